@@ -1,0 +1,216 @@
+"""What others plug in: the strategy protocol, what a strategy sees, and what it may answer.
+
+The harness owns the legality (constraints, capacity, binding); a strategy owns the preference.
+It sees columns, not objects. This module imports only numpy and the standard library, so a
+third-party package needs nothing else of Podyard to be written, typed and tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Int64: TypeAlias = npt.NDArray[np.int64]
+Float64: TypeAlias = npt.NDArray[np.float64]
+Bool: TypeAlias = npt.NDArray[np.bool_]
+
+CPU, MEMORY, PODS = 0, 1, 2
+"""Rows that every cluster has in `capacity` and `free`; extended resources follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRequest:
+    """`count` devices, `milli` thousandths of each; `models` empty means any model."""
+
+    count: int = 0
+    milli: int = 0
+    models: tuple[str, ...] = ()
+
+    @property
+    def total_milli(self) -> int:
+        return self.count * self.milli
+
+
+NO_GPU = GpuRequest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PodClass:
+    """What all pods with the same scheduling-relevant spec share; one object a class, so caches key on `id`.
+
+    `requests`: int64 [resources], in milli-CPU, bytes, 1 (pods), and units of each extended resource. Read-only.
+    `constraints` is the harness's own (selectors, tolerations, affinity); strategies treat it as opaque.
+    """
+
+    id: int
+    requests: Int64
+    gpu: GpuRequest = NO_GPU
+    priority: int = 0
+    constraints: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PodView:
+    """One pending pod as a strategy sees it."""
+
+    key: str  # "namespace/name"
+    cls: PodClass
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_ns: int = 0
+    group: str | None = None  # PodGroup, "namespace/name"
+    group_min: int = 0  # the group's minMember
+    lifetime_ns: int | None = None  # what the workload declares, None when it says nothing
+
+    @property
+    def requests(self) -> Int64:
+        return self.cls.requests
+
+    @property
+    def gpu(self) -> GpuRequest:
+        return self.cls.gpu
+
+    @property
+    def priority(self) -> int:
+        return self.cls.priority
+
+
+PodBatch: TypeAlias = Sequence[PodView]
+"""The head of the queue, in queue order: priority descending, then time of entry."""
+
+
+class ClusterView(Protocol):
+    """The cluster in columns, N nodes and R resources. Read-only and live: it shows each accepted Bind at once.
+
+    Node indices are stable while a node lives; the index of a node that has left is reused only after
+    `alive` was False for it. Ties between nodes are broken by the lowest `rank`.
+    """
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """Resource names, the row order of `capacity` and `free`: cpu, memory, pods, extended ones."""
+
+    @property
+    def capacity(self) -> Int64:
+        """Allocatable, int64 [resources, nodes], in milli-CPU, bytes, pods, units. Zero where a node has left."""
+
+    @property
+    def free(self) -> Int64:
+        """Unallocated, int64 [resources, nodes], same units as `capacity`."""
+
+    @property
+    def gpu_capacity(self) -> Int64:
+        """Milli of each GPU device, int64 [nodes, devices]; 0 where the node has no such device."""
+
+    @property
+    def gpu_free(self) -> Int64:
+        """Idle milli of each GPU device, int64 [nodes, devices]."""
+
+    @property
+    def gpu_model(self) -> Int64:
+        """Index into `gpu_models` per node, -1 without GPUs, int64 [nodes]."""
+
+    @property
+    def gpu_models(self) -> tuple[str, ...]: ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def rank(self) -> Int64:
+        """Tie-break order, int64 [nodes]: lowest first."""
+
+    @property
+    def alive(self) -> Bool:
+        """False for a column whose node has left, bool [nodes]."""
+
+    @property
+    def zone(self) -> Int64:
+        """Index into `zones`, -1 without one, int64 [nodes]."""
+
+    @property
+    def zones(self) -> tuple[str, ...]: ...
+
+    def label(self, node: int, key: str) -> str | None: ...
+
+    def pods_on(self, node: int) -> Sequence[PodView]: ...
+
+    def feasible(self, pod: PodView) -> Bool:
+        """Where every constraint holds now, bool [nodes]. Read-only; valid until the next accepted decision."""
+
+    @property
+    def version(self) -> int:
+        """Grows by one with each change of any node's columns."""
+
+    def changed_since(self, version: int) -> Int64 | None:
+        """Nodes whose columns changed after `version`, sorted, unique; None when the log no longer reaches back."""
+
+    @property
+    def now_ns(self) -> int:
+        """Instant of the decision, ns since the run began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Put `pod` on `node` (column index). `devices`: GPU indices, one entry a device; None lets the harness choose."""
+
+    pod: PodView
+    node: int
+    devices: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BindTogether:
+    """All or none: a gang."""
+
+    binds: tuple[Bind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Take a running pod away (through the eviction API, so disruption budgets hold)."""
+
+    pod: str  # "namespace/name"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Leave `pod` in the queue. The reason is what people study afterwards."""
+
+    pod: PodView
+    reason: str
+
+
+Decision: TypeAlias = Bind | BindTogether | Evict | Wait
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """The whole contract.
+
+    `place` may be a generator: each yielded Bind is applied before the next is asked for, so `cluster` always
+    shows what was decided. A pod about which nothing is said waits. Optional attributes:
+    `batch_size: int` (most pods handed over at once; default 64), `explain(pod, cluster) -> Mapping[str, Float64]`
+    (each scorer's contribution per node), `fit(history) -> None`,
+    `modelled_seconds(pods, nodes) -> float` (time to charge to the virtual clock for one `place`).
+    """
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]: ...
+
+
+ScoreFunction: TypeAlias = Callable[[PodView, ClusterView], Float64]
+"""(pod, view) -> float [nodes]; higher is better; infeasible nodes may hold anything."""
+
+
+class IncrementalScore(Protocol):
+    """A score of single nodes, which lets the harness rescore only the nodes that changed.
+
+    It must depend on nothing but the pod's class and the columns of the node itself.
+    """
+
+    def score(self, pod: PodView, cluster: ClusterView, nodes: Int64) -> Float64:
+        """float64 [len(nodes)]."""
