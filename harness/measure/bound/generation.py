@@ -1,0 +1,128 @@
+"""Column generation: prices from a linear program, better patterns from those prices, until both agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.measure.bound.certificate import Certificate, Certifier, Float64, Prices
+from harness.measure.bound.instance import Instance
+from harness.measure.bound.master import OverClasses, OverPatterns
+from harness.measure.bound.packing import Load, Packing, repaired, rounded
+from harness.measure.bound.pattern import Pattern
+
+CLOSE = 1e-6
+"""Prices are good enough when the bound exceeds the linear program by this share: 6 GPU milli of openb's 6,212,000."""
+
+STEP = 0.4
+"""How far prices move from the best ones known to the program's, which calms them: Wentges, "Weighted Dantzig-Wolfe
+decomposition for linear mixed-integer programming", International Transactions in Operational Research 4 (1997)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much work a bound may take, counted in work and not in time, so that it comes out equal everywhere.
+
+    `rounds`: of column generation, and half as many for the packing. `steps`: width of the patterns' grid.
+    `exact_size`: pods x devices up to which CP-SAT tries to settle it. `exact_work`: its limit, in CP-SAT's
+    deterministic seconds.
+    """
+
+    rounds: int = 400
+    steps: int = 256
+    exact_size: int = 4000
+    exact_work: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generated:
+    """What column generation found: the best certificate, its prices, all patterns per node class, and the rounds."""
+
+    classes: Certificate
+    best: Certificate
+    prices: Prices
+    patterns: Sequence[tuple[int, Pattern]]
+    rounds: int
+
+
+def generate(certifier: Certifier, effort: Effort, known: Sequence[tuple[int, Pattern]] = ()) -> Generated:
+    """Certificates from the LP over classes and from the LP over patterns, which starts with the `known` ones."""
+    instance = certifier.instance
+    zero = Prices(0.0, np.zeros(len(instance.pod_count)), np.zeros(instance.capacity.shape))
+    best_prices = OverClasses(instance, certifier.fits, certifier.penalty).solve() or zero
+    classes, found = certifier.certify(best_prices, effort.steps)
+    best, best_value = classes, certifier.value(classes)
+    master = OverPatterns(instance, certifier.penalty)
+    patterns: list[tuple[int, Pattern]] = []
+
+    def add(node: int, pattern: Pattern) -> bool:
+        new = master.add(node, pattern.counts)
+        if new:
+            patterns.append((node, pattern))
+        return new
+
+    for node in range(len(instance.node_count)):
+        add(node, Pattern(0, np.zeros(len(instance.pod_count)), ()))
+    for node, pattern in (*known, *enumerate(found)):
+        add(node, pattern)
+    rounds, step = 0, STEP
+    while rounds < effort.rounds:
+        rounds += 1
+        proposal = master.solve()
+        # The value is a multiple of the grain, so a bound within one of the program is as low as it can get.
+        if proposal is None or best_value - proposal.worth < max(CLOSE * abs(best_value), certifier.grain):
+            break
+        prices = best_prices.towards(proposal, step)
+        certificate, found = certifier.certify(prices, effort.steps)
+        news = [add(node, pattern) for node, pattern in enumerate(found)]
+        value = certifier.value(certificate)
+        if value < best_value:
+            best, best_value, best_prices = certificate, value, prices
+        elif not any(news):
+            if step == 1.0:
+                break
+            step = 1.0
+            continue
+        step = STEP
+    return Generated(classes, best, best_prices, patterns, rounds)
+
+
+def attain(certifier: Certifier, generated: Generated, effort: Effort) -> Packing:
+    """A legal packing made of patterns that really fit, near the optimum of the program over these."""
+    instance = certifier.instance
+    master = OverPatterns(instance, certifier.penalty)
+    loads: list[Load] = []
+
+    def add(node: int, pattern: Pattern) -> bool:
+        load = repaired(instance, node, pattern)
+        new = master.add(node, load.counts.astype(float))
+        if new:
+            loads.append(load)
+        return new
+
+    for node, pattern in generated.patterns:
+        add(node, pattern)
+    prices = generated.prices
+    for node, pattern in enumerate(certifier.real_patterns(prices, effort.steps)):
+        add(node, pattern)
+    share: Float64 = np.zeros(0)
+    step = STEP
+    for _ in range(max(1, effort.rounds // 2)):
+        proposal = master.solve()
+        if proposal is None:
+            break
+        share = master.solution()
+        prices = prices.towards(proposal, step)
+        news = [add(node, pattern) for node, pattern in enumerate(certifier.real_patterns(prices, effort.steps))]
+        if not any(news) and step == 1.0:
+            break
+        step = STEP if any(news) else 1.0
+    share = np.concatenate([share, np.zeros(len(loads) - len(share))])
+    return rounded(instance, loads, share)
+
+
+def greedy(instance: Instance) -> Packing:
+    """A legal packing by best fit, the most valuable pods first: what needs no program."""
+    return rounded(instance, [], np.zeros(0))

@@ -1,0 +1,133 @@
+"""The bounds themselves: from the cheapest argument to the strongest, each rung kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from harness.measure.bound.certificate import Certificate, Certifier
+from harness.measure.bound.exact import settle, size
+from harness.measure.bound.generation import Effort, attain, generate, greedy
+from harness.measure.bound.instance import Instance
+from harness.measure.bound.packing import Packing
+
+Method: TypeAlias = Literal["volume", "lp", "columns", "exact"]
+"""One resource of the whole cluster; LP over node and pod classes; LP over patterns per node class; CP-SAT."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """No placement does better than `value`, in units of the objective (or nodes, for `nodes_needed`).
+
+    `method`: the cheapest argument that gives `value`. `attained`: what `packing` reaches, a legal placement that was
+    found on the way; None where none was. `ladder`: what each method gave. `certificate`: the prices that prove it,
+    for other counts of the same classes; None where the value is not by prices. `seconds` are for reports only, None
+    without a clock.
+    """
+
+    value: int
+    method: Method
+    attained: int | None
+    ladder: tuple[tuple[Method, int], ...]
+    rounds: int
+    packing: Packing | None
+    certificate: Certificate
+    seconds: float | None = None
+
+    @property
+    def proven_optimal(self) -> bool:
+        """Whether the packing that was found reaches the bound, so that both are the optimum."""
+        return self.attained == self.value
+
+
+def upper_bound(instance: Instance, effort: Effort | None = None, clock: Callable[[], float] | None = None) -> Bound:
+    """What any scheduler, even clairvoyant, can have allocated at most, in units of `instance.value`.
+
+    Resources, devices, GPU models and `feasible` are respected; affinity and spreading are not, which can only make
+    the bound higher. `clock`: seconds, to fill in `Bound.seconds`.
+    """
+    effort = Effort() if effort is None else effort
+    begun = clock() if clock else 0.0
+    certifier = Certifier(instance)
+    ladder: list[tuple[Method, int]] = [("volume", volume(instance) // certifier.grain * certifier.grain)]
+    generated = generate(certifier, effort)
+    ladder.append(("lp", certifier.value(generated.classes)))
+    ladder.append(("columns", certifier.value(generated.best)))
+    packing = _best(instance, [attain(certifier, generated, effort)]) or _best(instance, [greedy(instance)])
+    value = min(value for _, value in ladder)
+    if size(instance) <= effort.exact_size and (packing is None or packing.worth(instance) < value):
+        exact = settle(instance, packing, effort.exact_work)
+        if exact is not None:
+            ladder.append(("exact", exact.bound))
+            value = min(value, exact.bound)
+            packing = _best(instance, [packing, exact.packing])
+    method = next(method for method, reached in ladder if reached == value)
+    return Bound(
+        value=value,
+        method=method,
+        attained=None if packing is None else packing.worth(instance),
+        ladder=tuple(ladder),
+        rounds=generated.rounds,
+        packing=packing,
+        certificate=generated.best,
+        seconds=clock() - begun if clock else None,
+    )
+
+
+def nodes_needed(instance: Instance, effort: Effort | None = None, clock: Callable[[], float] | None = None) -> Bound:
+    """How many of the instance's nodes it takes at least to place all its pods; `attained`: how many suffice.
+
+    Where the pods do not fit on all nodes together the value holds nonetheless (it may exceed the number of nodes,
+    which proves that they do not fit), and nothing is attained.
+    """
+    nothing = np.zeros_like(instance.value)
+    ones = np.ones_like(instance.node_count)
+    bound = upper_bound(instance.valued(nothing).costing(ones).placing(instance.pod_count), effort, clock)
+    return Bound(
+        value=-bound.value,
+        method=bound.method,
+        attained=None if bound.attained is None else -bound.attained,
+        ladder=tuple((method, -value) for method, value in bound.ladder),
+        rounds=bound.rounds,
+        packing=bound.packing,
+        certificate=bound.certificate,
+        seconds=bound.seconds,
+    )
+
+
+def volume(instance: Instance) -> int:
+    """The least, over the resources, of what would fit if the cluster were one node and pods were liquid."""
+    values: list[int] = instance.value.tolist()
+    counts: list[int] = instance.pod_count.tolist()
+    worth = sum(value * count for value, count in zip(values, counts, strict=True))
+    rooms = [
+        (instance.request[:, r], int(instance.node_count @ instance.capacity[:, r]))
+        for r in range(instance.capacity.shape[1])
+    ]
+    rooms.append((instance.gpu_total, int(instance.node_count @ (instance.devices * instance.device_milli))))
+    for asked, room in rooms:
+        worth = min(worth, _liquid(instance, asked.tolist(), room))
+    return worth
+
+
+def _liquid(instance: Instance, asked: Sequence[int], room: int) -> int:
+    """The fractional knapsack, rounded down, in exact numbers: the densest pods first."""
+    value: list[int] = instance.value.tolist()
+    count: list[int] = instance.pod_count.tolist()
+    worth = sum(v * n for v, n, a in zip(value, count, asked, strict=True) if not a)
+    dense = sorted((p for p, a in enumerate(asked) if a), key=lambda p: (-Fraction(value[p], asked[p]), p))
+    for pod in dense:
+        if asked[pod] * count[pod] >= room:
+            return worth + value[pod] * room // asked[pod]
+        room -= asked[pod] * count[pod]
+        worth += value[pod] * count[pod]
+    return worth
+
+
+def _best(instance: Instance, packings: Sequence[Packing | None]) -> Packing | None:
+    legal = [packing for packing in packings if packing is not None and not packing.faults(instance)]
+    return max(legal, key=lambda packing: packing.worth(instance), default=None)
