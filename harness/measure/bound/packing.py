@@ -201,6 +201,7 @@ class _Room:
         nothing = np.zeros(len(instance.pod_count), np.int64)
         self._groups += [_Group(node, int(n), nothing.copy()) for node, n in enumerate(unused) if n]
         self._node = np.array([group.node for group in self._groups], np.int64)
+        self._empty = np.array([not group.counts.any() for group in self._groups], bool)
         self._free = np.array([self._free_of(group) for group in self._groups], np.int64)
         self._idle = np.array([self._idle_of(group) for group in self._groups], np.int64)
         self._free = self._free.reshape(len(self._groups), instance.capacity.shape[1])
@@ -227,7 +228,7 @@ class _Room:
             best = np.where(fitting, self._idle, np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
             waste += np.where(ok, best - milli, 0)
         cost = instance.node_cost[self._node]
-        opens = np.array([not group.counts.any() for group in self._groups]) & (cost > 0)
+        opens = self._empty & (cost > 0)
         if not forced:
             ok &= ~(opens & (cost >= instance.value[pod]))
         if not ok.any():
@@ -246,6 +247,7 @@ class _Room:
             group = _Group(group.node, 1, group.counts.copy(), [list(device) for device in group.devices])
             self._groups.append(group)
             self._node = np.append(self._node, group.node)
+            self._empty = np.append(self._empty, False)
             self._free = np.vstack([self._free, self._free[at]])
             self._idle = np.vstack([self._idle, self._idle[at]])
             at = len(self._groups) - 1
@@ -255,6 +257,7 @@ class _Room:
         fitting = np.flatnonzero(self._idle[at] >= milli)
         for device in fitting[np.argsort(self._idle[at][fitting], kind="stable")][:count].tolist():
             group.devices[device].append(pod)
+        self._empty[at] = False
         self._free[at] = self._free_of(group)
         self._idle[at] = self._idle_of(group)
 
