@@ -187,7 +187,7 @@ def test_every_rung_is_at_least_the_optimum_found_by_trying_everything(case: Cas
 
 def assert_optimum_lies_between(case: Case) -> None:
     found, limit = by_cp_sat(case)
-    for effort in (Effort(), Effort(exact_size=0), Effort(exact_size=0, rounds=3, steps=7)):
+    for effort in (Effort(exact_work=1.0), Effort(exact_size=0), Effort(exact_size=0, rounds=3, steps=7)):
         bound = upper_bound(case.instance, effort)
         assert found is not None
         assert bound.attained is not None
@@ -245,7 +245,9 @@ def test_a_certificate_refuses_more_pods_than_it_was_made_for() -> None:
 
 def test_the_order_of_nodes_and_pods_is_nothing() -> None:
     nodes = ((8000, 1 << 35, 2, "T4"), (16000, 1 << 35, 4, "G2"), (8000, 1 << 35, 2, "T4"))
-    pods = tuple((cpu, 1 << 30, gpu, (), gpu[0] * gpu[1]) for cpu, gpu in zip((900, 3152, 4000, 700) * 2, GPUS[:8], strict=True))
+    pods = tuple(
+        (cpu, 1 << 30, gpu, (), gpu[0] * gpu[1]) for cpu, gpu in zip((900, 3152, 4000, 700) * 2, GPUS[:8], strict=True)
+    )
     there, back = upper_bound(Case(nodes, pods).instance), upper_bound(Case(nodes[::-1], pods[::-1]).instance)
     assert (there.value, there.ladder, there.attained) == (back.value, back.ladder, back.attained)
     assert there.certificate.pod_price.tolist() == back.certificate.pod_price.tolist()
