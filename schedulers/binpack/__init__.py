@@ -1,0 +1,8 @@
+"""`binpack`: the queue's batch as one packing problem, solved by OR-Tools over pod classes and node groups."""
+
+from __future__ import annotations
+
+from schedulers.binpack.solve import Effort
+from schedulers.binpack.strategy import BinPack
+
+__all__ = ["BinPack", "Effort"]
