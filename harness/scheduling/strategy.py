@@ -51,6 +51,10 @@ class PodClass:
     gpu: GpuRequest = NO_GPU
     priority: int = 0
     constraints: Any = None
+    amounts: tuple[int, ...] = field(init=False)  # `requests` in plain ints, for arithmetic on one node
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "amounts", tuple(self.requests.tolist()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

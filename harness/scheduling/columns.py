@@ -1,0 +1,23 @@
+"""Two things done to every column: made longer, and handed out read-only."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Column = TypeVar("Column", bound=npt.NDArray[Any])
+
+
+def grown(old: Column, shape: tuple[int, ...], fill: int = 0) -> Column:
+    """`old` in the corner of a new array of `shape` (no dimension smaller), the rest `fill`."""
+    new = np.full(shape, fill, dtype=old.dtype)
+    new[tuple(map(slice, old.shape))] = old
+    return new  # type: ignore[return-value]
+
+
+def frozen(view: Column) -> Column:
+    """The same view, read-only. Pass a slice or a copy: the array that is passed loses its own write flag."""
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,28 @@
+"""Every constraint, in kube-scheduler's filter order: a file each, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.model.core import Pod
+from harness.scheduling.constraints.node_affinity import node_affinity
+from harness.scheduling.constraints.node_name import node_name
+from harness.scheduling.constraints.node_unschedulable import node_unschedulable
+from harness.scheduling.constraints.taint_toleration import taint_toleration
+from harness.scheduling.constraints.term import Moves, Term
+from harness.scheduling.constraints.unmodelled import unmodelled
+
+BEFORE_FIT: tuple[Callable[[Pod], Term | None], ...] = (
+    node_unschedulable,
+    node_name,
+    taint_toleration,
+    node_affinity,
+)
+"""Source of the order: kube-scheduler 1.32 apis/config/v1/default_plugins.go. A pod that does not use a constraint
+gets None for it. NodeResourcesFit and the devices follow for every pod (classes.py)."""
+
+AFTER_FIT: tuple[Callable[[Pod], Term | None], ...] = ()
+"""Volumes, PodTopologySpread, InterPodAffinity belong here."""
+
+
+__all__ = ["AFTER_FIT", "BEFORE_FIT", "Moves", "Term", "unmodelled"]

@@ -1,0 +1,128 @@
+"""NodeAffinity: the pod's nodeSelector and its required node affinity, all operators, matchFields included.
+
+Source of the semantics: k8s.io/component-helpers/scheduling/corev1/nodeaffinity (v1.32): terms are ORed, the
+requirements of a term ANDed; a term without any requirement matches nothing; an absent label fails In, Exists,
+Gt and Lt, and satisfies NotIn and DoesNotExist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.model.core import NodeSelectorRequirement, NodeSelectorTerm, Pod
+from harness.scheduling.constraints.term import Moves, Nodes
+from harness.scheduling.strategy import Bool
+
+if TYPE_CHECKING:
+    from harness.scheduling.facts import NodeFacts
+    from harness.scheduling.snapshot import Snapshot
+
+REASON = "node(s) didn't match Pod's node affinity/selector"
+"""Source: kube-scheduler 1.32 plugins/nodeaffinity ErrReasonPod."""
+
+NAME_FIELD = "metadata.name"
+"""The only field that matchFields knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    key: str
+    operator: str
+    values: tuple[str, ...]
+    field: bool = False  # of matchFields: on the node's name
+
+    def matches(self, value: str | None) -> bool:
+        match self.operator:
+            case "In":
+                return value is not None and value in self.values
+            case "NotIn":
+                return value is None or value not in self.values
+            case "Exists":
+                return value is not None
+            case "DoesNotExist":
+                return value is None
+            case "Gt" | "Lt":
+                return self._compares(value)
+            case _:
+                return False  # an operator that Kubernetes does not know makes the term match nothing
+
+    def _compares(self, value: str | None) -> bool:
+        """Both sides must parse as integers; what does not parse does not match."""
+        try:
+            left, right = int(value or ""), int(self.values[0])
+        except (ValueError, IndexError):
+            return False
+        return left > right if self.operator == "Gt" else left < right
+
+    def mask(self, facts: NodeFacts, nodes: Nodes) -> Bool:
+        if self.field:
+            return np.array([self.on(facts, node) for node in np.arange(len(facts))[nodes].tolist()], dtype=np.bool_)
+        column = facts.label_column(self.key)
+        # One verdict a distinct value; code -1 (no such label) picks the last entry.
+        verdicts = np.array([self.matches(value) for value in (*column.values, None)], dtype=np.bool_)
+        found: Bool = verdicts[column.codes[nodes]]
+        return found
+
+    def on(self, facts: NodeFacts, node: int) -> bool:
+        if self.field:
+            return self.key == NAME_FIELD and self.matches(facts.names[node])
+        return self.matches(facts.labels[node].get(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAffinity:
+    selector: tuple[Requirement, ...]  # nodeSelector: all must match
+    terms: tuple[tuple[Requirement, ...], ...] | None  # required affinity: any must match; None when there is none
+
+    plugin = "NodeAffinity"
+    moves = Moves.NODE
+    resolvable = False
+
+    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
+        facts = on.facts
+        out = _all(self.selector, facts, nodes)
+        if self.terms is not None:
+            any_term = np.zeros_like(out)
+            for term in self.terms:
+                if term:
+                    any_term |= _all(term, facts, nodes)
+            out &= any_term
+        return out
+
+    def holds(self, on: Snapshot, node: int) -> bool:
+        facts = on.facts
+        if not all(requirement.on(facts, node) for requirement in self.selector):
+            return False
+        if self.terms is None:
+            return True
+        return any(term and all(requirement.on(facts, node) for requirement in term) for term in self.terms)
+
+    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+        return (REASON,)
+
+
+def _all(requirements: Sequence[Requirement], facts: NodeFacts, nodes: Nodes) -> Bool:
+    out = np.ones(len(range(*nodes.indices(len(facts)))) if isinstance(nodes, slice) else len(nodes), dtype=np.bool_)
+    for requirement in requirements:
+        out &= requirement.mask(facts, nodes)
+    return out
+
+
+def node_affinity(pod: Pod) -> NodeAffinity | None:
+    selector = tuple(Requirement(key, "In", (value,)) for key, value in sorted(pod.spec.node_selector.items()))
+    affinity = pod.spec.affinity.node_affinity if pod.spec.affinity else None
+    required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
+    if not selector and required is None:
+        return None
+    return NodeAffinity(selector, None if required is None else tuple(map(_term, required.node_selector_terms)))
+
+
+def _term(term: NodeSelectorTerm) -> tuple[Requirement, ...]:
+    def of(requirement: NodeSelectorRequirement, field: bool) -> Requirement:
+        return Requirement(requirement.key, requirement.operator, tuple(requirement.values), field)
+
+    return (*(of(r, False) for r in term.match_expressions), *(of(r, True) for r in term.match_fields))

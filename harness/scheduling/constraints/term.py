@@ -1,0 +1,47 @@
+"""What a constraint is: a term of a pod class, evaluated over columns or on one node, that gives its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from harness.scheduling.strategy import Bool, Int64
+
+if TYPE_CHECKING:
+    from harness.scheduling.snapshot import Snapshot
+
+Nodes: TypeAlias = Int64 | slice
+"""Which nodes to evaluate: indices, or a slice for all."""
+
+
+class Moves(IntEnum):
+    """What can turn a term's verdict on a node, which says how long a cached verdict lives."""
+
+    NODE = 0  # the node's own spec: labels, taints, capacity, unschedulable
+    LOAD = 1  # also what runs on that node
+    CLUSTER = 2  # also what runs elsewhere: affinity, spread
+
+
+class Term(Protocol):
+    """A constraint as one pod class uses it. Terms are values: equal terms make equal classes, so they must hash."""
+
+    @property
+    def plugin(self) -> str:
+        """The kube-scheduler plugin whose semantics these are."""
+
+    @property
+    def moves(self) -> Moves: ...
+
+    @property
+    def resolvable(self) -> bool:
+        """Whether evicting pods can make it hold: False is kube-scheduler's UnschedulableAndUnresolvable."""
+
+    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
+        """Where it holds, bool, one entry for each of `nodes`."""
+
+    def holds(self, on: Snapshot, node: int) -> bool:
+        """The same for one node, without numpy."""
+
+    def reasons(self, on: Snapshot, node: int) -> Sequence[str]:
+        """kube-scheduler's words for a node where it does not hold."""

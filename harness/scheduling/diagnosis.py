@@ -1,0 +1,71 @@
+"""Why a pod fits nowhere, in kube-scheduler's words.
+
+Source: kube-scheduler 1.32 framework/types.go FitError.Error: reasons counted over nodes, each node giving those of
+the first plugin that rejects it; "<count> <reason>" sorted as text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from harness.scheduling.snapshot import Snapshot
+    from harness.scheduling.strategy import PodClass
+
+NO_NODES = "no nodes available to schedule pods"
+"""Source: kube-scheduler 1.32 schedule_one.go ErrNoNodesAvailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """`reasons`: nodes by reason. `resolvable`: nodes (indices) that evictions could open, for preemption."""
+
+    nodes: int
+    reasons: dict[str, int]
+    resolvable: tuple[int, ...]
+    before: str = ""  # what kept the pod from being held against any node
+
+    def __str__(self) -> str:
+        if not self.nodes:
+            return NO_NODES
+        head = f"0/{self.nodes} nodes are available:"
+        if self.before:
+            return f"{head} {self.before}."
+        if not self.reasons:
+            return head
+        return f"{head} {', '.join(sorted(f'{count} {reason}' for reason, count in self.reasons.items()))}."
+
+
+def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
+    """Of every node, the reasons of the first constraint that does not hold there."""
+    n = len(on.facts)
+    here = on.facts.alive[:n]
+    count = int(np.count_nonzero(here))
+    if cls.constraints.refusal:
+        return Diagnosis(count, {}, (), cls.constraints.refusal)
+    left = here.copy()
+    reasons: Counter[str] = Counter()
+    resolvable: list[int] = []
+    for term in cls.constraints.terms:
+        holds = term.mask(on, slice(0, n))
+        rejected = np.flatnonzero(left & ~holds).tolist()
+        for node in rejected:
+            reasons.update(term.reasons(on, node))
+        if term.resolvable:
+            resolvable += rejected
+        left &= holds
+    return Diagnosis(count, dict(sorted(reasons.items())), tuple(sorted(resolvable)))
+
+
+def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
+    """Of one node; empty when everything holds."""
+    if cls.constraints.refusal:
+        return (cls.constraints.refusal,)
+    for term in cls.constraints.terms:
+        if not term.holds(on, node):
+            return tuple(term.reasons(on, node))
+    return ()

@@ -1,0 +1,111 @@
+"""What a node says of itself: name, labels, taints, zone, in lists and in columns of codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.model.core import Taint
+from harness.scheduling.columns import grown
+from harness.scheduling.strategy import Bool, Int64
+
+Codes = npt.NDArray[np.int32]
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+_NO_LABELS: Mapping[str, str] = {}
+
+
+@dataclass(slots=True)
+class LabelColumn:
+    """One label key over all nodes: `codes` int32 [nodes], indices into `values`, -1 where the label is absent."""
+
+    codes: Codes
+    values: dict[str, int] = field(default_factory=dict)
+
+    def put(self, node: int, value: str | None) -> None:
+        self.codes[node] = -1 if value is None else self.values.setdefault(value, len(self.values))
+
+
+class NodeFacts:
+    """Rows are node indices; arrays have room for more nodes than there are. Only the snapshot writes here."""
+
+    def __init__(self) -> None:
+        self.index: dict[str, int] = {}
+        self.names: list[str] = []
+        self.labels: list[Mapping[str, str]] = []
+        self.taint_sets: list[tuple[Taint, ...]] = [()]
+        self.taint_code: Codes = np.zeros(0, dtype=np.int32)
+        self.unschedulable: Bool = np.zeros(0, dtype=np.bool_)
+        self.alive: Bool = np.zeros(0, dtype=np.bool_)
+        self.zone: Int64 = np.zeros(0, dtype=np.int64)
+        self.zones: list[str] = []
+        self._taint_ids: dict[tuple[Taint, ...], int] = {(): 0}
+        self._columns: dict[str, LabelColumn] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def grow(self, room: int) -> None:
+        self.taint_code = grown(self.taint_code, (room,))
+        self.unschedulable = grown(self.unschedulable, (room,))
+        self.alive = grown(self.alive, (room,))
+        self.zone = grown(self.zone, (room,), -1)
+        for column in self._columns.values():
+            column.codes = grown(column.codes, (room,), -1)
+
+    def put(
+        self, node: int, name: str, labels: Mapping[str, str], taints: tuple[Taint, ...], unschedulable: bool
+    ) -> None:
+        """Write one row; `node` is at most len(self)."""
+        if node == len(self.names):
+            self.names.append(name)
+            self.labels.append(labels)
+        else:
+            self.names[node] = name
+            self.labels[node] = labels
+        self.index[name] = node
+        # A taint's age does not matter to a verdict, and would make every taint list its own.
+        plain = tuple(Taint(key=taint.key, value=taint.value, effect=taint.effect) for taint in taints)
+        code = self._taint_ids.get(plain)
+        if code is None:
+            code = self._taint_ids[plain] = len(self.taint_sets)
+            self.taint_sets.append(plain)
+        self.taint_code[node] = code
+        self.unschedulable[node] = unschedulable
+        self.alive[node] = True
+        zone = labels.get(ZONE_LABEL)
+        self.zone[node] = -1 if zone is None else self._zone(zone)
+        for key, column in self._columns.items():
+            column.put(node, labels.get(key))
+
+    def remove(self, node: int) -> None:
+        del self.index[self.names[node]]
+        self.names[node] = ""
+        self.labels[node] = _NO_LABELS
+        self.taint_code[node] = 0
+        self.unschedulable[node] = False
+        self.alive[node] = False
+        self.zone[node] = -1
+        for column in self._columns.values():
+            column.codes[node] = -1
+
+    def taints(self, node: int) -> tuple[Taint, ...]:
+        return self.taint_sets[int(self.taint_code[node])]
+
+    def label_column(self, key: str) -> LabelColumn:
+        """Built when a constraint first asks for the key, kept up to date from then on."""
+        column = self._columns.get(key)
+        if column is None:
+            column = self._columns[key] = LabelColumn(np.full(len(self.alive), -1, dtype=np.int32))
+            for node, labels in enumerate(self.labels):
+                column.put(node, labels.get(key))
+        return column
+
+    def _zone(self, name: str) -> int:
+        if name not in self.zones:
+            self.zones.append(name)
+        return self.zones.index(name)

@@ -1,0 +1,160 @@
+"""Where a pod class may go: verdicts cached by class, looked at again only on the nodes that changed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.scheduling.columns import frozen
+from harness.scheduling.strategy import Bool, Int64, PodClass
+
+if TYPE_CHECKING:
+    from harness.scheduling.classes import Needs
+    from harness.scheduling.snapshot import Snapshot
+
+_BUDGET_BYTES = 128 << 20  # of cached masks, over all classes
+_FEW = 12  # so many changed nodes are cheaper one by one than by numpy
+
+
+class _Verdicts:
+    """Of one class. `node`: where the terms on the node's spec hold; `all`: where every term but CLUSTER ones does."""
+
+    __slots__ = ("all", "all_array", "cluster_seen", "cluster_view", "epoch", "node", "node_array", "seen", "spec_seen")
+
+    def __init__(self, room: int) -> None:
+        # Bytes answer for one node, the arrays over the same memory for all of them.
+        self.node = bytearray(room)
+        self.node_array: Bool = np.frombuffer(self.node, dtype=np.bool_)
+        self.all: bytearray | None = None
+        self.all_array: Bool = self.node_array
+        self.epoch = -1
+        self.spec_seen = 0
+        self.seen = 0
+        self.cluster_seen = -1
+        self.cluster_view: Bool = self.node_array
+
+
+class Feasibility:
+    """Verdicts of every class seen lately, in bounded memory."""
+
+    def __init__(self, on: Snapshot) -> None:
+        self._on = on
+        self._verdicts: OrderedDict[int, _Verdicts] = OrderedDict()
+
+    def holds(self, cls: PodClass, node: int) -> bool:
+        """Whether every constraint of the class holds on one node now."""
+        needs: Needs = cls.constraints
+        if not self.spec_verdicts(cls)[node] or needs.refusal:
+            return False
+        on = self._on
+        for term in needs.load:
+            if not term.holds(on, node):
+                return False
+        return all(term.holds(on, node) for term in needs.cluster) if needs.cluster else True
+
+    def spec_verdicts(self, cls: PodClass) -> bytearray:
+        """Where the terms on the nodes' own specs hold, a byte a node; valid until the next change of a node's spec."""
+        found = self._verdicts.get(cls.id)
+        on = self._on
+        if found is None or found.epoch != on.epoch:
+            found = self._fresh(cls)
+        elif found.spec_seen != on.spec_log.version:
+            self._refresh_specs(found, cls)
+        return found.node
+
+    def column(self, cls: PodClass) -> Bool:
+        """Where every constraint holds now, bool [nodes], read-only."""
+        on = self._on
+        needs: Needs = cls.constraints
+        n = len(on.facts)
+        if needs.refusal:
+            return frozen(np.zeros(n, dtype=np.bool_))
+        self.spec_verdicts(cls)
+        found = self._verdicts[cls.id]
+        self._verdicts.move_to_end(cls.id)
+        changed = None if found.all is None else on.log.since(found.seen)
+        if changed is None:
+            self._all_anew(found, needs)
+        elif changed:
+            self._refresh_all(found, needs, changed)
+        found.seen = on.log.version
+        if not needs.cluster:
+            return frozen(found.all_array[:n])
+        if found.cluster_seen != on.log.version:
+            mask = found.all_array[:n].copy()
+            for term in needs.cluster:
+                mask &= term.mask(on, slice(0, n))
+            found.cluster_view, found.cluster_seen = frozen(mask), on.log.version
+        return found.cluster_view
+
+    def local(self, cls: PodClass, nodes: Int64) -> Bool:
+        """Where every term but the CLUSTER ones holds now, bool [len(nodes)], uncached."""
+        needs: Needs = cls.constraints
+        self.spec_verdicts(cls)
+        out: Bool = self._verdicts[cls.id].node_array[nodes]
+        if needs.refusal:
+            out[:] = False
+        for term in needs.load:
+            out &= term.mask(self._on, nodes)
+        return out
+
+    def _fresh(self, cls: PodClass) -> _Verdicts:
+        on = self._on
+        found = self._verdicts[cls.id] = _Verdicts(on.room)
+        self._verdicts.move_to_end(cls.id)
+        limit = max(64, _BUDGET_BYTES // (2 * on.room))
+        while len(self._verdicts) > limit:
+            self._verdicts.popitem(last=False)
+        n = len(on.facts)
+        mask = on.facts.alive[:n].copy()
+        for term in cls.constraints.node:
+            mask &= term.mask(on, slice(0, n))
+        found.node_array[:n] = mask
+        found.epoch, found.spec_seen = on.epoch, on.spec_log.version
+        return found
+
+    def _refresh_specs(self, found: _Verdicts, cls: PodClass) -> None:
+        on = self._on
+        changed = on.spec_log.since(found.spec_seen)
+        if changed is None or len(changed) > _FEW:
+            seen = found.seen
+            mine = on.facts.alive[: len(on.facts)].copy()
+            for term in cls.constraints.node:
+                mine &= term.mask(on, slice(0, len(on.facts)))
+            found.node_array[: len(mine)] = mine
+            found.seen = seen
+        else:
+            for node in changed:
+                found.node[node] = bool(on.facts.alive[node]) and all(
+                    term.holds(on, node) for term in cls.constraints.node
+                )
+        found.spec_seen = on.spec_log.version
+
+    def _all_anew(self, found: _Verdicts, needs: Needs) -> None:
+        on = self._on
+        n = len(on.facts)
+        if found.all is None:
+            found.all = bytearray(len(found.node))
+            found.all_array = np.frombuffer(found.all, dtype=np.bool_)
+        mask = found.node_array[:n].copy()
+        for term in needs.load:
+            mask &= term.mask(on, slice(0, n))
+        found.all_array[:n] = mask
+
+    def _refresh_all(self, found: _Verdicts, needs: Needs, changed: list[int]) -> None:
+        on = self._on
+        assert found.all is not None
+        if len(changed) <= _FEW:
+            for node in changed:
+                verdict = found.node[node] != 0
+                for term in needs.load:
+                    verdict = verdict and term.holds(on, node)
+                found.all[node] = verdict
+            return
+        nodes = np.unique(np.array(changed, dtype=np.int64))
+        mask = found.node_array[nodes]
+        for term in needs.load:
+            mask &= term.mask(on, nodes)
+        found.all_array[nodes] = mask

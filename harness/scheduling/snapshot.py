@@ -1,0 +1,408 @@
+"""The cluster in columns, kept up to date change by change: what the scheduler and its strategies look at.
+
+Each number lives twice: in numpy columns (for whole-cluster work) and in plain lists by node (for the work on one
+node, where a numpy call costs more than the arithmetic). Every change is logged, so that whoever caches something
+by node looks again only at the nodes that changed.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.model.core import Taint
+from harness.scheduling.changes import ChangeLog
+from harness.scheduling.classes import Needs, PodClasses
+from harness.scheduling.columns import frozen, grown
+from harness.scheduling.diagnosis import Diagnosis, diagnose, reasons
+from harness.scheduling.facts import NodeFacts
+from harness.scheduling.feasibility import Feasibility
+from harness.scheduling.gpu import DEVICE_MILLI, choose_devices
+from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
+
+_ROOM = 64  # nodes that fit before the first reallocation
+
+
+class Snapshot:
+    """A ClusterView that the harness writes. Node arguments are column indices, amounts are plain ints."""
+
+    def __init__(self, classes: PodClasses | None = None) -> None:
+        self.classes = PodClasses() if classes is None else classes
+        self.facts = NodeFacts()
+        self.now_ns = 0
+        self.log = ChangeLog()  # nodes whose columns changed
+        self.spec_log = ChangeLog()  # nodes whose own spec changed (labels, taints, capacity, coming and going)
+        self.epoch = 0  # grows when arrays are reallocated or positions renumbered: caches start afresh
+        # Plain ints by node, the twin of the columns: [resource], [resource], [device], model index.
+        self.free_of: list[list[int]] = []
+        self.capacity_of: list[list[int]] = []
+        self.devices_of: list[list[int]] = []
+        self.model_of: list[int] = []
+        # Tie-break order: nodes by ascending rank; -1 is a hole that a departed node left.
+        self.node_at: list[int] = []
+        self.position_of: list[int] = []
+        self._next_rank = 0
+        self._last = (-1, -1)  # (rank, node) of the last position
+        self._unordered = False
+        self._room = 0
+        self._width = 0  # devices of the widest node
+        self._rows = len(self.classes.resources)
+        self._models: dict[str, int] = {}
+        self._vacant: list[int] = []  # heap of indices whose node has left
+        self._pods: list[list[PodView]] = []
+        self._where: dict[str, int] = {}
+        self._devices: dict[str, tuple[int, ...]] = {}  # of placed pods with GPUs
+        self._strays: dict[str, dict[str, tuple[PodView, tuple[int, ...] | None]]] = {}  # on nodes not known (yet)
+        self._stray_at: dict[str, str] = {}
+        self._groups: dict[str, int] = {}  # placed pods by group
+        self._free: Int64 = np.zeros((0, 0), dtype=np.int64)  # [resource, node]
+        self._capacity: Int64 = np.zeros((0, 0), dtype=np.int64)
+        self._gpu_capacity: Int64 = np.zeros((0, 0), dtype=np.int64)  # [node, device]
+        self._gpu_free: Int64 = np.zeros((0, 0), dtype=np.int64)
+        self._gpu_model: Int64 = np.zeros(0, dtype=np.int64)
+        self._rank: Int64 = np.zeros(0, dtype=np.int64)
+        self._grow(_ROOM)
+        self.feasibility = Feasibility(self)
+        self.classes.follow(self)
+
+    # -- what strategies see ------------------------------------------------------------------------------------
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        return tuple(self.classes.resources)
+
+    @property
+    def capacity(self) -> Int64:
+        return self._capacity_view
+
+    @property
+    def free(self) -> Int64:
+        return self._free_view
+
+    @property
+    def gpu_capacity(self) -> Int64:
+        return self._gpu_capacity_view
+
+    @property
+    def gpu_free(self) -> Int64:
+        return self._gpu_free_view
+
+    @property
+    def gpu_model(self) -> Int64:
+        return self._gpu_model_view
+
+    @property
+    def gpu_models(self) -> tuple[str, ...]:
+        return tuple(self._models)
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.facts.names
+
+    @property
+    def rank(self) -> Int64:
+        return frozen(self._rank[: len(self.facts)])
+
+    @property
+    def alive(self) -> Bool:
+        return frozen(self.facts.alive[: len(self.facts)])
+
+    @property
+    def zone(self) -> Int64:
+        return frozen(self.facts.zone[: len(self.facts)])
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        return tuple(self.facts.zones)
+
+    def label(self, node: int, key: str) -> str | None:
+        return self.facts.labels[node].get(key)
+
+    def pods_on(self, node: int) -> Sequence[PodView]:
+        return tuple(self._pods[node])
+
+    def feasible(self, pod: PodView) -> Bool:
+        return self.feasibility.column(pod.cls)
+
+    @property
+    def version(self) -> int:
+        return self.log.version
+
+    def changed_since(self, version: int) -> Int64 | None:
+        changed = self.log.since(version)
+        return None if changed is None else np.unique(np.array(changed, dtype=np.int64))
+
+    # -- why not ------------------------------------------------------------------------------------------------
+
+    def diagnose(self, pod: PodView) -> Diagnosis:
+        """Nodes by reason; its text is FitError's: '0/5 nodes are available: 3 Insufficient cpu, ..'."""
+        return diagnose(self, pod.cls)
+
+    def reasons(self, cls: PodClass, node: int) -> tuple[str, ...]:
+        """Why a class does not fit on one node; empty when it does."""
+        return reasons(self, cls, node)
+
+    # -- nodes --------------------------------------------------------------------------------------------------
+
+    def add_node(
+        self,
+        name: str,
+        capacity: Mapping[str, int],
+        gpu_devices: int = 0,
+        gpu_model: str = "",
+        labels: Mapping[str, str] | None = None,
+        taints: Sequence[Taint] = (),
+        unschedulable: bool = False,
+        rank: int | None = None,
+    ) -> int:
+        """A new node's column index. `capacity`: allocatable, milli-CPU, bytes, units. `rank` defaults to arrival."""
+        assert name not in self.facts.index, f"node {name} is there already"
+        amounts = self._amounts(capacity)
+        node = heapq.heappop(self._vacant) if self._vacant else len(self.facts)
+        if node == self._room:
+            self._grow(2 * self._room)
+        if node == len(self.facts):
+            self.free_of.append([])
+            self.capacity_of.append([])
+            self.devices_of.append([])
+            self.model_of.append(-1)
+            self.position_of.append(-1)
+            self._pods.append([])
+        self.facts.put(node, name, labels or {}, tuple(taints), unschedulable)
+        self._slice_views()
+        self._put_rank(node, self._next_rank if rank is None else rank)
+        self.capacity_of[node], self.free_of[node] = amounts, list(amounts)
+        self._put_devices(node, gpu_devices, gpu_model)
+        self._write(node)
+        self.spec_log.add(node)
+        for pod, devices in self._strays.pop(name, {}).values():
+            del self._stray_at[pod.key]
+            self.assume(pod, node, devices)
+        return node
+
+    def update_node(
+        self,
+        name: str,
+        capacity: Mapping[str, int],
+        gpu_devices: int = 0,
+        gpu_model: str = "",
+        labels: Mapping[str, str] | None = None,
+        taints: Sequence[Taint] = (),
+        unschedulable: bool = False,
+    ) -> int:
+        """The node's spec anew; what runs on it stays. Raises KeyError for an unknown node."""
+        node = self.facts.index[name]
+        new, old = self._amounts(capacity), self.capacity_of[node]
+        self.facts.put(node, name, labels or {}, tuple(taints), unschedulable)
+        self.free_of[node] = [free + now - was for free, now, was in zip(self.free_of[node], new, old, strict=True)]
+        self.capacity_of[node] = new
+        if gpu_devices != len(self.devices_of[node]) or gpu_model != self._model_name(node):
+            self._put_devices(node, gpu_devices, gpu_model)
+            idle = self.devices_of[node]
+            for pod in self._pods[node]:
+                for device in self._devices.get(pod.key, ()):
+                    if device < len(idle):
+                        idle[device] -= pod.cls.gpu.milli
+        self._write(node)
+        self.spec_log.add(node)
+        return node
+
+    def remove_node(self, name: str) -> None:
+        """The node leaves; pods that were on it are remembered until they are forgotten or it comes back."""
+        node = self.facts.index[name]
+        left = [(pod, self._devices.get(pod.key)) for pod in self._pods[node]]
+        for pod, _ in left:
+            self.forget(pod.key)
+        self.facts.remove(node)
+        self.capacity_of[node] = [0] * self._rows
+        self.free_of[node] = [0] * self._rows
+        self.devices_of[node] = []
+        self.model_of[node] = -1
+        self.node_at[self.position_of[node]] = -1
+        self.position_of[node] = -1
+        self._write(node)
+        self.spec_log.add(node)
+        heapq.heappush(self._vacant, node)
+        for pod, devices in left:
+            self.assume_on(pod, name, devices)
+
+    # -- pods ---------------------------------------------------------------------------------------------------
+
+    def assume(self, pod: PodView, node: int, devices: tuple[int, ...] | None = None) -> None:
+        """`pod` runs on `node` from now on. No legality check: what is bound counts, even when it overfills the node.
+
+        `devices` None lets the harness choose.
+        """
+        needs: Needs = pod.cls.constraints
+        free = self.free_of[node]
+        columns = self._free_rows
+        for row, amount in needs.amounts:
+            left = free[row] = free[row] - amount
+            columns[row][node] = left
+        key = pod.key
+        gpu = pod.cls.gpu
+        if gpu.count:
+            idle = self.devices_of[node]
+            if devices is None:
+                devices = choose_devices(gpu, idle)
+                if devices is None:  # bound by someone else onto too little: show it as overcommitted
+                    devices = tuple(sorted(range(len(idle)), key=lambda d: (-idle[d], d))[: gpu.count])
+            for device in devices:
+                left = idle[device] = idle[device] - gpu.milli
+                self._gpu_free[node, device] = left
+            self._devices[key] = devices
+        self._where[key] = node
+        self._pods[node].append(pod)
+        if pod.group is not None:
+            self._groups[pod.group] = self._groups.get(pod.group, 0) + 1
+        self.log.add(node)
+
+    def assume_on(self, pod: PodView, name: str, devices: tuple[int, ...] | None = None) -> None:
+        """The same by node name; a node that is not known yet gets the pod when it comes."""
+        node = self.facts.index.get(name)
+        if node is not None:
+            self.assume(pod, node, devices)
+            return
+        self._strays.setdefault(name, {})[pod.key] = (pod, devices)
+        self._stray_at[pod.key] = name
+
+    def forget(self, key: str) -> int | None:
+        """The pod runs no longer; the node that it was on, None when it was on none that is known."""
+        node = self._where.pop(key, None)
+        if node is None:
+            name = self._stray_at.pop(key, None)
+            if name is not None:
+                strays = self._strays[name]
+                del strays[key]
+                if not strays:
+                    del self._strays[name]
+            return None
+        pods = self._pods[node]
+        at = next(i for i, pod in enumerate(pods) if pod.key == key)
+        pod = pods.pop(at)
+        needs: Needs = pod.cls.constraints
+        free = self.free_of[node]
+        for row, amount in needs.amounts:
+            left = free[row] = free[row] + amount
+            self._free_rows[row][node] = left
+        if pod.cls.gpu.count:
+            idle = self.devices_of[node]
+            for device in self._devices.pop(key):
+                if device < len(idle):
+                    left = idle[device] = idle[device] + pod.cls.gpu.milli
+                    self._gpu_free[node, device] = left
+        if pod.group is not None:
+            left = self._groups[pod.group] - 1
+            if left:
+                self._groups[pod.group] = left
+            else:
+                del self._groups[pod.group]
+        self.log.add(node)
+        return node
+
+    def where(self, key: str) -> int | None:
+        """Node of a placed pod."""
+        return self._where.get(key)
+
+    def devices(self, key: str) -> tuple[int, ...]:
+        """GPU devices of a placed pod."""
+        return self._devices.get(key, ())
+
+    def placed_in_group(self, group: str) -> int:
+        return self._groups.get(group, 0)
+
+    def __len__(self) -> int:
+        """Nodes that are there."""
+        return len(self.facts.index)
+
+    # -- order --------------------------------------------------------------------------------------------------
+
+    def order(self) -> Sequence[int]:
+        """Nodes in tie-break order (-1 for a hole); positions in it stay while `epoch` stays."""
+        if self._unordered:
+            here = np.flatnonzero(self.alive)
+            alive: list[int] = here[np.lexsort((here, self._rank[here]))].tolist()
+            self.node_at = alive
+            for position, node in enumerate(alive):
+                self.position_of[node] = position
+            self._last = (int(self._rank[alive[-1]]), alive[-1]) if alive else (-1, -1)
+            self._unordered = False
+            self.epoch += 1
+        return self.node_at
+
+    @property
+    def room(self) -> int:
+        """Positions and nodes that fit before the next change of `epoch`."""
+        return self._room
+
+    def _put_rank(self, node: int, rank: int) -> None:
+        self._rank[node] = rank
+        self._next_rank = max(self._next_rank, rank + 1)
+        if (rank, node) < self._last or len(self.node_at) >= self._room:
+            self._unordered = True
+        self._last = (rank, node)
+        self.position_of[node] = len(self.node_at)
+        self.node_at.append(node)
+
+    # -- columns ------------------------------------------------------------------------------------------------
+
+    def _amounts(self, capacity: Mapping[str, int]) -> list[int]:
+        by_row = {self.classes.row(resource): amount for resource, amount in capacity.items()}
+        return [by_row.get(row, 0) for row in range(self._rows)]
+
+    def _model_name(self, node: int) -> str:
+        model = self.model_of[node]
+        return "" if model < 0 else self.gpu_models[model]
+
+    def _put_devices(self, node: int, devices: int, model: str) -> None:
+        if devices > self._width:
+            self._width = devices
+            self._grow(self._room)
+        self.devices_of[node] = [DEVICE_MILLI] * devices
+        self.model_of[node] = self._models.setdefault(model, len(self._models)) if devices else -1
+        self._gpu_capacity[node] = 0
+        self._gpu_capacity[node, :devices] = DEVICE_MILLI
+
+    def _write(self, node: int) -> None:
+        """Lists into columns."""
+        self._free[:, node] = self.free_of[node]
+        self._capacity[:, node] = self.capacity_of[node]
+        devices = self.devices_of[node]
+        if not devices:
+            self._gpu_capacity[node] = 0
+        self._gpu_free[node] = 0
+        self._gpu_free[node, : len(devices)] = devices
+        self._gpu_model[node] = self.model_of[node]
+        self.log.add(node)
+
+    def fit_rows(self) -> None:
+        """A row for each resource that was heard of since; the table of classes calls this."""
+        missing = len(self.classes.resources) - self._rows
+        if missing:
+            for amounts in (*self.free_of, *self.capacity_of):
+                amounts.extend([0] * missing)
+            self._rows += missing
+            self._grow(self._room)
+
+    def _grow(self, room: int) -> None:
+        self._free = grown(self._free, (self._rows, room))
+        self._capacity = grown(self._capacity, (self._rows, room))
+        self._gpu_capacity = grown(self._gpu_capacity, (room, self._width))
+        self._gpu_free = grown(self._gpu_free, (room, self._width))
+        self._gpu_model = grown(self._gpu_model, (room,), -1)
+        self._rank = grown(self._rank, (room,))
+        self._free_rows = list(self._free)
+        self.facts.grow(room)
+        self._room = room
+        self.epoch += 1
+        self._slice_views()
+
+    def _slice_views(self) -> None:
+        n = len(self.facts)
+        self._free_view = frozen(self._free[:, :n])
+        self._capacity_view = frozen(self._capacity[:, :n])
+        self._gpu_free_view = frozen(self._gpu_free[:n])
+        self._gpu_capacity_view = frozen(self._gpu_capacity[:n])
+        self._gpu_model_view = frozen(self._gpu_model[:n])
