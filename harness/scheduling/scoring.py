@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -60,6 +60,37 @@ class ChoosesDevices(Protocol):
     """What a score may offer besides: the devices on the chosen node. None leaves them to the harness."""
 
     def choose_devices(self, pod: PodView, cluster: NodeLists, node: int) -> tuple[int, ...] | None: ...
+
+
+T = TypeVar("T")
+
+
+class PerNode(Generic[T]):
+    """A value that follows from one node's state, computed again only for nodes that changed."""
+
+    def __init__(self, compute: Callable[[ClusterView, int], T]) -> None:
+        self._compute = compute
+        self._cluster: ClusterView | None = None
+        self._version = -1
+        self._values: list[T] = []
+
+    def sync(self, cluster: ClusterView) -> Sequence[T]:
+        """The values by node, up to date."""
+        version = cluster.version
+        if cluster is self._cluster and version == self._version:
+            return self._values
+        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
+        self._cluster, self._version = cluster, version
+        if changed is None:
+            self._values = [self._compute(cluster, node) for node in range(len(cluster.names))]
+            return self._values
+        for node in changed.tolist():
+            value = self._compute(cluster, node)
+            if node < len(self._values):
+                self._values[node] = value
+            else:  # nodes come in order of index, each with an entry in the log
+                self._values.append(value)
+        return self._values
 
 
 class _Column:

@@ -132,7 +132,7 @@ class Snapshot:
 
     def changed_since(self, version: int) -> Int64 | None:
         changed = self.log.since(version)
-        return None if changed is None else np.unique(np.array(changed, dtype=np.int64))
+        return None if changed is None else np.array(sorted(set(changed)), dtype=np.int64)
 
     # -- why not ------------------------------------------------------------------------------------------------
 
