@@ -1,9 +1,11 @@
 """Proven bounds: what any scheduler, even clairvoyant, can have allocated, and how many nodes it must have used.
 
-Ask for one: `upper_bound(aggregate(nodes, pods))`, with `.valued("pods")` for another objective.
+Ask for one: `upper_bound(aggregate(nodes, pods))`, with `.valued("pods")` for another objective; for all instants of a
+run at once: `bound_curve(instance, arrivals(instance))`.
 """
 
 from harness.measure.bound.certificate import Certificate
+from harness.measure.bound.curve import Changes, Curve, arrivals, bound_curve, lifetimes
 from harness.measure.bound.generation import Effort
 from harness.measure.bound.instance import Instance, Nodes, Pods, aggregate
 from harness.measure.bound.packing import Load, Packing
@@ -12,6 +14,8 @@ from harness.measure.bound.solve import Bound, nodes_needed, upper_bound
 __all__ = [
     "Bound",
     "Certificate",
+    "Changes",
+    "Curve",
     "Effort",
     "Instance",
     "Load",
@@ -19,6 +23,9 @@ __all__ = [
     "Packing",
     "Pods",
     "aggregate",
+    "arrivals",
+    "bound_curve",
+    "lifetimes",
     "nodes_needed",
     "upper_bound",
 ]

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -81,17 +81,23 @@ class Certificate:
 
     def bounds(self, pod_counts: Int64, node_counts: Int64, least: Int64 | None = None) -> Int64:
         """`bound` for each of T rows: int64 [T, P], [T, N] or [1, N], [T, P]. int64 [T]."""
-        if (pod_counts > self.most).any():
-            raise ValueError("a certificate does not reach beyond the pod counts that it was made for")
+        kind = self.exact(pod_counts.max(axis=0, initial=0), node_counts.max(axis=0, initial=0))
         asked, given = np.maximum(self.pod_price, 0), np.maximum(-self.pod_price, 0)
-        # Real clusters stay far below 2 ** 63; where the sum may not, Python's integers take over.
-        terms = float(np.abs(self.pod_price).astype(float) @ self.most) + float(
-            self.node_price.astype(float) @ node_counts.max(axis=0, initial=0)
-        )
-        kind = np.int64 if terms < 2.0**62 else np.object_
         total = pod_counts.astype(kind) @ asked.astype(kind) + node_counts.astype(kind) @ self.node_price.astype(kind)
         if least is not None:
             total = total - least.astype(kind) @ given.astype(kind)
+        return self.whole(np.asarray(total))
+
+    def exact(self, pod_count: Int64, node_count: Int64) -> np.dtype[Any]:
+        """In what to add prices up for so many pods [P] and nodes [N] at most: int64, or Python's integers where that
+        could overflow. Error: ValueError for more pods of a class than `most`."""
+        if (pod_count > self.most).any():
+            raise ValueError("a certificate does not reach beyond the pod counts that it was made for")
+        reach = np.abs(self.pod_price).astype(float) @ self.most + self.node_price.astype(float) @ node_count
+        return np.dtype(np.int64 if float(reach) < 2.0**62 else np.object_)
+
+    def whole(self, total: npt.NDArray[Any]) -> Int64:
+        """Sums of prices as bounds: in units of the objective, down to what a placement can really be worth."""
         return np.asarray(total // (self.scale * self.grain) * self.grain).astype(np.int64)
 
 

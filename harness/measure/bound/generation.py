@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.measure.bound.certificate import Certificate, Certifier, Float64, Prices
+from harness.measure.bound.certificate import Certificate, Certifier, Prices
 from harness.measure.bound.instance import Instance
 from harness.measure.bound.master import OverClasses, OverPatterns
-from harness.measure.bound.packing import Load, Packing, repaired, rounded
+from harness.measure.bound.packing import Load, Packing, Unfinished, repaired
 from harness.measure.bound.pattern import Pattern
 
 CLOSE = 1e-6
@@ -90,39 +90,50 @@ def generate(certifier: Certifier, effort: Effort, known: Sequence[tuple[int, Pa
 
 
 def attain(certifier: Certifier, generated: Generated, effort: Effort) -> Packing:
-    """A legal packing made of patterns that really fit, near the optimum of the program over these."""
+    """A legal packing made of patterns that really fit, near the optimum of the program over these.
+
+    Diving: what the program wants whole is done; then it is asked again about the rest, with patterns made for it.
+    """
     instance = certifier.instance
     master = OverPatterns(instance, certifier.penalty)
+    packing = Unfinished(instance)
     loads: list[Load] = []
 
     def add(node: int, pattern: Pattern) -> bool:
-        load = repaired(instance, node, pattern)
-        new = master.add(node, load.counts.astype(float))
-        if new:
-            loads.append(load)
-        return new
+        real = repaired(instance, node, pattern)
+        news = [load for load in (real, packing.cut(real)) if master.add(node, load.counts.astype(float))]
+        loads.extend(news)
+        return len(news) > 0
+
+    def price(prices: Prices) -> bool:
+        found = certifier.real_patterns(prices, effort.steps)
+        return sum(add(node, pattern) for node, pattern in enumerate(found)) > 0
 
     for node, pattern in generated.patterns:
         add(node, pattern)
-    prices = generated.prices
-    for node, pattern in enumerate(certifier.real_patterns(prices, effort.steps)):
-        add(node, pattern)
-    share: Float64 = np.zeros(0)
-    step = STEP
-    for _ in range(max(1, effort.rounds // 2)):
+    prices, step, converged = generated.prices, STEP, False
+    price(prices)
+    for asked in range(effort.rounds // 4 + sum(instance.node_count.tolist())):
+        master.limit(packing.pods, packing.nodes, packing.owed)
         proposal = master.solve()
-        if proposal is None:
+        if proposal is None or not loads or not packing.nodes.any():
             break
         share = master.solution()
         prices = prices.towards(proposal, step)
-        news = [add(node, pattern) for node, pattern in enumerate(certifier.real_patterns(prices, effort.steps))]
-        if not any(news) and step == 1.0:
+        new = price(prices)
+        if not converged:
+            converged = asked >= effort.rounds // 4 or (not new and step == 1.0)
+            step = STEP if new else 1.0
+            continue
+        whole = np.floor(share + 1e-6).astype(np.int64)
+        if not whole.any():
+            whole[int(np.argmax(share))] = 1
+        used = [packing.use(loads[index], int(whole[index])) for index in np.flatnonzero(whole).tolist()]
+        if not any(used):
             break
-        step = STEP if any(news) else 1.0
-    share = np.concatenate([share, np.zeros(len(loads) - len(share))])
-    return rounded(instance, loads, share)
+    return packing.finished()
 
 
 def greedy(instance: Instance) -> Packing:
     """A legal packing by best fit, the most valuable pods first: what needs no program."""
-    return rounded(instance, [], np.zeros(0))
+    return Unfinished(instance).finished()

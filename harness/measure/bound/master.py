@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.measure.bound.certificate import Float64, Prices
-from harness.measure.bound.instance import Bool, Instance
+from harness.measure.bound.instance import Bool, Instance, Int64
 
 CUTS = (1, 2, 3)
 """Which dual feasible functions cut the LP over classes: k = 1 counts pods of more than half a device, and so on.
@@ -136,6 +136,13 @@ class OverPatterns(_Program):
         self._use_room(variable, node, counts @ self._instance.request, brought=1.0)
         self._variables.append(variable)
         return True
+
+    def limit(self, pods: Int64, nodes: Int64, least: Int64) -> None:
+        """From now on for so many pods [P] and nodes [N], `least` [P] of which must be placed."""
+        for row, count, must in zip(self._supply, pods.tolist(), least.tolist(), strict=True):
+            row.SetBounds(float(must) if must else -self._solver.infinity(), float(count))
+        for row, count in zip(self._nodes, nodes.tolist(), strict=True):
+            row.SetUb(float(count))
 
     def solution(self) -> Float64:
         """How many nodes hold each pattern, in the order in which they were added; valid right after `solve`."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.measure.bound.certificate import Float64
 from harness.measure.bound.instance import Bool, Instance, Int64, fits_alone
 from harness.measure.bound.pattern import Pattern
 
@@ -118,38 +116,51 @@ def _take_off(instance: Instance, pod: int, counts: Int64, devices: list[list[in
             left -= 1
 
 
-def rounded(instance: Instance, patterns: Sequence[Load], share: Float64) -> Packing:
-    """A packing near the linear program's: `share` nodes hold each of `patterns`, float64 [patterns].
+class Unfinished:
+    """A packing that grows pattern by pattern, and what is left to place and to use."""
 
-    Whole nodes first, then the patterns of the largest fractions, cut to the pods that are left; then `filled`.
-    """
-    pods, nodes = instance.pod_count.copy(), instance.node_count.copy()
-    whole = np.floor(share + 1e-6).astype(np.int64)
-    fraction = share - whole
-    wishes = [(index, int(whole[index])) for index in np.flatnonzero(whole > 0).tolist()]
-    wishes += [(index, 1) for index in np.argsort(-fraction, kind="stable").tolist() if fraction[index] > 1e-6]
-    loads = []
-    for index, number in wishes:
-        load = patterns[index]
-        wanted = min(number, int(nodes[load.node]))
-        unchanged = min([wanted, *(pods // np.maximum(load.counts, 1))[load.counts > 0].tolist()])
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._loads: list[Load] = []
+        self.pods, self.nodes = instance.pod_count.copy(), instance.node_count.copy()
+
+    @property
+    def owed(self) -> Int64:
+        """Pods that must still be placed, int64 [P]."""
+        placed = self._instance.pod_count - self.pods
+        return np.asarray(np.maximum(self._instance.least - placed, 0))
+
+    def use(self, load: Load, number: int) -> bool:
+        """Fill `number` nodes like `load`, fewer where nodes or pods run out, the last of them cut to what is left.
+
+        Whether that used any node.
+        """
+        wanted = min(number, int(self.nodes[load.node]))
+        held = load.counts > 0
+        unchanged = min([wanted, *(self.pods[held] // load.counts[held]).tolist()])
+        used = False
         for count in (unchanged, 1 if wanted > unchanged else 0):
-            held = _cut_to(instance, load, pods)
-            if count and held.counts.any():
-                loads.append(Load(load.node, count, held.counts, held.devices))
-                pods -= count * held.counts
-                nodes[load.node] -= count
-    return filled(instance, Packing(tuple(loads)))
+            here = self.cut(load)
+            if count and here.counts.any():
+                self._loads.append(Load(load.node, count, here.counts, here.devices))
+                self.pods -= count * here.counts
+                self.nodes[load.node] -= count
+                used = True
+        return used
 
+    def cut(self, load: Load) -> Load:
+        """The load less the pods of which there are not so many left."""
+        if (load.counts <= self.pods).all():
+            return load
+        counts, devices = load.counts.copy(), [list(device) for device in load.devices]
+        for pod in np.flatnonzero(counts > self.pods).tolist():
+            while counts[pod] > self.pods[pod]:
+                _take_off(self._instance, pod, counts, devices)
+        return Load(load.node, load.number, counts, tuple(tuple(device) for device in devices))
 
-def _cut_to(instance: Instance, load: Load, pods: Int64) -> Load:
-    if (load.counts <= pods).all():
-        return load
-    counts, devices = load.counts.copy(), [list(device) for device in load.devices]
-    for pod in np.flatnonzero(counts > pods).tolist():
-        while counts[pod] > pods[pod]:
-            _take_off(instance, pod, counts, devices)
-    return Load(load.node, 1, counts, tuple(tuple(device) for device in devices))
+    def finished(self) -> Packing:
+        """With whatever still fits added."""
+        return filled(self._instance, Packing(tuple(self._loads)))
 
 
 @dataclass(slots=True, eq=False)

@@ -20,6 +20,9 @@ from harness.measure.bound.knapsack import Device, Items, Loose, Node, Way, mixe
 DEVICE_STEPS = 256
 """Finest grid of one device: openb's requests are multiples of 10 milli, so its 100 steps are exact."""
 
+WIDTHS = 257
+"""Grids to choose from."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pattern:
@@ -52,16 +55,17 @@ class NodePatterns:
         self._loose = ~self._single & ~self._whole
         # A pod on several devices that leaves a part of each to others is cut into one piece a device.
         self._pieces = np.where(self._single, np.maximum(instance.gpu_count, 1), 1)
+        self._widths: dict[tuple[int, int, bool], int] = {}
         self._most = np.minimum(most, _room_for(instance, node))
 
     def best(self, net: Int64, main: int, steps: int, *, inner: bool = False) -> Pattern:
-        """The pattern worth most when a pod of class p is worth `net[p]`, on a grid of `steps` of resource `main`.
+        """The pattern worth most when a pod of class p is worth `net[p]`, on a grid of some `steps` of `main`.
 
-        `inner` rounds requests up instead: then the pattern really fits as far as `main` and the devices go, and its
-        worth bounds nothing.
+        `inner` rounds requests up instead: then the pattern really fits as far as `main`, a resource, and the devices
+        go, and its worth bounds nothing.
         """
         capacity = int(self._instance.capacity[self._node, main])
-        width = max(1, -(-capacity // steps))
+        width = self._width(main, steps, inner)
         budget = capacity // width
         # Rounded so that cutting a pod into pieces neither costs it worth nor makes it dearer.
         worth, request = -(-net // self._pieces), self._instance.request[:, main]
@@ -98,6 +102,20 @@ class NodePatterns:
         for pod, number in loose.chosen(left):
             counts[pod] += number
         return Pattern(base + node.worth, counts, tuple(devices))
+
+    def _width(self, main: int, steps: int, inner: bool) -> int:
+        """The grid's step, in units of the resource: of those that give `steps` to twice as many, the one at which
+        rounding distorts the node's pods least."""
+        key = main, steps, inner
+        if key not in self._widths:
+            capacity = int(self._instance.capacity[self._node, main])
+            widths = np.unique(np.linspace(-(-capacity // (2 * steps)), -(-capacity // steps), WIDTHS).astype(np.int64))
+            widths = np.maximum(widths, 1)
+            count = np.where(self._fits, self._most, 0)
+            request = self._instance.request[:, main] // (1 if inner else self._pieces)
+            lost = (-request if inner else request)[:, None] % widths
+            self._widths[key] = int(widths[np.argmin(count @ lost / max(1, int(count.sum())) + capacity % widths / 8)])
+        return self._widths[key]
 
 
 def _room_for(instance: Instance, node: int) -> Int64:
