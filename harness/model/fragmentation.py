@@ -45,6 +45,7 @@ class TypicalPods:
 
     pods: tuple[GpuPod, ...]
     weights: tuple[int, ...]
+    everything: int  # pods of the workload that these were taken from
 
     @property
     def total(self) -> int:
@@ -66,7 +67,7 @@ class TypicalPods:
         while reached * 100 < everything * TYPICAL_SHARE_PERCENT:
             kept.append(ranked[len(kept)])
             reached += kept[-1][1]
-        return cls(tuple(pod for pod, _ in kept), tuple(count for _, count in kept))
+        return cls(tuple(pod for pod, _ in kept), tuple(count for _, count in kept), everything)
 
 
 class Fragmentation:

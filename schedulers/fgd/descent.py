@@ -15,6 +15,7 @@ import numpy as np
 from harness.model.fragmentation import DEVICE_MILLI, Fragmentation, GpuPod, TypicalPods
 from harness.scheduling.scoring import NodeLists, Scored
 from harness.scheduling.strategy import CPU, ClusterView, Decision, Float64, Int64, PodBatch, PodClass, PodView
+from schedulers.fgd.rounding import PublishedSums
 from schedulers.fgd.states import States
 
 MAX_SCORE = 100
@@ -47,6 +48,7 @@ class Descent:
         self.typical = typical
         self._steps = score_steps(typical.total)
         self._tables: Fragmentation | None = None
+        self._sums: PublishedSums | None = None
         self._states = States()
         self._forget()
 
@@ -91,6 +93,7 @@ class Descent:
         tables = self._tables
         if tables is None or tables.models != cluster.gpu_models or tables.width != states.width:
             self._tables = Fragmentation(self.typical, cluster.gpu_models, states.width)
+            self._sums = PublishedSums(self.typical, cluster.gpu_models)
             self._forget()
         if len(states) > len(self._scores):
             self._make_room()
@@ -124,9 +127,8 @@ class Descent:
             row, device = np.nonzero(option)
             after = idle[row]
             after[np.arange(len(row)), device] -= gpu.milli
-            delta = before[row] - tables.amount(cpu[row] - cls.amounts[CPU], after, model[row])
-            scores = np.full(idle.shape, _UNKNOWN, dtype=np.int16)
-            scores[row, device] = np.searchsorted(self._steps, delta, side="right") - 1
+            scores = np.full(idle.shape, _UNKNOWN, dtype=np.int64)
+            scores[row, device] = self._compare(cls, before[row], cpu[row], idle[row], after, model[row])
             best = scores.max(axis=1)
             reached = (scores == best[:, None]) & option
             self._winners[states, column] = (reached << np.arange(idle.shape[1])).sum(axis=1)
@@ -138,8 +140,21 @@ class Descent:
             fits = idle >= gpu.milli
             taken = fits & (np.cumsum(fits, axis=1) <= gpu.count)
             after = idle - taken * gpu.milli
-        delta = before - tables.amount(cpu - cls.amounts[CPU], after, model)
-        self._scores[states, column] = np.searchsorted(self._steps, delta, side="right") - 1
+        self._scores[states, column] = self._compare(cls, before, cpu, idle, after, model)
+
+    def _compare(self, cls: PodClass, before: Int64, cpu: Int64, idle: Int64, after: Int64, model: Int64) -> Int64:
+        """Scores for placing `cls` so that `idle` becomes `after`, int64 [placements]."""
+        tables, sums = self._tables, self._sums
+        assert tables is not None and sums is not None
+        left = cpu - cls.amounts[CPU]
+        delta = before - tables.amount(left, after, model)
+        scores: Int64 = np.searchsorted(self._steps, delta, side="right") - 1
+        tie = np.flatnonzero((delta == 0) & (idle.any(axis=1)))
+        if len(tie):
+            then = sums.amount(cpu[tie], idle[tie], model[tie])
+            now = sums.amount(left[tie], after[tie], model[tie])
+            scores[tie] = sums.score(then, now)
+        return scores
 
 
 class FGD:
