@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ from harness.measure.bound.exact import settle, size
 from harness.measure.bound.generation import Effort, attain, generate, greedy
 from harness.measure.bound.instance import Instance
 from harness.measure.bound.packing import Packing
+from harness.measure.bound.volume import volume
 
 Method: TypeAlias = Literal["volume", "lp", "columns", "exact"]
 """One resource of the whole cluster; LP over node and pod classes; LP over patterns per node class; CP-SAT."""
@@ -87,45 +87,12 @@ def nodes_needed(instance: Instance, effort: Effort | None = None, clock: Callab
     nothing = np.zeros_like(instance.value)
     ones = np.ones_like(instance.node_count)
     bound = upper_bound(instance.valued(nothing).costing(ones).placing(instance.pod_count), effort, clock)
-    return Bound(
+    return replace(
+        bound,
         value=-bound.value,
-        method=bound.method,
         attained=None if bound.attained is None else -bound.attained,
         ladder=tuple((method, -value) for method, value in bound.ladder),
-        rounds=bound.rounds,
-        packing=bound.packing,
-        certificate=bound.certificate,
-        seconds=bound.seconds,
     )
-
-
-def volume(instance: Instance) -> int:
-    """The least, over the resources, of what would fit if the cluster were one node and pods were liquid."""
-    values: list[int] = instance.value.tolist()
-    counts: list[int] = instance.pod_count.tolist()
-    worth = sum(value * count for value, count in zip(values, counts, strict=True))
-    rooms = [
-        (instance.request[:, r], int(instance.node_count @ instance.capacity[:, r]))
-        for r in range(instance.capacity.shape[1])
-    ]
-    rooms.append((instance.gpu_total, int(instance.node_count @ (instance.devices * instance.device_milli))))
-    for asked, room in rooms:
-        worth = min(worth, _liquid(instance, asked.tolist(), room))
-    return worth
-
-
-def _liquid(instance: Instance, asked: Sequence[int], room: int) -> int:
-    """The fractional knapsack, rounded down, in exact numbers: the densest pods first."""
-    value: list[int] = instance.value.tolist()
-    count: list[int] = instance.pod_count.tolist()
-    worth = sum(v * n for v, n, a in zip(value, count, asked, strict=True) if not a)
-    dense = sorted((p for p, a in enumerate(asked) if a), key=lambda p: (-Fraction(value[p], asked[p]), p))
-    for pod in dense:
-        if asked[pod] * count[pod] >= room:
-            return worth + value[pod] * room // asked[pod]
-        room -= asked[pod] * count[pod]
-        worth += value[pod] * count[pod]
-    return worth
 
 
 def _best(instance: Instance, packings: Sequence[Packing | None]) -> Packing | None:
