@@ -29,11 +29,13 @@ class Fullness:
         free, capacity = cluster.free, cluster.capacity
         cpu = (free[CPU][nodes] - requests[CPU]) / np.maximum(capacity[CPU][nodes], 1)
         memory = (free[MEMORY][nodes] - requests[MEMORY]) / np.maximum(capacity[MEMORY][nodes], 1)
+        scores: Float64 = self.sign * ((cpu + memory) / 2)
+        if not cluster.gpu_free.shape[1]:
+            return scores
         devices = np.count_nonzero(cluster.gpu_capacity[nodes], axis=1)
         idle = cluster.gpu_free[nodes].sum(axis=1) - gpu.total_milli
         with_gpu = (cpu + memory + idle / np.maximum(devices * DEVICE_MILLI, 1)) / 3
-        scores: Float64 = self.sign * np.where(devices > 0, with_gpu, (cpu + memory) / 2)
-        return scores
+        return np.where(devices > 0, self.sign * with_gpu, scores)
 
     def score_node(self, pod: PodView, cluster: NodeLists, node: int) -> float:
         (cpu_free, memory_free, *_), (cpu_there, memory_there, *_) = cluster.free_of[node], cluster.capacity_of[node]

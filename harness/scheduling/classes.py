@@ -11,6 +11,7 @@ import numpy as np
 from harness.model.core import Container, Node, Pod, PodSpec, ResourceList
 from harness.scheduling.constraints import AFTER_FIT, BEFORE_FIT, Moves, Term, unmodelled
 from harness.scheduling.constraints.gpu_devices import GpuDevices, GpuModel
+from harness.scheduling.constraints.node_affinity import CONFLICT
 from harness.scheduling.constraints.node_resources_fit import NodeResourcesFit
 from harness.scheduling.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, Int64, PodClass, PodView
@@ -24,7 +25,7 @@ _REMEMBER = 4096  # pod templates whose class is found by the identity of their 
 class Needs:
     """The harness's own part of a PodClass (`PodClass.constraints`): the terms, split by what can turn them."""
 
-    __slots__ = ("amounts", "cluster", "load", "node", "refusal", "terms")
+    __slots__ = ("amounts", "cluster", "load", "node", "only", "refusal", "terms")
 
     def __init__(self, amounts: tuple[tuple[int, int], ...], terms: tuple[Term, ...], refusal: str) -> None:
         self.amounts = amounts  # (row, amount) of what is requested, plain ints
@@ -32,7 +33,12 @@ class Needs:
         self.node = tuple(term for term in terms if term.moves is Moves.NODE)
         self.load = tuple(term for term in terms if term.moves is Moves.LOAD)
         self.cluster = tuple(term for term in terms if term.moves is Moves.CLUSTER)
-        self.refusal = refusal  # names the constraints that are not modelled; empty when all are
+        self.only: tuple[str, ...] | None = None  # names of the only nodes that come into question
+        for named in (term.only for term in terms):
+            if named is not None:
+                self.only = named if self.only is None else tuple(name for name in self.only if name in named)
+        # Why the pod is held against no node at all: a constraint that is not modelled, or terms at odds.
+        self.refusal = CONFLICT if not refusal and self.only == () else refusal
 
 
 class HasRows(Protocol):
@@ -45,7 +51,9 @@ class PodClasses:
     def __init__(self) -> None:
         self.resources: list[str] = ["cpu", "memory", "pods"]
         self._rows: dict[str, int] = {"cpu": CPU, "memory": MEMORY, "pods": PODS}
-        self._classes: dict[Any, PodClass] = {}
+        # A class lives as long as its pods: DaemonSets make one for each node.
+        self._classes: weakref.WeakValueDictionary[Any, PodClass] = weakref.WeakValueDictionary()
+        self._made = 0
         self._remembered: dict[tuple[Any, ...], tuple[PodClass, tuple[object, ...]]] = {}
         self._followers: weakref.WeakSet[HasRows] = weakref.WeakSet()
 
@@ -62,11 +70,11 @@ class PodClasses:
         if row is None:
             row = self._rows[resource] = len(self.resources)
             self.resources.append(resource)
-            for cls in self._classes.values():
+            for cls in list(self._classes.values()):
                 # The one thing that may grow: its meaning (nothing asked of an unknown resource) stays.
                 object.__setattr__(cls, "requests", _read_only(np.append(cls.requests, 0)))
                 object.__setattr__(cls, "amounts", (*cls.amounts, 0))
-            for follower in self._followers:
+            for follower in list(self._followers):
                 follower.fit_rows()
         return row
 
@@ -84,7 +92,7 @@ class PodClasses:
 
         `before` and `after`: terms in filter order around NodeResourcesFit and the devices.
         """
-        amounts = {self.row(name): amount for name, amount in requests.items()}
+        amounts = {self.row(name): amount for name, amount in requests.items() if amount}
         amounts[PODS] = 1
         key = (tuple(sorted(amounts.items())), gpu, priority, before, after, refusal)
         cls = self._classes.get(key)
@@ -109,7 +117,8 @@ class PodClasses:
         if gpu.count:
             terms += [GpuModel(gpu.models), GpuDevices(gpu.count, gpu.milli)]
         needs = Needs(wanted, (*terms, *after), refusal)
-        return PodClass(len(self._classes), _read_only(column), gpu, priority, needs)
+        self._made += 1  # never used again, so what caches by id cannot mistake one class for another
+        return PodClass(self._made, _read_only(column), gpu, priority, needs)
 
     def of(self, pod: Pod) -> PodClass:
         """The class of a model pod."""
@@ -139,13 +148,18 @@ class PodClasses:
     def _read(self, pod: Pod) -> PodClass:
         amounts, whole_gpus = requests_of(pod.spec)
         missing = unmodelled(pod)
+        refusal = f"{', '.join(missing)} not modelled, so the pod is not placed" if missing else ""
+        try:
+            gpu = gpu_request(pod, whole_gpus)
+        except ValueError as error:
+            gpu, refusal = NO_GPU, str(error)
         return self.intern(
             amounts,
-            gpu_request(pod, whole_gpus),
+            gpu,
             priority=pod.spec.priority or 0,
             before=tuple(term for make in BEFORE_FIT if (term := make(pod)) is not None),
             after=tuple(term for make in AFTER_FIT if (term := make(pod)) is not None),
-            refusal=f"{', '.join(missing)}: constraint not modelled, so not decided" if missing else "",
+            refusal=refusal,
         )
 
     def view(self, pod: Pod, *, group_min: int = 0, lifetime_ns: int | None = None) -> PodView:
@@ -224,7 +238,11 @@ def gpu_request(pod: Pod, whole: int) -> GpuRequest:
 
 def _int(annotations: Mapping[str, str], key: str, default: int) -> int:
     text = annotations.get(key)
-    return default if text is None or text == "" else int(text)
+    if not text:
+        return default
+    if not text.isdecimal():
+        raise ValueError(f"annotation {key}: {text!r} is not a whole number")
+    return int(text)
 
 
 def bound_devices(pod: Pod) -> tuple[int, ...] | None:

@@ -49,6 +49,13 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
         return Diagnosis(count, {}, (), cls.constraints.refusal)
     left = here.copy()
     reasons: Counter[str] = Counter()
+    narrowing = sorted({term.plugin for term in cls.constraints.terms if term.only is not None})
+    if narrowing:
+        named = np.zeros(n, dtype=np.bool_)
+        named[[on.facts.index[name] for name in cls.constraints.only if name in on.facts.index]] = True
+        # Source: schedule_one.go findNodesThatFitPod, the status of nodes that PreFilter left out.
+        reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] = int(np.count_nonzero(left & ~named))
+        left &= named
     resolvable: list[int] = []
     for term in cls.constraints.terms:
         holds = term.mask(on, slice(0, n))
@@ -58,7 +65,9 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
         if term.resolvable:
             resolvable += rejected
         left &= holds
-    return Diagnosis(count, dict(sorted(reasons.items())), tuple(sorted(resolvable)))
+    return Diagnosis(
+        count, {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}, tuple(sorted(resolvable))
+    )
 
 
 def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,8 +68,7 @@ class NodeFacts:
             self.names[node] = name
             self.labels[node] = labels
         self.index[name] = node
-        # A taint's age does not matter to a verdict, and would make every taint list its own.
-        plain = tuple(Taint(key=taint.key, value=taint.value, effect=taint.effect) for taint in taints)
+        plain = _plain(taints)
         code = self._taint_ids.get(plain)
         if code is None:
             code = self._taint_ids[plain] = len(self.taint_sets)
@@ -81,6 +80,15 @@ class NodeFacts:
         self.zone[node] = -1 if zone is None else self._zone(zone)
         for key, column in self._columns.items():
             column.put(node, labels.get(key))
+
+    def same(self, node: int, labels: Mapping[str, str], taints: Sequence[Taint], unschedulable: bool) -> bool:
+        """Whether `put` with these would change nothing."""
+        mine = self.labels[node]
+        return (
+            (mine is labels or mine == labels)
+            and self.unschedulable[node] == unschedulable
+            and self.taints(node) == _plain(taints)
+        )
 
     def remove(self, node: int) -> None:
         del self.index[self.names[node]]
@@ -109,3 +117,8 @@ class NodeFacts:
         if name not in self.zones:
             self.zones.append(name)
         return self.zones.index(name)
+
+
+def _plain(taints: Sequence[Taint]) -> tuple[Taint, ...]:
+    """A taint's age does not matter to a verdict, and would make every list of taints its own."""
+    return tuple(Taint(key=taint.key, value=taint.value, effect=taint.effect) for taint in taints)

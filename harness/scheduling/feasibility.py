@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
 
 _BUDGET_BYTES = 128 << 20  # of cached masks, over all classes
-_FEW = 12  # so many changed nodes are cheaper one by one than by numpy
+_FEW = 20  # so many changed nodes are cheaper one by one than by numpy
 
 
 class _Verdicts:
@@ -46,13 +46,24 @@ class Feasibility:
     def holds(self, cls: PodClass, node: int) -> bool:
         """Whether every constraint of the class holds on one node now."""
         needs: Needs = cls.constraints
-        if not self.spec_verdicts(cls)[node] or needs.refusal:
-            return False
         on = self._on
+        if needs.refusal:
+            return False
+        if needs.only is not None:  # one of a few nodes: no verdicts on all the others for its sake
+            if not (on.facts.alive[node] and all(term.holds(on, node) for term in needs.node)):
+                return False
+        elif not self.spec_verdicts(cls)[node]:
+            return False
         for term in needs.load:
             if not term.holds(on, node):
                 return False
         return all(term.holds(on, node) for term in needs.cluster) if needs.cluster else True
+
+    def among(self, cls: PodClass) -> list[int]:
+        """Of a class that names its nodes: those where it fits now."""
+        index = self._on.facts.index
+        named = [index[name] for name in cls.constraints.only if name in index]
+        return [node for node in named if self.holds(cls, node)]
 
     def spec_verdicts(self, cls: PodClass) -> bytearray:
         """Where the terms on the nodes' own specs hold, a byte a node; valid until the next change of a node's spec."""
@@ -71,6 +82,10 @@ class Feasibility:
         n = len(on.facts)
         if needs.refusal:
             return frozen(np.zeros(n, dtype=np.bool_))
+        if needs.only is not None:
+            named = np.zeros(n, dtype=np.bool_)
+            named[self.among(cls)] = True
+            return frozen(named)
         self.spec_verdicts(cls)
         found = self._verdicts[cls.id]
         self._verdicts.move_to_end(cls.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from harness.scheduling.legality import Refused, apply
 from harness.scheduling.snapshot import Snapshot
-from harness.scheduling.strategy import Bind, BindTogether, Evict, PodView, Strategy, Wait
+from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
 
 
 @dataclass(slots=True)
 class Placements:
-    """What became of each arrival: `node` column index or -1, `devices` of pods with GPUs, both by arrival."""
+    """What became of each arrival. `node`: column index by arrival, -1 where it runs nowhere."""
 
     node: list[int]
-    devices: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    waits: dict[int, str] = field(default_factory=dict)  # reason that the strategy gave
-    violations: list[Refused] = field(default_factory=list)  # decisions that were not legal
+    devices: dict[int, tuple[int, ...]] = field(default_factory=dict)  # by arrival, of pods with GPUs
+    waits: dict[int, str] = field(default_factory=dict)  # by arrival, the reason that the strategy gave
+    violations: list[tuple[str, str]] = field(default_factory=list)  # (pod, reason) of decisions that were not legal
     evictions: int = 0
 
     @property
@@ -38,42 +38,71 @@ def fill(
 ) -> Placements:
     """Hand `pods` over in order, `window` at a time; what a window does not place is not offered again.
 
-    `after(last, binds)` is called after each window with the index of its last arrival and what it bound. A pod that
-    the strategy evicts joins the next window, ahead of the arrivals (after the last one, a window of its own).
+    `after(last, binds)` is called after each window with the index of its last arrival and what it bound. Only
+    arrivals may be evicted; they join the next window ahead of its arrivals (after the last one a window of their own,
+    once). Their keys must differ.
     """
+    run = _Fill(snapshot, pods)
     rng = np.random.default_rng(seed)
-    out = Placements([-1] * len(pods))
-    index = {pod.key: i for i, pod in enumerate(pods)}
-    again: list[PodView] = []
-    arrived = 0
-    while arrived < len(pods) or again:
-        batch = [*again, *pods[arrived : arrived + window]]
-        arrived = min(arrived + window, len(pods))
-        again = []
-        binds: tuple[Bind, ...] = ()
-        for decision in strategy.place(batch, snapshot, rng):
+    for start in range(0, len(pods), window):
+        batch = [*run.evicted, *pods[start : start + window]]
+        run.window(strategy.place(batch, snapshot, rng))
+        if after is not None:
+            after(min(start + window, len(pods)) - 1, run.binds)
+    if run.evicted:
+        run.window(strategy.place(list(run.evicted), snapshot, rng))
+        if after is not None:
+            after(len(pods) - 1, run.binds)
+    return run.out
+
+
+class _Fill:
+    """One run: the snapshot, and the books kept beside it."""
+
+    def __init__(self, snapshot: Snapshot, pods: Sequence[PodView]) -> None:
+        self.snapshot = snapshot
+        self.pods = pods
+        self.out = Placements([-1] * len(pods))
+        self.evicted: list[PodView] = []
+        self.binds: tuple[Bind, ...] = ()
+        self._index = {pod.key: i for i, pod in enumerate(pods)}
+        assert len(self._index) == len(pods), "two arrivals share a key"
+
+    def window(self, decisions: Iterable[Decision]) -> None:
+        """Carry out what the strategy says of one window."""
+        self.evicted = []
+        self.binds = ()
+        for decision in decisions:
             match decision:
                 case Bind() | BindTogether():
-                    done = apply(snapshot, decision)
-                    if isinstance(done, Refused):
-                        out.violations.append(done)
-                        continue
-                    binds += done
-                    for bind in done:
-                        at = index[bind.pod.key]
-                        out.node[at] = bind.node
-                        if bind.devices:
-                            out.devices[at] = bind.devices
+                    self._bind(decision)
                 case Wait(pod, reason):
-                    out.waits[index[pod.key]] = reason
+                    self.out.waits[self._index[pod.key]] = reason
                 case Evict(key, _):
-                    if snapshot.forget(key) is not None and key in index:
-                        out.evictions += 1
-                        out.node[index[key]] = -1
-                        out.devices.pop(index[key], None)
-                        again.append(pods[index[key]])
+                    self._evict(key)
                 case _:
                     assert_never(decision)
-        if after is not None:
-            after(arrived - 1, binds)
-    return out
+
+    def _bind(self, decision: Bind | BindTogether) -> None:
+        done = apply(self.snapshot, decision)
+        if isinstance(done, Refused):
+            self.out.violations.append((done.pod.key, done.reason))
+            return
+        self.binds += done
+        for bind in done:
+            at = self._index[bind.pod.key]
+            self.out.node[at] = bind.node
+            self.out.waits.pop(at, None)
+            if bind.devices:
+                self.out.devices[at] = bind.devices
+
+    def _evict(self, key: str) -> None:
+        at = self._index.get(key)
+        if at is None or self.out.node[at] < 0:
+            self.out.violations.append((key, "evicted, but it is no arrival that runs"))
+            return
+        self.snapshot.forget(key)
+        self.out.evictions += 1
+        self.out.node[at] = -1
+        self.out.devices.pop(at, None)
+        self.evicted.append(self.pods[at])

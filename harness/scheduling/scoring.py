@@ -26,7 +26,7 @@ from harness.scheduling.strategy import (
 from harness.scheduling.tournament import NEVER, Tournament
 
 _BUDGET_BYTES = 256 << 20  # of score columns, over all classes
-_FEW = 12  # so many changed nodes are cheaper one by one than by numpy
+_FEW = 20  # so many changed nodes are cheaper one by one than by numpy
 
 NOWHERE = "no feasible node"
 
@@ -117,6 +117,8 @@ class ScoreTable:
         """The feasible node of the highest score, lowest rank on ties; -1 when there is none."""
         on = self.on
         cls = pod.cls
+        if cls.constraints.only is not None:
+            return self._best_named(pod)
         order = on.order()
         column = self._columns.get(cls.id)
         if column is None or column.epoch != on.epoch:
@@ -142,6 +144,14 @@ class ScoreTable:
                 return node
             scores.set(position, NEVER)  # a hole: its node has left
 
+    def _best_named(self, pod: PodView) -> int:
+        """Of a class that names its nodes (a DaemonSet's pod): no column for its sake."""
+        nodes = self.on.feasibility.among(pod.cls)
+        if len(nodes) < 2:
+            return nodes[0] if nodes else -1
+        scores = checked(self._score.score(pod, self.on, np.array(nodes)), len(nodes)).tolist()
+        return min(zip(scores, nodes, strict=True), key=lambda item: (-item[0], int(self.on.rank[item[1]]), item[1]))[1]
+
     def _best_masked(self, scores: Tournament, pod: PodView, order: Sequence[int]) -> int:
         """With constraints that look elsewhere the mask moves by itself: one pass over the column."""
         mask = self.on.feasible(pod)
@@ -158,8 +168,9 @@ class ScoreTable:
             changed = list(dict.fromkeys(changed))
         if self._score_node is None or len(changed) > _FEW:
             nodes = np.array(changed, dtype=np.int64)
-            nodes = nodes[on.facts.alive[nodes]]
-            positions = np.array([on.position_of[node] for node in nodes.tolist()], dtype=np.int64)
+            positions = on.positions[nodes]
+            if positions.min() < 0:  # nodes that have left
+                nodes, positions = nodes[positions >= 0], positions[positions >= 0]
             scores.set_many(positions, self._values(pod, nodes))
             return
         cls = pod.cls
@@ -181,8 +192,10 @@ class ScoreTable:
 
     def _values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes`, NEVER where infeasible; only feasible nodes are scored."""
-        out = np.full(len(nodes), NEVER)
         fits = np.flatnonzero(self.on.feasibility.local(pod.cls, nodes))
+        if len(fits) == len(nodes):
+            return checked(self._score.score(pod, self.on, nodes), len(nodes))
+        out = np.full(len(nodes), NEVER)
         if len(fits):
             out[fits] = checked(self._score.score(pod, self.on, nodes[fits]), len(fits))
         return out
@@ -211,6 +224,8 @@ def checked(scores: Float64, count: int, nodes: Int64 | None = None) -> Float64:
     values = np.asarray(scores, dtype=np.float64)
     if values.shape != (count,):
         raise ValueError(f"the score has shape {values.shape}, expected ({count},)")
+    if np.isfinite(values).all():
+        return values
     nan = np.isnan(values if nodes is None else values[nodes])
     if nan.any():
         raise ValueError(f"the score is not a number for {int(nan.sum())} of {len(nan)} nodes")

@@ -42,7 +42,7 @@ class Snapshot:
         self.model_of: list[int] = []
         # Tie-break order: nodes by ascending rank; -1 is a hole that a departed node left.
         self.node_at: list[int] = []
-        self.position_of: list[int] = []
+        self.position_of: list[int] = []  # -1 where the node has left
         self._next_rank = 0
         self._last = (-1, -1)  # (rank, node) of the last position
         self._unordered = False
@@ -63,6 +63,7 @@ class Snapshot:
         self._gpu_free: Int64 = np.zeros((0, 0), dtype=np.int64)
         self._gpu_model: Int64 = np.zeros(0, dtype=np.int64)
         self._rank: Int64 = np.zeros(0, dtype=np.int64)
+        self.positions: Int64 = np.zeros(0, dtype=np.int64)  # position_of as a column
         self._grow(_ROOM)
         self.feasibility = Feasibility(self)
         self.classes.follow(self)
@@ -192,13 +193,19 @@ class Snapshot:
         taints: Sequence[Taint] = (),
         unschedulable: bool = False,
     ) -> int:
-        """The node's spec anew; what runs on it stays. Raises KeyError for an unknown node."""
+        """The node's spec anew; what runs on it stays. Raises KeyError for an unknown node.
+
+        A status update that changes nothing of this (a heartbeat) leaves no trace.
+        """
         node = self.facts.index[name]
         new, old = self._amounts(capacity), self.capacity_of[node]
+        same_gpus = gpu_devices == len(self.devices_of[node]) and (not gpu_devices or gpu_model == self._model(node))
+        if new == old and same_gpus and self.facts.same(node, labels or {}, taints, unschedulable):
+            return node
         self.facts.put(node, name, labels or {}, tuple(taints), unschedulable)
         self.free_of[node] = [free + now - was for free, now, was in zip(self.free_of[node], new, old, strict=True)]
         self.capacity_of[node] = new
-        if gpu_devices != len(self.devices_of[node]) or gpu_model != self._model_name(node):
+        if not same_gpus:
             self._put_devices(node, gpu_devices, gpu_model)
             idle = self.devices_of[node]
             for pod in self._pods[node]:
@@ -221,7 +228,7 @@ class Snapshot:
         self.devices_of[node] = []
         self.model_of[node] = -1
         self.node_at[self.position_of[node]] = -1
-        self.position_of[node] = -1
+        self.position_of[node] = self.positions[node] = -1
         self._write(node)
         self.spec_log.add(node)
         heapq.heappush(self._vacant, node)
@@ -328,6 +335,8 @@ class Snapshot:
             for position, node in enumerate(alive):
                 self.position_of[node] = position
             self._last = (int(self._rank[alive[-1]]), alive[-1]) if alive else (-1, -1)
+            self.positions[:] = -1
+            self.positions[alive] = np.arange(len(alive))
             self._unordered = False
             self.epoch += 1
         return self.node_at
@@ -343,7 +352,7 @@ class Snapshot:
         if (rank, node) < self._last or len(self.node_at) >= self._room:
             self._unordered = True
         self._last = (rank, node)
-        self.position_of[node] = len(self.node_at)
+        self.position_of[node] = self.positions[node] = len(self.node_at)
         self.node_at.append(node)
 
     # -- columns ------------------------------------------------------------------------------------------------
@@ -352,7 +361,7 @@ class Snapshot:
         by_row = {self.classes.row(resource): amount for resource, amount in capacity.items()}
         return [by_row.get(row, 0) for row in range(self._rows)]
 
-    def _model_name(self, node: int) -> str:
+    def _model(self, node: int) -> str:
         model = self.model_of[node]
         return "" if model < 0 else self.gpu_models[model]
 
@@ -393,6 +402,7 @@ class Snapshot:
         self._gpu_free = grown(self._gpu_free, (room, self._width))
         self._gpu_model = grown(self._gpu_model, (room,), -1)
         self._rank = grown(self._rank, (room,))
+        self.positions = grown(self.positions, (room,), -1)
         self._free_rows = list(self._free)
         self.facts.grow(room)
         self._room = room

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -38,7 +39,7 @@ class GpuRequest:
 NO_GPU = GpuRequest()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class PodClass:
     """What all pods with the same scheduling-relevant spec share; one object a class, so caches key on `id`.
 
@@ -57,13 +58,16 @@ class PodClass:
         object.__setattr__(self, "amounts", tuple(self.requests.tolist()))
 
 
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PodView:
     """One pending pod as a strategy sees it."""
 
     key: str  # "namespace/name"
     cls: PodClass
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     created_ns: int = 0
     group: str | None = None  # PodGroup, "namespace/name"
     group_min: int = 0  # the group's minMember

@@ -11,6 +11,7 @@ NEVER = float("-inf")
 _BLOCK_BITS = 7  # 128 values: one numpy argmax costs as much as comparing ten in Python
 _GROUP_BITS = 5  # 32 blocks: one max() over a list slice
 _BLOCK = 1 << _BLOCK_BITS
+_FEW_BLOCKS = 6  # so many are cheaper one by one
 
 
 class Tournament:
@@ -20,13 +21,13 @@ class Tournament:
     whatever the number of positions up to some hundred thousands.
     """
 
-    __slots__ = ("_best_at", "_best_of", "_group_best", "column")
+    __slots__ = ("_best_at", "_best_of", "_grid", "_group_best", "column")
 
     def __init__(self, values: Float64) -> None:
         blocks = max(1, -(-len(values) // _BLOCK))
         self.column: Float64 = np.full(blocks * _BLOCK, NEVER)
         self.column[: len(values)] = values
-        grid = self.column.reshape(blocks, _BLOCK)
+        grid = self._grid = self.column.reshape(blocks, _BLOCK)
         at = grid.argmax(axis=1)
         self._best_of: list[float] = grid[np.arange(blocks), at].tolist()
         self._best_at: list[int] = (at + np.arange(blocks) * _BLOCK).tolist()
@@ -59,10 +60,28 @@ class Tournament:
             self._best_at[block] = position
 
     def set_many(self, positions: Int64, values: Float64) -> None:
-        """The same for many; `positions` without repeats."""
+        """The same for many; a repeated position must repeat its value."""
         self.column[positions] = values
-        for block in np.unique(positions >> _BLOCK_BITS).tolist():
-            self._block_anew(block, self._best_of[block])
+        touched = np.zeros(len(self._best_of), dtype=np.bool_)
+        touched[positions >> _BLOCK_BITS] = True
+        blocks = np.flatnonzero(touched)
+        if len(blocks) <= _FEW_BLOCKS:
+            for block in blocks.tolist():
+                self._block_anew(block, self._best_of[block])
+            return
+        rows = self._grid[blocks]
+        at = rows.argmax(axis=1)
+        best = rows[np.arange(len(blocks)), at].tolist()
+        best_of, best_at = self._best_of, self._best_at
+        groups = set()
+        for block, value, position in zip(blocks.tolist(), best, (at + (blocks << _BLOCK_BITS)).tolist(), strict=True):
+            best_at[block] = position
+            if value != best_of[block]:
+                best_of[block] = value
+                groups.add(block >> _GROUP_BITS)
+        for group in groups:
+            first = group << _GROUP_BITS
+            self._group_best[group] = max(best_of[first : first + (1 << _GROUP_BITS)])
 
     def _block_anew(self, block: int, old: float) -> None:
         start = block << _BLOCK_BITS

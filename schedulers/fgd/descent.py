@@ -145,7 +145,8 @@ class Descent:
     def _compare(self, cls: PodClass, before: Int64, cpu: Int64, idle: Int64, after: Int64, model: Int64) -> Int64:
         """Scores for placing `cls` so that `idle` becomes `after`, int64 [placements]."""
         tables, sums = self._tables, self._sums
-        assert tables is not None and sums is not None
+        assert tables is not None
+        assert sums is not None
         left = cpu - cls.amounts[CPU]
         delta = before - tables.amount(left, after, model)
         scores: Int64 = np.searchsorted(self._steps, delta, side="right") - 1

@@ -30,6 +30,7 @@ class GpuModel:
     plugin = "GpuDevices"
     moves = Moves.NODE
     resolvable = False
+    only = None
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         accepted = np.array([not self.models or model in self.models for model in (*on.gpu_models, None)])
@@ -57,6 +58,7 @@ class GpuDevices:
     plugin = "GpuDevices"
     moves = Moves.LOAD
     resolvable = True
+    only = None
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         idle = on.gpu_free[nodes]

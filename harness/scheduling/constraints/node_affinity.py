@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 REASON = "node(s) didn't match Pod's node affinity/selector"
 """Source: kube-scheduler 1.32 plugins/nodeaffinity ErrReasonPod."""
 
+CONFLICT = "pod affinity terms conflict"
+"""Source: kube-scheduler 1.32 plugins/nodeaffinity errReasonConflict."""
+
 NAME_FIELD = "metadata.name"
 """The only field that matchFields knows."""
 
@@ -81,6 +84,19 @@ class NodeAffinity:
     plugin = "NodeAffinity"
     moves = Moves.NODE
     resolvable = False
+
+    @property
+    def only(self) -> tuple[str, ...] | None:
+        """As PreFilter finds it: every term must name its nodes, by In on metadata.name. () is a conflict."""
+        if not self.terms:
+            return None
+        names: dict[str, None] = {}
+        for term in self.terms:
+            named = [r.values for r in term if r.field and r.key == NAME_FIELD and r.operator == "In"]
+            if not named:
+                return None
+            names.update((name, None) for name in named[0] if all(name in values for values in named))
+        return tuple(names)
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         facts = on.facts

@@ -25,6 +25,7 @@ class NodeName:
     plugin = "NodeName"
     moves = Moves.NODE
     resolvable = False
+    only = None
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         out = np.zeros(len(on.facts), dtype=np.bool_)

@@ -21,6 +21,7 @@ class NodeResourcesFit:
     plugin = "NodeResourcesFit"
     moves = Moves.LOAD
     resolvable = True
+    only = None
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         free = on.free

@@ -26,6 +26,7 @@ class NodeUnschedulable:
     plugin = "NodeUnschedulable"
     moves = Moves.NODE
     resolvable = False
+    only = None
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         return np.logical_not(on.facts.unschedulable[nodes])

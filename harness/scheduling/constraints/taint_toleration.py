@@ -25,6 +25,7 @@ class TaintToleration:
     plugin = "TaintToleration"
     moves = Moves.NODE
     resolvable = False
+    only = None
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         # Clusters have few distinct taint lists: one verdict a list, then one lookup for all nodes.

@@ -37,6 +37,10 @@ class Term(Protocol):
     def resolvable(self) -> bool:
         """Whether evicting pods can make it hold: False is kube-scheduler's UnschedulableAndUnresolvable."""
 
+    @property
+    def only(self) -> tuple[str, ...] | None:
+        """Names of the only nodes where it can hold (kube-scheduler's PreFilterResult); None when that is open."""
+
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         """Where it holds, bool, one entry for each of `nodes`."""
 
