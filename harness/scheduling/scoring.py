@@ -124,6 +124,7 @@ class ScoreTable:
         if column is None or column.epoch != on.epoch:
             column = self._anew(pod)
         else:
+            self._columns.move_to_end(cls.id)
             version = on.log.version
             if column.seen != version:
                 changed = on.log.since(column.seen)
@@ -319,10 +320,11 @@ class Scored:
             if isinstance(done, Bind):
                 binds.append(done)
         take_back(cluster, tuple(binds))
-        if len(binds) >= max(wanted, 1):
+        enough = len(binds) >= max(wanted, 1)
+        if enough:
             yield BindTogether(tuple(binds))
-        bound = {bind.pod.key for bind in binds} if len(binds) >= wanted else set()
+        bound = {bind.pod.key for bind in binds} if enough else set()
+        reason = NOWHERE if enough else f"gang {members[0].group}: {len(binds)} of at least {wanted} fit"
         for pod in members:
             if pod.key not in bound:
-                reason = f"gang {pod.group}: {len(binds)} of at least {wanted} fit" if wanted else NOWHERE
                 yield Wait(pod, reason)
