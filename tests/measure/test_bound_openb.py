@@ -73,7 +73,7 @@ def test_the_bound_of_each_list_is_tight_and_above_what_was_published(shared: Pa
     assert bound.attained is not None
     assert published(shared, name, load) < 100 * bound.value / CAPACITY
     assert bound.attained <= bound.value <= dict(bound.ladder)["volume"]
-    assert bound.value - bound.attained < 0.002 * CAPACITY, (bound.ladder, bound.attained)
+    assert bound.value - bound.attained < 0.005 * CAPACITY, (bound.ladder, bound.attained)
 
 
 @pytest.mark.slow

@@ -39,6 +39,9 @@ RESOURCE_BITS = 24
 SCALE_BITS = 20
 """The dearest thing is at least 2 ** SCALE_BITS price units, so that rounding costs about a millionth of it."""
 
+DEARER = 6
+"""How often a resource that a pattern overruns is made dearer: from a 32nd of the pattern's worth to all of it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prices:
@@ -131,13 +134,24 @@ class Certifier:
         node_price = np.array(worths, np.int64)
         return Certificate(self.scale, pods, node_price, self.most, self.grain), found
 
-    def real_patterns(self, prices: Prices, steps: int) -> Sequence[Pattern]:
-        """Per node class a pattern that is worth much at these prices, and fits where the main resource limits."""
+    def real_patterns(self, prices: Prices, steps: int) -> Sequence[tuple[int, Pattern]]:
+        """Patterns worth much at these prices that really fit where the main resource limits: (node class, pattern).
+
+        Where another resource is overrun, it is made dearer, twice as much each time, until the pattern fits.
+        """
         pods = self._pod_prices(prices)
+        capacity = self.instance.capacity
         found = []
         for node, patterns in enumerate(self._patterns):
-            net, _, main = self._net(prices, pods, node)
-            found.append(patterns.best(net, main, steps, inner=True))
+            dearer = np.zeros(capacity.shape[1])
+            for attempt in range(DEARER):
+                net, _, main = self._net(prices, pods, node, dearer)
+                pattern = patterns.best(net, main, steps, inner=True)
+                found.append((node, pattern))
+                over = pattern.counts @ self.instance.request > capacity[node]
+                if not over.any():
+                    break
+                dearer += np.where(over, 2.0**attempt * pattern.worth / self.scale / 2.0 ** (DEARER - 1), 0.0)
         return found
 
     def value(self, certificate: Certificate) -> int:
@@ -150,17 +164,19 @@ class Certifier:
         inside = np.clip(np.nan_to_num(prices.pods), np.where(self.instance.least > 0, -self.penalty, 0.0), top)
         return np.rint(inside * self.scale).astype(np.int64)
 
-    def _net(self, prices: Prices, pods: Int64, node: int) -> tuple[Int64, int, int]:
+    def _net(self, prices: Prices, pods: Int64, node: int, dearer: Float64 | None = None) -> tuple[Int64, int, int]:
         """Worth of each pod at these prices int64 [P], price of all the node's room, and the main resource."""
         instance, fits = self.instance, self.fits[:, node]
         net, room = instance.value * self.scale - pods, 0
         price = np.clip(np.nan_to_num(prices.room[node]), 0.0, 2.0**37 / self.scale)
+        main = int(np.argmax(price + 1e-9 * self._pressure(node)))
+        price = price if dearer is None else price + dearer
         for r, capacity in enumerate(instance.capacity[node].tolist()):
             unit = int(price[r] * self.scale * 2**RESOURCE_BITS / capacity) if capacity else 0
             # Only what fits is priced: its request is at most the capacity, so nothing overflows.
             net = net - (np.where(fits, instance.request[:, r], 0) * unit >> RESOURCE_BITS)
             room += capacity * unit >> RESOURCE_BITS
-        return net, room, int(np.argmax(price + 1e-9 * self._pressure(node)))
+        return net, room, main
 
     def _pressure(self, node: int) -> Float64:
         """How much of each resource those ask for who could come, relative to one node, at most 1 in sum."""

@@ -20,6 +20,9 @@ STEP = 0.4
 """How far prices move from the best ones known to the program's, which calms them: Wentges, "Weighted Dantzig-Wolfe
 decomposition for linear mixed-integer programming", International Transactions in Operational Research 4 (1997)."""
 
+REAL_STEPS = 4
+"""How much finer the grid is for patterns that must really fit: what rounding up wastes, no average makes good."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -106,14 +109,14 @@ def attain(certifier: Certifier, generated: Generated, effort: Effort) -> Packin
         return len(news) > 0
 
     def price(prices: Prices) -> bool:
-        found = certifier.real_patterns(prices, effort.steps)
-        return sum(add(node, pattern) for node, pattern in enumerate(found)) > 0
+        found = certifier.real_patterns(prices, REAL_STEPS * effort.steps)
+        return sum(add(node, pattern) for node, pattern in found) > 0
 
     for node, pattern in generated.patterns:
         add(node, pattern)
     prices, step, converged = generated.prices, STEP, False
     price(prices)
-    for asked in range(effort.rounds // 4 + sum(instance.node_count.tolist())):
+    for asked in range(effort.rounds // 2 + sum(instance.node_count.tolist())):
         master.limit(packing.pods, packing.nodes, packing.owed)
         proposal = master.solve()
         if proposal is None or not loads or not packing.nodes.any():
@@ -122,7 +125,7 @@ def attain(certifier: Certifier, generated: Generated, effort: Effort) -> Packin
         prices = prices.towards(proposal, step)
         new = price(prices)
         if not converged:
-            converged = asked >= effort.rounds // 4 or (not new and step == 1.0)
+            converged = asked >= effort.rounds // 2 or (not new and step == 1.0)
             step = STEP if new else 1.0
             continue
         whole = np.floor(share + 1e-6).astype(np.int64)

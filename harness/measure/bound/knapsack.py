@@ -73,15 +73,16 @@ class Device:
     def __init__(self, items: Items, full: int, budget: int) -> None:
         """`items.milli` is at least 1; `full` is the size of the device in the same steps."""
         self._items = items.undominated()
-        self._table = np.zeros((full + 1, budget + 1), np.int64)
-        rows = list(zip(self._items.milli.tolist(), self._items.main.tolist(), self._items.worth.tolist(), strict=True))
-        rows = [row for row in rows if row[1] <= budget]
-        for milli in range(1, full + 1):
-            table = self._table[milli]
-            table[:] = self._table[milli - 1]
-            for size, step, worth in rows:
-                if size <= milli:
-                    np.maximum(table[step:], self._table[milli - size][: budget + 1 - step] + worth, out=table[step:])
+        table = self._table = np.zeros((full + 1, budget + 1), np.int64)
+        rows = zip(self._items.milli.tolist(), self._items.main.tolist(), self._items.worth.tolist(), strict=True)
+        for size, step, worth in rows:
+            if step > budget:
+                continue
+            # A block of `size` rows needs only the block before it, so one more of the item is one operation.
+            for start in range(size, full + 1, size):
+                end = min(start + size, full + 1)
+                here, before = table[start:end, step:], table[start - size : end - size, : budget + 1 - step]
+                np.maximum(here, before + worth, out=here)
 
     @property
     def table(self) -> Int64:
