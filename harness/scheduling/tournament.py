@@ -11,14 +11,16 @@ NEVER = float("-inf")
 _BLOCK_BITS = 7  # 128 values: one numpy argmax costs as much as comparing ten in Python
 _GROUP_BITS = 5  # 32 blocks: one max() over a list slice
 _BLOCK = 1 << _BLOCK_BITS
+_UNSEATED = -1  # in place of a position: the block's best is not known, only a bound on it
 _FEW_BLOCKS = 6  # so many are cheaper one by one
 
 
 class Tournament:
     """Values by position; `best` is the first position of the highest value above NEVER.
 
-    A change costs a write, and when it unseats a block's best an argmax over 128 values; asking costs two list lookups,
-    whatever the number of positions up to some hundred thousands.
+    A change costs a write. Where it unseats a block's best, the block keeps the old value as a bound, and is looked
+    through only when that bound comes out on top. So asking costs about one argmax over 128 values, whatever the number
+    of positions up to some hundred thousands.
     """
 
     __slots__ = ("_best_at", "_best_of", "_grid", "_group_best", "column")
@@ -38,25 +40,32 @@ class Tournament:
     def best(self) -> int:
         """Position, or -1 when every value is NEVER."""
         group_best = self._group_best
-        top = max(group_best)
-        if top == NEVER:
-            return -1
-        return self._best_at[self._best_of.index(top, group_best.index(top) << _GROUP_BITS)]
+        while True:
+            top = max(group_best)
+            if top == NEVER:
+                return -1
+            block = self._best_of.index(top, group_best.index(top) << _GROUP_BITS)
+            at = self._best_at[block]
+            if at != _UNSEATED:
+                return at
+            self._block_anew(block, top)
 
     def set(self, position: int, value: float) -> None:
         self.column[position] = value
         block = position >> _BLOCK_BITS
-        old = self._best_of[block]
-        if value > old:
+        bound = self._best_of[block]
+        if value > bound:
             self._best_of[block] = value
             self._best_at[block] = position
             group = block >> _GROUP_BITS
             if value > self._group_best[group]:
                 self._group_best[group] = value
-        elif self._best_at[block] == position:
-            if value != old:
-                self._block_anew(block, old)
-        elif value == old and position < self._best_at[block]:
+            return
+        at = self._best_at[block]
+        if at == position:
+            if value != bound:
+                self._best_at[block] = _UNSEATED
+        elif value == bound and position < at:
             self._best_at[block] = position
 
     def set_many(self, positions: Int64, values: Float64) -> None:
