@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from harness.model.errors import UserError, did_you_mean
-from harness.scheduling.gpu import DEVICE_MILLI
+from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.scoring import NodeLists, Scored
 from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Float64, Int64, PodView
 

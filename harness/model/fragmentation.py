@@ -18,9 +18,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Int64: TypeAlias = npt.NDArray[np.int64]
+from harness.model.gpu import DEVICE_MILLI
 
-DEVICE_MILLI = 1000
+Int64: TypeAlias = npt.NDArray[np.int64]
 
 TYPICAL_SHARE_PERCENT = 95
 """Typical pods are the most frequent ones that make up this share. Source: frag.go, isInvolvedCpuPods, popularity."""

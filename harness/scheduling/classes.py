@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from harness.model.core import Container, Node, Pod, PodSpec, ResourceList
+from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 from harness.scheduling.constraints import AFTER_FIT, BEFORE_FIT, Moves, Term, unmodelled
 from harness.scheduling.constraints.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.constraints.node_affinity import CONFLICT
 from harness.scheduling.constraints.node_resources_fit import NodeResourcesFit
-from harness.scheduling.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, Int64, PodClass, PodView
 
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"

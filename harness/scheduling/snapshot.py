@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.model.core import Taint
+from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.changes import ChangeLog
 from harness.scheduling.classes import Needs, PodClasses
 from harness.scheduling.columns import frozen, grown
+from harness.scheduling.devices import choose_devices
 from harness.scheduling.diagnosis import Diagnosis, diagnose, reasons
 from harness.scheduling.facts import NodeFacts
 from harness.scheduling.feasibility import Feasibility
-from harness.scheduling.gpu import DEVICE_MILLI, choose_devices
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 _ROOM = 64  # nodes that fit before the first reallocation

@@ -7,8 +7,7 @@ USENIX ATC 2023, and its simulator (hkust-adsl/kubernetes-scheduler-simulator, c
 
 from __future__ import annotations
 
-from schedulers.fgd.baselines import best_fit, dot_product, gpu_clustering, gpu_packing
+from schedulers.fgd.baselines import best_fit, dot_product, gpu_clustering, gpu_packing, random_fit
 from schedulers.fgd.descent import FGD
-from schedulers.fgd.random_fit import RandomFit
 
-__all__ = ["FGD", "RandomFit", "best_fit", "dot_product", "gpu_clustering", "gpu_packing"]
+__all__ = ["FGD", "best_fit", "dot_product", "gpu_clustering", "gpu_packing", "random_fit"]

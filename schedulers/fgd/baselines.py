@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.model.fragmentation import DEVICE_MILLI
+from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.scoring import NodeLists, PerNode, Scored
 from harness.scheduling.strategy import CPU, ClusterView, Float64, GpuRequest, Int64, PodView
+from schedulers.random_fit import RandomFit
 
 MAX_CPU = 128_000
 """Milli-CPU of the largest node: the scale of both scores (MaxSpecCpu)."""
@@ -138,3 +139,8 @@ def gpu_packing(batch_size: int = 64) -> Scored:
 def gpu_clustering(batch_size: int = 64) -> Scored:
     """FGD paper's GpuClustering: pods with the same GPU demand together (after Gandiva, OSDI 2018)."""
     return Scored(GpuClustering(), batch_size=batch_size)
+
+
+def random_fit(batch_size: int = 64) -> RandomFit:
+    """FGD paper's Random: any feasible node, any device that takes the share."""
+    return RandomFit(any_device=True, batch_size=batch_size)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from harness.model.fragmentation import DEVICE_MILLI, Fragmentation, GpuPod, TypicalPods
+from harness.model.fragmentation import Fragmentation, GpuPod, TypicalPods
+from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.scoring import NodeLists, Scored
 from harness.scheduling.strategy import CPU, ClusterView, Decision, Float64, Int64, PodBatch, PodClass, PodView
 from schedulers.fgd.rounding import PublishedSums

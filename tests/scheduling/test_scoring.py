@@ -224,6 +224,19 @@ def test_nowhere_is_said() -> None:
     assert (done.node, done.waits) == ([0, -1], {1: "no feasible node"})
 
 
+def test_a_score_that_raises_amid_a_gang_leaves_no_trace() -> None:
+    on = cluster(1, 1, 1)
+
+    def flawed(pod: PodView, view: ClusterView) -> Float64:
+        if view.free[CPU].sum() < 2:
+            raise RuntimeError("flawed")
+        return np.zeros(3)
+
+    with pytest.raises(RuntimeError, match="flawed"):
+        run(on, pods(on, 3, group="default/g", group_min=3), Scored(flawed), window=3)
+    assert on.free[CPU].tolist() == [1, 1, 1]
+
+
 def test_a_gang_goes_whole_or_waits_whole() -> None:
     on = cluster(2, 2)
     done = run(on, pods(on, 5, group="default/g", group_min=5), Scored(Fullness(-1.0)), window=5)
@@ -300,7 +313,7 @@ def test_after_is_told_of_every_window() -> None:
 
 
 def test_more_classes_than_are_remembered_choose_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.scheduling.scoring._BUDGET_BYTES", 0)
+    monkeypatch.setattr("harness.scheduling.score_table._BUDGET_BYTES", 0)
     monkeypatch.setattr("harness.scheduling.feasibility._BUDGET_BYTES", 0)
     on = cluster(*range(1, 60))
     table, whole = Scored(Fullness(1.0)), Scored(Whole(Fullness(1.0)))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.model.gpu import DEVICE_MILLI, GPU_MILLI, WHOLE_GPU
 from harness.scheduling.constraints.term import Moves, Nodes
-from harness.scheduling.gpu import DEVICE_MILLI, GPU_MILLI, WHOLE_GPU
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:

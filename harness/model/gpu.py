@@ -1,0 +1,36 @@
+"""GPUs as Kubernetes and open-gpu-share name them.
+
+Source: NVIDIA's device plugin for whole devices; open-gpu-share (utils/const.go) for shares of a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+DEVICE_MILLI = 1000
+"""What one device offers."""
+
+WHOLE_GPU = "nvidia.com/gpu"
+"""Resource: whole devices, of a pod or a node."""
+
+GPU_COUNT = "alibaba.com/gpu-count"
+"""Pod annotation: devices wanted. Node allocatable: devices there."""
+
+GPU_MILLI = "alibaba.com/gpu-milli"
+"""Pod annotation: milli of each device."""
+
+GPU_MODEL = "alibaba.com/gpu-card-model"
+"""Node label: the model. Pod annotation: accepted models, 'A|B'."""
+
+GPU_INDEX = "alibaba.com/gpu-index"
+"""Pod annotation, written by the binding: chosen devices, '0-1'."""
+
+
+def devices_text(devices: Sequence[int]) -> str:
+    """Annotation value of GPU_INDEX."""
+    return "-".join(map(str, devices))
+
+
+def parse_devices(text: str) -> tuple[int, ...]:
+    """Of an annotation value of GPU_INDEX; () when it is empty. Raises ValueError on anything but indices."""
+    return tuple(int(part) for part in text.split("-")) if text else ()

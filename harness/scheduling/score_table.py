@@ -1,0 +1,191 @@
+"""Scores of all nodes kept by pod class, renewed only for the nodes that changed since the class was last asked for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.strategy import ClusterView, Float64, IncrementalScore, Int64, PodView
+from harness.scheduling.tournament import NEVER, Tournament
+
+_BUDGET_BYTES = 256 << 20  # of score columns, over all classes
+_FEW = 20  # so many changed nodes are cheaper one by one than by numpy
+
+
+class NodeLists(ClusterView, Protocol):
+    """The cluster in plain ints by node, for scores of one node: `free_of[node][resource]` and so on."""
+
+    @property
+    def free_of(self) -> Sequence[Sequence[int]]: ...
+
+    @property
+    def capacity_of(self) -> Sequence[Sequence[int]]: ...
+
+    @property
+    def devices_of(self) -> Sequence[Sequence[int]]:
+        """Idle milli of each device of the node; empty without GPUs."""
+
+    @property
+    def model_of(self) -> Sequence[int]: ...
+
+
+@runtime_checkable
+class NodeScore(Protocol):
+    """What an IncrementalScore may offer besides: the score of one node without numpy, exactly equal to `score`'s."""
+
+    def score_node(self, pod: PodView, cluster: NodeLists, node: int) -> float: ...
+
+
+@runtime_checkable
+class ChoosesDevices(Protocol):
+    """What a score may offer besides: the devices on the chosen node. None leaves them to the harness."""
+
+    def choose_devices(self, pod: PodView, cluster: NodeLists, node: int) -> tuple[int, ...] | None: ...
+
+
+class _Column:
+    """The scores of one class and what they are based on."""
+
+    __slots__ = ("epoch", "scores", "seen")
+
+    def __init__(self, scores: Tournament, epoch: int, seen: int) -> None:
+        self.scores = scores
+        self.epoch = epoch
+        self.seen = seen
+
+
+class ScoreTable:
+    """Per pod class the scores of all nodes in tie-break order, -inf where it does not fit; in bounded memory."""
+
+    def __init__(self, score: IncrementalScore, on: Snapshot) -> None:
+        self.on = on
+        self._score = score
+        self._score_node = score.score_node if isinstance(score, NodeScore) else None
+        self._columns: OrderedDict[int, _Column] = OrderedDict()
+
+    def best(self, pod: PodView) -> int:
+        """The feasible node of the highest score, lowest rank on ties; -1 when there is none."""
+        on = self.on
+        cls = pod.cls
+        if cls.constraints.only is not None:
+            return self._best_named(pod)
+        order = on.order()
+        column = self._columns.get(cls.id)
+        if column is None or column.epoch != on.epoch:
+            column = self._anew(pod)
+        else:
+            self._columns.move_to_end(cls.id)
+            version = on.log.version
+            if column.seen != version:
+                changed = on.log.since(column.seen)
+                if changed is None:
+                    column = self._anew(pod)
+                else:
+                    self._refresh(column, pod, changed)
+                    column.seen = version
+        scores = column.scores
+        if cls.constraints.cluster:
+            return self._best_masked(scores, pod, order)
+        while True:
+            position = scores.best()
+            if position < 0:
+                return -1
+            node = order[position]
+            if node >= 0:
+                return node
+            scores.set(position, NEVER)  # a hole: its node has left
+
+    def _best_named(self, pod: PodView) -> int:
+        """Of a class that names its nodes (a DaemonSet's pod): no column for its sake."""
+        nodes = self.on.feasibility.among(pod.cls)
+        if len(nodes) < 2:
+            return nodes[0] if nodes else -1
+        scores = checked(self._score.score(pod, self.on, np.array(nodes)), len(nodes)).tolist()
+        return min(zip(scores, nodes, strict=True), key=lambda item: (-item[0], int(self.on.rank[item[1]]), item[1]))[1]
+
+    def _best_masked(self, scores: Tournament, pod: PodView, order: Sequence[int]) -> int:
+        """With constraints that look elsewhere the mask moves by itself: one pass over the column."""
+        mask = self.on.feasible(pod)
+        where = np.array(order, dtype=np.int64)
+        allowed = (where >= 0) & mask[where]
+        column = np.where(allowed, scores.column[: len(where)], NEVER)
+        position = int(column.argmax())
+        return order[position] if column[position] > NEVER else -1
+
+    def _refresh(self, column: _Column, pod: PodView, changed: list[int]) -> None:
+        on = self.on
+        scores = column.scores
+        if len(changed) > 1:
+            changed = list(dict.fromkeys(changed))
+        if self._score_node is None or len(changed) > _FEW:
+            nodes = np.array(changed, dtype=np.int64)
+            positions = on.positions[nodes]
+            if positions.min() < 0:  # nodes that have left
+                nodes, positions = nodes[positions >= 0], positions[positions >= 0]
+            scores.set_many(positions, self._values(pod, nodes))
+            return
+        cls = pod.cls
+        spec = on.feasibility.spec_verdicts(cls)
+        load = cls.constraints.load
+        score_node = self._score_node
+        for node in changed:
+            position = on.position_of[node]
+            if position < 0:
+                continue
+            value = NEVER
+            if spec[node]:
+                for term in load:
+                    if not term.holds(on, node):
+                        break
+                else:
+                    value = score_node(pod, cast(NodeLists, on), node)
+            scores.set(position, value)
+
+    def _values(self, pod: PodView, nodes: Int64) -> Float64:
+        """Scores of `nodes`, NEVER where infeasible; only feasible nodes are scored."""
+        fits = np.flatnonzero(self.on.feasibility.local(pod.cls, nodes))
+        if len(fits) == len(nodes):
+            return checked(self._score.score(pod, self.on, nodes), len(nodes))
+        out = np.full(len(nodes), NEVER)
+        if len(fits):
+            out[fits] = checked(self._score.score(pod, self.on, nodes[fits]), len(fits))
+        return out
+
+    def _anew(self, pod: PodView) -> _Column:
+        on = self.on
+        order = np.array(on.order(), dtype=np.int64)
+        positions = np.flatnonzero(order >= 0)
+        values = np.full(on.room, NEVER)
+        values[positions] = self._values(pod, order[positions])
+        if pod.cls.constraints.refusal:
+            values[:] = NEVER
+        column = self._columns[pod.cls.id] = _Column(Tournament(values), on.epoch, on.log.version)
+        self._columns.move_to_end(pod.cls.id)
+        limit = max(32, _BUDGET_BYTES // (8 * on.room))
+        while len(self._columns) > limit:
+            self._columns.popitem(last=False)
+        return column
+
+
+def checked(scores: Float64, count: int, nodes: Int64 | None = None) -> Float64:
+    """A user's scores, clipped to finite values (-inf still means feasible).
+
+    Raises ValueError on a wrong shape, and on NaN at any of `nodes` (None: all).
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != (count,):
+        raise ValueError(f"the score has shape {values.shape}, expected ({count},)")
+    if np.isfinite(values).all():
+        return values
+    nan = np.isnan(values if nodes is None else values[nodes])
+    if nan.any():
+        raise ValueError(f"the score is not a number for {int(nan.sum())} of {len(nan)} nodes")
+    clipped: Float64 = np.clip(values, -_LARGEST, _LARGEST)
+    return clipped
+
+
+_LARGEST = float(np.finfo(np.float64).max)
