@@ -284,6 +284,24 @@ def test_nodes_needed_counts_devices_not_only_volume() -> None:
     assert bound.value == bound.attained == 6
 
 
+def test_values_that_cannot_be_added_up_are_refused() -> None:
+    case = Case(nodes=((64000, 1 << 38, 2, "T4"),), pods=((1000, 1 << 30, (0, 0), (), 1 << 60),) * 8)
+    with pytest.raises(ValueError, match="larger unit"):
+        upper_bound(case.instance)
+
+
+def test_the_gap_is_a_share_of_the_bound_and_nobody_beats_it() -> None:
+    case = Case(nodes=((64000, 1 << 38, 2, "T4"),) * 4, pods=((1000, 1 << 30, (1, 500), (), 500),) * 8)
+    most, fewest = upper_bound(case.instance), nodes_needed(case.instance)
+    assert most.gap(3000) == 0.25
+    assert most.gap(4000) == 0.0
+    assert fewest.gap(3) == 0.5
+    with pytest.raises(ValueError, match="no legal placement"):
+        most.gap(4001)
+    with pytest.raises(ValueError, match="no legal placement"):
+        fewest.gap(1)
+
+
 def test_devices_of_different_sizes_on_one_node_are_refused() -> None:
     with pytest.raises(ValueError, match="different sizes"):
         aggregate(

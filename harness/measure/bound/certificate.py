@@ -108,7 +108,10 @@ class Certifier:
     """Turns proposed prices into certificates, and says which patterns are worth most at them."""
 
     def __init__(self, instance: Instance, most: Int64 | None = None) -> None:
-        """`most`: up to which pod counts certificates shall hold, int64 [P]; None for the instance's own."""
+        """`most`: up to which pod counts certificates shall hold, int64 [P]; None for the instance's own.
+
+        Error: ValueError for values so large that their sums would leave int64.
+        """
         self.instance = instance
         self.most = instance.pod_count if most is None else most
         self.fits = fits_alone(instance)
@@ -116,6 +119,9 @@ class Certifier:
         dearest = max(int(instance.value.max(initial=0)), int(instance.node_cost.max(initial=0)), 1)
         self.scale = 1 << max(0, SCALE_BITS + 1 - dearest.bit_length())
         self.grain = grain(instance)
+        # Tables of patterns are int64: no sum of prices may leave it.
+        if (dearest + self.penalty) * self.scale * float(self.most.sum()) >= 2.0**62:
+            raise ValueError(f"values up to {dearest} are too large to be added up; give them in a larger unit")
         nodes = range(len(instance.node_count))
         self._patterns = [NodePatterns(instance, node, self.fits, self.most) for node in nodes]
 
@@ -168,9 +174,9 @@ class Certifier:
         """Worth of each pod at these prices int64 [P], price of all the node's room, and the main resource."""
         instance, fits = self.instance, self.fits[:, node]
         net, room = instance.value * self.scale - pods, 0
-        price = np.clip(np.nan_to_num(prices.room[node]), 0.0, 2.0**37 / self.scale)
+        price = np.nan_to_num(prices.room[node])
         main = int(np.argmax(price + 1e-9 * self._pressure(node)))
-        price = price if dearer is None else price + dearer
+        price = np.clip(price if dearer is None else price + dearer, 0.0, 2.0**37 / self.scale)
         for r, capacity in enumerate(instance.capacity[node].tolist()):
             unit = int(price[r] * self.scale * 2**RESOURCE_BITS / capacity) if capacity else 0
             # Only what fits is priced: its request is at most the capacity, so nothing overflows.
@@ -181,7 +187,7 @@ class Certifier:
     def _pressure(self, node: int) -> Float64:
         """How much of each resource those ask for who could come, relative to one node, at most 1 in sum."""
         instance = self.instance
-        asked = (instance.request * instance.pod_count[:, None]).astype(float)[self.fits[:, node]].sum(axis=0)
+        asked = (instance.request.astype(float) * instance.pod_count[:, None])[self.fits[:, node]].sum(axis=0)
         share = asked / np.maximum(instance.capacity[node], 1)
         return np.asarray(share / max(1.0, float(share.sum())))
 
@@ -192,6 +198,11 @@ def grain(instance: Instance) -> int:
 
 
 def penalty(instance: Instance) -> float:
-    """More than what placing one more pod can cost: all that a node can be worth, and the dearest node."""
+    """More than what placing one more pod can cost: all that a node can be worth, and the dearest node.
+
+    0 where no pod must be placed.
+    """
+    if not instance.least.any():
+        return 0.0
     most = min(int(instance.pod_count.sum()), 1000)
     return float(int(instance.value.max(initial=0)) * most + 2 * int(instance.node_cost.max(initial=0)))

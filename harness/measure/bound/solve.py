@@ -23,6 +23,7 @@ Method: TypeAlias = Literal["volume", "lp", "columns", "exact"]
 class Bound:
     """No placement does better than `value`, in units of the objective (or nodes, for `nodes_needed`).
 
+    `lower`: whether less is better, as with nodes.
     `method`: the cheapest argument that gives `value`. `attained`: what `packing` reaches, a legal placement that was
     found on the way; None where none was. `ladder`: what each method gave. `certificate`: the prices that prove it,
     for other counts of the same classes; None where the value is not by prices. `seconds` are for reports only, None
@@ -37,6 +38,17 @@ class Bound:
     packing: Packing | None
     certificate: Certificate
     seconds: float | None = None
+    lower: bool = False
+
+    def gap(self, reached: int) -> float:
+        """How far a scheduler that `reached` so much is from the bound, as a share of the bound.
+
+        Error: ValueError where it did better than the bound: then the run did something that the instance forbids.
+        """
+        short = reached - self.value if self.lower else self.value - reached
+        if short < 0:
+            raise ValueError(f"{reached} was reached, but no legal placement does better than {self.value}")
+        return short / self.value if self.value else 0.0
 
     @property
     def proven_optimal(self) -> bool:
@@ -92,6 +104,7 @@ def nodes_needed(instance: Instance, effort: Effort | None = None, clock: Callab
         value=-bound.value,
         attained=None if bound.attained is None else -bound.attained,
         ladder=tuple((method, -value) for method, value in bound.ladder),
+        lower=True,
     )
 
 
