@@ -49,6 +49,16 @@ class NodeFacts:
     def __len__(self) -> int:
         return len(self.names)
 
+    def copy(self) -> NodeFacts:
+        """An independent twin; label columns are built again when they are asked for."""
+        twin = NodeFacts()
+        twin.index, twin._taint_ids = dict(self.index), dict(self._taint_ids)
+        twin.names, twin.labels = list(self.names), list(self.labels)
+        twin.taint_sets, twin.zones = list(self.taint_sets), list(self.zones)
+        twin.taint_code, twin.unschedulable = self.taint_code.copy(), self.unschedulable.copy()
+        twin.alive, twin.zone = self.alive.copy(), self.zone.copy()
+        return twin
+
     def grow(self, room: int) -> None:
         self.taint_code = grown(self.taint_code, (room,))
         self.unschedulable = grown(self.unschedulable, (room,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import index
 from typing import TypeAlias
 
 from harness.scheduling.devices import choose_devices
@@ -63,6 +64,8 @@ def refusal(snapshot: Snapshot, bind: Bind) -> str | None:
 
 def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
     """One bind, gangs aside: for trying the members of a gang one after another."""
+    if type(bind.node) is not int or bind.devices is not None:
+        bind = _plain(bind)
     reason = refusal(snapshot, bind)
     if reason is not None:
         return Refused(bind.pod, reason)
@@ -73,6 +76,16 @@ def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
         bind = replace(bind, devices=devices)
     snapshot.assume(bind.pod, bind.node, bind.devices)
     return bind
+
+
+def _plain(bind: Bind) -> Bind:
+    """numpy's integers, which strategies like to answer with, as plain ones; what is no integer stays to be refused."""
+    try:
+        node = index(bind.node)
+        devices = None if bind.devices is None else tuple(index(device) for device in bind.devices)
+    except TypeError:
+        return bind
+    return Bind(bind.pod, node, devices)
 
 
 def _wrong_devices(snapshot: Snapshot, bind: Bind, devices: tuple[int, ...]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -142,7 +142,7 @@ class ScoreTable:
                     if not term.holds(on, node):
                         break
                 else:
-                    value = score_node(pod, cast(NodeLists, on), node)
+                    value = score_node(pod, on, node)
             scores.set(position, value)
 
     def _values(self, pod: PodView, nodes: Int64) -> Float64:

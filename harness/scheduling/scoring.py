@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -138,7 +138,7 @@ class Scored:
                     return None
                 if devices is None or not pod.cls.gpu.count:
                     return Bind(pod, node)
-                return Bind(pod, node, devices(pod, cast(NodeLists, cluster), node))
+                return Bind(pod, node, devices(pod, cluster, node))
 
             return incremental
 

@@ -69,6 +69,25 @@ class Snapshot:
         self.feasibility = Feasibility(self)
         self.classes.follow(self)
 
+    def copy(self) -> Snapshot:
+        """An independent twin, for trying out what would happen; pod classes are shared, caches start cold."""
+        twin = Snapshot(self.classes)
+        twin.facts = self.facts.copy()
+        twin.now_ns = self.now_ns
+        for name in ("free_of", "capacity_of", "devices_of", "_pods"):
+            setattr(twin, name, [list(row) for row in getattr(self, name)])
+        for name in ("model_of", "node_at", "position_of", "_vacant"):
+            setattr(twin, name, list(getattr(self, name)))
+        for name in ("_models", "_where", "_devices", "_stray_at", "_groups"):
+            setattr(twin, name, dict(getattr(self, name)))
+        for name in ("_free", "_capacity", "_gpu_capacity", "_gpu_free", "_gpu_model", "_rank", "positions"):
+            setattr(twin, name, getattr(self, name).copy())
+        twin._strays = {name: dict(pods) for name, pods in self._strays.items()}
+        twin._next_rank, twin._last, twin._unordered = self._next_rank, self._last, self._unordered
+        twin._width = self._width
+        twin._grow(self._room)
+        return twin
+
     # -- what strategies see ------------------------------------------------------------------------------------
 
     @property

@@ -307,9 +307,15 @@ def test_a_decision_is_applied_or_refused_with_its_reason() -> None:
 
     assert refusal(Bind(small, 7)) == "unknown node: 7"
     assert refusal(Bind(small, -1)) == "unknown node: -1"
+    assert refusal(Bind(small, "a")) == "unknown node: 'a'"  # type: ignore[arg-type]
     assert refusal(Bind(big, 0)) == "a: Insufficient cpu"
     assert refusal(Bind(gpu, 1, (0, 1))) == "g: asks for 1 devices, and was given [0, 1]"
     assert refusal(Bind(gpu, 1, (2,))) == "g: no device 2"
+    numpys = Bind(gpu, np.int64(1), (np.int64(0),))  # type: ignore[arg-type]
+    done = apply(on, numpys)
+    assert done == (Bind(gpu, 1, (0,)),)
+    assert isinstance(done[0].node, int)
+    on.forget("default/gpu")
     assert apply(on, Bind(gpu, 1)) == (Bind(gpu, 1, (0,)),)
     assert refusal(Bind(gpu, 1)) == "already placed on g"
     other = on.classes.view(share("other", 600))
@@ -567,6 +573,14 @@ class SnapshotMachine(RuleBasedStateMachine):
             left.pop(view.key, None)
         self.on.assume(view, self.on.facts.index[name])
         self.nodes[name].running[view.key] = (view, self.on.devices(view.key))
+
+    @rule()
+    def go_on_with_a_copy(self) -> None:
+        """The copy takes over, and what happens to the original no longer matters."""
+        left = self.on
+        self.on = left.copy()
+        for name in list(left.facts.index):
+            left.remove_node(name)
 
     @precondition(lambda self: self.views)
     @rule(data=st.data())

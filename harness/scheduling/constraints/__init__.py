@@ -1,4 +1,9 @@
-"""Every constraint, in kube-scheduler's filter order: a file each, and one line here."""
+"""Every constraint, in kube-scheduler's filter order: a file each, and one line here.
+
+A constraint is a function Pod -> Term | None and the Term that it returns (term.py says what a term is). To add one:
+write the file, put the function in its place below, take its name out of unmodelled.py. A term that looks at other
+nodes says Moves.CLUSTER; its mask is then taken anew after every change, so it keeps its own index of what it counts.
+"""
 
 from __future__ import annotations
 
