@@ -1,0 +1,157 @@
+"""Standard Workload Format (version 2.2): parallel jobs of 18 fields, as the Parallel Workloads Archive keeps them.
+
+Format: Chapin et al., JSSPP 1999, and the archive's definition: -1 stands for unknown, ';' begins a comment, header
+comments are `; Label: value`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from harness.model.errors import UserError
+from workloads.lint import EXAMPLES, Lint
+from workloads.readers.rows import SECOND_NS, Rows
+from workloads.readers.text import Lines, lines
+from workloads.table import Provenance
+
+PROVENANCE = Provenance(
+    source="a log in Standard Workload Format",
+    licence="as the log's own header says",
+    url="https://www.cs.huji.ac.il/labs/parallel/workload/",
+    citation="Feitelson, Tsafrir and Krakov, Experience with using the Parallel Workloads Archive, JPDC 2014",
+    changes=(
+        "a job becomes a gang of pods, one a node; its user is the owner, its group the namespace",
+        "dependencies (preceding job, think time) are dropped; submit times stand",
+    ),
+)
+
+FIELDS = (
+    "job",
+    "submit",
+    "wait",
+    "run",
+    "processors",
+    "cpu_time",
+    "used_memory_kb",
+    "asked_processors",
+    "asked_time",
+    "asked_memory_kb",
+    "status",
+    "user",
+    "group_id",
+    "executable",
+    "queue",
+    "partition",
+    "preceding",
+    "think",
+)
+CANCELLED = 5
+
+_HEADER = re.compile(r"^;\s*(\w+)\s*:\s*(.*?)\s*$")
+
+
+def sniff(name: str, head: str) -> bool:
+    return bool(re.search(r"\.swf(\.gz)?$", name)) or (head.startswith(";") and "UnixStartTime" in head)
+
+
+def pods(path: Path, lint: Lint, *, processors_per_node: int | None = None) -> Iterator[pl.DataFrame]:
+    """`processors_per_node`: how many of a job's processors one pod holds; from the header (MaxProcs / MaxNodes) unless
+    given. Without either, a job is one pod.
+    """
+    head: dict[str, str] = {}
+    seen = 0
+    for block in lines(path, lint):
+        jobs = _comments(block, head)
+        if not jobs.texts:
+            continue
+        if processors_per_node is None and not seen:
+            processors_per_node = _per_node(head, lint)
+        seen += len(jobs.texts)
+        lint.rows += len(jobs.texts)
+        yield _pods(_columns(jobs, lint), processors_per_node or 0, lint)
+    if not seen:
+        raise UserError("the file has no jobs", file=path, expected=f"lines of {len(FIELDS)} fields")
+
+
+def _comments(block: Lines, head: dict[str, str]) -> Lines:
+    numbers, texts = [], []
+    for number, text in zip(block.numbers, block.texts, strict=True):
+        if text.lstrip().startswith(";"):
+            found = _HEADER.match(text.strip())
+            if found:
+                head.setdefault(found[1], found[2])
+        else:
+            numbers.append(number)
+            texts.append(text)
+    return Lines(numbers, texts)
+
+
+def _per_node(head: dict[str, str], lint: Lint) -> int:
+    digits = {key: re.match(r"\d{1,9}", head.get(key, "")) for key in ("MaxProcs", "MaxNodes")}
+    found = {key: int(match[0]) for key, match in digits.items() if match}
+    processors, nodes = found.get("MaxProcs", 0), found.get("MaxNodes", 0)
+    if not processors or not nodes:
+        lint.note("not-recorded", f"MaxProcs {processors}, MaxNodes {nodes}", "both, to split a job by node")
+        return 0
+    return max(1, processors // nodes)
+
+
+def _columns(jobs: Lines, lint: Lint) -> pl.DataFrame:
+    text = pl.Series("text", jobs.texts, pl.String)
+    parts = text.str.strip_chars().str.replace_all(r"\s+", " ").str.split(" ")
+    frame = pl.DataFrame({"line": pl.Series(jobs.numbers, dtype=pl.Int64), "text": text, "parts": parts})
+    width = parts.list.len()
+    for rule, wrong in (("cut-off-line", width < len(FIELDS)), ("extra-fields", width > len(FIELDS))):
+        examples = frame.filter(wrong).head(EXAMPLES).select("line", "text").iter_rows()
+        lint.note_all(rule, examples, int(wrong.sum()), f"{len(FIELDS)} fields")
+    frame = frame.filter(width == len(FIELDS))
+    return frame.select("line", *(frame["parts"].list.get(at).alias(name) for at, name in enumerate(FIELDS)))
+
+
+def _pods(frame: pl.DataFrame, per_node: int, lint: Lint) -> pl.DataFrame:
+    rows = Rows(frame, lint)
+    job = rows.text("job")
+    rows["arrival_ns"] = rows.integer("submit", unit=SECOND_NS)
+    run = rows.integer("run", unit=SECOND_NS, least=-SECOND_NS)
+    asked_time = rows.integer("asked_time", unit=SECOND_NS, least=-SECOND_NS)
+    status = rows.integer("status", least=-1, most=99)
+    rows.flag("never-ran", (run <= 0) & (status == CANCELLED), "a run time", column="run")
+    rows.flag("duration-missing", run < 0, "a run time", column="run")
+    rows.flag("zero-duration", run == 0, "more than 0", column="run")
+    rows["duration_ns"] = pl.select(
+        pl.when(run >= 0).then(run).when(asked_time >= 0).then(asked_time).otherwise(0)
+    ).to_series()
+    asked = rows.integer("asked_processors", least=-1, most=10**7)
+    held = rows.integer("processors", least=-1, most=10**7)
+    processors = pl.select(pl.when(asked > 0).then(asked).otherwise(held)).to_series()
+    rows.flag("missing-value", processors <= 0, "a number of processors", column="asked_processors")
+    rows["processors"] = processors
+    asked_memory = rows.integer("asked_memory_kb", least=-1, most=10**12)
+    used_memory = rows.integer("used_memory_kb", least=-1, most=10**12)
+    memory = pl.select(pl.when(asked_memory > 0).then(asked_memory).otherwise(used_memory).clip(0)).to_series()
+    rows["memory_bytes"] = memory * 1024
+    rows["group"] = "job-" + job
+    user = rows.integer("user", least=-1)
+    rows["app"] = pl.select(pl.when(user >= 0).then("user-" + user.cast(pl.String)).otherwise(pl.lit(""))).to_series()
+    group = rows.integer("group_id", least=-1)
+    space = pl.when(group >= 0).then("group-" + group.cast(pl.String)).otherwise(pl.lit("default"))
+    rows["namespace"] = pl.select(space).to_series()
+    return Rows(_split(rows.good(), per_node), lint).pods()
+
+
+def _split(jobs: pl.DataFrame, per_node: int) -> pl.DataFrame:
+    """One row a pod: as many full nodes as the job needs, and what is left over."""
+    size = pl.lit(per_node) if per_node else pl.col("processors")
+    pieces = jobs.with_columns(pieces=(pl.col("processors") + size - 1) // size)
+    out = pieces.with_columns(piece=pl.int_ranges(0, pl.col("pieces"))).explode("piece")
+    held = pl.min_horizontal(size, pl.col("processors") - pl.col("piece") * size)
+    return out.with_columns(
+        name=pl.col("group") + "-" + pl.col("piece").cast(pl.String),
+        cpu_milli=held * 1000,
+        memory_bytes=held * pl.col("memory_bytes"),
+        group=pl.when(pl.col("pieces") > 1).then(pl.col("group")).otherwise(pl.lit("")),
+    )

@@ -1,0 +1,207 @@
+"""Reading, linting and converting a trace of any format: the door to `readers/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from harness.model.errors import UserError
+from workloads.gather import checked, coded, pairs_of, to_workload
+from workloads.lint import Lint, LintReport
+from workloads.readers import Format, by_name, detect, podyard
+from workloads.readers.text import head, sha256
+from workloads.table import DEVICE_MILLI, PODS_PER_NODE, Coded, Int64, NodeTable, Provenance, Workload, distinct
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was read. `reports`: of the pod list, and of the node list where there was one."""
+
+    workload: Workload
+    nodes: NodeTable | None
+    reports: tuple[LintReport, ...]
+
+
+def read(
+    path: Path,
+    *,
+    format: str | None = None,
+    options: Options | None = None,
+    nodes: Path | None = None,
+    node_options: Options | None = None,
+    repair: bool = False,
+) -> Trace:
+    """A whole trace in memory, in order of arrival. `format` is recognised from the file unless named.
+
+    Raises UserError for a file that cannot be read, and for the first row that cannot be meant unless `repair` leaves
+    such rows out. `options` are the keyword arguments of the format's `pods`, `node_options` of its `nodes`.
+    """
+    kind, lint, frames = _opened(path, format, options, strict=not repair)
+    with checked(frames, lint) as lazy:
+        frame = lazy.collect()
+    lint.kept = frame.height
+    if not frame.height:
+        raise UserError("no row of this trace can be used", file=path, found=_summary(lint), expected="at least one")
+    workload = to_workload(frame, _provenance(kind, path))
+    table: NodeTable | None = None
+    reports: tuple[LintReport, ...] = ()
+    if nodes is not None:
+        table, node_report = read_nodes(nodes, format=kind.name, options=node_options, repair=repair)
+        reports = (node_report,)
+        unplaceable(workload, table, lint)
+    return Trace(workload, table, (lint.report(), *reports))
+
+
+def read_nodes(
+    path: Path, *, format: str | None = None, options: Options | None = None, repair: bool = False
+) -> tuple[NodeTable, LintReport]:
+    """A node list. Raises UserError as `read` does."""
+    kind = detect(path, head(path)) if format is None else by_name(format)
+    lint = Lint(str(path), kind.name, strict=not repair)
+    table = _nodes(kind, path, lint, options or {})
+    return table, lint.report()
+
+
+def lint(
+    path: Path,
+    *,
+    format: str | None = None,
+    options: Options | None = None,
+    nodes: Path | None = None,
+    node_options: Options | None = None,
+) -> tuple[LintReport, ...]:
+    """All findings. Raises UserError only where nothing can be read at all: no file, no rows, a missing column."""
+    kind, found, frames = _opened(path, format, options, strict=False)
+    reports: list[LintReport] = []
+    with checked(frames, found) as lazy:
+        if nodes is None:
+            found.kept = int(lazy.select(pl.len()).collect(engine="streaming").item())
+        else:
+            frame = lazy.collect()
+            found.kept = frame.height
+            table, report = read_nodes(nodes, format=kind.name, options=node_options, repair=True)
+            reports.append(report)
+            unplaceable(to_workload(frame, kind.provenance), table, found)
+    return (found.report(), *reports)
+
+
+def convert(
+    path: Path, out: Path, *, format: str | None = None, options: Options | None = None, repair: bool = False
+) -> LintReport:
+    """A trace of any format into one Parquet file of Podyard's own, block by block. Raises UserError as `read` does."""
+    kind, lint, frames = _opened(path, format, options, strict=not repair)
+    header = podyard.header_text(kind.name, _provenance(kind, path))
+    with checked(frames, lint) as lazy:
+        lint.kept = int(lazy.select(pl.len()).collect(engine="streaming").item())
+        if not lint.kept:
+            raise UserError("no row of this trace can be used", file=path, found=_summary(lint))
+        try:
+            lazy.drop("line").sink_parquet(out, metadata={podyard.METADATA: header})
+        except OSError as error:
+            raise UserError("the file cannot be written", file=out, found=error.strerror or str(error)) from None
+    return lint.report()
+
+
+def _opened(
+    path: Path, format: str | None, options: Options | None, *, strict: bool
+) -> tuple[Format, Lint, Iterable[pl.DataFrame]]:
+    if path.is_dir():
+        raise UserError("this is a folder", file=path, expected="a file of the trace")
+    first = head(path)
+    if not first:
+        raise UserError("the file is empty", file=path, expected="a trace")
+    kind = detect(path, first) if format is None else by_name(format)
+    lint = Lint(str(path), kind.name, strict=strict)
+    return kind, lint, kind.pods(path, lint, **kind.checked(kind.pods, options or {}))
+
+
+def _provenance(kind: Format, path: Path) -> Provenance:
+    provenance = kind.provenance
+    if kind.name == "podyard":
+        header = podyard.read_header(path)
+        provenance = provenance if header is None else header.provenance
+    return provenance.and_then(inputs=(sha256(path),))
+
+
+def _summary(lint: Lint) -> str:
+    report = lint.report()
+    return ", ".join(f"{count} {rule}" for rule, count in report.counts if count) or "nothing"
+
+
+def _nodes(kind: Format, path: Path, lint: Lint, options: Options) -> NodeTable:
+    if kind.nodes is None:
+        raise UserError(f"format {kind.name} has no node lists", file=path)
+    frame = pl.concat(list(kind.nodes(path, lint, **kind.checked(kind.nodes, options))))
+    again = ~frame["name"].is_first_distinct()
+    repeated = frame.filter(again)
+    rows = repeated.head(20).select("line", "name").iter_rows()
+    lint.note_all("duplicate-name", rows, repeated.height, "each node once", column="name")
+    frame = frame.filter(~again)
+    lint.kept = frame.height
+    if not frame.height:
+        raise UserError("no node of this list can be used", file=path, found=_summary(lint), expected="at least one")
+    provenance = kind.provenance.and_then(inputs=(sha256(path),))
+    return node_table(frame, provenance)
+
+
+def node_table(frame: pl.DataFrame, provenance: Provenance) -> NodeTable:
+    """Columns name, cpu_milli, memory_bytes, and where present pods, gpu_count, gpu_model, zone, labels (k=v,k=v) and
+    `extra.<resource>`.
+    """
+    rows = frame.height
+
+    def number(column: str, default: int) -> Int64:
+        if column not in frame.columns:
+            return np.full(rows, default, dtype=np.int64)
+        return np.array(frame[column].to_numpy(), dtype=np.int64)
+
+    def words(column: str) -> Coded[str]:
+        return coded(frame[column]) if column in frame.columns else Coded.all("", rows)
+
+    count = number("gpu_count", 0)
+    labels = words("labels")
+    names = frame["name"].str.to_lowercase().str.replace_all(r"[^a-z0-9.-]", "-").to_list()
+    extra = {column.removeprefix("extra."): number(column, 0) for column in frame.columns if column[:6] == "extra."}
+    return NodeTable(
+        names,
+        number("cpu_milli", 0),
+        number("memory_bytes", 0),
+        number("pods", PODS_PER_NODE),
+        count,
+        np.where(count > 0, DEVICE_MILLI, 0).astype(np.int64),
+        words("gpu_model"),
+        words("zone"),
+        Coded(labels.codes, tuple(pairs_of(text) for text in labels.values)),
+        extra,
+        provenance,
+    )
+
+
+def unplaceable(workload: Workload, nodes: NodeTable, lint: Lint) -> None:
+    """Notes the pods that fit on no node, even an empty one: unknown GPU models, and requests that are too large."""
+    known = set(nodes.gpu_model.values) - {""}
+    models = workload.gpu_models
+    columns = [workload.cpu_milli, workload.memory_bytes, workload.gpu_count, models.codes.astype(np.int64)]
+    first, inverse = distinct(columns, len(workload))
+    for row, count in zip(first.tolist(), np.bincount(inverse, minlength=len(first)).tolist(), strict=True):
+        cpu, memory, gpus, code = (int(column[row]) for column in columns)
+        accepted = models.values[code]
+        name = f"{workload.name[row]} and {count - 1} like it" if count > 1 else workload.name[row]
+        if gpus and accepted and not known & set(accepted):
+            found = f"{name}: {'|'.join(accepted)}"
+            expected = f"one of {', '.join(sorted(known)) or 'no model at all'}"
+            lint.note("unknown-gpu-model", found, expected, column="gpu_models", count=count)
+            continue
+        fits = (nodes.cpu_milli >= cpu) & (nodes.memory_bytes >= memory) & (nodes.gpu_count >= gpus)
+        if gpus and accepted:
+            fits &= np.array([model in accepted for model in nodes.gpu_model.values])[nodes.gpu_model.codes]
+        if not bool(fits.any()):
+            found = f"{name}: {cpu} milli-CPU, {memory} bytes, {gpus} GPUs"
+            lint.note("larger-than-any-node", found, "room on some empty node", count=count)
