@@ -19,6 +19,9 @@ from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, I
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
 """Pod label that names its PodGroup (kubernetes-sigs/scheduler-plugins, coscheduling)."""
 
+RANK = "podyard.dev/rank"
+"""Node annotation: the node's place in the order that breaks ties, lowest first; without it, order of arrival."""
+
 _REMEMBER = 4096  # pod templates whose class is found by the identity of their parts
 
 
@@ -252,8 +255,9 @@ def bound_devices(pod: Pod) -> tuple[int, ...] | None:
 
 
 def node_columns(node: Node) -> dict[str, Any]:
-    """The arguments of Snapshot.add_node and update_node for a model node."""
+    """The arguments of Snapshot.add_node and update_node for a model node; a RANK that is no whole number is none."""
     capacity = _amounts(node.status.allocatable)
+    rank = node.metadata.annotations.get(RANK, "")
     whole = capacity.pop(WHOLE_GPU, 0)
     devices = capacity.pop(GPU_COUNT, whole)
     capacity.pop(GPU_MILLI, None)  # says the same as the count of devices
@@ -265,4 +269,5 @@ def node_columns(node: Node) -> dict[str, Any]:
         "labels": node.metadata.labels,
         "taints": node.spec.taints,
         "unschedulable": bool(node.spec.unschedulable),
+        "rank": int(rank) if rank.isdecimal() else None,
     }

@@ -212,14 +212,20 @@ class Snapshot:
         labels: Mapping[str, str] | None = None,
         taints: Sequence[Taint] = (),
         unschedulable: bool = False,
+        rank: int | None = None,
     ) -> int:
-        """The node's spec anew; what runs on it stays. Raises KeyError for an unknown node.
+        """The node's spec anew; what runs on it stays, and a rank that is not given. KeyError for an unknown node.
 
         A status update that changes nothing of this (a heartbeat) leaves no trace.
         """
         node = self.facts.index[name]
         new, old = self._amounts(capacity), self.capacity_of[node]
         same_gpus = gpu_devices == len(self.devices_of[node]) and (not gpu_devices or gpu_model == self._model(node))
+        if rank is not None and rank != self._rank[node]:
+            self._rank[node] = rank
+            self._next_rank = max(self._next_rank, rank + 1)
+            self._unordered = True
+            self.log.add(node)
         if new == old and same_gpus and self.facts.same(node, labels or {}, taints, unschedulable):
             return node
         self.facts.put(node, name, labels or {}, tuple(taints), unschedulable)

@@ -367,6 +367,17 @@ def test_a_heartbeat_leaves_no_trace() -> None:
     assert on.version > version
 
 
+def test_a_rank_can_be_given_by_annotation_and_change() -> None:
+    def ranked(name: str, rank: str) -> Node:
+        return Node(metadata=ObjectMeta(name=name, annotations={"podyard.dev/rank": rank}))
+
+    on = snapshot(ranked("a", "5"), ranked("b", "3"), node("c"))
+    assert [on.names[i] for i in on.order()] == ["b", "a", "c"]
+    on.update_node(**node_columns(ranked("a", "1")))
+    on.update_node(**node_columns(Node(metadata=ObjectMeta(name="b"))))  # says nothing: keeps its place
+    assert [on.names[i] for i in on.order()] == ["a", "b", "c"]
+
+
 def test_columns_are_read_only_and_live() -> None:
     on = snapshot(node("a"))
     free = on.free
