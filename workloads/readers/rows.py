@@ -155,6 +155,7 @@ class Rows:
             if column not in self.frame.columns:
                 self[column] = pl.lit(value, SCHEMA[column])
         self._check_gpus()
+        self._check_limits()
         nothing = (self["cpu_milli"] == 0) & (self["gpu_count"] == 0)
         no_memory = self["memory_bytes"] == 0
         self.flag("zero-request", nothing & no_memory, "CPU, memory or GPU", column="cpu_milli")
@@ -175,6 +176,12 @@ class Rows:
         models = self["gpu_models"].str.split("|").list.unique(maintain_order=True).list.join("|")
         self.flag("repeated-model", models != self["gpu_models"], "each model once", column="gpu_models")
         self["gpu_models"] = models
+
+    def _check_limits(self) -> None:
+        """A limit by node counts the pods of an owner."""
+        lost = (self["max_per_node"] > 0) & (self["app"] == "")
+        self.flag("constraint-dropped", lost, "an app, whose pods are counted", column="max_per_node")
+        self["max_per_node"] = pl.when(lost).then(0).otherwise(pl.col("max_per_node"))
 
     def _kubernetes_name(self, column: str, longest: int) -> None:
         """RFC 1123: lower case letters, digits, '-' (and '.' in names of objects)."""

@@ -1,0 +1,237 @@
+"""Plain Kubernetes manifests as a workload: YAML or JSON, several documents, kind List; errors name file and line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.model.errors import UserError, did_you_mean
+from harness.model.objects import KINDS, from_wire
+from harness.model.wire import DecodeError
+from workloads.times import parse_duration
+
+ARRIVAL = "podyard.dev/arrival"
+"""Annotation: when the object is created, a duration since the run began ('90s'); at 0 without it."""
+
+MOST_VALUES = 5_000_000
+"""Values in one document, aliases followed: more is an attack or a mistake."""
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """YAML as Kubernetes reads it: times stay text, and only true and false are booleans."""
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag not in ("tag:yaml.org,2002:timestamp", _BOOL)]
+    for first, found in _Base.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object, as typed as the model knows it, and where it was written."""
+
+    arrival_ns: int
+    object: Any
+    kind: str
+    file: str
+    line: int
+
+
+def read_manifests(paths: Sequence[Path]) -> tuple[Manifest, ...]:
+    """All objects of files and folders (their .yaml, .yml and .json files by name), by arrival, then as written.
+
+    Raises UserError with file and line for text that is no YAML, an unknown kind or version, a field of a wrong type,
+    a missing name, and a name that is given twice.
+    """
+    found: list[Manifest] = []
+    for path in paths:
+        for file in _files(path):
+            found.extend(_read(file))
+    _check_unique(found)
+    if not found:
+        raise UserError("no objects", file=paths[0] if paths else None, expected="Kubernetes manifests")
+    return tuple(sorted(found, key=lambda manifest: manifest.arrival_ns))
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+
+
+def _read(path: Path) -> Iterator[Manifest]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError("this is no UTF-8 text", file=path, found=str(error)) from None
+    except OSError as error:
+        raise UserError("the file cannot be read", file=path, found=error.strerror or str(error)) from None
+    try:
+        loader = _Loader(text)
+        while loader.check_node():
+            node = loader.get_node()
+            yield from _objects(path, node, _constructed(path, loader, node))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
+        line = mark.line + 1 if mark is not None else None
+        raise UserError(
+            "this is no YAML", file=path, line=line, found=problem, expected="Kubernetes manifests"
+        ) from None
+    except RecursionError:
+        raise UserError("nested too deeply", file=path) from None
+
+
+def _constructed(path: Path, loader: Any, node: yaml.Node) -> Any:
+    try:
+        data = loader.construct_document(node)
+    except (ValueError, OverflowError) as error:
+        raise UserError("a value cannot be read", file=path, line=_line(node), found=str(error)) from None
+    if _size(data) > MOST_VALUES:
+        raise UserError("the document is too large", file=path, line=_line(node), expected=f"{MOST_VALUES} values")
+    return data
+
+
+def _size(data: Any) -> int:
+    """Values with aliases followed, at most a little over MOST_VALUES."""
+    total, todo = 0, [data]
+    while todo and total <= MOST_VALUES:
+        value = todo.pop()
+        total += 1
+        if isinstance(value, dict):
+            todo.extend(value.values())
+        elif isinstance(value, (list, set, tuple)):
+            todo.extend(value)
+    return total
+
+
+def _objects(path: Path, node: yaml.Node, data: Any) -> Iterator[Manifest]:
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        raise UserError(
+            "not a Kubernetes object",
+            file=path,
+            line=_line(node),
+            found=type(data).__name__,
+            expected="apiVersion, kind, metadata",
+        )
+    kind = data.get("kind")
+    if not isinstance(kind, str) or not kind:
+        raise UserError("kind is missing", file=path, line=_line(node), expected="kind: Deployment, or another")
+    if kind == "List" or (kind.endswith("List") and isinstance(data.get("items"), list) and kind not in KINDS):
+        items = data.get("items") or []
+        if not isinstance(items, list):
+            raise UserError("items is no list", file=path, line=_line_of(node, "items"), found=type(items).__name__)
+        nodes = _child(node, "items")
+        children = nodes.value if isinstance(nodes, yaml.SequenceNode) else []
+        for item, child in zip(items, children, strict=False):
+            yield from _objects(path, child, item)
+        return
+    yield _object(path, node, data, kind)
+
+
+def _object(path: Path, node: yaml.Node, data: dict[str, Any], kind: str) -> Manifest:
+    known = KINDS.get(kind)
+    if known is None:
+        raise UserError(
+            f"unknown kind {kind!r}",
+            file=path,
+            line=_line_of(node, "kind"),
+            found=kind,
+            expected=", ".join(sorted(KINDS)),
+            hint=did_you_mean(kind, KINDS),
+        )
+    version = data.get("apiVersion")
+    if version != known.api_version:
+        raise UserError(
+            f"{kind} of this version is not served",
+            file=path,
+            line=_line_of(node, "apiVersion"),
+            found=version if version is not None else "no apiVersion",
+            expected=known.api_version,
+        )
+    try:
+        value = from_wire(data)
+    except DecodeError as error:
+        line = _line_of(node, error.path)
+        raise UserError(f"{kind}: {error.path}: {error.message}", file=path, line=line) from None
+    name = value.metadata.name
+    if not name and not value.metadata.generate_name:
+        raise UserError(f"{kind} has no metadata.name", file=path, line=_line_of(node, "metadata"), expected="a name")
+    text = value.metadata.annotations.get(ARRIVAL, "0")
+    try:
+        arrival = parse_duration(text)
+    except (ValueError, TypeError) as error:
+        where = f"metadata.annotations.{ARRIVAL}"
+        raise UserError(str(error), file=path, line=_line_of(node, where)) from None
+    return Manifest(arrival, value, kind, str(path), _line(node))
+
+
+def _check_unique(found: list[Manifest]) -> None:
+    seen: dict[tuple[str, str, str], Manifest] = {}
+    for manifest in found:
+        meta = manifest.object.metadata
+        if not meta.name:
+            continue
+        namespace = (meta.namespace or "default") if KINDS[manifest.kind].namespaced else ""
+        first = seen.setdefault((manifest.kind, namespace, meta.name), manifest)
+        if first is not manifest:
+            raise UserError(
+                f"{manifest.kind} {meta.key} is given twice",
+                file=manifest.file,
+                line=manifest.line,
+                found=f"the first one is at {first.file}:{first.line}",
+                expected="each name once",
+            )
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if isinstance(name, yaml.ScalarNode) and name.value == key:
+                return value  # type: ignore[no-any-return]
+    return None
+
+
+def _line_of(node: yaml.Node, path: str) -> int:
+    """Where a field path such as spec.containers[0].image is written; the nearest line above it when it is absent."""
+    line = _line(node)
+    current: yaml.Node | None = node
+    while path and current is not None:
+        path = path.lstrip(".")
+        if path.startswith("["):
+            index, _, path = path[1:].partition("]")
+            items = current.value if isinstance(current, yaml.SequenceNode) else []
+            current = items[int(index)] if index.isdigit() and int(index) < len(items) else None
+        else:
+            current, path, at = _step(current, path)
+            line = at or line
+            continue
+        line = _line(current) if current is not None else line
+    return line
+
+
+def _step(node: yaml.Node, path: str) -> tuple[yaml.Node | None, str, int]:
+    """Into the key that the path begins with; keys of labels and annotations have dots of their own."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            key = name.value if isinstance(name, yaml.ScalarNode) else ""
+            if key and path.startswith(key) and (path[len(key) :] or ".")[0] in ".[":
+                return value, path[len(key) :], _line(name)
+    return None, "", 0
