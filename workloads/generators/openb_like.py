@@ -82,7 +82,8 @@ def _for_nodes(arrival_ns: Int64, traced: int, nodes: int) -> Int64:
             hint="load_percent says how busy the cluster is to be, and sets the pace",
         )
     whole, rest = np.divmod(arrival_ns, nodes)
-    return whole * traced + rest * traced // nodes
+    stretched: Int64 = whole * traced + rest * traced // nodes
+    return stretched
 
 
 CITATION = "Weng et al., Beware of Fragmentation, USENIX ATC 2023"

@@ -56,7 +56,7 @@ def _events(frame: pl.DataFrame, lint: Lint) -> pl.DataFrame:
     rows["memory_bytes"] = rows.integer("memory", unit=GIB)
     rows["at"] = rows.integer("time", unit=SECOND_NS)
     rows["type"] = rows.word("type", ["0", "1"])
-    return rows.good().select("line", "name", "type", "at", "cpu_milli", "memory_bytes")
+    return rows.good().select("line", "name", "type", "time", "at", "cpu_milli", "memory_bytes")
 
 
 def _once(events: pl.DataFrame, expected: str, lint: Lint) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from workloads.table import FOREVER, Provenance
 
 PROVENANCE = Provenance(
     source="Philly traces: 117,325 deep learning jobs, August to December 2017",
-    licence="CC-BY-4.0",
+    licence="none stated by the publisher; provided as is, cite the paper",
     url="https://github.com/msr-fiddle/philly-traces",
     citation="Jeon et al., Analysis of Large-Scale Multi-Tenant GPU Clusters for DNN Training Workloads, "
     "USENIX ATC 2019",

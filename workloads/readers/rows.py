@@ -84,7 +84,7 @@ class Rows:
         count = int(mask.sum())
         if not count:
             return
-        source = shown or column
+        source = shown or (column if column in self.frame.columns else None)
         examples = self.frame.filter(mask).head(EXAMPLES)
         found = examples[source].cast(pl.String).fill_null("").to_list() if source else [""] * examples.height
         self.lint.note_all(rule, zip(examples["line"].to_list(), found, strict=True), count, expected, column=column)
