@@ -1,0 +1,111 @@
+"""Kubernetes quantities: exact, canonical, and integers inside.
+
+Source: apimachinery's resource.Quantity (pkg/api/resource/quantity.go): a value keeps its suffix family
+(binary, decimal or exponent) and is written with the largest suffix that leaves no fraction.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from enum import IntEnum
+from functools import lru_cache
+
+import msgspec
+
+
+class Form(IntEnum):
+    DECIMAL = 0  # m, k, M, G, ..
+    BINARY = 1  # Ki, Mi, Gi, ..
+    EXPONENT = 2  # 1e3
+
+
+_BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
+_DECIMAL = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "P": Decimal(10**15),
+    "E": Decimal(10**18),
+}
+_PATTERN = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]?))$")
+
+
+class Quantity(msgspec.Struct, frozen=True, gc=False, array_like=True, order=False):
+    """An amount in thousandths of its unit; values finer than a thousandth round up, as Kubernetes rounds."""
+
+    milli: int
+    form: Form = Form.DECIMAL
+
+    @property
+    def value(self) -> int:
+        """In whole units, rounded up (Quantity.Value())."""
+        return -(-self.milli // 1000)
+
+    def __str__(self) -> str:
+        return _text(self)
+
+
+@lru_cache(maxsize=65536)
+def parse_quantity(text: str | int | float) -> Quantity:
+    """'100m', '1.5', '2Gi', '1e3' or a number. Raises ValueError on anything else."""
+    match = _PATTERN.match(str(text).strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a quantity (expected e.g. 250m, 2, 1.5Gi)")
+    number, exponent, suffix = match.groups()
+    amount = Decimal(number)
+    form = Form.DECIMAL
+    if exponent:
+        amount = amount.scaleb(int(exponent[1:]))
+        form = Form.EXPONENT
+    elif suffix in _BINARY:
+        amount *= _BINARY[suffix]
+        form = Form.BINARY
+    else:
+        amount *= _DECIMAL[suffix or ""]
+    thousandths = amount * 1000
+    floor = int(thousandths)
+    milli = floor if thousandths == floor or thousandths < 0 else floor + 1
+    return Quantity(milli, form)
+
+
+@lru_cache(maxsize=65536)
+def _text(quantity: Quantity) -> str:
+    milli = quantity.milli
+    if milli == 0:
+        return "0"
+    if quantity.form is Form.BINARY and milli % 1000 == 0:
+        value = milli // 1000
+        for suffix in ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki"):
+            if value % _BINARY[suffix] == 0:
+                return f"{value // _BINARY[suffix]}{suffix}"
+        return str(value)
+    if milli % 1000:
+        return f"{milli}m"
+    value, power = milli // 1000, 0
+    while value % 1000 == 0 and power < 18:
+        value //= 1000
+        power += 3
+    if quantity.form is Form.EXPONENT:
+        return f"{value}e{power}" if power else str(value)
+    return f"{value}{ {0: '', 3: 'k', 6: 'M', 9: 'G', 12: 'T', 15: 'P', 18: 'E'}[power] }"
+
+
+def milli_quantity(milli: int) -> Quantity:
+    """CPU, in thousandths of a core."""
+    return Quantity(milli)
+
+
+def bytes_quantity(value: int) -> Quantity:
+    """Memory, in bytes, written with binary suffixes where they fit."""
+    return Quantity(value * 1000, Form.BINARY)
+
+
+def count_quantity(value: int) -> Quantity:
+    """Whole units: pods, devices."""
+    return Quantity(value * 1000)

@@ -1,0 +1,229 @@
+"""What makes pods: ReplicaSet, Deployment, Job (apps/v1, batch/v1), and what scales and protects them."""
+
+from __future__ import annotations
+
+from harness.model.core import PodTemplateSpec, ResourceList
+from harness.model.meta import Condition, LabelSelector, ObjectMeta
+from harness.model.wire import MicroTime, Time, Wire
+
+
+class ReplicaSetSpec(Wire, frozen=True, kw_only=True):
+    replicas: int | None = None
+    min_ready_seconds: int | None = None
+    selector: LabelSelector = LabelSelector()
+    template: PodTemplateSpec = PodTemplateSpec()
+
+
+class ReplicaSetStatus(Wire, frozen=True, kw_only=True):
+    replicas: int | None = None
+    fully_labeled_replicas: int | None = None
+    ready_replicas: int | None = None
+    available_replicas: int | None = None
+    observed_generation: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class ReplicaSet(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: ReplicaSetSpec = ReplicaSetSpec()
+    status: ReplicaSetStatus = ReplicaSetStatus()
+
+
+class RollingUpdateDeployment(Wire, frozen=True, kw_only=True):
+    max_unavailable: int | str | None = None
+    max_surge: int | str | None = None
+
+
+class DeploymentStrategy(Wire, frozen=True, kw_only=True):
+    type: str = ""
+    rolling_update: RollingUpdateDeployment | None = None
+
+
+class DeploymentSpec(Wire, frozen=True, kw_only=True):
+    replicas: int | None = None
+    selector: LabelSelector = LabelSelector()
+    template: PodTemplateSpec = PodTemplateSpec()
+    strategy: DeploymentStrategy = DeploymentStrategy()
+    min_ready_seconds: int | None = None
+    revision_history_limit: int | None = None
+    paused: bool | None = None
+    progress_deadline_seconds: int | None = None
+
+
+class DeploymentStatus(Wire, frozen=True, kw_only=True):
+    observed_generation: int | None = None
+    replicas: int | None = None
+    updated_replicas: int | None = None
+    ready_replicas: int | None = None
+    available_replicas: int | None = None
+    unavailable_replicas: int | None = None
+    collision_count: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class Deployment(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: DeploymentSpec = DeploymentSpec()
+    status: DeploymentStatus = DeploymentStatus()
+
+
+class JobSpec(Wire, frozen=True, kw_only=True):
+    parallelism: int | None = None
+    completions: int | None = None
+    backoff_limit: int | None = None
+    active_deadline_seconds: int | None = None
+    ttl_seconds_after_finished: int | None = None
+    completion_mode: str | None = None
+    suspend: bool | None = None
+    manual_selector: bool | None = None
+    selector: LabelSelector | None = None
+    template: PodTemplateSpec = PodTemplateSpec()
+
+
+class JobStatus(Wire, frozen=True, kw_only=True):
+    active: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+    ready: int | None = None
+    start_time: Time | None = None
+    completion_time: Time | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class Job(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: JobSpec = JobSpec()
+    status: JobStatus = JobStatus()
+
+
+class EndpointConditions(Wire, frozen=True, kw_only=True):
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class TargetRef(Wire, frozen=True, kw_only=True):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class Endpoint(Wire, frozen=True, kw_only=True):
+    addresses: tuple[str, ...] = ()
+    conditions: EndpointConditions = EndpointConditions()
+    target_ref: TargetRef | None = None
+    node_name: str | None = None
+    zone: str | None = None
+
+
+class EndpointPort(Wire, frozen=True, kw_only=True):
+    name: str | None = None
+    protocol: str | None = None
+    port: int | None = None
+
+
+class EndpointSlice(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    address_type: str = ""
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[EndpointPort, ...] = ()
+
+
+class LeaseSpec(Wire, frozen=True, kw_only=True):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: MicroTime | None = None
+    renew_time: MicroTime | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: LeaseSpec = LeaseSpec()
+
+
+class PriorityClass(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    value: int = 0
+    global_default: bool | None = None
+    description: str = ""
+    preemption_policy: str | None = None
+
+
+class PodDisruptionBudgetSpec(Wire, frozen=True, kw_only=True):
+    min_available: int | str | None = None
+    max_unavailable: int | str | None = None
+    selector: LabelSelector | None = None
+
+
+class PodDisruptionBudgetStatus(Wire, frozen=True, kw_only=True):
+    disruptions_allowed: int | None = None
+    current_healthy: int | None = None
+    desired_healthy: int | None = None
+    expected_pods: int | None = None
+    observed_generation: int | None = None
+    disrupted_pods: dict[str, Time] = {}
+    conditions: tuple[Condition, ...] = ()
+
+
+class PodDisruptionBudget(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodDisruptionBudgetSpec = PodDisruptionBudgetSpec()
+    status: PodDisruptionBudgetStatus = PodDisruptionBudgetStatus()
+
+
+class CrossVersionObjectReference(Wire, frozen=True, kw_only=True):
+    kind: str
+    name: str
+    api_version: str = ""
+
+
+class MetricTarget(Wire, frozen=True, kw_only=True):
+    type: str
+    average_utilization: int | None = None
+
+
+class ResourceMetricSource(Wire, frozen=True, kw_only=True):
+    name: str
+    target: MetricTarget
+
+
+class MetricSpec(Wire, frozen=True, kw_only=True):
+    type: str
+    resource: ResourceMetricSource | None = None
+
+
+class HorizontalPodAutoscalerSpec(Wire, frozen=True, kw_only=True):
+    scale_target_ref: CrossVersionObjectReference
+    min_replicas: int | None = None
+    max_replicas: int
+    metrics: tuple[MetricSpec, ...] = ()
+
+
+class HorizontalPodAutoscalerStatus(Wire, frozen=True, kw_only=True):
+    observed_generation: int | None = None
+    last_scale_time: Time | None = None
+    current_replicas: int | None = None
+    desired_replicas: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class HorizontalPodAutoscaler(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: HorizontalPodAutoscalerSpec
+    status: HorizontalPodAutoscalerStatus = HorizontalPodAutoscalerStatus()
+
+
+class ContainerMetrics(Wire, frozen=True, kw_only=True):
+    name: str
+    usage: ResourceList = {}
+
+
+class PodMetrics(Wire, frozen=True, kw_only=True):
+    """metrics.k8s.io/v1beta1: what a kubelet measured over `window`, ending at `timestamp`."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    timestamp: Time | None = None
+    window: str = ""
+    containers: tuple[ContainerMetrics, ...] = ()
