@@ -1,0 +1,207 @@
+"""The component: events in, effects out, nothing else; and the closed sets of what may come in and go out.
+
+A component never reads a clock, sleeps, draws global randomness or does IO. It sees the world through `Watch` and
+changes it through API writes; a driver decides when and where it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from harness.model.status import ApiError
+
+Instant: TypeAlias = int
+"""Nanoseconds since the run began."""
+
+MS, SECOND, MINUTE, HOUR = 10**6, 10**9, 60 * 10**9, 3600 * 10**9
+
+ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
+
+
+class _Message(msgspec.Struct, frozen=True, gc=False):
+    pass
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+class Watch(_Message, frozen=True, gc=False):
+    """A subscribed object changed. `old`: as it was before, None when ADDED. Per subscriber in order of revision."""
+
+    type: str
+    obj: Any
+    old: Any = None
+
+
+class Relist(_Message, frozen=True, gc=False):
+    """The watch could not be resumed (its revision was compacted): everything of `kind` as it is now."""
+
+    kind: str
+    objects: tuple[Any, ...]
+
+
+class Timer(_Message, frozen=True, gc=False):
+    """A WakeAt came due."""
+
+    token: Any
+
+
+class Outcome(_Message, frozen=True, gc=False):
+    """What became of a write of one's own: `obj` as written, or why not. Failures are told even without a token."""
+
+    effect: Any
+    obj: Any = None
+    error: ApiError | None = None
+
+    @property
+    def token(self) -> Any:
+        return self.effect.token
+
+
+class Packet(_Message, frozen=True, gc=False):
+    """From another node, over the network."""
+
+    source: str
+    payload: Any
+
+
+class Start(_Message, frozen=True, gc=False):
+    """The first event of a component; after a restart again, with everything that was in memory lost."""
+
+
+Event: TypeAlias = Watch | Relist | Timer | Outcome | Packet | Start
+
+
+# -- effects -----------------------------------------------------------------------------------------------------------
+
+
+class Create(_Message, frozen=True, gc=False):
+    obj: Any
+    token: Any = None
+
+
+class Update(_Message, frozen=True, gc=False):
+    """A whole object. With a resourceVersion it must still be that one, else Conflict. `subresource`: '' or 'status'
+    (only the status is taken), 'finalize'."""
+
+    obj: Any
+    subresource: str = ""
+    token: Any = None
+
+
+class PatchStatus(_Message, frozen=True, gc=False):
+    """The status in `obj` replaces the one there, conditions merged by type, no resourceVersion asked; the uid must
+    be that of `obj`. What the kubelet's status manager sends."""
+
+    obj: Any
+    token: Any = None
+
+
+class Delete(_Message, frozen=True, gc=False):
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""  # precondition
+    grace_s: int | None = None  # None: the object's own
+    propagation: str = ""  # Background, Foreground, Orphan; empty: the kind's default
+    token: Any = None
+
+
+class BindPod(_Message, frozen=True, gc=False):
+    """The binding subresource. `annotations` are added to the pod's (a Binding's metadata.annotations)."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+    annotations: dict[str, str] = {}
+    token: Any = None
+
+
+class EvictPod(_Message, frozen=True, gc=False):
+    """The eviction subresource: a delete that disruption budgets may refuse (429)."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+    grace_s: int | None = None
+    reason: str = ""  # becomes the DisruptionTarget condition's
+    message: str = ""
+    token: Any = None
+
+
+class Record(_Message, frozen=True, gc=False):
+    """A Kubernetes Event about `about` (any object); repeated ones count up."""
+
+    about: Any
+    type: str  # Normal, Warning
+    reason: str
+    message: str
+    token: Any = None
+
+
+Write: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod | Record
+
+
+class WakeAt(_Message, frozen=True, gc=False):
+    """A Timer at `at`, or at once (that is, one nanosecond on) when that has passed."""
+
+    at: Instant
+    token: Any = None
+
+
+class Observe(_Message, frozen=True, gc=False):
+    """A fact for the journal that is no API state: `topic` names its schema, `data` is a tuple of plain values."""
+
+    topic: str
+    data: tuple[Any, ...]
+
+
+class Send(_Message, frozen=True, gc=False):
+    """Nodes only: a packet to another node, lost when the network does not let it through."""
+
+    node: str
+    payload: Any
+
+
+class StartMachine(_Message, frozen=True, gc=False):
+    """Power a node up: its kubelet starts and registers `node` with the API server."""
+
+    node: Any
+
+
+class StopMachine(_Message, frozen=True, gc=False):
+    """Power off: nothing on the node runs or says anything any more."""
+
+    name: str
+
+
+class Disturb(_Message, frozen=True, gc=False):
+    """A fault, done to nodes: see harness.faults. `fault` is a plain value that the node's machine understands."""
+
+    nodes: tuple[str, ...]
+    fault: Any
+
+
+class DisturbServer(_Message, frozen=True, gc=False):
+    """The API server process stops now and is back, recovered from its store, `down_ns` later."""
+
+    down_ns: int
+
+
+Effect: TypeAlias = Write | WakeAt | Observe | Send | StartMachine | StopMachine | Disturb | DisturbServer
+
+
+class Component(Protocol):
+    """`name`: unique in the cluster, also that of its random stream. `watches`: the kinds that it subscribes to."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def watches(self) -> tuple[str, ...]: ...
+
+    def step(self, now: Instant, events: Sequence[Event]) -> Iterable[Effect]: ...
