@@ -11,7 +11,9 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from harness.model.faults import NodeFault
 from harness.model.status import ApiError
+from harness.model.workloads import Lease
 
 Instant: TypeAlias = int
 """Nanoseconds since the run began."""
@@ -72,7 +74,13 @@ class Start(_Message, frozen=True, gc=False):
     """The first event of a component; after a restart again, with everything that was in memory lost."""
 
 
-Event: TypeAlias = Watch | Relist | Timer | Outcome | Packet | Start
+class Disturbed(_Message, frozen=True, gc=False):
+    """Machines only: a fault happens to this node, now."""
+
+    fault: NodeFault
+
+
+Event: TypeAlias = Watch | Relist | Timer | Outcome | Packet | Start | Disturbed
 
 
 # -- effects -----------------------------------------------------------------------------------------------------------
@@ -143,7 +151,23 @@ class Record(_Message, frozen=True, gc=False):
     token: Any = None
 
 
-Write: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod | Record
+class Stand(_Message, frozen=True, gc=False):
+    """Machines only, on virtual time: from now on this Lease is renewed every `period_ns`, on time, until the machine
+    is disturbed or stops.
+
+    What never matters to anyone is folded: the server writes the Lease once, annotated with STANDING, and writes it
+    again without the annotation, with the last renewTime that it would have had, when the machine falls silent.
+    """
+
+    lease: Lease
+    period_ns: int
+    token: Any = None
+
+
+STANDING = "podyard.dev/standing"
+"""Lease annotation: its holder renews on time, and renewTime shows only when that began."""
+
+Write: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod | Record | Stand
 
 
 class WakeAt(_Message, frozen=True, gc=False):
@@ -180,10 +204,10 @@ class StopMachine(_Message, frozen=True, gc=False):
 
 
 class Disturb(_Message, frozen=True, gc=False):
-    """A fault, done to nodes: see harness.faults. `fault` is a plain value that the node's machine understands."""
+    """A fault, done to nodes."""
 
     nodes: tuple[str, ...]
-    fault: Any
+    fault: NodeFault
 
 
 class DisturbServer(_Message, frozen=True, gc=False):

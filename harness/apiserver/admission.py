@@ -1,0 +1,125 @@
+"""Admission: what is added to or refused of an object because of the rest of the cluster.
+
+NamespaceLifecycle, Priority, DefaultTolerationSeconds; and the addresses of services. Source: plugin/pkg/admission/*.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.apiserver.addresses import ServiceAddresses
+from harness.apiserver.lifecycle import replaced
+from harness.model.core import Pod, PodSpec, Toleration
+from harness.model.objects import Kind, PriorityClass
+from harness.model.status import forbidden, not_found
+
+if TYPE_CHECKING:
+    from harness.apiserver.server import ApiServer
+
+TOLERATION_SECONDS = 300
+"""Source: --default-not-ready-toleration-seconds, --default-unreachable-toleration-seconds."""
+
+NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+
+SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+"""Source: pkg/apis/scheduling/types.go."""
+
+
+class Chain:
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._specs: dict[int, tuple[PodSpec, PodSpec]] = {}  # by identity: pods of one template share theirs
+        self._addresses = ServiceAddresses()
+
+    def recover(self) -> None:
+        self._specs.clear()
+        self._addresses = ServiceAddresses()
+        for service in self._server.objects("Service").values():
+            self._addresses.take(service)
+
+    def creating(self, kind: Kind, obj: Any, namespace: str) -> Any:
+        """Raises ApiError NotFound (namespace), Forbidden."""
+        if namespace:
+            space = self._server.objects("Namespace").get(namespace)
+            if space is None:
+                raise not_found("namespaces", namespace)
+            if space.metadata.deletion_timestamp is not None:
+                why = f"unable to create new content in namespace {namespace} because it is being terminated"
+                raise forbidden(kind.plural, obj.metadata.name, why)
+        if kind.kind == "Pod":
+            return self._pod(obj)
+        if kind.kind == "Service":
+            return self._addresses.give(obj)
+        return obj
+
+    def updating(self, kind: Kind, new: Any, old: Any) -> Any:
+        if kind.kind == "Service":
+            return self._addresses.keep(new, old)
+        return new
+
+    def seen(self, kind: Kind, change: str, obj: Any, old: Any) -> None:
+        """A write went through."""
+        if kind.kind == "PriorityClass":
+            self._specs.clear()
+        elif kind.kind == "Service":
+            if change == "DELETED":
+                self._addresses.free(obj)
+            else:
+                self._addresses.take(obj)
+
+    def _pod(self, pod: Pod) -> Pod:
+        spec = pod.spec
+        known = self._specs.get(id(spec))
+        if known is not None and known[0] is spec:
+            made = known[1]
+        else:
+            made = self._pod_spec(pod)
+            if len(self._specs) > 4096:
+                self._specs.clear()
+            self._specs[id(spec)] = (spec, made)
+        return pod if made is spec else Pod(metadata=pod.metadata, spec=made, status=pod.status, extra=pod.extra)
+
+    def _pod_spec(self, pod: Pod) -> PodSpec:
+        spec = pod.spec
+        priority, name, policy = self._priority(pod)
+        tolerations = spec.tolerations
+        for key in (NOT_READY, UNREACHABLE):
+            if not any(t.key in ("", key) and t.effect in ("", "NoExecute") for t in tolerations):
+                tolerations = (
+                    *tolerations,
+                    Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=TOLERATION_SECONDS),
+                )
+        return replaced(
+            spec,
+            priority=priority,
+            priority_class_name=name,
+            preemption_policy=policy,
+            tolerations=tolerations,
+        )
+
+    def _priority(self, pod: Pod) -> tuple[int, str, str]:
+        """(value, class, preemption policy). Source: plugin/pkg/admission/priority/admission.go."""
+        spec = pod.spec
+        classes: dict[str, PriorityClass] = self._server.objects("PriorityClass")
+        name = spec.priority_class_name
+        if not name:
+            default = min(
+                (item for item in classes.values() if item.global_default),
+                key=lambda item: (item.value, item.metadata.name),
+                default=None,
+            )
+            if default is None:
+                return 0, "", spec.preemption_policy or "PreemptLowerPriority"
+            return default.value, default.metadata.name, default.preemption_policy or "PreemptLowerPriority"
+        if name in SYSTEM_PRIORITIES:
+            return SYSTEM_PRIORITIES[name], name, spec.preemption_policy or "PreemptLowerPriority"
+        found = classes.get(name)
+        if found is None:
+            raise forbidden("pods", pod.metadata.name, f"no PriorityClass with name {name} was found")
+        if spec.priority is not None and spec.priority != found.value:
+            why = (
+                f"the integer value of priority ({spec.priority}) must not be provided in pod spec; priority admission "
+                f"controller computed {found.value} from the given PriorityClass name"
+            )
+            raise forbidden("pods", pod.metadata.name, why)
+        return found.value, name, found.preemption_policy or spec.preemption_policy or "PreemptLowerPriority"

@@ -1,0 +1,339 @@
+"""The one door: every read and write of API objects, in process or over HTTP, ends in these methods.
+
+In process values pass typed and unencoded; a write costs microseconds. The server keeps the latest version of each
+object beside the store (what kube-apiserver calls its watch cache) and can rebuild it from the store alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from harness.apiserver import admission, eviction, lifecycle
+from harness.apiserver.defaults import defaulted
+from harness.apiserver.names import Names, suffix
+from harness.apiserver.validation import problems
+from harness.engine.component import ADDED, DELETED, MODIFIED
+from harness.model.meta import Condition, ObjectMeta, with_condition
+from harness.model.objects import BY_TYPE, KINDS, Kind, Pod, Unstructured, kind_of
+from harness.model.status import (
+    MODIFIED_MEANWHILE,
+    already_exists,
+    bad_request,
+    conflict,
+    gone,
+    invalid,
+    not_found,
+)
+from harness.model.wire import Time
+from harness.store.interface import Change, Compacted, Store
+
+Listener: TypeAlias = Callable[[Kind, str, Any, Any, int], None]
+"""(kind, ADDED/MODIFIED/DELETED, object, what it was before, revision): told of each write, in order."""
+
+CREATED_AT_ONCE = ("default", "kube-system", "kube-public", "kube-node-lease")
+"""Source: kubernetes/pkg/controlplane/controller/systemnamespaces."""
+
+
+class ApiServer:
+    """`seed` makes uids and generated names: the same writes give the same ones."""
+
+    def __init__(self, store: Store, *, seed: int = 0) -> None:
+        self.store = store
+        self.listeners: list[Listener] = []
+        self.now = 0  # set by whoever drives, before each call
+        self.admission = admission.Chain(self)
+        self._names = Names(seed)
+        self._objects: dict[str, dict[str, Any]] = {name: {} for name in KINDS}
+        self._seen = 0  # the last revision that `_objects` shows
+        self.recover()
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        return self.store.revision
+
+    def objects(self, kind: str) -> dict[str, Any]:
+        """All of a kind by key ('namespace/name' or 'name'), live: read, never write."""
+        return self._objects[kind]
+
+    def get(self, kind: str, namespace: str, name: str) -> Any:
+        """Raises ApiError NotFound."""
+        found = self._objects[kind].get(f"{namespace}/{name}" if namespace else name)
+        if found is None:
+            raise self.missing(kind, name)
+        return found
+
+    def listed(self, kind: str, namespace: str = "") -> list[Any]:
+        """In order of key."""
+        held = self._objects[kind]
+        prefix = f"{namespace}/"
+        return [held[key] for key in sorted(held) if not namespace or key.startswith(prefix)]
+
+    def changes_since(self, kind: Kind, revision: int) -> list[tuple[str, Any, Any, int]]:
+        """(type, object, before, revision) of writes after `revision`. Raises ApiError Expired (410)."""
+        try:
+            changes = list(self.store.changes(prefix_of(kind), revision + 1))
+        except Compacted as error:
+            raise gone(f"too old resource version: {revision} ({error.oldest})") from None
+        return [told(change) for change in changes]
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def create(self, obj: Any, *, dry_run: bool = False) -> Any:
+        """Raises ApiError AlreadyExists, Invalid, Forbidden, NotFound (its namespace)."""
+        kind = self.kind_for(obj)
+        meta = obj.metadata
+        name = meta.name
+        if not name and meta.generate_name:
+            name = meta.generate_name + suffix(self._names.draw())
+        namespace = (meta.namespace or "default") if kind.namespaced else ""
+        key = f"{namespace}/{name}" if namespace else name
+        if key in self._objects[kind.kind]:
+            raise already_exists(kind.plural, name, kind.group)
+        obj = self.admission.creating(kind, defaulted(kind, obj), namespace)
+        causes = problems(kind, obj, None, name)
+        if causes:
+            raise invalid(kind.kind, name, causes, kind.group)
+        new_meta = ObjectMeta(
+            name=name,
+            namespace=namespace,
+            generate_name=meta.generate_name,
+            uid=self._names.uid(),
+            resource_version=str(self.store.revision + 1),
+            generation=1 if kind.kind in lifecycle.GENERATION else meta.generation,
+            creation_timestamp=Time(self.now),
+            labels=meta.labels,
+            annotations=meta.annotations,
+            owner_references=meta.owner_references,
+            finalizers=meta.finalizers,
+            extra=meta.extra,
+        )
+        obj = lifecycle.born(kind, obj, new_meta)
+        if not dry_run:
+            self._write(kind, key, obj, None)
+        return obj
+
+    def update(self, obj: Any, subresource: str = "", *, dry_run: bool = False) -> Any:
+        """Raises ApiError NotFound, Conflict, Invalid, Forbidden. What changes nothing writes nothing."""
+        kind = self.kind_for(obj)
+        meta = obj.metadata
+        namespace = (meta.namespace or "default") if kind.namespaced else ""
+        old = self.get(kind.kind, namespace, meta.name)
+        was = old.metadata
+        if meta.resource_version and meta.resource_version != was.resource_version:
+            raise conflict(kind.plural, meta.name, MODIFIED_MEANWHILE, kind.group)
+        if meta.uid and meta.uid != was.uid:
+            why = f"Precondition failed: UID in precondition: {meta.uid}, UID in object meta: {was.uid}"
+            raise conflict(kind.plural, meta.name, why, kind.group)
+        if subresource == "status":
+            new = lifecycle.with_status(kind, old, obj)
+        elif subresource == "finalize":
+            new = _replaced(old, spec=obj.spec)
+        else:
+            new = lifecycle.updated(kind, old, defaulted(kind, obj))
+            new = self.admission.updating(kind, new, old)
+            causes = problems(kind, new, old, meta.name)
+            if causes:
+                raise invalid(kind.kind, meta.name, causes, kind.group)
+        if new == old:
+            return old
+        new = self._numbered(new)
+        if dry_run:
+            return new
+        if lifecycle.finished(kind, new):
+            self._remove(kind, was.key, new)
+        else:
+            self._write(kind, was.key, new, old)
+        return new
+
+    def patch_status(self, obj: Any) -> Any:
+        """The status of `obj`, conditions merged by type. Raises ApiError NotFound, Conflict (another uid)."""
+        kind = self.kind_for(obj)
+        meta = obj.metadata
+        old = self.get(kind.kind, meta.namespace, meta.name)
+        if meta.uid and meta.uid != old.metadata.uid:
+            raise conflict(kind.plural, meta.name, f"uid {meta.uid} is gone", kind.group)
+        status = obj.status
+        kept: tuple[Condition, ...] = old.status.conditions
+        if kept:
+            for item in status.conditions:
+                kept = with_condition(kept, item)
+            if kept != status.conditions:
+                status = _replaced(status, conditions=kept)
+        if status == old.status:
+            return old
+        new = self._numbered(_replaced(old, status=status))
+        self._write(kind, old.metadata.key, new, old)
+        return new
+
+    def delete(
+        self,
+        kind_name: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        grace_s: int | None = None,
+        propagation: str = "",
+        dry_run: bool = False,
+    ) -> Any:
+        """What was deleted, or is now on its way (deletionTimestamp set). Raises ApiError NotFound, Conflict."""
+        kind = KINDS[kind_name]
+        old = self.get(kind_name, namespace, name)
+        meta = old.metadata
+        if uid and uid != meta.uid:
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta.uid}"
+            raise conflict(kind.plural, name, why, kind.group)
+        if resource_version and resource_version != meta.resource_version:
+            raise conflict(kind.plural, name, MODIFIED_MEANWHILE, kind.group)
+        going = lifecycle.going(kind, old, self.now, grace_s, propagation)
+        if dry_run:
+            return old
+        if lifecycle.finished(kind, going):
+            self._remove(kind, meta.key, self._numbered(old))
+            return old
+        if going == old:
+            return old
+        going = self._numbered(going)
+        self._write(kind, meta.key, going, old)
+        return going
+
+    def bind(self, namespace: str, name: str, uid: str, node: str, annotations: dict[str, str]) -> Any:
+        """Put a pod on a node. Raises ApiError NotFound, Conflict (already bound, going, another uid)."""
+        old: Pod = self.get("Pod", namespace, name)
+        meta, spec = old.metadata, old.spec
+        if uid and uid != meta.uid:
+            raise conflict("pods", name, f"the UID in the binding is {uid}, that of the pod is {meta.uid}")
+        if meta.deletion_timestamp is not None:
+            raise conflict("pods", name, f"pod {name} is being deleted, cannot be assigned to a host")
+        if spec.node_name:
+            raise conflict("pods", name, f'pod {name} is already assigned to node "{spec.node_name}"')
+        if spec.scheduling_gates:
+            raise conflict("pods", name, f"pod {name} has non-empty .spec.schedulingGates")
+        if node not in self._objects["Node"]:
+            raise not_found("nodes", node)
+        new = lifecycle.bound(old, node, annotations, self.now, str(self.store.revision + 1))
+        self._write(KINDS["Pod"], meta.key, new, old)
+        return new
+
+    def evict(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        grace_s: int | None = None,
+        reason: str = "",
+        message: str = "",
+    ) -> Any:
+        """The eviction subresource. Raises ApiError TooManyRequests (429) when a budget does not allow it."""
+        pod: Pod = self.get("Pod", namespace, name)
+        eviction.permit(self, pod)
+        if reason:
+            self.patch_status(
+                _replaced(
+                    pod,
+                    status=_replaced(
+                        pod.status,
+                        conditions=(
+                            Condition(
+                                type="DisruptionTarget",
+                                status="True",
+                                reason=reason,
+                                message=message,
+                                last_transition_time=Time(self.now),
+                            ),
+                        ),
+                    ),
+                )
+            )
+        return self.delete("Pod", namespace, name, uid=uid, grace_s=grace_s)
+
+    # -- history -------------------------------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Forget everything and read it from the store again, as after a restart."""
+        for name, kind in KINDS.items():
+            held = self._objects[name]
+            held.clear()
+            prefix = prefix_of(kind)
+            for entry in self.store.range(prefix):
+                held[entry.key[len(prefix) :]] = entry.value
+        self._names.resume(self.store.revision)
+        self._seen = self.store.revision
+        self.admission.recover()
+        for name in CREATED_AT_ONCE:
+            if name not in self._objects["Namespace"]:
+                self.create(KINDS["Namespace"].type(metadata=ObjectMeta(name=name)))
+
+    def compact(self) -> None:
+        """Forget the history up to now; watches that are behind will be told 410 Gone."""
+        if self.store.revision > self.store.compacted:
+            self.store.compact(self.store.revision)
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def kind_for(self, obj: Any) -> Kind:
+        known = BY_TYPE.get(type(obj))
+        if known is not None:
+            return known
+        assert isinstance(obj, Unstructured), type(obj)
+        name = kind_of(obj)
+        if name not in KINDS:
+            raise bad_request(f"no kind {name!r} is registered")
+        return KINDS[name]
+
+    def missing(self, kind_name: str, name: str) -> Exception:
+        kind = KINDS[kind_name]
+        return not_found(kind.plural, name, kind.group)
+
+    def _numbered(self, obj: Any) -> Any:
+        return _replaced(obj, metadata=_replaced(obj.metadata, resource_version=str(self.store.revision + 1)))
+
+    def _write(self, kind: Kind, key: str, obj: Any, old: Any) -> None:
+        held = self._objects[kind.kind]
+        revision = self.store.put(prefix_of(kind) + key, obj)
+        held[key] = obj
+        self._tell(kind, ADDED if old is None else MODIFIED, obj, old, revision)
+
+    def _remove(self, kind: Kind, key: str, last: Any) -> None:
+        old = self._objects[kind.kind].pop(key)
+        revision = self.store.delete(prefix_of(kind) + key)
+        self._tell(kind, DELETED, last, old, revision)
+
+    def _tell(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+        self._seen = revision
+        self.admission.seen(kind, change, obj, old)
+        for listener in self.listeners:
+            listener(kind, change, obj, old, revision)
+
+
+_PREFIXES: dict[str, str] = {}
+
+
+def prefix_of(kind: Kind) -> str:
+    """Where a kind lives in the store. Source: kube-apiserver's --etcd-prefix /registry."""
+    found = _PREFIXES.get(kind.kind)
+    if found is None:
+        group = f"{kind.group}/" if "." in kind.group else ""
+        found = _PREFIXES[kind.kind] = f"/registry/{group}{kind.plural}/"
+    return found
+
+
+def told(change: Change) -> tuple[str, Any, Any, int]:
+    """A store's change in a watcher's words."""
+    before = None if change.before is None else change.before.value
+    if change.entry is None:
+        return DELETED, before, before, change.revision
+    return (ADDED if before is None else MODIFIED), change.entry.value, before, change.revision
+
+
+def by_key(objects: Iterable[Any]) -> dict[str, Any]:
+    return {obj.metadata.key: obj for obj in objects}
+
+
+def _replaced(struct: Any, **changes: Any) -> Any:
+    return lifecycle.replaced(struct, **changes)

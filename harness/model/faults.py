@@ -1,0 +1,35 @@
+"""What can be done to a node: plain values, carried from the fault timeline to the machine that suffers them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class Crash(msgspec.Struct, frozen=True, tag="crash"):
+    """Power is lost: containers and the kubelet's memory are gone. Back after `down_ns`, 0: never."""
+
+    down_ns: int = 0
+
+
+class Freeze(msgspec.Struct, frozen=True, tag="freeze"):
+    """Everything on the node stands still for `for_ns`, then goes on where it was."""
+
+    for_ns: int
+
+
+class Partition(msgspec.Struct, frozen=True, tag="partition"):
+    """The node's network reaches neither the API server nor other nodes for `for_ns`; containers run on."""
+
+    for_ns: int
+
+
+class ContainerCrash(msgspec.Struct, frozen=True, tag="container-crash"):
+    """The first container of a pod ('namespace/name'; empty: the first running one) exits with `exit_code`."""
+
+    pod: str = ""
+    exit_code: int = 137
+
+
+NodeFault: TypeAlias = Crash | Freeze | Partition | ContainerCrash
