@@ -143,6 +143,7 @@ class Board:
     stranding: Stranding
 
     def __init__(self) -> None:
+        self._cluster: ClusterView | None = None  # versions of another cluster would mean nothing here
         self._version = -1
         self._window = 0
         self._ranks: Int64 | None = None
@@ -153,13 +154,17 @@ class Board:
     def sync(self, cluster: ClusterView, stranding: Stranding) -> None:
         """Take over what changed since the last window."""
         self._window += 1
-        changed = cluster.changed_since(self._version)
+        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
         stale = (
             changed is None
             or self._ranks is None
             or stranding is not self.stranding
             or not np.array_equal(self._ranks, cluster.rank)
+            # Columns that the cluster grew since: a new extended resource, a node with more devices.
+            or self.columns.free.shape[0] != cluster.free.shape[0]
+            or self.columns.devices.shape[1] != cluster.gpu_free.shape[1]
         )
+        self._cluster = cluster
         self._version = cluster.version
         self.stranding = stranding
         if stale or changed is None:
@@ -225,8 +230,12 @@ class Board:
 class Window:
     """One window's tentative placements on the board. Placing and removing are exact inverses, in any order."""
 
-    def __init__(self, board: Board, pods: Sequence[PodView], cluster: ClusterView) -> None:
+    def __init__(
+        self, board: Board, pods: Sequence[PodView], cluster: ClusterView, surcharge: Int64 | None = None
+    ) -> None:
+        """`surcharge`: what each placement on a node costs besides, COST units, by position."""
         self.board = board
+        self.touch = board.touch if surcharge is None else board.touch + surcharge
         first: dict[int, PodView] = {}
         for pod in pods:
             first.setdefault(pod.cls.id, pod)
@@ -239,7 +248,10 @@ class Window:
             board.columns.free.copy(), board.columns.devices.copy(), board.columns.model, board.columns.has_gpu
         )
         self.base = board.base.copy()
-        self.cost = np.where(self.allowed, board.rows(self.classes), NEVER)
+        rows = board.rows(self.classes)
+        if surcharge is not None:
+            rows += surcharge
+        self.cost = np.where(self.allowed, np.minimum(rows, NEVER), NEVER)
         self.start = self.cost.copy()
 
     def place(self, kind: int, node: int, devices: tuple[int, ...] | None = None) -> tuple[Spot, int]:
@@ -262,7 +274,7 @@ class Window:
         one = np.array([node])
         here = columns.take(one)
         self.base[one] = potential_of(here, board.stranding)
-        renewed = costs(self.needs, here, self.base[one], board.touch[one], board.stranding)[:, 0]
+        renewed = costs(self.needs, here, self.base[one], self.touch[one], board.stranding)[:, 0]
         self.cost[:, node] = np.where(self.allowed[:, node], renewed, NEVER)
 
     def best(self, kind: int) -> int | None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from schedulers.binpack.board import NEVER, Needs, Window, choose_devices, costs, potential_of
-from schedulers.binpack.plan import Gang, Plan
+from schedulers.binpack.plan import Plan, Problem
 
 CANDIDATES = 6  # cheapest nodes looked at for each class, counted after equal nodes are taken together
 DEPTH = 4  # most pods of a neighbourhood on one node, beyond what the plan itself does
-PATTERNS = 1200  # most patterns handed to the solver
+PATTERNS = 400  # most patterns of each size handed to the solver
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,13 @@ class Pattern:
     cost: int
 
 
-def choose_pods(plan: Plan, focus: Sequence[int], gangs: Mapping[int, Gang], size: int) -> list[int]:
-    """The first pod of `focus`, what shares its node or its gang, then further pods of `focus`, about `size` in all."""
+def choose_pods(problem: Problem, plan: Plan, focus: Sequence[int], size: int) -> list[int]:
+    """About `size` pods: the first of `focus` with what is related to it, then the next.
+
+    Related are the members of its gang, the pods on its node, and, for a pod left out, those on the nodes that it
+    could have had.
+    """
+    window = problem.window
     by_node: dict[int, list[int]] = {}
     for index, spot in plan.spots.items():
         by_node.setdefault(spot.node, []).append(index)
@@ -41,11 +46,17 @@ def choose_pods(plan: Plan, focus: Sequence[int], gangs: Mapping[int, Gang], siz
     for pod in focus:
         if len(chosen) >= size:
             break
-        group = gangs[pod].members if pod in gangs else (pod,)
-        related = list(group)
+        gang = problem.gangs.get(pod)
+        chosen.update(dict.fromkeys((pod,) if gang is None else gang.members))
         if pod in plan.spots:
-            related += [p for p in by_node[plan.spots[pod].node] if p not in gangs]
-        chosen.update(dict.fromkeys(related))
+            nodes = [plan.spots[pod].node]
+        else:
+            price = window.start[window.kind[pod]]
+            nodes = sorted((node for node in by_node if price[node] < NEVER), key=lambda node: (int(price[node]), node))
+        for node in nodes:
+            related = [other for other in by_node[node] if other not in problem.gangs]
+            if len(chosen) < size:
+                chosen.update(dict.fromkeys(related))
     return list(chosen)
 
 
@@ -82,50 +93,51 @@ def node_groups(
 
 
 def patterns(window: Window, groups: Sequence[NodeGroup], wanted: Mapping[int, int]) -> list[Pattern]:
-    """All multisets of at most DEPTH pods that fit a node of each group, with their exact cost, up to PATTERNS of them.
+    """Multisets of at most DEPTH pods that fit a node of each group, with their exact cost.
 
-    Cheap prefixes are extended first; classes come largest first, so that a multiset is met once.
+    Of each size the PATTERNS that cost least above what their pods cost alone; only those are extended by one more
+    pod. Classes come largest first, so that a multiset is met once.
     """
     board = window.board
     kinds = sorted(wanted, key=lambda k: (-window.classes[k].gpu.total_milli, -int(window.classes[k].requests[0]), k))
     needs = Needs([window.classes[k] for k in kinds], board.models)
-    place_of = {k: at for at, k in enumerate(kinds)}
-    heads = np.array([group.nodes[0] for group in groups])
     found: list[Pattern] = []
+    least: list[int] = []  # cost of each class alone
+    # Of each pattern: its group, classes (indices into `kinds`), devices, and cost above that of its pods alone.
     layer: list[tuple[int, tuple[int, ...], tuple[tuple[int, ...], ...], int]] = [
         (g, (), (), 0) for g in range(len(groups))
     ]
+    heads = np.array([group.nodes[0] for group in groups])
     columns = window.columns.take(heads)
     for _ in range(DEPTH):
-        at = np.array([heads[g] for g, _, _, _ in layer])
-        allowed = window.allowed[np.array(kinds)][:, at]
+        at = heads[[g for g, _, _, _ in layer]]
         base = potential_of(columns, board.stranding)
-        price = np.where(allowed, costs(needs, columns, base, board.touch[at], board.stranding), NEVER)
-        grown: list[tuple[int, int, int]] = []
-        for s, (_, used, _, spent) in enumerate(layer):
-            start = place_of[used[-1]] if used else 0
-            grown.extend(
-                (spent + int(price[t, s]), s, t)
-                for t in range(start, len(kinds))
-                if price[t, s] < NEVER and used.count(kinds[t]) < wanted[kinds[t]]
-            )
-        room = PATTERNS - len(found)
-        if len(grown) > room:
-            grown = sorted(sorted(grown)[:room], key=lambda entry: entry[1:])
+        price = costs(needs, columns, base, window.touch[at], board.stranding)
+        price = np.where(window.allowed[np.array(kinds)][:, at], price, NEVER)
+        if not least:
+            least = price.min(axis=1).tolist()
+        rows = price.T.tolist()
+        grown = [
+            (above + row[t] - least[t], s, t)
+            for s, ((_, used, _, above), row) in enumerate(zip(layer, rows, strict=True))
+            for t in range(used[-1] if used else 0, len(kinds))
+            if row[t] < NEVER and used.count(t) < wanted[kinds[t]]
+        ]
         if not grown:
             break
-        source = np.array([s for _, s, _ in grown])
-        columns = columns.take(source)
-        next_layer = []
-        for row, (spent, s, t) in enumerate(grown):
+        if len(grown) > PATTERNS:
+            grown = sorted(grown)[:PATTERNS]
+        columns = columns.take(np.array([s for _, s, _ in grown]))
+        extended = []
+        for row_at, (above, s, t) in enumerate(grown):
             g, used, chosen, _ = layer[s]
-            cls = window.classes[kinds[t]]
-            devices = choose_devices(cls, columns.devices[row], board.stranding.worth)
-            columns.free[:, row] -= needs.requests[t]
+            used = (*used, t)
+            devices = choose_devices(needs.classes[t], columns.devices[row_at], board.stranding.worth)
+            columns.free[:, row_at] -= needs.requests[t]
             for device in devices:
-                columns.devices[row, device] -= cls.gpu.milli
-            entry = (g, (*used, kinds[t]), (*chosen, devices), spent)
-            next_layer.append(entry)
-            found.append(Pattern(*entry))
-        layer = next_layer
+                columns.devices[row_at, device] -= needs.milli[t]
+            chosen = (*chosen, devices)
+            extended.append((g, used, chosen, above))
+            found.append(Pattern(g, tuple(kinds[u] for u in used), chosen, above + sum(least[u] for u in used)))
+        layer = extended
     return found

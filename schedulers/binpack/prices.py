@@ -73,6 +73,7 @@ def residual_worth(shares: tuple[tuple[int, int], ...]) -> Int64:
         total += np.array(_best_fills(sizes, prices), dtype=np.int64)
     dual = total // RESAMPLES
     blended = dual + np.rint((face - dual) * FACE_VALUE).astype(np.int64)
+    blended[-1] = WORTH  # prices rounded to integers may fall a few units short of a whole device
     return np.maximum.accumulate(blended)
 
 

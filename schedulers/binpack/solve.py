@@ -60,7 +60,7 @@ def improve(problem: Problem, plan: Plan, effort: Effort) -> Plan:
         focus = [index for index in _worth_a_thought(problem, plan) if index not in settled]
         if not focus:
             break
-        chosen = choose_pods(plan, focus, problem.gangs, effort.pods)
+        chosen = choose_pods(problem, plan, focus, effort.pods)
         settled.update(chosen)
         candidate = _decide_again(problem, plan, chosen, effort)
         if candidate is None:
@@ -78,7 +78,7 @@ def improve(problem: Problem, plan: Plan, effort: Effort) -> Plan:
 
 
 def _worth_a_thought(problem: Problem, plan: Plan) -> list[int]:
-    """Pods left out though they fitted when the window began, then the others by what they paid above their least."""
+    """Pods left out though they fitted when the window began, then the others, those first that overpaid most."""
     window = problem.window
     least = window.start.min(axis=1).tolist()
     waiting: list[int] = []
@@ -89,7 +89,15 @@ def _worth_a_thought(problem: Problem, plan: Plan) -> list[int]:
             above.append((least[kind] - int(window.start[kind, spot.node]), index))
         elif least[kind] < NEVER:
             waiting.append(index)
-    return waiting + [index for loss, index in sorted(above) if loss < 0]
+    return waiting + [index for _, index in sorted(above)]
+
+
+def contended(problem: Problem, plan: Plan) -> bool:
+    """Whether a pod is left out that fitted when the window began."""
+    window = problem.window
+    return any(
+        index not in plan.spots and int(window.start[kind].min()) < NEVER for index, kind in enumerate(window.kind)
+    )
 
 
 def regret(problem: Problem, plan: Plan) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,63 +12,101 @@ from harness.scheduling.strategy import (
     BindTogether,
     ClusterView,
     Decision,
+    Evict,
     Float64,
     PodBatch,
     PodView,
     Wait,
 )
-from schedulers.binpack.board import NEVER, Board, Spot, Window
+from schedulers.binpack.board import NEVER, Board, Spot, Window, choose_devices
 from schedulers.binpack.greedy import one_by_one, queue_order, take_back, whole_devices_first
+from schedulers.binpack.migrate import Mover
 from schedulers.binpack.mix import Mix
 from schedulers.binpack.plan import Gang, Plan, Problem, objective_named
-from schedulers.binpack.solve import Effort, improve, regret
+from schedulers.binpack.solve import Effort, contended, improve, regret
 from schedulers.binpack.stranding import COST, Stranding
 
 REGRET_WORTH_SOLVING = COST // 1000
 """A plan that cost less than this above its pods' own optima is left alone: a thousandth of a device."""
 
+OPENING = COST // 10
+"""Surcharge of the warm start for a node where nothing runs, when the objective is fewest nodes."""
+
+ASK_AGAIN_NS = 300 * 10**9
+"""A pod for which room was made is not helped again before this: the flush interval of unschedulable pods (5 min)."""
+
 
 class BinPack:
-    """Batch strategy. Keeps what it has learned of the pod mix, and nothing else that a fresh one would not rebuild.
+    """Batch strategy. It learns the pod mix as it goes (or from `fit`), and keeps nothing else of the past.
 
-    `objective`: a name of `plan.OBJECTIVES`. `batch_size`: the window of the queue. `effort`: how hard CP-SAT
-    searches; Effort(neighbourhoods=0) is the warm start alone.
+    `objective`: a name of `plan.OBJECTIVES`. `batch_size`: the window of the queue. `neighbourhoods`: most parts of a
+    window that CP-SAT decides again, each for `deterministic_seconds` of its own deterministic time; 0 leaves the
+    warm start as it is. `migrations`: pods that may be evicted to make room for others, as a part of the pods bound
+    so far (0.01: one in a hundred); 0 never evicts.
     """
 
-    def __init__(self, objective: str = "priority", batch_size: int = 64, effort: Effort | None = None) -> None:
+    def __init__(
+        self,
+        objective: str = "priority",
+        batch_size: int = 64,
+        neighbourhoods: int = 1,
+        deterministic_seconds: float = 0.05,
+        migrations: float = 0.0,
+    ) -> None:
         self.objective = objective_named(objective)
         self.batch_size = batch_size
-        self.effort = Effort() if effort is None else effort
+        self.effort = Effort(neighbourhoods, deterministic_seconds=deterministic_seconds)
+        self.migrations = migrations
         self._mix = Mix()
+        self._given = False
         self._fitted_at = 0
         self._stranding: Stranding | None = None
         self._board = Board()
+        self._bound = 0
+        self._moved = 0
+        self._devices: dict[str, tuple[int, ...]] = {}  # of pods with GPUs bound here, when migrations are on
+        self._promised: dict[str, int] = {}  # pod moved aside -> node that had room for it
+        self._asked_ns: dict[str, int] = {}  # pod that room is being made for -> when
 
     def fit(self, history: Iterable[PodView]) -> None:
-        """Learn the pod mix from pods of the past, before the first window."""
+        """Take the pod mix from `history`, and keep to it."""
+        self._mix = Mix()
         for pod in history:
             self._mix.add(pod.cls)
+        self._given = True
         self._stranding = None
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
+        if not self._given:
+            self._mix.observe(pods)
+        if self._promised:
+            kept: set[str] = set()
+            for pod in pods:
+                node = self._promised.pop(pod.key, None)
+                if node is not None and cluster.feasible(pod)[node]:
+                    kept.add(pod.key)
+                    yield self._bound_at(pod, node, cluster)
+            pods = [pod for pod in pods if pod.key not in kept]
         if not pods:
             return
-        self._mix.observe(pods)
         self._board.sync(cluster, self._current_stranding())
         problem = self._problem(pods, cluster)
         plan = self.plan(problem)
-        yield from self._decisions(problem, plan, cluster)
+        waits = yield from self._carry_out(problem, plan, cluster)
+        placed = (yield from self._make_room(waits, cluster)) if self.migrations and waits else set()
+        yield from (wait for wait in waits if wait.pod.key not in placed)
 
     def plan(self, problem: Problem) -> Plan:
         """The warm start, or something better; lies on the problem's window."""
         best = self.warm_start(problem)
-        fits_nowhere_else = all(
-            index in best.spots or problem.window.start[kind].min() == problem.window.cost[kind].min()
-            for index, kind in enumerate(problem.window.kind)
-        )
-        if len(problem.pods) > 1 and (not fits_nowhere_else or regret(problem, best) > REGRET_WORTH_SOLVING):
+        if len(problem.pods) > 1 and self._worth_solving(problem, best):
             best = improve(problem, best, self.effort)
         return best
+
+    def _worth_solving(self, problem: Problem, plan: Plan) -> bool:
+        if self.objective.fewest_nodes and len({s.node for s in plan.spots.values() if problem.empty[s.node]}) > 1:
+            return True
+        return contended(problem, plan) or regret(problem, plan) > REGRET_WORTH_SOLVING
 
     def warm_start(self, problem: Problem) -> Plan:
         """Pods one by one in the order of the queue, and with the largest first: the better of the two."""
@@ -95,22 +133,25 @@ class BinPack:
         return {"stranding": cost, "tightness": touch}
 
     def _current_stranding(self) -> Stranding:
-        """Fitted again each time the number of pods seen has doubled: prices move slowly, and cost a few LPs."""
-        if self._stranding is None or self._mix.seen >= 2 * self._fitted_at:
+        """Of the given mix; else fitted again each time that half as many pods again were seen."""
+        if self._stranding is None or (not self._given and 2 * self._mix.seen >= 3 * self._fitted_at):
             self._stranding = Stranding.of(self._mix.means())
             self._fitted_at = self._mix.seen
         return self._stranding
 
     def _problem(self, pods: PodBatch, cluster: ClusterView) -> Problem:
         board = self._board
-        used = cluster.capacity[PODS] - cluster.free[PODS]
-        return Problem(
-            Window(board, pods, cluster), pods, self.objective, _gangs(pods, cluster), used[board.order] == 0
-        )
+        empty = (cluster.capacity[PODS] == cluster.free[PODS])[board.order]
+        surcharge = empty * np.int64(OPENING) if self.objective.fewest_nodes else None
+        window = Window(board, pods, cluster, surcharge)
+        return Problem(window, pods, self.objective, _gangs(pods, cluster), empty)
 
-    def _decisions(self, problem: Problem, plan: Plan, cluster: ClusterView) -> Iterator[Decision]:
-        """The plan, checked against the live view before each bind: constraints between pods move with every bind."""
-        pods = problem.pods
+    def _carry_out(self, problem: Problem, plan: Plan, cluster: ClusterView) -> Generator[Decision, None, list[Wait]]:
+        """The plan, checked against the live view before each bind: constraints between pods move with every bind.
+
+        The answer is what is left to say: the pods that wait, and why.
+        """
+        pods, order = problem.pods, self._board.order.copy()
         bound: set[int] = set()
         passed: set[int] = set()
         for index in plan.spots:
@@ -123,30 +164,39 @@ class BinPack:
             if not ready or (gang is not None and len(ready) < gang.quorum):
                 continue
             bound.update(ready)
-            for member in ready:
-                self._mix.bound(pods[member].key)
-            binds = tuple(self._bind(pods[m], plan.spots[m]) for m in ready)
+            binds = tuple(self._bound_to(pods[m], int(order[plan.spots[m].node]), plan.spots[m].devices) for m in ready)
             yield binds[0] if gang is None else BindTogether(binds)
+        waits: list[Wait] = []
         for index, pod in enumerate(pods):
             if index in bound:
                 continue
             gang = problem.gangs.get(index)
             if gang is not None and gang.quorum > 1:
-                yield Wait(pod, f"its group needs {gang.quorum} pods placed together, and fewer fit")
+                waits.append(Wait(pod, f"its group needs {gang.quorum} pods placed together, and fewer fit"))
             elif cluster.feasible(pod).any():
                 # A constraint between pods opened or closed nodes while the plan was carried out.
-                self._mix.bound(pod.key)
                 yield self._second_choice(pod, cluster)
             else:
-                yield Wait(pod, _why_not(problem, index))
+                waits.append(Wait(pod, _why_not(problem, index)))
+        return waits
 
     def _still_open(self, pod: PodView, spot: Spot, cluster: ClusterView) -> bool:
         node = int(self._board.order[spot.node])
         idle = cluster.gpu_free[node]
         return bool(cluster.feasible(pod)[node]) and all(idle[device] >= pod.gpu.milli for device in spot.devices)
 
-    def _bind(self, pod: PodView, spot: Spot) -> Bind:
-        return Bind(pod, int(self._board.order[spot.node]), spot.devices or None)
+    def _bound_to(self, pod: PodView, node: int, devices: tuple[int, ...]) -> Bind:
+        """`node`: the cluster's index."""
+        self._mix.bound(pod.key)
+        self._bound += 1
+        if self.migrations and devices:
+            self._devices[pod.key] = devices
+        return Bind(pod, node, devices or None)
+
+    def _bound_at(self, pod: PodView, node: int, cluster: ClusterView) -> Bind:
+        """On the devices that lose least worth as the node stands now."""
+        idle = np.asarray(cluster.gpu_free[node])
+        return self._bound_to(pod, node, choose_devices(pod.cls, idle, self._current_stranding().worth))
 
     def _second_choice(self, pod: PodView, cluster: ClusterView) -> Bind:
         """The cheapest node as the cluster stands now."""
@@ -154,7 +204,46 @@ class BinPack:
         window = Window(self._board, [pod], cluster)
         node = window.best(0)
         assert node is not None, f"{pod.key} is feasible somewhere, yet fits nowhere"
-        return self._bind(pod, window.place(0, node)[0])
+        return self._bound_at(pod, int(self._board.order[node]), cluster)
+
+    # -- migrations
+
+    def _make_room(self, waits: Sequence[Wait], cluster: ClusterView) -> Generator[Decision, None, set[str]]:
+        """Move running pods aside for those that wait, the most wanted first, as far as the budget goes.
+
+        The answer is the keys of the waiting pods that are bound now.
+        """
+        placed: set[str] = set()
+        hopeless: set[int] = set()  # classes
+        for pod in sorted((wait.pod for wait in waits if wait.pod.group is None), key=self._least_wanted_last):
+            budget = int(self.migrations * self._bound) - self._moved
+            asked = self._asked_ns.get(pod.key)
+            if budget < 1:
+                break
+            if pod.cls.id in hopeless or (asked is not None and cluster.now_ns - asked < ASK_AGAIN_NS):
+                continue
+            self._board.sync(cluster, self._current_stranding())
+            mover = Mover(self._board, cluster, self._devices, frozenset(self._promised.values()))
+            move = mover.find(pod, budget)
+            if move is None:
+                hopeless.add(pod.cls.id)
+                continue
+            self._asked_ns[pod.key] = cluster.now_ns
+            source = int(self._board.order[move.source])
+            for victim, target in zip(move.victims, move.targets, strict=True):
+                self._moved += 1
+                self._devices.pop(victim.key, None)
+                node = self._promised[victim.key] = int(self._board.order[target])
+                yield Evict(victim.key, f"makes room for {pod.key}, and has room on {cluster.names[node]}")
+            # Where an eviction takes effect at once the pod goes in at once; elsewhere it comes back for the room.
+            if cluster.feasible(pod)[source]:
+                placed.add(pod.key)
+                del self._asked_ns[pod.key]
+                yield self._bound_at(pod, source, cluster)
+        return placed
+
+    def _least_wanted_last(self, pod: PodView) -> tuple[int, ...]:
+        return (-pod.priority, *(-amount for amount in self.objective.value(pod)))
 
 
 def _why_not(problem: Problem, index: int) -> str:

@@ -1,0 +1,134 @@
+"""Migrations: which running pods to move aside so that a waiting pod fits, when each of them has a place to go.
+
+A move is only made for a pod that fits nowhere, and only when every pod moved aside fits somewhere else at this very
+moment, so that what is allocated grows with each move. The eviction API has the last word (disruption budgets).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from harness.scheduling.strategy import ClusterView, Int64, PodClass, PodView
+from schedulers.binpack.board import NEVER, Board
+
+VICTIMS = 2  # most pods moved aside for one
+NODES = 64  # most nodes looked at for one waiting pod: those that lack least
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Evict `victims` from `source`, so that the waiting pod fits there; `targets` have room for them, one each.
+
+    Nodes are positions on the board. `cost`: what the pods moved aside cost at their targets.
+    """
+
+    source: int
+    victims: tuple[PodView, ...]
+    targets: tuple[int, ...]
+    cost: int
+
+
+class Mover:
+    """Looks for moves on one board.
+
+    `devices`: of each pod with GPUs that this strategy has bound (pod key). `promised`: nodes (the cluster's indices)
+    whose room is spoken for.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        cluster: ClusterView,
+        devices: Mapping[str, tuple[int, ...]],
+        promised: frozenset[int],
+    ) -> None:
+        self._board = board
+        self._promised = promised
+        self._cluster = cluster
+        self._devices = devices
+        self._best: dict[int, list[tuple[int, int]]] = {}  # class id -> its cheapest (cost, position)
+
+    def find(self, pod: PodView, budget: int) -> Move | None:
+        """The cheapest move for `pod` with the fewest victims, at most `budget` of them; None when there is none.
+
+        Pods of higher priority stay, and so do members of gangs, and pods on devices that are not known.
+        """
+        for size in range(1, min(VICTIMS, budget) + 1):
+            moves = [
+                move
+                for source in self._near_misses(pod.cls)
+                for victims in combinations(self._movable(pod, source), size)
+                if (move := self._move(pod.cls, source, victims)) is not None
+            ]
+            if moves:
+                return min(moves, key=lambda move: (move.cost, move.source, [victim.key for victim in move.victims]))
+        return None
+
+    def _movable(self, pod: PodView, source: int) -> Sequence[PodView]:
+        there = self._cluster.pods_on(int(self._board.order[source]))
+        return sorted(
+            (
+                other
+                for other in there
+                if other.priority <= pod.priority
+                and other.group is None
+                and (not other.gpu.count or other.key in self._devices)
+            ),
+            key=lambda other: other.key,
+        )
+
+    def _near_misses(self, cls: PodClass) -> list[int]:
+        """Positions that lack least for one pod of the class, as a sum of shares of what it asks for."""
+        board = self._board
+        free, devices = board.columns.free, board.columns.devices
+        lack = np.zeros(len(board.order))
+        for row, amount in enumerate(cls.requests.tolist()):
+            if amount:
+                lack += np.maximum(amount - free[row], 0) / amount
+        if cls.gpu.count:
+            if devices.shape[1] < cls.gpu.count:
+                return []
+            fullest = np.sort(devices, axis=1)[:, -cls.gpu.count :]
+            lack += (np.maximum(cls.gpu.milli - fullest, 0) / cls.gpu.milli).sum(axis=1)
+            models = np.array([not cls.gpu.models or model in cls.gpu.models for model in (*board.models, "")])
+            lack[~models[board.columns.model] | ~board.columns.has_gpu] = np.inf
+        order = np.lexsort((np.arange(len(lack)), lack))[:NODES]
+        return [int(at) for at in order if 0 < lack[at] <= VICTIMS]
+
+    def _move(self, cls: PodClass, source: int, victims: Sequence[PodView]) -> Move | None:
+        columns = self._board.columns
+        free: Int64 = columns.free[:, source] + sum(victim.requests for victim in victims)
+        if (cls.requests > free).any():
+            return None
+        if cls.gpu.count:
+            devices = columns.devices[source].copy()
+            for victim in victims:
+                devices[list(self._devices.get(victim.key, ()))] += victim.gpu.milli
+            if int((devices >= cls.gpu.milli).sum()) < cls.gpu.count:
+                return None
+        targets: list[int] = []
+        cost = 0
+        for victim in victims:
+            for price, target in self._cheapest(victim):
+                if target != source and target not in targets:
+                    targets.append(target)
+                    cost += price
+                    break
+            else:
+                return None
+        return Move(source, tuple(victims), tuple(targets), cost)
+
+    def _cheapest(self, victim: PodView) -> list[tuple[int, int]]:
+        """Where a pod of the victim's class costs least, as many nodes as one move can use up, and the source."""
+        found = self._best.get(victim.cls.id)
+        if found is None:
+            open_to = self._cluster.feasible(victim)[self._board.order]
+            row = np.where(open_to, self._board.rows([victim.cls])[0], NEVER)
+            row[np.isin(self._board.order, list(self._promised))] = NEVER
+            order = np.lexsort((np.arange(len(row)), row))[: VICTIMS + 1]
+            found = self._best[victim.cls.id] = [(int(row[at]), int(at)) for at in order if row[at] < NEVER]
+        return found
