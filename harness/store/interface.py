@@ -2,7 +2,8 @@
 
 Source of the semantics: etcd API v3 (etcd.io/docs/v3.5/learning/api). One revision counter for the whole store; every
 write gets the next one, a transaction one for all that it writes. Values are opaque: what an implementation that
-leaves the process needs to turn them into bytes it is given by its maker.
+leaves the process needs to turn them into bytes it is given by its maker. Keys are ordered by code point, which is
+the order of their UTF-8 bytes. A store is used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -65,9 +66,34 @@ class Compacted(Exception):
 class FutureRevision(Exception):
     """The revision asked for has not happened yet."""
 
+    def __init__(self, asked: int, newest: int) -> None:
+        super().__init__(f"required revision is a future revision: asked {asked}, newest {newest}")
+        self.asked = asked
+        self.newest = newest
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (FutureRevision, (self.asked, self.newest))
+
 
 class LeaseNotFound(Exception):
-    """No such lease, or it has expired."""
+    """No such lease, or it has been revoked."""
+
+    def __init__(self, lease: int) -> None:
+        super().__init__(f"requested lease not found: {lease}")
+        self.lease = lease
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (LeaseNotFound, (self.lease,))
+
+
+class Codec(Protocol):
+    """How values become bytes, for what leaves the process. Lossless, and the same bytes for the same value."""
+
+    def encode(self, value: Any) -> bytes:
+        """Raises TypeError or ValueError for what it cannot keep exactly."""
+
+    def decode(self, data: bytes) -> Any:
+        """Raises ValueError for bytes that `encode` did not make."""
 
 
 class Store(Protocol):
@@ -77,10 +103,10 @@ class Store(Protocol):
 
     @property
     def compacted(self) -> int:
-        """Everything up to and including this revision may be gone; 0 when nothing is."""
+        """Changes up to and including this revision may be gone; 0 when nothing is."""
 
     def get(self, key: str, *, revision: int = 0) -> Entry | None:
-        """As of `revision`, 0 for now. Raises Compacted, FutureRevision."""
+        """As of `revision`, 0 for now. Raises Compacted (below `compacted`), FutureRevision."""
 
     def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[Entry]:
         """In order of key; `start_after`: keys greater than that one; `limit` 0: all. Raises as `get`."""
@@ -88,7 +114,7 @@ class Store(Protocol):
     def put(self, key: str, value: Any, *, expect: int | None = None, lease: int = 0) -> int:
         """The revision of the write; 0 when `expect` (the mod_revision, 0: not there) did not hold.
 
-        Raises LeaseNotFound.
+        A put without a lease detaches the key from the one it had. Raises LeaseNotFound.
         """
 
     def delete(self, key: str, *, expect: int | None = None) -> int:
@@ -99,34 +125,59 @@ class Store(Protocol):
     ) -> tuple[bool, int]:
         """All of `then` when every comparison holds, else all of `otherwise`: (held, revision after).
 
-        A key may be written once. Raises ValueError when one is written twice.
+        What writes nothing (no writes, or only removals of what is not there) leaves the revision as it is. Raises
+        ValueError when a branch writes a key twice, LeaseNotFound; either way nothing is written.
         """
 
     def changes(self, prefix: str, since: int) -> Iterator[Change]:
-        """What was written under `prefix` at revisions >= `since`, in order. Raises Compacted when `since` is gone."""
+        """What was written under `prefix` at revisions >= `since`, in order, as of this call: later writes do not
+        appear, a later compaction takes nothing away. Raises Compacted, at once, when `since` is gone."""
 
     def compact(self, revision: int) -> None:
         """Forget what was superseded up to `revision`. Raises Compacted, FutureRevision."""
 
     def grant(self, ttl_ns: int, now_ns: int) -> int:
-        """A lease that ends `ttl_ns` from now unless kept alive; its id."""
+        """A lease that ends `ttl_ns` from now unless kept alive; its id. Raises ValueError unless `ttl_ns` > 0."""
 
     def keep_alive(self, lease: int, now_ns: int) -> None:
-        """Raises LeaseNotFound."""
+        """A lease lives until `expire` or `revoke` ends it, so a late renewal still counts. Raises LeaseNotFound."""
 
     def revoke(self, lease: int) -> int:
-        """End it and delete its keys; the revision of that, or the present one. Raises LeaseNotFound."""
+        """End it and delete its keys, in order of key, at one revision; that revision, or the present one when it had
+        no keys. Raises LeaseNotFound."""
 
     def expire(self, now_ns: int) -> list[int]:
         """Revoke what has run out, in order of (expiry, id); their ids."""
 
-    def next_expiry_ns(self) -> int | None: ...
+    def next_expiry_ns(self) -> int | None:
+        """When the first lease runs out; None without leases."""
 
     def snapshot(self) -> bytes:
-        """Everything that is there now, for `restore` of any implementation."""
+        """Everything that is there now, for `restore` of any implementation; the same bytes whichever wrote them."""
 
     def restore(self, data: bytes) -> None:
-        """Replace everything; watchers must list again. The revision goes on from the snapshot's, and history before
-        it is compacted. Raises ValueError on a damaged snapshot, changing nothing."""
+        """Replace everything. Raises ValueError on a damaged snapshot, changing nothing.
 
-    def close(self) -> None: ...
+        The revision goes on from the snapshot's, or from this store's next one when that is later, and all before it
+        is compacted: time never runs backwards, and whoever watched this store is told Compacted and lists again.
+        """
+
+    def close(self) -> None:
+        """Let go of files and locks; nothing else may be called afterwards."""
+
+
+def check_written_once(*branches: Sequence[Put | Remove]) -> None:
+    """etcd refuses a transaction when either branch, taken or not, writes a key twice. Raises ValueError."""
+    for writes in branches:
+        if len({write.key for write in writes}) != len(writes):
+            raise ValueError("duplicate key given in txn request")
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The first key after all that start with `prefix`; None when there is no such key."""
+    for at in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[at]) + 1
+        if code <= 0x10FFFF:
+            # Surrogates are no characters: they have no UTF-8, so no key can hold one in every implementation.
+            return prefix[:at] + chr(0xE000 if 0xD800 <= code < 0xE000 else code)
+    return None

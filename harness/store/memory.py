@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
-from harness.store.interface import Change, Compacted, Compare, Entry, FutureRevision, LeaseNotFound, Put, Remove
-from harness.store.snapshots import Codec, pack, unpack
+from harness.store.interface import (
+    Change,
+    Codec,
+    Compacted,
+    Compare,
+    Entry,
+    FutureRevision,
+    LeaseNotFound,
+    Put,
+    Remove,
+    check_written_once,
+    prefix_end,
+)
+from harness.store.leases import Leases
+from harness.store.ordered import OrderedKeys
+from harness.store.snapshots import entries, pack, unpack
+
+_revision_of = attrgetter("revision")
 
 
 class MemoryStore:
@@ -17,13 +33,12 @@ class MemoryStore:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._now: dict[str, Entry] = {}
-        self._log: deque[Change] = deque()  # since `_compacted`, ascending
-        self._sorted: list[str] | None = None  # keys in order, made when somebody ranges
+        self._log: list[Change] = []  # since `_compacted`, ascending
+        self._keys: OrderedKeys | None = None  # made when somebody ranges
         self._revision = 1
         self._compacted = 0
-        self._leases: dict[int, tuple[int, int]] = {}  # id: (ttl, expires at)
-        self._leased: dict[int, dict[str, None]] = {}
-        self._next_lease = 1
+        self._leases = Leases()
+        self._leased: dict[int, set[str]] = {}
 
     @property
     def revision(self) -> int:
@@ -34,22 +49,34 @@ class MemoryStore:
         return self._compacted
 
     def get(self, key: str, *, revision: int = 0) -> Entry | None:
+        entry = self._now.get(key)
         if not revision:
-            return self._now.get(key)
+            return entry
         self._check(revision)
-        return self._then(self._now.get(key), key, revision)
+        if entry is not None and entry.mod_revision <= revision:
+            return entry
+        for change in self._since(revision + 1):
+            if change.key == key:
+                return change.before
+        return entry
 
     def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[Entry]:
-        keys = self._keys()
-        first = bisect_right(keys, start_after) if start_after > prefix else bisect_left(keys, prefix)
         if revision:
-            return self._range_then(prefix, revision, start_after, limit)
+            self._check(revision)
+        if self._keys is None:
+            self._keys = OrderedKeys(self._now)
+        after = start_after > prefix
+        high = prefix_end(prefix)
+        if after and high is not None and start_after >= high:
+            return []
+        pieces = self._keys.stretch(start_after if after else prefix, high, after=after)
+        if revision and revision < self._revision:
+            return self._range_then(pieces, prefix, revision, start_after, limit)
         out: list[Entry] = []
-        for index in range(first, len(keys)):
-            key = keys[index]
-            if not key.startswith(prefix) or (limit and len(out) == limit):
-                break
-            out.append(self._now[key])
+        for keys in pieces:
+            out += map(self._now.__getitem__, keys)
+            if limit and len(out) >= limit:
+                return out[:limit]
         return out
 
     def put(self, key: str, value: Any, *, expect: int | None = None, lease: int = 0) -> int:
@@ -73,98 +100,86 @@ class MemoryStore:
     def txn(
         self, compares: Sequence[Compare], then: Sequence[Put | Remove], otherwise: Sequence[Put | Remove] = ()
     ) -> tuple[bool, int]:
+        check_written_once(then, otherwise)
+        now = self._now
         held = all(
-            (entry.mod_revision if (entry := self._now.get(compare.key)) is not None else 0) == compare.mod_revision
+            (entry.mod_revision if (entry := now.get(compare.key)) is not None else 0) == compare.mod_revision
             for compare in compares
         )
         writes = then if held else otherwise
-        if len({write.key for write in writes}) != len(writes):
-            raise ValueError("duplicate key given in txn request")
         for write in writes:
             if isinstance(write, Put) and write.lease and write.lease not in self._leases:
                 raise LeaseNotFound(write.lease)
-        effective = [write for write in writes if isinstance(write, Put) or write.key in self._now]
-        if effective:
-            self._revision += 1
-            for write in effective:
-                before = self._now.get(write.key)
-                if isinstance(write, Put):
-                    self._put(write.key, write.value, before, self._revision, write.lease)
-                elif before is not None:
-                    self._remove(write.key, before, self._revision)
+        revision = self._revision + 1
+        for write in writes:
+            before = now.get(write.key)
+            if isinstance(write, Put):
+                self._put(write.key, write.value, before, revision, write.lease)
+                self._revision = revision
+            elif before is not None:
+                self._remove(write.key, before, revision)
+                self._revision = revision
         return held, self._revision
 
     def changes(self, prefix: str, since: int) -> Iterator[Change]:
         if since <= self._compacted:
             raise Compacted(since, self._compacted + 1)
-        log = list(self._log)
-        first = bisect_left(log, since, key=lambda change: change.revision)
-        return (change for change in log[first:] if change.key.startswith(prefix))
+        log = self._since(since)
+        return iter([change for change in log if change.key.startswith(prefix)] if prefix else log)
 
     def compact(self, revision: int) -> None:
         if revision > self._revision:
-            raise FutureRevision(revision)
+            raise FutureRevision(revision, self._revision)
         if revision <= self._compacted:
             raise Compacted(revision, self._compacted + 1)
-        while self._log and self._log[0].revision <= revision:
-            self._log.popleft()
+        del self._log[: bisect_left(self._log, revision + 1, key=_revision_of)]
         self._compacted = revision
 
     def grant(self, ttl_ns: int, now_ns: int) -> int:
-        lease = self._next_lease
-        self._next_lease += 1
-        self._leases[lease] = (ttl_ns, now_ns + ttl_ns)
-        self._leased[lease] = {}
-        return lease
+        return self._leases.grant(ttl_ns, now_ns)
 
     def keep_alive(self, lease: int, now_ns: int) -> None:
-        if lease not in self._leases:
-            raise LeaseNotFound(lease)
-        ttl = self._leases[lease][0]
-        self._leases[lease] = (ttl, now_ns + ttl)
+        self._leases.keep_alive(lease, now_ns)
 
     def revoke(self, lease: int) -> int:
-        if lease not in self._leases:
-            raise LeaseNotFound(lease)
-        keys = list(self._leased.pop(lease))
-        del self._leases[lease]
+        self._leases.end(lease)
+        keys = sorted(self._leased.pop(lease, ()))
         if keys:
             self._revision += 1
             for key in keys:
-                before = self._now[key]
-                self._remove(key, before, self._revision)
+                self._remove(key, self._now[key], self._revision)
         return self._revision
 
     def expire(self, now_ns: int) -> list[int]:
-        over = sorted((expires, lease) for lease, (_, expires) in self._leases.items() if expires <= now_ns)
-        for _, lease in over:
-            self.revoke(lease)
-        return [lease for _, lease in over]
+        over = []
+        while (first := self._leases.first()) is not None and first[0] <= now_ns:
+            self.revoke(first[1])
+            over.append(first[1])
+        return over
 
     def next_expiry_ns(self) -> int | None:
-        return min((expires for _, expires in self._leases.values()), default=None)
+        first = self._leases.first()
+        return None if first is None else first[0]
 
     def snapshot(self) -> bytes:
-        return pack(
-            self._codec,
-            self._revision,
-            [self._now[key] for key in self._keys()],
-            self._leases,
-            self._next_lease,
+        encode = self._codec.encode
+        rows = (
+            (entry.key, encode(entry.value), entry.create_revision, entry.mod_revision, entry.version, entry.lease)
+            for entry in self.range("")
         )
+        return pack(self._revision, rows, self._leases.times, self._leases.next_id)
 
     def restore(self, data: bytes) -> None:
-        saved = unpack(self._codec, data)
-        self._now = {entry.key: entry for entry in saved.entries}
-        self._sorted = None
-        self._log.clear()
-        self._revision = self._compacted = saved.revision
-        self._leases = dict(saved.leases)
-        self._next_lease = saved.next_lease
-        self._leased = {lease: {} for lease in self._leases}
-        for entry in saved.entries:
+        saved = unpack(data)
+        self._now = {entry.key: entry for entry in entries(self._codec, saved)}
+        self._keys = None
+        self._log = []
+        self._revision = self._compacted = max(saved.revision, self._revision + 1)
+        self._leases = Leases(saved.leases, saved.next_lease)
+        self._leased = {}
+        for entry in self._now.values():
             if entry.lease:
-                self._leased[entry.lease][entry.key] = None
+                self._leased.setdefault(entry.lease, set()).add(entry.key)
 
     def close(self) -> None:
         pass
@@ -174,52 +189,60 @@ class MemoryStore:
     def _put(self, key: str, value: Any, before: Entry | None, revision: int, lease: int) -> None:
         if before is None:
             entry = Entry(key, value, revision, revision, 1, lease)
-            if self._sorted is not None:
-                insort(self._sorted, key)
+            if self._keys is not None:
+                self._keys.add(key)
         else:
+            key = before.key  # one string a key, however many writes
             entry = Entry(key, value, before.create_revision, revision, before.version + 1, lease)
-        if before is not None and before.lease and before.lease != lease:
-            self._leased[before.lease].pop(key, None)
+            if before.lease and before.lease != lease:
+                self._leased[before.lease].discard(key)
         if lease:
-            self._leased[lease][key] = None
+            self._leased.setdefault(lease, set()).add(key)
         self._now[key] = entry
         self._log.append(Change(revision, key, entry, before))
 
     def _remove(self, key: str, before: Entry, revision: int) -> None:
         del self._now[key]
-        if self._sorted is not None:
-            del self._sorted[bisect_left(self._sorted, key)]
+        if self._keys is not None:
+            self._keys.discard(key)
         if before.lease and before.lease in self._leased:
-            self._leased[before.lease].pop(key, None)
-        self._log.append(Change(revision, key, None, before))
+            self._leased[before.lease].discard(key)
+        self._log.append(Change(revision, before.key, None, before))
 
-    def _keys(self) -> list[str]:
-        if self._sorted is None:
-            self._sorted = sorted(self._now)
-        return self._sorted
+    def _since(self, revision: int) -> list[Change]:
+        log = self._log
+        if not log or log[-1].revision < revision:
+            return []
+        return log[bisect_left(log, revision, key=_revision_of) :]
 
     def _check(self, revision: int) -> None:
         if revision > self._revision:
-            raise FutureRevision(revision)
+            raise FutureRevision(revision, self._revision)
         if revision < self._compacted:
             raise Compacted(revision, self._compacted)
 
-    def _then(self, entry: Entry | None, key: str, revision: int) -> Entry | None:
-        for change in reversed(self._log):
-            if change.revision <= revision:
-                break
-            if change.key == key:
-                entry = change.before
-        return entry
-
-    def _range_then(self, prefix: str, revision: int, start_after: str, limit: int) -> list[Entry]:
-        self._check(revision)
-        then: dict[str, Entry | None] = {key: entry for key, entry in self._now.items() if key.startswith(prefix)}
-        for change in reversed(self._log):
-            if change.revision <= revision:
-                break
-            if change.key.startswith(prefix):
-                then[change.key] = change.before
-        keys = sorted(key for key, entry in then.items() if entry is not None and key > start_after)
-        kept = keys[:limit] if limit else keys
-        return [entry for key in kept if (entry := then[key]) is not None]
+    def _range_then(
+        self, pieces: Iterator[list[str]], prefix: str, revision: int, start_after: str, limit: int
+    ) -> list[Entry]:
+        """What has changed since is taken from before its first change, merged with what has not."""
+        then: dict[str, Entry | None] = {}
+        for change in self._since(revision + 1):
+            if change.key.startswith(prefix) and change.key > start_after:
+                then.setdefault(change.key, change.before)
+        out: list[Entry] = []
+        old = iter(sorted(key for key, entry in then.items() if entry is not None))
+        waiting = next(old, None)
+        for keys in pieces:
+            for key in keys:
+                while waiting is not None and waiting <= key:
+                    entry = then[waiting]
+                    assert entry is not None, waiting
+                    out.append(entry)
+                    waiting = next(old, None)
+                if key not in then:
+                    out.append(self._now[key])
+            if limit and len(out) >= limit:
+                return out[:limit]
+        if waiting is not None:
+            out += (entry for key in (waiting, *old) if (entry := then[key]) is not None)
+        return out[:limit] if limit else out
