@@ -112,6 +112,8 @@ class ApiLane:
                 self._end_standing(node, at)
             case Resubscribe(lane, node):
                 self._greet(now, lane, node)
+            case ComeBack():
+                self.come_back(now)
             case _:
                 raise AssertionError(f"the API server was sent {message!r}")
 
@@ -266,6 +268,12 @@ class FellSilent:
     def __init__(self, node: str, at: int) -> None:
         self.node = node
         self.at = at
+
+
+class ComeBack:
+    """The API server's process has started again."""
+
+    __slots__ = ()
 
 
 class Resubscribe:

@@ -339,6 +339,9 @@ class Snapshot:
         """Node of a placed pod."""
         return self._where.get(key)
 
+    def placed_keys(self) -> tuple[str, ...]:
+        return tuple(self._where)
+
     def devices(self, key: str) -> tuple[int, ...]:
         """GPU devices of a placed pod."""
         return self._devices.get(key, ())

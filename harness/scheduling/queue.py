@@ -1,0 +1,241 @@
+"""The scheduling queue: active, backing off, and unschedulable until something changes that could help.
+
+Source: kube-scheduler's pkg/scheduler/backend/queue: order by priority, then time of entry; backoff 1 s doubling to
+10 s; pods that nothing has helped are tried again after 5 min. Unschedulable pods are kept by class, as pods of one
+class fit or do not fit alike: a change wakes as many of a class as it could help, without looking at the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+
+import msgspec
+
+from harness.engine.component import MINUTE, SECOND
+from harness.scheduling.strategy import PodView
+
+INITIAL_BACKOFF_NS, MAX_BACKOFF_NS = SECOND, 10 * SECOND
+"""Source: KubeSchedulerConfiguration podInitialBackoffSeconds 1, podMaxBackoffSeconds 10."""
+
+UNSCHEDULABLE_NS = 5 * MINUTE
+"""Source: DefaultPodMaxInUnschedulablePodsDuration."""
+
+
+class Queued(msgspec.Struct, gc=False):
+    """A pod that waits."""
+
+    view: PodView
+    uid: str
+    entered_ns: int  # first time; keeps its place in the queue
+    sequence: int
+    attempts: int = 0
+    tried_ns: int = 0
+    where: str = ""  # 'active', 'backoff', 'unschedulable', '' while being scheduled
+    turn: int = 0  # grows with each move, so that heap entries of earlier stays are known as stale
+
+
+class SchedulingQueue:
+    def __init__(self, *, initial_backoff_ns: int = INITIAL_BACKOFF_NS, max_backoff_ns: int = MAX_BACKOFF_NS) -> None:
+        self._initial = initial_backoff_ns
+        self._most = max_backoff_ns
+        self._pods: dict[str, Queued] = {}
+        self._active: list[tuple[int, int, int, str, int]] = []
+        self._backoff: list[tuple[int, int, str, int]] = []
+        self._unschedulable: dict[int, dict[str, Queued]] = {}  # by class
+        self._flush: list[tuple[int, str, int]] = []
+        self._groups: dict[str, dict[str, Queued]] = {}
+        self._sequence = 0
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._pods
+
+    def get(self, key: str) -> Queued | None:
+        return self._pods.get(key)
+
+    def keys(self) -> Iterator[str]:
+        return iter(self._pods)
+
+    # -- coming and going ----------------------------------------------------------------------------------------------
+
+    def add(self, view: PodView, uid: str, now: int) -> Queued:
+        """A pod that is new here."""
+        self._sequence += 1
+        pod = Queued(view, uid, now, self._sequence)
+        self._pods[view.key] = pod
+        if view.group is not None:
+            self._groups.setdefault(view.group, {})[view.key] = pod
+        self._activate(pod)
+        return pod
+
+    def remove(self, key: str) -> Queued | None:
+        """It was bound or deleted."""
+        pod = self._pods.pop(key, None)
+        if pod is None:
+            return None
+        if pod.where == "unschedulable":
+            self._leave_class(pod)
+        pod.where = ""
+        pod.turn += 1
+        group = pod.view.group
+        if group is not None:
+            members = self._groups[group]
+            del members[key]
+            if not members:
+                del self._groups[group]
+        return pod
+
+    def change(self, view: PodView, now: int) -> None:
+        """Its spec, labels or group changed: look again."""
+        pod = self._pods[view.key]
+        if pod.where == "unschedulable":
+            self._leave_class(pod)
+        pod.view = view
+        if pod.where != "active":
+            self._activate(pod)
+
+    # -- scheduling ----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_active(self) -> bool:
+        active, pods = self._active, self._pods
+        while active:
+            _, _, _, key, turn = active[0]
+            pod = pods.get(key)
+            if pod is not None and pod.turn == turn and pod.where == "active":
+                return True
+            heappop(active)
+        return False
+
+    def pop(self, most: int) -> list[Queued]:
+        """Up to `most` pods from the head; a gang comes with all its members that wait, whatever `most` is."""
+        out: list[Queued] = []
+        while len(out) < most and self.has_active:
+            pod = self._pods[heappop(self._active)[3]]
+            for member in self._gang_of(pod):
+                if member.where == "unschedulable":
+                    self._leave_class(member)
+                member.where = ""
+                member.turn += 1
+                member.attempts += 1
+                out.append(member)
+        return out
+
+    def _gang_of(self, pod: Queued) -> list[Queued]:
+        group = pod.view.group
+        if group is None:
+            return [pod]
+        members = [member for member in self._groups[group].values() if member.where]
+        return sorted(members, key=lambda member: (member.entered_ns, member.sequence))
+
+    def put_back(self, pod: Queued, now: int) -> None:
+        """It did not fit."""
+        pod.where = "unschedulable"
+        pod.turn += 1
+        pod.tried_ns = now
+        self._unschedulable.setdefault(pod.view.cls.id, {})[pod.view.key] = pod
+        heappush(self._flush, (now + UNSCHEDULABLE_NS, pod.view.key, pod.turn))
+
+    def back_off(self, pod: Queued, now: int) -> None:
+        """Its binding failed; nothing needs to change before it is tried again."""
+        pod.tried_ns = now
+        self._rest(pod, now)
+
+    # -- what helps ----------------------------------------------------------------------------------------------------
+
+    def waiting_classes(self) -> list[int]:
+        """Classes with unschedulable pods, in ascending order."""
+        return sorted(self._unschedulable)
+
+    def waiting(self, cls: int) -> PodView:
+        """One of them."""
+        return next(iter(self._unschedulable[cls].values())).view
+
+    def wake(self, cls: int, most: int, now: int) -> None:
+        """The first `most` pods of a class get another chance; a gang with all its members."""
+        held = self._unschedulable.get(cls)
+        if held is None:
+            return
+        if most >= len(held):
+            chosen = list(held.values())
+        else:
+            chosen = sorted(held.values(), key=lambda pod: (-pod.view.priority, pod.entered_ns, pod.sequence))[:most]
+        for pod in chosen:
+            for member in self._gang_of(pod):
+                if member.where == "unschedulable":
+                    self._leave_class(member)
+                    self._rest(member, now)
+
+    def wake_where(self, helps: Callable[[PodView], int], now: int) -> None:
+        """For each class: as many pods as `helps` says that the change could place."""
+        for cls in self.waiting_classes():
+            if cls in self._unschedulable:
+                most = helps(self.waiting(cls))
+                if most > 0:
+                    self.wake(cls, most, now)
+
+    def tick(self, now: int) -> None:
+        """What was backing off and is ready, and what has waited too long, becomes active."""
+        while self._backoff and self._backoff[0][0] <= now:
+            _, _, key, turn = heappop(self._backoff)
+            pod = self._pods.get(key)
+            if pod is not None and pod.turn == turn:
+                self._activate(pod)
+        while self._flush and self._flush[0][0] <= now:
+            _, key, turn = heappop(self._flush)
+            pod = self._pods.get(key)
+            if pod is not None and pod.turn == turn and pod.where == "unschedulable":
+                self._leave_class(pod)
+                self._rest(pod, now)
+
+    def next_tick(self) -> int | None:
+        """When `tick` next has something to do."""
+        while self._backoff:
+            _, _, key, turn = self._backoff[0]
+            pod = self._pods.get(key)
+            if pod is not None and pod.turn == turn:
+                break
+            heappop(self._backoff)
+        while self._flush:
+            _, key, turn = self._flush[0]
+            pod = self._pods.get(key)
+            if pod is not None and pod.turn == turn:
+                break
+            heappop(self._flush)
+        due = [heap[0][0] for heap in (self._backoff, self._flush) if heap]
+        return min(due, default=None)
+
+    def counts(self) -> dict[str, int]:
+        """Pods by part, under the names of scheduler_pending_pods."""
+        out = {"active": 0, "backoff": 0, "unschedulable": 0}
+        for pod in self._pods.values():
+            if pod.where:
+                out[pod.where] += 1
+        return out
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _activate(self, pod: Queued) -> None:
+        pod.where = "active"
+        pod.turn += 1
+        heappush(self._active, (-pod.view.priority, pod.entered_ns, pod.sequence, pod.view.key, pod.turn))
+
+    def _rest(self, pod: Queued, now: int) -> None:
+        """Into backoff, or straight to active when it has rested enough."""
+        ready = pod.tried_ns + min(self._initial << min(max(pod.attempts - 1, 0), 30), self._most)
+        if pod.attempts == 0 or ready <= now:
+            self._activate(pod)
+            return
+        pod.where = "backoff"
+        pod.turn += 1
+        heappush(self._backoff, (ready, pod.sequence, pod.view.key, pod.turn))
+
+    def _leave_class(self, pod: Queued) -> None:
+        cls = pod.view.cls.id
+        held = self._unschedulable[cls]
+        held.pop(pod.view.key, None)
+        if not held:
+            del self._unschedulable[cls]

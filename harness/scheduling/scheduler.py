@@ -1,0 +1,393 @@
+"""kube-scheduler around a strategy, as a component: queue, snapshot, decisions, bindings, and what went wrong.
+
+Source: kube-scheduler's scheduling cycle. A cycle hands the head of the queue to the strategy, assumes what it decides
+on the snapshot and, once the time that deciding takes has passed, sends the bindings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+
+from harness.engine.component import (
+    ADDED,
+    DELETED,
+    BindPod,
+    Effect,
+    Event,
+    EvictPod,
+    Instant,
+    Observe,
+    Outcome,
+    PatchStatus,
+    Record,
+    Relist,
+    Start,
+    Timer,
+    WakeAt,
+    Watch,
+)
+from harness.engine.latency import Constant, Latency
+from harness.model.core import Node, Pod, PodStatus
+from harness.model.gpu import GPU_INDEX, devices_text
+from harness.model.meta import Condition
+from harness.model.objects import Unstructured
+from harness.model.wire import Time
+from harness.scheduling import legality
+from harness.scheduling.classes import bound_devices, node_columns
+from harness.scheduling.queue import Queued, SchedulingQueue
+from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
+
+DEFAULT_BATCH = 64
+_CYCLE, _TICK = "cycle", "tick"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a scheduler did, for the record. `deciding_s`: measured, and so never part of the journal."""
+
+    decisions: int = 0
+    unschedulable: int = 0
+    deciding_s: float = 0.0
+    cycles: int = 0
+    violations: list[tuple[int, str, str, str]] = field(default_factory=list)  # (instant, kind, pod, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """`name`: the schedulerName that it answers to. `latency`: of one decision, where the strategy does not say.
+
+    `retry` False: a pod that does not fit at its first attempt is left out for good.
+    `clock` (seconds) measures deciding; None measures nothing.
+    `declared_lifetimes`: strategies are told the duration that a pod declares.
+    """
+
+    name: str = "default-scheduler"
+    latency: Latency = field(default_factory=lambda: Constant(1_000_000))
+    batch_size: int | None = None
+    retry: bool = True
+    clock: Callable[[], float] | None = None
+    lifetime_of: Callable[[Pod], int | None] | None = None
+
+
+class Scheduler:
+    def __init__(
+        self,
+        strategy: Strategy,
+        rng: Random,
+        strategy_rng: np.random.Generator,
+        settings: SchedulerSettings | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
+        self.settings = settings or SchedulerSettings()
+        self.name = self.settings.name
+        self.watches = ("Node", "Pod", "PodGroup")
+        self.tally = Tally()
+        self.snapshot = snapshot or Snapshot()
+        self.queue = SchedulingQueue()
+        self._strategy = strategy
+        self._rng = rng
+        self._strategy_rng = strategy_rng
+        own = getattr(strategy, "batch_size", DEFAULT_BATCH)
+        self._batch_size = self.settings.batch_size or int(own)
+        self._group_min: dict[str, int] = {}
+        self._pending: dict[str, Pod] = {}  # unbound pods as last seen, by key
+        self._decided: list[Effect] = []
+        self._busy_until = 0
+        self._next_timer: int | None = None
+        self._left_out: set[str] = set()
+
+    # -- the component -------------------------------------------------------------------------------------------------
+
+    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if type(event) is Watch:
+                obj = event.obj
+                if type(obj) is Pod:
+                    self._pod(now, event.type, obj)
+                elif type(obj) is Node:
+                    self._node(now, event.type, obj)
+                elif type(obj) is Unstructured:
+                    self._group(now, event.type, obj)
+            elif type(event) is Timer:
+                if event.token == _TICK and self._next_timer is not None and self._next_timer <= now:
+                    self._next_timer = None
+            elif type(event) is Outcome:
+                self._failed(now, event)
+            elif type(event) is Relist:
+                self._relist(now, event)
+            elif type(event) is Start:
+                self._forget()
+        if self._decided and now >= self._busy_until:
+            effects += self._decided
+            self._decided = []
+        self.queue.tick(now)
+        while now >= self._busy_until and not self._decided and self.queue.has_active:
+            effects += self._cycle(now)
+            if now >= self._busy_until:
+                effects += self._decided
+                self._decided = []
+        self._arm(effects)
+        return effects
+
+    def _arm(self, effects: list[Effect]) -> None:
+        """One timer at a time, for whatever is due first."""
+        due = self._busy_until if self._decided else self.queue.next_tick()
+        if due is not None and (self._next_timer is None or due < self._next_timer):
+            self._next_timer = due
+            effects.append(WakeAt(due, _TICK))
+
+    # -- what the world looks like -------------------------------------------------------------------------------------
+
+    def _pod(self, now: int, change: str, pod: Pod) -> None:
+        key = pod.metadata.key
+        node = pod.spec.node_name
+        ended = change == DELETED or pod.status.phase in ("Succeeded", "Failed")
+        if node:
+            self._pending.pop(key, None)
+            if key in self.queue:
+                self.queue.remove(key)
+            if ended:
+                self._freed(now, key)
+            elif self.snapshot.where(key) is None:
+                self._place(pod, node)
+            return
+        if ended or pod.metadata.deletion_timestamp is not None:
+            self._pending.pop(key, None)
+            self._left_out.discard(key)
+            self.queue.remove(key)
+            self._freed(now, key)  # it may have been assumed
+            return
+        if pod.spec.scheduler_name != self.name or pod.spec.scheduling_gates:
+            return
+        before = self._pending.get(key)
+        self._pending[key] = pod
+        if key in self._left_out or self.snapshot.where(key) is not None:
+            return
+        if key not in self.queue:
+            self.queue.add(self._view(pod), pod.metadata.uid, now)
+        elif before is not None and (
+            pod.spec is not before.spec
+            or pod.metadata.labels != before.metadata.labels
+            or pod.metadata.annotations != before.metadata.annotations
+        ):
+            self.queue.change(self._view(pod), now)
+
+    def _view(self, pod: Pod) -> PodView:
+        view = self.snapshot.classes.view(pod)
+        lifetime = self.settings.lifetime_of(pod) if self.settings.lifetime_of is not None else None
+        if view.group is None and lifetime is None:
+            return view
+        least = self._group_min.get(view.group, 0) if view.group is not None else 0
+        return self.snapshot.classes.view(pod, group_min=least, lifetime_ns=lifetime)
+
+    def _place(self, pod: Pod, node: str) -> None:
+        """Somebody else bound it, or it was there before this scheduler was."""
+        self.snapshot.assume_on(self._view(pod), node, bound_devices(pod))
+
+    def _freed(self, now: int, key: str) -> None:
+        node = self.snapshot.forget(key)
+        if node is not None:
+            self._helped(now, node)
+
+    def _node(self, now: int, change: str, node: Node) -> None:
+        name = node.metadata.name
+        if change == DELETED:
+            if name in self._nodes():
+                self.snapshot.remove_node(name)
+            return
+        columns = node_columns(node)
+        if name in self._nodes():
+            before = self.snapshot.version
+            self.snapshot.update_node(**columns)
+            if self.snapshot.version == before:
+                return  # a heartbeat: nothing that scheduling looks at
+        else:
+            self.snapshot.add_node(**columns)
+        self._helped(now, self._nodes()[name])
+
+    def _nodes(self) -> dict[str, int]:
+        return self.snapshot.facts.index
+
+    def _group(self, now: int, change: str, group: Unstructured) -> None:
+        spec = (group.extra or {}).get("spec") or {}
+        key = group.metadata.key
+        self._group_min[key] = 0 if change == DELETED else int(spec.get("minMember", 0))
+        for pod_key in list(self.queue.keys()):
+            queued = self.queue.get(pod_key)
+            if queued is not None and queued.view.group == key:
+                self.queue.change(self._view(self._pending[pod_key]), now)
+
+    def _helped(self, now: int, node: int) -> None:
+        """Something about `node` changed for the better: wake as many pods as it could take."""
+        snapshot = self.snapshot
+
+        def room(pod: PodView) -> int:
+            if not snapshot.feasibility.holds(pod.cls, node):
+                return 0
+            fits = [
+                free // want
+                for free, want in zip(snapshot.free[:, node].tolist(), pod.cls.amounts, strict=False)
+                if want
+            ]
+            return max(1, min(fits, default=1))
+
+        self.queue.wake_where(room, now)
+
+    def _relist(self, now: int, event: Relist) -> None:
+        """The watch lost its place: what is not in the list is gone."""
+        there = {obj.metadata.key for obj in event.objects}
+        if event.kind == "Pod":
+            known = [*self._pending, *self.snapshot.placed_keys()]
+            for key in known:
+                if key not in there:
+                    self._pending.pop(key, None)
+                    self.queue.remove(key)
+                    self._freed(now, key)
+        elif event.kind == "Node":
+            for name in list(self._nodes()):
+                if name not in there:
+                    self.snapshot.remove_node(name)
+        for obj in event.objects:
+            match obj:
+                case Pod():
+                    self._pod(now, ADDED, obj)
+                case Node():
+                    self._node(now, ADDED, obj)
+                case _:
+                    self._group(now, ADDED, obj)
+
+    def _forget(self) -> None:
+        """A restart: everything is learned again from the watches."""
+        if self._pending or len(self.snapshot):
+            self.snapshot = Snapshot()
+            self.queue = SchedulingQueue()
+            self._pending.clear()
+            self._decided.clear()
+            self._busy_until = 0
+            self._next_timer = None
+
+    # -- deciding ------------------------------------------------------------------------------------------------------
+
+    def _cycle(self, now: int) -> list[Effect]:
+        batch = self.queue.pop(self._batch_size)
+        pods = {queued.view.key: queued for queued in batch}
+        views = [queued.view for queued in batch]
+        tally = self.tally
+        tally.cycles += 1
+        effects: list[Effect] = []
+        self.snapshot.now_ns = now
+        said: dict[str, str] = {}
+        clock = self.settings.clock
+        started = clock() if clock is not None else 0.0
+        try:
+            for decision in self._strategy.place(views, self.snapshot, self._strategy_rng):
+                self._decide(now, decision, pods, said, effects)
+        except Exception as error:  # the strategy is somebody else's code
+            self._violation(now, effects, "raised", next(iter(pods), ""), f"{type(error).__name__}: {error}")
+        if clock is not None:
+            tally.deciding_s += clock() - started
+        self._charge(now, len(batch))
+        for queued in pods.values():
+            self._unplaced(now, queued, said.get(queued.view.key, ""), effects)
+        return effects
+
+    def _charge(self, now: int, decided: int) -> None:
+        """Deciding takes time, by the strategy's own model or by the scenario's latency, a pod at a time."""
+        modelled = getattr(self._strategy, "modelled_seconds", None)
+        if modelled is not None:
+            spent = round(modelled(decided, len(self.snapshot)) * 1e9)
+        elif isinstance(self.settings.latency, Constant):
+            spent = self.settings.latency.ns * decided
+        else:
+            spent = sum(self.settings.latency.draw(self._rng) for _ in range(decided))
+        self._busy_until = now + spent
+
+    def _decide(
+        self, now: int, decision: Decision, pods: dict[str, Queued], said: dict[str, str], effects: list[Effect]
+    ) -> None:
+        if type(decision) is Bind or type(decision) is BindTogether:
+            for bind in (decision,) if isinstance(decision, Bind) else decision.binds:
+                if not isinstance(bind.pod, PodView) or bind.pod.key not in pods:
+                    key = getattr(bind.pod, "key", repr(bind.pod))
+                    self._violation(now, effects, "illegal bind", key, "this pod was not handed over to be placed")
+                    return
+            outcome = legality.apply(self.snapshot, decision)
+            if isinstance(outcome, legality.Refused):
+                self._violation(now, effects, "illegal bind", outcome.pod.key, outcome.reason)
+                return
+            for bind in outcome:
+                key = bind.pod.key
+                queued = pods.pop(key)
+                self.queue.remove(key)
+                self.tally.decisions += 1
+                namespace, _, name = key.rpartition("/")
+                devices = {GPU_INDEX: devices_text(bind.devices)} if bind.devices else {}
+                node = self.snapshot.facts.names[bind.node]
+                self._decided.append(BindPod(namespace, name, queued.uid, node, devices))
+        elif type(decision) is Wait:
+            said[decision.pod.key] = decision.reason
+        elif type(decision) is Evict:
+            namespace, _, name = decision.pod.rpartition("/")
+            effects.append(EvictPod(namespace, name, reason="PreemptionByScheduler", message=decision.reason))
+        else:
+            self._violation(now, effects, "no decision", "", f"a strategy answers with decisions, not {decision!r}")
+
+    def _unplaced(self, now: int, queued: Queued, said: str, effects: list[Effect]) -> None:
+        self.tally.unschedulable += 1
+        key = queued.view.key
+        pod = self._pending.get(key)
+        if pod is None:
+            self.queue.remove(key)
+            return
+        diagnosis = self.snapshot.diagnose(queued.view)
+        message = str(diagnosis)
+        if said:
+            message = f"{message} {said}" if not said.startswith("0/") else said
+        effects.append(Record(pod, "Warning", "FailedScheduling", message))
+        condition = Condition(
+            type="PodScheduled",
+            status="False",
+            reason="Unschedulable",
+            message=message,
+            last_transition_time=Time(now),
+        )
+        if condition.message != _scheduled_message(pod):
+            status = PodStatus(
+                phase=pod.status.phase, qos_class=pod.status.qos_class, conditions=(condition,), extra=pod.status.extra
+            )
+            effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status)))
+        if self.settings.retry:
+            self.queue.put_back(queued, now)
+        else:
+            self.queue.remove(key)
+            self._left_out.add(key)
+
+    def _failed(self, now: int, outcome: Outcome) -> None:
+        effect = outcome.effect
+        if outcome.error is None or type(effect) is not BindPod:
+            return
+        key = f"{effect.namespace}/{effect.name}"
+        pod = self._pending.get(key)
+        self._freed(now, key)
+        if pod is None or pod.metadata.uid != effect.uid or key in self.queue:
+            return
+        queued = self.queue.add(self._view(pod), pod.metadata.uid, now)
+        queued.attempts += 1
+        self.queue.back_off(queued, now)
+
+    def _violation(self, now: int, effects: list[Effect], kind: str, pod: str, reason: str) -> None:
+        self.tally.violations.append((now, kind, pod, reason))
+        effects.append(Observe("violation", (self.name, kind, pod, reason)))
+
+
+def _scheduled_message(pod: Pod) -> str:
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled":
+            return condition.message
+    return ""
