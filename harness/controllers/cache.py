@@ -1,0 +1,255 @@
+"""What a component knows of the cluster, the keys that it has to look at again, and when after a failure.
+
+Source: k8s.io/client-go tools/cache (informer, indexer) and util/workqueue (queue, rate limiter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from harness.engine.component import ADDED, DELETED, MS, SECOND, Instant, Relist, WakeAt, Watch
+from harness.model.objects import KINDS, Unstructured, kind_of
+
+Handler: TypeAlias = Callable[[Any, Any], None]
+"""(before, after) of one object; None where it did not exist yet, or does no longer."""
+
+K = TypeVar("K", bound=Hashable)
+
+_EMPTY: dict[str, Any] = {}
+
+BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 5 * MS, 1000 * SECOND
+"""Source: client-go util/workqueue DefaultTypedItemBasedRateLimiter."""
+
+
+class Index:
+    """The objects of a kind by a value of theirs: `index[value]` is {key: object}, in order of arrival."""
+
+    def __init__(self, values_of: Callable[[Any], Iterable[Hashable]]) -> None:
+        self._values_of = values_of
+        self._buckets: dict[Hashable, dict[str, Any]] = {}
+
+    def __getitem__(self, value: Hashable) -> Mapping[str, Any]:
+        found = self._buckets.get(value)
+        return _EMPTY if found is None else found
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """The values that some object has."""
+        return iter(self._buckets)
+
+    def __contains__(self, value: Hashable) -> bool:
+        return value in self._buckets
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def changed(self, key: str, old: Any, new: Any) -> None:
+        was = () if old is None else self._values_of(old)
+        now = () if new is None else self._values_of(new)
+        if was == now:
+            for value in now:
+                self._buckets[value][key] = new
+            return
+        for value in was:
+            bucket = self._buckets[value]
+            del bucket[key]
+            if not bucket:
+                del self._buckets[value]
+        for value in now:
+            self._buckets.setdefault(value, {})[key] = new
+
+    def clear(self) -> None:
+        self._buckets.clear()
+
+
+class _Shelf:
+    """All of one kind."""
+
+    __slots__ = ("ahead", "handler", "held", "indexes")
+
+    def __init__(self, handler: Handler | None) -> None:
+        self.handler = handler
+        self.held: dict[str, Any] = {}
+        self.indexes: list[Index] = []
+        self.ahead: dict[str, int] = {}  # key -> revision, of what was taken from an Outcome before its Watch came
+
+
+class Cache:
+    """The latest of every object that its component was told of, by kind and key ('namespace/name' or 'name').
+
+    `handlers` names the kinds; a handler is called after the cache and its indexes show the change. The same
+    handler serves Watch and Relist: what a Relist leaves out is deleted, what it changes is changed.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler | None]) -> None:
+        self._shelves = {kind: _Shelf(handler) for kind, handler in handlers.items()}
+        self._by_type = {
+            KINDS[kind].type: shelf for kind, shelf in self._shelves.items() if KINDS[kind].type is not Unstructured
+        }
+
+    def objects(self, kind: str) -> Mapping[str, Any]:
+        return self._shelves[kind].held
+
+    def get(self, kind: str, key: str) -> Any:
+        """None when there is none."""
+        return self._shelves[kind].held.get(key)
+
+    def index(self, kind: str, values_of: Callable[[Any], Iterable[Hashable]]) -> Index:
+        """Keep an index of `kind`, of all values in the tuple that `values_of` gives. Made before the first event."""
+        index = Index(values_of)
+        self._shelves[kind].indexes.append(index)
+        return index
+
+    def take(self, event: Watch | Relist) -> None:
+        """See what happened, and tell the handler."""
+        if isinstance(event, Relist):
+            self._relist(event)
+            return
+        obj = event.obj
+        shelf = self._by_type.get(type(obj))
+        if shelf is None:
+            shelf = self._shelves[kind_of(obj)]
+        meta = obj.metadata
+        key = f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
+        if event.type == DELETED:
+            self._remove(shelf, key)
+        else:
+            if event.type == ADDED and key in shelf.held and shelf.held[key].metadata.uid != meta.uid:
+                self._remove(shelf, key)
+            self._put(shelf, key, obj)
+
+    def written(self, obj: Any) -> None:
+        """Read one's own write: an Outcome's object, ahead of its Watch.
+
+        Only for what is known already: an object that is not here may have come and gone, so what one creates must
+        be awaited (see Expectations).
+        """
+        shelf = self._by_type.get(type(obj))
+        if shelf is None:
+            shelf = self._shelves[kind_of(obj)]
+        key = obj.metadata.key
+        held = shelf.held.get(key)
+        if held is None or held.metadata.uid != obj.metadata.uid:
+            return
+        revision = int(obj.metadata.resource_version)
+        if revision > int(held.metadata.resource_version):
+            self._put(shelf, key, obj)
+            shelf.ahead[key] = revision
+
+    def clear(self) -> None:
+        """Forget everything, telling nobody."""
+        for shelf in self._shelves.values():
+            shelf.held.clear()
+            shelf.ahead.clear()
+            for index in shelf.indexes:
+                index.clear()
+
+    def _relist(self, event: Relist) -> None:
+        shelf = self._shelves[event.kind]
+        now = {obj.metadata.key: obj for obj in event.objects}
+        for key, held in list(shelf.held.items()):
+            found = now.get(key)
+            if found is None or found.metadata.uid != held.metadata.uid:
+                self._remove(shelf, key)
+        for key, obj in now.items():
+            self._put(shelf, key, obj)
+
+    def _put(self, shelf: _Shelf, key: str, obj: Any) -> None:
+        old = shelf.held.get(key)
+        if old is not None:
+            if old is obj:
+                return
+            ahead = shelf.ahead
+            if key in ahead:
+                revision = int(obj.metadata.resource_version)
+                if revision < ahead[key]:
+                    return  # what is here is newer
+                del ahead[key]
+                if revision == int(old.metadata.resource_version):
+                    return
+        shelf.held[key] = obj
+        for index in shelf.indexes:
+            index.changed(key, old, obj)
+        if shelf.handler is not None:
+            shelf.handler(old, obj)
+
+    def _remove(self, shelf: _Shelf, key: str) -> None:
+        old = shelf.held.pop(key, None)
+        if old is None:
+            return
+        shelf.ahead.pop(key, None)
+        for index in shelf.indexes:
+            index.changed(key, old, None)
+        if shelf.handler is not None:
+            shelf.handler(old, None)
+
+
+class WorkQueue(Generic[K]):
+    """Keys to look at, each once however often it was added, in order of first adding.
+
+    Timers come from here, too: a key is its own Timer token. A step hands each Timer to `fired`, empties the queue
+    with `drain`, and returns `wakes` among its effects.
+    """
+
+    def __init__(self, first_ns: int = BACKOFF_FIRST_NS, most_ns: int = BACKOFF_MOST_NS) -> None:
+        self._first_ns = first_ns
+        self._most_ns = most_ns
+        self._keys: dict[K, None] = {}
+        self._failures: dict[K, int] = {}
+        self._due: dict[K, Instant] = {}
+        self._wakes: list[WakeAt] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._keys
+
+    def add(self, key: K) -> None:
+        self._keys[key] = None
+
+    def add_at(self, key: K, at: Instant) -> None:
+        """Add it then; of several such times the earliest counts, so whoever is woken asks again for the next."""
+        due = self._due.get(key)
+        if due is None or at < due:
+            self._due[key] = at
+            self._wakes.append(WakeAt(at, key))
+
+    def retry(self, key: K, now: Instant) -> Instant:
+        """Add it after a delay that doubles with each failure since `forget`; says when."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        # 5 ms doubled 18 times is beyond 1000 s; shifting on would only make large numbers.
+        at = now + min(self._first_ns << min(failures, 40), self._most_ns)
+        self.add_at(key, at)
+        return at
+
+    def failures(self, key: K) -> int:
+        return self._failures.get(key, 0)
+
+    def forget(self, key: K) -> None:
+        """It went well: the next failure begins with the shortest delay."""
+        self._failures.pop(key, None)
+
+    def fired(self, key: K, now: Instant) -> None:
+        """A Timer whose token is `key` came due."""
+        if self._due.get(key, now + 1) <= now:
+            del self._due[key]
+        self._keys[key] = None
+
+    def drain(self) -> list[K]:
+        """All keys; the queue is empty then."""
+        keys = list(self._keys)
+        self._keys.clear()
+        return keys
+
+    def wakes(self) -> list[WakeAt]:
+        """The timers asked for since the last call: effects for the step to return."""
+        wakes, self._wakes = self._wakes, []
+        return wakes
+
+    def clear(self) -> None:
+        self._keys.clear()
+        self._failures.clear()
+        self._due.clear()
+        self._wakes.clear()
