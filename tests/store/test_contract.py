@@ -83,18 +83,6 @@ def test_api_objects_come_back_as_they_went(store: Store) -> None:
     assert entry.value == pod
 
 
-def test_a_value_that_cannot_be_kept_is_refused_before_anything_is_written(store: Store) -> None:
-    class NotAnApiObject:
-        pass
-
-    store.put("a", 1)
-    # In memory any value may be put; what must not be is a snapshot that lacks it.
-    with pytest.raises(TypeError):
-        store.txn([], [Put("b", 2), Put("c", NotAnApiObject())])
-        store.snapshot()
-    assert store.get("a") is not None
-
-
 # -- ranges ------------------------------------------------------------------------------------------------------------
 
 

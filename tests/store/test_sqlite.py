@@ -1,0 +1,197 @@
+"""What only a file can do: be opened again, be refused, fail."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.model.errors import RunFailed, UserError
+from harness.model.objects import ObjectMeta, Pod
+from harness.store.codec import ObjectCodec
+from harness.store.interface import Compacted, Put
+from harness.store.sqlite import SqliteStore
+
+
+def opened(path: Path) -> SqliteStore:
+    return SqliteStore(path, ObjectCodec(), synchronous="NORMAL")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+def test_a_store_opens_where_it_was_left(path: Path) -> None:
+    store = opened(path)
+    lease = store.grant(10, now_ns=3)
+    store.put("a", Pod(metadata=ObjectMeta(name="a")))
+    store.put("b", 1, lease=lease)
+    store.put("b", 2, lease=lease)
+    store.delete("a")
+    store.compact(3)
+    before = (store.revision, store.range(""), list(store.changes("", 4)), store.get("a", revision=4))
+    store.close()
+    store = opened(path)
+    assert (store.revision, store.range(""), list(store.changes("", 4)), store.get("a", revision=4)) == before
+    with pytest.raises(Compacted):
+        store.changes("", 3)
+    assert store.next_expiry_ns() == 13
+    assert store.put("c", 1) == 6
+    assert store.grant(1, now_ns=0) == lease + 1
+    assert store.expire(13) == [lease + 1, lease]
+    store.close()
+
+
+def test_a_closed_store_is_one_file(path: Path) -> None:
+    store = opened(path)
+    store.put("a", 1)
+    store.close()
+    assert [file.name for file in path.parent.iterdir()] == ["store.db"]
+
+
+@pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
+def test_the_file_is_synchronised_as_asked(path: Path, synchronous: str) -> None:
+    store = SqliteStore(path, ObjectCodec(), synchronous=synchronous)  # type: ignore[arg-type]
+    assert store._db.execute("PRAGMA synchronous").fetchone()[0] == {"FULL": 2, "NORMAL": 1}[synchronous]
+    assert store._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    store.close()
+
+
+def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    path.touch()
+    store = opened(path)
+    assert store.put("a", 1) == 2
+    store.close()
+
+
+def test_compaction_gives_room_back_to_the_file(path: Path) -> None:
+    store = opened(path)
+    for _ in range(20):
+        for i in range(100):
+            store.put(f"k{i}", "x" * 500)
+        store.compact(store.revision)
+    store.close()
+    assert path.stat().st_size < 5 * 100 * 500
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as error:
+        opened(path)
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+    text = "apiVersion: v1\nkind: Pod\n" * 200
+    path.write_text(text)
+    assert "not a store" in refusal(path)
+    assert path.read_text() == text
+    assert [file.name for file in path.parent.iterdir()] == ["store.db"]
+
+
+def test_another_program_s_database_is_refused_and_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE bookmarks (url TEXT)")
+    db.close()
+    before = path.read_bytes()
+    assert "another program" in refusal(path)
+    assert path.read_bytes() == before
+
+
+def test_another_schema_version_is_refused(path: Path) -> None:
+    opened(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 7")
+    db.close()
+    message = refusal(path)
+    assert "another version of podyard" in message
+    assert "schema version 7" in message
+
+
+def test_a_store_in_use_is_refused_until_it_is_closed(path: Path) -> None:
+    store = opened(path)
+    assert "in use" in refusal(path)
+    store.put("a", 1)
+    store.close()
+    store = opened(path)
+    assert store.range("")[0].value == 1
+    store.close()
+
+
+def test_a_store_in_use_by_another_process_is_refused(path: Path) -> None:
+    hold = (
+        "import sys\n"
+        "from harness.store.codec import ObjectCodec\n"
+        "from harness.store.sqlite import SqliteStore\n"
+        "store = SqliteStore(sys.argv[1], ObjectCodec())\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(path)], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"open\n"
+        assert "in use" in refusal(path)
+        other.stdin.close()
+        assert other.wait() == 0
+    opened(path).close()
+
+
+def test_a_damaged_file_is_refused_or_fails_by_name(path: Path) -> None:
+    store = opened(path)
+    for i in range(2000):
+        store.put(f"k{i}", "x" * 100)
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[4096:-4096] = b"\xa5" * (len(data) - 8192)
+    path.write_bytes(data)
+    with pytest.raises(UserError) as error:  # noqa: PT012
+        store = opened(path)
+        store.range("")
+    assert str(path) in str(error.value)
+
+
+def test_a_folder_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
+    assert "folder" in refusal(tmp_path)
+    assert "mkdir -p" in refusal(tmp_path / "no" / "store.db")
+
+
+def test_an_unknown_way_to_synchronise_is_refused(path: Path) -> None:
+    with pytest.raises(UserError, match="FULL or NORMAL"):
+        SqliteStore(path, ObjectCodec(), synchronous="SOMETIMES")  # type: ignore[arg-type]
+    assert not path.exists()
+
+
+# -- failures ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_fails_the_write_and_nothing_else(path: Path) -> None:
+    store = opened(path)
+    store.put("a", 1)
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count = {pages + 1}")  # SQLite then says what it says of a full disk
+    with pytest.raises(RunFailed, match="full"):
+        store.txn([], [Put("a", 2), Put("b", "x" * 100_000)])
+    assert (store.revision, [entry.value for entry in store.range("")]) == (2, [1])
+    store._db.execute("PRAGMA max_page_count = 100000")
+    assert store.txn([], [Put("a", 2), Put("b", "x" * 100_000)]) == (True, 3)
+    store.close()
+
+
+def test_a_value_that_is_no_api_object_writes_nothing(path: Path) -> None:
+    store = opened(path)
+    with pytest.raises(TypeError):
+        store.txn([], [Put("a", 2), Put("b", object())])
+    assert (store.revision, store.range("")) == (1, [])
+    assert store.put("a", 1) == 2
+    store.close()
