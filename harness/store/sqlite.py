@@ -161,7 +161,8 @@ class SqliteStore:
         with self._writing():
             span = ((self._compacted + 1) << _PLACE_BITS, (revision + 1) << _PLACE_BITS)
             rows = "history WHERE id >= ? AND id < ?"
-            self._db.execute(f"DELETE FROM heads WHERE id IN (SELECT id FROM {rows} AND value IS NULL)", span)
+            dead = f"SELECT key, id FROM {rows} AND value IS NULL"
+            self._db.execute(f"DELETE FROM heads WHERE (key, id) IN ({dead})", span)
             self._db.execute(f"DELETE FROM history WHERE id IN (SELECT before FROM {rows})", span)
             self._db.execute(f"DELETE FROM {rows} AND value IS NULL", span)
             self._compacted = revision
@@ -257,16 +258,20 @@ class SqliteStore:
             yield
             self._db.execute("COMMIT")
         except BaseException as error:
-            # An interrupt may come after the commit: the file knows which, our numbers do not.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-                self._cache.clear()
+            with contextlib.suppress(sqlite3.Error):
+                self._forget_the_unwritten()
             if isinstance(error, sqlite3.Error):
-                with contextlib.suppress(sqlite3.Error):
-                    self._load_numbers()
                 raise self._failed(error) from error
-            self._load_numbers()
             raise
+
+    def _forget_the_unwritten(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        # An interrupt may come after the commit: the file knows, the numbers in memory do not.
+        self._load_numbers()
+        end = (self._revision + 1) << _PLACE_BITS
+        while self._cache and next(reversed(self._cache)) >= end:
+            self._cache.popitem()
 
     def _failed(self, error: sqlite3.Error) -> RunFailed:
         return RunFailed(
