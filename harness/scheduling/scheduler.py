@@ -154,8 +154,11 @@ class Scheduler:
                 self.queue.remove(key)
             if ended:
                 self._freed(now, key)
-            elif self.snapshot.where(key) is None:
-                self._place(pod, node)
+            else:
+                at = self.snapshot.where(key)
+                if at is None or self.snapshot.facts.names[at] != node:
+                    self.snapshot.forget(key)
+                    self._place(pod, node)
             return
         if ended or pod.metadata.deletion_timestamp is not None:
             self._pending.pop(key, None)
@@ -374,9 +377,9 @@ class Scheduler:
             return
         key = f"{effect.namespace}/{effect.name}"
         pod = self._pending.get(key)
-        self._freed(now, key)
         if pod is None or pod.metadata.uid != effect.uid or key in self.queue:
-            return
+            return  # deleted, or bound by somebody else: the watch has told
+        self._freed(now, key)
         queued = self.queue.add(self._view(pod), pod.metadata.uid, now)
         queued.attempts += 1
         self.queue.back_off(queued, now)

@@ -1,0 +1,85 @@
+"""Where machines live: what every home does alike. A home steps machines and carries what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from harness.apiserver.lane import Observed
+from harness.engine.component import Event, Observe, Packet, Send, Timer, WakeAt
+from harness.engine.loop import Loop
+from harness.engine.streams import stream
+from harness.model.core import Node
+from harness.node.machine import Machine
+from harness.node.settings import NodeSettings
+
+FIRST_NODE_LANE = 1024
+"""Lanes below are the control plane's."""
+
+ToServer: TypeAlias = Callable[[int, int, Any], None]
+"""(lands at, lane of the sender, effect or Observed)."""
+ToNode: TypeAlias = Callable[[int, str, Packet], None]
+"""(lands at, name of the receiver, packet)."""
+
+
+class PowerOn(msgspec.Struct, frozen=True):
+    """A machine starts in this lane."""
+
+    node: Node
+    settings: NodeSettings
+    seed: int
+
+
+class PowerOff(msgspec.Struct, frozen=True):
+    """It is gone for good."""
+
+
+class Berth:
+    """One machine in its lane."""
+
+    __slots__ = ("_api_ns", "_last", "_loop", "_net_ns", "lane", "machine", "rng", "to_node", "to_server")
+
+    def __init__(self, lane: int, power: PowerOn, loop: Loop, to_server: ToServer, to_node: ToNode) -> None:
+        self.lane = lane
+        self.rng = stream(power.seed, f"node/{power.node.metadata.name}")
+        self.machine = Machine(power.node, power.settings, self.rng)
+        self.to_server = to_server
+        self.to_node = to_node
+        self._loop = loop
+        self._api_ns = power.settings.latencies.api_call
+        self._net_ns = power.settings.latencies.network
+        self._last = 0
+
+    def handle(self, now: int, events: list[Event]) -> None:
+        lane = self.lane
+        for effect in self.machine.step(now, events):
+            kind = type(effect)
+            if kind is WakeAt:
+                self._loop.post(effect.at, lane, Timer(effect.token))
+            elif kind is Send:
+                self.to_node(now + self._net_ns.draw(self.rng), effect.node, Packet(self.machine.name, effect.payload))
+            elif kind is Observe:
+                self.to_server(now + self._api_ns.least_ns, lane, Observed(now, self.machine.name, effect))
+            else:
+                at = now + self._api_ns.draw(self.rng)
+                if at < self._last:
+                    at = self._last  # one connection: what was said first arrives first
+                self._last = at
+                self.to_server(at, lane, effect)
+
+
+class Homes(Protocol):
+    """All machines of a cluster, wherever they are."""
+
+    def post(self, at: int, lane: int, message: Any) -> None:
+        """To a machine's lane."""
+
+    @property
+    def next_due(self) -> int | None: ...
+
+    def run(self, horizon: int) -> None:
+        """Handle everything before `horizon`, control plane included."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,51 @@
+"""Machines in the control plane's own process and loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.engine.component import Start
+from harness.engine.loop import Handler, Loop
+from harness.node.home import Berth, PowerOff, PowerOn, ToNode, ToServer
+
+
+class InlineHomes:
+    def __init__(self, loop: Loop, to_server: ToServer, to_node: ToNode) -> None:
+        self._loop = loop
+        self._to_server = to_server
+        self._to_node = to_node
+
+    @property
+    def next_due(self) -> int | None:
+        return self._loop.next_due
+
+    def post(self, at: int, lane: int, message: Any) -> None:
+        if isinstance(message, PowerOn):
+            self._loop.handlers[lane] = Berth(lane, message, self._loop, self._to_server, self._to_node).handle
+            message = Start()
+        elif isinstance(message, PowerOff):
+            handle = self._loop.handlers.get(lane)
+            if handle is not None:
+                self._loop.handlers[lane] = until_off(self._loop, lane, handle)
+        self._loop.post(at, lane, message)
+
+    def run(self, horizon: int) -> None:
+        self._loop.run(horizon)
+
+    def close(self) -> None:
+        pass
+
+
+def until_off(loop: Loop, lane: int, handle: Handler) -> Handler:
+    """Hands messages on until PowerOff is among them."""
+
+    def watch(now: int, events: list[Any]) -> None:
+        for index, event in enumerate(events):
+            if isinstance(event, PowerOff):
+                if index:
+                    handle(now, events[:index])
+                loop.drop(lane)
+                return
+        handle(now, events)
+
+    return watch
