@@ -1,0 +1,180 @@
+"""The ordered record of everything that happened, and its digest.
+
+Each write to the API server is an entry with the essence of its kind; each observation one with its data. Entries are
+encoded in chunks, so that a run of millions keeps bytes, not objects; the digest runs over the chunks' bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import msgspec
+
+from harness.model.core import Event, Node, Pod
+from harness.model.objects import Kind
+from harness.model.workloads import (
+    Deployment,
+    EndpointSlice,
+    HorizontalPodAutoscaler,
+    Job,
+    PodDisruptionBudget,
+    PodMetrics,
+    ReplicaSet,
+)
+
+CHUNK = 4096
+"""Entries encoded at a time."""
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True):
+    """`kind` and `change` of a write, with the object's key; of an observation 'observed', its topic and source."""
+
+    at_ns: int
+    revision: int  # 0 for an observation
+    kind: str
+    change: str
+    key: str
+    data: tuple[Any, ...]
+
+
+class Fold(Protocol):
+    """A measure that grows with the journal. Objects are what the server wrote; keep nothing mutable of them."""
+
+    def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None: ...
+
+    def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None: ...
+
+
+class Journal:
+    """`clock` gives the instant of a write. Hook `written` to ApiServer.listeners, `observed` to ApiLane.observers."""
+
+    def __init__(self, clock: Callable[[], int], folds: tuple[Fold, ...] = (), *, keep: bool = True) -> None:
+        self._clock = clock
+        self._folds = folds
+        self._keep = keep
+        self._open: list[Any] = []
+        self._chunks: list[bytes] = []
+        self._hash = blake2b(digest_size=16)
+        self._encoder = msgspec.msgpack.Encoder()
+        self.entries = 0
+
+    def written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+        name = kind.kind
+        if name == "Lease":
+            return  # renewals on time are folded, and so must be nobody's business
+        now = self._clock()
+        essence = _ESSENCE.get(name)
+        self._add((now, revision, name, change, obj.metadata.key, () if essence is None else essence(obj)))
+        for fold in self._folds:
+            fold.write(now, name, change, obj, old)
+
+    def observed(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        self._add((at_ns, 0, "observed", topic, source, data))
+        for fold in self._folds:
+            fold.observe(at_ns, source, topic, data)
+
+    def _add(self, entry: tuple[Any, ...]) -> None:
+        self._open.append(entry)
+        self.entries += 1
+        if len(self._open) >= CHUNK:
+            self._close_chunk()
+
+    def _close_chunk(self) -> None:
+        if self._open:
+            data = self._encoder.encode(self._open)
+            self._hash.update(data)
+            if self._keep:
+                self._chunks.append(data)
+            self._open = []
+
+    def digest(self) -> str:
+        """Hex, of everything so far; the journal goes on afterwards."""
+        ahead = self._hash.copy()
+        ahead.update(self._encoder.encode(self._open))
+        return ahead.hexdigest()
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Every entry again; none when they were not kept."""
+        decoder = msgspec.msgpack.Decoder(list[Entry])
+        for chunk in self._chunks:
+            yield from decoder.decode(chunk)
+        if self._keep:
+            yield from decoder.decode(self._encoder.encode(self._open))
+
+
+def _pod(pod: Pod) -> tuple[Any, ...]:
+    meta, status = pod.metadata, pod.status
+    restarts = 0
+    for container in status.container_statuses:
+        restarts += container.restart_count or 0
+    owner = meta.owner_references[0].uid if meta.owner_references else ""
+    going = -1 if meta.deletion_timestamp is None else meta.deletion_timestamp
+    return (meta.uid, pod.spec.node_name, status.phase, status.reason, is_ready(pod), restarts, going, owner)
+
+
+def is_ready(pod: Pod) -> bool:
+    for condition in pod.status.conditions:
+        if condition.type == "Ready":
+            return condition.status == "True"
+    return False
+
+
+def node_ready(node: Node) -> str:
+    """True, False, Unknown; empty before the kubelet has said anything."""
+    for condition in node.status.conditions:
+        if condition.type == "Ready":
+            return condition.status
+    return ""
+
+
+def _node(node: Node) -> tuple[Any, ...]:
+    taints = [f"{taint.key}:{taint.effect}" for taint in node.spec.taints]
+    return (node.metadata.uid, node_ready(node), bool(node.spec.unschedulable), taints)
+
+
+def _replicas(obj: ReplicaSet | Deployment) -> tuple[Any, ...]:
+    status = obj.status
+    return (obj.metadata.uid, obj.spec.replicas, status.replicas or 0, status.ready_replicas or 0)
+
+
+def _job(job: Job) -> tuple[Any, ...]:
+    status = job.status
+    return (job.metadata.uid, status.active or 0, status.succeeded or 0, status.failed or 0)
+
+
+def _slice(obj: EndpointSlice) -> tuple[Any, ...]:
+    ready = [e.target_ref.uid for e in obj.endpoints if e.conditions.ready and e.target_ref is not None]
+    return (len(obj.endpoints), ready)
+
+
+def _autoscaler(obj: HorizontalPodAutoscaler) -> tuple[Any, ...]:
+    return (obj.status.current_replicas or 0, obj.status.desired_replicas or 0)
+
+
+def _budget(obj: PodDisruptionBudget) -> tuple[Any, ...]:
+    return (obj.status.disruptions_allowed or 0, obj.status.current_healthy or 0)
+
+
+def _metrics(obj: PodMetrics) -> tuple[Any, ...]:
+    return tuple(usage.milli for container in obj.containers for usage in container.usage.values())
+
+
+def _event(event: Event) -> tuple[Any, ...]:
+    about = event.involved_object
+    return (event.type, event.reason, about.kind, about.name, event.message, event.count or 1)
+
+
+_ESSENCE: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    "Pod": _pod,
+    "Node": _node,
+    "ReplicaSet": _replicas,
+    "Deployment": _replicas,
+    "Job": _job,
+    "EndpointSlice": _slice,
+    "HorizontalPodAutoscaler": _autoscaler,
+    "PodDisruptionBudget": _budget,
+    "PodMetrics": _metrics,
+    "Event": _event,
+}
