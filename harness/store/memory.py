@@ -65,7 +65,7 @@ class MemoryStore:
             self._check(revision)
         if self._keys is None:
             self._keys = OrderedKeys(self._now)
-        after = start_after > prefix
+        after = start_after >= prefix
         high = prefix_end(prefix)
         if after and high is not None and start_after >= high:
             return []

@@ -77,11 +77,13 @@ class SqliteStore:
         if revision:
             self._check(revision)
         where, bounds = _within(prefix, "key")
+        if start_after >= prefix:  # one lower bound, or each page would pass through those before it
+            where, bounds = where.replace(">=", ">", 1), (start_after, *bounds[1:])
         # Tombstones count only for who looks back.
         alive = "" if revision else " AND live"
-        query = f"SELECT id FROM heads WHERE {where} AND key > ?{alive} ORDER BY key"
+        query = f"SELECT id FROM heads WHERE {where}{alive} ORDER BY key"
         out: list[Entry] = []
-        with self._reading(), contextlib.closing(self._db.execute(query, (*bounds, start_after))) as heads:
+        with self._reading(), contextlib.closing(self._db.execute(query, bounds)) as heads:
             for (head,) in heads:
                 entry = self._as_of(head, revision)
                 if entry is not None:

@@ -124,6 +124,7 @@ def test_a_page_can_start_outside_the_prefix(store: Store) -> None:
         assert keys(store.range("/b/", start_after="/a", revision=at)) == ["/b/1", "/b/2"]
         assert keys(store.range("/b/", start_after="/b/", revision=at)) == ["/b/1", "/b/2"]
         assert keys(store.range("/b/", start_after="/c", revision=at)) == []
+        assert keys(store.range("/b/1", start_after="/b/1", revision=at)) == []
 
 
 def test_the_order_holds_through_thousands_of_keys_written_and_deleted_between_ranges(store: Store) -> None:
