@@ -1,0 +1,293 @@
+"""What a scenario's workload comes to: API objects with the instants at which somebody creates them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import merge
+from typing import Any
+
+from harness.engine.component import SECOND, Create, Effect, Event, Instant, Outcome, Timer, WakeAt
+from harness.engine.streams import seed_of
+from harness.experiment.scenario import Loaded, ServiceTasks, TaskSource, amount, duration
+from harness.model.core import (
+    Container,
+    ContainerPort,
+    Pod,
+    PodSpec,
+    PodTemplateSpec,
+    ResourceList,
+    ResourceRequirements,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
+from harness.model.meta import LabelSelector, ObjectMeta
+from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget
+from harness.model.quantity import Quantity, parse_quantity
+from harness.model.workloads import (
+    CrossVersionObjectReference,
+    DeploymentSpec,
+    HorizontalPodAutoscalerSpec,
+    MetricSpec,
+    MetricTarget,
+    PodDisruptionBudgetSpec,
+    ResourceMetricSource,
+)
+from workloads.table import NodeTable, Workload
+
+SETTLE_NS = SECOND
+"""Nodes register before the first pod arrives: instant 0 of a workload is this long after the run's."""
+
+CPU_PER_REQUEST = "podyard.dev/cpu-per-request"
+READY_AFTER = "podyard.dev/ready-after"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Clients of a service: its key, the load curve, and what a request costs."""
+
+    service: str
+    curve: Any
+    cpu_per_request_us: int
+    request_milli: int  # of a replica's CPU
+    target_percent: int | None  # of the autoscaler
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything that is created, and what measures must know of it. `tables`: workloads in columns."""
+
+    at_once: list[Any] = field(default_factory=list)
+    arrivals: list[Iterable[tuple[Instant, Pod]]] = field(default_factory=list)
+    tables: list[Workload] = field(default_factory=list)
+    traffic: list[Traffic] = field(default_factory=list)
+
+    def stream(self) -> Iterator[tuple[Instant, Any]]:
+        """(instant, object) in order; at one instant in the order of the scenario."""
+        yield from ((SETTLE_NS // 2, obj) for obj in self.at_once)
+        yield from merge(*self.arrivals, key=lambda item: item[0])
+
+
+def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
+    """Raises UserError for what a source cannot be made from."""
+    made = Plan()
+    for index, task in enumerate(loaded.scenario.spec.workload):
+        where = f"spec.workload[{index}]"
+        if task.openb_like is not None:
+            _openb_like(loaded, task, where, made, nodes, seed_of(seed, where) >> 64)
+        elif task.trace is not None:
+            _trace(loaded, task, where, made)
+        elif task.service is not None:
+            _service(loaded, task.service, f"{where}.service", made)
+        elif task.manifests is not None:
+            _manifests(loaded, task.manifests, f"{where}.manifests", made)
+    return made
+
+
+def _add_table(made: Plan, workload: Workload, start_ns: int, gpu_words: Any = "share") -> None:
+    from workloads.manifests import to_pods, to_prerequisites
+
+    made.tables.append(workload)
+    made.at_once.extend(to_prerequisites(workload))
+    made.arrivals.append((SETTLE_NS + start_ns + at, pod) for at, pod in to_pods(workload, gpu_words=gpu_words))
+
+
+def _openb_like(
+    loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequence[NodeTable], seed: int
+) -> None:
+    from workloads.generators.openb_like import openb_like
+
+    form = task.openb_like
+    assert form is not None
+    count = sum(len(table) for table in nodes) or 1
+    workload, _ = openb_like(
+        form.pods,
+        count,
+        seed,
+        longest_ns=duration(loaded, form.longest, f"{where}.openbLike.longest"),
+        constrained_percent=form.constrained,
+    )
+    if form.load is not None:
+        from workloads.generators.openb_like import at_load
+
+        gpus = sum(int(table.gpu_total_milli.sum()) for table in nodes)
+        cpus = sum(int(table.cpu_milli.sum()) for table in nodes)
+        if gpus:
+            arrival = at_load(
+                workload.arrival_ns, workload.duration_ns, workload.gpu_total_milli, gpus * form.load // 100
+            )
+        else:
+            arrival = at_load(workload.arrival_ns, workload.duration_ns, workload.cpu_milli, cpus * form.load // 100)
+        from dataclasses import replace
+
+        workload = replace(workload, arrival_ns=arrival)
+    _add_table(made, workload, duration(loaded, form.start, f"{where}.openbLike.start"))
+
+
+def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan) -> None:
+    from pathlib import Path
+
+    from workloads.readers.fgd import arrive
+    from workloads.table import FOREVER
+    from workloads.trace import read
+
+    form = task.trace
+    assert form is not None
+    path = loaded.find(form.path, f"{where}.trace.path")
+    workload = read(path, format=form.format, options=form.options, repair=True).workload
+    if form.order is not None:
+        order: Path = loaded.find(form.order, f"{where}.trace.order")
+        workload = arrive(workload, order, gap_ns=duration(loaded, form.every, f"{where}.trace.every"))
+    if form.mode == "fill":
+        from dataclasses import replace
+
+        import numpy as np
+
+        workload = replace(workload, duration_ns=np.full(len(workload), FOREVER, dtype=np.int64))
+    if form.first is not None:
+        workload = workload.take(slice(0, form.first))
+    _add_table(made, workload, 0, form.gpu_words)
+
+
+def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:
+    from workloads.readers.manifests import read_manifests
+
+    files = [loaded.find(path, f"{where}[{index}]") for index, path in enumerate(paths)]
+    later: list[tuple[Instant, Any]] = []
+    for manifest in read_manifests(files):
+        if manifest.arrival_ns:
+            later.append((SETTLE_NS + manifest.arrival_ns, manifest.object))
+        else:
+            made.at_once.append(manifest.object)
+    made.arrivals.append(later)
+
+
+def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None:
+    from workloads.generators.load import load_curve
+
+    try:
+        curve = load_curve(form.load, f"{where}.load")
+    except Exception as error:
+        what = getattr(error, "what", str(error))
+        raise loaded.error(
+            f"{where}.load",
+            what,
+            found=getattr(error, "found", None),
+            expected=getattr(error, "expected", None),
+            hint=getattr(error, "hint", None),
+        ) from None
+    name = form.name
+    labels = {"app": name}
+    requests: ResourceList = {"cpu": parse_quantity(form.cpu), "memory": parse_quantity(form.memory)}
+    per_request = parse_quantity(form.cpu_per_request)
+    template = PodTemplateSpec(
+        metadata=ObjectMeta(
+            labels=labels,
+            annotations={CPU_PER_REQUEST: str(form.cpu_per_request), READY_AFTER: form.ready_after},
+        ),
+        spec=PodSpec(
+            containers=(
+                Container(
+                    name="main",
+                    image="registry.k8s.io/e2e-test-images/agnhost:2.53",
+                    resources=ResourceRequirements(requests=requests, limits=_twice(requests)),
+                    ports=(ContainerPort(container_port=8080),),
+                ),
+            )
+        ),
+    )
+    meta = ObjectMeta(name=name, namespace="default", labels=labels)
+    selector = LabelSelector(match_labels=labels)
+    made.at_once.append(
+        Service(metadata=meta, spec=ServiceSpec(selector=labels, ports=(ServicePort(port=80, target_port=8080),)))
+    )
+    made.at_once.append(
+        Deployment(
+            metadata=meta,
+            spec=DeploymentSpec(replicas=form.replicas, selector=selector, template=template),
+        )
+    )
+    if form.min_available is not None:
+        made.at_once.append(
+            PodDisruptionBudget(
+                metadata=meta, spec=PodDisruptionBudgetSpec(min_available=form.min_available, selector=selector)
+            )
+        )
+    scaler = form.autoscaler
+    if scaler is not None:
+        made.at_once.append(
+            HorizontalPodAutoscaler(
+                metadata=meta,
+                spec=HorizontalPodAutoscalerSpec(
+                    scale_target_ref=CrossVersionObjectReference(kind="Deployment", name=name, api_version="apps/v1"),
+                    min_replicas=scaler.min,
+                    max_replicas=scaler.max,
+                    metrics=(
+                        MetricSpec(
+                            type="Resource",
+                            resource=ResourceMetricSource(
+                                name="cpu",
+                                target=MetricTarget(type="Utilization", average_utilization=scaler.target_cpu),
+                            ),
+                        ),
+                    ),
+                ),
+            )
+        )
+    from workloads.generators.load import Delayed
+
+    made.traffic.append(
+        Traffic(
+            service=f"default/{name}",
+            curve=Delayed(curve, SETTLE_NS),
+            cpu_per_request_us=per_request.milli * 1000,
+            request_milli=amount(loaded, form.cpu, f"{where}.cpu"),
+            target_percent=None if scaler is None else scaler.target_cpu,
+        )
+    )
+
+
+def _twice(requests: ResourceList) -> ResourceList:
+    return {name: Quantity(amount.milli * 2, amount.form) for name, amount in requests.items()}
+
+
+class Feeder:
+    """The user: creates what the workload says when it says so, and asks again when the server is down. A component."""
+
+    name = "workload"
+    watches = ()
+
+    def __init__(self, items: Iterable[tuple[Instant, Any]]) -> None:
+        self._items = iter(items)
+        self._next: tuple[Instant, Any] | None = next(self._items, None)
+        self._again: list[Any] = []
+        self._armed = -1
+        self.created = 0
+        self.refused: list[str] = []
+
+    @property
+    def done(self) -> bool:
+        return self._next is None and not self._again
+
+    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if type(event) is not Outcome or event.error is None:
+                continue
+            if event.error.code >= 500:
+                self._again.append(event.effect.obj)
+                effects.append(WakeAt(now + SECOND))
+            else:
+                self.refused.append(str(event.error))
+        if self._again and any(type(event) is Timer for event in events):
+            effects += map(Create, self._again)
+            self._again.clear()
+        while self._next is not None and self._next[0] <= now:
+            effects.append(Create(self._next[1]))
+            self.created += 1
+            self._next = next(self._items, None)
+        if self._next is not None and self._armed != self._next[0]:
+            self._armed = self._next[0]
+            effects.append(WakeAt(self._armed))
+        return effects
