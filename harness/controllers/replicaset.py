@@ -1,0 +1,371 @@
+"""The ReplicaSet controller: as many pods as wanted, adopted, created or deleted; and the status that says so.
+
+Source: pkg/controller/replicaset/replica_set.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from harness.controllers.deletion_order import first_to_go
+from harness.controllers.expectations import Expectations
+from harness.controllers.pods import is_active, new_pod, owner_reference
+from harness.controllers.reconcile import Reconciler
+from harness.controllers.selectors import Groups, LabelKeys, Selectors
+from harness.controllers.tally import Tally
+from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Update
+from harness.model.core import Pod
+from harness.model.meta import Condition, OwnerReference, condition
+from harness.model.wire import Time
+from harness.model.workloads import ReplicaSet, ReplicaSetStatus
+
+BURST = 500
+"""Pods created or deleted in one reconciliation at most. Source: replicaset.BurstReplicas."""
+
+SLOW_START = 1
+"""Creations of the first batch; each batch that goes well doubles it. Source: controller.SlowStartInitialBatchSize."""
+
+_NOBODY = Tally()
+
+
+class _Sync:
+    """A reconciliation of one ReplicaSet that waits for its writes."""
+
+    __slots__ = ("batch", "left", "pod", "refusal", "verb")
+
+    def __init__(self, verb: str, pod: Create | None = None, left: int = 0) -> None:
+        self.verb = verb  # Create, Delete
+        self.pod = pod
+        self.left = left  # creations to come after this batch
+        self.batch = 0
+        self.refusal: Outcome | None = None
+
+
+class ReplicaSetController(Reconciler):
+    """Keys are 'namespace/name' of ReplicaSets."""
+
+    def __init__(self, name: str = "replicaset-controller") -> None:
+        super().__init__(name, {"ReplicaSet": self._replica_set_changed, "Pod": self._pod_changed})
+        self._keys: dict[str, str] = {}  # uid -> key
+        self._tallies: dict[str, Tally] = {}  # uid ->
+        self._expected = Expectations()  # by uid
+        self._syncs: dict[str, _Sync] = {}
+        self._label_keys = LabelKeys()
+        self._orphans = Groups()
+        self._selectors = Selectors()
+        self._templates: dict[str, tuple[ReplicaSet, Create]] = {}
+        self._siblings = self.cache.index("ReplicaSet", _controller_uid)
+
+    def forget_all(self) -> None:
+        super().forget_all()
+        self._keys.clear()
+        self._tallies.clear()
+        self._expected.clear()
+        self._syncs.clear()
+        self._orphans.clear()
+        self._selectors.clear()
+        self._templates.clear()
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def _replica_set_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
+        if new is None:
+            assert old is not None
+            meta = old.metadata
+            del self._keys[meta.uid]
+            self._tallies.pop(meta.uid, None)
+            self._expected.forget(meta.uid)
+            self._templates.pop(meta.uid, None)
+            self._selectors.put(meta.key, meta.namespace, None)
+            self.unheard(meta.uid)
+            return
+        meta = new.metadata
+        key = meta.key
+        if old is None:
+            self._keys[meta.uid] = key
+        selector = new.spec.selector
+        # An empty selector selects nothing here, lest one ReplicaSet takes everything.
+        self._selectors.put(key, meta.namespace, None if selector.empty else selector)
+        self.queue.add(key)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        pod = new if new is not None else old
+        assert pod is not None
+        owners = pod.metadata.owner_references
+        if old is not None and new is not None and old.metadata.owner_references is not owners:
+            was, now = _controller(old), _controller(new)
+            if was != now:
+                self._left(old, was)
+                self._came(None, new, now)
+                return
+        owner = _controller(pod)
+        if new is None:
+            self._left(pod, owner)
+        else:
+            self._came(old, new, owner)
+
+    def _came(self, old: Pod | None, pod: Pod, owner: OwnerReference | None) -> None:
+        """A pod as it is now, of the same owner as before."""
+        meta = pod.metadata
+        key = f"{meta.namespace}/{meta.name}"
+        if owner is None:
+            self._orphan(key, old, pod)
+            return
+        if owner.kind != "ReplicaSet":
+            return
+        uid = owner.uid
+        tally = self._tallies.get(uid)
+        if tally is None:
+            tally = self._tallies[uid] = Tally()
+        changed = tally.put(key, pod, self._label_keys)
+        if meta.deletion_timestamp is not None:
+            self._expected.deleted(uid, key)
+        elif old is None:
+            self._expected.created(uid)
+        if changed:
+            found = self._keys.get(uid)
+            if found is not None:
+                self.queue.add(found)
+
+    def _left(self, pod: Pod, owner: OwnerReference | None) -> None:
+        meta = pod.metadata
+        key = meta.key
+        if owner is None:
+            self._orphans.remove(key, meta.namespace, meta.labels)
+        elif owner.kind == "ReplicaSet":
+            self._expected.deleted(owner.uid, key)
+            tally = self._tallies.get(owner.uid)
+            if tally is not None:
+                tally.remove(key, self._label_keys)
+                if not tally.active and owner.uid not in self._keys:
+                    del self._tallies[owner.uid]
+            found = self._keys.get(owner.uid)
+            if found is not None:
+                self.queue.add(found)
+
+    def _orphan(self, key: str, old: Pod | None, pod: Pod) -> None:
+        """Whoever selects a pod of nobody may adopt it."""
+        meta = pod.metadata
+        if old is not None and old.metadata.labels != meta.labels:
+            self._orphans.remove(key, old.metadata.namespace, old.metadata.labels)
+            old = None
+        if not meta.labels:
+            return
+        if not is_active(pod):
+            self._orphans.remove(key, meta.namespace, meta.labels)
+            return
+        group = self._orphans.add(key, meta.namespace, meta.labels, pod)
+        if old is None:
+            for found in self._selectors.of(group):
+                self.queue.add(found)
+
+    # -- what to do ----------------------------------------------------------------------------------------------------
+
+    def reconcile(self, now: Instant, key: str) -> None:
+        replica_set: ReplicaSet | None = self.cache.get("ReplicaSet", key)
+        if replica_set is None:
+            return
+        uid = replica_set.metadata.uid
+        tally = self._tallies.get(uid, _NOBODY)
+        if self._claim(key, replica_set, tally):
+            return
+        if replica_set.metadata.deletion_timestamp is None:
+            if self._expected.satisfied(uid, now):
+                missing = (replica_set.spec.replicas or 0) - len(tally.active)
+                if missing > 0:
+                    self._create(now, key, replica_set, min(missing, BURST))
+                    return
+                if missing < 0:
+                    self._delete(now, key, replica_set, tally, min(-missing, BURST))
+                    return
+            else:
+                until = self._expected.until(uid)
+                if until is not None:
+                    self.queue.add_at(key, until)
+        self._write_status(now, key, replica_set, None)
+
+    def _claim(self, key: str, replica_set: ReplicaSet, tally: Tally) -> bool:
+        """Release pods that are not selected any more, adopt those that nobody has.
+
+        Source: controller_ref_manager.go ClaimObject.
+        """
+        meta, selector = replica_set.metadata, replica_set.spec.selector
+        if meta.deletion_timestamp is not None:
+            return False
+        claimed = False
+        for label_key in list(tally.by_labels):
+            if not selector.empty and selector.matches(dict(label_key)):
+                continue
+            for pod in tally.active.values():
+                if self._label_keys.of(pod.metadata.labels) == label_key:
+                    kept = tuple(item for item in pod.metadata.owner_references if item.uid != meta.uid)
+                    self.write(
+                        key, Update(replace(pod, metadata=replace(pod.metadata, owner_references=kept)), "", key)
+                    )
+                    claimed = True
+        if selector.empty:
+            return claimed
+        for group in self._orphans.selected(meta.namespace, selector):
+            for pod in group.members.values():
+                owners = (*pod.metadata.owner_references, _reference(replica_set))
+                self.write(key, Update(replace(pod, metadata=replace(pod.metadata, owner_references=owners)), "", key))
+                claimed = True
+        return claimed
+
+    def _create(self, now: Instant, key: str, replica_set: ReplicaSet, count: int) -> None:
+        """`count` pods, in batches of 1, 2, 4, .., each begun when the one before is answered.
+
+        So one refused pod (no quota, say) costs one request, not `count`. Source: replica_set.go slowStartBatch.
+        """
+        uid = replica_set.metadata.uid
+        self._expected.expect_creations(uid, count, now)
+        known = self._templates.get(uid)
+        if known is None or known[0].spec.template is not replica_set.spec.template:
+            template = replica_set.spec.template
+            prefix = f"{replica_set.metadata.name}-"
+            pod = new_pod(replica_set, prefix, _reference(replica_set), template.metadata.labels)
+            known = self._templates[uid] = (replica_set, Create(pod, key))
+        sync = self._syncs[key] = _Sync("Create", known[1], count)
+        self._next_batch(key, sync)
+
+    def _next_batch(self, key: str, sync: _Sync) -> None:
+        assert sync.pod is not None
+        sync.batch = min(sync.left, 2 * sync.batch or SLOW_START)
+        sync.left -= sync.batch
+        self.write_times(key, sync.pod, sync.batch)
+
+    def _delete(self, now: Instant, key: str, replica_set: ReplicaSet, tally: Tally, count: int) -> None:
+        if count < len(tally.active):
+            going = first_to_go(tally.active.values(), count, self._on_node(replica_set), now)
+        else:
+            going = list(tally.active.values())
+        self._expected.expect_deletions(replica_set.metadata.uid, [pod.metadata.key for pod in going], now)
+        self._syncs[key] = _Sync("Delete")
+        for pod in going:
+            self.write(key, Delete("Pod", pod.metadata.namespace, pod.metadata.name, token=key))
+
+    def _on_node(self, replica_set: ReplicaSet) -> dict[str, int]:
+        """Active pods by node, of all ReplicaSets of the same controller."""
+        owner = replica_set.metadata.controller()
+        related = [replica_set] if owner is None else list(self._siblings[owner.uid].values())
+        counts: dict[str, int] = {}
+        for item in related:
+            for pod in self._tallies.get(item.metadata.uid, _NOBODY).active.values():
+                node = pod.spec.node_name
+                counts[node] = counts.get(node, 0) + 1
+        return counts
+
+    def succeeded(self, key: str, outcome: Outcome) -> None:
+        replica_set = self.cache.get("ReplicaSet", key)
+        if replica_set is None:
+            return
+        match outcome.effect:
+            case Create():
+                self.record(replica_set, "Normal", "SuccessfulCreate", f"Created pod: {outcome.obj.metadata.name}")
+            case Delete(name=name):
+                self.record(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
+
+    def failed(self, key: str, outcome: Outcome) -> bool:
+        replica_set = self.cache.get("ReplicaSet", key)
+        if replica_set is None:
+            return False
+        uid = replica_set.metadata.uid
+        counts = super().failed(key, outcome)
+        match outcome.effect:
+            case Create():
+                self._expected.created(uid)
+                if _namespace_ends(outcome):
+                    return False
+                self.record(replica_set, "Warning", "FailedCreate", f"Error creating: {outcome.error}")
+            case Delete(namespace=namespace, name=name):
+                self._expected.deleted(uid, f"{namespace}/{name}")
+                if counts:
+                    self.record(replica_set, "Warning", "FailedDelete", f"Error deleting: {outcome.error}")
+        return counts
+
+    def settled(self, now: Instant, key: str, failures: Sequence[Outcome]) -> None:
+        sync = self._syncs.get(key)
+        if sync is None:
+            super().settled(now, key, failures)
+            return
+        replica_set = self.cache.get("ReplicaSet", key)
+        if replica_set is None:
+            del self._syncs[key]
+            return
+        if sync.verb:
+            if failures:
+                sync.refusal = failures[0]
+                self._expected.created(replica_set.metadata.uid, sync.left)
+                sync.left = 0
+            if sync.left:
+                self._next_batch(key, sync)
+                return
+            if self._write_status(now, key, replica_set, sync):
+                sync.verb = ""
+                return
+        del self._syncs[key]
+        if failures or sync.refusal is not None:
+            self.queue.retry(key, now)
+        else:
+            self.queue.forget(key)
+
+    def _write_status(self, now: Instant, key: str, replica_set: ReplicaSet, sync: _Sync | None) -> bool:
+        """Whether anything was to be written. Source: replica_set_utils.go calculateStatus."""
+        meta, spec, old = replica_set.metadata, replica_set.spec, replica_set.status
+        tally = self._tallies.get(meta.uid, _NOBODY)
+        available = tally.available((spec.min_ready_seconds or 0) * SECOND, now)
+        at = tally.next_available_at()
+        if at is not None:
+            self.queue.add_at(key, at)
+        wanted = spec.template.metadata.labels.items()
+        labelled = sum(count for labels, count in tally.by_labels.items() if wanted <= dict(labels).items())
+        conditions = old.conditions
+        if sync is not None and sync.refusal is not None:
+            if condition(conditions, "ReplicaFailure") is None:
+                failure = Condition(
+                    type="ReplicaFailure",
+                    status="True",
+                    reason=f"Failed{sync.verb}",
+                    message=str(sync.refusal.error),
+                    last_transition_time=Time(now),
+                )
+                conditions = (*conditions, failure)
+        elif conditions:
+            conditions = tuple(item for item in conditions if item.type != "ReplicaFailure")
+        status = ReplicaSetStatus(
+            replicas=len(tally.active),
+            fully_labeled_replicas=labelled or None,
+            ready_replicas=len(tally.ready) or None,
+            available_replicas=available or None,
+            observed_generation=meta.generation,
+            conditions=conditions,
+            extra=old.extra,
+        )
+        if status == old:
+            return False
+        self.write(key, Update(replace(replica_set, status=status), "status", key))
+        return True
+
+
+def _reference(replica_set: ReplicaSet) -> OwnerReference:
+    return owner_reference(replica_set, "apps/v1", "ReplicaSet")
+
+
+def _controller(pod: Pod) -> OwnerReference | None:
+    owners = pod.metadata.owner_references
+    if not owners:
+        return None
+    return owners[0] if owners[0].controller else pod.metadata.controller()
+
+
+def _controller_uid(obj: Any) -> tuple[str, ...]:
+    owner = obj.metadata.controller()
+    return () if owner is None else (owner.uid,)
+
+
+def _namespace_ends(outcome: Outcome) -> bool:
+    error = outcome.error
+    return error is not None and error.code == 403 and "being terminated" in error.message
