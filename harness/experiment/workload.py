@@ -111,7 +111,7 @@ def _openb_like(
     if form.load is not None:
         from workloads.generators.openb_like import at_load
 
-        gpus = sum(int(table.gpu_total_milli.sum()) for table in nodes)
+        gpus = sum(table.gpu_total_milli for table in nodes)
         cpus = sum(int(table.cpu_milli.sum()) for table in nodes)
         if gpus:
             arrival = at_load(

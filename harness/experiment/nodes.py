@@ -1,0 +1,160 @@
+"""What a scenario's nodes come to: Node objects, and the same in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.experiment.scenario import Loaded, NodeGroup, Pool, TaintForm, amount
+from harness.model.core import Node, NodeSpec, NodeStatus, ResourceList, Taint
+from harness.model.gpu import GPU_COUNT, GPU_MODEL
+from harness.model.meta import ObjectMeta
+from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
+from workloads.manifests import HOSTNAME, RANK, ZONE, to_nodes
+from workloads.table import NodeTable
+
+GATEWAY = "gateway"
+"""The node that clients of services sit on: cordoned, and no target of faults unless named."""
+
+POOL_LABEL = "podyard.dev/pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    nodes: tuple[Node, ...]
+    tables: tuple[NodeTable, ...]
+
+
+def machines(loaded: Loaded, seed: int) -> Machines:
+    """In the order of the scenario, which is the order in which ties between nodes are broken. Raises UserError."""
+    nodes: list[Node] = []
+    tables: list[NodeTable] = []
+    names: set[str] = set()
+    for index, source in enumerate(loaded.scenario.spec.nodes):
+        where = f"spec.nodes[{index}]"
+        if source.group is not None:
+            made: Sequence[Node] = _group(loaded, source.group, f"{where}.group", len(nodes))
+            tables.append(_table(made))
+        elif source.manifests is not None:
+            from workloads.readers.manifests import read_manifests
+
+            files = [loaded.find(path, f"{where}.manifests[{at}]") for at, path in enumerate(source.manifests)]
+            made = [item.object for item in read_manifests(files) if item.kind == "Node"]
+            if not made:
+                raise loaded.error(f"{where}.manifests", "there are no nodes in these manifests")
+            tables.append(_table(made))
+        else:
+            table = _from_table(loaded, index, where, seed)
+            tables.append(table)
+            made = list(to_nodes(table))
+        for node in made:
+            if node.metadata.name in names:
+                raise loaded.error(where, "a node of this name is there already", found=node.metadata.name)
+            names.add(node.metadata.name)
+        nodes.extend(made)
+    return Machines(tuple(nodes), tuple(tables))
+
+
+def _from_table(loaded: Loaded, index: int, where: str, seed: int) -> NodeTable:
+    source = loaded.scenario.spec.nodes[index]
+    if source.openb_like is not None:
+        from workloads.generators.openb_like import openb_like
+
+        form = source.openb_like
+        _, table = openb_like(1, form.count, seed, cpu_nodes=form.cpu_nodes, zones=form.zones)
+        return table
+    assert source.trace is not None
+    from workloads.readers.fgd import ranked
+    from workloads.trace import read_nodes
+
+    path = loaded.find(source.trace.path, f"{where}.trace.path")
+    table, _ = read_nodes(path, format=source.trace.format, options=source.trace.options)
+    if source.trace.ranks is not None:
+        table = ranked(table, loaded.find(source.trace.ranks, f"{where}.trace.ranks"))
+    return table
+
+
+def _resources(loaded: Loaded, form: NodeGroup | Pool, where: str) -> ResourceList:
+    resources: ResourceList = {
+        "cpu": milli_quantity(amount(loaded, form.cpu, f"{where}.cpu")),
+        "memory": bytes_quantity(amount(loaded, form.memory, f"{where}.memory") // 1000),
+        "pods": count_quantity(form.pods),
+    }
+    if form.gpus:
+        resources[GPU_COUNT] = count_quantity(form.gpus)
+    return resources
+
+
+def _taints(forms: list[TaintForm]) -> tuple[Taint, ...]:
+    return tuple(Taint(key=form.key, value=form.value, effect=form.effect) for form in forms)
+
+
+def _group(loaded: Loaded, form: NodeGroup, where: str, first: int) -> list[Node]:
+    resources = _resources(loaded, form, where)
+    width = len(str(max(form.count - 1, 0)))
+    out = []
+    for index in range(form.count):
+        name = f"{form.name}-{index:0{width}d}"
+        labels = {HOSTNAME: name, **form.labels}
+        if form.zones:
+            labels[ZONE] = form.zones[index % len(form.zones)]
+        if form.gpus and form.gpu_model:
+            labels[GPU_MODEL] = form.gpu_model
+        out.append(
+            Node(
+                metadata=ObjectMeta(name=name, labels=labels, annotations={RANK: str(first + index)}),
+                spec=NodeSpec(taints=_taints(form.taints)),
+                status=NodeStatus(capacity=resources, allocatable=resources),
+            )
+        )
+    return out
+
+
+def pool_template(loaded: Loaded, pool: Pool, where: str) -> Node:
+    """A node of a pool, without a name yet."""
+    resources = _resources(loaded, pool, where)
+    labels = {POOL_LABEL: pool.name, **pool.labels}
+    if pool.zone:
+        labels[ZONE] = pool.zone
+    if pool.gpus and pool.gpu_model:
+        labels[GPU_MODEL] = pool.gpu_model
+    return Node(
+        metadata=ObjectMeta(labels=labels),
+        spec=NodeSpec(taints=_taints(pool.taints)),
+        status=NodeStatus(capacity=resources, allocatable=resources),
+    )
+
+
+def gateway() -> Node:
+    resources: ResourceList = {
+        "cpu": milli_quantity(1000),
+        "memory": bytes_quantity(1 << 30),
+        "pods": count_quantity(0),
+    }
+    return Node(
+        metadata=ObjectMeta(
+            name=GATEWAY,
+            labels={HOSTNAME: GATEWAY, "node-role.kubernetes.io/gateway": ""},
+            annotations={RANK: str((1 << 31) - 1)},
+        ),
+        spec=NodeSpec(unschedulable=True, taints=(Taint(key="node.kubernetes.io/unschedulable"),)),
+        status=NodeStatus(capacity=resources, allocatable=resources),
+    )
+
+
+def _table(nodes: Sequence[Node]) -> NodeTable:
+    """The columns that bounds and generators look at."""
+
+    def amount_of(node: Node, name: str) -> int:
+        quantity = node.status.allocatable.get(name)
+        return 0 if quantity is None else quantity.milli
+
+    return NodeTable.of(
+        [node.metadata.name for node in nodes],
+        cpu_milli=[amount_of(node, "cpu") for node in nodes],
+        memory_bytes=[amount_of(node, "memory") // 1000 for node in nodes],
+        pods=[amount_of(node, "pods") // 1000 for node in nodes],
+        gpu_count=[amount_of(node, GPU_COUNT) // 1000 for node in nodes],
+        gpu_model=[node.metadata.labels.get(GPU_MODEL, "") for node in nodes],
+        zone=[node.metadata.labels.get(ZONE, "") for node in nodes],
+    )
