@@ -1,0 +1,232 @@
+"""What is allocated where, over time: allocation, stranding, nodes used; a fold over bindings and ends of pods.
+
+All sums are integers; ratios are formed at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.model.core import Node, Pod, ResourceList
+from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, WHOLE_GPU, parse_devices
+
+Int64 = npt.NDArray[np.int64]
+
+CPU, MEMORY, GPU, PODS = range(4)
+NAMES = ("cpu", "memory", "gpu", "pods")
+"""Rows: milli-CPU, bytes, GPU milli, pods."""
+
+_SHARE_PERCENT = 10
+"""A node counts as exhausted in a resource when less than this share of it is free."""
+
+
+class Occupancy:
+    """`free` and `capacity`: lists by node row of [cpu, memory, gpu, pods]; a node that has left has zeros.
+
+    Time-weighted sums are kept in thousandths of the unit times microseconds, as plain integers without bounds.
+    """
+
+    def __init__(self) -> None:
+        self.row: dict[str, int] = {}
+        self.names: list[str] = []
+        self.capacity: list[list[int]] = []
+        self.used: list[list[int]] = []
+        self.devices: list[list[int]] = []  # idle milli of each GPU
+        self.total = [0, 0, 0, 0]
+        self.allocated = [0, 0, 0, 0]
+        self.busy_nodes = 0
+        self.peak_busy_nodes = 0
+        self.overfull: list[str] = []
+        self._on: dict[str, tuple[int, tuple[int, int, int, int], tuple[int, ...], int]] = {}
+        self._needs: dict[tuple[int, str, str], tuple[Any, tuple[int, int, int], int]] = {}
+        self._since_ns = 0
+        self._first_ns: int | None = None
+        self._area = [0, 0, 0, 0]  # allocated x ns
+        self._area_total = [0, 0, 0, 0]
+        self._area_busy = 0
+        self._area_ns = 0
+        self._waiting: dict[str, dict[str, Pod]] = {}  # bound to nodes that are not known
+
+    # -- the fold ------------------------------------------------------------------------------------------------------
+
+    def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
+        if kind == "Pod":
+            if change == "DELETED" or obj.status.phase in ("Succeeded", "Failed"):
+                self._leave(at_ns, obj.metadata.uid)
+            elif obj.spec.node_name and obj.metadata.uid not in self._on:
+                self._enter(at_ns, obj)
+        elif kind == "Node":
+            self._node(at_ns, change, obj)
+
+    def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        pass
+
+    def _advance(self, at_ns: int) -> None:
+        spent = at_ns - self._since_ns
+        if spent <= 0:
+            return
+        if self._first_ns is not None:
+            for index in range(4):
+                self._area[index] += self.allocated[index] * spent
+                self._area_total[index] += self.total[index] * spent
+            self._area_busy += self.busy_nodes * spent
+            self._area_ns += spent
+        self._since_ns = at_ns
+
+    def _node(self, at_ns: int, change: str, node: Node) -> None:
+        self._advance(at_ns)
+        name = node.metadata.name
+        capacity = [0, 0, 0, 0] if change == "DELETED" else _capacity(node)
+        row = self.row.get(name)
+        if row is None:
+            row = self.row[name] = len(self.names)
+            self.names.append(name)
+            self.capacity.append([0, 0, 0, 0])
+            self.used.append([0, 0, 0, 0])
+            self.devices.append([])
+        before = self.capacity[row]
+        if capacity == before:
+            return
+        for index in range(4):
+            self.total[index] += capacity[index] - before[index]
+        self.capacity[row] = capacity
+        count = capacity[GPU] // DEVICE_MILLI
+        devices = self.devices[row]
+        if len(devices) < count:
+            devices.extend([DEVICE_MILLI] * (count - len(devices)))
+        for pod in self._waiting.pop(name, {}).values():
+            self._enter(at_ns, pod)
+
+    def _enter(self, at_ns: int, pod: Pod) -> None:
+        self._advance(at_ns)
+        row = self.row.get(pod.spec.node_name)
+        if row is None:
+            self._waiting.setdefault(pod.spec.node_name, {})[pod.metadata.uid] = pod
+            return
+        if self._first_ns is None:
+            self._first_ns = at_ns
+        (cpu, memory, gpu), milli = self.needs(pod)
+        amounts = (cpu, memory, gpu, 1)
+        text = pod.metadata.annotations.get(GPU_INDEX, "")
+        chosen = parse_devices(text) if text else ()
+        used, capacity = self.used[row], self.capacity[row]
+        if not used[PODS]:
+            self.busy_nodes += 1
+            self.peak_busy_nodes = max(self.peak_busy_nodes, self.busy_nodes)
+        for index in range(4):
+            used[index] += amounts[index]
+            self.allocated[index] += amounts[index]
+            if used[index] > capacity[index]:
+                self._say(at_ns, row, NAMES[index], used[index], capacity[index])
+        devices = self.devices[row]
+        for device in chosen:
+            if device < len(devices):
+                devices[device] -= milli
+                if devices[device] < 0:
+                    self._say(at_ns, row, f"gpu {device}", DEVICE_MILLI - devices[device], DEVICE_MILLI)
+        self._on[pod.metadata.uid] = (row, amounts, chosen, milli)
+
+    def _say(self, at_ns: int, row: int, what: str, used: int, capacity: int) -> None:
+        if len(self.overfull) < 100:
+            self.overfull.append(f"{at_ns / 1e9:.3f}s {self.names[row]}: {what} {used} of {capacity}")
+
+    def _leave(self, at_ns: int, uid: str) -> None:
+        held = self._on.pop(uid, None)
+        if held is None:
+            return
+        self._advance(at_ns)
+        row, amounts, chosen, milli = held
+        used = self.used[row]
+        for index in range(4):
+            used[index] -= amounts[index]
+            self.allocated[index] -= amounts[index]
+        devices = self.devices[row]
+        for device in chosen:
+            if device < len(devices):
+                devices[device] += milli
+        if not used[PODS]:
+            self.busy_nodes -= 1
+
+    def needs(self, pod: Pod) -> tuple[tuple[int, int, int], int]:
+        """((milli-CPU, bytes, GPU milli), milli of each device) that a pod asks for; read once for what is shared."""
+        annotations = pod.metadata.annotations
+        count, share = annotations.get(GPU_COUNT, ""), annotations.get(GPU_MILLI, "")
+        containers = pod.spec.containers
+        key = (id(containers), count, share)
+        known = self._needs.get(key)
+        if known is not None:
+            return known[1], known[2]
+        cpu = memory = whole = 0
+        for container in containers:
+            requests = container.resources.requests
+            cpu += _milli(requests, "cpu")
+            memory += _milli(requests, "memory") // 1000
+            whole += _milli(requests, WHOLE_GPU) // 1000
+        for container in pod.spec.init_containers:
+            requests = container.resources.requests
+            cpu = max(cpu, _milli(requests, "cpu"))
+            memory = max(memory, _milli(requests, "memory") // 1000)
+        milli = int(share) if share.isdecimal() else DEVICE_MILLI
+        devices = int(count) if count.isdecimal() else whole
+        amounts = (cpu, memory, devices * milli)
+        if len(self._needs) > 65536:
+            self._needs.clear()
+        self._needs[key] = (containers, amounts, milli)  # holding them keeps their identity from being used again
+        return amounts, milli
+
+    # -- what it says --------------------------------------------------------------------------------------------------
+
+    def ratios(self) -> dict[str, float]:
+        """Allocated over capacity now, by resource that the cluster has."""
+        return {
+            name: self.allocated[index] / self.total[index] for index, name in enumerate(NAMES) if self.total[index]
+        }
+
+    def mean_ratios(self, until_ns: int) -> dict[str, float]:
+        """The same over time, from the first binding on."""
+        self._advance(until_ns)
+        return {
+            name: self._area[index] / self._area_total[index]
+            for index, name in enumerate(NAMES)
+            if self._area_total[index]
+        }
+
+    def mean_busy_nodes(self, until_ns: int) -> float:
+        self._advance(until_ns)
+        return self._area_busy / self._area_ns if self._area_ns else 0.0
+
+    def stranded(self) -> dict[str, float]:
+        """Share of each resource that sits idle on nodes which are exhausted in another one (below 10 % free)."""
+        if not self.capacity:
+            return {}
+        capacity = np.array(self.capacity, dtype=np.int64)[:, :3]
+        free = capacity - np.array(self.used, dtype=np.int64)[:, :3]
+        exhausted = (free * 100 < capacity * _SHARE_PERCENT) & (capacity > 0)
+        out = {}
+        for index in range(3):
+            if not self.total[index]:
+                continue
+            others = [other for other in range(3) if other != index]
+            there = exhausted[:, others].any(axis=1) & ~exhausted[:, index]
+            out[NAMES[index]] = int(free[there, index].sum()) / self.total[index]
+        return out
+
+
+def _milli(requests: ResourceList, name: str) -> int:
+    amount = requests.get(name)
+    return 0 if amount is None else amount.milli
+
+
+def _capacity(node: Node) -> list[int]:
+    allocatable = node.status.allocatable
+    whole = _milli(allocatable, WHOLE_GPU) // 1000
+    count = _milli(allocatable, GPU_COUNT) // 1000 or whole
+    return [
+        _milli(allocatable, "cpu"),
+        _milli(allocatable, "memory") // 1000,
+        count * DEVICE_MILLI,
+        _milli(allocatable, "pods") // 1000,
+    ]

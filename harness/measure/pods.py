@@ -1,0 +1,115 @@
+"""Each pod's way in instants: created, bound, running, ready, ended; a fold over the journal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from harness.measure.journal import is_ready
+from harness.model.core import Pod
+
+NEVER = -1
+
+
+class PodTimes(msgspec.Struct, gc=False):
+    """One pod's life. Instants in ns since the run began, NEVER (-1) for what has not happened."""
+
+    key: str
+    uid: str
+    owner: str
+    created_ns: int
+    priority: int = 0
+    node: str = ""
+    bound_ns: int = NEVER
+    running_ns: int = NEVER
+    ready_ns: int = NEVER
+    ended_ns: int = NEVER
+    deleted_ns: int = NEVER  # when deletion was asked for
+    gone_ns: int = NEVER
+    phase: str = "Pending"
+    reason: str = ""
+    restarts: int = 0
+    tries: int = 0  # FailedScheduling events
+
+
+class PodLives:
+    """`all` holds every pod that ever was, by uid, in order of creation; `alive` those that are, by key."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, PodTimes] = {}
+        self.alive: dict[str, PodTimes] = {}
+
+    def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
+        if kind == "Pod":
+            self._pod(at_ns, change, obj)
+        elif kind == "Event" and obj.reason == "FailedScheduling":
+            about = obj.involved_object
+            life = self.all.get(about.uid)
+            if life is not None:
+                life.tries += 1
+
+    def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        pass
+
+    def _pod(self, at_ns: int, change: str, pod: Pod) -> None:
+        meta = pod.metadata
+        if change == "ADDED":
+            owner = meta.owner_references[0].uid if meta.owner_references else ""
+            life = PodTimes(meta.key, meta.uid, owner, at_ns, pod.spec.priority or 0)
+            self.all[meta.uid] = life
+            self.alive[life.key] = life
+        else:
+            life = self.all[meta.uid]
+        status, spec = pod.status, pod.spec
+        if spec.node_name and life.bound_ns == NEVER:
+            life.node = spec.node_name
+            life.bound_ns = at_ns
+        if status.phase != life.phase:
+            life.phase = status.phase
+            life.reason = status.reason
+            if status.phase == "Running" and life.running_ns == NEVER:
+                life.running_ns = at_ns
+            elif status.phase in ("Succeeded", "Failed"):
+                life.ended_ns = at_ns
+        if status.container_statuses:
+            life.restarts = sum(item.restart_count or 0 for item in status.container_statuses)
+        if life.ready_ns == NEVER and life.running_ns != NEVER and is_ready(pod):
+            life.ready_ns = at_ns
+        if meta.deletion_timestamp is not None and life.deleted_ns == NEVER:
+            life.deleted_ns = at_ns
+        if change == "DELETED":
+            life.gone_ns = at_ns
+            if life.ended_ns == NEVER:
+                life.ended_ns = at_ns
+            if self.alive.get(life.key) is life:
+                del self.alive[life.key]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """A table, one row a pod, for Parquet."""
+        lives = list(self.all.values())
+        return {name: [getattr(life, name) for life in lives] for name in PodTimes.__struct_fields__}
+
+
+def spans(lives: list[PodTimes], start: str, end: str) -> npt.NDArray[np.int64]:
+    """ns from one instant to another, of the pods that have both, int64 [pods]."""
+    out = [
+        to - since for life in lives if (since := getattr(life, start)) != NEVER and (to := getattr(life, end)) != NEVER
+    ]
+    return np.array(out, dtype=np.int64)
+
+
+def seconds(spans_ns: npt.NDArray[np.int64]) -> dict[str, float]:
+    """p50, p95, p99, max and mean in seconds, by the nearest rank; empty for no pods."""
+    if not len(spans_ns):
+        return {}
+    ordered = np.sort(spans_ns)
+    out = {}
+    for percent in (50, 95, 99):
+        rank = min(len(ordered) - 1, -(-len(ordered) * percent // 100) - 1)
+        out[f"p{percent}"] = float(ordered[rank]) / 1e9
+    out["max"] = float(ordered[-1]) / 1e9
+    out["mean"] = float(ordered.sum()) / len(ordered) / 1e9
+    return out
