@@ -29,9 +29,7 @@ class OrderedKeys:
         chunk = self._chunks[at]
         del chunk[bisect_left(chunk, key)]
         self._size -= 1
-        if chunk:
-            self._lasts[at] = chunk[-1]
-        else:
+        if not chunk:  # else its last key may be gone from it, and still tells where it ends
             del self._chunks[at], self._lasts[at]
 
     def stretch(self, low: str, high: str | None, *, after: bool = False) -> Iterator[list[str]]:

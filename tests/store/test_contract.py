@@ -20,6 +20,7 @@ from harness.store.interface import (
     Store,
     prefix_end,
 )
+from harness.store.snapshots import pack
 
 
 def keys(entries: list[Entry]) -> list[str]:
@@ -358,6 +359,24 @@ def test_leases_run_out_in_order_of_time_then_id(store: Store) -> None:
     assert store.grant(1, now_ns=0) not in leases, "an id is used once"
 
 
+def test_a_lease_s_keys_go_in_order_of_key(store: Store) -> None:
+    lease = store.grant(10, now_ns=0)
+    for i in range(40):
+        store.put(f"k{i * 7 % 40:02}", i, lease=lease)
+    revision = store.revoke(lease)
+    assert [change.key for change in store.changes("", revision)] == [f"k{i:02}" for i in range(40)]
+
+
+def test_a_renewal_on_a_clock_that_went_back_ends_earlier(store: Store) -> None:
+    lease, other = store.grant(10, now_ns=100), store.grant(50, now_ns=0)
+    store.keep_alive(lease, 20)
+    assert store.next_expiry_ns() == 30
+    store.keep_alive(lease, 25)
+    assert store.expire(40) == [lease]
+    assert store.next_expiry_ns() == 50
+    assert store.expire(200) == [other]
+
+
 @pytest.mark.parametrize("ttl_ns", [0, -5])
 def test_a_lease_must_last(store: Store, ttl_ns: int) -> None:
     with pytest.raises(ValueError, match="time to live"):
@@ -440,6 +459,34 @@ def test_a_damaged_snapshot_changes_nothing(store: Store, damage: Callable[[byte
         store.restore(damage(saved))
     assert (store.revision, store.range(""), store.next_expiry_ns(), list(store.changes("", 1))) == before
     assert store.snapshot() == saved
+
+
+GOOD: tuple[str, bytes, int, int, int, int] = ("b", b"\n\x01", 3, 5, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("b", b"\n\x01", 3, 9, 2, 0)],  # changed after the snapshot
+        [("b", b"\n\x01", 6, 5, 2, 0)],  # changed before it was made
+        [("b", b"\n\x01", 3, 5, 0, 0)],  # never written
+        [("b", b"\n\x01", 3, 5, 2, 2)],  # on a lease that is not there
+        [GOOD, ("a", b"\n\x01", 3, 5, 2, 0)],  # out of order
+        [GOOD, GOOD],
+        [GOOD, ("c", b"Teapot\n\x80", 3, 5, 2, 0)],  # of a kind that nobody knows
+    ],
+)
+def test_a_snapshot_that_cannot_be_true_changes_nothing(
+    store: Store, rows: list[tuple[str, bytes, int, int, int, int]]
+) -> None:
+    store.restore(pack(8, [GOOD], {1: (10, 20)}, 2))
+    there = (store.revision, store.range(""), store.next_expiry_ns())
+    assert there == (8, [Entry("b", 1, 3, 5, 2)], 20)
+    with pytest.raises(ValueError, match=r"contradicts|known kind"):
+        store.restore(pack(8, rows, {1: (10, 20)}, 2))
+    with pytest.raises(ValueError, match="future"):
+        store.restore(pack(8, [GOOD], {1: (10, 20)}, 1))
+    assert (store.revision, store.range(""), store.next_expiry_ns()) == there
 
 
 # -- errors cross processes --------------------------------------------------------------------------------------------

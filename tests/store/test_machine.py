@@ -206,4 +206,4 @@ class Stores(RuleBasedStateMachine):
 
 
 TestStores = Stores.TestCase
-TestStores.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
+TestStores.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)

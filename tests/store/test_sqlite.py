@@ -61,6 +61,39 @@ def test_the_file_is_synchronised_as_asked(path: Path, synchronous: str) -> None
     store.close()
 
 
+def test_the_revision_outlives_the_row_that_told_it(path: Path) -> None:
+    store = opened(path)
+    store.put("a", 1)
+    store.delete("a")
+    store.compact(3)
+    store.close()
+    store = opened(path)
+    assert store.put("b", 1) == 4
+    saved = store.snapshot()
+    store.put("b", 2)
+    store.restore(saved)
+    store.close()
+    store = opened(path)
+    assert (store.revision, store.compacted) == (6, 6)
+    store.close()
+
+
+def test_compaction_leaves_only_what_is_there_and_what_came_after(path: Path) -> None:
+    store = opened(path)
+    for round_ in range(5):
+        for key in "abc":
+            store.put(key, round_)
+        store.delete("b")
+        store.compact(store.revision - 1)
+        rows = store._db.execute("SELECT key, id >> 20 FROM history ORDER BY id").fetchall()
+        newest = store.revision
+        assert rows == [("a", newest - 3), ("b", newest - 2), ("c", newest - 1), ("b", newest)]
+        store.compact(store.revision)
+        assert store._db.execute("SELECT count(*) FROM history").fetchone()[0] == 2
+        assert store._db.execute("SELECT count(*) FROM heads").fetchone()[0] == 2
+    store.close()
+
+
 def test_an_empty_file_becomes_a_store(path: Path) -> None:
     path.touch()
     store = opened(path)
@@ -194,4 +227,8 @@ def test_a_value_that_is_no_api_object_writes_nothing(path: Path) -> None:
         store.txn([], [Put("a", 2), Put("b", object())])
     assert (store.revision, store.range("")) == (1, [])
     assert store.put("a", 1) == 2
+    with pytest.raises(TypeError):
+        store.txn([], [Put("b", 2), Put("c", object())])
+    assert store.delete("a") == 3
+    assert (store.get("a"), store.get("b")) == (None, None), "what was not written is not remembered"
     store.close()
