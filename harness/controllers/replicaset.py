@@ -10,11 +10,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from harness.controllers.adoption import Orphans, adopted, released
 from harness.controllers.deletion_order import first_to_go
 from harness.controllers.expectations import Expectations
 from harness.controllers.pods import is_active, new_pod, owner_reference
 from harness.controllers.reconcile import Reconciler
-from harness.controllers.selectors import Groups, LabelKeys, Selectors
+from harness.controllers.selectors import LabelKeys
 from harness.controllers.tally import Tally
 from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Update
 from harness.model.core import Pod
@@ -54,8 +55,7 @@ class ReplicaSetController(Reconciler):
         self._expected = Expectations()  # by uid
         self._syncs: dict[str, _Sync] = {}
         self._label_keys = LabelKeys()
-        self._orphans = Groups()
-        self._selectors = Selectors()
+        self._orphans = Orphans()
         self._templates: dict[str, tuple[ReplicaSet, Create]] = {}
         self._siblings = self.cache.index("ReplicaSet", _controller_uid)
 
@@ -66,7 +66,6 @@ class ReplicaSetController(Reconciler):
         self._expected.clear()
         self._syncs.clear()
         self._orphans.clear()
-        self._selectors.clear()
         self._templates.clear()
 
     # -- what happened -------------------------------------------------------------------------------------------------
@@ -79,16 +78,14 @@ class ReplicaSetController(Reconciler):
             self._tallies.pop(meta.uid, None)
             self._expected.forget(meta.uid)
             self._templates.pop(meta.uid, None)
-            self._selectors.put(meta.key, meta.namespace, None)
+            self._orphans.adopter(meta.key, meta.namespace, None)
             self.unheard(meta.uid)
             return
         meta = new.metadata
         key = meta.key
         if old is None:
             self._keys[meta.uid] = key
-        selector = new.spec.selector
-        # An empty selector selects nothing here, lest one ReplicaSet takes everything.
-        self._selectors.put(key, meta.namespace, None if selector.empty else selector)
+        self._orphans.adopter(key, meta.namespace, new.spec.selector)
         self.queue.add(key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
@@ -134,7 +131,7 @@ class ReplicaSetController(Reconciler):
         meta = pod.metadata
         key = meta.key
         if owner is None:
-            self._orphans.remove(key, meta.namespace, meta.labels)
+            self._orphans.drop(key, pod)
         elif owner.kind == "ReplicaSet":
             self._expected.deleted(owner.uid, key)
             tally = self._tallies.get(owner.uid)
@@ -148,19 +145,11 @@ class ReplicaSetController(Reconciler):
 
     def _orphan(self, key: str, old: Pod | None, pod: Pod) -> None:
         """Whoever selects a pod of nobody may adopt it."""
-        meta = pod.metadata
-        if old is not None and old.metadata.labels != meta.labels:
-            self._orphans.remove(key, old.metadata.namespace, old.metadata.labels)
-            old = None
-        if not meta.labels:
-            return
         if not is_active(pod):
-            self._orphans.remove(key, meta.namespace, meta.labels)
+            self._orphans.drop(key, pod if old is None else old)
             return
-        group = self._orphans.add(key, meta.namespace, meta.labels, pod)
-        if old is None:
-            for found in self._selectors.of(group):
-                self.queue.add(found)
+        for adopter in self._orphans.put(key, old, pod):
+            self.queue.add(adopter)
 
     # -- what to do ----------------------------------------------------------------------------------------------------
 
@@ -201,18 +190,11 @@ class ReplicaSetController(Reconciler):
                 continue
             for pod in tally.active.values():
                 if self._label_keys.of(pod.metadata.labels) == label_key:
-                    kept = tuple(item for item in pod.metadata.owner_references if item.uid != meta.uid)
-                    self.write(
-                        key, Update(replace(pod, metadata=replace(pod.metadata, owner_references=kept)), "", key)
-                    )
+                    self.write(key, Update(released(pod, meta.uid), "", key))
                     claimed = True
-        if selector.empty:
-            return claimed
-        for group in self._orphans.selected(meta.namespace, selector):
-            for pod in group.members.values():
-                owners = (*pod.metadata.owner_references, _reference(replica_set))
-                self.write(key, Update(replace(pod, metadata=replace(pod.metadata, owner_references=owners)), "", key))
-                claimed = True
+        for pod in self._orphans.selected(meta.namespace, selector):
+            self.write(key, Update(adopted(pod, _reference(replica_set)), "", key))
+            claimed = True
         return claimed
 
     def _create(self, now: Instant, key: str, replica_set: ReplicaSet, count: int) -> None:

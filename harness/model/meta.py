@@ -85,6 +85,7 @@ class Condition(Wire, frozen=True, kw_only=True):
     message: str = ""
     last_transition_time: Time | None = None
     last_heartbeat_time: Time | None = None
+    last_update_time: Time | None = None
     observed_generation: int | None = None
 
 
@@ -112,6 +113,7 @@ def with_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[C
                 message=new.message,
                 last_transition_time=item.last_transition_time,
                 last_heartbeat_time=new.last_heartbeat_time,
+                last_update_time=new.last_update_time,
                 observed_generation=new.observed_generation,
                 extra=new.extra,
             )

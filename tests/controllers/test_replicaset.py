@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from rig import Rig, selector, template
 
 from harness.controllers.replicaset import ReplicaSetController
 from harness.engine.component import MINUTE, SECOND, Create, Update
@@ -16,6 +15,7 @@ from harness.model.core import Pod
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.status import forbidden
 from harness.model.workloads import ReplicaSet, ReplicaSetSpec
+from tests.controllers.rig import Rig, selector, template
 
 
 def replica_set(replicas: int, name: str = "web", **spec: Any) -> ReplicaSet:
