@@ -33,6 +33,19 @@ class FragmentationMeter:
         self._idle_milli -= self._idle.pop(node, 0)
 
     @property
+    def models(self) -> Sequence[str]:
+        return self.tables.models
+
+    @property
+    def total_weight(self) -> int:
+        return self.tables.total
+
+    @property
+    def weighted_milli(self) -> int:
+        """F of the cluster times the weight of the typical pods: whole, for sums over time."""
+        return self._fragments
+
+    @property
     def idle_milli(self) -> int:
         return self._idle_milli
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.measure.fragmentation import FragmentationMeter
 from harness.model.core import Node, Pod, ResourceList
-from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, WHOLE_GPU, parse_devices
+from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 
 Int64 = npt.NDArray[np.int64]
 
@@ -29,7 +30,11 @@ class Occupancy:
     Time-weighted sums are kept in thousandths of the unit times microseconds, as plain integers without bounds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meter: FragmentationMeter | None = None) -> None:
+        self.meter = meter
+        self.models: list[int] = []  # index into the meter's models by row, -1 without GPUs
+        self._area_fragments = 0
+        self._area_idle = 0
         self.row: dict[str, int] = {}
         self.names: list[str] = []
         self.capacity: list[list[int]] = []
@@ -73,13 +78,16 @@ class Occupancy:
                 self._area[index] += self.allocated[index] * spent
                 self._area_total[index] += self.total[index] * spent
             self._area_busy += self.busy_nodes * spent
+            if self.meter is not None:
+                self._area_fragments += self.meter.weighted_milli * spent
+                self._area_idle += self.meter.idle_milli * spent
             self._area_ns += spent
         self._since_ns = at_ns
 
     def _node(self, at_ns: int, change: str, node: Node) -> None:
         self._advance(at_ns)
         name = node.metadata.name
-        capacity = [0, 0, 0, 0] if change == "DELETED" else _capacity(node)
+        capacity = [0, 0, 0, 0] if change == "DELETED" else capacity_of(node)
         row = self.row.get(name)
         if row is None:
             row = self.row[name] = len(self.names)
@@ -87,6 +95,7 @@ class Occupancy:
             self.capacity.append([0, 0, 0, 0])
             self.used.append([0, 0, 0, 0])
             self.devices.append([])
+            self.models.append(-1)
         before = self.capacity[row]
         if capacity == before:
             return
@@ -97,6 +106,11 @@ class Occupancy:
         devices = self.devices[row]
         if len(devices) < count:
             devices.extend([DEVICE_MILLI] * (count - len(devices)))
+        if self.meter is not None:
+            model = node.metadata.labels.get(GPU_MODEL, "")
+            known = self.meter.models
+            self.models[row] = known.index(model) if count and model in known else -1
+            self._measure(row)
         for pod in self._waiting.pop(name, {}).values():
             self._enter(at_ns, pod)
 
@@ -128,6 +142,16 @@ class Occupancy:
                 if devices[device] < 0:
                     self._say(at_ns, row, f"gpu {device}", DEVICE_MILLI - devices[device], DEVICE_MILLI)
         self._on[pod.metadata.uid] = (row, amounts, chosen, milli)
+        if self.meter is not None:
+            self._measure(row)
+
+    def _measure(self, row: int) -> None:
+        assert self.meter is not None
+        if self.capacity[row][GPU]:
+            free = self.capacity[row][CPU] - self.used[row][CPU]
+            self.meter.update(row, free, self.devices[row], self.models[row])
+        else:
+            self.meter.remove(row)
 
     def _say(self, at_ns: int, row: int, what: str, used: int, capacity: int) -> None:
         if len(self.overfull) < 100:
@@ -149,6 +173,8 @@ class Occupancy:
                 devices[device] += milli
         if not used[PODS]:
             self.busy_nodes -= 1
+        if self.meter is not None:
+            self._measure(row)
 
     def needs(self, pod: Pod) -> tuple[tuple[int, int, int], int]:
         """((milli-CPU, bytes, GPU milli), milli of each device) that a pod asks for; read once for what is shared."""
@@ -194,9 +220,28 @@ class Occupancy:
             if self._area_total[index]
         }
 
+    def mean_allocated(self, resource: int, since_ns: int, until_ns: int) -> float:
+        """Milli-CPU, bytes or GPU milli, averaged from `since_ns` (nothing was bound before) to `until_ns`."""
+        self._advance(until_ns)
+        return self._area[resource] / (until_ns - since_ns)
+
     def mean_busy_nodes(self, until_ns: int) -> float:
         self._advance(until_ns)
         return self._area_busy / self._area_ns if self._area_ns else 0.0
+
+    def mean_fragmentation(self, until_ns: int) -> dict[str, float]:
+        """GPU fragmentation over time, in GPUs and as a share of what is idle; empty without a meter or GPUs."""
+        if self.meter is None or not self.total[GPU]:
+            return {}
+        self._advance(until_ns)
+        weight = self.meter.total_weight
+        if not self._area_ns:
+            return {}
+        milli = self._area_fragments / weight / self._area_ns
+        return {
+            "gpus": milli / DEVICE_MILLI,
+            "shareOfIdle": self._area_fragments / weight / self._area_idle if self._area_idle else 0.0,
+        }
 
     def stranded(self) -> dict[str, float]:
         """Share of each resource that sits idle on nodes which are exhausted in another one (below 10 % free)."""
@@ -220,7 +265,8 @@ def _milli(requests: ResourceList, name: str) -> int:
     return 0 if amount is None else amount.milli
 
 
-def _capacity(node: Node) -> list[int]:
+def capacity_of(node: Node) -> list[int]:
+    """[milli-CPU, bytes, GPU milli, pods] that can be allocated."""
     allocatable = node.status.allocatable
     whole = _milli(allocatable, WHOLE_GPU) // 1000
     count = _milli(allocatable, GPU_COUNT) // 1000 or whole
