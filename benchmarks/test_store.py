@@ -45,7 +45,12 @@ def filled(keys: int) -> tuple[MemoryStore, list[str]]:
 
 def per_call(benchmark: BenchmarkFixture, calls: int, work: Callable[[], object]) -> None:
     benchmark.pedantic(work, rounds=5, warmup_rounds=1)
-    benchmark.extra_info["us_per_call"] = round(1e6 * benchmark.stats["median"] / calls, 3)
+    note(benchmark, "us_per_call", calls)
+
+
+def note(benchmark: BenchmarkFixture, name: str, count: int) -> None:
+    if benchmark.stats is not None:  # None with --benchmark-disable
+        benchmark.extra_info[name] = round(1e6 * benchmark.stats["median"] / count, 3)
 
 
 @pytest.mark.parametrize("keys", KEYS)
@@ -172,7 +177,7 @@ def test_range_on_disk(benchmark: BenchmarkFixture, tmp_path: Path, cold: bool) 
 
     found = benchmark.pedantic(work, setup=reopen, rounds=5)
     assert len(found) == keys
-    benchmark.extra_info["us_per_entry"] = round(1e6 * benchmark.stats["median"] / keys, 3)
+    note(benchmark, "us_per_entry", keys)
     store.close()
 
 
