@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.apiserver.server import ApiServer
 
 
-def permit(server: ApiServer, pod: Pod) -> None:
+def permit(server: ApiServer, pod: Pod, *, dry_run: bool = False) -> None:
     """Spend the budget of a healthy pod. Raises ApiError TooManyRequests (429) when there is none left."""
     if pod.metadata.deletion_timestamp is not None or not _running(pod):
         return  # going anyway, or disturbing nobody
@@ -32,7 +32,7 @@ def permit(server: ApiServer, pod: Pod) -> None:
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
         )
     if budgets and _healthy(pod):
-        _spend(server, budgets[0], pod)
+        _spend(server, budgets[0], pod, dry_run)
 
 
 def _running(pod: Pod) -> bool:
@@ -43,7 +43,7 @@ def _healthy(pod: Pod) -> bool:
     return any(item.type == "Ready" and item.status == "True" for item in pod.status.conditions)
 
 
-def _spend(server: ApiServer, budget: PodDisruptionBudget, pod: Pod) -> None:
+def _spend(server: ApiServer, budget: PodDisruptionBudget, pod: Pod, dry_run: bool) -> None:
     status = budget.status
     name = budget.metadata.name
     observed = status.observed_generation or 0
@@ -62,4 +62,4 @@ def _spend(server: ApiServer, budget: PodDisruptionBudget, pod: Pod) -> None:
         disruptions_allowed=allowed - 1,
         disrupted_pods={**status.disrupted_pods, pod.metadata.name: Time(server.now)},
     )
-    server.update(replaced(budget, status=spent), "status")
+    server.update(replaced(budget, status=spent), "status", dry_run=dry_run)

@@ -228,11 +228,12 @@ class ApiServer:
         grace_s: int | None = None,
         reason: str = "",
         message: str = "",
+        dry_run: bool = False,
     ) -> Any:
         """The eviction subresource. Raises ApiError TooManyRequests (429) when a budget does not allow it."""
         pod: Pod = self.get("Pod", namespace, name)
-        eviction.permit(self, pod)
-        if reason:
+        eviction.permit(self, pod, dry_run=dry_run)
+        if reason and not dry_run:
             self.patch_status(
                 _replaced(
                     pod,
@@ -250,7 +251,7 @@ class ApiServer:
                     ),
                 )
             )
-        return self.delete("Pod", namespace, name, uid=uid, grace_s=grace_s)
+        return self.delete("Pod", namespace, name, uid=uid, grace_s=grace_s, dry_run=dry_run)
 
     # -- history -------------------------------------------------------------------------------------------------------
 
@@ -327,7 +328,10 @@ def told(change: Change) -> tuple[str, Any, Any, int]:
     """A store's change in a watcher's words."""
     before = None if change.before is None else change.before.value
     if change.entry is None:
-        return DELETED, before, before, change.revision
+        assert before is not None, change.key
+        # The last state, at the revision of its going.
+        meta = _replaced(before.metadata, resource_version=str(change.revision))
+        return DELETED, _replaced(before, metadata=meta), before, change.revision
     return (ADDED if before is None else MODIFIED), change.entry.value, before, change.revision
 
 

@@ -12,6 +12,7 @@ from harness.model.core import Pod, PodSpec
 from harness.model.objects import Kind
 from harness.model.status import Cause
 
+_ANY_PATH_SEGMENT = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -22,6 +23,9 @@ def problems(kind: Kind, obj: Any, old: Any, name: str) -> tuple[Cause, ...]:
     if old is None:
         if not name:
             found.append(required("metadata.name", "name or generateName is required"))
+        elif kind.kind in _ANY_PATH_SEGMENT:
+            if name in (".", "..") or "/" in name or "%" in name:
+                found.append(wrong("metadata.name", name, "may not be '.', '..' or contain '/' or '%'"))
         elif len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
             found.append(
                 wrong(

@@ -205,7 +205,7 @@ def _struct_codec(kind: type[Wire]) -> tuple[Decoder, Encoder]:
         out: dict[str, Any] = {}
         for name, (attribute, _, encoder) in codecs.items():
             item = getattr(value, attribute)
-            if item is None or item == defaults[name]:
+            if item is None or (item == defaults[name] and not _said(item)):
                 continue
             out[name] = encoder(item, epoch)
         if value.extra:
@@ -214,6 +214,11 @@ def _struct_codec(kind: type[Wire]) -> tuple[Decoder, Encoder]:
         return out
 
     return decode_struct, encode_struct
+
+
+def _said(item: Any) -> bool:
+    """A default that is a value and not an absence (protocol TCP) is written, as Kubernetes writes it."""
+    return isinstance(item, str) and item != ""
 
 
 def _lazy(kind: Any) -> tuple[Decoder, Encoder]:

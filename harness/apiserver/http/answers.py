@@ -1,0 +1,118 @@
+"""Typed objects as the JSON that a client asked for: whole, as a Table, or their metadata alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, assert_never
+
+import msgspec
+
+from harness.apiserver import tables
+from harness.apiserver.http.call import Call, Objects, outward
+from harness.apiserver.http.negotiate import Form
+from harness.apiserver.http.watch import Happened, at_revision
+from harness.apiserver.tables.cells import Moment
+from harness.engine.component import DELETED
+from harness.model.status import ApiError, bad_request
+
+Json = dict[str, Any]
+
+AT_ONCE = 200
+"""Objects turned into JSON before others get their turn on the HTTP thread."""
+
+
+class Encoder:
+    """For one call. Used on the HTTP thread."""
+
+    def __init__(self, call: Call, form: Form) -> None:
+        self._resource = call.resource
+        self._kind = call.resource.kind.kind
+        self._epoch = call.epoch_unix_ns
+        self._form = form
+        self._include = call.query.get("includeObject", "Metadata")
+        if self._include not in ("None", "Metadata", "Object"):
+            raise bad_request(f"unrecognized includeObject value: {self._include!r}")
+        self._columns_told = False
+
+    def one(self, obj: Any, now: int) -> Json:
+        data = outward(self._resource, obj, self._epoch)
+        match self._form:
+            case Form.OBJECT:
+                return data
+            case Form.METADATA:
+                return tables.partial(data)
+            case Form.TABLE:
+                row = tables.row(self._kind, data, Moment(now, self._epoch), self._include)
+                meta = {"resourceVersion": data["metadata"].get("resourceVersion", "")}
+                return tables.table(meta, tables.columns(self._kind), [row])
+            case _:
+                assert_never(self._form)
+
+    async def page(self, page: Objects) -> Json:
+        items: list[Json] = []
+        moment = Moment(page.now, self._epoch)
+        for index, obj in enumerate(page.objects):
+            if index % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+            data = outward(self._resource, obj, self._epoch)
+            match self._form:
+                case Form.OBJECT:
+                    items.append(data)
+                case Form.METADATA:
+                    items.append(tables.partial(data))
+                case Form.TABLE:
+                    items.append(tables.row(self._kind, data, moment, self._include))
+                case _:
+                    assert_never(self._form)
+        meta: Json = {"resourceVersion": str(page.revision)}
+        if page.next_token:
+            meta["continue"] = page.next_token
+        if page.remaining is not None:
+            meta["remainingItemCount"] = page.remaining
+        if self._form is Form.TABLE:
+            return tables.table(meta, tables.columns(self._kind), items)
+        if self._form is Form.METADATA:
+            head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
+        else:
+            head = {"kind": f"{self._kind}List", "apiVersion": self._resource.api_version}
+        return {**head, "metadata": meta, "items": items}
+
+    def event(self, happened: Happened) -> bytes:
+        """One line of a watch."""
+        obj = happened.obj
+        if happened.type == DELETED:
+            obj = at_revision(obj, happened.revision)
+        data = self.one(obj, happened.now)
+        if self._form is Form.TABLE:
+            if self._columns_told:
+                data["columnDefinitions"] = []
+            self._columns_told = True
+        return _line(happened.type, data)
+
+    def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        meta: Json = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if annotations:
+            meta["annotations"] = annotations
+        match self._form:
+            case Form.OBJECT:
+                data: Json = {"kind": self._kind, "apiVersion": self._resource.api_version, "metadata": meta}
+                if self._kind in ("Pod", "Deployment", "ReplicaSet", "Node", "Service", "Job", "Namespace"):
+                    data |= {"spec": _EMPTY_SPECS.get(self._kind, {}), "status": {}}
+            case Form.METADATA:
+                data = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta}
+            case Form.TABLE:
+                row = {"cells": [], "object": tables.partial({"metadata": meta})}
+                data = tables.table({"resourceVersion": str(revision)}, [], [row])
+            case _:
+                assert_never(self._form)
+        return _line("BOOKMARK", data)
+
+    def error(self, error: ApiError) -> bytes:
+        return _line("ERROR", error.to_wire())
+
+
+_EMPTY_SPECS: dict[str, Json] = {"Pod": {"containers": None}}
+
+
+def _line(kind: str, data: Json) -> bytes:
+    return msgspec.json.encode({"type": kind, "object": data}) + b"\n"

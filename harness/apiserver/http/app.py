@@ -1,0 +1,263 @@
+"""The ASGI application: who asks, what for, the question handed to the driver, the answer in the form wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from harness.apiserver import rbac
+from harness.apiserver.http import discovery, openapi, reviews, tokens
+from harness.apiserver.http.answers import Encoder
+from harness.apiserver.http.call import Answer, Call, Objects, One, too_large
+from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.negotiate import JSON, LARGEST_BODY, form_of, parsed
+from harness.apiserver.http.resources import Target, target_of
+from harness.apiserver.http.streams import WatchResponse, WatchSettings
+from harness.apiserver.http.tokens import Bearer, Tokens
+from harness.apiserver.http.verbs import perform
+from harness.apiserver.http.watch import Hub
+from harness.apiserver.rbac import AUTHENTICATED, Action, User
+from harness.apiserver.server import ApiServer
+from harness.model.status import ApiError
+
+log = logging.getLogger("podyard.apiserver")
+
+T = TypeVar("T")
+
+REQUEST_TIMEOUT_S = 60
+"""Source: kube-apiserver --request-timeout."""
+
+VERSION = {
+    "major": "1",
+    "minor": "32",
+    "gitVersion": "v1.32.0+podyard",
+    "gitCommit": "",
+    "gitTreeState": "",
+    "buildDate": "1970-01-01T00:00:00Z",
+    "goVersion": "",
+    "compiler": "",
+    "platform": "",
+}
+
+_HEALTH = ("/healthz", "/livez", "/readyz")
+
+
+class Front:
+    """`epoch_unix_ns`: instant 0 of the cluster on the wall clock; `address`: host:port that clients use."""
+
+    def __init__(self, gate: Gate, hub: Hub, known: Tokens, *, epoch_unix_ns: int, address: str) -> None:
+        self._gate = gate
+        self._hub = hub
+        self._tokens = known
+        self._epoch = epoch_unix_ns
+        self._address = address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", scope["type"]
+        request = Request(scope, receive)
+        try:
+            response = await self._respond(request)
+        except ApiError as error:
+            response = refusal(error)
+        except ClientDisconnect:
+            return
+        except Exception:
+            # The driver must live on whatever a client sends; the traceback is for us.
+            log.exception("%s %s", request.method, request.url.path)
+            response = refusal(ApiError(500, "InternalError", "Internal error occurred: see the server's log"))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        path = request.url.path
+        if path.rstrip("/") in _HEALTH:
+            return Response("ok", media_type="text/plain")
+        user = await self._user(request)
+        target = target_of(path)
+        if target is not None:
+            return await self._resource(request, user, target)
+        review = reviews.review_of(path)
+        if review is not None:
+            if request.method != "POST":
+                raise _not_allowed()
+            body = parsed(await _body(request), request.headers.get("content-type", ""))
+            return json_response(await self._ask(lambda s: reviews.perform(s, user, *review, body)), 201)
+        if path == "/apis/apiextensions.k8s.io/v1/customresourcedefinitions":
+            # kubectl asks for an unknown kind whether somebody has defined it.
+            group, kind = "apiextensions.k8s.io/v1", "CustomResourceDefinitionList"
+            return json_response({"kind": kind, "apiVersion": group, "metadata": {"resourceVersion": "0"}, "items": []})
+        if rbac.MASTERS not in user.groups:
+            url = path.rstrip("/") or "/"
+            await self._ask(lambda s: rbac.check(s, user, Action(request.method.lower(), url=url)))
+        if request.method != "GET":
+            raise _not_found()
+        return self._document(request, path)
+
+    async def _ask(self, fn: Callable[[ApiServer], T]) -> T:
+        """`fn` on the driver's thread. Raises ApiError Timeout when it does not get round to it."""
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(self._gate.submit(fn)), REQUEST_TIMEOUT_S)
+        except TimeoutError:
+            raise ApiError(504, "Timeout", "Timeout: request did not complete within the allotted timeout") from None
+
+    # -- who -----------------------------------------------------------------------------------------------------------
+
+    async def _user(self, request: Request) -> User:
+        """Raises ApiError Unauthorized, Forbidden (to act as somebody else)."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        found = self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
+        if found is None:
+            raise tokens.unauthorized()
+        if isinstance(found, Bearer):
+            bearer = found
+            user = await self._ask(lambda s: tokens.confirm(s, bearer))
+        else:
+            user = found
+        name, groups = request.headers.get("impersonate-user"), request.headers.getlist("impersonate-group")
+        if not name and not groups:
+            return user
+        if not name:
+            raise ApiError(400, "BadRequest", "requested groups without impersonating a user")
+        return await self._ask(lambda s: _impersonated(s, user, name, tuple(groups)))
+
+    # -- what ----------------------------------------------------------------------------------------------------------
+
+    async def _resource(self, request: Request, user: User, target: Target) -> Response:
+        form = form_of(request.headers.get("accept", ""))
+        query = dict(request.query_params)
+        watch = request.method == "GET" and query.get("watch", "") in ("1", "true", "True")
+        verb = "watch" if watch else _verb(request.method, target)
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = parsed(await _body(request), content_type) if request.method != "GET" else None
+        call = Call(user, verb, target, query, body, content_type, self._epoch)
+        encoder = Encoder(call, form)
+        if watch:
+            if target.subresource:
+                raise _not_allowed()
+            settings = WatchSettings.of(call)
+            feed, initial = await self._ask(lambda s: settings.open(s, self._hub, call))
+            return WatchResponse(self._gate, self._hub, feed, initial, settings, encoder)
+        if target.subresource == "token":
+            return json_response(await self._ask(lambda s: self._issue(s, call)), 201)
+        match await self._ask(lambda s: perform(s, call)):
+            case Answer(body=answer, code=code):
+                return json_response(answer, code)
+            case One(obj=obj, now=now, code=code):
+                return json_response(encoder.one(obj, now), code)
+            case Objects() as page:
+                return json_response(await encoder.page(page))
+
+    def _issue(self, server: ApiServer, call: Call) -> dict[str, Any]:
+        """A TokenRequest answered."""
+        if call.verb != "create":
+            raise _not_allowed()
+        rbac.check(server, call.user, call.action())
+        body = call.body if isinstance(call.body, dict) else {}
+        spec = body.get("spec") or {}
+        return tokens.answered(self._tokens, server, call.target.namespace, call.target.name, spec, self._epoch)
+
+    # -- documents -----------------------------------------------------------------------------------------------------
+
+    def _document(self, request: Request, path: str) -> Response:
+        """Raises ApiError NotFound."""
+        accept = request.headers.get("accept", "")
+        bare = path.rstrip("/")
+        if bare == "/version":
+            return json_response(VERSION)
+        if bare in ("/api", "/apis") and "as=APIGroupDiscoveryList" in accept:
+            version = "v2" if "v=v2;" in accept + ";" else "v2beta1"
+            document = discovery.aggregated(core=bare == "/api", version=version)
+            return _tagged(request, document, discovery.AGGREGATED.format(version=version))
+        plain = discovery.plain(bare, self._address)
+        if plain is not None:
+            return json_response(plain)
+        if bare == "/openapi/v3":
+            return json_response(openapi.v3_paths())
+        if bare.startswith("/openapi/v3/"):
+            api_version = openapi.version_of(bare.removeprefix("/openapi/v3/"))
+            if api_version is not None:
+                return json_response(openapi.v3_document(api_version))
+        if bare == "/openapi/v2":
+            if openapi.V2_PROTOBUF in accept:
+                return Response(openapi.v2_document(VERSION["gitVersion"]), media_type=openapi.V2_PROTOBUF)
+            return json_response(openapi.v2_json(VERSION["gitVersion"]))
+        if not bare:
+            return json_response(
+                {"paths": ["/api", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]}
+            )
+        raise _not_found()
+
+
+def _verb(method: str, target: Target) -> str:
+    match method:
+        case "GET":
+            return "get" if target.name else "list"
+        case "POST":
+            if target.name and not target.subresource:
+                raise _not_allowed()
+            return "create"
+        case "PUT" | "PATCH" if target.name:
+            return "update" if method == "PUT" else "patch"
+        case "DELETE" if not target.subresource:
+            return "delete" if target.name else "deletecollection"
+        case _:
+            raise _not_allowed()
+
+
+def _impersonated(server: ApiServer, user: User, name: str, groups: tuple[str, ...]) -> User:
+    """Source: apiserver pkg/endpoints/filters/impersonation.go."""
+    if name.startswith("system:serviceaccount:"):
+        _, _, namespace, account = [*name.split(":"), "", ""][:4]
+        rbac.check(server, user, Action("impersonate", "", "serviceaccounts", "", namespace, account))
+        groups = groups or ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    else:
+        rbac.check(server, user, Action("impersonate", "", "users", name=name))
+    for group in groups:
+        rbac.check(server, user, Action("impersonate", "", "groups", name=group))
+    return User(name, groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED))
+
+
+async def _body(request: Request) -> bytes:
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > LARGEST_BODY:
+            raise too_large(f"Request entity too large: limit is {LARGEST_BODY}")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def json_response(value: Any, code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=code, media_type=JSON)
+
+
+def refusal(error: ApiError) -> Response:
+    response = json_response(error.to_wire(), error.code)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if error.code == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _tagged(request: Request, document: dict[str, Any], media_type: str) -> Response:
+    """With an ETag; 304 without a Content-Type to who has it (one there would replace the cached type)."""
+    tag = discovery.etag(document)
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag, "Vary": "Accept"})
+    body = msgspec.json.encode(document)
+    return Response(body, headers={"ETag": tag, "Vary": "Accept", "Content-Type": media_type})
+
+
+def _not_found() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+def _not_allowed() -> ApiError:
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")

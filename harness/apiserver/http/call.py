@@ -1,0 +1,171 @@
+"""A request on its way in, an answer on its way out: what passes between the HTTP thread and the driver's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from harness.apiserver.http.resources import Resource, Target
+from harness.apiserver.rbac import Action, User
+from harness.model.objects import Unstructured, from_wire, to_wire
+from harness.model.status import ApiError, Cause, bad_request, invalid
+from harness.model.wire import DecodeError
+
+
+class Call(msgspec.Struct, frozen=True):
+    """`body`: parsed JSON, None without one. `epoch_unix_ns`: instant 0 of the cluster on the wall clock."""
+
+    user: User
+    verb: str  # get list watch create update patch delete deletecollection
+    target: Target
+    query: Mapping[str, str]
+    body: Any
+    content_type: str
+    epoch_unix_ns: int
+
+    @property
+    def resource(self) -> Resource:
+        return self.target.resource
+
+    @property
+    def dry_run(self) -> bool:
+        """Raises ApiError BadRequest for a value that does not exist."""
+        value = self.query.get("dryRun", "")
+        if value not in ("", "All"):
+            raise bad_request(f'Invalid value: "{value}": supported values: "All"')
+        return value == "All"
+
+    def action(self, verb: str = "", *, name: str | None = None) -> Action:
+        target = self.target
+        return Action(
+            verb or self.verb,
+            target.resource.group,
+            target.resource.plural,
+            target.subresource,
+            target.namespace if target.resource.plural != "namespaces" else target.name,
+            target.name if name is None else name,
+        )
+
+    def wire(self, obj: Any) -> dict[str, Any]:
+        return outward(self.resource, obj, self.epoch_unix_ns)
+
+    def typed(self, data: Any, *, name: str = "") -> Any:
+        """The object in a request body, with what the URL says filled in. Raises ApiError."""
+        return inward(self.target, data, self.epoch_unix_ns, name=name)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One object, a Status or any JSON."""
+
+    body: dict[str, Any]
+    code: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Objects(msgspec.Struct, frozen=True):
+    """A page of a collection, still typed: turning thousands into JSON is not the driver's work."""
+
+    objects: list[Any]
+    revision: int
+    now: int
+    next_token: str = ""
+    remaining: int | None = None
+
+
+class One(msgspec.Struct, frozen=True):
+    """One typed object."""
+
+    obj: Any
+    now: int
+    code: int = 200
+
+
+_ALWAYS: dict[str, dict[str, Any]] = {
+    "EndpointSlice": {"endpoints": [], "ports": [], "addressType": "IPv4"},
+    "PriorityClass": {"value": 0},
+}
+_ALWAYS_IN_STATUS: dict[str, dict[str, Any]] = {
+    "ReplicaSet": {"replicas": 0},
+    "HorizontalPodAutoscaler": {"desiredReplicas": 0, "currentReplicas": 0},
+    "PodDisruptionBudget": {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},
+}
+"""Fields without omitempty, which clients insist on. Source: k8s.io/api types.go."""
+
+
+def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
+    """The JSON of an object in the version of `resource`."""
+    kind = resource.kind.kind
+    data = to_wire(obj, epoch_unix_ns=epoch_unix_ns)
+    data.setdefault("metadata", {})
+    for name, value in _ALWAYS.get(kind, {}).items():
+        data.setdefault(name, value)
+    if kind in _ALWAYS_IN_STATUS:
+        data["status"] = {**_ALWAYS_IN_STATUS[kind], **data.get("status", {})}
+    elif resource.kind.status:
+        data.setdefault("status", {})
+    if kind == "Pod":
+        _container_statuses(data)
+    return data if resource.outward is None else resource.outward(data)
+
+
+def _container_statuses(data: dict[str, Any]) -> None:
+    """Source: core/v1 ContainerStatus: ready, restartCount, image and imageID are always there."""
+    for status in data["status"].get("containerStatuses", ()):
+        status.setdefault("ready", False)
+        status.setdefault("restartCount", 0)
+        status.setdefault("image", "")
+        status.setdefault("imageID", "")
+
+
+def inward(target: Target, data: Any, epoch_unix_ns: int, *, name: str = "") -> Any:
+    """Raises ApiError BadRequest (of another kind, in another namespace, of a wrong shape), Invalid."""
+    resource, kind = target.resource, target.resource.kind
+    if not isinstance(data, dict):
+        raise bad_request(f"the body of the request is no {kind.kind} object")
+    body = dict(data)
+    found = (body.setdefault("apiVersion", resource.api_version), body.setdefault("kind", kind.kind))
+    if found != (resource.api_version, kind.kind):
+        raise bad_request(
+            f"the API version in the data ({found[0]}, kind {found[1]}) does not match the expected API version "
+            f"({resource.api_version}, kind {kind.kind})"
+        )
+    meta = body.get("metadata")
+    if meta is not None and not isinstance(meta, dict):
+        raise bad_request("metadata: expected an object")
+    meta = dict(meta or {})
+    if kind.namespaced:
+        if target.namespace and meta.setdefault("namespace", target.namespace) != target.namespace:
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    else:
+        meta.pop("namespace", None)
+    if name and meta.setdefault("name", name) != name:
+        raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+    body["metadata"] = meta
+    if resource.inward is not None:
+        body = resource.inward(body)
+    try:
+        obj = from_wire(body, epoch_unix_ns=epoch_unix_ns)
+    except DecodeError as error:
+        if error.message == "Required value":
+            cause = Cause(error.path, "FieldValueRequired", "Required value")
+            raise invalid(kind.kind, str(meta.get("name", "")), (cause,), kind.group) from None
+        raise bad_request(
+            f'{kind.kind} in version "{resource.version}" cannot be handled as a {kind.kind}: {error}'
+        ) from None
+    if isinstance(obj, Unstructured):
+        obj = msgspec.structs.replace(obj, extra={**(obj.extra or {}), "apiVersion": kind.api_version})
+    return obj
+
+
+def status_success(target: Target, name: str, uid: str) -> dict[str, Any]:
+    """What a delete answers when the object is gone."""
+    details: dict[str, Any] = {"name": name, "kind": target.resource.plural, "uid": uid}
+    if target.resource.group:
+        details["group"] = target.resource.group
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def too_large(what: str) -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", what)

@@ -1,0 +1,114 @@
+"""What the paths mean: every resource with its group and version, and a request's path taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.model.objects import KINDS, Kind
+
+Convert = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind in one version. `outward` and `inward` turn the stored version's JSON into this one's and back."""
+
+    kind: Kind
+    api_version: str
+    preferred: bool = True
+    outward: Convert | None = None
+    inward: Convert | None = None
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        return self.api_version.rpartition("/")[2]
+
+    @property
+    def plural(self) -> str:
+        return self.kind.plural
+
+    @property
+    def subresources(self) -> tuple[str, ...]:
+        """By name, in the order of discovery."""
+        out = [*SUBRESOURCES.get(self.kind.kind, ())]
+        if self.kind.scale:
+            out.append("scale")
+        if self.kind.status:
+            out.append("status")
+        return tuple(sorted(out))
+
+
+SUBRESOURCES: dict[str, tuple[str, ...]] = {
+    "Pod": ("binding", "eviction", "log"),
+    "Namespace": ("finalize",),
+    "ServiceAccount": ("token",),
+}
+
+READ_ONLY = frozenset({"PodMetrics", "NodeMetrics"})
+"""Measured, not written."""
+
+
+def _table() -> dict[str, dict[str, Resource]]:
+    from harness.apiserver.http import versions
+
+    out: dict[str, dict[str, Resource]] = {}
+    resources = [Resource(kind, kind.api_version) for kind in KINDS.values()]
+    for kind, api_version, outward, inward in versions.OTHERS:
+        if kind in KINDS:
+            resources.append(Resource(KINDS[kind], api_version, False, outward, inward))
+    for resource in resources:
+        out.setdefault(resource.api_version, {})[resource.plural] = resource
+    return out
+
+
+RESOURCES: dict[str, dict[str, Resource]] = _table()
+"""By group-version, then by plural."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names: a collection (no name) or one object, perhaps a part of it."""
+
+    resource: Resource
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+def target_of(path: str) -> Target | None:
+    """`/api/v1/namespaces/ns/pods/x/log`; None for what is no resource here.
+
+    Source: apiserver pkg/endpoints/request/requestinfo.go.
+    """
+    parts = [part for part in path.split("/") if part]
+    if len(parts) >= 3 and parts[0] == "api":
+        api_version, rest = parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        api_version, rest = f"{parts[1]}/{parts[2]}", parts[3:]
+    else:
+        return None
+    known = RESOURCES.get(api_version)
+    if known is None:
+        return None
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) >= 3 and not (len(rest) == 3 and rest[2] in ("status", "finalize")):
+        namespace, rest = rest[1], rest[2:]
+    resource = known.get(rest[0])
+    if rest[0] == "bindings" and api_version == "v1" and len(rest) == 1:
+        # The old door: POST namespaces/ns/bindings with the pod's name in the body.
+        return Target(known["pods"], namespace, "", "binding")
+    if resource is None or len(rest) > 3 or (namespace and not resource.kind.namespaced):
+        return None
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    if name and resource.kind.namespaced and not namespace:
+        return None
+    if subresource and subresource not in resource.subresources:
+        return None
+    return Target(resource, namespace, name, subresource)

@@ -1,0 +1,147 @@
+"""The HTTPS server in a thread of its own: started and stopped by whoever drives the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from harness.apiserver import rbac
+from harness.apiserver.http import certs, kubeconfig
+from harness.apiserver.http.app import Front
+from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.tokens import ADMIN, Tokens
+from harness.apiserver.http.watch import Hub
+from harness.apiserver.rbac import User
+from harness.model.errors import RunFailed, UserError
+
+START_S, STOP_S = 10.0, 5.0
+"""Seconds to wait for the thread, at most."""
+
+
+class HttpServer:
+    """HTTPS with bearer tokens for one API server.
+
+    `start` and `stop` are called on the thread that drives the API server, while it handles nothing else.
+    `epoch_unix_ns`: instant 0 of the cluster on the wall clock. `users`: further tokens and whom they belong to.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        *,
+        epoch_unix_ns: int,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str = "",
+        users: Mapping[str, User] | None = None,
+    ) -> None:
+        self.gate = gate
+        self.token = token or secrets.token_urlsafe(32)
+        self._epoch = epoch_unix_ns
+        self._host = host
+        self._port = port
+        self._users = {**(users or {}), self.token: ADMIN}
+        self._loop = asyncio.new_event_loop()
+        self._hub = Hub(self._loop)
+        self._certificates = certs.make(tuple(dict.fromkeys((*certs.HOSTS, host))))
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._address = ""
+
+    @property
+    def url(self) -> str:
+        return f"https://{self._address}"
+
+    @property
+    def authority(self) -> bytes:
+        """The PEM certificate that clients trust."""
+        return self._certificates.authority
+
+    def kubeconfig(self) -> dict[str, Any]:
+        return kubeconfig.kubeconfig(self.url, self.authority, self.token)
+
+    def start(self) -> None:
+        """Returns when requests are taken. Raises UserError (the port is taken), RunFailed."""
+        listener = _listen(self._host, self._port)
+        host, port = listener.getsockname()[:2]
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        rbac.bootstrap(self.gate.server)
+        self._hub.attach(self.gate.server)
+        front = Front(self.gate, self._hub, Tokens(self._users), epoch_unix_ns=self._epoch, address=self._address)
+        with tempfile.TemporaryDirectory() as folder:
+            # uvicorn reads keys from files only; they are gone as soon as it has.
+            certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
+            certificate.write_bytes(self._certificates.server)
+            key.touch(mode=0o600)
+            key.write_bytes(self._certificates.server_key)
+            config = uvicorn.Config(
+                front,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ssl_certfile=str(certificate),
+                ssl_keyfile=str(key),
+                timeout_graceful_shutdown=1,
+                timeout_keep_alive=60,
+            )
+            config.load()
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="apiserver-http", daemon=True)
+        self._thread.start()
+        waited = 0.0
+        while not self._server.started:
+            if not self._thread.is_alive() or waited > START_S:
+                raise RunFailed("the HTTPS server did not start", hint="see the log above")
+            self._thread.join(0.01)
+            waited += 0.01
+
+    def _run(self, listener: socket.socket) -> None:
+        assert self._server is not None
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._server.serve(sockets=[listener]))
+        finally:
+            listener.close()
+            self._loop.close()
+
+    def stop(self) -> None:
+        """Ends every watch, refuses what waits, and waits for the thread."""
+        self._hub.detach()
+        self.gate.close()
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(STOP_S)
+            if self._thread.is_alive():
+                self._server.force_exit = True
+                self._thread.join(STOP_S)
+
+    def restarted(self) -> None:
+        """The API server was restarted: every watch ends, and clients come back by themselves."""
+        self._hub.end_all()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises UserError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise UserError(
+            "cannot listen for clients",
+            found=f"{host}:{port}: {getattr(error, 'strerror', None) or error}",
+            hint="leave --port out: a free one is taken",
+        ) from None
+    return listener

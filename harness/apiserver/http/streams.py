@@ -1,0 +1,123 @@
+"""A watch as a chunked answer: lines of JSON until its time is up, it falls behind, or the client goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from harness.apiserver import rbac
+from harness.apiserver.http.answers import AT_ONCE, Encoder
+from harness.apiserver.http.call import Call
+from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.negotiate import JSON
+from harness.apiserver.http.verbs import number, selector
+from harness.apiserver.http.watch import Feed, Happened, Hub
+from harness.apiserver.server import ApiServer
+from harness.model.status import ApiError, gone
+
+LONGEST_S = 1800
+"""Of a watch that names no timeout. Source: kube-apiserver --min-request-timeout."""
+
+BOOKMARK_S = 60
+"""Between bookmarks. Source: apiserver pkg/storage/cacher/cacher.go defaultBookmarkFrequency."""
+
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+class WatchSettings(msgspec.Struct, frozen=True):
+    """`since`: revision after which to begin; 0: with all that is there; None: from now on."""
+
+    since: int | None
+    seconds: int
+    bookmarks: bool
+    initial: bool  # a bookmark says where the initial events end
+
+    @classmethod
+    def of(cls, call: Call) -> WatchSettings:
+        """Raises ApiError BadRequest."""
+        initial = call.query.get("sendInitialEvents") == "true"
+        return cls(
+            since=0 if initial else number(call, "resourceVersion"),
+            seconds=number(call, "timeoutSeconds") or LONGEST_S,
+            bookmarks=call.query.get("allowWatchBookmarks") in ("1", "true"),
+            initial=initial,
+        )
+
+    def open(self, server: ApiServer, hub: Hub, call: Call) -> tuple[Feed | ApiError, list[Happened]]:
+        """On the driver's thread. An expired revision is told in the stream, everything else is raised."""
+        rbac.check(server, call.user, call.action())
+        chosen = selector(call)
+        try:
+            return hub.open(server, call.resource.kind, call.target.namespace, chosen, self.since)
+        except ApiError as error:
+            if error.code == 410:
+                return error, []
+            raise
+
+
+class WatchResponse(StreamingResponse):
+    """Closes its feed however it ends."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        hub: Hub,
+        feed: Feed | ApiError,
+        initial: list[Happened],
+        settings: WatchSettings,
+        encoder: Encoder,
+    ) -> None:
+        self._gate = gate
+        self._hub = hub
+        self._feed = feed
+        lines = _failed(feed, encoder) if isinstance(feed, ApiError) else self._lines(feed, initial, settings, encoder)
+        super().__init__(lines, media_type=JSON)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            feed = self._feed
+            if isinstance(feed, Feed):
+                self._gate.submit(lambda _: self._hub.close(feed))
+
+    async def _lines(
+        self, feed: Feed, initial: list[Happened], settings: WatchSettings, encoder: Encoder
+    ) -> AsyncIterator[bytes]:
+        clock = asyncio.get_running_loop().time
+        end = clock() + settings.seconds
+        for start in range(0, len(initial), AT_ONCE):
+            yield b"".join(map(encoder.event, initial[start : start + AT_ONCE]))
+            await asyncio.sleep(0)
+        if settings.initial:
+            yield await self._bookmark(feed, encoder, {INITIAL_EVENTS_END: "true"})
+        next_bookmark = clock() + BOOKMARK_S
+        while (left := end - clock()) > 0:
+            wait = min(left, max(next_bookmark - clock(), 0.001)) if settings.bookmarks else left
+            happened = await feed.take(wait)
+            for start in range(0, len(happened), AT_ONCE):
+                yield b"".join(map(encoder.event, happened[start : start + AT_ONCE]))
+                await asyncio.sleep(0)
+            if happened:
+                continue
+            if feed.ended:
+                if feed.overrun:
+                    yield encoder.error(gone("too old resource version: the watch fell behind"))
+                return
+            if settings.bookmarks and clock() >= next_bookmark:
+                yield await self._bookmark(feed, encoder)
+                next_bookmark = clock() + BOOKMARK_S
+
+    async def _bookmark(self, feed: Feed, encoder: Encoder, annotations: dict[str, str] | None = None) -> bytes:
+        """Behind everything that had happened when its revision was read."""
+        revision = await asyncio.wrap_future(self._gate.submit(lambda server: server.revision))
+        late = await feed.take(0) if feed.waiting else []
+        return b"".join(map(encoder.event, late)) + encoder.bookmark(revision, annotations)
+
+
+async def _failed(error: ApiError, encoder: Encoder) -> AsyncIterator[bytes]:
+    yield encoder.error(error)

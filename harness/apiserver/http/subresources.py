@@ -1,0 +1,185 @@
+"""Parts of objects with a door of their own: status, scale, binding, eviction, finalize, log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.apiserver.http.call import Answer, Call, Objects, One
+from harness.apiserver.lifecycle import replaced
+from harness.apiserver.patches import patched
+from harness.apiserver.server import ApiServer
+from harness.model.meta import LabelSelector
+from harness.model.status import MODIFIED_MEANWHILE, ApiError, Cause, bad_request, conflict, invalid
+from harness.model.wire import time_text
+
+Result = Answer | Objects | One
+
+
+def perform(server: ApiServer, call: Call) -> Result:
+    """Raises ApiError."""
+    match call.target.subresource:
+        case "status" | "finalize" as part:
+            return _part(server, call, part)
+        case "scale":
+            return _scale(server, call)
+        case "binding":
+            return _bind(server, call)
+        case "eviction":
+            return _evict(server, call)
+        case "log":
+            return _log(server, call)
+        case other:
+            raise ApiError(404, "NotFound", f"the server could not find the requested resource {other}")
+
+
+def _refused(call: Call) -> ApiError:
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
+def _object(server: ApiServer, call: Call) -> Any:
+    target = call.target
+    return server.get(target.resource.kind.kind, target.namespace, target.name)
+
+
+def _part(server: ApiServer, call: Call, part: str) -> One:
+    old = _object(server, call)
+    match call.verb:
+        case "get":
+            return One(old, server.now)
+        case "update":
+            body = call.body
+        case "patch":
+            body = patched(call.content_type, call.wire(old), call.body, call.resource.kind.kind)
+        case _:
+            raise _refused(call)
+    obj = call.typed(body, name=call.target.name)
+    return One(server.update(obj, part, dry_run=call.dry_run), server.now)
+
+
+# -- scale -------------------------------------------------------------------------------------------------------------
+
+
+def _scale(server: ApiServer, call: Call) -> Answer:
+    old = _object(server, call)
+    scale = scale_of(old, call.epoch_unix_ns)
+    match call.verb:
+        case "get":
+            return Answer(scale)
+        case "update":
+            wanted = call.body
+        case "patch":
+            wanted = patched(call.content_type, scale, call.body, "Scale")
+        case _:
+            raise _refused(call)
+    if not isinstance(wanted, dict) or not isinstance(wanted.get("spec", {}), dict):
+        raise bad_request("the body of the request is no Scale object")
+    replicas = wanted.get("spec", {}).get("replicas", 0)
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+        cause = Cause(
+            "spec.replicas",
+            "FieldValueInvalid",
+            f"Invalid value: {replicas}: must be greater than or equal to 0",
+        )
+        raise invalid("Scale", call.target.name, (cause,), "autoscaling")
+    version = (wanted.get("metadata") or {}).get("resourceVersion", "")
+    if version and version != old.metadata.resource_version:
+        raise conflict(call.resource.plural, call.target.name, MODIFIED_MEANWHILE, call.resource.group)
+    new = server.update(replaced(old, spec=replaced(old.spec, replicas=replicas)), dry_run=call.dry_run)
+    return Answer(scale_of(new, call.epoch_unix_ns))
+
+
+def scale_of(obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
+    """autoscaling/v1 Scale of something with replicas and a selector."""
+    meta = obj.metadata
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+            "resourceVersion": meta.resource_version,
+            "creationTimestamp": time_text(meta.creation_timestamp or 0, epoch_unix_ns),
+        },
+        "spec": {"replicas": obj.spec.replicas or 0},
+        "status": {"replicas": obj.status.replicas or 0, "selector": selector_text(obj.spec.selector)},
+    }
+
+
+def selector_text(selector: LabelSelector | None) -> str:
+    """As in a query string. Source: metav1.FormatLabelSelector."""
+    if selector is None:
+        return "<none>"
+    parts = [f"{key}={value}" for key, value in sorted(selector.match_labels.items())]
+    for item in selector.match_expressions:
+        match item.operator:
+            case "In" | "NotIn" as operator:
+                parts.append(f"{item.key} {operator.lower()} ({','.join(sorted(item.values))})")
+            case "Exists":
+                parts.append(item.key)
+            case _:
+                parts.append(f"!{item.key}")
+    return ",".join(parts)
+
+
+# -- pods --------------------------------------------------------------------------------------------------------------
+
+
+def _succeeded(code: int = 201) -> Answer:
+    return Answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}, code)
+
+
+def _bind(server: ApiServer, call: Call) -> Answer:
+    if call.verb != "create":
+        raise _refused(call)
+    body = call.body if isinstance(call.body, dict) else {}
+    meta, target = body.get("metadata") or {}, body.get("target") or {}
+    name = call.target.name or meta.get("name", "")
+    if not name:
+        raise bad_request("name is required: the binding's metadata.name is the pod's")
+    if target.get("kind") not in (None, "", "Node"):
+        cause = Cause("target.kind", "FieldValueNotSupported", f'Unsupported value: "{target["kind"]}": "Node"')
+        raise invalid("Binding", name, (cause,))
+    if not target.get("name"):
+        raise invalid("Binding", name, (Cause("target.name", "FieldValueRequired", "Required value"),))
+    if not call.dry_run:
+        annotations = meta.get("annotations") or {}
+        server.bind(call.target.namespace, name, meta.get("uid") or "", target["name"], annotations)
+    return _succeeded()
+
+
+def _evict(server: ApiServer, call: Call) -> Answer:
+    if call.verb != "create":
+        raise _refused(call)
+    body = call.body if isinstance(call.body, dict) else {}
+    named = (body.get("metadata") or {}).get("name")
+    if named and named != call.target.name:
+        raise bad_request(f"name in URL does not match name in Eviction object: {named}")
+    options = body.get("deleteOptions") or {}
+    server.evict(
+        call.target.namespace,
+        call.target.name,
+        uid=(options.get("preconditions") or {}).get("uid") or "",
+        grace_s=options.get("gracePeriodSeconds"),
+        reason="EvictionByEvictionAPI",
+        message="Eviction API: evicting",
+        dry_run=call.dry_run or options.get("dryRun") == ["All"],
+    )
+    return _succeeded()
+
+
+def _log(server: ApiServer, call: Call) -> Answer:
+    """Containers are simulated: nothing runs in them that could write. Said, not invented."""
+    pod = _object(server, call)
+    names = [container.name for container in (*pod.spec.containers, *pod.spec.init_containers)]
+    asked = call.query.get("container", "")
+    if asked and asked not in names:
+        raise bad_request(f"container {asked} is not valid for pod {pod.metadata.name}")
+    raise ApiError(
+        501,
+        "NotImplemented",
+        f"containers of this cluster are simulated and write no log: the events of pod {pod.metadata.name} "
+        "tell what happened to it",
+        kind="pods",
+        name=pod.metadata.name,
+    )

@@ -1,0 +1,229 @@
+"""The verbs on resources, each run on the driver's thread: one call in, one answer out, through the one door."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from harness.apiserver import rbac
+from harness.apiserver.http import subresources
+from harness.apiserver.http.call import Answer, Call, Objects, One, status_success
+from harness.apiserver.http.resources import READ_ONLY
+from harness.apiserver.patches import patched
+from harness.apiserver.selectors import Selector, parse
+from harness.apiserver.server import ApiServer, prefix_of
+from harness.model.status import ApiError, bad_request, gone
+from harness.store.interface import Compacted, Entry, FutureRevision
+
+Result = Answer | Objects | One
+
+
+def perform(server: ApiServer, call: Call) -> Result:
+    """Authorise and do. Raises ApiError."""
+    rbac.check(server, call.user, call.action())
+    if call.resource.kind.kind in READ_ONLY and call.verb not in ("get", "list"):
+        raise not_allowed(call)
+    if call.target.subresource:
+        return subresources.perform(server, call)
+    match call.verb:
+        case "get":
+            return One(_get(server, call), server.now)
+        case "list":
+            return _list(server, call)
+        case "create":
+            return _create(server, call)
+        case "update":
+            return _update(server, call)
+        case "patch":
+            return _patch(server, call)
+        case "delete":
+            return _delete(server, call)
+        case "deletecollection":
+            return _delete_collection(server, call)
+        case _:
+            raise not_allowed(call)
+
+
+def not_allowed(call: Call) -> ApiError:
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
+def _get(server: ApiServer, call: Call) -> Any:
+    target = call.target
+    return server.get(target.resource.kind.kind, target.namespace, target.name)
+
+
+def _create(server: ApiServer, call: Call) -> One:
+    obj = call.typed(call.body)
+    rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
+    return One(server.create(obj, dry_run=call.dry_run), server.now, 201)
+
+
+def _update(server: ApiServer, call: Call) -> One:
+    obj = call.typed(call.body, name=call.target.name)
+    rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
+    return One(server.update(obj, dry_run=call.dry_run), server.now)
+
+
+def _patch(server: ApiServer, call: Call) -> One:
+    old = _get(server, call)
+    body = patched(call.content_type, call.wire(old), call.body, call.resource.kind.kind)
+    obj = call.typed(body, name=call.target.name)
+    rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
+    return One(server.update(obj, dry_run=call.dry_run), server.now)
+
+
+# -- delete ------------------------------------------------------------------------------------------------------------
+
+
+def _delete(server: ApiServer, call: Call) -> Result:
+    target = call.target
+    old = _get(server, call)
+    last = server.delete(
+        target.resource.kind.kind, target.namespace, target.name, dry_run=dry(call), **delete_options(call)
+    )
+    key = old.metadata.key
+    if dry(call) or key not in server.objects(target.resource.kind.kind):
+        return Answer(status_success(target, target.name, old.metadata.uid))
+    return One(last, server.now)
+
+
+def dry(call: Call) -> bool:
+    body = call.body if isinstance(call.body, dict) else {}
+    return call.dry_run or body.get("dryRun") == ["All"]
+
+
+def delete_options(call: Call) -> dict[str, Any]:
+    """From the body (DeleteOptions) or the query. Raises ApiError BadRequest."""
+    body = call.body if isinstance(call.body, dict) else {}
+    grace = body.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
+    if grace is not None:
+        try:
+            grace = int(grace)
+        except (TypeError, ValueError):
+            raise bad_request(f"gracePeriodSeconds: {grace!r} is not a number of seconds") from None
+        if grace < 0:
+            raise bad_request(f"gracePeriodSeconds: {grace} is less than 0")
+    policy = body.get("propagationPolicy") or call.query.get("propagationPolicy") or ""
+    if not policy and body.get("orphanDependents"):
+        policy = "Orphan"
+    if policy not in ("", "Background", "Foreground", "Orphan"):
+        raise bad_request(f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"')
+    preconditions = body.get("preconditions") or {}
+    return {
+        "grace_s": grace,
+        "propagation": policy,
+        "uid": preconditions.get("uid") or "",
+        "resource_version": preconditions.get("resourceVersion") or "",
+    }
+
+
+def _delete_collection(server: ApiServer, call: Call) -> Objects:
+    kind = call.resource.kind
+    chosen = selector(call)
+    options = {**delete_options(call), "uid": "", "resource_version": ""}
+    victims = [obj for obj in server.listed(kind.kind, call.target.namespace) if chosen.matches(kind, obj)]
+    for obj in victims:
+        server.delete(kind.kind, obj.metadata.namespace, obj.metadata.name, dry_run=dry(call), **options)
+    return Objects(victims, server.revision, server.now)
+
+
+# -- list --------------------------------------------------------------------------------------------------------------
+
+
+def selector(call: Call) -> Selector:
+    query = call.query
+    chosen = parse(call.resource.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+    if call.target.name:  # a watch on one object's path
+        chosen = Selector(chosen.labels, (*chosen.fields, ("metadata.name", True, call.target.name)))
+    return chosen
+
+
+def number(call: Call, name: str) -> int:
+    """A whole number from the query, 0 when absent. Raises ApiError BadRequest."""
+    text = call.query.get(name, "")
+    if not text:
+        return 0
+    if not text.isdigit():
+        raise bad_request(f'invalid value for {name}: "{text}" is not a number')
+    return int(text)
+
+
+def _list(server: ApiServer, call: Call) -> Objects:
+    kind, namespace = call.resource.kind, call.target.namespace
+    chosen, limit = selector(call), number(call, "limit")
+    token = call.query.get("continue", "")
+    wanted, match = number(call, "resourceVersion"), call.query.get("resourceVersionMatch", "")
+    if match not in ("", "Exact", "NotOlderThan"):
+        raise bad_request(f'resourceVersionMatch: Unsupported value: "{match}"')
+    if wanted > server.revision:
+        raise too_new(wanted, server.revision)
+    if token:
+        revision, start = _opened(token)
+    else:
+        revision, start = (wanted if match == "Exact" else 0), ""
+    if not limit and not revision:
+        name = chosen.name
+        if name is not None and (namespace or not kind.namespaced):
+            found = server.objects(kind.kind).get(f"{namespace}/{name}" if namespace else name)
+            objects = [] if found is None else [found]
+        else:
+            objects = server.listed(kind.kind, namespace)
+        if not chosen.empty:
+            objects = [obj for obj in objects if chosen.matches(kind, obj)]
+        return Objects(objects, server.revision, server.now)
+    return _page(server, call, chosen, limit, revision, start)
+
+
+def _page(server: ApiServer, call: Call, chosen: Selector, limit: int, revision: int, start: str) -> Objects:
+    """All pages of one list show one revision. Raises ApiError Expired when that has been compacted."""
+    kind, namespace = call.resource.kind, call.target.namespace
+    root = prefix_of(kind)
+    prefix = f"{root}{namespace}/" if namespace else root
+    shown = revision or server.revision
+    objects: list[Any] = []
+    after, more = start, False
+    try:
+        while True:
+            step = max(limit - len(objects), 64) + 1 if limit else 0
+            entries: list[Entry] = server.store.range(prefix, revision=revision, start_after=after, limit=step)
+            for entry in entries:
+                if limit and len(objects) == limit:
+                    more = True
+                    break
+                after = entry.key
+                if chosen.matches(kind, entry.value):
+                    objects.append(entry.value)
+            if more or not step or len(entries) < step:
+                break
+        remaining = None
+        if more and chosen.empty:
+            remaining = len(server.store.range(prefix, revision=revision, start_after=after))
+    except Compacted:
+        raise gone(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+            "without the continue parameter."
+        ) from None
+    except FutureRevision:
+        raise too_new(revision, server.revision) from None
+    token = _sealed(shown, after) if more else ""
+    return Objects(objects, shown, server.now, token, remaining)
+
+
+def too_new(wanted: int, current: int) -> ApiError:
+    """Source: apiserver pkg/storage/errors.go NewTooLargeResourceVersionError."""
+    return ApiError(504, "Timeout", f"Too large resource version: {wanted}, current: {current}", retry_after_s=1)
+
+
+def _sealed(revision: int, after: str) -> str:
+    text = json.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": after})
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _opened(token: str) -> tuple[int, str]:
+    try:
+        found = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        return int(found["rv"]), str(found["start"])
+    except (ValueError, KeyError, TypeError):
+        raise bad_request(f"continue key is not valid: {token!r}") from None

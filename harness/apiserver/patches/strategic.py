@@ -1,0 +1,175 @@
+"""Strategic merge patch: merge patch that knows which lists are sets, and by which key.
+
+Source: apimachinery pkg/util/strategicpatch/patch.go, and
+kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model.status import bad_request
+
+MERGE_KEYS: dict[str, str] = {
+    "conditions": "type",
+    "containers": "name",
+    "initContainers": "name",
+    "ephemeralContainers": "name",
+    "volumes": "name",
+    "volumeMounts": "mountPath",
+    "volumeDevices": "devicePath",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "hostAliases": "ip",
+    "podIPs": "ip",
+    "hostIPs": "ip",
+    "topologySpreadConstraints": "topologyKey",
+    "schedulingGates": "name",
+    "resourceClaims": "name",
+    "resourceClaimStatuses": "name",
+    "addresses": "type",
+    "ownerReferences": "uid",
+    "secrets": "name",
+    "webhooks": "name",
+    "validations": "expression",
+}
+"""List field to merge key, for every list of objects that merges. Source: the x-kubernetes-patch-merge-key of the API's
+OpenAPI definitions, v1.32; no field name has two keys but `ports`, and `conditions` of a kind that says none."""
+
+SETS = frozenset({"finalizers", "podCIDRs"})
+"""Lists of plain values that merge."""
+
+_PORTS_OF_A_CONTAINER, _PORTS_OF_A_SERVICE = "containerPort", "port"
+
+_DIRECTIVES = ("$patch", "$retainKeys")
+_ORDER, _DELETE = "$setElementOrder/", "$deleteFromPrimitiveList/"
+
+
+def strategic_patch(target: Any, patch: Any, kind: str) -> Any:
+    """A new object. `kind`: of the object, which decides how `ports` merge. Raises ApiError BadRequest."""
+    if not isinstance(patch, dict):
+        raise bad_request(f"a strategic merge patch is an object, found {type(patch).__name__}")
+    return _objects(target if isinstance(target, dict) else {}, patch, kind, ())
+
+
+def merge_key(kind: str, path: tuple[str, ...]) -> str | None:
+    """By which field the list at `path` merges; None for a list that is replaced."""
+    field = path[-1]
+    if field == "ports":
+        if len(path) > 1 and path[-2] in ("containers", "initContainers", "ephemeralContainers"):
+            return _PORTS_OF_A_CONTAINER
+        return _PORTS_OF_A_SERVICE if kind == "Service" and path == ("spec", "ports") else None
+    if field == "addresses" and kind != "Node":
+        return None
+    if field == "secrets" and kind != "ServiceAccount":
+        return None
+    if field == "conditions" and kind == "NetworkPolicy":
+        return None
+    return MERGE_KEYS.get(field)
+
+
+def _objects(target: dict[str, Any], patch: dict[str, Any], kind: str, path: tuple[str, ...]) -> dict[str, Any]:
+    match patch.get("$patch"):
+        case None | "merge":
+            out = dict(target)
+        case "replace":
+            return {name: _stripped(value) for name, value in patch.items() if name != "$patch" and value is not None}
+        case "delete":
+            return {}
+        case other:
+            raise bad_request(f"Unknown patch type found: {other}")
+    retained = patch.get("$retainKeys")
+    if retained is not None:
+        if not isinstance(retained, list):
+            raise bad_request("invalid patch format of retainKeys")
+        out = {name: value for name, value in out.items() if name in retained}
+    for name, value in patch.items():
+        if name in _DIRECTIVES or name.startswith(_ORDER):
+            continue
+        if name.startswith(_DELETE):
+            field = name[len(_DELETE) :]
+            if isinstance(out.get(field), list):
+                out[field] = [item for item in out[field] if item not in value]
+        elif value is None:
+            out.pop(name, None)
+        elif isinstance(value, dict):
+            present = out.get(name)
+            out[name] = _objects(present if isinstance(present, dict) else {}, value, kind, (*path, name))
+            if value.get("$patch") == "delete":
+                del out[name]
+        elif isinstance(value, list):
+            present = out.get(name)
+            out[name] = _lists(present if isinstance(present, list) else [], value, kind, (*path, name))
+        else:
+            out[name] = value
+    for name, order in patch.items():
+        if name.startswith(_ORDER):
+            field = name[len(_ORDER) :]
+            if isinstance(out.get(field), list):
+                out[field] = _ordered(out[field], order, merge_key(kind, (*path, field)))
+    return out
+
+
+def _lists(target: list[Any], patch: list[Any], kind: str, path: tuple[str, ...]) -> list[Any]:
+    key = merge_key(kind, path)
+    if key is None:
+        if path[-1] in SETS:
+            return target + [item for item in patch if item not in target]
+        return [_stripped(item) for item in patch if not (isinstance(item, dict) and "$patch" in item)]
+    replace = any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch)
+    out: list[Any] = [] if replace else list(target)
+    for item in patch:
+        if not isinstance(item, dict):
+            raise bad_request(f"{'.'.join(path)}: expected an object, found {item!r}")
+        directive = item.get("$patch")
+        if directive == "replace":
+            continue
+        if key not in item:
+            raise bad_request(f"map: {item} does not contain declared merge key: {key}")
+        at = next((i for i, held in enumerate(out) if isinstance(held, dict) and held.get(key) == item[key]), None)
+        if directive == "delete":
+            out = [held for held in out if not (isinstance(held, dict) and held.get(key) == item[key])]
+        elif at is None:
+            out.append(_objects({}, item, kind, path))
+        else:
+            out[at] = _objects(out[at], item, kind, path)
+    return out
+
+
+def _ordered(items: list[Any], order: Any, key: str | None) -> list[Any]:
+    """What `order` names stands in its order; what only the server has keeps its place behind its predecessor."""
+    if not isinstance(order, list):
+        raise bad_request("setElementOrder is a list")
+
+    def name(item: Any) -> Any:
+        return item.get(key) if key is not None and isinstance(item, dict) else item
+
+    wanted = [name(item) for item in order]
+    places = {_hashable(value): index for index, value in enumerate(wanted)}
+    listed = sorted(
+        (item for item in items if _hashable(name(item)) in places), key=lambda item: places[_hashable(name(item))]
+    )
+    out: list[Any] = []
+    for item in items:
+        if _hashable(name(item)) in places:
+            out.append(listed.pop(0))
+        else:
+            out.append(item)
+    return out
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+
+
+def _stripped(value: Any) -> Any:
+    """Without directives and nulls, as new content is."""
+    if isinstance(value, dict):
+        return {
+            name: _stripped(item)
+            for name, item in value.items()
+            if item is not None and name not in _DIRECTIVES and not name.startswith((_ORDER, _DELETE))
+        }
+    if isinstance(value, list):
+        return [_stripped(item) for item in value]
+    return value
