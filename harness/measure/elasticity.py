@@ -1,0 +1,142 @@
+"""Autoscaling response: demand and supply of replicas over time, how long and how far they were apart, and why.
+
+Demand d is what the load needs at the autoscaler's target; supply s the ready endpoints. Accuracy, timeshare,
+instability and jitter as in SPEC RG (Herbst et al., "Ready for Rain?", SPEC-RG-2016-01). Looked at once a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Int64 = npt.NDArray[np.int64]
+SECOND_NS = 10**9
+
+
+class Curve(Protocol):
+    def rate_milli_rps(self, t_ns: int) -> int: ...
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What an autoscaler holds a service to. `cpu_us`: CPU of one request; `least`, `most`: its replicas."""
+
+    service: str
+    curve: Any
+    cpu_us: int
+    request_milli: int
+    percent: int
+    least: int
+    most: int
+
+    def demand(self, t_ns: int) -> int:
+        busy_milli_us = self.curve.rate_milli_rps(t_ns) * self.cpu_us  # milli-rps x us = 1e-9 cores
+        per_replica = self.request_milli * self.percent * 10**4  # in the same unit
+        return max(self.least, min(self.most, -(-busy_milli_us // per_replica)))
+
+
+class Elasticity:
+    def __init__(self, targets: tuple[Target, ...]) -> None:
+        self.targets = targets
+        self._ready: dict[str, dict[str, int]] = {target.service: {} for target in targets}
+        self._supply: dict[str, list[tuple[int, int]]] = {target.service: [(0, 0)] for target in targets}
+        self._wanted: dict[str, list[tuple[int, int]]] = {target.service: [] for target in targets}
+        self._nodes: list[tuple[int, int]] = []
+        self._there: set[str] = set()
+        self.asked: list[tuple[int, tuple[Any, ...]]] = []
+
+    def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
+        if kind == "EndpointSlice":
+            meta = obj.metadata
+            service = f"{meta.namespace}/{meta.labels.get('kubernetes.io/service-name', '')}"
+            if service in self._ready:
+                ready = 0 if change == "DELETED" else sum(bool(e.conditions.ready) for e in obj.endpoints)
+                self._ready[service][meta.name] = ready
+                self._supply[service].append((at_ns, sum(self._ready[service].values())))
+        elif kind == "HorizontalPodAutoscaler":
+            wanted = obj.status.desired_replicas
+            service = f"{obj.metadata.namespace}/{obj.spec.scale_target_ref.name}"
+            if service in self._wanted and wanted is not None:
+                log = self._wanted[service]
+                if not log or log[-1][1] != wanted:
+                    log.append((at_ns, wanted))
+        elif kind == "Node":
+            before = len(self._there)
+            if change == "DELETED":
+                self._there.discard(obj.metadata.name)
+            else:
+                self._there.add(obj.metadata.name)
+            if len(self._there) != before:
+                self._nodes.append((at_ns, len(self._there)))
+
+    def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        if topic == "autoscaling":
+            self.asked.append((at_ns, data))
+
+    def metrics(self, until_ns: int) -> dict[str, Any]:
+        """By service. Accuracy in percent of demand, shares in percent of time, times in seconds."""
+        return {target.service: self._of(target, until_ns) for target in self.targets}
+
+    def _of(self, target: Target, until_ns: int) -> dict[str, Any]:
+        grid = np.arange(0, max(until_ns // SECOND_NS, 1), dtype=np.int64) * SECOND_NS
+        demand = np.array([target.demand(at) for at in grid.tolist()], dtype=np.int64)
+        supply = _along(self._supply[target.service], grid)
+        first = int(np.argmax(supply >= target.least)) if (supply >= target.least).any() else 0
+        demand, supply, grid = demand[first:], supply[first:], grid[first:]  # from the first time that it was up
+        under, over = np.maximum(demand - supply, 0), np.maximum(supply - demand, 0)
+        change_d, change_s = np.sign(np.diff(demand)), np.sign(np.diff(supply))
+        spent = max(len(grid), 1)
+        episodes = _episodes(under > 0)
+        out: dict[str, Any] = {
+            "underAccuracy": 100.0 * float((under / np.maximum(demand, 1)).sum()) / spent,
+            "overAccuracy": 100.0 * float((over / np.maximum(demand, 1)).sum()) / spent,
+            "underTimeshare": 100.0 * int((under > 0).sum()) / spent,
+            "overTimeshare": 100.0 * int((over > 0).sum()) / spent,
+            "instability": 100.0 * int((change_d * change_s < 0).sum()) / spent,
+            "jitter": (int((change_s != 0).sum()) - int((change_d != 0).sum())) / spent,
+            "demandPeak": int(demand.max(initial=0)),
+            "supplyPeak": int(supply.max(initial=0)),
+            "rescales": max(len(self._wanted[target.service]) - 1, 0),
+        }
+        if episodes:
+            lengths = [end - begin for begin, end in episodes]
+            out["responseSeconds"] = {
+                "episodes": len(lengths),
+                "mean": sum(lengths) / len(lengths),
+                "max": max(lengths),
+            }
+            begin, end = max(episodes, key=lambda item: (item[1] - item[0], -item[0]))
+            out["longest"] = self._waterfall(target, int(grid[begin]), int(grid[min(end, len(grid) - 1)]))
+        if self._nodes:
+            counts = [count for _, count in self._nodes]
+            out["nodesPeak"] = max(counts)
+        return out
+
+    def _waterfall(self, target: Target, begin_ns: int, end_ns: int) -> dict[str, float]:
+        """Seconds from the beginning of the longest shortage to each step that ended it."""
+        out = {"atSeconds": begin_ns / 1e9, "readySeconds": (end_ns - begin_ns) / 1e9}
+        wanted = [at for at, _ in self._wanted[target.service] if begin_ns <= at <= end_ns]
+        if wanted:
+            out["decidedSeconds"] = (wanted[0] - begin_ns) / 1e9
+        asked = [at for at, _ in self.asked if begin_ns <= at <= end_ns]
+        if asked:
+            out["nodesAskedSeconds"] = (asked[0] - begin_ns) / 1e9
+        came = [at for at, _ in self._nodes if begin_ns <= at <= end_ns]
+        if came:
+            out["nodesThereSeconds"] = (came[0] - begin_ns) / 1e9
+        return out
+
+
+def _along(log: list[tuple[int, int]], grid: Int64) -> Int64:
+    """A step function, given by its changes, on a grid."""
+    at = np.array([instant for instant, _ in log], dtype=np.int64)
+    values = np.array([value for _, value in log], dtype=np.int64)
+    return values[np.clip(np.searchsorted(at, grid, side="right") - 1, 0, len(values) - 1)]
+
+
+def _episodes(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """[begin, end) of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

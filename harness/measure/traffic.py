@@ -1,0 +1,109 @@
+"""Requests: how many were sent, served and lost, integrated exactly over what proxies and machines said; a fold.
+
+A proxy says where it sends how much from now on ("route"), a machine when a pod begins and ceases to serve
+("serving"). Requests sent to a pod that does not serve, or to nobody, are lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class _Service(msgspec.Struct):
+    since_ns: int = 0
+    sent: int = 0  # milli-requests per second, now
+    lost: int = 0
+    sent_area: int = 0  # milli-rps x ns
+    lost_area: int = 0
+
+
+class Traffic:
+    """`route`: (service, ((pod uid, milli-rps), ..), unrouted milli-rps); `serving`: (pod key, pod uid, 1 or 0)."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, _Service] = {}
+        self._routes: dict[tuple[str, str], tuple[tuple[tuple[str, int], ...], int]] = {}
+        self._to: dict[str, dict[str, int]] = {}  # pod uid: milli-rps by service
+        self._serving: dict[str, bool] = {}
+        self.losses: list[tuple[int, str, int]] = []  # (instant, service, milli-rps lost from then on)
+
+    def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
+        pass
+
+    def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        if topic == "route":
+            service, targets, unrouted = data[0], data[1], data[2]
+            self._route(at_ns, source, service, tuple((uid, rate) for uid, rate in targets), unrouted)
+        elif topic == "serving":
+            self._serve(at_ns, data[1], bool(data[2]))
+
+    def _route(self, at_ns: int, source: str, name: str, targets: tuple[tuple[str, int], ...], unrouted: int) -> None:
+        service = self._upto(name, at_ns)
+        before, missing = self._routes.get((source, name), ((), 0))
+        service.sent -= missing
+        service.lost -= missing
+        for uid, rate in before:
+            self._send(service, name, uid, -rate)
+        for uid, rate in targets:
+            self._send(service, name, uid, rate)
+        service.sent += unrouted
+        service.lost += unrouted
+        self._routes[(source, name)] = (targets, unrouted)
+        self._note(at_ns, name, service)
+
+    def _send(self, service: _Service, name: str, uid: str, rate: int) -> None:
+        service.sent += rate
+        if not self._serving.get(uid, False):
+            service.lost += rate
+        to = self._to.setdefault(uid, {})
+        to[name] = to.get(name, 0) + rate
+        if not to[name]:
+            del to[name]
+
+    def _serve(self, at_ns: int, uid: str, able: bool) -> None:
+        if self._serving.get(uid, False) == able:
+            return
+        for name, rate in self._to.get(uid, {}).items():
+            service = self._upto(name, at_ns)
+            service.lost += -rate if able else rate
+            self._note(at_ns, name, service)
+        self._serving[uid] = able
+
+    def _upto(self, name: str, at_ns: int) -> _Service:
+        service = self.services.get(name)
+        if service is None:
+            service = self.services[name] = _Service(since_ns=at_ns)
+        spent = max(0, at_ns - service.since_ns)
+        service.sent_area += service.sent * spent
+        service.lost_area += service.lost * spent
+        service.since_ns = max(service.since_ns, at_ns)
+        return service
+
+    def _note(self, at_ns: int, name: str, service: _Service) -> None:
+        self.losses.append((at_ns, name, service.lost))
+
+    def lost_between(self, name: str, start_ns: int, end_ns: int) -> float:
+        """Requests of a service lost in [start_ns, end_ns)."""
+        total, rate, since = 0, 0, start_ns
+        for at, service, lost in self.losses:
+            if service != name:
+                continue
+            if at >= end_ns:
+                break
+            if at > since:
+                total += rate * (at - since)
+                since = at
+            rate = lost
+        total += rate * max(0, end_ns - since)
+        return total / 1e12
+
+    def metrics(self, until_ns: int) -> dict[str, Any]:
+        """Requests by service: sent, lost, and the share lost."""
+        out = {}
+        for name in sorted(self.services):
+            service = self._upto(name, until_ns)
+            sent, lost = service.sent_area / 1e12, service.lost_area / 1e12
+            out[name] = {"sent": sent, "lost": lost, "lostShare": lost / sent if sent else 0.0}
+        return out
