@@ -34,7 +34,8 @@ class Target(msgspec.Struct, frozen=True):
     def demand(self, t_ns: int) -> int:
         busy_milli_us = self.curve.rate_milli_rps(t_ns) * self.cpu_us  # milli-rps x us = 1e-9 cores
         per_replica = self.request_milli * self.percent * 10**4  # in the same unit
-        return max(self.least, min(self.most, -(-busy_milli_us // per_replica)))
+        wanted: int = -(-busy_milli_us // per_replica)
+        return max(self.least, min(self.most, wanted))
 
 
 class Elasticity:
