@@ -1,0 +1,41 @@
+"""The command line put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.cli import replay, run, schedulers, trace
+
+app = typer.Typer(
+    name="podyard",
+    help="A proving ground for cluster schedulers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"podyard {version('podyard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A proving ground for cluster schedulers: run a scenario, compare strategies, replay a record."""
+
+
+app.command("run")(run.run)
+app.command("replay")(replay.replay)
+app.command("schedulers")(schedulers.schedulers)
+app.add_typer(trace.app, name="trace")

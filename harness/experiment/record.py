@@ -1,0 +1,111 @@
+"""The record of a run: a folder that says what ran, what came out, and what it takes to run again.
+
+`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`. Written beside and moved into place, so that a
+folder is either whole or not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.measure.journal import Entry
+from harness.model.errors import UserError
+
+FORMAT = "podyard.dev/record/v1"
+FILES = ("record.json", "journal.parquet", "pods.parquet", "nodes.parquet")
+
+
+def folder_of(root: Path, scenario: str, scheduler: str, seed: int) -> Path:
+    """results/<scenario>/<strategy>/<seed>; what a path cannot hold becomes '_'."""
+    safe = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in scheduler)
+    return root / scenario / safe / str(seed)
+
+
+def write_record(
+    folder: Path, record: dict[str, Any], journal: Iterator[Entry], pods: dict[str, Any], nodes: dict[str, Any]
+) -> None:
+    """Raises UserError when the folder cannot be written; then nothing is left behind."""
+    import polars as pl
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write results: {error.strerror}", file=folder) from None
+    try:
+        (beside / "record.json").write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
+        _journal_frame(journal).write_parquet(beside / "journal.parquet")
+        pl.DataFrame(pods).write_parquet(beside / "pods.parquet")
+        pl.DataFrame(nodes).write_parquet(beside / "nodes.parquet")
+        os.chmod(beside, 0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write results: {error.strerror}", file=folder) from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _journal_frame(journal: Iterator[Entry]) -> Any:
+    import msgspec
+    import polars as pl
+
+    columns: dict[str, list[Any]] = {name: [] for name in ("at_ns", "revision", "kind", "change", "key", "data")}
+    encode = msgspec.json.Encoder().encode
+    for entry in journal:
+        columns["at_ns"].append(entry.at_ns)
+        columns["revision"].append(entry.revision)
+        columns["kind"].append(entry.kind)
+        columns["change"].append(entry.change)
+        columns["key"].append(entry.key)
+        columns["data"].append(encode(entry.data).decode())
+    schema = {
+        "at_ns": pl.Int64,
+        "revision": pl.Int64,
+        "kind": pl.Categorical,
+        "change": pl.Categorical,
+        "key": pl.String,
+        "data": pl.String,
+    }
+    return pl.DataFrame(columns, schema=schema)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Raises UserError for what is no record, or a damaged one."""
+    path = folder / "record.json" if folder.is_dir() else folder
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(
+            f"cannot read the record: {error.strerror}",
+            file=path,
+            expected="a folder that `podyard run` wrote",
+            hint="podyard run --out DIR says where records go",
+        ) from None
+    except ValueError as error:
+        raise UserError(f"the record is damaged: {error}", file=path, expected="JSON") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise UserError("not a record", file=path, found=found, expected=FORMAT)
+    for field in ("scenario", "scheduler", "seed", "digest"):
+        if field not in data:
+            raise UserError(f"the record is damaged: {field} is missing", file=path)
+    return data
+
+
+def read_journal(folder: Path) -> Any:
+    """A polars frame: at_ns, revision, kind, change, key, data (JSON). Raises UserError."""
+    import polars as pl
+
+    path = (folder if folder.is_dir() else folder.parent) / "journal.parquet"
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"cannot read the journal: {error}", file=path) from None
