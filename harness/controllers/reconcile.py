@@ -35,6 +35,8 @@ EVENT_BURST, EVENT_REFILL_NS = 25, 300 * SECOND
 
 Source: client-go tools/record/events_cache.go defaultSpamBurst, defaultSpamQPS."""
 
+_ALL_LEFT = (EVENT_BURST, 0)
+
 
 class Reconciler:
     """Base of a controller: implement `reconcile`; give handlers that `queue.add` the keys which a change concerns.
@@ -114,10 +116,14 @@ class Reconciler:
         self._effects.append(effect)
         self._unanswered[key] = self._unanswered.get(key, 0) + 1
 
-    def write_times(self, key: str, effect: Asked, times: int) -> None:
-        """The very same write, `times` over: pods of one template differ only in what the server gives them."""
-        self._effects += [effect] * times
-        self._unanswered[key] = self._unanswered.get(key, 0) + times
+    def write_all(self, key: str, effects: Sequence[Asked]) -> None:
+        self._effects += effects
+        self._unanswered[key] = self._unanswered.get(key, 0) + len(effects)
+
+    def heard(self, uid: str) -> bool:
+        """Whether an event about it would be recorded now."""
+        left, since = self._recorded.get(uid, _ALL_LEFT)
+        return left > 0 or self.now - since >= EVENT_REFILL_NS
 
     def record(self, about: Any, type_: str, reason: str, message: str) -> None:
         """A Kubernetes Event, unless too many were recorded about this object."""

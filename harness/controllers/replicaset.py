@@ -5,66 +5,41 @@ Source: pkg/controller/replicaset/replica_set.go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from harness.controllers.adoption import Orphans, adopted, released
 from harness.controllers.deletion_order import first_to_go
-from harness.controllers.expectations import Expectations
+from harness.controllers.pod_owner import BURST, Managing, PodOwner
 from harness.controllers.pods import is_active, new_pod, owner_reference
-from harness.controllers.reconcile import Reconciler
 from harness.controllers.selectors import LabelKeys
 from harness.controllers.tally import Tally
-from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Update
-from harness.model.core import Pod
+from harness.engine.component import SECOND, Create, Instant, Update
+from harness.model.core import Pod, PodTemplateSpec
 from harness.model.meta import Condition, OwnerReference, condition
 from harness.model.wire import Time
 from harness.model.workloads import ReplicaSet, ReplicaSetStatus
 
-BURST = 500
-"""Pods created or deleted in one reconciliation at most. Source: replicaset.BurstReplicas."""
-
-SLOW_START = 1
-"""Creations of the first batch; each batch that goes well doubles it. Source: controller.SlowStartInitialBatchSize."""
-
 _NOBODY = Tally()
 
 
-class _Sync:
-    """A reconciliation of one ReplicaSet that waits for its writes."""
-
-    __slots__ = ("batch", "left", "pod", "refusal", "verb")
-
-    def __init__(self, verb: str, pod: Create | None = None, left: int = 0) -> None:
-        self.verb = verb  # Create, Delete
-        self.pod = pod
-        self.left = left  # creations to come after this batch
-        self.batch = 0
-        self.refusal: Outcome | None = None
-
-
-class ReplicaSetController(Reconciler):
+class ReplicaSetController(PodOwner):
     """Keys are 'namespace/name' of ReplicaSets."""
 
     def __init__(self, name: str = "replicaset-controller") -> None:
-        super().__init__(name, {"ReplicaSet": self._replica_set_changed, "Pod": self._pod_changed})
+        super().__init__(name, "ReplicaSet", {"ReplicaSet": self._replica_set_changed, "Pod": self._pod_changed})
         self._keys: dict[str, str] = {}  # uid -> key
         self._tallies: dict[str, Tally] = {}  # uid ->
-        self._expected = Expectations()  # by uid
-        self._syncs: dict[str, _Sync] = {}
         self._label_keys = LabelKeys()
         self._orphans = Orphans()
-        self._templates: dict[str, tuple[ReplicaSet, Create]] = {}
+        self._templates: dict[str, tuple[PodTemplateSpec, Create]] = {}
         self._siblings = self.cache.index("ReplicaSet", _controller_uid)
 
     def forget_all(self) -> None:
         super().forget_all()
         self._keys.clear()
         self._tallies.clear()
-        self._expected.clear()
-        self._syncs.clear()
         self._orphans.clear()
         self._templates.clear()
 
@@ -76,7 +51,7 @@ class ReplicaSetController(Reconciler):
             meta = old.metadata
             del self._keys[meta.uid]
             self._tallies.pop(meta.uid, None)
-            self._expected.forget(meta.uid)
+            self.expected.forget(meta.uid)
             self._templates.pop(meta.uid, None)
             self._orphans.adopter(meta.key, meta.namespace, None)
             self.unheard(meta.uid)
@@ -119,9 +94,9 @@ class ReplicaSetController(Reconciler):
             tally = self._tallies[uid] = Tally()
         changed = tally.put(key, pod, self._label_keys)
         if meta.deletion_timestamp is not None:
-            self._expected.deleted(uid, key)
+            self.expected.deleted(uid, key)
         elif old is None:
-            self._expected.created(uid)
+            self.expected.created(uid)
         if changed:
             found = self._keys.get(uid)
             if found is not None:
@@ -133,7 +108,7 @@ class ReplicaSetController(Reconciler):
         if owner is None:
             self._orphans.drop(key, pod)
         elif owner.kind == "ReplicaSet":
-            self._expected.deleted(owner.uid, key)
+            self.expected.deleted(owner.uid, key)
             tally = self._tallies.get(owner.uid)
             if tally is not None:
                 tally.remove(key, self._label_keys)
@@ -162,7 +137,7 @@ class ReplicaSetController(Reconciler):
         if self._claim(key, replica_set, tally):
             return
         if replica_set.metadata.deletion_timestamp is None:
-            if self._expected.satisfied(uid, now):
+            if self.expected.satisfied(uid, now):
                 missing = (replica_set.spec.replicas or 0) - len(tally.active)
                 if missing > 0:
                     self._create(now, key, replica_set, min(missing, BURST))
@@ -171,10 +146,10 @@ class ReplicaSetController(Reconciler):
                     self._delete(now, key, replica_set, tally, min(-missing, BURST))
                     return
             else:
-                until = self._expected.until(uid)
+                until = self.expected.until(uid)
                 if until is not None:
                     self.queue.add_at(key, until)
-        self._write_status(now, key, replica_set, None)
+        self.conclude(now, key, None)
 
     def _claim(self, key: str, replica_set: ReplicaSet, tally: Tally) -> bool:
         """Release pods that are not selected any more, adopt those that nobody has.
@@ -198,36 +173,22 @@ class ReplicaSetController(Reconciler):
         return claimed
 
     def _create(self, now: Instant, key: str, replica_set: ReplicaSet, count: int) -> None:
-        """`count` pods, in batches of 1, 2, 4, .., each begun when the one before is answered.
-
-        So one refused pod (no quota, say) costs one request, not `count`. Source: replica_set.go slowStartBatch.
-        """
         uid = replica_set.metadata.uid
-        self._expected.expect_creations(uid, count, now)
         known = self._templates.get(uid)
-        if known is None or known[0].spec.template is not replica_set.spec.template:
+        if known is None or known[0] is not replica_set.spec.template:
             template = replica_set.spec.template
             prefix = f"{replica_set.metadata.name}-"
             pod = new_pod(replica_set, prefix, _reference(replica_set), template.metadata.labels)
-            known = self._templates[uid] = (replica_set, Create(pod, key))
-        sync = self._syncs[key] = _Sync("Create", known[1], count)
-        self._next_batch(key, sync)
-
-    def _next_batch(self, key: str, sync: _Sync) -> None:
-        assert sync.pod is not None
-        sync.batch = min(sync.left, 2 * sync.batch or SLOW_START)
-        sync.left -= sync.batch
-        self.write_times(key, sync.pod, sync.batch)
+            known = self._templates[uid] = (template, Create(pod, key))
+        # The very same write, many times over: the pods differ only in what the server gives them.
+        self.create_pods(now, key, uid, [known[1]] * count)
 
     def _delete(self, now: Instant, key: str, replica_set: ReplicaSet, tally: Tally, count: int) -> None:
         if count < len(tally.active):
             going = first_to_go(tally.active.values(), count, self._on_node(replica_set), now)
         else:
             going = list(tally.active.values())
-        self._expected.expect_deletions(replica_set.metadata.uid, [pod.metadata.key for pod in going], now)
-        self._syncs[key] = _Sync("Delete")
-        for pod in going:
-            self.write(key, Delete("Pod", pod.metadata.namespace, pod.metadata.name, token=key))
+        self.delete_pods(now, key, replica_set.metadata.uid, going)
 
     def _on_node(self, replica_set: ReplicaSet) -> dict[str, int]:
         """Active pods by node, of all ReplicaSets of the same controller."""
@@ -240,62 +201,9 @@ class ReplicaSetController(Reconciler):
                 counts[node] = counts.get(node, 0) + 1
         return counts
 
-    def succeeded(self, key: str, outcome: Outcome) -> None:
-        replica_set = self.cache.get("ReplicaSet", key)
-        if replica_set is None:
-            return
-        match outcome.effect:
-            case Create():
-                self.record(replica_set, "Normal", "SuccessfulCreate", f"Created pod: {outcome.obj.metadata.name}")
-            case Delete(name=name):
-                self.record(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
-
-    def failed(self, key: str, outcome: Outcome) -> bool:
-        replica_set = self.cache.get("ReplicaSet", key)
-        if replica_set is None:
-            return False
-        uid = replica_set.metadata.uid
-        counts = super().failed(key, outcome)
-        match outcome.effect:
-            case Create():
-                self._expected.created(uid)
-                if _namespace_ends(outcome):
-                    return False
-                self.record(replica_set, "Warning", "FailedCreate", f"Error creating: {outcome.error}")
-            case Delete(namespace=namespace, name=name):
-                self._expected.deleted(uid, f"{namespace}/{name}")
-                if counts:
-                    self.record(replica_set, "Warning", "FailedDelete", f"Error deleting: {outcome.error}")
-        return counts
-
-    def settled(self, now: Instant, key: str, failures: Sequence[Outcome]) -> None:
-        sync = self._syncs.get(key)
-        if sync is None:
-            super().settled(now, key, failures)
-            return
-        replica_set = self.cache.get("ReplicaSet", key)
-        if replica_set is None:
-            del self._syncs[key]
-            return
-        if sync.verb:
-            if failures:
-                sync.refusal = failures[0]
-                self._expected.created(replica_set.metadata.uid, sync.left)
-                sync.left = 0
-            if sync.left:
-                self._next_batch(key, sync)
-                return
-            if self._write_status(now, key, replica_set, sync):
-                sync.verb = ""
-                return
-        del self._syncs[key]
-        if failures or sync.refusal is not None:
-            self.queue.retry(key, now)
-        else:
-            self.queue.forget(key)
-
-    def _write_status(self, now: Instant, key: str, replica_set: ReplicaSet, sync: _Sync | None) -> bool:
-        """Whether anything was to be written. Source: replica_set_utils.go calculateStatus."""
+    def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
+        """Source: replica_set_utils.go calculateStatus."""
+        replica_set: ReplicaSet = self.cache.get("ReplicaSet", key)
         meta, spec, old = replica_set.metadata, replica_set.spec, replica_set.status
         tally = self._tallies.get(meta.uid, _NOBODY)
         available = tally.available((spec.min_ready_seconds or 0) * SECOND, now)
@@ -305,13 +213,13 @@ class ReplicaSetController(Reconciler):
         wanted = spec.template.metadata.labels.items()
         labelled = sum(count for labels, count in tally.by_labels.items() if wanted <= dict(labels).items())
         conditions = old.conditions
-        if sync is not None and sync.refusal is not None:
+        if managed is not None and managed.refusal is not None:
             if condition(conditions, "ReplicaFailure") is None:
                 failure = Condition(
                     type="ReplicaFailure",
                     status="True",
-                    reason=f"Failed{sync.verb}",
-                    message=str(sync.refusal.error),
+                    reason=f"Failed{managed.verb}",
+                    message=str(managed.refusal.error),
                     last_transition_time=Time(now),
                 )
                 conditions = (*conditions, failure)
@@ -346,8 +254,3 @@ def _controller(pod: Pod) -> OwnerReference | None:
 def _controller_uid(obj: Any) -> tuple[str, ...]:
     owner = obj.metadata.controller()
     return () if owner is None else (owner.uid,)
-
-
-def _namespace_ends(outcome: Outcome) -> bool:
-    error = outcome.error
-    return error is not None and error.code == 403 and "being terminated" in error.message
