@@ -129,6 +129,7 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
     cpu_per_request: str = "5m"  # milli-CPU-seconds
     min_available: int | str | None = None  # a PodDisruptionBudget
     ready_after: str = "2s"
+    node_selector: dict[str, str] = {}
     autoscaler: Autoscaled | None = None
 
 

@@ -194,7 +194,8 @@ def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None
                     resources=ResourceRequirements(requests=requests, limits=_twice(requests)),
                     ports=(ContainerPort(container_port=8080),),
                 ),
-            )
+            ),
+            node_selector=form.node_selector,
         ),
     )
     meta = ObjectMeta(name=name, namespace="default", labels=labels)

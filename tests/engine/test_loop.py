@@ -1,0 +1,120 @@
+"""The event queue: a total order, and the same one however the cluster is cut into processes."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.engine.loop import Loop, SharedLoop
+
+
+def test_mailboxes_come_by_instant_then_lane_then_order_of_sending() -> None:
+    loop = Loop()
+    heard: list[tuple[int, int, list[Any]]] = []
+    for lane in (1, 2):
+        loop.handlers[lane] = lambda now, box, lane=lane: heard.append((now, lane, box))  # type: ignore[misc]
+    loop.post(20, 1, "d")
+    loop.post(10, 2, "b")
+    loop.post(10, 2, "c")
+    loop.post(10, 1, "a")
+    loop.run(100)
+    assert heard == [(10, 1, ["a"]), (10, 2, ["b", "c"]), (20, 1, ["d"])]
+
+
+def test_what_is_due_at_the_horizon_waits() -> None:
+    loop = Loop()
+    heard: list[int] = []
+    loop.handlers[1] = lambda now, box: heard.append(now)
+    loop.post(10, 1, "x")
+    loop.run(10)
+    assert heard == []
+    assert loop.next_due == 10
+    loop.run(11)
+    assert heard == [10]
+
+
+def test_a_message_to_the_past_lands_one_nanosecond_on() -> None:
+    loop = Loop()
+    heard: list[int] = []
+
+    def handle(now: int, box: list[Any]) -> None:
+        heard.append(now)
+        if len(heard) < 3:
+            loop.post(0, 1, "again")
+
+    loop.handlers[1] = handle
+    loop.post(5, 1, "x")
+    loop.run(100)
+    assert heard == [5, 6, 7]
+
+
+def test_a_lane_that_is_gone_hears_nothing() -> None:
+    loop = Loop()
+    loop.handlers[1] = lambda now, box: None
+    loop.post(5, 1, "x")
+    loop.drop(1)
+    loop.run(100)
+    assert loop.next_due is None
+
+
+LATENCY = 7
+
+
+def _chatter(lane: int, seed: int, post: Any, peers: list[int], log: list[Any]) -> Any:
+    """A lane that answers what it hears with messages to others, drawn from its own stream."""
+    rng = Random(f"{seed}/{lane}")
+
+    def handle(now: int, box: list[Any]) -> None:
+        log.append((now, lane, list(box)))
+        for _ in range(rng.randrange(3)):
+            if len(log) < 200:
+                post(now + LATENCY + rng.randrange(3), rng.choice(peers), (lane, rng.randrange(1000)))
+
+    return handle
+
+
+def _alone(seed: int, lanes: list[int]) -> dict[int, list[Any]]:
+    loop, logs = Loop(), {lane: [] for lane in lanes}  # type: ignore[var-annotated]
+    for lane in lanes:
+        loop.handlers[lane] = _chatter(lane, seed, loop.post, lanes, logs[lane])
+        loop.post(1, lane, "start")
+    loop.run(500)
+    return logs
+
+
+def _apart(seed: int, lanes: list[int], parts: int) -> dict[int, list[Any]]:
+    """The same lanes dealt to several loops that run window by window, as processes would."""
+    loops = [SharedLoop() for _ in range(parts)]
+    logs = {lane: [] for lane in lanes}  # type: ignore[var-annotated]
+    sent: list[tuple[int, int, int, Any]] = []
+
+    def post_from(part: int) -> Any:
+        def post(at: int, lane: int, message: Any) -> None:
+            if lane % parts == part:
+                loops[part].post(at, lane, message)
+            else:
+                sent.append((at, lane, loops[part].key, message))
+
+        return post
+
+    for lane in lanes:
+        part = lane % parts
+        loops[part].handlers[lane] = _chatter(lane, seed, post_from(part), lanes, logs[lane])
+        loops[part].post(1, lane, "start")
+    while (due := [loop.next_due for loop in loops if loop.next_due is not None]) and min(due) < 500:
+        horizon = min(min(due) + LATENCY, 500)
+        for loop in reversed(loops):  # whatever the order in which processes get their turn
+            loop.run(horizon)
+        for at, lane, tag, message in sent:
+            loops[lane % parts].post_tagged(at, lane, tag, message)
+        sent.clear()
+    return logs
+
+
+@given(seed=st.integers(0, 10**6), lanes=st.integers(1, 6), parts=st.integers(1, 4))
+def test_cut_into_processes_the_same_is_heard(seed: int, lanes: int, parts: int) -> None:
+    names = list(range(1, lanes + 1))
+    assert _apart(seed, names, parts) == _alone(seed, names)
