@@ -55,6 +55,8 @@ class Chain:
     def updating(self, kind: Kind, new: Any, old: Any) -> Any:
         if kind.kind == "Service":
             return self._addresses.keep(new, old)
+        if kind.kind == "Pod" and new.spec is not old.spec:
+            return _kept(new, old)
         return new
 
     def seen(self, kind: Kind, change: str, obj: Any, old: Any) -> None:
@@ -82,19 +84,12 @@ class Chain:
     def _pod_spec(self, pod: Pod) -> PodSpec:
         spec = pod.spec
         priority, name, policy = self._priority(pod)
-        tolerations = spec.tolerations
-        for key in (NOT_READY, UNREACHABLE):
-            if not any(t.key in ("", key) and t.effect in ("", "NoExecute") for t in tolerations):
-                tolerations = (
-                    *tolerations,
-                    Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=TOLERATION_SECONDS),
-                )
         return replaced(
             spec,
             priority=priority,
             priority_class_name=name,
             preemption_policy=policy,
-            tolerations=tolerations,
+            tolerations=_tolerating(spec.tolerations),
         )
 
     def _priority(self, pod: Pod) -> tuple[int, str, str]:
@@ -123,3 +118,27 @@ class Chain:
             )
             raise forbidden("pods", pod.metadata.name, why)
         return found.value, name, found.preemption_policy or spec.preemption_policy or "PreemptLowerPriority"
+
+
+def _tolerating(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
+    """A pod stays five minutes on a node that is not ready or not reachable. Source: DefaultTolerationSeconds."""
+    for key in (NOT_READY, UNREACHABLE):
+        if not any(t.key in ("", key) and t.effect in ("", "NoExecute") for t in tolerations):
+            tolerations = (
+                *tolerations,
+                Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=TOLERATION_SECONDS),
+            )
+    return tolerations
+
+
+def _kept(new: Pod, old: Pod) -> Pod:
+    """An update that is silent about what admission once decided does not take it back."""
+    spec, was = new.spec, old.spec
+    spec = replaced(
+        spec,
+        priority=was.priority if spec.priority is None else spec.priority,
+        priority_class_name=spec.priority_class_name or was.priority_class_name,
+        preemption_policy=spec.preemption_policy or was.preemption_policy,
+        tolerations=_tolerating(spec.tolerations),
+    )
+    return replaced(new, spec=was if spec == was else spec)

@@ -8,15 +8,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.apiserver import raw_defaults
 from harness.apiserver.lifecycle import replaced
-from harness.model.core import Container, Pod, PodSpec, PodTemplateSpec, Probe, Service, ServicePort
-from harness.model.objects import Kind
+from harness.model.core import (
+    Container,
+    ContainerPort,
+    Namespace,
+    Pod,
+    PodSpec,
+    PodTemplateSpec,
+    Probe,
+    Service,
+    ServicePort,
+)
+from harness.model.objects import Kind, Unstructured
 from harness.model.workloads import (
     Deployment,
     DeploymentStrategy,
+    EndpointSlice,
     HorizontalPodAutoscaler,
     Job,
+    MetricSpec,
+    MetricTarget,
+    PriorityClass,
     ReplicaSet,
+    ResourceMetricSource,
     RollingUpdateDeployment,
 )
 
@@ -55,23 +71,27 @@ def pod_spec(spec: PodSpec) -> PodSpec:
 
 
 def _pod_spec(spec: PodSpec) -> PodSpec:
+    extra = {**_POD_EXTRA, **(spec.extra or {})}
+    if "volumes" in extra:
+        extra["volumes"] = raw_defaults.volumes(extra["volumes"])
+    on_host = bool(extra.get("hostNetwork"))
     return replaced(
         spec,
-        containers=tuple(map(_container, spec.containers)),
-        init_containers=tuple(map(_container, spec.init_containers)),
+        containers=tuple(_container(container, on_host) for container in spec.containers),
+        init_containers=tuple(_container(container, on_host) for container in spec.init_containers),
         restart_policy=spec.restart_policy or "Always",
         termination_grace_period_seconds=(
             30 if spec.termination_grace_period_seconds is None else spec.termination_grace_period_seconds
         ),
         scheduler_name=spec.scheduler_name or "default-scheduler",
-        extra={**_POD_EXTRA, **(spec.extra or {})},
+        extra=extra,
     )
 
 
 _POD_EXTRA = {"dnsPolicy": "ClusterFirst", "securityContext": {}}
 
 
-def _container(container: Container) -> Container:
+def _container(container: Container, on_host: bool) -> Container:
     requests = container.resources.requests
     # A limit without a request is the request. Source: SetDefaults_Pod.
     missing = {name: amount for name, amount in container.resources.limits.items() if name not in requests}
@@ -87,8 +107,18 @@ def _container(container: Container) -> Container:
         liveness_probe=_probe(container.liveness_probe),
         readiness_probe=_probe(container.readiness_probe),
         startup_probe=_probe(container.startup_probe),
-        extra={**_CONTAINER_EXTRA, **(container.extra or {})},
+        ports=tuple(_container_port(port, on_host) for port in container.ports),
+        extra={**_CONTAINER_EXTRA, **raw_defaults.container(container.extra or {})},
     )
+
+
+def _container_port(port: ContainerPort, on_host: bool) -> ContainerPort:
+    """On the host's network a container's port is the host's."""
+    protocol = port.protocol or "TCP"
+    host_port = port.container_port if on_host and port.host_port is None else port.host_port
+    if protocol == port.protocol and host_port == port.host_port:
+        return port
+    return replaced(port, protocol=protocol, host_port=host_port)
 
 
 _CONTAINER_EXTRA = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
@@ -104,6 +134,7 @@ def _probe(probe: Probe | None) -> Probe | None:
         period_seconds=probe.period_seconds or 10,
         success_threshold=probe.success_threshold or 1,
         failure_threshold=probe.failure_threshold or 3,
+        extra=raw_defaults.handler(probe.extra),
     )
 
 
@@ -162,6 +193,7 @@ def _job(obj: Job) -> Job:
         completion_mode=spec.completion_mode or "NonIndexed",
         suspend=bool(spec.suspend),
         template=_template(spec.template),
+        extra={"podReplacementPolicy": "TerminatingOrFailed", **(spec.extra or {})},
     )
     return replaced(obj, spec=spec)
 
@@ -175,7 +207,7 @@ def _service(obj: Service) -> Service:
             type=spec.type or "ClusterIP",
             session_affinity=spec.session_affinity or "None",
             ports=tuple(map(_service_port, spec.ports)),
-            extra={"internalTrafficPolicy": "Cluster", **(spec.extra or {})},
+            extra=raw_defaults.service(spec.type or "ClusterIP", spec.extra or {}),
         ),
     )
 
@@ -188,10 +220,58 @@ def _service_port(port: ServicePort) -> ServicePort:
     )
 
 
+_CPU_80 = MetricSpec(
+    type="Resource",
+    resource=ResourceMetricSource(name="cpu", target=MetricTarget(type="Utilization", average_utilization=80)),
+)
+"""Source: pkg/apis/autoscaling/v2/defaults.go, autoscaling.DefaultCPUUtilization."""
+
+
 def _autoscaler(obj: HorizontalPodAutoscaler) -> HorizontalPodAutoscaler:
-    if obj.spec.min_replicas is not None:
+    spec = obj.spec
+    if spec.min_replicas is not None and spec.metrics:
         return obj
-    return replaced(obj, spec=replaced(obj.spec, min_replicas=1))
+    return replaced(
+        obj,
+        spec=replaced(
+            spec,
+            min_replicas=1 if spec.min_replicas is None else spec.min_replicas,
+            metrics=spec.metrics or (_CPU_80,),
+        ),
+    )
+
+
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+
+
+def _namespace(obj: Namespace) -> Namespace:
+    """Every namespace can be selected by its name. Source: pkg/apis/core/v1/defaults.go SetDefaults_Namespace."""
+    meta = obj.metadata
+    if not meta.name or meta.labels.get(NAMESPACE_LABEL) == meta.name:
+        return obj
+    return replaced(obj, metadata=replaced(meta, labels={**meta.labels, NAMESPACE_LABEL: meta.name}))
+
+
+def _priority_class(obj: PriorityClass) -> PriorityClass:
+    return obj if obj.preemption_policy else replaced(obj, preemption_policy="PreemptLowerPriority")
+
+
+def _endpoint_slice(obj: EndpointSlice) -> EndpointSlice:
+    if all(port.name is not None and port.protocol is not None for port in obj.ports):
+        return obj
+    ports = tuple(replaced(port, name=port.name or "", protocol=port.protocol or "TCP") for port in obj.ports)
+    return replaced(obj, ports=ports)
+
+
+def _unstructured(kind: str) -> Callable[[Unstructured], Unstructured]:
+    fill = raw_defaults.KINDS[kind]
+
+    def make(obj: Unstructured) -> Unstructured:
+        before = obj.extra or {}
+        after = fill(before)
+        return obj if after == before else replaced(obj, extra=after)
+
+    return make
 
 
 _DEFAULTS: dict[str, Callable[[Any], Any]] = {
@@ -201,4 +281,8 @@ _DEFAULTS: dict[str, Callable[[Any], Any]] = {
     "Job": _job,
     "Service": _service,
     "HorizontalPodAutoscaler": _autoscaler,
+    "Namespace": _namespace,
+    "PriorityClass": _priority_class,
+    "EndpointSlice": _endpoint_slice,
+    **{kind: _unstructured(kind) for kind in raw_defaults.KINDS},
 }

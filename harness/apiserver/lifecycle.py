@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.model.core import NamespaceSpec, NamespaceStatus, PodSpec, PodStatus
-from harness.model.meta import Condition, ObjectMeta
+from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.objects import Kind, Pod
 from harness.model.wire import Time
+from harness.model.workloads import JobSpec
 
 GENERATION = frozenset({
     "Deployment", "ReplicaSet", "Job", "PodDisruptionBudget", "EndpointSlice", "Ingress", "NetworkPolicy",
@@ -37,12 +38,33 @@ def born(kind: Kind, obj: Any, meta: ObjectMeta) -> Any:
                 spec=NamespaceSpec(finalizers=("kubernetes",)),
                 status=NamespaceStatus(phase="Active"),
             )
+        case "Job":
+            return replaced(without_status(obj), metadata=meta, spec=_job_spec(obj.spec, meta))
         case "Node" | "PodMetrics":  # the kubelet registers with its status
             return replaced(obj, metadata=meta)
     if kind.status:
         empty = without_status(obj)
         return replaced(empty, metadata=meta)
     return replaced(obj, metadata=meta)
+
+
+CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+_OLD_CONTROLLER_UID, _OLD_JOB_NAME = "controller-uid", "job-name"
+
+
+def _job_spec(spec: JobSpec, meta: ObjectMeta) -> JobSpec:
+    """A job selects its pods by its own uid. Source: pkg/registry/batch/job/strategy.go generateSelector."""
+    if spec.manual_selector:
+        return spec
+    name = meta.name[:63]
+    own = {CONTROLLER_UID: meta.uid, JOB_NAME: name, _OLD_CONTROLLER_UID: meta.uid, _OLD_JOB_NAME: name}
+    of_template = spec.template.metadata
+    selector = spec.selector or LabelSelector()
+    return replaced(
+        spec,
+        selector=replaced(selector, match_labels={**selector.match_labels, CONTROLLER_UID: meta.uid}),
+        template=replaced(spec.template, metadata=replaced(of_template, labels={**of_template.labels, **own})),
+    )
 
 
 def without_status(obj: Any) -> Any:

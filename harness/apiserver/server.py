@@ -96,6 +96,7 @@ class ApiServer:
         causes = problems(kind, obj, None, name)
         if causes:
             raise invalid(kind.kind, name, causes, kind.group)
+        meta = obj.metadata
         new_meta = ObjectMeta(
             name=name,
             namespace=namespace,
