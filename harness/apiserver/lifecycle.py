@@ -30,7 +30,7 @@ def born(kind: Kind, obj: Any, meta: ObjectMeta) -> Any:
     """A new object: no status of the client's is taken, where the server keeps one."""
     match kind.kind:
         case "Pod":
-            return Pod(metadata=meta, spec=obj.spec, status=_PENDING_BY_QOS[qos_class(obj.spec)], extra=obj.extra)
+            return Pod(metadata=meta, spec=obj.spec, status=_pending(obj.spec), extra=obj.extra)
         case "Namespace":
             return replaced(
                 obj,
@@ -238,6 +238,20 @@ def qos_class(spec: PodSpec) -> str:
     if not anything:
         return "BestEffort"
     return "Guaranteed" if guaranteed else "Burstable"
+
+
+_first_status: dict[int, tuple[PodSpec, PodStatus]] = {}  # by identity: pods of one template share their spec
+
+
+def _pending(spec: PodSpec) -> PodStatus:
+    known = _first_status.get(id(spec))
+    if known is not None and known[0] is spec:
+        return known[1]
+    if len(_first_status) >= 4096:
+        _first_status.clear()
+    status = _PENDING_BY_QOS[qos_class(spec)]
+    _first_status[id(spec)] = (spec, status)
+    return status
 
 
 _PENDING_BY_QOS = {qos: PodStatus(phase="Pending", qos_class=qos) for qos in ("Guaranteed", "Burstable", "BestEffort")}
