@@ -185,7 +185,7 @@ class Spec(Form, frozen=True, kw_only=True):
     duration: str | None = None
     """Of the run; without it, until everything that ends by itself has ended."""
     pools: list[Pool] = []
-    schedulers: list[str] = ["greedy"]
+    schedulers: list[str] = msgspec.field(default_factory=lambda: ["greedy"])
     scheduling: SchedulingForm = SchedulingForm()
     latencies: LatenciesForm = LatenciesForm()
     faults: list[Any] = []

@@ -54,6 +54,7 @@ class Berth:
 
     def handle(self, now: int, events: list[Event]) -> None:
         lane = self.lane
+        effect: Any
         for effect in self.machine.step(now, events):
             kind = type(effect)
             if kind is WakeAt:

@@ -185,12 +185,13 @@ def _start_ray(address: str | None) -> bool:
     if ray.is_initialized():
         return False
     # Actors import the same packages from the same place, whatever the working directory is.
+    own: dict[str, Any] = {"num_cpus": max(2, os.cpu_count() or 2), "object_store_memory": 100 * 10**6}
     ray.init(
         address=address,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
         configure_logging=False,
-        **({} if address else {"num_cpus": max(2, os.cpu_count() or 2), "object_store_memory": 100 * 10**6}),
+        **({} if address else own),
     )
     return True
