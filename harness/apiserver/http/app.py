@@ -184,8 +184,8 @@ class Front:
             if api_version is not None:
                 return json_response(openapi.v3_document(api_version))
         if bare == "/openapi/v2":
-            if openapi.V2_PROTOBUF in accept:
-                return Response(openapi.v2_document(VERSION["gitVersion"]), media_type=openapi.V2_PROTOBUF)
+            if openapi.V2_ASKED in accept:
+                return Response(openapi.v2_document(VERSION["gitVersion"]), media_type=openapi.V2_ANSWERED)
             return json_response(openapi.v2_json(VERSION["gitVersion"]))
         if not bare:
             return json_response(

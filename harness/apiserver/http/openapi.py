@@ -16,7 +16,9 @@ from harness.apiserver.http.resources import READ_ONLY, RESOURCES, Resource
 
 Json = dict[str, Any]
 
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_ANSWERED = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""The first is no valid media type; clients refuse an answer that repeats it. Source: kube-openapi pkg/handler."""
 
 
 def v2_document(version: str) -> bytes:

@@ -106,10 +106,11 @@ def int_or_percent(found: list[Cause], value: int | str | None, field: str, *, w
 def _selected_template(
     found: list[Cause], selector: LabelSelector, template: PodTemplateSpec, old: PodTemplateSpec | None
 ) -> None:
-    found += names.selector_problems(selector, "spec.selector")
+    unsound = names.selector_problems(selector, "spec.selector")
+    found += unsound
     if selector.empty:
         found.append(required("spec.selector"))
-    elif not found and not selector.matches(template.metadata.labels):
+    elif not unsound and not selector.matches(template.metadata.labels):
         why = "`selector` does not match template `labels`"
         found.append(wrong("spec.template.metadata.labels", dict(template.metadata.labels), why))
     if template is old:
