@@ -51,6 +51,11 @@ class Expectations:
         expected = self._by_owner.get(owner)
         return expected is None or now - expected.at > TIMEOUT_NS
 
+    def creations(self, owner: str) -> int:
+        """How many are still to be seen."""
+        expected = self._by_owner.get(owner)
+        return 0 if expected is None else max(expected.creations, 0)
+
     def until(self, owner: str) -> Instant | None:
         """When those of `owner` will be given up; None when there are none."""
         expected = self._by_owner.get(owner)
