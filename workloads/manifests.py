@@ -23,8 +23,8 @@ from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, GPU_MODEL, WHO
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import PriorityClass, Unstructured
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
+from harness.model.times import duration_text
 from workloads.table import FOREVER, NodeTable, Workload
-from workloads.times import duration_text
 
 DURATION = "podyard.dev/duration"
 """Pod annotation: how long its containers run once started, '123.5s'; without it, until deleted."""

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from harness.engine.component import HOUR, SECOND, Instant
@@ -36,7 +37,7 @@ from harness.scheduling.scheduler import Scheduler, SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from workloads.manifests import DURATION
-from workloads.times import parse_duration
+from harness.model.times import parse_duration
 
 LOOK_NS = 10 * SECOND
 """How often a run without a duration is looked at: is there anything left to happen?"""
@@ -194,7 +195,7 @@ class Run:
         if name != GATEWAY:
             return settings
         routes = tuple(Route(service=item.service, curve=item.curve) for item in self.plan.traffic)
-        return replace_settings(settings, routes)
+        return msgspec.structs.replace(settings, routes=routes)
 
     def _placement(self) -> Placement:
         asked = [
@@ -342,10 +343,6 @@ class Run:
 
     def close(self) -> None:
         self.cluster.close()
-
-
-def replace_settings(settings: NodeSettings, routes: tuple[Route, ...]) -> NodeSettings:
-    return replace(settings, routes=routes)
 
 
 def _declared(pod: Pod) -> int | None:

@@ -13,7 +13,7 @@ import msgspec
 from harness.experiment.yaml_lines import Lines, line_at, load
 from harness.model.errors import UserError, did_you_mean
 from harness.model.quantity import parse_quantity
-from workloads.times import parse_duration
+from harness.model.times import parse_duration
 
 API_VERSION = "podyard.dev/v1"
 KIND = "Scenario"

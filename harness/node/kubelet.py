@@ -91,6 +91,9 @@ class Kubelet:
         worker.pod = pod
         if pod.metadata.deletion_timestamp is not None and worker.stage != Stage.STOPPING:
             self._stop(now, worker, effects)
+        elif worker.ready and worker.stage == Stage.RUNNING and not _is_ready(pod):
+            # The node lifecycle controller took us for dead: say what is true (the status manager's reconciliation).
+            self._patch(now, worker, status_of.running(worker, now, self._pod_ip(worker), self._ip), effects)
 
     def lose(self, now: int, pod: Pod, effects: list[Effect]) -> None:
         """It is gone from the API: kill what is left of it."""
@@ -385,6 +388,13 @@ class Kubelet:
 
 def _with(pod: Pod, status: PodStatus) -> Pod:
     return Pod(metadata=pod.metadata, spec=pod.spec, status=status)
+
+
+def _is_ready(pod: Pod) -> bool:
+    for item in pod.status.conditions:
+        if item.type == "Ready":
+            return item.status == "True"
+    return True  # our own status is still on its way
 
 
 def _gone(pod: Pod) -> Delete:

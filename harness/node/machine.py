@@ -145,6 +145,11 @@ class Machine:
     def _boot(self, now: int, effects: list[Effect]) -> None:
         self._epoch += 1
         self._state = _UP
+        effects.append(Create(self._ready(now)))
+        self._stand(now, effects)
+
+    def _ready(self, now: int) -> Node:
+        """The node as its kubelet reports it."""
         node = self._node
         status = node.status
         ready = NodeStatus(
@@ -155,8 +160,7 @@ class Machine:
             images=status.images,
             extra=status.extra,
         )
-        effects.append(Create(Node(metadata=node.metadata, spec=node.spec, status=ready, extra=node.extra)))
-        self._stand(now, effects)
+        return Node(metadata=node.metadata, spec=node.spec, status=ready, extra=node.extra)
 
     def _stand(self, now: int, effects: list[Effect]) -> None:
         """Begin to renew the lease."""
@@ -223,6 +227,7 @@ class Machine:
                 if worker.ends_ns >= 0:
                     worker.ends_ns += stood
         self._stand(now, effects)
+        effects.append(PatchStatus(self._ready(now)))
         waiting, self._cut_effects = self._cut_effects, []
         effects.extend(waiting)
         self._all_serve(True, effects)

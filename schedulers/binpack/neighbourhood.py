@@ -35,8 +35,8 @@ class Pattern:
 def choose_pods(problem: Problem, plan: Plan, focus: Sequence[int], size: int) -> list[int]:
     """About `size` pods: the first of `focus` with what is related to it, then the next.
 
-    Related are the members of its gang, the pods on its node, and, for a pod left out, those on the nodes that it
-    could have had.
+    Related are the members of its gang, and the pods on the nodes that it would have had rather, alone in the window:
+    they are in its way. Then those on its own node.
     """
     window = problem.window
     by_node: dict[int, list[int]] = {}
@@ -48,12 +48,11 @@ def choose_pods(problem: Problem, plan: Plan, focus: Sequence[int], size: int) -
             break
         gang = problem.gangs.get(pod)
         chosen.update(dict.fromkeys((pod,) if gang is None else gang.members))
-        if pod in plan.spots:
-            nodes = [plan.spots[pod].node]
-        else:
-            price = window.start[window.kind[pod]]
-            nodes = sorted((node for node in by_node if price[node] < NEVER), key=lambda node: (int(price[node]), node))
-        for node in nodes:
+        price = window.start[window.kind[pod]]
+        own = [plan.spots[pod].node] if pod in plan.spots else []
+        limit = price[own[0]] if own else NEVER
+        rather = sorted((node for node in by_node if price[node] < limit), key=lambda node: (int(price[node]), node))
+        for node in (*rather, *own):
             related = [other for other in by_node[node] if other not in problem.gangs]
             if len(chosen) < size:
                 chosen.update(dict.fromkeys(related))

@@ -13,6 +13,7 @@ MAX_SIZES = 24  # more share sizes than this are merged upwards into the most fr
 MAX_PATTERNS = 4000
 RESAMPLES = 20  # demands drawn around the observed one; the dual of one demand alone is degenerate
 FACE_VALUE = 0.6  # weight of the plain idle milli beside the dual worth, for sizes that no price covers
+RARE, DISCOUNT = 0.1, 0.3  # face value lost by a residue that nothing fits, in proportion up to RARE of the demand
 
 
 def _patterns(sizes: list[int]) -> list[tuple[int, ...]]:
@@ -56,7 +57,7 @@ def residual_worth(shares: tuple[tuple[int, int], ...]) -> Int64:
     The cutting-stock problem (Gilmore and Gomory, 1961) asks for the fewest devices that hold all shares seen; the
     dual price of a size is what one more such pod costs in devices, and a residual is worth the best set of pods that
     it can still take. The LP optimum is a face, not a point, so prices are averaged over resampled demands
-    (fixed seed), and mixed with the idle milli itself.
+    (fixed seed), and mixed with the idle milli itself, less where only a small part of the demand fits.
     """
     face = np.arange(DEVICE_MILLI + 1, dtype=np.int64) * (WORTH // DEVICE_MILLI)
     shares = tuple((size, count) for size, count in shares if size * 20 >= DEVICE_MILLI and count > 0)
@@ -72,7 +73,11 @@ def residual_worth(shares: tuple[tuple[int, int], ...]) -> Int64:
         prices = stock.duals(demand)
         total += np.array(_best_fills(sizes, prices), dtype=np.int64)
     dual = total // RESAMPLES
-    blended = dual + np.rint((face - dual) * FACE_VALUE).astype(np.int64)
+    fits = np.zeros(DEVICE_MILLI + 1, dtype=np.int64)  # demand in milli that fits into r
+    for size, count in shares:
+        fits[size:] += size * count
+    useful = np.minimum(fits / (RARE * fits[-1]), 1.0)
+    blended = dual + np.rint((face * (1 - DISCOUNT * (1 - useful)) - dual) * FACE_VALUE).astype(np.int64)
     blended[-1] = WORTH  # prices rounded to integers may fall a few units short of a whole device
     return np.maximum.accumulate(blended)
 

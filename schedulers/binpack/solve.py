@@ -16,6 +16,10 @@ from schedulers.binpack.board import NEVER, Spot
 from schedulers.binpack.greedy import lay_out, take_back
 from schedulers.binpack.neighbourhood import NodeGroup, Pattern, choose_pods, node_groups, patterns
 from schedulers.binpack.plan import Gang, Plan, Problem
+from schedulers.binpack.stranding import COST
+
+OVERPAID = COST // 200
+"""A pod that cost no more than this above its own optimum, in devices, is no reason to search."""
 
 Key: TypeAlias = tuple[int, tuple[int, ...]]
 """(node group, sorted classes): patterns with the same key do the same."""
@@ -25,12 +29,14 @@ Key: TypeAlias = tuple[int, tuple[int, ...]]
 class Effort:
     """How hard to search, in steps and deterministic time, never in wall time.
 
-    `neighbourhoods`: most of them per window; `pods`: about so many pods in each;
-    `deterministic_seconds`: CP-SAT's own unit of work, per part of the objective; `seed`: its random seed.
+    `neighbourhoods`: most of them per window; `pods`: about so many pods in those around a pod that overpaid,
+    `more_pods` in those around a pod that found no place, or opened a node; `deterministic_seconds`: CP-SAT's own unit
+    of work, per part of the objective; `seed`: its random seed.
     """
 
-    neighbourhoods: int = 3
-    pods: int = 12
+    neighbourhoods: int = 12
+    pods: int = 4
+    more_pods: int = 12
     deterministic_seconds: float = 0.05
     seed: int = 1
 
@@ -57,10 +63,12 @@ def improve(problem: Problem, plan: Plan, effort: Effort) -> Plan:
     score = problem.score(plan)
     settled: set[int] = set()
     for _ in range(effort.neighbourhoods):
-        focus = [index for index in _worth_a_thought(problem, plan) if index not in settled]
+        urgent, overpaid = _worth_a_thought(problem, plan)
+        first = [index for index in urgent if index not in settled]
+        focus = first + [index for index in overpaid if index not in settled]
         if not focus:
             break
-        chosen = choose_pods(problem, plan, focus, effort.pods)
+        chosen = choose_pods(problem, plan, focus, effort.more_pods if first else effort.pods)
         settled.update(chosen)
         candidate = _decide_again(problem, plan, chosen, effort)
         if candidate is None:
@@ -77,19 +85,29 @@ def improve(problem: Problem, plan: Plan, effort: Effort) -> Plan:
     return plan
 
 
-def _worth_a_thought(problem: Problem, plan: Plan) -> list[int]:
-    """Pods left out though they fitted when the window began, then the others, those first that overpaid most."""
+def _worth_a_thought(problem: Problem, plan: Plan) -> tuple[list[int], list[int]]:
+    """Pods left out though they fitted when the window began, or on a node opened for them where nodes count; and the
+    others that overpaid, those first that did most.
+    """
     window = problem.window
     least = window.start.min(axis=1).tolist()
-    waiting: list[int] = []
+    opened: set[int] = set()
+    if problem.objective.fewest_nodes:
+        opened = {spot.node for spot in plan.spots.values() if problem.empty[spot.node]}
+    urgent: list[int] = []
     above: list[tuple[int, int]] = []
     for index, kind in enumerate(window.kind):
         spot = plan.spots.get(index)
-        if spot is not None:
-            above.append((least[kind] - int(window.start[kind, spot.node]), index))
-        elif least[kind] < NEVER:
-            waiting.append(index)
-    return waiting + [index for _, index in sorted(above)]
+        if spot is None:
+            if least[kind] < NEVER:
+                urgent.append(index)
+        elif len(opened) > 1 and spot.node in opened:
+            urgent.append(index)
+        else:
+            overpaid = int(window.start[kind, spot.node]) - least[kind]
+            if overpaid > OVERPAID:
+                above.append((-overpaid, index))
+    return urgent, [index for _, index in sorted(above)]
 
 
 def contended(problem: Problem, plan: Plan) -> bool:

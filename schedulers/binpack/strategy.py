@@ -49,7 +49,7 @@ class BinPack:
         self,
         objective: str = "priority",
         batch_size: int = 64,
-        neighbourhoods: int = 1,
+        neighbourhoods: int = 12,
         deterministic_seconds: float = 0.05,
         migrations: float = 0.0,
     ) -> None:

@@ -196,7 +196,11 @@ def test_every_format_names_its_source_and_options() -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"mode": "fil"}, "departures or fill"), ({"mod": "fill"}, "did you mean 'mode'"), ({"gap_ns": -1}, "at least 0")],
+    [
+        ({"mode": "fil"}, "departures or fill"),
+        ({"mod": "fill"}, "did you mean 'mode'"),
+        ({"gap_ns": -1}, "a whole number, 0 to"),
+    ],
 )
 def test_wrong_options_are_told(tmp_path: Path, options: dict[str, object], words: str) -> None:
     with pytest.raises(UserError) as told:

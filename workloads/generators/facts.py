@@ -11,7 +11,7 @@ from workloads.table import DEVICE_MILLI, FOREVER, Int64, NodeTable, Workload
 
 MIB = 1 << 20
 
-PERMILLE = (0, 10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 980, 990, 1000)
+PERMILLE = (0, 5, 10, 25, *range(50, 951, 50), 975, 990, 995, 1000)
 """Where quantiles are kept, in thousandths."""
 
 KINDS = ("cpu", "share", "one", "several")

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 from harness.model.errors import UserError, did_you_mean
-from workloads.times import parse_duration
+from harness.model.times import parse_duration
 
 SECOND_NS = 10**9
 DAY_NS = 86_400 * SECOND_NS
@@ -198,7 +198,10 @@ def _earliest(curves: tuple[LoadCurve, ...], t_ns: int) -> int | None:
 
 
 def requests_milli(curve: LoadCurve, start_ns: int, end_ns: int) -> int:
-    """Thousandths of requests that arrive in [start_ns, end_ns): the integral, rounded down once a straight piece."""
+    """Thousandths of requests that arrive in [start_ns, end_ns): the integral, piece by straight piece.
+
+    Rates are whole, so it falls short of the true integral by at most one for each second and part of the curve.
+    """
     total = 0
     t = start_ns
     while t < end_ns:

@@ -35,6 +35,9 @@ FORMATS: tuple[tuple[str, str], ...] = (
 )
 """(name, module), in the order in which they are asked whether a file is theirs."""
 
+MOST_OPTION = 10**12
+"""Options are multiplied with row counts; within int64 for millions of rows."""
+
 _OWN = ("path", "lint")
 
 
@@ -90,13 +93,13 @@ def _suits(value: Any, hint: Any) -> bool:
         (option is type(None) and value is None)
         or (isinstance(option, type) and isinstance(value, option) and (option is bool or not isinstance(value, bool)))
         for option in options
-    ) and not (isinstance(value, int) and not isinstance(value, bool) and value < 0)
+    ) and not (isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= MOST_OPTION)
 
 
 def _words(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return " or ".join(map(str, typing.get_args(hint)))
-    names = {bool: "true or false", int: "a whole number, at least 0", str: "text", type(None): "nothing"}
+    names = {bool: "true or false", int: f"a whole number, 0 to {MOST_OPTION}", str: "text", type(None): "nothing"}
     return " or ".join(names.get(option, str(option)) for option in typing.get_args(hint) or (hint,))
 
 

@@ -127,7 +127,8 @@ def draw_order(
             rows.append(row)
             names.append(f"{workload.name[row]}{TUNED}{copies}")
             copies += 1
-    while rows and total > target:
+    overfull = sum(total_milli) > target
+    while overfull and total > target:
         at = int(rng.integers(len(rows)))
         total -= total_milli[rows[at]]
         del rows[at], names[at]

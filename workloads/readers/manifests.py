@@ -12,8 +12,8 @@ import yaml
 
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, from_wire
+from harness.model.times import parse_duration
 from harness.model.wire import DecodeError
-from workloads.times import parse_duration
 
 ARRIVAL = "podyard.dev/arrival"
 """Annotation: when the object is created, a duration since the run began ('90s'); at 0 without it."""

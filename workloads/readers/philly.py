@@ -178,12 +178,14 @@ _EPOCH = datetime(2017, 1, 1)
 
 
 def _instant(text: str | None) -> int | None:
-    """ns since 2017 by the cluster's own clock: the trace gives local times without a zone."""
+    """ns since 2017 by the cluster's own clock: the trace gives local times without a zone. None for no such time."""
     if text is None:
         return None
     try:
         at = datetime.strptime(text, "%Y-%m-%d %H:%M:%S")
     except ValueError:
+        return None
+    if not _EPOCH.year <= at.year < _EPOCH.year + 100:
         return None
     return (at - _EPOCH) // timedelta(seconds=1) * SECOND_NS
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from harness.model.errors import UserError
 from workloads.lint import EXAMPLES, Lint
-from workloads.readers.rows import SECOND_NS, Rows
+from workloads.readers.rows import MOST, SECOND_NS, Rows
 from workloads.readers.text import Lines, lines
 from workloads.table import Provenance
 
@@ -50,6 +50,8 @@ FIELDS = (
     "think",
 )
 CANCELLED = 5
+MOST_PODS = 200_000
+"""Nodes of one job: more than the largest machine in the archive has."""
 
 _HEADER = re.compile(r"^;\s*(\w+)\s*:\s*(.*?)\s*$")
 
@@ -134,6 +136,10 @@ def _pods(frame: pl.DataFrame, per_node: int, lint: Lint) -> pl.DataFrame:
     used_memory = rows.integer("used_memory_kb", least=-1, most=10**12)
     memory = pl.select(pl.when(asked_memory > 0).then(asked_memory).otherwise(used_memory).clip(0)).to_series()
     rows["memory_bytes"] = memory * 1024
+    whole = memory.cast(pl.Float64) * 1024 * processors
+    rows.flag("out-of-range", whole > MOST, f"at most {MOST} bytes a job", column="asked_memory_kb")
+    pieces = processors // max(per_node, 1) if per_node else processors * 0
+    rows.flag("out-of-range", pieces > MOST_PODS, f"at most {MOST_PODS} nodes a job", column="asked_processors")
     rows["group"] = "job-" + job
     user = rows.integer("user", least=-1)
     rows["app"] = pl.select(pl.when(user >= 0).then("user-" + user.cast(pl.String)).otherwise(pl.lit(""))).to_series()

@@ -1,0 +1,22 @@
+"""Faults of containers: the process ends although nobody asked it to."""
+
+from __future__ import annotations
+
+from random import Random
+
+from harness.engine.component import Disturb, Effect
+from harness.faults.world import Form, World
+from harness.model.faults import ContainerCrash as Exit
+
+
+class ContainerCrash(Form, frozen=True, kw_only=True):
+    """The containers of `count` pods of an `app`, drawn at random, exit with `exitCode`."""
+
+    app: str
+    count: int = 1
+    exit_code: int = 137
+
+    def effects(self, world: World, rng: Random) -> list[Effect]:
+        pods = world.pods_of(self.app)
+        chosen = sorted(rng.sample(pods, min(self.count, len(pods))))
+        return [Disturb((node,), Exit(pod=key, exit_code=self.exit_code)) for node, key in chosen]

@@ -1,0 +1,73 @@
+"""What faults see of the cluster when they choose their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+import msgspec
+
+from harness.engine.component import DELETED, Relist, Watch
+from harness.model.core import Node, Pod
+
+ZONE = "topology.kubernetes.io/zone"
+GATEWAY = "node-role.kubernetes.io/gateway"
+"""Nodes with this label are clients', and never drawn."""
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Base of how a fault is written in a scenario."""
+
+
+class World:
+    """Nodes and what runs on them, as the watch tells."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.pods: dict[str, dict[str, Pod]] = {}  # running ones, by node, by key
+
+    def hear(self, event: Watch | Relist) -> None:
+        if isinstance(event, Relist):
+            for obj in event.objects:
+                self.hear(Watch("ADDED", obj))
+            return
+        obj = event.obj
+        if isinstance(obj, Node):
+            if event.type == DELETED:
+                self.nodes.pop(obj.metadata.name, None)
+            else:
+                self.nodes[obj.metadata.name] = obj
+        elif isinstance(obj, Pod) and obj.spec.node_name:
+            held = self.pods.setdefault(obj.spec.node_name, {})
+            if event.type == DELETED or obj.status.phase != "Running":
+                held.pop(obj.metadata.key, None)
+            else:
+                held[obj.metadata.key] = obj
+
+    def named(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name in self.nodes]
+
+    def in_zone(self, zone: str) -> list[str]:
+        return sorted(n for n, node in self.nodes.items() if node.metadata.labels.get(ZONE) == zone)
+
+    def running(self, app: str) -> list[str]:
+        """Nodes by how many pods of the app they run, most first."""
+        counts = {
+            name: sum(pod.metadata.labels.get("app") == app for pod in self.pods.get(name, {}).values())
+            for name in self.nodes
+        }
+        return sorted((name for name, count in counts.items() if count), key=lambda name: (-counts[name], name))
+
+    def drawn(self, count: int, rng: Random) -> list[str]:
+        """Any nodes but clients'."""
+        names = sorted(n for n, node in self.nodes.items() if GATEWAY not in node.metadata.labels)
+        return sorted(rng.sample(names, min(count, len(names))))
+
+    def pods_of(self, app: str) -> list[tuple[str, str]]:
+        """(node, key of the pod), in order."""
+        return sorted(
+            (name, key)
+            for name, held in self.pods.items()
+            for key, pod in held.items()
+            if pod.metadata.labels.get("app") == app
+        )
