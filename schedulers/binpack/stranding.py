@@ -15,8 +15,9 @@ for n at once, which are s(n) of the GPU demand. A node without GPUs has the bra
 weighted far lower, so that pods without GPU go there first.
 
 These numbers, and those of `prices`, were fitted on the openb default list under arrival orders drawn from seeds that
-no comparison uses (101 to 124, held against 201 to 224); the other lists keep them. GPU allocation is flat around them,
-but falls steeply where TIGHTNESS is below 0.007 or CPU_WEIGHT * exp(-CPU_DECAY) grows: then pods spread over nodes early.
+no comparison uses (101 to 124, held against 201 to 224); the other lists keep them. GPU allocation is flat around
+them, but falls steeply where TIGHTNESS is below 0.007, or cpu weighs more or decays slower: then pods spread over the
+nodes early.
 
 Only +, -, *, / are used, so that the bits are the same on every machine (exp is not).
 """

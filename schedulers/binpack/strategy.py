@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import (
     PODS,
     Bind,
@@ -272,5 +273,7 @@ def _gangs(pods: PodBatch, cluster: ClusterView) -> dict[int, Gang]:
 
 
 def _running(group: str, cluster: ClusterView) -> int:
+    if isinstance(cluster, Snapshot):
+        return cluster.placed_in_group(group)
     nodes = np.flatnonzero(cluster.alive & (cluster.free[PODS] < cluster.capacity[PODS]))
     return sum(pod.group == group for node in nodes.tolist() for pod in cluster.pods_on(node))
