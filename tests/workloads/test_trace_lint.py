@@ -6,11 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import small_traces as small
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.model.errors import UserError
+from tests.workloads import small_traces as small
 from workloads.lint import RULES
 from workloads.trace import convert, lint, read
 

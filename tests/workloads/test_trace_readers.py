@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import small_traces as small
 
 from harness.model.errors import UserError
+from tests.workloads import small_traces as small
 from workloads.readers import by_name, names
 from workloads.readers.azure2020 import machines
 from workloads.table import FOREVER
