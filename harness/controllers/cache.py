@@ -65,10 +65,11 @@ class Index:
 class _Shelf:
     """All of one kind."""
 
-    __slots__ = ("ahead", "handler", "held", "indexes")
+    __slots__ = ("ahead", "handler", "held", "indexes", "keeps")
 
-    def __init__(self, handler: Handler | None) -> None:
+    def __init__(self, handler: Handler | None, keeps: Callable[[Any], bool] | None) -> None:
         self.handler = handler
+        self.keeps = keeps
         self.held: dict[str, Any] = {}
         self.indexes: list[Index] = []
         self.ahead: dict[str, int] = {}  # key -> revision, of what was taken from an Outcome before its Watch came
@@ -79,10 +80,17 @@ class Cache:
 
     `handlers` names the kinds; a handler is called after the cache and its indexes show the change. The same
     handler serves Watch and Relist: what a Relist leaves out is deleted, what it changes is changed.
+
+    `keeps`: by kind, which objects matter at all; one that ceases to matter is deleted as far as this cache goes.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler | None]) -> None:
-        self._shelves = {kind: _Shelf(handler) for kind, handler in handlers.items()}
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler | None],
+        keeps: Mapping[str, Callable[[Any], bool]] | None = None,
+    ) -> None:
+        keeps = keeps or {}
+        self._shelves = {kind: _Shelf(handler, keeps.get(kind)) for kind, handler in handlers.items()}
         self._by_type = {
             KINDS[kind].type: shelf for kind, shelf in self._shelves.items() if KINDS[kind].type is not Unstructured
         }
@@ -111,7 +119,7 @@ class Cache:
             shelf = self._shelves[kind_of(obj)]
         meta = obj.metadata
         key = f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
-        if event.type == DELETED:
+        if event.type == DELETED or (shelf.keeps is not None and not shelf.keeps(obj)):
             self._remove(shelf, key)
         else:
             if event.type == ADDED and key in shelf.held and shelf.held[key].metadata.uid != meta.uid:
@@ -131,6 +139,8 @@ class Cache:
         held = shelf.held.get(key)
         if held is None or held.metadata.uid != obj.metadata.uid:
             return
+        if shelf.keeps is not None and not shelf.keeps(obj):
+            return  # older news on its way would only bring it back
         revision = int(obj.metadata.resource_version)
         if revision > int(held.metadata.resource_version):
             self._put(shelf, key, obj)
@@ -146,7 +156,8 @@ class Cache:
 
     def _relist(self, event: Relist) -> None:
         shelf = self._shelves[event.kind]
-        now = {obj.metadata.key: obj for obj in event.objects}
+        keeps = shelf.keeps
+        now = {obj.metadata.key: obj for obj in event.objects if keeps is None or keeps(obj)}
         for key, held in list(shelf.held.items()):
             found = now.get(key)
             if found is None or found.metadata.uid != held.metadata.uid:

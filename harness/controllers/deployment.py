@@ -46,6 +46,7 @@ class DeploymentController(Reconciler):
                 "ReplicaSet": self._replica_set_changed,
                 "Pod": self._pod_changed,
             },
+            {"Pod": _not_ended},
         )
         self._owned = self.cache.index("ReplicaSet", _deployment_uid)
         self._orphans = Orphans()
@@ -112,11 +113,9 @@ class DeploymentController(Reconciler):
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """Recreate waits until no old pod is left, so they are counted."""
-        if old is not None and new is not None:
-            same_phase = old.status.phase == new.status.phase
-            if same_phase and old.metadata.owner_references is new.metadata.owner_references:
-                return
-        was, now = _counting(old), _counting(new)
+        if old is not None and new is not None and old.metadata.owner_references is new.metadata.owner_references:
+            return
+        was, now = _owner_uid(old), _owner_uid(new)
         if was == now:
             return
         if now:
@@ -402,9 +401,11 @@ def _deployment_uid(obj: Any) -> tuple[str, ...]:
     return () if owner is None else (owner.uid,)
 
 
-def _counting(pod: Pod | None) -> str:
-    """The ReplicaSet whose pods it counts among."""
-    if pod is None or pod.status.phase in ("Succeeded", "Failed"):
-        return ""
-    owner = controller_of(pod, "ReplicaSet")
+def _not_ended(pod: Pod) -> bool:
+    return pod.status.phase not in ("Succeeded", "Failed") and controller_of(pod, "ReplicaSet") is not None
+
+
+def _owner_uid(pod: Pod | None) -> str:
+    """Of the ReplicaSet that controls it."""
+    owner = None if pod is None else controller_of(pod, "ReplicaSet")
     return "" if owner is None else owner.uid

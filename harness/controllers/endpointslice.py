@@ -64,6 +64,7 @@ class EndpointSliceController(Reconciler):
                 "Pod": self._pod_changed,
                 "EndpointSlice": self._slice_changed,
             },
+            {"Pod": _labelled},
         )
         self._served: dict[str, _Served] = {}
         self._pods = Groups()
@@ -121,23 +122,20 @@ class EndpointSliceController(Reconciler):
             self._look_at_everything(key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        if new is not None:
-            meta = new.metadata
-            key = f"{meta.namespace}/{meta.name}"
-            if old is not None and old.metadata.labels is not meta.labels and old.metadata.labels != meta.labels:
-                self._lost(key, old)
-            if meta.labels:
-                group = self._pods.add(key, meta.namespace, meta.labels, new)
-                self._dirty(key, self._selectors.of(group))
-        elif old is not None:
+        if new is None:
+            assert old is not None
             self._lost(old.metadata.key, old)
+            return
+        meta = new.metadata
+        key = f"{meta.namespace}/{meta.name}"
+        if old is not None and old.metadata.labels is not meta.labels and old.metadata.labels != meta.labels:
+            self._lost(key, old)
+        self._dirty(key, self._selectors.of(self._pods.add(key, meta.namespace, meta.labels, new)))
 
     def _lost(self, key: str, old: Pod) -> None:
-        meta = old.metadata
-        if meta.labels:
-            group = self._pods.remove(key, meta.namespace, meta.labels)
-            if group is not None:
-                self._dirty(key, self._selectors.of(group))
+        group = self._pods.remove(key, old.metadata.namespace, old.metadata.labels)
+        if group is not None:
+            self._dirty(key, self._selectors.of(group))
 
     def _dirty(self, pod: str, services: tuple[str, ...]) -> None:
         for key in services:
@@ -342,6 +340,11 @@ class EndpointSliceController(Reconciler):
             message = f"Failed to update endpoint slices for Service {key}: {outcome.error}"
             self.record(service, "Warning", "FailedToUpdateEndpointSlices", message)
         return counts
+
+
+def _labelled(pod: Pod) -> bool:
+    """Without labels nothing selects it: a Service's selector asks for at least one."""
+    return bool(pod.metadata.labels)
 
 
 def _target(endpoint: Endpoint) -> str:

@@ -40,7 +40,7 @@ class PodOwner(Reconciler):
     `conclude` follows when they are answered."""
 
     def __init__(self, name: str, kind: str, handlers: Mapping[str, Handler | None]) -> None:
-        super().__init__(name, handlers)
+        super().__init__(name, handlers, {"Pod": self._concerns})
         self.kind = kind
         self.expected = Expectations()  # by the owner's uid
         self._managing: dict[str, Managing] = {}
@@ -74,6 +74,14 @@ class PodOwner(Reconciler):
         size = managing.batch = 2 * managing.batch or SLOW_START
         self.write_all(key, managing.left[:size])
         managing.left = managing.left[size:]
+
+    def _concerns(self, pod: Pod) -> bool:
+        """Pods of this kind of owner, and those of nobody that could be adopted by their labels."""
+        owners = pod.metadata.owner_references
+        if not owners:
+            return bool(pod.metadata.labels)
+        owner = owners[0] if owners[0].controller else pod.metadata.controller()
+        return owner is None or owner.kind == self.kind
 
     def _owner(self, key: str) -> Any:
         return self.cache.get(self.kind, key)

@@ -6,7 +6,7 @@ blocking in its API calls. Source: k8s.io/client-go examples/workqueue.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from harness.controllers.cache import Cache, Handler, WorkQueue
@@ -44,10 +44,15 @@ class Reconciler:
     Every write of `reconcile(now, key)` has `key` as its token and goes through `self.write`.
     """
 
-    def __init__(self, name: str, handlers: Mapping[str, Handler | None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        handlers: Mapping[str, Handler | None],
+        keeps: Mapping[str, Callable[[Any], bool]] | None = None,
+    ) -> None:
         self.name = name
         self.watches = tuple(handlers)
-        self.cache = Cache(handlers)
+        self.cache = Cache(handlers, keeps)
         self.queue: WorkQueue[str] = WorkQueue()
         self.now: Instant = 0
         self._effects: list[Effect] = []

@@ -106,6 +106,23 @@ def test_what_is_not_known_is_not_brought_back_by_an_answer() -> None:
     assert told.cache.get("Pod", "ns/a").metadata.uid == "v"
 
 
+def test_what_does_not_matter_is_not_kept_and_what_ceases_to_is_gone() -> None:
+    heard: list[tuple[bool, bool]] = []
+    cache = Cache(
+        {"Pod": lambda old, new: heard.append((old is not None, new is not None))},
+        {"Pod": lambda item: "app" in item.metadata.labels},
+    )
+    cache.take(Watch(ADDED, pod("a")))
+    cache.take(Watch(ADDED, pod("b", app="x")))
+    cache.take(Watch(MODIFIED, pod("a", 2, app="x")))
+    cache.take(Watch(MODIFIED, pod("b", 3)))
+    cache.take(Watch(DELETED, pod("b", 4)))
+    assert list(cache.objects("Pod")) == ["ns/a"]
+    assert heard == [(False, True), (False, True), (True, False)]
+    cache.take(Relist("Pod", (pod("a", 2), pod("c", 5, app="y"))))
+    assert list(cache.objects("Pod")) == ["ns/c"]
+
+
 def test_forgetting_tells_nobody() -> None:
     told = Told()
     told.cache.take(Watch(ADDED, pod("a", node="n")))
