@@ -2,6 +2,7 @@
 
 A pod carries a finalizer until the status has counted it, so that none is lost or counted twice, whoever deletes it
 and whenever this controller restarts. Source: pkg/controller/job/job_controller.go; pkg/controller/ttlafterfinished.
+What of a Job's spec is not modelled (NOT_MODELLED) is told by an event, never passed over in silence.
 """
 
 from __future__ import annotations
@@ -30,11 +31,23 @@ from harness.controllers.reconcile import Reconciler
 from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Update
 from harness.model.core import Pod, PodTemplateSpec
 from harness.model.meta import OwnerReference, condition
-from harness.model.workloads import Job
+from harness.model.workloads import Job, JobStatus
 
 UID_LABEL, NAME_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 _OLD_UID_LABEL, _OLD_NAME_LABEL = "controller-uid", "job-name"
 """Source: batch/v1 ControllerUidLabel, JobNameLabel, and what they were called before."""
+
+NOT_MODELLED = (
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+    "podFailurePolicy",
+    "podReplacementPolicy",
+    "successPolicy",
+)
+"""Fields of batch/v1 JobSpec that have no effect here."""
+
+MANAGER = "kubernetes.io/job-controller"
+"""Jobs whose managedBy says otherwise are another controller's. Source: batch/v1 JobControllerName."""
 
 _LOOSE = "pod "
 """Begins the key of a pod whose Job is gone or over; a Job's key has no space."""
@@ -146,7 +159,7 @@ class JobController(PodOwner):
             self._let_go(key)
             return
         job: Job | None = self.cache.get("Job", key)
-        if job is None:
+        if job is None or (job.spec.extra or {}).get("managedBy", MANAGER) != MANAGER:
             return
         over = finished(job)
         if over is not None:
@@ -312,6 +325,10 @@ class JobController(PodOwner):
         return True
 
     def _say(self, old: Job, new: Job) -> None:
+        if old.status == JobStatus():
+            for name in NOT_MODELLED:
+                if name in (new.spec.extra or {}):
+                    self.record(new, "Warning", "NotModelled", f"spec.{name} is not modelled and has no effect")
         over = finished(new)
         if over is not None:
             if over.type == COMPLETE:

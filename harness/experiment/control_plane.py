@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
+from harness.autoscaling.cluster import ClusterAutoscaler, NodePool
+from harness.autoscaling.horizontal import HorizontalController
 from harness.controllers.deployment import DeploymentController
+from harness.controllers.disruption import DisruptionController
+from harness.controllers.endpointslice import EndpointSliceController
+from harness.controllers.garbagecollector import GarbageCollector
+from harness.controllers.job import JobController
+from harness.controllers.namespace import NamespaceController
+from harness.controllers.nodelifecycle import NodeLifecycleController
+from harness.controllers.podgc import PodGarbageCollector
 from harness.controllers.replicaset import ReplicaSetController
+from harness.controllers.tainteviction import TaintEvictionController
 from harness.engine.component import Component
-from harness.engine.latency import Latencies
-from harness.experiment.scenario import Loaded
-from harness.experiment.workload import Plan
+from harness.engine.latency import Constant
+from harness.engine.streams import stream
+from harness.experiment.nodes import pool_template
+from harness.experiment.scenario import Loaded, duration
+from harness.faults.timeline import Timeline, parse
+from harness.model.errors import UserError
 
 
 def controllers() -> list[Component]:
-    """kube-controller-manager's, in the order in which it starts them."""
+    """kube-controller-manager's."""
     return [
         DeploymentController(),
         ReplicaSetController(),
+        JobController(),
+        EndpointSliceController(),
+        DisruptionController(),
+        NodeLifecycleController(),
+        TaintEvictionController(),
+        PodGarbageCollector(),
+        GarbageCollector(),
+        NamespaceController(),
+        HorizontalController(),
     ]
 
 
-def control_plane(loaded: Loaded, plan: Plan, latencies: Latencies, seed: int) -> list[Component]:
+def control_plane(loaded: Loaded, seed: int) -> list[Component]:
     """Raises UserError for faults that are malformed."""
-    return controllers()
+    spec = loaded.scenario.spec
+    made = controllers()
+    if spec.pools:
+        pools = tuple(
+            NodePool(
+                name=pool.name,
+                template=pool_template(loaded, pool, f"spec.pools[{index}]"),
+                least=pool.min,
+                most=pool.max,
+                provisioning=Constant(duration(loaded, pool.provisioning, f"spec.pools[{index}].provisioning")),
+            )
+            for index, pool in enumerate(spec.pools)
+        )
+        made.append(ClusterAutoscaler(pools, stream(seed, "cluster-autoscaler")))
+    if spec.faults:
+        try:
+            planned = parse(spec.faults, "spec.faults")
+        except UserError as error:
+            path = error.what.partition(":")[0]
+            what = error.what.partition(": ")[2]
+            raise loaded.error(path, what, found=error.found, expected=error.expected, hint=error.hint) from None
+        made.append(Timeline(planned, stream(seed, "faults")))
+    return made

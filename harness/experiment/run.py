@@ -31,13 +31,13 @@ from harness.measure.pods import PodLives
 from harness.measure.recovery import Recovery
 from harness.measure.traffic import Traffic
 from harness.model.core import Pod
+from harness.model.times import parse_duration
 from harness.node.settings import NodeSettings, Route
 from harness.scheduling.registry import load
 from harness.scheduling.scheduler import Scheduler, SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from workloads.manifests import DURATION
-from harness.model.times import parse_duration
 
 LOOK_NS = 10 * SECOND
 """How often a run without a duration is looked at: is there anything left to happen?"""
@@ -186,7 +186,7 @@ class Run:
         self.cluster.start_nodes(self.machines.nodes)
         if self.plan.traffic:
             self.cluster.start_nodes((gateway(),))
-        for component in control_plane(loaded, self.plan, self.latencies, seed):
+        for component in control_plane(loaded, seed):
             self.cluster.add(component)
         self.cluster.add(self.scheduler)
         self.cluster.add(self.feeder)

@@ -1,7 +1,7 @@
 """Recovery latency: from a fault to detected, evicted, recreated, bound, running and serving again; by fault.
 
 Victims are the pods on the disturbed nodes at the instant of the fault. A victim's replacement is the next pod that
-its owner (the same controller) gets after the fault. What comes back by itself (a node that thaws in time) is told
+its owner (the same controller) gets after the victim was told to go. What comes back by itself (a node that thaws in time) is told
 as returned.
 """
 
@@ -116,8 +116,9 @@ class Recovery:
             for victim in fault.victims:
                 if victim.deleted_ns == NEVER and victim.gone_ns == NEVER and victim.phase not in ("Failed",):
                     continue  # it is still there, or it came back
+                left_ns = victim.deleted_ns if victim.deleted_ns != NEVER else max(victim.ended_ns, fault.at_ns)
                 for life in by_owner.get(victim.owner, []):
-                    if life.created_ns > fault.at_ns and life.uid not in taken:
+                    if life.created_ns >= left_ns and life.uid not in taken:
                         out[victim.uid] = life
                         taken.add(life.uid)
                         break

@@ -89,7 +89,12 @@ class Kubelet:
             self._admit(now, pod, effects)
             return
         worker.pod = pod
-        if pod.metadata.deletion_timestamp is not None and worker.stage != Stage.STOPPING:
+        if worker.stage == Stage.ENDED:
+            # Its last status has been told; what the watch brings may be older. It stays known until it is deleted.
+            if pod.metadata.deletion_timestamp is not None:
+                del self.pods[uid]
+                effects.append(_gone(pod))
+        elif pod.metadata.deletion_timestamp is not None and worker.stage != Stage.STOPPING:
             self._stop(now, worker, effects)
         elif worker.ready and worker.stage == Stage.RUNNING and not _is_ready(pod):
             # The node lifecycle controller took us for dead: say what is true (the status manager's reconciliation).
@@ -309,7 +314,6 @@ class Kubelet:
         worker.stage = Stage.ENDED
         worker.turn += 1
         self._release(worker)
-        del self.pods[worker.pod.metadata.uid]
 
     def _release(self, worker: Worker) -> None:
         if not worker.holds:

@@ -1,0 +1,387 @@
+"""The horizontal pod autoscaler: replicas by CPU utilisation, by Kubernetes' algorithm.
+
+Source: pkg/controller/podautoscaler horizontal.go and replica_calculator.go (1.32). Kubelets here report usage only
+when it changed, so the last PodMetrics of a pod is what every scrape since has shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from harness.engine.component import (
+    DELETED,
+    MINUTE,
+    SECOND,
+    Effect,
+    Event,
+    Instant,
+    Outcome,
+    PatchStatus,
+    Record,
+    Relist,
+    Start,
+    Timer,
+    Update,
+    WakeAt,
+    Watch,
+)
+from harness.model.core import Pod
+from harness.model.meta import Condition, LabelSelector, condition, with_condition
+from harness.model.wire import Time
+from harness.model.workloads import (
+    Deployment,
+    HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerStatus,
+    PodMetrics,
+    ReplicaSet,
+)
+
+SYNC_NS = 15 * SECOND
+"""Source: --horizontal-pod-autoscaler-sync-period."""
+TOLERANCE = 0.1
+"""Source: --horizontal-pod-autoscaler-tolerance."""
+CPU_INITIALIZATION_NS = 5 * MINUTE
+"""Source: --horizontal-pod-autoscaler-cpu-initialization-period."""
+READINESS_DELAY_NS = 30 * SECOND
+"""Source: --horizontal-pod-autoscaler-initial-readiness-delay."""
+SCALE_DOWN_WINDOW_NS = 300 * SECOND
+"""Source: --horizontal-pod-autoscaler-downscale-stabilization."""
+PERIOD_NS = 15 * SECOND
+UP_PODS, UP_PERCENT, DOWN_PERCENT = 4, 100, 100
+"""Source: pkg/apis/autoscaling/v2/defaults.go: scale up max(4 pods, 100 %), down 100 %, each in 15 s."""
+SCRAPE_NS = 15 * SECOND
+
+replaced = msgspec.structs.replace
+
+
+class _Memory(msgspec.Struct):
+    """Of one autoscaler: recommendations and scalings with their instants."""
+
+    recommended: list[tuple[int, int]] = []
+    ups: list[tuple[int, int]] = []
+    downs: list[tuple[int, int]] = []
+
+
+class HorizontalController:
+    name = "horizontal-pod-autoscaler"
+    watches = ("HorizontalPodAutoscaler", "Deployment", "ReplicaSet", "Pod", "PodMetrics")
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._scalers: dict[str, HorizontalPodAutoscaler] = {}
+        self._memory: dict[str, _Memory] = {}
+        self._targets: dict[tuple[str, str], Deployment | ReplicaSet] = {}
+        self._pods: dict[tuple[str, str, str], dict[str, Pod]] = {}  # by namespace and label
+        self._metrics: dict[str, PodMetrics] = {}
+        self._armed = -1
+
+    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if type(event) is Watch:
+                self._hear(event)
+            elif type(event) is Relist:
+                self._relist(event)
+            elif type(event) is Timer:
+                if event.token == self._armed:
+                    self._armed = -1
+                    for key in sorted(self._scalers):
+                        self._sync(now, self._scalers[key], effects)
+            elif type(event) is Start:
+                self._reset()
+            elif type(event) is Outcome:
+                pass  # the next sync sees what is
+        if self._scalers and self._armed < 0:
+            self._armed = (now // SYNC_NS + 1) * SYNC_NS
+            effects.append(WakeAt(self._armed, self._armed))
+        return effects
+
+    # -- what the watches bring ----------------------------------------------------------------------------------------
+
+    def _hear(self, event: Watch) -> None:
+        obj, gone = event.obj, event.type == DELETED
+        kind = type(obj)
+        meta = obj.metadata
+        if kind is Pod:
+            if event.old is not None and event.old.metadata.labels is not meta.labels:
+                self._shelve(event.old, gone=True)
+            self._shelve(obj, gone=gone)
+        elif kind is PodMetrics:
+            if gone:
+                self._metrics.pop(meta.key, None)
+            else:
+                self._metrics[meta.key] = obj
+        elif kind is HorizontalPodAutoscaler:
+            if gone:
+                self._scalers.pop(meta.key, None)
+                self._memory.pop(meta.key, None)
+            else:
+                self._scalers[meta.key] = obj
+        else:
+            key = (kind.__name__, meta.key)
+            if gone:
+                self._targets.pop(key, None)
+            else:
+                self._targets[key] = obj
+
+    def _shelve(self, pod: Pod, *, gone: bool) -> None:
+        meta = pod.metadata
+        for name, value in meta.labels.items():
+            shelf = self._pods.setdefault((meta.namespace, name, value), {})
+            if gone:
+                shelf.pop(meta.key, None)
+            else:
+                shelf[meta.key] = pod
+
+    def _relist(self, event: Relist) -> None:
+        if event.kind == "Pod":
+            self._pods.clear()
+        elif event.kind == "PodMetrics":
+            self._metrics.clear()
+        elif event.kind == "HorizontalPodAutoscaler":
+            self._scalers.clear()
+        else:
+            self._targets = {key: value for key, value in self._targets.items() if key[0] != event.kind}
+        for obj in event.objects:
+            self._hear(Watch("ADDED", obj))
+
+    def _selected(self, namespace: str, selector: LabelSelector) -> list[Pod]:
+        """In order of key."""
+        pairs = sorted(selector.match_labels.items())
+        shelves: Iterable[dict[str, Pod]]
+        if pairs:
+            shelves = [self._pods.get((namespace, *pairs[0]), {})]
+        else:
+            shelves = [shelf for (space, _, _), shelf in self._pods.items() if space == namespace]
+        found = {key: pod for shelf in shelves for key, pod in shelf.items() if selector.matches(pod.metadata.labels)}
+        return [found[key] for key in sorted(found)]
+
+    # -- one autoscaler ------------------------------------------------------------------------------------------------
+
+    def _sync(self, now: int, scaler: HorizontalPodAutoscaler, effects: list[Effect]) -> None:
+        meta, spec = scaler.metadata, scaler.spec
+        ref = spec.scale_target_ref
+        target = self._targets.get((ref.kind, f"{meta.namespace}/{ref.name}"))
+        conditions = scaler.status.conditions
+        if target is None:
+            why = f"the HPA controller was unable to get the target's current scale: {ref.kind} {ref.name} not found"
+            conditions = _told(conditions, now, "AbleToScale", "False", "FailedGetScale", why)
+            self._write_status(scaler, scaler.status, conditions, effects)
+            return
+        conditions = _told(
+            conditions, now, "AbleToScale", "True", "ReadyForNewScale", "recommended size matches current size"
+        )
+        memory = self._memory.setdefault(meta.key, _Memory())
+        current = target.spec.replicas if target.spec.replicas is not None else 1
+        least, most = spec.min_replicas or 1, spec.max_replicas
+        reason, utilization = "", None
+        if current == 0:
+            conditions = _told(
+                conditions, now, "ScalingActive", "False", "ScalingDisabled",
+                "scaling is disabled since the replica count of the target is zero",
+            )  # fmt: skip
+            desired = 0
+        elif current > most:
+            reason, desired = "Current number of replicas above Spec.MaxReplicas", most
+        elif current < least:
+            reason, desired = "Current number of replicas below Spec.MinReplicas", least
+        else:
+            goal = _cpu_goal(scaler)
+            proposal = None if goal is None else self._proposal(now, target, current, goal)
+            if proposal is None:
+                conditions = _told(
+                    conditions, now, "ScalingActive", "False", "FailedGetResourceMetric",
+                    "the HPA was unable to compute the replica count: no metrics returned from resource metrics API",
+                )  # fmt: skip
+                self._write_status(scaler, _counted(scaler, current, current), conditions, effects)
+                return
+            proposed, utilization = proposal
+            conditions = _told(
+                conditions, now, "ScalingActive", "True", "ValidMetricFound",
+                "the HPA was able to successfully calculate a replica count from cpu resource utilization "
+                "(percentage of request)",
+            )  # fmt: skip
+            if proposed > current:
+                reason = "cpu resource utilization (percentage of request) above target"
+            elif proposed < current:
+                reason = "All metrics below target"
+            desired = self._stabilized(now, memory, proposed)
+            desired, limit = self._limited(now, memory, current, desired, least, most)
+            conditions = _told(conditions, now, "ScalingLimited", *limit)
+        status = _counted(scaler, current, desired, utilization)
+        if desired != current:
+            effects.append(Update(replaced(target, spec=replaced(target.spec, replicas=desired))))
+            effects.append(Record(scaler, "Normal", "SuccessfulRescale", f"New size: {desired}; reason: {reason}"))
+            conditions = _told(
+                conditions, now, "AbleToScale", "True", "SucceededRescale",
+                f"the HPA controller was able to update the target scale to {desired}",
+            )  # fmt: skip
+            (memory.ups if desired > current else memory.downs).append((now, abs(desired - current)))
+            status = replaced(status, last_scale_time=Time(now))
+        self._write_status(scaler, status, conditions, effects)
+
+    def _write_status(
+        self,
+        scaler: HorizontalPodAutoscaler,
+        status: HorizontalPodAutoscalerStatus,
+        conditions: tuple[Condition, ...],
+        effects: list[Effect],
+    ) -> None:
+        status = replaced(status, conditions=conditions)
+        if status != scaler.status:
+            effects.append(PatchStatus(replaced(scaler, status=status)))
+
+    # -- how many ------------------------------------------------------------------------------------------------------
+
+    def _proposal(self, now: int, target: Deployment | ReplicaSet, current: int, goal: int) -> tuple[int, int] | None:
+        """(replicas, utilisation in percent); None without metrics. Source: GetResourceReplicas."""
+        selector = target.spec.selector
+        assert selector is not None
+        known: dict[str, int] = {}
+        requests: dict[str, int] = {}
+        missing: list[str] = []
+        unready: list[str] = []
+        for pod in self._selected(target.metadata.namespace, selector):
+            if pod.metadata.deletion_timestamp is not None or pod.status.phase == "Failed":
+                continue
+            key = pod.metadata.key
+            request = _cpu_request(pod)
+            if not request:
+                return None  # missing request for cpu
+            requests[key] = request
+            if pod.status.phase == "Pending":
+                unready.append(key)
+                continue
+            metrics = self._metrics.get(key)
+            if metrics is None:
+                missing.append(key)
+                continue
+            if self._still_starting(now, pod):
+                unready.append(key)
+                continue
+            known[key] = _cpu_usage(metrics)
+        if not known:
+            return None
+        utilization = sum(known.values()) * 100 // sum(requests[key] for key in known)
+        ratio = utilization / goal
+        ready = len(known)
+        unready_count = bool(unready) and ratio > 1.0
+        if not unready_count and not missing:
+            if abs(1.0 - ratio) <= TOLERANCE:
+                return current, utilization
+            return math.ceil(ratio * ready), utilization
+        filled = dict(known)
+        for key in missing:
+            if ratio < 1.0:
+                filled[key] = requests[key] * max(100, goal) // 100
+            elif ratio > 1.0:
+                filled[key] = 0
+        if unready_count:
+            for key in unready:
+                filled[key] = 0
+        again = (sum(filled.values()) * 100 // sum(requests[key] for key in filled)) / goal
+        if abs(1.0 - again) <= TOLERANCE or (ratio < 1.0) != (again < 1.0):
+            return current, utilization
+        wanted = math.ceil(again * len(filled))
+        if (again < 1.0 and wanted > current) or (again > 1.0 and wanted < current):
+            return current, utilization
+        return wanted, utilization
+
+    def _still_starting(self, now: int, pod: Pod) -> bool:
+        """Source: groupPods, for CPU."""
+        ready = condition(pod.status.conditions, "Ready")
+        started = pod.status.start_time
+        if ready is None or started is None:
+            return True
+        since = ready.last_transition_time or 0
+        if started + CPU_INITIALIZATION_NS > now:
+            scraped = now // SCRAPE_NS * SCRAPE_NS
+            return ready.status == "False" or scraped < since + SCRAPE_NS
+        return ready.status == "False" and started + READINESS_DELAY_NS > since
+
+    def _stabilized(self, now: int, memory: _Memory, proposed: int) -> int:
+        """The highest that was recommended within the window: up at once, down when all of it agrees."""
+        kept = [(at, count) for at, count in memory.recommended if at > now - SCALE_DOWN_WINDOW_NS]
+        memory.recommended = [*kept, (now, proposed)]
+        return max(count for _, count in memory.recommended)
+
+    def _limited(
+        self, now: int, memory: _Memory, current: int, desired: int, least: int, most: int
+    ) -> tuple[int, tuple[str, str, str]]:
+        """Within the rate and the bounds. Source: normalizeDesiredReplicasWithBehaviors, defaults."""
+        memory.ups = [(at, by) for at, by in memory.ups if at > now - PERIOD_NS]
+        memory.downs = [(at, by) for at, by in memory.downs if at > now - PERIOD_NS]
+        if desired > current:
+            begun = current - sum(by for _, by in memory.ups)
+            highest = max(begun + UP_PODS, math.ceil(begun * (1 + UP_PERCENT / 100)))
+            allowed = min(max(highest, current), most)
+            if desired > allowed:
+                if allowed == most:
+                    return most, (
+                        "True",
+                        "TooManyReplicas",
+                        "the desired replica count is more than the maximum replica count",
+                    )
+                return allowed, (
+                    "True",
+                    "ScaleUpLimit",
+                    "the desired replica count is increasing faster than the maximum scale rate",
+                )
+        elif desired < least:
+            return least, (
+                "True",
+                "TooFewReplicas",
+                "the desired replica count is less than the minimum replica count",
+            )
+        return desired, ("False", "DesiredWithinRange", "the desired count is within the acceptable range")
+
+
+def _told(
+    conditions: tuple[Condition, ...], now: int, kind: str, status: str, reason: str, message: str
+) -> tuple[Condition, ...]:
+    new = Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=Time(now))
+    return with_condition(conditions, new)
+
+
+def _counted(
+    scaler: HorizontalPodAutoscaler, current: int, desired: int, utilization: int | None = None
+) -> HorizontalPodAutoscalerStatus:
+    extra: dict[str, Any] = dict(scaler.status.extra or {})
+    if utilization is not None:
+        extra["currentMetrics"] = [
+            {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": utilization}}}
+        ]
+    return replaced(
+        scaler.status,
+        current_replicas=current,
+        desired_replicas=desired,
+        observed_generation=scaler.metadata.generation,
+        extra=extra or None,
+    )
+
+
+def _cpu_goal(scaler: HorizontalPodAutoscaler) -> int | None:
+    for metric in scaler.spec.metrics:
+        if metric.type == "Resource" and metric.resource is not None and metric.resource.name == "cpu":
+            return metric.resource.target.average_utilization
+    return None if scaler.spec.metrics else 80  # Source: DefaultCPUUtilization
+
+
+def _cpu_request(pod: Pod) -> int:
+    total = 0
+    for container in pod.spec.containers:
+        amount = container.resources.requests.get("cpu")
+        if amount is None:
+            return 0
+        total += amount.milli
+    return total
+
+
+def _cpu_usage(metrics: PodMetrics) -> int:
+    return sum(amount.milli for item in metrics.containers if (amount := item.usage.get("cpu")) is not None)
