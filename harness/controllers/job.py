@@ -41,10 +41,13 @@ NOT_MODELLED = (
     "backoffLimitPerIndex",
     "maxFailedIndexes",
     "podFailurePolicy",
-    "podReplacementPolicy",
+    "podReplacementPolicy",  # but for the default
     "successPolicy",
 )
 """Fields of batch/v1 JobSpec that have no effect here."""
+
+_REPLACED_AT_ONCE = "TerminatingOrFailed"
+"""podReplacementPolicy: what is done here. Source: batch/v1 PodReplacementPolicy."""
 
 MANAGER = "kubernetes.io/job-controller"
 """Jobs whose managedBy says otherwise are another controller's. Source: batch/v1 JobControllerName."""
@@ -327,7 +330,7 @@ class JobController(PodOwner):
     def _say(self, old: Job, new: Job) -> None:
         if old.status == JobStatus():
             for name in NOT_MODELLED:
-                if name in (new.spec.extra or {}):
+                if (new.spec.extra or {}).get(name, _REPLACED_AT_ONCE) != _REPLACED_AT_ONCE:
                     self.record(new, "Warning", "NotModelled", f"spec.{name} is not modelled and has no effect")
         over = finished(new)
         if over is not None:

@@ -271,6 +271,15 @@ def test_an_indexed_job_does_each_index_once(bench: Bench) -> None:
     assert bench.counts() == (0, 4, 1)
 
 
+def test_what_is_not_modelled_is_told_and_what_others_manage_left_alone(bench: Bench) -> None:
+    bench.create(job(extra={"podFailurePolicy": {"rules": []}}))
+    bench.create(job("theirs", extra={"managedBy": "example.com/other"}))
+    bench.run()
+    (said,) = bench.events("NotModelled")
+    assert said.message == "spec.podFailurePolicy is not modelled and has no effect"
+    assert [pod.metadata.labels["job-name"] for pod in bench.pods()] == ["pi"]
+
+
 @given(st.sets(st.integers(0, 60)))
 def test_indexes_survive_their_text(indexes: set[int]) -> None:
     assert parsed(text_of(indexes), 61) == indexes
