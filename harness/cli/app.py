@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import replay, run, schedulers, trace, up
+from harness.cli import replay, run, schedulers, trace, train, up
 
 app = typer.Typer(
     name="podyard",
@@ -38,5 +38,6 @@ def root(
 app.command("run")(run.run)
 app.command("replay")(replay.replay)
 app.command("schedulers")(schedulers.schedulers)
+app.command("train")(train.train)
 app.command("up")(up.up)
 app.add_typer(trace.app, name="trace")

@@ -13,7 +13,12 @@ import typer
 from harness.cli.output import Form, Output, write
 
 if TYPE_CHECKING:
-    from harness.experiment.run import Progress, Result
+    from harness.experiment.run import Progress, Result, Run
+
+
+class ClockKind(StrEnum):
+    virtual = "virtual"
+    wall = "wall"
 
 
 class Nodes(StrEnum):
@@ -32,6 +37,10 @@ def run(
     nodes: Annotated[Nodes, typer.Option(help="Where nodes live: in this process, or in Ray actors.")] = Nodes.ray,
     actors: Annotated[int, typer.Option(min=1, help="Ray actors that share the nodes.")] = 2,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster that is running; else one is started.")] = None,
+    clock: Annotated[ClockKind, typer.Option(help="Virtual time, or the wall clock.")] = ClockKind.virtual,
+    time_scale: Annotated[
+        float, typer.Option(min=0.001, help="On the wall clock: seconds of the cluster for each of yours.")
+    ] = 1.0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario, as spec.duration=5m; repeatable.")
     ] = None,
@@ -40,7 +49,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Run a scenario and print placement quality, autoscaling response and recovery latency of each strategy."""
-    from harness.experiment.run import Home, run_once
+    from harness.experiment.run import Clock, Home, run_once
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.scheduling.registry import load
 
@@ -51,12 +60,18 @@ def run(
         load(name)  # before anything runs: a wrong name is told at once
     chosen = _seeds(seeds) if seeds else [spec.seed]
     home = Home(nodes=nodes.value, actors=actors, ray_address=ray_address)
+    pace = Clock(time_scale if clock is ClockKind.wall else 0.0)
     results: list[Result] = []
-    with _bar(quiet, len(names) * len(chosen)) as told:
-        for seed in chosen:
-            for name in names:
-                told.start(f"{name}, seed {seed}")
-                results.append(run_once(loaded, name, seed, home, out=out, progress=told))
+    try:
+        with _bar(quiet, len(names) * len(chosen)) as told:
+            for seed in chosen:
+                for name in names:
+                    told.start(f"{name}, seed {seed}")
+                    results.append(
+                        run_once(loaded, name, seed, home, out=out, progress=told, clock=pace, begun=_tell_actors)
+                    )
+    finally:
+        _end(nodes)
     if output is Output.table:
         from harness.report.tables import print_results
 
@@ -65,6 +80,22 @@ def run(
         write([result.to_data() for result in results], output)
     if not all(result.ok for result in results):
         raise typer.Exit(1)
+
+
+def _end(nodes: Nodes) -> None:
+    """Also after Ctrl-C: no process of ours stays behind."""
+    if nodes is Nodes.ray:
+        from harness.node.ray_actors import stop_ray
+
+        stop_ray()
+
+
+def _tell_actors(run: Run) -> None:
+    """Which process holds which nodes: for those who want to kill one."""
+    pids = getattr(run.cluster.homes, "pids", None)
+    if run.clock.wall and pids:
+        for pid, names in pids.items():
+            print(f"actor {pid}: {', '.join(names)}", file=sys.stderr, flush=True)
 
 
 def _settings(items: list[str] | None) -> dict[str, str]:

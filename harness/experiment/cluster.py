@@ -36,7 +36,8 @@ from harness.store.interface import Store
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """`folded`: leases that are renewed on time are not replayed one by one (virtual time only).
+    """`folded`: leases that are renewed on time are not replayed one by one (virtual time only). `wall`: on the wall
+    clock a window is whatever has passed; nothing is replayable there, so nothing is lost.
 
     `nodes`: where machines live; `actors`: in how many Ray actors. `settings_for`: per node, where they differ.
     """
@@ -47,6 +48,7 @@ class ClusterSettings:
     actors: int = 2
     ray_address: str | None = None
     folded: bool = True
+    wall: bool = False
     record_events: bool = True
     node_settings: NodeSettings | None = None
     settings_for: Callable[[str, NodeSettings], NodeSettings] | None = None
@@ -99,7 +101,7 @@ class Cluster:
         assert isinstance(self.loop, SharedLoop)
         return RayHomes(
             self.loop,
-            self.latencies.window_ns,
+            10**15 if self.settings.wall else self.latencies.window_ns,
             self.settings.actors,
             self._to_server,
             self._lanes.get,

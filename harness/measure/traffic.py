@@ -27,10 +27,16 @@ class Traffic:
         self._routes: dict[tuple[str, str], tuple[tuple[tuple[str, int], ...], int]] = {}
         self._to: dict[str, dict[str, int]] = {}  # pod uid: milli-rps by service
         self._serving: dict[str, bool] = {}
+        self._on: dict[str, dict[str, None]] = {}  # uids by node
         self.losses: list[tuple[int, str, int]] = []  # (instant, service, milli-rps lost from then on)
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
-        pass
+        if kind == "Pod" and obj.spec.node_name:
+            held = self._on.setdefault(obj.spec.node_name, {})
+            if change == "DELETED":
+                held.pop(obj.metadata.uid, None)
+            else:
+                held[obj.metadata.uid] = None
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "route":
@@ -38,6 +44,10 @@ class Traffic:
             self._route(at_ns, source, service, tuple((uid, rate) for uid, rate in targets), unrouted)
         elif topic == "serving":
             self._serve(at_ns, data[1], bool(data[2]))
+        elif topic == "disturbed" and data[1] == "Crash":
+            # A machine whose process was killed has no last words.
+            for uid in self._on.get(data[0], ()):
+                self._serve(at_ns, uid, False)
 
     def _route(self, at_ns: int, source: str, name: str, targets: tuple[tuple[str, int], ...], unrouted: int) -> None:
         service = self._upto(name, at_ns)

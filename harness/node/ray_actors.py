@@ -98,7 +98,7 @@ class RayHomes:
         self._window = window_ns
         self._lane_of = lane_of
         self._crashed = crashed
-        self._started = _start_ray(address)
+        _start_ray(address)
         shard = ray.remote(num_cpus=0, max_restarts=0)(Shard)
         self._remotes = [_Remote(shard.remote()) for _ in range(actors)]
         for remote, pid in zip(
@@ -176,14 +176,12 @@ class RayHomes:
             if remote.alive:
                 ray.kill(remote.actor)
                 remote.alive = False
-        if self._started:
-            ray.shutdown()
 
 
-def _start_ray(address: str | None) -> bool:
-    """Whether Ray was started here, and so is to be shut down here."""
+def _start_ray(address: str | None) -> None:
+    """Once a process: the next run finds it started. It ends with the process (Ray's own atexit), or by `stop_ray`."""
     if ray.is_initialized():
-        return False
+        return
     # Actors import the same packages from the same place, whatever the working directory is.
     own: dict[str, Any] = {"num_cpus": max(2, os.cpu_count() or 2), "object_store_memory": 100 * 10**6}
     ray.init(
@@ -194,4 +192,8 @@ def _start_ray(address: str | None) -> bool:
         configure_logging=False,
         **({} if address else own),
     )
-    return True
+
+
+def stop_ray() -> None:
+    if ray.is_initialized():
+        ray.shutdown()
