@@ -1,8 +1,8 @@
 """Recovery latency: from a fault to detected, evicted, recreated, bound, running and serving again; by fault.
 
 Victims are the pods on the disturbed nodes at the instant of the fault. A victim's replacement is the next pod that
-its owner (the same controller) gets after the victim was told to go. What comes back by itself (a node that thaws in time) is told
-as returned.
+its owner (the same controller) gets after the victim was told to go. What comes back by itself (its node thaws in time)
+is told as returned; what ended by itself meanwhile (a task that was done) as completed.
 """
 
 from __future__ import annotations
@@ -114,8 +114,10 @@ class Recovery:
         taken: set[str] = set()
         for fault in self.faults:
             for victim in fault.victims:
-                if victim.deleted_ns == NEVER and victim.gone_ns == NEVER and victim.phase not in ("Failed",):
-                    continue  # it is still there, or it came back
+                if victim.phase == "Succeeded" or self._returned_ns(fault, victim) is not None:
+                    continue
+                if victim.deleted_ns == NEVER and victim.gone_ns == NEVER and victim.phase != "Failed":
+                    continue  # it is still there, and not back
                 left_ns = victim.deleted_ns if victim.deleted_ns != NEVER else max(victim.ended_ns, fault.at_ns)
                 for life in by_owner.get(victim.owner, []):
                     if life.created_ns >= left_ns and life.uid not in taken:
@@ -124,27 +126,39 @@ class Recovery:
                         break
         return out
 
+    def _returned_ns(self, fault: Fault, victim: PodTimes) -> int | None:
+        """When it was ready again, if that was before anybody told it to go."""
+        back = next((t for t in self._ready_at.get(victim.uid, []) if t > fault.at_ns), None)
+        if back is None or (victim.deleted_ns != NEVER and victim.deleted_ns < back):
+            return None
+        return back
+
     def _told(self, fault: Fault, replacements: dict[str, PodTimes], until_ns: int) -> dict[str, Any]:
         at = fault.at_ns
         spent: dict[str, list[int]] = {phase: [] for phase in PHASES}
         if fault.detected_ns != NEVER:
             spent["detected"].append(fault.detected_ns - at)
-        returned = 0
+        returned = completed = 0
         for victim in fault.victims:
+            if victim.phase == "Succeeded" and victim.uid not in self._unready_at:
+                completed += 1
+                continue
+            back = self._returned_ns(fault, victim)
             unready = [t for t in self._unready_at.get(victim.uid, []) if t > at]
             if fault.kind == "ContainerCrash" and unready:
                 spent["detected"].append(unready[0] - at)
-            if victim.deleted_ns != NEVER and victim.deleted_ns > at:
+            if back is None and victim.deleted_ns != NEVER and victim.deleted_ns > at:
                 spent["evicted"].append(victim.deleted_ns - at)
             new = replacements.get(victim.uid)
             if new is None:
-                back = [t for t in self._ready_at.get(victim.uid, []) if t > at]
-                if back:
+                if back is not None:
                     returned += 1
-                    spent["running"].append(back[0] - at)
+                    spent["running"].append(back - at)
                     serving = [t for t in self._serving_since.get(victim.uid, []) if t > at]
                     if serving:
                         spent["serving"].append(serving[0] - at)
+                elif victim.phase == "Succeeded":
+                    completed += 1
                 continue
             spent["recreated"].append(new.created_ns - at)
             for phase, instant in (("bound", new.bound_ns), ("running", new.running_ns)):
@@ -163,6 +177,7 @@ class Recovery:
             "victims": len(fault.victims),
             "replaced": sum(victim.uid in replacements for victim in fault.victims),
             "returned": returned,
+            "completed": completed,
             "phases": {
                 phase: {"first": min(values) / 1e9, "last": max(values) / 1e9, **seconds(np.array(values))}
                 for phase, values in spent.items()

@@ -120,6 +120,9 @@ class Fragmentation:
 
         `devices`: idle milli, int64 [nodes, devices]; `model`: index into `models`, -1 without GPUs.
         """
+        if not self.models:
+            nothing: Int64 = np.zeros(len(cpu_milli), dtype=np.int64)
+            return nothing
         reach, offer = self.reaches[devices].sum(axis=1), self.offers[devices].sum(axis=1)
         usable = self.satisfied(self.bucket(cpu_milli), model, reach, offer)
         result: Int64 = devices.sum(axis=1) * self.total - np.where(model >= 0, usable, 0)

@@ -166,7 +166,7 @@ def _recovery(results: Sequence[Result]) -> tuple[tuple[str, ...], list[list[str
                     f"{fault['fault']} {targets[0]}" + (f" +{len(targets) - 1}" if len(targets) > 1 else ""),
                     f"{fault['atSeconds']:.0f}",
                     str(fault["victims"]),
-                    str(fault["replaced"] + fault["returned"]),
+                    str(fault["replaced"] + fault["returned"] + fault["completed"]),
                     *(f"{phases[phase]['last']:.1f}" if phase in phases else "-" for phase in PHASES),
                     f"{sum(fault['requestsLost'].values()):.0f}",
                 ]

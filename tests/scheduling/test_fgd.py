@@ -287,3 +287,17 @@ def test_random_fit_lies_in_the_published_spread(shared: Path) -> None:
     ours = mean(run(openb, "default", seed, lambda typical: random_fit())[0][130][0] for seed in (42, 43, 44))
     # A mean of three runs, against the published mean of ten: four standard errors of the difference.
     assert abs(ours - average) < 4 * deviation * (1 / 3 + 1 / 10) ** 0.5
+
+
+def test_on_a_cluster_without_gpus_fgd_places_what_fits() -> None:
+    snapshot = Snapshot()
+    for index in range(3):
+        snapshot.add_node(f"n{index}", {"cpu": 4000, "memory": 1 << 34, "pods": 10})
+    classes = snapshot.classes
+    cpu_only = PodView("default/a", classes.intern({"cpu": 1000, "memory": 1 << 30, "pods": 1}, NO_GPU))
+    wants_gpu = PodView("default/b", classes.intern({"cpu": 1000, "pods": 1}, GpuRequest(1, 500)))
+    strategy = FGD()
+    strategy.fit([cpu_only, wants_gpu])
+    placed = fill(strategy, snapshot, [cpu_only, wants_gpu], seed=0)
+    assert placed.node[0] >= 0
+    assert placed.node[1] == -1

@@ -1,0 +1,5 @@
+"""python -m harness.cli: podyard where the console script is not on the path."""
+
+from harness.cli import main
+
+main()
