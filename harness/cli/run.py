@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,7 +64,8 @@ def run(
     pace = Clock(time_scale if clock is ClockKind.wall else 0.0)
     results: list[Result] = []
     try:
-        with _bar(quiet, len(names) * len(chosen)) as told:
+        # Ray's driver prints what happens to its workers on stdout, which is for results alone.
+        with redirect_stdout(sys.stderr), _bar(quiet, len(names) * len(chosen)) as told:
             for seed in chosen:
                 for name in names:
                     told.start(f"{name}, seed {seed}")

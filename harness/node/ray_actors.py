@@ -183,6 +183,7 @@ def _start_ray(address: str | None) -> None:
     if ray.is_initialized():
         return
     # Actors import the same packages from the same place, whatever the working directory is.
+    logging.getLogger("ray").setLevel(logging.ERROR)  # what matters reaches us as exceptions
     own: dict[str, Any] = {"num_cpus": max(2, os.cpu_count() or 2), "object_store_memory": 100 * 10**6}
     ray.init(
         address=address,
