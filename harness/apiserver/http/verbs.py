@@ -77,14 +77,21 @@ def _patch(server: ApiServer, call: Call) -> One:
 # -- delete ------------------------------------------------------------------------------------------------------------
 
 
+RETURNED = frozenset({
+    "PersistentVolume", "PersistentVolumeClaim", "Pod", "ResourceQuota", "Service", "ServiceAccount", "StorageClass",
+})  # fmt: skip
+"""A delete of these answers with the object, even when it is gone. Source: ReturnDeletedObject in pkg/registry."""
+
+
 def _delete(server: ApiServer, call: Call) -> Result:
     target = call.target
     old = _get(server, call)
     last = server.delete(
         target.resource.kind.kind, target.namespace, target.name, dry_run=dry(call), **delete_options(call)
     )
-    key = old.metadata.key
-    if dry(call) or key not in server.objects(target.resource.kind.kind):
+    kind = target.resource.kind.kind
+    gone = dry(call) or old.metadata.key not in server.objects(kind)
+    if gone and kind not in RETURNED:
         return Answer(status_success(target, target.name, old.metadata.uid))
     return One(last, server.now)
 
