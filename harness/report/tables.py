@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from rich import box
 from rich.console import Console
@@ -30,15 +31,21 @@ def _console() -> Console:
 
 
 def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
-    """The three families of measures, a row a run; then what went wrong, and where the records are."""
+    """The three families of measures, a column a strategy; then what went wrong, and where the records are.
+
+    Over several seeds: the mean, and the standard deviation behind it.
+    """
     console = _console()
     meta = loaded.scenario.metadata
     console.print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
-    print_table("Placement quality", *_placement(results))
-    if any("autoscaling" in result.metrics for result in results):
-        print_table("Autoscaling response", *_autoscaling(results))
+    by_strategy: dict[str, list[Result]] = {}
+    for result in results:
+        by_strategy.setdefault(result.scheduler, []).append(result)
+    _family(console, "Placement quality", by_strategy, _PLACEMENT, "")
+    for service in dict.fromkeys(name for result in results for name in result.metrics.get("autoscaling", {})):
+        _family(console, f"Autoscaling response of {service}", by_strategy, _AUTOSCALING, service)
     if any("recovery" in result.metrics for result in results):
-        print_table("Recovery latency, seconds from the fault to the last victim", *_recovery(results))
+        _recovery(console, by_strategy)
     for result in results:
         for text in result.broken:
             console.print(f"INVARIANT BROKEN  {_name(result)}: {text}")
@@ -47,7 +54,7 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
         _violations(console, result)
     for result in results:
         where = f"  {result.folder}" if result.folder is not None else ""
-        console.print(f"{_name(result)}: digest {result.digest}{where}")
+        console.print(f"{_name(result)}: digest {result.digest or '- (on the wall clock)'}{where}")
 
 
 def _name(result: Result) -> str:
@@ -64,111 +71,105 @@ def _violations(console: Console, result: Result) -> None:
         console.print(f"  {at / 1e9:.3f}s {kind} {pod}: {reason}")
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+Read: TypeAlias = Callable[[Result, str], float | None]
+"""A number of a run; None where it has none. The text says of which service."""
 
 
-def _placement(results: Sequence[Result]) -> tuple[tuple[str, ...], list[list[str]]]:
-    resources = [
-        name
-        for name in ("cpu", "memory", "gpu")
-        if any(name in result.metrics["placement"]["allocation"] for result in results)
-    ]
-    columns = (
-        "strategy/seed",
-        "placed",
-        "never",
-        *(f"{name} %" for name in resources),
-        "bound %",
-        "gap %",
-        "frag %",
-        "nodes",
-        "wait p50 s",
-        "wait p99 s",
-        "us/decision",
-    )
+def _at(path: str, scale: float = 1.0) -> Read:
+    def read(result: Result, about: str) -> float | None:
+        value: Any = result.metrics
+        for part in path.replace("{}", "\0").split("."):
+            value = value.get(about if part == "\0" else part) if isinstance(value, dict) else None
+        return None if value is None else float(value) * scale
+
+    return read
+
+
+def _bound_percent(result: Result, about: str) -> float | None:
+    """The proven most, in percent of what there is."""
+    bound = result.metrics["placement"].get("bound") or {}
+    if not bound or not bound["allocated"]:
+        return None
+    mean: float = result.metrics["placement"]["allocation"].get(bound["resource"], 0.0)
+    return 100 * mean * float(bound["most"]) / float(bound["allocated"])
+
+
+_PLACEMENT: tuple[tuple[str, Read, str], ...] = (
+    ("pods placed", _at("placement.podsBound"), ".0f"),
+    ("pods never placed", _at("placement.podsNeverBound"), ".0f"),
+    ("CPU allocated, mean %", _at("placement.allocation.cpu", 100), ".2f"),
+    ("memory allocated, mean %", _at("placement.allocation.memory", 100), ".2f"),
+    ("GPU allocated, mean %", _at("placement.allocation.gpu", 100), ".2f"),
+    ("  proven most %", _bound_percent, ".2f"),
+    ("  gap to it, % of it", _at("placement.bound.gap", 100), ".2f"),
+    ("GPU fragmentation, % of idle", _at("placement.fragmentation.shareOfIdle", 100), ".2f"),
+    ("nodes used, mean", _at("placement.nodesUsed"), ".1f"),
+    ("wait for a node, median s", _at("placement.pendingSeconds.p50"), ".2f"),
+    ("wait for a node, p99 s", _at("placement.pendingSeconds.p99"), ".1f"),
+    ("a decision, us (measured)", lambda result, _: result.timing["decisionMicroseconds"], ".0f"),
+)
+
+_AUTOSCALING: tuple[tuple[str, Read, str], ...] = (
+    ("shortages", _at("autoscaling.{}.responseSeconds.episodes"), ".0f"),
+    ("until capacity was there, mean s", _at("autoscaling.{}.responseSeconds.mean"), ".0f"),
+    ("until capacity was there, max s", _at("autoscaling.{}.responseSeconds.max"), ".0f"),
+    ("under-provisioned, % of time", _at("autoscaling.{}.underTimeshare"), ".1f"),
+    ("over-provisioned, % of time", _at("autoscaling.{}.overTimeshare"), ".1f"),
+    ("missing replicas, % of demand", _at("autoscaling.{}.underAccuracy"), ".1f"),
+    ("idle replicas, % of demand", _at("autoscaling.{}.overAccuracy"), ".1f"),
+    ("rescales", _at("autoscaling.{}.rescales"), ".0f"),
+    ("replicas, peak", _at("autoscaling.{}.supplyPeak"), ".0f"),
+    ("nodes, peak", _at("autoscaling.{}.nodesPeak"), ".0f"),
+    ("requests lost, %", _at("requests.{}.lostShare", 100), ".2f"),
+)
+
+
+def _family(
+    console: Console,
+    title: str,
+    by_strategy: dict[str, list[Result]],
+    measures: tuple[tuple[str, Read, str], ...],
+    about: str,
+) -> None:
     rows = []
-    for result in results:
-        measured = result.metrics["placement"]
-        bound = measured.get("bound") or {}
-        share = None
-        if bound and bound["allocated"]:
-            mean = measured["allocation"].get(bound["resource"], 0.0)
-            share = mean * bound["most"] / bound["allocated"]
-        wait = measured["pendingSeconds"]
-        rows.append(
-            [
-                _name(result),
-                str(measured["podsBound"]),
-                str(measured["podsNeverBound"]),
-                *(_percent(measured["allocation"].get(name)) for name in resources),
-                _percent(share),
-                _percent(bound.get("gap")),
-                _percent(measured.get("fragmentation", {}).get("shareOfIdle")),
-                f"{measured['nodesUsed']:.1f}",
-                f"{wait.get('p50', 0.0):.2f}",
-                f"{wait.get('p99', 0.0):.2f}",
-                f"{result.timing['decisionMicroseconds']:.0f}",
-            ]
-        )
-    return columns, rows
+    for name, read, form in measures:
+        cells = [_cell([read(result, about) for result in runs], form) for runs in by_strategy.values()]
+        if any(cells):
+            rows.append([name, *cells])
+    print_table(title, ("", *by_strategy), rows)
 
 
-def _autoscaling(results: Sequence[Result]) -> tuple[tuple[str, ...], list[list[str]]]:
-    columns = (
-        "strategy/seed",
-        "service",
-        "response mean s",
-        "max s",
-        "under % time",
-        "over % time",
-        "under acc %",
-        "over acc %",
-        "rescales",
-        "replicas peak",
-        "nodes peak",
-        "lost %",
-    )
+def _cell(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    mean = statistics.fmean(known)
+    if len(known) < 2:
+        return format(mean, form)
+    return f"{mean:{form}} ±{statistics.stdev(known):{form}}"
+
+
+def _recovery(console: Console, by_strategy: dict[str, list[Result]]) -> None:
+    """Seconds from the fault until the last victim was there, by phase."""
+    columns = ("fault", "at s", "strategy", "pods hit", "back", *PHASES, "requests lost")
     rows = []
-    for result in results:
-        requests = result.metrics.get("requests", {})
-        for service, measured in result.metrics.get("autoscaling", {}).items():
-            response = measured.get("responseSeconds", {})
+    runs = [result for results in by_strategy.values() for result in results]
+    for index in range(max(len(result.metrics.get("recovery", [])) for result in runs)):
+        for result in runs:
+            faults = result.metrics.get("recovery", [])
+            if index >= len(faults):
+                continue
+            fault = faults[index]
+            targets, phases = fault["targets"], fault["phases"]
             rows.append(
                 [
-                    _name(result),
-                    service,
-                    f"{response.get('mean', 0.0):.0f}",
-                    f"{response.get('max', 0)}",
-                    f"{measured['underTimeshare']:.1f}",
-                    f"{measured['overTimeshare']:.1f}",
-                    f"{measured['underAccuracy']:.1f}",
-                    f"{measured['overAccuracy']:.1f}",
-                    str(measured["rescales"]),
-                    str(measured["supplyPeak"]),
-                    str(measured.get("nodesPeak", "")),
-                    _percent(requests.get(service, {}).get("lostShare")),
-                ]
-            )
-    return columns, rows
-
-
-def _recovery(results: Sequence[Result]) -> tuple[tuple[str, ...], list[list[str]]]:
-    columns = ("strategy/seed", "fault", "at s", "victims", "back", *PHASES, "requests lost")
-    rows = []
-    for result in results:
-        for fault in result.metrics.get("recovery", []):
-            targets = fault["targets"]
-            phases = fault["phases"]
-            rows.append(
-                [
-                    _name(result),
                     f"{fault['fault']} {targets[0]}" + (f" +{len(targets) - 1}" if len(targets) > 1 else ""),
                     f"{fault['atSeconds']:.0f}",
+                    result.scheduler if len(runs) == len(by_strategy) else _name(result),
                     str(fault["victims"]),
                     str(fault["replaced"] + fault["returned"] + fault["completed"]),
                     *(f"{phases[phase]['last']:.1f}" if phase in phases else "-" for phase in PHASES),
                     f"{sum(fault['requestsLost'].values()):.0f}",
                 ]
             )
-    return columns, rows
+    print_table("Recovery latency: seconds from the fault to the last pod hit", columns, rows)

@@ -1,0 +1,64 @@
+"""The README's examples, run as printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def podyard(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness.cli", *shlex.split(arguments), "--nodes", "inline"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_strategy_has_at_most_20_lines_and_runs_as_printed(tmp_path: Path) -> None:
+    code = next(block for block in blocks("python") if "scheduler = " in block)
+    assert len(code.splitlines()) <= 20
+    (tmp_path / "zones.py").write_text(code)
+    command = next(line for block in blocks("sh") for line in block.splitlines() if "zones:scheduler" in line)
+    done = podyard(command.removeprefix("podyard ") + " --set spec.duration=3m -o json", tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert '"scheduler": "zones:scheduler"' in done.stdout
+
+
+def test_the_scenario_runs_as_printed(tmp_path: Path) -> None:
+    (text,) = blocks("yaml")
+    (tmp_path / "crash-test.yaml").write_text(text)
+    name = yaml.safe_load(text)["metadata"]["name"]
+    done = podyard(f"run {name}.yaml", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Recovery latency" in done.stdout
+    assert (tmp_path / "results" / "local" / name).is_dir()
+
+
+@pytest.mark.parametrize("command", ["run", "replay", "up", "schedulers", "train", "trace"])
+def test_every_command_is_there(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", command, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+
+
+def test_the_output_is_what_the_quickstart_prints(tmp_path: Path) -> None:
+    """All but what is measured."""
+    done = podyard("run --out results/local", tmp_path)
+    printed = next(block for block in blocks("text") if "Placement quality" in block)
+
+    def unmeasured(text: str) -> list[str]:
+        rows = [re.sub(r"\s+", " ", row).strip() for row in text.splitlines()]
+        return [row for row in rows if row and not row.startswith("a decision, us") and set(row) != {"─"}]
+
+    assert unmeasured(done.stdout) == unmeasured(printed)
