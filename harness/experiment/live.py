@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.apiserver.http.gate import Gate
-from harness.engine.component import MS, Instant
+from harness.engine.component import SECOND, Instant
 from harness.engine.streams import array_stream, stream
+from harness.engine.wall import IDLE_S, STEP_NS, WallClock
 from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.experiment.control_plane import controllers
 from harness.model.core import Node
@@ -19,29 +20,8 @@ from harness.store.interface import Store
 CLOCK_KEY = "/podyard/clock"
 """In the store: where the cluster's clock stood, so that a durable cluster's time never runs backwards."""
 
-STEP_NS = 200 * MS
-"""Of the cluster's time, between two looks at the gate while the cluster is behind its clock."""
-
-IDLE_S = 0.2
-"""Between two looks at whether to stop, when nothing happens."""
-
-CLOCK_SAVED_NS = 10**10
-
-
-class WallClock:
-    """Instants of a cluster that began at `epoch_unix_ns` and runs `scale` times as fast as the world."""
-
-    def __init__(self, start: Instant, scale: float) -> None:
-        self.scale = scale
-        self._start = start
-        self._begun = time.monotonic_ns()
-
-    def now(self) -> Instant:
-        return self._start + round((time.monotonic_ns() - self._begun) * self.scale)
-
-    def seconds_until(self, at: Instant) -> float:
-        """Of the world."""
-        return max(0.0, (at - self.now()) / 1e9 / self.scale)
+CLOCK_SAVED_NS = 10 * SECOND
+"""Between two notes of where the clock stands: so much of the cluster's time may be skipped after a crash."""
 
 
 class LiveCluster:
@@ -51,7 +31,7 @@ class LiveCluster:
     def __init__(self, store: Store, strategy: Any, *, seed: int = 0, time_scale: float = 1.0) -> None:
         self.epoch_unix_ns, start = _clock_of(store)
         # Leases are renewed one by one: people look at them.
-        self.cluster = Cluster(store, ClusterSettings(seed=seed, folded=False))
+        self.cluster = Cluster(store, ClusterSettings(seed=seed, folded=False, wall=True))
         self.cluster.loop.now = start
         self.cluster.server.now = start
         self.gate = Gate(self.cluster.server)
@@ -59,6 +39,8 @@ class LiveCluster:
         self._saved = start
         self._written = False
         self._clock = WallClock(start, time_scale)
+        self._step = round(STEP_NS * max(time_scale, 1.0))
+        self._stopping = False
         self.cluster.server.listeners.append(self._on_write)
         for component in controllers():
             self.cluster.add(component)
@@ -71,7 +53,6 @@ class LiveCluster:
 
     def run(self, *, until: Instant | None = None) -> None:
         """Until `stop` is called from another thread, KeyboardInterrupt, or the cluster's clock shows `until`."""
-        self._stopping = False
         while not self._stopping:
             self.turn()
             if until is not None and self.cluster.now >= until:
@@ -85,7 +66,7 @@ class LiveCluster:
     def turn(self) -> None:
         """What is due, then who waits at the gate; then sleep until something of either kind happens."""
         cluster, clock = self.cluster, self._clock
-        now = min(clock.now(), cluster.now + STEP_NS)
+        now = min(clock.now(), cluster.now + self._step)
         cluster.run(now)
         cluster.loop.now = max(cluster.loop.now, now)  # between mailboxes the clock stands where we look
         cluster.server.now = cluster.loop.now
@@ -97,7 +78,7 @@ class LiveCluster:
             self._save_clock(now)
         due = cluster.next_due
         wait = IDLE_S if due is None else min(IDLE_S, clock.seconds_until(due))
-        if wait > 0 and cluster.now + STEP_NS > clock.now():
+        if wait > 0 and cluster.now + self._step > clock.now():
             self.gate.wait(wait)
 
     def close(self) -> None:
