@@ -7,6 +7,9 @@ import sys
 
 def main() -> None:
     """The console script. A user's mistake is one screen on stderr; only our own mistakes give tracebacks."""
+    # --scheduler module:object finds what lies in the working directory, as `python -m` would.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     from harness.cli.app import app
     from harness.model.errors import UserError
 
