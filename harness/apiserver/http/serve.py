@@ -86,6 +86,7 @@ class HttpServer:
                 front,
                 lifespan="off",
                 log_config=None,
+                log_level="critical",  # refusals are answers; what goes wrong within is logged by Front
                 access_log=False,
                 server_header=False,
                 ssl_certfile=str(certificate),
@@ -132,7 +133,8 @@ class HttpServer:
 def _listen(host: str, port: int) -> socket.socket:
     """Raises UserError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named TCP, so that asyncio switches Nagle off: without that every answer waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
