@@ -63,7 +63,7 @@ class Loop:
             handler = handlers.get(key & LANE_MASK)
             if handler is not None:  # a lane that is gone: nobody listens
                 handler(now, box)
-        # Between mailboxes the clock stands at the horizon, whoever looks.
+        self.now = max(self.now, horizon - 1)  # whoever looks in between finds the clock where it stands
 
     def drop(self, lane: int) -> None:
         """Nobody listens in `lane` any more."""
@@ -100,6 +100,7 @@ class SharedLoop(Loop):
             handler = handlers.get(key & LANE_MASK)
             if handler is not None:
                 handler(now, [message for _, message in box])
+        self.now = max(self.now, horizon - 1)
 
 
 def _tag(tagged: tuple[int, Any]) -> int:

@@ -38,14 +38,28 @@ RETRY_NS = 10**9
 """How long a write that the server could not take waits to be said again."""
 
 _UP, _DOWN, _FROZEN, _CUT = range(4)
+_NEVER = 1 << 62
 
 
 class Machine:
     """`step` is all that anybody calls. Down: nothing is heard. Frozen: what comes waits. Cut off: the kubelet works
     on, but what it says waits for the network, and so does what is said to it."""
 
-    __slots__ = ("_cut_effects", "_epoch", "_held", "_kubelet", "_lease", "_node", "_proxy", "_rng", "_settings",
-                 "_state", "name")  # fmt: skip
+    __slots__ = (
+        "_cut_effects",
+        "_epoch",
+        "_held",
+        "_kubelet",
+        "_lease",
+        "_node",
+        "_proxy",
+        "_return_ns",
+        "_rng",
+        "_settings",
+        "_since",
+        "_state",
+        "name",
+    )
 
     def __init__(self, node: Node, settings: NodeSettings, rng: Random) -> None:
         self.name = node.metadata.name
@@ -57,6 +71,8 @@ class Machine:
         self._lease: Lease | None = None
         self._state = _UP
         self._epoch = 0  # grows with each boot: timers of earlier ones are stale
+        self._since = 0  # when it froze
+        self._return_ns = 0
         self._held: list[Event] = []
         self._cut_effects: list[Effect] = []
 
@@ -75,7 +91,10 @@ class Machine:
         if state != _UP:
             kind = type(event)
             if kind is Timer and event.token[0] == "return":  # type: ignore[union-attr]
-                self._back(now, event.token, effects)  # type: ignore[union-attr]
+                self._back(now, effects)
+                return
+            if kind is Disturbed:
+                self._disturb_again(now, event.fault, effects)  # type: ignore[union-attr]
                 return
             if state == _DOWN:
                 return
@@ -189,40 +208,64 @@ class Machine:
     def _disturb(self, now: int, fault: NodeFault, effects: list[Effect]) -> None:
         match fault:
             case Crash(down_ns):
-                self._all_serve(False, effects)
-                self._kubelet = Kubelet(self._node, self._settings, self._rng)
-                self._held.clear()
-                self._cut_effects.clear()
-                self._lease = None
-                self._epoch += 1
-                self._state = _DOWN
-                if down_ns:
-                    effects.append(WakeAt(now + down_ns, ("return", _DOWN, self._epoch, now)))
+                self._crash(now, down_ns, effects)
             case Freeze(for_ns):
                 self._all_serve(False, effects)
-                self._state = _FROZEN
-                effects.append(WakeAt(now + for_ns, ("return", _FROZEN, self._epoch, now)))
+                self._away(now, _FROZEN, for_ns, effects)
             case Partition(for_ns):
                 self._all_serve(False, effects)  # nobody outside reaches them
-                self._state = _CUT
-                effects.append(WakeAt(now + for_ns, ("return", _CUT, self._epoch, now)))
+                self._away(now, _CUT, for_ns, effects)
             case ContainerCrash(pod, exit_code):
                 for worker in list(self._kubelet.pods.values()):
                     if worker.stage == Stage.RUNNING and pod in ("", worker.pod.metadata.key):
                         self._kubelet.exit(now, worker, exit_code, effects)
                         break
 
-    def _back(self, now: int, token: tuple[object, ...], effects: list[Effect]) -> None:
-        _, state, epoch, since = token
-        if state != self._state or epoch != self._epoch:
-            return
-        self._state = _UP
+    def _disturb_again(self, now: int, fault: NodeFault, effects: list[Effect]) -> None:
+        """One fault on top of another: power goes at any time; a node that is frozen or cut off stays so for longer."""
+        match fault:
+            case Crash(down_ns):
+                self._crash(now, down_ns, effects)
+            case Freeze(for_ns) if self._state != _DOWN:
+                if self._state != _FROZEN:
+                    self._since = now
+                self._away(now, _FROZEN, for_ns, effects)
+            case Partition(for_ns) if self._state != _DOWN:
+                self._away(now, self._state, for_ns, effects)
+            case _:
+                pass  # nothing is left that could break
+
+    def _crash(self, now: int, down_ns: int, effects: list[Effect]) -> None:
+        self._all_serve(False, effects)
+        self._kubelet = Kubelet(self._node, self._settings, self._rng)
+        self._held.clear()
+        self._cut_effects.clear()
+        self._lease = None
+        self._epoch += 1
+        if self._state != _DOWN:
+            self._return_ns = now
+        self._away(now, _DOWN, down_ns, effects)
+        if not down_ns:
+            self._return_ns = _NEVER
+
+    def _away(self, now: int, state: int, for_ns: int, effects: list[Effect]) -> None:
+        if self._state == _UP:
+            self._since = self._return_ns = now
+        self._state = state
+        self._return_ns = max(self._return_ns, now + for_ns)
+        if for_ns:
+            effects.append(WakeAt(self._return_ns, ("return",)))
+
+    def _back(self, now: int, effects: list[Effect]) -> None:
+        if now < self._return_ns or self._state == _UP:
+            return  # another fault holds it
+        state, self._state = self._state, _UP
         if state == _DOWN:
             self._boot(now, effects)
             return
         held, self._held = self._held, []
         if state == _FROZEN:
-            stood = now - int(since)  # type: ignore[call-overload]
+            stood = now - self._since
             for worker in self._kubelet.pods.values():
                 if worker.ends_ns >= 0:
                     worker.ends_ns += stood

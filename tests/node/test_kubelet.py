@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.engine.component import SECOND
@@ -214,6 +214,7 @@ FAULT: Any = st.one_of(
 
 
 @given(pods=st.lists(POD, max_size=12), faults=st.lists(st.tuples(st.integers(1, 30), FAULT), max_size=3))
+@example(pods=[(1, 0, 1, False)], faults=[(1, Freeze(SECOND)), (1, Crash(SECOND))])  # the crash waited for the thaw
 @settings(deadline=None, max_examples=60)
 def test_whatever_happens_a_node_is_never_overfull_and_what_ends_stays_ended(
     pods: list[tuple[int, int, int, bool]], faults: list[tuple[int, Any]]

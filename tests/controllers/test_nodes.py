@@ -1,0 +1,240 @@
+"""Nodes that fall silent: detection, taints, rates by zone, eviction; whole clusters in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.controllers.deployment import DeploymentController
+from harness.controllers.garbagecollector import GarbageCollector
+from harness.controllers.nodelifecycle import NodeLifecycleController
+from harness.controllers.podgc import PodGarbageCollector
+from harness.controllers.replicaset import ReplicaSetController
+from harness.controllers.tainteviction import TaintEvictionController
+from harness.engine.component import SECOND, Disturb
+from harness.engine.streams import array_stream, stream
+from harness.experiment.cluster import Cluster, ClusterSettings
+from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
+from harness.model.faults import Crash, Freeze, NodeFault
+from harness.model.meta import LabelSelector, ObjectMeta, condition
+from harness.model.quantity import count_quantity, parse_quantity
+from harness.model.workloads import ReplicaSet, ReplicaSetSpec
+from harness.scheduling.scheduler import Scheduler
+from harness.store.codec import ObjectCodec
+from harness.store.memory import MemoryStore
+from schedulers.greedy import least_allocated
+
+ZONE = "topology.kubernetes.io/zone"
+
+
+class Story:
+    """Nodes in zones, the node controllers, a ReplicaSet controller and a scheduler."""
+
+    def __init__(self, nodes: int, zones: str = "a", *, folded: bool = True) -> None:
+        self.cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings(folded=folded))
+        self.server = self.cluster.server
+        capacity = {"cpu": parse_quantity("8"), "memory": parse_quantity("8Gi"), "pods": count_quantity(50)}
+        self.cluster.start_nodes(
+            Node(
+                metadata=ObjectMeta(name=f"n{i:02}", labels={ZONE: zones[i % len(zones)]}),
+                status=NodeStatus(capacity=capacity, allocatable=capacity),
+            )
+            for i in range(nodes)
+        )
+        self.ready: list[tuple[float, str, str]] = []
+        self.taints: list[tuple[float, str, tuple[str, ...]]] = []
+        self.server.listeners.append(self._write)
+        for component in (
+            DeploymentController(),
+            ReplicaSetController(),
+            NodeLifecycleController(),
+            TaintEvictionController(),
+            PodGarbageCollector(),
+            GarbageCollector(),
+            Scheduler(least_allocated(), stream(1, "s"), array_stream(1, "s")),
+        ):
+            self.cluster.add(component)
+        self.run(1)
+
+    def _write(self, kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
+        if kind.kind != "Node" or change == "DELETED":
+            return
+        at, name = self.server.now / SECOND, obj.metadata.name
+        known = condition(obj.status.conditions, "Ready")
+        status = known.status if known is not None else ""
+        if not any(n == name and s == status for _, n, s in self.ready[-1:]):
+            self.ready.append((at, name, status))
+        keys = tuple(f"{taint.key.rpartition('/')[2]}:{taint.effect}" for taint in obj.spec.taints)
+        self.taints.append((at, name, keys))
+
+    def run(self, until_s: float) -> None:
+        self.cluster.run(round(until_s * SECOND))
+        self.server.now = max(self.server.now, round(until_s * SECOND))
+
+    def replicas(self, count: int) -> None:
+        labels = {"app": "web"}
+        template = PodTemplateSpec(
+            metadata=ObjectMeta(labels=labels),
+            spec=PodSpec(
+                containers=(
+                    Container(
+                        name="c",
+                        image="i:1",
+                        resources=ResourceRequirements(requests={"cpu": parse_quantity("1")}),
+                    ),
+                )
+            ),
+        )
+        self.server.create(
+            ReplicaSet(
+                metadata=ObjectMeta(name="web", namespace="default"),
+                spec=ReplicaSetSpec(replicas=count, selector=LabelSelector(match_labels=labels), template=template),
+            )
+        )
+        self.cluster.api.flush(self.server.now)
+
+    def disturb(self, fault: NodeFault, *nodes: int) -> None:
+        self.cluster._machines(self.cluster.now, Disturb(tuple(f"n{i:02}" for i in nodes), fault))
+
+    def unknown_at(self, name: str) -> float | None:
+        return next((at for at, node, status in self.ready if node == name and status == "Unknown"), None)
+
+    def no_execute_at(self, name: str) -> float | None:
+        return next(
+            (at for at, node, taints in self.taints if node == name and "unreachable:NoExecute" in taints), None
+        )
+
+    def pods(self) -> list[Pod]:
+        return [pod for pod in self.server.listed("Pod") if pod.metadata.deletion_timestamp is None]
+
+
+def test_silence_is_noticed_on_the_first_tick_after_the_grace_period() -> None:
+    story = Story(3)
+    story.run(103)
+    story.disturb(Crash(), 1)
+    story.run(400)
+    at = story.unknown_at("n01")
+    assert at is not None
+    # Renewed at 100 s for the last time (power-on was at 5 ms), good for 50 s, looked at every 5 s.
+    assert 150 < at <= 155.1
+    assert story.unknown_at("n00") is None
+
+
+def test_folded_and_unfolded_leases_lead_to_the_same_instants() -> None:
+    said = []
+    for folded in (True, False):
+        story = Story(4, "ab", folded=folded)
+        story.replicas(8)
+        story.run(63)
+        story.disturb(Crash(down_ns=400 * SECOND), 1)
+        story.run(90)
+        story.disturb(Freeze(for_ns=100 * SECOND), 2)
+        story.run(700)
+        said.append((story.ready, story.taints, sorted((p.metadata.name, p.spec.node_name) for p in story.pods())))
+    assert said[0] == said[1]
+
+
+def test_pods_of_a_silent_node_go_after_their_toleration_and_are_replaced_elsewhere() -> None:
+    story = Story(3)
+    story.replicas(6)
+    story.run(60)
+    hit = [pod.metadata.name for pod in story.pods() if pod.spec.node_name == "n01"]
+    assert len(hit) == 2
+    story.disturb(Crash(), 1)
+    story.run(180)
+    lost = [pod for pod in story.pods() if pod.metadata.name in hit]
+    assert [condition(pod.status.conditions, "Ready").status for pod in lost] == ["False", "False"]  # type: ignore[union-attr]
+    assert len(story.pods()) == 6
+    story.run(480)
+    now = story.pods()
+    assert len(now) == 6
+    assert not {pod.metadata.name for pod in now} & set(hit)
+    assert all(pod.spec.node_name in ("n00", "n02") and pod.status.phase == "Running" for pod in now)
+    reasons = {event.reason for event in story.server.listed("Event")}
+    assert {"NodeNotReady", "TaintManagerEviction"} <= reasons
+
+
+def test_a_node_that_returns_in_time_keeps_its_pods() -> None:
+    story = Story(3)
+    story.replicas(6)
+    story.run(60)
+    before = sorted((pod.metadata.uid, pod.spec.node_name) for pod in story.pods())
+    story.disturb(Freeze(for_ns=120 * SECOND), 1)
+    story.run(600)
+    assert sorted((pod.metadata.uid, pod.spec.node_name) for pod in story.pods()) == before
+    assert all(condition(pod.status.conditions, "Ready").status == "True" for pod in story.pods())  # type: ignore[union-attr]
+    node = story.server.get("Node", "", "n01")
+    assert node.spec.taints == ()
+    assert condition(node.status.conditions, "Ready").status == "True"  # type: ignore[union-attr]
+
+
+def test_nodes_of_a_zone_are_tainted_one_in_ten_seconds() -> None:
+    story = Story(8)
+    story.run(60)
+    story.disturb(Crash(), 0, 1, 2)
+    story.run(200)
+    at = sorted(t for i in range(3) if (t := story.no_execute_at(f"n{i:02}")) is not None)
+    assert len(at) == 3
+    assert [round(later - at[0]) for later in at] == [0, 10, 20]
+
+
+def test_a_small_zone_that_is_mostly_down_evicts_nobody() -> None:
+    story = Story(6)
+    story.run(60)
+    story.disturb(Crash(), 0, 1, 2, 3)  # 4 of 6, more than 55 % and more than 2
+    story.run(400)
+    tainted = [i for i in range(4) if story.no_execute_at(f"n{i:02}") is not None]
+    # Until the third silence was noticed the zone counted as healthy, and one turn may have been taken.
+    assert len(tainted) <= 1
+    assert all(story.unknown_at(f"n{i:02}") is not None for i in range(4))
+
+
+def test_when_every_zone_is_down_evictions_stop() -> None:
+    story = Story(4, "ab")
+    story.run(60)
+    story.disturb(Crash(), 0, 1, 2, 3)
+    story.run(600)
+    assert sum(story.no_execute_at(f"n{i:02}") is not None for i in range(4)) <= 1
+
+
+def test_pods_of_a_node_that_was_deleted_are_collected_after_their_quarantine() -> None:
+    story = Story(2)
+    story.replicas(4)
+    story.run(30)
+    from harness.engine.component import StopMachine
+
+    story.cluster._machines(story.cluster.now, StopMachine("n01"))
+    story.server.delete("Node", "", "n01")
+    story.cluster.api.flush(story.server.now)
+    story.run(60)
+    assert any(pod.spec.node_name == "n01" for pod in story.server.listed("Pod"))
+    story.run(130)
+    pods = story.pods()
+    assert len(pods) == 4
+    assert {pod.spec.node_name for pod in pods} == {"n00"}
+
+
+@pytest.mark.parametrize("propagation", ["", "Background", "Foreground"])
+def test_what_a_deleted_owner_owned_goes(propagation: str) -> None:
+    story = Story(2)
+    story.replicas(4)
+    story.run(20)
+    story.server.delete("ReplicaSet", "default", "web", propagation=propagation)
+    story.cluster.api.flush(story.server.now)
+    story.run(60)
+    assert story.server.listed("Pod") == []
+    assert story.server.listed("ReplicaSet") == []
+
+
+def test_orphans_stay_without_their_owner() -> None:
+    story = Story(2)
+    story.replicas(4)
+    story.run(20)
+    story.server.delete("ReplicaSet", "default", "web", propagation="Orphan")
+    story.cluster.api.flush(story.server.now)
+    story.run(60)
+    assert story.server.listed("ReplicaSet") == []
+    pods = story.pods()
+    assert len(pods) == 4
+    assert all(pod.metadata.owner_references == () for pod in pods)
