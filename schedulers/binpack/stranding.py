@@ -6,7 +6,7 @@ potential, so costs of placements on one node add up whatever their order, and n
 A node with GPUs, whose idle devices are worth U (`prices.residual_worth`, in devices), k of them wholly idle, with
 free cpu c and memory m:
 
-    potential = U * (0.5 * q(2.6 c / (U C)) + 0.3 * q(10 m / (U M))) - U - 0.03 * sum over n of s(n) * n * (k // n)
+    potential = U * (0.53 * q(2.5 c / (U C)) + 0.3 * q(10 m / (U M))) - U - 0.018 * sum over n of s(n) * n * (k // n)
 
 C and M are what the mix asks for beside one device, and q(y) = (1 + y/16)^-16, close to exp(-y). The bracket is the
 share of the idle devices that will find no cpu or memory. -U lets a placement pay for the device worth that it uses
@@ -32,12 +32,12 @@ from harness.scheduling.strategy import Bool, Float64, Int64
 from schedulers.binpack.mix import Means
 from schedulers.binpack.prices import WORTH, residual_worth
 
-CPU_WEIGHT, CPU_DECAY = 0.5, 2.6
+CPU_WEIGHT, CPU_DECAY = 0.53, 2.5
 MEMORY_WEIGHT, MEMORY_DECAY = 0.3, 10.0
 PLAIN_WEIGHT, PLAIN_DECAY = 0.02, 2.0
-TIGHTNESS = 0.0085  # paid for each idle device of the chosen node: fill nodes that are nearly full first
+TIGHTNESS = 0.008  # paid for each idle device of the chosen node: fill nodes that are nearly full first
 
-TOGETHER = 0.03  # what keeping n devices together is worth, for each part of the demand that asks for n
+TOGETHER = 0.018  # what keeping n devices together is worth, for each part of the demand that asks for n
 
 MAX_DEVICES = 64  # of one node; beyond them `kept` grows no more
 
