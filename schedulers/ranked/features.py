@@ -1,36 +1,47 @@
-"""What the ranker looks at: a few columns per candidate node, all about the node as it would be after the placement.
+"""What the ranker looks at: how much a placement takes off a few potentials of the node, all in whole micro-GPUs.
 
-Each is between about -1 and 1. Nodes without GPUs, and clusters without them, have zeros where GPUs are asked about.
+A potential is a figure of a node's state (free CPU, memory and devices, its model and capacity), such as the GPU that
+is expected to stay idle on it for good. Whole numbers, so that equal nodes are equal on every machine.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from harness.model.fragmentation import Fragmentation, TypicalPods
+from harness.model.fragmentation import Fragmentation
 from harness.model.gpu import DEVICE_MILLI
-from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Float64, Int64, PodView
+from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Int64, PodView
+from schedulers.ranked.mix import Mix
+from schedulers.ranked.waste import (
+    CPU_STEP_MILLI,
+    CPU_STEPS,
+    DEVICE_STEP_MILLI,
+    MEMORY_STEP_BYTES,
+    MEMORY_STEPS,
+    MICRO,
+    POOL_STEP_MILLI,
+    Waste,
+)
 
 NAMES = (
-    "fragmentation",  # how much less of the typical pods' GPU is unusable afterwards, in GPUs
-    "cpu_left",  # share of the node's CPU
-    "memory_left",
-    "gpu_left",  # share of the node's GPU milli
-    "whole_left",  # share of its devices that are entirely idle
-    "imbalance",  # |cpu_left - gpu_left|
-    "cpu_starved",  # idle GPUs that the CPU left could not feed, as a share of the devices
-    "device_left",  # what is left of the tightest device, for a share of one
-    "idle_gpu_blocked",  # share of idle GPU on the node of a pod that asks for none
-    "empty",  # 1 where nothing ran before
-    "width",  # devices of the node, in eights
-    "fragments",  # what is unusable afterwards, as a share of what is idle
+    "fragmentation",  # GPU that the typical pods cannot use now (FGD's measure, finer than its 101 steps)
+    "device_waste",  # GPU expected to stay idle, each device taken alone
+    "cpu_waste",  # the same for the node's GPU as a whole, as its CPU limits it
+    "memory_waste",
+    "cpu_surplus",  # CPU beyond what the idle GPU will ask for, in 50 cores
+    "idle_gpu",  # square of the idle GPU, per 8
+    "idle_devices",  # entirely idle devices
+    "cpu_free",  # square of the share of CPU that is free
+    "memory_free",
 )
 
 KINDS = ("cpu", "share", "whole", "multi")
 """Each kind of pod has its own weights: no GPU, a share of one, one, several."""
 
-CPU_PER_GPU_MILLI = 4000
-"""What an idle GPU needs beside it to be of use: the median of openb's pods with a whole GPU (see the trace's list)."""
+_SURPLUS_MICRO = MICRO // 50_000  # per milli-CPU
+_PERMILLE = 1000
 
 
 def kind_of(pod: PodView) -> int:
@@ -42,59 +53,82 @@ def kind_of(pod: PodView) -> int:
     return 1 if gpu.milli < DEVICE_MILLI else 2
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Options:
+    """Placements of one pod. `row`: which of the nodes asked about, ascending. `device`: the one it takes a share of,
+    -1 where the harness chooses. `features`: int64 [options, features].
+    """
+
+    row: Int64
+    device: Int64
+    features: Int64
+
+
 class Features:
-    """Columns for given typical pods; None where the workload asks for no GPUs."""
+    """For a given mix of pods; with None, where nobody asks for GPUs, only CPU and memory are looked at."""
 
-    def __init__(self, typical: TypicalPods | None) -> None:
-        self.typical = typical
+    def __init__(self, mix: Mix | None) -> None:
+        self.mix = mix
         self._tables: Fragmentation | None = None
+        self._waste: Waste | None = None
 
-    def of(self, pod: PodView, cluster: ClusterView, nodes: Int64) -> Float64:
-        """float64 [len(nodes), features]. The pod fits on all of `nodes`."""
-        out = np.zeros((len(nodes), len(NAMES)))
-        requests, gpu = pod.requests, pod.gpu
-        free, capacity = cluster.free, cluster.capacity
-        cpu_free = free[CPU][nodes]
-        cpu_after = cpu_free - requests[CPU]
-        cpu_left = cpu_after / np.maximum(capacity[CPU][nodes], 1)
-        out[:, 1] = cpu_left
-        out[:, 2] = (free[MEMORY][nodes] - requests[MEMORY]) / np.maximum(capacity[MEMORY][nodes], 1)
-        out[:, 9] = cpu_free == capacity[CPU][nodes]
-        width = cluster.gpu_free.shape[1]
-        if not width:
+    def of(self, pod: PodView, cluster: ClusterView, nodes: Int64) -> Options:
+        """Every placement of `pod` on `nodes`, all of which it fits on."""
+        self._sync(cluster)
+        cpu, memory = cluster.free[CPU][nodes], cluster.free[MEMORY][nodes]
+        idle = cluster.gpu_free[nodes]
+        gpu = pod.gpu
+        if gpu.count == 1 and gpu.milli < DEVICE_MILLI:
+            row, device = np.nonzero(idle >= gpu.milli)
+            after = idle[row]
+            after[np.arange(len(row)), device] -= gpu.milli
+        else:
+            row, device, after = np.arange(len(nodes)), np.full(len(nodes), -1), idle
+            if gpu.count:
+                fits = idle >= gpu.milli
+                after = idle - (fits & (np.cumsum(fits, axis=1) <= gpu.count)) * gpu.milli
+        amounts = pod.cls.amounts
+        potentials = self._potentials(
+            cluster,
+            np.concatenate([nodes, nodes[row]]),
+            np.concatenate([cpu, cpu[row] - amounts[CPU]]),
+            np.concatenate([memory, memory[row] - amounts[MEMORY]]),
+            np.concatenate([idle, after]),
+        )
+        before = len(nodes)
+        return Options(row, device, potentials[:before][row] - potentials[before:])
+
+    def _potentials(self, cluster: ClusterView, nodes: Int64, cpu: Int64, memory: Int64, idle: Int64) -> Int64:
+        """int64 [states, features]; `idle`: milli by device."""
+        out = np.zeros((len(nodes), len(NAMES)), dtype=np.int64)
+        out[:, 7] = (cpu * _PERMILLE // np.maximum(cluster.capacity[CPU][nodes], 1)) ** 2
+        out[:, 8] = (memory * _PERMILLE // np.maximum(cluster.capacity[MEMORY][nodes], 1)) ** 2
+        mix, tables, waste = self.mix, self._tables, self._waste
+        if mix is None or tables is None or waste is None:
             return out
-        idle = np.sort(cluster.gpu_free[nodes], axis=1)
-        devices = np.count_nonzero(cluster.gpu_capacity[nodes], axis=1)
-        here = np.maximum(devices, 1)
-        after = idle
-        if gpu.count:
-            fits = idle >= gpu.milli
-            taken = fits & (np.cumsum(fits, axis=1) <= gpu.count)  # ascending, so the tightest ones
-            after = idle - taken * gpu.milli
-            if gpu.count == 1:
-                out[:, 7] = np.where(taken, after, 0).sum(axis=1) / DEVICE_MILLI
-        total = after.sum(axis=1)
-        gpu_left = total / (here * DEVICE_MILLI)
-        out[:, 3] = gpu_left
-        out[:, 4] = (after == DEVICE_MILLI).sum(axis=1) / here
-        out[:, 5] = np.where(devices > 0, np.abs(cpu_left - gpu_left), 0.0)
-        fed = np.maximum(cpu_after, 0) * DEVICE_MILLI // CPU_PER_GPU_MILLI
-        out[:, 6] = np.maximum(total - fed, 0) / (here * DEVICE_MILLI)
-        if not gpu.count:
-            out[:, 8] = gpu_left
-        out[:, 10] = devices / 8.0
-        if self.typical is not None:
-            tables = self._fitting(cluster, width)
-            model = cluster.gpu_model[nodes]
-            then = tables.amount(cpu_free, idle, model) / tables.total
-            now = tables.amount(cpu_after, after, model) / tables.total
-            out[:, 0] = (then - now) / DEVICE_MILLI
-            out[:, 11] = now / np.maximum(total, 1)
+        total = idle.sum(axis=1)
+        pool = total // POOL_STEP_MILLI
+        cpu_step = np.minimum(cpu // CPU_STEP_MILLI, CPU_STEPS)
+        memory_step = np.minimum(memory // MEMORY_STEP_BYTES, MEMORY_STEPS)
+        out[:, 0] = tables.amount(cpu, idle, cluster.gpu_model[nodes]) * _PERMILLE // tables.total
+        out[:, 1] = waste.device[idle // DEVICE_STEP_MILLI, cpu_step[:, None]].sum(axis=1)
+        out[:, 2] = waste.cpu[pool, cpu_step]
+        out[:, 3] = waste.memory[pool, memory_step]
+        out[:, 4] = np.maximum(cpu - total * self._cpu // self._gpu, 0) * _SURPLUS_MICRO
+        out[:, 5] = total * total // 8
+        out[:, 6] = (idle == DEVICE_MILLI).sum(axis=1) * MICRO
         return out
 
-    def _fitting(self, cluster: ClusterView, width: int) -> Fragmentation:
+    def _sync(self, cluster: ClusterView) -> None:
+        """Tables that fit the cluster; a wider one says the same of the nodes that were there before."""
+        mix, width = self.mix, cluster.gpu_free.shape[1]
+        if mix is None or not width:
+            return
         tables = self._tables
         if tables is None or tables.models != cluster.gpu_models or tables.width != width:
-            assert self.typical is not None
-            tables = self._tables = Fragmentation(self.typical, cluster.gpu_models, width)
-        return tables
+            self._tables = Fragmentation(mix.typical, cluster.gpu_models, width)
+            if tables is None or tables.width != width:
+                self._waste = Waste.of(mix, width)
+                # What a GPU milli asks of CPU on average is the quotient of these.
+                self._cpu = sum(r.cpu_milli * n for r, n in mix.wanted)
+                self._gpu = sum(r.gpu_milli * n for r, n in mix.wanted)

@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 
 from harness.model.errors import UserError
-from harness.scheduling.strategy import Float64
+from harness.scheduling.strategy import Int64
 from schedulers.ranked.features import KINDS, NAMES
 
-FORMAT = "podyard.dev/ranked/v1"
+FORMAT = "podyard.dev/ranked/v2"
 SHIPPED = Path(__file__).with_name("weights.json")
+
+LARGEST = 1_000_000
+"""Of a weight, in thousandths: scores stay below 2^53, exact as floats."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """`weights`: float64 [kinds of pod, features]. `card`: how it was trained, on what, and what it has not seen."""
+    """`weights`: thousandths, int64 [kinds of pod, features]. `card`: how it was trained, and what it has not seen."""
 
-    weights: Float64
+    weights: Int64
     card: dict[str, Any]
 
 
@@ -34,27 +37,41 @@ def read_model(path: Path = SHIPPED) -> Model:
     except ValueError as error:
         raise UserError(f"not a model: {error}", file=path, expected="JSON, as podyard train writes it") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise UserError("not a model", file=path, expected=f"format: {FORMAT}")
-    if tuple(data.get("features", ())) != NAMES or tuple(data.get("kinds", ())) != KINDS:
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise UserError("not a model", file=path, found=found, expected=f"format: {FORMAT}", hint="podyard train")
+    for key, wanted in (("features", NAMES), ("kinds", KINDS)):
+        if data.get(key) != list(wanted):
+            raise UserError(
+                f"this model has other {key}",
+                file=path,
+                found=data.get(key),
+                expected=", ".join(wanted),
+                hint="train it again: podyard train",
+            )
+    rows = data.get("weights")
+    if (
+        not isinstance(rows, list)
+        or len(rows) != len(KINDS)
+        or not all(isinstance(row, list) and len(row) == len(NAMES) for row in rows)
+        or not all(type(value) is int and abs(value) <= LARGEST for row in rows for value in row)
+    ):
         raise UserError(
-            "this model looks at other features",
+            "the weights are not as expected",
             file=path,
-            found=", ".join(data.get("features", ())),
-            expected=", ".join(NAMES),
-            hint="train it again: podyard train",
+            expected=f"{len(KINDS)} rows of {len(NAMES)} whole thousandths, at most {LARGEST}",
         )
-    weights = np.array(data["weights"], dtype=np.float64)
-    if weights.shape != (len(KINDS), len(NAMES)) or not np.isfinite(weights).all():
-        raise UserError("the weights have a wrong shape", file=path, found=weights.shape)
-    return Model(weights, dict(data.get("card", {})))
+    return Model(np.array(rows, dtype=np.int64), dict(data.get("card", {})))
 
 
 def write_model(path: Path, model: Model) -> None:
-    data = {
-        "format": FORMAT,
-        "features": list(NAMES),
-        "kinds": list(KINDS),
-        "weights": [[round(float(value), 6) for value in row] for row in model.weights],
-        "card": model.card,
-    }
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    """Raises UserError when the file cannot be written."""
+    card = json.dumps(model.card, indent=1).replace("\n", "\n ")
+    rows = ",\n  ".join(json.dumps(row) for row in model.weights.tolist())
+    text = (
+        f'{{\n "format": {json.dumps(FORMAT)},\n "features": {json.dumps(NAMES)},\n "kinds": {json.dumps(KINDS)},\n'
+        f' "weights": [\n  {rows}\n ],\n "card": {card}\n}}\n'
+    )
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write the model: {error.strerror}", file=path) from None
