@@ -256,3 +256,45 @@ def test_wait_and_dry_run(kubectl: Kubectl) -> None:
     assert "condition met" in kubectl("wait", "pod/soon", "--for=jsonpath={.status.phase}=Pending", "--timeout=20s")
     kubectl("delete", "pod", "soon", "--wait=true")
     kubectl("get", "pod", "soon", code=1)
+
+
+CREATED = [
+    "namespace team",
+    "deployment made --image=nginx:1 --replicas=0 --port=80",
+    "configmap made --from-literal=a=b --from-literal=empty=",
+    "secret generic made --from-literal=a=b",
+    "serviceaccount made",
+    "job made --image=x -- echo hi",
+    "role made --verb=get --resource=pods",
+    "rolebinding made --role=made --user=eve",
+    "clusterrole made --verb=get --non-resource-url=/x",
+    "clusterrolebinding made --clusterrole=made --serviceaccount=default:made",
+    "quota made --hard=cpu=1,pods=2",
+    "poddisruptionbudget made --selector=a=b --min-available=50%",
+    "ingress made --rule=example.com/x=svc:80",
+    "service clusterip made --tcp=80:8080",
+    "priorityclass made --value=0",
+]
+
+
+def test_what_kubectl_creates_without_a_manifest(kubectl: Kubectl) -> None:
+    """In protobuf from 1.32 on, in JSON before."""
+    for command in CREATED:
+        assert "created" in kubectl("create", *command.split()), command
+    assert kubectl("get", "deploy", "made", "-o", "jsonpath={.spec.replicas}/{..containerPort}") == "0/80"
+    assert json.loads(kubectl("get", "cm", "made", "-o", "json"))["data"] == {"a": "b", "empty": ""}
+    assert kubectl("get", "secret", "made", "-o", "jsonpath={.data.a}") == "Yg=="
+    assert kubectl("get", "job", "made", "-o", "jsonpath={..command}") == '["echo","hi"]'
+    assert kubectl("get", "role", "made", "-o", "jsonpath={.rules[0].apiGroups}") == '[""]'
+    assert kubectl("get", "pdb", "made", "-o", "jsonpath={.spec.minAvailable}") == "50%"
+    assert kubectl("get", "quota", "made", "-o", "jsonpath={.spec.hard}") == '{"cpu":"1","pods":"2"}'
+    assert kubectl("get", "ing", "made", "-o", "jsonpath={..service}") == '{"name":"svc","port":{"number":80}}'
+    assert "autoscaled" in kubectl("autoscale", "deploy", "made", "--max=5", "--cpu-percent=60")
+    assert "cpu: <unknown>/60%" in kubectl("get", "hpa", "made")
+    assert kubectl("auth", "can-i", "delete", "pods").strip() == "yes"
+    assert kubectl("auth", "can-i", "delete", "pods", "--as=eve", code=1).strip().endswith("no")
+    assert kubectl("auth", "can-i", "get", "pods", "--as=eve").strip() == "yes"
+    assert "kubernetes-admin" in kubectl("auth", "whoami")
+    assert kubectl("create", "token", "made").startswith("podyard.")
+    again = kubectl("create", "configmap", "made", code=1)
+    assert "already exists" in again

@@ -188,9 +188,7 @@ class Front:
                 return Response(openapi.v2_document(VERSION["gitVersion"]), media_type=openapi.V2_ANSWERED)
             return json_response(openapi.v2_json(VERSION["gitVersion"]))
         if not bare:
-            return json_response(
-                {"paths": ["/api", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]}
-            )
+            return json_response({"paths": ["/api", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]})
         raise _not_found()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from harness.apiserver.http import protobuf
 from harness.apiserver.http.call import too_large
 from harness.model.status import ApiError, bad_request
 
@@ -15,6 +16,7 @@ LARGEST_BODY = 3 * 1024 * 1024
 """Bytes. Source: apiserver pkg/server/config.go MaxRequestBodyBytes."""
 
 JSON = "application/json"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 YAML_TYPES = ("application/yaml", "application/apply-patch+yaml")
 
 
@@ -53,6 +55,8 @@ def parsed(body: bytes, content_type: str) -> Any:
     if not body:
         return None
     media = content_type.partition(";")[0].strip().lower()
+    if media == PROTOBUF:
+        return protobuf.decode(body)
     if media in YAML_TYPES:
         try:
             return yaml.safe_load(body)
@@ -61,7 +65,8 @@ def parsed(body: bytes, content_type: str) -> Any:
     # No type at all is JSON, as the Python client sends it.
     if media and media != JSON and not media.endswith("+json"):
         what = (
-            f"the body of the request was in an unknown format - accepted media types include: {JSON}, application/yaml"
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{JSON}, application/yaml, {PROTOBUF}"
         )
         raise ApiError(415, "UnsupportedMediaType", what)
     try:
