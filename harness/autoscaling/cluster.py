@@ -367,7 +367,12 @@ class ClusterAutoscaler:
         what_if.remove_node(name)
         for pod in pods:
             what_if.forget(pod.metadata.key)
-        return all(_place(what_if, self._view(pod)) for pod in pods)
+        return all(_place(what_if, self._view(_unbound(pod))) for pod in pods)
+
+
+def _unbound(pod: Pod) -> Pod:
+    """As it would come to the scheduler again."""
+    return replaced(pod, spec=replaced(pod.spec, node_name=""))
 
 
 def _age(item: tuple[str, Pod]) -> tuple[int, int, str]:

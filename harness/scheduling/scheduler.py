@@ -39,6 +39,7 @@ from harness.model.wire import Time
 from harness.scheduling import legality
 from harness.scheduling.classes import bound_devices, node_columns
 from harness.scheduling.queue import Queued, SchedulingQueue
+from harness.scheduling.scoring import NOWHERE
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
 
@@ -350,7 +351,7 @@ class Scheduler:
             return
         diagnosis = self.snapshot.diagnose(queued.view)
         message = str(diagnosis)
-        if said:
+        if said and said != NOWHERE:  # the diagnosis says more
             message = f"{message} {said}" if not said.startswith("0/") else said
         effects.append(Record(pod, "Warning", "FailedScheduling", message))
         condition = Condition(
