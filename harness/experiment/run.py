@@ -18,6 +18,7 @@ from harness.engine.component import HOUR, SECOND, Instant
 from harness.engine.latency import Constant, Empirical, Latencies, Latency, LogNormal
 from harness.engine.streams import array_stream, stream
 from harness.engine.wall import WallClock, drive
+from harness.experiment.audit import SETTLED_NS, Auditor, LastWrites
 from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.experiment.control_plane import control_plane
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines
@@ -180,6 +181,8 @@ class Run:
         self.recovery = Recovery(self.lives, self.traffic)
         self.elasticity = Elasticity(self._targets())
         self.invariants = Invariants(self.lives, self.placement.occupancy)
+        self.last_writes = LastWrites()
+        self.auditor = Auditor()
         folds = (
             self.lives,
             *self.placement.folds,
@@ -187,6 +190,7 @@ class Run:
             self.recovery,
             self.elasticity,
             self.invariants,
+            self.last_writes,
         )
         self.journal = Journal(lambda: self.cluster.server.now, folds)
         self.cluster.server.listeners.append(self.journal.written)
@@ -211,6 +215,7 @@ class Run:
             self.cluster.add(component)
         self.cluster.add(self.scheduler)
         self.cluster.add(self.feeder)
+        self.cluster.add(self.auditor)
 
     def _settings_for(self, name: str, settings: NodeSettings) -> NodeSettings:
         if name != GATEWAY:
@@ -322,7 +327,9 @@ class Run:
         end = self.end_ns
         tally = self.scheduler.tally
         pods = self.cluster.server.objects("Pod")
-        self.invariants.finish(pods, 0, {})
+        believed = self.auditor.differences(self.cluster.server, self.last_writes.at_ns, end)
+        arrived = self.feeder.pods - len(self.feeder.refused)
+        self.invariants.finish(pods, arrived, believed + self._scheduler_differences(end))
         placement = self.placement.metrics(end, bound=loaded.scenario.spec.bound, clock=time.perf_counter)
         metrics: dict[str, Any] = {
             "durationSeconds": end / 1e9,
@@ -360,6 +367,19 @@ class Run:
             missed=missed(loaded, metrics),
             versions=versions(),
         )
+
+    def _scheduler_differences(self, now: Instant) -> list[str]:
+        """Where the scheduler's snapshot has a pod elsewhere than the store."""
+        snapshot = self.scheduler.snapshot
+        out = []
+        for key, pod in sorted(self.cluster.server.objects("Pod").items()):
+            if self.last_writes.at_ns[("Pod", key)] > now - SETTLED_NS or pod.status.phase in ("Succeeded", "Failed"):
+                continue
+            node = snapshot.where(key)
+            believed = "" if node is None else snapshot.facts.names[node]
+            if believed != pod.spec.node_name and pod.spec.node_name in snapshot.facts.index:
+                out.append(f"the scheduler has {key} on {believed or 'no node'}, the store on {pod.spec.node_name}")
+        return out
 
     def node_columns(self) -> dict[str, Any]:
         occupancy = self.placement.occupancy

@@ -264,7 +264,7 @@ class Feeder:
         self._next: tuple[Instant, Any] | None = next(self._items, None)
         self._again: list[Any] = []
         self._armed = -1
-        self.created = 0
+        self.pods = 0  # asked for
         self.refused: list[str] = []
 
     @property
@@ -286,7 +286,7 @@ class Feeder:
             self._again.clear()
         while self._next is not None and self._next[0] <= now:
             effects.append(Create(self._next[1]))
-            self.created += 1
+            self.pods += type(self._next[1]) is Pod
             self._next = next(self._items, None)
         if self._next is not None and self._armed != self._next[0]:
             self._armed = self._next[0]

@@ -6,7 +6,7 @@ evictions, and at the end every watcher's view equal to the store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.measure.occupancy import Occupancy
@@ -38,19 +38,16 @@ class Invariants:
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         pass
 
-    def finish(self, pods: Mapping[str, Any], created: int, views: Mapping[str, Mapping[str, Any]]) -> None:
+    def finish(self, pods: Mapping[str, Any], created: int, differences: Sequence[str]) -> None:
         """At the end. `pods`: the server's, by key. `created`: pods that the workload asked for and was not refused.
-        `views`: what each watcher believes, by its name: revision by key of what it watches."""
+        `differences`: what watchers believe and is not so."""
         alive = {life.key for life in self._lives.alive.values()}
         for key in sorted(alive ^ set(pods)):
             self._say(f"pod {key} is {'lost: the journal has it' if key in alive else 'there: the journal has it not'}")
         if created > len(self._lives.all):
             self._say(f"{created - len(self._lives.all)} pods of the workload were never seen by the server")
-        for name in sorted(views):
-            view = views[name]
-            wrong = [key for key in sorted(set(view) | set(pods)) if view.get(key) != _revision(pods.get(key))]
-            for key in wrong[:5]:
-                self._say(f"{name} sees pod {key} at {view.get(key)}, the store has {_revision(pods.get(key))}")
+        for text in differences:
+            self._say(text)
         for text in self._occupancy.overfull:
             self._say(f"over capacity: {text}")
 
@@ -58,7 +55,3 @@ class Invariants:
         self.count += 1
         if len(self.broken) < MOST:
             self.broken.append(text)
-
-
-def _revision(pod: Any) -> str | None:
-    return None if pod is None else pod.metadata.resource_version
