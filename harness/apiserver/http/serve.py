@@ -125,10 +125,6 @@ class HttpServer:
                 self._server.force_exit = True
                 self._thread.join(STOP_S)
 
-    def restarted(self) -> None:
-        """The API server was restarted: every watch ends, and clients come back by themselves."""
-        self._hub.end_all()
-
 
 def _listen(host: str, port: int) -> socket.socket:
     """Raises UserError."""
