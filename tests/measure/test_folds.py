@@ -1,0 +1,267 @@
+"""The folds against sums done by hand, or the slow way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.measure.elasticity import Elasticity, Target
+from harness.measure.invariants import Invariants
+from harness.measure.journal import Journal
+from harness.measure.occupancy import CPU, Occupancy
+from harness.measure.pods import PodLives, seconds, spans
+from harness.measure.traffic import Traffic
+from harness.model.core import (
+    Container,
+    Node,
+    NodeStatus,
+    Pod,
+    PodSpec,
+    PodStatus,
+    ResourceRequirements,
+)
+from harness.model.gpu import GPU_COUNT, GPU_INDEX, GPU_MILLI
+from harness.model.meta import ObjectMeta
+from harness.model.objects import KINDS
+from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
+from harness.model.workloads import Endpoint, EndpointConditions, EndpointSlice, TargetRef
+
+S = 10**9
+
+
+def node(name: str, cpu: int = 4000, gpus: int = 0) -> Node:
+    allocatable = {"cpu": milli_quantity(cpu), "memory": bytes_quantity(1 << 34), "pods": count_quantity(10)}
+    if gpus:
+        allocatable[GPU_COUNT] = count_quantity(gpus)
+    return Node(metadata=ObjectMeta(name=name), status=NodeStatus(allocatable=allocatable))
+
+
+def pod(
+    name: str, on: str = "", cpu: int = 1000, phase: str = "Pending", gpu: tuple[int, int, str] | None = None
+) -> Pod:
+    annotations = {}
+    if gpu is not None:
+        annotations = {GPU_COUNT: str(gpu[0]), GPU_MILLI: str(gpu[1])} | ({GPU_INDEX: gpu[2]} if on else {})
+    requests = {"cpu": milli_quantity(cpu)}
+    return Pod(
+        metadata=ObjectMeta(name=name, namespace="d", uid=name, annotations=annotations),
+        spec=PodSpec(
+            containers=(Container(name="c", resources=ResourceRequirements(requests=requests)),), node_name=on
+        ),
+        status=PodStatus(phase=phase),
+    )
+
+
+# -- allocation --------------------------------------------------------------------------------------------------------
+
+
+def test_allocation_is_weighted_by_time_from_the_first_binding_on() -> None:
+    seen = Occupancy()
+    seen.write(0, "Node", "ADDED", node("n"), None)
+    seen.write(10 * S, "Pod", "MODIFIED", pod("a", "n", 1000), pod("a"))
+    seen.write(20 * S, "Pod", "MODIFIED", pod("b", "n", 3000), pod("b"))
+    seen.write(30 * S, "Pod", "DELETED", pod("a", "n", 1000), None)
+    assert seen.ratios()["cpu"] == 0.75
+    # 1 core for 10 s, 4 for 10 s, 3 for 10 s, of 4 cores
+    assert seen.mean_ratios(40 * S)["cpu"] == pytest.approx((10 + 40 + 30) / 120)
+    assert seen.mean_allocated(CPU, 0, 40 * S) == pytest.approx(80_000 / 40)
+    assert seen.mean_busy_nodes(40 * S) == 1.0
+
+
+def test_what_is_idle_beside_what_is_exhausted_is_stranded() -> None:
+    seen = Occupancy()
+    seen.write(0, "Node", "ADDED", node("full", cpu=4000, gpus=2), None)
+    seen.write(0, "Node", "ADDED", node("empty", cpu=4000, gpus=2), None)
+    seen.write(1, "Pod", "MODIFIED", pod("a", "full", 3900), pod("a"))
+    assert seen.stranded()["gpu"] == 0.5
+    assert seen.stranded()["cpu"] == 0.0
+
+
+def test_an_overfull_node_and_an_overfull_device_are_told() -> None:
+    seen = Occupancy()
+    seen.write(0, "Node", "ADDED", node("n", cpu=2000, gpus=1), None)
+    for name in ("a", "b"):
+        seen.write(1, "Pod", "MODIFIED", pod(name, "n", 1500, gpu=(1, 600, "0")), pod(name))
+    told = " ".join(seen.overfull)
+    assert "cpu 3000 of 2000" in told
+    assert "gpu 0 1200 of 1000" in told
+
+
+STEP = st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(0, 2), st.integers(100, 3000))
+
+
+@given(st.lists(STEP, max_size=40))
+@settings(deadline=None)
+def test_allocation_equals_the_slow_sum(steps: list[tuple[int, int, int, int]]) -> None:
+    seen = Occupancy()
+    for index in range(3):
+        seen.write(0, "Node", "ADDED", node(f"n{index}"), None)
+    on: dict[str, int] = {}
+    now, area, begun = 0, 0, None
+    for number, (wait, who, where, cpu) in enumerate(steps):
+        if begun is not None:
+            area += sum(on.values()) * wait * S
+        now += wait * S
+        name = f"p{who}"
+        if name in on:
+            del on[name]
+            seen.write(now, "Pod", "DELETED", pod(name, f"n{where}"), None)
+        else:
+            on[name] = cpu
+            begun = now if begun is None else begun
+            seen.write(now, "Pod", "MODIFIED", pod(name, f"n{where}", cpu), pod(name))
+        assert seen.allocated[CPU] == sum(on.values()), number
+    if begun is not None and now > begun:
+        assert seen.mean_allocated(CPU, begun, now) == pytest.approx(area / (now - begun))
+
+
+# -- pods --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pods_way_in_instants() -> None:
+    lives = PodLives()
+    lives.write(1 * S, "Pod", "ADDED", pod("a"), None)
+    lives.write(3 * S, "Pod", "MODIFIED", pod("a", "n"), pod("a"))
+    lives.write(4 * S, "Pod", "MODIFIED", pod("a", "n", phase="Running"), pod("a", "n"))
+    lives.write(9 * S, "Pod", "MODIFIED", pod("a", "n", phase="Succeeded"), pod("a", "n", phase="Running"))
+    life = lives.all["a"]
+    assert (life.bound_ns, life.running_ns, life.ended_ns, life.ready_ns) == (3 * S, 4 * S, 9 * S, -1)
+    assert seconds(spans([life], "created_ns", "bound_ns")) == {"p50": 2, "p95": 2, "p99": 2, "max": 2, "mean": 2}
+    assert seconds(spans([life], "created_ns", "ready_ns")) == {}
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+def test_requests_to_who_does_not_serve_and_to_nobody_are_lost() -> None:
+    traffic = Traffic()
+    traffic.observe(0, "gateway", "route", ("d/web", (), 10_000))  # nobody there: 10 rps for 5 s
+    traffic.observe(5 * S, "n", "serving", ("d/a", "a", 1))
+    traffic.observe(5 * S, "gateway", "route", ("d/web", (("a", 10_000),), 0))
+    traffic.observe(20 * S, "n", "serving", ("d/a", "a", 0))  # it crashed; the proxy learns of it 3 s later
+    traffic.observe(23 * S, "gateway", "route", ("d/web", (), 10_000))
+    measured = traffic.metrics(25 * S)["d/web"]
+    assert measured["sent"] == pytest.approx(250)
+    assert measured["lost"] == pytest.approx(50 + 30 + 20)
+    assert traffic.lost_between("d/web", 20 * S, 23 * S) == pytest.approx(30)
+
+
+RATE = st.integers(0, 5000)
+MOVE = st.tuples(st.integers(0, 4), st.sampled_from(["a", "b", "serve-a", "serve-b"]), RATE, RATE)
+
+
+@given(st.lists(MOVE, max_size=30))
+@settings(deadline=None)
+def test_lost_equals_the_slow_sum(moves: list[tuple[int, str, int, int]]) -> None:
+    traffic = Traffic()
+    routes: dict[str, tuple[int, int]] = {}
+    serving = {"a": False, "b": False}
+    now = sent = lost = 0
+    for wait, what, first, second in moves:
+        for rate_a, rate_b in routes.values():
+            sent += (rate_a + rate_b) * wait
+            lost += (0 if serving["a"] else rate_a) * wait + (0 if serving["b"] else rate_b) * wait
+        now += wait
+        if what.startswith("serve"):
+            serving[what[-1]] = bool(first % 2)
+            traffic.observe(now * S, "n", "serving", ("k", what[-1], first % 2))
+        else:
+            routes[what] = (first, second)
+            traffic.observe(now * S, what, "route", ("d/web", (("a", first), ("b", second)), 0))
+    measured = traffic.metrics(now * S).get("d/web", {"sent": 0.0, "lost": 0.0})
+    assert measured["sent"] == pytest.approx(sent / 1000)
+    assert measured["lost"] == pytest.approx(lost / 1000)
+
+
+# -- elasticity --------------------------------------------------------------------------------------------------------
+
+
+class Step:
+    """10 requests/s, and 100 from 100 s on."""
+
+    def rate_milli_rps(self, t_ns: int) -> int:
+        return 10_000 if t_ns < 100 * S else 100_000
+
+
+def endpoints(count: int) -> EndpointSlice:
+    return EndpointSlice(
+        metadata=ObjectMeta(name="web-1", namespace="d", labels={"kubernetes.io/service-name": "web"}),
+        endpoints=tuple(
+            Endpoint(conditions=EndpointConditions(ready=True), target_ref=TargetRef(uid=str(i))) for i in range(count)
+        ),
+    )
+
+
+def test_shortage_and_excess_over_time() -> None:
+    # A request costs 10 ms of CPU: 10 rps keep 100 milli busy, 100 rps 1000; a replica of 100 milli at 50 % takes 50.
+    target = Target("d/web", Step(), 10_000, 100, 50, 1, 50)
+    assert [target.demand(t * S) for t in (0, 99, 100)] == [2, 2, 20]
+    seen = Elasticity((target,))
+    seen.write(0, "EndpointSlice", "ADDED", endpoints(2), None)
+    seen.write(130 * S, "EndpointSlice", "MODIFIED", endpoints(11), None)
+    seen.write(150 * S, "EndpointSlice", "MODIFIED", endpoints(25), None)
+    measured = seen.metrics(200 * S)["d/web"]
+    assert measured["responseSeconds"] == {"episodes": 1, "mean": 50.0, "max": 50}
+    assert measured["underTimeshare"] == pytest.approx(25.0)
+    assert measured["overTimeshare"] == pytest.approx(25.0)
+    assert measured["underAccuracy"] == pytest.approx(100 * (30 * 18 / 20 + 20 * 9 / 20) / 200)
+    assert measured["overAccuracy"] == pytest.approx(100 * (50 * 5 / 20) / 200)
+
+
+# -- journal and invariants --------------------------------------------------------------------------------------------
+
+
+def test_the_digest_depends_on_every_entry_and_not_on_when_it_is_asked_for() -> None:
+    def journal(*names: str, ask: bool = False) -> str:
+        made = Journal(lambda: 5)
+        for name in names:
+            made.written(KINDS["Pod"], "ADDED", pod(name), None, 7)
+            if ask:
+                made.digest()
+        assert [entry.key for entry in made] == [f"d/{name}" for name in names]
+        return made.digest()
+
+    assert journal("a", "b") == journal("a", "b", ask=True)
+    assert len({journal("a", "b"), journal("b", "a"), journal("a"), journal()}) == 4
+
+
+def broken_by(*writes: tuple[str, str, Any, Any], created: int = 0, differences: tuple[str, ...] = ()) -> list[str]:
+    lives, occupancy = PodLives(), Occupancy()
+    watch = Invariants(lives, occupancy)
+    pods: dict[str, Pod] = {}
+    for kind, change, obj, old in writes:
+        for fold in (lives, occupancy, watch):
+            fold.write(S, kind, change, obj, old)
+        if kind == "Pod":
+            pods[obj.metadata.key] = obj
+            if change == "DELETED":
+                del pods[obj.metadata.key]
+    watch.finish(pods, created, differences)
+    return watch.broken
+
+
+def test_a_run_where_all_is_well_breaks_nothing() -> None:
+    assert broken_by(
+        ("Node", "ADDED", node("n"), None),
+        ("Pod", "ADDED", pod("a"), None),
+        ("Pod", "MODIFIED", pod("a", "n"), pod("a")),
+        ("Pod", "DELETED", pod("a", "n"), pod("a", "n")),
+        created=1,
+    ) == []  # fmt: skip
+
+
+def test_each_invariant_is_told_when_it_breaks() -> None:
+    there = ("Node", "ADDED", node("n", cpu=1000), None)
+    new = ("Pod", "ADDED", pod("a"), None)
+    (moved,) = broken_by(new, ("Pod", "MODIFIED", pod("a", "m"), pod("a", "n")))
+    assert "moved from n to m" in moved
+    (back,) = broken_by(new, ("Pod", "MODIFIED", pod("a", "n", phase="Running"), pod("a", "n", phase="Failed")))
+    assert "was Failed, is Running" in back
+    (full,) = broken_by(there, new, ("Pod", "MODIFIED", pod("a", "n", cpu=2000), pod("a")))
+    assert "over capacity" in full
+    (lost,) = broken_by(new, created=3)
+    assert "2 pods of the workload were never seen" in lost
+    assert broken_by(differences=("a watcher is wrong",)) == ["a watcher is wrong"]
