@@ -70,7 +70,7 @@ def _from_table(loaded: Loaded, index: int, where: str, seed: int) -> NodeTable:
     path = loaded.find(source.trace.path, f"{where}.trace.path")
     table, _ = read_nodes(path, format=source.trace.format, options=source.trace.options)
     if source.trace.ranks is not None:
-        table = ranked(table, loaded.find(source.trace.ranks, f"{where}.trace.ranks"))
+        table = ranked(table, loaded.find(source.trace.ranks.replace("{seed}", str(seed)), f"{where}.trace.ranks"))
     return table
 
 

@@ -26,6 +26,7 @@ from harness.experiment.record import folder_of, write_record
 from harness.experiment.scenario import LatencyForm, Loaded, duration
 from harness.experiment.workload import SETTLE_NS, Feeder, Plan, plan
 from harness.measure.elasticity import Elasticity, Target
+from harness.measure.filling import Filling
 from harness.measure.invariants import Invariants
 from harness.measure.journal import Journal
 from harness.measure.placement import Placement, typical_of
@@ -178,6 +179,8 @@ class Run:
         self.lives = PodLives()
         self.traffic = Traffic()
         self.placement = self._placement()
+        fills = [task.trace is not None and task.trace.mode == "fill" for task in spec.workload]
+        self.filling = Filling(self.placement.occupancy) if fills and all(fills) else None
         self.recovery = Recovery(self.lives, self.traffic)
         self.elasticity = Elasticity(self._targets())
         self.invariants = Invariants(self.lives, self.placement.occupancy)
@@ -186,6 +189,7 @@ class Run:
         folds = (
             self.lives,
             *self.placement.folds,
+            *((self.filling,) if self.filling is not None else ()),
             self.traffic,
             self.recovery,
             self.elasticity,
@@ -226,7 +230,7 @@ class Run:
     def _placement(self) -> Placement:
         asked = [
             item
-            for table in self.plan.tables
+            for table in self.plan.originals
             for item in zip(
                 table.cpu_milli.tolist(),
                 table.gpu_milli.tolist(),
@@ -340,6 +344,8 @@ class Run:
                 "cycles": tally.cycles,
             },
         }
+        if self.filling is not None:
+            metrics["filling"] = self.filling.metrics()
         if self.elasticity.targets:
             metrics["autoscaling"] = self.elasticity.metrics(end)
         if self.traffic.services:
@@ -403,13 +409,13 @@ def _declared(pod: Pod) -> int | None:
 def _fit(strategy: Any, made: Plan) -> None:
     """Strategies that learn from a workload's mix are shown what the scenario declares, before anything arrives."""
     fit = getattr(strategy, "fit", None)
-    if fit is None or not made.tables:
+    if fit is None or not made.originals:
         return
     from harness.scheduling.classes import PodClasses
     from workloads.manifests import to_pods
 
     classes = PodClasses()
-    fit([classes.view(pod) for table in made.tables for _, pod in to_pods(table)])
+    fit([classes.view(pod) for table in made.originals for _, pod in to_pods(table)])
 
 
 def latencies(loaded: Loaded) -> Latencies:

@@ -55,7 +55,7 @@ class OpenbNodes(Form, frozen=True, kw_only=True):
 
 
 class TraceNodes(Form, frozen=True, kw_only=True):
-    """A trace's node list. `ranks`: a file of tie-break ranks."""
+    """A trace's node list. `ranks`: a file of tie-break ranks ('{seed}' in its name is the run's)."""
 
     path: str
     format: str | None = None
@@ -98,7 +98,8 @@ class OpenbTasks(Form, frozen=True, kw_only=True):
 
 
 class TraceTasks(Form, frozen=True, kw_only=True):
-    """A trace's pods. `order`: a file with the order of arrival, one pod a line; `every`: the gap between arrivals."""
+    """A trace's pods. `order`: a file with the order of arrival, one pod a line ('{seed}' in its name is the run's);
+    `every`: the gap between arrivals."""
 
     path: str
     format: str | None = None

@@ -62,6 +62,8 @@ class Plan:
     arrivals: list[Iterable[tuple[Instant, Pod]]] = field(default_factory=list)
     tables: list[Workload] = field(default_factory=list)
     traffic: list[Traffic] = field(default_factory=list)
+    originals: list[Workload] = field(default_factory=list)
+    """What strategies may learn the mix of pods from: a trace's own list, without the copies of an arrival order."""
 
     def stream(self) -> Iterator[tuple[Instant, Any]]:
         """(instant, object) in order; at one instant in the order of the scenario."""
@@ -77,7 +79,7 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
         if task.openb_like is not None:
             _openb_like(loaded, task, where, made, nodes, seed_of(seed, where) >> 64)
         elif task.trace is not None:
-            _trace(loaded, task, where, made)
+            _trace(loaded, task, where, made, seed)
         elif task.service is not None:
             _service(loaded, task.service, f"{where}.service", made)
         elif task.manifests is not None:
@@ -85,9 +87,12 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
     return made
 
 
-def _add_table(made: Plan, workload: Workload, start_ns: int, gpu_words: Any = "share") -> None:
+def _add_table(
+    made: Plan, workload: Workload, start_ns: int, gpu_words: Any = "share", original: Workload | None = None
+) -> None:
     from workloads.manifests import to_pods, to_prerequisites
 
+    made.originals.append(workload if original is None else original)
     made.tables.append(workload)
     made.at_once.extend(to_prerequisites(workload))
     made.arrivals.append((SETTLE_NS + start_ns + at, pod) for at, pod in to_pods(workload, gpu_words=gpu_words))
@@ -125,7 +130,7 @@ def _openb_like(
     _add_table(made, workload, duration(loaded, form.start, f"{where}.openbLike.start"))
 
 
-def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan) -> None:
+def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) -> None:
     from pathlib import Path
 
     from workloads.readers.fgd import arrive
@@ -136,8 +141,9 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan) -> None:
     assert form is not None
     path = loaded.find(form.path, f"{where}.trace.path")
     workload = read(path, format=form.format, options=form.options, repair=True).workload
+    original = workload
     if form.order is not None:
-        order: Path = loaded.find(form.order, f"{where}.trace.order")
+        order: Path = loaded.find(form.order.replace("{seed}", str(seed)), f"{where}.trace.order")
         workload = arrive(workload, order, gap_ns=duration(loaded, form.every, f"{where}.trace.every"))
     if form.mode == "fill":
         from dataclasses import replace
@@ -147,7 +153,7 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan) -> None:
         workload = replace(workload, duration_ns=np.full(len(workload), FOREVER, dtype=np.int64))
     if form.first is not None:
         workload = workload.take(slice(0, form.first))
-    _add_table(made, workload, 0, form.gpu_words)
+    _add_table(made, workload, 0, form.gpu_words, original)
 
 
 def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:
