@@ -6,7 +6,7 @@ potential, so costs of placements on one node add up whatever their order, and n
 A node with GPUs, whose idle devices are worth U (`prices.residual_worth`, in devices), k of them wholly idle, with
 free cpu c and memory m:
 
-    potential = U * (0.53 * q(2.5 c / (U C)) + 0.3 * q(10 m / (U M))) - U - 0.018 * sum over n of s(n) * n * (k // n)
+    potential = U * (0.53 * q(2.5 c / (U C)) + 0.3 * q(10 m / (U M))) - U - 0.02 * sum over n of s(n) * n * (k // n)
 
 C and M are what the mix asks for beside one device, and q(y) = (1 + y/16)^-16, close to exp(-y). The bracket is the
 share of the idle devices that will find no cpu or memory. -U lets a placement pay for the device worth that it uses
@@ -16,7 +16,7 @@ weighted far lower, so that pods without GPU go there first.
 
 These numbers, and those of `prices`, were fitted on the openb default list under arrival orders drawn from seeds that
 no comparison uses (101 to 124, held against 201 to 224); the other lists keep them. GPU allocation is flat around
-them, but falls steeply where TIGHTNESS is below 0.007, or cpu weighs more or decays slower: then pods spread over the
+them, but falls steeply where TIGHTNESS is below 0.008, or cpu weighs more or decays slower: then pods spread over the
 nodes early.
 
 Only +, -, *, / are used, so that the bits are the same on every machine (exp is not).
@@ -35,9 +35,9 @@ from schedulers.binpack.prices import WORTH, residual_worth
 CPU_WEIGHT, CPU_DECAY = 0.53, 2.5
 MEMORY_WEIGHT, MEMORY_DECAY = 0.3, 10.0
 PLAIN_WEIGHT, PLAIN_DECAY = 0.02, 2.0
-TIGHTNESS = 0.008  # paid for each idle device of the chosen node: fill nodes that are nearly full first
+TIGHTNESS = 0.009  # paid for each idle device of the chosen node: fill nodes that are nearly full first
 
-TOGETHER = 0.018  # what keeping n devices together is worth, for each part of the demand that asks for n
+TOGETHER = 0.02  # what keeping n devices together is worth, for each part of the demand that asks for n
 
 MAX_DEVICES = 64  # of one node; beyond them `kept` grows no more
 
