@@ -46,6 +46,7 @@ RULES = _rules(
     Rule("unknown-word", True, "dropped", "a field holds a word that the format does not define"),
     # Findings: the row makes sense, perhaps after a stated repair.
     Rule("blank-line", False, "dropped", "an empty line among the rows"),
+    Rule("no-final-newline", False, "kept", "the file ends within a line; what is there may be cut off"),
     Rule("zero-request", False, "kept", "neither CPU nor memory nor GPU is asked for"),
     Rule("zero-memory", False, "kept", "no memory is asked for"),
     Rule("zero-duration", False, "kept", "it was created and deleted at the same instant"),
@@ -168,9 +169,9 @@ class Lint:
             f"{rule.name}: {what}",
             file=self.file,
             line=line,
-            found=_short(found),
+            found=_short(found) or "nothing",
             expected=expected,
-            hint="`podyard trace lint` lists every such line; reading with repair leaves them out",
+            hint="`podyard trace lint` lists every such line; `podyard trace convert --repair` leaves them out",
         )
 
     def report(self) -> LintReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import polars as pl
 from harness.model.errors import UserError
 from workloads.gather import checked, coded, pairs_of, to_workload
 from workloads.lint import Lint, LintReport
-from workloads.readers import Format, by_name, detect, podyard
-from workloads.readers.text import head, sha256
+from workloads.readers import Format, by_name, detect, names, podyard
+from workloads.readers.text import empty, head, sha256
 from workloads.table import DEVICE_MILLI, PODS_PER_NODE, Coded, Int64, NodeTable, Provenance, Workload, distinct
 
 Options = Mapping[str, Any]
@@ -63,7 +64,10 @@ def read_nodes(
     path: Path, *, format: str | None = None, options: Options | None = None, repair: bool = False
 ) -> tuple[NodeTable, LintReport]:
     """A node list. Raises UserError as `read` does."""
-    kind = detect(path, head(path)) if format is None else by_name(format)
+    first = head(path)
+    if not first:
+        raise empty(path, "a list of nodes")
+    kind = detect(path, first) if format is None else by_name(format)
     lint = Lint(str(path), kind.name, strict=not repair)
     table = _nodes(kind, path, lint, options or {})
     return table, lint.report()
@@ -95,18 +99,36 @@ def lint(
 def convert(
     path: Path, out: Path, *, format: str | None = None, options: Options | None = None, repair: bool = False
 ) -> LintReport:
-    """A trace of any format into one Parquet file of Podyard's own, block by block. Raises UserError as `read` does."""
+    """A trace of any format into one Parquet file of Podyard's own, block by block. Raises UserError as `read` does,
+    and where `out` is the trace itself or cannot be written; then `out` stays as it was.
+    """
+    if out.exists() and path.exists() and out.samefile(path):
+        raise UserError("this is the trace itself", file=out, expected="another file to write to")
     kind, lint, frames = _opened(path, format, options, strict=not repair)
     header = podyard.header_text(kind.name, _provenance(kind, path))
     with checked(frames, lint) as lazy:
         lint.kept = int(lazy.select(pl.len()).collect(engine="streaming").item())
         if not lint.kept:
             raise UserError("no row of this trace can be used", file=path, found=_summary(lint))
-        try:
-            lazy.drop("line").sink_parquet(out, metadata={podyard.METADATA: header})
-        except OSError as error:
-            raise UserError("the file cannot be written", file=out, found=error.strerror or str(error)) from None
+        _written(lazy.drop("line"), out, header)
     return lint.report()
+
+
+def _written(lazy: pl.LazyFrame, out: Path, header: str) -> None:
+    """Whole or not at all: beside `out` first, then in its place."""
+    part = out.with_name(f".{out.name}.part")
+    try:
+        lazy.sink_parquet(part, metadata={podyard.METADATA: header})
+        part.replace(out)
+    except OSError as error:
+        hint = None if out.parent.is_dir() else f"make the folder {out.parent} first"
+        found = error.strerror or str(error).partition(": ")[0]
+        raise UserError(
+            "the file cannot be written", file=out, found=found, expected="a file in a folder that exists", hint=hint
+        ) from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _opened(
@@ -116,7 +138,7 @@ def _opened(
         raise UserError("this is a folder", file=path, expected="a file of the trace")
     first = head(path)
     if not first:
-        raise UserError("the file is empty", file=path, expected="a trace")
+        raise empty(path, "a trace")
     kind = detect(path, first) if format is None else by_name(format)
     lint = Lint(str(path), kind.name, strict=strict)
     return kind, lint, kind.pods(path, lint, **kind.checked(kind.pods, options or {}))
@@ -137,7 +159,12 @@ def _summary(lint: Lint) -> str:
 
 def _nodes(kind: Format, path: Path, lint: Lint, options: Options) -> NodeTable:
     if kind.nodes is None:
-        raise UserError(f"format {kind.name} has no node lists", file=path)
+        raise UserError(
+            f"format {kind.name} has no node lists",
+            file=path,
+            expected=", ".join(name for name in names() if by_name(name).nodes is not None),
+            hint="`podyard trace ls` tells which formats have one",
+        )
     frame = pl.concat(list(kind.nodes(path, lint, **kind.checked(kind.nodes, options))))
     again = ~frame["name"].is_first_distinct()
     repeated = frame.filter(again)

@@ -54,6 +54,16 @@ def test_the_load_comes_out_as_asked(percent: int) -> None:
     assert (np.diff(workload.arrival_ns) >= 0).all()
 
 
+@pytest.mark.parametrize(("pods", "span_s"), [(3000, 3600), (50, 1), (1, 60)])
+def test_arrivals_fill_the_span_that_is_asked_for(pods: int, span_s: int) -> None:
+    workload, _ = openb_like(pods, 60, 3, span_ns=span_s * S)
+    assert int(workload.arrival_ns[0]) == 0
+    assert int(workload.arrival_ns[-1]) == (span_s * S if pods > 1 else 0)
+    assert (np.diff(workload.arrival_ns) >= 0).all()
+    paced, _ = openb_like(pods, 60, 3)
+    assert workload.duration_ns.tolist() == paced.duration_ns.tolist()
+
+
 def test_node_mix_is_the_trace_s_own_at_its_size() -> None:
     _, nodes = openb_like(1, 1523, 1)
     assert nodes.gpu_total_milli == 6_212_000
@@ -79,7 +89,15 @@ def test_lifetimes_are_cut_where_told() -> None:
     assert int(workload.duration_ns.min()) >= 0
 
 
-@pytest.mark.parametrize("wrong", [{"pods": 0, "nodes": 1}, {"pods": 1, "nodes": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pods": 0, "nodes": 1},
+        {"pods": 1, "nodes": 0},
+        {"pods": 1, "nodes": 1, "load_percent": 0},
+        {"pods": 1, "nodes": 1, "load_percent": 50, "span_ns": S},
+    ],
+)
 def test_nonsense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UserError):
         openb_like(seed=1, **wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from harness.model.errors import UserError
 from tests.workloads import small_traces as small
 from workloads.lint import RULES
+from workloads.readers import podyard
+from workloads.table import Provenance
 from workloads.trace import convert, lint, read
 
 HEADER, *ROWS = small.OPENB.splitlines()
@@ -133,6 +136,30 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 def test_only_bad_rows_is_an_error_even_with_repair(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no row of this trace can be used"):
         read(pods(tmp_path, "x,-1,1,0,0,,LS,Running,0,1,0"), repair=True)
+
+
+def test_a_file_that_ends_within_a_line_is_told(tmp_path: Path) -> None:
+    """Cut off within its last number, the line still has all its fields: nobody can know but from its end."""
+    file = tmp_path / "pods.csv"
+    file.write_text(small.OPENB[:-1].replace("35,6", "359,6"))
+    (report,) = lint(file)
+    (finding,) = report.findings[:1]
+    assert (finding.rule, finding.line, report.kept) == ("no-final-newline", 4, 3)
+    assert finding.found.endswith(ROWS[2])
+
+
+def test_a_form_of_a_newer_version_is_refused_by_all(tmp_path: Path) -> None:
+    file = convert_of(tmp_path)
+    head = podyard.header_text("openb", Provenance("x")).replace('"version":1', '"version":9')
+    pl.read_parquet(file).write_parquet(file, metadata={podyard.METADATA: head})
+    for door in (lint, read):
+        with pytest.raises(UserError, match="newer podyard"):
+            door(file)
+
+
+def convert_of(folder: Path) -> Path:
+    convert(small.openb(folder), folder / "out.parquet")
+    return folder / "out.parquet"
 
 
 def test_examples_are_few_counts_are_whole(tmp_path: Path) -> None:

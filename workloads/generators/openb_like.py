@@ -24,6 +24,7 @@ def openb_like(
     *,
     cpu_nodes: bool = True,
     load_percent: int | None = None,
+    span_ns: int | None = None,
     longest_ns: int = DAY_NS,
     constrained_percent: int = 0,
     zones: int = 0,
@@ -33,19 +34,28 @@ def openb_like(
     """`pods` tasks and `nodes` nodes.
 
     Tasks: task type, GPU share, CPU and memory drawn together; lifetimes by task type, at most `longest_ns`; gaps
-    between arrivals as in the trace, for a cluster of this size, or so that what runs asks for `load_percent` of the
-    GPUs on average while pods arrive. `constrained_percent` of the tasks with GPUs name the models they accept (33 in
-    production, by the paper's section 6.5). Nodes: the trace's mix as near as `nodes` allows, in random order;
-    without `cpu_nodes` only those with GPUs; dealt to `zones` zones in turn.
+    between arrivals as in the trace, for a cluster of this size; or all stretched alike, so that what runs asks for
+    `load_percent` of the GPUs on average while pods arrive, or so that the last pod arrives at `span_ns`.
+    `constrained_percent` of the tasks with GPUs name the models they accept (33 in production, by the paper's section
+    6.5). Nodes: the trace's mix as near as `nodes` allows, in random order; without `cpu_nodes` only those with GPUs;
+    dealt to `zones` zones in turn. Raises UserError for what cannot be.
     """
     for what, value, least in (
         ("pods", pods, 1),
         ("nodes", nodes, 1),
         ("zones", zones, 0),
         ("longest_ns", longest_ns, 1),
+        ("span_ns", 0 if span_ns is None else span_ns, 0),
+        ("load_percent", 1 if load_percent is None else load_percent, 1),
     ):
         if value < least:
             raise UserError(f"openb_like: {what} is too small", found=value, expected=f"at least {least}")
+    if load_percent is not None and span_ns is not None:
+        raise UserError(
+            "openb_like: both load_percent and span_ns set the pace",
+            found=f"load_percent {load_percent}, span_ns {span_ns}",
+            expected="one of them",
+        )
     stream = streams(seed)
     table = _nodes(facts, nodes, cpu_nodes, pods_per_node, stream("openb-like/nodes"))
     if zones:
@@ -57,6 +67,8 @@ def openb_like(
     arrival = (np.cumsum(gaps_ms) - gaps_ms[0]) * 10**6
     if load_percent is not None:
         arrival = at_load(arrival, duration, workload.gpu_total_milli, table.gpu_total_milli * load_percent // 100)
+    elif span_ns is not None:
+        arrival = over(arrival, span_ns)
     else:
         arrival = _for_nodes(arrival, sum(shape.count for shape in facts.nodes), nodes)
     made = Workload.of(
@@ -194,6 +206,14 @@ def at_load(arrival_ns: Int64, duration_ns: Int64, amount: Int64, target: int) -
         else:
             high = middle
     return spread(low)
+
+
+def over(arrival_ns: Int64, span_ns: int) -> Int64:
+    """Ascending arrivals from 0 on, stretched or squeezed so that the last one is at `span_ns`; whole us."""
+    last = int(arrival_ns[-1]) if len(arrival_ns) else 0
+    if not last:
+        return arrival_ns
+    return np.floor(arrival_ns / float(last) * (span_ns // 1000)).astype(np.int64) * 1000
 
 
 def named(workload: Workload, prefix: str) -> Workload:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.model.errors import UserError
+from harness.model.errors import UserError, did_you_mean
 from workloads.lint import Lint
 from workloads.readers.rows import NORMALISED_CPU_MILLI, NORMALISED_MEMORY_BYTES, SECOND_NS, Rows
 from workloads.table import NodeTable, Provenance
@@ -59,6 +59,7 @@ def _damaged(path: Path, error: sqlite3.Error) -> UserError:
         file=path,
         found=str(error),
         expected=f"tables vm({', '.join(_VM)}) and vmType({', '.join(_TYPE)})",
+        hint="a cut-off or compressed file cannot be opened: unpack it, or get it again",
     )
 
 
@@ -75,6 +76,7 @@ def _opened(path: Path) -> sqlite3.Connection:
                     file=path,
                     found=", ".join(sorted(found)) or "no such table",
                     expected=", ".join(columns),
+                    hint=did_you_mean(missing[0], found) or "`podyard trace fetch azure2020` tells where to get it",
                 )
     except sqlite3.Error as error:
         raise _damaged(path, error) from None

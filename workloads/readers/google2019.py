@@ -133,7 +133,13 @@ def _json(path: Path, lint: Lint) -> Iterator[pl.DataFrame]:
         if out:
             yield pl.DataFrame(out, schema={"line": pl.Int64, **dict.fromkeys(_COLUMNS, pl.String)}, orient="row")
     if not seen:
-        raise UserError("the file has no events", file=path, expected="a JSON object a line")
+        raise UserError(
+            "the file has no events",
+            file=path,
+            found="no line that can be read",
+            expected="a JSON object a line",
+            hint="`podyard trace lint` tells what is wrong with each line",
+        )
 
 
 def _events(frame: pl.DataFrame, lint: Lint) -> pl.DataFrame:

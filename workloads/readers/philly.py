@@ -14,7 +14,7 @@ import polars as pl
 from harness.model.errors import UserError
 from workloads.lint import Lint
 from workloads.readers.rows import GIB, SECOND_NS, Rows
-from workloads.readers.text import reading, table
+from workloads.readers.text import empty, reading, table
 from workloads.table import FOREVER, Provenance
 
 PROVENANCE = Provenance(
@@ -108,13 +108,21 @@ def _jobs(path: Path, lint: Lint) -> Iterator[_Gang]:
     with reading(path) as file:
         data = file.read()
     if not data.strip():
-        raise UserError("the file is empty", file=path, expected="a JSON array of jobs")
+        raise empty(path, "a JSON array of jobs")
     try:
         raws = msgspec.json.decode(data, type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         byte = str(error).rpartition("(byte ")[2].rstrip(")")
-        broken = data.count(b"\n", 0, int(byte)) + 1 if byte.isdigit() else None
-        raise UserError("this is no whole JSON array", file=path, line=broken, found=str(error)) from None
+        # Without a byte the data ended too early: at its last line.
+        broken = data.count(b"\n", 0, int(byte) if byte.isdigit() else len(data.rstrip())) + 1
+        raise UserError(
+            "this is no whole JSON array",
+            file=path,
+            line=broken,
+            found=str(error),
+            expected="[{..}, {..}], one object a job",
+            hint="get the file again when it was cut off; there is no telling which jobs are missing",
+        ) from None
     decoder = msgspec.json.Decoder(_Job)
     position, line = 0, 1
     seen: set[str] = set()

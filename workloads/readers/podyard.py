@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from harness.model.errors import UserError
+from harness.model.errors import UserError, did_you_mean
 from workloads.lint import Lint
 from workloads.readers.rows import DEFAULTS, MOST, SCHEMA, Rows
 from workloads.readers.text import reading
@@ -39,11 +39,18 @@ def sniff(name: str, head: str) -> bool:
 
 
 def pods(path: Path, lint: Lint) -> Iterator[pl.DataFrame]:
+    read_header(path)
     schema = _schema(path)
     extra = sorted(column for column in schema if column.startswith("extra."))
     for column in ("name", "arrival_ns"):
         if column not in schema:
-            raise UserError(f"column {column!r} is missing", file=path, found=", ".join(schema)[:200])
+            raise UserError(
+                f"column {column!r} is missing",
+                file=path,
+                found=", ".join(schema)[:200],
+                expected=", ".join(SCHEMA),
+                hint=did_you_mean(column, schema),
+            )
     for column in (*SCHEMA, *extra):
         kind = SCHEMA.get(column, pl.Int64())
         if column in schema and schema[column] != kind:
@@ -84,9 +91,15 @@ def read_header(path: Path) -> Header | None:
     try:
         head = msgspec.json.decode(text, type=Header)
     except msgspec.DecodeError as error:
-        raise UserError("the metadata of this file is damaged", file=path, found=str(error)) from None
+        raise _damaged(path, f"its metadata: {error}") from None
     if head.version > VERSION:
-        raise UserError("written by a newer podyard", file=path, found=head.version, expected=f"at most {VERSION}")
+        raise UserError(
+            "written by a newer podyard",
+            file=path,
+            found=f"version {head.version}",
+            expected=f"at most {VERSION}",
+            hint="convert the trace again with this one",
+        )
     return head
 
 
@@ -105,8 +118,18 @@ def _guarded(path: Path, read: Any) -> Any:
     try:
         return read()
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise UserError("the Parquet file is damaged", file=path, found=str(error).splitlines()[0][:200]) from None
+        raise _damaged(path, str(error)) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise UserError("the Parquet file is damaged", file=path, found=str(error)[:200]) from None
+        raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: Path, found: str) -> UserError:
+    return UserError(
+        "the Parquet file is damaged",
+        file=path,
+        found=(found.splitlines() or [""])[0][:200],
+        expected="a whole file of `podyard trace convert`",
+        hint="convert the trace again",
+    )

@@ -76,7 +76,7 @@ def pods(path: Path, lint: Lint, *, processors_per_node: int | None = None) -> I
         lint.rows += len(jobs.texts)
         yield _pods(_columns(jobs, lint), processors_per_node or 0, lint)
     if not seen:
-        raise UserError("the file has no jobs", file=path, expected=f"lines of {len(FIELDS)} fields")
+        raise UserError("the file has no jobs", file=path, found="comments", expected=f"lines of {len(FIELDS)} fields")
 
 
 def _comments(block: Lines, head: dict[str, str]) -> Lines:

@@ -29,6 +29,17 @@ class Lines:
     texts: list[str]
 
 
+def empty(path: Path, expected: str) -> UserError:
+    return UserError(
+        "the file is empty",
+        file=path,
+        line=1,
+        found="0 bytes",
+        expected=expected,
+        hint="perhaps a download that broke off; `podyard trace fetch FORMAT` tells where to get it",
+    )
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[IO[bytes]]:
     """The file, decompressed when it is gzip by its first bytes. Raises UserError where it cannot be read."""
@@ -42,7 +53,13 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
             else:
                 yield raw
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError("the compressed file is damaged", file=path, found=str(error), expected="whole gzip") from None
+        raise UserError(
+            "the compressed file is damaged",
+            file=path,
+            found=str(error),
+            expected="whole gzip",
+            hint="get it again: it may have been cut off on the way",
+        ) from None
     except OSError as error:
         raise UserError("the file cannot be read", file=path, found=error.strerror or str(error)) from None
 
@@ -76,6 +93,9 @@ def lines(path: Path, lint: Lint) -> Iterator[Lines]:
             rest = rest_now
             if len(rest) > LONGEST_LINE_BYTES:
                 raise UserError("this is no text file of lines", file=path, found=f"a line of over {len(rest)} bytes")
+            if block and not chunk:
+                last = first + block.count(b"\n")
+                lint.note("no-final-newline", block[-60:].decode(errors="replace"), "a line end after it", line=last)
             if block or newline:
                 yield _decoded(block, first, lint)
                 first += block.count(b"\n") + 1
@@ -134,9 +154,11 @@ def table(
                 *(pl.col(name) if name in names else pl.lit(None, pl.String).alias(name) for name in optional),
             )
     if names is None:
-        raise UserError("the file is empty", file=path, expected=f"a header: {separator.join(required)},..")
+        raise empty(path, f"a header: {separator.join(required)},..")
     if not seen:
-        raise UserError("the file has a header and no rows", file=path, expected="at least one row")
+        raise UserError(
+            "the file has a header and no rows", file=path, line=2, found="nothing", expected="at least one row"
+        )
 
 
 def header(path: Path, separator: str = ",") -> tuple[str, ...]:
