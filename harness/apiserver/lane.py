@@ -136,8 +136,12 @@ class ApiLane:
         self._by_node.pop(node, None)
 
     def _greet(self, now: int, lane: int, node: str) -> None:
-        """A kubelet lists its pods."""
+        """A kubelet lists its pods, and whatever else its node watches (a proxy: services and their endpoints)."""
         at = self._delay(now, lane)
+        for kind, lanes in self._by_kind.items():
+            if lane in lanes:
+                for obj in self.server.listed(kind):
+                    self._post(at, lane, Watch(ADDED, obj))
         for pod in self.server.listed("Pod"):
             if pod.spec.node_name == node:
                 self._post(at, lane, Watch(ADDED, pod))

@@ -1,13 +1,15 @@
-"""A node: kubelet, container runtime and proxy on one machine, which can crash, freeze or be cut off."""
+"""A node: kubelet, container runtime and proxy on one machine, which can lose power, freeze or be cut off."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any, assert_never
 
 from harness.engine.component import (
     DELETED,
     Create,
+    Delete,
     Disturbed,
     Effect,
     Event,
@@ -15,6 +17,7 @@ from harness.engine.component import (
     Outcome,
     Packet,
     PatchStatus,
+    Record,
     Relist,
     Send,
     Stand,
@@ -24,40 +27,54 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
-from harness.model.core import Node, NodeStatus, Pod
+from harness.model.core import Node, Pod
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
-from harness.model.meta import Condition, ObjectMeta
-from harness.model.wire import MicroTime, Time
-from harness.model.workloads import Lease, LeaseSpec
+from harness.model.objects import PodMetrics
+from harness.model.workloads import Lease
+from harness.node.images import Images
 from harness.node.kubelet import Kubelet
-from harness.node.proxy import Flow, Proxy
-from harness.node.settings import LEASE_DURATION_S, LEASE_RENEWAL_NS, NodeSettings
-from harness.node.worker import Stage
+from harness.node.outbox import Outbox
+from harness.node.presence import address_of, lease, ready_node
+from harness.node.proxy import Network, Proxy
+from harness.node.settings import (
+    LEASE_RENEWAL_NS,
+    METRICS_NS,
+    NodeSettings,
+)
+from harness.node.usage import Flow, Usage
+from harness.node.worker import Host
 
-RETRY_NS = 10**9
-"""How long a write that the server could not take waits to be said again."""
-
-_UP, _DOWN, _FROZEN, _CUT = range(4)
+_DOWN, _FROZEN, _CUT = 1, 2, 4
 _NEVER = 1 << 62
 
 
 class Machine:
-    """`step` is all that anybody calls. Down: nothing is heard. Frozen: what comes waits. Cut off: the kubelet works
-    on, but what it says waits for the network, and so does what is said to it."""
+    """`step` is all that anybody calls.
+
+    Down: nothing is heard. Frozen: what comes waits. Cut off: containers and kubelet go on, what the kubelet says and
+    what it is told waits for the network. Faults of different kinds overlap, of one kind the longer one holds; power
+    is lost at any time, and a network that is away stays so through a reboot.
+    """
 
     __slots__ = (
-        "_cut_effects",
-        "_epoch",
+        "_cut_until_ns",
+        "_down_until_ns",
+        "_frozen_since_ns",
+        "_frozen_until_ns",
         "_held",
+        "_images",
+        "_inbox",
         "_kubelet",
-        "_lease",
+        "_lease_known",
+        "_lease_turn",
         "_node",
+        "_outbox",
         "_proxy",
-        "_return_ns",
+        "_registered",
         "_rng",
         "_settings",
-        "_since",
         "_state",
+        "_usage",
         "name",
     )
 
@@ -66,245 +83,325 @@ class Machine:
         self._node = node
         self._settings = settings
         self._rng = rng
-        self._kubelet = Kubelet(node, settings, rng)
+        self._images = Images(node)
+        self._usage = Usage()
+        self._kubelet = Kubelet(node, settings, rng, Host(address_of(node)), self._images, self._usage)
         self._proxy = Proxy(settings) if settings.routes else None
-        self._lease: Lease | None = None
-        self._state = _UP
-        self._epoch = 0  # grows with each boot: timers of earlier ones are stale
-        self._since = 0  # when it froze
-        self._return_ns = 0
-        self._held: list[Event] = []
-        self._cut_effects: list[Effect] = []
+        self._state = 0
+        self._down_until_ns = self._frozen_until_ns = self._cut_until_ns = self._frozen_since_ns = 0
+        self._held: list[Event] | None = None  # what came while frozen
+        self._inbox: list[Event] | None = None  # what comes when the network is back
+        self._outbox: Outbox | None = None
+        self._registered = False
+        self._lease_known = False
+        self._lease_turn = 0  # of its renewals: timers of earlier ones are stale
 
     def step(self, now: int, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
         for event in events:
-            self._hear(now, event, effects)
-        if self._proxy is not None and self._state == _UP:
+            self._dispatch(now, event, effects)
+        if self._proxy is not None:
             self._proxy.route(now, effects)
-        if self._state == _CUT:
-            return self._say_later(effects)
+        if self._outbox is not None:
+            self._outbox.superseded_by(effects)
         return effects
 
-    def _hear(self, now: int, event: Event, effects: list[Effect]) -> None:
-        state = self._state
-        if state != _UP:
-            kind = type(event)
-            if kind is Timer and event.token[0] == "return":  # type: ignore[union-attr]
-                self._back(now, effects)
-                return
-            if kind is Disturbed:
-                self._disturb_again(now, event.fault, effects)  # type: ignore[union-attr]
-                return
-            if state == _DOWN:
-                return
-            if state == _FROZEN or kind in (Watch, Relist, Outcome):
-                if kind is not Packet:
-                    self._held.append(event)
-                return
-            if kind is Packet:
-                return
-        if type(event) is Watch:
-            if type(event.obj) is Pod:
-                if event.type == DELETED:
-                    self._kubelet.lose(now, event.obj, effects)
-                else:
-                    self._kubelet.see(now, event.obj, effects)
-            elif self._proxy is not None:
-                self._proxy.hear(event)
-        elif type(event) is Timer:
-            self._timer(now, event.token, effects)
-        elif type(event) is Outcome:
-            self._outcome(now, event, effects)
-        elif type(event) is Packet:
-            if type(event.payload) is Flow:
-                self._kubelet.flow(now, event.source, event.payload, effects)
-        elif type(event) is Relist:
-            if event.kind == "Pod":
-                mine = tuple(pod for pod in event.objects if pod.spec.node_name == self.name)
-                self._kubelet.keep_only(now, mine, effects)
-            elif self._proxy is not None:
-                self._proxy.hear(event)
-        elif type(event) is Disturbed:
-            self._disturb(now, event.fault, effects)
-        elif type(event) is Start:
-            self._boot(now, effects)
-
-    def _timer(self, now: int, token: tuple[object, ...], effects: list[Effect]) -> None:
-        what = token[0]
-        if what == "metrics":
-            self._kubelet.report(now, effects)
-        elif what == "lease":
-            if token[1] == self._epoch:
-                self._renew(now, effects)
-        elif what == "again":
-            effects.append(token[1])  # type: ignore[arg-type]
-        elif what in ("route", "return"):
-            pass  # the proxy looks after every step; a return that was overtaken by another fault
-        else:
-            uid, turn, step = token
-            self._kubelet.due(now, uid, turn, step, effects)  # type: ignore[arg-type]
-
-    def _outcome(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
-        effect, error = outcome.effect, outcome.error
-        if error is None:
-            if type(effect) in (Create, Update) and type(effect.obj) is Lease:
-                self._lease = outcome.obj
+    def _dispatch(self, now: int, event: Event, effects: list[Effect]) -> None:
+        if not self._state:
+            self._hear(now, event, effects)
             return
-        if error.code >= 500:
-            effects.append(WakeAt(now + RETRY_NS, ("again", effect)))
-        elif error.reason == "AlreadyExists" and type(effect) is Create:
-            if type(effect.obj) is Node:
-                effects.append(PatchStatus(effect.obj))
-            elif type(effect.obj) is Lease or effect.token == "metrics":
-                effects.append(Update(effect.obj, token="lease" if type(effect.obj) is Lease else None))
+        kind = type(event)
+        if kind is Disturbed or kind is Packet or (kind is Timer and event.token[0] == "return"):  # type: ignore[union-attr]
+            self._hear(now, event, effects)
+        elif self._state & _DOWN:
+            pass
+        elif self._state & _FROZEN:
+            self._hold(event)
+        elif kind is Watch or kind is Relist or kind is Outcome:
+            if self._inbox is None:
+                self._inbox = []
+            self._inbox.append(event)
+        else:
+            said: list[Effect] = []
+            self._hear(now, event, said)
+            self._say_later(said, effects)
 
-    # -- power and network ---------------------------------------------------------------------------------------------
+    def _hear(self, now: int, event: Event, effects: list[Effect]) -> None:
+        kind = type(event)
+        if kind is Watch:
+            self._watch(now, event, effects)  # type: ignore[arg-type]
+        elif kind is Timer:
+            self._timer(now, event.token, effects)  # type: ignore[union-attr]
+        elif kind is Outcome:
+            if event.error is not None:  # type: ignore[union-attr]
+                self._refused(now, event, effects)  # type: ignore[arg-type]
+        elif kind is Packet:
+            self._packet(now, event, effects)  # type: ignore[arg-type]
+        elif kind is Relist:
+            self._relist(now, event, effects)  # type: ignore[arg-type]
+        elif kind is Disturbed:
+            self._disturb(now, event, effects)  # type: ignore[arg-type]
+        else:
+            assert kind is Start, event
+            self._appear(now, effects)
 
-    def _boot(self, now: int, effects: list[Effect]) -> None:
-        self._epoch += 1
-        self._state = _UP
-        effects.append(Create(self._ready(now)))
+    def _watch(self, now: int, event: Watch, effects: list[Effect]) -> None:
+        obj = event.obj
+        if type(obj) is Pod:
+            if event.type == DELETED:
+                self._kubelet.lose(obj, effects)
+            else:
+                self._kubelet.see(now, obj, effects)
+        elif self._proxy is not None:
+            self._proxy.hear(event)
+
+    def _relist(self, now: int, event: Relist, effects: list[Effect]) -> None:
+        if event.kind == "Pod":
+            mine = tuple(pod for pod in event.objects if pod.spec.node_name == self.name)
+            self._kubelet.keep_only(now, mine, effects)
+        elif self._proxy is not None:
+            self._proxy.hear(event)
+
+    def _timer(self, now: int, token: tuple[Any, ...], effects: list[Effect]) -> None:
+        if len(token) == 3:
+            self._kubelet.due(now, *token, effects)
+            return
+        what, mark = token
+        if what == "scrape":
+            if self._state & _CUT or now % METRICS_NS:
+                self._usage.arm(now, effects)  # nobody reaches the kubelet; or it was frozen when it was due
+            else:
+                self._usage.scrape(now, self._kubelet.pods, effects)
+        elif what == "lease":
+            if mark == self._lease_turn:
+                self._renew(now, effects)
+        elif what == "retry":
+            if self._outbox is not None and mark == self._outbox.retry_ns:
+                self._outbox.retry_ns = -1
+                self._say_again(now, self._outbox, effects)
+        elif what == "return":
+            self._return(now, effects)
+        else:
+            assert what == "route", token  # the proxy looks after every step
+
+    def _packet(self, now: int, packet: Packet, effects: list[Effect]) -> None:
+        """What clients send is theirs to say, whatever state this node is in; whether it is served is another thing."""
+        flow = packet.payload
+        assert type(flow) is Flow, flow
+        down = self._state & _DOWN
+        worker = self._kubelet.pods.get(flow.pod)
+        self._usage.flow(packet.source, flow, known=worker is not None or bool(down))
+        if worker is not None and worker.wishes.request_micro >= 0:
+            self._usage.changed(now, flow.pod, effects)
+
+    # -- presence ------------------------------------------------------------------------------------------------------
+
+    def _appear(self, now: int, effects: list[Effect]) -> None:
+        """Up and connected, at first or again: register, show that it is alive, say what could not be said."""
+        kubelet, usage = self._kubelet, self._usage
+        node = ready_node(self._node, kubelet.host.ip, now)
+        effects.append(PatchStatus(node) if self._registered else Create(node))
+        self._registered = True
         self._stand(now, effects)
-
-    def _ready(self, now: int) -> Node:
-        """The node as its kubelet reports it."""
-        node = self._node
-        status = node.status
-        ready = NodeStatus(
-            capacity=status.capacity,
-            allocatable=status.allocatable,
-            conditions=_conditions(now),
-            addresses=status.addresses,
-            images=status.images,
-            extra=status.extra,
-        )
-        return Node(metadata=node.metadata, spec=node.spec, status=ready, extra=node.extra)
+        kubelet.reachable = True
+        if self._outbox is not None:
+            effects.extend(self._outbox.take())
+        kubelet.tell_serving(effects)
+        if self._proxy is not None:
+            self._proxy.set_network(Network.UP)
+        for uid in usage.loaded:
+            if uid in kubelet.pods:
+                usage.changed(now, uid, effects)
+        usage.arm(now, effects)
 
     def _stand(self, now: int, effects: list[Effect]) -> None:
         """Begin to renew the lease."""
-        lease = Lease(
-            metadata=ObjectMeta(name=self.name, namespace="kube-node-lease"),
-            spec=LeaseSpec(
-                holder_identity=self.name, lease_duration_seconds=LEASE_DURATION_S, renew_time=MicroTime(now)
-            ),
-        )
+        self._lease_turn += 1
+        if self._outbox is not None:
+            self._outbox.lease_lost = False
         if self._settings.folded:
-            effects.append(Stand(lease, LEASE_RENEWAL_NS))
-            return
-        effects.append(Create(lease, token="lease"))
-        effects.append(WakeAt(now + LEASE_RENEWAL_NS, ("lease", self._epoch)))
+            effects.append(Stand(lease(self.name, now), LEASE_RENEWAL_NS))
+        else:
+            self._renew(now, effects)
 
     def _renew(self, now: int, effects: list[Effect]) -> None:
-        lease = self._lease
-        if lease is not None:
-            spec = LeaseSpec(
-                holder_identity=self.name, lease_duration_seconds=LEASE_DURATION_S, renew_time=MicroTime(now)
-            )
-            meta = ObjectMeta(name=self.name, namespace=lease.metadata.namespace)
-            effects.append(Update(Lease(metadata=meta, spec=spec)))
-        effects.append(WakeAt(now + LEASE_RENEWAL_NS, ("lease", self._epoch)))
+        renewed = lease(self.name, now)
+        effects.append(Update(renewed) if self._lease_known else Create(renewed))
+        self._lease_known = True
+        effects.append(WakeAt(now + LEASE_RENEWAL_NS, ("lease", self._lease_turn)))
 
-    def _disturb(self, now: int, fault: NodeFault, effects: list[Effect]) -> None:
-        match fault:
-            case Crash(down_ns):
-                self._crash(now, down_ns, effects)
-            case Freeze(for_ns):
-                self._all_serve(False, effects)
-                self._away(now, _FROZEN, for_ns, effects)
-            case Partition(for_ns):
-                self._all_serve(False, effects)  # nobody outside reaches them
-                self._away(now, _CUT, for_ns, effects)
-            case ContainerCrash(pod, exit_code):
-                for worker in list(self._kubelet.pods.values()):
-                    if worker.stage == Stage.RUNNING and pod in ("", worker.pod.metadata.key):
-                        self._kubelet.exit(now, worker, exit_code, effects)
-                        break
+    # -- what the server did not take ----------------------------------------------------------------------------------
 
-    def _disturb_again(self, now: int, fault: NodeFault, effects: list[Effect]) -> None:
-        """One fault on top of another: power goes at any time; a node that is frozen or cut off stays so for longer."""
-        match fault:
-            case Crash(down_ns):
-                self._crash(now, down_ns, effects)
-            case Freeze(for_ns) if self._state != _DOWN:
-                if self._state != _FROZEN:
-                    self._since = now
-                self._away(now, _FROZEN, for_ns, effects)
-            case Partition(for_ns) if self._state != _DOWN:
-                self._away(now, self._state, for_ns, effects)
-            case _:
-                pass  # nothing is left that could break
+    def _refused(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
+        effect, error = outcome.effect, outcome.error
+        assert error is not None
+        obj = getattr(effect, "obj", None)
+        kind = type(obj)
+        if error.code >= 500:
+            self._failed(now, effect, effects)
+        elif error.reason == "AlreadyExists":
+            if kind is Node:
+                effects.append(PatchStatus(obj))
+            elif kind is Lease:
+                effects.append(Update(lease(self.name, now)))
+            elif kind is PodMetrics:
+                effects.append(Update(obj))
+        elif error.reason == "NotFound" and type(effect) is Update:
+            if kind is Lease:
+                effects.append(Create(lease(self.name, now)))
+            elif kind is PodMetrics:
+                self._report_again(now, effect.obj, effects)
+        # Anything else is about what is gone, or has changed since: there is nothing left to say.
 
-    def _crash(self, now: int, down_ns: int, effects: list[Effect]) -> None:
-        self._all_serve(False, effects)
-        self._kubelet = Kubelet(self._node, self._settings, self._rng)
-        self._held.clear()
-        self._cut_effects.clear()
-        self._lease = None
-        self._epoch += 1
-        if self._state != _DOWN:
-            self._return_ns = now
-        self._away(now, _DOWN, down_ns, effects)
-        if not down_ns:
-            self._return_ns = _NEVER
-
-    def _away(self, now: int, state: int, for_ns: int, effects: list[Effect]) -> None:
-        if self._state == _UP:
-            self._since = self._return_ns = now
-        self._state = state
-        self._return_ns = max(self._return_ns, now + for_ns)
-        if for_ns:
-            effects.append(WakeAt(self._return_ns, ("return",)))
-
-    def _back(self, now: int, effects: list[Effect]) -> None:
-        if now < self._return_ns or self._state == _UP:
-            return  # another fault holds it
-        state, self._state = self._state, _UP
-        if state == _DOWN:
-            self._boot(now, effects)
+    def _failed(self, now: int, effect: Effect, effects: list[Effect]) -> None:
+        """The server was away: say it again later, unless something newer has been said since."""
+        if isinstance(effect, (Create, Update)) and type(effect.obj) is PodMetrics:
+            self._report_again(now, effect.obj, effects)
             return
-        held, self._held = self._held, []
-        if state == _FROZEN:
-            stood = now - self._since
-            for worker in self._kubelet.pods.values():
-                if worker.ends_ns >= 0:
-                    worker.ends_ns += stood
-        self._stand(now, effects)
-        effects.append(PatchStatus(self._ready(now)))
-        waiting, self._cut_effects = self._cut_effects, []
-        effects.extend(waiting)
-        self._all_serve(True, effects)
+        if self._outbox is None:
+            self._outbox = Outbox()
+        outbox = self._outbox
+        if isinstance(effect, Stand) or (isinstance(effect, (Create, Update)) and type(effect.obj) is Lease):
+            outbox.lease_lost = True
+            self._lease_turn += 1  # the renewals begin again with the retry
+        elif not isinstance(effect, PatchStatus) or self._is_latest(effect):
+            outbox.put(effect)
+        if outbox.retry_ns < 0:
+            at = outbox.retry(now)
+            effects.append(WakeAt(at, ("retry", at)))
+
+    def _is_latest(self, effect: PatchStatus) -> bool:
+        worker = self._kubelet.pods.get(effect.obj.metadata.uid)
+        # None: it is the node's, or a pod's last words.
+        return worker is None or worker.told == effect.obj.status
+
+    def _say_again(self, now: int, outbox: Outbox, effects: list[Effect]) -> None:
+        if self._state & _CUT:
+            return  # all of it is said when the network is back
+        effects.extend(outbox.take())
+        if outbox.lease_lost:
+            self._stand(now, effects)
+
+    def _report_again(self, now: int, metrics: PodMetrics, effects: list[Effect]) -> None:
+        worker = self._kubelet.pods.get(metrics.metadata.owner_references[0].uid)
+        if worker is not None:
+            worker.reported_milli = -1
+            self._usage.changed(now, worker.pod.metadata.uid, effects)
+
+    def _say_later(self, said: list[Effect], effects: list[Effect]) -> None:
+        """Cut off: timers and facts pass, packets are lost, writes wait; the node and its lease are told anew then."""
+        if self._outbox is None:
+            self._outbox = Outbox()
+        for effect in said:
+            match effect:
+                case WakeAt() | Observe():
+                    effects.append(effect)
+                case PatchStatus() | Delete() | Record():
+                    self._outbox.put(effect)
+                case Stand() | Create() | Update() | Send():
+                    pass
+                case _:
+                    raise AssertionError(f"a machine does not say {effect!r}")
+
+    # -- faults --------------------------------------------------------------------------------------------------------
+
+    def _disturb(self, now: int, event: Disturbed, effects: list[Effect]) -> None:
+        fault: NodeFault = event.fault
+        state = self._state
+        match fault:
+            case Crash(down_ns):
+                until = now + down_ns if down_ns else _NEVER
+                self._down_until_ns = max(self._down_until_ns, until)
+                self._wake(self._down_until_ns, effects)
+                if not state & _DOWN:
+                    self._lose_power(now, effects)
+            case Freeze(for_ns):
+                if state & _DOWN:
+                    return  # nothing is left that could stand still
+                self._frozen_until_ns = max(self._frozen_until_ns, now + for_ns)
+                self._wake(self._frozen_until_ns, effects)
+                if not state & _FROZEN:
+                    self._frozen_since_ns = now
+                    self._state = state | _FROZEN
+                    self._unreachable(Network.STILL, effects)
+            case Partition(for_ns):
+                self._cut_until_ns = max(self._cut_until_ns, now + for_ns)
+                self._wake(self._cut_until_ns, effects)
+                self._state = state | _CUT
+                if not state:
+                    self._unreachable(Network.CUT, effects)
+            case ContainerCrash(key, exit_code):
+                if state & _DOWN:
+                    return
+                if state & _FROZEN:
+                    self._hold(event)
+                    return
+                said: list[Effect] = []
+                self._kubelet.crash(now, key, exit_code, said)
+                if state & _CUT:
+                    self._say_later(said, effects)
+                else:
+                    effects.extend(said)
+            case _:
+                assert_never(fault)
+
+    def _lose_power(self, now: int, effects: list[Effect]) -> None:
+        """Memory is lost; the disk is not, nor what clients elsewhere send."""
+        self._state = self._state & _CUT | _DOWN
+        self._unreachable(Network.STILL, effects)
+        old = self._kubelet
+        self._images.power_lost(now)
+        self._usage.power_lost()
+        self._kubelet = Kubelet(
+            self._node, self._settings, self._rng, old.host, self._images, self._usage, turn=old.turn
+        )
+        self._kubelet.reachable = False
         if self._proxy is not None:
-            self._proxy.again()
-        for event in held:
-            self._hear(now, event, effects)
+            self._proxy.forget()
+        self._held = self._inbox = self._outbox = None
+        self._registered = self._lease_known = False
+        self._lease_turn += 1
+        self._frozen_until_ns = 0
 
-    def _all_serve(self, able: bool, effects: list[Effect]) -> None:
-        for worker in self._kubelet.pods.values():
-            if worker.stage in (Stage.RUNNING, Stage.STOPPING):
-                self._kubelet._serve(worker, able, effects)
+    def _unreachable(self, network: Network, effects: list[Effect]) -> None:
+        self._kubelet.reachable = False
+        self._kubelet.tell_serving(effects)
+        if self._proxy is not None:
+            self._proxy.set_network(network)
 
-    def _say_later(self, effects: list[Effect]) -> list[Effect]:
-        """Cut off: timers and facts pass, writes wait, packets are lost; of a pod's statuses the latest waits."""
-        now_effects: list[Effect] = []
-        for effect in effects:
-            if type(effect) in (WakeAt, Observe):
-                now_effects.append(effect)
-            elif type(effect) is not Send:
-                self._cut_effects.append(effect)
-        return now_effects
+    def _wake(self, at: int, effects: list[Effect]) -> None:
+        if at < _NEVER:
+            effects.append(WakeAt(at, ("return", at)))
 
+    def _hold(self, event: Event) -> None:
+        if self._held is None:
+            self._held = []
+        self._held.append(event)
 
-def _conditions(now: int) -> tuple[Condition, ...]:
-    """Source: pkg/kubelet/nodestatus/setters.go."""
-    at = Time(now)
-    return (
-        Condition(type="MemoryPressure", status="False", reason="KubeletHasSufficientMemory",
-                  message="kubelet has sufficient memory available", last_transition_time=at),
-        Condition(type="DiskPressure", status="False", reason="KubeletHasNoDiskPressure",
-                  message="kubelet has no disk pressure", last_transition_time=at),
-        Condition(type="PIDPressure", status="False", reason="KubeletHasSufficientPID",
-                  message="kubelet has sufficient PID available", last_transition_time=at),
-        Condition(type="Ready", status="True", reason="KubeletReady",
-                  message="kubelet is posting ready status", last_transition_time=at),
-    )  # fmt: skip
+    def _return(self, now: int, effects: list[Effect]) -> None:
+        """What held the node may be over."""
+        was = state = self._state
+        if now >= self._down_until_ns:
+            state &= ~_DOWN
+        if now >= self._frozen_until_ns:
+            state &= ~_FROZEN
+        if now >= self._cut_until_ns:
+            state &= ~_CUT
+        if state == was:
+            return
+        self._state = state
+        if was & _FROZEN and not state & _FROZEN:
+            self._kubelet.stood_still(now - self._frozen_since_ns)
+        if state & (_DOWN | _FROZEN):
+            return
+        if not state:
+            self._appear(now, effects)
+        elif self._proxy is not None:
+            self._proxy.set_network(Network.CUT)  # clients are back before the network is
+        waiting: list[Event] = []
+        if not state and self._inbox is not None:
+            waiting, self._inbox = self._inbox, None
+        if self._held is not None:
+            waiting, self._held = [*waiting, *self._held], None
+        for event in waiting:
+            self._dispatch(now, event, effects)

@@ -1,101 +1,140 @@
 """The proxy of a node: clients' requests go to ready endpoints only, evenly, as a fluid that is recomputed on change.
 
-Source of the rule: kube-proxy routes to endpoints whose `ready` condition is true (discovery.k8s.io/v1).
+Source of the rule: kube-proxy routes to endpoints whose `ready` condition is not false (discovery.k8s.io/v1).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from enum import IntEnum
 
-import msgspec
-
-from harness.engine.component import Effect, Observe, Relist, Send, WakeAt, Watch
+from harness.engine.component import DELETED, Effect, Observe, Relist, Send, WakeAt, Watch
 from harness.model.objects import EndpointSlice
-from harness.node.settings import NodeSettings, Route
+from harness.node.settings import LoadCurve, NodeSettings
+from harness.node.usage import Flow
 
 SERVICE_NAME = "kubernetes.io/service-name"
+"""Label of a slice. Source: discovery.k8s.io/v1 LabelServiceName."""
 
 
-class Flow(msgspec.Struct, frozen=True):
-    """From this instant on `milli_rps` of `service` go to the pod."""
-
-    pod: str  # uid
-    service: str
-    milli_rps: int
+class Network(IntEnum):
+    UP = 0
+    CUT = 1  # clients send, nothing arrives
+    STILL = 2  # there are no clients: the node is frozen or down
 
 
 class Proxy:
-    __slots__ = ("_next", "_routes", "_sent", "_settings", "_slices")
+    """Knows only the services that clients here send to."""
+
+    __slots__ = ("_changed", "_curves", "_next", "_ready", "_sent", "_slices", "_step", "network")
 
     def __init__(self, settings: NodeSettings) -> None:
-        self._settings = settings
-        self._routes: tuple[Route, ...] = settings.routes
+        curves: dict[str, tuple[LoadCurve, ...]] = {}
+        for route in settings.routes:
+            curves[route.service] = (*curves.get(route.service, ()), route.curve)
+        self.network = Network.UP
+        self._curves = curves
+        self._step = settings.traffic_step_ns
         self._slices: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {}  # service: slice: (uid, node) of ready
+        self._ready: dict[str, tuple[tuple[str, str], ...]] = {}  # service: the same together, by uid
         self._sent: dict[str, tuple[tuple[tuple[str, str, int], ...], int]] = {}
+        self._changed = True
         self._next = -1
 
     def hear(self, event: Watch | Relist) -> None:
         if isinstance(event, Relist):
             if event.kind == "EndpointSlice":
-                self._slices.clear()
+                self.forget()
                 for item in event.objects:
                     self._take(item, gone=False)
         elif isinstance(event.obj, EndpointSlice):
-            self._take(event.obj, gone=event.type == "DELETED")
+            self._take(event.obj, gone=event.type == DELETED)
+
+    def forget(self) -> None:
+        """Power was lost, or the watch: what is there will be told anew."""
+        self._slices.clear()
+        self._ready.clear()
+        self._changed = True
 
     def _take(self, item: EndpointSlice, *, gone: bool) -> None:
         meta = item.metadata
-        held = self._slices.setdefault(f"{meta.namespace}/{meta.labels.get(SERVICE_NAME, '')}", {})
+        service = f"{meta.namespace}/{meta.labels.get(SERVICE_NAME, '')}"
+        if service not in self._curves:
+            return
+        held = self._slices.setdefault(service, {})
         if gone:
             held.pop(meta.name, None)
-            return
-        held[meta.name] = tuple(
-            (endpoint.target_ref.uid, endpoint.node_name or "")
-            for endpoint in item.endpoints
-            if endpoint.conditions.ready and endpoint.target_ref is not None
-        )
+        else:
+            held[meta.name] = tuple(
+                (endpoint.target_ref.uid, endpoint.node_name or "")
+                for endpoint in item.endpoints
+                if endpoint.conditions.ready is not False and endpoint.target_ref is not None
+            )
+        # An endpoint may be in two slices for a while, when it moves from one to the other.
+        self._ready[service] = tuple(sorted({pair for pairs in held.values() for pair in pairs}))
+        self._changed = True
 
-    def again(self) -> None:
-        """What was sent may not have arrived: say everything anew."""
-        self._sent.clear()
-        self._next = -1
+    def set_network(self, network: Network) -> None:
+        if network != self.network:
+            self.network = network
+            self._changed = True
 
     def route(self, now: int, effects: list[Effect]) -> None:
-        """Say what goes where from now on, where that changed, and when to look again."""
-        due: int | None = None
-        for route in self._routes:
-            rate = route.curve.rate_milli_rps(now)
-            ready = sorted({pair for held in self._slices.get(route.service, {}).values() for pair in held})
-            targets = _split(rate, ready)
-            unrouted = 0 if ready else rate
-            before, missing = self._sent.get(route.service, ((), 0))
-            if targets != before or unrouted != missing or route.service not in self._sent:
-                self._sent[route.service] = (targets, unrouted)
-                told = tuple((uid, share) for uid, _, share in targets)
-                effects.append(Observe("route", (route.service, told, unrouted)))
-                was = {(uid, node): share for uid, node, share in before}
-                for uid, node, share in targets:
-                    if was.pop((uid, node), -1) != share:
-                        effects.append(Send(node, Flow(uid, route.service, share)))
-                for uid, node in was:
-                    effects.append(Send(node, Flow(uid, route.service, 0)))
-            at = self._look(route.curve, now, rate)
-            if at is not None and (due is None or at < due):
-                due = at
-        if due is not None and due != self._next:
-            self._next = due
+        """Say what goes where from now on, where that changed, and when to look again. Call it after every step."""
+        if not self._changed and (self._next < 0 or now < self._next):
+            return
+        self._changed = False
+        due = -1
+        for service, curves in self._curves.items():
+            rate = 0
+            for curve in curves:
+                rate += curve.rate_milli_rps(now)
+                at = self._look(curve, now)
+                if at is not None and (due < 0 or at < due):
+                    due = at
+            self._split(now, service, rate, effects)
+        if self.network == Network.STILL:
+            due = -1
+        if due >= 0 and due != self._next:
             effects.append(WakeAt(due, ("route", due)))
+        self._next = due
 
-    def _look(self, curve: Any, now: int, rate: int) -> int | None:
-        step = now + self._settings.traffic_step_ns
-        change: int | None = curve.next_change_ns(now)
-        if curve.rate_milli_rps(step) != rate:
-            return step if change is None else min(step, change)
-        return change
+    def _split(self, now: int, service: str, rate: int, effects: list[Effect]) -> None:
+        ready = self._ready.get(service, ())
+        match self.network:
+            case Network.UP:
+                targets, unrouted = _even(rate, ready), 0 if ready else rate
+            case Network.CUT:
+                targets, unrouted = (), rate
+            case Network.STILL:
+                targets, unrouted = (), 0
+        known = self._sent.get(service)
+        if known == (targets, unrouted):
+            return
+        self._sent[service] = (targets, unrouted)
+        effects.append(Observe("route", (service, tuple((uid, share) for uid, _, share in targets), unrouted)))
+        was = {} if known is None else {(uid, node): share for uid, node, share in known[0]}
+        for uid, node, share in targets:
+            if was.pop((uid, node), -1) != share:
+                effects.append(Send(node, Flow(uid, service, share, now)))
+        for uid, node in was:
+            effects.append(Send(node, Flow(uid, service, 0, now)))
+
+    def _look(self, curve: LoadCurve, now: int) -> int | None:
+        """When the rate has changed enough to look at it again: at its next bend, and where it slopes every step, or
+        as soon as it is another whole number."""
+        bend = curve.next_change_ns(now)
+        if bend is None:
+            return None
+        rise = abs(curve.rate_milli_rps(bend - 1) - curve.rate_milli_rps(now))
+        if not rise:
+            return bend
+        # On a grid that all curves share, however often something else made us look in between.
+        at = (now + (bend - now) // (rise + 1)) // self._step * self._step
+        return min(max(at, (now // self._step + 1) * self._step), bend)
 
 
-def _split(rate: int, ready: list[tuple[str, str]]) -> tuple[tuple[str, str, int], ...]:
-    """Evenly in whole milli-requests; the first ones get the rest."""
+def _even(rate: int, ready: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str, int], ...]:
+    """In whole milli-requests; the first ones get the rest."""
     if not ready or not rate:
         return ()
     share, rest = divmod(rate, len(ready))

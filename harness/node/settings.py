@@ -18,6 +18,9 @@ LEASE_RENEWAL_NS = 10 * SECOND
 METRICS_NS = 15 * SECOND
 """Source: metrics-server --metric-resolution, 15s."""
 
+RETRY_FIRST_NS, RETRY_MOST_NS = SECOND, 10 * SECOND
+"""Until what the server could not take is said again, doubling. Source: the status manager's syncPeriod, 10 s."""
+
 
 class LoadCurve(Protocol):
     """What clients send: see workloads.generators.load."""

@@ -1,4 +1,7 @@
-"""One pod on its node: what the container runtime does with it, and the status that the kubelet tells."""
+"""One pod on its node: what the container runtime does with it, and the status that the kubelet tells.
+
+The containers of a pod start and end together.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from harness.model.core import (
 )
 from harness.model.meta import Condition
 from harness.model.wire import Time
-from harness.node.plans import Plan
+from harness.node.plans import Plan, Wishes
 
 
 class Stage(IntEnum):
@@ -25,100 +28,177 @@ class Stage(IntEnum):
     RUNNING = 1
     WAITING = 2  # for its next start
     STOPPING = 3
-    ENDED = 4
+    ENDED = 4  # or never admitted
 
 
 class Worker(msgspec.Struct):
+    """`turn`: which container this is, of all that ever ran on the node, so that timers of earlier ones are stale."""
+
     pod: Pod
     plan: Plan
+    wishes: Wishes
+    admitted_ns: int
     stage: Stage = Stage.STARTING
-    turn: int = 0  # grows with each container, so that timers of earlier ones are known as stale
-    admitted_ns: int = 0
+    turn: int = 0
     started_ns: int = 0
-    ends_ns: int = -1  # of the container by itself
+    until_ns: int = -1  # when what the container is at (starting, running, stopping) is done; -1: never by itself
     ready: bool = False
+    sick: bool = False
     serving: bool = False
+    holds: bool = False  # whether its resources are taken
     restarts: int = 0
     backoff_ns: int = 0
-    devices: tuple[int, ...] = ()
-    flows: dict[tuple[str, str], int] = {}
     reported_milli: int = -1
     last: ContainerState = ContainerState()
-    holds: bool = True  # whether its resources are taken
+    told: PodStatus | None = None
+
+    @property
+    def able(self) -> bool:
+        """Whether requests that reach it are answered: also while it stops."""
+        return (self.stage == Stage.RUNNING or self.stage == Stage.STOPPING) and not self.sick
 
 
-def running(worker: Worker, now: int, ip: str, host: str) -> PodStatus:
+class Host(msgspec.Struct, frozen=True, gc=False):
+    """What statuses say about the node."""
+
+    ip: str
+
+
+def running(worker: Worker, now: int, host: Host) -> PodStatus:
     """Running, ready or not."""
-    state = ContainerState(running=ContainerStateRunning(started_at=Time(worker.started_ns)))
-    return _status(worker, "Running", worker.ready, state, now, ip, host)
+    state = _running(worker.started_ns)
+    return _status(worker, now, host, "Running", state, "" if worker.ready else "ContainersNotReady")
 
 
-def waiting(worker: Worker, now: int, ip: str, host: str, reason: str, message: str) -> PodStatus:
+def waiting(worker: Worker, now: int, host: Host, reason: str, message: str = "") -> PodStatus:
     state = ContainerState(waiting=ContainerStateWaiting(reason=reason, message=message))
-    return _status(worker, "Running", False, state, now, ip, host)
+    return _status(worker, now, host, "Running", state, "ContainersNotReady")
 
 
-def ended(worker: Worker, now: int, ip: str, host: str, exit_code: int) -> PodStatus:
-    phase = "Succeeded" if exit_code == 0 else "Failed"
-    return _status(worker, phase, False, terminated(worker, now, exit_code), now, ip, host, completed=exit_code == 0)
+def ended(
+    worker: Worker, now: int, host: Host, state: ContainerState, reason: str = "", message: str = ""
+) -> PodStatus:
+    """The end of the pod, its containers being in `state`: terminated."""
+    assert state.terminated is not None
+    good = state.terminated.exit_code == 0 and not reason
+    phase, why = ("Succeeded", "PodCompleted") if good else ("Failed", "PodFailed")
+    return _status(worker, now, host, phase, state, why, reason, message)
 
 
-def terminated(worker: Worker, now: int, exit_code: int) -> ContainerState:
+def rejected(pod: Pod, reason: str, message: str, now: int) -> PodStatus:
+    """Source: pkg/kubelet/kubelet.go rejectPod; the API server's quota and the scheduler count it no longer."""
+    return PodStatus(
+        phase="Failed",
+        reason=reason,
+        message=f"Pod was rejected: {message}",
+        qos_class=pod.status.qos_class,
+        start_time=Time(now),
+        extra=pod.status.extra,
+    )
+
+
+def terminated(worker: Worker, now: int, exit_code: int, reason: str = "") -> ContainerState:
     return ContainerState(
         terminated=ContainerStateTerminated(
             exit_code=exit_code,
-            reason="Completed" if exit_code == 0 else "Error",
+            reason=reason or ("Completed" if exit_code == 0 else "Error"),
             started_at=Time(worker.started_ns),
             finished_at=Time(now),
         )
     )
 
 
-def rejected(pod: Pod, reason: str, message: str, now: int) -> PodStatus:
-    """Source: pkg/kubelet rejectPod: phase Failed, reason and message of the predicate."""
-    return PodStatus(
-        phase="Failed", reason=reason, message=message, qos_class=pod.status.qos_class, start_time=Time(now)
-    )
+def pod_ip(uid: str) -> str:
+    """In 10.128.0.0/9, by the uid: the API server counts them up, so 8 million in a row differ."""
+    number = int(uid[-12:], 16)
+    return f"10.{128 + (number >> 16) % 128}.{(number >> 8) & 255}.{number & 255}"
 
 
 def _status(
     worker: Worker,
-    phase: str,
-    ready: bool,
-    state: ContainerState,
     now: int,
-    ip: str,
-    host: str,
-    *,
-    completed: bool = False,
+    host: Host,
+    phase: str,
+    state: ContainerState,
+    unready: str,
+    reason: str = "",
+    message: str = "",
 ) -> PodStatus:
-    at = Time(now)
-    why = "" if ready else "PodCompleted" if completed else "ContainersNotReady"
-    flag = "True" if ready else "False"
+    """`unready`: why it is not ready; empty when it is."""
     status = worker.pod.status
     return PodStatus(
         phase=phase,
-        conditions=(
-            Condition(type="Initialized", status="True", last_transition_time=Time(worker.admitted_ns)),
-            Condition(type="Ready", status=flag, reason=why, last_transition_time=at),
-            Condition(type="ContainersReady", status=flag, reason=why, last_transition_time=at),
-            Condition(type="PodScheduled", status="True", last_transition_time=Time(worker.admitted_ns)),
-        ),
+        conditions=_conditions(_scheduled(status), worker.admitted_ns, now, unready),
+        reason=reason,
+        message=message,
         qos_class=status.qos_class,
-        host_ip=host,
-        pod_ip=ip,
+        host_ip=host.ip,
+        pod_ip=pod_ip(worker.pod.metadata.uid),
         start_time=Time(worker.admitted_ns),
-        container_statuses=tuple(
-            ContainerStatus(
-                name=container.name,
-                ready=ready,
-                started=state.running is not None,
-                restart_count=worker.restarts,
-                image=container.image,
-                state=state,
-                last_state=worker.last,
-            )
-            for container in worker.plan.keep
-        ),
+        container_statuses=_container_statuses(worker, state, ready=not unready),
         extra=status.extra,
     )
+
+
+def _scheduled(status: PodStatus) -> int:
+    for item in status.conditions:
+        if item.type == "PodScheduled":
+            return item.last_transition_time or 0
+    return 0
+
+
+# Pods of one template that are started at one instant say the same: the last thing said is remembered.
+_said_conditions: tuple[tuple[int, int, int, str], tuple[Condition, ...]] = ((-1, 0, 0, ""), ())
+_said_running: tuple[int, ContainerState] = (-1, ContainerState())
+_said_containers: tuple[tuple[Plan, ContainerState, bool] | None, tuple[ContainerStatus, ...]] = (None, ())
+
+
+def _running(started_ns: int) -> ContainerState:
+    global _said_running
+    if _said_running[0] != started_ns:
+        state = ContainerState(running=ContainerStateRunning(started_at=Time(started_ns)))
+        _said_running = (started_ns, state)
+    return _said_running[1]
+
+
+def _conditions(scheduled_ns: int, admitted_ns: int, now: int, unready: str) -> tuple[Condition, ...]:
+    """In the order that they have in the API server, whose merge then has nothing to do."""
+    global _said_conditions
+    key = (scheduled_ns, admitted_ns, now, unready)
+    if _said_conditions[0] == key:
+        return _said_conditions[1]
+    at = Time(now)
+    flag = "False" if unready else "True"
+    done = unready if unready == "PodCompleted" else ""
+    conditions = (
+        Condition(type="PodScheduled", status="True", last_transition_time=Time(scheduled_ns)),
+        Condition(type="Initialized", status="True", reason=done, last_transition_time=Time(admitted_ns)),
+        Condition(type="Ready", status=flag, reason=unready, last_transition_time=at),
+        Condition(type="ContainersReady", status=flag, reason=unready, last_transition_time=at),
+    )
+    _said_conditions = (key, conditions)
+    return conditions
+
+
+def _container_statuses(worker: Worker, state: ContainerState, *, ready: bool) -> tuple[ContainerStatus, ...]:
+    global _said_containers
+    first = worker.restarts == 0 and state.running is not None
+    if first:
+        key = _said_containers[0]
+        if key is not None and key[0] is worker.plan and key[1] is state and key[2] is ready:
+            return _said_containers[1]
+    statuses = tuple(
+        ContainerStatus(
+            name=container.name,
+            ready=ready,
+            started=state.running is not None,
+            restart_count=worker.restarts,
+            image=container.image,
+            state=state,
+            last_state=worker.last,
+        )
+        for container in worker.plan.keep
+    )
+    if first:
+        _said_containers = ((worker.plan, state, ready), statuses)
+    return statuses

@@ -1,0 +1,85 @@
+"""What a kubelet says about its node: the Node object and its status, and the Lease that shows it is alive."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from harness.model.core import Node, NodeAddress, NodeStatus
+from harness.model.meta import Condition, ObjectMeta
+from harness.model.wire import MicroTime, Time
+from harness.model.workloads import Lease, LeaseSpec
+from harness.node.settings import LEASE_DURATION_S
+
+RANK = "podyard.dev/rank"
+"""Node annotation: its place in the order of nodes."""
+
+LEASE_NAMESPACE = "kube-node-lease"
+"""Source: core/v1 NamespaceNodeLease."""
+
+
+def address_of(node: Node) -> str:
+    """Its InternalIP; where it has none, 172.16.0.0/12 by its rank, or 10.0.0.0 to 10.95.255.255 by its name."""
+    for item in node.status.addresses:
+        if item.type == "InternalIP":
+            return item.address
+    rank = node.metadata.annotations.get(RANK, "")
+    if rank.isdecimal() and int(rank) + 1 < 1 << 20:
+        number = (172 << 24 | 16 << 16) + int(rank) + 1
+    else:
+        digest = int.from_bytes(blake2b(node.metadata.name.encode(), digest_size=8).digest(), "big")
+        number = (10 << 24) + digest % (96 << 16)
+    return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
+
+
+def ready_node(node: Node, address: str, now: int) -> Node:
+    """The node as its kubelet reports it. Source of the conditions: pkg/kubelet/nodestatus/setters.go."""
+    status = node.status
+    addresses = status.addresses or (
+        NodeAddress(type="InternalIP", address=address),
+        NodeAddress(type="Hostname", address=node.metadata.name),
+    )
+    return Node(
+        metadata=node.metadata,
+        spec=node.spec,
+        status=NodeStatus(
+            capacity=status.capacity,
+            allocatable=status.allocatable,
+            conditions=_conditions(now),
+            addresses=addresses,
+            images=status.images,
+            extra=status.extra,
+        ),
+        extra=node.extra,
+    )
+
+
+_said: tuple[int, tuple[Condition, ...]] = (-1, ())
+
+
+def _conditions(now: int) -> tuple[Condition, ...]:
+    # Many nodes are powered on at one instant.
+    global _said
+    if _said[0] != now:
+        at = Time(now)
+        _said = (
+            now,
+            (
+                Condition(type="MemoryPressure", status="False", reason="KubeletHasSufficientMemory",
+                          message="kubelet has sufficient memory available", last_transition_time=at),
+                Condition(type="DiskPressure", status="False", reason="KubeletHasNoDiskPressure",
+                          message="kubelet has no disk pressure", last_transition_time=at),
+                Condition(type="PIDPressure", status="False", reason="KubeletHasSufficientPID",
+                          message="kubelet has sufficient PID available", last_transition_time=at),
+                Condition(type="Ready", status="True", reason="KubeletReady",
+                          message="kubelet is posting ready status", last_transition_time=at),
+            ),
+        )  # fmt: skip
+    return _said[1]
+
+
+def lease(name: str, now: int) -> Lease:
+    """Renewed now."""
+    return Lease(
+        metadata=ObjectMeta(name=name, namespace=LEASE_NAMESPACE),
+        spec=LeaseSpec(holder_identity=name, lease_duration_seconds=LEASE_DURATION_S, renew_time=MicroTime(now)),
+    )
