@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.scheduling.constraints.term import Tallies
+
 if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
     from harness.scheduling.strategy import PodClass
@@ -56,18 +58,22 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
         # Source: schedule_one.go findNodesThatFitPod, the status of nodes that PreFilter left out.
         reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] = int(np.count_nonzero(left & ~named))
         left &= named
-    resolvable: list[int] = []
+    resolvable = np.zeros(n, dtype=np.bool_)
     for term in cls.constraints.terms:
         holds = term.mask(on, slice(0, n))
-        rejected = np.flatnonzero(left & ~holds).tolist()
-        for node in rejected:
-            reasons.update(term.reasons(on, node))
+        rejects = left & ~holds
+        rejected = np.flatnonzero(rejects)
+        if isinstance(term, Tallies):
+            for reason, nodes in term.tally(on, rejected):
+                reasons[reason] += nodes
+        else:
+            for node in rejected.tolist():
+                reasons.update(term.reasons(on, node))
         if term.resolvable:
-            resolvable += rejected
+            resolvable |= rejects
         left &= holds
-    return Diagnosis(
-        count, {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}, tuple(sorted(resolvable))
-    )
+    told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
+    return Diagnosis(count, told, tuple(np.flatnonzero(resolvable).tolist()))
 
 
 def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:

@@ -101,6 +101,8 @@ class Scheduler:
         self._busy_until = 0
         self._next_timer: int | None = None
         self._left_out: set[str] = set()
+        self._diagnoses: dict[int, str] = {}
+        self._diagnosed_at = -1
 
     # -- the component -------------------------------------------------------------------------------------------------
 
@@ -270,6 +272,7 @@ class Scheduler:
         """A restart: everything is learned again from the watches."""
         if self._pending or len(self.snapshot):
             self.snapshot = Snapshot()
+            self._diagnosed_at = -1
             self.queue = SchedulingQueue()
             self._pending.clear()
             self._decided.clear()
@@ -349,8 +352,7 @@ class Scheduler:
         if pod is None:
             self.queue.remove(key)
             return
-        diagnosis = self.snapshot.diagnose(queued.view)
-        message = str(diagnosis)
+        message = self._diagnosis(queued.view)
         if said and said != NOWHERE:  # the diagnosis says more
             message = f"{message} {said}" if not said.startswith("0/") else said
         effects.append(Record(pod, "Warning", "FailedScheduling", message))
@@ -371,6 +373,17 @@ class Scheduler:
         else:
             self.queue.remove(key)
             self._left_out.add(key)
+
+    def _diagnosis(self, view: PodView) -> str:
+        """Why it fits nowhere; found once for all pods of a class as long as no node changes."""
+        version = self.snapshot.version
+        if self._diagnosed_at != version:
+            self._diagnosed_at = version
+            self._diagnoses.clear()
+        known = self._diagnoses.get(view.cls.id)
+        if known is None:
+            known = self._diagnoses[view.cls.id] = str(self.snapshot.diagnose(view))
+        return known
 
     def _failed(self, now: int, outcome: Outcome) -> None:
         effect = outcome.effect

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.model.gpu import DEVICE_MILLI, GPU_MILLI, WHOLE_GPU
 from harness.scheduling.constraints.term import Moves, Nodes
-from harness.scheduling.strategy import Bool
+from harness.scheduling.strategy import Bool, Int64
 
 if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
@@ -46,6 +46,10 @@ class GpuModel:
         if on.model_of[node] < 0:
             return (f"Insufficient {WHOLE_GPU}",)
         return (REASON_MODEL,)
+
+    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+        without = int(np.count_nonzero(on.gpu_model[nodes] < 0))
+        return [(f"Insufficient {WHOLE_GPU}", without), (REASON_MODEL, len(nodes) - without)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +87,6 @@ class GpuDevices:
 
     def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
         return (f"Insufficient {WHOLE_GPU if self.milli == DEVICE_MILLI else GPU_MILLI}",)
+
+    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+        return [(self.reasons(on, 0)[0], len(nodes))]

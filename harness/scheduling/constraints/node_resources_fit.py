@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.scheduling.constraints.term import Moves, Nodes
-from harness.scheduling.strategy import PODS, Bool
+from harness.scheduling.strategy import PODS, Bool, Int64
 
 if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
@@ -46,3 +46,10 @@ class NodeResourcesFit:
         out = ["Too many pods"] if PODS in short else []
         out += [f"Insufficient {on.resources[row]}" for row in short if row != PODS]
         return tuple(out)
+
+    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+        out = []
+        for row, amount in self.needs:
+            short = int(np.count_nonzero(on.free[row][nodes] < amount))
+            out.append(("Too many pods" if row == PODS else f"Insufficient {on.resources[row]}", short))
+        return out

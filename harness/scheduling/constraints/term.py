@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from harness.scheduling.strategy import Bool, Int64
 
@@ -49,3 +49,11 @@ class Term(Protocol):
 
     def reasons(self, on: Snapshot, node: int) -> Sequence[str]:
         """kube-scheduler's words for a node where it does not hold."""
+
+
+@runtime_checkable
+class Tallies(Protocol):
+    """What a term may offer besides: its reasons counted over many nodes at once, for clusters of thousands."""
+
+    def tally(self, on: Snapshot, nodes: Int64) -> Iterable[tuple[str, int]]:
+        """(reason, nodes), over `nodes` where it does not hold; the same as counting `reasons` of each."""
