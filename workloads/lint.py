@@ -54,7 +54,7 @@ RULES = _rules(
     Rule("gpu-milli-missing", False, "filled", "GPUs are asked for with no share; whole devices are assumed"),
     Rule("gpu-milli-without-gpu", False, "clamped", "a share of no GPU; set to 0"),
     Rule("shared-multi-gpu", False, "kept", "several GPUs with a share of each"),
-    Rule("repeated-model", False, "clamped", "a GPU model is listed twice"),
+    Rule("repeated-model", False, "kept", "a GPU model is listed twice"),
     Rule("unknown-gpu-model", False, "kept", "no node has such a GPU; the pod can never be placed"),
     Rule("larger-than-any-node", False, "kept", "no node is large enough; the pod can never be placed"),
     Rule("limit-differs", False, "kept", "the limit is not the request; the request counts"),

@@ -84,4 +84,6 @@ def typical_of(pods: list[tuple[int, int, int, str]]) -> TypicalPods | None:
     """From (milli-CPU, milli of each device, devices, accepted models) of a workload; None where none asks for GPUs."""
     if not any(count for _, _, count, _ in pods):
         return None
-    return TypicalPods.of(GpuPod(cpu, milli, count, models) for cpu, milli, count, models in pods)
+    return TypicalPods.of(
+        GpuPod(cpu, milli, count, models) if count else GpuPod(cpu, 0, 0) for cpu, milli, count, models in pods
+    )
