@@ -99,19 +99,20 @@ class Machine:
     def step(self, now: int, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
         for event in events:
-            self._dispatch(now, event, effects)
+            if self._state:
+                self._hear_in_trouble(now, event, effects)
+            else:
+                self._hear(now, event, effects)
         if self._proxy is not None:
             self._proxy.route(now, effects)
         if self._outbox is not None:
             self._outbox.superseded_by(effects)
         return effects
 
-    def _dispatch(self, now: int, event: Event, effects: list[Effect]) -> None:
-        if not self._state:
-            self._hear(now, event, effects)
-            return
+    def _hear_in_trouble(self, now: int, event: Event, effects: list[Effect]) -> None:
         kind = type(event)
-        if kind is Disturbed or kind is Packet or (kind is Timer and event.token[0] == "return"):  # type: ignore[union-attr]
+        returns = kind is Timer and event.token[0] == "return"  # type: ignore[union-attr]
+        if not self._state or returns or kind is Disturbed or kind is Packet:
             self._hear(now, event, effects)
         elif self._state & _DOWN:
             pass
@@ -129,7 +130,14 @@ class Machine:
     def _hear(self, now: int, event: Event, effects: list[Effect]) -> None:
         kind = type(event)
         if kind is Watch:
-            self._watch(now, event, effects)  # type: ignore[arg-type]
+            obj = event.obj  # type: ignore[union-attr]
+            if type(obj) is Pod:
+                if event.type == DELETED:  # type: ignore[union-attr]
+                    self._kubelet.lose(obj, effects)
+                else:
+                    self._kubelet.see(now, obj, effects)
+            elif self._proxy is not None:
+                self._proxy.hear(event)  # type: ignore[arg-type]
         elif kind is Timer:
             self._timer(now, event.token, effects)  # type: ignore[union-attr]
         elif kind is Outcome:
@@ -144,16 +152,6 @@ class Machine:
         else:
             assert kind is Start, event
             self._appear(now, effects)
-
-    def _watch(self, now: int, event: Watch, effects: list[Effect]) -> None:
-        obj = event.obj
-        if type(obj) is Pod:
-            if event.type == DELETED:
-                self._kubelet.lose(obj, effects)
-            else:
-                self._kubelet.see(now, obj, effects)
-        elif self._proxy is not None:
-            self._proxy.hear(event)
 
     def _relist(self, now: int, event: Relist, effects: list[Effect]) -> None:
         if event.kind == "Pod":
@@ -404,4 +402,4 @@ class Machine:
         if self._held is not None:
             waiting, self._held = [*waiting, *self._held], None
         for event in waiting:
-            self._dispatch(now, event, effects)
+            self._hear_in_trouble(now, event, effects)

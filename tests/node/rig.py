@@ -49,12 +49,16 @@ class Rig:
         self.server.now = max(self.server.now, round(until_s * SECOND))
 
     def pod(self, name: str = "a", *, node: str = "n0", cpu: str = "1", annotations: dict[str, str] | None = None,
-            restart: str = "Never", **container: Any) -> Pod:  # fmt: skip
+            restart: str = "Never", deadline_s: int | None = None, finalizers: tuple[str, ...] = (),
+            **container: Any) -> Pod:  # fmt: skip
         made = self.server.create(
             Pod(
-                metadata=ObjectMeta(name=name, namespace="default", annotations=annotations or {}),
+                metadata=ObjectMeta(
+                    name=name, namespace="default", annotations=annotations or {}, finalizers=finalizers
+                ),
                 spec=PodSpec(
                     restart_policy=restart,
+                    active_deadline_seconds=deadline_s,
                     containers=(
                         Container(
                             name="main",
