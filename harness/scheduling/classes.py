@@ -233,7 +233,7 @@ def gpu_request(pod: Pod, whole: int) -> GpuRequest:
     annotations = pod.metadata.annotations
     milli = _int(annotations, GPU_MILLI, 0)
     count = _int(annotations, GPU_COUNT, 1 if milli else 0)
-    models = tuple(dict.fromkeys(filter(None, annotations.get(GPU_MODEL, "").split("|"))))
+    models = tuple(filter(None, annotations.get(GPU_MODEL, "").split("|")))  # as written, a repeated one included
     if count:
         return GpuRequest(count, milli or DEVICE_MILLI, models)
     return GpuRequest(whole, DEVICE_MILLI, models) if whole else NO_GPU

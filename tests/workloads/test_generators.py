@@ -100,7 +100,7 @@ def test_lifetimes_are_cut_where_told() -> None:
 )
 def test_nonsense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UserError):
-        openb_like(seed=1, **wrong)
+        openb_like(**{"seed": 1, **wrong})  # type: ignore[arg-type]
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(any), st.integers(0, 200))

@@ -9,8 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from harness.cli.trace import app
 from tests.workloads import small_traces as small

@@ -89,7 +89,7 @@ def test_repairs_are_what_the_rule_says(tmp_path: Path) -> None:
     ).workload
     assert dirty.gpu_milli.tolist() == [1000, 0, 500, 500]
     assert dirty.cpu_milli.tolist() == [4000, 4000, 4001, 4000]
-    assert dirty.gpu_models[2] == ("T4", "G2")
+    assert dirty.gpu_models[2] == ("T4", "G2", "T4")
     assert dirty.duration_ns[2] == -1
     assert dirty.name[3] == "g-1"
 
