@@ -120,17 +120,23 @@ class Proxy:
             effects.append(Send(node, Flow(uid, service, 0, now)))
 
     def _look(self, curve: LoadCurve, now: int) -> int | None:
-        """When the rate has changed enough to look at it again: at its next bend, and where it slopes every step, or
-        as soon as it is another whole number."""
+        """When to look again: at the curve's next bend; before, on a grid of steps that all curves share however often
+        something else makes us look in between, where the rate is another whole number."""
         bend = curve.next_change_ns(now)
-        if bend is None:
-            return None
-        rise = abs(curve.rate_milli_rps(bend - 1) - curve.rate_milli_rps(now))
-        if not rise:
+        rate = curve.rate_milli_rps(now)
+        if bend is None or curve.rate_milli_rps(bend - 1) == rate:
             return bend
-        # On a grid that all curves share, however often something else made us look in between.
-        at = (now + (bend - now) // (rise + 1)) // self._step * self._step
-        return min(max(at, (now // self._step + 1) * self._step), bend)
+        step = self._step
+        low, high = now // step + 1, -(-bend // step)  # in steps; by then it has changed
+        if low < high and curve.rate_milli_rps(low * step) == rate:
+            while high - low > 1:
+                middle = (low + high) // 2
+                if curve.rate_milli_rps(middle * step) == rate:
+                    low = middle
+                else:
+                    high = middle
+            low = high
+        return min(low * step, bend)
 
 
 def _even(rate: int, ready: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str, int], ...]:
