@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,10 +16,14 @@ from harness.model.gpu import GPU_COUNT, GPU_MILLI, GPU_MODEL, WHOLE_GPU
 from harness.model.meta import ObjectMeta
 from harness.model.objects import PriorityClass, from_wire, to_wire
 from harness.model.times import parse_duration
+from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from workloads.generators.openb_like import openb_like
 from workloads.manifests import DURATION, GROUP_LABEL, HOSTNAME, RANK, ZONE, to_nodes, to_pods, to_prerequisites
 from workloads.table import FOREVER, Coded, NodeTable, Workload
+
+SHAPES = ((0, 0), (1, 250), (1, 1000), (2, 500), (8, 1000))
+"""Devices, milli of each."""
 
 rows = st.fixed_dictionaries(
     {
@@ -26,7 +31,7 @@ rows = st.fixed_dictionaries(
         "duration_ns": st.just(FOREVER) | st.integers(0, 10**15),
         "cpu_milli": st.integers(0, 10**7),
         "memory_bytes": st.integers(0, 1 << 45),
-        "gpu": st.sampled_from([(0, 0), (1, 250), (1, 1000), (2, 500), (8, 1000)]),
+        "gpu": st.integers(0, 4),
         "models": st.sampled_from([(), ("T4",), ("T4", "G2")]),
         "priority": st.sampled_from([0, 0, 7, -3]),
         "group": st.sampled_from(["", "g", "h"]),
@@ -38,19 +43,23 @@ rows = st.fixed_dictionaries(
 )
 
 
-def workload_of(made: list[dict[str, object]]) -> Workload:
+def workload_of(made: list[dict[str, Any]]) -> Workload:
     def column(name: str) -> list[int]:
-        return [row[name] for row in made]  # type: ignore[misc]
+        return [row[name] for row in made]
 
-    gpus = [row["gpu"] for row in made]
+    gpus = [SHAPES[at] for at in column("gpu")]
     return Workload.of(
         [f"p-{row}" for row in range(len(made))],
-        **{name: column(name) for name in ("arrival_ns", "duration_ns", "cpu_milli", "memory_bytes", "priority")},
-        gpu_count=[count for count, _ in gpus],  # type: ignore[misc]
-        gpu_milli=[milli for _, milli in gpus],  # type: ignore[misc]
-        gpu_models=[row["models"] for row in made],  # type: ignore[misc]
-        group=[row["group"] for row in made],  # type: ignore[misc]
-        app=[row["app"] for row in made],  # type: ignore[misc]
+        arrival_ns=column("arrival_ns"),
+        duration_ns=column("duration_ns"),
+        cpu_milli=column("cpu_milli"),
+        memory_bytes=column("memory_bytes"),
+        priority=column("priority"),
+        gpu_count=[count for count, _ in gpus],
+        gpu_milli=[milli for _, milli in gpus],
+        gpu_models=[row["models"] for row in made],
+        group=[row["group"] for row in made],
+        app=[row["app"] for row in made],
         namespace="batch",
         max_per_node=column("max_per_node"),
         extra={"ephemeral-storage": column("disk"), "koordinator.sh/rdma": column("rdma")},
@@ -58,10 +67,10 @@ def workload_of(made: list[dict[str, object]]) -> Workload:
 
 
 @given(made=st.lists(rows, min_size=1, max_size=12))
-def test_pods_say_what_the_columns_say(made: list[dict[str, object]]) -> None:
+def test_pods_say_what_the_columns_say(made: list[dict[str, Any]]) -> None:
     """After a way over the wire; and the API server takes them all."""
     workload = workload_of(made)
-    server = ApiServer(MemoryStore(codec=None))
+    server = ApiServer(MemoryStore(ObjectCodec()))
     for needed in to_prerequisites(workload):
         server.create(needed)
     instants = []
@@ -74,10 +83,10 @@ def test_pods_say_what_the_columns_say(made: list[dict[str, object]]) -> None:
         expected = {"memory": row["memory_bytes"], "ephemeral-storage": row["disk"], "koordinator.sh/rdma": row["rdma"]}
         assert asked == {name: amount for name, amount in expected.items() if amount}
         assert (requests["cpu"].milli if "cpu" in requests else 0) == row["cpu_milli"]
-        count, milli = row["gpu"]  # type: ignore[misc]
+        count, milli = SHAPES[row["gpu"]]
         notes = pod.metadata.annotations
         assert (int(notes.get(GPU_COUNT, 0)), int(notes.get(GPU_MILLI, 0))) == (count, milli)
-        assert notes.get(GPU_MODEL, "") == ("|".join(row["models"]) if count else "")  # type: ignore[arg-type]
+        assert notes.get(GPU_MODEL, "") == ("|".join(row["models"]) if count else "")
         lasts = row["duration_ns"] == FOREVER
         assert pod.spec.restart_policy == ("Always" if lasts else "Never")
         assert lasts or parse_duration(notes[DURATION]) == row["duration_ns"]
@@ -128,7 +137,7 @@ def test_nodes_say_what_the_columns_say() -> None:
         labels=[(), (("tier", "gpu"),)],
         extra={"koordinator.sh/rdma": [0, 100]},
     ).in_zones(2)
-    server = ApiServer(MemoryStore(codec=None))
+    server = ApiServer(MemoryStore(ObjectCodec()))
     m, n = (server.create(node) for node in to_nodes(table))
     assert m.status.allocatable["cpu"].milli == 32_500
     assert m.status.allocatable["memory"].value == 1 << 36
@@ -142,7 +151,7 @@ def test_nodes_say_what_the_columns_say() -> None:
 def test_a_drawn_workload_is_taken_whole() -> None:
     workload, nodes = openb_like(300, 30, 1, constrained_percent=33, zones=3)
     workload = replace(workload, namespace=Coded.all("batch", len(workload)))
-    server = ApiServer(MemoryStore(codec=None))
+    server = ApiServer(MemoryStore(ObjectCodec()))
     for obj in (*to_prerequisites(workload), *to_nodes(nodes)):
         server.create(obj)
     created: list[Pod] = [server.create(pod) for _, pod in to_pods(workload)]

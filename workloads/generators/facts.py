@@ -116,5 +116,10 @@ def _nodes(nodes: NodeTable) -> tuple[NodeShape, ...]:
 
 def _models(workload: Workload) -> tuple[tuple[int, tuple[str, ...]], ...]:
     counts = np.bincount(workload.gpu_models.codes, minlength=len(workload.gpu_models.values)).tolist()
-    found = [(count, models) for count, models in zip(counts, workload.gpu_models.values, strict=True) if models]
-    return tuple(sorted(found, key=lambda item: (-item[0], item[1])))
+    found: Counter[tuple[str, ...]] = Counter()
+    for count, models in zip(counts, workload.gpu_models.values, strict=True):
+        # A trace may repeat a model in a list; drawn tasks name each once.
+        found[tuple(dict.fromkeys(models))] += count if models else 0
+    return tuple(
+        sorted(((count, models) for models, count in found.items() if count), key=lambda item: (-item[0], item[1]))
+    )

@@ -10,8 +10,10 @@ from typing import Any
 
 import yaml
 
+from harness.apiserver.defaults import defaulted
+from harness.apiserver.validation import problems
 from harness.model.errors import UserError, did_you_mean
-from harness.model.objects import KINDS, from_wire
+from harness.model.objects import KINDS, Kind, from_wire
 from harness.model.times import parse_duration
 from harness.model.wire import DecodeError
 
@@ -21,6 +23,8 @@ ARRIVAL = "podyard.dev/arrival"
 MOST_VALUES = 5_000_000
 """Values in one document, aliases followed: more is an attack or a mistake."""
 
+_FORM = "Kubernetes manifests in YAML or JSON"
+_TYPES = re.compile(r"expected (.+), found (.+)", re.DOTALL)
 _SUFFIXES = (".yaml", ".yml", ".json")
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -51,8 +55,8 @@ class Manifest:
 def read_manifests(paths: Sequence[Path]) -> tuple[Manifest, ...]:
     """All objects of files and folders (their .yaml, .yml and .json files by name), by arrival, then as written.
 
-    Raises UserError with file and line for text that is no YAML, an unknown kind or version, a field of a wrong type,
-    a missing name, and a name that is given twice.
+    Raises UserError with file and line for text that is no YAML, a key or a name that is given twice, an unknown kind
+    or version, a field of a wrong type, a missing name, and whatever the API server would refuse of the object alone.
     """
     found: list[Manifest] = []
     for path in paths:
@@ -60,7 +64,12 @@ def read_manifests(paths: Sequence[Path]) -> tuple[Manifest, ...]:
             found.extend(_read(file))
     _check_unique(found)
     if not found:
-        raise UserError("no objects", file=paths[0] if paths else None, expected="Kubernetes manifests")
+        raise UserError(
+            "no objects",
+            file=paths[0] if paths else None,
+            found="nothing but comments and empty documents, if that",
+            expected="Kubernetes manifests: apiVersion, kind, metadata",
+        )
     return tuple(sorted(found, key=lambda manifest: manifest.arrival_ns))
 
 
@@ -74,23 +83,57 @@ def _read(path: Path) -> Iterator[Manifest]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError("this is no UTF-8 text", file=path, found=str(error)) from None
+        broken = error.object.count(b"\n", 0, error.start) + 1
+        raise UserError("this is no UTF-8 text", file=path, line=broken, found=str(error), expected=_FORM) from None
     except OSError as error:
-        raise UserError("the file cannot be read", file=path, found=error.strerror or str(error)) from None
+        found = error.strerror or str(error)
+        raise UserError("the file cannot be read", file=path, found=found, expected=_FORM) from None
     try:
         loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
+            _check_keys(path, node)
             yield from _objects(path, node, _constructed(path, loader, node))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
-        line = mark.line + 1 if mark is not None else None
-        raise UserError(
-            "this is no YAML", file=path, line=line, found=problem, expected="Kubernetes manifests"
-        ) from None
+        # At the end of a file the mark is on a line that is not there.
+        line = min(mark.line + 1, len(text.splitlines()) or 1) if mark is not None else None
+        hint = "indent with spaces" if "\t" in text else "was the file cut off?" if _at_end(text, line) else None
+        raise UserError("this is no YAML", file=path, line=line, found=problem, expected=_FORM, hint=hint) from None
     except RecursionError:
         raise UserError("nested too deeply", file=path) from None
+
+
+def _at_end(text: str, line: int | None) -> bool:
+    return line is not None and line >= len(text.splitlines())
+
+
+def _check_keys(path: Path, node: yaml.Node) -> None:
+    """YAML's own reader keeps the last of two equal keys and says nothing."""
+    todo, seen = [node], {id(node)}
+    while todo:
+        current = todo.pop()
+        children: list[yaml.Node] = []
+        if isinstance(current, yaml.MappingNode):
+            at: dict[tuple[str, str], yaml.Node] = {}
+            for key, value in current.value:
+                first = at.setdefault((key.tag, key.value), key) if isinstance(key, yaml.ScalarNode) else key
+                if first is not key and key.value != "<<":
+                    raise UserError(
+                        f"{key.value!r} is given twice",
+                        file=path,
+                        line=_line(key),
+                        found=f"the first one is at line {_line(first)}",
+                        expected="each key once",
+                    )
+                children += (key, value)
+        elif isinstance(current, yaml.SequenceNode):
+            children = current.value
+        for child in children:
+            if id(child) not in seen:
+                seen.add(id(child))
+                todo.append(child)
 
 
 def _constructed(path: Path, loader: Any, node: yaml.Node) -> Any:
@@ -166,17 +209,45 @@ def _object(path: Path, node: yaml.Node, data: dict[str, Any], kind: str) -> Man
         value = from_wire(data)
     except DecodeError as error:
         line = _line_of(node, error.path)
-        raise UserError(f"{kind}: {error.path}: {error.message}", file=path, line=line) from None
+        told = _TYPES.match(error.message)
+        if told is None:
+            raise UserError(f"{kind}: {error.path}: {error.message}", file=path, line=line) from None
+        what = f"{kind}: {error.path}: wrong type"
+        raise UserError(what, file=path, line=line, found=told[2], expected=told[1]) from None
     name = value.metadata.name
     if not name and not value.metadata.generate_name:
-        raise UserError(f"{kind} has no metadata.name", file=path, line=_line_of(node, "metadata"), expected="a name")
+        raise UserError(
+            f"{kind} has no metadata.name",
+            file=path,
+            line=_line_of(node, "metadata"),
+            found="neither name nor generateName",
+            expected="a name",
+        )
+    _check(path, node, known, value)
     text = value.metadata.annotations.get(ARRIVAL, "0")
     try:
         arrival = parse_duration(text)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError):
         where = f"metadata.annotations.{ARRIVAL}"
-        raise UserError(str(error), file=path, line=_line_of(node, where)) from None
+        raise UserError(
+            f"{kind} {name}: {ARRIVAL}: not a duration",
+            file=path,
+            line=_line_of(node, where),
+            found=text,
+            expected="a duration since the run began, such as 90s, 1h30m or 250ms",
+        ) from None
     return Manifest(arrival, value, kind, str(path), _line(node))
+
+
+def _check(path: Path, node: yaml.Node, kind: Kind, value: Any) -> None:
+    """What the API server would refuse when the run is on its way is told before it begins, by file and line."""
+    meta = value.metadata
+    for cause in problems(kind, defaulted(kind, value), None, meta.name or f"{meta.generate_name}00000"):
+        raise UserError(
+            f"{kind.kind} {meta.name or meta.generate_name}: {cause.field}: {cause.message}",
+            file=path,
+            line=_line_of(node, cause.field),
+        )
 
 
 def _check_unique(found: list[Manifest]) -> None:
@@ -217,6 +288,10 @@ def _line_of(node: yaml.Node, path: str) -> int:
         path = path.lstrip(".")
         if path.startswith("["):
             index, _, path = path[1:].partition("]")
+            if isinstance(current, yaml.MappingNode):
+                current, _, at = _step(current, index)
+                line = at or line
+                continue
             items = current.value if isinstance(current, yaml.SequenceNode) else []
             current = items[int(index)] if index.isdigit() and int(index) < len(items) else None
         else:
