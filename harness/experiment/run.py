@@ -342,6 +342,7 @@ class Run:
                 "decisions": tally.decisions,
                 "unschedulableAttempts": tally.unschedulable,
                 "cycles": tally.cycles,
+                "batch": self.scheduler.batch_size,
             },
         }
         if self.filling is not None:

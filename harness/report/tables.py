@@ -106,6 +106,7 @@ _PLACEMENT: tuple[tuple[str, Read, str], ...] = (
     ("nodes used, mean", _at("placement.nodesUsed"), ".1f"),
     ("wait for a node, median s", _at("placement.pendingSeconds.p50"), ".2f"),
     ("wait for a node, p99 s", _at("placement.pendingSeconds.p99"), ".1f"),
+    ("pods handed over at once, most", _at("scheduling.batch"), ".0f"),
     ("a decision, us (measured)", lambda result, _: result.timing["decisionMicroseconds"], ".0f"),
 )
 

@@ -94,7 +94,7 @@ class Scheduler:
         self._rng = rng
         self._strategy_rng = strategy_rng
         own = getattr(strategy, "batch_size", DEFAULT_BATCH)
-        self._batch_size = self.settings.batch_size or int(own)
+        self.batch_size = self.settings.batch_size or int(own)
         self._group_min: dict[str, int] = {}
         self._pending: dict[str, Pod] = {}  # unbound pods as last seen, by key
         self._decided: list[Effect] = []
@@ -282,7 +282,7 @@ class Scheduler:
     # -- deciding ------------------------------------------------------------------------------------------------------
 
     def _cycle(self, now: int) -> list[Effect]:
-        batch = self.queue.pop(self._batch_size)
+        batch = self.queue.pop(self.batch_size)
         pods = {queued.view.key: queued for queued in batch}
         views = [queued.view for queued in batch]
         tally = self.tally

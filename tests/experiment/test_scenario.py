@@ -1,0 +1,134 @@
+"""What a scenario can say, and that it is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from harness.experiment.run import run_once
+from harness.experiment.scenario import built_in, read_scenario
+from harness.model.errors import UserError
+from tests.experiment.scenarios import SERVICE, loaded, scenario, written
+
+MANIFEST = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "shop", "namespace": "default", "labels": {"app": "shop"}},
+    "spec": {
+        "replicas": 3,
+        "selector": {"matchLabels": {"app": "shop"}},
+        "template": {
+            "metadata": {"labels": {"app": "shop"}},
+            "spec": {
+                "containers": [
+                    {"name": "c", "image": "nginx:1.27", "resources": {"requests": {"cpu": "500m", "memory": "64Mi"}}}
+                ]
+            },
+        },
+    },
+}
+
+
+def test_plain_manifests_are_a_workload(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(MANIFEST))
+    path = written(tmp_path, duration="1m", workload=[{"manifests": ["shop.yaml"]}])
+    result = run_once(read_scenario(path), "greedy", 1)
+    assert result.broken == []
+    assert result.metrics["placement"]["podsBound"] == 3
+
+
+def test_a_run_without_a_duration_ends_when_everything_that_ends_has() -> None:
+    result = run_once(
+        loaded(nodes=[{"openbLike": {"count": 8}}], workload=[{"openbLike": {"pods": 50, "longest": "10m"}}]),
+        "greedy",
+        1,
+    )
+    placement = result.metrics["placement"]
+    assert placement["podsBound"] + placement["podsNeverBound"] == 50
+    assert result.metrics["durationSeconds"] % 10 == 0
+    assert placement["allocationAtEnd"]["cpu"] == 0.0
+
+
+def test_settings_go_over_the_scenario(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    made = read_scenario(path, {"spec.duration": "2m", "spec.nodes[0].group.count": "9"})
+    assert made.scenario.spec.duration == "2m"
+    assert made.scenario.spec.nodes[0].group is not None
+    assert made.scenario.spec.nodes[0].group.count == 9
+    with pytest.raises(UserError, match="there is no item"):
+        read_scenario(path, {"spec.nodes[7].group.count": "9"})
+
+
+def test_a_latency_is_constant_lognormal_or_measured() -> None:
+    base = run_once(loaded(duration="2m", workload=[SERVICE]), "greedy", 1)
+    slow = run_once(
+        loaded(duration="2m", workload=[SERVICE], latencies={"containerStart": {"constant": "20s"}}), "greedy", 1
+    )
+    drawn = run_once(
+        loaded(duration="2m", workload=[SERVICE], latencies={"containerStart": {"samples": ["3s", "5s"]}}), "greedy", 1
+    )
+
+    def started(result: object) -> float:
+        value: float = result.metrics["placement"]["startSeconds"]["max"]  # type: ignore[attr-defined]
+        return value
+
+    assert started(slow) - started(base) == pytest.approx(19.5, abs=0.01)
+    assert 2 < started(drawn) - started(base) < 5
+
+
+def test_windows_need_some_latency() -> None:
+    with pytest.raises(UserError, match="must take some time"):
+        run_once(loaded(duration="1m", latencies={"watch": {"constant": "0s"}}), "greedy", 1)
+
+
+def test_the_record_says_what_it_takes_to_run_again(tmp_path: Path) -> None:
+    result = run_once(loaded(duration="2m", workload=[SERVICE]), "least-allocated", 4, out=tmp_path)
+    assert result.folder is not None
+    record = json.loads((result.folder / "record.json").read_text())
+    assert record["scenario"]["spec"]["workload"][0]["service"]["name"] == "web"
+    assert (record["scheduler"], record["seed"], record["digest"]) == ("least-allocated", 4, result.digest)
+    assert {"podyard", "python", "numpy", "ortools", "ray"} <= set(record["versions"])
+    pods = pl.read_parquet(result.folder / "pods.parquet")
+    assert pods.height == 4
+    assert (pods["running_ns"] > pods["bound_ns"]).all()
+    nodes = pl.read_parquet(result.folder / "nodes.parquet")
+    assert nodes.filter(pl.col("cpu_milli_used") > pl.col("cpu_milli_capacity")).is_empty()
+
+
+@pytest.mark.parametrize("name", sorted(built_in()))
+def test_every_scenario_that_comes_along_can_be_read(name: str) -> None:
+    made = read_scenario(built_in()[name])
+    assert made.scenario.metadata.name == name
+    assert made.scenario.metadata.description
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"nodes": [{}]}, "is one thing"),
+        ({"nodes": []}, "there are no nodes"),
+        ({"duration": "1 hour"}, "not a duration"),
+        ({"schedulers": []}, "there is none"),
+        ({"workload": [{"trace": {"path": "x", "mode": "fil"}}]}, "did you mean 'fill'?"),
+        ({"gates": [{"metric": "x"}]}, "asks for nothing"),
+        ({"pools": [{"name": "p", "min": 3, "max": 1, "cpu": 1}]}, "min and max do not fit"),
+        ({"workload": [{"service": SERVICE["service"] | {"load": {"rampp": {}}}}]}, "did you mean 'ramp'?"),
+    ],
+)
+def test_what_types_alone_do_not_say(change: dict[str, object], told: str) -> None:
+    with pytest.raises(UserError) as error:
+        run_once(loaded(**change), "greedy", 1)
+    assert told in str(error.value)
+
+
+def test_what_is_no_scenario_is_told() -> None:
+    data = scenario()
+    data["kind"] = "Deployment"
+    from harness.experiment.scenario import from_data
+
+    with pytest.raises(UserError, match="kind is not Scenario"):
+        from_data(data, {}, "x.yaml")
