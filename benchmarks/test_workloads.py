@@ -156,7 +156,7 @@ def test_lint(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", CONVERTED)
 @pytest.mark.parametrize("format", ["openb", "azure2020"])
 def test_convert_in_bounded_memory(benchmark: BenchmarkFixture, tmp_path: Path, format: str, rows: int) -> None:
-    """In a process of its own, whose peak is measured: four times the rows, the same peak."""
+    """In a process of its own, whose peak is measured: it grows by the names' hashes, 8 bytes a row."""
     file, out = tmp_path / "trace", tmp_path / "out.parquet"
     FORMATS[format](file, rows)
     code = (

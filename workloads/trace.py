@@ -38,19 +38,23 @@ def read(
     nodes: Path | None = None,
     node_options: Options | None = None,
     repair: bool = False,
+    fill_gap_ns: int | None = None,
 ) -> Trace:
     """A whole trace in memory, in order of arrival. `format` is recognised from the file unless named.
 
+    With `fill_gap_ns` nothing departs, and pods arrive one by one with this gap; lists without times can be read so.
     Raises UserError for a file that cannot be read, and for the first row that cannot be meant unless `repair` leaves
     such rows out. `options` are the keyword arguments of the format's `pods`, `node_options` of its `nodes`.
     """
-    kind, lint, frames = _opened(path, format, options, strict=not repair)
+    kind, lint, frames = _opened(path, format, options, strict=not repair, fill=fill_gap_ns is not None)
     with checked(frames, lint) as lazy:
         frame = lazy.collect()
     lint.kept = frame.height
     if not frame.height:
         raise UserError("no row of this trace can be used", file=path, found=_summary(lint), expected="at least one")
     workload = to_workload(frame, _provenance(kind, path))
+    if fill_gap_ns is not None:
+        workload = workload.one_by_one(fill_gap_ns)
     table: NodeTable | None = None
     reports: tuple[LintReport, ...] = ()
     if nodes is not None:
@@ -132,7 +136,7 @@ def _written(lazy: pl.LazyFrame, out: Path, header: str) -> None:
 
 
 def _opened(
-    path: Path, format: str | None, options: Options | None, *, strict: bool
+    path: Path, format: str | None, options: Options | None, *, strict: bool, fill: bool = False
 ) -> tuple[Format, Lint, Iterable[pl.DataFrame]]:
     if path.is_dir():
         raise UserError("this is a folder", file=path, expected="a file of the trace")
@@ -141,7 +145,10 @@ def _opened(
         raise empty(path, "a trace")
     kind = detect(path, first) if format is None else by_name(format)
     lint = Lint(str(path), kind.name, strict=strict)
-    return kind, lint, kind.pods(path, lint, **kind.checked(kind.pods, options or {}))
+    chosen = kind.checked(kind.pods, options or {})
+    if fill and "mode" in kind.options(kind.pods):
+        chosen.setdefault("mode", "fill")
+    return kind, lint, kind.pods(path, lint, **chosen)
 
 
 def _provenance(kind: Format, path: Path) -> Provenance:

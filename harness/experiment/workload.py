@@ -134,23 +134,18 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
     from pathlib import Path
 
     from workloads.readers.fgd import arrive
-    from workloads.table import FOREVER
     from workloads.trace import read
 
     form = task.trace
     assert form is not None
     path = loaded.find(form.path, f"{where}.trace.path")
-    workload = read(path, format=form.format, options=form.options, repair=True).workload
+    every = duration(loaded, form.every, f"{where}.trace.every")
+    fill = every if form.mode == "fill" else None
+    workload = read(path, format=form.format, options=form.options, repair=True, fill_gap_ns=fill).workload
     original = workload
     if form.order is not None:
         order: Path = loaded.find(form.order.replace("{seed}", str(seed)), f"{where}.trace.order")
-        workload = arrive(workload, order, gap_ns=duration(loaded, form.every, f"{where}.trace.every"))
-    if form.mode == "fill":
-        from dataclasses import replace
-
-        import numpy as np
-
-        workload = replace(workload, duration_ns=np.full(len(workload), FOREVER, dtype=np.int64))
+        workload = arrive(workload, order, gap_ns=every)
     if form.first is not None:
         workload = workload.take(slice(0, form.first))
     _add_table(made, workload, 0, form.gpu_words, original)

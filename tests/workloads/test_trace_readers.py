@@ -44,6 +44,17 @@ def test_openb_fill(tmp_path: Path) -> None:
     assert set(pods.duration_ns.tolist()) == {FOREVER}
 
 
+def test_any_trace_fills_and_lists_without_times_too(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.csv"
+    bare.write_text("name,cpu_milli,memory_mib,num_gpu,gpu_milli\nb,2000,1,0,0\na,1000,1,0,0\n")
+    pods = read(bare, fill_gap_ns=7).workload
+    assert list(pods.name) == ["b", "a"]
+    assert (pods.arrival_ns.tolist(), pods.duration_ns.tolist()) == ([0, 7], [FOREVER, FOREVER])
+    pods = read(small.huawei(tmp_path), fill_gap_ns=7).workload
+    assert (pods.arrival_ns.tolist(), pods.duration_ns.tolist()) == ([0, 7], [FOREVER, FOREVER])
+    assert pods.provenance.changes[-1] == "arrivals one by one, no departures"
+
+
 def test_openb_without_cpu_nodes(tmp_path: Path) -> None:
     nodes, _ = read_nodes(small.openb_nodes(tmp_path), options={"cpu_nodes": False})
     assert list(nodes.name) == ["n-1"]
