@@ -200,6 +200,9 @@ class Cluster:
         self.homes.post(now + self.latencies.window_ns, lane, PowerOn(node, settings, self.settings.seed))
         if settings.routes:
             self.api.subscribe(lane, ("Service", "EndpointSlice"))
+        if any(pod.spec.node_name == name for pod in self.server.objects("Pod").values()):
+            # The store knew this node before this process did: its kubelet lists its pods when it is up.
+            self._post(now + 2 * self.latencies.window_ns, API_LANE, (0, Resubscribe(lane, name)))
 
     def _stop_machine(self, now: int, name: str) -> None:
         lane = self._running.pop(name, None)
