@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from harness.model.core import Container, Node, Pod, PodSpec, ResourceList
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
-from harness.scheduling.constraints import AFTER_FIT, BEFORE_FIT, Moves, Term, unmodelled
+from harness.scheduling.constraints import BEFORE_FIT, ExistingAntiAffinity, Moves, Term, after_fit, unmodelled
 from harness.scheduling.constraints.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.constraints.node_affinity import CONFLICT
+from harness.scheduling.constraints.node_ports import HostPort, NodePorts
 from harness.scheduling.constraints.node_resources_fit import NodeResourcesFit
+from harness.scheduling.pod_terms import PodTerms, label_key
+from harness.scheduling.preferences import AllPreferences, Preferences
+from harness.scheduling.selecting import Labels, Namespaces
 from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, Int64, PodClass, PodView
 
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
@@ -25,13 +30,46 @@ RANK = "podyard.dev/rank"
 _REMEMBER = 4096  # pod templates whose class is found by the identity of their parts
 
 
+@dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What a class follows from, apart from the pods that run."""
+
+    amounts: tuple[tuple[int, int], ...]
+    gpu: GpuRequest
+    priority: int
+    before: tuple[Term, ...]
+    after: tuple[Term, ...]
+    refusal: str
+    # (milli-CPU, bytes) beyond the requests that kube-scheduler's scores assume for containers without any; () for none
+    beyond: tuple[int, ...]
+
+
 class Needs:
     """The harness's own part of a PodClass (`PodClass.constraints`): the terms, split by what can turn them."""
 
-    __slots__ = ("amounts", "cluster", "load", "node", "only", "refusal", "terms")
+    __slots__ = (
+        "amounts",
+        "beyond",
+        "cluster",
+        "load",
+        "made_of",
+        "node",
+        "only",
+        "ports",
+        "refusal",
+        "repelled",
+        "terms",
+    )
 
-    def __init__(self, amounts: tuple[tuple[int, int], ...], terms: tuple[Term, ...], refusal: str) -> None:
+    def __init__(
+        self, amounts: tuple[tuple[int, int], ...], terms: tuple[Term, ...], made_of: MadeOf, repelled: tuple[int, ...]
+    ) -> None:
         self.amounts = amounts  # (row, amount) of what is requested, plain ints
+        self.made_of = made_of
+        self.beyond = made_of.beyond
+        self.repelled = repelled  # numbers of the terms of running pods that keep the pod away
+        self.ports: tuple[HostPort, ...] = next((term.ports for term in terms if isinstance(term, NodePorts)), ())
+        refusal = made_of.refusal
         self.terms = terms  # in kube-scheduler's filter order
         self.node = tuple(term for term in terms if term.moves is Moves.NODE)
         self.load = tuple(term for term in terms if term.moves is Moves.LOAD)
@@ -47,6 +85,8 @@ class Needs:
 class HasRows(Protocol):
     def fit_rows(self) -> None: ...
 
+    def namespaces_changed(self) -> None: ...
+
 
 class PodClasses:
     """The table of classes of one scheduler, and the rows of its resources."""
@@ -57,7 +97,11 @@ class PodClasses:
         # A class lives as long as its pods: DaemonSets make one for each node.
         self._classes: weakref.WeakValueDictionary[Any, PodClass] = weakref.WeakValueDictionary()
         self._made = 0
-        self._remembered: dict[tuple[Any, ...], tuple[PodClass, tuple[object, ...]]] = {}
+        self.namespaces = Namespaces()
+        self.pod_terms = PodTerms(self.namespaces)
+        self._preferences = AllPreferences()
+        self._remembered: dict[tuple[Any, ...], _Read] = {}
+        self._derived: dict[tuple[int, tuple[int, ...]], PodClass] = {}
         self._followers: weakref.WeakSet[HasRows] = weakref.WeakSet()
 
     def __len__(self) -> int:
@@ -90,6 +134,7 @@ class PodClasses:
         before: tuple[Term, ...] = (),
         after: tuple[Term, ...] = (),
         refusal: str = "",
+        beyond: tuple[int, ...] = (),
     ) -> PodClass:
         """The class of pods with these `requests` (milli-CPU, bytes, units; one pod is added) and constraint terms.
 
@@ -97,34 +142,73 @@ class PodClasses:
         """
         amounts = {self.row(name): amount for name, amount in requests.items() if amount}
         amounts[PODS] = 1
-        key = (tuple(sorted(amounts.items())), gpu, priority, before, after, refusal)
+        return self._intern(MadeOf(tuple(sorted(amounts.items())), gpu, priority, before, after, refusal, beyond), ())
+
+    def _intern(self, made_of: MadeOf, repelled: tuple[int, ...]) -> PodClass:
+        key = (made_of, repelled)
         cls = self._classes.get(key)
         if cls is None:
-            cls = self._classes[key] = self._make(amounts, gpu, priority, before, after, refusal)
+            cls = self._classes[key] = self._make(made_of, repelled)
         return cls
 
-    def _make(
-        self,
-        amounts: dict[int, int],
-        gpu: GpuRequest,
-        priority: int,
-        before: tuple[Term, ...],
-        after: tuple[Term, ...],
-        refusal: str,
-    ) -> PodClass:
+    def _make(self, made_of: MadeOf, repelled: tuple[int, ...]) -> PodClass:
         column = np.zeros(len(self.resources), dtype=np.int64)
-        for row, amount in amounts.items():
+        for row, amount in made_of.amounts:
             column[row] = amount
-        wanted = tuple((row, amount) for row, amount in sorted(amounts.items()) if amount > 0)
-        terms: list[Term] = [*before, NodeResourcesFit(wanted)]
+        wanted = tuple((row, amount) for row, amount in made_of.amounts if amount > 0)
+        terms: list[Term] = [*made_of.before, NodeResourcesFit(wanted)]
+        gpu = made_of.gpu
         if gpu.count:
             terms += [GpuModel(gpu.models), GpuDevices(gpu.count, gpu.milli)]
-        needs = Needs(wanted, (*terms, *after), refusal)
+        terms += made_of.after
+        if repelled:
+            terms.append(ExistingAntiAffinity(repelled))
         self._made += 1  # never used again, so what caches by id cannot mistake one class for another
-        return PodClass(self._made, _read_only(column), gpu, priority, needs)
+        return PodClass(
+            self._made, _read_only(column), gpu, made_of.priority, Needs(wanted, tuple(terms), made_of, repelled)
+        )
+
+    # -- pods that others keep away ----------------------------------------------------------------------------------
+
+    def put_namespace(self, name: str, labels: Labels | None) -> None:
+        """The labels of a namespace, None when it is gone: what namespaceSelector looks at."""
+        if self.namespaces.put(name, labels):
+            self._remembered.clear()
+            for follower in list(self._followers):
+                follower.namespaces_changed()
+
+    def class_now(self, pod: PodView) -> PodClass:
+        """The class of a view made earlier: anti-affinity heard of since may have split its class."""
+        if not self.pod_terms.repelling:
+            return pod.cls
+        return self._repelled(pod.cls, pod.namespace, pod.labels)
+
+    def current(self, pod: PodView) -> PodView:
+        """The same view with its class as it is now."""
+        cls = self.class_now(pod)
+        return pod if cls is pod.cls else replace(pod, cls=cls)
+
+    def _repelled(self, cls: PodClass, namespace: str, labels: Labels) -> PodClass:
+        numbers = self.pod_terms.against(namespace, labels)[0]
+        needs: Needs = cls.constraints
+        if numbers == needs.repelled:
+            return cls
+        key = (cls.id, numbers)
+        found = self._derived.get(key)
+        if found is None:
+            if len(self._derived) >= _REMEMBER:
+                self._derived.clear()
+            found = self._derived[key] = self._intern(needs.made_of, numbers)
+        return found
 
     def of(self, pod: Pod) -> PodClass:
         """The class of a model pod."""
+        cls = self._find(pod)[0]
+        if not self.pod_terms.repelling:
+            return cls
+        return self._repelled(cls, pod.metadata.namespace, pod.metadata.labels)
+
+    def _find(self, pod: Pod) -> _Read:
         spec = pod.spec
         annotations = pod.metadata.annotations
         # Pods of one template share the parts of their spec: found by identity, without reading them again.
@@ -138,15 +222,26 @@ class PodClasses:
             spec.overhead,
             spec.extra,
         )
-        key = (*map(id, parts), spec.priority, spec.node_name, *map(annotations.get, _GPU_WORDS))
+        affinity = spec.affinity
+        told_apart = None  # by the terms that look at the pod's own namespace and labels
+        if spec.topology_spread_constraints or (affinity and (affinity.pod_affinity or affinity.pod_anti_affinity)):
+            told_apart = label_key(pod.metadata.namespace, pod.metadata.labels)
+        key = (
+            *map(id, parts),
+            spec.priority,
+            spec.node_name,
+            spec.scheduler_name,
+            told_apart,
+            *map(annotations.get, _GPU_WORDS),
+        )
         found = self._remembered.get(key)
-        if found is not None:
-            return found[0]
-        cls = self._read(pod)
-        if len(self._remembered) >= _REMEMBER:
-            self._remembered.clear()
-        self._remembered[key] = (cls, parts)  # holding the parts keeps their identities from being used again
-        return cls
+        if found is None:
+            if len(self._remembered) >= _REMEMBER:
+                self._remembered.clear()
+            # Holding the parts keeps their identities from being used again.
+            found = (self._read(pod), self.pod_terms.of(pod), self._preferences.of(pod), parts)
+            self._remembered[key] = found
+        return found
 
     def _read(self, pod: Pod) -> PodClass:
         amounts, whole_gpus = requests_of(pod.spec)
@@ -161,24 +256,34 @@ class PodClasses:
             gpu,
             priority=pod.spec.priority or 0,
             before=tuple(term for make in BEFORE_FIT if (term := make(pod)) is not None),
-            after=tuple(term for make in AFTER_FIT if (term := make(pod)) is not None),
+            after=after_fit(pod, self.namespaces),
             refusal=refusal,
+            beyond=_beyond(pod.spec, amounts),
         )
 
     def view(self, pod: Pod, *, group_min: int = 0, lifetime_ns: int | None = None) -> PodView:
         """A model pod as strategies see it; its group is what GROUP_LABEL names."""
         meta = pod.metadata
         group = meta.labels.get(GROUP_LABEL)
+        cls, carries, prefers, _ = self._find(pod)
+        if self.pod_terms.repelling:
+            cls = self._repelled(cls, meta.namespace, meta.labels)
         return PodView(
             meta.key,
-            self.of(pod),
+            cls,
             meta.labels,
             meta.creation_timestamp or 0,
             f"{meta.namespace}/{group}" if group else None,
             group_min if group else 0,
             lifetime_ns,
+            carries,
+            prefers,
+            meta.deletion_timestamp is not None,
         )
 
+
+_Read: TypeAlias = tuple[PodClass, tuple[int, ...], Preferences, tuple[object, ...]]
+"""What a spec was found to be: class (others' anti-affinity aside), terms carried, preferences, the parts read."""
 
 _GPU_WORDS = (GPU_COUNT, GPU_MILLI, GPU_MODEL)
 
@@ -188,19 +293,32 @@ def _read_only(column: Int64) -> Int64:
     return column
 
 
-def requests_of(spec: PodSpec) -> tuple[dict[str, int], int]:
+ASSUMED: Mapping[str, int] = {"cpu": 100, "memory": 200 << 20}
+"""Milli-CPU and bytes that kube-scheduler's scores assume for a container that requests none.
+Source: kube-scheduler 1.32 util/pod_resources.go DefaultMilliCPURequest, DefaultMemoryRequest."""
+
+
+def _beyond(spec: PodSpec, amounts: Mapping[str, int]) -> tuple[int, ...]:
+    assumed, _ = requests_of(spec, ASSUMED)
+    out = tuple(assumed.get(name, 0) - amounts.get(name, 0) for name in ASSUMED)
+    return out if any(out) else ()
+
+
+def requests_of(spec: PodSpec, assumed: Mapping[str, int] | None = None) -> tuple[dict[str, int], int]:
     """What a pod holds on a node by resource (milli-CPU, bytes, units), and its whole GPUs.
+
+    `assumed`: amounts of a container that requests none of that resource.
 
     Source: k8s.io/component-helpers/resource PodRequests (v1.32): containers and sidecars add up, an init container
     runs beside the sidecars started before it, the larger of both counts; the overhead comes on top.
     """
     total: dict[str, int] = {}
     for container in spec.containers:
-        _add(total, _requests(container))
+        _add(total, _requests(container, assumed))
     sidecars: dict[str, int] = {}
     peak: dict[str, int] = {}
     for container in spec.init_containers:
-        mine = _requests(container)
+        mine = _requests(container, assumed)
         if container.restart_policy == "Always":
             _add(total, mine)
             _add(sidecars, mine)
@@ -215,8 +333,9 @@ def requests_of(spec: PodSpec) -> tuple[dict[str, int], int]:
     return total, total.pop(WHOLE_GPU, 0)
 
 
-def _requests(container: Container) -> dict[str, int]:
-    return _amounts(container.resources.requests)
+def _requests(container: Container, assumed: Mapping[str, int] | None) -> dict[str, int]:
+    mine = _amounts(container.resources.requests)
+    return mine if assumed is None else {**assumed, **mine}
 
 
 def _amounts(resources: ResourceList) -> dict[str, int]:
@@ -270,4 +389,5 @@ def node_columns(node: Node) -> dict[str, Any]:
         "taints": node.spec.taints,
         "unschedulable": bool(node.spec.unschedulable),
         "rank": int(rank) if rank.isdecimal() else None,
+        "images": tuple((image.names, image.size_bytes or 0) for image in node.status.images),
     }

@@ -25,9 +25,29 @@ class LabelColumn:
 
     codes: Codes
     values: dict[str, int] = field(default_factory=dict)
+    _members: list[list[int]] | None = None
 
     def put(self, node: int, value: str | None) -> None:
-        self.codes[node] = -1 if value is None else self.values.setdefault(value, len(self.values))
+        code = -1 if value is None else self.values.setdefault(value, len(self.values))
+        if self._members is not None:
+            old = int(self.codes[node])
+            if old == code:
+                return
+            self._members.extend([] for _ in range(len(self.values) - len(self._members)))
+            if old >= 0:
+                self._members[old].remove(node)
+            if code >= 0:
+                self._members[code].append(node)
+        self.codes[node] = code
+
+    def members(self) -> list[list[int]]:
+        """Nodes by code, in no order; kept up to date from the first call on."""
+        if self._members is None:
+            self._members = [[] for _ in self.values]
+            for node, code in enumerate(self.codes.tolist()):
+                if code >= 0:
+                    self._members[code].append(node)
+        return self._members
 
 
 class NodeFacts:
@@ -109,7 +129,7 @@ class NodeFacts:
         self.alive[node] = False
         self.zone[node] = -1
         for column in self._columns.values():
-            column.codes[node] = -1
+            column.put(node, None)
 
     def taints(self, node: int) -> tuple[Taint, ...]:
         return self.taint_sets[int(self.taint_code[node])]

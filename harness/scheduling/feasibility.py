@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.scheduling.columns import frozen
+from harness.scheduling.domain_masks import Anew, NodeMask, all_of
+from harness.scheduling.relations import HasNodeMask
 from harness.scheduling.strategy import Bool, Int64, PodClass
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
 
 _BUDGET_BYTES = 128 << 20  # of cached masks, over all classes
+_MASKS = 4096  # classes whose masks over CLUSTER terms are found by number
 _FEW = 20  # so many changed nodes are cheaper one by one than by numpy
 
 
@@ -32,7 +35,7 @@ class _Verdicts:
         self.epoch = -1
         self.spec_seen = 0
         self.seen = 0
-        self.cluster_seen = -1
+        self.cluster_seen = (-1, -1)
         self.cluster_view: Bool = self.node_array
 
 
@@ -42,6 +45,7 @@ class Feasibility:
     def __init__(self, on: Snapshot) -> None:
         self._on = on
         self._verdicts: OrderedDict[int, _Verdicts] = OrderedDict()
+        self._masks: dict[int, tuple[int, NodeMask]] = {}  # of CLUSTER terms, by class, with their generation
 
     def holds(self, cls: PodClass, node: int) -> bool:
         """Whether every constraint of the class holds on one node now."""
@@ -57,7 +61,7 @@ class Feasibility:
         for term in needs.load:
             if not term.holds(on, node):
                 return False
-        return all(term.holds(on, node) for term in needs.cluster) if needs.cluster else True
+        return not needs.cluster or self._elsewhere(cls).holds(node)
 
     def among(self, cls: PodClass) -> list[int]:
         """Of a class that names its nodes: those where it fits now."""
@@ -97,12 +101,34 @@ class Feasibility:
         found.seen = on.log.version
         if not needs.cluster:
             return frozen(found.all_array[:n])
-        if found.cluster_seen != on.log.version:
-            mask = found.all_array[:n].copy()
-            for term in needs.cluster:
-                mask &= term.mask(on, slice(0, n))
-            found.cluster_view, found.cluster_seen = frozen(mask), on.log.version
+        seen = (on.log.version, on.relations.generation)
+        if found.cluster_seen != seen:
+            found.cluster_view, found.cluster_seen = frozen(found.all_array[:n] & self.elsewhere(cls)), seen
         return found.cluster_view
+
+    def elsewhere(self, cls: PodClass) -> Bool:
+        """Where the CLUSTER terms hold now, bool [nodes]; valid until the next change. For classes that have some."""
+        mask = self._elsewhere(cls)
+        mask.refresh()
+        return mask.mask[: len(self._on.facts)]
+
+    def _elsewhere(self, cls: PodClass) -> NodeMask:
+        relations = self._on.relations
+        found = self._masks.get(cls.id)
+        if found is not None and found[0] == relations.generation:
+            return found[1]
+        generation = -1
+        while generation != relations.generation:  # making a mask may void those made before
+            generation = relations.generation
+            parts = [
+                relations.mask(term) if isinstance(term, HasNodeMask) else Anew(self._on, term)
+                for term in cls.constraints.cluster
+            ]
+        if len(self._masks) >= _MASKS:
+            self._masks.clear()
+        mask = all_of(parts)
+        self._masks[cls.id] = (generation, mask)
+        return mask
 
     def local(self, cls: PodClass, nodes: Int64) -> Bool:
         """Where every term but the CLUSTER ones holds now, bool [len(nodes)], uncached."""

@@ -55,8 +55,9 @@ def refusal(snapshot: Snapshot, bind: Bind) -> str | None:
     at = snapshot.where(pod.key)
     if at is not None:
         return f"already placed on {facts.names[at]}"
-    if not snapshot.feasibility.holds(pod.cls, node):
-        return f"{facts.names[node]}: {', '.join(snapshot.reasons(pod.cls, node))}"
+    cls = snapshot.classes.class_now(pod)
+    if not snapshot.feasibility.holds(cls, node):
+        return f"{facts.names[node]}: {', '.join(snapshot.reasons(cls, node))}"
     if devices is not None:
         return _wrong_devices(snapshot, bind, devices)
     return None

@@ -45,7 +45,7 @@ def fill(
     run = _Fill(snapshot, pods)
     rng = np.random.default_rng(seed)
     for start in range(0, len(pods), window):
-        batch = [*run.evicted, *pods[start : start + window]]
+        batch = [snapshot.classes.current(pod) for pod in (*run.evicted, *pods[start : start + window])]
         run.window(strategy.place(batch, snapshot, rng))
         if after is not None:
             after(min(start + window, len(pods)) - 1, run.binds)

@@ -109,12 +109,18 @@ class ScoreTable:
 
     def _best_masked(self, scores: Tournament, pod: PodView, order: Sequence[int]) -> int:
         """With constraints that look elsewhere the mask moves by itself: one pass over the column."""
-        mask = self.on.feasible(pod)
-        where = np.array(order, dtype=np.int64)
-        allowed = (where >= 0) & mask[where]
-        column = np.where(allowed, scores.column[: len(where)], NEVER)
-        position = int(column.argmax())
-        return order[position] if column[position] > NEVER else -1
+        where = self.on.order_column()
+        allowed = self.on.feasibility.elsewhere(pod.cls)[where]  # a hole takes what the last node has
+        values = np.where(allowed, scores.column[: len(where)], NEVER)
+        while True:
+            position = int(values.argmax())
+            if values[position] == NEVER:
+                return -1
+            node = order[position]
+            if node >= 0:
+                return node
+            values[position] = NEVER  # a hole: its node has left
+            scores.set(position, NEVER)
 
     def _refresh(self, column: _Column, pod: PodView, changed: list[int]) -> None:
         on = self.on

@@ -8,7 +8,8 @@ by node looks again only at the nodes that changed.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,10 +18,13 @@ from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.changes import ChangeLog
 from harness.scheduling.classes import Needs, PodClasses
 from harness.scheduling.columns import frozen, grown
+from harness.scheduling.constraints.node_ports import PortBook
 from harness.scheduling.devices import choose_devices
 from harness.scheduling.diagnosis import Diagnosis, diagnose, reasons
 from harness.scheduling.facts import NodeFacts
 from harness.scheduling.feasibility import Feasibility
+from harness.scheduling.images import Image, ImageBook
+from harness.scheduling.relations import HasNodeMask, Relations
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 _ROOM = 64  # nodes that fit before the first reallocation
@@ -65,6 +69,13 @@ class Snapshot:
         self._gpu_model: Int64 = np.zeros(0, dtype=np.int64)
         self._rank: Int64 = np.zeros(0, dtype=np.int64)
         self.positions: Int64 = np.zeros(0, dtype=np.int64)  # position_of as a column
+        self.ports = PortBook()
+        self.images = ImageBook()
+        self.relations = Relations(self)
+        # Milli-CPU and bytes, [2, node], that scores assume beyond the requests; the same by node where there are any.
+        self._beyond: Int64 = np.zeros((2, 0), dtype=np.int64)
+        self.beyond_of: dict[int, tuple[int, int]] = {}
+        self._order: Int64 | None = None
         self._grow(_ROOM)
         self.feasibility = Feasibility(self)
         self.classes.follow(self)
@@ -80,11 +91,13 @@ class Snapshot:
             setattr(twin, name, list(getattr(self, name)))
         for name in ("_models", "_where", "_devices", "_stray_at", "_groups"):
             setattr(twin, name, dict(getattr(self, name)))
-        for name in ("_free", "_capacity", "_gpu_capacity", "_gpu_free", "_gpu_model", "_rank", "positions"):
+        for name in ("_free", "_capacity", "_gpu_capacity", "_gpu_free", "_gpu_model", "_rank", "positions", "_beyond"):
             setattr(twin, name, getattr(self, name).copy())
         twin._strays = {name: dict(pods) for name, pods in self._strays.items()}
         twin._next_rank, twin._last, twin._unordered = self._next_rank, self._last, self._unordered
         twin._width = self._width
+        twin.ports, twin.images, twin.beyond_of = self.ports.copy(), self.images.copy(), dict(self.beyond_of)
+        twin.relations.carry_on(self.relations)
         twin._grow(self._room)
         return twin
 
@@ -145,7 +158,7 @@ class Snapshot:
         return tuple(self._pods[node])
 
     def feasible(self, pod: PodView) -> Bool:
-        return self.feasibility.column(pod.cls)
+        return self.feasibility.column(self.classes.class_now(pod))
 
     @property
     def version(self) -> int:
@@ -159,7 +172,7 @@ class Snapshot:
 
     def diagnose(self, pod: PodView) -> Diagnosis:
         """Nodes by reason; its text is FitError's: '0/5 nodes are available: 3 Insufficient cpu, ..'."""
-        return diagnose(self, pod.cls)
+        return diagnose(self, self.classes.class_now(pod))
 
     def reasons(self, cls: PodClass, node: int) -> tuple[str, ...]:
         """Why a class does not fit on one node; empty when it does."""
@@ -177,6 +190,7 @@ class Snapshot:
         taints: Sequence[Taint] = (),
         unschedulable: bool = False,
         rank: int | None = None,
+        images: Iterable[Image] = (),
     ) -> int:
         """A new node's column index. `capacity`: allocatable, milli-CPU, bytes, units. `rank` defaults to arrival."""
         assert name not in self.facts.index, f"node {name} is there already"
@@ -192,6 +206,7 @@ class Snapshot:
             self.position_of.append(-1)
             self._pods.append([])
         self.facts.put(node, name, labels or {}, tuple(taints), unschedulable)
+        self.images.put(node, images)
         self._slice_views()
         self._put_rank(node, self._next_rank if rank is None else rank)
         self.capacity_of[node], self.free_of[node] = amounts, list(amounts)
@@ -213,12 +228,14 @@ class Snapshot:
         taints: Sequence[Taint] = (),
         unschedulable: bool = False,
         rank: int | None = None,
+        images: Iterable[Image] = (),
     ) -> int:
         """The node's spec anew; what runs on it stays, and a rank that is not given. KeyError for an unknown node.
 
         A status update that changes nothing of this (a heartbeat) leaves no trace.
         """
         node = self.facts.index[name]
+        self.images.put(node, images)
         new, old = self._amounts(capacity), self.capacity_of[node]
         same_gpus = gpu_devices == len(self.devices_of[node]) and (not gpu_devices or gpu_model == self._model(node))
         if rank is not None and rank != self._rank[node]:
@@ -249,11 +266,13 @@ class Snapshot:
         for pod, _ in left:
             self.forget(pod.key)
         self.facts.remove(node)
+        self.images.put(node, ())
         self.capacity_of[node] = [0] * self._rows
         self.free_of[node] = [0] * self._rows
         self.devices_of[node] = []
         self.model_of[node] = -1
         self.node_at[self.position_of[node]] = -1
+        self._order = None
         self.position_of[node] = self.positions[node] = -1
         self._write(node)
         self.spec_log.add(node)
@@ -290,6 +309,12 @@ class Snapshot:
         self._pods[node].append(pod)
         if pod.group is not None:
             self._groups[pod.group] = self._groups.get(pod.group, 0) + 1
+        if needs.ports:
+            self.ports.put(needs.ports, node, 1)
+        if needs.beyond:
+            self._assume_beyond(needs.beyond, node, 1)
+        if pod.carries or self.relations.active:
+            self.relations.put(pod, node)
         self.log.add(node)
 
     def assume_on(self, pod: PodView, name: str, devices: tuple[int, ...] | None = None) -> None:
@@ -332,8 +357,63 @@ class Snapshot:
                 self._groups[pod.group] = left
             else:
                 del self._groups[pod.group]
+        if needs.ports:
+            self.ports.put(needs.ports, node, -1)
+        if needs.beyond:
+            self._assume_beyond(needs.beyond, node, -1)
+        if pod.carries or self.relations.active:
+            self.relations.take(pod, node)
         self.log.add(node)
         return node
+
+    def relabel(self, pod: PodView) -> None:
+        """A placed pod's labels changed, or it is being deleted: `pod` as it is now, on the node and devices it has.
+
+        Nothing happens to a pod that is not placed, or of which nothing changed that others look at.
+        """
+        node = self._where.get(pod.key)
+        if node is None:
+            return
+        pods = self._pods[node]
+        at = next(i for i, other in enumerate(pods) if other.key == pod.key)
+        old = pods[at]
+        if old.terminating == pod.terminating and old.labels == pod.labels and old.carries == pod.carries:
+            return
+        new = replace(old, labels=pod.labels, terminating=pod.terminating, carries=pod.carries)
+        if old.carries or self.relations.active:
+            self.relations.take(old, node)
+        pods[at] = new
+        if new.carries or self.relations.active:
+            self.relations.put(new, node)
+        self.log.add(node)
+
+    def _assume_beyond(self, beyond: tuple[int, ...], node: int, sign: int) -> None:
+        cpu, memory = self.beyond_of.get(node, (0, 0))
+        cpu, memory = cpu + sign * beyond[0], memory + sign * beyond[1]
+        if cpu or memory:
+            self.beyond_of[node] = (cpu, memory)
+        else:
+            self.beyond_of.pop(node, None)
+        self._beyond[:, node] = cpu, memory
+
+    @property
+    def beyond(self) -> Int64:
+        """What scores assume beyond the requests of the pods that run, int64 [2, nodes]: milli-CPU, bytes."""
+        return self._beyond[:, : len(self.facts)]
+
+    def placed(self) -> Sequence[Sequence[PodView]]:
+        """Pods by node."""
+        return self._pods
+
+    def live_mask(self, term: HasNodeMask) -> Bool:
+        """Where a term of Moves.CLUSTER holds now, bool [nodes]; valid until the next change."""
+        mask = self.relations.mask(term)
+        mask.refresh()
+        return mask.mask[: len(self.facts)]
+
+    def namespaces_changed(self) -> None:
+        """The table of classes calls this: terms with a namespaceSelector speak of others than before."""
+        self.relations.reset()
 
     def where(self, key: str) -> int | None:
         """Node of a placed pod."""
@@ -367,8 +447,16 @@ class Snapshot:
             self.positions[:] = -1
             self.positions[alive] = np.arange(len(alive))
             self._unordered = False
+            self._order = None
             self.epoch += 1
         return self.node_at
+
+    def order_column(self) -> Int64:
+        """`order` as a column, int64 [positions]."""
+        order = self.order()
+        if self._order is None or len(self._order) != len(order):
+            self._order = np.array(order, dtype=np.int64)
+        return self._order
 
     @property
     def room(self) -> int:
@@ -431,6 +519,7 @@ class Snapshot:
         self._gpu_free = grown(self._gpu_free, (room, self._width))
         self._gpu_model = grown(self._gpu_model, (room,), -1)
         self._rank = grown(self._rank, (room,))
+        self._beyond = grown(self._beyond, (2, room))
         self.positions = grown(self.positions, (room,), -1)
         self._free_rows = list(self._free)
         self.facts.grow(room)

@@ -72,6 +72,14 @@ class PodView:
     group: str | None = None  # PodGroup, "namespace/name"
     group_min: int = 0  # the group's minMember
     lifetime_ns: int | None = None  # what the workload declares, None when it says nothing
+    # The harness's own, opaque to strategies: affinity terms towards other pods, by number; what the pod prefers.
+    carries: tuple[int, ...] = ()
+    prefers: Any = None
+    terminating: bool = False  # being deleted: PodTopologySpread no longer counts it
+
+    @property
+    def namespace(self) -> str:
+        return self.key.rpartition("/")[0]
 
     @property
     def requests(self) -> Int64:

@@ -13,7 +13,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from harness.model.core import (
     Affinity,
     Container,
-    ContainerPort,
     Node,
     NodeAffinity,
     NodeSelector,
@@ -233,7 +232,7 @@ def test_requests_count_init_containers_sidecars_and_overhead() -> None:
 @pytest.mark.parametrize(
     ("item", "name"),
     [
-        (pod(containers=(container(ports=(ContainerPort(container_port=80, host_port=80),)),)), "NodePorts"),
+        (pod(extra={"resourceClaims": [{"name": "gpu"}]}), "DynamicResources"),
         (pod(extra={"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}), "VolumeBinding"),
     ],
 )

@@ -100,12 +100,12 @@ class NodeAffinity:
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         facts = on.facts
-        out = _all(self.selector, facts, nodes)
+        out = all_hold(self.selector, facts, nodes)
         if self.terms is not None:
             any_term = np.zeros_like(out)
             for term in self.terms:
                 if term:
-                    any_term |= _all(term, facts, nodes)
+                    any_term |= all_hold(term, facts, nodes)
             out &= any_term
         return out
 
@@ -121,7 +121,8 @@ class NodeAffinity:
         return (REASON,)
 
 
-def _all(requirements: Sequence[Requirement], facts: NodeFacts, nodes: Nodes) -> Bool:
+def all_hold(requirements: Sequence[Requirement], facts: NodeFacts, nodes: Nodes) -> Bool:
+    """Where each of `requirements` is met, bool, one entry for each of `nodes`."""
     out = np.ones(len(range(*nodes.indices(len(facts)))) if isinstance(nodes, slice) else len(nodes), dtype=np.bool_)
     for requirement in requirements:
         out &= requirement.mask(facts, nodes)
@@ -134,10 +135,12 @@ def node_affinity(pod: Pod) -> NodeAffinity | None:
     required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
     if not selector and required is None:
         return None
-    return NodeAffinity(selector, None if required is None else tuple(map(_term, required.node_selector_terms)))
+    return NodeAffinity(
+        selector, None if required is None else tuple(map(requirements_of, required.node_selector_terms))
+    )
 
 
-def _term(term: NodeSelectorTerm) -> tuple[Requirement, ...]:
+def requirements_of(term: NodeSelectorTerm) -> tuple[Requirement, ...]:
     def of(requirement: NodeSelectorRequirement, field: bool) -> Requirement:
         return Requirement(requirement.key, requirement.operator, tuple(requirement.values), field)
 

@@ -12,20 +12,10 @@ _LOCAL_VOLUMES = {"configMap", "downwardAPI", "emptyDir", "hostPath", "image", "
 
 def unmodelled(pod: Pod) -> tuple[str, ...]:
     """The kube-scheduler plugins whose constraints this pod uses and nothing models, in their filter order."""
-    spec = pod.spec
-    extra: dict[str, Any] = spec.extra or {}
+    extra: dict[str, Any] = pod.spec.extra or {}
     names = []
-    if any(port.host_port for container in spec.containers for port in container.ports):
-        names.append("NodePorts")
     if any(_needs_decision(volume) for volume in extra.get("volumes") or ()):
         names.append("VolumeBinding")
-    if any(constraint.when_unsatisfiable == "DoNotSchedule" for constraint in spec.topology_spread_constraints):
-        names.append("PodTopologySpread")
-    if spec.affinity is not None and any(
-        affinity is not None and affinity.required_during_scheduling_ignored_during_execution
-        for affinity in (spec.affinity.pod_affinity, spec.affinity.pod_anti_affinity)
-    ):
-        names.append("InterPodAffinity")
     if extra.get("resourceClaims"):
         names.append("DynamicResources")
     return tuple(names)

@@ -1,0 +1,63 @@
+"""Container images by name: on which nodes they are, and how large.
+
+Source: kube-scheduler 1.32 backend/cache addNodeImageStates: an image's size is what the first node to report it said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+Image: TypeAlias = tuple[tuple[str, ...], int]
+"""All names of one image, and its bytes."""
+
+
+class ImageBook:
+    """`version` grows with each change."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._of: dict[int, tuple[Image, ...]] = {}
+        self._nodes: dict[str, dict[int, None]] = {}
+        self._size: dict[str, int] = {}
+
+    def put(self, node: int, images: Iterable[Image]) -> None:
+        """What a node has now; nothing when it has left."""
+        new = tuple(images)
+        old = self._of.get(node, ())
+        if new == old:
+            return
+        self.version += 1
+        before = dict.fromkeys(name for names, _ in old for name in names)
+        after = {name: size for names, size in new for name in names}
+        for name in before:
+            if name not in after:
+                del self._nodes[name][node]
+                if not self._nodes[name]:
+                    del self._nodes[name], self._size[name]
+        for name, size in after.items():
+            self._nodes.setdefault(name, {})[node] = None
+            self._size.setdefault(name, size)
+        if new:
+            self._of[node] = new
+        else:
+            del self._of[node]
+
+    def where(self, name: str) -> Mapping[int, None]:
+        """Nodes that have the image of this normalised name."""
+        return self._nodes.get(name, _NOWHERE)
+
+    def size(self, name: str) -> int:
+        return self._size.get(name, 0)
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def copy(self) -> ImageBook:
+        twin = ImageBook()
+        twin.version, twin._of, twin._size = self.version, dict(self._of), dict(self._size)
+        twin._nodes = {name: dict(nodes) for name, nodes in self._nodes.items()}
+        return twin
+
+
+_NOWHERE: Mapping[int, None] = {}
