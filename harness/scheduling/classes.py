@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.model.core import Container, Node, Pod, PodSpec, ResourceList
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
+from harness.model.meta import ObjectMeta
 from harness.scheduling.constraints import BEFORE_FIT, ExistingAntiAffinity, Moves, Term, after_fit, unmodelled
 from harness.scheduling.constraints.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.constraints.node_affinity import CONFLICT
@@ -20,6 +21,7 @@ from harness.scheduling.pod_terms import PodTerms, label_key
 from harness.scheduling.preferences import AllPreferences, Preferences
 from harness.scheduling.selecting import Labels, Namespaces
 from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, Int64, PodClass, PodView
+from harness.scheduling.workload_selectors import CONTROLLERS, WorkloadSelectors
 
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
 """Pod label that names its PodGroup (kubernetes-sigs/scheduler-plugins, coscheduling)."""
@@ -99,6 +101,7 @@ class PodClasses:
         self._made = 0
         self.namespaces = Namespaces()
         self.pod_terms = PodTerms(self.namespaces)
+        self.workload_selectors = WorkloadSelectors()
         self._preferences = AllPreferences()
         self._remembered: dict[tuple[Any, ...], _Read] = {}
         self._derived: dict[tuple[int, tuple[int, ...]], PodClass] = {}
@@ -279,6 +282,7 @@ class PodClasses:
             carries,
             prefers,
             meta.deletion_timestamp is not None,
+            _owner(meta),
         )
 
 
@@ -286,6 +290,15 @@ _Read: TypeAlias = tuple[PodClass, tuple[int, ...], Preferences, tuple[object, .
 """What a spec was found to be: class (others' anti-affinity aside), terms carried, preferences, the parts read."""
 
 _GPU_WORDS = (GPU_COUNT, GPU_MILLI, GPU_MODEL)
+
+
+def _owner(meta: ObjectMeta) -> tuple[str, str] | None:
+    if not meta.owner_references:
+        return None
+    owner = meta.controller()
+    if owner is None or CONTROLLERS.get(owner.kind) != owner.api_version:
+        return None
+    return owner.kind, owner.name
 
 
 def _read_only(column: Int64) -> Int64:

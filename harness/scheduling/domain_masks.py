@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from harness.scheduling.relations import MANY, Domains
+from harness.scheduling.relations import FEW, MANY, Domains
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:
     from harness.scheduling.constraints.term import Term
     from harness.scheduling.snapshot import Snapshot
-
-_FEW = 32  # nodes of a domain that turn one by one cheaper than by one numpy pass over all
 
 
 class NodeMask(Protocol):
@@ -99,7 +97,7 @@ class DomainMask:
             turned = True
             ok[code] = verdict
             nodes = members[code]
-            if len(nodes) > _FEW:
+            if len(nodes) > FEW:
                 wide = True
             elif not wide:
                 for node in nodes:

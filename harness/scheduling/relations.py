@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from harness.scheduling.domain_masks import NodeMask
     from harness.scheduling.facts import LabelColumn
     from harness.scheduling.snapshot import Snapshot
-    from harness.scheduling.strategy import Bool, PodView
+    from harness.scheduling.strategy import Bool, Int64, PodView
 
 _BUDGET_BYTES = 256 << 20  # of counts and masks; beyond it all are dropped, and counted again when asked for
+FEW = 32  # nodes of a domain that turn one by one cheaper than by one numpy pass over all
 MANY = 512  # changes after which a mask that nobody looked at is taken anew as a whole
 
 
@@ -62,11 +63,12 @@ class Kin:
 class Tally:
     """How many of some pods run on each node."""
 
-    __slots__ = ("domains", "on_node")
+    __slots__ = ("_column", "domains", "on_node")
 
     def __init__(self) -> None:
         self.on_node: dict[int, int] = {}
         self.domains: list[Domains] = []
+        self._column: Int64 | None = None
 
     def add(self, node: int, change: int) -> None:
         on_node = self.on_node
@@ -75,8 +77,20 @@ class Tally:
             on_node[node] = count
         else:
             del on_node[node]
+        column = self._column
+        if column is not None and node < len(column):
+            column[node] = count
         for domains in self.domains:
             domains.add(node, change)
+
+    def column(self, room: int) -> Int64:
+        """The same as a column, int64 [room], live until the room changes."""
+        column = self._column
+        if column is None or len(column) != room:
+            column = self._column = np.zeros(room, dtype=np.int64)
+            for node, count in self.on_node.items():
+                column[node] = count
+        return column
 
 
 class Placement:
@@ -127,6 +141,12 @@ class Placement:
                 domains.node_moved(node, old, new)
 
 
+class Listens(Protocol):
+    """Is told, by code, which domains' counts changed."""
+
+    dirty: list[int]
+
+
 class Domains:
     """A tally by domain: `counts` by label code; `total` over all of them.
 
@@ -139,7 +159,7 @@ class Domains:
         self.placement = placement
         self.counts = [0] * len(placement.nodes_in)
         self.total = 0
-        self.masks: list[NodeMask] = []
+        self.masks: list[Listens] = []
         self._histogram: dict[int, int] = {}
         self._least = 0
         self._stale = True
@@ -229,6 +249,46 @@ class Domains:
         return sum(self._histogram.values())
 
 
+class DomainColumn:
+    """The count of each node's domain, int64 [nodes]; 0 where the node lacks the topology label."""
+
+    def __init__(self, on: Snapshot, domains: Domains) -> None:
+        self._on = on
+        self._domains = domains
+        self._column = domains.placement.column
+        self._seen = -1
+        self._values: Int64 = np.zeros(0, dtype=np.int64)
+        self.dirty: list[int] = []
+        domains.masks.append(self)
+
+    def now(self) -> Int64:
+        """Up to date; valid until the next change."""
+        domains = self._domains
+        domains.sync()
+        dirty, n = self.dirty, len(self._on.facts)
+        specs = self._on.spec_log.version
+        if specs != self._seen or len(dirty) >= MANY:
+            self._seen = specs
+            self._take(n)
+        elif dirty:
+            members = self._column.members()
+            if any(len(members[code]) > FEW for code in dirty):
+                self._take(n)
+            else:
+                for code in dirty:
+                    for node in members[code]:
+                        self._values[node] = domains.counts[code]
+        if dirty:
+            dirty.clear()
+        return self._values[:n]
+
+    def _take(self, n: int) -> None:
+        counts = self._domains.counts
+        by_code = np.zeros(max(len(counts), len(self._column.values)) + 1, dtype=np.int64)  # code -1 picks the last
+        by_code[: len(counts)] = counts
+        self._values = by_code[self._column.codes[:n]]
+
+
 class Relations:
     """The counts of one snapshot. `active` once pods must report to it (the snapshot looks, to keep others fast)."""
 
@@ -245,6 +305,7 @@ class Relations:
         self._placements: dict[tuple[str, Which | None], Placement] = {}
         self._domains: dict[tuple[int, int], Domains] = {}
         self._masks: dict[Any, NodeMask] = {}
+        self._columns: dict[int, DomainColumn] = {}
         self._bytes = 0
 
     # -- what comes and goes --------------------------------------------------------------------------------------
@@ -292,6 +353,7 @@ class Relations:
         self._placements.clear()
         self._domains.clear()
         self._masks.clear()
+        self._columns.clear()
 
     def _enter(self, pod: PodView, node: int) -> None:
         namespace = pod.namespace
@@ -364,12 +426,24 @@ class Relations:
             self._bytes += 8 * len(found.counts)
         return found
 
+    def column(self, domains: Domains) -> DomainColumn:
+        """`domains` as a live column, one for all who ask."""
+        found = self._columns.get(id(domains))
+        if found is None:
+            found = self._columns[id(domains)] = DomainColumn(self._on, domains)
+            self._bytes += 8 * self._on.room
+        return found
+
+    def trim(self) -> None:
+        """Drops everything when there is too much of it; a score calls it before it asks for columns."""
+        if self._bytes > _BUDGET_BYTES:
+            self.reset()
+
     def mask(self, term: HasNodeMask) -> NodeMask:
         """The live mask of a term, one for all who ask; valid until `generation` grows."""
         found = self._masks.get(term)
         if found is None:
-            if self._bytes > _BUDGET_BYTES:
-                self.reset()
+            self.trim()
             found = self._masks[term] = term.live(self._on)
             self._bytes += self._on.room
         return found

@@ -69,11 +69,31 @@ class ScoreTable:
 
     def best(self, pod: PodView) -> int:
         """The feasible node of the highest score, lowest rank on ties; -1 when there is none."""
+        if pod.cls.constraints.only is not None:
+            return self._best_named(pod)
+        order = self.on.order()
+        scores = self._current(pod)
+        if pod.cls.constraints.cluster:
+            return self._best_masked(scores, pod, order)
+        while True:
+            position = scores.best()
+            if position < 0:
+                return -1
+            node = order[position]
+            if node >= 0:
+                return node
+            scores.set(position, NEVER)  # a hole: its node has left
+
+    def values(self, pod: PodView, nodes: Int64) -> Float64:
+        """Scores of `nodes` as they are now, float64 [len(nodes)]; NEVER where the node does not take the pod."""
+        if pod.cls.constraints.only is not None:
+            return checked(self._score.score(pod, self.on, nodes), len(nodes))
+        self.on.order()
+        return self._current(pod).column[self.on.positions[nodes]]
+
+    def _current(self, pod: PodView) -> Tournament:
         on = self.on
         cls = pod.cls
-        if cls.constraints.only is not None:
-            return self._best_named(pod)
-        order = on.order()
         column = self._columns.get(cls.id)
         if column is None or column.epoch != on.epoch:
             column = self._anew(pod)
@@ -87,17 +107,7 @@ class ScoreTable:
                 else:
                     self._refresh(column, pod, changed)
                     column.seen = version
-        scores = column.scores
-        if cls.constraints.cluster:
-            return self._best_masked(scores, pod, order)
-        while True:
-            position = scores.best()
-            if position < 0:
-                return -1
-            node = order[position]
-            if node >= 0:
-                return node
-            scores.set(position, NEVER)  # a hole: its node has left
+        return column.scores
 
     def _best_named(self, pod: PodView) -> int:
         """Of a class that names its nodes (a DaemonSet's pod): no column for its sake."""
