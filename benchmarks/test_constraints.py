@@ -26,6 +26,7 @@ from harness.scheduling.offline import Placements, fill
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Strategy
 from schedulers.greedy import greedy, least_allocated
+from schedulers.kube import kube
 
 FULL = os.environ.get("PODYARD_BENCH") == "full"
 NODES = (5_000, 20_000, 100_000) if FULL else (1_000,)
@@ -96,3 +97,22 @@ def test_hard(benchmark: BenchmarkFixture, nodes: int, name: str, make: Callable
     done = measure(benchmark, make(), nodes, HARD[name])
     assert done.placed == (min(PODS, nodes) if name != "affinity zone" else done.placed)
     assert done.placed > 0
+
+
+SOFT = {
+    "plain": spec(),
+    "spread zones": spread(ZONE, "ScheduleAnyway", 5),
+    "spread hosts": spread(HOST, "ScheduleAnyway", 3),
+    "preferred anti-affinity hosts": spec(affinity=Affinity(pod_anti_affinity=rather(HOST))),
+    "preferred affinity zones": spec(affinity=Affinity(pod_affinity=rather(ZONE))),
+    "required spread zones": HARD["spread zones"],
+    "required anti-affinity hosts": HARD["anti-affinity hosts"],
+}
+
+
+@pytest.mark.parametrize("nodes", NODES)
+@pytest.mark.parametrize("name", SOFT)
+@pytest.mark.parametrize("percentage", [0, 100])
+def test_kube(benchmark: BenchmarkFixture, nodes: int, name: str, percentage: int) -> None:
+    """`percentage` 0: the adaptive share of nodes is scored, as kube-scheduler does; 100: every node."""
+    assert measure(benchmark, kube(percentage=percentage), nodes, SOFT[name]).placed == min(PODS, nodes)

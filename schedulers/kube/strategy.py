@@ -13,7 +13,7 @@ import numpy as np
 from harness.scheduling.score_table import ScoreTable
 from harness.scheduling.scoring import one_by_one
 from harness.scheduling.snapshot import Snapshot
-from harness.scheduling.strategy import Bind, ClusterView, Decision, Float64, Int64, PodBatch, PodView
+from harness.scheduling.strategy import Bind, Bool, ClusterView, Decision, Float64, Int64, PodBatch, PodView
 from schedulers.kube.profile import Profile, nodes_to_find
 from schedulers.kube.resources import MOST, ResourceScore
 from schedulers.kube.scores import OtherScores, wishes
@@ -57,6 +57,7 @@ class Ring:
         self._on: Snapshot | None = None
         self._seen = (-1, -1)
         self.nodes: Int64 = _NONE
+        self._twice: Int64 = _NONE
         self.start = 0  # where the next search begins
 
     def sync(self, on: Snapshot) -> None:
@@ -75,20 +76,25 @@ class Ring:
         within = np.empty(len(nodes), dtype=np.int64)
         within[by_zone] = np.arange(len(nodes)) - starts[turn[by_zone]]
         self.nodes = nodes[np.lexsort((turn, within))]
+        self._twice = np.concatenate((self.nodes, self.nodes))
         if len(nodes):
             self.start %= len(nodes)
 
-    def search(self, fits: np.ndarray, enough: int) -> Int64:
+    def search(self, fits: Bool, enough: int) -> Int64:
         """The first `enough` nodes that fit, from where the last search ended; fits: bool [nodes]."""
         n = len(self.nodes)
-        if not n:
-            return _NONE
-        found = np.flatnonzero(fits[self.nodes])
-        turn = int(np.searchsorted(found, self.start))
-        found = np.concatenate((found[turn:], found[:turn]))
-        seen = n if len(found) <= enough else (int(found[enough]) - self.start) % n
-        self.start = (self.start + seen) % n
-        return self.nodes[found[:enough]]
+        nodes = self._twice[self.start : self.start + n]
+        found: list[Int64] = []
+        count = at = 0
+        while at < n and count <= enough:  # one more than enough tells where the search ends
+            window = nodes[at : at + 2 * (enough - count) + 512]
+            here = np.flatnonzero(fits[window])
+            found.append(window[here])
+            if count + len(here) > enough:
+                self.start = (self.start + at + int(here[enough - count])) % n
+            count += len(here)
+            at += len(window)
+        return np.concatenate(found)[:enough] if found else _NONE
 
 
 class Kube:
