@@ -1,4 +1,4 @@
-"""The strategy `kube`: facts from kube-scheduler's documentation and published test cases, and its configuration file."""
+"""The strategy `kube`: facts from kube-scheduler's documentation and published tests, and its configuration file."""
 
 from __future__ import annotations
 
