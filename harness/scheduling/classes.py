@@ -9,9 +9,10 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from harness.model.core import Container, Node, Pod, PodSpec, ResourceList
+from harness.model.core import Container, Node, Pod, PodSpec
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 from harness.model.meta import ObjectMeta
+from harness.model.pod_amounts import pod_amounts, resource_amounts
 from harness.scheduling.constraints import BEFORE_FIT, ExistingAntiAffinity, Moves, Term, after_fit, unmodelled
 from harness.scheduling.constraints.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.constraints.node_affinity import CONFLICT
@@ -321,43 +322,13 @@ def requests_of(spec: PodSpec, assumed: Mapping[str, int] | None = None) -> tupl
     """What a pod holds on a node by resource (milli-CPU, bytes, units), and its whole GPUs.
 
     `assumed`: amounts of a container that requests none of that resource.
-
-    Source: k8s.io/component-helpers/resource PodRequests (v1.32): containers and sidecars add up, an init container
-    runs beside the sidecars started before it, the larger of both counts; the overhead comes on top.
     """
-    total: dict[str, int] = {}
-    for container in spec.containers:
-        _add(total, _requests(container, assumed))
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in spec.init_containers:
-        mine = _requests(container, assumed)
-        if container.restart_policy == "Always":
-            _add(total, mine)
-            _add(sidecars, mine)
-            mine = dict(sidecars)
-        else:
-            _add(mine, sidecars)
-        for name, amount in mine.items():
-            peak[name] = max(peak.get(name, 0), amount)
-    for name, amount in peak.items():
-        total[name] = max(total.get(name, 0), amount)
-    _add(total, _amounts(spec.overhead))
+    def asked(container: Container) -> dict[str, int]:
+        mine = resource_amounts(container.resources.requests)
+        return mine if assumed is None else {**assumed, **mine}
+
+    total = pod_amounts(spec, asked)
     return total, total.pop(WHOLE_GPU, 0)
-
-
-def _requests(container: Container, assumed: Mapping[str, int] | None) -> dict[str, int]:
-    mine = _amounts(container.resources.requests)
-    return mine if assumed is None else {**assumed, **mine}
-
-
-def _amounts(resources: ResourceList) -> dict[str, int]:
-    return {name: q.milli if name == "cpu" else q.value for name, q in resources.items()}
-
-
-def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
-    for name, amount in more.items():
-        total[name] = total.get(name, 0) + amount
 
 
 def gpu_request(pod: Pod, whole: int) -> GpuRequest:
@@ -388,7 +359,7 @@ def bound_devices(pod: Pod) -> tuple[int, ...] | None:
 
 def node_columns(node: Node) -> dict[str, Any]:
     """The arguments of Snapshot.add_node and update_node for a model node; a RANK that is no whole number is none."""
-    capacity = _amounts(node.status.allocatable)
+    capacity = resource_amounts(node.status.allocatable)
     rank = node.metadata.annotations.get(RANK, "")
     whole = capacity.pop(WHOLE_GPU, 0)
     devices = capacity.pop(GPU_COUNT, whole)
