@@ -1,16 +1,19 @@
 """Admission: what is added to or refused of an object because of the rest of the cluster.
 
-NamespaceLifecycle, Priority, DefaultTolerationSeconds; and the addresses of services. Source: plugin/pkg/admission/*.
+NamespaceLifecycle, LimitRanger, Priority, DefaultTolerationSeconds, ResourceQuota; and the addresses of services.
+Source: plugin/pkg/admission/*.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.apiserver import limits, quota
 from harness.apiserver.addresses import ServiceAddresses
 from harness.apiserver.lifecycle import replaced
 from harness.model.core import Pod, PodSpec, Toleration
 from harness.model.objects import Kind, PriorityClass
+from harness.model.policy import LimitRange, ResourceQuota
 from harness.model.status import forbidden, not_found
 
 if TYPE_CHECKING:
@@ -30,9 +33,18 @@ class Chain:
         self._server = server
         self._specs: dict[int, tuple[PodSpec, PodSpec]] = {}  # by identity: pods of one template share theirs
         self._addresses = ServiceAddresses()
+        # By namespace, then by name; most namespaces have none and pay nothing.
+        self._ranges: dict[str, dict[str, LimitRange]] = {}
+        self._quotas: dict[str, dict[str, ResourceQuota]] = {}
 
     def recover(self) -> None:
         self._specs.clear()
+        self._ranges.clear()
+        self._quotas.clear()
+        for found in self._server.objects("LimitRange").values():
+            self._ranges.setdefault(found.metadata.namespace, {})[found.metadata.name] = limits.completed(found)
+        for found in self._server.objects("ResourceQuota").values():
+            self._quotas.setdefault(found.metadata.namespace, {})[found.metadata.name] = found
         self._addresses = ServiceAddresses()
         for service in self._server.objects("Service").values():
             self._addresses.take(service)
@@ -47,10 +59,18 @@ class Chain:
                 why = f"unable to create new content in namespace {namespace} because it is being terminated"
                 raise forbidden(kind.plural, obj.metadata.name, why)
         if kind.kind == "Pod":
-            return self._pod(obj)
+            ranges = self._ranges.get(namespace)
+            return self._pod(obj if ranges is None else _within(obj, [ranges[name] for name in sorted(ranges)]))
         if kind.kind == "Service":
             return self._addresses.give(obj)
         return obj
+
+    def charging(self, kind: Kind, obj: Any, namespace: str) -> list[ResourceQuota]:
+        """The namespace's quotas as they are to be written with `obj`. Raises ApiError Forbidden."""
+        quotas = self._quotas.get(namespace)
+        if quotas is None or kind.kind == "Event":
+            return []
+        return quota.admitted([quotas[name] for name in sorted(quotas)], obj, kind.plural, self._server.now)
 
     def updating(self, kind: Kind, new: Any, old: Any) -> Any:
         if kind.kind == "Service":
@@ -68,6 +88,10 @@ class Chain:
                 self._addresses.free(obj)
             else:
                 self._addresses.take(obj)
+        elif kind.kind == "LimitRange":
+            _shelve(self._ranges, change, obj, limits.completed(obj))
+        elif kind.kind == "ResourceQuota":
+            _shelve(self._quotas, change, obj, obj)
 
     def _pod(self, pod: Pod) -> Pod:
         spec = pod.spec
@@ -118,6 +142,26 @@ class Chain:
             )
             raise forbidden("pods", pod.metadata.name, why)
         return found.value, name, found.preemption_policy or spec.preemption_policy or "PreemptLowerPriority"
+
+
+def _shelve(shelf: dict[str, dict[str, Any]], change: str, obj: Any, kept: Any) -> None:
+    meta = obj.metadata
+    held = shelf.setdefault(meta.namespace, {})
+    if change == "DELETED":
+        held.pop(meta.name, None)
+        if not held:
+            del shelf[meta.namespace]
+    else:
+        held[meta.name] = kept
+
+
+def _within(pod: Pod, ranges: list[LimitRange]) -> Pod:
+    limited = limits.filled(pod.spec, ranges)
+    if limited.told:
+        annotations = {**pod.metadata.annotations, limits.ANNOTATION: limited.told}
+        pod = replaced(pod, metadata=replaced(pod.metadata, annotations=annotations), spec=limited.spec)
+    limits.check(pod, ranges)
+    return pod
 
 
 def _tolerating(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:

@@ -27,6 +27,7 @@ from harness.engine.component import (
     Record,
     Relist,
     Stand,
+    Subscribe,
     Update,
     Watch,
 )
@@ -85,7 +86,11 @@ class ApiLane:
         for source, effect in batch:
             act = apply.get(type(effect))
             if act is None:
-                self._own(now, effect)
+                if type(effect) is Subscribe:
+                    self.flush(now)  # what changed before is told to those that watched before
+                    self.subscribe(source, effect.kinds)
+                else:
+                    self._own(now, effect)
                 continue
             if now < self.down_until:
                 post(self._delay(now, source), source, Outcome(effect, None, unavailable("connection refused")))
@@ -124,7 +129,9 @@ class ApiLane:
         now = self.server.now
         at = self._delay(now, lane)
         for kind in kinds:
-            self._by_kind.setdefault(kind, []).append(lane)
+            lanes = self._by_kind.setdefault(kind, [])
+            if lane not in lanes:  # a component that was started again asks again
+                lanes.append(lane)
             for obj in self.server.listed(kind):
                 self._post(at, lane, Watch(ADDED, obj))
 

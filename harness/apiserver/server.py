@@ -96,6 +96,11 @@ class ApiServer:
         causes = problems(kind, obj, None, name)
         if causes:
             raise invalid(kind.kind, name, causes, kind.group)
+        charged = self.admission.charging(kind, obj, namespace)
+        if not dry_run:
+            for quota in charged:
+                at = quota.metadata.key
+                self._write(KINDS["ResourceQuota"], at, self._numbered(quota), self._objects["ResourceQuota"][at])
         meta = obj.metadata
         new_meta = ObjectMeta(
             name=name,

@@ -164,10 +164,17 @@ class Stand(_Message, frozen=True, gc=False):
     token: Any = None
 
 
+class Subscribe(_Message, frozen=True, gc=False):
+    """Changes of these kinds too, from now on: an informer started when it is first needed. What is there is ADDED."""
+
+    kinds: tuple[str, ...]
+    token: Any = None
+
+
 STANDING = "podyard.dev/standing"
 """Lease annotation: its holder renews on time, and renewTime shows only when that began."""
 
-Write: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod | Record | Stand
+Write: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod | Record | Stand | Subscribe
 
 
 class WakeAt(_Message, frozen=True, gc=False):

@@ -13,6 +13,7 @@ from harness.controllers.namespace import NamespaceController
 from harness.controllers.nodelifecycle import NodeLifecycleController
 from harness.controllers.podgc import PodGarbageCollector
 from harness.controllers.replicaset import ReplicaSetController
+from harness.controllers.resourcequota import ResourceQuotaController
 from harness.controllers.tainteviction import TaintEvictionController
 from harness.engine.component import Component
 from harness.engine.latency import Constant
@@ -37,6 +38,7 @@ def controllers() -> list[Component]:
         GarbageCollector(),
         NamespaceController(),
         HorizontalController(),
+        ResourceQuotaController(),
     ]
 
 

@@ -37,6 +37,7 @@ from harness.model.core import (
     Toleration,
 )
 from harness.model.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, condition, with_condition
+from harness.model.policy import LimitRange, ResourceQuota
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS, Wire, decode, encode
 from harness.model.workloads import (
     Deployment,
@@ -73,6 +74,8 @@ Object: TypeAlias = (
     | PodDisruptionBudget
     | HorizontalPodAutoscaler
     | PodMetrics
+    | ResourceQuota
+    | LimitRange
     | Unstructured
 )
 
@@ -147,13 +150,13 @@ _KINDS = (
         status=True,
     ),
     Kind("PodMetrics", "metrics.k8s.io/v1beta1", "pods", PodMetrics),
+    Kind("ResourceQuota", "v1", "resourcequotas", ResourceQuota, True, ("quota",), status=True),
+    Kind("LimitRange", "v1", "limitranges", LimitRange, True, ("limits",)),
     # Kept whole, interpreted by nobody yet.
     Kind("Secret", "v1", "secrets", Unstructured),
     Kind("ServiceAccount", "v1", "serviceaccounts", Unstructured, short_names=("sa",)),
     Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims", Unstructured, True, ("pvc",), status=True),
     Kind("PersistentVolume", "v1", "persistentvolumes", Unstructured, False, ("pv",), status=True),
-    Kind("ResourceQuota", "v1", "resourcequotas", Unstructured, True, ("quota",), status=True),
-    Kind("LimitRange", "v1", "limitranges", Unstructured, True, ("limits",)),
     Kind("StorageClass", "storage.k8s.io/v1", "storageclasses", Unstructured, False, ("sc",)),
     Kind("Ingress", "networking.k8s.io/v1", "ingresses", Unstructured, True, ("ing",), status=True),
     Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", Unstructured, True, ("netpol",)),
@@ -213,6 +216,7 @@ __all__ = [
     "Kind",
     "LabelSelector",
     "Lease",
+    "LimitRange",
     "Namespace",
     "Node",
     "NodeAddress",
@@ -232,6 +236,7 @@ __all__ = [
     "Probe",
     "ReplicaSet",
     "ResourceList",
+    "ResourceQuota",
     "ResourceRequirements",
     "Service",
     "ServicePort",

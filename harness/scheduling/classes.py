@@ -323,6 +323,7 @@ def requests_of(spec: PodSpec, assumed: Mapping[str, int] | None = None) -> tupl
 
     `assumed`: amounts of a container that requests none of that resource.
     """
+
     def asked(container: Container) -> dict[str, int]:
         mine = resource_amounts(container.resources.requests)
         return mine if assumed is None else {**assumed, **mine}
