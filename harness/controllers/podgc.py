@@ -7,6 +7,7 @@ Source: pkg/controller/podgc (1.32): every 20 s; a node must have been gone for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 import msgspec
 
@@ -49,7 +50,8 @@ class PodGarbageCollector:
     def _reset(self) -> None:
         self._nodes: set[str] = set()
         self._on: dict[str, dict[str, Pod]] = {}  # by node
-        self._ended: dict[str, Pod] = {}  # in order of ending
+        self._ended: dict[str, Pod] = {}
+        self._oldest: list[tuple[int, str]] = []  # heap of (creation, key) of those, and of some that are gone since
         self._absent: dict[str, int] = {}  # node: since when
         self._armed = -1
 
@@ -100,6 +102,8 @@ class PodGarbageCollector:
             if node not in self._nodes and node not in self._absent:
                 self._absent[node] = now
         if pod.status.phase in ("Succeeded", "Failed"):
+            if key not in self._ended:
+                heappush(self._oldest, (pod.metadata.creation_timestamp or 0, key))
             self._ended[key] = pod
 
     def _collect(self, now: int, effects: list[Effect]) -> None:
@@ -110,10 +114,15 @@ class PodGarbageCollector:
                 self._orphan(now, pod, effects)
         excess = len(self._ended) - self._most
         if excess > 0:
-            oldest = sorted(
-                self._ended.values(), key=lambda pod: (pod.metadata.creation_timestamp or 0, pod.metadata.key)
-            )
-            effects += map(_delete, oldest[:excess])
+            taken: list[tuple[int, str]] = []
+            while len(taken) < excess:
+                entry = heappop(self._oldest)
+                found = self._ended.get(entry[1])
+                if found is not None and (found.metadata.creation_timestamp or 0) == entry[0]:
+                    taken.append(entry)
+            for entry in taken:
+                effects.append(_delete(self._ended[entry[1]]))
+                heappush(self._oldest, entry)  # until it is seen to be gone
 
     def _orphan(self, now: int, pod: Pod, effects: list[Effect]) -> None:
         """Source: gcOrphaned: marked Failed with a DisruptionTarget, then deleted without grace."""

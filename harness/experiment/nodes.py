@@ -9,12 +9,14 @@ from harness.experiment.scenario import Loaded, NodeGroup, Pool, TaintForm, amou
 from harness.model.core import Node, NodeSpec, NodeStatus, ResourceList, Taint
 from harness.model.gpu import GPU_COUNT, GPU_MODEL
 from harness.model.meta import ObjectMeta
-from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
+from harness.model.quantity import Quantity, bytes_quantity, count_quantity, milli_quantity
 from workloads.manifests import HOSTNAME, RANK, ZONE, to_nodes
 from workloads.table import NodeTable
 
 GATEWAY = "gateway"
 """The node that clients of services sit on: cordoned, and no target of faults unless named."""
+
+DISK = "ephemeral-storage"
 
 POOL_LABEL = "podyard.dev/pool"
 
@@ -82,6 +84,13 @@ def _resources(loaded: Loaded, form: NodeGroup | Pool, where: str) -> ResourceLi
     }
     if form.gpus:
         resources[GPU_COUNT] = count_quantity(form.gpus)
+    for name, value in form.resources.items():
+        path = f"{where}.resources.{name}"
+        if name != DISK and "/" not in name:
+            expected = f"{DISK}, or an extended resource with a domain, as example.com/fpga"
+            raise loaded.error(path, "this is no resource of its own name", found=name, expected=expected)
+        thousandths = amount(loaded, value, path)
+        resources[name] = bytes_quantity(thousandths // 1000) if name == DISK else Quantity(thousandths)
     return resources
 
 
@@ -149,6 +158,8 @@ def _table(nodes: Sequence[Node]) -> NodeTable:
         quantity = node.status.allocatable.get(name)
         return 0 if quantity is None else quantity.milli
 
+    known = {"cpu", "memory", "pods", GPU_COUNT}
+    others = sorted({name for node in nodes for name in node.status.allocatable} - known)
     return NodeTable.of(
         [node.metadata.name for node in nodes],
         cpu_milli=[amount_of(node, "cpu") for node in nodes],
@@ -157,4 +168,5 @@ def _table(nodes: Sequence[Node]) -> NodeTable:
         gpu_count=[amount_of(node, GPU_COUNT) // 1000 for node in nodes],
         gpu_model=[node.metadata.labels.get(GPU_MODEL, "") for node in nodes],
         zone=[node.metadata.labels.get(ZONE, "") for node in nodes],
+        extra={name: [amount_of(node, name) // 1000 for node in nodes] for name in others},
     )

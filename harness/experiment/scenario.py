@@ -41,6 +41,7 @@ class NodeGroup(Form, frozen=True, kw_only=True):
     pods: int = 110
     gpus: int = 0
     gpu_model: str = ""
+    resources: dict[str, str | int | float] = {}  # others: ephemeral-storage, extended resources
     zones: list[str] = []
     labels: dict[str, str] = {}
     taints: list[TaintForm] = []
@@ -81,6 +82,7 @@ class Pool(Form, frozen=True, kw_only=True):
     pods: int = 110
     gpus: int = 0
     gpu_model: str = ""
+    resources: dict[str, str | int | float] = {}
     zone: str = ""
     labels: dict[str, str] = {}
     taints: list[TaintForm] = []

@@ -24,6 +24,7 @@ from harness.scheduling.scheduler import Scheduler
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated
+from tests.controllers.rig import Rig, template
 
 ZONE = "topology.kubernetes.io/zone"
 
@@ -238,3 +239,17 @@ def test_orphans_stay_without_their_owner() -> None:
     pods = story.pods()
     assert len(pods) == 4
     assert all(pod.metadata.owner_references == () for pod in pods)
+
+
+def test_of_too_many_ended_pods_the_oldest_go() -> None:
+    rig = Rig(PodGarbageCollector(terminated_most=3))
+    for index in range(6):
+        pod = rig.create(Pod(metadata=ObjectMeta(name=f"p{index}", namespace="default"), spec=template().spec))
+        rig.run(1)
+        if index != 1:  # the second still runs
+            rig.finish(pod)
+    rig.run(41)
+    assert sorted(rig.server.objects("Pod")) == [f"default/p{i}" for i in (1, 3, 4, 5)]
+    rig.finish(rig.get("Pod", "p1"))
+    rig.run(41)
+    assert sorted(rig.server.objects("Pod")) == [f"default/p{i}" for i in (3, 4, 5)]

@@ -13,6 +13,7 @@ from harness.experiment.run import run_once
 from harness.experiment.scenario import built_in, read_scenario
 from harness.model.errors import UserError
 from tests.experiment.scenarios import SERVICE, loaded, scenario, written
+from tests.workloads import small_traces as small
 
 MANIFEST = {
     "apiVersion": "apps/v1",
@@ -132,3 +133,30 @@ def test_what_is_no_scenario_is_told() -> None:
 
     with pytest.raises(UserError, match="kind is not Scenario"):
         from_data(data, {}, "x.yaml")
+
+
+def test_extended_resources_of_nodes_are_held(tmp_path: Path) -> None:
+    """The trace of recommendation services asks for RDMA and disk, and limits instances of a service on a node."""
+    small.dlrm(tmp_path)
+    resources = {"ephemeral-storage": "4Ti", "koordinator.sh/rdma": 100}
+    group = {"count": 4, "cpu": 128, "memory": "1Ti", "resources": resources}
+    nodes = [
+        {"group": {"name": "hn", "gpus": 8, "labels": {"alibaba.com/role": "HN"}, **group}},
+        {"group": {"name": "cn", "labels": {"alibaba.com/role": "CN"}, **group}},
+    ]
+    path = written(tmp_path, duration="1h", nodes=nodes, workload=[{"trace": {"path": "dlrm.csv"}}])
+    result = run_once(read_scenario(path), "greedy", 1)
+    assert result.broken == []
+    placed = result.metrics["placement"]["podsBound"]
+    assert placed > 0
+    without = [{"group": {key: value for key, value in node["group"].items() if key != "resources"}} for node in nodes]
+    path = written(tmp_path, duration="1h", nodes=without, workload=[{"trace": {"path": "dlrm.csv"}}])
+    assert run_once(read_scenario(path), "greedy", 1).metrics["placement"]["podsBound"] == 0
+
+
+def test_a_resource_of_a_node_group_is_one_of_its_own_name() -> None:
+    group = {"name": "n", "count": 1, "cpu": 1, "resources": {"cpu": 4}}
+    with pytest.raises(UserError) as caught:
+        run_once(loaded(nodes=[{"group": group}]), "greedy", 1)
+    assert "resources.cpu" in str(caught.value)
+    assert "example.com/fpga" in str(caught.value)
