@@ -23,6 +23,8 @@ from harness.model.core import (
 )
 from harness.model.objects import Kind, Unstructured
 from harness.model.workloads import (
+    DaemonSet,
+    DaemonSetUpdateStrategy,
     Deployment,
     DeploymentStrategy,
     EndpointSlice,
@@ -33,6 +35,7 @@ from harness.model.workloads import (
     PriorityClass,
     ReplicaSet,
     ResourceMetricSource,
+    RollingUpdateDaemonSet,
     RollingUpdateDeployment,
 )
 
@@ -274,10 +277,31 @@ def _unstructured(kind: str) -> Callable[[Unstructured], Unstructured]:
     return make
 
 
+def _daemon_set(obj: DaemonSet) -> DaemonSet:
+    strategy = obj.spec.update_strategy
+    if strategy.type in ("", "RollingUpdate"):
+        rolling = strategy.rolling_update or RollingUpdateDaemonSet()
+        rolling = replaced(
+            rolling,
+            max_unavailable=1 if rolling.max_unavailable is None else rolling.max_unavailable,
+            max_surge=0 if rolling.max_surge is None else rolling.max_surge,
+        )
+        strategy = DaemonSetUpdateStrategy(type="RollingUpdate", rolling_update=rolling, extra=strategy.extra)
+    limit = obj.spec.revision_history_limit
+    spec = replaced(
+        obj.spec,
+        template=_template(obj.spec.template),
+        update_strategy=strategy,
+        revision_history_limit=10 if limit is None else limit,
+    )
+    return replaced(obj, spec=spec)
+
+
 _DEFAULTS: dict[str, Callable[[Any], Any]] = {
     "Pod": _pod,
     "ReplicaSet": _replica_set,
     "Deployment": _deployment,
+    "DaemonSet": _daemon_set,
     "Job": _job,
     "Service": _service,
     "HorizontalPodAutoscaler": _autoscaler,

@@ -13,7 +13,7 @@ from harness.model.wire import Time
 from harness.model.workloads import JobSpec
 
 GENERATION = frozenset({
-    "Deployment", "ReplicaSet", "Job", "PodDisruptionBudget", "EndpointSlice", "Ingress", "NetworkPolicy",
+    "DaemonSet", "Deployment", "ReplicaSet", "Job", "PodDisruptionBudget", "EndpointSlice", "Ingress", "NetworkPolicy",
     "PriorityClass",
 })  # fmt: skip
 """Kinds whose generation counts changes of what is wanted."""

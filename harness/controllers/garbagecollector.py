@@ -43,6 +43,7 @@ class GarbageCollector:
     name = "garbage-collector"
     watches = (
         "ConfigMap",
+        "DaemonSet",
         "Deployment",
         "EndpointSlice",
         "HorizontalPodAutoscaler",

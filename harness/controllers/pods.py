@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta, OwnerReference
-from harness.model.workloads import Deployment, Job, ReplicaSet
+from harness.model.workloads import DaemonSet, Deployment, Job, ReplicaSet
 
 POD_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 """Pod annotation: cheaper ones go first. Source: core/v1 PodDeletionCost."""
@@ -21,7 +21,7 @@ def controller_of(obj: Any, kind: str) -> OwnerReference | None:
     return owner if owner is not None and owner.kind == kind else None
 
 
-def owner_reference(owner: ReplicaSet | Deployment | Job, api_version: str, kind: str) -> OwnerReference:
+def owner_reference(owner: ReplicaSet | Deployment | DaemonSet | Job, api_version: str, kind: str) -> OwnerReference:
     """Source: metav1.NewControllerRef."""
     meta = owner.metadata
     return OwnerReference(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.autoscaling.cluster import ClusterAutoscaler, NodePool
 from harness.autoscaling.horizontal import HorizontalController
+from harness.controllers.daemonset import DaemonSetController
 from harness.controllers.deployment import DeploymentController
 from harness.controllers.disruption import DisruptionController
 from harness.controllers.endpointslice import EndpointSliceController
@@ -39,6 +40,7 @@ def controllers() -> list[Component]:
         NamespaceController(),
         HorizontalController(),
         ResourceQuotaController(),
+        DaemonSetController(),
     ]
 
 

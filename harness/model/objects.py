@@ -40,6 +40,7 @@ from harness.model.meta import Condition, LabelSelector, ObjectMeta, OwnerRefere
 from harness.model.policy import LimitRange, ResourceQuota
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS, Wire, decode, encode
 from harness.model.workloads import (
+    DaemonSet,
     Deployment,
     EndpointSlice,
     HorizontalPodAutoscaler,
@@ -67,6 +68,7 @@ Object: TypeAlias = (
     | Event
     | ReplicaSet
     | Deployment
+    | DaemonSet
     | Job
     | EndpointSlice
     | Lease
@@ -135,6 +137,7 @@ _KINDS = (
         status=True,
         scale=True,
     ),
+    Kind("DaemonSet", "apps/v1", "daemonsets", DaemonSet, short_names=("ds",), categories=_ALL, status=True),
     Kind("Job", "batch/v1", "jobs", Job, categories=_ALL, status=True),
     Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", EndpointSlice),
     Kind("Lease", "coordination.k8s.io/v1", "leases", Lease),
@@ -207,6 +210,7 @@ __all__ = [
     "ContainerStateTerminated",
     "ContainerStateWaiting",
     "ContainerStatus",
+    "DaemonSet",
     "Deployment",
     "EndpointSlice",
     "Event",

@@ -227,3 +227,39 @@ class PodMetrics(Wire, frozen=True, kw_only=True):
     timestamp: Time | None = None
     window: str = ""
     containers: tuple[ContainerMetrics, ...] = ()
+
+
+class RollingUpdateDaemonSet(Wire, frozen=True, kw_only=True):
+    max_unavailable: int | str | None = None
+    max_surge: int | str | None = None
+
+
+class DaemonSetUpdateStrategy(Wire, frozen=True, kw_only=True):
+    type: str = ""
+    rolling_update: RollingUpdateDaemonSet | None = None
+
+
+class DaemonSetSpec(Wire, frozen=True, kw_only=True):
+    selector: LabelSelector = LabelSelector()
+    template: PodTemplateSpec = PodTemplateSpec()
+    update_strategy: DaemonSetUpdateStrategy = DaemonSetUpdateStrategy()
+    min_ready_seconds: int | None = None
+    revision_history_limit: int | None = None
+
+
+class DaemonSetStatus(Wire, frozen=True, kw_only=True):
+    current_number_scheduled: int | None = None
+    number_misscheduled: int | None = None
+    desired_number_scheduled: int | None = None
+    number_ready: int | None = None
+    observed_generation: int | None = None
+    updated_number_scheduled: int | None = None
+    number_available: int | None = None
+    number_unavailable: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class DaemonSet(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: DaemonSetSpec = DaemonSetSpec()
+    status: DaemonSetStatus = DaemonSetStatus()

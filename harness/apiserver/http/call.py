@@ -88,6 +88,12 @@ _ALWAYS: dict[str, dict[str, Any]] = {
 }
 _ALWAYS_IN_STATUS: dict[str, dict[str, Any]] = {
     "ReplicaSet": {"replicas": 0},
+    "DaemonSet": {
+        "currentNumberScheduled": 0,
+        "desiredNumberScheduled": 0,
+        "numberMisscheduled": 0,
+        "numberReady": 0,
+    },
     "HorizontalPodAutoscaler": {"desiredReplicas": 0, "currentReplicas": 0},
     "PodDisruptionBudget": {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},
 }

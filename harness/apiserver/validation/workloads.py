@@ -24,6 +24,7 @@ from harness.model.meta import LabelSelector
 from harness.model.status import Cause
 from harness.model.wire import encode
 from harness.model.workloads import (
+    DaemonSet,
     Deployment,
     EndpointSlice,
     HorizontalPodAutoscaler,
@@ -57,6 +58,33 @@ def deployment(new: Deployment, old: Deployment | None) -> list[Cause]:
     if deadline is not None and 0 <= deadline <= ready:
         found.append(wrong("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"))
     _strategy(found, new)
+    _selected_template(found, spec.selector, spec.template, None if old is None else old.spec.template)
+    if old is not None and spec.selector != old.spec.selector:
+        found.append(immutable("spec.selector", encode(spec.selector)))
+    return found
+
+
+def daemon_set(new: DaemonSet, old: DaemonSet | None) -> list[Cause]:
+    found: list[Cause] = []
+    spec = new.spec
+    at_least(found, "spec.minReadySeconds", spec.min_ready_seconds)
+    at_least(found, "spec.revisionHistoryLimit", spec.revision_history_limit)
+    strategy = spec.update_strategy
+    at = "spec.updateStrategy"
+    if strategy.type == "RollingUpdate":
+        rolling = strategy.rolling_update
+        if rolling is None:
+            found.append(required(f"{at}.rollingUpdate"))
+        else:
+            most = int_or_percent(found, rolling.max_unavailable, f"{at}.rollingUpdate.maxUnavailable", whole=True)
+            if rolling.max_surge not in (None, 0, "0%"):
+                why = "surge updates of DaemonSets are not modelled"
+                found.append(forbidden(f"{at}.rollingUpdate.maxSurge", why))
+            elif most == 0:
+                why = "cannot be 0 when `maxSurge` is 0"
+                found.append(wrong(f"{at}.rollingUpdate.maxUnavailable", rolling.max_unavailable, why))
+    elif strategy.type != "OnDelete":
+        found.append(unsupported(f"{at}.type", strategy.type, ("OnDelete", "RollingUpdate")))
     _selected_template(found, spec.selector, spec.template, None if old is None else old.spec.template)
     if old is not None and spec.selector != old.spec.selector:
         found.append(immutable("spec.selector", encode(spec.selector)))
@@ -265,6 +293,7 @@ Check = Callable[..., list[Cause]]
 WORKLOADS: dict[str, Check] = {
     "ReplicaSet": replica_set,
     "Deployment": deployment,
+    "DaemonSet": daemon_set,
     "Job": job,
     "PodDisruptionBudget": budget,
     "HorizontalPodAutoscaler": autoscaler,

@@ -1,0 +1,207 @@
+"""DaemonSets: one pod on each node that should have one, through the scheduler and the kubelets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from harness.controllers.daemonset import HASH, DaemonSetController, target_of
+from harness.engine.component import SECOND
+from harness.engine.streams import array_stream, stream
+from harness.experiment.cluster import Cluster, ClusterSettings
+from harness.experiment.control_plane import controllers
+from harness.model.core import Node, NodeSpec, NodeStatus, Taint
+from harness.model.meta import ObjectMeta
+from harness.model.objects import from_wire, to_wire
+from harness.model.quantity import count_quantity, parse_quantity
+from harness.model.status import ApiError
+from harness.scheduling.scheduler import Scheduler
+from harness.store.codec import ObjectCodec
+from harness.store.memory import MemoryStore
+from schedulers.greedy import least_allocated
+from tests.controllers.rig import Rig
+
+CAPACITY = {"cpu": parse_quantity("4"), "memory": parse_quantity("8Gi"), "pods": count_quantity(50)}
+
+
+def node(name: str, *taints: Taint, **labels: str) -> Node:
+    return Node(
+        metadata=ObjectMeta(name=name, labels=labels),
+        spec=NodeSpec(taints=taints),
+        status=NodeStatus(capacity=CAPACITY, allocatable=CAPACITY),
+    )
+
+
+def daemon_set(image: str = "agent:1", strategy: dict[str, Any] | None = None, **pod: Any) -> Any:
+    container = {"name": "c", "image": image, "resources": {"requests": {"cpu": "100m"}}}
+    return from_wire(
+        {
+            "kind": "DaemonSet",
+            "metadata": {"name": "agent", "namespace": "default"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "agent"}},
+                "updateStrategy": strategy or {},
+                "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [container], **pod}},
+            },
+        }
+    )
+
+
+class Story:
+    def __init__(self, *nodes: Node) -> None:
+        self.cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings())
+        self.server = self.cluster.server
+        self.cluster.start_nodes(nodes)
+        for component in controllers():
+            self.cluster.add(component)
+        self.cluster.add(Scheduler(least_allocated(), stream(1, "s"), array_stream(1, "s")))
+        self.run(1)
+
+    def run(self, seconds: float) -> None:
+        self.cluster.api.flush(self.cluster.now)
+        self.cluster.run(self.cluster.now + round(seconds * SECOND))
+
+    def where(self) -> list[str]:
+        """Nodes with a running pod of the set."""
+        pods = self.server.objects("Pod").values()
+        return sorted(pod.spec.node_name for pod in pods if pod.status.phase == "Running")
+
+    def status(self) -> dict[str, int]:
+        found: dict[str, int] = to_wire(self.server.get("DaemonSet", "default", "agent"))["status"]
+        return found
+
+
+def test_every_node_gets_one_and_a_new_node_too() -> None:
+    story = Story(node("a"), node("b"), node("c"))
+    story.server.create(daemon_set())
+    story.run(30)
+    assert story.where() == ["a", "b", "c"]
+    assert story.status() == {
+        "currentNumberScheduled": 3,
+        "desiredNumberScheduled": 3,
+        "numberReady": 3,
+        "observedGeneration": 1,
+        "updatedNumberScheduled": 3,
+        "numberAvailable": 3,
+        "numberMisscheduled": 0,
+    }
+    story.cluster.start_nodes([node("d")])
+    story.run(30)
+    assert story.where() == ["a", "b", "c", "d"]
+
+
+def test_a_pod_that_goes_is_replaced_on_its_node() -> None:
+    story = Story(node("a"), node("b"))
+    story.server.create(daemon_set())
+    story.run(30)
+    gone = next(pod for pod in story.server.objects("Pod").values() if pod.spec.node_name == "b")
+    story.server.delete("Pod", "default", gone.metadata.name)
+    story.run(60)
+    assert story.where() == ["a", "b"]
+    assert gone.metadata.uid not in {pod.metadata.uid for pod in story.server.objects("Pod").values()}
+
+
+def test_selector_taints_and_cordons_count_as_in_kubernetes() -> None:
+    """A cordon keeps no daemon away; NoSchedule keeps new ones off and lets old ones stay; NoExecute ends them."""
+    mine = Taint(key="mine", effect="NoSchedule")
+    story = Story(node("a", disk="ssd"), node("b", mine, disk="ssd"), node("c"), node("d", disk="ssd"))
+    story.server.update(replace(story.server.get("Node", "", "d"), spec=NodeSpec(unschedulable=True)))
+    story.server.create(daemon_set(nodeSelector={"disk": "ssd"}))
+    story.run(30)
+    assert story.where() == ["a", "d"]
+    for name, effect in (("a", "NoSchedule"), ("d", "NoExecute")):
+        found = story.server.get("Node", "", name)
+        taints = (*found.spec.taints, Taint(key="mine", effect=effect))
+        story.server.update(replace(found, spec=replace(found.spec, taints=taints)))
+    story.run(60)
+    assert story.where() == ["a"]
+    assert story.status()["desiredNumberScheduled"] == 0
+    assert story.status()["numberMisscheduled"] == 1
+
+
+@pytest.mark.parametrize(("most", "least_running"), [(1, 5), ("50%", 3)])
+def test_a_new_template_rolls_out_within_max_unavailable(most: int | str, least_running: int) -> None:
+    story = Story(*(node(f"n{i}") for i in range(6)))
+    story.server.create(daemon_set(strategy={"rollingUpdate": {"maxUnavailable": most}}))
+    story.run(30)
+    found = story.server.get("DaemonSet", "default", "agent")
+    new = daemon_set("agent:2", strategy={"rollingUpdate": {"maxUnavailable": most}})
+    story.server.update(replace(found, spec=new.spec))
+    running: list[int] = []
+    for _ in range(600):
+        story.run(0.5)
+        running.append(len(story.where()))
+        if story.status().get("updatedNumberScheduled") == 6 and running[-1] == 6:
+            break
+    assert min(running) == least_running
+    assert {pod.spec.containers[0].image for pod in story.server.objects("Pod").values()} == {"agent:2"}
+
+
+def test_on_delete_waits_for_somebody_to_delete() -> None:
+    story = Story(node("a"), node("b"))
+    story.server.create(daemon_set(strategy={"type": "OnDelete"}))
+    story.run(30)
+    found = story.server.get("DaemonSet", "default", "agent")
+    story.server.update(replace(found, spec=daemon_set("agent:2", strategy={"type": "OnDelete"}).spec))
+    story.run(60)
+    assert {pod.spec.containers[0].image for pod in story.server.objects("Pod").values()} == {"agent:1"}
+    story.server.delete("Pod", "default", next(iter(story.server.objects("Pod").values())).metadata.name)
+    story.run(60)
+    images = sorted(pod.spec.containers[0].image for pod in story.server.objects("Pod").values())
+    assert images == ["agent:1", "agent:2"]
+
+
+def test_what_is_created_names_its_node_and_tolerates_its_troubles() -> None:
+    rig = Rig(DaemonSetController())
+    rig.node("a")
+    rig.create(daemon_set())
+    rig.run(1)
+    (pod,) = rig.pods(app="agent")
+    assert target_of(pod) == "a"
+    assert pod.metadata.labels[HASH]
+    told = {(t.key.rpartition("/")[2], t.effect) for t in pod.spec.tolerations}
+    assert told == {
+        ("not-ready", "NoExecute"),
+        ("unreachable", "NoExecute"),
+        ("disk-pressure", "NoSchedule"),
+        ("memory-pressure", "NoSchedule"),
+        ("pid-pressure", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+    }
+
+
+def test_after_a_restart_nothing_is_created_twice() -> None:
+    controller = DaemonSetController()
+    rig = Rig(controller)
+    for name in "abc":
+        rig.node(name)
+    rig.create(daemon_set())
+    rig.run(2)
+    rig.start(controller)
+    rig.run(2)
+    assert sorted(map(target_of, rig.pods(app="agent"))) == ["a", "b", "c"]
+
+
+def test_failed_pods_are_replaced_ever_more_slowly() -> None:
+    rig = Rig(DaemonSetController())
+    rig.node("a")
+    rig.create(daemon_set())
+    seen: list[float] = []
+    for _ in range(200):
+        rig.run(0.5)
+        for pod in rig.pods(app="agent"):
+            if pod.status.phase == "Pending" and pod.metadata.uid not in seen:
+                seen.append(pod.metadata.uid)
+                rig.finish(rig.bind(pod, "a"), "Failed")
+            elif pod.metadata.deletion_timestamp is not None:
+                rig.kubelet_kills(pod)
+    assert 5 <= len(seen) <= 9  # within 100 s, at 1 s doubling
+    assert rig.events("FailedDaemonPod")
+
+
+def test_surge_is_refused_by_name() -> None:
+    rig = Rig(DaemonSetController())
+    with pytest.raises(ApiError, match="surge updates of DaemonSets are not modelled"):
+        rig.create(daemon_set(strategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}))
