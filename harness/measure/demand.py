@@ -42,7 +42,7 @@ class Demand:
     def _pod(self, at_ns: int, change: str, pod: Pod) -> None:
         uid = pod.metadata.uid
         if change == "ADDED":
-            (cpu, memory, gpu), milli = self._occupancy.needs(pod)
+            (cpu, memory, gpu), milli = self._occupancy.requests.of(pod)
             models = pod.metadata.annotations.get(GPU_MODEL, "")
             key = (cpu, memory, gpu // milli if gpu else 0, milli if gpu else 0, models)
             self._row[uid] = len(self.kind)

@@ -23,7 +23,7 @@ class Filling:
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
         if kind == "Pod" and change == "ADDED":
             self._settle()
-            self._arrived += self._occupancy.needs(obj)[0][2]
+            self._arrived += self._occupancy.requests.of(obj)[0][2]
             self._open = True
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.measure.fragmentation import FragmentationMeter
-from harness.model.core import Node, Pod, ResourceList
-from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
+from harness.measure.requests import Requests, milli_of
+from harness.model.core import Node, Pod
+from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MODEL, WHOLE_GPU, parse_devices
 
 Int64 = npt.NDArray[np.int64]
 
@@ -46,7 +47,7 @@ class Occupancy:
         self.peak_busy_nodes = 0
         self.overfull: list[str] = []
         self._on: dict[str, tuple[int, tuple[int, int, int, int], tuple[int, ...], int]] = {}
-        self._needs: dict[tuple[int, str, str], tuple[Any, tuple[int, int, int], int]] = {}
+        self.requests = Requests()
         self._since_ns = 0
         self._first_ns: int | None = None
         self._area = [0, 0, 0, 0]  # allocated x ns
@@ -122,7 +123,7 @@ class Occupancy:
             return
         if self._first_ns is None:
             self._first_ns = at_ns
-        (cpu, memory, gpu), milli = self.needs(pod)
+        (cpu, memory, gpu), milli = self.requests.of(pod)
         amounts = (cpu, memory, gpu, 1)
         text = pod.metadata.annotations.get(GPU_INDEX, "")
         chosen = parse_devices(text) if text else ()
@@ -175,33 +176,6 @@ class Occupancy:
             self.busy_nodes -= 1
         if self.meter is not None:
             self._measure(row)
-
-    def needs(self, pod: Pod) -> tuple[tuple[int, int, int], int]:
-        """((milli-CPU, bytes, GPU milli), milli of each device) that a pod asks for; read once for what is shared."""
-        annotations = pod.metadata.annotations
-        count, share = annotations.get(GPU_COUNT, ""), annotations.get(GPU_MILLI, "")
-        containers = pod.spec.containers
-        key = (id(containers), count, share)
-        known = self._needs.get(key)
-        if known is not None:
-            return known[1], known[2]
-        cpu = memory = whole = 0
-        for container in containers:
-            requests = container.resources.requests
-            cpu += _milli(requests, "cpu")
-            memory += _milli(requests, "memory") // 1000
-            whole += _milli(requests, WHOLE_GPU) // 1000
-        for container in pod.spec.init_containers:
-            requests = container.resources.requests
-            cpu = max(cpu, _milli(requests, "cpu"))
-            memory = max(memory, _milli(requests, "memory") // 1000)
-        milli = int(share) if share.isdecimal() else DEVICE_MILLI
-        devices = int(count) if count.isdecimal() else whole
-        amounts = (cpu, memory, devices * milli)
-        if len(self._needs) > 65536:
-            self._needs.clear()
-        self._needs[key] = (containers, amounts, milli)  # holding them keeps their identity from being used again
-        return amounts, milli
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
@@ -260,19 +234,14 @@ class Occupancy:
         return out
 
 
-def _milli(requests: ResourceList, name: str) -> int:
-    amount = requests.get(name)
-    return 0 if amount is None else amount.milli
-
-
 def capacity_of(node: Node) -> list[int]:
     """[milli-CPU, bytes, GPU milli, pods] that can be allocated."""
     allocatable = node.status.allocatable
-    whole = _milli(allocatable, WHOLE_GPU) // 1000
-    count = _milli(allocatable, GPU_COUNT) // 1000 or whole
+    whole = milli_of(allocatable, WHOLE_GPU) // 1000
+    count = milli_of(allocatable, GPU_COUNT) // 1000 or whole
     return [
-        _milli(allocatable, "cpu"),
-        _milli(allocatable, "memory") // 1000,
+        milli_of(allocatable, "cpu"),
+        milli_of(allocatable, "memory") // 1000,
         count * DEVICE_MILLI,
-        _milli(allocatable, "pods") // 1000,
+        milli_of(allocatable, "pods") // 1000,
     ]

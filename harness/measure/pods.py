@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.measure.journal import is_ready
+from harness.measure.requests import Requests
 from harness.model.core import Pod
 
 NEVER = -1
@@ -33,6 +34,9 @@ class PodTimes(msgspec.Struct, gc=False):
     reason: str = ""
     restarts: int = 0
     tries: int = 0  # FailedScheduling events
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+    gpu_milli: int = 0
 
 
 class PodLives:
@@ -41,6 +45,7 @@ class PodLives:
     def __init__(self) -> None:
         self.all: dict[str, PodTimes] = {}
         self.alive: dict[str, PodTimes] = {}
+        self._requests = Requests()
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
         if kind == "Pod":
@@ -59,6 +64,7 @@ class PodLives:
         if change == "ADDED":
             owner = meta.owner_references[0].uid if meta.owner_references else ""
             life = PodTimes(meta.key, meta.uid, owner, at_ns, pod.spec.priority or 0)
+            (life.cpu_milli, life.memory_bytes, life.gpu_milli), _ = self._requests.of(pod)
             self.all[meta.uid] = life
             self.alive[life.key] = life
         else:
