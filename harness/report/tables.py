@@ -38,14 +38,8 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
     console = _console()
     meta = loaded.scenario.metadata
     console.print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
-    by_strategy: dict[str, list[Result]] = {}
-    for result in results:
-        by_strategy.setdefault(result.scheduler, []).append(result)
-    _family(console, "Placement quality", by_strategy, _PLACEMENT, "")
-    for service in dict.fromkeys(name for result in results for name in result.metrics.get("autoscaling", {})):
-        _family(console, f"Autoscaling response of {service}", by_strategy, _AUTOSCALING, service)
-    if any("recovery" in result.metrics for result in results):
-        _recovery(console, by_strategy)
+    for table in families(results):
+        print_table(*table)
     for result in results:
         for text in result.broken:
             console.print(f"INVARIANT BROKEN  {_name(result)}: {text}")
@@ -125,19 +119,34 @@ _AUTOSCALING: tuple[tuple[str, Read, str], ...] = (
 )
 
 
+Family: TypeAlias = tuple[str, tuple[str, ...], list[list[str]]]
+"""Title, columns, rows."""
+
+
+def families(results: Sequence[Result]) -> list[Family]:
+    """The three families of measures, a column a strategy; over several seeds the mean and the standard deviation."""
+    by_strategy: dict[str, list[Result]] = {}
+    for result in results:
+        by_strategy.setdefault(result.scheduler, []).append(result)
+    services = dict.fromkeys(name for result in results for name in result.metrics.get("autoscaling", {}))
+    out = [
+        _family("Placement quality", by_strategy, _PLACEMENT, ""),
+        *(_family(f"Autoscaling response of {name}", by_strategy, _AUTOSCALING, name) for name in services),
+    ]
+    if any("recovery" in result.metrics for result in results):
+        out.append(_recovery(by_strategy))
+    return out
+
+
 def _family(
-    console: Console,
-    title: str,
-    by_strategy: dict[str, list[Result]],
-    measures: tuple[tuple[str, Read, str], ...],
-    about: str,
-) -> None:
+    title: str, by_strategy: dict[str, list[Result]], measures: tuple[tuple[str, Read, str], ...], about: str
+) -> Family:
     rows = []
     for name, read, form in measures:
         cells = [_cell([read(result, about) for result in runs], form) for runs in by_strategy.values()]
         if any(cells):
             rows.append([name, *cells])
-    print_table(title, ("", *by_strategy), rows)
+    return title, ("", *by_strategy), rows
 
 
 def _cell(values: Sequence[float | None], form: str) -> str:
@@ -150,7 +159,7 @@ def _cell(values: Sequence[float | None], form: str) -> str:
     return f"{mean:{form}} ±{statistics.stdev(known):{form}}"
 
 
-def _recovery(console: Console, by_strategy: dict[str, list[Result]]) -> None:
+def _recovery(by_strategy: dict[str, list[Result]]) -> Family:
     """Seconds from the fault until the last victim was there, by phase."""
     columns = ("fault", "at s", "strategy", "pods hit", "back", *PHASES, "requests lost")
     rows = []
@@ -173,4 +182,4 @@ def _recovery(console: Console, by_strategy: dict[str, list[Result]]) -> None:
                     f"{sum(fault['requestsLost'].values()):.0f}",
                 ]
             )
-    print_table("Recovery latency: seconds from the fault to the last pod hit", columns, rows)
+    return "Recovery latency: seconds from the fault to the last pod hit", columns, rows

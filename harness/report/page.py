@@ -1,0 +1,186 @@
+"""Records as one HTML page that needs nothing else: tables, curves, recovery by stages, how to run it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from harness.experiment.record import read_record
+from harness.experiment.run import Result
+from harness.measure.recovery import PHASES
+from harness.model.errors import UserError
+from harness.report import svg
+from harness.report.series import Steps, over_time
+from harness.report.tables import families
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1c2430;--soft:#5d6b7c;--rule:#d9dfe6;--page:#fff;--panel:#f6f8fa;
+--c0:#2563b0;--c1:#d1690e;--c2:#2b8a57;--c3:#b3356a;--c4:#6a51a8;--c5:#0f8f9c;--c6:#8a6d1f;--c7:#5c6773}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e9ef;--soft:#9aa7b5;--rule:#36404c;--page:#14191f;--panel:#1c232b;
+--c0:#6ea8ee;--c1:#f2a25c;--c2:#63c793;--c3:#ec84af;--c4:#b4a0ea;--c5:#57ccd8;--c6:#d6b968;--c7:#a5b0bc}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:60rem;margin:2rem auto;
+padding:0 1rem}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.2rem 0 .4rem}h3{font-size:.95rem;margin:1.2rem 0 .2rem}
+p{margin:.3rem 0}.soft{color:var(--soft)}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+th,td{padding:.15rem .8rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
+th:first-child,td:first-child{text-align:left;padding-left:0;white-space:pre}
+pre{background:var(--panel);padding:.7rem 1rem;overflow-x:auto;border-radius:4px}
+svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
+.end{text-anchor:end}.mid{text-anchor:middle}.grid{stroke:var(--rule);fill:none}
+.line{fill:none;stroke-width:1.6}.key{margin-right:1.2em}.key::before{content:"";display:inline-block;width:1.1em;
+height:.25em;margin-right:.4em;vertical-align:middle;background:currentColor}
+.bad{border-left:4px solid var(--c3);padding-left:.8rem}
+""" + "".join(
+    f".line.c{n}{{stroke:var(--c{n})}}.bar.c{n}{{fill:var(--c{n})}}.key.c{n}::before{{background:var(--c{n})}}"
+    for n in range(svg.COLOURS)
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    result: Result
+    data: dict[str, Any]
+    curves: dict[str, Steps]
+
+
+def find(paths: Sequence[Path]) -> list[Path]:
+    """The records at or below `paths`, in order. Raises UserError where there is none."""
+    out: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise UserError("there is nothing here", file=path, expected="a folder that `podyard run` wrote")
+        found = [path] if not path.is_dir() else sorted(item.parent for item in path.rglob("record.json"))
+        if not found:
+            raise UserError("there is no record in this folder", file=path, expected="record.json, at any depth")
+        out.update((item, None) for item in found)
+    return list(out)
+
+
+def load(folder: Path) -> Recorded:
+    """Raises UserError for what is damaged."""
+    import polars as pl
+
+    data = read_record(folder)
+    scenario = data["scenario"]
+    result = Result(
+        scenario=scenario.get("metadata", {}).get("name", "") if isinstance(scenario, dict) else str(scenario),
+        scheduler=data["scheduler"],
+        seed=data["seed"],
+        digest=data["digest"],
+        metrics=data.get("metrics", {}),
+        broken=data.get("invariantsBroken", []),
+        violations=[
+            (round(item["atSeconds"] * 1e9), item["kind"], item["pod"], item["reason"])
+            for item in data.get("violations", [])
+        ],
+        timing=data.get("timing", {}),
+        missed=data.get("gatesMissed", []),
+        folder=folder,
+        versions=data.get("versions", {}),
+    )
+    path = folder / "pods.parquet"
+    try:
+        pods = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"cannot read the pods: {error}", file=path, hint="run the scenario again") from None
+    return Recorded(result, data, over_time(pods, round(result.metrics.get("durationSeconds", 0) * 1e9)))
+
+
+def page(records: Sequence[Recorded]) -> str:
+    """HTML, self-contained. Records of several scenarios come one scenario after the other."""
+    by_scenario: dict[str, list[Recorded]] = {}
+    for record in records:
+        by_scenario.setdefault(record.result.scenario, []).append(record)
+    parts = [part for name, group in by_scenario.items() for part in _scenario(name, group)]
+    title = escape(", ".join(by_scenario))
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+    return (
+        f"<!doctype html><html lang=en><head>{head}<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _scenario(name: str, records: Sequence[Recorded]) -> list[str]:
+    results = [record.result for record in records]
+    first = records[0].data["scenario"]
+    about = first.get("metadata", {}).get("description", "") if isinstance(first, dict) else ""
+    out = [f"<h1>{escape(name)}</h1>", f'<p class="soft">{escape(about)}</p>']
+    out += _wrong(results)
+    for title, columns, rows in families(results):
+        out.append(f"<h2>{escape(title)}</h2>{_table(columns, rows)}")
+    out += _curves(records)
+    out += _recoveries(results)
+    out += _again(records)
+    return out
+
+
+def _wrong(results: Sequence[Result]) -> list[str]:
+    told: list[str] = []
+    for result in results:
+        who = f"{result.scheduler}/{result.seed}"
+        told += [f"Invariant broken, {who}: {text}" for text in result.broken]
+        told += [f"Gate missed, {who}: {text}" for text in result.missed]
+        if result.violations:
+            at, kind, pod, reason = result.violations[0]
+            first = f"{at / 1e9:.3f} s {kind} {pod}: {reason}"
+            told.append(f"Violations, {who}: {len(result.violations)} times; the first: {first}")
+    return [f'<div class="bad">{"".join(f"<p>{escape(text)}</p>" for text in told)}</div>'] if told else []
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _curves(records: Sequence[Recorded]) -> list[str]:
+    """One chart a quantity, a curve a strategy: of its first seed, as several would hide each other."""
+    firsts: dict[str, Recorded] = {}
+    for record in records:
+        firsts.setdefault(record.result.scheduler, record)
+    titles = list(dict.fromkeys(title for record in firsts.values() for title in record.curves))
+    if not titles:
+        return []
+    seeds = sorted({record.result.seed for record in firsts.values()})
+    note = f" (seed {', '.join(map(str, seeds))})" if len(records) > len(firsts) else ""
+    out = [f"<h2>Over time{note}</h2>", svg.legend(list(firsts))]
+    for title in titles:
+        curves = [
+            Steps(name, record.curves[title].x, record.curves[title].y)
+            for name, record in firsts.items()
+            if title in record.curves
+        ]
+        out.append(f"<h3>{escape(title)}</h3>{svg.chart(curves, title)}")
+    return out
+
+
+def _recoveries(results: Sequence[Result]) -> list[str]:
+    rows = []
+    for result in results:
+        for fault in result.metrics.get("recovery", []):
+            ends = [(phase, fault["phases"][phase]["last"]) for phase in PHASES if phase in fault["phases"]]
+            if ends:
+                targets = fault["targets"]
+                name = f"{fault['fault']} {targets[0]}" + (f" +{len(targets) - 1}" if len(targets) > 1 else "")
+                rows.append((f"{name}, {result.scheduler}/{result.seed}", ends))
+    if not rows:
+        return []
+    what = "Seconds from the fault until the last pod that it hit had come so far; the widest stage is the one to tune."
+    return [f'<h2>Recovery by stage</h2><p class="soft">{what}</p>', svg.legend(PHASES), svg.stages(rows)]
+
+
+def _again(records: Sequence[Recorded]) -> list[str]:
+    rows = [
+        (f"{r.result.scheduler}/{r.result.seed}", r.result.digest or "on the wall clock: not replayable")
+        for r in records
+    ]
+    replays = "\n".join(f"podyard replay {shlex.quote(str(r.result.folder))}" for r in records if r.result.digest)
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(records[0].result.versions.items()))
+    out = ["<h2>Run it again</h2>", _table(("run", "digest of the journal"), rows)]
+    if replays:
+        out.append(f"<pre>{escape(replays)}</pre>")
+    return [*out, f'<p class="soft">{escape(versions)}</p>']
