@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,20 @@ FORMAT = "podyard.dev/record/v1"
 FILES = ("record.json", "journal.parquet", "pods.parquet", "nodes.parquet")
 
 
-def folder_of(root: Path, scenario: str, scheduler: str, seed: int) -> Path:
-    """results/<scenario>/<strategy>/<seed>; what a path cannot hold becomes '_'."""
-    safe = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in scheduler)
-    return root / scenario / safe / str(seed)
+def folder_of(root: Path, scenario: str, scheduler: str, seed: int, chosen: Mapping[str, str] | None = None) -> Path:
+    """results/<scenario>/[<variable>=<value>,../]<strategy>/<seed>; what a path cannot hold becomes '_'."""
+    of_variables = ",".join(f"{name}={value}" for name, value in (chosen or {}).items())
+    return root.joinpath(scenario, *filter(None, (_safe(of_variables),)), _safe(scheduler), str(seed))
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_.=," else "_" for c in text)
 
 
 def write_record(
-    folder: Path, record: dict[str, Any], journal: Iterator[Entry], pods: dict[str, Any], nodes: dict[str, Any]
+    folder: Path, record: dict[str, Any], journal: Iterator[Entry] | None, pods: dict[str, Any], nodes: dict[str, Any]
 ) -> None:
-    """Raises UserError when the folder cannot be written; then nothing is left behind."""
+    """`journal` None: left out. Raises UserError when the folder cannot be written; then nothing is left behind."""
     import polars as pl
 
     try:
@@ -40,7 +44,8 @@ def write_record(
         raise UserError(f"cannot write results: {error.strerror}", file=folder) from None
     try:
         (beside / "record.json").write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
-        _journal_frame(journal).write_parquet(beside / "journal.parquet")
+        if journal is not None:
+            _journal_frame(journal).write_parquet(beside / "journal.parquet")
         pl.DataFrame(pods).write_parquet(beside / "pods.parquet")
         pl.DataFrame(nodes).write_parquet(beside / "nodes.parquet")
         os.chmod(beside, 0o755)

@@ -22,7 +22,7 @@ from harness.experiment.audit import SETTLED_NS, Auditor, LastWrites
 from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.experiment.control_plane import control_plane
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines
-from harness.experiment.record import folder_of, write_record
+from harness.experiment.record import folder_of, read_record, write_record
 from harness.experiment.scenario import LatencyForm, Loaded, duration
 from harness.experiment.workload import SETTLE_NS, Feeder, Plan, plan
 from harness.measure.elasticity import Elasticity, Target
@@ -88,6 +88,7 @@ class Result:
     missed: list[str] = field(default_factory=list)
     folder: Path | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)  # those of the scenario that were chosen
 
     @property
     def ok(self) -> bool:
@@ -98,6 +99,7 @@ class Result:
             "scenario": self.scenario,
             "scheduler": self.scheduler,
             "seed": self.seed,
+            **({"variables": self.variables} if self.variables else {}),
             "digest": self.digest,
             "metrics": self.metrics,
             "invariantsBroken": self.broken,
@@ -111,6 +113,29 @@ class Result:
         }
 
 
+def from_record(folder: Path) -> Result:
+    """What a record says came out. Raises UserError for what is no record, or a damaged one."""
+    data = read_record(folder)
+    scenario = data["scenario"]
+    return Result(
+        scenario=str(scenario.get("metadata", {}).get("name", "")) if isinstance(scenario, dict) else str(scenario),
+        scheduler=data["scheduler"],
+        seed=data["seed"],
+        digest=data["digest"],
+        metrics=data.get("metrics", {}),
+        broken=data.get("invariantsBroken", []),
+        violations=[
+            (round(item["atSeconds"] * 1e9), item["kind"], item["pod"], item["reason"])
+            for item in data.get("violations", [])
+        ],
+        timing=data.get("timing", {}),
+        missed=data.get("gatesMissed", []),
+        folder=folder,
+        versions=data.get("versions", {}),
+        variables=data.get("variables", {}),
+    )
+
+
 def run_once(
     loaded: Loaded,
     scheduler: str,
@@ -121,9 +146,10 @@ def run_once(
     progress: Progress | None = None,
     clock: Clock | None = None,
     begun: Callable[[Run], None] | None = None,
+    journal: bool = True,
 ) -> Result:
-    """`begun` is told of the run before it is played. Raises UserError for what is wrong with the scenario or the name
-    of the scheduler."""
+    """`begun` is told of the run before it is played. `journal`: whether the record holds its entries; its digest is
+    there all the same. Raises UserError for what is wrong with the scenario or the name of the scheduler."""
     clock = clock or Clock()
     started = time.perf_counter()
     strategy = load(scheduler)()
@@ -143,9 +169,10 @@ def run_once(
         "measureSeconds": time.perf_counter() - played,
     }
     if out is not None:
-        folder = folder_of(out, loaded.scenario.metadata.name, scheduler, seed)
+        folder = folder_of(out, loaded.scenario.metadata.name, scheduler, seed, loaded.chosen)
         record = {**result.to_data(), "scenario": loaded.data, "scenarioFile": Path(loaded.file).name}
-        write_record(folder, record, iter(run.journal), run.lives.columns(), run.node_columns())
+        entries = iter(run.journal) if journal else None
+        write_record(folder, record, entries, run.lives.columns(), run.node_columns())
         result.folder = folder
     return result
 
@@ -373,6 +400,7 @@ class Run:
             },
             missed=missed(loaded, metrics),
             versions=versions(),
+            variables=loaded.chosen,
         )
 
     def _scheduler_differences(self, now: Instant) -> list[str]:

@@ -195,6 +195,8 @@ class Spec(Form, frozen=True, kw_only=True):
     gates: list[Gate] = []
     events: bool = True
     bound: bool = True  # compute the proven bound of the placement
+    variables: dict[str, list[str | int | float]] = {}
+    """Values by name, put for {name} in the texts of the scenario; the first, unless another is chosen."""
 
 
 class Metadata(Form, frozen=True, kw_only=True):
@@ -216,6 +218,7 @@ class Loaded(msgspec.Struct, frozen=True):
     data: dict[str, Any]
     lines: Lines
     file: str
+    chosen: dict[str, str] = {}  # values of variables that were asked for
 
     def error(self, path: str, what: str, **about: Any) -> UserError:
         return UserError(f"{path}: {what}" if path else what, file=self.file, line=line_at(self.lines, path), **about)
@@ -264,8 +267,13 @@ def find_scenario(name: str) -> Path:
     )
 
 
-def read_scenario(path: Path, settings: Mapping[str, str] | None = None) -> Loaded:
-    """A scenario from a file, with `settings` (path to value, as in --set) put over it. Raises UserError."""
+def read_scenario(
+    path: Path, settings: Mapping[str, str] | None = None, chosen: Mapping[str, str] | None = None
+) -> Loaded:
+    """A scenario from a file, with `settings` (path to value, as in --set) put over it, and values for its variables.
+
+    Raises UserError.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -273,10 +281,24 @@ def read_scenario(path: Path, settings: Mapping[str, str] | None = None) -> Load
     except UnicodeDecodeError:
         raise UserError("not a text file", file=path, expected="YAML in UTF-8") from None
     data, lines = load(text, path)
-    return from_data(data, lines, str(path), settings or {})
+    return from_data(data, lines, str(path), settings or {}, chosen or {})
 
 
-def from_data(data: Any, lines: Lines, file: str, settings: Mapping[str, str] | None = None) -> Loaded:
+def read_variables(path: Path, settings: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+    """The values of each variable of a scenario that can be read (see `read_scenario`)."""
+    data, lines = load(path.read_text(encoding="utf-8"), path)
+    for name, value in (settings or {}).items():
+        _put(data, name, value, lines, str(path))
+    return {name: [str(value) for value in values] for name, values in data["spec"].get("variables", {}).items()}
+
+
+def from_data(
+    data: Any,
+    lines: Lines,
+    file: str,
+    settings: Mapping[str, str] | None = None,
+    chosen: Mapping[str, str] | None = None,
+) -> Loaded:
     if not isinstance(data, dict):
         raise UserError("not a scenario", file=file, line=1, found=type(data).__name__, expected="a mapping")
     for path, value in (settings or {}).items():
@@ -290,13 +312,52 @@ def from_data(data: Any, lines: Lines, file: str, settings: Mapping[str, str] | 
                 found=data.get(field),
                 expected=f"{field}: {wanted}",
             )
+    data = _substituted(data, chosen or {}, lines, file)
     try:
         scenario = msgspec.convert(data, Scenario)
     except msgspec.ValidationError as error:
         raise _told(str(error), data, lines, file) from None
-    loaded = Loaded(scenario, data, lines, file)
+    loaded = Loaded(scenario, data, lines, file, dict(chosen or {}))
     _check(loaded)
     return loaded
+
+
+def _substituted(data: dict[str, Any], chosen: Mapping[str, str], lines: Lines, file: str) -> dict[str, Any]:
+    """With each variable's value in its place, and no other value of it left: the data says what runs."""
+    spec = data.get("spec")
+    if not isinstance(spec, dict):
+        return data
+    variables = spec.get("variables", {})
+    if not isinstance(variables, dict) or not all(isinstance(v, list) and v for v in variables.values()):
+        raise UserError(
+            "spec.variables: not lists of values by name",
+            file=file,
+            line=line_at(lines, "spec.variables"),
+            expected="as list: [default, cpu050]",
+        )
+    for name in chosen:
+        if name not in variables:
+            raise UserError(
+                f"the scenario has no variable {name!r}",
+                file=file,
+                expected=", ".join(variables) or "none",
+                hint=did_you_mean(name, variables),
+            )
+    values = {name: chosen.get(name, str(known[0])) for name, known in variables.items()}
+    if not values:
+        return data
+
+    def put(value: Any) -> Any:
+        if isinstance(value, str):
+            for name, text in values.items():
+                value = value.replace(f"{{{name}}}", text)
+            return value
+        if isinstance(value, list):
+            return [put(item) for item in value]
+        return {key: put(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    held = {name: [text] for name, text in values.items()}
+    return {**data, "spec": {**put({k: v for k, v in spec.items() if k != "variables"}), "variables": held}}
 
 
 def _told(message: str, data: Any, lines: Lines, file: str) -> UserError:

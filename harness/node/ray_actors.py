@@ -98,7 +98,7 @@ class RayHomes:
         self._window = window_ns
         self._lane_of = lane_of
         self._crashed = crashed
-        _start_ray(address)
+        start_ray(address)
         shard = ray.remote(num_cpus=0, max_restarts=0)(Shard)
         self._remotes = [_Remote(shard.remote()) for _ in range(actors)]
         for remote, pid in zip(
@@ -178,7 +178,7 @@ class RayHomes:
                 remote.alive = False
 
 
-def _start_ray(address: str | None) -> None:
+def start_ray(address: str | None) -> None:
     """Once a process: the next run finds it started. It ends with the process (Ray's own atexit), or by `stop_ray`."""
     if ray.is_initialized():
         return

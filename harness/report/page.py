@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment.record import read_record
-from harness.experiment.run import Result
+from harness.experiment.run import Result, from_record
 from harness.measure.recovery import PHASES
 from harness.model.errors import UserError
 from harness.report import svg
@@ -66,23 +66,7 @@ def load(folder: Path) -> Recorded:
     import polars as pl
 
     data = read_record(folder)
-    scenario = data["scenario"]
-    result = Result(
-        scenario=scenario.get("metadata", {}).get("name", "") if isinstance(scenario, dict) else str(scenario),
-        scheduler=data["scheduler"],
-        seed=data["seed"],
-        digest=data["digest"],
-        metrics=data.get("metrics", {}),
-        broken=data.get("invariantsBroken", []),
-        violations=[
-            (round(item["atSeconds"] * 1e9), item["kind"], item["pod"], item["reason"])
-            for item in data.get("violations", [])
-        ],
-        timing=data.get("timing", {}),
-        missed=data.get("gatesMissed", []),
-        folder=folder,
-        versions=data.get("versions", {}),
-    )
+    result = from_record(folder)
     path = folder / "pods.parquet"
     try:
         pods = pl.read_parquet(path)

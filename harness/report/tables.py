@@ -51,6 +51,26 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
         console.print(f"{_name(result)}: digest {result.digest or '- (on the wall clock)'}{where}")
 
 
+def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:
+    """A row a strategy and value of the variables: means over seeds, and the standard deviation behind them."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault((*result.variables.values(), result.scheduler), []).append(result)
+    measures = [(name, read, form) for name, read, form in _SWEPT if any(read(r, "") is not None for r in results)]
+    columns = (*results[0].variables, "strategy", "runs", *(name for name, _, _ in measures)) if results else ("",)
+    rows = [
+        [*key, str(len(runs)), *(_cell([read(result, "") for result in runs], form) for _, read, form in measures)]
+        for key, runs in groups.items()
+    ]
+    meta = loaded.scenario.metadata
+    _console().print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
+    print_table("", columns, rows)
+    for result in results:
+        for text in (*(f"INVARIANT BROKEN  {text}" for text in result.broken), *result.missed):
+            _console().print(f"{_name(result)}: {text}")
+        _violations(_console(), result)
+
+
 def _name(result: Result) -> str:
     return f"{result.scheduler}/{result.seed}"
 
@@ -102,6 +122,17 @@ _PLACEMENT: tuple[tuple[str, Read, str], ...] = (
     ("wait for a node, p99 s", _at("placement.pendingSeconds.p99"), ".1f"),
     ("pods handed over at once, most", _at("scheduling.batch"), ".0f"),
     ("a decision, us (measured)", lambda result, _: result.timing["decisionMicroseconds"], ".0f"),
+)
+
+_SWEPT: tuple[tuple[str, Read, str], ...] = (
+    ("pods placed", _at("placement.podsBound"), ".0f"),
+    ("CPU at end %", _at("placement.allocationAtEnd.cpu", 100), ".2f"),
+    ("memory at end %", _at("placement.allocationAtEnd.memory", 100), ".2f"),
+    ("GPU at end %", _at("placement.allocationAtEnd.gpu", 100), ".2f"),
+    ("GPU at 100 % load", _at("filling.100.allocated"), ".2f"),
+    ("GPU at 130 % load", _at("filling.130.allocated"), ".2f"),
+    ("fragments at 100 %", _at("filling.100.fragmented"), ".2f"),
+    ("gap to bound %", _at("placement.bound.gap", 100), ".2f"),
 )
 
 _AUTOSCALING: tuple[tuple[str, Read, str], ...] = (

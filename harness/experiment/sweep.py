@@ -1,0 +1,126 @@
+"""Many runs of a scenario: each strategy, seed and value of its variables, one after the other or side by side on Ray.
+
+A run that fails does not take the others with it; what was recorded before can be taken as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from harness.experiment.record import folder_of, read_record
+from harness.experiment.run import Result, from_record, run_once, versions
+from harness.experiment.scenario import Loaded
+from harness.model.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    loaded: Loaded
+    scheduler: str
+    seed: int
+
+    def __str__(self) -> str:
+        words = [f"{name}={value}" for name, value in self.loaded.chosen.items()]
+        return " ".join([*words, f"{self.scheduler}, seed {self.seed}"])
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`result` None: it failed, and `error` says why. `seconds`: measured; 0 for what was recorded before."""
+
+    job: Job
+    result: Result | None
+    seconds: float = 0.0
+    error: str = ""
+
+
+Told: TypeAlias = Callable[[Ended], None]
+
+
+def jobs(
+    read: Callable[[Mapping[str, str]], Loaded],
+    variables: Mapping[str, Sequence[str]],
+    schedulers: Sequence[str],
+    seeds: Sequence[int],
+) -> list[Job]:
+    """All combinations, the first variable slowest, strategies fastest. Raises UserError as `read` does."""
+    out: list[Job] = []
+    for values in product(*variables.values()):
+        loaded = read(dict(zip(variables, values, strict=True)))
+        out += [Job(loaded, name, seed) for seed in seeds for name in schedulers]
+    return out
+
+
+def recorded(job: Job, out: Path) -> Result | None:
+    """The result of an earlier run of the very same: scenario, strategy, seed and versions; else None."""
+    folder = folder_of(out, job.loaded.scenario.metadata.name, job.scheduler, job.seed, job.loaded.chosen)
+    try:
+        record = read_record(folder)
+    except UserError:
+        return None
+    same = record["scenario"] == job.loaded.data and record.get("versions") == versions()
+    return from_record(folder) if same else None
+
+
+def sweep(
+    todo: Sequence[Job], *, out: Path | None, parallel: int, journal: bool = True, address: str | None = None
+) -> Iterator[Ended]:
+    """Each as it ends. `parallel` runs at once, as Ray tasks with their nodes inline; `address`: a Ray that runs."""
+    if parallel <= 1:
+        for job in todo:
+            yield _run(job, out, journal)
+        return
+    yield from _on_ray(todo, out, parallel, journal, address)
+
+
+def _run(job: Job, out: Path | None, journal: bool) -> Ended:
+    began = time.perf_counter()
+    try:
+        result = run_once(job.loaded, job.scheduler, job.seed, out=out, journal=journal)
+    except UserError as error:
+        return Ended(job, None, time.perf_counter() - began, str(error))
+    return Ended(job, result, time.perf_counter() - began)
+
+
+def _far(job: Job, out: Path | None, journal: bool, path: list[str], folder: str) -> Ended:
+    """In a worker: finds the same modules and files as the process that asked."""
+    sys.path[:] = path + [item for item in sys.path if item not in path]
+    os.chdir(folder)
+    return _run(job, out, journal)
+
+
+def _on_ray(
+    todo: Sequence[Job], out: Path | None, parallel: int, journal: bool, address: str | None
+) -> Iterator[Ended]:
+    import ray
+
+    from harness.node.ray_actors import start_ray
+
+    start_ray(address)
+    task = ray.remote(num_cpus=1, max_retries=0)(_far)
+    where = None if out is None else out.absolute()
+    rest = iter(todo)
+    running: dict[Any, Job] = {}
+
+    def start() -> None:
+        job = next(rest, None)
+        if job is not None:
+            running[task.remote(job, where, journal, sys.path, str(Path.cwd()))] = job
+
+    for _ in range(parallel):
+        start()
+    while running:
+        (done,), _ = ray.wait(list(running), num_returns=1)
+        job = running.pop(done)
+        start()
+        try:
+            yield ray.get(done)
+        except ray.exceptions.RayError as error:
+            yield Ended(job, None, 0.0, str(error).strip().splitlines()[-1])

@@ -1,0 +1,94 @@
+"""Many runs by one command: every combination, in turn or side by side with the same bits, resumed where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from harness.cli.app import app
+from harness.experiment.record import read_record
+from harness.experiment.replay import replay_record
+from tests.experiment.scenarios import scenario
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = scenario(
+        duration="5m",
+        variables={"pods": [20, 30], "longest": ["3m"]},
+        workload=[{"openbLike": {"pods": 25, "longest": "{longest}", "load": 60}}],
+        nodes=[{"group": {"name": "n-{pods}", "count": 6, "cpu": 32, "memory": "160Gi", "gpus": 4}}],
+    )
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(made))
+    return file
+
+
+def run(path: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, ["run", str(path), "--out", str(path.parent / "out"), *words])
+
+
+def digests(result: Result) -> dict[tuple[str, str, int], str]:
+    rows: list[dict[str, Any]] = json.loads(result.stdout)
+    return {(row["variables"]["pods"], row["scheduler"], row["seed"]): row["digest"] for row in rows}
+
+
+def test_every_combination_runs_and_parallel_gives_the_same_bits(path: Path) -> None:
+    words = ("--vary", "pods", "-s", "greedy,least-allocated", "--seeds", "1-2", "-o", "json", "-q")
+    in_turn = run(path, *words, "--no-journal")
+    assert in_turn.exit_code == 0
+    found = digests(in_turn)
+    assert list(found) == [(p, s, n) for p in ("20", "30") for n in (1, 2) for s in ("greedy", "least-allocated")]
+    assert len(set(found.values())) == 8
+    side_by_side = run(path, *words, "--parallel", "2")
+    assert digests(side_by_side) == found
+    folder = path.parent / "out" / "small" / "pods=30" / "greedy" / "2"
+    assert read_record(folder)["scenario"]["spec"]["nodes"][0]["group"]["name"] == "n-30"
+    assert replay_record(folder).same
+
+
+def test_without_vary_the_first_value_counts(path: Path) -> None:
+    result = run(path, "-s", "greedy", "-o", "json", "-q", "--nodes", "inline")
+    assert result.exit_code == 0
+    record = read_record(path.parent / "out" / "small" / "greedy" / "3")
+    assert record["scenario"]["spec"]["nodes"][0]["group"]["name"] == "n-20"
+    assert record["scenario"]["spec"]["variables"] == {"pods": ["20"], "longest": ["3m"]}
+
+
+def test_resume_takes_what_is_recorded_of_the_very_same_scenario(path: Path) -> None:
+    words = ("--vary", "pods", "-s", "greedy", "--resume")
+    assert "recorded before" not in run(path, *words).output
+    again = run(path, *words, "--seeds", "3-4")
+    assert again.exit_code == 0
+    assert again.output.count("recorded before") == 2
+    changed = run(path, *words, "--set", "spec.duration=6m")
+    assert "recorded before" not in changed.output
+
+
+def test_a_run_that_fails_does_not_take_the_others_with_it(path: Path) -> None:
+    text = path.read_text().replace("longest: '{longest}'", "longest: '{pods}m'")
+    path.write_text(text.replace("- 30", "- many"))
+    result = run(path, "--vary", "pods", "-s", "greedy", "-q", "-o", "json")
+    assert result.exit_code == 1
+    assert [row["variables"]["pods"] for row in json.loads(result.stdout)] == ["20"]
+    assert "pods=many greedy, seed 3" in result.stderr
+    assert "manym" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--vary", "pod=3"), "did you mean 'pods'?"),
+        (("--vary", "pods="), "names no value"),
+        (("--vary", "pods", "--parallel", "2", "--clock", "wall"), "--parallel"),
+    ],
+)
+def test_what_cannot_be_varied_is_told(path: Path, words: tuple[str, ...], said: str) -> None:
+    result = run(path, *words)
+    assert result.exit_code != 0
+    assert said in result.output + str(result.exception)
