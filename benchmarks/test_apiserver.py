@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.notes import FULL, note
 from harness.apiserver.lifecycle import replaced
 from harness.apiserver.selectors import parse
 from harness.apiserver.server import ApiServer
@@ -19,7 +19,6 @@ from harness.model.objects import KINDS, Pod, PodStatus, from_wire, to_wire
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
-FULL = os.environ.get("PODYARD_BENCH") == "full"
 PODS = 50_000 if FULL else 2_000
 REQUESTS = 2_000 if FULL else 100
 
@@ -93,8 +92,7 @@ def test_a_pods_writes(benchmark: BenchmarkFixture, step: str) -> None:
         return (server, pods), {}
 
     benchmark.pedantic(measured, setup=setup, rounds=5)
-    if not benchmark.disabled:
-        benchmark.extra_info["us_per_write"] = round(1e6 * benchmark.stats["median"] / PODS, 2)
+    note(benchmark, us_per_write=lambda s: round(1e6 * s / PODS, 2))
 
 
 @pytest.mark.parametrize("selector", ["labels", "fields"])
@@ -158,8 +156,7 @@ def test_requests_over_https(benchmark: BenchmarkFixture) -> None:
 
     try:
         benchmark.pedantic(work, rounds=3, warmup_rounds=1)
-        if not benchmark.disabled:
-            benchmark.extra_info["us_per_request"] = round(1e6 * benchmark.stats["median"] / REQUESTS, 1)
+        note(benchmark, us_per_request=lambda s: round(1e6 * s / REQUESTS, 1))
     finally:
         connection.close()
         stopping.set()

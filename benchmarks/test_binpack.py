@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.notes import FULL, note
 from harness.scheduling.offline import Placements, fill
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import NO_GPU, GpuRequest, PodView
 from schedulers.binpack import BinPack
 
-FULL = os.environ.get("PODYARD_BENCH") == "full"
 NODES, PODS = (1_523, 8_152) if FULL else (60, 300)  # in full: the size of openb
 
 
@@ -41,8 +39,11 @@ def measure(benchmark: BenchmarkFixture, strategy: BinPack, window: int) -> Plac
     on = cluster(NODES)
     pods = arrivals(on, PODS)
     done: Placements = benchmark.pedantic(fill, args=(strategy, on, pods, 0, window), rounds=1, warmup_rounds=0)
-    benchmark.extra_info["ms_per_pod"] = round(1e3 * benchmark.stats["mean"] / len(pods), 3)
-    benchmark.extra_info["ms_per_window"] = round(1e3 * benchmark.stats["mean"] * window / len(pods), 2)
+    note(
+        benchmark,
+        ms_per_pod=lambda s: round(1e3 * s / len(pods), 3),
+        ms_per_window=lambda s: round(1e3 * s * window / len(pods), 2),
+    )
     assert not done.violations
     assert done.placed
     return done

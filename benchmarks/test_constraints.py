@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.notes import FULL, note
 from harness.model.core import (
     Affinity,
     Container,
@@ -28,7 +28,6 @@ from harness.scheduling.strategy import Strategy
 from schedulers.greedy import greedy, least_allocated
 from schedulers.kube import kube
 
-FULL = os.environ.get("PODYARD_BENCH") == "full"
 NODES = (5_000, 20_000, 100_000) if FULL else (1_000,)
 PODS = 5_000 if FULL else 500
 ZONES = 3
@@ -85,7 +84,7 @@ def measure(benchmark: BenchmarkFixture, strategy: Strategy, nodes: int, of: Pod
     made = pods(of, min(PODS, nodes))
     views = [on.classes.view(pod) for pod in made]
     done: Placements = benchmark.pedantic(fill, args=(strategy, on, views, 0, 64), rounds=1, warmup_rounds=0)
-    benchmark.extra_info["us_per_decision"] = round(1e6 * benchmark.stats["mean"] / len(views), 2)
+    note(benchmark, us_per_decision=lambda s: round(1e6 * s / len(views), 2))
     assert not done.violations
     return done
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.notes import FULL
 from harness.apiserver.lane import API_LANE, ApiLane
 from harness.apiserver.server import ApiServer
 from harness.controllers.deployment import DeploymentController
@@ -26,7 +26,6 @@ from harness.model.wire import Time
 from harness.model.workloads import Deployment, DeploymentSpec, PodDisruptionBudget, PodDisruptionBudgetSpec
 from harness.store.memory import MemoryStore
 
-FULL = os.environ.get("PODYARD_BENCH") == "full"
 PODS = (1_000, 10_000) if FULL else (300,)
 BATCH = 10  # pods that become ready within a millisecond
 

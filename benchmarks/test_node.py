@@ -6,12 +6,12 @@ PODYARD_BENCH=full: 5000 machines and 10,000 pods, as in the published figures o
 from __future__ import annotations
 
 import gc
-import os
 import tracemalloc
 from typing import Any
 
 import pytest
 
+from benchmarks.notes import FULL, note
 from harness.engine.component import ADDED, MODIFIED, PatchStatus, Start, Timer, WakeAt, Watch
 from harness.engine.latency import Latencies
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodStatus, ResourceRequirements
@@ -22,7 +22,6 @@ from harness.node.machine import Machine
 from harness.node.plans import DURATION
 from harness.node.settings import NodeSettings
 
-FULL = os.environ.get("PODYARD_BENCH") == "full"
 NODES, PODS = (5000, 10_000) if FULL else (500, 1000)
 
 CAPACITY = {"cpu": milli_quantity(4000), "memory": bytes_quantity(32 << 30), "pods": count_quantity(110)}
@@ -102,7 +101,7 @@ def test_from_bound_to_running(benchmark: Any) -> None:
 
     running = benchmark.pedantic(start, setup=setup, rounds=7)
     assert running == PODS
-    benchmark.extra_info["us_per_pod"] = round(1e6 * benchmark.stats.stats.median / PODS, 2)
+    note(benchmark, us_per_pod=lambda s: round(1e6 * s / PODS, 2))
 
 
 @pytest.mark.benchmark(group="node")
@@ -124,13 +123,13 @@ def test_from_bound_to_succeeded(benchmark: Any) -> None:
         assert ended == PODS
 
     benchmark.pedantic(play, setup=setup, rounds=7)
-    benchmark.extra_info["us_per_pod"] = round(1e6 * benchmark.stats.stats.median / PODS, 2)
+    note(benchmark, us_per_pod=lambda s: round(1e6 * s / PODS, 2))
 
 
 @pytest.mark.benchmark(group="node")
 def test_boot(benchmark: Any) -> None:
     benchmark.pedantic(machines, rounds=5)
-    benchmark.extra_info["us_per_machine"] = round(1e6 * benchmark.stats.stats.median / NODES, 2)
+    note(benchmark, us_per_machine=lambda s: round(1e6 * s / NODES, 2))
     given = nodes()
     tracemalloc.start()
     made = [Machine(node, SETTINGS, None) for node in given]  # type: ignore[arg-type]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.notes import FULL, note
 from harness.model.fragmentation import TypicalPods
 from harness.scheduling.offline import Placements, fill
 from harness.scheduling.snapshot import Snapshot
@@ -16,7 +15,6 @@ from schedulers.fgd.descent import gpu_pod
 from schedulers.greedy import greedy, least_allocated
 from schedulers.random_fit import RandomFit
 
-FULL = os.environ.get("PODYARD_BENCH") == "full"
 NODES = (1_000, 5_000, 20_000, 100_000) if FULL else (1_000,)
 PODS = 10_000 if FULL else 500
 STRATEGIES = {"best-fit": greedy, "least-allocated": least_allocated, "random": RandomFit}
@@ -35,7 +33,7 @@ def measure(
 ) -> Placements:
     strategy, on, pods = make
     done: Placements = benchmark.pedantic(fill, args=(strategy, on, pods, 0, window), rounds=1, warmup_rounds=0)
-    benchmark.extra_info["us_per_decision"] = round(1e6 * benchmark.stats["mean"] / len(pods), 2)
+    note(benchmark, us_per_decision=lambda s: round(1e6 * s / len(pods), 2))
     assert not done.violations
     return done
 

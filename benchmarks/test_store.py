@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -11,13 +10,13 @@ from typing import Literal
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.notes import FULL, note
 from harness.model.objects import Container, ObjectMeta, Pod, PodSpec
 from harness.store.codec import ObjectCodec
 from harness.store.interface import Compare, Put, Store
 from harness.store.memory import MemoryStore
 from harness.store.sqlite import SqliteStore
 
-FULL = os.environ.get("PODYARD_BENCH") == "full"
 KEYS = (5_000, 150_000, 1_000_000) if FULL else (5_000,)
 # Writes in a round: in memory, on the disk.
 WRITES = 20_000 if FULL else 2_000
@@ -45,12 +44,7 @@ def filled(keys: int) -> tuple[MemoryStore, list[str]]:
 
 def per_call(benchmark: BenchmarkFixture, calls: int, work: Callable[[], object]) -> None:
     benchmark.pedantic(work, rounds=5, warmup_rounds=1)
-    note(benchmark, "us_per_call", calls)
-
-
-def note(benchmark: BenchmarkFixture, name: str, count: int) -> None:
-    if benchmark.stats is not None:  # None with --benchmark-disable
-        benchmark.extra_info[name] = round(1e6 * benchmark.stats["median"] / count, 3)
+    note(benchmark, us_per_call=lambda s: round(1e6 * s / calls, 3))
 
 
 @pytest.mark.parametrize("keys", KEYS)
@@ -177,7 +171,7 @@ def test_range_on_disk(benchmark: BenchmarkFixture, tmp_path: Path, cold: bool) 
 
     found = benchmark.pedantic(work, setup=reopen, rounds=5)
     assert len(found) == keys
-    note(benchmark, "us_per_entry", keys)
+    note(benchmark, us_per_entry=lambda s: round(1e6 * s / keys, 3))
     store.close()
 
 

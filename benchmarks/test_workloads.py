@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.notes import FULL, note
 from workloads.generators.load import Diurnal, requests_milli
 from workloads.generators.openb_like import openb_like
 from workloads.manifests import to_nodes, to_pods, to_prerequisites
 from workloads.readers.manifests import read_manifests
 from workloads.trace import lint, read
 
-FULL = os.environ.get("PODYARD_BENCH") == "full"
 ROWS = 200_000 if FULL else 2_000
 PODS = 100_000 if FULL else 2_000
 NODES = 5_000 if FULL else 200
@@ -131,9 +131,7 @@ def once(benchmark: BenchmarkFixture, work: Callable[[], Any], items: int, unit:
 
 def measured(benchmark: BenchmarkFixture, work: Callable[[], Any], items: int, unit: str, **how: int) -> Any:
     done = benchmark.pedantic(work, **how)  # type: ignore[no-untyped-call]
-    # There are no statistics where benchmarks are disabled.
-    if benchmark.stats is not None:
-        benchmark.extra_info[f"us_per_{unit}"] = round(1e6 * benchmark.stats["median"] / items, 2)
+    note(benchmark, **{f"us_per_{unit}": lambda s: round(1e6 * s / items, 2)})
     return done
 
 
