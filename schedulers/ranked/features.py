@@ -35,12 +35,17 @@ NAMES = (
     "idle_devices",  # entirely idle devices
     "cpu_free",  # square of the share of CPU that is free
     "memory_free",
+    "picky_device_waste",  # the three wastes as a scheduler leaves them that can choose among pods
+    "picky_cpu_waste",
+    "picky_memory_waste",
+    "holes",  # idle GPU on devices in use
+    "open_devices",  # devices in use that are not full
 )
 
-KINDS = ("cpu", "share", "whole", "multi")
-"""Each kind of pod has its own weights: no GPU, a share of one, one, several."""
+KINDS = ("cpu", "small-share", "large-share", "whole", "multi")
+"""Each kind of pod has its own weights: no GPU, at most half of one, more than half, one, several."""
 
-_SURPLUS_MICRO = MICRO // 50_000  # per milli-CPU
+SURPLUS_MICRO = MICRO // 50_000  # per milli-CPU
 _PERMILLE = 1000
 
 
@@ -49,8 +54,10 @@ def kind_of(pod: PodView) -> int:
     if not gpu.count:
         return 0
     if gpu.count > 1:
+        return 4
+    if gpu.milli == DEVICE_MILLI:
         return 3
-    return 1 if gpu.milli < DEVICE_MILLI else 2
+    return 1 if 2 * gpu.milli <= DEVICE_MILLI else 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,9 +121,15 @@ class Features:
         out[:, 1] = waste.device[idle // DEVICE_STEP_MILLI, cpu_step[:, None]].sum(axis=1)
         out[:, 2] = waste.cpu[pool, cpu_step]
         out[:, 3] = waste.memory[pool, memory_step]
-        out[:, 4] = np.maximum(cpu - total * self._cpu // self._gpu, 0) * _SURPLUS_MICRO
+        out[:, 4] = np.maximum(cpu - total * self._cpu // self._gpu, 0) * SURPLUS_MICRO
         out[:, 5] = total * total // 8
-        out[:, 6] = (idle == DEVICE_MILLI).sum(axis=1) * MICRO
+        unused = (idle == DEVICE_MILLI).sum(axis=1)
+        out[:, 6] = unused * MICRO
+        out[:, 9] = waste.picky_device[idle // DEVICE_STEP_MILLI, cpu_step[:, None]].sum(axis=1)
+        out[:, 10] = waste.picky_cpu[pool, cpu_step]
+        out[:, 11] = waste.picky_memory[pool, memory_step]
+        out[:, 12] = (total - unused * DEVICE_MILLI) * _PERMILLE
+        out[:, 13] = ((idle > 0).sum(axis=1) - unused) * MICRO
         return out
 
     def _sync(self, cluster: ClusterView) -> None:

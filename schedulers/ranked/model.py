@@ -13,7 +13,7 @@ from harness.model.errors import UserError
 from harness.scheduling.strategy import Int64
 from schedulers.ranked.features import KINDS, NAMES
 
-FORMAT = "podyard.dev/ranked/v2"
+FORMAT = "podyard.dev/ranked/v3"
 SHIPPED = Path(__file__).with_name("weights.json")
 
 LARGEST = 1_000_000

@@ -5,8 +5,12 @@ left then is the waste. It follows by recursion from smaller amounts to larger o
 
     waste(gpu, other) = sum of frequency x waste(gpu - pod, other - pod) over the pods that fit / sum of frequency,
 
-and all of `gpu` where none fits. `other` is CPU or memory. Only +, x and / of single numbers are used, in a fixed
-order, and the result is rounded to whole micro-GPUs, so that every machine has the same table.
+and all of `gpu` where none fits. `other` is CPU or memory. That is what chance leaves; a scheduler that has more pods
+to choose from than there is room leaves less. The picky tables are the same recursion with each frequency divided by
+(1 + pickiness x waste after the pod / 4)^4, so that pods which fit well are taken more often.
+
+Only +, x and / of single numbers are used, in a fixed order, and the result is rounded to whole micro-GPUs, so that
+every machine has the same table.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ MEMORY_STEP_BYTES, MEMORY_STEPS = 2 << 30, 512
 DEVICE_STEP_MILLI = 10
 POOL_STEP_MILLI = 50
 
+DEVICE_PICKINESS, POOL_PICKINESS = 20.0, 5.0
+"""Per GPU of waste. Of the shapes tried, those that a search on generated lists got most from."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waste:
@@ -40,6 +47,9 @@ class Waste:
     device: Int64
     cpu: Int64
     memory: Int64
+    picky_device: Int64
+    picky_cpu: Int64
+    picky_memory: Int64
 
     @classmethod
     def of(cls, mix: Mix, width: int) -> Waste:
@@ -49,16 +59,26 @@ class Waste:
         each = [-(-r.gpu.gpu_milli // DEVICE_STEP_MILLI) for r, _ in mix.wanted]
         total = [-(-r.gpu_milli // POOL_STEP_MILLI) for r, _ in mix.wanted]
         counts = [n for _, n in mix.wanted]
+        by_size = [n * milli for n, milli in zip(counts, each, strict=True)]
         pool = width * DEVICE_MILLI
         return cls(
-            _table(DEVICE_MILLI, DEVICE_STEP_MILLI, each, cpu, CPU_STEPS, counts),
-            _table(pool, POOL_STEP_MILLI, total, cpu, CPU_STEPS, counts),
-            _table(pool, POOL_STEP_MILLI, total, memory, MEMORY_STEPS, counts),
+            table(DEVICE_MILLI, DEVICE_STEP_MILLI, each, cpu, CPU_STEPS, counts),
+            table(pool, POOL_STEP_MILLI, total, cpu, CPU_STEPS, counts),
+            table(pool, POOL_STEP_MILLI, total, memory, MEMORY_STEPS, counts),
+            table(DEVICE_MILLI, DEVICE_STEP_MILLI, each, cpu, CPU_STEPS, by_size, DEVICE_PICKINESS),
+            table(pool, POOL_STEP_MILLI, total, cpu, CPU_STEPS, counts, POOL_PICKINESS),
+            table(pool, POOL_STEP_MILLI, total, memory, MEMORY_STEPS, counts, POOL_PICKINESS),
         )
 
 
-def _table(
-    most_milli: int, step_milli: int, gpu: Sequence[int], other: Sequence[int], steps: int, counts: Sequence[int]
+def table(
+    most_milli: int,
+    step_milli: int,
+    gpu: Sequence[int],
+    other: Sequence[int],
+    steps: int,
+    counts: Sequence[int],
+    pickiness: float = 0.0,
 ) -> Int64:
     """int64 [most_milli / step_milli + 1, steps + 1]; pods of the same amounts are taken together."""
     together: dict[tuple[int, int], int] = {}
@@ -73,8 +93,11 @@ def _table(
         for (milli, amount), n in pods:
             if milli > row:
                 break
-            total[amount:] += n * waste[row - milli, : steps + 1 - amount]
-            weight[amount:] += n
+            after = waste[row - milli, : steps + 1 - amount]
+            likely = 1.0 + after * (pickiness / 4)
+            share = n / (likely * likely * likely * likely)
+            total[amount:] += share * after
+            weight[amount:] += share
         nothing_fits = weight == 0
         waste[row] = np.where(
             nothing_fits, row * step_milli / DEVICE_MILLI, total / np.where(nothing_fits, 1.0, weight)
