@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.asked import seeds_of, settings_of, variables_of
+from harness.cli.many import many
 from harness.cli.output import Form, Output, write
+from harness.cli.progress import bar
 
 if TYPE_CHECKING:
-    from harness.experiment.run import Clock, Home, Progress, Result, Run
+    from harness.experiment.run import Clock, Home, Result, Run
     from harness.experiment.sweep import Job
 
 
@@ -63,15 +65,15 @@ def run(
     from harness.experiment.sweep import jobs
     from harness.scheduling.registry import load
 
-    path, given = find_scenario(scenario), _settings(settings)
+    path, given = find_scenario(scenario), settings_of(settings)
     loaded = read_scenario(path, given)
     spec = loaded.scenario.spec
-    variables = _variables(vary, path, given)
+    variables = variables_of(vary, path, given)
     names = [name.strip() for name in scheduler.split(",") if name.strip()] if scheduler else spec.schedulers
     for name in names:
         load(name)  # before anything runs: a wrong name is told at once
     todo = jobs(
-        lambda chosen: read_scenario(path, given, chosen), variables, names, _seeds(seeds) if seeds else [spec.seed]
+        lambda chosen: read_scenario(path, given, chosen), variables, names, seeds_of(seeds) if seeds else [spec.seed]
     )
     pace = Clock(time_scale if clock is ClockKind.wall else 0.0)
     if parallel > 1 and pace.wall:
@@ -81,7 +83,7 @@ def run(
         # Ray's driver prints what happens to its workers on stdout, which is for results alone.
         with redirect_stdout(sys.stderr):
             if parallel > 1 or variables or resume:
-                results, failed = _many(todo, out, parallel, journal, resume, quiet, ray_address)
+                results, failed = many(todo, out, parallel, journal, resume, quiet, ray_address)
             else:
                 results, failed = _in_turn(todo, home, pace, out, journal, quiet), 0
     finally:
@@ -103,7 +105,7 @@ def _in_turn(todo: list[Job], home: Home, pace: Clock, out: Path, journal: bool,
     from harness.experiment.run import run_once
 
     results: list[Result] = []
-    with _bar(quiet, len(todo)) as told:
+    with bar(quiet, len(todo)) as told:
         for job in todo:
             told.start(str(job))
             results.append(
@@ -122,35 +124,6 @@ def _in_turn(todo: list[Job], home: Home, pace: Clock, out: Path, journal: bool,
     return results
 
 
-def _many(
-    todo: list[Job], out: Path, parallel: int, journal: bool, resume: bool, quiet: bool, address: str | None
-) -> tuple[list[Result], int]:
-    """(results in the order of `todo`, how many runs failed)."""
-    from harness.experiment.sweep import recorded, sweep
-
-    found: dict[int, Result] = {}
-    place = {str(job): index for index, job in enumerate(todo)}
-    failed = 0
-    with _Counter(len(todo), quiet) as told:
-        rest: list[Job] = []
-        for index, job in enumerate(todo):
-            before = recorded(job, out) if resume else None
-            if before is None:
-                rest.append(job)
-            else:
-                found[index] = before
-                told(f"{job}: recorded before")
-        for ended in sweep(rest, out=out, parallel=parallel, journal=journal, address=address):
-            if ended.result is None:
-                failed += 1
-                told(f"{ended.job}: failed")
-                print(f"{ended.job}: {ended.error}", file=sys.stderr, flush=True)
-            else:
-                found[place[str(ended.job)]] = ended.result
-                told(f"{ended.job}: {ended.seconds:.1f} s")
-    return [found[index] for index in sorted(found)], failed
-
-
 def _end(nodes: Nodes) -> None:
     """Also after Ctrl-C: no process of ours stays behind."""
     if nodes is Nodes.ray:
@@ -165,147 +138,3 @@ def _tell_actors(run: Run) -> None:
     if run.clock.wall and pids:
         for pid, names in pids.items():
             print(f"actor {pid}: {', '.join(names)}", file=sys.stderr, flush=True)
-
-
-def _settings(items: list[str] | None) -> dict[str, str]:
-    from harness.model.errors import UserError
-
-    out = {}
-    for item in items or []:
-        path, equals, value = item.partition("=")
-        if not equals or not path:
-            raise UserError("--set wants PATH=VALUE", found=item, expected="as spec.duration=5m")
-        out[path] = value
-    return out
-
-
-def _variables(items: list[str] | None, path: Path, settings: dict[str, str]) -> dict[str, list[str]]:
-    """'list=a,b' or 'list', for all of its values. Raises UserError for one that the scenario does not have."""
-    from harness.experiment.scenario import read_variables
-    from harness.model.errors import UserError, did_you_mean
-
-    if not items:
-        return {}
-    known = read_variables(path, settings)
-    out = {}
-    for item in items:
-        name, equals, values = item.partition("=")
-        if name not in known:
-            raise UserError(
-                f"the scenario has no variable {name!r}",
-                file=path,
-                expected=", ".join(known) or "none",
-                hint=did_you_mean(name, known),
-            )
-        out[name] = [value.strip() for value in values.split(",") if value.strip()] if equals else known[name]
-        if not out[name]:
-            raise UserError(f"--vary {item} names no value", expected=f"some of {', '.join(known[name])}")
-    return out
-
-
-def _seeds(text: str) -> list[int]:
-    """'3', '1-5', '1,4,7-9'. Raises UserError."""
-    from harness.model.errors import UserError
-
-    out: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None:
-            raise UserError("--seeds wants whole numbers", found=text, expected="as 3, 1-5 or 1,4,7")
-        first, last = int(match[1]), int(match[2] or match[1])
-        out.extend(range(first, last + 1))
-    if not out:
-        raise UserError("--seeds names none", found=text)
-    return out
-
-
-def _bar(quiet: bool, runs: int) -> Any:
-    if quiet or not sys.stderr.isatty():
-        return _Silent()
-    return _Bar(runs)
-
-
-class _Counter:
-    """Runs that have ended: a bar on a terminal, else a line each."""
-
-    def __init__(self, runs: int, quiet: bool) -> None:
-        self._runs, self._done, self._quiet = runs, 0, quiet
-        self._bar: Any = None
-        if not quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("", total=runs)
-
-    def __enter__(self) -> _Counter:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, what: str) -> None:
-        self._done += 1
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, description=what)
-        elif not self._quiet:
-            print(f"{self._done}/{self._runs} {what}", file=sys.stderr, flush=True)
-
-
-class _Silent:
-    def __enter__(self) -> _Silent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def start(self, what: str) -> None:
-        pass
-
-    def __call__(self, what: str, at_ns: int, settled: int) -> None:
-        pass
-
-
-class _Bar(_Silent):
-    """Which run it is, and where its clock stands."""
-
-    def __init__(self, runs: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=runs)
-        self._what = ""
-        self._started = 0
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def start(self, what: str) -> None:
-        self._what = what
-        self._progress.update(self._task, completed=self._started, description=what)
-        self._started += 1
-
-    def __call__(self, what: str, at_ns: int, settled: int) -> None:
-        text = f"{self._what}: {at_ns / 1e9:,.0f} s of virtual time, {settled} pods done"
-        self._progress.update(self._task, description=text)
-
-
-if TYPE_CHECKING:
-    _: Progress = _Silent()

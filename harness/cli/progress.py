@@ -1,0 +1,101 @@
+"""How far long work has come, on stderr: a bar on a terminal, a line a run elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.experiment.run import Progress
+
+
+def bar(quiet: bool, runs: int) -> Silent:
+    if quiet or not sys.stderr.isatty():
+        return Silent()
+    return Bar(runs)
+
+
+class Counter:
+    """Runs that have ended: a bar on a terminal, else a line each."""
+
+    def __init__(self, runs: int, quiet: bool) -> None:
+        self._runs, self._done, self._quiet = runs, 0, quiet
+        self._bar: Any = None
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=runs)
+
+    def __enter__(self) -> Counter:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, what: str) -> None:
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, description=what)
+        elif not self._quiet:
+            print(f"{self._done}/{self._runs} {what}", file=sys.stderr, flush=True)
+
+
+class Silent:
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def start(self, what: str) -> None:
+        pass
+
+    def __call__(self, what: str, at_ns: int, settled: int) -> None:
+        pass
+
+
+class Bar(Silent):
+    """Which run it is, and where its clock stands."""
+
+    def __init__(self, runs: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=runs)
+        self._what = ""
+        self._started = 0
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def start(self, what: str) -> None:
+        self._what = what
+        self._progress.update(self._task, completed=self._started, description=what)
+        self._started += 1
+
+    def __call__(self, what: str, at_ns: int, settled: int) -> None:
+        text = f"{self._what}: {at_ns / 1e9:,.0f} s of virtual time, {settled} pods done"
+        self._progress.update(self._task, description=text)
+
+
+if TYPE_CHECKING:
+    _: Progress = Silent()
