@@ -20,7 +20,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from scipy.stats import t as student  # type: ignore[import-untyped]
+from scipy.stats import t as student
 
 from harness.scheduling.classes import node_columns
 from harness.scheduling.offline import fill

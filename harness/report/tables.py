@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from harness.experiment.compare import Row
 from harness.experiment.run import Result
 from harness.experiment.scenario import Loaded
 from harness.measure.recovery import PHASES
@@ -69,6 +71,38 @@ def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:
         for text in (*(f"INVARIANT BROKEN  {text}" for text in result.broken), *result.missed):
             _console().print(f"{_name(result)}: {text}")
         _violations(_console(), result)
+
+
+def print_comparison(loaded: Loaded, base: str, rows: Sequence[Row]) -> None:
+    """A table a strategy that was held against `base`, a row a measure."""
+    console = _console()
+    meta = loaded.scenario.metadata
+    console.print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
+    for other in dict.fromkeys(row.other for row in rows):
+        mine = [row for row in rows if row.other == other]
+        variables = list(mine[0].variables)
+        seeds = sorted({row.found.n for row in mine})
+        many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        title = f"{other} against {base}, {many} seeds, paired"
+        columns = (*variables, "", base, other, "difference", "95 % interval", "verdict")
+        cells = [
+            [
+                *(row.variables[name] for name in variables),
+                row.measure.name,
+                _figure(row.found.base),
+                _figure(row.found.other),
+                f"{row.found.mean:+.4g}",
+                "" if math.isnan(row.found.low) else f"{row.found.low:+.4g} .. {row.found.high:+.4g}",
+                row.verdict,
+            ]
+            for row in mine
+        ]
+        print_table(title, columns, cells)
+    console.print("Intervals: Student's t on the paired differences. Verdicts hold together at 5 % (Holm).")
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _name(result: Result) -> str:
