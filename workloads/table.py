@@ -216,14 +216,16 @@ class Workload:
             return self
         return replace(self, arrival_ns=self.arrival_ns - self.arrival_ns.min())
 
-    def one_by_one(self, gap_ns: int = 10**9) -> Workload:
-        """Pure fill: row i arrives at i * gap_ns, and nothing ever departs."""
-        rows = np.arange(len(self), dtype=np.int64)
+    def one_by_one(self, gap_ns: int = 10**9, together: int = 1) -> Workload:
+        """Pure fill: row i arrives at i * gap_ns, and nothing ever departs; or so many rows `together` at each gap."""
+        rows = np.arange(len(self), dtype=np.int64) // together
         return replace(
             self,
             arrival_ns=rows * gap_ns,
             duration_ns=np.full(len(self), FOREVER, dtype=np.int64),
-            provenance=self.provenance.and_then("arrivals one by one, no departures"),
+            provenance=self.provenance.and_then(
+                f"arrivals {f'{together} at once' if together > 1 else 'one by one'}, no departures"
+            ),
         )
 
     def faster(self, times: int) -> Workload:

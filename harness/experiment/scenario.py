@@ -101,7 +101,7 @@ class OpenbTasks(Form, frozen=True, kw_only=True):
 
 class TraceTasks(Form, frozen=True, kw_only=True):
     """A trace's pods. `order`: a file with the order of arrival, one pod a line ('{seed}' in its name is the run's);
-    `every`: the gap between arrivals."""
+    `every`: the gap between arrivals; `together`: so many arrive at one instant, in a fill."""
 
     path: str
     format: str | None = None
@@ -110,6 +110,7 @@ class TraceTasks(Form, frozen=True, kw_only=True):
     first: int | None = None  # only so many pods
     order: str | None = None
     every: str = "1s"
+    together: int = 1
     gpu_words: str = "share"
 
 
@@ -454,6 +455,8 @@ def _check(loaded: Loaded) -> None:
             raise loaded.error(
                 f"{where}.trace.mode", "no such mode", found=task.trace.mode, expected="departures or fill", hint=hint
             )
+        if task.trace is not None and task.trace.together < 1:
+            raise loaded.error(f"{where}.trace.together", "too few", found=task.trace.together, expected="at least 1")
         if task.service is not None:
             service = task.service
             amount(loaded, service.cpu, f"{where}.service.cpu")

@@ -146,6 +146,8 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
     if form.order is not None:
         order: Path = loaded.find(form.order.replace("{seed}", str(seed)), f"{where}.trace.order")
         workload = arrive(workload, order, gap_ns=every)
+    if fill is not None and form.together > 1:
+        workload = workload.one_by_one(every, form.together)
     if form.first is not None:
         workload = workload.take(slice(0, form.first))
     _add_table(made, workload, 0, form.gpu_words, original)

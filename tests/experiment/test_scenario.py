@@ -115,6 +115,7 @@ def test_every_scenario_that_comes_along_can_be_read(name: str) -> None:
         ({"duration": "1 hour"}, "not a duration"),
         ({"schedulers": []}, "there is none"),
         ({"workload": [{"trace": {"path": "x", "mode": "fil"}}]}, "did you mean 'fill'?"),
+        ({"workload": [{"trace": {"path": "x", "mode": "fill", "together": 0}}]}, "at least 1"),
         ({"gates": [{"metric": "x"}]}, "asks for nothing"),
         ({"pools": [{"name": "p", "min": 3, "max": 1, "cpu": 1}]}, "min and max do not fit"),
         ({"workload": [{"service": SERVICE["service"] | {"load": {"rampp": {}}}}]}, "did you mean 'ramp'?"),

@@ -41,6 +41,7 @@ def test_pure_fill_has_no_departures() -> None:
     filled = pods().one_by_one(gap_ns=4)
     assert filled.arrival_ns.tolist() == [0, 4, 8]
     assert set(filled.duration_ns.tolist()) == {FOREVER}
+    assert pods().one_by_one(gap_ns=4, together=2).arrival_ns.tolist() == [0, 0, 4]
 
 
 def test_faster_and_starting_at_zero() -> None:
