@@ -45,7 +45,7 @@ def up(
     strategy = load(scheduler)()
     live = LiveCluster(_store(store), strategy, seed=seed, time_scale=time_scale)
     try:
-        http = HttpServer(live.gate, epoch_unix_ns=live.epoch_unix_ns, port=port)
+        http = HttpServer(live.gate, epoch_unix_ns=live.epoch_unix_ns, port=port, metrics=live.scheduler.prometheus)
         http.start()
         try:
             file.write(kubeconfig, http.kubeconfig())

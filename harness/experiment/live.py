@@ -44,9 +44,9 @@ class LiveCluster:
         self.cluster.server.listeners.append(self._on_write)
         for component in controllers():
             self.cluster.add(component)
-        self.cluster.add(
-            Scheduler(strategy, stream(seed, "scheduler"), array_stream(seed, "strategy"), SchedulerSettings())
-        )
+        settings = SchedulerSettings(clock=time.perf_counter)
+        self.scheduler = Scheduler(strategy, stream(seed, "scheduler"), array_stream(seed, "strategy"), settings)
+        self.cluster.add(self.scheduler)
 
     def start_nodes(self, nodes: Iterable[Node]) -> None:
         self.cluster.start_nodes(nodes)

@@ -1,7 +1,7 @@
 """The record of a run: a folder that says what ran, what came out, and what it takes to run again.
 
-`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`. Written beside and moved into place, so that a
-folder is either whole or not there.
+`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `metrics.prom`. Written beside and moved into place,
+so that a folder is either whole or not there.
 """
 
 from __future__ import annotations
@@ -32,9 +32,17 @@ def _safe(text: str) -> str:
 
 
 def write_record(
-    folder: Path, record: dict[str, Any], journal: Iterator[Entry] | None, pods: dict[str, Any], nodes: dict[str, Any]
+    folder: Path,
+    record: dict[str, Any],
+    journal: Iterator[Entry] | None,
+    pods: dict[str, Any],
+    nodes: dict[str, Any],
+    metrics: str = "",
 ) -> None:
-    """`journal` None: left out. Raises UserError when the folder cannot be written; then nothing is left behind."""
+    """`journal` None: left out. `metrics`: of the scheduler, in Prometheus' text format.
+
+    Raises UserError when the folder cannot be written; then nothing is left behind.
+    """
     import polars as pl
 
     try:
@@ -48,6 +56,8 @@ def write_record(
             _journal_frame(journal).write_parquet(beside / "journal.parquet")
         pl.DataFrame(pods).write_parquet(beside / "pods.parquet")
         pl.DataFrame(nodes).write_parquet(beside / "nodes.parquet")
+        if metrics:
+            (beside / "metrics.prom").write_text(metrics)
         os.chmod(beside, 0o755)
         if folder.exists():
             shutil.rmtree(folder)

@@ -172,7 +172,7 @@ def run_once(
         folder = folder_of(out, loaded.scenario.metadata.name, scheduler, seed, loaded.chosen)
         record = {**result.to_data(), "scenario": loaded.data, "scenarioFile": Path(loaded.file).name}
         entries = iter(run.journal) if journal else None
-        write_record(folder, record, entries, run.lives.columns(), run.node_columns())
+        write_record(folder, record, entries, run.lives.columns(), run.node_columns(), run.scheduler.prometheus())
         result.folder = folder
     return result
 

@@ -7,6 +7,7 @@ class fit or do not fit alike: a change wakes as many of a class as it could hel
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 
@@ -46,6 +47,7 @@ class SchedulingQueue:
         self._flush: list[tuple[int, str, int]] = []
         self._groups: dict[str, dict[str, Queued]] = {}
         self._sequence = 0
+        self.incoming: Counter[tuple[str, str]] = Counter()  # (event, part of the queue), as kube-scheduler counts them
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -69,6 +71,7 @@ class SchedulingQueue:
         if view.group is not None:
             self._groups.setdefault(view.group, {})[view.key] = pod
         self._activate(pod)
+        self.incoming["PodAdd", "active"] += 1
         return pod
 
     def remove(self, key: str) -> Queued | None:
@@ -96,6 +99,7 @@ class SchedulingQueue:
         pod.view = view
         if pod.where != "active":
             self._activate(pod)
+            self.incoming["PodUpdate", "active"] += 1
 
     # -- scheduling ----------------------------------------------------------------------------------------------------
 
@@ -136,13 +140,14 @@ class SchedulingQueue:
         pod.where = "unschedulable"
         pod.turn += 1
         pod.tried_ns = now
+        self.incoming["ScheduleAttemptFailure", "unschedulable"] += 1
         self._unschedulable.setdefault(pod.view.cls.id, {})[pod.view.key] = pod
         heappush(self._flush, (now + UNSCHEDULABLE_NS, pod.view.key, pod.turn))
 
     def back_off(self, pod: Queued, now: int) -> None:
         """Its binding failed; nothing needs to change before it is tried again."""
         pod.tried_ns = now
-        self._rest(pod, now)
+        self._rest(pod, now, "ScheduleAttemptFailure")
 
     # -- what helps ----------------------------------------------------------------------------------------------------
 
@@ -154,8 +159,8 @@ class SchedulingQueue:
         """One of them."""
         return next(iter(self._unschedulable[cls].values())).view
 
-    def wake(self, cls: int, most: int, now: int) -> None:
-        """The first `most` pods of a class get another chance; a gang with all its members."""
+    def wake(self, cls: int, most: int, now: int, event: str) -> None:
+        """The first `most` pods of a class get another chance; a gang with all its members. `event`: for metrics."""
         held = self._unschedulable.get(cls)
         if held is None:
             return
@@ -167,15 +172,15 @@ class SchedulingQueue:
             for member in self._gang_of(pod):
                 if member.where == "unschedulable":
                     self._leave_class(member)
-                    self._rest(member, now)
+                    self._rest(member, now, event)
 
-    def wake_where(self, helps: Callable[[PodView], int], now: int) -> None:
+    def wake_where(self, helps: Callable[[PodView], int], now: int, event: str) -> None:
         """For each class: as many pods as `helps` says that the change could place."""
         for cls in self.waiting_classes():
             if cls in self._unschedulable:
                 most = helps(self.waiting(cls))
                 if most > 0:
-                    self.wake(cls, most, now)
+                    self.wake(cls, most, now, event)
 
     def tick(self, now: int) -> None:
         """What was backing off and is ready, and what has waited too long, becomes active."""
@@ -184,12 +189,13 @@ class SchedulingQueue:
             pod = self._pods.get(key)
             if pod is not None and pod.turn == turn:
                 self._activate(pod)
+                self.incoming["BackoffComplete", "active"] += 1
         while self._flush and self._flush[0][0] <= now:
             _, key, turn = heappop(self._flush)
             pod = self._pods.get(key)
             if pod is not None and pod.turn == turn and pod.where == "unschedulable":
                 self._leave_class(pod)
-                self._rest(pod, now)
+                self._rest(pod, now, "UnschedulableTimeout")
 
     def next_tick(self) -> int | None:
         """When `tick` next has something to do."""
@@ -216,6 +222,10 @@ class SchedulingQueue:
                 out[pod.where] += 1
         return out
 
+    def unschedulable(self) -> dict[int, int]:
+        """How many of each class, by its id."""
+        return {cls: len(self._unschedulable[cls]) for cls in self.waiting_classes()}
+
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _activate(self, pod: Queued) -> None:
@@ -223,13 +233,15 @@ class SchedulingQueue:
         pod.turn += 1
         heappush(self._active, (-pod.view.priority, pod.entered_ns, pod.sequence, pod.view.key, pod.turn))
 
-    def _rest(self, pod: Queued, now: int) -> None:
+    def _rest(self, pod: Queued, now: int, event: str) -> None:
         """Into backoff, or straight to active when it has rested enough."""
         ready = pod.tried_ns + min(self._initial << min(max(pod.attempts - 1, 0), 30), self._most)
         if pod.attempts == 0 or ready <= now:
             self._activate(pod)
+            self.incoming[event, "active"] += 1
             return
         pod.where = "backoff"
+        self.incoming[event, "backoff"] += 1
         pod.turn += 1
         heappush(self._backoff, (ready, pod.sequence, pod.view.key, pod.turn))
 

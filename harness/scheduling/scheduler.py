@@ -38,6 +38,7 @@ from harness.model.objects import Unstructured
 from harness.model.wire import Time
 from harness.scheduling import legality
 from harness.scheduling.classes import bound_devices, node_columns
+from harness.scheduling.metrics import SchedulerMetrics
 from harness.scheduling.queue import Queued, SchedulingQueue
 from harness.scheduling.scoring import NOWHERE
 from harness.scheduling.snapshot import Snapshot
@@ -88,6 +89,7 @@ class Scheduler:
         self.name = self.settings.name
         self.watches = ("Node", "Pod", "PodGroup")
         self.tally = Tally()
+        self.metrics = SchedulerMetrics(self.name)
         self.snapshot = snapshot or Snapshot()
         self.queue = SchedulingQueue()
         self._strategy = strategy
@@ -97,6 +99,8 @@ class Scheduler:
         self.batch_size = self.settings.batch_size or int(own)
         self._group_min: dict[str, int] = {}
         self._pending: dict[str, Pod] = {}  # unbound pods as last seen, by key
+        self._gated: set[str] = set()  # pods that wait for their scheduling gates to go; only counted
+        self._binding: dict[str, Instant] = {}  # when the binding of a pod was sent, until it is seen
         self._decided: list[Effect] = []
         self._busy_until = 0
         self._next_timer: int | None = None
@@ -153,6 +157,9 @@ class Scheduler:
         ended = change == DELETED or pod.status.phase in ("Succeeded", "Failed")
         if node:
             self._pending.pop(key, None)
+            sent = self._binding.pop(key, None)
+            if sent is not None:
+                self.metrics.point("Bind", "Success", (now - sent) / 1e9)
             if key in self.queue:
                 self.queue.remove(key)
             if ended:
@@ -166,11 +173,17 @@ class Scheduler:
         if ended or pod.metadata.deletion_timestamp is not None:
             self._pending.pop(key, None)
             self._left_out.discard(key)
+            self._gated.discard(key)
             self.queue.remove(key)
             self._freed(now, key)  # it may have been assumed
             return
-        if pod.spec.scheduler_name != self.name or pod.spec.scheduling_gates:
+        if pod.spec.scheduler_name != self.name:
             return
+        if pod.spec.scheduling_gates:
+            self._gated.add(key)
+            return
+        if self._gated:
+            self._gated.discard(key)
         before = self._pending.get(key)
         self._pending[key] = pod
         if key in self._left_out or self.snapshot.where(key) is not None:
@@ -199,7 +212,7 @@ class Scheduler:
     def _freed(self, now: int, key: str) -> None:
         node = self.snapshot.forget(key)
         if node is not None:
-            self._helped(now, node)
+            self._helped(now, node, "AssignedPodDelete")
 
     def _node(self, now: int, change: str, node: Node) -> None:
         name = node.metadata.name
@@ -213,9 +226,11 @@ class Scheduler:
             self.snapshot.update_node(**columns)
             if self.snapshot.version == before:
                 return  # a heartbeat: nothing that scheduling looks at
+            event = "NodeUpdate"
         else:
             self.snapshot.add_node(**columns)
-        self._helped(now, self._nodes()[name])
+            event = "NodeAdd"
+        self._helped(now, self._nodes()[name], event)
 
     def _nodes(self) -> dict[str, int]:
         return self.snapshot.facts.index
@@ -229,7 +244,7 @@ class Scheduler:
             if queued is not None and queued.view.group == key:
                 self.queue.change(self._view(self._pending[pod_key]), now)
 
-    def _helped(self, now: int, node: int) -> None:
+    def _helped(self, now: int, node: int, event: str) -> None:
         """Something about `node` changed for the better: wake as many pods as it could take."""
         snapshot = self.snapshot
 
@@ -243,7 +258,7 @@ class Scheduler:
             ]
             return max(1, min(fits, default=1))
 
-        self.queue.wake_where(room, now)
+        self.queue.wake_where(room, now, event)
 
     def _relist(self, now: int, event: Relist) -> None:
         """The watch lost its place: what is not in the list is gone."""
@@ -275,9 +290,15 @@ class Scheduler:
             self._diagnosed_at = -1
             self.queue = SchedulingQueue()
             self._pending.clear()
+            self._gated.clear()
+            self._binding.clear()
             self._decided.clear()
             self._busy_until = 0
             self._next_timer = None
+
+    def prometheus(self) -> str:
+        """Metrics under kube-scheduler's names, in Prometheus' text format."""
+        return self.metrics.text(self.queue, self.snapshot, len(self._gated))
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
@@ -297,9 +318,11 @@ class Scheduler:
                 self._decide(now, decision, pods, said, effects)
         except Exception as error:  # the strategy is somebody else's code
             self._violation(now, effects, "raised", next(iter(pods), ""), f"{type(error).__name__}: {error}")
-        if clock is not None:
-            tally.deciding_s += clock() - started
+        spent = clock() - started if clock is not None else None
+        if spent is not None:
+            tally.deciding_s += spent
         self._charge(now, len(batch))
+        self.metrics.cycle(len(batch) - len(pods), len(pods), (self._busy_until - now) / 1e9 / len(batch), spent)
         for queued in pods.values():
             self._unplaced(now, queued, said.get(queued.view.key, ""), effects)
         return effects
@@ -333,6 +356,8 @@ class Scheduler:
                 queued = pods.pop(key)
                 self.queue.remove(key)
                 self.tally.decisions += 1
+                self.metrics.scheduled(now - queued.entered_ns, queued.attempts)
+                self._binding[key] = now
                 namespace, _, name = key.rpartition("/")
                 devices = {GPU_INDEX: devices_text(bind.devices)} if bind.devices else {}
                 node = self.snapshot.facts.names[bind.node]
@@ -390,6 +415,10 @@ class Scheduler:
         if outcome.error is None or type(effect) is not BindPod:
             return
         key = f"{effect.namespace}/{effect.name}"
+        sent = self._binding.pop(key, None)
+        self.metrics.errors()
+        if sent is not None:
+            self.metrics.point("Bind", "Error", (now - sent) / 1e9)
         pod = self._pending.get(key)
         if pod is None or pod.metadata.uid != effect.uid or key in self.queue:
             return  # deleted, or bound by somebody else: the watch has told

@@ -429,6 +429,11 @@ class Snapshot:
     def placed_in_group(self, group: str) -> int:
         return self._groups.get(group, 0)
 
+    @property
+    def placed_count(self) -> int:
+        """Pods on nodes that are known, and on others."""
+        return len(self._where) + len(self._stray_at)
+
     def __len__(self) -> int:
         """Nodes that are there."""
         return len(self.facts.index)

@@ -186,6 +186,13 @@ def test_a_pod_that_fits_nowhere_is_told_why(kubectl: Kubectl) -> None:
 
 
 @needs_kubectl
+def test_prometheus_can_scrape_the_scheduler(kubectl: Kubectl) -> None:
+    text = kubectl("get", "--raw", "/metrics")
+    assert 'scheduler_pending_pods{queue="active"} ' in text
+    assert "# TYPE scheduler_schedule_attempts_total counter" in text
+
+
+@needs_kubectl
 def test_drain_moves_pods_to_other_nodes(kubectl: Kubectl) -> None:
     kubectl(
         "apply",

@@ -46,18 +46,31 @@ VERSION = {
     "platform": "",
 }
 
+METRICS_TYPE = "text/plain; version=0.0.4"
+"""Source: prometheus.io/docs, "Exposition formats"."""
+
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 class Front:
     """`epoch_unix_ns`: instant 0 of the cluster on the wall clock; `address`: host:port that clients use."""
 
-    def __init__(self, gate: Gate, hub: Hub, known: Tokens, *, epoch_unix_ns: int, address: str) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        hub: Hub,
+        known: Tokens,
+        *,
+        epoch_unix_ns: int,
+        address: str,
+        metrics: Callable[[], str] | None = None,
+    ) -> None:
         self._gate = gate
         self._hub = hub
         self._tokens = known
         self._epoch = epoch_unix_ns
         self._address = address
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", scope["type"]
@@ -97,6 +110,9 @@ class Front:
             await self._ask(lambda s: rbac.check(s, user, Action(request.method.lower(), url=url)))
         if request.method != "GET":
             raise _not_found()
+        if path == "/metrics" and self._metrics is not None:
+            tell = self._metrics
+            return Response(await self._ask(lambda _: tell()), media_type=METRICS_TYPE)
         return self._document(request, path)
 
     async def _ask(self, fn: Callable[[ApiServer], T]) -> T:

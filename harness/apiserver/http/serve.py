@@ -7,7 +7,7 @@ import secrets
 import socket
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class HttpServer:
 
     `start` and `stop` are called on the thread that drives the API server, while it handles nothing else.
     `epoch_unix_ns`: instant 0 of the cluster on the wall clock. `users`: further tokens and whom they belong to.
+    `metrics`: what GET /metrics tells, asked on the thread that drives the API server.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class HttpServer:
         port: int = 0,
         token: str = "",
         users: Mapping[str, User] | None = None,
+        metrics: Callable[[], str] | None = None,
     ) -> None:
         self.gate = gate
         self.token = token or secrets.token_urlsafe(32)
         self._epoch = epoch_unix_ns
+        self._metrics = metrics
         self._host = host
         self._port = port
         self._users = {**(users or {}), self.token: ADMIN}
@@ -75,7 +78,14 @@ class HttpServer:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         rbac.bootstrap(self.gate.server)
         self._hub.attach(self.gate.server)
-        front = Front(self.gate, self._hub, Tokens(self._users), epoch_unix_ns=self._epoch, address=self._address)
+        front = Front(
+            self.gate,
+            self._hub,
+            Tokens(self._users),
+            epoch_unix_ns=self._epoch,
+            address=self._address,
+            metrics=self._metrics,
+        )
         with tempfile.TemporaryDirectory() as folder:
             # uvicorn reads keys from files only; they are gone as soon as it has.
             certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
