@@ -18,7 +18,7 @@ from harness.measure.journal import Entry
 from harness.model.errors import UserError
 
 FORMAT = "podyard.dev/record/v1"
-FILES = ("record.json", "journal.parquet", "pods.parquet", "nodes.parquet")
+FILES = ("record.json", "journal.parquet", "pods.parquet", "nodes.parquet", "metrics.prom")
 
 
 def folder_of(root: Path, scenario: str, scheduler: str, seed: int, chosen: Mapping[str, str] | None = None) -> Path:
