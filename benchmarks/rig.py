@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from harness.engine.component import SECOND, Component
+from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
 from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.experiment.control_plane import controllers
@@ -13,7 +13,7 @@ from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, Resour
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.scheduling.registry import load
-from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.scheduler import Scheduler, SchedulerSettings
 from harness.scheduling.strategy import Strategy
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
@@ -70,14 +70,20 @@ def pods(
 
 
 def cluster(
-    machines: Iterable[Node], strategy: str, *, events: bool = False, others: Iterable[Component] = (), **settings: Any
+    machines: Iterable[Node],
+    strategy: str,
+    *,
+    events: bool = False,
+    clock: Callable[[], float] | None = None,
+    **settings: Any,
 ) -> Cluster:
-    """Booted, with every controller. `events`: the kubelets record Kubernetes Events."""
+    """Booted, with every controller. `events`: the kubelets record Kubernetes Events; `clock` measures deciding."""
     made = Cluster(MemoryStore(ObjectCodec()), ClusterSettings(record_events=events, **settings))
     made.start_nodes(machines)
-    for component in (*controllers(), *others):
+    for component in controllers():
         made.add(component)
-    made.add(Scheduler(STRATEGIES[strategy](), stream(1, "scheduler"), array_stream(1, "strategy")))
+    settings_of = SchedulerSettings(clock=clock)
+    made.add(Scheduler(STRATEGIES[strategy](), stream(1, "scheduler"), array_stream(1, "strategy"), settings_of))
     made.run(BOOT_NS)
     return made
 

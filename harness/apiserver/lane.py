@@ -40,6 +40,8 @@ COMPACTION_NS = 5 * MINUTE
 """Source: kube-apiserver --etcd-compaction-interval, 5m0s."""
 
 Post: TypeAlias = Callable[[int, int, Any], None]
+PostAll: TypeAlias = Callable[[int, int, list[Any]], None]
+"""Several messages to one lane, in order; the list stays the sender's."""
 Delay: TypeAlias = Callable[[int, int], int]
 """(now, lane) -> when a message to that lane lands."""
 Observer: TypeAlias = Callable[[int, str, str, tuple[Any, ...]], None]
@@ -47,13 +49,16 @@ Observer: TypeAlias = Callable[[int, str, str, tuple[Any, ...]], None]
 
 
 class ApiLane:
-    """`post` delivers to lanes, `delay` says when a watch event or an answer lands."""
+    """`post` delivers to lanes, `post_all` likewise; `delay` says when a watch event or an answer lands."""
 
-    def __init__(self, server: ApiServer, post: Post, delay: Delay, *, records: bool = True) -> None:
+    def __init__(
+        self, server: ApiServer, post: Post, delay: Delay, post_all: PostAll | None = None, *, records: bool = True
+    ) -> None:
         self.server = server
         self.observers: list[Observer] = []
         self.down_until = 0
         self._post = post
+        self._post_all = post_all or self._one_by_one
         self._delay = delay
         self._recorder = Recorder(server) if records else None
         self._by_kind: dict[str, list[int]] = {}
@@ -77,6 +82,10 @@ class ApiLane:
             Stand: self._stand,
         }
         server.listeners.append(self._tell)
+
+    def _one_by_one(self, at: int, lane: int, messages: list[Any]) -> None:
+        for message in messages:
+            self._post(at, lane, message)
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -182,15 +191,11 @@ class ApiLane:
             changed, self._changed = self._changed, {}
             for kind, events in changed.items():
                 for lane in self._by_kind[kind]:
-                    at = self._delay(now, lane)
-                    for event in events:
-                        self._post(at, lane, event)
+                    self._post_all(self._delay(now, lane), lane, events)
         if self._changed_on:
             on, self._changed_on = self._changed_on, {}
             for lane, events in on.items():
-                at = self._delay(now, lane)
-                for event in events:
-                    self._post(at, lane, event)
+                self._post_all(self._delay(now, lane), lane, events)
 
     # -- down and up ---------------------------------------------------------------------------------------------------
 

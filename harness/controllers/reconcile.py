@@ -65,6 +65,9 @@ class Reconciler:
         self.now = now
         queue, take = self.queue, self.cache.take
         for event in events:
+            if type(event) is Watch:  # nearly all of them
+                take(event)
+                continue
             match event:
                 case Watch() | Relist():
                     take(event)

@@ -44,6 +44,18 @@ class Loop:
         else:
             box.append(message)
 
+    def post_all(self, at: int, lane: int, messages: list[Any]) -> None:
+        """The same for several at once, in order."""
+        if at <= self.now:
+            at = self.now + 1
+        key = at << LANE_BITS | lane
+        box = self._boxes.get(key)
+        if box is None:
+            self._boxes[key] = messages.copy()
+            heappush(self._heap, key)
+        else:
+            box += messages
+
     @property
     def next_due(self) -> int | None:
         """The instant of the first mailbox."""
@@ -81,6 +93,10 @@ class SharedLoop(Loop):
 
     def post(self, at: int, lane: int, message: Any) -> None:
         super().post(at, lane, (self.key, message))
+
+    def post_all(self, at: int, lane: int, messages: list[Any]) -> None:
+        tag = self.key
+        super().post_all(at, lane, [(tag, message) for message in messages])
 
     def post_tagged(self, at: int, lane: int, tag: int, message: Any) -> None:
         """From another process."""

@@ -72,7 +72,8 @@ class Cluster:
         self._call_delay = Delays(settings.latencies.api_call, settings.seed, "call")
         self.homes: Homes = self._make_homes()
         self._post: Callable[[int, int, Any], None] = self.loop.post if settings.nodes == "inline" else self._post_apart
-        self.api = ApiLane(self.server, self._post, self._watch_delay.at, records=True)
+        post_all = self.loop.post_all if settings.nodes == "inline" else self._post_all_apart
+        self.api = ApiLane(self.server, self._post, self._watch_delay.at, post_all, records=True)
         self.loop.handlers[API_LANE] = self.api.handle
         self.components: dict[str, Component] = {}
 
@@ -133,6 +134,13 @@ class Cluster:
             self.loop.post(at, lane, message)
         else:
             self.homes.post(at, lane, message)
+
+    def _post_all_apart(self, at: int, lane: int, messages: list[Any]) -> None:
+        if lane < FIRST_NODE_LANE:
+            self.loop.post_all(at, lane, messages)
+        else:
+            for message in messages:
+                self.homes.post(at, lane, message)
 
     def _to_server(self, at: int, lane: int, effect: Any) -> None:
         self.loop.post(at, API_LANE, (lane, effect))
