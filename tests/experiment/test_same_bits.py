@@ -82,7 +82,7 @@ def test_a_record_is_confirmed_and_a_tampered_one_is_told(tmp_path: Path) -> Non
     result = run_once(loaded(duration="3m", workload=[SERVICE]), "greedy", 7, out=tmp_path)
     assert result.folder == tmp_path / "small" / "greedy" / "7"
     assert {path.name for path in result.folder.iterdir()} == {
-        "record.json", "journal.parquet", "pods.parquet", "nodes.parquet"
+        "record.json", "journal.parquet", "pods.parquet", "nodes.parquet", "metrics.prom"
     }  # fmt: skip
     verdict = replay_record(result.folder)
     assert verdict.same
