@@ -74,8 +74,8 @@ class Clock:
 
 @dataclass(slots=True)
 class Result:
-    """`metrics` by family; `digest` of the journal, empty on the wall clock: such a run cannot be replayed; `timing` is
-    measured and differs between runs."""
+    """`metrics` by family; `timing` is measured and differs between runs. `digest` of the journal, empty on the wall
+    clock and where a strategy was ended by its deadline: such runs cannot be replayed."""
 
     scenario: str
     scheduler: str
@@ -235,6 +235,7 @@ class Run:
                 latency=self.latencies.scheduling,
                 batch_size=spec.scheduling.batch,
                 retry=spec.scheduling.retry,
+                deadline_s=duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None,
                 clock=time.perf_counter,
                 lifetime_of=_declared if spec.scheduling.lifetimes else None,
             ),
@@ -389,7 +390,7 @@ class Run:
             scenario=loaded.scenario.metadata.name,
             scheduler=scheduler,
             seed=self.seed,
-            digest="" if self.clock.wall else self.journal.digest(),
+            digest="" if self.clock.wall or self.scheduler.guard.overruns else self.journal.digest(),
             metrics=metrics,
             broken=broken,
             violations=list(tally.violations),

@@ -172,6 +172,7 @@ class SchedulingForm(Form, frozen=True, kw_only=True):
     retry: bool = True
     batch: int | None = None
     lifetimes: bool = False  # whether strategies are told the durations that pods declare
+    deadline: str = "30s"  # on the wall clock, of one call of a strategy; "0s": it may take for ever
 
 
 class Gate(Form, frozen=True, kw_only=True):
@@ -466,6 +467,7 @@ def _check(loaded: Loaded) -> None:
                 raise loaded.error(f"{where}.service.replicas", "negative", found=service.replicas)
     if spec.duration is not None:
         duration(loaded, spec.duration, "spec.duration")
+    duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline")
     if not spec.schedulers:
         raise loaded.error("spec.schedulers", "there is none", expected="at least one, as of `podyard schedulers`")
     for index, gate in enumerate(spec.gates):

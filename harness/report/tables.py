@@ -50,7 +50,7 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
         _violations(console, result)
     for result in results:
         where = f"  {result.folder}" if result.folder is not None else ""
-        console.print(f"{_name(result)}: digest {result.digest or '- (on the wall clock)'}{where}")
+        console.print(f"{_name(result)}: digest {result.digest or '- (wall clock or deadline: no replay)'}{where}")
 
 
 def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:

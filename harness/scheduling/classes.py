@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ from harness.model.core import Container, Node, Pod, PodSpec
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 from harness.model.meta import ObjectMeta
 from harness.model.pod_amounts import pod_amounts, resource_amounts
+from harness.scheduling.columns import frozen
 from harness.scheduling.constraints import BEFORE_FIT, ExistingAntiAffinity, Moves, Term, after_fit, unmodelled
 from harness.scheduling.constraints.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.constraints.node_affinity import CONFLICT
@@ -21,7 +23,7 @@ from harness.scheduling.constraints.node_resources_fit import NodeResourcesFit
 from harness.scheduling.pod_terms import PodTerms, label_key
 from harness.scheduling.preferences import AllPreferences, Preferences
 from harness.scheduling.selecting import Labels, Namespaces
-from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, Int64, PodClass, PodView
+from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, PodClass, PodView
 from harness.scheduling.workload_selectors import CONTROLLERS, WorkloadSelectors
 
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
@@ -123,7 +125,7 @@ class PodClasses:
             self.resources.append(resource)
             for cls in list(self._classes.values()):
                 # The one thing that may grow: its meaning (nothing asked of an unknown resource) stays.
-                object.__setattr__(cls, "requests", _read_only(np.append(cls.requests, 0)))
+                object.__setattr__(cls, "requests", frozen(np.append(cls.requests, 0)))
                 object.__setattr__(cls, "amounts", (*cls.amounts, 0))
             for follower in list(self._followers):
                 follower.fit_rows()
@@ -169,7 +171,7 @@ class PodClasses:
             terms.append(ExistingAntiAffinity(repelled))
         self._made += 1  # never used again, so what caches by id cannot mistake one class for another
         return PodClass(
-            self._made, _read_only(column), gpu, made_of.priority, Needs(wanted, tuple(terms), made_of, repelled)
+            self._made, frozen(column), gpu, made_of.priority, Needs(wanted, tuple(terms), made_of, repelled)
         )
 
     # -- pods that others keep away ----------------------------------------------------------------------------------
@@ -275,7 +277,7 @@ class PodClasses:
         return PodView(
             meta.key,
             cls,
-            meta.labels,
+            MappingProxyType(meta.labels),  # the API object's own: nobody writes there
             meta.creation_timestamp or 0,
             f"{meta.namespace}/{group}" if group else None,
             group_min if group else 0,
@@ -300,11 +302,6 @@ def _owner(meta: ObjectMeta) -> tuple[str, str] | None:
     if owner is None or CONTROLLERS.get(owner.kind) != owner.api_version:
         return None
     return owner.kind, owner.name
-
-
-def _read_only(column: Int64) -> Int64:
-    column.flags.writeable = False
-    return column
 
 
 ASSUMED: Mapping[str, int] = {"cpu": 100, "memory": 200 << 20}

@@ -18,6 +18,5 @@ def grown(old: Column, shape: tuple[int, ...], fill: int = 0) -> Column:
 
 
 def frozen(view: Column) -> Column:
-    """The same view, read-only. Pass a slice or a copy: the array that is passed loses its own write flag."""
-    view.flags.writeable = False
-    return view
+    """The same memory, read-only for good: who is handed it cannot set its write flag again."""
+    return np.asarray(memoryview(view).toreadonly())  # type: ignore[return-value,arg-type]

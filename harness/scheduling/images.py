@@ -47,6 +47,10 @@ class ImageBook:
         """Nodes that have the image of this normalised name."""
         return self._nodes.get(name, _NOWHERE)
 
+    def of(self, node: int) -> tuple[Image, ...]:
+        """What `put` was told of a node."""
+        return self._of.get(node, ())
+
     def size(self, name: str) -> int:
         return self._size.get(name, 0)
 

@@ -66,7 +66,7 @@ def refusal(snapshot: Snapshot, bind: Bind) -> str | None:
 def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
     """One bind, gangs aside: for trying the members of a gang one after another."""
     if type(bind.node) is not int or bind.devices is not None:
-        bind = _plain(bind)
+        bind = plain(bind)
     reason = refusal(snapshot, bind)
     if reason is not None:
         return Refused(bind.pod, reason)
@@ -79,7 +79,7 @@ def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
     return bind
 
 
-def _plain(bind: Bind) -> Bind:
+def plain(bind: Bind) -> Bind:
     """numpy's integers, which strategies like to answer with, as plain ones; what is no integer stays to be refused."""
     try:
         node = index(bind.node)

@@ -38,8 +38,10 @@ from harness.model.objects import Unstructured
 from harness.model.wire import Time
 from harness.scheduling import legality
 from harness.scheduling.classes import bound_devices, node_columns
+from harness.scheduling.guard import DEADLINE_S, Fault, Guard
 from harness.scheduling.metrics import SchedulerMetrics
 from harness.scheduling.queue import Queued, SchedulingQueue
+from harness.scheduling.repair import rebuilt
 from harness.scheduling.scoring import NOWHERE
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
@@ -65,7 +67,8 @@ class SchedulerSettings:
 
     `retry` False: a pod that does not fit at its first attempt is left out for good.
     `clock` (seconds) measures deciding; None measures nothing.
-    `declared_lifetimes`: strategies are told the duration that a pod declares.
+    `lifetime_of`: strategies are told the duration that a pod declares.
+    `deadline_s`: on the wall clock, of one call of the strategy; None: it may take for ever.
     """
 
     name: str = "default-scheduler"
@@ -74,6 +77,7 @@ class SchedulerSettings:
     retry: bool = True
     clock: Callable[[], float] | None = None
     lifetime_of: Callable[[Pod], int | None] | None = None
+    deadline_s: float | None = DEADLINE_S
 
 
 class Scheduler:
@@ -93,6 +97,7 @@ class Scheduler:
         self.snapshot = snapshot or Snapshot()
         self.queue = SchedulingQueue()
         self._strategy = strategy
+        self.guard = Guard(strategy, self.settings.deadline_s)
         self._rng = rng
         self._strategy_rng = strategy_rng
         own = getattr(strategy, "batch_size", DEFAULT_BATCH)
@@ -313,25 +318,32 @@ class Scheduler:
         said: dict[str, str] = {}
         clock = self.settings.clock
         started = clock() if clock is not None else 0.0
-        try:
-            for decision in self._strategy.place(views, self.snapshot, self._strategy_rng):
-                self._decide(now, decision, pods, said, effects)
-        except Exception as error:  # the strategy is somebody else's code
-            self._violation(now, effects, "raised", next(iter(pods), ""), f"{type(error).__name__}: {error}")
+        for answer in self.guard.place(views, self.snapshot, self._strategy_rng):
+            if isinstance(answer, Fault):
+                at = answer.pod or next((key for key in pods if key not in said), "")
+                self._violation(now, effects, answer.kind, at, answer.reason)
+            else:
+                self._decide(now, answer, pods, said, effects)
+        if self.guard.interrupted:
+            self.snapshot = rebuilt(self.snapshot, without=pods)
+            self._diagnosed_at = -1
         spent = clock() - started if clock is not None else None
         if spent is not None:
             tally.deciding_s += spent
-        self._charge(now, len(batch))
+        self._charge(now, len(batch), effects)
         self.metrics.cycle(len(batch) - len(pods), len(pods), (self._busy_until - now) / 1e9 / len(batch), spent)
         for queued in pods.values():
             self._unplaced(now, queued, said.get(queued.view.key, ""), effects)
         return effects
 
-    def _charge(self, now: int, decided: int) -> None:
+    def _charge(self, now: int, decided: int, effects: list[Effect]) -> None:
         """Deciding takes time, by the strategy's own model or by the scenario's latency, a pod at a time."""
-        modelled = getattr(self._strategy, "modelled_seconds", None)
+        modelled = self.guard.modelled_ns(decided, len(self.snapshot))
+        if isinstance(modelled, Fault):
+            self._violation(now, effects, modelled.kind, "", modelled.reason)
+            modelled = None
         if modelled is not None:
-            spent = round(modelled(decided, len(self.snapshot)) * 1e9)
+            spent = modelled
         elif isinstance(self.settings.latency, Constant):
             spent = self.settings.latency.ns * decided
         else:
@@ -343,9 +355,8 @@ class Scheduler:
     ) -> None:
         if type(decision) is Bind or type(decision) is BindTogether:
             for bind in (decision,) if isinstance(decision, Bind) else decision.binds:
-                if not isinstance(bind.pod, PodView) or bind.pod.key not in pods:
-                    key = getattr(bind.pod, "key", repr(bind.pod))
-                    self._violation(now, effects, "illegal bind", key, "this pod was not handed over to be placed")
+                if bind.pod.key not in pods:
+                    self._violation(now, effects, "illegal bind", bind.pod.key, "this pod was placed already")
                     return
             outcome = legality.apply(self.snapshot, decision)
             if isinstance(outcome, legality.Refused):
@@ -367,8 +378,6 @@ class Scheduler:
         elif type(decision) is Evict:
             namespace, _, name = decision.pod.rpartition("/")
             effects.append(EvictPod(namespace, name, reason="PreemptionByScheduler", message=decision.reason))
-        else:
-            self._violation(now, effects, "no decision", "", f"a strategy answers with decisions, not {decision!r}")
 
     def _unplaced(self, now: int, queued: Queued, said: str, effects: list[Effect]) -> None:
         self.tally.unschedulable += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -61,8 +61,10 @@ class _Column:
 class ScoreTable:
     """Per pod class the scores of all nodes in tie-break order, -inf where it does not fit; in bounded memory."""
 
-    def __init__(self, score: IncrementalScore, on: Snapshot) -> None:
+    def __init__(self, score: IncrementalScore, on: Snapshot, shown: ClusterView | None = None) -> None:
+        """`shown`: what the score is handed as the cluster, the snapshot itself when nothing else is said."""
         self.on = on
+        self._shown: Any = on if shown is None else shown
         self._score = score
         self._score_node = score.score_node if isinstance(score, NodeScore) else None
         self._columns: OrderedDict[int, _Column] = OrderedDict()
@@ -87,7 +89,7 @@ class ScoreTable:
     def values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes` as they are now, float64 [len(nodes)]; NEVER where the node does not take the pod."""
         if pod.cls.constraints.only is not None:
-            return checked(self._score.score(pod, self.on, nodes), len(nodes))
+            return checked(self._score.score(pod, self._shown, nodes), len(nodes))
         self.on.order()
         return self._current(pod).column[self.on.positions[nodes]]
 
@@ -114,7 +116,7 @@ class ScoreTable:
         nodes = self.on.feasibility.among(pod.cls)
         if len(nodes) < 2:
             return nodes[0] if nodes else -1
-        scores = checked(self._score.score(pod, self.on, np.array(nodes)), len(nodes)).tolist()
+        scores = checked(self._score.score(pod, self._shown, np.array(nodes)), len(nodes)).tolist()
         return min(zip(scores, nodes, strict=True), key=lambda item: (-item[0], int(self.on.rank[item[1]]), item[1]))[1]
 
     def _best_masked(self, scores: Tournament, pod: PodView, order: Sequence[int]) -> int:
@@ -147,7 +149,7 @@ class ScoreTable:
         cls = pod.cls
         spec = on.feasibility.spec_verdicts(cls)
         load = cls.constraints.load
-        score_node = self._score_node
+        score_node, shown = self._score_node, self._shown
         for node in changed:
             position = on.position_of[node]
             if position < 0:
@@ -158,17 +160,17 @@ class ScoreTable:
                     if not term.holds(on, node):
                         break
                 else:
-                    value = score_node(pod, on, node)
+                    value = score_node(pod, shown, node)
             scores.set(position, value)
 
     def _values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes`, NEVER where infeasible; only feasible nodes are scored."""
         fits = np.flatnonzero(self.on.feasibility.local(pod.cls, nodes))
         if len(fits) == len(nodes):
-            return checked(self._score.score(pod, self.on, nodes), len(nodes))
+            return checked(self._score.score(pod, self._shown, nodes), len(nodes))
         out = np.full(len(nodes), NEVER)
         if len(fits):
-            out[fits] = checked(self._score.score(pod, self.on, nodes[fits]), len(fits))
+            out[fits] = checked(self._score.score(pod, self._shown, nodes[fits]), len(fits))
         return out
 
     def _anew(self, pod: PodView) -> _Column:

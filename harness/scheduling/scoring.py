@@ -9,7 +9,6 @@ import numpy as np
 
 from harness.scheduling.legality import apply_alone, needs_gang, take_back
 from harness.scheduling.score_table import ChoosesDevices, NodeLists, NodeScore, ScoreTable, checked
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import (
     Bind,
     BindTogether,
@@ -23,6 +22,7 @@ from harness.scheduling.strategy import (
     Wait,
 )
 from harness.scheduling.tournament import NEVER
+from harness.scheduling.view import snapshot_of
 
 __all__ = ["NOWHERE", "Choice", "ChoosesDevices", "NodeLists", "NodeScore", "PerNode", "Scored", "one_by_one"]
 
@@ -79,20 +79,21 @@ def one_by_one(pods: PodBatch, cluster: ClusterView, choose: Choice) -> Iterator
 
 def _together(members: Sequence[PodView], cluster: ClusterView, choose: Choice) -> Iterator[Decision]:
     """Members are tried on the live snapshot one after another, taken back, and then decided together."""
-    if not isinstance(cluster, Snapshot):
+    on = snapshot_of(cluster)
+    if on is None:
         for pod in members:
             yield Wait(pod, "a gang is placed on a snapshot only, where it can be tried")
         return
-    wanted = needs_gang(cluster, members[0])
+    wanted = needs_gang(on, members[0])
     binds: list[Bind] = []
     try:
         for pod in members:
             bind = choose(pod)
-            done = None if bind is None else apply_alone(cluster, bind)
+            done = None if bind is None else apply_alone(on, bind)
             if isinstance(done, Bind):
                 binds.append(done)
     finally:  # also when the score raises
-        take_back(cluster, tuple(binds))
+        take_back(on, tuple(binds))
     enough = len(binds) >= max(wanted, 1)
     if enough:
         yield BindTogether(tuple(binds))
@@ -126,9 +127,10 @@ class Scored:
 
     def _chooser(self, cluster: ClusterView) -> Choice:
         score = self.score
-        if isinstance(cluster, Snapshot) and not callable(score):
-            if self._table is None or self._table.on is not cluster:
-                self._table = ScoreTable(score, cluster)
+        on = snapshot_of(cluster)
+        if on is not None and not callable(score):
+            if self._table is None or self._table.on is not on:
+                self._table = ScoreTable(score, on, cluster)
             best = self._table.best
             devices = self._choose_devices
 

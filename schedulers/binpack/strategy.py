@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import (
     PODS,
     Bind,
@@ -19,6 +18,7 @@ from harness.scheduling.strategy import (
     PodView,
     Wait,
 )
+from harness.scheduling.view import snapshot_of
 from schedulers.binpack.board import NEVER, Board, Spot, Window, choose_devices
 from schedulers.binpack.greedy import one_by_one, queue_order, take_back, whole_devices_first
 from schedulers.binpack.migrate import Mover
@@ -292,7 +292,8 @@ def _gangs(pods: PodBatch, cluster: ClusterView) -> dict[int, Gang]:
 
 
 def _running(group: str, cluster: ClusterView) -> int:
-    if isinstance(cluster, Snapshot):
-        return cluster.placed_in_group(group)
+    on = snapshot_of(cluster)
+    if on is not None:
+        return on.placed_in_group(group)
     nodes = np.flatnonzero(cluster.alive & (cluster.free[PODS] < cluster.capacity[PODS]))
     return sum(pod.group == group for node in nodes.tolist() for pod in cluster.pods_on(node))

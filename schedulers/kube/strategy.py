@@ -14,6 +14,7 @@ from harness.scheduling.score_table import ScoreTable
 from harness.scheduling.scoring import one_by_one
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, Bool, ClusterView, Decision, Float64, Int64, PodBatch, PodView
+from harness.scheduling.view import snapshot_of
 from schedulers.kube.profile import Profile, nodes_to_find
 from schedulers.kube.resources import MOST, ResourceScore
 from schedulers.kube.scores import OtherScores, wishes
@@ -109,27 +110,29 @@ class Kube:
         self._ring = Ring()
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
-        assert isinstance(cluster, Snapshot), "kube scores the harness's own snapshot"
-        return one_by_one(pods, cluster, lambda pod: self._choose(pod, cluster))
+        on = snapshot_of(cluster)
+        assert on is not None, "kube scores the harness's own snapshot"
+        return one_by_one(pods, cluster, lambda pod: self._choose(pod, on))
 
     def explain(self, pod: PodView, cluster: ClusterView) -> Mapping[str, Float64]:
         """Each plugin's weighted score over all feasible nodes, float64 [nodes], NaN elsewhere."""
-        assert isinstance(cluster, Snapshot)
+        on = snapshot_of(cluster)
+        assert on is not None
         scorer = self._of(pod)
-        scorer.table(cluster)
-        nodes = np.flatnonzero(cluster.feasible(pod))
-        wanted = scorer.resources.wanted(pod.cls, cluster)
+        scorer.table(on)
+        nodes = np.flatnonzero(on.feasible(pod))
+        wanted = scorer.resources.wanted(pod.cls, on)
         out: dict[str, Float64] = {}
         for name, weight in scorer.profile.weights.items():
-            column = np.full(len(cluster.names), np.nan)
+            column = np.full(len(on.names), np.nan)
             if len(nodes):
                 if name == "NodeResourcesFit":
-                    found: Int64 | None = scorer.resources.fit(wanted, cluster, nodes)
+                    found: Int64 | None = scorer.resources.fit(wanted, on, nodes)
                 elif name == "NodeResourcesBalancedAllocation":
-                    found = scorer.resources.balanced(wanted, cluster, nodes)
+                    found = scorer.resources.balanced(wanted, on, nodes)
                 else:
                     score = next(score for known, _, score in scorer.others.scorers if known == name)
-                    found = score(cluster, pod, nodes)
+                    found = score(on, pod, nodes)
                 column[nodes] = weight * (found if found is not None else MOST * (name == "TaintToleration"))
             out[name] = column
         return out
