@@ -36,6 +36,7 @@ from harness.measure.traffic import Traffic
 from harness.model.core import Pod
 from harness.model.times import parse_duration
 from harness.node.settings import NodeSettings, Route
+from harness.scheduling.guard import Fault, contained
 from harness.scheduling.registry import load
 from harness.scheduling.scheduler import Scheduler, SchedulerSettings
 from harness.store.codec import ObjectCodec
@@ -189,7 +190,7 @@ class Run:
         self.plan: Plan = plan(loaded, self.machines.tables, seed)
         self.latencies = latencies(loaded)
         self.duration_ns = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
-        _fit(strategy, self.plan)
+        unfit = _fit(strategy, self.plan)
 
         settings = ClusterSettings(
             seed=seed,
@@ -240,6 +241,8 @@ class Run:
                 lifetime_of=_declared if spec.scheduling.lifetimes else None,
             ),
         )
+        if unfit is not None:
+            self.scheduler.tally.violations.append((0, unfit.kind, unfit.pod, unfit.reason))
         self.cluster.start_nodes(self.machines.nodes)
         if self.plan.traffic:
             self.cluster.start_nodes((gateway(),))
@@ -436,16 +439,17 @@ def _declared(pod: Pod) -> int | None:
     return None if text is None else parse_duration(text)
 
 
-def _fit(strategy: Any, made: Plan) -> None:
+def _fit(strategy: Any, made: Plan) -> Fault | None:
     """Strategies that learn from a workload's mix are shown what the scenario declares, before anything arrives."""
     fit = getattr(strategy, "fit", None)
     if fit is None or not made.originals:
-        return
+        return None
     from harness.scheduling.classes import PodClasses
     from workloads.manifests import to_pods
 
     classes = PodClasses()
-    fit([classes.view(pod) for table in made.originals for _, pod in to_pods(table)])
+    mix = [classes.view(pod) for table in made.originals for _, pod in to_pods(table)]
+    return contained(lambda: fit(mix))
 
 
 def latencies(loaded: Loaded) -> Latencies:

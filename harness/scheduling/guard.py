@@ -11,7 +11,7 @@ can contain: a call into C that never returns, os._exit, a crash of the interpre
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import FrozenInstanceError, dataclass
 from pathlib import PurePath
 from types import TracebackType
@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from harness.model.errors import UserError
 from harness.scheduling.legality import plain
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
@@ -61,6 +62,7 @@ class Guard:
         self._call = None if deadline_s is None else Call(deadline_s)
         self._on: Snapshot | None = None
         self._view: ReadOnlyView | None = None
+        self._given_up = False
         self._handed_over = 0
         self._next_book = 0
 
@@ -74,7 +76,9 @@ class Guard:
         """What the strategy answers, each decision well formed and about the views that were handed over."""
         self.interrupted = False
         if self.overruns >= OVERRUNS:
-            yield Fault("deadline", "", f"asked no more: {OVERRUNS} calls ran past the deadline")
+            if not self._given_up:
+                self._given_up = True
+                yield Fault("deadline", "", f"asked no more: {OVERRUNS} calls ran past the deadline")
             return
         view = self.view(on)
         handed = {pod.key: pod for pod in pods}
@@ -183,6 +187,17 @@ class Guard:
             if on.free_of[node] != free[:, node].tolist() or on.capacity_of[node] != capacity[:, node].tolist():
                 return f"node {on.facts.names[node]}"
         return "nodes"
+
+
+def contained(theirs: Callable[[], object]) -> Fault | None:
+    """Call somebody else's code that answers nothing; what it raised. A UserError is the user's to read, and passes."""
+    try:
+        theirs()
+    except (KeyboardInterrupt, GeneratorExit, UserError):
+        raise
+    except BaseException as error:
+        return _raised(error)
+    return None
 
 
 class _Untimed:

@@ -57,9 +57,17 @@ def load(spec: str) -> Factory:
     _check_parameters(name, target, parameters)
 
     def make() -> Strategy:
-        strategy = target(**parameters)
+        try:
+            strategy = target(**parameters)
+        except UserError:
+            raise
+        except Exception as error:  # somebody else's code
+            raise UserError(f"{name} cannot be made", found=f"{type(error).__name__}: {error}") from error
         if not _is_strategy(strategy):
             raise UserError(f"{name} made no scheduler", found=repr(strategy), expected="an object with place(..)")
+        size = getattr(strategy, "batch_size", 1)
+        if not isinstance(size, int) or size < 1:
+            raise UserError(f"{name} has no usable batch_size", found=repr(size), expected="1 or more")
         return strategy  # type: ignore[no-any-return]
 
     return make

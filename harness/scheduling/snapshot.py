@@ -426,10 +426,6 @@ class Snapshot:
         """Pods on nodes that are not known (yet): node name, pod, devices."""
         return tuple((name, *stray) for name, pods in self._strays.items() for stray in pods.values())
 
-    @property
-    def placed_count(self) -> int:
-        return len(self._where)
-
     def devices(self, key: str) -> tuple[int, ...]:
         """GPU devices of a placed pod."""
         return self._devices.get(key, ())
