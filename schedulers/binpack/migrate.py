@@ -6,7 +6,7 @@ moment, so that what is allocated grows with each move. The eviction API has the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -57,12 +57,13 @@ class Mover:
 
         Pods of higher priority stay, and so do members of gangs, and pods on devices that are not known.
         """
+        sources = [(source, self._movable(pod, source)) for source in self._near_misses(pod.cls)]
         for size in range(1, min(VICTIMS, budget) + 1):
             moves = [
                 move
-                for source in self._near_misses(pod.cls)
-                for victims in combinations(self._movable(pod, source), size)
-                if (move := self._move(pod.cls, source, victims)) is not None
+                for source, movable in sources
+                for victims in self._enough(pod.cls, source, movable, size)
+                if (move := self._move(source, victims)) is not None
             ]
             if moves:
                 return min(moves, key=lambda move: (move.cost, move.source, [victim.key for victim in move.victims]))
@@ -99,17 +100,28 @@ class Mover:
         order = np.lexsort((np.arange(len(lack)), lack))[:NODES]
         return [int(at) for at in order if 0 < lack[at] <= VICTIMS]
 
-    def _move(self, cls: PodClass, source: int, victims: Sequence[PodView]) -> Move | None:
+    def _enough(
+        self, cls: PodClass, source: int, movable: Sequence[PodView], size: int
+    ) -> Iterator[tuple[PodView, ...]]:
+        """So many victims without which one pod of the class fits on `source`. In plain integers: there are many."""
         columns = self._board.columns
-        free: Int64 = columns.free[:, source] + sum(victim.requests for victim in victims)
-        if (cls.requests > free).any():
-            return None
-        if cls.gpu.count:
-            devices = columns.devices[source].copy()
-            for victim in victims:
-                devices[list(self._devices.get(victim.key, ()))] += victim.gpu.milli
-            if int((devices >= cls.gpu.milli).sum()) < cls.gpu.count:
-                return None
+        free = columns.free[:, source].tolist()
+        lacking = [(row, need - free[row]) for row, need in enumerate(cls.amounts) if need > free[row]]
+        idle = columns.devices[source].tolist()
+        milli, count = cls.gpu.milli, cls.gpu.count
+        for victims in combinations(movable, size):
+            if any(sum([victim.cls.amounts[row] for victim in victims]) < lack for row, lack in lacking):
+                continue
+            if count:
+                devices = idle.copy()
+                for victim in victims:
+                    for device in self._devices.get(victim.key, ()):
+                        devices[device] += victim.gpu.milli
+                if sum([left >= milli for left in devices]) < count:
+                    continue
+            yield victims
+
+    def _move(self, source: int, victims: Sequence[PodView]) -> Move | None:
         targets: list[int] = []
         cost = 0
         for victim in victims:
