@@ -21,7 +21,7 @@ from harness.scheduling.strategy import (
 from harness.scheduling.view import snapshot_of
 from schedulers.binpack.board import NEVER, Board, Spot, Window, choose_devices
 from schedulers.binpack.greedy import one_by_one, queue_order, take_back, whole_devices_first
-from schedulers.binpack.migrate import Mover
+from schedulers.binpack.migrate import VICTIMS, Mover
 from schedulers.binpack.mix import Mix
 from schedulers.binpack.plan import Gang, Plan, Problem, objective_named
 from schedulers.binpack.solve import Effort, contended, improve, regret
@@ -73,6 +73,7 @@ class BinPack:
         self._board = Board()
         self._bound = 0
         self._moved = 0
+        self.short_of_budget = migrations == 0  # whether a greater budget could have decided anything differently
         self._devices: dict[str, tuple[int, ...]] = {}  # of pods with GPUs bound here, when migrations are on
         self._promised: dict[str, int] = {}  # pod moved aside -> node that had room for it
         self._asked_ns: dict[str, int] = {}  # pod that room is being made for -> when
@@ -235,6 +236,7 @@ class BinPack:
         for pod in sorted((wait.pod for wait in waits if wait.pod.group is None), key=self._least_wanted_last):
             budget = int(self.migrations * self._bound) - self._moved
             asked = self._asked_ns.get(pod.key)
+            self.short_of_budget |= budget < VICTIMS
             if budget < 1:
                 break
             pause, again = self._backoff.get(pod.cls.id, (0, 0))
