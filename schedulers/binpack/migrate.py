@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from harness.scheduling.strategy import ClusterView, Int64, PodClass, PodView
+from harness.scheduling.strategy import ClusterView, PodClass, PodView
 from schedulers.binpack.board import NEVER, Board
 
 VICTIMS = 2  # most pods moved aside for one
