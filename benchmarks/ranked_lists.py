@@ -5,7 +5,8 @@
 FOLDER holds `traces/openb/` and `fgd/arrivals/` (orders and node ranks by list and seed). A list without such files
 is drawn by the same protocol: `--seeds 2000-2004`. Both strategies know the original pod list, as the published FGD
 does. GPU allocation is the published cell: the mean over arrivals at the load, in percent of the GPUs, of the
-allocation rounded to two decimals. CPU, memory and pods placed are those at the end.
+allocation rounded to two decimals. CPU, memory and pods placed are those at the end, and so is what is left idle, in
+percent of the GPUs: on nodes with less CPU than any pod with GPUs asked for, else whole devices, else parts of one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import typer
 from scipy.stats import t as student
 
+from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.classes import node_columns
 from harness.scheduling.offline import fill
 from harness.scheduling.snapshot import Snapshot
@@ -35,7 +37,15 @@ from workloads.table import NodeTable, Workload
 from workloads.trace import read, read_nodes
 
 LOADS = (100, 130)
-MEASURES = (*(f"gpu@{load}" for load in LOADS), "cpu", "memory", "pods", *(f"pods:{kind}" for kind in KINDS))
+IDLE = ("no-cpu", "device", "part")
+MEASURES = (
+    *(f"gpu@{load}" for load in LOADS),
+    "cpu",
+    "memory",
+    "pods",
+    *(f"pods:{kind}" for kind in KINDS),
+    *(f"idle:{why}" for why in IDLE),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +64,7 @@ class Lists:
 
 
 def measured(strategy: FGD | Ranked, original: Workload, arrivals: Workload, nodes: NodeTable) -> tuple[Float64, float]:
-    """MEASURES of one run, and decisions a second."""
+    """MEASURES of one run, and decisions per second of CPU time."""
     on = Snapshot()
     for node in to_nodes(nodes):
         on.add_node(**node_columns(node))
@@ -66,9 +76,9 @@ def measured(strategy: FGD | Ranked, original: Workload, arrivals: Workload, nod
     def after(last: int, binds: tuple[Bind, ...]) -> None:
         allocated[last] = sum(bind.pod.gpu.total_milli for bind in binds)
 
-    began = time.perf_counter()
+    began = time.process_time()  # one thread; other processes do not count
     done = fill(strategy, on, pods, seed=0, after=after)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     assert not done.violations, done.violations[0]
     whole = nodes.gpu_total_milli
     percent = np.round(100 * np.cumsum(allocated) / whole, 2)
@@ -77,7 +87,12 @@ def measured(strategy: FGD | Ranked, original: Workload, arrivals: Workload, nod
     free = 100 * (1 - on.free.sum(axis=1) / on.capacity.sum(axis=1))
     placed = [kind_of(pod) for pod, node in zip(pods, done.node, strict=True) if node >= 0]
     kinds = [placed.count(kind) for kind in range(len(KINDS))]
-    return np.array([*gpu, free[CPU], free[MEMORY], len(placed), *kinds]), len(pods) / seconds
+    least = min(pod.cls.amounts[CPU] for pod in pods if pod.gpu.count)
+    idle, enough = on.gpu_free, on.free[CPU] >= least
+    no_cpu, kept = idle[~enough].sum(), idle[enough]
+    devices = kept[kept == DEVICE_MILLI].sum()
+    left = 100 * np.array([no_cpu, devices, kept.sum() - devices]) / whole
+    return np.array([*gpu, free[CPU], free[MEMORY], len(placed), *kinds, *left]), len(pods) / seconds
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float, float]:

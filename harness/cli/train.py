@@ -14,11 +14,12 @@ def train(
     lists: Annotated[str, typer.Option(help="Seeds of the training lists, as 2000-2059.")] = "2000-2059",
     held_out: Annotated[
         str, typer.Option(help="Seeds of the lists that the weights kept are chosen by.")
-    ] = "3000-3019",
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes of each training cluster.")] = 300,
-    batch: Annotated[int, typer.Option(min=1, help="Lists that each generation is tried on.")] = 6,
-    population: Annotated[int, typer.Option(min=2, help="Candidates in each generation.")] = 20,
-    generations: Annotated[int, typer.Option(min=1)] = 120,
+    ] = "3000-3011",
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of each training cluster.")] = 400,
+    held_out_nodes: Annotated[int, typer.Option(min=1, help="Nodes of each cluster held out.")] = 1213,
+    batch: Annotated[int, typer.Option(min=1, help="Lists that each generation is tried on.")] = 10,
+    population: Annotated[int, typer.Option(min=2, help="Candidates in each generation.")] = 16,
+    generations: Annotated[int, typer.Option(min=1)] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 1,
 ) -> None:
     """Train `ranked` by policy search on generated lists; those that results are judged by are refused."""
@@ -37,6 +38,7 @@ def train(
         lists=parse_seeds(lists),
         held_out=parse_seeds(held_out),
         nodes=nodes,
+        held_out_nodes=held_out_nodes,
         batch=batch,
         population=population,
         generations=generations,
@@ -46,8 +48,8 @@ def train(
     model.card["date"] = datetime.now(UTC).date().isoformat()
     model.card["podyard"] = version("podyard")
     model.card["command"] = (
-        f"podyard train --lists {lists} --held-out {held_out} --nodes {nodes} --batch {batch} "
-        f"--population {population} --generations {generations} --seed {seed}"
+        f"podyard train --lists {lists} --held-out {held_out} --nodes {nodes} --held-out-nodes {held_out_nodes} "
+        f"--batch {batch} --population {population} --generations {generations} --seed {seed}"
     )
     write_model(out, model)
     print(f"{out}: {model.card['startedAt']:.3f} % -> {model.card['reached']:.3f} % on the lists held out")

@@ -84,10 +84,21 @@ def test_training_lists_differ_in_their_mix() -> None:
     assert len(mixes) > 2
 
 
+def test_the_shipped_model_was_trained_on_training_lists_alone() -> None:
+    model = read_model()
+    command = str(model.card["command"]).split()
+    for option in ("--lists", "--held-out"):
+        assert parse_seeds(command[command.index(option) + 1])
+    assert "openb" in model.card["neverSeen"]
+    assert {"date", "podyard", "seed", "trainingLists", "heldOut"} <= set(model.card)
+
+
 def test_training_again_gives_the_same_weights() -> None:
     pytest.importorskip("cma")
     pytest.importorskip("numba")
-    how = Training(lists=(2000, 2001), held_out=(3000,), nodes=6, batch=1, population=4, generations=2)
+    how = Training(
+        lists=(2000, 2001), held_out=(3000,), nodes=6, held_out_nodes=12, batch=1, population=4, generations=2
+    )
     one, two = train(how), train(how)
     assert one.card == two.card
     assert (one.weights == two.weights).all()
