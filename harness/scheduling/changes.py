@@ -25,6 +25,10 @@ class ChangeLog:
             del entries[:_KEEP]
             self.base += _KEEP
 
+    def rewind(self, version: int) -> None:
+        """Forget what came after `version`: it was undone, and nobody has looked."""
+        del self.entries[version - self.base :]
+
     def since(self, version: int) -> list[int] | None:
         """Nodes in order of change, repeats included; None when the log no longer reaches back."""
         start = version - self.base

@@ -72,6 +72,10 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
         if term.resolvable:
             resolvable |= rejects
         left &= holds
+    for node in on.nominations.by_node:
+        if left[node]:  # it would fit, were the node not kept for others
+            reasons.update(on.nominations.reasons(cls, node))
+            resolvable[node] = True
     told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
     return Diagnosis(count, told, tuple(np.flatnonzero(resolvable).tolist()))
 
@@ -83,4 +87,4 @@ def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
     for term in cls.constraints.terms:
         if not term.holds(on, node):
             return tuple(term.reasons(on, node))
-    return ()
+    return on.nominations.reasons(cls, node) if node in on.nominations.by_node else ()

@@ -61,7 +61,9 @@ class Feasibility:
         for term in needs.load:
             if not term.holds(on, node):
                 return False
-        return not needs.cluster or self._elsewhere(cls).holds(node)
+        if needs.cluster and not self._elsewhere(cls).holds(node):
+            return False
+        return node not in on.nominations.by_node or on.nominations.leave_room(cls, node)
 
     def among(self, cls: PodClass) -> list[int]:
         """Of a class that names its nodes: those where it fits now."""
@@ -95,9 +97,9 @@ class Feasibility:
         self._verdicts.move_to_end(cls.id)
         changed = None if found.all is None else on.log.since(found.seen)
         if changed is None:
-            self._all_anew(found, needs)
+            self._all_anew(found, cls)
         elif changed:
-            self._refresh_all(found, needs, changed)
+            self._refresh_all(found, cls, changed)
         found.seen = on.log.version
         if not needs.cluster:
             return frozen(found.all_array[:n])
@@ -108,9 +110,12 @@ class Feasibility:
 
     def elsewhere(self, cls: PodClass) -> Bool:
         """Where the CLUSTER terms hold now, bool [nodes]; valid until the next change. For classes that have some."""
-        mask = self._elsewhere(cls)
-        mask.refresh()
-        return mask.mask[: len(self._on.facts)]
+        live = self._elsewhere(cls)
+        live.refresh()
+        mask = live.mask[: len(self._on.facts)]
+        nominations = self._on.nominations
+        # What is nominated on one node bears on other pods there alone, so it is no part of the live mask.
+        return nominations.mask(cls, mask) if nominations.by_node else mask
 
     def _elsewhere(self, cls: PodClass) -> NodeMask:
         relations = self._on.relations
@@ -139,7 +144,8 @@ class Feasibility:
             out[:] = False
         for term in needs.load:
             out &= term.mask(self._on, nodes)
-        return out
+        nominations = self._on.nominations
+        return nominations.mask(cls, out, nodes) if nominations.by_node and not needs.cluster else out
 
     def _fresh(self, cls: PodClass) -> _Verdicts:
         on = self._on
@@ -173,29 +179,36 @@ class Feasibility:
                 )
         found.spec_seen = on.spec_log.version
 
-    def _all_anew(self, found: _Verdicts, needs: Needs) -> None:
+    def _all_anew(self, found: _Verdicts, cls: PodClass) -> None:
         on = self._on
         n = len(on.facts)
         if found.all is None:
             found.all = bytearray(len(found.node))
             found.all_array = np.frombuffer(found.all, dtype=np.bool_)
-        mask = found.node_array[:n].copy()
-        for term in needs.load:
+        mask: Bool = found.node_array[:n].copy()
+        for term in cls.constraints.load:
             mask &= term.mask(on, slice(0, n))
+        if on.nominations.by_node and not cls.constraints.cluster:
+            mask = on.nominations.mask(cls, mask)
         found.all_array[:n] = mask
 
-    def _refresh_all(self, found: _Verdicts, needs: Needs, changed: list[int]) -> None:
+    def _refresh_all(self, found: _Verdicts, cls: PodClass, changed: list[int]) -> None:
         on = self._on
         assert found.all is not None
+        load = cls.constraints.load
+        nominations = on.nominations
+        nominated = nominations.by_node if not cls.constraints.cluster else {}
         if len(changed) <= _FEW:
             for node in changed:
                 verdict = found.node[node] != 0
-                for term in needs.load:
+                for term in load:
                     verdict = verdict and term.holds(on, node)
+                if verdict and node in nominated:
+                    verdict = nominations.leave_room(cls, node)
                 found.all[node] = verdict
             return
         nodes = np.unique(np.array(changed, dtype=np.int64))
-        mask = found.node_array[nodes]
-        for term in needs.load:
+        mask: Bool = found.node_array[nodes]
+        for term in load:
             mask &= term.mask(on, nodes)
-        found.all_array[nodes] = mask
+        found.all_array[nodes] = nominations.mask(cls, mask, nodes) if nominated else mask

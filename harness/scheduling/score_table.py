@@ -150,6 +150,8 @@ class ScoreTable:
         spec = on.feasibility.spec_verdicts(cls)
         load = cls.constraints.load
         score_node, shown = self._score_node, self._shown
+        nominations = on.nominations
+        nominated = nominations.by_node if not cls.constraints.cluster else {}
         for node in changed:
             position = on.position_of[node]
             if position < 0:
@@ -160,7 +162,8 @@ class ScoreTable:
                     if not term.holds(on, node):
                         break
                 else:
-                    value = score_node(pod, shown, node)
+                    if not nominated or node not in nominated or nominations.leave_room(cls, node):
+                        value = score_node(pod, shown, node)
             scores.set(position, value)
 
     def _values(self, pod: PodView, nodes: Int64) -> Float64:

@@ -24,6 +24,7 @@ from harness.scheduling.diagnosis import Diagnosis, diagnose, reasons
 from harness.scheduling.facts import NodeFacts
 from harness.scheduling.feasibility import Feasibility
 from harness.scheduling.images import Image, ImageBook
+from harness.scheduling.nominations import Nominations
 from harness.scheduling.relations import HasNodeMask, Relations
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
@@ -78,6 +79,7 @@ class Snapshot:
         self._order: Int64 | None = None
         self._grow(_ROOM)
         self.feasibility = Feasibility(self)
+        self.nominations = Nominations(self)
         self.classes.follow(self)
 
     def copy(self) -> Snapshot:
@@ -98,6 +100,7 @@ class Snapshot:
         twin._width = self._width
         twin.ports, twin.images, twin.beyond_of = self.ports.copy(), self.images.copy(), dict(self.beyond_of)
         twin.relations.carry_on(self.relations)
+        twin.nominations = self.nominations.copy(twin)
         twin._grow(self._room)
         return twin
 
@@ -365,6 +368,11 @@ class Snapshot:
             self.relations.take(pod, node)
         self.log.add(node)
         return node
+
+    def rewind(self, node: int, pods: Sequence[PodView], version: int) -> None:
+        """After a trial on `node` that put everything back: its pods in the order they had, and a log that is silent."""
+        self._pods[node][:] = pods
+        self.log.rewind(version)
 
     def relabel(self, pod: PodView) -> None:
         """A placed pod's labels changed, or it is being deleted: `pod` as it is now, on the node and devices it has.
