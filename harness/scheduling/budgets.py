@@ -37,6 +37,10 @@ class Budgets:
         if held.pop(name, None) is not None:
             self.version += 1
 
+    def clear(self) -> None:
+        self._by_space.clear()
+        self.version += 1
+
     def __bool__(self) -> bool:
         return any(self._by_space.values())
 

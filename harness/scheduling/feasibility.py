@@ -47,8 +47,8 @@ class Feasibility:
         self._verdicts: OrderedDict[int, _Verdicts] = OrderedDict()
         self._masks: dict[int, tuple[int, NodeMask]] = {}  # of CLUSTER terms, by class, with their generation
 
-    def holds(self, cls: PodClass, node: int) -> bool:
-        """Whether every constraint of the class holds on one node now."""
+    def holds(self, cls: PodClass, node: int, but: str = "") -> bool:
+        """Whether every constraint of the class holds on one node now. `but`: a nominated pod that is not counted."""
         needs: Needs = cls.constraints
         on = self._on
         if needs.refusal:
@@ -63,7 +63,7 @@ class Feasibility:
                 return False
         if needs.cluster and not self._elsewhere(cls).holds(node):
             return False
-        return node not in on.nominations.by_node or on.nominations.leave_room(cls, node)
+        return node not in on.nominations.by_node or on.nominations.leave_room(cls, node, but)
 
     def among(self, cls: PodClass) -> list[int]:
         """Of a class that names its nodes: those where it fits now."""

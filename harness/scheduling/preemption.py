@@ -7,7 +7,7 @@ only: the scheduler (scheduler.py) carries out what is decided here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TypeAlias
@@ -90,23 +90,37 @@ class Preemption:
         self._ranked_at = (0, 0)
         self._remembered: dict[int, _Remembered] = {}
 
+    def look_at(self, on: Snapshot) -> None:
+        """The snapshot was made anew: its log too."""
+        self._on = on
+        self._seen = on.log.version
+        self._epoch += 1
+        self._remembered.clear()
+
     # -- what is known -------------------------------------------------------------------------------------------------
 
-    def saw(self, pod: Pod, node: int | None) -> None:
+    def saw(self, pod: Pod) -> None:
         """A placed pod as it is now."""
         key = pod.metadata.key
         old = self.pods.get(key)
         self.pods[key] = pod
-        if node is not None and (
-            old is None
-            or old.status.start_time != pod.status.start_time
-            or old.metadata.labels is not pod.metadata.labels
-        ):
-            self._log.add(node)
+        if not self._ranked:
+            return
+        if old is None or old.status.start_time != pod.status.start_time:
+            node = self._on.where(key)
+            if node is not None:
+                self._log.add(node)
 
     def lost(self, key: str) -> None:
         self.pods.pop(key, None)
         self.doomed.discard(key)
+
+    def could_help(self, cls: PodClass, node: int) -> bool:
+        """Whether evictions on one node may open it for a pod of `cls`, as far as amounts go."""
+        if not self._on.feasibility.spec_verdicts(cls)[node]:
+            return False
+        self._sync()
+        return isinstance(self._reckoned(cls, "", node), Victims)
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
@@ -135,9 +149,7 @@ class Preemption:
             for pod in self._on.pods_on(node)
         )
 
-    def _candidates(
-        self, cls: PodClass, key: str, potential: Sequence[int]
-    ) -> tuple[list[Victims], Counter[str]]:
+    def _candidates(self, cls: PodClass, key: str, potential: Sequence[int]) -> tuple[list[Victims], Counter[str]]:
         """Nodes that victims could open, those that break no budget first; else the reasons, counted over nodes."""
         told: Counter[str] = Counter()
         if not potential:
@@ -332,8 +344,3 @@ def going(pod: Pod | None) -> bool:
         item.type == "DisruptionTarget" and item.status == "True" and item.reason == REASON
         for item in pod.status.conditions
     )
-
-
-def lower_nominees(on: Snapshot, node: int, priority: int) -> Iterable[PodView]:
-    """Pods nominated on `node` that a pod of `priority` takes it from."""
-    return [pod for pod in on.nominations.on(node) if pod.priority < priority]

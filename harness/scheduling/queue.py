@@ -33,6 +33,7 @@ class Queued(msgspec.Struct, gc=False):
     attempts: int = 0
     tried_ns: int = 0
     where: str = ""  # 'active', 'backoff', 'unschedulable', '' while being scheduled
+    nominated: bool = False  # a node is kept for it
     turn: int = 0  # grows with each move, so that heap entries of earlier stays are known as stale
 
 
@@ -159,28 +160,38 @@ class SchedulingQueue:
         """One of them."""
         return next(iter(self._unschedulable[cls].values())).view
 
-    def wake(self, cls: int, most: int, now: int, event: str) -> None:
-        """The first `most` pods of a class get another chance; a gang with all its members. `event`: for metrics."""
+    def wake(self, cls: int, most: int, now: int, event: str, *, nominated: bool = True) -> None:
+        """The first `most` pods of a class get another chance; a gang with all its members. `event`: for metrics.
+
+        Those for whom a node is kept come last, or, `nominated` False, not at all.
+        """
         held = self._unschedulable.get(cls)
         if held is None:
             return
-        if most >= len(held):
-            chosen = list(held.values())
-        else:
-            chosen = sorted(held.values(), key=lambda pod: (-pod.view.priority, pod.entered_ns, pod.sequence))[:most]
+        chosen = [pod for pod in held.values() if nominated or not pod.nominated]
+        if most < len(chosen):
+            chosen.sort(key=lambda pod: (pod.nominated, -pod.view.priority, pod.entered_ns, pod.sequence))
+            del chosen[most:]
         for pod in chosen:
             for member in self._gang_of(pod):
                 if member.where == "unschedulable":
                     self._leave_class(member)
                     self._rest(member, now, event)
 
-    def wake_where(self, helps: Callable[[PodView], int], now: int, event: str) -> None:
+    def wake_pod(self, key: str, now: int, event: str) -> None:
+        """One pod, if it is unschedulable."""
+        pod = self._pods.get(key)
+        if pod is not None and pod.where == "unschedulable":
+            self._leave_class(pod)
+            self._rest(pod, now, event)
+
+    def wake_where(self, helps: Callable[[PodView], int], now: int, event: str, *, nominated: bool = True) -> None:
         """For each class: as many pods as `helps` says that the change could place."""
         for cls in self.waiting_classes():
             if cls in self._unschedulable:
                 most = helps(self.waiting(cls))
                 if most > 0:
-                    self.wake(cls, most, now, event)
+                    self.wake(cls, most, now, event, nominated=nominated)
 
     def tick(self, now: int) -> None:
         """What was backing off and is ready, and what has waited too long, becomes active."""

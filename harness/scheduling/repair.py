@@ -15,6 +15,7 @@ def rebuilt(old: Snapshot, without: Collection[str]) -> Snapshot:
     new.now_ns = old.now_ns
     resources, capacity, models = old.resources, old.capacity, old.gpu_models
     gone = frozenset(without)
+    nominations = old.nominations
     index = old.facts.index
     for name in sorted(index, key=index.__getitem__):
         node = index[name]
@@ -31,8 +32,12 @@ def rebuilt(old: Snapshot, without: Collection[str]) -> Snapshot:
             old.images.of(node),
         )
         for pod in old.pods_on(node):
-            if pod.key not in gone and old.where(pod.key) == node:
+            if pod.key in gone or nominations.node_of(pod.key) is not None:
+                continue  # what is nominated is on no node: it was being tried
+            if old.where(pod.key) == node:
                 new.assume(pod, new.facts.index[name], old.devices(pod.key) or None)
+        for pod in nominations.on(node):
+            new.nominations.put(pod, new.facts.index[name])
     for name, pod, devices in old.strays():
         new.assume_on(pod, name, devices)
     return new

@@ -6,7 +6,7 @@ on the snapshot and, once the time that deciding takes has passed, sends the bin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -16,6 +16,7 @@ from harness.engine.component import (
     ADDED,
     DELETED,
     BindPod,
+    Delete,
     Effect,
     Event,
     EvictPod,
@@ -34,12 +35,14 @@ from harness.engine.latency import Constant, Latency
 from harness.model.core import Node, Pod, PodStatus
 from harness.model.gpu import GPU_INDEX, devices_text
 from harness.model.meta import Condition
-from harness.model.objects import Unstructured
+from harness.model.objects import PodDisruptionBudget, Unstructured
 from harness.model.wire import Time
 from harness.scheduling import legality
 from harness.scheduling.classes import bound_devices, node_columns
+from harness.scheduling.diagnosis import Diagnosis
 from harness.scheduling.guard import DEADLINE_S, Fault, Guard
 from harness.scheduling.metrics import SchedulerMetrics
+from harness.scheduling.preempting import Preemptor
 from harness.scheduling.queue import Queued, SchedulingQueue
 from harness.scheduling.repair import rebuilt
 from harness.scheduling.scoring import NOWHERE
@@ -69,6 +72,7 @@ class SchedulerSettings:
     `clock` (seconds) measures deciding; None measures nothing.
     `lifetime_of`: strategies are told the duration that a pod declares.
     `deadline_s`: on the wall clock, of one call of the strategy; None: it may take for ever.
+    `preemption`: pods of higher priority evict others; None: as soon as two pods differ in priority.
     """
 
     name: str = "default-scheduler"
@@ -78,6 +82,7 @@ class SchedulerSettings:
     clock: Callable[[], float] | None = None
     lifetime_of: Callable[[Pod], int | None] | None = None
     deadline_s: float | None = DEADLINE_S
+    preemption: bool | None = None
 
 
 class Scheduler:
@@ -91,7 +96,7 @@ class Scheduler:
     ) -> None:
         self.settings = settings or SchedulerSettings()
         self.name = self.settings.name
-        self.watches = ("Node", "Pod", "PodGroup")
+        self.watches = ("Node", "Pod", "PodGroup", "PodDisruptionBudget")
         self.tally = Tally()
         self.metrics = SchedulerMetrics(self.name)
         self.snapshot = snapshot or Snapshot()
@@ -110,8 +115,9 @@ class Scheduler:
         self._busy_until = 0
         self._next_timer: int | None = None
         self._left_out: set[str] = set()
-        self._diagnoses: dict[int, str] = {}
+        self._diagnoses: dict[int, Diagnosis] = {}
         self._diagnosed_at = -1
+        self._preemptor = self._new_preemptor()
 
     # -- the component -------------------------------------------------------------------------------------------------
 
@@ -121,11 +127,13 @@ class Scheduler:
             if type(event) is Watch:
                 obj = event.obj
                 if type(obj) is Pod:
-                    self._pod(now, event.type, obj)
+                    self._pod(now, event.type, obj, event.old)
                 elif type(obj) is Node:
                     self._node(now, event.type, obj)
                 elif type(obj) is Unstructured:
                     self._group(now, event.type, obj)
+                elif type(obj) is PodDisruptionBudget:
+                    self._preemptor.budget(event.type, obj)
             elif type(event) is Timer:
                 if event.token == _TICK and self._next_timer is not None and self._next_timer <= now:
                     self._next_timer = None
@@ -156,8 +164,9 @@ class Scheduler:
 
     # -- what the world looks like -------------------------------------------------------------------------------------
 
-    def _pod(self, now: int, change: str, pod: Pod) -> None:
+    def _pod(self, now: int, change: str, pod: Pod, old: Pod | None = None) -> None:
         key = pod.metadata.key
+        preemptor = self._preemptor
         node = pod.spec.node_name
         ended = change == DELETED or pod.status.phase in ("Succeeded", "Failed")
         if node:
@@ -167,13 +176,20 @@ class Scheduler:
                 self.metrics.point("Bind", "Success", (now - sent) / 1e9)
             if key in self.queue:
                 self.queue.remove(key)
+                self._kept_no_longer(now, key)
             if ended:
+                preemptor.preemption.lost(key)
                 self._freed(now, key)
-            else:
-                at = self.snapshot.where(key)
-                if at is None or self.snapshot.facts.names[at] != node:
-                    self.snapshot.forget(key)
-                    self._place(pod, node)
+                return
+            if preemptor.wanted is not False:
+                preemptor.heard_of(pod.spec.priority)
+                preemptor.preemption.saw(pod)
+            at = self.snapshot.where(key)
+            if at is None or self.snapshot.facts.names[at] != node:
+                self.snapshot.forget(key)
+                self._place(pod, node)
+            elif old is not None and _told_apart(pod) != _told_apart(old):
+                self.snapshot.relabel(self._view(pod))
             return
         if ended or pod.metadata.deletion_timestamp is not None:
             self._pending.pop(key, None)
@@ -181,6 +197,7 @@ class Scheduler:
             self._gated.discard(key)
             self.queue.remove(key)
             self._freed(now, key)  # it may have been assumed
+            self._kept_no_longer(now, key)
             return
         if pod.spec.scheduler_name != self.name:
             return
@@ -189,8 +206,11 @@ class Scheduler:
             return
         if self._gated:
             self._gated.discard(key)
+        preemptor.heard_of(pod.spec.priority)
         before = self._pending.get(key)
         self._pending[key] = pod
+        if pod.status.nominated_node_name or (old is not None and old.status.nominated_node_name):
+            preemptor.nominated_elsewhere(pod, self._view(pod), old)
         if key in self._left_out or self.snapshot.where(key) is not None:
             return
         if key not in self.queue:
@@ -214,6 +234,12 @@ class Scheduler:
         """Somebody else bound it, or it was there before this scheduler was."""
         self.snapshot.assume_on(self._view(pod), node, bound_devices(pod))
 
+    def _kept_no_longer(self, now: int, key: str) -> None:
+        """The pod needs the node no more that was kept for it: others may."""
+        node = self.snapshot.nominations.drop(key)
+        if node is not None:
+            self._helped(now, node, "AssignedPodDelete")
+
     def _freed(self, now: int, key: str) -> None:
         node = self.snapshot.forget(key)
         if node is not None:
@@ -223,7 +249,7 @@ class Scheduler:
         name = node.metadata.name
         if change == DELETED:
             if name in self._nodes():
-                self.snapshot.remove_node(name)
+                self._node_gone(now, name)
             return
         columns = node_columns(node)
         if name in self._nodes():
@@ -236,6 +262,13 @@ class Scheduler:
             self.snapshot.add_node(**columns)
             event = "NodeAdd"
         self._helped(now, self._nodes()[name], event)
+
+    def _node_gone(self, now: int, name: str) -> None:
+        nominations = self.snapshot.nominations
+        for pod in nominations.on(self._nodes()[name]):
+            nominations.drop(pod.key)
+            self.queue.wake_pod(pod.key, now, "NodeDelete")
+        self.snapshot.remove_node(name)
 
     def _nodes(self) -> dict[str, int]:
         return self.snapshot.facts.index
@@ -263,7 +296,13 @@ class Scheduler:
             ]
             return max(1, min(fits, default=1))
 
+        for pod in snapshot.nominations.on(node):
+            if snapshot.feasibility.holds(snapshot.classes.class_now(pod), node, pod.key):
+                self.queue.wake_pod(pod.key, now, event)
         self.queue.wake_where(room, now, event)
+        if self._preemptor.active:
+            could_help = self._preemptor.preemption.could_help
+            self.queue.wake_where(lambda pod: could_help(pod.cls, node), now, event, nominated=False)
 
     def _relist(self, now: int, event: Relist) -> None:
         """The watch lost its place: what is not in the list is gone."""
@@ -273,18 +312,24 @@ class Scheduler:
             for key in known:
                 if key not in there:
                     self._pending.pop(key, None)
+                    self._preemptor.preemption.lost(key)
                     self.queue.remove(key)
                     self._freed(now, key)
+                    self._kept_no_longer(now, key)
         elif event.kind == "Node":
             for name in list(self._nodes()):
                 if name not in there:
-                    self.snapshot.remove_node(name)
+                    self._node_gone(now, name)
+        elif event.kind == "PodDisruptionBudget":
+            self._preemptor.preemption.budgets.clear()
         for obj in event.objects:
             match obj:
                 case Pod():
                     self._pod(now, ADDED, obj)
                 case Node():
                     self._node(now, ADDED, obj)
+                case PodDisruptionBudget():
+                    self._preemptor.budget(ADDED, obj)
                 case _:
                     self._group(now, ADDED, obj)
 
@@ -295,11 +340,16 @@ class Scheduler:
             self._diagnosed_at = -1
             self.queue = SchedulingQueue()
             self._pending.clear()
+            self._preemptor = self._new_preemptor()
             self._gated.clear()
             self._binding.clear()
             self._decided.clear()
             self._busy_until = 0
             self._next_timer = None
+
+    def _new_preemptor(self) -> Preemptor:
+        wanted = self.settings.preemption if self.settings.retry else False  # who gets no second chance gains nothing
+        return Preemptor(self.snapshot, wanted, self._rng, self._pending)
 
     def prometheus(self) -> str:
         """Metrics under kube-scheduler's names, in Prometheus' text format."""
@@ -318,15 +368,17 @@ class Scheduler:
         said: dict[str, str] = {}
         clock = self.settings.clock
         started = clock() if clock is not None else 0.0
-        for answer in self.guard.place(views, self.snapshot, self._strategy_rng):
-            if isinstance(answer, Fault):
-                at = answer.pod or next((key for key in pods if key not in said), "")
-                self._violation(now, effects, answer.kind, at, answer.reason)
-            else:
-                self._decide(now, answer, pods, said, effects)
-        if self.guard.interrupted:
-            self.snapshot = rebuilt(self.snapshot, without=pods)
-            self._diagnosed_at = -1
+        for turn in self._turns(now, views, pods, effects):
+            for answer in self.guard.place(turn, self.snapshot, self._strategy_rng):
+                if isinstance(answer, Fault):
+                    at = answer.pod or next((key for key in pods if key not in said), "")
+                    self._violation(now, effects, answer.kind, at, answer.reason)
+                else:
+                    self._decide(now, answer, pods, said, effects)
+            if self.guard.interrupted:
+                self.snapshot = rebuilt(self.snapshot, without=pods)
+                self._preemptor.look_at(self.snapshot)
+                self._diagnosed_at = -1
         spent = clock() - started if clock is not None else None
         if spent is not None:
             tally.deciding_s += spent
@@ -335,6 +387,34 @@ class Scheduler:
         for queued in pods.values():
             self._unplaced(now, queued, said.get(queued.view.key, ""), effects)
         return effects
+
+    def _turns(
+        self, now: int, views: list[PodView], pods: dict[str, Queued], effects: list[Effect]
+    ) -> Iterator[list[PodView]]:
+        """What the strategy is asked for: all at once, but for pods whose nominated node takes them; they go there.
+
+        Source: schedule_one.go evaluateNominatedNode: a nominated node that fits is the only one looked at.
+        """
+        if not self.snapshot.nominations.by_node:
+            yield views
+            return
+        ask: list[PodView] = []
+        for view in views:
+            snapshot = self.snapshot
+            node = snapshot.nominations.node_of(view.key)
+            if node is None:
+                ask.append(view)
+                continue
+            if ask:
+                yield ask
+                ask = []
+            if snapshot.feasibility.holds(snapshot.classes.class_now(view), node, view.key):
+                snapshot.nominations.drop(view.key)
+                self._decide(now, Bind(view, node), pods, {}, effects)
+            else:
+                ask.append(view)
+        if ask:
+            yield ask
 
     def _charge(self, now: int, decided: int, effects: list[Effect]) -> None:
         """Deciding takes time, by the strategy's own model or by the scenario's latency, a pod at a time."""
@@ -366,6 +446,7 @@ class Scheduler:
                 key = bind.pod.key
                 queued = pods.pop(key)
                 self.queue.remove(key)
+                self._kept_no_longer(now, key)
                 self.tally.decisions += 1
                 self.metrics.scheduled(now - queued.entered_ns, queued.attempts)
                 self._binding[key] = now
@@ -386,9 +467,21 @@ class Scheduler:
         if pod is None:
             self.queue.remove(key)
             return
-        message = self._diagnosis(queued.view)
+        view = queued.view
+        why = self._diagnosis(view)
+        message = str(why)
         if said and said != NOWHERE:  # the diagnosis says more
             message = f"{message} {said}" if not said.startswith("0/") else said
+        released: tuple[str, ...] = ()
+        if self._preemptor.active and view.group_min <= 1 and not self.snapshot.feasible(view).any():
+            attempt = self._preemptor.attempt(now, view, pod, why)
+            self.metrics.preempted(attempt.victims)
+            self._decided += attempt.effects
+            released = attempt.released
+            message = " ".join(filter(None, (message, attempt.message)))
+        kept = self.snapshot.nominations.node_of(key)
+        queued.nominated = kept is not None
+        nominated = self.snapshot.facts.names[kept] if kept is not None else ""
         effects.append(Record(pod, "Warning", "FailedScheduling", message))
         condition = Condition(
             type="PodScheduled",
@@ -397,18 +490,25 @@ class Scheduler:
             message=message,
             last_transition_time=Time(now),
         )
-        if condition.message != _scheduled_message(pod):
+        was = pod.status
+        if condition.message != _scheduled_message(pod) or nominated != was.nominated_node_name:
             status = PodStatus(
-                phase=pod.status.phase, qos_class=pod.status.qos_class, conditions=(condition,), extra=pod.status.extra
+                phase=was.phase,
+                qos_class=was.qos_class,
+                conditions=(condition,),
+                nominated_node_name=nominated,
+                extra=was.extra,
             )
             effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status)))
         if self.settings.retry:
             self.queue.put_back(queued, now)
+            for other in released:
+                self.queue.wake_pod(other, now, "PodUpdate")
         else:
             self.queue.remove(key)
             self._left_out.add(key)
 
-    def _diagnosis(self, view: PodView) -> str:
+    def _diagnosis(self, view: PodView) -> Diagnosis:
         """Why it fits nowhere; found once for all pods of a class as long as no node changes."""
         version = self.snapshot.version
         if self._diagnosed_at != version:
@@ -416,12 +516,19 @@ class Scheduler:
             self._diagnoses.clear()
         known = self._diagnoses.get(view.cls.id)
         if known is None:
-            known = self._diagnoses[view.cls.id] = str(self.snapshot.diagnose(view))
+            known = self._diagnoses[view.cls.id] = self.snapshot.diagnose(view)
         return known
 
     def _failed(self, now: int, outcome: Outcome) -> None:
         effect = outcome.effect
-        if outcome.error is None or type(effect) is not BindPod:
+        if outcome.error is None:
+            return
+        if type(effect) is Delete:
+            node = self._preemptor.not_deleted(effect)
+            if node is not None:  # the pod it should have gone for tries again
+                for nominee in self.snapshot.nominations.on(node):
+                    self.queue.wake_pod(nominee.key, now, "ScheduleAttemptFailure")
+        if type(effect) is not BindPod:
             return
         key = f"{effect.namespace}/{effect.name}"
         sent = self._binding.pop(key, None)
@@ -439,6 +546,11 @@ class Scheduler:
     def _violation(self, now: int, effects: list[Effect], kind: str, pod: str, reason: str) -> None:
         self.tally.violations.append((now, kind, pod, reason))
         effects.append(Observe("violation", (self.name, kind, pod, reason)))
+
+
+def _told_apart(pod: Pod) -> tuple[dict[str, str], bool]:
+    """What other pods' constraints see of a placed pod."""
+    return pod.metadata.labels, pod.metadata.deletion_timestamp is not None
 
 
 def _scheduled_message(pod: Pod) -> str:

@@ -370,7 +370,7 @@ class Snapshot:
         return node
 
     def rewind(self, node: int, pods: Sequence[PodView], version: int) -> None:
-        """After a trial on `node` that put everything back: its pods in the order they had, and a log that is silent."""
+        """After a trial on `node` that put everything back: its pods in the order they had, the log silent."""
         self._pods[node][:] = pods
         self.log.rewind(version)
 

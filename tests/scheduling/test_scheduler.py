@@ -65,10 +65,17 @@ class Story:
             ]
         )
 
-    def pod(self, name: str, cpu: str = "1", labels: dict[str, str] | None = None, **spec: Any) -> None:
+    def pod(
+        self,
+        name: str,
+        cpu: str = "1",
+        labels: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
         self.server.create(
             Pod(
-                metadata=ObjectMeta(name=name, namespace="default", labels=labels or {}),
+                metadata=ObjectMeta(name=name, namespace="default", labels=labels or {}, annotations=annotations or {}),
                 spec=PodSpec(
                     containers=(
                         Container(
