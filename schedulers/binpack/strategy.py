@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from harness.scheduling.legality import Refused, apply_alone, take_back
 from harness.scheduling.strategy import (
     PODS,
     Bind,
@@ -19,8 +20,9 @@ from harness.scheduling.strategy import (
     Wait,
 )
 from harness.scheduling.view import snapshot_of
-from schedulers.binpack.board import NEVER, Board, Spot, Window, choose_devices
-from schedulers.binpack.greedy import one_by_one, queue_order, take_back, whole_devices_first
+from schedulers.binpack.board import NEVER, Board, Window, choose_devices
+from schedulers.binpack.greedy import one_by_one, queue_order, whole_devices_first
+from schedulers.binpack.greedy import take_back as take_plan_back
 from schedulers.binpack.migrate import VICTIMS, Mover
 from schedulers.binpack.mix import Mix
 from schedulers.binpack.plan import Gang, Plan, Problem, objective_named
@@ -97,7 +99,7 @@ class BinPack:
                 node = self._promised.pop(pod.key, None)
                 if node is not None and cluster.feasible(pod)[node]:
                     kept.add(pod.key)
-                    yield self._bound_at(pod, node, cluster)
+                    yield self._told(self._at(pod, node, cluster))
             pods = [pod for pod in pods if pod.key not in kept]
         if not pods:
             return
@@ -132,11 +134,11 @@ class BinPack:
         best = one_by_one(problem, whole_devices_first(problem.pods))
         order = queue_order(problem.pods)
         if order != whole_devices_first(problem.pods):
-            take_back(problem, best)
+            take_plan_back(problem, best)
             other = one_by_one(problem, order)
             if problem.score(other) >= problem.score(best):
                 return other
-            take_back(problem, other)
+            take_plan_back(problem, other)
             best = one_by_one(problem, whole_devices_first(problem.pods))
         return best
 
@@ -173,49 +175,97 @@ class BinPack:
         pods, order = problem.pods, self._board.order.copy()
         bound: set[int] = set()
         passed: set[int] = set()
-        for index in plan.spots:
+        for index, spot in plan.spots.items():
             gang = problem.gangs.get(index)
             if index in passed:
                 continue
-            members = [index] if gang is None else [m for m in gang.members if m in plan.spots]
-            passed.update(members)
-            ready = [m for m in members if self._still_open(pods[m], plan.spots[m], cluster)]
-            if not ready or (gang is not None and len(ready) < gang.quorum):
+            if gang is None:
+                if self._still_open(pods[index], int(order[spot.node]), spot.devices, cluster):
+                    bound.add(index)
+                    yield self._bind(pods[index], int(order[spot.node]), spot.devices)
                 continue
-            bound.update(ready)
-            binds = tuple(self._bound_to(pods[m], int(order[plan.spots[m].node]), plan.spots[m].devices) for m in ready)
-            yield binds[0] if gang is None else BindTogether(binds)
-        waits: list[Wait] = []
-        for index, pod in enumerate(pods):
-            if index in bound:
-                continue
-            gang = problem.gangs.get(index)
-            if gang is not None and gang.quorum > 1:
-                waits.append(Wait(pod, f"its group needs {gang.quorum} pods placed together, and fewer fit"))
-            elif cluster.feasible(pod).any():
-                # A constraint between pods opened or closed nodes while the plan was carried out.
-                yield self._second_choice(pod, cluster)
+            passed.update(gang.members)
+            spots = {
+                m: (int(order[plan.spots[m].node]), plan.spots[m].devices) for m in gang.members if m in plan.spots
+            }
+            binds = self._together(pods, gang, spots, cluster)
+            if binds:
+                bound.update(binds)
+                yield BindTogether(tuple(self._told(bind) for bind in binds.values()))
+        yield from self._open_after_all(problem, bound, cluster)
+        return [Wait(pod, _why_not(problem, index)) for index, pod in enumerate(pods) if index not in bound]
+
+    def _open_after_all(self, problem: Problem, bound: set[int], cluster: ClusterView) -> Iterator[Decision]:
+        """Constraints between pods open and close nodes with every bind: whoever is left out, but fits by now.
+
+        `bound`: whom the plan placed; grows.
+        """
+        pods = problem.pods
+        left = [index for index in range(len(pods)) if index not in bound]
+        progress = True
+        while progress:  # a pod may have waited for one that stands behind it in the queue
+            progress = False
+            for index in left:
+                gang = problem.gangs.get(index)
+                if index in bound or not cluster.feasible(pods[index]).any():
+                    continue
+                if gang is None or gang.quorum < 2 or not bound.isdisjoint(gang.members):
+                    bound.add(index)
+                    yield self._told(self._second_choice(pods[index], cluster))
+                    progress = True
+                elif index == gang.members[0]:
+                    binds = self._together(pods, gang, {}, cluster)
+                    if binds:
+                        bound.update(binds)
+                        yield BindTogether(tuple(self._told(bind) for bind in binds.values()))
+                        progress = True
+            left = [index for index in left if index not in bound]
+
+    def _together(
+        self, pods: PodBatch, gang: Gang, spots: Mapping[int, tuple[int, tuple[int, ...]]], cluster: ClusterView
+    ) -> dict[int, Bind]:
+        """The gang's members that fit beside each other, at their spots (the cluster's node, devices) or else where
+        that costs least; none when they are fewer than the quorum.
+
+        Tried on the snapshot, one after another, and taken back: what one member closes to the next (anti-affinity,
+        spread, ports) is known to the snapshot alone.
+        """
+        on = snapshot_of(cluster)
+        binds: dict[int, Bind] = {}
+        for member in gang.members:
+            pod, spot = pods[member], spots.get(member)
+            if spot is not None and self._still_open(pod, *spot, cluster):
+                bind = Bind(pod, spot[0], spot[1] or None)
+            elif on is not None and cluster.feasible(pod).any():
+                bind = self._second_choice(pod, cluster)
             else:
-                waits.append(Wait(pod, _why_not(problem, index)))
-        return waits
+                continue
+            if on is None or not isinstance(apply_alone(on, bind), Refused):
+                binds[member] = bind
+        if on is not None:
+            take_back(on, tuple(binds.values()))
+        return binds if len(binds) >= gang.quorum else {}
 
-    def _still_open(self, pod: PodView, spot: Spot, cluster: ClusterView) -> bool:
-        node = int(self._board.order[spot.node])
+    def _still_open(self, pod: PodView, node: int, devices: tuple[int, ...], cluster: ClusterView) -> bool:
         idle = cluster.gpu_free[node]
-        return bool(cluster.feasible(pod)[node]) and all(idle[device] >= pod.gpu.milli for device in spot.devices)
+        return bool(cluster.feasible(pod)[node]) and all(idle[device] >= pod.gpu.milli for device in devices)
 
-    def _bound_to(self, pod: PodView, node: int, devices: tuple[int, ...]) -> Bind:
+    def _bind(self, pod: PodView, node: int, devices: tuple[int, ...]) -> Bind:
         """`node`: the cluster's index."""
-        self._mix.bound(pod.key)
-        self._bound += 1
-        if self.migrations and devices:
-            self._devices[pod.key] = devices
-        return Bind(pod, node, devices or None)
+        return self._told(Bind(pod, node, devices or None))
 
-    def _bound_at(self, pod: PodView, node: int, cluster: ClusterView) -> Bind:
+    def _told(self, bind: Bind) -> Bind:
+        """The same, entered in the books: it is about to be said."""
+        self._mix.bound(bind.pod.key)
+        self._bound += 1
+        if self.migrations and bind.devices:
+            self._devices[bind.pod.key] = bind.devices
+        return bind
+
+    def _at(self, pod: PodView, node: int, cluster: ClusterView) -> Bind:
         """On the devices that lose least worth as the node stands now."""
         idle = np.asarray(cluster.gpu_free[node])
-        return self._bound_to(pod, node, choose_devices(pod.cls, idle, self._current_stranding().worth))
+        return Bind(pod, node, choose_devices(pod.cls, idle, self._current_stranding().worth) or None)
 
     def _second_choice(self, pod: PodView, cluster: ClusterView) -> Bind:
         """The cheapest node as the cluster stands now."""
@@ -223,7 +273,7 @@ class BinPack:
         window = Window(self._board, [pod], cluster)
         node = window.best(0)
         assert node is not None, f"{pod.key} is feasible somewhere, yet fits nowhere"
-        return self._bound_at(pod, int(self._board.order[node]), cluster)
+        return self._at(pod, int(self._board.order[node]), cluster)
 
     # -- migrations
 
@@ -261,7 +311,7 @@ class BinPack:
             if cluster.feasible(pod)[source]:
                 placed.add(pod.key)
                 del self._asked_ns[pod.key]
-                yield self._bound_at(pod, source, cluster)
+                yield self._told(self._at(pod, source, cluster))
         return placed
 
     def _least_wanted_last(self, pod: PodView) -> tuple[int, ...]:
@@ -269,6 +319,9 @@ class BinPack:
 
 
 def _why_not(problem: Problem, index: int) -> str:
+    gang = problem.gangs.get(index)
+    if gang is not None and gang.quorum > 1:
+        return f"its group needs {gang.quorum} pods placed together, and fewer fit"
     kind = problem.window.kind[index]
     if int(problem.window.start[kind].min()) < NEVER:
         return "the nodes that it fitted went to pods that are worth more to the objective"
