@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import compare, replay, report, run, schedulers, trace, train, up
+from harness.cli import check, compare, new, replay, report, run, schedulers, trace, train, up
 
 app = typer.Typer(
     name="podyard",
@@ -40,6 +40,8 @@ app.command("compare")(compare.compare)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
 app.command("schedulers")(schedulers.schedulers)
+app.command("check")(check.check)
+app.add_typer(new.app, name="new")
 app.command("train")(train.train)
 app.command("up")(up.up)
 app.add_typer(trace.app, name="trace")

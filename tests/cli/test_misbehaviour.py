@@ -140,7 +140,9 @@ def test_the_table_names_them(cli: Callable[..., tuple[int, str, str]]) -> None:
 
 
 def test_one_that_always_loops_is_given_up(cli: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, _ = cli("bad_strategies:AlwaysLoops", "-o", "json", "--set", "spec.duration=3m")
+    code, out, _ = cli(
+        "bad_strategies:AlwaysLoops", "-o", "json", "--set", "spec.duration=30m", "--set", "spec.scheduling.batch=1"
+    )
     (result,) = json.loads(out)
     assert code == 1
     assert {item["kind"] for item in result["violations"]} == {"deadline"}

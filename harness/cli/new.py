@@ -1,0 +1,28 @@
+"""podyard new: a package to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Begin something: a scheduler as a package.")
+
+
+@app.callback()
+def new() -> None:
+    """Begin something."""
+
+
+@app.command("scheduler")
+def scheduler(
+    name: Annotated[str, typer.Argument(help="As --scheduler will know it: a-z, 0-9 and -.")],
+    folder: Annotated[Path | None, typer.Option(help="Where the package goes; else ./NAME.")] = None,
+) -> None:
+    """Write a package with a strategy and a test of it, ready for pip install."""
+    from harness.testing.skeleton import write_package
+
+    where = folder if folder is not None else Path(name)
+    for path in write_package(name, where):
+        print(path)

@@ -1,0 +1,117 @@
+"""What `podyard new scheduler` writes: a package of four files that installs, and whose test passes."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from pathlib import Path
+
+from harness.model.errors import UserError
+from harness.scheduling.registry import available
+
+_PYPROJECT = """\
+[build-system]
+requires = ["hatchling>=1.27"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "0.1.0"
+description = "A scheduling strategy for Podyard"
+readme = "README.md"
+requires-python = ">=3.11"
+dependencies = ["podyard"]
+
+[project.entry-points."podyard.schedulers"]
+{name} = "{module}:{function}"
+
+[tool.hatch.build.targets.wheel]
+packages = ["src/{module}"]
+"""
+
+_MODULE = '''\
+"""{name}: the feasible node whose CPU would be fullest with the pod on it."""
+
+import numpy as np
+
+from harness.scheduling.scoring import Scored
+from harness.scheduling.strategy import CPU, ClusterView, Float64, PodView
+
+
+def score(pod: PodView, cluster: ClusterView) -> Float64:
+    """Higher is better, float [nodes]; what it says of nodes where the pod does not fit does not matter."""
+    left = cluster.free[CPU] - pod.requests[CPU]
+    return -left / np.maximum(cluster.capacity[CPU], 1)
+
+
+def {function}() -> Scored:
+    """The feasible node whose CPU would be fullest with the pod on it."""
+    return Scored(score)
+'''
+
+_TEST = '''\
+"""{name} keeps the rules, and does what it is for. The fixtures come with podyard."""
+
+from {module} import {function}
+
+
+def test_it_keeps_the_rules(scheduler_conformance):
+    scheduler_conformance("{name}")
+
+
+def test_it_fills_the_fuller_node(podyard_cluster):
+    sim = podyard_cluster({function}).node("large", cpu_milli=4000).node("small", cpu_milli=2000)
+    assert sim.pod("a", cpu_milli=1500).run() == "0s a -> small"
+'''
+
+_README = """\
+# {name}
+
+A scheduling strategy for Podyard. The strategy is `src/{module}/__init__.py`.
+
+```sh
+pip install -e .
+podyard schedulers                                 # lists {name}
+podyard check {name}                               # legality, determinism, purity, gangs, deadline, memory
+podyard run quickstart --scheduler {name},greedy   # how good it is
+pytest
+```
+"""
+
+
+def write_package(name: str, folder: Path) -> list[Path]:
+    """The files written. Raises UserError for a name that cannot be one, or a folder that holds something."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise UserError("a scheduler cannot be called that", found=name, expected="a-z, 0-9 and -, as my-scheduler")
+    function = name.replace("-", "_")
+    if keyword.iskeyword(function) or function in sys.stdlib_module_names:
+        raise UserError(
+            "a scheduler cannot be called that",
+            found=name,
+            expected="no word of Python's own",
+            hint=f"{name}-scheduler",
+        )
+    taken = {item.name: item.source for item in available()}
+    if name in taken:
+        raise UserError(f"there is a scheduler {name!r} already", found=taken[name], hint=f"my-{name}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            "there is something already, and nothing is overwritten", file=folder, hint="--folder ELSEWHERE"
+        )
+    # A module of its own name: the strategy's would collide with packages of the same plain name.
+    module = f"podyard_{function}"
+    values = {"name": name, "module": module, "function": function}
+    files = {
+        folder / "pyproject.toml": _PYPROJECT,
+        folder / "src" / module / "__init__.py": _MODULE,
+        folder / "tests" / f"test_{function}.py": _TEST,
+        folder / "README.md": _README,
+    }
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.format(**values), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write the package: {error.strerror}", file=folder) from None
+    return list(files)
