@@ -7,12 +7,13 @@ the first plugin that rejects it; "<count> <reason>" sorted as text.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.scheduling.constraints.term import Tallies
+from harness.scheduling.strategy import Int64
 
 if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
@@ -28,7 +29,7 @@ class Diagnosis:
 
     nodes: int
     reasons: dict[str, int]
-    resolvable: tuple[int, ...]
+    resolvable: Int64 = field(compare=False)  # ascending
     before: str = ""  # what kept the pod from being held against any node
 
     def __str__(self) -> str:
@@ -48,7 +49,7 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
     here = on.facts.alive[:n]
     count = int(np.count_nonzero(here))
     if cls.constraints.refusal:
-        return Diagnosis(count, {}, (), cls.constraints.refusal)
+        return Diagnosis(count, {}, np.zeros(0, dtype=np.int64), cls.constraints.refusal)
     left = here.copy()
     reasons: Counter[str] = Counter()
     narrowing = sorted({term.plugin for term in cls.constraints.terms if term.only is not None})
@@ -63,6 +64,8 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
         holds = term.mask(on, slice(0, n))
         rejects = left & ~holds
         rejected = np.flatnonzero(rejects)
+        if not len(rejected):
+            continue
         if isinstance(term, Tallies):
             for reason, nodes in term.tally(on, rejected):
                 reasons[reason] += nodes
@@ -72,12 +75,12 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
         if term.resolvable:
             resolvable |= rejects
         left &= holds
-    for node in on.nominations.by_node:
-        if left[node]:  # it would fit, were the node not kept for others
+    for node in np.flatnonzero(left).tolist() if on.nominations.by_node else ():
+        if node in on.nominations.by_node:  # it would fit, were the node not kept for others
             reasons.update(on.nominations.reasons(cls, node))
             resolvable[node] = True
     told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
-    return Diagnosis(count, told, tuple(np.flatnonzero(resolvable).tolist()))
+    return Diagnosis(count, told, np.flatnonzero(resolvable))
 
 
 def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeAlias
 
+import numpy as np
+
 from harness.model.core import Pod
 from harness.scheduling.budgets import Budgets
 from harness.scheduling.changes import ChangeLog
 from harness.scheduling.diagnosis import Diagnosis
 from harness.scheduling.nominations import only_amounts
 from harness.scheduling.snapshot import Snapshot
-from harness.scheduling.strategy import PODS, PodClass, PodView
+from harness.scheduling.strategy import PODS, Bool, Int64, PodClass, PodView
 from harness.scheduling.trial import Trial
 
 MIN_CANDIDATES_PERCENT, MIN_CANDIDATES = 10, 100
@@ -33,7 +35,7 @@ NEVER = "not eligible due to preemptionPolicy=Never."
 WAITING = "not eligible due to a terminating pod on the nominated node."
 """Source of the words: default_preemption.go SelectVictimsOnNode, PodEligibleToPreemptOthers; preemption.go Preempt."""
 
-_NOT_YET = 1 << 63  # start of a pod that has not started: later than every other
+_NOT_YET = 1 << 62  # start of a pod that has not started: later than every other
 _SPAN = 1 << 31  # added to each priority before they are summed, so that more victims never weigh less
 _CLASSES = 64  # whose dry runs are remembered
 
@@ -62,15 +64,63 @@ _Why: TypeAlias = tuple[str, ...]
 _Ranked: TypeAlias = list[tuple[int, int, str, PodView]]
 
 
-class _Remembered:
-    """The dry runs of one class by node, good as long as the node does not change."""
+class _Board:
+    """The dry runs of one class on every node, done again only for nodes that changed.
 
-    __slots__ = ("by_node", "epoch", "seen")
+    `open`: bool [nodes], where victims would make room, with their `ranks`, int64 [criteria, nodes]. `why`: of the
+    others that evictions could open, how often what.
+    """
 
-    def __init__(self, seen: int, epoch: tuple[int, int]) -> None:
+    __slots__ = ("by_node", "epoch", "open", "ranks", "seen", "why")
+
+    def __init__(self, room: int, seen: int, epoch: tuple[int, int, int]) -> None:
         self.by_node: dict[int, Victims | _Why] = {}
+        self.open: Bool = np.zeros(room, dtype=np.bool_)
+        self.ranks: Int64 = np.zeros((5, room), dtype=np.int64)
+        self.why: Counter[_Why] = Counter()
         self.seen = seen
         self.epoch = epoch
+
+    def put(self, node: int, found: Victims | _Why | None) -> None:
+        """None: evictions cannot open it."""
+        old = self.by_node.pop(node, None)
+        if isinstance(old, tuple):
+            self.why[old] -= 1
+        self.open[node] = isinstance(found, Victims)
+        if found is not None:
+            self.by_node[node] = found
+            if isinstance(found, Victims):
+                self.ranks[:, node] = found.rank
+            else:
+                self.why[found] += 1
+
+    def best(self, first: int, enough: int) -> Victims | None:
+        """Among the first `enough` open nodes from node `first` on, round the end; and one that breaks no budget."""
+        there = np.flatnonzero(self.open)
+        if not len(there):
+            return None
+        at = int(np.searchsorted(there, first))
+        there = np.concatenate((there[at:], there[:at]))
+        violations = self.ranks[0][there]
+        if violations[:enough].all():
+            kind = np.flatnonzero(violations == 0)
+            enough = int(kind[0]) + 1 if len(kind) else enough
+        there = there[:enough]
+        for criterion in self.ranks:
+            of_these = criterion[there]
+            there = there[of_these == of_these.min()]
+            if len(there) == 1:
+                break
+        found = self.by_node[int(there[0])]
+        assert isinstance(found, Victims)
+        return found
+
+    def told(self) -> Counter[str]:
+        out: Counter[str] = Counter()
+        for reasons, nodes in self.why.items():
+            for reason in reasons:
+                out[reason] += nodes
+        return out
 
 
 class Preemption:
@@ -88,14 +138,14 @@ class Preemption:
         self._seen = 0
         self._epoch = 0
         self._ranked_at = (0, 0)
-        self._remembered: dict[int, _Remembered] = {}
+        self._boards: dict[int, _Board] = {}
 
     def look_at(self, on: Snapshot) -> None:
         """The snapshot was made anew: its log too."""
         self._on = on
         self._seen = on.log.version
         self._epoch += 1
-        self._remembered.clear()
+        self._boards.clear()
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
@@ -117,10 +167,10 @@ class Preemption:
 
     def could_help(self, cls: PodClass, node: int) -> bool:
         """Whether evictions on one node may open it for a pod of `cls`, as far as amounts go."""
-        if not self._on.feasibility.spec_verdicts(cls)[node]:
-            return False
         self._sync()
-        return isinstance(self._reckoned(cls, "", node), Victims)
+        if only_amounts(cls) and cls.constraints.only is None:
+            return bool(self._board(cls).open[node])
+        return self._on.feasibility.spec_verdicts(cls)[node] != 0 and isinstance(self._reckoned(cls, "", node), Victims)
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
@@ -130,17 +180,19 @@ class Preemption:
             return NoPreemption(NEVER, keep=True)
         on = self._on
         nominated = on.nominations.node_of(view.key)
-        if nominated is not None and nominated in why.resolvable and self._is_being_cleared(nominated, view.priority):
+        if (
+            nominated is not None
+            and bool((why.resolvable == nominated).any())
+            and self._is_being_cleared(nominated, view.priority)
+        ):
             return NoPreemption(WAITING, keep=True)
-        cls = on.classes.class_now(view)
-        potential = why.resolvable
-        found, told = self._candidates(cls, view.key, potential)
-        if not found:
-            told[NO_HELP] += why.nodes - len(potential)
-            reasons = sorted(f"{count} {reason}" for reason, count in told.items() if count)
-            text = f" {', '.join(reasons)}." if reasons else ""
-            return NoPreemption(f"0/{why.nodes} nodes are available:{text}", keep=False)
-        return min(found, key=lambda victims: victims.rank)
+        found, told = self._best(on.classes.class_now(view), view.key, why.resolvable)
+        if found is not None:
+            return found
+        told[NO_HELP] += why.nodes - len(why.resolvable)
+        reasons = sorted(f"{count} {reason}" for reason, count in told.items() if count)
+        text = f" {', '.join(reasons)}." if reasons else ""
+        return NoPreemption(f"0/{why.nodes} nodes are available:{text}", keep=False)
 
     def _is_being_cleared(self, node: int, priority: int) -> bool:
         """A pod of lower priority is on its way off the node because of preemption."""
@@ -149,61 +201,52 @@ class Preemption:
             for pod in self._on.pods_on(node)
         )
 
-    def _candidates(self, cls: PodClass, key: str, potential: Sequence[int]) -> tuple[list[Victims], Counter[str]]:
-        """Nodes that victims could open, those that break no budget first; else the reasons, counted over nodes."""
+    def _best(self, cls: PodClass, key: str, potential: Int64) -> tuple[Victims | None, Counter[str]]:
+        """Of the nodes (ascending) that victims could open; else why they do not, counted over nodes."""
         told: Counter[str] = Counter()
-        if not potential:
-            return [], told
         count = len(potential)
+        if not count:
+            return None, told
         enough = min(max(count * MIN_CANDIDATES_PERCENT // 100, MIN_CANDIDATES), count)
         offset = self._offsets.randrange(count)
-        kind: list[Victims] = []
-        unkind: list[Victims] = []
-        dry_run = self._dry_run(cls, key)
-        for at in range(count):
-            found = dry_run(potential[(offset + at) % count])
-            if isinstance(found, Victims):
-                (unkind if found.violations else kind).append(found)
-                if kind and len(kind) + len(unkind) >= enough:
-                    break
-            else:
-                told.update(found)
-        return kind + unkind, told
-
-    def _dry_run(self, cls: PodClass, key: str) -> Callable[[int], Victims | _Why]:
-        """What evictions on one node would do; remembered where only that node bears on it."""
         self._sync()
-        if not only_amounts(cls):
-            return lambda node: self._tried(cls, key, node)
-        if self._on.nominations.node_of(key) is not None:
-            return lambda node: self._reckoned(cls, key, node)
-        known = self._known(cls)
+        if only_amounts(cls) and cls.constraints.only is None and self._on.nominations.node_of(key) is None:
+            board = self._board(cls)
+            return board.best(int(potential[offset]), enough), board.told()
+        best: Victims | None = None
+        tried = self._reckoned if only_amounts(cls) else self._tried
+        candidates, kind = 0, False
+        for node in np.roll(potential, -offset).tolist():
+            found = tried(cls, key, node)
+            if isinstance(found, tuple):
+                told.update(found)
+                continue
+            candidates += 1
+            kind = kind or not found.violations
+            if best is None or found.rank < best.rank:
+                best = found
+            if kind and candidates >= enough:
+                break
+        return best, told
 
-        def remembered(node: int) -> Victims | _Why:
-            found = known.get(node)
-            if found is None:
-                found = known[node] = self._reckoned(cls, key, node)
-            return found
-
-        return remembered
-
-    def _known(self, cls: PodClass) -> dict[int, Victims | _Why]:
-        epoch = (self._epoch, self.budgets.version)
-        found = self._remembered.pop(cls.id, None)
-        if found is None or found.epoch != epoch:
-            found = _Remembered(self._log.version, epoch)
-        else:
-            changed = self._log.since(found.seen)
-            if changed is None:
-                found.by_node.clear()
-            else:
-                for node in changed:
-                    found.by_node.pop(node, None)
-            found.seen = self._log.version
-        while len(self._remembered) >= _CLASSES:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[cls.id] = found
-        return found.by_node
+    def _board(self, cls: PodClass) -> _Board:
+        on = self._on
+        epoch = (self._epoch, self.budgets.version, on.epoch)
+        log = self._log
+        board = self._boards.pop(cls.id, None)
+        changed = log.since(board.seen) if board is not None and board.epoch == epoch else None
+        if board is None or changed is None:
+            board = _Board(on.room, log.version, epoch)
+            changed = list(range(len(on.facts)))
+        board.seen = log.version
+        while len(self._boards) >= _CLASSES:
+            del self._boards[next(iter(self._boards))]
+        self._boards[cls.id] = board
+        if changed:
+            spec = on.feasibility.spec_verdicts(cls)
+            for node in dict.fromkeys(changed):
+                board.put(node, self._reckoned(cls, "", node) if spec[node] else None)
+        return board
 
     def _sync(self) -> None:
         log = self._on.log

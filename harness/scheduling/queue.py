@@ -45,6 +45,7 @@ class SchedulingQueue:
         self._active: list[tuple[int, int, int, str, int]] = []
         self._backoff: list[tuple[int, int, str, int]] = []
         self._unschedulable: dict[int, dict[str, Queued]] = {}  # by class
+        self._kept: Counter[int] = Counter()  # of those, how many are nominated
         self._flush: list[tuple[int, str, int]] = []
         self._groups: dict[str, dict[str, Queued]] = {}
         self._sequence = 0
@@ -143,6 +144,7 @@ class SchedulingQueue:
         pod.tried_ns = now
         self.incoming["ScheduleAttemptFailure", "unschedulable"] += 1
         self._unschedulable.setdefault(pod.view.cls.id, {})[pod.view.key] = pod
+        self._kept[pod.view.cls.id] += pod.nominated
         heappush(self._flush, (now + UNSCHEDULABLE_NS, pod.view.key, pod.turn))
 
     def back_off(self, pod: Queued, now: int) -> None:
@@ -188,7 +190,8 @@ class SchedulingQueue:
     def wake_where(self, helps: Callable[[PodView], int], now: int, event: str, *, nominated: bool = True) -> None:
         """For each class: as many pods as `helps` says that the change could place."""
         for cls in self.waiting_classes():
-            if cls in self._unschedulable:
+            held = self._unschedulable.get(cls)
+            if held is not None and (nominated or len(held) > self._kept[cls]):
                 most = helps(self.waiting(cls))
                 if most > 0:
                     self.wake(cls, most, now, event, nominated=nominated)
@@ -259,6 +262,8 @@ class SchedulingQueue:
     def _leave_class(self, pod: Queued) -> None:
         cls = pod.view.cls.id
         held = self._unschedulable[cls]
-        held.pop(pod.view.key, None)
+        if held.pop(pod.view.key, None) is not None:
+            self._kept[cls] -= pod.nominated
         if not held:
             del self._unschedulable[cls]
+            del self._kept[cls]

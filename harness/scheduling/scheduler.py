@@ -7,7 +7,7 @@ on the snapshot and, once the time that deciding takes has passed, sends the bin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import numpy as np
@@ -189,7 +189,9 @@ class Scheduler:
                 self.snapshot.forget(key)
                 self._place(pod, node)
             elif old is not None and _told_apart(pod) != _told_apart(old):
-                self.snapshot.relabel(self._view(pod))
+                placed = next(view for view in self.snapshot.pods_on(at) if view.key == key)
+                labels, going = _told_apart(pod)
+                self.snapshot.relabel(replace(placed, labels=labels, terminating=going))
             return
         if ended or pod.metadata.deletion_timestamp is not None:
             self._pending.pop(key, None)

@@ -114,7 +114,7 @@ def test_reasons_are_counted_by_the_first_constraint_that_fails_and_sorted_as_te
         "0/5 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint {bad: }, "
         "1 node(s) had untolerated taint {dedicated: infra}, 1 node(s) were unschedulable, 2 Insufficient cpu."
     )
-    assert on.diagnose(on.classes.view(wish)).resolvable == (0, 1)
+    assert on.diagnose(on.classes.view(wish)).resolvable.tolist() == [0, 1]
 
 
 def test_without_nodes_nothing_is_available() -> None:
