@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.scheduling.constraints.term import Tallies
+from harness.scheduling.constraints.term import Moves, Tallies
+from harness.scheduling.nominations import only_amounts
 from harness.scheduling.strategy import Int64
 
 if TYPE_CHECKING:
@@ -60,34 +61,55 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
         reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] = int(np.count_nonzero(left & ~named))
         left &= named
     resolvable = np.zeros(n, dtype=np.bool_)
+    beside: Any = on
+    if on.nominations.by_node:
+        # Nodes that are kept for others: judged with those there, as kube-scheduler's first pass does.
+        if only_amounts(cls):
+            beside = _Beside(on.nominations.free_beside(cls.priority), on.resources)
+        else:
+            for node in on.nominations.by_node:
+                failed = on.nominations.first_failure(cls, node) if left[node] else None
+                if failed is not None:
+                    reasons.update(on.nominations.reasons(cls, node))
+                    resolvable[node] = failed.resolvable
+                    left[node] = False
     for term in cls.constraints.terms:
-        holds = term.mask(on, slice(0, n))
+        seen = on if term.moves is not Moves.LOAD else beside
+        holds = term.mask(seen, slice(0, n))
         rejects = left & ~holds
         rejected = np.flatnonzero(rejects)
         if not len(rejected):
             continue
         if isinstance(term, Tallies):
-            for reason, nodes in term.tally(on, rejected):
+            for reason, nodes in term.tally(seen, rejected):
                 reasons[reason] += nodes
         else:
             for node in rejected.tolist():
-                reasons.update(term.reasons(on, node))
+                reasons.update(term.reasons(seen, node))
         if term.resolvable:
             resolvable |= rejects
         left &= holds
-    for node in np.flatnonzero(left).tolist() if on.nominations.by_node else ():
-        if node in on.nominations.by_node:  # it would fit, were the node not kept for others
-            reasons.update(on.nominations.reasons(cls, node))
-            resolvable[node] = True
     told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
     return Diagnosis(count, told, np.flatnonzero(resolvable))
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What NodeResourcesFit looks at, less what is kept for others."""
+
+    free: Int64
+    resources: tuple[str, ...]
 
 
 def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
     """Of one node; empty when everything holds."""
     if cls.constraints.refusal:
         return (cls.constraints.refusal,)
+    if node in on.nominations.by_node:
+        found = on.nominations.reasons(cls, node)
+        if found:
+            return found
     for term in cls.constraints.terms:
         if not term.holds(on, node):
             return tuple(term.reasons(on, node))
-    return on.nominations.reasons(cls, node) if node in on.nominations.by_node else ()
+    return ()

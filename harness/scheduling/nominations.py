@@ -15,6 +15,7 @@ from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 from harness.scheduling.trial import Trial
 
 if TYPE_CHECKING:
+    from harness.scheduling.constraints.term import Term
     from harness.scheduling.snapshot import Snapshot
 
 
@@ -31,6 +32,7 @@ class Nominations:
         self._on = on
         self.by_node: dict[int, dict[str, PodView]] = {}
         self._node_of: dict[str, int] = {}
+        self._held: dict[int, Int64] = {}  # by priority: amounts of those nominated, [resources, nodes]
 
     def __len__(self) -> int:
         return len(self._node_of)
@@ -43,6 +45,7 @@ class Nominations:
         self.drop(pod.key)
         self.by_node.setdefault(node, {})[pod.key] = pod
         self._node_of[pod.key] = node
+        self._hold(pod, node, 1)
         self._on.log.add(node)
 
     def drop(self, key: str) -> int | None:
@@ -51,7 +54,7 @@ class Nominations:
         if node is None:
             return None
         here = self.by_node[node]
-        del here[key]
+        self._hold(here.pop(key), node, -1)
         if not here:
             del self.by_node[node]
         self._on.log.add(node)
@@ -85,16 +88,54 @@ class Nominations:
                 trial.put(pod)
             return trial.holds(cls)
 
+    def first_failure(self, cls: PodClass, node: int) -> Term | None:
+        """The first constraint that does not hold beside them; None when all do, or when there is nobody."""
+        ahead = self.ahead_of(cls, node)
+        if not ahead:
+            return None
+        with Trial(self._on, node) as trial:
+            for pod in ahead:
+                trial.put(pod)
+            return next((term for term in cls.constraints.terms if not term.holds(self._on, node)), None)
+
     def reasons(self, cls: PodClass, node: int) -> tuple[str, ...]:
-        """Why it would not; the words of the first constraint that does not hold beside them."""
-        on = self._on
-        with Trial(on, node) as trial:
-            for pod in self.ahead_of(cls, node):
+        """The words of that constraint; () when there is none."""
+        ahead = self.ahead_of(cls, node)
+        if not ahead:
+            return ()
+        with Trial(self._on, node) as trial:
+            for pod in ahead:
                 trial.put(pod)
             for term in cls.constraints.terms:
-                if not term.holds(on, node):
-                    return tuple(term.reasons(on, node))
+                if not term.holds(self._on, node):
+                    return tuple(term.reasons(self._on, node))
         return ()
+
+    def free_beside(self, priority: int) -> Int64:
+        """What is free, less what those of `priority` or above are to take, int64 [resources, nodes]."""
+        free = self._on.free
+        held = [amounts for level, amounts in self._held.items() if level >= priority]
+        for amounts in held:
+            free = free - amounts[:, : free.shape[1]]
+        return free
+
+    def _hold(self, pod: PodView, node: int, sign: int) -> None:
+        on = self._on
+        level = pod.cls.priority
+        held = self._held.get(level)
+        if held is None or held.shape != (len(on.resources), on.room):
+            held = np.zeros((len(on.resources), on.room), dtype=np.int64)
+            for at, pods in self.by_node.items():
+                for other in pods.values():
+                    if other.cls.priority == level:
+                        held[[row for row, _ in other.cls.constraints.amounts], at] += [
+                            amount for _, amount in other.cls.constraints.amounts
+                        ]
+            self._held[level] = held
+            if sign > 0:
+                return  # it is there already
+        for row, amount in pod.cls.constraints.amounts:
+            held[row, node] += sign * amount
 
     def mask(self, cls: PodClass, mask: Bool, nodes: Int64 | None = None) -> Bool:
         """`mask` (over `nodes`, None: all) without the nodes where they leave no room; a copy if anything changes."""
@@ -118,4 +159,5 @@ class Nominations:
         twin = Nominations(on)
         twin.by_node = {node: dict(pods) for node, pods in self.by_node.items()}
         twin._node_of = dict(self._node_of)
+        twin._held = {level: amounts.copy() for level, amounts in self._held.items()}
         return twin
