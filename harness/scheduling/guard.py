@@ -223,6 +223,8 @@ def _sound(decision: Any, handed: Mapping[str, PodView]) -> Answer:
     kind = type(decision)
     if kind is Bind:
         return _bind(decision, handed)
+    if kind is Fault:  # from a strategy that stands for another program, and says what went wrong there
+        return decision  # type: ignore[no-any-return]
     if kind is Wait:
         if type(decision.pod) is PodView and isinstance(decision.reason, str):
             return decision  # type: ignore[no-any-return]

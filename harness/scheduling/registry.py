@@ -39,11 +39,16 @@ def available() -> tuple[Listed, ...]:
 def load(spec: str) -> Factory:
     """A factory for `name`, `module:object`, or either with parameters: `greedy?score=least&batch_size=1`.
 
+    `name:http://..` is short for the parameter `url`.
+
     An object that already is a strategy (it has `place` and is no class) is used as it is. Raises UserError.
     """
     name, _, query = spec.partition("?")
-    target = _object(name)
+    short, _, url = name.partition(":")
     parameters = _parameters(spec, query)
+    if url.startswith(("http://", "https://")):
+        name, parameters = short, {"url": url, **parameters}
+    target = _object(name)
     if not callable(target) or _is_strategy(target):
         if not _is_strategy(target):
             raise UserError(
