@@ -3,7 +3,8 @@
     python -m benchmarks.growth --nodes 1000,2000,5000,10000,20000,50000,100000 --out results/reference/growth
 
 Each point is a process of its own: a cluster with every controller and a kubelet a node, in which pods (10 a node, as
-SchedulingBasic's) are created in waves and run until the last of them is Running. Times are CPU time: the process has
+SchedulingBasic's) are created in waves and run until the last of them is Running; the journal and the way of each pod
+are kept in memory, as in a run that makes a record. Times are CPU time: the process has
 one thread and waits for nothing. Written are growth.csv and, with matplotlib (the extra `[report]`), growth.svg.
 """
 
@@ -23,13 +24,25 @@ from benchmarks.notes import fresh_peak, peak_mib
 from benchmarks.rig import BOOT_NS, STRATEGIES, cluster, nodes, pods, running
 from harness.engine.component import SECOND
 from harness.experiment.workload import Feeder
+from harness.measure.journal import Journal
+from harness.measure.pods import PodLives
 from harness.scheduling.scheduler import Scheduler
 
 PODS_PER_NODE = 10
 WAVE = 10_000
 """Pods created at one instant; a scheduler that takes 1 ms a pod is done with a wave when the next one comes."""
 
-COLUMNS = ("strategy", "nodes", "pods", "pods_per_second", "us_per_decision", "peak_mib", "boot_seconds", "seconds")
+COLUMNS = (
+    "strategy",
+    "nodes",
+    "pods",
+    "pods_per_second",
+    "us_per_decision",
+    "peak_mib",
+    "boot_seconds",
+    "seconds",
+    "digest",
+)
 
 
 def waves(count: int, start: int) -> Iterator[tuple[int, Any]]:
@@ -42,6 +55,9 @@ def point(strategy: str, count: int) -> dict[str, Any]:
     fresh_peak()
     started = time.process_time()
     made = cluster(nodes(count), strategy, clock=time.process_time)
+    journal = Journal(lambda: made.server.now, (PodLives(),))
+    made.server.listeners.append(journal.written)
+    made.api.observers.append(journal.observed)
     booted = time.process_time()
     wanted = count * PODS_PER_NODE
     made.add(Feeder(waves(wanted, BOOT_NS)))
@@ -61,6 +77,7 @@ def point(strategy: str, count: int) -> dict[str, Any]:
         "peak_mib": round(peak_mib()),
         "boot_seconds": round(booted - started, 2),
         "seconds": round(spent, 2),
+        "digest": journal.digest(),
     }
 
 
