@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from harness.scheduling.changes import ChangeLog
+from harness.scheduling.facts import Codes
 from harness.scheduling.relations import FEW, MANY, Domains
 from harness.scheduling.strategy import Bool
 
@@ -29,11 +31,15 @@ class NodeMask(Protocol):
     def holds(self, node: int) -> bool:
         """Of one node, now, without refreshing the mask."""
 
+    def parts(self) -> Sequence[DomainMask] | None:
+        """The masks by domain that must all hold, as things stand; None where it is none of such."""
+
 
 class DomainMask:
     """A node is in where its domain's count is at most `limit()`, or, `more`, where it is above.
 
-    `absent`: what holds for nodes without the topology label.
+    `absent`: what holds for nodes without the topology label. `settle`, then read `verdicts` by the label column's code
+    (-1 for none); `turned` logs the codes whose verdict turned since the nodes last changed.
     """
 
     def __init__(self, on: Snapshot, domains: Domains, *, more: bool, absent: bool) -> None:
@@ -45,13 +51,32 @@ class DomainMask:
         self.dirty: list[int] = []
         self.stamp = 0
         self.mask: Bool = np.zeros(0, dtype=np.bool_)
-        self._ok: Bool = np.zeros(0, dtype=np.bool_)
+        self.verdicts: Bool = np.zeros(0, dtype=np.bool_)
+        self.turned = ChangeLog()
         self._limit = 0
         self._seen = -1
+        self._shown = (-1, 0)  # what `mask` shows: version of the nodes' specs, of `turned`
         domains.masks.append(self)
 
     def limit(self) -> int:
         return 0
+
+    @property
+    def width(self) -> int:
+        """Domains of the topology key."""
+        return len(self._column.values)
+
+    @property
+    def codes(self) -> Codes:
+        """The domain of each node, int32 [nodes]."""
+        return self._column.codes
+
+    def members(self) -> Sequence[Sequence[int]]:
+        """Nodes by code."""
+        return self._column.members()
+
+    def parts(self) -> Sequence[DomainMask] | None:
+        return (self,)
 
     def holds(self, node: int) -> bool:
         domains = self.domains
@@ -61,51 +86,67 @@ class DomainMask:
             return self._absent
         return (domains.counts[code] > self.limit()) == self._more
 
-    def refresh(self) -> None:
+    def settle(self) -> None:
+        """Bring `verdicts` up to date."""
         domains = self.domains
         domains.sync()
         limit = self.limit()
         specs = self._on.spec_log.version
         dirty = self.dirty
-        if specs != self._seen or limit != self._limit or len(dirty) >= MANY:
+        if specs != self._seen:
             self._seen, self._limit = specs, limit
-            self._anew()
+            self.verdicts = self._all()
+            self.stamp += 1
+        elif limit != self._limit or len(dirty) >= MANY:
+            self._limit = limit
+            verdicts = self._all()
+            turned = np.flatnonzero(verdicts != self.verdicts).tolist()
+            self.verdicts = verdicts
+            self._turn(turned)
         elif dirty:
-            self._turn(dirty)
+            verdicts, counts, more = self.verdicts, domains.counts, self._more
+            turned = []
+            for code in dirty:
+                verdict = (counts[code] > limit) == more
+                if verdicts[code] != verdict:
+                    verdicts[code] = verdict
+                    turned.append(code)
+            self._turn(turned)
         if dirty:
-            self.dirty.clear()
+            dirty.clear()
 
-    def _anew(self) -> None:
-        n = len(self._on.facts)
+    def _all(self) -> Bool:
         counts = self.domains.counts
-        self._ok = np.full(max(len(counts), len(self._column.values)) + 1, self._absent)  # code -1 picks the last
-        self._ok[: len(counts)] = (np.array(counts, dtype=np.int64) > self._limit) == self._more
-        self._ok[len(counts) : -1] = (self._limit < 0) == self._more
-        if len(self.mask) != self._on.room:
-            self.mask = np.zeros(self._on.room, dtype=np.bool_)
-        self.mask[:n] = self._ok[self._column.codes[:n]]
-        self.stamp += 1
+        out = np.full(max(len(counts), len(self._column.values)) + 1, self._absent)  # code -1 picks the last
+        out[: len(counts)] = (np.array(counts, dtype=np.int64) > self._limit) == self._more
+        out[len(counts) : -1] = (self._limit < 0) == self._more
+        return out
 
-    def _turn(self, dirty: list[int]) -> None:
-        counts, limit, more, ok, mask = self.domains.counts, self._limit, self._more, self._ok, self.mask
-        members = self._column.members()
-        wide = turned = False
-        for code in dirty:
-            verdict = (counts[code] > limit) == more
-            if ok[code] == verdict:
-                continue
-            turned = True
-            ok[code] = verdict
-            nodes = members[code]
-            if len(nodes) > FEW:
-                wide = True
-            elif not wide:
-                for node in nodes:
-                    mask[node] = verdict
-        if wide:
-            n = len(self._on.facts)
-            mask[:n] = ok[self._column.codes[:n]]
-        self.stamp += turned
+    def _turn(self, codes: list[int]) -> None:
+        for code in codes:
+            self.turned.add(code)
+        self.stamp += bool(codes)
+
+    def refresh(self) -> None:
+        self.settle()
+        now = (self._seen, self.turned.version)
+        specs, version = self._shown
+        if now == self._shown:
+            return
+        self._shown = now
+        codes = self.turned.since(version) if specs == self._seen else None
+        mask, verdicts = self.mask, self.verdicts
+        if codes is not None and len(codes) <= FEW:
+            members = self._column.members()
+            if sum(len(members[code]) for code in codes) <= FEW:
+                for code in codes:
+                    for node in members[code]:
+                        mask[node] = verdicts[code]
+                return
+        n = len(self._on.facts)
+        if len(mask) != self._on.room:
+            mask = self.mask = np.zeros(self._on.room, dtype=np.bool_)
+        mask[:n] = verdicts[self._column.codes[:n]]
 
 
 class Anew:
@@ -121,6 +162,9 @@ class Anew:
 
     def holds(self, node: int) -> bool:
         return self._term.holds(self._on, node)
+
+    def parts(self) -> Sequence[DomainMask] | None:
+        return None
 
     def refresh(self) -> None:
         on = self._on
@@ -144,6 +188,15 @@ class AllOf:
 
     def holds(self, node: int) -> bool:
         return all(part.holds(node) for part in self._parts)
+
+    def parts(self) -> Sequence[DomainMask] | None:
+        out: list[DomainMask] = []
+        for part in self._parts:
+            found = part.parts()
+            if found is None:
+                return None
+            out += found
+        return out
 
     def refresh(self) -> None:
         for part in self._parts:

@@ -61,7 +61,7 @@ class Feasibility:
         for term in needs.load:
             if not term.holds(on, node):
                 return False
-        if needs.cluster and not self._elsewhere(cls).holds(node):
+        if needs.cluster and not self.mask_elsewhere(cls).holds(node):
             return False
         return node not in on.nominations.by_node or on.nominations.leave_room(cls, node, but)
 
@@ -110,14 +110,15 @@ class Feasibility:
 
     def elsewhere(self, cls: PodClass) -> Bool:
         """Where the CLUSTER terms hold now, bool [nodes]; valid until the next change. For classes that have some."""
-        live = self._elsewhere(cls)
+        live = self.mask_elsewhere(cls)
         live.refresh()
         mask = live.mask[: len(self._on.facts)]
         nominations = self._on.nominations
         # What is nominated on one node bears on other pods there alone, so it is no part of the live mask.
         return nominations.mask(cls, mask) if nominations.by_node else mask
 
-    def _elsewhere(self, cls: PodClass) -> NodeMask:
+    def mask_elsewhere(self, cls: PodClass) -> NodeMask:
+        """The same as a live mask; valid until the generation of relations grows."""
         relations = self._on.relations
         found = self._masks.get(cls.id)
         if found is not None and found[0] == relations.generation:

@@ -8,11 +8,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from harness.scheduling.domain_masks import DomainMask, NodeMask
+from harness.scheduling.masked import MaskedTournament
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import ClusterView, Float64, IncrementalScore, Int64, PodView
 from harness.scheduling.tournament import NEVER, Tournament
 
 _BUDGET_BYTES = 256 << 20  # of score columns, over all classes
+_WORTH = 8  # decisions that a tournament under masks must serve to be worth its making
 _FEW = 20  # so many changed nodes are cheaper one by one than by numpy
 
 
@@ -50,12 +53,26 @@ class ChoosesDevices(Protocol):
 class _Column:
     """The scores of one class and what they are based on."""
 
-    __slots__ = ("epoch", "scores", "seen")
+    __slots__ = ("epoch", "masked", "patience", "scores", "seen", "served")
 
     def __init__(self, scores: Tournament, epoch: int, seen: int) -> None:
         self.scores = scores
         self.epoch = epoch
         self.seen = seen
+        # Of a class with CLUSTER terms: its masks when they were last looked at, the tournament under them.
+        self.masked: tuple[NodeMask, tuple[DomainMask, ...], MaskedTournament] | None = None
+        self.served = 0  # decisions that it was good for
+        self.patience = 0  # decisions to wait before it is made anew
+
+    def set(self, position: int, value: float) -> None:
+        self.scores.set(position, value)
+        if self.masked is not None:
+            self.masked[2].set(position, value)
+
+    def set_many(self, positions: Int64, values: Float64) -> None:
+        self.scores.set_many(positions, values)
+        if self.masked is not None:
+            self.masked[2].set_many(positions, values)
 
 
 class ScoreTable:
@@ -74,9 +91,14 @@ class ScoreTable:
         if pod.cls.constraints.only is not None:
             return self._best_named(pod)
         order = self.on.order()
-        scores = self._current(pod)
+        column = self._current(pod)
+        scores = column.scores
         if pod.cls.constraints.cluster:
-            return self._best_masked(scores, pod, order)
+            masked = self._masked(column, pod)
+            if masked is None:
+                return self._best_masked(scores, pod, order)
+            position = masked.best()
+            return order[position] if position >= 0 else -1
         while True:
             position = scores.best()
             if position < 0:
@@ -91,9 +113,9 @@ class ScoreTable:
         if pod.cls.constraints.only is not None:
             return checked(self._score.score(pod, self._shown, nodes), len(nodes))
         self.on.order()
-        return self._current(pod).column[self.on.positions[nodes]]
+        return self._current(pod).scores.column[self.on.positions[nodes]]
 
-    def _current(self, pod: PodView) -> Tournament:
+    def _current(self, pod: PodView) -> _Column:
         on = self.on
         cls = pod.cls
         column = self._columns.get(cls.id)
@@ -109,7 +131,30 @@ class ScoreTable:
                 else:
                     self._refresh(column, pod, changed)
                     column.seen = version
-        return column.scores
+        return column
+
+    def _masked(self, column: _Column, pod: PodView) -> MaskedTournament | None:
+        """The class's scores under the masks of its CLUSTER terms; None where a pass over all nodes is as good."""
+        on = self.on
+        if on.nominations.by_node:  # they bear on some nodes besides
+            return None
+        mask = on.feasibility.mask_elsewhere(pod.cls)
+        parts = mask.parts()
+        if parts is None:
+            return None
+        found = column.masked
+        if found is not None and found[0] is mask and found[1] == tuple(parts) and found[2].sync():
+            column.served += 1
+            return found[2]
+        if found is not None:  # one that lasts for a few decisions only is not worth its making
+            column.patience = 0 if column.served >= _WORTH else _WORTH
+            column.masked = None
+        if column.patience:
+            column.patience -= 1
+            return None
+        made = MaskedTournament(on, parts, column.scores.column)
+        column.masked, column.served = (mask, tuple(parts), made), 0
+        return made if made.sync() else None
 
     def _best_named(self, pod: PodView) -> int:
         """Of a class that names its nodes (a DaemonSet's pod): no column for its sake."""
@@ -136,7 +181,6 @@ class ScoreTable:
 
     def _refresh(self, column: _Column, pod: PodView, changed: list[int]) -> None:
         on = self.on
-        scores = column.scores
         if len(changed) > 1:
             changed = list(dict.fromkeys(changed))
         if self._score_node is None or len(changed) > _FEW:
@@ -144,7 +188,7 @@ class ScoreTable:
             positions = on.positions[nodes]
             if positions.min() < 0:  # nodes that have left
                 nodes, positions = nodes[positions >= 0], positions[positions >= 0]
-            scores.set_many(positions, self._values(pod, nodes))
+            column.set_many(positions, self._values(pod, nodes))
             return
         cls = pod.cls
         spec = on.feasibility.spec_verdicts(cls)
@@ -164,7 +208,7 @@ class ScoreTable:
                 else:
                     if not nominated or node not in nominated or nominations.leave_room(cls, node):
                         value = score_node(pod, shown, node)
-            scores.set(position, value)
+            column.set(position, value)
 
     def _values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes`, NEVER where infeasible; only feasible nodes are scored."""
@@ -186,7 +230,7 @@ class ScoreTable:
             values[:] = NEVER
         column = self._columns[pod.cls.id] = _Column(Tournament(values), on.epoch, on.log.version)
         self._columns.move_to_end(pod.cls.id)
-        limit = max(32, _BUDGET_BYTES // (8 * on.room))
+        limit = max(32, _BUDGET_BYTES // ((32 if pod.cls.constraints.cluster else 8) * on.room))
         while len(self._columns) > limit:
             self._columns.popitem(last=False)
         return column

@@ -7,6 +7,7 @@ are; required anti-affinity of running pods holds against newcomers too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,9 @@ class _Mates:
         for domains in self._domains:
             domains.sync()
         return self._itself and not any(domains.total for domains in self._domains)
+
+    def parts(self) -> Sequence[DomainMask] | None:
+        return None if self._first() else self._beside.parts()
 
     def holds(self, node: int) -> bool:
         if self._first():
