@@ -82,6 +82,21 @@ class Chain:
                 break
         return True
 
+    def bound(self, decisions: Iterator[Decision], cluster: ClusterView) -> Iterator[Decision]:
+        """The same decisions, those who bind asked about each pod; what went wrong before each of them."""
+        for decision in decisions:
+            binds = (decision,) if isinstance(decision, Bind) else getattr(decision, "binds", ())
+            agreed = all(self.bind(bind.pod, cluster, bind.node) for bind in binds)
+            reasons = [fault.reason for fault in self.faults]
+            yield from self.faults  # type: ignore[misc]  # the guard takes them: they stand for another program's
+            self.faults.clear()
+            if not agreed:
+                yield from (Wait(bind.pod, reasons[-1]) for bind in binds)
+            elif isinstance(decision, Wait) and reasons:
+                yield Wait(decision.pod, reasons[0])
+            else:
+                yield decision
+
     def _interested(self, pod: PodView, cluster: ClusterView) -> list[Client]:
         asked = frozenset(
             name for name, amount in zip(cluster.resources, pod.requests.tolist(), strict=False) if amount
@@ -105,23 +120,22 @@ class ExtenderStrategy:
         self.batch_size = batch_size
         self._chain = Chain(extenders)
 
-    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision | Fault]:
-        chain = self._chain
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
+        return self._chain.bound(self._decide(pods, cluster), cluster)
+
+    def _decide(self, pods: PodBatch, cluster: ClusterView) -> Iterator[Decision]:
         for pod in pods:
             if pod.group is not None and pod.group_min > 1:
                 yield Wait(pod, "an extender is asked about one pod at a time, and gangs go together")
                 continue
-            chain.faults.clear()
             fits = np.flatnonzero(cluster.feasible(pod))
-            nodes = chain.filter(pod, cluster, fits)
-            decision: Decision = Wait(pod, NOWHERE if not len(fits) else "the extender lets it on no node")
+            nodes = self._chain.filter(pod, cluster, fits)
             if len(nodes):
-                totals = chain.score(pod, cluster, nodes)
+                totals = self._chain.score(pod, cluster, nodes)
                 ties = nodes[totals == totals.max()]
-                node = int(ties[cluster.rank[ties].argmin()])
-                decision = Bind(pod, node) if chain.bind(pod, cluster, node) else Wait(pod, "the extender did not bind")
-            yield from chain.faults
-            yield Wait(pod, chain.faults[0].reason) if chain.faults and isinstance(decision, Wait) else decision
+                yield Bind(pod, int(ties[cluster.rank[ties].argmin()]))
+            else:
+                yield Wait(pod, NOWHERE if not len(fits) else "the extender lets it on no node")
 
 
 def extender(url: str, batch_size: int = 64, **words: Any) -> ExtenderStrategy:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.model.errors import UserError
-from schedulers.kube.config import parse, read
+from schedulers.kube.config import parse, read, read_extenders
 from schedulers.kube.profile import Profile, nodes_to_find
 from schedulers.kube.strategy import Kube
 
@@ -25,4 +25,4 @@ def kube(config: str = "", percentage: int = -1) -> Kube:
         if not isinstance(percentage, int) or not 0 <= percentage <= 100:
             raise UserError("kube scores no such share of nodes", found=percentage, expected="a number of 0..100")
         profiles = tuple(replace(profile, percentage=percentage) for profile in profiles)
-    return Kube(profiles)
+    return Kube(profiles, read_extenders(config) if config else ())

@@ -14,6 +14,7 @@ import yaml
 
 from harness.model.errors import UserError, did_you_mean
 from harness.model.gpu import WHOLE_GPU
+from schedulers.extender.settings import Settings, settings
 from schedulers.kube.profile import OTHERS, SCORERS, SYSTEM_SPREAD, DefaultSpread, Profile
 
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
@@ -59,6 +60,12 @@ def parse(text: str, file: str = "KubeSchedulerConfiguration") -> tuple[Profile,
     return _Reader(file, root).configuration(data)
 
 
+def read_extenders(path: str | Path) -> tuple[Settings, ...]:
+    """The extenders of a file that `read` has read, in its order. Raises UserError with file and line."""
+    text = Path(path).read_text(encoding="utf-8")
+    return _Reader(str(path), yaml.compose(text)).extenders(yaml.safe_load(text))
+
+
 class _Reader:
     def __init__(self, file: str, root: yaml.Node | None) -> None:
         self._file = file
@@ -70,8 +77,7 @@ class _Reader:
             found = f"{data.get('apiVersion')}, {data.get('kind')}"
             self._wrong("this is no scheduler configuration", (), found=found, expected=f"{API_VERSION}, {KIND}")
         self._known(data, _TOP, ())
-        if data.get("extenders"):
-            self._wrong("extenders are not read from here", ("extenders",), hint="register the extender as a scheduler")
+        self.extenders(data)
         share = self._percentage(data, ())
         profiles = self._list(data.get("profiles"), ("profiles",))
         if not profiles:
@@ -81,6 +87,16 @@ class _Reader:
         for i, name in enumerate(names):
             if name in names[:i]:
                 self._wrong("two profiles have one schedulerName", ("profiles", i, "schedulerName"), found=name)
+        return tuple(out)
+
+    def extenders(self, data: Any) -> tuple[Settings, ...]:
+        out = []
+        for i, item in enumerate(self._list(data.get("extenders"), ("extenders",))):
+            self._map(item, ("extenders", i))
+            try:
+                out.append(settings(item))
+            except UserError as error:
+                self._wrong(error.what, ("extenders", i), found=error.found, expected=error.expected, hint=error.hint)
         return tuple(out)
 
     def _profile(self, data: Any, path: tuple[str | int, ...], share: int | None) -> Profile:

@@ -15,6 +15,7 @@ from harness.scheduling.scoring import one_by_one
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, Bool, ClusterView, Decision, Float64, Int64, PodBatch, PodView
 from harness.scheduling.view import snapshot_of
+from schedulers.extender import Chain, Settings
 from schedulers.kube.profile import Profile, nodes_to_find
 from schedulers.kube.resources import MOST, ResourceScore
 from schedulers.kube.scores import OtherScores, wishes
@@ -103,16 +104,18 @@ class Kube:
 
     batch_size = 64
 
-    def __init__(self, profiles: Sequence[Profile] = (Profile(),)) -> None:
+    def __init__(self, profiles: Sequence[Profile] = (Profile(),), extenders: Sequence[Settings] = ()) -> None:
         self.profiles = tuple(profiles)
         self._scorers = {profile.name: _Scorer(profile) for profile in self.profiles}
         self._first = self._scorers[self.profiles[0].name]
         self._ring = Ring()
+        self._chain = Chain(extenders) if extenders else None
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         on = snapshot_of(cluster)
         assert on is not None, "kube scores the harness's own snapshot"
-        return one_by_one(pods, cluster, lambda pod: self._choose(pod, on))
+        decisions = one_by_one(pods, cluster, lambda pod: self._choose(pod, on))
+        return decisions if self._chain is None else self._chain.bound(decisions, cluster)
 
     def explain(self, pod: PodView, cluster: ClusterView) -> Mapping[str, Float64]:
         """Each plugin's weighted score over all feasible nodes, float64 [nodes], NaN elsewhere."""
@@ -147,18 +150,22 @@ class Kube:
         if pod.cls.constraints.only is not None:
             nodes = np.array(on.feasibility.among(pod.cls), dtype=np.int64)
         elif enough >= len(on):
-            if not scorer.others.matter(on, pod):
+            if self._chain is None and not scorer.others.matter(on, pod):
                 best = table.best(pod)
                 return None if best < 0 else Bind(pod, best)
             nodes = np.flatnonzero(on.feasible(pod))
         else:
             self._ring.sync(on)
             nodes = self._ring.search(on.feasible(pod), enough)
+        if self._chain is not None:
+            nodes = self._chain.filter(pod, on, nodes)
         if len(nodes) < 2:
             return Bind(pod, int(nodes[0])) if len(nodes) else None
         totals = table.values(pod, nodes)
         besides = scorer.besides(on, pod, nodes)
         if besides is not None:
             totals = totals + besides
+        if self._chain is not None:
+            totals = totals + self._chain.score(pod, on, nodes)
         ties = nodes[totals == totals.max()]
         return Bind(pod, int(ties[on.rank[ties].argmin()]) if len(ties) > 1 else int(ties[0]))

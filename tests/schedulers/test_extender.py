@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,7 +162,7 @@ FAILURES: list[tuple[Handler, str]] = [
 @pytest.mark.parametrize(("handler", "told"), FAILURES)
 def test_a_failure_is_counted_and_the_pod_waits(server: Server, handler: Handler, told: str) -> None:
     server.verbs = {"filter": handler}
-    result = play(server, filterVerb="filter", httpTimeout="50ms")
+    result = play(server, filterVerb="filter", httpTimeout="50ms" if handler is slow else "20s")
     assert set(kinds(result)) == {told}
     assert result.metrics["placement"]["podsBound"] == 0
     assert not result.ok
@@ -229,3 +230,33 @@ def test_what_is_wrong_with_the_settings_is_told(data: dict[str, Any], told: str
     with pytest.raises(UserError) as error:
         settings(data)
     assert told in str(error.value)
+
+
+CONFIG = """
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+extenders:
+  - urlPrefix: {url}
+    filterVerb: filter
+    prioritizeVerb: prioritize
+    bindVerb: bind
+    weight: 100
+    nodeCacheCapable: true
+"""
+
+
+def test_kube_asks_the_extenders_of_its_configuration(server: Server, tmp_path: Path) -> None:
+    server.verbs = {"filter": even_only, "prioritize": highest, "bind": lambda args: {}}
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIG.format(url=server.url))
+    result = run_once(SMALL, f"schedulers.kube:kube?config={file}", 3)
+    assert result.ok, result.violations
+    assert placed(server) == {"n-4"}, "its weight is above what the profile's own scores can tell"
+
+
+def test_what_is_wrong_with_an_extender_of_a_configuration_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIG.format(url="nowhere"))
+    with pytest.raises(UserError) as error:
+        load(f"schedulers.kube:kube?config={file}")()
+    assert (error.value.file, error.value.line) == (str(file), 5)

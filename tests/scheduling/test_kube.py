@@ -346,7 +346,7 @@ def test_multi_point_comes_first_and_the_score_point_overrides_it() -> None:
         ("profiles:\n- plugins:\n    filter:\n      disabled: [{name: NodePorts}]", 6, "holds every constraint", None),
         ("profiles:\n- {}\n- schedulerName: default-scheduler", 5, "two profiles have one schedulerName", None),
         ("percentageOfNodesToScore: 101", 3, "out of range", None),
-        ("extenders: [{urlPrefix: 'http://x'}]", 3, "extenders are not read", None),
+        ("extenders: [{urlPrefix: 'x'}]", 3, "an extender needs a urlPrefix", None),
         (
             "profiles:\n- pluginConfig:\n  - name: NodeAffinity\n    args: {addedAffinity: {a: 1}}",
             6,

@@ -108,6 +108,8 @@ def test_every_shipped_name_makes_a_strategy() -> None:
     on = Snapshot()
     on.add_node("n", {"cpu": 1, "memory": 1, "pods": 9})
     for name, target in shipped.items():
+        if name == "extender":  # it needs somebody to ask; tests/schedulers/test_extender.py has one
+            continue
         pod = PodView(name, on.classes.intern({"cpu": 1, "memory": 1}))
         decisions = list(load(target)().place([pod], on, np.random.default_rng(0)))
         assert [d.pod for d in decisions] == [pod], name  # type: ignore[union-attr]
