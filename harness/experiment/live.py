@@ -44,7 +44,7 @@ class LiveCluster:
         self.cluster.server.listeners.append(self._on_write)
         for component in controllers():
             self.cluster.add(component)
-        settings = SchedulerSettings(clock=time.perf_counter)
+        settings = SchedulerSettings(clock=time.perf_counter, preemption=True)
         self.scheduler = Scheduler(strategy, stream(seed, "scheduler"), array_stream(seed, "strategy"), settings)
         self.cluster.add(self.scheduler)
 

@@ -236,6 +236,7 @@ class Run:
                 latency=self.latencies.scheduling,
                 batch_size=spec.scheduling.batch,
                 retry=spec.scheduling.retry,
+                preemption=spec.scheduling.preemption,
                 deadline_s=duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None,
                 clock=time.perf_counter,
                 lifetime_of=_declared if spec.scheduling.lifetimes else None,

@@ -165,12 +165,15 @@ class LatenciesForm(Form, frozen=True, kw_only=True):
 
 class SchedulingForm(Form, frozen=True, kw_only=True):
     """`retry` false: a pod that does not fit when it is first tried is left out. `batch`: pods handed over at once.
+    `preemption`: pods of higher priority evict others; null: as soon as two pods differ in priority, and never where
+    nothing is retried.
 
     `charge`: the time that deciding takes on the virtual clock, `model` (the strategy's or the latency's).
     """
 
     retry: bool = True
     batch: int | None = None
+    preemption: bool | None = None
     lifetimes: bool = False  # whether strategies are told the durations that pods declare
     deadline: str = "30s"  # on the wall clock, of one call of a strategy; "0s": it may take for ever
 
