@@ -104,7 +104,7 @@ class _Board:
         violations = self.ranks[0][there]
         if violations[:enough].all():
             kind = np.flatnonzero(violations == 0)
-            enough = int(kind[0]) + 1 if len(kind) else enough
+            enough = int(kind[0]) + 1 if len(kind) else len(there)
         there = there[:enough]
         for criterion in self.ranks:
             of_these = criterion[there]
