@@ -87,9 +87,10 @@ class NodeLifecycleController:
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
         for event in events:
+            if type(event) is Watch and type(event.obj) is Pod:  # nearly all of them
+                self._pod(event.type, event.obj)
+                continue
             match event:
-                case Watch(change, Pod() as pod, old):
-                    self._pod(change, pod, old)
                 case Watch(change, Node() as node, _):
                     self._node(now, change, node, effects)
                 case Watch(change, Lease() as lease, _):
@@ -112,7 +113,7 @@ class NodeLifecycleController:
 
     # -- what the watches bring ----------------------------------------------------------------------------------------
 
-    def _pod(self, change: str, pod: Pod, old: Pod | None) -> None:
+    def _pod(self, change: str, pod: Pod) -> None:
         node = pod.spec.node_name
         if not node:
             return
