@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import check, compare, new, replay, report, run, schedulers, trace, train, up
+from harness.cli import check, compare, explain, new, replay, report, run, schedulers, trace, train, up
 
 app = typer.Typer(
     name="podyard",
@@ -37,6 +37,7 @@ def root(
 
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
 app.command("schedulers")(schedulers.schedulers)

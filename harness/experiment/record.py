@@ -1,7 +1,7 @@
 """The record of a run: a folder that says what ran, what came out, and what it takes to run again.
 
-`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `metrics.prom`. Written beside and moved into place,
-so that a folder is either whole or not there.
+`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `metrics.prom`, and what the scheduler saw:
+`scheduling.parquet`, `specs.parquet`. Written beside and moved into place, so that a folder is whole or not there.
 """
 
 from __future__ import annotations
@@ -14,11 +14,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.experiment.why.notes import Notes
 from harness.measure.journal import Entry
 from harness.model.errors import UserError
 
 FORMAT = "podyard.dev/record/v1"
-FILES = ("record.json", "journal.parquet", "pods.parquet", "nodes.parquet", "metrics.prom")
+FILES = (
+    "record.json",
+    "journal.parquet",
+    "pods.parquet",
+    "nodes.parquet",
+    "metrics.prom",
+    "scheduling.parquet",
+    "specs.parquet",
+)
 
 
 def folder_of(root: Path, scenario: str, scheduler: str, seed: int, chosen: Mapping[str, str] | None = None) -> Path:
@@ -38,8 +47,9 @@ def write_record(
     pods: dict[str, Any],
     nodes: dict[str, Any],
     metrics: str = "",
+    notes: Notes | None = None,
 ) -> None:
-    """`journal` None: left out. `metrics`: of the scheduler, in Prometheus' text format.
+    """`journal` and `notes` None: left out. `metrics`: of the scheduler, in Prometheus' text format.
 
     Raises UserError when the folder cannot be written; then nothing is left behind.
     """
@@ -56,6 +66,9 @@ def write_record(
             _journal_frame(journal).write_parquet(beside / "journal.parquet")
         pl.DataFrame(pods).write_parquet(beside / "pods.parquet")
         pl.DataFrame(nodes).write_parquet(beside / "nodes.parquet")
+        if notes is not None:
+            notes.scheduling().write_parquet(beside / "scheduling.parquet")
+            notes.specs().write_parquet(beside / "specs.parquet")
         if metrics:
             (beside / "metrics.prom").write_text(metrics)
         os.chmod(beside, 0o755)

@@ -24,6 +24,7 @@ from harness.experiment.control_plane import control_plane
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines
 from harness.experiment.record import folder_of, read_record, write_record
 from harness.experiment.scenario import LatencyForm, Loaded, duration
+from harness.experiment.why.notes import Noted, NotedSnapshot, Notes
 from harness.experiment.workload import SETTLE_NS, Feeder, Plan, plan
 from harness.measure.elasticity import Elasticity, Target
 from harness.measure.filling import Filling
@@ -154,7 +155,7 @@ def run_once(
     clock = clock or Clock()
     started = time.perf_counter()
     strategy = load(scheduler)()
-    run = Run(loaded, strategy, seed, home or Home(), clock)
+    run = Run(loaded, strategy, seed, home or Home(), clock, Notes() if out is not None and journal else None)
     try:
         built = time.perf_counter()
         if begun is not None:
@@ -173,7 +174,9 @@ def run_once(
         folder = folder_of(out, loaded.scenario.metadata.name, scheduler, seed, loaded.chosen)
         record = {**result.to_data(), "scenario": loaded.data, "scenarioFile": Path(loaded.file).name}
         entries = iter(run.journal) if journal else None
-        write_record(folder, record, entries, run.lives.columns(), run.node_columns(), run.scheduler.prometheus())
+        write_record(
+            folder, record, entries, run.lives.columns(), run.node_columns(), run.scheduler.prometheus(), run.notes
+        )
         result.folder = folder
     return result
 
@@ -181,8 +184,18 @@ def run_once(
 class Run:
     """A cluster with everything that a scenario asks for, ready to be played."""
 
-    def __init__(self, loaded: Loaded, strategy: Any, seed: int, home: Home, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        strategy: Any,
+        seed: int,
+        home: Home,
+        clock: Clock | None = None,
+        notes: Notes | None = None,
+    ) -> None:
+        """`notes`: takes down what the scheduler sees, for those who ask why afterwards."""
         self.loaded = loaded
+        self.notes = notes
         self.clock = clock or Clock()
         self.seed = seed
         spec = loaded.scenario.spec
@@ -190,7 +203,7 @@ class Run:
         self.plan: Plan = plan(loaded, self.machines.tables, seed)
         self.latencies = latencies(loaded)
         self.duration_ns = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
-        unfit = _fit(strategy, self.plan)
+        unfit = fit(strategy, self.plan)
 
         settings = ClusterSettings(
             seed=seed,
@@ -223,13 +236,14 @@ class Run:
             self.elasticity,
             self.invariants,
             self.last_writes,
+            *((notes,) if notes is not None else ()),
         )
         self.journal = Journal(lambda: self.cluster.server.now, folds)
         self.cluster.server.listeners.append(self.journal.written)
         self.cluster.api.observers.append(self.journal.observed)
         self.feeder = Feeder(self.plan.stream())
         self.scheduler = Scheduler(
-            strategy,
+            strategy if notes is None else Noted(strategy, notes),
             stream(seed, "scheduler"),
             array_stream(seed, "strategy"),
             SchedulerSettings(
@@ -241,6 +255,7 @@ class Run:
                 clock=time.perf_counter,
                 lifetime_of=_declared if spec.scheduling.lifetimes else None,
             ),
+            None if notes is None else NotedSnapshot(notes),
         )
         if unfit is not None:
             self.scheduler.tally.violations.append((0, unfit.kind, unfit.pod, unfit.reason))
@@ -440,17 +455,17 @@ def _declared(pod: Pod) -> int | None:
     return None if text is None else parse_duration(text)
 
 
-def _fit(strategy: Any, made: Plan) -> Fault | None:
+def fit(strategy: Any, made: Plan) -> Fault | None:
     """Strategies that learn from a workload's mix are shown what the scenario declares, before anything arrives."""
-    fit = getattr(strategy, "fit", None)
-    if fit is None or not made.originals:
+    learn = getattr(strategy, "fit", None)
+    if learn is None or not made.originals:
         return None
     from harness.scheduling.classes import PodClasses
     from workloads.manifests import to_pods
 
     classes = PodClasses()
     mix = [classes.view(pod) for table in made.originals for _, pod in to_pods(table)]
-    return contained(lambda: fit(mix))
+    return contained(lambda: learn(mix))
 
 
 def latencies(loaded: Loaded) -> Latencies:

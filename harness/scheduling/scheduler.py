@@ -99,7 +99,7 @@ class Scheduler:
         self.watches = ("Node", "Pod", "PodGroup", "PodDisruptionBudget")
         self.tally = Tally()
         self.metrics = SchedulerMetrics(self.name)
-        self.snapshot = snapshot or Snapshot()
+        self.snapshot = Snapshot() if snapshot is None else snapshot
         self.queue = SchedulingQueue()
         self._strategy = strategy
         self.guard = Guard(strategy, self.settings.deadline_s)
@@ -338,7 +338,7 @@ class Scheduler:
     def _forget(self) -> None:
         """A restart: everything is learned again from the watches."""
         if self._pending or len(self.snapshot):
-            self.snapshot = Snapshot()
+            self.snapshot = self.snapshot.fresh()
             self._diagnosed_at = -1
             self.queue = SchedulingQueue()
             self._pending.clear()

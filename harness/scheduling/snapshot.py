@@ -82,6 +82,10 @@ class Snapshot:
         self.nominations = Nominations(self)
         self.classes.follow(self)
 
+    def fresh(self) -> Snapshot:
+        """An empty one, as after a restart."""
+        return Snapshot()
+
     def copy(self) -> Snapshot:
         """An independent twin, for trying out what would happen; pod classes are shared, caches start cold."""
         twin = Snapshot(self.classes)

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from harness.experiment.record import read_record
+from harness.experiment.record import FILES, read_record
 from harness.experiment.replay import replay_record
 from harness.experiment.run import Home, run_once
 from tests.experiment.scenarios import SERVICE, loaded, written
@@ -81,9 +81,7 @@ def test_the_hash_seed_changes_nothing(tmp_path: Path, strategy: str) -> None:
 def test_a_record_is_confirmed_and_a_tampered_one_is_told(tmp_path: Path) -> None:
     result = run_once(loaded(duration="3m", workload=[SERVICE]), "greedy", 7, out=tmp_path)
     assert result.folder == tmp_path / "small" / "greedy" / "7"
-    assert {path.name for path in result.folder.iterdir()} == {
-        "record.json", "journal.parquet", "pods.parquet", "nodes.parquet", "metrics.prom"
-    }  # fmt: skip
+    assert {path.name for path in result.folder.iterdir()} == set(FILES)
     verdict = replay_record(result.folder)
     assert verdict.same
     assert str(verdict) == f"same digest: {result.digest}"

@@ -1,0 +1,86 @@
+"""podyard explain: why a pod went where it went, why not elsewhere, and what would have changed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.output import Form, Output, write
+
+if TYPE_CHECKING:
+    from harness.experiment.why.explain import Explanation, Option
+
+
+def explain(
+    record: Annotated[Path, typer.Argument(help="A folder that `podyard run` wrote.")],
+    pod: Annotated[str, typer.Argument(help="NAMESPACE/NAME, or NAME where only one pod is called so.")],
+    node: Annotated[str | None, typer.Option(help="One node in detail, and what would make it fit or win.")] = None,
+    output: Form = Output.table,
+) -> None:
+    """Bring the last decision about a pod back: constraints, scores, the runner-up, the smallest changes."""
+    from harness.experiment.why.explain import explain as why
+
+    found = why(record, pod, node)
+    if output is Output.table:
+        _print(found)
+    else:
+        write(found.to_data(), output)
+
+
+def _print(found: Explanation) -> None:
+    from harness.report.tables import print_table
+
+    where = f"to {found.node}" if found.node else "nowhere"
+    print(f"{found.pod} went {where} at {found.at_ns / 1e9:.3f} s, decided by {found.scheduler} ({found.how})")
+    if found.again != (found.node or None):
+        print(f"asked again: {found.again or 'nowhere'}")
+    if found.message:
+        print(found.message)
+    rows = [
+        [
+            verdict.plugin,
+            ", ".join(f"{count} {reason}" for reason, count in verdict.rejected.items()) or "-",
+            verdict.left,
+        ]
+        for verdict in found.verdicts
+    ]
+    print_table(f"Constraints, over {found.nodes} nodes", ("constraint", "rejects", "nodes left"), rows)
+    options: list[tuple[str, Option]] = [
+        (name, option)
+        for name, option in (
+            ("picked", found.picked),
+            ("runner-up", found.runner_up),
+            ("asked about", None if found.on_node is None else found.on_node.option),
+        )
+        if option is not None
+    ]
+    if options:
+        scorers = list(dict.fromkeys(scorer for _, option in options for scorer in option.parts))
+        cells = [
+            [
+                name,
+                option.node,
+                *(f"{option.parts[scorer]:.4g}" if scorer in option.parts else "" for scorer in scorers),
+                "" if option.total is None else f"{option.total:.6g}",
+                "" if option.rank is None else f"{option.rank} of {found.feasible}",
+            ]
+            for name, option in options
+        ]
+        print_table("Scores", ("", "node", *scorers, "total", "rank"), cells)
+    here = found.on_node
+    if here is None:
+        return
+    if here.picked:
+        print(f"{here.node} is the node that was picked")
+        return
+    for plugin, reasons in here.rejects:
+        print(f"{here.node}: {plugin} rejects it: {', '.join(reasons)}")
+    verb = "be picked" if here.fits else "take the pod"
+    if not here.changes:
+        print(f"no change of {here.node} that was tried makes it {verb}")
+        return
+    print(f"{here.node} would {verb}" + (", for example" if len(here.changes) > 1 else ""))
+    for way in here.changes:
+        print(f"  {' and '.join(map(str, way))}")

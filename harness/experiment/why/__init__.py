@@ -1,0 +1,1 @@
+"""Why a pod went where it went: what was noted of the scheduler's view, brought back and asked again."""
