@@ -43,9 +43,6 @@ class ImageBook:
         else:
             del self._of[node]
 
-    def on(self, node: int) -> tuple[Image, ...]:
-        return self._of.get(node, ())
-
     def where(self, name: str) -> Mapping[int, None]:
         """Nodes that have the image of this normalised name."""
         return self._nodes.get(name, _NOWHERE)

@@ -11,7 +11,7 @@ from harness.scheduling.snapshot import Snapshot
 
 def rebuilt(old: Snapshot, without: Collection[str]) -> Snapshot:
     """The same nodes and pods, caches cold, amounts summed again; pods of `without` (keys) are on no node."""
-    new = Snapshot(old.classes)
+    new = old.fresh(old.classes)
     new.now_ns = old.now_ns
     resources, capacity, models = old.resources, old.capacity, old.gpu_models
     gone = frozenset(without)

@@ -82,9 +82,9 @@ class Snapshot:
         self.nominations = Nominations(self)
         self.classes.follow(self)
 
-    def fresh(self) -> Snapshot:
+    def fresh(self, classes: PodClasses | None = None) -> Snapshot:
         """An empty one, as after a restart."""
-        return Snapshot()
+        return Snapshot(classes)
 
     def copy(self) -> Snapshot:
         """An independent twin, for trying out what would happen; pod classes are shared, caches start cold."""

@@ -119,6 +119,11 @@ class Recorded:
             hint=did_you_mean(name, near) or f"pods.parquet lists all {len(keys)} pods",
         )
 
+    def pods(self) -> list[dict[str, Any]]:
+        """Each pod once, in order of creation: its key as 'pod', its uid, and when it was first seen."""
+        found: list[dict[str, Any]] = self._specs.unique("pod", keep="first", maintain_order=True).to_dicts()
+        return found
+
     def case(self, key: str) -> Case:
         """The last decision about a pod: where it was bound, or the last time that it was not. Raises UserError."""
         import polars as pl

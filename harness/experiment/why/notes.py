@@ -16,6 +16,7 @@ import numpy as np
 from harness.model.core import PodSpec
 from harness.model.meta import ObjectMeta
 from harness.model.wire import encode
+from harness.scheduling.classes import PodClasses
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import ClusterView, Decision, PodBatch, PodView
 
@@ -86,14 +87,14 @@ class Notes:
 class NotedSnapshot(Snapshot):
     """A snapshot that notes what happens to it."""
 
-    def __init__(self, notes: Notes) -> None:
-        super().__init__()
+    def __init__(self, notes: Notes, classes: PodClasses | None = None) -> None:
+        super().__init__(classes)
         self._notes = notes
         self._quiet = False  # within a change that is noted as a whole
 
-    def fresh(self) -> Snapshot:
+    def fresh(self, classes: PodClasses | None = None) -> Snapshot:
         self._note(RESTART, "")
-        return NotedSnapshot(self._notes)
+        return NotedSnapshot(self._notes, classes)
 
     def copy(self) -> Snapshot:
         """What is tried out on a copy is nobody's business."""
@@ -102,14 +103,14 @@ class NotedSnapshot(Snapshot):
         return twin
 
     def add_node(self, name: str, *args: Any, **columns: Any) -> int:
-        self._note(ADD, name, detail=_columns(columns))
+        self._note(ADD, name, detail=_columns(args, columns))
         return super().add_node(name, *args, **columns)
 
     def update_node(self, name: str, *args: Any, **columns: Any) -> int:
         before = self.version, self.spec_log.version
         node = super().update_node(name, *args, **columns)
         if (self.version, self.spec_log.version) != before:
-            self._note(UPDATE, name, detail=_columns(columns))
+            self._note(UPDATE, name, detail=_columns(args, columns))
         return node
 
     def remove_node(self, name: str) -> None:
@@ -153,5 +154,11 @@ class Noted:
         return getattr(self._strategy, name)
 
 
-def _columns(columns: dict[str, Any]) -> str:
-    return msgspec.json.encode({**columns, "images": [[list(n), s] for n, s in columns.get("images", ())]}).decode()
+_COLUMNS = ("capacity", "gpu_devices", "gpu_model", "labels", "taints", "unschedulable", "rank", "images")
+"""Of Snapshot.add_node and update_node, in order."""
+
+
+def _columns(args: tuple[Any, ...], columns: dict[str, Any]) -> str:
+    given = {**dict(zip(_COLUMNS, args, strict=False)), **columns}
+    given.pop("name", None)
+    return msgspec.json.encode({**given, "labels": dict(given.get("labels") or {})}).decode()

@@ -1,0 +1,196 @@
+"""Why this node: decisions brought back from records, and smallest changes that are what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from harness.cli.app import app
+from harness.experiment.run import run_once
+from harness.experiment.why.case import Recorded, ask
+from harness.experiment.why.changes import Allocatable, Change, Devices, Verdict, holds, to_fit, to_win
+from harness.experiment.why.explain import explain
+from harness.model.core import Node, Pod
+from harness.model.errors import UserError
+from harness.scheduling.classes import node_columns
+from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.strategy import PodView, Strategy
+from schedulers.fgd import best_fit
+from schedulers.greedy import greedy, least_allocated
+from tests.experiment.scenarios import loaded
+from tests.scheduling import worlds
+
+NODES = [{"group": {"name": "n", "count": 5, "cpu": 16, "memory": "64Gi", "gpus": 2}}]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("records")
+    for name in ("greedy", "binpack"):
+        run_once(loaded(nodes=NODES), name, 3, out=folder)
+    return folder / "small"
+
+
+@pytest.mark.parametrize("name", ["greedy", "binpack"])
+def test_every_decision_of_a_run_is_brought_back(out: Path, name: str) -> None:
+    recorded = Recorded(out / name / "3")
+    pods = [row["pod"] for row in recorded.pods()]
+    assert len(pods) == 40
+    again = [recorded.case(pod) for pod in pods]
+    assert sum(bool(case.node) for case in again) > 20
+    for case in again:
+        assert (case.again or "") == case.node, (case.view.key, case.how)
+
+
+def test_the_command_says_why_and_why_not(out: Path) -> None:
+    recorded = Recorded(out / "greedy" / "3")
+    cases = [recorded.case(row["pod"]) for row in recorded.pods()]
+    placed = next(case for case in cases if case.node and np.count_nonzero(case.on.feasible(case.view)) > 1)
+    record, key = str(out / "greedy" / "3"), placed.view.key
+    done = CliRunner().invoke(app, ["explain", record, key.partition("/")[2]])
+    assert done.exit_code == 0
+    for text in (f"{key} went to {placed.node}", "NodeResourcesFit", "runner-up", "picked"):
+        assert text in done.stdout
+    other = next(name for name in placed.on.facts.names if name != placed.node)
+    found = json.loads(CliRunner().invoke(app, ["explain", record, key, "--node", other, "-o", "json"]).stdout)
+    assert found["node"] == placed.node == found["askedAgain"]
+    assert found["onNode"]["node"] == other
+    left = found["constraints"][-1]["left"]
+    assert left == found["feasible"] == np.count_nonzero(placed.on.feasible(placed.view))
+    nowhere = next((case for case in cases if not case.node), None)
+    if nowhere is not None:
+        told = CliRunner().invoke(app, ["explain", record, nowhere.view.key]).stdout
+        assert "went nowhere" in told
+        assert "nodes are available" in told
+
+
+def test_what_the_record_does_not_know_is_told(out: Path, tmp_path: Path) -> None:
+    record = out / "greedy" / "3"
+    with pytest.raises(UserError, match="no pod 'nobody'"):
+        explain(record, "nobody")
+    with pytest.raises(UserError, match="no node 'm-1'"):
+        explain(record, Recorded(record).pods()[0]["pod"], "m-1")
+    run_once(loaded(nodes=NODES), "greedy", 3, out=tmp_path, journal=False)
+    with pytest.raises(UserError, match="what the scheduler saw"):
+        explain(tmp_path / "small" / "greedy" / "3", "x")
+
+
+# -- the smallest change -----------------------------------------------------------------------------------------------
+
+
+def check_least(on: Snapshot, node: int, way: Sequence[Change], verdict: Verdict) -> None:
+    """With the change the verdict flips; with less of it, it does not."""
+    assert way
+    assert holds(on, node, way, verdict)
+    for index, change in enumerate(way):
+        rest = [*way[:index], *way[index + 1 :]]
+        assert not holds(on, node, rest, verdict), f"{change} is not needed"
+        if isinstance(change, Allocatable | Devices):
+            one = 1 if change.amount > 0 else -1
+            less = replace(change, amount=change.amount - one)
+            if less.amount:
+                assert not holds(on, node, [*rest, less], verdict), f"{change}: one less does it, too"
+
+
+def snapshot(nodes: list[Node], running: list[tuple[Pod, int]]) -> Snapshot:
+    on = Snapshot()
+    for node in nodes:
+        on.add_node(**node_columns(node))
+    for pod, at in running:
+        view = on.classes.view(pod)
+        on.assume(view, at % len(nodes))
+    return on
+
+
+@st.composite
+def constrained(draw: st.DrawFn) -> tuple[Snapshot, PodView]:
+    count = draw(st.integers(1, 5))
+    nodes = [
+        worlds.node(f"n{i}", draw(worlds.node_labels), draw(st.booleans()), draw(st.integers(1, 4)))
+        for i in range(count)
+    ]
+    running = [
+        (worlds.pod(f"r{i}", draw(worlds.metas), draw(worlds.pod_specs)), draw(st.integers(0, 4)))
+        for i in range(draw(st.integers(0, 6)))
+    ]
+    on = snapshot(nodes, running)
+    return on, on.classes.view(worlds.pod("new", draw(worlds.metas), draw(worlds.pod_specs)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(constrained())
+def test_the_smallest_change_that_makes_a_node_feasible(world: tuple[Snapshot, PodView]) -> None:
+    on, view = world
+    before = (on.free.copy(), on.feasible(view).copy(), on.placed_keys())
+    for node in range(len(on.facts)):
+
+        def fits(at: Snapshot, node: int = node) -> bool:
+            return at.feasibility.holds(at.classes.class_now(view), node)
+
+        ways = to_fit(on, view, node)
+        assert not ways or not fits(on)
+        for way in ways:
+            check_least(on, node, way, fits)
+    assert np.array_equal(before[0], on.free)
+    assert np.array_equal(before[1], on.feasible(view))
+    assert sorted(before[2]) == sorted(on.placed_keys())
+
+
+AMOUNTS = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+def sized(name: str, amounts: tuple[int, int]) -> Pod:
+    from harness.model.core import Container, PodSpec, ResourceRequirements
+    from harness.model.meta import ObjectMeta
+    from harness.model.quantity import bytes_quantity, milli_quantity
+
+    requests = {"cpu": milli_quantity(100 * amounts[0]), "memory": bytes_quantity(amounts[1] << 28)}
+    container = Container(name="c", resources=ResourceRequirements(requests=requests))
+    return Pod(metadata=ObjectMeta(name=name, namespace="a"), spec=PodSpec(containers=(container,)))
+
+
+@st.composite
+def loads(draw: st.DrawFn) -> tuple[Snapshot, PodView]:
+    on = Snapshot()
+    for index in range(draw(st.integers(2, 5))):
+        cpu, memory = draw(AMOUNTS)
+        on.add_node(f"n{index}", {"cpu": 200 * cpu, "memory": memory << 29, "pods": 10})
+    for index, amounts in enumerate(draw(st.lists(AMOUNTS, max_size=6))):
+        view = on.classes.view(sized(f"r{index}", amounts))
+        fits = np.flatnonzero(on.feasible(view))
+        if len(fits):
+            on.assume(view, int(fits[index % len(fits)]))
+    return on, on.classes.view(sized("new", draw(AMOUNTS)))
+
+
+@pytest.mark.parametrize("make", [greedy, least_allocated, best_fit])
+@settings(max_examples=60, deadline=None)
+@given(world=loads())
+def test_the_smallest_change_that_makes_a_node_the_winner(
+    make: type[Strategy], world: tuple[Snapshot, PodView]
+) -> None:
+    on, view = world
+    strategy = make()
+
+    def picks(at: Snapshot, asked: PodView) -> int:
+        return ask(strategy, at, [asked], asked.key)
+
+    first = picks(on, view)
+    for node in np.flatnonzero(on.feasible(view)).tolist():
+        ways = to_win(on, view, node, picks)
+        assert (node != first) or not ways
+
+        def wins(at: Snapshot, node: int = node) -> bool:
+            return picks(at, at.classes.current(view)) == node
+
+        for way in ways:
+            check_least(on, node, way, wins)
+    assert picks(on, view) == first
