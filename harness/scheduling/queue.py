@@ -32,7 +32,7 @@ class Queued(msgspec.Struct, gc=False):
     sequence: int
     attempts: int = 0
     tried_ns: int = 0
-    where: str = ""  # 'active', 'backoff', 'unschedulable', '' while being scheduled
+    where: str = ""  # 'active', 'backoff', 'unschedulable', 'gathering', '' while being scheduled
     nominated: bool = False  # a node is kept for it
     turn: int = 0  # grows with each move, so that heap entries of earlier stays are known as stale
 
@@ -48,6 +48,7 @@ class SchedulingQueue:
         self._kept: Counter[int] = Counter()  # of those, how many are nominated
         self._flush: list[tuple[int, str, int]] = []
         self._groups: dict[str, dict[str, Queued]] = {}
+        self._gathering: dict[str, int] = {}  # groups that wait for members: until when
         self._sequence = 0
         self.incoming: Counter[tuple[str, str]] = Counter()  # (event, part of the queue), as kube-scheduler counts them
 
@@ -91,6 +92,7 @@ class SchedulingQueue:
             del members[key]
             if not members:
                 del self._groups[group]
+                self._gathering.pop(group, None)
         return pod
 
     def change(self, view: PodView, now: int) -> None:
@@ -116,11 +118,56 @@ class SchedulingQueue:
             heappop(active)
         return False
 
-    def pop(self, most: int) -> list[Queued]:
-        """Up to `most` pods from the head; a gang comes with all its members that wait, whatever `most` is."""
+    # -- gangs ---------------------------------------------------------------------------------------------------------
+
+    def _gather(self, group: str, until: int) -> None:
+        self._gathering.setdefault(group, until)
+        for pod in self._members(group):
+            if pod.where == "active":
+                pod.where = "gathering"
+                pod.turn += 1
+
+    def gathered(self, group: str) -> None:
+        """Nobody is missing any more."""
+        if self._gathering.pop(group, None) is not None:
+            for pod in self._members(group):
+                if pod.where == "gathering":
+                    self._activate(pod)
+
+    def given_up(self, now: int) -> list[tuple[str, list[Queued]]]:
+        """Groups that have waited too long for members, and those that waited; they are out of the queue's parts."""
+        out = []
+        for group in sorted(group for group, until in self._gathering.items() if until <= now):
+            del self._gathering[group]
+            members = [pod for pod in self._members(group) if pod.where == "gathering"]
+            for pod in members:
+                pod.where = ""
+                pod.turn += 1
+                pod.attempts += 1
+            if members:
+                out.append((group, members))
+        return out
+
+    def waiting_in(self, group: str) -> int:
+        """Members of a group that wait, in whichever part."""
+        return len(self._groups.get(group, ()))
+
+    def _members(self, group: str) -> list[Queued]:
+        return sorted(self._groups.get(group, {}).values(), key=lambda pod: (pod.entered_ns, pod.sequence))
+
+    def pop(self, most: int, lacking: Callable[[PodView], int | None] = lambda pod: None) -> list[Queued]:
+        """Up to `most` pods from the head; a gang comes with all its members that wait, whatever `most` is.
+
+        `lacking`: until when to wait for further members of a pod's group, None when there are enough.
+        """
         out: list[Queued] = []
         while len(out) < most and self.has_active:
             pod = self._pods[heappop(self._active)[3]]
+            if pod.view.group is not None:
+                until = lacking(pod.view)
+                if until is not None:
+                    self._gather(pod.view.group, until)
+                    continue
             for member in self._gang_of(pod):
                 if member.where == "unschedulable":
                     self._leave_class(member)
@@ -226,6 +273,7 @@ class SchedulingQueue:
                 break
             heappop(self._flush)
         due = [heap[0][0] for heap in (self._backoff, self._flush) if heap]
+        due += self._gathering.values()
         return min(due, default=None)
 
     def counts(self) -> dict[str, int]:
@@ -233,7 +281,7 @@ class SchedulingQueue:
         out = {"active": 0, "backoff": 0, "unschedulable": 0}
         for pod in self._pods.values():
             if pod.where:
-                out[pod.where] += 1
+                out["unschedulable" if pod.where == "gathering" else pod.where] += 1
         return out
 
     def unschedulable(self) -> dict[int, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from harness.engine.component import (
     ADDED,
     DELETED,
+    SECOND,
     BindPod,
     Delete,
     Effect,
@@ -41,6 +42,7 @@ from harness.scheduling import legality
 from harness.scheduling.classes import bound_devices, node_columns
 from harness.scheduling.diagnosis import Diagnosis
 from harness.scheduling.guard import DEADLINE_S, Fault, Guard
+from harness.scheduling.legality import needs_gang
 from harness.scheduling.metrics import SchedulerMetrics
 from harness.scheduling.preempting import Preemptor
 from harness.scheduling.queue import Queued, SchedulingQueue
@@ -50,6 +52,9 @@ from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
 
 DEFAULT_BATCH = 64
+GROUP_TIMEOUT_S = 60
+"""How long a gang waits for members. Source: kubernetes-sigs/scheduler-plugins, CoschedulingArgs
+permitWaitingTimeSeconds; a PodGroup's own spec.scheduleTimeoutSeconds goes before it."""
 _CYCLE, _TICK = "cycle", "tick"
 
 
@@ -108,6 +113,7 @@ class Scheduler:
         own = getattr(strategy, "batch_size", DEFAULT_BATCH)
         self.batch_size = self.settings.batch_size or int(own)
         self._group_min: dict[str, int] = {}
+        self._group_timeout_ns: dict[str, int] = {}
         self._pending: dict[str, Pod] = {}  # unbound pods as last seen, by key
         self._gated: set[str] = set()  # pods that wait for their scheduling gates to go; only counted
         self._binding: dict[str, Instant] = {}  # when the binding of a pod was sent, until it is seen
@@ -147,6 +153,7 @@ class Scheduler:
             effects += self._decided
             self._decided = []
         self.queue.tick(now)
+        self._give_up_groups(now, effects)
         while now >= self._busy_until and not self._decided and self.queue.has_active:
             effects += self._cycle(now)
             if now >= self._busy_until:
@@ -216,7 +223,10 @@ class Scheduler:
         if key in self._left_out or self.snapshot.where(key) is not None:
             return
         if key not in self.queue:
-            self.queue.add(self._view(pod), pod.metadata.uid, now)
+            view = self._view(pod)
+            self.queue.add(view, pod.metadata.uid, now)
+            if view.group is not None and not self._missing(view):
+                self.queue.gathered(view.group)
         elif before is not None and (
             pod.spec is not before.spec
             or pod.metadata.labels != before.metadata.labels
@@ -279,10 +289,30 @@ class Scheduler:
         spec = (group.extra or {}).get("spec") or {}
         key = group.metadata.key
         self._group_min[key] = 0 if change == DELETED else int(spec.get("minMember", 0))
+        self._group_timeout_ns[key] = int(spec.get("scheduleTimeoutSeconds") or GROUP_TIMEOUT_S) * SECOND
         for pod_key in list(self.queue.keys()):
             queued = self.queue.get(pod_key)
             if queued is not None and queued.view.group == key:
                 self.queue.change(self._view(self._pending[pod_key]), now)
+
+    def _missing(self, pod: PodView) -> int:
+        """How many members its gang lacks of those that must be placed together."""
+        return needs_gang(self.snapshot, pod) - self.queue.waiting_in(pod.group) if pod.group is not None else 0
+
+    def _give_up_groups(self, now: int, effects: list[Effect]) -> None:
+        for group, members in self.queue.given_up(now):
+            least = self._group_min.get(group, 0)
+            seconds = self._group_timeout_ns.get(group, 0) // SECOND
+            for queued in members:
+                pod = self._pending[queued.view.key]
+                there = self.queue.waiting_in(group) + self.snapshot.placed_in_group(group)
+                message = f"pod group {group}: {there} of at least {least} pods are there after {seconds} s"
+                self.tally.unschedulable += 1
+                self._tell(now, pod, message, pod.status.nominated_node_name, effects)
+                if self.settings.retry:
+                    self.queue.back_off(queued, now)
+                else:
+                    self._leave_out(queued.view.key)
 
     def _helped(self, now: int, node: int, event: str) -> None:
         """Something about `node` changed for the better: wake as many pods as it could take."""
@@ -360,7 +390,12 @@ class Scheduler:
     # -- deciding ------------------------------------------------------------------------------------------------------
 
     def _cycle(self, now: int) -> list[Effect]:
-        batch = self.queue.pop(self.batch_size)
+        batch = self.queue.pop(
+            self.batch_size,
+            lambda pod: now + self._group_timeout_ns[pod.group or ""] if self._missing(pod) > 0 else None,
+        )
+        if not batch:
+            return []
         pods = {queued.view.key: queued for queued in batch}
         views = [queued.view for queued in batch]
         tally = self.tally
@@ -484,6 +519,20 @@ class Scheduler:
         kept = self.snapshot.nominations.node_of(key)
         queued.nominated = kept is not None
         nominated = self.snapshot.facts.names[kept] if kept is not None else ""
+        self._tell(now, pod, message, nominated, effects)
+        if self.settings.retry:
+            self.queue.put_back(queued, now)
+            for other in released:
+                self.queue.wake_pod(other, now, "PodUpdate")
+        else:
+            self._leave_out(key)
+
+    def _leave_out(self, key: str) -> None:
+        self.queue.remove(key)
+        self._left_out.add(key)
+
+    def _tell(self, now: int, pod: Pod, message: str, nominated: str, effects: list[Effect]) -> None:
+        """Why it is not placed, in an Event and in its status."""
         effects.append(Record(pod, "Warning", "FailedScheduling", message))
         condition = Condition(
             type="PodScheduled",
@@ -502,13 +551,6 @@ class Scheduler:
                 extra=was.extra,
             )
             effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status)))
-        if self.settings.retry:
-            self.queue.put_back(queued, now)
-            for other in released:
-                self.queue.wake_pod(other, now, "PodUpdate")
-        else:
-            self.queue.remove(key)
-            self._left_out.add(key)
 
     def _diagnosis(self, view: PodView) -> Diagnosis:
         """Why it fits nowhere; found once for all pods of a class as long as no node changes."""

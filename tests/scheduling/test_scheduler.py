@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -222,6 +223,66 @@ def test_a_gang_is_bound_together_or_not_at_all() -> None:
     story.run(60)
     assert len(story.bound) == 3
     assert len({at for at, _, _ in story.bound}) == 1
+
+
+def pod_group(story: Story, least: int, **spec: Any) -> None:
+    story.server.create(
+        Unstructured(
+            metadata=ObjectMeta(name="ring", namespace="default"),
+            extra={
+                "apiVersion": "scheduling.x-k8s.io/v1alpha1",
+                "kind": "PodGroup",
+                "spec": {"minMember": least, **spec},
+            },
+        )
+    )
+
+
+def test_a_gang_waits_for_its_members_and_gives_up_when_its_time_is_over() -> None:
+    story = Story()
+    pod_group(story, 3, scheduleTimeoutSeconds=20)
+    story.node("n", cpu="4")
+    story.run(1)
+    member = {"scheduling.x-k8s.io/pod-group": "ring"}
+    for index in range(2):
+        story.pod(f"g{index}", labels=member)
+    story.run(20)
+    assert story.messages("g0") == [], "nothing is wrong yet"
+    assert story.scheduler.tally.cycles == 0
+    story.run(25)
+    told = "pod group default/ring: 2 of at least 3 pods are there after 20 s"
+    assert story.messages("g0") == story.messages("g1") == [told]
+    known = condition(story.server.get("Pod", "default", "g0").status.conditions, "PodScheduled")
+    assert known is not None
+    assert (known.reason, known.message) == ("Unschedulable", told)
+    story.pod("g2", labels=member)
+    story.run(30)
+    assert sorted(name for _, name, _ in story.bound) == ["g0", "g1", "g2"]
+    assert len({at for at, _, _ in story.bound}) == 1
+
+
+def test_a_gated_pod_enters_when_its_gates_are_gone_and_never_counts_before() -> None:
+    story = Story()
+    story.node("n")
+    story.run(1)
+    story.pod("gated", cpu="9", scheduling_gates=(PodSchedulingGate(name="a"), PodSchedulingGate(name="b")))
+
+    def gates(*names: str) -> None:
+        pod: Pod = story.server.get("Pod", "default", "gated")
+        left = tuple(PodSchedulingGate(name=name) for name in names)
+        story.server.update(msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, scheduling_gates=left)))
+        story.cluster.api.flush(story.server.now)
+
+    story.run(400)
+    gates("b")
+    story.run(800)
+    assert story.scheduler.tally.cycles == 0
+    assert not len(story.scheduler.queue)
+    assert story.messages("gated") == []
+    gates()
+    story.run(801)
+    assert story.messages("gated") == ["0/1 nodes are available: 1 Insufficient cpu."]
+    assert len(story.scheduler.queue) == 1
 
 
 def test_without_retry_a_pod_that_does_not_fit_is_left_out_for_good() -> None:
