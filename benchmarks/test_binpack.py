@@ -59,5 +59,5 @@ def test_warm_start_alone(benchmark: BenchmarkFixture) -> None:
 
 
 def test_migrations(benchmark: BenchmarkFixture) -> None:
-    done = measure(benchmark, BinPack(neighbourhoods=0, migrations=0.01), 64)
+    done = measure(benchmark, BinPack(neighbourhoods=0, migrations=0.01, move_bare_pods=True), 64)
     assert done.evictions <= 0.01 * (done.placed + done.evictions)

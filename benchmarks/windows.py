@@ -211,7 +211,7 @@ def migration(folder: Folder, out: Out, seeds: Seeds = "42-51", lists: Names = "
             strategy, row = None, None
             for percent in BUDGETS_PERCENT:
                 if strategy is None or row is None or strategy.short_of_budget:
-                    strategy = BinPack(neighbourhoods=0, migrations=percent / 100)
+                    strategy = BinPack(neighbourhoods=0, migrations=percent / 100, move_bare_pods=True)
                     row = arrivals.run(strategy)
                 table.add(name, seed, f"{percent:g}", row)
     table.finish("0")

@@ -32,7 +32,7 @@ def gain_by_budget(
     seed: int = 0,
     window: int = 64,
     budgets: Sequence[float] = BUDGETS,
-    make: Callable[[float], BinPack] = lambda budget: BinPack(migrations=budget),
+    make: Callable[[float], BinPack] = lambda budget: BinPack(migrations=budget, move_bare_pods=True),
 ) -> tuple[Point, ...]:
     """One run for each budget, each on its own copy of `snapshot`, which stays as it is.
 

@@ -36,7 +36,7 @@ class Mover:
     """Looks for moves on one board.
 
     `devices`: of each pod with GPUs that this strategy has bound (pod key). `promised`: nodes (the cluster's indices)
-    whose room is spoken for.
+    whose room is spoken for. `bare`: pods without a controller may be moved, too.
     """
 
     def __init__(
@@ -45,9 +45,11 @@ class Mover:
         cluster: ClusterView,
         devices: Mapping[str, tuple[int, ...]],
         promised: frozenset[int],
+        bare: bool,
     ) -> None:
         self._board = board
         self._promised = promised
+        self._bare = bare
         self._cluster = cluster
         self._devices = devices
         self._best: dict[int, list[tuple[int, int]]] = {}  # class id -> its cheapest (cost, position)
@@ -55,7 +57,7 @@ class Mover:
     def find(self, pod: PodView, budget: int) -> Move | None:
         """The cheapest move for `pod` with the fewest victims, at most `budget` of them; None when there is none.
 
-        Pods of higher priority stay, and so do members of gangs, and pods on devices that are not known.
+        Pods of higher priority and of DaemonSets stay, members of gangs, and pods on devices that are not known.
         """
         sources = [(source, self._movable(pod, source)) for source in self._near_misses(pod.cls)]
         for size in range(1, min(VICTIMS, budget) + 1):
@@ -77,6 +79,7 @@ class Mover:
                 for other in there
                 if other.priority <= pod.priority
                 and other.group is None
+                and (self._bare or (other.owner is not None and other.owner[0] != "DaemonSet"))
                 and (not other.gpu.count or other.key in self._devices)
             ),
             key=lambda other: other.key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,13 +48,23 @@ ASK_AGAIN_NS = 300 * 10**9
 """A pod for which room was made is not helped again before this: the flush interval of unschedulable pods (5 min)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """`node` (the cluster's index) has had room for `pod` since it was moved aside for another."""
+
+    node: int
+    pod: PodView
+    at_ns: int
+
+
 class BinPack:
     """Batch strategy. It learns the pod mix as it goes (or from `fit`), and keeps nothing else of the past.
 
     `objective`: a name of `plan.OBJECTIVES`. `batch_size`: the window of the queue. `neighbourhoods`: most parts of a
     window that CP-SAT decides again, each for `deterministic_seconds` of its own deterministic time; 0 leaves the
     warm start as it is. `migrations`: pods that may be evicted to make room for others, as a part of the pods bound
-    so far (0.01: one in a hundred); 0 never evicts.
+    so far (0.01: one in a hundred); 0 never evicts. `move_bare_pods`: also those without a controller, which nobody
+    makes anew in a cluster; for runs where what is evicted comes back by itself.
     """
 
     def __init__(
@@ -63,11 +74,13 @@ class BinPack:
         neighbourhoods: int = 12,
         deterministic_seconds: float = 0.05,
         migrations: float = 0.0,
+        move_bare_pods: bool = False,
     ) -> None:
         self.objective = objective_named(objective)
         self.batch_size = batch_size
         self.effort = Effort(neighbourhoods, deterministic_seconds=deterministic_seconds)
         self.migrations = migrations
+        self.move_bare_pods = move_bare_pods
         self._mix = Mix()
         self._given = False
         self._fitted_at = 0
@@ -77,7 +90,7 @@ class BinPack:
         self._moved = 0
         self.short_of_budget = migrations == 0  # whether a greater budget could have decided anything differently
         self._devices: dict[str, tuple[int, ...]] = {}  # of pods with GPUs bound here, when migrations are on
-        self._promised: dict[str, int] = {}  # pod moved aside -> node that had room for it
+        self._promised: dict[str, Promise] = {}  # by the pod that was moved aside
         self._asked_ns: dict[str, int] = {}  # pod that room is being made for -> when
         self._window = 0
         self._backoff: dict[int, tuple[int, int]] = {}  # class that no move was found for -> (windows, next window)
@@ -96,10 +109,10 @@ class BinPack:
         if self._promised:
             kept: set[str] = set()
             for pod in pods:
-                node = self._promised.pop(pod.key, None)
-                if node is not None and cluster.feasible(pod)[node]:
+                promise = self._promise_to(pod, cluster.now_ns)
+                if promise is not None and cluster.feasible(pod)[promise.node]:
                     kept.add(pod.key)
-                    yield self._told(self._at(pod, node, cluster))
+                    yield self._told(self._at(pod, promise.node, cluster))
             pods = [pod for pod in pods if pod.key not in kept]
         if not pods:
             return
@@ -293,7 +306,8 @@ class BinPack:
             if self._window < again or (asked is not None and cluster.now_ns - asked < ASK_AGAIN_NS):
                 continue
             self._board.sync(cluster, self._current_stranding())
-            mover = Mover(self._board, cluster, self._devices, frozenset(self._promised.values()))
+            spoken_for = frozenset(promise.node for promise in self._promised.values())
+            mover = Mover(self._board, cluster, self._devices, spoken_for, self.move_bare_pods)
             move = mover.find(pod, budget)
             if move is None:
                 pause = min(max(1, 2 * pause), LONGEST_BACKOFF)
@@ -305,7 +319,8 @@ class BinPack:
             for victim, target in zip(move.victims, move.targets, strict=True):
                 self._moved += 1
                 self._devices.pop(victim.key, None)
-                node = self._promised[victim.key] = int(self._board.order[target])
+                node = int(self._board.order[target])
+                self._promised[victim.key] = Promise(node, victim, cluster.now_ns)
                 yield Evict(victim.key, f"makes room for {pod.key}, and has room on {cluster.names[node]}")
             # Where an eviction takes effect at once the pod goes in at once; elsewhere it comes back for the room.
             if cluster.feasible(pod)[source]:
@@ -313,6 +328,17 @@ class BinPack:
                 del self._asked_ns[pod.key]
                 yield self._told(self._at(pod, source, cluster))
         return placed
+
+    def _promise_to(self, pod: PodView, now_ns: int) -> Promise | None:
+        """The room kept for `pod`, or for the pod that it replaces: same controller, same request. Kept no longer."""
+        for key in [key for key, promise in self._promised.items() if now_ns - promise.at_ns > ASK_AGAIN_NS]:
+            del self._promised[key]  # it never came back: the eviction was refused, or its controller wants fewer
+        for key, promise in self._promised.items():
+            moved = promise.pod
+            same = pod.owner is not None and (pod.owner, pod.namespace) == (moved.owner, moved.namespace)
+            if key == pod.key or (same and pod.cls.amounts == moved.cls.amounts and pod.gpu == moved.gpu):
+                return self._promised.pop(key)
+        return None
 
     def _least_wanted_last(self, pod: PodView) -> tuple[int, ...]:
         return (-pod.priority, *(-amount for amount in self.objective.value(pod)))

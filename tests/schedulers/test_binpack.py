@@ -227,7 +227,7 @@ def test_the_hash_seed_of_the_process_leaves_no_trace() -> None:
         "    gpu = GpuRequest(1, int(rng.choice([160, 320, 470, 810])))\n"
         "    cls = on.classes.intern({'cpu': int(rng.integers(1, 9)) * 500}, gpu)\n"
         "    return PodView(f'p{i}', cls, group='g' if i % 9 == 0 else None, group_min=3 if i % 9 == 0 else 0)\n"
-        "out = o.fill(b.BinPack(migrations=0.1), on, [pod(i) for i in range(60)], 0, 20)\n"
+        "out = o.fill(b.BinPack(migrations=0.1, move_bare_pods=True), on, [pod(i) for i in range(60)], 0, 20)\n"
         "print(out)\n"
     )
 
@@ -361,7 +361,7 @@ def test_a_pod_is_moved_aside_for_one_that_fits_nowhere() -> None:
 def _moved(migrations: float) -> tuple[int, int]:
     """Evictions and pods that run in the end: a share sits where the only large cpu is, and could sit elsewhere."""
     cluster = Cluster().node(8000)
-    strategy = BinPack(migrations=migrations)
+    strategy = BinPack(migrations=migrations, move_bare_pods=True)
     cluster.pod(4000)
     cluster.pod(2000)
     first = fill(strategy, cluster.snapshot, cluster.pods, seed=0, window=2)
@@ -391,7 +391,7 @@ def _moved(migrations: float) -> tuple[int, int]:
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.05, 0.3]))
 def test_migrations_stay_in_their_budget_and_lose_no_pod(seed: int, budget: float) -> None:
     cluster = crowded(np.random.default_rng(seed), nodes=4, pods=80)
-    out = cluster.fill(BinPack(migrations=budget), window=8)
+    out = cluster.fill(BinPack(migrations=budget, move_bare_pods=True), window=8)
     assert out.violations == []
     binds = out.placed + out.evictions
     assert out.evictions <= budget * binds
