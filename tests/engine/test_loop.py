@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,37 @@ def test_what_is_due_at_the_horizon_waits() -> None:
     assert loop.next_due == 10
     loop.run(11)
     assert heard == [10]
+
+
+POSTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3), st.lists(st.integers(), max_size=4)), max_size=12)
+
+
+@pytest.mark.parametrize("kind", [Loop, SharedLoop])
+@given(posts=POSTS)
+def test_several_at_once_are_the_same_as_one_by_one(kind: type[Loop], posts: list[tuple[int, int, list[int]]]) -> None:
+    def heard(together: bool) -> list[tuple[int, int, list[Any]]]:
+        loop, out = kind(), []
+        for lane in (1, 2, 3):
+            loop.handlers[lane] = lambda now, box, lane=lane: out.append((now, lane, box))  # type: ignore[misc]
+        for at, lane, messages in posts:
+            if together and messages:
+                loop.post_all(at, lane, messages)
+            else:
+                for message in messages:
+                    loop.post(at, lane, message)
+        loop.run(100)
+        return out
+
+    assert heard(True) == heard(False)
+
+
+def test_several_at_once_stay_the_senders() -> None:
+    loop = Loop()
+    mine = ["a"]
+    loop.post_all(10, 1, mine)
+    loop.post(10, 1, "b")
+    loop.post_all(10, 2, mine)
+    assert mine == ["a"]
 
 
 def test_a_message_to_the_past_lands_one_nanosecond_on() -> None:
