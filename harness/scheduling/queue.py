@@ -46,6 +46,7 @@ class SchedulingQueue:
         self._backoff: list[tuple[int, int, str, int]] = []
         self._unschedulable: dict[int, dict[str, Queued]] = {}  # by class
         self._kept: Counter[int] = Counter()  # of those, how many are nominated
+        self.elsewhere: dict[int, None] = {}  # of those, what looks at pods on other nodes too
         self._flush: list[tuple[int, str, int]] = []
         self._groups: dict[str, dict[str, Queued]] = {}
         self._gathering: dict[str, int] = {}  # groups that wait for members: until when
@@ -192,6 +193,8 @@ class SchedulingQueue:
         self.incoming["ScheduleAttemptFailure", "unschedulable"] += 1
         self._unschedulable.setdefault(pod.view.cls.id, {})[pod.view.key] = pod
         self._kept[pod.view.cls.id] += pod.nominated
+        if pod.view.cls.constraints.cluster:
+            self.elsewhere[pod.view.cls.id] = None
         heappush(self._flush, (now + UNSCHEDULABLE_NS, pod.view.key, pod.turn))
 
     def back_off(self, pod: Queued, now: int) -> None:
@@ -315,3 +318,4 @@ class SchedulingQueue:
         if not held:
             del self._unschedulable[cls]
             del self._kept[cls]
+            self.elsewhere.pop(cls, None)

@@ -123,6 +123,7 @@ class Scheduler:
         self._left_out: set[str] = set()
         self._diagnoses: dict[int, Diagnosis] = {}
         self._diagnosed_at = -1
+        self._looked_at = -1  # version of the snapshot
         self._preemptor = self._new_preemptor()
 
     # -- the component -------------------------------------------------------------------------------------------------
@@ -154,6 +155,8 @@ class Scheduler:
             self._decided = []
         self.queue.tick(now)
         self._give_up_groups(now, effects)
+        if self.queue.elsewhere and self._looked_at != self.snapshot.version:
+            self._look_elsewhere(now)
         while now >= self._busy_until and not self._decided and self.queue.has_active:
             effects += self._cycle(now)
             if now >= self._busy_until:
@@ -294,6 +297,14 @@ class Scheduler:
             queued = self.queue.get(pod_key)
             if queued is not None and queued.view.group == key:
                 self.queue.change(self._view(self._pending[pod_key]), now)
+
+    def _look_elsewhere(self, now: int) -> None:
+        """Affinity and spread: a pod that came, went or changed anywhere may have opened any node."""
+        self._looked_at = self.snapshot.version
+        for cls in sorted(self.queue.elsewhere):
+            open_nodes = int(np.count_nonzero(self.snapshot.feasible(self.queue.waiting(cls))))
+            if open_nodes:
+                self.queue.wake(cls, open_nodes, now, "AssignedPodUpdate")
 
     def _missing(self, pod: PodView) -> int:
         """How many members its gang lacks of those that must be placed together."""

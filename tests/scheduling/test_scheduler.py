@@ -14,17 +14,20 @@ from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
 from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.model.core import (
+    Affinity,
     Container,
     Node,
     NodeSpec,
     NodeStatus,
     Pod,
+    PodAffinity,
+    PodAffinityTerm,
     PodSchedulingGate,
     PodSpec,
     ResourceRequirements,
     Taint,
 )
-from harness.model.meta import ObjectMeta, condition
+from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.objects import PriorityClass, Unstructured
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.scheduling.scheduler import Scheduler, SchedulerSettings
@@ -54,12 +57,12 @@ class Story:
         self.cluster.run(round(until_s * SECOND))
         self.server.now = max(self.server.now, round(until_s * SECOND))
 
-    def node(self, name: str, cpu: str = "4", **spec: Any) -> None:
+    def node(self, name: str, cpu: str = "4", labels: dict[str, str] | None = None, **spec: Any) -> None:
         capacity = {"cpu": parse_quantity(cpu), "memory": parse_quantity("8Gi"), "pods": count_quantity(20)}
         self.cluster.start_nodes(
             [
                 Node(
-                    metadata=ObjectMeta(name=name),
+                    metadata=ObjectMeta(name=name, labels=labels or {}),
                     spec=NodeSpec(**spec),
                     status=NodeStatus(capacity=capacity, allocatable=capacity),
                 )
@@ -152,6 +155,31 @@ def test_room_wakes_the_pods_that_it_helps_after_their_backoff() -> None:
     assert story.where("waits") == "n"
     assert story.where("too-big") == ""
     assert story.scheduler.tally.unschedulable == attempts, "what the change cannot help is not tried"
+
+
+def test_a_pod_elsewhere_helps_those_whose_affinity_or_spread_it_bears_on() -> None:
+    story = Story()
+    story.node("n", labels={"zone": "a"})
+    story.node("m", labels={"zone": "a"})
+    story.run(1)
+
+    def beside(app: str) -> PodAffinity:
+        selector = LabelSelector(match_labels={"app": app})
+        term = PodAffinityTerm(topology_key="zone", label_selector=selector)
+        return PodAffinity(required_during_scheduling_ignored_during_execution=(term,))
+
+    story.pod("follows", cpu="3", affinity=Affinity(pod_affinity=beside("leader")))
+    story.pod("guest", labels={"app": "guest"})
+    story.run(20)
+    story.pod("loner", cpu="1", affinity=Affinity(pod_anti_affinity=beside("guest")))
+    story.run(30)
+    assert (story.where("follows"), story.where("loner")) == ("", "")
+    story.pod("leader", labels={"app": "leader"})
+    story.run(40)
+    assert story.where("follows") != ""
+    story.delete("guest")
+    story.run(60)
+    assert story.where("loner") != "", "on whichever node the guest ran"
 
 
 def test_what_nothing_helps_is_tried_again_after_five_minutes() -> None:
