@@ -4,8 +4,8 @@
 
 Each point is a process of its own: a cluster with every controller and a kubelet a node, in which pods (10 a node, as
 SchedulingBasic's) are created in waves and run until the last of them is Running; the journal and the way of each pod
-are kept in memory, as in a run that makes a record. Times are CPU time: the process has
-one thread and waits for nothing. Written are growth.csv and, with matplotlib (the extra `[report]`), growth.svg.
+are kept in memory, as in a run that makes a record. Times are CPU time: the process has one thread and waits for
+nothing. Written are growth.csv and, with matplotlib (the extra `[report]`), growth.svg.
 """
 
 from __future__ import annotations
