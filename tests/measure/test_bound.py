@@ -308,3 +308,27 @@ def test_devices_of_different_sizes_on_one_node_are_refused() -> None:
             Nodes(np.array([[1], [1], [1]]), np.array([[1000, 500]]), ["T4"]),
             Pods(np.ones((3, 1), np.int64), np.array([0]), np.array([0]), [()]),
         )
+
+
+def test_where_a_warm_start_leads_the_solver_astray_it_starts_cold() -> None:
+    from harness.measure.bound import master
+
+    class Astray:
+        """Gives up whenever it may begin where it ended."""
+
+        def __init__(self, solver: object) -> None:
+            self._solver = solver
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._solver, name)
+
+        def Solve(self, *parameters: object) -> int:  # noqa: N802 - OR-Tools' name
+            return int(self._solver.Solve(*parameters)) if parameters else 6  # type: ignore[attr-defined]
+
+    program = master._Program(crowded(1).instance, 1.0)
+    expected = program.solve()
+    assert expected is not None
+    program._solver = Astray(program._solver)
+    found = program.solve()
+    assert found is not None
+    assert found.worth == pytest.approx(expected.worth)

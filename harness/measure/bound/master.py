@@ -29,6 +29,9 @@ class _Program:
 
         self._instance = instance
         self._solver: Any = pywraplp.Solver.CreateSolver("GLOP")
+        parameters = pywraplp.MPSolverParameters
+        self._cold: Any = parameters()
+        self._cold.SetIntegerParam(parameters.INCREMENTALITY, parameters.INCREMENTALITY_OFF)
         self._supply = [
             self._solver.Constraint(float(least) if least else -self._solver.infinity(), float(count))
             for least, count in zip(instance.least, instance.pod_count, strict=True)
@@ -45,11 +48,10 @@ class _Program:
 
     def solve(self) -> Prices | None:
         """The optimum and its prices; None where GLOP gives up."""
-        if self._solver.Solve() != self._solver.OPTIMAL:
-            # A warm start can lead GLOP astray; a cold one mostly does not.
-            self._solver.Reset()
-            if self._solver.Solve() != self._solver.OPTIMAL:
-                return None
+        # A warm start can lead GLOP astray; a cold one mostly does not.
+        best = self._solver.OPTIMAL
+        if self._solver.Solve() != best and self._solver.Solve(self._cold) != best:
+            return None
         room = [[row.dual_value() for row in rows] for rows in self._room]
         return Prices(
             self._objective.Value(),
