@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -29,7 +31,8 @@ def check(
     factory()  # what cannot be made is told at once
     safe = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in scheduler)
     found = []
-    with redirect_stdout(sys.stderr):  # what the strategy prints is not our result
+    with TemporaryDirectory() as notes, redirect_stdout(sys.stderr):  # what the strategy prints is not our result
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", notes)  # else it leaves a folder where we were called
         for verdict in verdicts(factory, spec=scheduler, examples=examples, deadline_s=deadline, write_to=out / safe):
             if sys.stderr.isatty():
                 print(f"{verdict.name}: {_WORDS[verdict.ok]}", file=sys.stderr)
