@@ -131,7 +131,7 @@ class Deleter:
 
 def large_pod(turn: int) -> Pod:
     """Fits nowhere."""
-    spec = PodSpec(containers=(container(cpu_milli=9000),), priority=10)
+    spec = PodSpec(containers=(container(cpu_milli=9000),))
     return Pod(metadata=ObjectMeta(name=f"pod-h-{turn}", namespace="default"), spec=spec)
 
 

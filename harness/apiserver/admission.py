@@ -121,27 +121,31 @@ class Chain:
         spec = pod.spec
         classes: dict[str, PriorityClass] = self._server.objects("PriorityClass")
         name = spec.priority_class_name
-        if not name:
+        policy: str | None = None
+        if name in SYSTEM_PRIORITIES:
+            value = SYSTEM_PRIORITIES[name]
+        elif name:
+            found = classes.get(name)
+            if found is None:
+                raise forbidden("pods", pod.metadata.name, f"no PriorityClass with name {name} was found")
+            value, policy = found.value, found.preemption_policy
+        else:
             default = min(
                 (item for item in classes.values() if item.global_default),
                 key=lambda item: (item.value, item.metadata.name),
                 default=None,
             )
-            if default is None:
-                return 0, "", spec.preemption_policy or "PreemptLowerPriority"
-            return default.value, default.metadata.name, default.preemption_policy or "PreemptLowerPriority"
-        if name in SYSTEM_PRIORITIES:
-            return SYSTEM_PRIORITIES[name], name, spec.preemption_policy or "PreemptLowerPriority"
-        found = classes.get(name)
-        if found is None:
-            raise forbidden("pods", pod.metadata.name, f"no PriorityClass with name {name} was found")
-        if spec.priority is not None and spec.priority != found.value:
-            why = (
-                f"the integer value of priority ({spec.priority}) must not be provided in pod spec; priority admission "
-                f"controller computed {found.value} from the given PriorityClass name"
-            )
+            value = 0
+            if default is not None:
+                value, name, policy = default.value, default.metadata.name, default.preemption_policy
+        wrong = "must not be provided in pod spec; priority admission controller computed"
+        if spec.priority is not None and spec.priority != value:
+            why = f"the integer value of priority ({spec.priority}) {wrong} {value} from the given PriorityClass name"
             raise forbidden("pods", pod.metadata.name, why)
-        return found.value, name, found.preemption_policy or spec.preemption_policy or "PreemptLowerPriority"
+        if policy and spec.preemption_policy and spec.preemption_policy != policy:
+            asked = f"the string value of PreemptionPolicy ({spec.preemption_policy})"
+            raise forbidden("pods", pod.metadata.name, f"{asked} {wrong} {policy} from the given PriorityClass name")
+        return value, name, policy or spec.preemption_policy or "PreemptLowerPriority"
 
 
 def _shelve(shelf: dict[str, dict[str, Any]], change: str, obj: Any, kept: Any) -> None:

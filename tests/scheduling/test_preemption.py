@@ -215,3 +215,7 @@ def test_priority_is_the_classs_and_no_one_elses() -> None:
     assert story.get("polite").spec.preemption_policy == "Never"
     with pytest.raises(ApiError, match="no PriorityClass with name nobody was found"):
         story.ranked("x", priority="nobody")
+    with pytest.raises(ApiError, match=r"the integer value of priority \(9\) must not be provided in pod spec"):
+        story.pod("y", priority=9)
+    with pytest.raises(ApiError, match=r"PreemptionPolicy \(PreemptLowerPriority\) must not be provided"):
+        story.ranked("z", priority="polite", preemption_policy="PreemptLowerPriority")
