@@ -38,7 +38,7 @@ from harness.model.gpu import GPU_INDEX, devices_text
 from harness.model.meta import Condition
 from harness.model.objects import PodDisruptionBudget, Unstructured
 from harness.model.wire import Time
-from harness.scheduling import legality
+from harness.scheduling import legality, surroundings
 from harness.scheduling.classes import bound_devices, node_columns
 from harness.scheduling.diagnosis import Diagnosis
 from harness.scheduling.guard import DEADLINE_S, Fault, Guard
@@ -101,7 +101,7 @@ class Scheduler:
     ) -> None:
         self.settings = settings or SchedulerSettings()
         self.name = self.settings.name
-        self.watches = ("Node", "Pod", "PodGroup", "PodDisruptionBudget")
+        self.watches = ("Node", "Pod", "PodGroup", "PodDisruptionBudget", *surroundings.WATCHES)
         self.tally = Tally()
         self.metrics = SchedulerMetrics(self.name)
         self.snapshot = Snapshot() if snapshot is None else snapshot
@@ -137,10 +137,11 @@ class Scheduler:
                     self._pod(now, event.type, obj, event.old)
                 elif type(obj) is Node:
                     self._node(now, event.type, obj)
-                elif type(obj) is Unstructured:
-                    self._group(now, event.type, obj)
                 elif type(obj) is PodDisruptionBudget:
                     self._preemptor.budget(event.type, obj)
+                elif not surroundings.learn(self.snapshot.classes, obj, gone=event.type == DELETED):
+                    assert type(obj) is Unstructured
+                    self._group(now, event.type, obj)
             elif type(event) is Timer:
                 if event.token == _TICK and self._next_timer is not None and self._next_timer <= now:
                     self._next_timer = None
@@ -374,7 +375,9 @@ class Scheduler:
                 case PodDisruptionBudget():
                     self._preemptor.budget(ADDED, obj)
                 case _:
-                    self._group(now, ADDED, obj)
+                    if not surroundings.learn(self.snapshot.classes, obj):
+                        assert isinstance(obj, Unstructured)
+                        self._group(now, ADDED, obj)
 
     def _forget(self) -> None:
         """A restart: everything is learned again from the watches."""

@@ -168,6 +168,8 @@ class OtherScores:
         """(tally, topology key, weight) of every term that bears on the pod and on anyone who runs."""
         relations, table = on.relations, on.classes.pod_terms
         out = [(relations.tally(Pick((item.selector,))), item.key, item.weight) for item in wishes(pod).pods]
+        if self._profile.ignore_preferred_of_existing and not out:
+            return []  # Source: plugins/interpodaffinity/scoring.go PreScore: such a pod skips the plugin
         if table.terms and table.repelling < len(table.terms):
             for number in table.against(pod.namespace, pod.labels)[1]:
                 weight = self._weight_of(table.terms[number].kind, table.terms[number].weight)

@@ -1,0 +1,226 @@
+"""Facts from Kubernetes' documentation and kube-scheduler's own test tables, one constraint or score at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.engine.component import ADDED, Watch
+from harness.engine.streams import array_stream, stream
+from harness.model.core import (
+    Affinity,
+    Container,
+    ContainerPort,
+    Node,
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+    NodeStatus,
+    Pod,
+    PodAffinity,
+    PodAffinityTerm,
+    PodSpec,
+    ResourceRequirements,
+    Service,
+    ServiceSpec,
+    TopologySpreadConstraint,
+    WeightedPodAffinityTerm,
+)
+from harness.model.meta import LabelSelector, ObjectMeta
+from harness.model.quantity import parse_quantity
+from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.snapshot import Snapshot
+from schedulers.kube import Kube, Profile, kube
+
+ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+GIB = 1 << 30
+
+
+def cluster(*zones: str) -> Snapshot:
+    on = Snapshot()
+    for index, zone in enumerate(zones, 1):
+        labels = {HOST: f"node{index}", "zone": zone, "node": f"node{index}", "size": str(index)}
+        on.add_node(f"node{index}", {"cpu": 4000, "memory": 8 * GIB, "pods": 110}, labels=labels)
+    return on
+
+
+def pod(name: str, labels: dict[str, str] | None = None, **spec: object) -> Pod:
+    spec.setdefault("containers", (Container(name="c"),))
+    return Pod(
+        metadata=ObjectMeta(name=name, namespace="d", labels=labels or {}),
+        spec=PodSpec(**spec),  # type: ignore[arg-type]
+    )
+
+
+def fits(on: Snapshot, item: Pod) -> list[str]:
+    return [on.facts.names[i] for i in np.flatnonzero(on.feasible(on.classes.view(item)))]
+
+
+def bind(on: Snapshot, item: Pod, *nodes: str) -> None:
+    for index, name in enumerate(nodes):
+        meta = ObjectMeta(name=f"{item.metadata.name}-{index}", namespace="d", labels=item.metadata.labels)
+        on.assume(on.classes.view(Pod(metadata=meta, spec=item.spec)), on.facts.index[name])
+
+
+def test_a_pod_that_names_its_node_goes_there_or_nowhere() -> None:
+    on = cluster("a", "a", "b")
+    assert fits(on, pod("p", node_name="node2")) == ["node2"]
+    assert fits(on, pod("p", node_name="node9")) == []
+    assert "didn't match the requested node name" in str(on.diagnose(on.classes.view(pod("p", node_name="node9"))))
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "expected"),
+    [
+        ("Gt", ("1",), ["node2", "node3"]),
+        ("Lt", ("3",), ["node1", "node2"]),
+        ("Gt", ("one",), []),  # not an integer
+        ("Near", ("1",), []),  # no such operator
+        ("In", (), []),
+    ],
+)
+def test_a_malformed_requirement_makes_its_term_match_nothing(
+    operator: str, values: tuple[str, ...], expected: list[str]
+) -> None:
+    term = NodeSelectorTerm(match_expressions=(NodeSelectorRequirement(key="size", operator=operator, values=values),))
+    required = NodeSelector(node_selector_terms=(term,))
+    wants = Affinity(node_affinity=NodeAffinity(required_during_scheduling_ignored_during_execution=required))
+    assert fits(cluster("a", "a", "b"), pod("p", affinity=wants)) == expected
+
+
+def on_port(name: str, *ports: tuple[str, int, str]) -> Pod:
+    told = tuple(
+        ContainerPort(container_port=1, host_port=port, host_ip=address, protocol=protocol)
+        for address, port, protocol in ports
+    )
+    return pod(name, containers=(Container(name="c", ports=told),))
+
+
+@pytest.mark.parametrize(
+    # Cases of plugins/nodeports/node_ports_test.go: (wanted, held, whether it fits).
+    ("wanted", "held", "expected"),
+    [
+        ([], [], True),
+        ([("127.0.0.1", 8080, "UDP")], [("127.0.0.1", 9090, "UDP")], True),
+        ([("127.0.0.1", 8080, "UDP")], [("127.0.0.1", 8080, "UDP")], False),
+        ([("127.0.0.1", 8080, "TCP")], [("127.0.0.1", 8080, "UDP")], True),
+        ([("127.0.0.1", 8080, "TCP")], [("127.0.0.2", 8080, "TCP")], True),
+        ([("127.0.0.1", 8080, "TCP")], [("0.0.0.0", 8080, "TCP")], False),
+        ([("", 8080, "TCP")], [("127.0.0.1", 8080, "TCP")], False),
+        ([("0.0.0.0", 8001, "TCP"), ("0.0.0.0", 8080, "UDP")], [("0.0.0.0", 8001, "UDP")], True),
+        ([("0.0.0.0", 8001, "TCP"), ("0.0.0.0", 8001, "UDP")], [("0.0.0.0", 8001, "UDP")], False),
+    ],
+)
+def test_host_ports_by_the_published_cases(
+    wanted: list[tuple[str, int, str]], held: list[tuple[str, int, str]], expected: bool
+) -> None:
+    on = cluster("a")
+    bind(on, on_port("there", *held), "node1")
+    assert fits(on, on_port("new", *wanted)) == (["node1"] if expected else [])
+
+
+def spread(*keys: str, skew: int = 1, **rest: object) -> Pod:
+    constraints = tuple(
+        TopologySpreadConstraint(
+            max_skew=skew,
+            topology_key=key,
+            when_unsatisfiable="DoNotSchedule",
+            label_selector=LabelSelector(match_labels={"foo": "bar"}),
+            **rest,  # type: ignore[arg-type]
+        )
+        for key in keys
+    )
+    return pod("mypod", {"foo": "bar"}, topology_spread_constraints=constraints)
+
+
+def test_hard_spreading_by_the_published_cases() -> None:
+    """The examples of kubernetes.io/docs, "Pod Topology Spread Constraints"."""
+    mine = pod("p", {"foo": "bar"})
+    on = cluster("zoneA", "zoneA", "zoneB", "zoneB")
+    bind(on, mine, "node1", "node2", "node3")
+    assert fits(on, spread("zone")) == ["node3", "node4"]
+    assert fits(on, spread("zone", skew=2)) == ["node1", "node2", "node3", "node4"]
+    assert fits(on, spread("zone", "node")) == ["node4"]
+    conflict = cluster("zoneA", "zoneA", "zoneB")  # "conflicting topology spread constraints"
+    bind(conflict, mine, "node1", "node1", "node2", "node3", "node3")
+    assert fits(conflict, spread("zone", "node")) == []
+    assert fits(conflict, spread("node")) == ["node2"]
+    few = cluster("zoneA", "zoneB")
+    bind(few, mine, "node1", "node2")
+    assert fits(few, spread("zone")) == ["node1", "node2"]
+    assert fits(few, spread("zone", min_domains=3)) == []  # the global minimum counts as 0
+
+
+def wishes(app: str) -> PodAffinity:
+    term = PodAffinityTerm(topology_key="zone", label_selector=LabelSelector(match_labels={"app": app}))
+    weighted = WeightedPodAffinityTerm(weight=50, pod_affinity_term=term)
+    return PodAffinity(preferred_during_scheduling_ignored_during_execution=(weighted,))
+
+
+def only(plugin: str, **args: object) -> Kube:
+    return Kube([Profile(weights={plugin: 1}, **args)])  # type: ignore[arg-type]
+
+
+def scores(on: Snapshot, item: Pod, plugin: str, strategy: Kube) -> list[int]:
+    return [int(x) for x in strategy.explain(on.classes.view(item), on)[plugin]]
+
+
+def test_preferences_of_running_pods_can_be_ignored() -> None:
+    on = cluster("a", "b")
+    bind(on, pod("web", {"app": "web"}, affinity=Affinity(pod_affinity=wishes("db"))), "node2")
+    plain = pod("db", {"app": "db"})
+    assert scores(on, plain, "InterPodAffinity", only("InterPodAffinity")) == [0, 100]
+    ignoring = only("InterPodAffinity", ignore_preferred_of_existing=True)
+    assert scores(on, plain, "InterPodAffinity", ignoring) == [0, 0]
+    own = pod("db", {"app": "db"}, affinity=Affinity(pod_affinity=wishes("web")))
+    assert scores(on, own, "InterPodAffinity", ignoring) == [0, 100]
+
+
+def test_three_resources_are_balanced_by_their_standard_deviation() -> None:
+    """balanced_allocation.go: of more than two shares 1 less their standard deviation, in percent, rounded down."""
+    on = Snapshot()
+    on.add_node("n", {"cpu": 4000, "memory": 8000, "pods": 9, "example.com/f": 4})
+    requests = {"cpu": parse_quantity("3"), "memory": parse_quantity("4000"), "example.com/f": parse_quantity("1")}
+    asks = pod("p", containers=(Container(name="c", resources=ResourceRequirements(requests=requests)),))
+    name = "NodeResourcesBalancedAllocation"
+    three = only(name, balanced=("cpu", "memory", "example.com/f"))
+    # Shares 0.75, 0.5, 0.25: mean 0.5, deviation sqrt(0.125 / 3) = 0.2041.
+    assert scores(on, asks, name, three) == [79]
+
+
+def test_what_the_scheduler_watches_reaches_the_scores() -> None:
+    """A Service makes kube spread its pods by default; without it the roomier node wins."""
+
+    def where(*more: object) -> str:
+        scheduler = Scheduler(kube(), stream(1, "s"), array_stream(1, "s"))
+        nodes = []
+        for index, cpu in enumerate((90, 4)):
+            amounts = {
+                "cpu": parse_quantity(str(cpu)),
+                "memory": parse_quantity(f"{2 * cpu}Gi"),
+                "pods": parse_quantity("9"),
+            }
+            labels = {HOST: f"n{index}", ZONE: f"z{index}"}
+            meta = ObjectMeta(name=f"n{index}", labels=labels)
+            nodes.append(Node(metadata=meta, status=NodeStatus(allocatable=amounts, capacity=amounts)))
+        labels = {"app": "web"}
+        held = [
+            Pod(
+                metadata=ObjectMeta(name=f"there-{i}", namespace="d", uid=f"t{i}", labels=labels),
+                spec=PodSpec(containers=(Container(name="c"),), node_name="n0", scheduler_name="default-scheduler"),
+            )
+            for i in range(2)
+        ]
+        new = Pod(
+            metadata=ObjectMeta(name="new", namespace="d", uid="n", labels=labels),
+            spec=PodSpec(containers=(Container(name="c"),), scheduler_name="default-scheduler"),
+        )
+        scheduler.step(1, [Watch(ADDED, item) for item in (*nodes, *more, *held, new)])
+        at = scheduler.snapshot.where("d/new")
+        assert at is not None
+        return scheduler.snapshot.facts.names[at]
+
+    assert where() == "n0"
+    service = Service(metadata=ObjectMeta(name="web", namespace="d"), spec=ServiceSpec(selector={"app": "web"}))
+    assert where(service) == "n1"
