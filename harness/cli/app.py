@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import check, compare, explain, new, replay, report, run, schedulers, trace, train, up
+from harness.cli import check, compare, explain, new, regret, replay, report, run, schedulers, trace, train, up
 
 app = typer.Typer(
     name="podyard",
@@ -38,6 +38,7 @@ def root(
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("explain")(explain.explain)
+app.command("regret")(regret.regret)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
 app.command("schedulers")(schedulers.schedulers)

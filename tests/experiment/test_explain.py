@@ -18,6 +18,7 @@ from harness.experiment.run import run_once
 from harness.experiment.why.case import Recorded, ask
 from harness.experiment.why.changes import Allocatable, Change, Devices, Verdict, holds, to_fit, to_win
 from harness.experiment.why.explain import explain
+from harness.experiment.why.regret import of_snapshot
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError
 from harness.scheduling.classes import node_columns
@@ -194,3 +195,45 @@ def test_the_smallest_change_that_makes_a_node_the_winner(
         for way in ways:
             check_least(on, node, way, wins)
     assert picks(on, view) == first
+
+
+# -- regret ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_case_whose_regret_is_known() -> None:
+    """A pod of 2 cores on the node of 4, though one of 2 was free; then came a pod of 4."""
+    on = Snapshot()
+    for name, cpu in (("big", 4000), ("small", 2000), ("full", 3000)):
+        on.add_node(name, {"cpu": cpu, "memory": 64 << 30, "pods": 10})
+    on.assume(on.classes.view(sized("misplaced", (20, 1))), 0)
+    on.assume(on.classes.view(sized("rightly", (30, 1))), 2)  # nowhere else to go
+    waiting = [on.classes.view(sized(name, amounts)) for name, amounts in (("large", (40, 1)), ("huge", (50, 1)))]
+    (found,) = of_snapshot(on, waiting, 10)
+    assert (found.pod, found.node, found.elsewhere, found.kept_out) == ("a/misplaced", "big", 1, "a/large")
+    assert (found.gpu_milli, found.cpu_milli) == (0, 4000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(world=loads(), asked=st.lists(AMOUNTS, min_size=1, max_size=4))
+def test_what_is_regretted_would_have_been_possible(
+    world: tuple[Snapshot, PodView], asked: list[tuple[int, int]]
+) -> None:
+    on, _ = world
+    waiting = {f"a/w{i}": on.classes.view(sized(f"w{i}", amounts)) for i, amounts in enumerate(asked)}
+    for item in of_snapshot(on, list(waiting.values()), 10):
+        twin = on.copy()
+        home = twin.facts.index[item.node]
+        view = next(pod for pod in twin.pods_on(home) if pod.key == item.pod)
+        kept_out = waiting[item.kept_out]
+        assert not twin.feasible(kept_out)[home]
+        twin.forget(item.pod)
+        elsewhere = [node for node in np.flatnonzero(twin.feasible(view)).tolist() if node != home]
+        assert len(elsewhere) == item.elsewhere > 0
+        twin.assume(view, elsewhere[0])
+        assert twin.feasible(kept_out)[home]
+
+
+def test_the_command_tells_regrets_of_a_record(out: Path) -> None:
+    done = CliRunner().invoke(app, ["regret", str(out / "greedy" / "3")])
+    assert done.exit_code == 0
+    assert "hindsight" in done.stdout or "no binding is regretted" in done.stdout

@@ -197,6 +197,33 @@ class Recorded:
 
     def _rebuilt(self, until: int, batch_at: int, key: str) -> tuple[list[PodView], Snapshot, Pod]:
         """The batch's pods, and the snapshot after the first `until` notes: what came and went before is left out."""
+        on, placed = self._replayed(until)
+        on.now_ns = at_ns = int(self._rows["at_ns"][batch_at])
+        told = json.loads(self._rows["detail"][batch_at])
+        pods = self._pods({*placed, *(row[0] for row in told)}, at_ns)
+        _fill(on, placed, pods)
+        views = [on.classes.view(pods[k], group_min=least, lifetime_ns=life) for k, least, life in told]
+        return [on.classes.current(view) for view in views], on, pods[key]
+
+    def end(self) -> tuple[Snapshot, list[PodView]]:
+        """The snapshot as the run left it, and the pods that were tried and never got a node."""
+        import polars as pl
+
+        on, placed = self._replayed(len(self._rows))
+        ever = set(self._rows.filter(pl.col("kind") == ASSUME)["pod"].to_list())
+        tried = dict.fromkeys(row[0] for text in self._batches() for row in json.loads(text) if row[0] not in ever)
+        at_ns: int = max(self._rows["at_ns"].to_list(), default=0)
+        pods = self._pods({*placed, *tried}, at_ns)
+        on.now_ns = at_ns
+        _fill(on, placed, pods)
+        return on, [on.classes.view(pods[key]) for key in tried]
+
+    def _batches(self) -> list[str]:
+        rows: list[str] = self._rows.filter(self._rows["kind"] == BATCH)["detail"].unique(maintain_order=True).to_list()
+        return rows
+
+    def _replayed(self, until: int) -> tuple[Snapshot, dict[str, tuple[str, str]]]:
+        """The nodes after the first `until` notes, and who was where."""
         nodes: dict[str, str] = {}
         placed: dict[str, tuple[str, str]] = {}
         for kind, name, pod, detail in self._rows.head(until).select("kind", "node", "pod", "detail").iter_rows():
@@ -214,14 +241,7 @@ class Recorded:
         on = Snapshot()
         for name, detail in nodes.items():
             on.add_node(**_columns(name, detail))
-        on.now_ns = at_ns = int(self._rows["at_ns"][batch_at])
-        told = json.loads(self._rows["detail"][batch_at])
-        pods = self._pods({*placed, *(row[0] for row in told)}, at_ns)
-        for pod, (name, devices) in placed.items():
-            chosen = tuple(map(int, devices.split(","))) if devices else None
-            on.assume_on(on.classes.view(pods[pod]), name, chosen)
-        views = [on.classes.view(pods[k], group_min=least, lifetime_ns=life) for k, least, life in told]
-        return [on.classes.current(view) for view in views], on, pods[key]
+        return on, placed
 
     def _pods(self, keys: set[str], at_ns: int) -> dict[str, Pod]:
         """As they were at an instant."""
@@ -241,6 +261,12 @@ class Recorded:
             )
             out[key] = msgspec.structs.replace(template, metadata=named)
         return out
+
+
+def _fill(on: Snapshot, placed: dict[str, tuple[str, str]], pods: dict[str, Pod]) -> None:
+    for key, (name, devices) in placed.items():
+        chosen = tuple(map(int, devices.split(","))) if devices else None
+        on.assume_on(on.classes.view(pods[key]), name, chosen)
 
 
 def _columns(name: str, detail: str) -> dict[str, Any]:
