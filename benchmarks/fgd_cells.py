@@ -1,6 +1,7 @@
 """The cells of the FGD experiment from its records, as published tables have them, and held against such tables.
 
     podyard run fgd --vary list --seeds 42-51 --parallel 2 --no-journal
+    podyard run fgd --vary list --seeds 42-51 --parallel 2 --no-journal -s random-fit
     python -m benchmarks.fgd_cells results/local/fgd --out results/reference/fgd --expected ../shared/fgd
 
 `cells_by_seed.csv`: one row a list, policy, seed and load; `cells.csv`: mean and standard deviation over seeds.
@@ -42,7 +43,9 @@ def of_records(folder: Path) -> Cells:
     out: Cells = {}
     for path in sorted(folder.rglob("record.json")):
         result = from_record(path.parent)
-        policy = POLICIES.get(result.scheduler, result.scheduler)
+        policy = POLICIES.get(result.scheduler)
+        if policy is None:
+            continue
         for at, cell in result.metrics.get("filling", {}).items():
             if int(at) in LOADS:
                 key = (result.variables.get("list", ""), policy, result.seed, int(at))
