@@ -228,12 +228,15 @@ def main(
     shared: Annotated[Path, typer.Argument(help="Holds traces/openb/ and fgd/arrivals/.")],
     records: Annotated[list[Path], typer.Argument(help="Folders of records, one a scenario.")],
     out: Annotated[Path, typer.Option(help="Where tables, plots and bounds go.")],
+    seeds: Annotated[str, typer.Option(help="Of the records those of these seeds, as 42-44.")] = "42-51",
 ) -> None:
     """A table and a plot for each scenario."""
     out.mkdir(parents=True, exist_ok=True)
     lists = Lists(shared)
     for folder in records:
-        seen = read(folder)
+        first, _, last = seeds.partition("-")
+        chosen = range(int(first), int(last or first) + 1)
+        seen = [item for item in read(folder) if item.result.seed in chosen]
         bounds = proven(out / "bounds.csv", lists, [(item.name, item.result.seed) for item in seen])
         scenario = seen[0].result.scenario
         write(out / f"{scenario}.csv", HEAD, table(seen, bounds))
