@@ -63,7 +63,7 @@ class Toleration(Wire, frozen=True, kw_only=True):
         if self.key and self.key != taint.key:
             return False
         if self.operator in ("", "Equal"):
-            return self.value == taint.value and bool(self.key)
+            return self.value == taint.value  # of any key where the toleration has none: the API server lets none pass
         return self.operator == "Exists"
 
 

@@ -179,7 +179,6 @@ class PodClasses:
     def put_namespace(self, name: str, labels: Labels | None) -> None:
         """The labels of a namespace, None when it is gone: what namespaceSelector looks at."""
         if self.namespaces.put(name, labels):
-            self._remembered.clear()
             for follower in list(self._followers):
                 follower.namespaces_changed()
 
@@ -262,7 +261,7 @@ class PodClasses:
             gpu,
             priority=pod.spec.priority or 0,
             before=tuple(term for make in BEFORE_FIT if (term := make(pod)) is not None),
-            after=after_fit(pod, self.namespaces),
+            after=after_fit(pod),
             refusal=refusal,
             beyond=_beyond(pod.spec, amounts),
         )

@@ -90,7 +90,7 @@ class PodTerms:
         key = label_key(namespace, labels)
         found = self._known.get(key)
         if found is None:
-            numbers = sorted(self._index.selecting(namespace, labels, self._namespaces))
+            numbers = sorted(self._index.selecting(namespace, labels, self._namespaces.assumed))
             repels = tuple(n for n in numbers if self.terms[n].kind is Kind.REPELS)
             found = self._known[key] = (repels, tuple(n for n in numbers if self.terms[n].kind is not Kind.REPELS))
         return found

@@ -9,26 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from harness.model.core import PodAffinityTerm
 from harness.model.meta import LabelSelector
+from harness.scheduling.label_rules import well_formed
 
 Requirements: TypeAlias = tuple[tuple[str, str, tuple[str, ...]], ...]
-"""(label key, operator, values), all of which must hold, in order of key: a label selector as a value."""
+"""(label key, operator, values), all of which must hold, in order of key: a label selector as a value. No operator: the
+requirement is malformed, and holds for nobody."""
 
 Labels: TypeAlias = Mapping[str, str]
+
+MALFORMED: Requirements = (("", "", ()),)
+"""Of a selector that does not parse: it selects nobody, and a pending pod that has it is not placed (malformed.py)."""
+
+_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
 def requirements(selector: LabelSelector) -> Requirements:
     """matchLabels are In with one value; the order in which requirements are written says nothing."""
     found: set[tuple[str, str, tuple[str, ...]]] = {(k, "In", (v,)) for k, v in selector.match_labels.items()}
     found.update((r.key, r.operator, tuple(sorted(set(r.values)))) for r in selector.match_expressions)
-    return tuple(sorted(found))
+    if all(operator in _OPERATORS and well_formed(key, operator, values) for key, operator, values in found):
+        return tuple(sorted(found))
+    return MALFORMED
 
 
 def hold(wanted: Requirements, labels: Labels) -> bool:
-    """Whether `labels` meet all of `wanted`; an operator that Kubernetes does not know is met by nothing."""
+    """Whether `labels` meet all of `wanted`."""
     for key, operator, values in wanted:
         match operator:
             case "In":
@@ -48,12 +57,23 @@ def hold(wanted: Requirements, labels: Labels) -> bool:
     return True
 
 
+class Meets(Protocol):
+    def meets(self, name: str, wanted: Requirements) -> bool:
+        """Whether a namespace has such labels."""
+
+
 class Namespaces:
-    """The labels of the namespaces that are known. A namespace nobody told of meets the empty selector only."""
+    """The labels of the namespaces that are known. A namespace nobody told of meets the empty selector only.
+
+    That is how a pod's own terms see it: their selectors are turned into a list of namespaces first. The terms of
+    running pods take it for one without labels: `assumed`. Source: kube-scheduler 1.32 plugins/interpodaffinity
+    mergeAffinityTermNamespacesIfNotEmpty, GetNamespaceLabelsSnapshot.
+    """
 
     def __init__(self) -> None:
         self._labels: dict[str, dict[str, str]] = {}
         self.version = 0
+        self.assumed: Meets = _Assumed(self._labels)
 
     def put(self, name: str, labels: Labels | None) -> bool:
         """Its labels, None when it is gone; whether that is news."""
@@ -74,6 +94,14 @@ class Namespaces:
         return labels is not None and hold(wanted, labels)
 
 
+class _Assumed:
+    def __init__(self, labels: Mapping[str, Labels]) -> None:
+        self._labels = labels
+
+    def meets(self, name: str, wanted: Requirements) -> bool:
+        return hold(wanted, self._labels.get(name, {}))
+
+
 @dataclass(frozen=True, slots=True)
 class PodSelector:
     """Pods of the named namespaces, or of namespaces with the right labels, whose own labels meet `labels`."""
@@ -82,7 +110,7 @@ class PodSelector:
     namespace_labels: Requirements | None  # None: by name only
     labels: Requirements | None  # None: no pod
 
-    def selects(self, namespace: str, labels: Labels, known: Namespaces) -> bool:
+    def selects(self, namespace: str, labels: Labels, known: Meets) -> bool:
         if self.labels is None or not hold(self.labels, labels):
             return False
         if namespace in self.namespaces:
@@ -129,7 +157,7 @@ class SelectorIndex(Generic[Item]):
         for anchor in anchors:
             self._by_label.setdefault(anchor, []).append((selector, item))
 
-    def selecting(self, namespace: str, labels: Labels, known: Namespaces) -> Iterator[Item]:
+    def selecting(self, namespace: str, labels: Labels, known: Meets) -> Iterator[Item]:
         """Items whose selector selects such a pod, each once."""
         by_label = self._by_label
         for pair in labels.items():

@@ -64,8 +64,12 @@ def differs_on(keys: Sequence[str], mine: Mapping[str, str], theirs: Mapping[str
     return all(theirs.get(key) != mine[key] for key in keys if key in mine)
 
 
-def speaks_of(term: PodAffinityTerm, owner: Pod, other: Pod, world: World) -> bool:
-    """Whether an affinity term of `owner` selects `other`."""
+def speaks_of(term: PodAffinityTerm, owner: Pod, other: Pod, world: World, *, running: bool = False) -> bool:
+    """Whether an affinity term of `owner` selects `other`.
+
+    `running`: the owner runs. Then a namespace that is not known is one without labels; otherwise its terms are those
+    of a pod that is being placed, whose selector of namespaces is turned into a list of known ones first.
+    """
     space = other.metadata.namespace
     if not term.namespaces and term.namespace_selector is None:
         inside = space == owner.metadata.namespace
@@ -73,8 +77,9 @@ def speaks_of(term: PodAffinityTerm, owner: Pod, other: Pod, world: World) -> bo
         inside = space in term.namespaces
         if term.namespace_selector is not None:
             everything = not term.namespace_selector.match_labels and not term.namespace_selector.match_expressions
-            known = space in world.namespaces
-            inside = inside or everything or (known and selects(term.namespace_selector, world.namespaces[space]))
+            known = running or space in world.namespaces
+            labels = world.namespaces.get(space, {})
+            inside = inside or everything or (known and selects(term.namespace_selector, labels))
     mine, theirs = owner.metadata.labels, other.metadata.labels
     return (
         inside
@@ -224,7 +229,7 @@ def affinity_reason(pod: Pod, node: Node, world: World) -> str | None:
         for term in theirs:
             key = term.topology_key
             value = world.nodes[at].metadata.labels.get(key)
-            if value is not None and value == labels.get(key) and speaks_of(term, other, pod, world):
+            if value is not None and value == labels.get(key) and speaks_of(term, other, pod, world, running=True):
                 return "node(s) didn't satisfy existing pods anti-affinity rules"
     return None
 

@@ -106,8 +106,6 @@ class ConstraintsMachine(RuleBasedStateMachine):
         else:
             self.world.namespaces[name] = labels
         self.on.classes.put_namespace(name, labels)
-        # What a pod's own terms say of itself is read when the pod is: pending pods are read again.
-        self.asked = [(item, self.on.classes.view(item)) for item, _ in self.asked]
 
     @rule()
     def go_on_with_a_copy(self) -> None:

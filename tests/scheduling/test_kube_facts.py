@@ -76,8 +76,16 @@ def test_a_pod_that_names_its_node_goes_there_or_nowhere() -> None:
         ("Gt", ("1",), ["node2", "node3"]),
         ("Lt", ("3",), ["node1", "node2"]),
         ("Gt", ("one",), []),  # not an integer
+        ("Gt", ("1_0",), []),
+        ("Gt", ("-1",), []),  # no label value
+        ("Lt", ("9" * 20,), []),  # beyond 64 bits
+        ("Gt", ("0", "1"), []),
         ("Near", ("1",), []),  # no such operator
         ("In", (), []),
+        ("NotIn", (), []),
+        ("NotIn", ("no label!",), []),
+        ("Exists", ("1",), []),
+        ("DoesNotExist", ("1",), []),
     ],
 )
 def test_a_malformed_requirement_makes_its_term_match_nothing(

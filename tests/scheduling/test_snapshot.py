@@ -137,6 +137,8 @@ def test_a_cordon_yields_to_its_toleration_only() -> None:
         (Toleration(key="k", operator="Exists", effect="NoExecute"), False),
         (Toleration(key="k", operator="Exists"), True),
         (Toleration(operator="Exists"), True),
+        (Toleration(value="v"), True),  # any key, as the code has it; the API server lets none pass
+        (Toleration(value="w"), False),
         (Toleration(key="other", operator="Exists"), False),
     ],
 )
@@ -156,7 +158,10 @@ def test_tolerations(toleration: Toleration, tolerated: bool) -> None:
         (expression("cores", "Lt", "16"), ["ssd"]),
         (expression("cores", "Gt", "many"), []),
         (expression("disk", "Gt", "1"), []),  # the label is no integer
-        (named("In", "plain", "nowhere"), ["plain"]),
+        (named("In", "plain"), ["plain"]),
+        (named("In", "plain", "ssd"), []),  # a field takes one value
+        (named("NotIn", "plain", "ssd"), []),
+        (named("Exists"), []),  # no operator for fields
         (named("NotIn", "plain"), ["ssd", "nvme"]),
         (NodeSelectorTerm(), []),  # an empty term matches nothing
     ],

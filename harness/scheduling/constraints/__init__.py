@@ -20,7 +20,6 @@ from harness.scheduling.constraints.pod_topology_spread import topology_spread
 from harness.scheduling.constraints.taint_toleration import taint_toleration
 from harness.scheduling.constraints.term import Moves, Term
 from harness.scheduling.constraints.unmodelled import unmodelled
-from harness.scheduling.selecting import Namespaces
 
 BEFORE_FIT: tuple[Callable[[Pod], Term | None], ...] = (
     node_unschedulable,
@@ -33,9 +32,9 @@ BEFORE_FIT: tuple[Callable[[Pod], Term | None], ...] = (
 gets None for it. NodeResourcesFit and the devices follow for every pod (classes.py)."""
 
 
-def after_fit(pod: Pod, known: Namespaces) -> tuple[Term, ...]:
+def after_fit(pod: Pod) -> tuple[Term, ...]:
     """What comes after NodeResourcesFit; volumes belong before it. ExistingAntiAffinity follows (classes.py)."""
-    return (*topology_spread(pod), *inter_pod_affinity(pod, known))
+    return (*topology_spread(pod), *inter_pod_affinity(pod))
 
 
 __all__ = ["BEFORE_FIT", "ExistingAntiAffinity", "Moves", "Term", "after_fit", "unmodelled"]

@@ -17,7 +17,7 @@ from harness.model.core import Pod, PodAffinity
 from harness.scheduling.constraints.term import Moves, Nodes, Term
 from harness.scheduling.domain_masks import DomainMask, NodeMask, all_of
 from harness.scheduling.relations import Domains, Pick
-from harness.scheduling.selecting import Namespaces, PodSelector, of_term
+from harness.scheduling.selecting import PodSelector, Requirements, hold, of_term
 from harness.scheduling.strategy import Bool, Int64
 
 if TYPE_CHECKING:
@@ -62,14 +62,17 @@ class Affinity(_Live):
 
     keys: tuple[str, ...]  # one a term
     selectors: tuple[PodSelector, ...]
-    itself: bool  # the pod matches its own terms
+    itself: bool  # the pod matches its own terms, in a namespace with these labels
+    spaces: tuple[tuple[str, Requirements], ...] = ()  # (namespace, what its labels must meet)
 
     resolvable = False
     reason = REASON_AFFINITY
 
     def live(self, on: Snapshot) -> NodeMask:
         mates = on.relations.tally(Pick(self.selectors))
-        return _Mates(on, [on.relations.domains(mates, key) for key in self.keys], self.itself)
+        known = on.classes.namespaces  # when they change, every mask is made anew
+        itself = self.itself and all(known.meets(name, wanted) for name, wanted in self.spaces)
+        return _Mates(on, [on.relations.domains(mates, key) for key in self.keys], itself)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class _Mates:
             self.mask &= domains.placement.column.codes >= 0
 
 
-def inter_pod_affinity(pod: Pod, known: Namespaces) -> tuple[Term, ...]:
+def inter_pod_affinity(pod: Pod) -> tuple[Term, ...]:
     """The pod's own terms, affinity before anti-affinity; those of running pods come with its class (classes.py)."""
     affinity = pod.spec.affinity
     if affinity is None:
@@ -155,13 +158,22 @@ def inter_pod_affinity(pod: Pod, known: Namespaces) -> tuple[Term, ...]:
     out: list[Term] = []
     wanted = _required(pod, affinity.pod_affinity)
     if wanted:
-        meta = pod.metadata
-        itself = all(selector.selects(meta.namespace, meta.labels, known) for _, selector in wanted)
-        out.append(Affinity(tuple(key for key, _ in wanted), tuple(selector for _, selector in wanted), itself))
+        keys, selectors = tuple(key for key, _ in wanted), tuple(selector for _, selector in wanted)
+        out.append(Affinity(keys, selectors, *_itself(pod, selectors)))
     shunned = _required(pod, affinity.pod_anti_affinity)
     if shunned:
         out.append(AntiAffinity(tuple(sorted(set(shunned), key=repr))))
     return tuple(out)
+
+
+def _itself(pod: Pod, selectors: Sequence[PodSelector]) -> tuple[bool, tuple[tuple[str, Requirements], ...]]:
+    """Whether the pod matches its own terms, and what must be true of its namespace for that."""
+    name = pod.metadata.namespace
+    labels = all(item.labels is not None and hold(item.labels, pod.metadata.labels) for item in selectors)
+    elsewhere = [item for item in selectors if name not in item.namespaces]
+    if not labels or any(item.namespace_labels is None for item in elsewhere):
+        return False, ()
+    return True, tuple(sorted({(name, item.namespace_labels) for item in elsewhere if item.namespace_labels}))
 
 
 def _required(pod: Pod, group: PodAffinity | None) -> list[tuple[str, PodSelector]]:

@@ -1,8 +1,8 @@
 """NodeAffinity: the pod's nodeSelector and its required node affinity, all operators, matchFields included.
 
 Source of the semantics: k8s.io/component-helpers/scheduling/corev1/nodeaffinity (v1.32): terms are ORed, the
-requirements of a term ANDed; a term without any requirement matches nothing; an absent label fails In, Exists,
-Gt and Lt, and satisfies NotIn and DoesNotExist.
+requirements of a term ANDed; a term without any requirement matches nothing, nor does one with a malformed requirement;
+an absent label fails In, Exists, Gt and Lt, and satisfies NotIn and DoesNotExist.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.model.core import NodeSelectorRequirement, NodeSelectorTerm, Pod
 from harness.scheduling.constraints.term import Moves, Nodes
+from harness.scheduling.label_rules import integer, well_formed
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:
@@ -33,10 +34,15 @@ NAME_FIELD = "metadata.name"
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
+    """On a label, or (`field`) on a field of the node: its name; any other field is the empty text.
+
+    No operator: it is malformed, and holds nowhere.
+    """
+
     key: str
     operator: str
     values: tuple[str, ...]
-    field: bool = False  # of matchFields: on the node's name
+    field: bool = False
 
     def matches(self, value: str | None) -> bool:
         match self.operator:
@@ -51,13 +57,12 @@ class Requirement:
             case "Gt" | "Lt":
                 return self._compares(value)
             case _:
-                return False  # an operator that Kubernetes does not know makes the term match nothing
+                return False
 
     def _compares(self, value: str | None) -> bool:
         """Both sides must parse as integers; what does not parse does not match."""
-        try:
-            left, right = int(value or ""), int(self.values[0])
-        except (ValueError, IndexError):
+        left, right = integer(value or ""), integer(self.values[0])
+        if left is None or right is None:
             return False
         return left > right if self.operator == "Gt" else left < right
 
@@ -72,7 +77,7 @@ class Requirement:
 
     def on(self, facts: NodeFacts, node: int) -> bool:
         if self.field:
-            return self.key == NAME_FIELD and self.matches(facts.names[node])
+            return len(self.values) == 1 and self.matches(facts.names[node] if self.key == NAME_FIELD else "")
         return self.matches(facts.labels[node].get(self.key))
 
 
@@ -141,7 +146,15 @@ def node_affinity(pod: Pod) -> NodeAffinity | None:
 
 
 def requirements_of(term: NodeSelectorTerm) -> tuple[Requirement, ...]:
-    def of(requirement: NodeSelectorRequirement, field: bool) -> Requirement:
-        return Requirement(requirement.key, requirement.operator, tuple(requirement.values), field)
+    return (*map(_on_label, term.match_expressions), *map(_on_field, term.match_fields))
 
-    return (*(of(r, False) for r in term.match_expressions), *(of(r, True) for r in term.match_fields))
+
+def _on_label(requirement: NodeSelectorRequirement) -> Requirement:
+    key, operator, values = requirement.key, requirement.operator, tuple(requirement.values)
+    return Requirement(key, operator if well_formed(key, operator, values) else "", values)
+
+
+def _on_field(requirement: NodeSelectorRequirement) -> Requirement:
+    # With more values than one it names nodes (`only`) and holds on none, as the term around it does not parse.
+    operator = requirement.operator if requirement.operator in ("In", "NotIn") else ""
+    return Requirement(requirement.key, operator, tuple(requirement.values), True)

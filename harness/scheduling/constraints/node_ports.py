@@ -92,6 +92,6 @@ def node_ports(pod: Pod) -> NodePorts | None:
         (port.protocol or "TCP", port.host_port, port.host_ip or ANY_IP)
         for container in pod.spec.containers
         for port in container.ports
-        if port.host_port
+        if port.host_port and port.host_port > 0
     }
     return NodePorts(tuple(sorted(ports))) if ports else None

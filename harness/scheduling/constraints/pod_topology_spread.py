@@ -130,12 +130,15 @@ class _Spread(DomainMask):
 
 
 def selector_of(constraint: TopologySpreadConstraint, pod: Pod) -> PodSelector:
-    """The constraint's selector in the pod's own namespace, matchLabelKeys joined in."""
+    """The constraint's selector in the pod's own namespace, matchLabelKeys joined in; those alone where it has none.
+
+    Source: kube-scheduler 1.32 plugins/podtopologyspread common.go mergeLabelSetWithSelector.
+    """
     labels = pod.metadata.labels
     wanted = None if constraint.label_selector is None else requirements(constraint.label_selector)
     same = {(key, "In", (labels[key],)) for key in constraint.match_label_keys if key in labels}
-    if same and wanted is not None:
-        wanted = tuple(sorted({*wanted, *same}))
+    if same:
+        wanted = tuple(sorted({*(wanted or ()), *same}))
     return PodSelector((pod.metadata.namespace,), None, wanted)
 
 
