@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.apiserver.lifecycle import replaced
 from harness.model.core import Container, Pod, PodSpec, ResourceList, ResourceRequirements
-from harness.model.pod_amounts import pod_amounts
+from harness.model.pod_amounts import pod_amounts, thousandths
 from harness.model.policy import LimitRange, LimitRangeItem
 from harness.model.quantity import Quantity
 from harness.model.status import forbidden
@@ -124,10 +124,8 @@ def _out_of_range(item: LimitRangeItem, requests: ResourceList, limits: Resource
 def _sum(spec: PodSpec, of: Callable[[Container], ResourceList]) -> ResourceList:
     said = [quantity for c in (*spec.containers, *spec.init_containers) for quantity in of(c).items()]
     forms = {name: quantity.form for name, quantity in said}
-    thousandths = pod_amounts(
-        replaced(spec, overhead={}), lambda c: {name: quantity.milli for name, quantity in of(c).items()}
-    )
-    return {name: Quantity(milli, forms[name]) for name, milli in thousandths.items()}
+    total = pod_amounts(replaced(spec, overhead={}), lambda container: thousandths(of(container)))
+    return {name: Quantity(milli, forms[name]) for name, milli in total.items()}
 
 
 def _requests(container: Container) -> ResourceList:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from harness.apiserver.lifecycle import qos_class, replaced
 from harness.model.core import Container, Pod, PodSpec, ResourceList, Service
 from harness.model.objects import KINDS, Kind, kind_of, to_wire
-from harness.model.pod_amounts import pod_amounts, resource_amounts
+from harness.model.pod_amounts import pod_amounts, thousandths
 from harness.model.policy import ResourceQuota, ScopedResourceSelectorRequirement
 from harness.model.quantity import Quantity, parse_quantity
 from harness.model.status import forbidden
@@ -87,24 +87,23 @@ def _service(service: Service, used: Usage) -> None:
 def pod_usage(spec: PodSpec) -> Usage:
     """Compute resources. Source: evaluator/core/pods.go podComputeUsageHelper."""
     used: Usage = {}
-    for name, amount in pod_amounts(spec, _requests).items():
-        milli = amount if name == "cpu" else amount * _UNIT
+    for name, milli in pod_amounts(spec, _requests).items():
         used[f"requests.{name}"] = milli
         if name in _NATIVE or name.startswith("hugepages-"):
             used[name] = milli
     said = {name for part in (spec.containers, spec.init_containers) for c in part for name in c.resources.limits}
-    for name, amount in pod_amounts(spec, _limits).items():
+    for name, milli in pod_amounts(spec, _limits).items():
         if name in said and (name in _NATIVE):  # of extended resources only requests are counted
-            used[f"limits.{name}"] = amount if name == "cpu" else amount * _UNIT
+            used[f"limits.{name}"] = milli
     return used
 
 
 def _requests(container: Container) -> dict[str, int]:
-    return resource_amounts(container.resources.requests)
+    return thousandths(container.resources.requests)
 
 
 def _limits(container: Container) -> dict[str, int]:
-    return resource_amounts(container.resources.limits)
+    return thousandths(container.resources.limits)
 
 
 def _ended(pod: Pod, now: int) -> bool:

@@ -12,9 +12,14 @@ def resource_amounts(resources: ResourceList) -> dict[str, int]:
     return {name: q.milli if name == "cpu" else q.value for name, q in resources.items()}
 
 
-def pod_amounts(spec: PodSpec, of: Callable[[Container], dict[str, int]]) -> dict[str, int]:
-    """What a pod holds on a node; `of` says what one container asks, in a dict of the caller's own.
+def thousandths(resources: ResourceList) -> dict[str, int]:
+    return {name: quantity.milli for name, quantity in resources.items()}
 
+
+def pod_amounts(spec: PodSpec, of: Callable[[Container], dict[str, int]]) -> dict[str, int]:
+    """What a pod holds on a node, in thousandths; `of` says what one container asks, in a dict of the caller's own.
+
+    Fractions of a unit add up first; who wants whole units rounds the sum, as Kubernetes does.
     Source: k8s.io/component-helpers/resource PodRequests (v1.32): containers and sidecars add up, an init container
     runs beside the sidecars started before it, the larger of both counts; the overhead comes on top.
     """
@@ -35,7 +40,7 @@ def pod_amounts(spec: PodSpec, of: Callable[[Container], dict[str, int]]) -> dic
             peak[name] = max(peak.get(name, 0), amount)
     for name, amount in peak.items():
         total[name] = max(total.get(name, 0), amount)
-    _add(total, resource_amounts(spec.overhead))
+    _add(total, thousandths(spec.overhead))
     return total
 
 

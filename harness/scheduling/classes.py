@@ -13,15 +13,17 @@ import numpy as np
 from harness.model.core import Container, Node, Pod, PodSpec
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 from harness.model.meta import ObjectMeta
-from harness.model.pod_amounts import pod_amounts, resource_amounts
+from harness.model.pod_amounts import pod_amounts, resource_amounts, thousandths
 from harness.scheduling.columns import frozen
 from harness.scheduling.constraints import BEFORE_FIT, ExistingAntiAffinity, Moves, Term, after_fit, unmodelled
 from harness.scheduling.constraints.gpu_devices import GpuDevices, GpuModel
+from harness.scheduling.constraints.malformed import malformed
 from harness.scheduling.constraints.node_affinity import CONFLICT
 from harness.scheduling.constraints.node_ports import HostPort, NodePorts
 from harness.scheduling.constraints.node_resources_fit import NodeResourcesFit
 from harness.scheduling.pod_terms import PodTerms, label_key
 from harness.scheduling.preferences import AllPreferences, Preferences
+from harness.scheduling.resource_names import counted
 from harness.scheduling.selecting import Labels, Namespaces
 from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, PodClass, PodView
 from harness.scheduling.workload_selectors import CONTROLLERS, WorkloadSelectors
@@ -251,7 +253,7 @@ class PodClasses:
     def _read(self, pod: Pod) -> PodClass:
         amounts, whole_gpus = requests_of(pod.spec)
         missing = unmodelled(pod)
-        refusal = f"{', '.join(missing)} not modelled, so the pod is not placed" if missing else ""
+        refusal = f"{', '.join(missing)} not modelled, so the pod is not placed" if missing else malformed(pod)
         try:
             gpu = gpu_request(pod, whole_gpus)
         except ValueError as error:
@@ -321,11 +323,18 @@ def requests_of(spec: PodSpec, assumed: Mapping[str, int] | None = None) -> tupl
     """
 
     def asked(container: Container) -> dict[str, int]:
-        mine = resource_amounts(container.resources.requests)
-        return mine if assumed is None else {**assumed, **mine}
+        mine = thousandths(container.resources.requests)
+        return mine if not assumed else {**{name: amount * _WHOLE[name] for name, amount in assumed.items()}, **mine}
 
-    total = pod_amounts(spec, asked)
+    total = {
+        name: amount if name == "cpu" else -(-amount // 1000)
+        for name, amount in pod_amounts(spec, asked).items()
+        if counted(name)
+    }
     return total, total.pop(WHOLE_GPU, 0)
+
+
+_WHOLE = {"cpu": 1, "memory": 1000}  # thousandths of what ASSUMED counts in
 
 
 def gpu_request(pod: Pod, whole: int) -> GpuRequest:

@@ -93,11 +93,11 @@ def pod_affinity(pod: Pod, node: Node, world: World) -> int:
             for sign, group in ((1, affinity.pod_affinity), (-1, affinity.pod_anti_affinity)):
                 for weighted in preferred(group):
                     term = weighted.pod_affinity_term
-                    if near(term.topology_key) and speaks_of(term, owner, target, world):
+                    if near(term.topology_key) and speaks_of(term, owner, target, world, running=owner is other):
                         score += sign * weighted.weight
             if owner is other:
                 for term in required(affinity.pod_affinity):
-                    if near(term.topology_key) and speaks_of(term, owner, target, world):
+                    if near(term.topology_key) and speaks_of(term, owner, target, world, running=owner is other):
                         score += 1  # hardPodAffinityWeight
     return score
 

@@ -27,7 +27,7 @@ from harness.model.core import (
     TopologySpreadConstraint,
     WeightedPodAffinityTerm,
 )
-from harness.model.meta import LabelSelector, ObjectMeta
+from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta
 from harness.model.quantity import parse_quantity
 from harness.scheduling.scheduler import Scheduler
 from harness.scheduling.snapshot import Snapshot
@@ -97,6 +97,51 @@ def test_a_malformed_requirement_makes_its_term_match_nothing(
     assert fits(cluster("a", "a", "b"), pod("p", affinity=wants)) == expected
 
 
+def test_a_selector_that_does_not_parse_keeps_the_pod_from_every_node() -> None:
+    odd = LabelSelector(match_expressions=(LabelSelectorRequirement(key="app", operator="Exists", values=("x",)),))
+    away = PodAffinity(
+        required_during_scheduling_ignored_during_execution=(PodAffinityTerm(topology_key="zone", label_selector=odd),)
+    )
+    for item, words in (
+        (pod("p", affinity=Affinity(pod_anti_affinity=away)), "parsing pod"),
+        (spread("zone", label_selector=odd), "get constraints from pod"),
+    ):
+        on = cluster("a")
+        assert fits(on, item) == []
+        text = f"0/1 nodes are available: {words}: a label selector does not parse."
+        assert str(on.diagnose(on.classes.view(item))) == text
+    bind(on, pod("p", {"app": "x"}, affinity=Affinity(pod_anti_affinity=away)), "node1")
+    assert fits(on, pod("p", {"app": "x"})) == ["node1"]  # of a pod that runs, such a term says nothing
+
+
+def test_match_label_keys_select_alone_where_there_is_no_selector() -> None:
+    """common.go mergeLabelSetWithSelector; no selector and no key that the pod has select nobody."""
+    on = cluster("a", "b")
+    bind(on, pod("p", {"foo": "bar"}), "node1", "node1")
+    assert fits(on, spread("zone", label_selector=None)) == ["node1", "node2"]
+    assert fits(on, spread("zone", label_selector=None, match_label_keys=("other",))) == ["node1", "node2"]
+    assert fits(on, spread("zone", label_selector=None, match_label_keys=("foo",))) == ["node2"]
+
+
+def test_a_namespace_nobody_told_of_has_no_labels_for_those_who_run_and_is_in_no_list_for_others() -> None:
+    plain = LabelSelector(match_expressions=(LabelSelectorRequirement(key="team", operator="DoesNotExist"),))
+    term = PodAffinityTerm(
+        topology_key="zone", label_selector=LabelSelector(match_labels={"foo": "bar"}), namespace_selector=plain
+    )
+    away = Affinity(pod_anti_affinity=PodAffinity(required_during_scheduling_ignored_during_execution=(term,)))
+    beside = Affinity(pod_affinity=PodAffinity(required_during_scheduling_ignored_during_execution=(term,)))
+    on = cluster("a", "b")
+    bind(on, pod("p", {"foo": "bar"}, affinity=away), "node1")
+    assert fits(on, pod("q", {"foo": "bar"})) == ["node2"]  # kept away
+    assert fits(on, pod("q", affinity=away)) == ["node1", "node2"]  # keeps away from nobody
+    assert fits(on, pod("q", {"foo": "bar"}, affinity=beside)) == []  # not even the first of its kind
+    on.classes.put_namespace("d", {})
+    assert fits(on, pod("q", affinity=away)) == ["node2"]
+    assert fits(on, pod("q", {"other": "x"}, affinity=beside)) == ["node1"]
+    on.classes.put_namespace("d", {"team": "one"})
+    assert fits(on, pod("q", {"foo": "bar"})) == ["node1", "node2"]
+
+
 def on_port(name: str, *ports: tuple[str, int, str]) -> Pod:
     told = tuple(
         ContainerPort(container_port=1, host_port=port, host_ip=address, protocol=protocol)
@@ -134,8 +179,7 @@ def spread(*keys: str, skew: int = 1, **rest: object) -> Pod:
             max_skew=skew,
             topology_key=key,
             when_unsatisfiable="DoNotSchedule",
-            label_selector=LabelSelector(match_labels={"foo": "bar"}),
-            **rest,  # type: ignore[arg-type]
+            **{"label_selector": LabelSelector(match_labels={"foo": "bar"}), **rest},  # type: ignore[arg-type]
         )
         for key in keys
     )

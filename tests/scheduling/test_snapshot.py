@@ -234,6 +234,28 @@ def test_requests_count_init_containers_sidecars_and_overhead() -> None:
     assert requests_of(spec) == ({"cpu": 1110, "memory": 1024}, 0)
 
 
+def test_fractions_add_up_before_they_are_rounded() -> None:
+    asked = PodSpec(containers=(container({"memory": "500m"}), container({"memory": "500m"}), container({"cpu": "1m"})))
+    assert requests_of(asked) == ({"memory": 1, "cpu": 1}, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("example.com/fpga", True),
+        ("hugepages-2Mi", True),
+        ("attachable-volumes-csi", True),
+        ("kubernetes.io/batch-cpu", True),
+        ("ephemeral-storage", True),
+        ("storage", False),  # no slash: Kubernetes' own, and none that is scheduled by
+        ("requests.example.com/fpga", False),  # the quota's name
+        ("example.com/no such", False),
+    ],
+)
+def test_requests_of_names_that_scheduling_does_not_know_say_nothing(name: str, counts: bool) -> None:
+    assert fits(snapshot(node("a")), pod(requests={name: "1"})) == ([] if counts else ["a"])
+
+
 @pytest.mark.parametrize(
     ("item", "name"),
     [
