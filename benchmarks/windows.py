@@ -16,8 +16,8 @@ places all arrivals before the first one that this run left out, as one must tha
 pods does not lift it. Both hold for clairvoyant schedulers with any number of migrations. (What holds for fewer first
 arrivals holds for more, so they are rounded down to hundreds, and the least bound of them is taken.)
 
-`migration` runs one budget after another until one was never short: a greater one would decide the same, bit by bit,
-so its row is the same row.
+`migration` lets `fgd` and `binpack`'s warm start move running pods for those that fit nowhere, under one budget after
+another, until one was never short: a greater one would decide the same, bit by bit, so its row is the same row.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from harness.scheduling.classes import node_columns
 from harness.scheduling.offline import fill
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import CPU, MEMORY, Bind, PodView
-from schedulers.binpack import BinPack
+from schedulers.binpack import BinPack, Migrating
 from schedulers.fgd import FGD
 from schedulers.ranked import Ranked
 from schedulers.ranked.features import KINDS, kind_of
@@ -83,7 +83,7 @@ class Arrivals:
             self._keeping[first] = self.percent(upper_bound(self.instance.placing(kept)).value)
         return min(value for fewer, value in self._keeping.items() if fewer <= first)
 
-    def run(self, strategy: FGD | Ranked | BinPack, window: int = WINDOW) -> Row:
+    def run(self, strategy: FGD | Ranked | BinPack | Migrating, window: int = WINDOW) -> Row:
         """What `strategy` makes of it. Raises AssertionError for a decision that is not legal."""
         strategy.fit(self.history)
         on = self.empty.copy()
@@ -97,17 +97,14 @@ class Arrivals:
             allocated[last] = milli
 
         began = time.process_time()
-        done = fill(strategy, on, self.pods, seed=0, window=window, after=after)
+        done = fill(strategy, on, self.pods, seed=0, window=window, after=after, retry=True)
         seconds = time.process_time() - began
         assert not done.violations, done.violations[0]
-        left = [at for at, node in enumerate(done.node) if node < 0]
-        again = fill(strategy, on, [self.pods[at] for at in left], seed=0, window=window)
-        assert not again.violations, again.violations[0]
         standing = np.round(self.percent(1.0) * np.maximum.accumulate(allocated), 2)
         at_load = np.round(100 * arrived / self.gpu_milli)
         free = 100 * (1 - on.free.sum(axis=1) / on.capacity.sum(axis=1))
         kinds = [kind_of(pod) for pod in self.pods if on.where(pod.key) is not None]
-        first = min(left, default=len(self.pods))
+        first = done.left_out[0] if done.left_out else len(self.pods)
         end = self.percent(float((on.gpu_capacity - on.gpu_free).sum()))
         keeping = self.bound_keeping(first)
         return {
@@ -118,8 +115,8 @@ class Arrivals:
             "pods": len(kinds),
             **{f"pods:{kind}": kinds.count(at) for at, kind in enumerate(KINDS)},
             "first_left_out": first,
-            "retried": again.placed,
-            "migrations": done.evictions + again.evictions,
+            "retried": done.retried,
+            "migrations": done.evictions,
             "bound": self.bound,
             "gap": self.bound - end,
             "bound_keeping": keeping,
@@ -142,35 +139,41 @@ def _instance(on: Snapshot, pods: Sequence[PodView]) -> Instance:
 
 
 class Table:
-    """Rows as they come, in a CSV file; then means over the seeds and paired differences to the first of them."""
+    """Rows as they come, in a CSV file; then means over the seeds and paired differences to the base of each.
 
-    def __init__(self, path: Path, key: str) -> None:
+    `keys`: names of what tells rows of one list and seed apart.
+    """
+
+    def __init__(self, path: Path, *keys: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.key = key
-        self.rows: dict[tuple[str, str], list[Row]] = {}
+        self.keys = keys
+        self.rows: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
         self._file = path.open("w", newline="")
         self._csv: Any = csv.writer(self._file, lineterminator="\n")
 
-    def add(self, name: str, seed: int, what: str, row: Row) -> None:
+    def add(self, name: str, seed: int, what: tuple[str, ...], row: Row) -> None:
         if not self.rows:
-            self._csv.writerow(["list", "seed", self.key, *row])
+            self._csv.writerow(["list", "seed", *self.keys, *row])
         self.rows.setdefault((name, what), []).append(row)
-        self._csv.writerow([name, seed, what, *(_short(value) for value in row.values())])
+        self._csv.writerow([name, seed, *what, *(_short(value) for value in row.values())])
         self._file.flush()
         said = f"{row['gpu@130']:.2f} at 130 %, {row['pods']} pods, bound {row['bound_keeping']:.2f}"
-        print(f"{name} {seed} {what}: {said}, {row['cpu_seconds']} s", file=sys.stderr)
+        print(f"{name} {seed} {' '.join(what)}: {said}, {row['cpu_seconds']} s", file=sys.stderr)
 
-    def finish(self, first: str) -> None:
-        """The means, as rows with the seed "mean"; on stdout what each gains over `first`."""
-        print(f"list,{self.key},gpu@130,gain_over_{first},low,high")
+    def finish(self, base: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+        """The means, as rows with the seed "mean"; on stdout what each gains over its `base`."""
+        print(",".join(["list", *self.keys, "gpu@130", "gain", "low", "high"]))
         for (name, what), rows in self.rows.items():
             means = {at: float(np.mean([row[at] for row in rows])) for at in rows[0]}
-            self._csv.writerow([name, "mean", what, *(_short(value) for value in means.values())])
-            base = self.rows[name, first]
-            gains = [row["gpu@130"] - before["gpu@130"] for row, before in zip(rows, base, strict=True)]
-            shown = (means["gpu@130"], *interval(gains))
-            print(",".join([name, what, *(f"{value:.3f}" for value in shown)]))
+            self._csv.writerow([name, "mean", *what, *(_short(value) for value in means.values())])
+            shown = (means["gpu@130"], *self.gain(name, what, base(what), "gpu@130"))
+            print(",".join([name, *what, *(f"{value:.3f}" for value in shown)]))
         self._file.close()
+
+    def gain(self, name: str, what: tuple[str, ...], base: tuple[str, ...], column: str) -> tuple[float, float, float]:
+        """Mean and 95 % interval of the paired differences."""
+        pairs = zip(self.rows[name, what], self.rows[name, base], strict=True)
+        return interval([row[column] - before[column] for row, before in pairs])
 
 
 def _short(value: float) -> str:
@@ -185,7 +188,7 @@ def _seeds(text: str) -> range:
 @app.command()
 def window(folder: Folder, out: Out, seeds: Seeds = "42-51", lists: Names = "default") -> None:
     """window.csv: FGD one by one, and each strategy with windows of 64 and retries."""
-    made: dict[str, tuple[Callable[[], FGD | Ranked | BinPack], int]] = {
+    made: dict[str, tuple[Callable[[], FGD | Ranked | BinPack | Migrating], int]] = {
         "fgd, one by one": (FGD, 1),
         "fgd": (FGD, WINDOW),
         "ranked": (Ranked, WINDOW),
@@ -197,24 +200,31 @@ def window(folder: Folder, out: Out, seeds: Seeds = "42-51", lists: Names = "def
         for seed in _seeds(seeds):
             arrivals = Arrivals(folder, name, seed)
             for what, (make, size) in made.items():
-                table.add(name, seed, what, arrivals.run(make(), size))
-    table.finish("fgd")
+                table.add(name, seed, (what,), arrivals.run(make(), size))
+    table.finish(lambda _: ("fgd",))
+
+
+BASES: dict[str, Callable[[float], BinPack | Migrating]] = {
+    "fgd": lambda part: Migrating(FGD(), migrations=part, move_bare_pods=True),
+    "binpack": lambda part: BinPack(neighbourhoods=0, migrations=part, move_bare_pods=True),
+}
 
 
 @app.command()
 def migration(folder: Folder, out: Out, seeds: Seeds = "42-51", lists: Names = "default") -> None:
-    """migration.csv and migration.svg: `binpack`'s warm start under one budget after another, in percent of pods."""
-    table = Table(out / "migration.csv", "budget_percent")
+    """migration.csv and migration.svg: one budget after another, in percent of the pods bound."""
+    table = Table(out / "migration.csv", "strategy", "budget_percent")
     for name in lists.split(","):
         for seed in _seeds(seeds):
             arrivals = Arrivals(folder, name, seed)
-            strategy, row = None, None
-            for percent in BUDGETS_PERCENT:
-                if strategy is None or row is None or strategy.short_of_budget:
-                    strategy = BinPack(neighbourhoods=0, migrations=percent / 100, move_bare_pods=True)
-                    row = arrivals.run(strategy)
-                table.add(name, seed, f"{percent:g}", row)
-    table.finish("0")
+            for base, make in BASES.items():
+                strategy, row = None, None
+                for percent in BUDGETS_PERCENT:
+                    if strategy is None or row is None or strategy.short_of_budget:
+                        strategy = make(percent / 100)
+                        row = arrivals.run(strategy)
+                    table.add(name, seed, (base, f"{percent:g}"), row)
+    table.finish(lambda what: (what[0], "0"))
     plot(table, out / "migration.svg")
 
 
@@ -227,19 +237,16 @@ def plot(table: Table, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4))
-    for name in dict.fromkeys(name for name, _ in table.rows):
-        base = table.rows[name, "0"]
-        budgets = [what for key, what in table.rows if key == name]
-        gains = [
-            interval([row["gpu"] - before["gpu"] for row, before in zip(table.rows[name, what], base, strict=True)])
-            for what in budgets
-        ]
-        at = [float(what) for what in budgets]
+    for name, base in dict.fromkeys((name, what[0]) for name, what in table.rows):
+        budgets = [what for key, what in table.rows if (key, what[0]) == (name, base)]
+        gains = [table.gain(name, what, (base, "0"), "gpu") for what in budgets]
+        at = [float(percent) for _, percent in budgets]
         mean = [gain[0] for gain in gains]
         spread = [[gain[0] - gain[1] for gain in gains], [gain[2] - gain[0] for gain in gains]]
-        (line, *_) = axes.errorbar(at, mean, yerr=np.nan_to_num(spread), marker="o", capsize=3, label=name)
-        room = float(np.mean([row["gap_keeping"] for row in base]))
-        axes.axhline(room, linestyle="--", color=line.get_color(), label=f"{name}: the most that any moves can bring")
+        label = f"{name}, {base}"
+        (line, *_) = axes.errorbar(at, mean, yerr=np.nan_to_num(spread), marker="o", capsize=3, label=label)
+        room = float(np.mean([row["gap_keeping"] for row in table.rows[name, (base, "0")]]))
+        axes.axhline(room, linestyle="--", color=line.get_color(), label=f"{label}: the most that any moves can bring")
     axes.set_xlabel("migrations allowed, % of the pods bound")
     axes.set_ylabel("GPU allocated in the end, points gained")
     axes.set_ylim(bottom=0)

@@ -22,6 +22,8 @@ class Placements:
     waits: dict[int, str] = field(default_factory=dict)  # by arrival, the reason that the strategy gave
     violations: list[tuple[str, str]] = field(default_factory=list)  # (pod, reason) of decisions that were not legal
     evictions: int = 0
+    left_out: tuple[int, ...] = ()  # arrivals that ran nowhere once all had been handed over
+    retried: int = 0  # placed by the second offer
 
     @property
     def placed(self) -> int:
@@ -35,8 +37,11 @@ def fill(
     seed: int,
     window: int = 1,
     after: Callable[[int, tuple[Bind, ...]], None] | None = None,
+    retry: bool = False,
 ) -> Placements:
     """Hand `pods` over in order, `window` at a time; what a window does not place is not offered again.
+
+    `retry`: after the last one what was left out is offered once more, `window` at a time.
 
     `after(last, binds)` is called after each window with the index of its last arrival and what it bound. Only
     arrivals may be evicted; they join the next window ahead of its arrivals (after the last one a window of their own,
@@ -45,14 +50,24 @@ def fill(
     run = _Fill(snapshot, pods)
     rng = np.random.default_rng(seed)
     for start in range(0, len(pods), window):
-        batch = [snapshot.classes.current(pod) for pod in (*run.evicted, *pods[start : start + window])]
-        run.window(strategy.place(batch, snapshot, rng))
+        batch = [snapshot.classes.current(pod) for pod in pods[start : start + window]]
+        run.window(strategy.place([*run.back(), *batch], snapshot, rng))
         if after is not None:
             after(min(start + window, len(pods)) - 1, run.binds)
     if run.evicted:
-        run.window(strategy.place(list(run.evicted), snapshot, rng))
+        run.window(strategy.place(run.back(), snapshot, rng))
         if after is not None:
             after(len(pods) - 1, run.binds)
+    run.out.left_out = tuple(at for at, node in enumerate(run.out.node) if node < 0)
+    if retry:
+        before = run.out.placed
+        left = [pods[at] for at in run.out.left_out]
+        for start in range(0, len(left), window):
+            batch = [snapshot.classes.current(pod) for pod in left[start : start + window]]
+            run.window(strategy.place([*run.back(), *batch], snapshot, rng))
+        if run.evicted:
+            run.window(strategy.place(run.back(), snapshot, rng))
+        run.out.retried = run.out.placed - before
     return run.out
 
 
@@ -67,6 +82,10 @@ class _Fill:
         self.binds: tuple[Bind, ...] = ()
         self._index = {pod.key: i for i, pod in enumerate(pods)}
         assert len(self._index) == len(pods), "two arrivals share a key"
+
+    def back(self) -> list[PodView]:
+        """Those who were evicted in the window before."""
+        return [self.snapshot.classes.current(pod) for pod in self.evicted]
 
     def window(self, decisions: Iterable[Decision]) -> None:
         """Carry out what the strategy says of one window."""

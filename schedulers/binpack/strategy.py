@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from harness.scheduling.strategy import (
     BindTogether,
     ClusterView,
     Decision,
-    Evict,
     Float64,
     PodBatch,
     PodView,
@@ -24,7 +22,7 @@ from harness.scheduling.view import snapshot_of
 from schedulers.binpack.board import NEVER, Board, Window, choose_devices
 from schedulers.binpack.greedy import one_by_one, queue_order, whole_devices_first
 from schedulers.binpack.greedy import take_back as take_plan_back
-from schedulers.binpack.migrate import VICTIMS, Mover
+from schedulers.binpack.migrations import Migrations
 from schedulers.binpack.mix import Mix
 from schedulers.binpack.plan import Gang, Plan, Problem, objective_named
 from schedulers.binpack.solve import Effort, contended, improve, regret
@@ -36,25 +34,10 @@ REGRET_WORTH_SOLVING = COST // 1000
 OPENING = COST // 10
 """Surcharge of the warm start for a node where nothing runs, when the objective is fewest nodes."""
 
-LONGEST_BACKOFF = 64
-"""A class for which no move was found is looked at again after 1, 2, 4, .. windows, at most so many."""
-
 SECONDS_A_WINDOW, SECONDS_A_POD, SECONDS_A_POD_AND_NODE = 3e-4, 4e-4, 2.5e-8
 SECONDS_A_NEIGHBOURHOOD, PODS_A_NEIGHBOURHOOD = 9e-3, 5
 """What `modelled_seconds` adds up: measured on openb's pods with 200, 1523 and 5000 nodes, windows of 1, 8 and 64, on
 one core; the means lie within a factor of 1.6 of it. Beyond the pods' own, so many share one search of CP-SAT."""
-
-ASK_AGAIN_NS = 300 * 10**9
-"""A pod for which room was made is not helped again before this: the flush interval of unschedulable pods (5 min)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """`node` (the cluster's index) has had room for `pod` since it was moved aside for another."""
-
-    node: int
-    pod: PodView
-    at_ns: int
 
 
 class BinPack:
@@ -80,20 +63,12 @@ class BinPack:
         self.batch_size = batch_size
         self.effort = Effort(neighbourhoods, deterministic_seconds=deterministic_seconds)
         self.migrations = migrations
-        self.move_bare_pods = move_bare_pods
         self._mix = Mix()
         self._given = False
         self._fitted_at = 0
         self._stranding: Stranding | None = None
         self._board = Board()
-        self._bound = 0
-        self._moved = 0
-        self.short_of_budget = migrations == 0  # whether a greater budget could have decided anything differently
-        self._devices: dict[str, tuple[int, ...]] = {}  # of pods with GPUs bound here, when migrations are on
-        self._promised: dict[str, Promise] = {}  # by the pod that was moved aside
-        self._asked_ns: dict[str, int] = {}  # pod that room is being made for -> when
-        self._window = 0
-        self._backoff: dict[int, tuple[int, int]] = {}  # class that no move was found for -> (windows, next window)
+        self._migrations = Migrations(migrations, move_bare_pods)
 
     def fit(self, history: Iterable[PodView]) -> None:
         """Take the pod mix from `history`, and keep to it."""
@@ -106,22 +81,27 @@ class BinPack:
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         if not self._given:
             self._mix.observe(pods)
-        if self._promised:
-            kept: set[str] = set()
-            for pod in pods:
-                promise = self._promise_to(pod, cluster.now_ns)
-                if promise is not None and cluster.feasible(pod)[promise.node]:
-                    kept.add(pod.key)
-                    yield self._told(self._at(pod, promise.node, cluster))
+        kept: set[str] = set()
+        for bind in self._migrations.coming_back(pods, cluster, lambda: self._current_stranding().worth):
+            kept.add(bind.pod.key)
+            yield self._told(bind)
+        if kept:
             pods = [pod for pod in pods if pod.key not in kept]
         if not pods:
             return
-        self._window += 1
         self._board.sync(cluster, self._current_stranding())
         problem = self._problem(pods, cluster)
         plan = self.plan(problem)
         waits = yield from self._carry_out(problem, plan, cluster)
-        placed = (yield from self._make_room(waits, cluster)) if self.migrations and waits else set()
+        placed: set[str] = set()
+        if self.migrations and waits:
+            for decision in self._migrations.make_room(
+                waits, lambda: self._synced(cluster), cluster, self.objective.value
+            ):
+                if type(decision) is Bind:
+                    placed.add(decision.pod.key)
+                    self._told(decision)
+                yield decision
         yield from (wait for wait in waits if wait.pod.key not in placed)
 
     def modelled_seconds(self, pods: int, nodes: int) -> float:
@@ -270,9 +250,7 @@ class BinPack:
     def _told(self, bind: Bind) -> Bind:
         """The same, entered in the books: it is about to be said."""
         self._mix.bound(bind.pod.key)
-        self._bound += 1
-        if self.migrations and bind.devices:
-            self._devices[bind.pod.key] = bind.devices
+        self._migrations.bound()
         return bind
 
     def _at(self, pod: PodView, node: int, cluster: ClusterView) -> Bind:
@@ -288,60 +266,14 @@ class BinPack:
         assert node is not None, f"{pod.key} is feasible somewhere, yet fits nowhere"
         return self._at(pod, int(self._board.order[node]), cluster)
 
-    # -- migrations
+    def _synced(self, cluster: ClusterView) -> Board:
+        self._board.sync(cluster, self._current_stranding())
+        return self._board
 
-    def _make_room(self, waits: Sequence[Wait], cluster: ClusterView) -> Generator[Decision, None, set[str]]:
-        """Move running pods aside for those that wait, the most wanted first, as far as the budget goes.
-
-        The answer is the keys of the waiting pods that are bound now.
-        """
-        placed: set[str] = set()
-        for pod in sorted((wait.pod for wait in waits if wait.pod.group is None), key=self._least_wanted_last):
-            budget = int(self.migrations * self._bound) - self._moved
-            asked = self._asked_ns.get(pod.key)
-            self.short_of_budget |= budget < VICTIMS
-            if budget < 1:
-                break
-            pause, again = self._backoff.get(pod.cls.id, (0, 0))
-            if self._window < again or (asked is not None and cluster.now_ns - asked < ASK_AGAIN_NS):
-                continue
-            self._board.sync(cluster, self._current_stranding())
-            spoken_for = frozenset(promise.node for promise in self._promised.values())
-            mover = Mover(self._board, cluster, self._devices, spoken_for, self.move_bare_pods)
-            move = mover.find(pod, budget)
-            if move is None:
-                pause = min(max(1, 2 * pause), LONGEST_BACKOFF)
-                self._backoff[pod.cls.id] = (pause, self._window + pause)
-                continue
-            self._backoff.pop(pod.cls.id, None)
-            self._asked_ns[pod.key] = cluster.now_ns
-            source = int(self._board.order[move.source])
-            for victim, target in zip(move.victims, move.targets, strict=True):
-                self._moved += 1
-                self._devices.pop(victim.key, None)
-                node = int(self._board.order[target])
-                self._promised[victim.key] = Promise(node, victim, cluster.now_ns)
-                yield Evict(victim.key, f"makes room for {pod.key}, and has room on {cluster.names[node]}")
-            # Where an eviction takes effect at once the pod goes in at once; elsewhere it comes back for the room.
-            if cluster.feasible(pod)[source]:
-                placed.add(pod.key)
-                del self._asked_ns[pod.key]
-                yield self._told(self._at(pod, source, cluster))
-        return placed
-
-    def _promise_to(self, pod: PodView, now_ns: int) -> Promise | None:
-        """The room kept for `pod`, or for the pod that it replaces: same controller, same request. Kept no longer."""
-        for key in [key for key, promise in self._promised.items() if now_ns - promise.at_ns > ASK_AGAIN_NS]:
-            del self._promised[key]  # it never came back: the eviction was refused, or its controller wants fewer
-        for key, promise in self._promised.items():
-            moved = promise.pod
-            same = pod.owner is not None and (pod.owner, pod.namespace) == (moved.owner, moved.namespace)
-            if key == pod.key or (same and pod.cls.amounts == moved.cls.amounts and pod.gpu == moved.gpu):
-                return self._promised.pop(key)
-        return None
-
-    def _least_wanted_last(self, pod: PodView) -> tuple[int, ...]:
-        return (-pod.priority, *(-amount for amount in self.objective.value(pod)))
+    @property
+    def short_of_budget(self) -> bool:
+        """Whether a greater budget of migrations could have decided anything differently so far."""
+        return self._migrations.short_of_budget
 
 
 def _why_not(problem: Problem, index: int) -> str:

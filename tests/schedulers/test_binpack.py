@@ -6,8 +6,6 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -15,60 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.errors import UserError
-from harness.scheduling.offline import Placements, fill
-from harness.scheduling.snapshot import Snapshot
-from harness.scheduling.strategy import NO_GPU, Bind, BindTogether, Decision, Evict, GpuRequest, PodView
-from schedulers.binpack import BinPack, gain_by_budget
+from harness.scheduling.offline import fill
+from harness.scheduling.strategy import NO_GPU, BindTogether, GpuRequest
+from schedulers.binpack import BinPack
 from schedulers.binpack.greedy import take_back
 from schedulers.binpack.mix import Means
 from schedulers.binpack.plan import OBJECTIVES, Plan, Problem
 from schedulers.binpack.prices import DEVICE_MILLI, WORTH, residual_worth
 from schedulers.binpack.solve import Effort, improve
-
-GIB = 1 << 30
-
-
-@dataclass
-class Cluster:
-    """A snapshot and pods for it, in few words."""
-
-    snapshot: Snapshot = field(default_factory=Snapshot)
-    pods: list[PodView] = field(default_factory=list)
-
-    def node(self, cpu: int, gib: int = 64, gpus: int = 0, model: str = "G") -> Cluster:
-        name = f"n{len(self.snapshot.names)}"
-        capacity = {"cpu": cpu, "memory": gib * GIB, "pods": 32}
-        self.snapshot.add_node(name, capacity, gpus, model if gpus else "")
-        return self
-
-    def pod(
-        self,
-        cpu: int,
-        gib: int = 1,
-        gpu: GpuRequest = NO_GPU,
-        priority: int = 0,
-        group: str | None = None,
-        least: int = 0,
-    ) -> PodView:
-        cls = self.snapshot.classes.intern({"cpu": cpu, "memory": gib * GIB}, gpu, priority=priority)
-        view = PodView(f"default/p{len(self.pods)}", cls, group=group, group_min=least)
-        self.pods.append(view)
-        return view
-
-    def fill(self, strategy: BinPack, window: int = 64) -> Placements:
-        return fill(strategy, self.snapshot, self.pods, seed=0, window=window)
-
-    def decisions(self, strategy: BinPack, pods: Sequence[PodView] | None = None) -> list[Decision]:
-        return list(strategy.place(self.pods if pods is None else pods, self.snapshot, np.random.default_rng(0)))
-
-
-def share(milli: int) -> GpuRequest:
-    return GpuRequest(1, milli)
-
-
-def whole(count: int) -> GpuRequest:
-    return GpuRequest(count, 1000)
-
+from tests.schedulers.packing import GIB, Cluster, crowded, share, whole
 
 NODES = st.tuples(st.integers(1, 16), st.integers(1, 32), st.integers(0, 4), st.sampled_from(["A", "B"]))
 REQUESTS = st.one_of(
@@ -240,16 +193,6 @@ def test_the_hash_seed_of_the_process_leaves_no_trace() -> None:
     assert "node=[" in first
 
 
-def crowded(rng: np.random.Generator, nodes: int = 6, pods: int = 60) -> Cluster:
-    cluster = Cluster()
-    for _ in range(nodes):
-        cluster.node(int(rng.integers(16, 64)) * 1000, 256, int(rng.integers(0, 5)))
-    for _ in range(pods):
-        milli = int(rng.choice([0, 160, 320, 470, 810, 1000]))
-        cluster.pod(int(rng.integers(1, 12)) * 1000, 8, share(milli) if milli else NO_GPU, int(rng.integers(0, 2)))
-    return cluster
-
-
 def test_an_instance_serves_another_cluster_as_a_fresh_one_would() -> None:
     used = BinPack()
     used.fit(crowded(np.random.default_rng(1)).pods)
@@ -340,78 +283,6 @@ def test_explain_names_both_parts_of_the_cost() -> None:
     parts = BinPack().explain(pod, cluster.snapshot)
     assert sorted(parts) == ["stranding", "tightness"]
     assert [bool(np.isnan(value)) for value in parts["stranding"]] == [False, True, False]
-
-
-# -- migrations
-
-
-def two_half_used_nodes() -> Cluster:
-    """Two nodes of one device each, a half of each in use, put there in two windows of a strategy that saw no other."""
-    return Cluster().node(8000, gpus=1).node(2000, gpus=1)
-
-
-def test_without_a_budget_nothing_is_evicted() -> None:
-    assert _moved(0.0) == (0, 2)
-
-
-def test_a_pod_is_moved_aside_for_one_that_fits_nowhere() -> None:
-    assert _moved(0.5) == (1, 3)
-
-
-def _moved(migrations: float) -> tuple[int, int]:
-    """Evictions and pods that run in the end: a share sits where the only large cpu is, and could sit elsewhere."""
-    cluster = Cluster().node(8000)
-    strategy = BinPack(migrations=migrations, move_bare_pods=True)
-    cluster.pod(4000)
-    cluster.pod(2000)
-    first = fill(strategy, cluster.snapshot, cluster.pods, seed=0, window=2)
-    assert first.placed == 2
-    cluster.node(3000)
-    cluster.pod(4000)
-    snapshot = cluster.snapshot
-    evicted = 0
-    again: list[PodView] = [cluster.pods[2]]
-    for _ in range(3):
-        for decision in strategy.place(again, snapshot, np.random.default_rng(0)):
-            match decision:
-                case Evict(key, _):
-                    evicted += 1
-                    snapshot.forget(key)
-                    again = [*again, *(pod for pod in cluster.pods if pod.key == key)]
-                case Bind(pod, node, devices):
-                    assert snapshot.feasible(pod)[node]
-                    snapshot.assume(pod, node, devices)
-                    again = [other for other in again if other.key != pod.key]
-                case _:
-                    pass
-    return evicted, sum(snapshot.where(pod.key) is not None for pod in cluster.pods)
-
-
-@settings(max_examples=10, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.05, 0.3]))
-def test_migrations_stay_in_their_budget_and_lose_no_pod(seed: int, budget: float) -> None:
-    cluster = crowded(np.random.default_rng(seed), nodes=4, pods=80)
-    out = cluster.fill(BinPack(migrations=budget, move_bare_pods=True), window=8)
-    assert out.violations == []
-    binds = out.placed + out.evictions
-    assert out.evictions <= budget * binds
-    still = crowded(np.random.default_rng(seed), nodes=4, pods=80).fill(BinPack(), window=8)
-    assert budget or out == still
-
-
-def test_the_curve_of_gain_by_budget_starts_without_migrations_and_keeps_each_budget() -> None:
-    cluster = crowded(np.random.default_rng(7), nodes=4, pods=80)
-    free = cluster.snapshot.free.copy()
-    points = gain_by_budget(cluster.snapshot, cluster.pods, window=8, budgets=(0.0, 0.1, 0.3))
-    assert (cluster.snapshot.free == free).all()
-    assert [point.budget for point in points] == [0.0, 0.1, 0.3]
-    assert points[0].migrations == 0
-    assert all(point.migrations <= point.budget * (point.placed + point.migrations) for point in points)
-    alone = cluster.fill(BinPack(), window=8)
-    assert points[0].placed == alone.placed
-    assert points[0].gpu_milli == sum(
-        pod.gpu.total_milli for pod, node in zip(cluster.pods, alone.node, strict=True) if node >= 0
-    )
 
 
 # -- what it charges

@@ -1,0 +1,119 @@
+"""Migrating: any strategy, and running pods moved aside for those that it finds no node for, within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from harness.model.errors import UserError
+from harness.scheduling.registry import load
+from harness.scheduling.strategy import (
+    Bind,
+    BindTogether,
+    ClusterView,
+    Decision,
+    Float64,
+    PodBatch,
+    PodView,
+    Strategy,
+    Wait,
+)
+from schedulers.binpack.board import Board
+from schedulers.binpack.migrations import Migrations
+from schedulers.binpack.mix import Mix
+from schedulers.binpack.plan import OBJECTIVES
+from schedulers.binpack.stranding import Stranding
+
+WANTED = OBJECTIVES["priority"].value
+
+
+class Migrating:
+    """A strategy's own placements; what it leaves waiting gets room by moves as `binpack` makes them.
+
+    `base`: a strategy as `--scheduler` takes it, or one ready made. `migrations`: pods that may be evicted to make
+    room for others, as a part of the pods bound so far (0.01: one in a hundred). `move_bare_pods`: also those without
+    a controller, which nobody makes anew in a cluster; for runs where what is evicted comes back by itself. Where a
+    moved pod goes, and what a move costs, follows from the pod mix seen so far (or given by `fit`).
+    """
+
+    def __init__(self, base: str | Strategy = "fgd", migrations: float = 0.01, move_bare_pods: bool = False) -> None:
+        if not 0 <= migrations <= 1:
+            raise UserError(
+                "no such budget of migrations", found=repr(migrations), expected="a part of the pods bound, 0 to 1"
+            )
+        self.base = load(base)() if isinstance(base, str) else base
+        self.batch_size = int(getattr(self.base, "batch_size", 64))
+        self._migrations = Migrations(migrations, move_bare_pods)
+        self._mix = Mix()
+        self._given = False
+        self._fitted_at = 0
+        self._stranding: Stranding | None = None
+        self._board = Board()
+
+    @property
+    def short_of_budget(self) -> bool:
+        """Whether a greater budget of migrations could have decided anything differently so far."""
+        return self._migrations.short_of_budget
+
+    def fit(self, history: Iterable[PodView]) -> None:
+        """Take the pod mix from `history`, and let the base have it too."""
+        pods = list(history)
+        self._mix = Mix()
+        for pod in pods:
+            self._mix.add(pod.cls)
+        self._given = True
+        fit = getattr(self.base, "fit", None)
+        if fit is not None:
+            fit(pods)
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
+        if not self._given:
+            self._mix.observe(pods)
+        kept: set[str] = set()
+        for bind in self._migrations.coming_back(pods, cluster, lambda: self._current_stranding().worth):
+            kept.add(bind.pod.key)
+            yield self._told(bind)
+        waits: list[Wait] = []
+        rest = [pod for pod in pods if pod.key not in kept] if kept else pods
+        for decision in self.base.place(rest, cluster, rng) if rest else ():
+            match decision:
+                case Wait():
+                    waits.append(decision)
+                    continue
+                case Bind():
+                    self._told(decision)
+                case BindTogether(binds):
+                    for bind in binds:
+                        self._told(bind)
+            yield decision
+        placed: set[str] = set()
+        if waits:
+            for decision in self._migrations.make_room(waits, lambda: self._synced(cluster), cluster, WANTED):
+                if type(decision) is Bind:
+                    placed.add(decision.pod.key)
+                    self._told(decision)
+                yield decision
+        yield from (wait for wait in waits if wait.pod.key not in placed)
+
+    def explain(self, pod: PodView, cluster: ClusterView) -> Mapping[str, Float64]:
+        """The base's own, if it has any."""
+        explain = getattr(self.base, "explain", None)
+        found: Mapping[str, Float64] = {} if explain is None else explain(pod, cluster)
+        return found
+
+    def _told(self, bind: Bind) -> Bind:
+        self._mix.bound(bind.pod.key)
+        self._migrations.bound()
+        return bind
+
+    def _synced(self, cluster: ClusterView) -> Board:
+        self._board.sync(cluster, self._current_stranding())
+        return self._board
+
+    def _current_stranding(self) -> Stranding:
+        """Of the given mix; else fitted again each time that half as many pods again were seen."""
+        if self._stranding is None or (not self._given and 2 * self._mix.seen >= 3 * self._fitted_at):
+            self._stranding = Stranding.of(self._mix.means())
+            self._fitted_at = self._mix.seen
+        return self._stranding
