@@ -41,7 +41,9 @@ one core; the means lie within a factor of 1.6 of it. Beyond the pods' own, so m
 
 
 class BinPack:
-    """Batch strategy. It learns the pod mix as it goes (or from `fit`), and keeps nothing else of the past.
+    """A window of the queue as one packing problem, solved by CP-SAT from a greedy start; never worse than that.
+
+    It learns the pod mix as it goes (or from `fit`), and keeps nothing else of the past.
 
     `objective`: a name of `plan.OBJECTIVES`. `batch_size`: the window of the queue. `neighbourhoods`: most parts of a
     window that CP-SAT decides again, each for `deterministic_seconds` of its own deterministic time; 0 leaves the

@@ -60,7 +60,10 @@ class LearnedScore:
 
 
 class Ranked:
-    """The mix of pods is learned by `fit` from a workload, or else from what is handed over: anew at each doubling."""
+    """A learned ranker of nodes (`podyard train`): device fit, stranded capacity, fragmentation under the pod mix.
+
+    The mix of pods is taken by `fit` from a workload, or else from what is handed over: anew at each doubling.
+    """
 
     def __init__(self, model: str = "", batch_size: int = 64) -> None:
         self._start(read_model(Path(model) if model else SHIPPED), batch_size)

@@ -1,4 +1,4 @@
-"""Migrations in a whole cluster: the eviction API, disruption budgets, and controllers that make anew what was moved."""
+"""Migrations in a whole cluster: the eviction API, disruption budgets, controllers that make anew what was moved."""
 
 from __future__ import annotations
 
