@@ -1,6 +1,7 @@
 """Container images by name: on which nodes they are, and how large.
 
-Source: kube-scheduler 1.32 backend/cache addNodeImageStates: an image's size is what the first node to report it said.
+Source: kube-scheduler 1.32 backend/cache UpdateNode, addNodeImageStates: an image's size is what the first node to
+report it said, until no node has it any more; an update takes all of the node's images out and puts the new ones in.
 """
 
 from __future__ import annotations
@@ -28,16 +29,14 @@ class ImageBook:
         if new == old:
             return
         self.version += 1
-        before = dict.fromkeys(name for names, _ in old for name in names)
-        after = {name: size for names, size in new for name in names}
-        for name in before:
-            if name not in after:
-                del self._nodes[name][node]
-                if not self._nodes[name]:
-                    del self._nodes[name], self._size[name]
-        for name, size in after.items():
-            self._nodes.setdefault(name, {})[node] = None
-            self._size.setdefault(name, size)
+        for name in dict.fromkeys(name for names, _ in old for name in names):
+            del self._nodes[name][node]
+            if not self._nodes[name]:  # its size is asked anew, also of the node that had it alone and keeps it
+                del self._nodes[name], self._size[name]
+        for names, size in new:
+            for name in names:
+                self._nodes.setdefault(name, {})[node] = None
+                self._size.setdefault(name, size)
         if new:
             self._of[node] = new
         else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.core import Pod
-from harness.scheduling.constraints.node_affinity import Requirement, requirements_of
+from harness.scheduling.constraints.node_affinity import Requirement, preferred_terms
 from harness.scheduling.constraints.pod_topology_spread import SOFT, Eligible, eligible, selector_of
 from harness.scheduling.relations import Pick
 from harness.scheduling.selecting import PodSelector, hold, of_term
@@ -83,12 +83,7 @@ def wishes_of(pod: Pod) -> Wishes:
     pods: list[PodPreference] = []
     if affinity is not None:
         if affinity.node_affinity is not None:
-            # Source: component-helpers/nodeaffinity NewPreferredSchedulingTerms: no weight or no requirement, no term.
-            nodes = tuple(
-                (term.weight, requirements_of(term.preference))
-                for term in affinity.node_affinity.preferred_during_scheduling_ignored_during_execution
-                if term.weight and requirements_of(term.preference)
-            )
+            nodes = preferred_terms(affinity.node_affinity)
         for sign, group in ((1, affinity.pod_affinity), (-1, affinity.pod_anti_affinity)):
             if group is not None:
                 pods += [

@@ -50,7 +50,11 @@ class WorkloadSelectors:
             wanted = {requirement for service in services if hold(service, pod.labels) for requirement in service}
             if pod.owner is not None:
                 kind, name = pod.owner
-                wanted |= set(self._controllers.get((kind, pod.namespace, name), ()))
+                own = self._controllers.get((kind, pod.namespace, name), ())
+                if kind == "ReplicationController":  # a map of labels as a service's selector is: the later value wins
+                    keys = {key for key, _, _ in own}
+                    wanted = {requirement for requirement in wanted if requirement[0] not in keys}
+                wanted |= set(own)
             if len(self._known) >= _REMEMBER:
                 self._known.clear()
             found = self._known[key] = tuple(sorted(wanted))

@@ -6,16 +6,20 @@ Source of the semantics: kube-scheduler 1.32 apis/config/v1 default_plugins.go (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
+from harness.model.core import NodeAffinity, NodeSelectorTerm, PreferredSchedulingTerm
 from harness.model.errors import UserError, did_you_mean
 from harness.model.gpu import WHOLE_GPU
+from harness.model.wire import DecodeError, decode
+from harness.scheduling.constraints.node_affinity import Requirement, preferred_terms
+from harness.scheduling.label_rules import qualified
 from schedulers.extender.settings import Settings, settings
-from schedulers.kube.profile import OTHERS, SCORERS, SYSTEM_SPREAD, DefaultSpread, Profile
+from schedulers.kube.profile import HELD, OTHERS, SCORERS, SYSTEM_SPREAD, DefaultSpread, Profile
 
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 
@@ -29,15 +33,13 @@ _POINTS = (
     "preBind", "bind", "postBind", "multiPoint",
 )  # fmt: skip
 _HELD = ("queueSort", "preEnqueue", "preFilter", "filter", "postFilter", "reserve", "permit", "preBind", "bind")
-_ARGS = (
-    "NodeResourcesFit",
-    "NodeResourcesBalancedAllocation",
-    "InterPodAffinity",
-    "PodTopologySpread",
-    "NodeAffinity",
-    "DefaultPreemption",
-    "VolumeBinding",
-)
+_FIXED: Mapping[str, Mapping[str, int]] = {
+    "DefaultPreemption": {"minCandidateNodesPercentage": 10, "minCandidateNodesAbsolute": 100},
+    "VolumeBinding": {"bindTimeoutSeconds": 600},
+}
+_BACKOFF: Mapping[str, int] = {"podInitialBackoffSeconds": 1, "podMaxBackoffSeconds": 10}
+"""Fields with the only value that is honored, kube-scheduler's default.
+Source: kube-scheduler 1.32 apis/config/v1/defaults.go."""
 
 
 def read(path: str | Path) -> tuple[Profile, ...]:
@@ -77,6 +79,7 @@ class _Reader:
             found = f"{data.get('apiVersion')}, {data.get('kind')}"
             self._wrong("this is no scheduler configuration", (), found=found, expected=f"{API_VERSION}, {KIND}")
         self._known(data, _TOP, ())
+        self._as_it_is(data, _BACKOFF, ())
         self.extenders(data)
         share = self._percentage(data, ())
         profiles = self._list(data.get("profiles"), ("profiles",))
@@ -125,6 +128,13 @@ class _Reader:
                 )
         weights = dict(SCORERS)
         enabled, disabled = points.get("multiPoint", ({}, ()))
+        for name in HELD:
+            if ("*" in disabled or name in disabled) and not any(name in found for found, _ in points.values()):
+                self._wrong(
+                    f"the harness holds every constraint, so {name} cannot be disabled",
+                    (*path, "multiPoint", "disabled"),
+                    hint="disable what scores at the extension point score",
+                )
         weights = {} if "*" in disabled else {name: w for name, w in weights.items() if name not in disabled}
         weights |= {name: weight for name, weight in enabled.items() if name in SCORERS}
         enabled, disabled = points.get("score", ({}, ()))
@@ -148,8 +158,10 @@ class _Reader:
                 name, weight = item.get("name"), item.get("weight") or 1  # a weight of 0 counts as 1
                 if not (name == "*" and side == "disabled"):
                     self._plugin(name, at)
-                if not isinstance(weight, int) or weight < 0:
+                if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
                     self._wrong("a weight is a whole number", (*at, "weight"), found=weight)
+                if name in found and side == "enabled":
+                    self._wrong(f"{name} is enabled twice", at)
                 found[name] = weight
             sides.append(found)
         return sides[0], tuple(sides[1])
@@ -165,35 +177,49 @@ class _Reader:
 
     def _plugin_config(self, data: Any, path: tuple[str | int, ...]) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        seen: set[str] = set()
         for i, item in enumerate(self._list(data, path)):
             at = (*path, i)
             self._map(item, at)
             self._known(item, ("name", "args"), at)
             name = item.get("name")
             self._plugin(name, at)
+            if name in seen:
+                self._wrong(f"{name} is configured twice", at)
+            seen.add(name)
             args = item.get("args") or {}
-            self._map(args, (*at, "args"))
-            given = {key: value for key, value in args.items() if key not in ("apiVersion", "kind")}
             at = (*at, "args")
+            self._map(args, at)
+            for key, expected in (("apiVersion", API_VERSION), ("kind", f"{name}Args")):
+                if args.get(key, expected) != expected:
+                    self._wrong(f"these are no arguments of {name}", (*at, key), found=args[key], expected=expected)
+            given = {key: value for key, value in args.items() if key not in ("apiVersion", "kind")}
             match name:
                 case "NodeResourcesFit":
                     out |= self._fit(given, at)
                 case "NodeResourcesBalancedAllocation":
                     self._known(given, ("resources",), at)
                     if given.get("resources"):
-                        out["balanced"] = tuple(name for name, _ in self._resources(given["resources"], at))
+                        out["balanced"] = self._balanced(given["resources"], (*at, "resources"))
                 case "InterPodAffinity":
                     self._known(given, ("hardPodAffinityWeight", "ignorePreferredTermsOfExistingPods"), at)
                     out["hard_pod_affinity_weight"] = self._int(given, "hardPodAffinityWeight", 1, 0, 100, at)
-                    out["ignore_preferred_of_existing"] = bool(given.get("ignorePreferredTermsOfExistingPods"))
+                    ignores = given.get("ignorePreferredTermsOfExistingPods") or False
+                    if not isinstance(ignores, bool):
+                        self._wrong("true or false?", (*at, "ignorePreferredTermsOfExistingPods"), found=ignores)
+                    out["ignore_preferred_of_existing"] = ignores
                 case "PodTopologySpread":
                     out |= self._spread(given, at)
                 case "NodeAffinity":
                     self._known(given, ("addedAffinity",), at)
                     if given.get("addedAffinity"):
-                        self._wrong("addedAffinity is not modelled", (*at, "addedAffinity"))
-                case _ if name not in _ARGS:
-                    self._wrong(f"{name} takes no arguments", at)
+                        out["added"] = self._added(given["addedAffinity"], (*at, "addedAffinity"))
+                case _:
+                    fixed = _FIXED.get(name)
+                    if fixed is None:
+                        self._wrong(f"{name} takes no arguments", at)
+                    self._known(given, tuple(fixed), at)
+                    self._as_it_is(given, fixed, at)
         return out
 
     def _fit(self, data: Mapping[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
@@ -205,6 +231,8 @@ class _Reader:
         path = (*path, "scoringStrategy")
         self._map(strategy, path)
         self._known(strategy, ("type", "resources", "requestedToCapacityRatio"), path)
+        if strategy.get("type") is None and data.get("scoringStrategy") is not None:
+            self._wrong("a scoringStrategy needs a type", path)
         kind = strategy.get("type") or "LeastAllocated"
         kinds = ("LeastAllocated", "MostAllocated", "RequestedToCapacityRatio")
         if kind not in kinds:
@@ -213,12 +241,47 @@ class _Reader:
         out: dict[str, Any] = {"fit": kind}
         if strategy.get("resources"):
             out["resources"] = self._resources(strategy["resources"], (*path, "resources"))
-        if kind == kinds[2]:
-            out["shape"] = self._shape(
-                (strategy.get("requestedToCapacityRatio") or {}).get("shape"),
-                (*path, "requestedToCapacityRatio", "shape"),
-            )
+        ratio = strategy.get("requestedToCapacityRatio")
+        if ratio is not None or kind == kinds[2]:
+            path = (*path, "requestedToCapacityRatio")
+            self._map(ratio or {}, path)
+            self._known(ratio or {}, ("shape",), path)
+            shape = self._shape((ratio or {}).get("shape"), (*path, "shape"))
+            if kind == kinds[2]:
+                out["shape"] = shape
         return out
+
+    def _balanced(self, data: Any, path: tuple[str | int, ...]) -> tuple[str, ...]:
+        found = self._resources(data, path)
+        for i, (name, weight) in enumerate(found):
+            if weight != 1:
+                self._wrong("balance knows no weights", (*path, i, "weight"), found=weight, expected="1")
+            if name in [before for before, _ in found[:i]]:
+                self._wrong("a resource is named twice", (*path, i), found=name)
+        return tuple(name for name, _ in found)
+
+    def _added(self, data: Any, path: tuple[str | int, ...]) -> tuple[tuple[int, tuple[Requirement, ...]], ...]:
+        """The preferences of addedAffinity, that count for every pod of the profile."""
+        self._map(data, path)
+        try:
+            affinity = decode(NodeAffinity, data)
+        except DecodeError as error:
+            self._wrong("addedAffinity does not parse", path, found=str(error))
+        for unknown in (affinity.extra or {}, *(t.extra or {} for t in _terms(affinity))):
+            for name in unknown:
+                self._wrong("there is no such field", path, found=name)
+        key = "requiredDuringSchedulingIgnoredDuringExecution"
+        if affinity.required_during_scheduling_ignored_during_execution is not None:
+            self._wrong(f"addedAffinity's {key} is not modelled, its preferences are", (*path, key))
+        terms = preferred_terms(affinity)
+        if not all(requirement.operator for _, requirements in terms for requirement in requirements):
+            self._wrong("addedAffinity has a term that does not parse", path)
+        return terms
+
+    def _as_it_is(self, data: Mapping[str, Any], fixed: Mapping[str, int], path: tuple[str | int, ...]) -> None:
+        for key, value in fixed.items():
+            if data.get(key, value) not in (value, None):
+                self._wrong(f"{key} cannot be changed", (*path, key), found=data[key], expected=value)
 
     def _resources(self, data: Any, path: tuple[str | int, ...]) -> tuple[tuple[str, int], ...]:
         out = []
@@ -227,7 +290,8 @@ class _Reader:
             self._known(item, ("name", "weight"), (*path, i))
             if item.get("name") == WHOLE_GPU:
                 self._wrong("GPU devices are not scored as a resource", (*path, i), hint="fgd scores GPU devices")
-            out.append((str(item.get("name")), self._int(item, "weight", 1, 1, 100, (*path, i))))
+            # Source: apis/config/v1/defaults.go: a weight of 0 counts as 1.
+            out.append((str(item.get("name")), self._int(item, "weight", 1, 0, 100, (*path, i)) or 1))
         return tuple(out)
 
     def _shape(self, data: Any, path: tuple[str | int, ...]) -> tuple[tuple[int, int], ...]:
@@ -246,12 +310,21 @@ class _Reader:
 
     def _spread(self, data: Mapping[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
         self._known(data, ("defaultConstraints", "defaultingType"), path)
-        kind = data.get("defaultingType") or ("List" if data.get("defaultConstraints") else "System")
+        kind, kinds = data.get("defaultingType") or "System", ("System", "List")
+        if kind not in kinds:
+            at, expected = (*path, "defaultingType"), ", ".join(kinds)
+            self._wrong(
+                "there is no such defaultingType", at, found=kind, expected=expected, hint=_suggest(kind, kinds)
+            )
         if kind == "System":
             if data.get("defaultConstraints"):
-                self._wrong("defaultingType System takes no defaultConstraints", (*path, "defaultConstraints"))
+                self._wrong(
+                    "defaultingType System takes no defaultConstraints",
+                    (*path, "defaultConstraints"),
+                    hint="defaultingType: List",
+                )
             return {"spread": SYSTEM_SPREAD, "system_spread": True}
-        out = []
+        out: list[DefaultSpread] = []
         for i, item in enumerate(self._list(data.get("defaultConstraints"), (*path, "defaultConstraints"))):
             at = (*path, "defaultConstraints", i)
             self._map(item, at)
@@ -263,7 +336,14 @@ class _Reader:
                     found=item.get("whenUnsatisfiable"),
                     expected="ScheduleAnyway",
                 )
-            out.append(DefaultSpread(str(item.get("topologyKey")), self._int(item, "maxSkew", 1, 1, 2**31 - 1, at)))
+            key = item.get("topologyKey")
+            if not isinstance(key, str) or not qualified(key):
+                self._wrong("a default constraint needs a topologyKey", (*at, "topologyKey"), found=key)
+            if key in [before.key for before in out]:
+                self._wrong("two default constraints have one topologyKey", (*at, "topologyKey"), found=key)
+            if item.get("maxSkew") is None:
+                self._wrong("a default constraint needs a maxSkew", at)
+            out.append(DefaultSpread(key, self._int(item, "maxSkew", 1, 1, 2**31 - 1, at)))
         return {"spread": tuple(out), "system_spread": False}
 
     # -- what every part needs --------------------------------------------------------------------------------------
@@ -327,6 +407,11 @@ class _Reader:
             else:
                 break
         return line
+
+
+def _terms(affinity: NodeAffinity) -> Iterator[PreferredSchedulingTerm | NodeSelectorTerm]:
+    for term in affinity.preferred_during_scheduling_ignored_during_execution:
+        yield from (term, term.preference)
 
 
 def _suggest(name: object, known: tuple[str, ...]) -> str | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from harness.scheduling.constraints.node_affinity import Requirement
+
 FitStrategy: TypeAlias = Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]
 
 SCORERS: Mapping[str, int] = {
@@ -36,6 +38,12 @@ OTHERS = (
 )
 """Plugins of the default profile (and DynamicResources) that score nothing here: what they do is the harness's part."""
 
+HELD = (
+    *(name for name in OTHERS if name != "DynamicResources"),
+    *("TaintToleration", "NodeAffinity", "NodeResourcesFit", "PodTopologySpread", "InterPodAffinity"),
+)
+"""Plugins of the default profile that do more than score: the harness does it whatever a configuration says."""
+
 
 @dataclass(frozen=True, slots=True)
 class DefaultSpread:
@@ -64,6 +72,7 @@ class Profile:
     balanced: tuple[str, ...] = ("cpu", "memory")
     hard_pod_affinity_weight: int = 1
     ignore_preferred_of_existing: bool = False
+    added: tuple[tuple[int, tuple[Requirement, ...]], ...] = ()  # (weight, requirements) of addedAffinity's preferences
     spread: tuple[DefaultSpread, ...] = SYSTEM_SPREAD
     system_spread: bool = True
     percentage: int | None = None

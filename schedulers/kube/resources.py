@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 
+from harness.scheduling.resource_names import NATIVE, counted
 from harness.scheduling.score_table import NodeLists
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Float64, Int64, PodClass, PodView
@@ -20,8 +21,6 @@ from schedulers.kube.profile import Profile
 
 MOST = 100
 """Source: kube-scheduler 1.32 framework/interface.go MaxNodeScore."""
-
-_NATIVE = ("cpu", "memory", "ephemeral-storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,8 @@ class ResourceScore:
             return cls.amounts[row]
 
         def counts(name: str) -> bool:
-            """An extended resource that the pod does not ask for is passed over."""
-            return name in rows and (name in _NATIVE or amount(rows[name]) > 0)
+            """An extended resource that the pod does not ask for is passed over, so are `pods` and names of nothing."""
+            return name in rows and (name in NATIVE or (counted(name) and amount(rows[name]) > 0))
 
         fit = tuple(
             (rows[name], weight, amount(rows[name]) + beyond.get(rows[name], 0))

@@ -97,6 +97,7 @@ class OtherScores:
         wanted = wishes(pod)
         return bool(
             wanted.nodes
+            or self._profile.added
             or wanted.pods
             or wanted.spread
             or (wanted.images and on.images)
@@ -132,7 +133,7 @@ class OtherScores:
         return share_of_highest(raw, reverse=True) if raw.any() else None
 
     def node_affinity(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
-        terms = wishes(pod).nodes
+        terms = self._profile.added + wishes(pod).nodes
         if not terms:
             return None
         raw = self._columns.get(("nodes", terms, on.spec_log.version), lambda: _weigh(on, terms))

@@ -159,6 +159,11 @@ def counted(pod: Pod, constraint: TopologySpreadConstraint, node: Node, keys: Se
 
 
 def matching(pod: Pod, constraint: TopologySpreadConstraint, node: str, world: World) -> int:
+    """A selector without any requirement counts nobody (common.go countPodsMatchSelector)."""
+    selector = constraint.label_selector
+    same = any(key in pod.metadata.labels for key in constraint.match_label_keys)
+    if not same and (selector is None or not (selector.match_labels or selector.match_expressions)):
+        return 0
     return sum(
         other.metadata.namespace == pod.metadata.namespace
         and other.metadata.deletion_timestamp is None

@@ -28,7 +28,7 @@ from harness.scheduling.selecting import requirements
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile, kube, nodes_to_find, parse
-from schedulers.kube.profile import SCORERS, SYSTEM_SPREAD
+from schedulers.kube.profile import OTHERS, SCORERS, SYSTEM_SPREAD
 from schedulers.kube.strategy import Ring
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
@@ -330,12 +330,49 @@ def test_multi_point_comes_first_and_the_score_point_overrides_it() -> None:
         - plugins:
             multiPoint:
               disabled: [{name: '*'}]
-              enabled: [{name: NodeAffinity, weight: 4}, {name: TaintToleration}, {name: NodePorts}]
+              enabled: [{name: NodeAffinity, weight: 4}, {name: TaintToleration}, {name: NodePorts}%s]
+            filter:
+              enabled: [{name: NodeResourcesFit}, {name: InterPodAffinity}, {name: PodTopologySpread}]
             score:
               enabled: [{name: NodeAffinity, weight: 9}]
     """
-    (profile,) = profiles(text)
+    others = "".join(f", {{name: {name}}}" for name in OTHERS if name not in ("NodePorts", "DynamicResources"))
+    (profile,) = profiles(text % others)
     assert dict(profile.weights) == {"NodeAffinity": 9, "TaintToleration": 1}
+    with pytest.raises(UserError, match="harness holds every constraint, so SchedulingGates cannot be disabled"):
+        profiles(text % "")
+
+
+def test_a_plugin_enabled_anew_has_the_weight_that_is_written_there() -> None:
+    """default_plugins.go mergePluginSet: what is given takes the default's place, and no weight counts as 1."""
+    text = """
+        profiles:
+        - plugins:
+            multiPoint:
+              disabled: [{name: ImageLocality}]
+              enabled:
+              - {name: TaintToleration}
+              - {name: NodeResourcesFit, weight: 0}
+              - {name: InterPodAffinity, weight: 7}
+            score:
+              disabled: [{name: NodeAffinity}, {name: PodTopologySpread}]
+              enabled: [{name: NodeAffinity, weight: 3}]
+    """
+    (profile,) = profiles(text)
+    assert dict(profile.weights) == {
+        "TaintToleration": 1,
+        "NodeResourcesFit": 1,
+        "InterPodAffinity": 7,
+        "NodeResourcesBalancedAllocation": 1,
+        "NodeAffinity": 3,
+    }
+
+
+def args(plugin: str, given: str) -> str:
+    return f"profiles:\n- pluginConfig:\n  - name: {plugin}\n    args: {given}"
+
+
+SOFT_ZONE = "{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}"
 
 
 @pytest.mark.parametrize(
@@ -348,9 +385,46 @@ def test_multi_point_comes_first_and_the_score_point_overrides_it() -> None:
         ("percentageOfNodesToScore: 101", 3, "out of range", None),
         ("extenders: [{urlPrefix: 'x'}]", 3, "an extender needs a urlPrefix", None),
         (
-            "profiles:\n- pluginConfig:\n  - name: NodeAffinity\n    args: {addedAffinity: {a: 1}}",
+            "profiles:\n- plugins:\n    multiPoint:\n      disabled: [{name: PodTopologySpread}]",
             6,
-            "addedAffinity is not modelled",
+            "so PodTopologySpread cannot be disabled",
+            "at the extension point score",
+        ),
+        (
+            "profiles:\n- plugins:\n    score: {enabled: [{name: NodeAffinity},\n      {name: NodeAffinity}]}",
+            6,
+            "NodeAffinity is enabled twice",
+            None,
+        ),
+        ("podMaxBackoffSeconds: 20", 3, "podMaxBackoffSeconds cannot be changed", None),
+        (args("NodeAffinity", "{addedAffinity: {a: 1}}"), 6, "no such field", None),
+        (
+            args("NodeAffinity", "{addedAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {}}}"),
+            6,
+            "is not modelled, its preferences are",
+            None,
+        ),
+        (args("NodeAffinity", "{kind: InterPodAffinityArgs}"), 6, "no arguments of NodeAffinity", None),
+        (args("NodePorts", "{a: 1}"), 6, "NodePorts takes no arguments", None),
+        (args("NodeAffinity", "{}") + "\n  - name: NodeAffinity", 7, "configured twice", None),
+        (args("DefaultPreemption", "{minCandidateNodesPercentage: 50}"), 6, "cannot be changed", None),
+        (args("InterPodAffinity", "{hardPodAffinityWeight: 101}"), 6, "out of range", None),
+        (args("NodeResourcesFit", "{scoringStrategy: {resources: []}}"), 6, "needs a type", None),
+        (args("NodeResourcesFit", "{scoringStrategy: {type: Least}}"), 6, "no such scoring strategy", "LeastAllocated"),
+        (args("NodeResourcesFit", "{scoringStrategy: {type: RequestedToCapacityRatio}}"), 6, "needs a shape", None),
+        (args("NodeResourcesBalancedAllocation", "{resources: [{name: cpu, weight: 2}]}"), 6, "no weights", None),
+        (args("NodeResourcesBalancedAllocation", "{resources: [{name: cpu}, {name: cpu}]}"), 6, "named twice", None),
+        (args("PodTopologySpread", "{defaultingType: Lists}"), 6, "no such defaultingType", "'List'"),
+        (
+            args("PodTopologySpread", "{defaultConstraints: [{topologyKey: zone}]}"),
+            6,
+            "System takes no defaultConstraints",
+            "defaultingType: List",
+        ),
+        (
+            args("PodTopologySpread", f"{{defaultingType: List, defaultConstraints: [{SOFT_ZONE}, {SOFT_ZONE}]}}"),
+            6,
+            "two default constraints have one topologyKey",
             None,
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from harness.model.core import (
     PodAffinity,
     PodAffinityTerm,
     PodSpec,
+    PreferredSchedulingTerm,
     ResourceRequirements,
     Service,
     ServiceSpec,
@@ -29,9 +31,13 @@ from harness.model.core import (
 )
 from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta
 from harness.model.quantity import parse_quantity
+from harness.scheduling.classes import PodClasses
+from harness.scheduling.images import ImageBook
 from harness.scheduling.scheduler import Scheduler
 from harness.scheduling.snapshot import Snapshot
-from schedulers.kube import Kube, Profile, kube
+from harness.scheduling.strategy import Bind, PodView
+from harness.scheduling.workload_selectors import WorkloadSelectors
+from schedulers.kube import Kube, Profile, kube, parse
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 GIB = 1 << 30
@@ -276,3 +282,80 @@ def test_what_the_scheduler_watches_reaches_the_scores() -> None:
     assert where() == "n0"
     service = Service(metadata=ObjectMeta(name="web", namespace="d"), spec=ServiceSpec(selector={"app": "web"}))
     assert where(service) == "n1"
+
+
+def test_an_empty_selector_spreads_from_nobody() -> None:
+    """common.go countPodsMatchSelector: a selector without requirements counts no pod, and forbids nothing."""
+    on = cluster("a", "b")
+    bind(on, pod("p", {"foo": "bar"}), "node1", "node1", "node1")
+    assert fits(on, spread("zone", label_selector=LabelSelector())) == ["node1", "node2"]
+    soft = TopologySpreadConstraint(
+        max_skew=1, topology_key="zone", when_unsatisfiable="ScheduleAnyway", label_selector=LabelSelector()
+    )
+    wish = pod("q", {"foo": "bar"}, topology_spread_constraints=(soft,))
+    assert scores(on, wish, "PodTopologySpread", only("PodTopologySpread")) == [100, 100]
+    keyed = msgspec.structs.replace(soft, match_label_keys=("foo",))
+    wish = pod("q", {"foo": "bar"}, topology_spread_constraints=(keyed,))
+    assert scores(on, wish, "PodTopologySpread", only("PodTopologySpread")) == [0, 100]
+
+
+def test_only_what_is_a_resource_of_the_scheduler_is_scored() -> None:
+    """resource_allocation.go: `pods`, and names that are no extended resource, have no allocatable amount there."""
+    on = Snapshot()
+    on.add_node("n", {"cpu": 4000, "memory": 8000, "pods": 2, "plain": 4, "example.com/f": 4})
+    fit = only("NodeResourcesFit", resources=(("pods", 9), ("plain", 9), ("example.com/f", 9), ("cpu", 1)))
+    asks = PodView("d/p", on.classes.intern({"cpu": 1000, "plain": 1}))
+    assert fit.explain(asks, on)["NodeResourcesFit"].tolist() == [75]
+
+
+def test_a_node_that_has_an_image_alone_says_its_size_anew() -> None:
+    """cache.go UpdateNode: a node's images are taken out and put in; the first to report one says its size."""
+    book = ImageBook()
+    book.put(0, [(("a:1", "a:2"), 100), (("a:1",), 300)])
+    assert (book.size("a:1"), book.size("a:2")) == (100, 100)
+    book.put(0, [(("a:1",), 200)])
+    assert (book.size("a:1"), book.size("a:2")) == (200, 0)
+    book.put(1, [(("a:1",), 900)])
+    book.put(0, [(("a:1",), 800)])  # the other node had it all the while
+    assert (book.size("a:1"), list(book.where("a:1"))) == (200, [1, 0])
+
+
+def test_preferences_added_by_the_profile_count_for_every_pod() -> None:
+    """node_affinity.go Score: addedAffinity's terms and the pod's own, added, then a share of the highest."""
+    text = """
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- pluginConfig:
+  - name: NodeAffinity
+    args:
+      addedAffinity:
+        preferredDuringSchedulingIgnoredDuringExecution:
+        - {weight: 20, preference: {matchExpressions: [{key: zone, operator: In, values: [b]}]}}
+        - {weight: 99, preference: {}}
+"""
+    on = cluster("a", "b", "c")
+    strategy = Kube(parse(text))
+    assert scores(on, pod("p"), "NodeAffinity", strategy) == [0, 200, 0]
+    term = NodeSelectorTerm(match_expressions=(NodeSelectorRequirement(key="zone", operator="In", values=("a",)),))
+    own = NodeAffinity(
+        preferred_during_scheduling_ignored_during_execution=(PreferredSchedulingTerm(weight=10, preference=term),)
+    )
+    assert scores(on, pod("p", affinity=Affinity(node_affinity=own)), "NodeAffinity", strategy) == [100, 200, 0]
+    (decision,) = strategy.place([on.classes.view(pod("p"))], on, np.random.default_rng(0))
+    assert isinstance(decision, Bind)
+    assert decision.node == 1
+
+
+def test_the_selector_of_a_replication_controller_wins_over_a_services() -> None:
+    """helper/spread.go DefaultSelector: maps of labels are merged; a ReplicaSet's requirements are added."""
+    found = WorkloadSelectors()
+    found.put_service("d", "svc", {"app": "x", "tier": "f"})
+    labels = {"app": "x", "tier": "f"}
+    for kind in ("ReplicationController", "ReplicaSet"):
+        found.put_controller(kind, "d", "own", (("app", "In", ("y",)),))
+    cls = PodClasses().intern({})
+    of = PodView("d/p", cls, labels, owner=("ReplicationController", "own"))
+    assert found.of(of) == (("app", "In", ("y",)), ("tier", "In", ("f",)))
+    of = PodView("d/p", cls, labels, owner=("ReplicaSet", "own"))
+    assert found.of(of) == (("app", "In", ("x",)), ("app", "In", ("y",)), ("tier", "In", ("f",)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.model.core import NodeAffinity as ModelAffinity
 from harness.model.core import NodeSelectorRequirement, NodeSelectorTerm, Pod
 from harness.scheduling.constraints.term import Moves, Nodes
 from harness.scheduling.label_rules import integer, well_formed
@@ -142,6 +143,18 @@ def node_affinity(pod: Pod) -> NodeAffinity | None:
         return None
     return NodeAffinity(
         selector, None if required is None else tuple(map(requirements_of, required.node_selector_terms))
+    )
+
+
+def preferred_terms(affinity: ModelAffinity) -> tuple[tuple[int, tuple[Requirement, ...]], ...]:
+    """(weight, requirements) of what it prefers.
+
+    Source: component-helpers/nodeaffinity NewPreferredSchedulingTerms: no weight or no requirement, no term.
+    """
+    return tuple(
+        (term.weight, found)
+        for term in affinity.preferred_during_scheduling_ignored_during_execution
+        if term.weight and (found := requirements_of(term.preference))
     )
 
 

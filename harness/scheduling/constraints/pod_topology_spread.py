@@ -132,14 +132,15 @@ class _Spread(DomainMask):
 def selector_of(constraint: TopologySpreadConstraint, pod: Pod) -> PodSelector:
     """The constraint's selector in the pod's own namespace, matchLabelKeys joined in; those alone where it has none.
 
-    Source: kube-scheduler 1.32 plugins/podtopologyspread common.go mergeLabelSetWithSelector.
+    One without any requirement counts nobody, so that it keeps the pod from nowhere.
+    Source: kube-scheduler 1.32 plugins/podtopologyspread common.go mergeLabelSetWithSelector, countPodsMatchSelector.
     """
     labels = pod.metadata.labels
     wanted = None if constraint.label_selector is None else requirements(constraint.label_selector)
     same = {(key, "In", (labels[key],)) for key in constraint.match_label_keys if key in labels}
     if same:
         wanted = tuple(sorted({*(wanted or ()), *same}))
-    return PodSelector((pod.metadata.namespace,), None, wanted)
+    return PodSelector((pod.metadata.namespace,), None, wanted or None)
 
 
 def eligible(pod: Pod, constraint: TopologySpreadConstraint, keys: tuple[str, ...]) -> Eligible:
