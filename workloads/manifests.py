@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import numpy as np
+from msgspec.structs import replace
 
 from harness.model.core import (
     Container,
@@ -14,6 +15,7 @@ from harness.model.core import (
     NodeStatus,
     Pod,
     PodSpec,
+    PodTemplateSpec,
     ResourceList,
     ResourceRequirements,
     TopologySpreadConstraint,
@@ -21,9 +23,10 @@ from harness.model.core import (
 from harness.model.errors import UserError
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, GPU_MODEL, WHOLE_GPU
 from harness.model.meta import LabelSelector, ObjectMeta
-from harness.model.objects import PriorityClass, Unstructured
+from harness.model.objects import Job, PriorityClass, Unstructured
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.times import duration_text
+from harness.model.workloads import JobSpec
 from workloads.table import FOREVER, NodeTable, Workload
 
 DURATION = "podyard.dev/duration"
@@ -80,6 +83,27 @@ def to_pods(workload: Workload, *, gpu_words: GpuWords = "share", image: str = I
             labels = with_group[key]
         meta = ObjectMeta(name=names[row], namespace=namespace, labels=labels, annotations=annotations)
         yield arrivals[row], Pod(metadata=meta, spec=spec)
+
+
+def to_jobs(pods: Iterable[tuple[int, Pod]]) -> Iterator[tuple[int, Job]]:
+    """The same tasks as Jobs of one pod each, which the Job controller makes anew when it is evicted or lost.
+
+    restartPolicy is Never, as a Job's template may not say Always.
+    """
+    specs: dict[int, tuple[PodSpec, PodSpec]] = {}  # by identity, so that equal templates stay one object
+    for at, pod in pods:
+        meta = pod.metadata
+        made = specs.get(id(pod.spec))
+        if made is None:
+            made = specs[id(pod.spec)] = (pod.spec, replace(pod.spec, restart_policy="Never"))
+        template = PodTemplateSpec(metadata=ObjectMeta(labels=meta.labels, annotations=meta.annotations), spec=made[1])
+        yield (
+            at,
+            Job(
+                metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, labels=meta.labels),
+                spec=JobSpec(template=template),
+            ),
+        )
 
 
 _Template: TypeAlias = tuple[str, dict[str, str], dict[str, str], PodSpec, PodSpec]

@@ -21,11 +21,12 @@ from harness.engine.wall import WallClock, drive
 from harness.experiment.audit import SETTLED_NS, Auditor, LastWrites
 from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.experiment.control_plane import control_plane
+from harness.experiment.ending import Ending
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines
 from harness.experiment.record import folder_of, read_record, write_record
 from harness.experiment.scenario import LatencyForm, Loaded, duration
 from harness.experiment.why.notes import Noted, NotedSnapshot, Notes
-from harness.experiment.workload import SETTLE_NS, Feeder, Plan, plan
+from harness.experiment.workload import Feeder, Plan, plan
 from harness.measure.elasticity import Elasticity, Target
 from harness.measure.filling import Filling
 from harness.measure.invariants import Invariants
@@ -329,6 +330,7 @@ class Run:
             drive(cluster.run, lambda: cluster.next_due, WallClock(0, self.clock.scale), until, told)
             self.end_ns = until
             return
+        ending = Ending(cluster, self.feeder, self.lives, self.scheduler)
         at = 0
         while True:
             at = min(at + LOOK_NS, until) if until is not None else self._next_look(at)
@@ -338,7 +340,7 @@ class Run:
             if until is not None:
                 if at >= until:
                     break
-            elif self._over() or at >= LONGEST_NS:
+            elif ending.over() or at >= LONGEST_NS:
                 break
         self.end_ns = at
 
@@ -350,26 +352,6 @@ class Run:
 
     def _settled(self) -> int:
         return len(self.lives.all) - len(self.lives.alive)
-
-    def _over(self) -> bool:
-        """Whether nothing of the workload is left to happen."""
-        if not self.feeder.done or self.cluster.now < SETTLE_NS:
-            return False
-        pending = 0
-        for key, life in self.lives.alive.items():
-            if life.phase in ("Succeeded", "Failed"):
-                continue
-            pod = self.cluster.server.objects("Pod").get(key)
-            if pod is None:
-                continue
-            if not pod.spec.node_name:
-                pending += 1
-            elif DURATION in pod.metadata.annotations or life.running_ns < 0:
-                return False
-        if not pending:
-            return True
-        counts = self.scheduler.queue.counts()
-        return not counts["active"] and not counts["backoff"]
 
     # -- what came out -------------------------------------------------------------------------------------------------
 

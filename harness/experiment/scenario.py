@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -90,18 +90,21 @@ class Pool(Form, frozen=True, kw_only=True):
 
 
 class OpenbTasks(Form, frozen=True, kw_only=True):
-    """Tasks drawn from openb's marginals. `load`: percent of the nodes' GPUs that what runs asks for on average."""
+    """Tasks drawn from openb's marginals. `load`: percent of the nodes' GPUs that what runs asks for on average.
+    `controller`: as of a trace."""
 
     pods: int
     load: int | None = None
     longest: str = "1d"
     constrained: int = 0
     start: str = "0s"
+    controller: Literal["none", "Job"] = "none"
 
 
 class TraceTasks(Form, frozen=True, kw_only=True):
     """A trace's pods. `order`: a file with the order of arrival, one pod a line ('{seed}' in its name is the run's);
-    `every`: the gap between arrivals; `together`: so many arrive at one instant, in a fill."""
+    `every`: the gap between arrivals; `together`: so many arrive at one instant, in a fill. `controller`: what makes
+    the pods; those of a Job are made anew when they are evicted or their node is lost, bare ones (none) are gone."""
 
     path: str
     format: str | None = None
@@ -112,6 +115,7 @@ class TraceTasks(Form, frozen=True, kw_only=True):
     every: str = "1s"
     together: int = 1
     gpu_words: str = "share"
+    controller: Literal["none", "Job"] = "none"
 
 
 class Autoscaled(Form, frozen=True, kw_only=True):

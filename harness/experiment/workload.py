@@ -23,7 +23,7 @@ from harness.model.core import (
     ServiceSpec,
 )
 from harness.model.meta import LabelSelector, ObjectMeta
-from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget
+from harness.model.objects import Deployment, HorizontalPodAutoscaler, Job, PodDisruptionBudget
 from harness.model.quantity import Quantity, parse_quantity
 from harness.model.workloads import (
     CrossVersionObjectReference,
@@ -59,7 +59,7 @@ class Plan:
     """Everything that is created, and what measures must know of it. `tables`: workloads in columns."""
 
     at_once: list[Any] = field(default_factory=list)
-    arrivals: list[Iterable[tuple[Instant, Pod]]] = field(default_factory=list)
+    arrivals: list[Iterable[tuple[Instant, Any]]] = field(default_factory=list)
     tables: list[Workload] = field(default_factory=list)
     traffic: list[Traffic] = field(default_factory=list)
     originals: list[Workload] = field(default_factory=list)
@@ -88,14 +88,21 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
 
 
 def _add_table(
-    made: Plan, workload: Workload, start_ns: int, gpu_words: Any = "share", original: Workload | None = None
+    made: Plan,
+    workload: Workload,
+    start_ns: int,
+    controller: str,
+    gpu_words: Any = "share",
+    original: Workload | None = None,
 ) -> None:
-    from workloads.manifests import to_pods, to_prerequisites
+    from workloads.manifests import to_jobs, to_pods, to_prerequisites
 
     made.originals.append(workload if original is None else original)
     made.tables.append(workload)
     made.at_once.extend(to_prerequisites(workload))
-    made.arrivals.append((SETTLE_NS + start_ns + at, pod) for at, pod in to_pods(workload, gpu_words=gpu_words))
+    pods = to_pods(workload, gpu_words=gpu_words)
+    tasks: Iterator[tuple[int, Any]] = to_jobs(pods) if controller == "Job" else pods
+    made.arrivals.append((SETTLE_NS + start_ns + at, task) for at, task in tasks)
 
 
 def _openb_like(
@@ -127,7 +134,7 @@ def _openb_like(
         from dataclasses import replace
 
         workload = replace(workload, arrival_ns=arrival)
-    _add_table(made, workload, duration(loaded, form.start, f"{where}.openbLike.start"))
+    _add_table(made, workload, duration(loaded, form.start, f"{where}.openbLike.start"), form.controller)
 
 
 def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) -> None:
@@ -150,7 +157,7 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
         workload = workload.one_by_one(every, form.together)
     if form.first is not None:
         workload = workload.take(slice(0, form.first))
-    _add_table(made, workload, 0, form.gpu_words, original)
+    _add_table(made, workload, 0, form.controller, form.gpu_words, original)
 
 
 def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:
@@ -267,7 +274,7 @@ class Feeder:
         self._next: tuple[Instant, Any] | None = next(self._items, None)
         self._again: list[Any] = []
         self._armed = -1
-        self.pods = 0  # asked for
+        self.pods = 0  # asked for, each Job for one
         self.refused: list[str] = []
 
     @property
@@ -289,7 +296,7 @@ class Feeder:
             self._again.clear()
         while self._next is not None and self._next[0] <= now:
             effects.append(Create(self._next[1]))
-            self.pods += type(self._next[1]) is Pod
+            self.pods += type(self._next[1]) in (Pod, Job)
             self._next = next(self._items, None)
         if self._next is not None and self._armed != self._next[0]:
             self._armed = self._next[0]

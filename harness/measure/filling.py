@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from harness.measure.occupancy import GPU, Occupancy
+from harness.model.core import Pod
 
 
 class Filling:
-    """Feed it after the Occupancy fold. An arrival is settled when the next one comes, or at the end."""
+    """Feed it after the Occupancy fold. An arrival is settled when the next one comes, or at the end.
+
+    An arrival is a pod, or a Job; a Job's pods are none, as one is made anew for each that is lost.
+    """
 
     def __init__(self, occupancy: Occupancy) -> None:
         self._occupancy = occupancy
@@ -21,10 +25,15 @@ class Filling:
         self._cells: dict[int, list[tuple[float, float]]] = {}
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
-        if kind == "Pod" and change == "ADDED":
-            self._settle()
-            self._arrived += self._occupancy.requests.of(obj)[0][2]
-            self._open = True
+        if change != "ADDED":
+            return
+        if kind == "Job":
+            obj = Pod(metadata=obj.spec.template.metadata, spec=obj.spec.template.spec)
+        elif kind != "Pod" or any(owner.kind == "Job" for owner in obj.metadata.owner_references):
+            return
+        self._settle()
+        self._arrived += self._occupancy.requests.of(obj)[0][2]
+        self._open = True
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         pass

@@ -300,9 +300,11 @@ def _owner(meta: ObjectMeta) -> tuple[str, str] | None:
     if not meta.owner_references:
         return None
     owner = meta.controller()
-    if owner is None or CONTROLLERS.get(owner.kind) != owner.api_version:
+    if owner is None:
         return None
-    return owner.kind, owner.name
+    known = CONTROLLERS.get(owner.kind)
+    # A kind of somebody else's that has the name of one of Kubernetes' own is not that one.
+    return (owner.kind if known in (None, owner.api_version) else f"{owner.kind}.{owner.api_version}"), owner.name
 
 
 ASSUMED: Mapping[str, int] = {"cpu": 100, "memory": 200 << 20}

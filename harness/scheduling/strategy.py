@@ -76,7 +76,7 @@ class PodView:
     carries: tuple[int, ...] = ()
     prefers: Any = None
     terminating: bool = False  # being deleted: PodTopologySpread no longer counts it
-    owner: tuple[str, str] | None = None  # kind and name of the controller, where pods are spread by its selector
+    owner: tuple[str, str] | None = None  # kind and name of the controller that makes it anew; None: nobody does
 
     @property
     def namespace(self) -> str:

@@ -43,13 +43,14 @@ class WorkloadSelectors:
 
     def of(self, pod: PodView) -> Requirements:
         """What the pod is spread by; () when nothing selects it, so that it is not spread."""
-        key = (label_key(pod.namespace, pod.labels), pod.owner)
+        owner = pod.owner if pod.owner is not None and pod.owner[0] in CONTROLLERS else None
+        key = (label_key(pod.namespace, pod.labels), owner)
         found = self._known.get(key)
         if found is None:
             services = self._services.get(pod.namespace, {}).values()
             wanted = {requirement for service in services if hold(service, pod.labels) for requirement in service}
-            if pod.owner is not None:
-                kind, name = pod.owner
+            if owner is not None:
+                kind, name = owner
                 own = self._controllers.get((kind, pod.namespace, name), ())
                 if kind == "ReplicationController":  # a map of labels as a service's selector is: the later value wins
                     keys = {key for key, _, _ in own}

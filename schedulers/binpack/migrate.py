@@ -40,8 +40,8 @@ class Move:
 class Mover:
     """Looks for moves on one board.
 
-    `promised`: nodes (the cluster's indices) whose room is spoken for. `bare`: pods without a controller may be moved,
-    too.
+    `promised`: nodes (the cluster's indices) whose room is spoken for. `moving`: keys of pods that were asked to go
+    already. `bare`: pods without a controller may be moved, too.
     """
 
     def __init__(
@@ -49,9 +49,11 @@ class Mover:
         board: Board,
         cluster: ClusterView,
         promised: frozenset[int],
+        moving: frozenset[str],
         bare: bool,
     ) -> None:
         self.board = board
+        self._moving = moving
         self._bare = bare
         self._cluster = cluster
         self._on = snapshot_of(cluster)
@@ -106,6 +108,8 @@ class Mover:
     def _may_move(self, pod: PodView) -> bool:
         return (
             pod.group is None
+            and not pod.terminating
+            and pod.key not in self._moving
             and (self._bare or (pod.owner is not None and pod.owner[0] != "DaemonSet"))
             and (not pod.gpu.count or bool(self._devices(pod)))
         )

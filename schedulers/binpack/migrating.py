@@ -71,15 +71,20 @@ class Migrating:
         if not self._given:
             self._mix.observe(pods)
         kept: set[str] = set()
-        for bind in self._migrations.coming_back(pods, cluster, lambda: self._current_stranding().worth):
-            kept.add(bind.pod.key)
-            yield self._told(bind)
+        for answer in self._migrations.coming_back(pods, cluster, lambda: self._current_stranding().worth):
+            kept.add(answer.pod.key)
+            yield self._told(answer) if type(answer) is Bind else answer
         waits: list[Wait] = []
+        spoken_for = self._migrations.spoken_for
         rest = [pod for pod in pods if pod.key not in kept] if kept else pods
         for decision in self.base.place(rest, cluster, rng) if rest else ():
             match decision:
                 case Wait():
                     waits.append(decision)
+                    continue
+                case Bind(pod, node, _) if node in spoken_for:
+                    # The base does not know what is kept there, and for whom; it takes seconds until they are back.
+                    yield Wait(pod, f"room on {cluster.names[node]} is kept for pods that are on the move")
                     continue
                 case Bind():
                     self._told(decision)

@@ -51,17 +51,31 @@ class Migrations:
         """One more pod was bound: the budget grows."""
         self._bound += 1
 
-    def coming_back(self, pods: PodBatch, cluster: ClusterView, worth: Callable[[], Int64]) -> Iterator[Bind]:
-        """Binds for whom room is kept, the promised pods themselves or what replaces them, as long as it is there.
+    @property
+    def spoken_for(self) -> frozenset[int]:
+        """Nodes (the cluster's indices) that keep room for somebody."""
+        return frozenset(promise.node for promise in self._promised.values())
 
-        `worth`: of an idle device by its milli (`Stranding.worth`).
+    def coming_back(self, pods: PodBatch, cluster: ClusterView, worth: Callable[[], Int64]) -> Iterator[Bind | Wait]:
+        """Of those for whom room is kept, the promised pods themselves or what replaces them, as long as it is there.
+
+        They wait while whoever was moved away from that room is still on the way out. `worth`: of an idle device by
+        its milli (`Stranding.worth`).
         """
         if not self._promised:
             return
         for pod in pods:
-            promise = self._promise_to(pod, cluster.now_ns)
-            if promise is None or not cluster.feasible(pod)[promise.node]:
+            key = self._promise_to(pod, cluster.now_ns)
+            if key is None:
                 continue
+            promise = self._promised[key]
+            if not cluster.feasible(pod)[promise.node]:
+                if any(other.terminating for other in cluster.pods_on(promise.node)):
+                    yield Wait(pod, f"room is being made for it on {cluster.names[promise.node]}")
+                else:
+                    del self._promised[key]
+                continue
+            del self._promised[key]
             idle = np.asarray(cluster.gpu_free[promise.node])
             devices = promise.devices
             if devices is None or any(idle[device] < pod.gpu.milli for device in devices):
@@ -94,8 +108,7 @@ class Migrations:
                 continue
             if mover is None or cluster.version != at_version:
                 at_version = cluster.version
-                spoken_for = frozenset(promise.node for promise in self._promised.values())
-                mover = Mover(board(), cluster, spoken_for, self.bare)
+                mover = Mover(board(), cluster, self.spoken_for, frozenset(self._promised), self.bare)
             move = mover.find(pod, budget)
             if move is None:
                 pause = min(max(1, 2 * pause), LONGEST_BACKOFF)
@@ -109,22 +122,24 @@ class Migrations:
                 node = int(mover.board.order[target])
                 self._promised[victim.key] = Promise(node, victim, cluster.now_ns)
                 yield Evict(victim.key, f"makes room for {pod.key}, and has room on {cluster.names[node]}")
-            idle = np.asarray(cluster.gpu_free[source]) if move.idle is None else move.idle
-            devices = choose_devices(pod.cls, idle, mover.board.stranding.worth) or None
+            worth = mover.board.stranding.worth
+            kept = None if move.idle is None else choose_devices(pod.cls, move.idle, worth) or None
             # Where an eviction takes effect at once the pod goes in at once; elsewhere it comes back for the room.
             if cluster.feasible(pod)[source]:
                 del self._asked_ns[pod.key]
+                devices = kept or choose_devices(pod.cls, np.asarray(cluster.gpu_free[source]), worth) or None
                 yield Bind(pod, source, devices)
             else:
-                self._promised[pod.key] = Promise(source, pod, cluster.now_ns, devices)
+                self._promised[pod.key] = Promise(source, pod, cluster.now_ns, kept)
+            mover = None  # who moves, and what is spoken for, is no longer what it saw
 
-    def _promise_to(self, pod: PodView, now_ns: int) -> Promise | None:
-        """The room kept for `pod`, or for the pod that it replaces: same controller, same request. Kept no longer."""
+    def _promise_to(self, pod: PodView, now_ns: int) -> str | None:
+        """Under which key room is kept for `pod`, or for the pod that it replaces: same controller, same request."""
         for key in [key for key, promise in self._promised.items() if now_ns - promise.at_ns > ASK_AGAIN_NS]:
             del self._promised[key]  # it never came back: the eviction was refused, or its controller wants fewer
         for key, promise in self._promised.items():
             moved = promise.pod
             same = pod.owner is not None and (pod.owner, pod.namespace) == (moved.owner, moved.namespace)
             if key == pod.key or (same and pod.cls.amounts == moved.cls.amounts and pod.gpu == moved.gpu):
-                return self._promised.pop(key)
+                return key
         return None

@@ -84,9 +84,9 @@ class BinPack:
         if not self._given:
             self._mix.observe(pods)
         kept: set[str] = set()
-        for bind in self._migrations.coming_back(pods, cluster, lambda: self._current_stranding().worth):
-            kept.add(bind.pod.key)
-            yield self._told(bind)
+        for answer in self._migrations.coming_back(pods, cluster, lambda: self._current_stranding().worth):
+            kept.add(answer.pod.key)
+            yield self._told(answer) if type(answer) is Bind else answer
         if kept:
             pods = [pod for pod in pods if pod.key not in kept]
         if not pods:

@@ -1,0 +1,69 @@
+"""When a run without a duration is over: nothing of its workload is left to happen."""
+
+from __future__ import annotations
+
+from harness.engine.component import SECOND
+from harness.experiment.cluster import Cluster
+from harness.experiment.workload import SETTLE_NS, Feeder
+from harness.measure.pods import PodLives
+from harness.scheduling.scheduler import Scheduler
+from workloads.manifests import DURATION
+
+QUIET_NS = 20 * 60 * SECOND
+"""Pods that nobody has placed for so long stay where they are: each was flushed (after 5 minutes, kube-scheduler) and
+tried again at least twice, and a node that was asked for is there or given up (15 minutes, cluster autoscaler)."""
+
+
+class Ending:
+    """Asked now and then. A strategy that is slow, or has many pods waiting, always has some of them in hand; so pods
+    that wait end a run either at an instant at which none is being tried, or after a time in which none was placed."""
+
+    def __init__(self, cluster: Cluster, feeder: Feeder, lives: PodLives, scheduler: Scheduler) -> None:
+        self._cluster = cluster
+        self._feeder = feeder
+        self._lives = lives
+        self._scheduler = scheduler
+        self._state: tuple[int, int, int] = (0, 0, 0)
+        self._since = 0  # instant at which something last came, was placed, or went
+
+    def over(self) -> bool:
+        now = self._cluster.now
+        state = (len(self._lives.all), len(self._lives.alive), self._scheduler.tally.decisions)
+        if state != self._state:
+            self._state, self._since = state, now
+        if not self._feeder.done or now < SETTLE_NS:
+            return False
+        pending = 0
+        for key, life in self._lives.alive.items():
+            if life.phase in ("Succeeded", "Failed"):
+                continue
+            pod = self._cluster.server.objects("Pod").get(key)
+            if pod is None:
+                continue
+            if not pod.spec.node_name:
+                pending += 1
+            elif DURATION in pod.metadata.annotations or life.running_ns < 0:
+                return False
+        if self._jobs_between_pods():
+            return False
+        if not pending or now - self._since >= QUIET_NS:
+            return True
+        counts = self._scheduler.queue.counts()
+        return not counts["active"] and not counts["backoff"]
+
+    def _jobs_between_pods(self) -> bool:
+        """Whether some Job is about to make a pod: its first, or one for a pod that it lost."""
+        jobs = self._cluster.server.objects("Job")
+        if not jobs:
+            return False
+        with_pod = {
+            owner.uid
+            for pod in self._cluster.server.objects("Pod").values()
+            if pod.metadata.deletion_timestamp is None
+            for owner in pod.metadata.owner_references
+        }
+        return any(
+            job.metadata.uid not in with_pod
+            and not any(told.type in ("Complete", "Failed") and told.status == "True" for told in job.status.conditions)
+            for job in jobs.values()
+        )
