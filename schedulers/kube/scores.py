@@ -211,9 +211,13 @@ class OtherScores:
                 size = int(np.count_nonzero(scored))
                 counts = tally.column(on.room)[nodes]
             else:
-                size = int(np.count_nonzero(np.bincount(column[scored] + 1)))
                 which = Eligible(keys, item.eligible.affinity, item.eligible.taints)
                 counts = relations.column(relations.domains(tally, item.key, which)).now()[nodes]
+                found, empty = column[scored], facts.label_column(item.key).values.get("")
+                if empty is not None and not strict:  # nodes without the label are in the domain of the empty value
+                    found = np.where(found == empty, -1, found)
+                    counts = counts + np.where(column == empty, _lacking(on, tally, item.key, which), 0)
+                size = int(np.count_nonzero(np.bincount(found + 1)))
             weighed = counts * log(size + 2) + float(item.max_skew - 1)
             raw = raw + np.where(column >= 0, weighed, 0.0)
         whole = np.floor(raw)
@@ -241,6 +245,12 @@ class OtherScores:
             return SoftSpread(item.key, pick, item.max_skew, 1, Eligible((), affinity, None))
 
         return tuple(map(soft, self._profile.spread)), not self._profile.system_spread
+
+
+def _lacking(on: Snapshot, tally: Tally, key: str, which: Eligible) -> int:
+    """Pods of `tally` on nodes without the label `key`."""
+    labels = on.facts.labels
+    return sum(count for node, count in tally.on_node.items() if key not in labels[node] and which.holds(on, node))
 
 
 def _weigh(on: Snapshot, terms: tuple[tuple[int, tuple[Requirement, ...]], ...]) -> Int64:

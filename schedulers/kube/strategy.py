@@ -1,7 +1,7 @@
 """kube-scheduler's default strategy: score the feasible nodes by the plugins of a profile and take the best.
 
 Ties go to the lowest rank, where kube-scheduler draws one at random. Where a share of the nodes is scored, the search
-goes round the nodes from where the last one ended, zone by zone in turn, as kube-scheduler's does with one worker.
+goes round them from where the last one ended, zone by zone in turn, as one worker of kube-scheduler does (ring.py).
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import numpy as np
 from harness.scheduling.score_table import ScoreTable
 from harness.scheduling.scoring import one_by_one
 from harness.scheduling.snapshot import Snapshot
-from harness.scheduling.strategy import Bind, Bool, ClusterView, Decision, Float64, Int64, PodBatch, PodView
+from harness.scheduling.strategy import Bind, ClusterView, Decision, Float64, Int64, PodBatch, PodView
 from harness.scheduling.view import snapshot_of
 from schedulers.extender import Chain, Settings
 from schedulers.kube.profile import Profile, nodes_to_find
 from schedulers.kube.resources import MOST, ResourceScore
+from schedulers.kube.ring import Ring
 from schedulers.kube.scores import OtherScores, wishes
-
-_NONE: Int64 = np.zeros(0, dtype=np.int64)
 
 
 class _Scorer:
@@ -47,56 +46,6 @@ class _Scorer:
             if found is not None:
                 total = weight * found if total is None else total + weight * found
         return total
-
-
-class Ring:
-    """The nodes in the order in which they are searched: one of each zone in turn.
-
-    Source: kube-scheduler 1.32 backend/cache/node_tree.go.
-    """
-
-    def __init__(self) -> None:
-        self._on: Snapshot | None = None
-        self._seen = (-1, -1)
-        self.nodes: Int64 = _NONE
-        self._twice: Int64 = _NONE
-        self.start = 0  # where the next search begins
-
-    def sync(self, on: Snapshot) -> None:
-        order = on.order_column()
-        seen = (on.spec_log.version, on.epoch)
-        if on is self._on and seen == self._seen:
-            return
-        self._on, self._seen = on, seen
-        nodes = order[order >= 0]
-        region = on.facts.label_column("topology.kubernetes.io/region").codes[nodes].astype(np.int64)
-        zone = on.facts.label_column("topology.kubernetes.io/zone").codes[nodes].astype(np.int64)
-        _, first, place = np.unique((region << 32) + zone, return_index=True, return_inverse=True)
-        turn = np.argsort(np.argsort(first))[place]  # zones in order of their first node
-        by_zone = np.argsort(turn, kind="stable")
-        starts = np.concatenate(([0], np.cumsum(np.bincount(turn))[:-1])) if len(nodes) else _NONE
-        within = np.empty(len(nodes), dtype=np.int64)
-        within[by_zone] = np.arange(len(nodes)) - starts[turn[by_zone]]
-        self.nodes = nodes[np.lexsort((turn, within))]
-        self._twice = np.concatenate((self.nodes, self.nodes))
-        if len(nodes):
-            self.start %= len(nodes)
-
-    def search(self, fits: Bool, enough: int) -> Int64:
-        """The first `enough` nodes that fit, from where the last search ended; fits: bool [nodes]."""
-        n = len(self.nodes)
-        nodes = self._twice[self.start : self.start + n]
-        found: list[Int64] = []
-        count = at = 0
-        while at < n and count <= enough:  # one more than enough tells where the search ends
-            window = nodes[at : at + 2 * (enough - count) + 512]
-            here = np.flatnonzero(fits[window])
-            found.append(window[here])
-            if count + len(here) > enough:
-                self.start = (self.start + at + int(here[enough - count])) % n
-            count += len(here)
-            at += len(window)
-        return np.concatenate(found)[:enough] if found else _NONE
 
 
 class Kube:
@@ -147,7 +96,13 @@ class Kube:
         scorer = self._of(pod)
         table = scorer.table(on)
         enough = nodes_to_find(scorer.profile.percentage, len(on))
-        if pod.cls.constraints.only is not None:
+        if not scorer.profile.weights and self._chain is None:
+            enough = 1  # the first that fits. Source: schedule_one.go findNodesThatPassFilters, HasScorePlugins
+        named = pod.cls.constraints.only
+        if named is not None:
+            if enough < len(on):
+                self._ring.sync(on)
+                self._ring.passed_by(sum(name in on.facts.index for name in named))
             nodes = np.array(on.feasibility.among(pod.cls), dtype=np.int64)
         elif enough >= len(on):
             if self._chain is None and not scorer.others.matter(on, pod):

@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 from harness.model.core import (
     Affinity,
     Container,
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
     Pod,
     PodAffinity,
     PodAffinityTerm,
@@ -29,7 +33,7 @@ from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile, kube, nodes_to_find, parse
 from schedulers.kube.profile import OTHERS, SCORERS, SYSTEM_SPREAD
-from schedulers.kube.strategy import Ring
+from schedulers.kube.ring import Ring
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 GIB = 1 << 30
@@ -231,6 +235,53 @@ def test_the_search_goes_round_zone_by_zone() -> None:
     on.remove_node("n5")
     ring.sync(on)
     assert ring.nodes.tolist() == [0, 3, 1, 4, 2]
+
+
+def test_nodes_and_zones_keep_the_places_in_which_they_came() -> None:
+    """node_tree.go: a node that moves goes to the end of its new zone, a zone without nodes loses its place."""
+    on = Snapshot()
+    old = "failure-domain.beta.kubernetes.io/zone"
+
+    def put(name: str, labels: dict[str, str]) -> None:
+        change = on.update_node if name in on.facts.index else on.add_node
+        change(name, {"cpu": 1, "memory": 1, "pods": 1}, labels=labels)
+
+    def ring_now() -> list[str]:
+        ring.sync(on)
+        return [on.names[node] for node in ring.nodes]
+
+    ring = Ring()
+    for name, zone in (("n0", "a"), ("n1", "b"), ("n2", "a"), ("n3", "b"), ("n4", "c")):
+        put(name, {ZONE: zone})
+    assert ring_now() == ["n0", "n1", "n4", "n2", "n3"]
+    put("n5", {ZONE: "b", old: "a"})  # the old label goes first
+    assert ring_now() == ["n0", "n1", "n4", "n2", "n3", "n5"]
+    on.remove_node("n0")
+    put("n0", {ZONE: "a"})
+    assert ring_now() == ["n2", "n1", "n4", "n5", "n3", "n0"]
+    put("n1", {ZONE: "c"})
+    put("n3", {ZONE: "c"})
+    assert ring_now() == ["n2", "n4", "n5", "n1", "n0", "n3"]
+    put("n3", {ZONE: "b"})
+    put("n6", {ZONE: ""})
+    put("n7", {})  # no zone and an empty one are the same
+    assert ring_now() == ["n2", "n4", "n3", "n6", "n5", "n1", "n7", "n0"]
+
+
+def test_where_nothing_scores_the_first_that_fits_is_taken() -> None:
+    on = cluster(*[(4000, 8 * GIB)] * 6, zones=2)
+    bare = Kube([Profile(weights={})])
+    assert [chosen(on, pod(f"p{i}", "1000m"), bare) for i in range(4)] == [0, 1, 2, 3]
+
+
+def test_a_pod_that_names_its_nodes_moves_the_search_on() -> None:
+    on = cluster(*[(4000, 8 * GIB)] * 400)
+    share = kube()
+    field = NodeSelectorRequirement(key="metadata.name", operator="In", values=("n7",))
+    wanted = NodeSelector(node_selector_terms=(NodeSelectorTerm(match_fields=(field,)),))
+    there = Affinity(node_affinity=NodeAffinity(required_during_scheduling_ignored_during_execution=wanted))
+    assert [chosen(on, pod(f"d{i}", affinity=there), share) for i in range(2)] == [7, 7]
+    assert chosen(on, pod("p"), share) == 2
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=2000), st.integers(1, 400), st.data())

@@ -359,3 +359,16 @@ def test_the_selector_of_a_replication_controller_wins_over_a_services() -> None
     assert found.of(of) == (("app", "In", ("y",)), ("tier", "In", ("f",)))
     of = PodView("d/p", cls, labels, owner=("ReplicaSet", "own"))
     assert found.of(of) == (("app", "In", ("x",)), ("app", "In", ("y",)), ("tier", "In", ("f",)))
+
+
+def test_nodes_without_a_zone_are_a_zone_of_their_own_where_the_system_spreads() -> None:
+    """scoring.go initPreScoreState: a label that a node lacks reads as empty, and shares the domain of an empty one."""
+    on = Snapshot()
+    for name, labels in (("n0", {ZONE: ""}), ("n1", {}), ("n2", {ZONE: "z"}), ("n3", {ZONE: "z"})):
+        on.add_node(name, {"cpu": 4000, "memory": GIB, "pods": 9}, labels={HOST: name, **labels})
+    on.classes.workload_selectors.put_service("d", "svc", {"app": "x"})
+    bind(on, pod("p", {"app": "x"}), "n1", "n1", "n1", "n2")
+    # Hosts 0, 3, 1, 0 times log(4 + 2) and 2 more; zones 3 (of n0), none, 1, 1 times log(2 + 2) and 4 more:
+    # 10.2, 7.4, 9.2, 7.4 make 10, 7, 9, 7; then 100 * (10 + 7 - score) // 10.
+    got = scores(on, pod("q", {"app": "x"}), "PodTopologySpread", only("PodTopologySpread"))
+    assert got == [70, 100, 80, 100]
