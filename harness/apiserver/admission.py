@@ -1,6 +1,7 @@
 """Admission: what is added to or refused of an object because of the rest of the cluster.
 
-NamespaceLifecycle, LimitRanger, Priority, DefaultTolerationSeconds, ResourceQuota; and the addresses of services.
+NamespaceLifecycle, LimitRanger, Priority, DefaultTolerationSeconds, DefaultStorageClass, ResourceQuota; and the
+addresses of services.
 Source: plugin/pkg/admission/*.
 """
 
@@ -15,6 +16,8 @@ from harness.model.core import Pod, PodSpec, Toleration
 from harness.model.objects import Kind, PriorityClass
 from harness.model.policy import LimitRange, ResourceQuota
 from harness.model.status import forbidden, not_found
+from harness.model.storage import PersistentVolumeClaim
+from harness.model.volumes import OLD_CLASS, default_class
 
 if TYPE_CHECKING:
     from harness.apiserver.server import ApiServer
@@ -63,6 +66,8 @@ class Chain:
             return self._pod(obj if ranges is None else _within(obj, [ranges[name] for name in sorted(ranges)]))
         if kind.kind == "Service":
             return self._addresses.give(obj)
+        if kind.kind == "PersistentVolumeClaim":
+            return self._claim(obj)
         return obj
 
     def charging(self, kind: Kind, obj: Any, namespace: str) -> list[ResourceQuota]:
@@ -92,6 +97,15 @@ class Chain:
             _shelve(self._ranges, change, obj, limits.completed(obj))
         elif kind.kind == "ResourceQuota":
             _shelve(self._quotas, change, obj, obj)
+
+    def _claim(self, claim: PersistentVolumeClaim) -> PersistentVolumeClaim:
+        """Source: plugin/pkg/admission/storage/storageclass/setdefault."""
+        if claim.spec.storage_class_name is not None or OLD_CLASS in claim.metadata.annotations:
+            return claim
+        found = default_class(self._server.objects("StorageClass").values())
+        if found is None:
+            return claim
+        return replaced(claim, spec=replaced(claim.spec, storage_class_name=found.metadata.name))
 
     def _pod(self, pod: Pod) -> Pod:
         spec = pod.spec

@@ -22,6 +22,7 @@ from harness.model.core import (
     ServicePort,
 )
 from harness.model.objects import Kind, Unstructured
+from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.workloads import (
     DaemonSet,
     DaemonSetUpdateStrategy,
@@ -297,6 +298,25 @@ def _daemon_set(obj: DaemonSet) -> DaemonSet:
     return replaced(obj, spec=spec)
 
 
+def _persistent_volume(obj: PersistentVolume) -> PersistentVolume:
+    spec = obj.spec
+    policy = spec.persistent_volume_reclaim_policy or "Retain"
+    mode = spec.volume_mode or "Filesystem"
+    return replaced(obj, spec=replaced(spec, persistent_volume_reclaim_policy=policy, volume_mode=mode))
+
+
+def _persistent_volume_claim(obj: PersistentVolumeClaim) -> PersistentVolumeClaim:
+    return replaced(obj, spec=replaced(obj.spec, volume_mode=obj.spec.volume_mode or "Filesystem"))
+
+
+def _storage_class(obj: StorageClass) -> StorageClass:
+    return replaced(
+        obj,
+        reclaim_policy=obj.reclaim_policy or "Delete",
+        volume_binding_mode=obj.volume_binding_mode or "Immediate",
+    )
+
+
 _DEFAULTS: dict[str, Callable[[Any], Any]] = {
     "Pod": _pod,
     "ReplicaSet": _replica_set,
@@ -308,5 +328,8 @@ _DEFAULTS: dict[str, Callable[[Any], Any]] = {
     "Namespace": _namespace,
     "PriorityClass": _priority_class,
     "EndpointSlice": _endpoint_slice,
+    "PersistentVolume": _persistent_volume,
+    "PersistentVolumeClaim": _persistent_volume_claim,
+    "StorageClass": _storage_class,
     **{kind: _unstructured(kind) for kind in raw_defaults.KINDS},
 }

@@ -38,6 +38,8 @@ def born(kind: Kind, obj: Any, meta: ObjectMeta) -> Any:
                 spec=NamespaceSpec(finalizers=("kubernetes",)),
                 status=NamespaceStatus(phase="Active"),
             )
+        case "PersistentVolume" | "PersistentVolumeClaim":
+            return replaced(obj, metadata=meta, status=type(obj.status)(phase="Pending"))
         case "Job":
             return replaced(without_status(obj), metadata=meta, spec=_job_spec(obj.spec, meta))
         case "Node" | "PodMetrics":  # the kubelet registers with its status

@@ -1,6 +1,6 @@
 """Defaults of what no type models: volumes, environment, probe handlers, and the kinds that are kept whole.
 
-Source: pkg/apis/{core,storage,rbac,networking}/v1/defaults.go. Values are parsed JSON; nothing given is changed, what
+Source: pkg/apis/{core,rbac,networking}/v1/defaults.go. Values are parsed JSON; nothing given is changed, what
 has another shape than it should is left for validation and the reader.
 """
 
@@ -90,22 +90,6 @@ def _secret(extra: Json) -> Json:
     return out
 
 
-def _claim(extra: Json) -> Json:
-    spec = extra.get("spec")
-    return {**extra, "spec": {"volumeMode": "Filesystem", **spec}} if isinstance(spec, dict) else extra
-
-
-def _volume_object(extra: Json) -> Json:
-    spec = extra.get("spec")
-    if not isinstance(spec, dict):
-        return extra
-    return {**extra, "spec": {"volumeMode": "Filesystem", "persistentVolumeReclaimPolicy": "Retain", **spec}}
-
-
-def _storage_class(extra: Json) -> Json:
-    return {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate", **extra}
-
-
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -134,9 +118,6 @@ def _network_policy(extra: Json) -> Json:
 
 KINDS: dict[str, Callable[[Json], Json]] = {
     "Secret": _secret,
-    "PersistentVolumeClaim": _claim,
-    "PersistentVolume": _volume_object,
-    "StorageClass": _storage_class,
     "RoleBinding": _binding,
     "ClusterRoleBinding": _binding,
     "NetworkPolicy": _network_policy,

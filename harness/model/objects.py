@@ -38,6 +38,7 @@ from harness.model.core import (
 )
 from harness.model.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, condition, with_condition
 from harness.model.policy import LimitRange, ResourceQuota
+from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS, Wire, decode, encode
 from harness.model.workloads import (
     DaemonSet,
@@ -78,6 +79,9 @@ Object: TypeAlias = (
     | PodMetrics
     | ResourceQuota
     | LimitRange
+    | PersistentVolume
+    | PersistentVolumeClaim
+    | StorageClass
     | Unstructured
 )
 
@@ -155,12 +159,12 @@ _KINDS = (
     Kind("PodMetrics", "metrics.k8s.io/v1beta1", "pods", PodMetrics),
     Kind("ResourceQuota", "v1", "resourcequotas", ResourceQuota, True, ("quota",), status=True),
     Kind("LimitRange", "v1", "limitranges", LimitRange, True, ("limits",)),
+    Kind("PersistentVolume", "v1", "persistentvolumes", PersistentVolume, False, ("pv",), status=True),
+    Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims", PersistentVolumeClaim, True, ("pvc",), status=True),
+    Kind("StorageClass", "storage.k8s.io/v1", "storageclasses", StorageClass, False, ("sc",)),
     # Kept whole, interpreted by nobody yet.
     Kind("Secret", "v1", "secrets", Unstructured),
     Kind("ServiceAccount", "v1", "serviceaccounts", Unstructured, short_names=("sa",)),
-    Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims", Unstructured, True, ("pvc",), status=True),
-    Kind("PersistentVolume", "v1", "persistentvolumes", Unstructured, False, ("pv",), status=True),
-    Kind("StorageClass", "storage.k8s.io/v1", "storageclasses", Unstructured, False, ("sc",)),
     Kind("Ingress", "networking.k8s.io/v1", "ingresses", Unstructured, True, ("ing",), status=True),
     Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", Unstructured, True, ("netpol",)),
     Kind("Role", "rbac.authorization.k8s.io/v1", "roles", Unstructured),
@@ -230,6 +234,8 @@ __all__ = [
     "ObjectMeta",
     "ObjectReference",
     "OwnerReference",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
     "Pod",
     "PodDisruptionBudget",
     "PodMetrics",
@@ -245,6 +251,7 @@ __all__ = [
     "Service",
     "ServicePort",
     "ServiceSpec",
+    "StorageClass",
     "Taint",
     "Toleration",
     "Unstructured",

@@ -38,6 +38,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "EndpointSlice": {"addressType": "IPv4"},
     "Lease": {"spec": {"leaseDurationSeconds": 40}},
     "RoleBinding": {"roleRef": {"kind": "Role", "name": "r"}},
+    "PersistentVolume": {
+        "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "csi": {"driver": "d"}}
+    },
+    "PersistentVolumeClaim": {
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    },
+    "StorageClass": {"provisioner": "ebs.csi.aws.com"},
 }
 
 
@@ -239,6 +246,27 @@ OTHERS = [
     ("EndpointSlice", "addressType", "IPv5", "addressType", "supported values"),
     ("Lease", "spec.leaseDurationSeconds", 0, "spec.leaseDurationSeconds", "greater than 0"),
     ("RoleBinding", "roleRef.kind", "Rule", "roleRef.kind", "supported values"),
+    ("PersistentVolume", "spec.accessModes", [], "spec.accessModes", "at least 1 access mode is required"),
+    ("PersistentVolume", "spec.capacity", {"storage": "0"}, "spec.capacity[storage]", "greater than zero"),
+    ("PersistentVolume", "spec.capacity", {"cpu": "1"}, "spec.capacity", "supported values"),
+    ("PersistentVolume", "spec", {"capacity": {"storage": "1"}, "accessModes": ["ReadWriteOnce"], "local": {}},
+     "spec.nodeAffinity", "Local volume requires node affinity"),
+    ("PersistentVolume", "spec", {"capacity": {"storage": "1"}, "accessModes": ["ReadWriteOnce"]},
+     "spec", "must specify a volume type"),
+    ("PersistentVolume", "spec.hostPath", {"path": "/x"}, "spec.hostPath", "may not specify more than 1 volume type"),
+    ("PersistentVolume", "spec.persistentVolumeReclaimPolicy", "Burn", "spec.persistentVolumeReclaimPolicy",
+     "supported values"),
+    ("PersistentVolume", "spec.nodeAffinity", {"required": {"nodeSelectorTerms": []}},
+     "spec.nodeAffinity.required.nodeSelectorTerms", "at least one node selector term"),
+    ("PersistentVolumeClaim", "spec.resources", {}, "spec.resources[storage]", "Required value"),
+    ("PersistentVolumeClaim", "spec.accessModes", ["ReadWriteOncePod", "ReadWriteOnce"], "spec.accessModes",
+     "may not use ReadWriteOncePod with other access modes"),
+    ("PersistentVolumeClaim", "spec.accessModes", ["Sometimes"], "spec.accessModes", "supported values"),
+    ("PersistentVolumeClaim", "spec.storageClassName", "A B", "spec.storageClassName", "RFC 1123 subdomain"),
+    ("StorageClass", "provisioner", "", "provisioner", "Required value"),
+    ("StorageClass", "volumeBindingMode", "Late", "volumeBindingMode", "supported values"),
+    ("StorageClass", "allowedTopologies", [{"matchLabelExpressions": [{"key": "z", "values": ["a", "a"]}]}],
+     "allowedTopologies[0].matchLabelExpressions[0].values", "Duplicate"),
 ]  # fmt: skip
 
 
@@ -277,6 +305,15 @@ UPDATES = [
     ("EndpointSlice", "addressType", "IPv6", "addressType"),
     ("RoleBinding", "roleRef.name", "other", "roleRef"),
     ("RoleBinding", "subjects", [{"kind": "User", "name": "bob"}], ""),
+    ("PersistentVolume", "spec.claimRef", {"namespace": "default", "name": "c"}, ""),
+    ("PersistentVolume", "spec.csi.driver", "other", "spec.persistentvolumesource"),
+    ("PersistentVolumeClaim", "spec.volumeName", "pv", ""),
+    ("PersistentVolumeClaim", "spec.storageClassName", "late", ""),
+    ("PersistentVolumeClaim", "spec.accessModes", ["ReadWriteMany"], "spec"),
+    ("PersistentVolumeClaim", "spec.resources.requests.storage", "2Gi", "spec"),
+    ("StorageClass", "volumeBindingMode", "WaitForFirstConsumer", "volumeBindingMode"),
+    ("StorageClass", "provisioner", "other", "provisioner"),
+    ("StorageClass", "allowVolumeExpansion", True, ""),
 ]
 
 

@@ -17,13 +17,14 @@ from harness.apiserver.validation.names import (
     part_problems,
 )
 from harness.apiserver.validation.pods import pod_spec_problems, pod_update_problems
+from harness.apiserver.validation.storage import STORAGE
 from harness.apiserver.validation.workloads import WORKLOADS
 from harness.model.core import Pod, PodSpec
 from harness.model.objects import Kind
 from harness.model.status import Cause
 
 _REMEMBERED = 4096
-_OTHERS = {**CLUSTER, **WORKLOADS}
+_OTHERS = {**CLUSTER, **STORAGE, **WORKLOADS}
 _FINE: tuple[Cause, ...] = ()
 
 

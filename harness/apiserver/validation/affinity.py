@@ -6,6 +6,7 @@ from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import duplicate, forbidden, required, unsupported, wrong
 from harness.model.core import (
     Affinity,
+    NodeSelector,
     NodeSelectorRequirement,
     NodeSelectorTerm,
     PodAffinity,
@@ -28,10 +29,7 @@ def affinity_problems(affinity: Affinity | None, path: str) -> list[Cause]:
         at = f"{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
         wanted = nodes.required_during_scheduling_ignored_during_execution
         if wanted is not None:
-            if not wanted.node_selector_terms:
-                found.append(required(f"{at}.nodeSelectorTerms", "must have at least one node selector term"))
-            for index, term in enumerate(wanted.node_selector_terms):
-                _term(found, term, f"{at}.nodeSelectorTerms[{index}]")
+            found += node_selector_problems(wanted, at)
         at = f"{path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution"
         for index, preferred in enumerate(nodes.preferred_during_scheduling_ignored_during_execution):
             _weight(found, preferred.weight, f"{at}[{index}].weight")
@@ -39,6 +37,15 @@ def affinity_problems(affinity: Affinity | None, path: str) -> list[Cause]:
     for field, pods in (("podAffinity", affinity.pod_affinity), ("podAntiAffinity", affinity.pod_anti_affinity)):
         if pods is not None:
             _pods(found, pods, f"{path}.{field}")
+    return found
+
+
+def node_selector_problems(wanted: NodeSelector, at: str) -> list[Cause]:
+    found: list[Cause] = []
+    if not wanted.node_selector_terms:
+        found.append(required(f"{at}.nodeSelectorTerms", "must have at least one node selector term"))
+    for index, term in enumerate(wanted.node_selector_terms):
+        _term(found, term, f"{at}.nodeSelectorTerms[{index}]")
     return found
 
 
