@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import check, compare, explain, new, regret, replay, report, run, schedulers, trace, train, up
+from harness.cli import (
+    check,
+    compare,
+    explain,
+    new,
+    regret,
+    replay,
+    report,
+    run,
+    schedulers,
+    trace,
+    train,
+    up,
+    verdicts,
+)
 
 app = typer.Typer(
     name="podyard",
@@ -38,6 +52,7 @@ def root(
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("explain")(explain.explain)
+app.command("verdicts")(verdicts.verdicts)
 app.command("regret")(regret.regret)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)

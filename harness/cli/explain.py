@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from harness.experiment.why.explain import Explanation, Option
 
 
+WIDE = 3
+"""Scorers that a table has columns for; more of them are its rows."""
+
+
 def explain(
     record: Annotated[Path, typer.Argument(help="A folder that `podyard run` wrote.")],
     pod: Annotated[str, typer.Argument(help="NAMESPACE/NAME, or NAME where only one pod is called so.")],
@@ -30,12 +34,22 @@ def explain(
 
 
 def _print(found: Explanation) -> None:
-    from harness.report.tables import print_table
-
     where = f"to {found.node}" if found.node else "nowhere"
     print(f"{found.pod} went {where} at {found.at_ns / 1e9:.3f} s, decided by {found.scheduler} ({found.how})")
     if found.again != (found.node or None):
         print(f"asked again: {found.again or 'nowhere'}")
+    _print_rest(found)
+
+
+def show(found: Explanation) -> None:
+    """The same of a decision that nobody has carried out."""
+    print(f"{found.pod} would go {f'to {found.node}' if found.node else 'nowhere'}, says {found.scheduler}")
+    _print_rest(found)
+
+
+def _print_rest(found: Explanation) -> None:
+    from harness.report.tables import print_table
+
     if found.message:
         print(found.message)
     rows = [
@@ -58,17 +72,20 @@ def _print(found: Explanation) -> None:
     ]
     if options:
         scorers = list(dict.fromkeys(scorer for _, option in options for scorer in option.parts))
-        cells = [
-            [
-                name,
-                option.node,
-                *(f"{option.parts[scorer]:.4g}" if scorer in option.parts else "" for scorer in scorers),
-                "" if option.total is None else f"{option.total:.6g}",
-                "" if option.rank is None else f"{option.rank} of {found.feasible}",
-            ]
-            for name, option in options
+        told = [
+            [f"{option.parts[scorer]:.4g}" if scorer in option.parts else "" for scorer in scorers]
+            + ["" if option.total is None else f"{option.total:.6g}"]
+            + ["" if option.rank is None else f"{option.rank} of {found.feasible}"]
+            for _, option in options
         ]
-        print_table("Scores", ("", "node", *scorers, "total", "rank"), cells)
+        named = [*scorers, "total", "rank"]
+        if len(scorers) <= WIDE:
+            rows = [[name, option.node, *cells] for (name, option), cells in zip(options, told, strict=True)]
+            print_table("Scores", ("", "node", *named), rows)
+        else:
+            rows = [[name, *(cells[at] for cells in told)] for at, name in enumerate(named)]
+            heads = [f"{name}: {option.node}" for name, option in options]
+            print_table("Scores", ("", *heads), rows)
     here = found.on_node
     if here is None:
         return

@@ -1,0 +1,51 @@
+"""podyard verdicts: what a scheduler says of the pods that wait in a cluster, given as manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.output import Form, Output, write
+
+
+def verdicts(
+    pods: Annotated[
+        list[str] | None, typer.Argument(help="NAMESPACE/NAME, or NAME; all that wait for a node without any.")
+    ] = None,
+    filename: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-f", "--filename", help="Manifests: files, folders, or - for `kubectl get nodes,pods,.. -A -o json`."
+        ),
+    ] = None,
+    scheduler: Annotated[str, typer.Option("-s", "--scheduler", help="As `podyard run` takes it.")] = "kube",
+    node: Annotated[str | None, typer.Option(help="One node in detail, and what would make it fit or win.")] = None,
+    bind: Annotated[bool, typer.Option("--bind", help="Place one after another, instead of each by itself.")] = False,
+    output: Form = Output.table,
+) -> None:
+    """What a scheduler says of pods that wait in a cluster, given as manifests: constraints, scores, the node, why."""
+    from harness.cli.explain import show
+    from harness.experiment.why.cluster import FromManifests
+    from harness.model.errors import UserError
+    from harness.scheduling.registry import load
+
+    if not filename:
+        raise UserError("no cluster is given", expected="-f FILE, a folder, or - for standard input")
+    strategy = load(scheduler)()
+    cluster = FromManifests(filename)
+    found = []
+    for key in cluster.in_order(pods or ()):
+        judged = cluster.judge(key, strategy, scheduler, node=node, each=output is not Output.table)
+        if judged.explanation is None:
+            print(
+                f"{key} waits for its scheduling gates: {', '.join(judged.gates)}"
+            ) if output is Output.table else None
+        elif output is Output.table:
+            show(judged.explanation)
+        if bind and judged.explanation is not None:
+            cluster.bind(key, strategy)
+        found.append(judged.to_data())
+    if output is not Output.table:
+        write({"scheduler": scheduler, "pods": found}, output)

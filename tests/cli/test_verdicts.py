@@ -1,0 +1,161 @@
+"""podyard verdicts: a cluster from manifests, and what a scheduler says of those that wait."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from harness.cli.app import app
+from harness.model.errors import UserError
+
+
+def node(name: str, cpu: str = "4", zone: str = "a", **spec: Any) -> dict[str, Any]:
+    amounts = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+    labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": spec,
+        "status": {"capacity": amounts, "allocatable": amounts},
+    }
+
+
+def pod(name: str, cpu: str = "1", namespace: str = "default", **spec: Any) -> dict[str, Any]:
+    containers = [{"name": "c", "image": "x", "resources": {"requests": {"cpu": cpu}}}]
+    meta = {"name": name, "namespace": namespace, "labels": {"app": "web"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers, **spec}}
+
+
+CLUSTER = [
+    node("small", "2"),
+    node("tainted", "8", taints=[{"key": "gpu", "effect": "NoSchedule"}]),
+    node("half-full"),
+    pod("runs", "3", nodeName="half-full"),
+    {**pod("done", "4", nodeName="half-full"), "status": {"phase": "Succeeded"}},
+    pod("waits", "1500m"),
+]
+
+
+def called(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["verdicts", *arguments], input=given)
+
+
+def told(tmp_path: Path, items: list[dict[str, Any]], *arguments: str) -> list[dict[str, Any]]:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump_all(items))
+    result = called("-f", str(path), "-o", "json", *arguments)
+    assert result.exit_code == 0, result.exception
+    found: list[dict[str, Any]] = json.loads(result.stdout)["pods"]
+    return found
+
+
+def test_each_node_has_its_first_reason_or_its_scores(tmp_path: Path) -> None:
+    (waits,) = told(tmp_path, CLUSTER)
+    assert (waits["pod"], waits["node"], waits["nodes"], waits["feasible"]) == ("default/waits", "small", 3, 1)
+    by_node = {item.pop("node"): item for item in waits["byNode"]}
+    assert by_node["tainted"] == {
+        "feasible": False,
+        "plugin": "TaintToleration",
+        "reasons": ["node(s) had untolerated taint {gpu: }"],
+    }
+    assert by_node["half-full"] == {"feasible": False, "plugin": "NodeResourcesFit", "reasons": ["Insufficient cpu"]}
+    small = by_node["small"]
+    # 1500 of 2000 milli and 200 of 8192 MiB (assumed): (25 + 97) / 2; shares of 0.75 and 0 lie 0.375 from their middle.
+    assert small["scores"]["NodeResourcesFit"] == 61
+    assert small["scores"]["NodeResourcesBalancedAllocation"] == 62
+    assert small["score"] == sum(small["scores"].values())
+
+
+def test_pods_are_judged_alone_or_placed_one_after_another(tmp_path: Path) -> None:
+    items = [node("one"), pod("first", "3"), pod("second", "3", priority=10)]
+    assert [(item["pod"], item["node"]) for item in told(tmp_path, items)] == [
+        ("default/second", "one"),
+        ("default/first", "one"),
+    ]
+    second, first = told(tmp_path, items, "--bind")
+    assert (second["node"], first["node"]) == ("one", None)
+    assert first["message"] == "0/1 nodes are available: 1 Insufficient cpu."
+
+
+def test_a_list_of_kubectl_comes_from_standard_input_large_or_small() -> None:
+    few = json.dumps({"apiVersion": "v1", "kind": "List", "items": CLUSTER})
+    many = [node(f"n{i}") for i in range(5000)]
+    large = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*CLUSTER, *many]})
+    assert len(large) > 1_000_000
+    for text, nodes in ((few, 3), (large, 5003)):
+        result = called("-f", "-", "-o", "json", "waits", "-s", "least-allocated", given=text)
+        assert result.exit_code == 0, result.exception
+        assert json.loads(result.stdout)["pods"][0]["nodes"] == nodes
+
+
+def test_what_else_scheduling_looks_at_is_taken_from_the_manifests(tmp_path: Path) -> None:
+    """A default priority, a gang that fits only in part, gates."""
+    items = [
+        node("one", "2"),
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": "usual"},
+            "value": 7,
+            "globalDefault": True,
+        },
+        {
+            "apiVersion": "scheduling.x-k8s.io/v1alpha1",
+            "kind": "PodGroup",
+            "metadata": {"name": "gang", "namespace": "default"},
+            "spec": {"minMember": 3},
+        },
+        *(pod(f"member-{i}", "1") for i in range(3)),
+        pod("gated", schedulingGates=[{"name": "example.com/later"}]),
+        pod("low", priority=3),
+    ]
+    for item in items[3:6]:
+        item["metadata"]["labels"]["scheduling.x-k8s.io/pod-group"] = "gang"
+    found = {item["pod"]: item for item in told(tmp_path, items)}
+    assert found["default/gated"] == {"pod": "default/gated", "schedulingGates": ["example.com/later"]}
+    assert found["default/member-0"]["node"] is None
+    assert found["default/member-0"]["feasible"] == 1
+    assert list(found)[-1] == "default/low"
+
+
+def test_one_node_in_detail_and_what_would_make_it_fit(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump_all(CLUSTER))
+    result = called("-f", str(path), "waits", "--node", "tainted")
+    assert result.exit_code == 0, result.exception
+    assert "default/waits would go to small, says kube" in result.stdout
+    assert "tainted: TaintToleration rejects it" in result.stdout
+    assert "tainted would take the pod" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("items", "arguments", "said"),
+    [
+        ([pod("alone")], (), "no node among the manifests"),
+        (CLUSTER, ("wait",), "did you mean 'default/waits'?|no pod 'wait' waits"),
+        (CLUSTER, ("runs",), "runs already"),
+        ([*CLUSTER, pod("urgent", priorityClassName="soon")], (), "no PriorityClass 'soon'"),
+        ([*CLUSTER, pod("waits", "1", namespace="other")], ("waits",), "2 pods are called 'waits'"),
+        (CLUSTER, ("waits", "--node", "smal"), "there was no node 'smal'"),
+    ],
+)
+def test_what_does_not_hold_together_is_told(
+    tmp_path: Path, items: list[dict[str, Any]], arguments: tuple[str, ...], said: str
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump_all(items))
+    result = called("-f", str(path), *arguments)
+    assert isinstance(result.exception, UserError)
+    assert any(part in str(result.exception) for part in said.split("|"))
+
+
+def test_without_manifests_it_says_what_to_give() -> None:
+    result = called()
+    assert isinstance(result.exception, UserError)
+    assert "-f FILE" in str(result.exception)
