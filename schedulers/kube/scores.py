@@ -144,8 +144,7 @@ class OtherScores:
         wanted = wishes(pod)
         if not wanted.images or not on.images:
             return None
-        count = len(on)
-        key = ("images", wanted.images, wanted.containers, on.images.version, count)
+        key = ("images", wanted.images, wanted.containers, on.images.version, len(on), len(on.facts))
         return self._columns.get(key, lambda: _image_scores(on, wanted))[nodes]
 
     # -- pods ---------------------------------------------------------------------------------------------------------

@@ -2,29 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from harness.model.core import ContainerImage, Pod, PodSpec, Taint
+from harness.model.core import NodeAffinity, Pod, PodSpec
+from harness.model.meta import LabelSelector
 from harness.scheduling.classes import node_columns
+from harness.scheduling.constraints.node_affinity import preferred_terms
+from harness.scheduling.selecting import requirements
 from harness.scheduling.snapshot import Snapshot
-from harness.scheduling.strategy import Bind
-from schedulers.kube import kube
-from tests.scheduling import naive, naive_scores, worlds
+from harness.scheduling.strategy import Bind, PodView
+from schedulers.kube import Kube, Profile
+from schedulers.kube.profile import DefaultSpread
+from tests.scheduling import naive_scores, scored_worlds, worlds
+from tests.scheduling.naive_scores import Cluster, Setting
+from tests.scheduling.scored_worlds import FPGA, PAGES, ZONE, MadeNode, Meta
 
-MadeNode = tuple[dict[str, str], tuple[Taint, ...], str, tuple[ContainerImage, ...]]
+settings_made = st.one_of(
+    st.just(Setting()),
+    st.builds(
+        Setting,
+        fit=st.sampled_from(["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]),
+        resources=st.sampled_from(
+            [
+                (("cpu", 1), ("memory", 1)),
+                (("cpu", 3), ("memory", 1), ("cpu", 2)),
+                (("ephemeral-storage", 2), (FPGA, 5), ("memory", 1), ("pods", 9), ("unheard.of/thing", 7)),
+                ((FPGA, 3), (PAGES, 1)),
+            ]
+        ),
+        shape=st.sampled_from([((0, 0), (100, 10)), ((0, 10), (100, 0)), ((10, 3), (40, 9), (73, 2)), ((50, 7),)]),
+        balanced=st.sampled_from(
+            [("cpu", "memory"), ("cpu", "memory", FPGA), ("cpu",), (PAGES, "memory", "cpu", FPGA)]
+        ),
+        hard_pod_affinity_weight=st.sampled_from([1, 0, 7, 100]),
+        ignore_preferred_terms_of_existing_pods=st.booleans(),
+        added=st.one_of(st.just(()), scored_worlds.node_preferences),
+        constraints=st.sampled_from([None, (), (("zone", 1), ("rack", 2)), ((ZONE, 3),)]),
+    ),
+)
+weights_made = st.one_of(
+    st.just(dict(naive_scores.WEIGHTS)),
+    st.dictionaries(st.sampled_from(sorted(naive_scores.WEIGHTS)), st.integers(1, 9), min_size=1),
+)
+
+
+def profile(setting: Setting, weights: Mapping[str, int]) -> Profile:
+    more: dict[str, Any] = {}
+    if setting.constraints is not None:
+        spread = tuple(DefaultSpread(key, skew) for key, skew in setting.constraints)
+        more = {"spread": spread, "system_spread": False}
+    added = NodeAffinity(preferred_during_scheduling_ignored_during_execution=setting.added)
+    return Profile(
+        weights=dict(weights),
+        fit=setting.fit,  # type: ignore[arg-type]
+        resources=setting.resources,
+        shape=tuple((utilization, 10 * score) for utilization, score in setting.shape),
+        balanced=setting.balanced,
+        hard_pod_affinity_weight=setting.hard_pod_affinity_weight,
+        ignore_preferred_of_existing=setting.ignore_preferred_terms_of_existing_pods,
+        added=preferred_terms(added),
+        percentage=100,
+        **more,
+    )
 
 
 class ScoresMachine(RuleBasedStateMachine):
-    @initialize(nodes=st.lists(worlds.scored_nodes, min_size=2, max_size=5))
-    def start(self, nodes: list[MadeNode]) -> None:
+    @initialize(
+        nodes=st.lists(scored_worlds.nodes, min_size=2, max_size=5), setting=settings_made, weights=weights_made
+    )
+    def start(self, nodes: list[MadeNode], setting: Setting, weights: dict[str, int]) -> None:
         self.on = Snapshot()
-        self.world = naive.World()
+        self.world = Cluster()
         self.made = 0
         self.asked: list[Pod] = []
-        self.kube = kube()
+        self.setting, self.weights = setting, weights
+        self.kube = Kube([profile(setting, weights)])
         for item in nodes:
             self.add_node(item)
 
@@ -32,29 +91,64 @@ class ScoresMachine(RuleBasedStateMachine):
         self.made += 1
         return f"n{self.made}"
 
-    @rule(made=worlds.scored_nodes)
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    @rule(made=scored_worlds.nodes)
     def add_node(self, made: MadeNode) -> None:
-        item = worlds.scored_node(self.name(), made)
+        item = scored_worlds.node(self.name(), made)
         self.world.nodes[item.metadata.name] = item
         self.on.add_node(**node_columns(item))
 
     @precondition(lambda self: self.world.nodes)
-    @rule(made=worlds.scored_nodes, data=st.data())
+    @rule(made=scored_worlds.nodes, data=st.data())
     def change_node(self, made: MadeNode, data: st.DataObject) -> None:
-        item = worlds.scored_node(data.draw(st.sampled_from(sorted(self.world.nodes))), made)
+        item = scored_worlds.node(data.draw(st.sampled_from(sorted(self.world.nodes))), made)
         self.world.nodes[item.metadata.name] = item
         self.on.update_node(**node_columns(item))
 
-    @rule(meta=worlds.metas, spec=worlds.wishing_specs)
-    def ask(self, meta: tuple[str, dict[str, str]], spec: PodSpec) -> None:
-        self.asked = [*self.asked, worlds.pod(self.name(), meta, spec)][-3:]
+    @precondition(lambda self: len(self.world.nodes) > 1)
+    @rule(data=st.data())
+    def remove_node(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.world.nodes)))
+        for key, (_, at) in list(self.world.running.items()):
+            if at == name:
+                self.on.forget(key)
+                del self.world.running[key]
+        del self.world.nodes[name]
+        self.on.remove_node(name)
 
-    @rule(meta=worlds.metas, spec=worlds.wishing_specs, data=st.data())
-    def bind_any(self, meta: tuple[str, dict[str, str]], spec: PodSpec, data: st.DataObject) -> None:
-        item = worlds.pod(self.name(), meta, spec)
-        node = data.draw(st.sampled_from(sorted(self.world.nodes)))
+    # -- pods -----------------------------------------------------------------------------------------------------
+
+    @rule(meta=scored_worlds.metas, spec=scored_worlds.specs)
+    def ask(self, meta: Meta, spec: PodSpec) -> None:
+        self.asked = [*self.asked, scored_worlds.pod(self.name(), meta, spec)][-3:]
+
+    @rule(meta=scored_worlds.metas, spec=scored_worlds.specs, deleted=st.booleans(), data=st.data())
+    def bind_any(self, meta: Meta, spec: PodSpec, deleted: bool, data: st.DataObject) -> None:
+        item = scored_worlds.pod(self.name(), meta, spec, deleted=deleted and data.draw(st.booleans()))
+        self.place(item, data.draw(st.sampled_from(sorted(self.world.nodes))))
+
+    @precondition(lambda self: self.asked)
+    @rule(count=st.integers(1, 4), data=st.data())
+    def bind_more_of_those_asked_for(self, count: int, data: st.DataObject) -> None:
+        like = data.draw(st.sampled_from(self.asked))
+        for _ in range(count):
+            item = Pod(metadata=msgspec.structs.replace(like.metadata, name=self.name()), spec=like.spec)
+            self.place(item, data.draw(st.sampled_from(sorted(self.world.nodes))))
+
+    def place(self, item: Pod, node: str) -> None:
         self.world.running[item.metadata.key] = (item, node)
         self.on.assume(self.on.classes.view(item), self.on.facts.index[node])
+
+    @precondition(lambda self: self.world.running)
+    @rule(meta=scored_worlds.metas, deleted=st.booleans(), data=st.data())
+    def change_pod(self, meta: Meta, deleted: bool, data: st.DataObject) -> None:
+        """New labels on a pod that runs, or its deletion begins."""
+        key = data.draw(st.sampled_from(sorted(self.world.running)))
+        old, at = self.world.running[key]
+        item = scored_worlds.pod(old.metadata.name, (old.metadata.namespace, *meta[1:]), old.spec, deleted)
+        self.world.running[key] = (item, at)
+        self.on.relabel(self.on.classes.view(item))
 
     @precondition(lambda self: self.world.running)
     @rule(data=st.data())
@@ -62,6 +156,41 @@ class ScoresMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.world.running)))
         del self.world.running[key]
         self.on.forget(key)
+
+    # -- what else is looked at -------------------------------------------------------------------------------------
+
+    @rule(name=st.sampled_from(worlds.SPACES), labels=st.sampled_from([{}, {"team": "one"}, {"team": "two"}, None]))
+    def change_namespace(self, name: str, labels: dict[str, str] | None) -> None:
+        self.world.namespaces.pop(name, None)
+        if labels is not None:
+            self.world.namespaces[name] = labels
+        self.on.classes.put_namespace(name, labels)
+
+    @rule(
+        space=st.sampled_from(worlds.SPACES),
+        name=st.sampled_from(["one", "two"]),
+        selector=st.sampled_from([{"app": "x"}, {"app": "x", "tier": "f"}, {}, None]),
+    )
+    def change_service(self, space: str, name: str, selector: dict[str, str] | None) -> None:
+        self.world.services.pop((space, name), None)
+        if selector is not None:
+            self.world.services[space, name] = selector
+        self.on.classes.workload_selectors.put_service(space, name, selector)
+
+    @rule(
+        space=st.sampled_from(worlds.SPACES),
+        kind=st.sampled_from([kind for kind, _ in scored_worlds.CONTROLLERS]),
+        selector=worlds.selectors,
+        plain=st.sampled_from([{"app": "x"}, {"app": "y"}, {"tier": "f"}, {}]),
+    )
+    def change_controller(self, space: str, kind: str, selector: LabelSelector | None, plain: dict[str, str]) -> None:
+        if kind == "ReplicationController":  # has a map of labels, no more
+            selector = LabelSelector(match_labels=plain)
+        self.world.controllers.pop((kind, space, "own"), None)
+        if selector is not None:
+            self.world.controllers[kind, space, "own"] = selector
+        wanted = None if selector is None else requirements(selector)
+        self.on.classes.workload_selectors.put_controller(kind, space, "own", wanted)
 
     @rule()
     def go_on_with_a_copy(self) -> None:
@@ -72,29 +201,37 @@ class ScoresMachine(RuleBasedStateMachine):
         self.on.relations.reset()
 
     @invariant()
-    def scores_and_choice_are_those_of_the_documentation(self) -> None:
-        on = self.on
+    def scores_and_choice_are_those_of_the_source(self) -> None:
         for item in self.asked:
-            view = on.classes.view(item)
-            feasible = [on.names[node] for node in np.flatnonzero(on.feasible(view)).tolist()]
-            expected = naive_scores.scores(item, [self.world.nodes[name] for name in feasible], self.world)
-            found = self.kube.explain(view, on)
-            assert set(found) == set(expected)
-            for plugin, by_node in expected.items():
-                column = found[plugin]
-                got = {name: int(column[on.facts.index[name]]) for name in feasible}
-                assert got == by_node, plugin
-                assert np.count_nonzero(np.isnan(column)) == len(column) - len(feasible)
-            decision = next(iter(self.kube.place([view], on, np.random.default_rng(0))))
-            if not feasible:
-                assert not isinstance(decision, Bind)
-                continue
-            total = {name: sum(by_node[name] for by_node in expected.values()) for name in feasible}
-            best = max(total.values())
-            first = min((name for name in feasible if total[name] == best), key=lambda n: on.rank[on.facts.index[n]])
-            assert isinstance(decision, Bind)
-            assert on.names[decision.node] == first
+            self.check(item)
+
+    def check(self, item: Pod) -> None:
+        on = self.on
+        view = on.classes.view(item)
+        feasible = [on.names[node] for node in np.flatnonzero(on.feasible(view)).tolist()]
+        nodes = [self.world.nodes[name] for name in feasible]
+        expected = naive_scores.scores(item, nodes, self.world, self.setting, self.weights)
+        found = self.kube.explain(view, on)
+        assert set(found) == set(expected)
+        for plugin, by_node in expected.items():
+            column = found[plugin]
+            got = {name: int(column[on.facts.index[name]]) for name in feasible}
+            assert got == by_node, plugin
+            assert np.count_nonzero(np.isnan(column)) == len(column) - len(feasible)
+        total = {name: sum(by_node[name] for by_node in expected.values()) for name in feasible}
+        self.check_choice(view, total)
+
+    def check_choice(self, view: PodView, total: Mapping[str, int]) -> None:
+        on = self.on
+        decision = next(iter(self.kube.place([view], on, np.random.default_rng(0))))
+        if not total:
+            assert not isinstance(decision, Bind)
+            return
+        best = max(total.values())
+        first = min((name for name in total if total[name] == best), key=lambda name: on.rank[on.facts.index[name]])
+        assert isinstance(decision, Bind)
+        assert on.names[decision.node] == first
 
 
-ScoresMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=15, deadline=None)
+ScoresMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=15, deadline=None)
 TestScores = ScoresMachine.TestCase

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from harness.model.core import (
     Affinity,
     Container,
-    ContainerImage,
     ContainerPort,
     Node,
     NodeAffinity,
@@ -20,12 +19,9 @@ from harness.model.core import (
     PodAffinity,
     PodAffinityTerm,
     PodSpec,
-    PreferredSchedulingTerm,
-    ResourceRequirements,
     Taint,
     Toleration,
     TopologySpreadConstraint,
-    WeightedPodAffinityTerm,
 )
 from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta
 from harness.model.quantity import parse_quantity
@@ -168,94 +164,4 @@ def pod(name: str, meta: tuple[str, dict[str, str]], spec: PodSpec, deleted: boo
             deletion_timestamp=1 if deleted else None,  # type: ignore[arg-type]
         ),
         spec=spec,
-    )
-
-
-# -- what only bears on scores ----------------------------------------------------------------------------------------
-
-IMAGES = ("app:1", "registry.example/base:2")
-REQUESTS = st.fixed_dictionaries(
-    {},
-    optional={"cpu": st.sampled_from(["0", "100m", "500m", "2"]), "memory": st.sampled_from(["64Mi", "1Gi", "3Gi"])},
-)
-containers = st.builds(
-    lambda image, requests: Container(
-        name="c",
-        image=image,
-        resources=ResourceRequirements(requests={key: parse_quantity(value) for key, value in requests.items()}),
-    ),
-    st.sampled_from(["", *IMAGES]),
-    REQUESTS,
-)
-preferred_groups = st.one_of(
-    st.none(),
-    st.builds(
-        lambda terms, required: PodAffinity(
-            preferred_during_scheduling_ignored_during_execution=tuple(
-                WeightedPodAffinityTerm(weight=weight, pod_affinity_term=term) for weight, term in terms
-            ),
-            required_during_scheduling_ignored_during_execution=tuple(required),
-        ),
-        st.lists(st.tuples(st.integers(1, 100), pod_terms), max_size=2),
-        st.one_of(st.just([]), st.just([]), st.lists(pod_terms, max_size=1)),
-    ),
-)
-preferred_nodes = st.one_of(
-    st.none(),
-    st.builds(
-        lambda terms: NodeAffinity(
-            preferred_during_scheduling_ignored_during_execution=tuple(
-                PreferredSchedulingTerm(
-                    weight=weight,
-                    preference=NodeSelectorTerm(
-                        match_expressions=(NodeSelectorRequirement(key="zone", operator="In", values=(zone,)),)
-                    ),
-                )
-                for weight, zone in terms
-            )
-        ),
-        st.lists(st.tuples(st.integers(1, 100), st.sampled_from(["z1", "z2"])), min_size=1, max_size=2),
-    ),
-)
-soft_spreads = st.lists(
-    st.builds(
-        TopologySpreadConstraint,
-        max_skew=st.integers(1, 3),
-        topology_key=st.sampled_from(["zone", "rack", "kubernetes.io/hostname"]),
-        when_unsatisfiable=st.just("ScheduleAnyway"),
-        label_selector=selectors,
-        node_affinity_policy=st.sampled_from([None, "Ignore"]),
-        node_taints_policy=st.sampled_from([None, "Honor"]),
-    ),
-    min_size=1,
-    max_size=2,
-    unique_by=lambda constraint: constraint.topology_key,
-).map(tuple)
-wishing_specs = st.builds(
-    PodSpec,
-    containers=st.lists(containers, min_size=1, max_size=2).map(tuple),
-    affinity=st.builds(affinity, preferred_nodes, preferred_groups, preferred_groups),
-    tolerations=st.sampled_from([(), (Toleration(key="soft", operator="Exists"),), (Toleration(operator="Exists"),)]),
-    topology_spread_constraints=st.one_of(st.just(()), soft_spreads),
-)
-images = st.lists(st.sampled_from(IMAGES), unique=True).map(
-    # One size an image: kube-scheduler takes the first node's word for all.
-    lambda names: tuple(ContainerImage(names=(name,), size_bytes=700 << 20) for name in names)
-)
-scored_nodes = st.builds(
-    lambda labels, taints, cpu, found: (labels, taints, cpu, found),
-    node_labels,
-    st.sampled_from([(), (), TAINTS[1:], (*TAINTS[1:], Taint(key="other", effect="PreferNoSchedule")), TAINTS[:1]]),
-    st.sampled_from(["2", "4"]),
-    images,
-)
-
-
-def scored_node(name: str, made: tuple[dict[str, str], tuple[Taint, ...], str, tuple[ContainerImage, ...]]) -> Node:
-    labels, taints, cpu, found = made
-    amounts = {"cpu": cpu, "memory": "8Gi", "pods": "30"}
-    return Node(
-        metadata=ObjectMeta(name=name, labels={**labels, "kubernetes.io/hostname": name}),
-        spec=NodeSpec(taints=taints),
-        status=NodeStatus(allocatable={key: parse_quantity(value) for key, value in amounts.items()}, images=found),
     )
