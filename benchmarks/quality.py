@@ -121,7 +121,8 @@ def read(folder: Path) -> list[Seen]:
 
 
 def _classes(pods: Any) -> tuple[int, ...]:
-    gpu = pods.filter(pl.col("bound_ns") >= 0)["gpu_milli"]
+    """Pods that were placed and stayed: one that was moved counts where it went."""
+    gpu = pods.filter((pl.col("bound_ns") >= 0) & (pl.col("gone_ns") < 0))["gpu_milli"]
     counts = ((gpu == 0).sum(), ((gpu > 0) & (gpu < 1000)).sum(), (gpu == 1000).sum(), (gpu > 1000).sum())
     return tuple(map(int, counts))
 
