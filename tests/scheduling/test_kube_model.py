@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -73,31 +73,91 @@ def profile(setting: Setting, weights: Mapping[str, int]) -> Profile:
     )
 
 
-class ScoresMachine(RuleBasedStateMachine):
-    @initialize(
-        nodes=st.lists(scored_worlds.nodes, min_size=2, max_size=5), setting=settings_made, weights=weights_made
-    )
-    def start(self, nodes: list[MadeNode], setting: Setting, weights: dict[str, int]) -> None:
+class Both:
+    """The snapshot and the strategy on one side, the naive cluster on the other."""
+
+    def begin(self, setting: Setting, weights: dict[str, int]) -> None:
         self.on = Snapshot()
         self.world = Cluster()
         self.made = 0
-        self.asked: list[Pod] = []
         self.setting, self.weights = setting, weights
         self.kube = Kube([profile(setting, weights)])
-        for item in nodes:
-            self.add_node(item)
 
     def name(self) -> str:
         self.made += 1
         return f"n{self.made}"
 
+    def come(self, made: MadeNode) -> None:
+        item = scored_worlds.node(self.name(), made)
+        self.world.nodes[item.metadata.name] = item
+        self.on.add_node(**node_columns(item))
+
+    def place(self, item: Pod, node: str) -> None:
+        self.world.running[item.metadata.key] = (item, node)
+        self.on.assume(self.on.classes.view(item), self.on.facts.index[node])
+
+    def tell_namespace(self, name: str, labels: dict[str, str] | None) -> None:
+        self.world.namespaces.pop(name, None)
+        if labels is not None:
+            self.world.namespaces[name] = labels
+        self.on.classes.put_namespace(name, labels)
+
+    def tell_service(self, space: str, name: str, selector: dict[str, str] | None) -> None:
+        self.world.services.pop((space, name), None)
+        if selector is not None:
+            self.world.services[space, name] = selector
+        self.on.classes.workload_selectors.put_service(space, name, selector)
+
+    def tell_controller(self, space: str, kind: str, selector: LabelSelector | None) -> None:
+        self.world.controllers.pop((kind, space, "own"), None)
+        if selector is not None:
+            self.world.controllers[kind, space, "own"] = selector
+        wanted = None if selector is None else requirements(selector)
+        self.on.classes.workload_selectors.put_controller(kind, space, "own", wanted)
+
+    def check(self, item: Pod) -> None:
+        on = self.on
+        view = on.classes.view(item)
+        feasible = [on.names[node] for node in np.flatnonzero(on.feasible(view)).tolist()]
+        nodes = [self.world.nodes[name] for name in feasible]
+        expected = naive_scores.scores(item, nodes, self.world, self.setting, self.weights)
+        found = self.kube.explain(view, on)
+        assert set(found) == set(expected)
+        for plugin, by_node in expected.items():
+            column = found[plugin]
+            got = {name: int(column[on.facts.index[name]]) for name in feasible}
+            assert got == by_node, plugin
+            assert np.count_nonzero(np.isnan(column)) == len(column) - len(feasible)
+        total = {name: sum(by_node[name] for by_node in expected.values()) for name in feasible}
+        self.check_choice(view, total)
+
+    def check_choice(self, view: PodView, total: Mapping[str, int]) -> None:
+        on = self.on
+        decision = next(iter(self.kube.place([view], on, np.random.default_rng(0))))
+        if not total:
+            assert not isinstance(decision, Bind)
+            return
+        best = max(total.values())
+        first = min((name for name in total if total[name] == best), key=lambda name: on.rank[on.facts.index[name]])
+        assert isinstance(decision, Bind)
+        assert on.names[decision.node] == first
+
+
+class ScoresMachine(RuleBasedStateMachine, Both):
+    @initialize(
+        nodes=st.lists(scored_worlds.nodes, min_size=2, max_size=5), setting=settings_made, weights=weights_made
+    )
+    def start(self, nodes: list[MadeNode], setting: Setting, weights: dict[str, int]) -> None:
+        self.begin(setting, weights)
+        self.asked: list[Pod] = []
+        for item in nodes:
+            self.come(item)
+
     # -- nodes ----------------------------------------------------------------------------------------------------
 
     @rule(made=scored_worlds.nodes)
     def add_node(self, made: MadeNode) -> None:
-        item = scored_worlds.node(self.name(), made)
-        self.world.nodes[item.metadata.name] = item
-        self.on.add_node(**node_columns(item))
+        self.come(made)
 
     @precondition(lambda self: self.world.nodes)
     @rule(made=scored_worlds.nodes, data=st.data())
@@ -136,10 +196,6 @@ class ScoresMachine(RuleBasedStateMachine):
             item = Pod(metadata=msgspec.structs.replace(like.metadata, name=self.name()), spec=like.spec)
             self.place(item, data.draw(st.sampled_from(sorted(self.world.nodes))))
 
-    def place(self, item: Pod, node: str) -> None:
-        self.world.running[item.metadata.key] = (item, node)
-        self.on.assume(self.on.classes.view(item), self.on.facts.index[node])
-
     @precondition(lambda self: self.world.running)
     @rule(meta=scored_worlds.metas, deleted=st.booleans(), data=st.data())
     def change_pod(self, meta: Meta, deleted: bool, data: st.DataObject) -> None:
@@ -161,10 +217,7 @@ class ScoresMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(worlds.SPACES), labels=st.sampled_from([{}, {"team": "one"}, {"team": "two"}, None]))
     def change_namespace(self, name: str, labels: dict[str, str] | None) -> None:
-        self.world.namespaces.pop(name, None)
-        if labels is not None:
-            self.world.namespaces[name] = labels
-        self.on.classes.put_namespace(name, labels)
+        self.tell_namespace(name, labels)
 
     @rule(
         space=st.sampled_from(worlds.SPACES),
@@ -172,10 +225,7 @@ class ScoresMachine(RuleBasedStateMachine):
         selector=st.sampled_from([{"app": "x"}, {"app": "x", "tier": "f"}, {}, None]),
     )
     def change_service(self, space: str, name: str, selector: dict[str, str] | None) -> None:
-        self.world.services.pop((space, name), None)
-        if selector is not None:
-            self.world.services[space, name] = selector
-        self.on.classes.workload_selectors.put_service(space, name, selector)
+        self.tell_service(space, name, selector)
 
     @rule(
         space=st.sampled_from(worlds.SPACES),
@@ -186,11 +236,7 @@ class ScoresMachine(RuleBasedStateMachine):
     def change_controller(self, space: str, kind: str, selector: LabelSelector | None, plain: dict[str, str]) -> None:
         if kind == "ReplicationController":  # has a map of labels, no more
             selector = LabelSelector(match_labels=plain)
-        self.world.controllers.pop((kind, space, "own"), None)
-        if selector is not None:
-            self.world.controllers[kind, space, "own"] = selector
-        wanted = None if selector is None else requirements(selector)
-        self.on.classes.workload_selectors.put_controller(kind, space, "own", wanted)
+        self.tell_controller(space, kind, selector)
 
     @rule()
     def go_on_with_a_copy(self) -> None:
@@ -205,33 +251,69 @@ class ScoresMachine(RuleBasedStateMachine):
         for item in self.asked:
             self.check(item)
 
-    def check(self, item: Pod) -> None:
-        on = self.on
-        view = on.classes.view(item)
-        feasible = [on.names[node] for node in np.flatnonzero(on.feasible(view)).tolist()]
-        nodes = [self.world.nodes[name] for name in feasible]
-        expected = naive_scores.scores(item, nodes, self.world, self.setting, self.weights)
-        found = self.kube.explain(view, on)
-        assert set(found) == set(expected)
-        for plugin, by_node in expected.items():
-            column = found[plugin]
-            got = {name: int(column[on.facts.index[name]]) for name in feasible}
-            assert got == by_node, plugin
-            assert np.count_nonzero(np.isnan(column)) == len(column) - len(feasible)
-        total = {name: sum(by_node[name] for by_node in expected.values()) for name in feasible}
-        self.check_choice(view, total)
-
-    def check_choice(self, view: PodView, total: Mapping[str, int]) -> None:
-        on = self.on
-        decision = next(iter(self.kube.place([view], on, np.random.default_rng(0))))
-        if not total:
-            assert not isinstance(decision, Bind)
-            return
-        best = max(total.values())
-        first = min((name for name in total if total[name] == best), key=lambda name: on.rank[on.facts.index[name]])
-        assert isinstance(decision, Bind)
-        assert on.names[decision.node] == first
-
 
 ScoresMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=15, deadline=None)
 TestScores = ScoresMachine.TestCase
+
+
+services_made = st.dictionaries(
+    st.tuples(st.sampled_from(worlds.SPACES), st.sampled_from(["one", "two"])),
+    st.sampled_from([{"app": "x"}, {"app": "x", "tier": "f"}, {}]),
+    max_size=2,
+)
+controllers_made = st.dictionaries(
+    st.tuples(st.sampled_from(worlds.SPACES), st.sampled_from([kind for kind, _ in scored_worlds.CONTROLLERS])),
+    st.sampled_from([{"app": "x"}, {"app": "y"}, {"tier": "f"}]),
+    max_size=3,
+)
+namespaces_made = st.dictionaries(
+    st.sampled_from(worlds.SPACES), st.sampled_from([{}, {"team": "one"}, {"team": "two"}])
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    made=st.lists(scored_worlds.nodes, min_size=3, max_size=7),
+    running=st.lists(
+        st.tuples(scored_worlds.metas, scored_worlds.specs, st.integers(0, 99), st.integers(0, 9)),
+        min_size=6,
+        max_size=14,
+    ),
+    asked=st.lists(st.tuples(scored_worlds.metas, scored_worlds.specs), min_size=2, max_size=4),
+    setting=settings_made,
+    weights=weights_made,
+    services=services_made,
+    controllers=controllers_made,
+    namespaces=namespaces_made,
+)
+def test_a_full_cluster_is_scored_as_the_source_says(
+    made: list[MadeNode],
+    running: list[tuple[Meta, PodSpec, int, int]],
+    asked: list[tuple[Meta, PodSpec]],
+    setting: Setting,
+    weights: dict[str, int],
+    services: dict[tuple[str, str], dict[str, str]],
+    controllers: dict[tuple[str, str], dict[str, str]],
+    namespaces: dict[str, dict[str, str]],
+) -> None:
+    """Where the course of events is of no matter: many pods run, each pod that is asked for runs a few times too."""
+    both = Both()
+    both.begin(setting, weights)
+    for item in made:
+        both.come(item)
+    for name, labels in namespaces.items():
+        both.tell_namespace(name, labels)
+    for (space, name), plain in services.items():
+        both.tell_service(space, name, plain)
+    for (space, kind), plain in controllers.items():
+        both.tell_controller(space, kind, LabelSelector(match_labels=plain))
+    nodes = sorted(both.world.nodes)
+    for meta, spec, at, deleted in running:
+        both.place(scored_worlds.pod(both.name(), meta, spec, deleted == 0), nodes[at % len(nodes)])
+    pods = [scored_worlds.pod(both.name(), meta, spec) for meta, spec in asked]
+    for turn in range(3):
+        for pod in pods:
+            both.check(pod)
+        for i, pod in enumerate(pods):
+            more = msgspec.structs.replace(pod.metadata, name=both.name())
+            both.place(Pod(metadata=more, spec=pod.spec), nodes[(turn * turn + i) % len(nodes)])
