@@ -98,6 +98,8 @@ class ApiLane:
                 if type(effect) is Subscribe:
                     self.flush(now)  # what changed before is told to those that watched before
                     self.subscribe(source, effect.kinds)
+                    if effect.token is not None:
+                        post(self._delay(now, source), source, Outcome(effect, None, None))
                 else:
                     self._own(now, effect)
                 continue

@@ -165,7 +165,9 @@ class Stand(_Message, frozen=True, gc=False):
 
 
 class Subscribe(_Message, frozen=True, gc=False):
-    """Changes of these kinds too, from now on: an informer started when it is first needed. What is there is ADDED."""
+    """Changes of these kinds too, from now on: an informer started when it is first needed. What is there is ADDED;
+    with a token, an Outcome says that all of it was.
+    """
 
     kinds: tuple[str, ...]
     token: Any = None

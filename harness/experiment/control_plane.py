@@ -12,7 +12,9 @@ from harness.controllers.garbagecollector import GarbageCollector
 from harness.controllers.job import JobController
 from harness.controllers.namespace import NamespaceController
 from harness.controllers.nodelifecycle import NodeLifecycleController
+from harness.controllers.persistentvolume import PersistentVolumeController
 from harness.controllers.podgc import PodGarbageCollector
+from harness.controllers.provisioner import ProvisionerController
 from harness.controllers.replicaset import ReplicaSetController
 from harness.controllers.resourcequota import ResourceQuotaController
 from harness.controllers.tainteviction import TaintEvictionController
@@ -26,7 +28,7 @@ from harness.model.errors import UserError
 
 
 def controllers() -> list[Component]:
-    """kube-controller-manager's."""
+    """kube-controller-manager's, and the provisioner of volumes."""
     return [
         DeploymentController(),
         ReplicaSetController(),
@@ -41,6 +43,8 @@ def controllers() -> list[Component]:
         HorizontalController(),
         ResourceQuotaController(),
         DaemonSetController(),
+        PersistentVolumeController(),
+        ProvisionerController(),
     ]
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.model.core import ResourceList
+from msgspec.structs import replace
+
+from harness.model.core import ObjectReference, ResourceList
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
@@ -86,3 +88,27 @@ def suits(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
 def smallest_first(volume: PersistentVolume) -> tuple[int, str]:
     """Where kube-scheduler takes any of equal ones, the first by name is taken here."""
     return storage_bytes(volume.spec.capacity), volume.metadata.name
+
+
+def claim_reference(claim: PersistentVolumeClaim) -> ObjectReference:
+    meta = claim.metadata
+    return ObjectReference(
+        kind="PersistentVolumeClaim",
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        api_version="v1",
+        resource_version=meta.resource_version,
+    )
+
+
+def bound_to(volume: PersistentVolume, claim: PersistentVolumeClaim) -> PersistentVolume:
+    """The volume with the claim written into it. Source: GetBindVolumeToClaim."""
+    annotations = volume.metadata.annotations
+    if volume.spec.claim_ref is None:
+        annotations = {**annotations, BOUND_BY_CONTROLLER: "yes"}
+    return replace(
+        volume,
+        metadata=replace(volume.metadata, annotations=annotations),
+        spec=replace(volume.spec, claim_ref=claim_reference(claim)),
+    )

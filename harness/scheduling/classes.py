@@ -21,11 +21,13 @@ from harness.scheduling.constraints.malformed import malformed
 from harness.scheduling.constraints.node_affinity import CONFLICT
 from harness.scheduling.constraints.node_ports import HostPort, NodePorts
 from harness.scheduling.constraints.node_resources_fit import NodeResourcesFit
+from harness.scheduling.constraints.volumes import VolumeBinding, claims_of
 from harness.scheduling.pod_terms import PodTerms, label_key
 from harness.scheduling.preferences import AllPreferences, Preferences
 from harness.scheduling.resource_names import counted
 from harness.scheduling.selecting import Labels, Namespaces
 from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, PodClass, PodView
+from harness.scheduling.volumes.book import VolumeBook
 from harness.scheduling.workload_selectors import CONTROLLERS, WorkloadSelectors
 
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
@@ -57,6 +59,7 @@ class Needs:
     __slots__ = (
         "amounts",
         "beyond",
+        "claims",
         "cluster",
         "load",
         "made_of",
@@ -76,6 +79,7 @@ class Needs:
         self.beyond = made_of.beyond
         self.repelled = repelled  # numbers of the terms of running pods that keep the pod away
         self.ports: tuple[HostPort, ...] = next((term.ports for term in terms if isinstance(term, NodePorts)), ())
+        self.claims = next((term.claims for term in terms if isinstance(term, VolumeBinding)), ())  # 'namespace/name'
         refusal = made_of.refusal
         self.terms = terms  # in kube-scheduler's filter order
         self.node = tuple(term for term in terms if term.moves is Moves.NODE)
@@ -94,6 +98,8 @@ class HasRows(Protocol):
 
     def namespaces_changed(self) -> None: ...
 
+    def volumes_changed(self) -> None: ...
+
 
 class PodClasses:
     """The table of classes of one scheduler, and the rows of its resources."""
@@ -107,6 +113,7 @@ class PodClasses:
         self.namespaces = Namespaces()
         self.pod_terms = PodTerms(self.namespaces)
         self.workload_selectors = WorkloadSelectors()
+        self.volumes = VolumeBook()
         self._preferences = AllPreferences()
         self._remembered: dict[tuple[Any, ...], _Read] = {}
         self._derived: dict[tuple[int, tuple[int, ...]], PodClass] = {}
@@ -184,6 +191,14 @@ class PodClasses:
             for follower in list(self._followers):
                 follower.namespaces_changed()
 
+    def learn_volumes(self, obj: object, *, gone: bool = False) -> bool:
+        """A volume, claim or storage class as it is now; False when `obj` is none."""
+        if not self.volumes.learn(obj, gone=gone):
+            return False
+        for follower in list(self._followers):
+            follower.volumes_changed()
+        return True
+
     def class_now(self, pod: PodView) -> PodClass:
         """The class of a view made earlier: anti-affinity heard of since may have split its class."""
         if not self.pod_terms.repelling:
@@ -230,9 +245,11 @@ class PodClasses:
             spec.extra,
         )
         affinity = spec.affinity
-        told_apart = None  # by the terms that look at the pod's own namespace and labels
+        told_apart: Any = None  # by the terms that look at the pod's own namespace and labels
         if spec.topology_spread_constraints or (affinity and (affinity.pod_affinity or affinity.pod_anti_affinity)):
             told_apart = label_key(pod.metadata.namespace, pod.metadata.labels)
+        elif spec.extra is not None and "volumes" in spec.extra and claims_of(pod):
+            told_apart = pod.metadata.namespace
         key = (
             *map(id, parts),
             spec.priority,

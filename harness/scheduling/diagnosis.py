@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.scheduling.constraints.term import Moves, Tallies
+from harness.scheduling.constraints.term import Forecloses, Moves, Tallies
 from harness.scheduling.nominations import only_amounts
 from harness.scheduling.strategy import Int64
 
@@ -51,6 +51,9 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
     count = int(np.count_nonzero(here))
     if cls.constraints.refusal:
         return Diagnosis(count, {}, np.zeros(0, dtype=np.int64), cls.constraints.refusal)
+    for term in cls.constraints.cluster:
+        if isinstance(term, Forecloses) and (why := term.before(on)):
+            return Diagnosis(count, {}, np.zeros(0, dtype=np.int64), why)
     left = here.copy()
     reasons: Counter[str] = Counter()
     narrowing = sorted({term.plugin for term in cls.constraints.terms if term.only is not None})

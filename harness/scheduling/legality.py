@@ -9,6 +9,7 @@ from typing import TypeAlias
 from harness.scheduling.devices import choose_devices
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, PodView
+from harness.scheduling.volumes.places import choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def apply(snapshot: Snapshot, decision: Bind | BindTogether) -> Outcome:
 def take_back(snapshot: Snapshot, binds: tuple[Bind, ...]) -> None:
     for bind in binds:
         snapshot.forget(bind.pod.key)
+        snapshot.volumes.release(bind.pod.key)
 
 
 def refusal(snapshot: Snapshot, bind: Bind) -> str | None:
@@ -75,6 +77,11 @@ def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
         devices = choose_devices(gpu, snapshot.devices_of[bind.node])
         assert devices is not None, f"{bind.pod.key} fits, yet on no devices"
         bind = replace(bind, devices=devices)
+    claims = bind.pod.cls.constraints.claims
+    if claims:  # before it is there itself: who uses a claim keeps it from others
+        promise = choose(snapshot, snapshot.volumes.wanted(claims), bind.node)
+        assert promise is not None, f"{bind.pod.key} fits, yet its claims find nothing"
+        snapshot.volumes.promise(bind.pod.key, promise)
     snapshot.assume(bind.pod, bind.node, bind.devices)
     return bind
 

@@ -38,6 +38,7 @@ def rebuilt(old: Snapshot, without: Collection[str]) -> Snapshot:
                 new.assume(pod, new.facts.index[name], old.devices(pod.key) or None)
         for pod in nominations.on(node):
             new.nominations.put(pod, new.facts.index[name])
+    new.volumes.carry_on(old.volumes)
     for name, pod, devices in old.strays():
         new.assume_on(pod, name, devices)
     return new

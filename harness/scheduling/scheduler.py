@@ -28,7 +28,9 @@ from harness.engine.component import (
     Record,
     Relist,
     Start,
+    Subscribe,
     Timer,
+    Update,
     WakeAt,
     Watch,
 )
@@ -50,6 +52,8 @@ from harness.scheduling.repair import rebuilt
 from harness.scheduling.scoring import NOWHERE
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
+from harness.scheduling.volumes.prebind import WATCHES as VOLUMES
+from harness.scheduling.volumes.prebind import VolumeBinder
 
 DEFAULT_BATCH = 64
 GROUP_TIMEOUT_S = 60
@@ -125,6 +129,7 @@ class Scheduler:
         self._diagnosed_at = -1
         self._looked_at = -1  # version of the snapshot
         self._preemptor = self._new_preemptor()
+        self._volumes = VolumeBinder(self.snapshot)
 
     # -- the component -------------------------------------------------------------------------------------------------
 
@@ -154,6 +159,7 @@ class Scheduler:
         if self._decided and now >= self._busy_until:
             effects += self._decided
             self._decided = []
+        effects += self._bind_volumes(now)
         self.queue.tick(now)
         self._give_up_groups(now, effects)
         if self.queue.elsewhere and self._looked_at != self.snapshot.version:
@@ -169,6 +175,9 @@ class Scheduler:
     def _arm(self, effects: list[Effect]) -> None:
         """One timer at a time, for whatever is due first."""
         due = self._busy_until if self._decided else self.queue.next_tick()
+        unbound = self._volumes.next_due()
+        if unbound is not None:
+            due = unbound if due is None else min(due, unbound)
         if due is not None and (self._next_timer is None or due < self._next_timer):
             self._next_timer = due
             effects.append(WakeAt(due, _TICK))
@@ -185,6 +194,7 @@ class Scheduler:
             sent = self._binding.pop(key, None)
             if sent is not None:
                 self.metrics.point("Bind", "Success", (now - sent) / 1e9)
+            self._volumes.drop(key)
             if key in self.queue:
                 self.queue.remove(key)
                 self._kept_no_longer(now, key)
@@ -228,6 +238,8 @@ class Scheduler:
             return
         if key not in self.queue:
             view = self._view(pod)
+            if view.cls.constraints.claims and self._volumes.must_wait(key):
+                return
             self.queue.add(view, pod.metadata.uid, now)
             if view.group is not None and not self._missing(view):
                 self.queue.gathered(view.group)
@@ -258,6 +270,7 @@ class Scheduler:
 
     def _freed(self, now: int, key: str) -> None:
         node = self.snapshot.forget(key)
+        self._volumes.drop(key)
         if node is not None:
             self._helped(now, node, "AssignedPodDelete")
 
@@ -366,6 +379,8 @@ class Scheduler:
                     self._node_gone(now, name)
         elif event.kind == "PodDisruptionBudget":
             self._preemptor.preemption.budgets.clear()
+        elif event.kind in VOLUMES:
+            self.snapshot.classes.volumes.clear(event.kind)
         for obj in event.objects:
             match obj:
                 case Pod():
@@ -387,6 +402,7 @@ class Scheduler:
             self.queue = SchedulingQueue()
             self._pending.clear()
             self._preemptor = self._new_preemptor()
+            self._volumes = VolumeBinder(self.snapshot)
             self._gated.clear()
             self._binding.clear()
             self._decided.clear()
@@ -427,7 +443,7 @@ class Scheduler:
                 else:
                     self._decide(now, answer, pods, said, effects)
             if self.guard.interrupted:
-                self.snapshot = rebuilt(self.snapshot, without=pods)
+                self.snapshot = self._volumes.on = rebuilt(self.snapshot, without=pods)
                 self._preemptor.look_at(self.snapshot)
                 self._diagnosed_at = -1
         spent = clock() - started if clock is not None else None
@@ -504,7 +520,9 @@ class Scheduler:
                 namespace, _, name = key.rpartition("/")
                 devices = {GPU_INDEX: devices_text(bind.devices)} if bind.devices else {}
                 node = self.snapshot.facts.names[bind.node]
-                self._decided.append(BindPod(namespace, name, queued.uid, node, devices))
+                binding = BindPod(namespace, name, queued.uid, node, devices)
+                claims = bind.pod.cls.constraints.claims
+                self._decided += self._volumes.bind(now, key, binding) if claims else [binding]
         elif type(decision) is Wait:
             said[decision.pod.key] = decision.reason
         elif type(decision) is Evict:
@@ -579,6 +597,12 @@ class Scheduler:
 
     def _failed(self, now: int, outcome: Outcome) -> None:
         effect = outcome.effect
+        if type(effect) is Subscribe or type(effect) is Update:
+            for held in self._volumes.answered(outcome):
+                pod = self._pending.get(held)
+                if pod is not None:
+                    self._pod(now, ADDED, pod)
+            return
         if outcome.error is None:
             return
         if type(effect) is Delete:
@@ -586,8 +610,21 @@ class Scheduler:
             if node is not None:  # the pod it should have gone for tries again
                 for nominee in self.snapshot.nominations.on(node):
                     self.queue.wake_pod(nominee.key, now, "ScheduleAttemptFailure")
-        if type(effect) is not BindPod:
-            return
+        if type(effect) is BindPod:
+            self._not_bound(now, effect)
+
+    def _bind_volumes(self, now: int) -> list[Effect]:
+        """Pods whose claims are bound by now are bound themselves; those whose claims will not be try again."""
+        ready, failed = self._volumes.due(now)
+        effects: list[Effect] = [*self._volumes.subscription(), *ready]
+        for bind, why in failed:
+            pod = self._pending.get(f"{bind.namespace}/{bind.name}")
+            if pod is not None:
+                self._tell(now, pod, why, "", effects)
+            self._not_bound(now, bind)
+        return effects
+
+    def _not_bound(self, now: int, effect: BindPod) -> None:
         key = f"{effect.namespace}/{effect.name}"
         sent = self._binding.pop(key, None)
         self.metrics.errors()

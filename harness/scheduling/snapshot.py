@@ -27,6 +27,7 @@ from harness.scheduling.images import Image, ImageBook
 from harness.scheduling.nominations import Nominations
 from harness.scheduling.relations import HasNodeMask, Relations
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
+from harness.scheduling.volumes.hold import VolumeHold
 
 _ROOM = 64  # nodes that fit before the first reallocation
 
@@ -72,6 +73,7 @@ class Snapshot:
         self.positions: Int64 = np.zeros(0, dtype=np.int64)  # position_of as a column
         self.ports = PortBook()
         self.images = ImageBook()
+        self.volumes = VolumeHold(self.classes.volumes)
         self.relations = Relations(self)
         # Milli-CPU and bytes, [2, node], that scores assume beyond the requests; the same by node where there are any.
         self._beyond: Int64 = np.zeros((2, 0), dtype=np.int64)
@@ -103,6 +105,7 @@ class Snapshot:
         twin._next_rank, twin._last, twin._unordered = self._next_rank, self._last, self._unordered
         twin._width = self._width
         twin.ports, twin.images, twin.beyond_of = self.ports.copy(), self.images.copy(), dict(self.beyond_of)
+        twin.volumes = self.volumes.copy()
         twin.relations.carry_on(self.relations)
         twin.nominations = self.nominations.copy(twin)
         twin._grow(self._room)
@@ -318,6 +321,8 @@ class Snapshot:
             self._groups[pod.group] = self._groups.get(pod.group, 0) + 1
         if needs.ports:
             self.ports.put(needs.ports, node, 1)
+        if needs.claims:
+            self.volumes.put(needs.claims, key)
         if needs.beyond:
             self._assume_beyond(needs.beyond, node, 1)
         if pod.carries or self.relations.active:
@@ -366,6 +371,8 @@ class Snapshot:
                 del self._groups[pod.group]
         if needs.ports:
             self.ports.put(needs.ports, node, -1)
+        if needs.claims:
+            self.volumes.take(needs.claims, key)
         if needs.beyond:
             self._assume_beyond(needs.beyond, node, -1)
         if pod.carries or self.relations.active:
@@ -426,6 +433,11 @@ class Snapshot:
     def namespaces_changed(self) -> None:
         """The table of classes calls this: terms with a namespaceSelector speak of others than before."""
         self.relations.reset()
+
+    def volumes_changed(self) -> None:
+        """The table of classes calls this. One entry lets the log say that something changed; no column did."""
+        if len(self.facts):
+            self.log.add(0)
 
     def where(self, key: str) -> int | None:
         """Node of a placed pod."""

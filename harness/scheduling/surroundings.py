@@ -1,4 +1,4 @@
-"""What scheduling looks at besides nodes and pods: namespaces, and whose selectors default spreading goes by."""
+"""What scheduling looks at besides nodes and pods: namespaces, volumes, and whose selectors spreading goes by."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def learn(classes: PodClasses, obj: object, *, gone: bool = False) -> bool:
     selectors = classes.workload_selectors
     if isinstance(obj, Service):
         selectors.put_service(obj.metadata.namespace, obj.metadata.name, None if gone else obj.spec.selector)
+        return True
+    if classes.learn_volumes(obj, gone=gone):
         return True
     kind = kind_of(obj)
     if kind in CONTROLLERS:

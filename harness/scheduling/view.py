@@ -10,7 +10,7 @@ from harness.scheduling.strategy import Bool, ClusterView, Int64, PodView
 
 WRITERS = frozenset(
     {"add_node", "assume", "assume_on", "fit_rows", "forget", "namespaces_changed", "relabel", "remove_node"}
-    | {"update_node"}
+    | {"update_node", "volumes_changed"}
 )
 """The methods of a Snapshot that change it."""
 

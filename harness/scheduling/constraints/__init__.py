@@ -20,6 +20,7 @@ from harness.scheduling.constraints.pod_topology_spread import topology_spread
 from harness.scheduling.constraints.taint_toleration import taint_toleration
 from harness.scheduling.constraints.term import Moves, Term
 from harness.scheduling.constraints.unmodelled import unmodelled
+from harness.scheduling.constraints.volumes import volumes
 
 BEFORE_FIT: tuple[Callable[[Pod], Term | None], ...] = (
     node_unschedulable,
@@ -33,8 +34,8 @@ gets None for it. NodeResourcesFit and the devices follow for every pod (classes
 
 
 def after_fit(pod: Pod) -> tuple[Term, ...]:
-    """What comes after NodeResourcesFit; volumes belong before it. ExistingAntiAffinity follows (classes.py)."""
-    return (*topology_spread(pod), *inter_pod_affinity(pod))
+    """What comes after NodeResourcesFit. ExistingAntiAffinity follows (classes.py)."""
+    return (*volumes(pod), *topology_spread(pod), *inter_pod_affinity(pod))
 
 
 __all__ = ["BEFORE_FIT", "ExistingAntiAffinity", "Moves", "Term", "after_fit", "unmodelled"]

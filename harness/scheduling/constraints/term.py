@@ -52,6 +52,14 @@ class Term(Protocol):
 
 
 @runtime_checkable
+class Forecloses(Protocol):
+    """What a term may offer besides: why the pod is held against no node at all (kube-scheduler's PreFilter)."""
+
+    def before(self, on: Snapshot) -> str:
+        """Empty where it is held against nodes."""
+
+
+@runtime_checkable
 class Tallies(Protocol):
     """What a term may offer besides: its reasons counted over many nodes at once, for clusters of thousands."""
 

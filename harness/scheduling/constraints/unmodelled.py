@@ -6,20 +6,21 @@ from typing import Any
 
 from harness.model.core import Pod
 
-# Volumes that need no decision of the scheduler (kube-scheduler's volume plugins look at none of them).
-_LOCAL_VOLUMES = {"configMap", "downwardAPI", "emptyDir", "hostPath", "image", "projected", "secret", "nfs"}
+_SHARED_DISKS = {"awsElasticBlockStore", "gcePersistentDisk", "iscsi", "rbd"}
+"""Volumes that two pods cannot use on one node.
+
+Source: kube-scheduler 1.32 plugins/volumerestrictions needsRestrictionsCheck."""
 
 
 def unmodelled(pod: Pod) -> tuple[str, ...]:
     """The kube-scheduler plugins whose constraints this pod uses and nothing models, in their filter order."""
     extra: dict[str, Any] = pod.spec.extra or {}
+    sources = {source for volume in extra.get("volumes") or () for source in volume if source != "name"}
     names = []
-    if any(_needs_decision(volume) for volume in extra.get("volumes") or ()):
+    if sources & _SHARED_DISKS:
+        names.append("VolumeRestrictions")
+    if "ephemeral" in sources:
         names.append("VolumeBinding")
     if extra.get("resourceClaims"):
         names.append("DynamicResources")
     return tuple(names)
-
-
-def _needs_decision(volume: dict[str, Any]) -> bool:
-    return any(source not in _LOCAL_VOLUMES for source in volume if source != "name")

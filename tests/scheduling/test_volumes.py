@@ -1,0 +1,473 @@
+"""Volumes in the scheduler: kube-scheduler's published cases, and a model of all of it, node by node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec
+from harness.model.meta import ObjectMeta
+from harness.model.objects import from_wire
+from harness.model.quantity import parse_quantity
+from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from harness.model.wire import Time
+from harness.scheduling.classes import node_columns
+from harness.scheduling.legality import Refused, apply
+from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.strategy import Bind, BindTogether
+from tests.scheduling import naive_volumes as naive
+
+ZONE, OLD_ZONE = "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"
+REGION, OLD_REGION = "topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"
+DONE = {"pv.kubernetes.io/bind-completed": "yes"}
+IN_USE = (
+    "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod"
+)
+
+
+def node(name: str, **labels: str) -> Node:
+    there = {"cpu": parse_quantity("100"), "memory": parse_quantity("8Gi"), "pods": parse_quantity("110")}
+    return Node(
+        metadata=ObjectMeta(name=name, labels={"kubernetes.io/hostname": name, **labels}),
+        status=NodeStatus(allocatable=there),
+    )
+
+
+def pod(name: str, *claims: str, namespace: str = "default") -> Pod:
+    volumes = [{"name": f"v{i}", "persistentVolumeClaim": {"claimName": name}} for i, name in enumerate(claims)]
+    return Pod(
+        metadata=ObjectMeta(name=name, namespace=namespace, uid=name),
+        spec=PodSpec(containers=(Container(name="c"),), extra={"volumes": volumes}),
+    )
+
+
+def storage_class(name: str, provisioner: str, mode: str = "WaitForFirstConsumer", *zones: str) -> StorageClass:
+    terms = [{"matchLabelExpressions": [{"key": ZONE, "values": list(zones)}]}] if zones else []
+    wire = {"kind": "StorageClass", "metadata": {"name": name}, "provisioner": provisioner}
+    found: StorageClass = from_wire({**wire, "volumeBindingMode": mode, "allowedTopologies": terms})
+    return found
+
+
+def claim(name: str, of: str = "late", storage: str = "1Gi", volume: str = "", **meta: Any) -> PersistentVolumeClaim:
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": of, "resources": {"requests": {"storage": storage}}}
+    wire = {"kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "default", "uid": name, **meta}}
+    if volume:
+        wire["metadata"] = {**wire["metadata"], "annotations": DONE}  # type: ignore[dict-item]
+    found: PersistentVolumeClaim = from_wire({**wire, "spec": {**spec, "volumeName": volume}})
+    return found
+
+
+def volume(
+    name: str, of: str = "late", storage: str = "1Gi", *, labels: Any = None, at: Any = None, **spec: Any
+) -> PersistentVolume:
+    """`at`: {label: values} of its node affinity."""
+    made: dict[str, Any] = {"capacity": {"storage": storage}, "accessModes": ["ReadWriteOnce"], "storageClassName": of}
+    if at is not None:
+        expressions = [{"key": key, "operator": "In", "values": list(values)} for key, values in at.items()]
+        made["nodeAffinity"] = {"required": {"nodeSelectorTerms": [{"matchExpressions": expressions}]}}
+    wire = {"kind": "PersistentVolume", "metadata": {"name": name, "labels": labels or {}}, "spec": {**made, **spec}}
+    found: PersistentVolume = from_wire({**wire, "status": {"phase": "Available"}})
+    return found
+
+
+def snapshot(*items: Any) -> Snapshot:
+    on = Snapshot()
+    for item in items:
+        if isinstance(item, Node):
+            on.add_node(**node_columns(item))
+        else:
+            assert on.classes.learn_volumes(item)
+    return on
+
+
+def fits(on: Snapshot, item: Pod) -> list[str]:
+    feasible = on.feasible(on.classes.view(item))
+    return [name for name in on.names if name and feasible[on.facts.index[name]]]
+
+
+def why_not(on: Snapshot, item: Pod) -> str:
+    return str(on.diagnose(on.classes.view(item)))
+
+
+def place(on: Snapshot, item: Pod, name: str) -> str:
+    """'' or why it is refused."""
+    done = apply(on, Bind(on.classes.view(item), on.facts.index[name]))
+    return done.reason if isinstance(done, Refused) else ""
+
+
+LOST = {"status": {"phase": "Lost"}}
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        ([], 'persistentvolumeclaim "c" not found'),
+        ([claim("c", volume="pv")], 'persistentvolume "pv" not found'),
+        ([claim("c", "")], "pod has unbound immediate PersistentVolumeClaims"),
+        ([claim("c", "unheard-of")], "pod has unbound immediate PersistentVolumeClaims"),
+        ([claim("c", "now"), storage_class("now", "x", "Immediate")],
+         "pod has unbound immediate PersistentVolumeClaims"),
+        ([claim("c", deletionTimestamp="2025-01-01T00:00:10Z"), storage_class("late", "x")],
+         'persistentvolumeclaim "c" is being deleted'),
+    ],
+)  # fmt: skip
+def test_what_is_amiss_with_claims(there: list[Any], why: str) -> None:
+    on = snapshot(node("a"), node("b"), *there)
+    assert fits(on, pod("p", "c")) == []
+    assert why_not(on, pod("p", "c")) == f"0/2 nodes are available: {why}."
+    assert place(on, pod("p", "c"), "a") == f"a: {why}", "whatever a strategy answers"
+
+
+def test_a_claim_belongs_to_its_namespace() -> None:
+    on = snapshot(node("a"), claim("c", volume="pv"), volume("pv"))
+    assert fits(on, pod("p", "c")) == ["a"]
+    elsewhere = pod("p", "c", namespace="other")
+    assert fits(on, elsewhere) == []
+    twin = Pod(metadata=elsewhere.metadata, spec=pod("p", "c").spec)
+    assert on.classes.view(twin).cls is not on.classes.view(pod("p", "c")).cls
+
+
+@pytest.mark.parametrize(
+    ("of_volume", "of_node", "fine"),
+    [
+        ({OLD_ZONE: "us-west1-a"}, {}, True),
+        ({OLD_ZONE: "us-west1-a"}, {OLD_ZONE: "us-west1-a", "uselessLabel": "none"}, True),
+        ({OLD_REGION: "us-west1", "uselessLabel": "none"}, {OLD_REGION: "us-west1"}, True),
+        ({OLD_REGION: "us-west1"}, {OLD_REGION: "no_us-west1"}, False),
+        ({OLD_ZONE: "us-west1-a"}, {OLD_ZONE: "no_us-west1-a"}, False),
+        ({ZONE: "us-west1-a"}, {ZONE: "us-west1-a"}, True),
+        ({REGION: "us-west1"}, {REGION: "us-west1"}, True),
+        ({REGION: "us-west1"}, {REGION: "no_us-west1"}, False),
+        ({ZONE: "us-west1-a"}, {ZONE: "no_us-west1-a"}, False),
+        ({ZONE: "us-west1-a", REGION: "us-west1-a"}, {ZONE: "us-west1-a"}, False),
+        ({ZONE: "us-west1-a"}, {OLD_ZONE: "us-west1-a"}, False),
+        ({OLD_ZONE: "us-west1-a"}, {ZONE: "us-west1-a"}, True),
+        ({OLD_ZONE: "us-west1-a"}, {ZONE: "us-west1-b"}, False),
+        ({OLD_ZONE: "us-west1-c__us-west1-a"}, {}, True),
+        ({OLD_ZONE: "us-west1-c__us-west1-a"}, {OLD_ZONE: "us-west1-a"}, True),
+        ({ZONE: "us-west1-c__us-west1-a"}, {ZONE: "us-west1-a"}, True),
+        ({ZONE: "us-west1-c__us-west1-a"}, {ZONE: "us-west1-b"}, False),
+    ],
+)
+def test_zone_labels_by_the_published_cases(of_volume: dict[str, str], of_node: dict[str, str], fine: bool) -> None:
+    """The cases of plugins/volumezone volume_zone_test.go."""
+    on = snapshot(node("host1", **of_node), claim("c", volume="pv"), volume("pv", labels=of_volume))
+    assert fits(on, pod("p", "c")) == (["host1"] if fine else [])
+    if not fine:
+        assert why_not(on, pod("p", "c")) == "0/1 nodes are available: 1 node(s) had no available volume zone."
+        assert place(on, pod("p", "c"), "host1") == "host1: node(s) had no available volume zone"
+
+
+def test_bound_volumes_are_reached_from_their_nodes_alone() -> None:
+    on = snapshot(
+        *(node(name, **{ZONE: name[0]}) for name in ("a1", "b1", "b2")),
+        claim("c", volume="pv"),
+        volume("pv", at={ZONE: "b"}),
+    )
+    assert fits(on, pod("p", "c")) == ["b1", "b2"]
+    assert place(on, pod("p", "c"), "a1") == "a1: node(s) had volume node affinity conflict"
+    for name in ("b1", "b2"):
+        on.update_node(**node_columns(node(name, **{ZONE: "a"})))
+    assert why_not(on, pod("p", "c")) == "0/3 nodes are available: 3 node(s) had volume node affinity conflict."
+
+
+def test_of_volumes_that_fit_the_smallest_is_promised_once() -> None:
+    large, small, tiny = volume("large", storage="9Gi"), volume("small", storage="2Gi"), volume("tiny", storage="1Gi")
+    on = snapshot(
+        node("a"), storage_class("late", "kubernetes.io/no-provisioner"), large, small, tiny,
+        *(claim(name, storage="2Gi") for name in ("c1", "c2", "c3")),
+    )  # fmt: skip
+    for name, given in (("c1", "small"), ("c2", "large")):
+        assert place(on, pod(f"p-{name}", name), "a") == ""
+        promise = on.volumes.promised(f"default/p-{name}")
+        assert promise is not None
+        assert [found.metadata.name for _, found in promise.bindings] == [given]
+    message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind."
+    assert why_not(on, pod("p-c3", "c3")) == message
+    on.forget("default/p-c1")
+    assert why_not(on, pod("p-c3", "c3")) == message, "a pod that was taken away for trial keeps its promise"
+    on.volumes.release("default/p-c1")
+    assert fits(on, pod("p-c3", "c3")) == ["a"]
+
+
+def test_two_claims_of_a_pod_take_two_volumes() -> None:
+    shared = volume("both", storage="5Gi", at={ZONE: ["a", "b"]})
+    on = snapshot(
+        node("a1", **{ZONE: "a"}), node("b1", **{ZONE: "b"}), storage_class("late", "kubernetes.io/no-provisioner"),
+        shared, volume("in-b", storage="5Gi", at={ZONE: "b"}), claim("c1"), claim("c2"),
+    )  # fmt: skip
+    assert fits(on, pod("one", "c1")) == ["a1", "b1"]
+    assert fits(on, pod("two", "c1", "c2")) == ["b1"]
+
+
+def test_a_provisioner_makes_volumes_where_its_class_allows() -> None:
+    on = snapshot(
+        *(node(name, **{ZONE: name[0]}) for name in ("a1", "b1", "c1")), node("nowhere"),
+        storage_class("late", "disk.csi", "WaitForFirstConsumer", "a", "b"), claim("c"),
+    )  # fmt: skip
+    assert fits(on, pod("p", "c")) == ["a1", "b1"]
+    assert place(on, pod("p", "c"), "b1") == ""
+    assert fits(on, pod("q", "c")) == ["b1"], "the volume will be made for that node"
+    on.volumes.release("default/p")
+    on.classes.learn_volumes(claim("c", annotations={naive.SELECTED: "a1"}))
+    assert fits(on, pod("q", "c")) == ["a1"]
+
+
+def test_a_claim_for_one_pod_alone() -> None:
+    alone = from_wire(
+        {
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "c", "namespace": "default", "annotations": DONE},
+            "spec": {"accessModes": ["ReadWriteOncePod"], "volumeName": "pv"},
+        }
+    )
+    on = snapshot(node("a"), node("b"), alone, volume("pv"))
+    assert place(on, pod("first", "c"), "a") == ""
+    found = on.diagnose(on.classes.view(pod("second", "c")))
+    assert str(found) == f"0/2 nodes are available: 2 {IN_USE}."
+    assert found.resolvable.tolist() == [0, 1], "a preemptor could have it"
+    on.forget("default/first")
+    assert fits(on, pod("second", "c")) == ["a", "b"]
+
+
+def test_volumes_are_not_counted_where_no_driver_says_how_many() -> None:
+    names = [f"c{index}" for index in range(300)]
+    on = snapshot(
+        node("a"), *(claim(name, volume=f"pv-{name}") for name in names), *(volume(f"pv-{name}") for name in names)
+    )
+    assert fits(on, pod("p", *names)) == ["a"]
+
+
+def test_a_gang_of_which_one_finds_no_volume_gives_back_the_others() -> None:
+    on = snapshot(
+        node("a"), storage_class("late", "kubernetes.io/no-provisioner"), volume("pv"), claim("c1"), claim("c2")
+    )
+    views = [on.classes.view(pod(name, name)) for name in ("c1", "c2")]
+    assert isinstance(apply(on, BindTogether(tuple(Bind(view, 0) for view in views))), Refused)
+    assert on.volumes.promised("default/c1") is None
+    assert fits(on, pod("c2", "c2")) == ["a"]
+
+
+def test_a_copy_of_the_snapshot_promises_for_itself() -> None:
+    on = snapshot(
+        node("a"), storage_class("late", "kubernetes.io/no-provisioner"), volume("pv"), claim("c"), claim("d")
+    )
+    twin = on.copy()
+    assert place(twin, pod("p", "c"), "a") == ""
+    assert fits(twin, pod("q", "d")) == []
+    assert fits(on, pod("q", "d")) == ["a"]
+
+
+# -- the model ------------------------------------------------------------------------------------------------------
+
+NODES = tuple(f"n{index}" for index in range(5))
+CLAIMS = tuple(f"c{index}" for index in range(5))
+VOLUMES = tuple(f"v{index}" for index in range(5))
+CLASSES = {
+    "late": storage_class("late", "kubernetes.io/no-provisioner"),
+    "made": storage_class("made", "disk.csi", "WaitForFirstConsumer", "a", "b"),
+    "anywhere": storage_class("anywhere", "disk.csi"),
+    "now": storage_class("now", "disk.csi", "Immediate"),
+}
+zones = st.sampled_from(("", "a", "b", "c"))
+labels = st.builds(
+    lambda zone, old, region: {key: value for key, value in ((ZONE, zone), (OLD_ZONE, old), (REGION, region)) if value},
+    zones, st.sampled_from(("", "", "a", "b")), st.sampled_from(("", "", "r", "s")),
+)  # fmt: skip
+affinities = st.one_of(
+    st.none(),
+    st.builds(lambda zone: {ZONE: zone}, st.lists(st.sampled_from("abc"), min_size=1, max_size=2, unique=True)),
+    st.builds(lambda name: {"kubernetes.io/hostname": [name]}, st.sampled_from(NODES)),
+    st.just({ZONE: ["a", "b"], REGION: ["r"]}),
+)
+sizes = st.sampled_from(("1Gi", "2Gi", "3Gi"))
+kinds = st.sampled_from(("late", "late", "made", "anywhere", "now", "unheard-of"))
+modes = st.sampled_from((["ReadWriteOnce"], ["ReadWriteOncePod"], ["ReadWriteMany"]))
+
+
+@st.composite
+def volumes(draw: st.DrawFn) -> dict[str, Any]:
+    labels = draw(st.sampled_from(({}, {}, {"tier": "fast"}, {ZONE: "a"}, {ZONE: "a__b"}, {OLD_ZONE: "b"})))
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce", *draw(modes)]}
+    reserved = draw(st.sampled_from(("", "", "", *CLAIMS)))
+    if reserved:
+        uid = draw(st.sampled_from(("", reserved, "another")))
+        spec["claimRef"] = {"namespace": "default", "name": reserved, "uid": uid}
+    return {
+        "of": draw(kinds), "storage": draw(sizes), "labels": labels, "at": draw(affinities), "spec": spec,
+        "phase": draw(st.sampled_from(("Available", "Available", "Available", "Bound", "Pending"))),
+        "going": draw(st.integers(0, 9)) == 0,
+    }  # fmt: skip
+
+
+@st.composite
+def claims(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "of": draw(kinds), "storage": draw(sizes), "modes": draw(modes),
+        "volume": draw(st.sampled_from(("", "", "", *VOLUMES))), "complete": draw(st.integers(0, 4)) > 0,
+        "selected": draw(st.sampled_from(("", "", "", "", *NODES))), "fast": draw(st.integers(0, 4)) == 0,
+        "phase": draw(st.sampled_from(("Pending", "Bound", "Bound", "Bound", "Lost"))),
+        "going": draw(st.integers(0, 9)) == 0,
+    }  # fmt: skip
+
+
+class VolumesMachine(RuleBasedStateMachine):
+    """Nodes, claims, volumes and classes come, change and go; pods are placed, and what they were promised is held."""
+
+    @initialize(found=st.lists(labels, min_size=2, max_size=4), there=st.lists(volumes(), min_size=2, max_size=5))
+    def start(self, found: list[dict[str, str]], there: list[dict[str, Any]]) -> None:
+        self.on = Snapshot()
+        self.world = naive.Storage()
+        self.made = 0
+        self.placed: dict[str, tuple[Pod, list[str]]] = {}
+        self.asked: list[list[str]] = [["c0"], ["c1", "c2"]]
+        for index, each in enumerate(found):
+            self.put_node(f"n{index}", each)
+        for index, given in enumerate(there):
+            self.put_volume(f"v{index}", given)
+        for each in ("late", "made", "anywhere"):
+            self.put_class(each)
+        for index in range(3):
+            self.put_claim(f"c{index}", _PLAIN | {"of": ("late", "made", "late")[index]})
+
+    @rule(name=st.sampled_from(NODES), labels=labels)
+    def put_node(self, name: str, labels: dict[str, str]) -> None:
+        item = node(name, **labels)
+        known = name in self.world.nodes
+        self.world.nodes[name] = item
+        (self.on.update_node if known else self.on.add_node)(**node_columns(item))
+
+    @precondition(lambda self: len(self.world.nodes) > 2)
+    @rule(name=st.sampled_from(NODES))
+    def drop_node(self, name: str) -> None:
+        if name in self.world.nodes:
+            del self.world.nodes[name]
+            self.on.remove_node(name)
+
+    @rule(name=st.sampled_from(VOLUMES), given=volumes())
+    def put_volume(self, name: str, given: dict[str, Any]) -> None:
+        item = volume(name, given["of"], given["storage"], labels=given["labels"], at=given["at"], **given["spec"])
+        if name in self.world.taken:
+            return  # what a promise speaks of changes by binding alone
+        going = Time(1) if given["going"] else None
+        item = PersistentVolume(
+            metadata=ObjectMeta(name=name, labels=item.metadata.labels, deletion_timestamp=going),
+            spec=item.spec,
+            status=type(item.status)(phase=given["phase"]),
+        )
+        self.world.volumes[name] = item
+        self.on.classes.learn_volumes(item)
+
+    @rule(name=st.sampled_from(VOLUMES))
+    def drop_volume(self, name: str) -> None:
+        item = self.world.volumes.get(name)
+        if item is not None and name not in self.world.taken:
+            del self.world.volumes[name]
+            self.on.classes.learn_volumes(item, gone=True)
+
+    @rule(name=st.sampled_from(CLAIMS), given=claims())
+    def put_claim(self, name: str, given: dict[str, Any]) -> None:
+        if name in self.world.selected or name in self.world.taken.values():
+            return
+        annotations = dict(DONE) if given["volume"] and given["complete"] else {}
+        if given["selected"]:
+            annotations[naive.SELECTED] = given["selected"]
+        item = claim(name, given["of"], given["storage"])
+        spec = {"accessModes": given["modes"], "volumeName": given["volume"], "storageClassName": given["of"]}
+        spec["resources"] = {"requests": {"storage": given["storage"]}}
+        if given["fast"]:
+            spec["selector"] = {"matchLabels": {"tier": "fast"}}
+        meta = {"name": name, "namespace": "default", "uid": name, "annotations": annotations}
+        if given["going"]:
+            meta["deletionTimestamp"] = "2025-01-01T00:00:10Z"
+        wire = {"kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec, "status": {"phase": given["phase"]}}
+        item = from_wire(wire)
+        self.world.claims[name] = item
+        self.on.classes.learn_volumes(item)
+
+    @rule(name=st.sampled_from(CLAIMS))
+    def drop_claim(self, name: str) -> None:
+        if name in self.world.claims and name not in self.world.selected and name not in self.world.taken.values():
+            self.on.classes.learn_volumes(self.world.claims.pop(name), gone=True)
+
+    @rule(name=st.sampled_from(sorted(CLASSES)))
+    def put_class(self, name: str) -> None:
+        self.world.classes[name] = CLASSES[name]
+        self.on.classes.learn_volumes(CLASSES[name])
+
+    @rule(names=st.lists(st.sampled_from(CLAIMS), min_size=1, max_size=3, unique=True))
+    def ask(self, names: list[str]) -> None:
+        self.asked = [*self.asked[-4:], names]
+
+    @precondition(lambda self: self.world.nodes)
+    @rule(pick=st.integers(0, 4), data=st.data())
+    def place(self, pick: int, data: st.DataObject) -> None:
+        """Anywhere: what is not legal is refused, with the reasons of the node."""
+        names = self.asked[pick % len(self.asked)]
+        at = data.draw(st.sampled_from(sorted(self.world.nodes)))
+        self.made += 1
+        item = pod(f"p{self.made}", *names)
+        why = naive.before(self.world, names)
+        reasons = [why] if why else naive.reasons(self.world, names, self.world.nodes[at])
+        told = place(self.on, item, at)
+        assert told == (f"{at}: {', '.join(reasons)}" if reasons else "")
+        if reasons:
+            return
+        wanted = naive.found(self.world, names, self.world.nodes[at])
+        assert wanted is not None
+        promise = self.on.volumes.promised(item.metadata.key)
+        assert promise is not None
+        assert {asked.metadata.name: given.metadata.name for asked, given in promise.bindings} == wanted[0]
+        assert sorted(asked.metadata.name for asked in promise.provisions) == sorted(wanted[1])
+        self.world.taken |= {given: asked for asked, given in wanted[0].items()}
+        self.world.selected |= dict.fromkeys(wanted[1], at)
+        self.placed[item.metadata.key] = (item, names)
+        self.world.running = [names for _, names in self.placed.values()]
+
+    @precondition(lambda self: self.placed)
+    @rule(data=st.data())
+    def take_back(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.placed)))
+        names = self.placed.pop(key)[1]
+        self.on.forget(key)
+        self.on.volumes.release(key)
+        self.world.running = [names for _, names in self.placed.values()]
+        kept = {name for names in self.world.running for name in names}
+        for name in names:
+            if name not in kept:
+                self.world.selected.pop(name, None)
+                self.world.taken = {given: asked for given, asked in self.world.taken.items() if asked != name}
+
+    @invariant()
+    def every_node_is_judged_alike(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        for names in self.asked:
+            view = self.on.classes.view(pod("asked", *names))
+            feasible = self.on.feasible(view)
+            why = naive.before(self.world, names)
+            counted: Counter[str] = Counter()
+            for name, item in self.world.nodes.items():
+                index = self.on.facts.index[name]
+                reasons = [why] if why else naive.reasons(self.world, names, item)
+                assert feasible[index] == (not reasons), (names, name, reasons)
+                assert self.on.feasibility.holds(view.cls, index) == (not reasons)
+                assert list(self.on.reasons(view.cls, index)) == reasons
+                counted.update(reasons)
+            found = self.on.diagnose(view)
+            assert found.before == why
+            assert found.reasons == ({} if why else dict(sorted(counted.items())))
+
+
+_PLAIN: dict[str, Any] = {
+    "of": "late", "storage": "1Gi", "modes": ["ReadWriteOnce"], "volume": "", "complete": True, "selected": "",
+    "fast": False, "phase": "Pending", "going": False,
+}  # fmt: skip
+
+VolumesMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestVolumes = VolumesMachine.TestCase
