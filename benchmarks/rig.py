@@ -13,7 +13,8 @@ from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, Resour
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.scheduling.registry import load
-from harness.scheduling.scheduler import Scheduler, SchedulerSettings
+from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.settings import SchedulerSettings
 from harness.scheduling.strategy import Strategy
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore

@@ -14,7 +14,8 @@ from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.experiment.control_plane import controllers
 from harness.model.core import Node
 from harness.model.objects import Kind
-from harness.scheduling.scheduler import Scheduler, SchedulerSettings
+from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.settings import SchedulerSettings
 from harness.store.interface import Store
 
 CLOCK_KEY = "/podyard/clock"

@@ -40,7 +40,8 @@ from harness.model.times import parse_duration
 from harness.node.settings import NodeSettings, Route
 from harness.scheduling.guard import Fault, contained
 from harness.scheduling.registry import load
-from harness.scheduling.scheduler import Scheduler, SchedulerSettings
+from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.settings import SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from workloads.manifests import DURATION

@@ -18,7 +18,7 @@ from harness.scheduling.strategy import Int64
 
 if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
-    from harness.scheduling.strategy import PodClass
+    from harness.scheduling.strategy import PodClass, PodView
 
 NO_NODES = "no nodes available to schedule pods"
 """Source: kube-scheduler 1.32 schedule_one.go ErrNoNodesAvailable."""
@@ -116,3 +116,20 @@ def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
         if not term.holds(on, node):
             return tuple(term.reasons(on, node))
     return ()
+
+
+class Diagnoses:
+    """Found once for all pods of a class as long as no node changes."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, Diagnosis] = {}
+        self._version = -1
+
+    def of(self, on: Snapshot, pod: PodView) -> Diagnosis:
+        if self._version != on.version:
+            self._version = on.version
+            self._of.clear()
+        known = self._of.get(pod.cls.id)
+        if known is None:
+            known = self._of[pod.cls.id] = on.diagnose(pod)
+        return known

@@ -6,8 +6,8 @@ on the snapshot and, once the time that deciding takes has passed, sends the bin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -24,8 +24,6 @@ from harness.engine.component import (
     Instant,
     Observe,
     Outcome,
-    PatchStatus,
-    Record,
     Relist,
     Start,
     Subscribe,
@@ -34,64 +32,28 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
-from harness.engine.latency import Constant, Latency
-from harness.model.core import Node, Pod, PodStatus
+from harness.engine.latency import Constant
+from harness.model.core import Node, Pod
 from harness.model.gpu import GPU_INDEX, devices_text
-from harness.model.meta import Condition
 from harness.model.objects import PodDisruptionBudget, Unstructured
-from harness.model.wire import Time
-from harness.scheduling import legality, surroundings
+from harness.scheduling import legality, surroundings, telling, waking
 from harness.scheduling.classes import bound_devices, node_columns
-from harness.scheduling.diagnosis import Diagnosis
-from harness.scheduling.guard import DEADLINE_S, Fault, Guard
+from harness.scheduling.diagnosis import Diagnoses
+from harness.scheduling.gangs import Gangs
+from harness.scheduling.guard import Fault, Guard
 from harness.scheduling.legality import needs_gang
 from harness.scheduling.metrics import SchedulerMetrics
 from harness.scheduling.preempting import Preemptor
 from harness.scheduling.queue import Queued, SchedulingQueue
 from harness.scheduling.repair import rebuilt
 from harness.scheduling.scoring import NOWHERE
+from harness.scheduling.settings import DEFAULT_BATCH, SchedulerSettings, Tally
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
 from harness.scheduling.volumes.prebind import WATCHES as VOLUMES
 from harness.scheduling.volumes.prebind import VolumeBinder
 
-DEFAULT_BATCH = 64
-GROUP_TIMEOUT_S = 60
-"""How long a gang waits for members. Source: kubernetes-sigs/scheduler-plugins, CoschedulingArgs
-permitWaitingTimeSeconds; a PodGroup's own spec.scheduleTimeoutSeconds goes before it."""
-_CYCLE, _TICK = "cycle", "tick"
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a scheduler did, for the record. `deciding_s`: measured, and so never part of the journal."""
-
-    decisions: int = 0
-    unschedulable: int = 0
-    deciding_s: float = 0.0
-    cycles: int = 0
-    violations: list[tuple[int, str, str, str]] = field(default_factory=list)  # (instant, kind, pod, reason)
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerSettings:
-    """`name`: the schedulerName that it answers to. `latency`: of one decision, where the strategy does not say.
-
-    `retry` False: a pod that does not fit at its first attempt is left out for good.
-    `clock` (seconds) measures deciding; None measures nothing.
-    `lifetime_of`: strategies are told the duration that a pod declares.
-    `deadline_s`: on the wall clock, of one call of the strategy; None: it may take for ever.
-    `preemption`: pods of higher priority evict others; None: as soon as two pods differ in priority.
-    """
-
-    name: str = "default-scheduler"
-    latency: Latency = field(default_factory=lambda: Constant(1_000_000))
-    batch_size: int | None = None
-    retry: bool = True
-    clock: Callable[[], float] | None = None
-    lifetime_of: Callable[[Pod], int | None] | None = None
-    deadline_s: float | None = DEADLINE_S
-    preemption: bool | None = None
+_TICK = "tick"
 
 
 class Scheduler:
@@ -116,8 +78,7 @@ class Scheduler:
         self._strategy_rng = strategy_rng
         own = getattr(strategy, "batch_size", DEFAULT_BATCH)
         self.batch_size = self.settings.batch_size or int(own)
-        self._group_min: dict[str, int] = {}
-        self._group_timeout_ns: dict[str, int] = {}
+        self._gangs = Gangs()
         self._pending: dict[str, Pod] = {}  # unbound pods as last seen, by key
         self._gated: set[str] = set()  # pods that wait for their scheduling gates to go; only counted
         self._binding: dict[str, Instant] = {}  # when the binding of a pod was sent, until it is seen
@@ -125,8 +86,7 @@ class Scheduler:
         self._busy_until = 0
         self._next_timer: int | None = None
         self._left_out: set[str] = set()
-        self._diagnoses: dict[int, Diagnosis] = {}
-        self._diagnosed_at = -1
+        self._diagnoses = Diagnoses()
         self._looked_at = -1  # version of the snapshot
         self._preemptor = self._new_preemptor()
         self._volumes = VolumeBinder(self.snapshot)
@@ -255,8 +215,7 @@ class Scheduler:
         lifetime = self.settings.lifetime_of(pod) if self.settings.lifetime_of is not None else None
         if view.group is None and lifetime is None:
             return view
-        least = self._group_min.get(view.group, 0) if view.group is not None else 0
-        return self.snapshot.classes.view(pod, group_min=least, lifetime_ns=lifetime)
+        return self.snapshot.classes.view(pod, group_min=self._gangs.least(view.group), lifetime_ns=lifetime)
 
     def _place(self, pod: Pod, node: str) -> None:
         """Somebody else bound it, or it was there before this scheduler was."""
@@ -303,22 +262,15 @@ class Scheduler:
         return self.snapshot.facts.index
 
     def _group(self, now: int, change: str, group: Unstructured) -> None:
-        spec = (group.extra or {}).get("spec") or {}
-        key = group.metadata.key
-        self._group_min[key] = 0 if change == DELETED else int(spec.get("minMember", 0))
-        self._group_timeout_ns[key] = int(spec.get("scheduleTimeoutSeconds") or GROUP_TIMEOUT_S) * SECOND
+        key = self._gangs.learn(change, group)
         for pod_key in list(self.queue.keys()):
             queued = self.queue.get(pod_key)
             if queued is not None and queued.view.group == key:
                 self.queue.change(self._view(self._pending[pod_key]), now)
 
     def _look_elsewhere(self, now: int) -> None:
-        """Affinity and spread: a pod that came, went or changed anywhere may have opened any node."""
         self._looked_at = self.snapshot.version
-        for cls in sorted(self.queue.elsewhere):
-            open_nodes = int(np.count_nonzero(self.snapshot.feasible(self.queue.waiting(cls))))
-            if open_nodes:
-                self.queue.wake(cls, open_nodes, now, "AssignedPodUpdate")
+        waking.look_elsewhere(self.snapshot, self.queue, now)
 
     def _missing(self, pod: PodView) -> int:
         """How many members its gang lacks of those that must be placed together."""
@@ -326,40 +278,22 @@ class Scheduler:
 
     def _give_up_groups(self, now: int, effects: list[Effect]) -> None:
         for group, members in self.queue.given_up(now):
-            least = self._group_min.get(group, 0)
-            seconds = self._group_timeout_ns.get(group, 0) // SECOND
+            least = self._gangs.least(group)
+            seconds = self._gangs.timeout_ns(group) // SECOND
             for queued in members:
                 pod = self._pending[queued.view.key]
                 there = self.queue.waiting_in(group) + self.snapshot.placed_in_group(group)
                 message = f"pod group {group}: {there} of at least {least} pods are there after {seconds} s"
                 self.tally.unschedulable += 1
-                self._tell(now, pod, message, pod.status.nominated_node_name, effects)
+                effects += telling.unschedulable(now, pod, message, pod.status.nominated_node_name)
                 if self.settings.retry:
                     self.queue.back_off(queued, now)
                 else:
                     self._leave_out(queued.view.key)
 
     def _helped(self, now: int, node: int, event: str) -> None:
-        """Something about `node` changed for the better: wake as many pods as it could take."""
-        snapshot = self.snapshot
-
-        def room(pod: PodView) -> int:
-            if not snapshot.feasibility.holds(pod.cls, node):
-                return 0
-            fits = [
-                free // want
-                for free, want in zip(snapshot.free[:, node].tolist(), pod.cls.amounts, strict=False)
-                if want
-            ]
-            return max(1, min(fits, default=1))
-
-        for pod in snapshot.nominations.on(node):
-            if snapshot.feasibility.holds(snapshot.classes.class_now(pod), node, pod.key):
-                self.queue.wake_pod(pod.key, now, event)
-        self.queue.wake_where(room, now, event)
-        if self._preemptor.active:
-            could_help = self._preemptor.preemption.could_help
-            self.queue.wake_where(lambda pod: could_help(pod.cls, node), now, event, nominated=False)
+        preemption = self._preemptor.preemption if self._preemptor.active else None
+        waking.helped(self.snapshot, self.queue, preemption, node, now, event)
 
     def _relist(self, now: int, event: Relist) -> None:
         """The watch lost its place: what is not in the list is gone."""
@@ -398,7 +332,7 @@ class Scheduler:
         """A restart: everything is learned again from the watches."""
         if self._pending or len(self.snapshot):
             self.snapshot = self.snapshot.fresh()
-            self._diagnosed_at = -1
+            self._diagnoses = Diagnoses()
             self.queue = SchedulingQueue()
             self._pending.clear()
             self._preemptor = self._new_preemptor()
@@ -422,7 +356,7 @@ class Scheduler:
     def _cycle(self, now: int) -> list[Effect]:
         batch = self.queue.pop(
             self.batch_size,
-            lambda pod: now + self._group_timeout_ns[pod.group or ""] if self._missing(pod) > 0 else None,
+            lambda pod: now + self._gangs.timeout_ns(pod.group) if self._missing(pod) > 0 else None,
         )
         if not batch:
             return []
@@ -445,7 +379,7 @@ class Scheduler:
             if self.guard.interrupted:
                 self.snapshot = self._volumes.on = rebuilt(self.snapshot, without=pods)
                 self._preemptor.look_at(self.snapshot)
-                self._diagnosed_at = -1
+                self._diagnoses = Diagnoses()
         spent = clock() - started if clock is not None else None
         if spent is not None:
             tally.deciding_s += spent
@@ -537,7 +471,7 @@ class Scheduler:
             self.queue.remove(key)
             return
         view = queued.view
-        why = self._diagnosis(view)
+        why = self._diagnoses.of(self.snapshot, view)
         message = str(why)
         if said and said != NOWHERE:  # the diagnosis says more
             message = f"{message} {said}" if not said.startswith("0/") else said
@@ -551,7 +485,7 @@ class Scheduler:
         kept = self.snapshot.nominations.node_of(key)
         queued.nominated = kept is not None
         nominated = self.snapshot.facts.names[kept] if kept is not None else ""
-        self._tell(now, pod, message, nominated, effects)
+        effects += telling.unschedulable(now, pod, message, nominated)
         if self.settings.retry:
             self.queue.put_back(queued, now)
             for other in released:
@@ -562,38 +496,6 @@ class Scheduler:
     def _leave_out(self, key: str) -> None:
         self.queue.remove(key)
         self._left_out.add(key)
-
-    def _tell(self, now: int, pod: Pod, message: str, nominated: str, effects: list[Effect]) -> None:
-        """Why it is not placed, in an Event and in its status."""
-        effects.append(Record(pod, "Warning", "FailedScheduling", message))
-        condition = Condition(
-            type="PodScheduled",
-            status="False",
-            reason="Unschedulable",
-            message=message,
-            last_transition_time=Time(now),
-        )
-        was = pod.status
-        if condition.message != _scheduled_message(pod) or nominated != was.nominated_node_name:
-            status = PodStatus(
-                phase=was.phase,
-                qos_class=was.qos_class,
-                conditions=(condition,),
-                nominated_node_name=nominated,
-                extra=was.extra,
-            )
-            effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status)))
-
-    def _diagnosis(self, view: PodView) -> Diagnosis:
-        """Why it fits nowhere; found once for all pods of a class as long as no node changes."""
-        version = self.snapshot.version
-        if self._diagnosed_at != version:
-            self._diagnosed_at = version
-            self._diagnoses.clear()
-        known = self._diagnoses.get(view.cls.id)
-        if known is None:
-            known = self._diagnoses[view.cls.id] = self.snapshot.diagnose(view)
-        return known
 
     def _failed(self, now: int, outcome: Outcome) -> None:
         effect = outcome.effect
@@ -620,7 +522,7 @@ class Scheduler:
         for bind, why in failed:
             pod = self._pending.get(f"{bind.namespace}/{bind.name}")
             if pod is not None:
-                self._tell(now, pod, why, "", effects)
+                effects += telling.unschedulable(now, pod, why, "")
             self._not_bound(now, bind)
         return effects
 
@@ -646,10 +548,3 @@ class Scheduler:
 def _told_apart(pod: Pod) -> tuple[dict[str, str], bool]:
     """What other pods' constraints see of a placed pod."""
     return pod.metadata.labels, pod.metadata.deletion_timestamp is not None
-
-
-def _scheduled_message(pod: Pod) -> str:
-    for condition in pod.status.conditions:
-        if condition.type == "PodScheduled":
-            return condition.message
-    return ""

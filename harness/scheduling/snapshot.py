@@ -24,9 +24,11 @@ from harness.scheduling.diagnosis import Diagnosis, diagnose, reasons
 from harness.scheduling.facts import NodeFacts
 from harness.scheduling.feasibility import Feasibility
 from harness.scheduling.images import Image, ImageBook
+from harness.scheduling.node_order import NodeOrder
 from harness.scheduling.nominations import Nominations
 from harness.scheduling.relations import HasNodeMask, Relations
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
+from harness.scheduling.strays import Strays
 from harness.scheduling.volumes.hold import VolumeHold
 
 _ROOM = 64  # nodes that fit before the first reallocation
@@ -47,12 +49,7 @@ class Snapshot:
         self.capacity_of: list[list[int]] = []
         self.devices_of: list[list[int]] = []
         self.model_of: list[int] = []
-        # Tie-break order: nodes by ascending rank; -1 is a hole that a departed node left.
-        self.node_at: list[int] = []
-        self.position_of: list[int] = []  # -1 where the node has left
-        self._next_rank = 0
-        self._last = (-1, -1)  # (rank, node) of the last position
-        self._unordered = False
+        self._places = NodeOrder()
         self._room = 0
         self._width = 0  # devices of the widest node
         self._rows = len(self.classes.resources)
@@ -61,16 +58,13 @@ class Snapshot:
         self._pods: list[list[PodView]] = []
         self._where: dict[str, int] = {}
         self._devices: dict[str, tuple[int, ...]] = {}  # of placed pods with GPUs
-        self._strays: dict[str, dict[str, tuple[PodView, tuple[int, ...] | None]]] = {}  # on nodes not known (yet)
-        self._stray_at: dict[str, str] = {}
+        self._strays = Strays()
         self._groups: dict[str, int] = {}  # placed pods by group
         self._free: Int64 = np.zeros((0, 0), dtype=np.int64)  # [resource, node]
         self._capacity: Int64 = np.zeros((0, 0), dtype=np.int64)
         self._gpu_capacity: Int64 = np.zeros((0, 0), dtype=np.int64)  # [node, device]
         self._gpu_free: Int64 = np.zeros((0, 0), dtype=np.int64)
         self._gpu_model: Int64 = np.zeros(0, dtype=np.int64)
-        self._rank: Int64 = np.zeros(0, dtype=np.int64)
-        self.positions: Int64 = np.zeros(0, dtype=np.int64)  # position_of as a column
         self.ports = PortBook()
         self.images = ImageBook()
         self.volumes = VolumeHold(self.classes.volumes)
@@ -78,7 +72,6 @@ class Snapshot:
         # Milli-CPU and bytes, [2, node], that scores assume beyond the requests; the same by node where there are any.
         self._beyond: Int64 = np.zeros((2, 0), dtype=np.int64)
         self.beyond_of: dict[int, tuple[int, int]] = {}
-        self._order: Int64 | None = None
         self._grow(_ROOM)
         self.feasibility = Feasibility(self)
         self.nominations = Nominations(self)
@@ -95,14 +88,13 @@ class Snapshot:
         twin.now_ns = self.now_ns
         for name in ("free_of", "capacity_of", "devices_of", "_pods"):
             setattr(twin, name, [list(row) for row in getattr(self, name)])
-        for name in ("model_of", "node_at", "position_of", "_vacant"):
+        for name in ("model_of", "_vacant"):
             setattr(twin, name, list(getattr(self, name)))
-        for name in ("_models", "_where", "_devices", "_stray_at", "_groups"):
+        for name in ("_models", "_where", "_devices", "_groups"):
             setattr(twin, name, dict(getattr(self, name)))
-        for name in ("_free", "_capacity", "_gpu_capacity", "_gpu_free", "_gpu_model", "_rank", "positions", "_beyond"):
+        for name in ("_free", "_capacity", "_gpu_capacity", "_gpu_free", "_gpu_model", "_beyond"):
             setattr(twin, name, getattr(self, name).copy())
-        twin._strays = {name: dict(pods) for name, pods in self._strays.items()}
-        twin._next_rank, twin._last, twin._unordered = self._next_rank, self._last, self._unordered
+        twin._places, twin._strays = self._places.copy(), self._strays.copy()
         twin._width = self._width
         twin.ports, twin.images, twin.beyond_of = self.ports.copy(), self.images.copy(), dict(self.beyond_of)
         twin.volumes = self.volumes.copy()
@@ -147,7 +139,7 @@ class Snapshot:
 
     @property
     def rank(self) -> Int64:
-        return frozen(self._rank[: len(self.facts)])
+        return frozen(self._places.rank[: len(self.facts)])
 
     @property
     def alive(self) -> Bool:
@@ -213,18 +205,17 @@ class Snapshot:
             self.capacity_of.append([])
             self.devices_of.append([])
             self.model_of.append(-1)
-            self.position_of.append(-1)
+            self._places.position_of.append(-1)
             self._pods.append([])
         self.facts.put(node, name, labels or {}, tuple(taints), unschedulable)
         self.images.put(node, images)
         self._slice_views()
-        self._put_rank(node, self._next_rank if rank is None else rank)
+        self._places.put(node, rank)
         self.capacity_of[node], self.free_of[node] = amounts, list(amounts)
         self._put_devices(node, gpu_devices, gpu_model)
         self._write(node)
         self.spec_log.add(node)
-        for pod, devices in self._strays.pop(name, {}).values():
-            del self._stray_at[pod.key]
+        for pod, devices in self._strays.of_node(name):
             self.assume(pod, node, devices)
         return node
 
@@ -248,10 +239,7 @@ class Snapshot:
         self.images.put(node, images)
         new, old = self._amounts(capacity), self.capacity_of[node]
         same_gpus = gpu_devices == len(self.devices_of[node]) and (not gpu_devices or gpu_model == self._model(node))
-        if rank is not None and rank != self._rank[node]:
-            self._rank[node] = rank
-            self._next_rank = max(self._next_rank, rank + 1)
-            self._unordered = True
+        if rank is not None and self._places.move(node, rank):
             self.log.add(node)
         if new == old and same_gpus and self.facts.same(node, labels or {}, taints, unschedulable):
             return node
@@ -281,9 +269,7 @@ class Snapshot:
         self.free_of[node] = [0] * self._rows
         self.devices_of[node] = []
         self.model_of[node] = -1
-        self.node_at[self.position_of[node]] = -1
-        self._order = None
-        self.position_of[node] = self.positions[node] = -1
+        self._places.leave(node)
         self._write(node)
         self.spec_log.add(node)
         heapq.heappush(self._vacant, node)
@@ -335,19 +321,13 @@ class Snapshot:
         if node is not None:
             self.assume(pod, node, devices)
             return
-        self._strays.setdefault(name, {})[pod.key] = (pod, devices)
-        self._stray_at[pod.key] = name
+        self._strays.put(name, pod, devices)
 
     def forget(self, key: str) -> int | None:
         """The pod runs no longer; the node that it was on, None when it was on none that is known."""
         node = self._where.pop(key, None)
         if node is None:
-            name = self._stray_at.pop(key, None)
-            if name is not None:
-                strays = self._strays[name]
-                del strays[key]
-                if not strays:
-                    del self._strays[name]
+            self._strays.forget(key)
             return None
         pods = self._pods[node]
         at = next(i for i, pod in enumerate(pods) if pod.key == key)
@@ -448,7 +428,7 @@ class Snapshot:
 
     def strays(self) -> tuple[tuple[str, PodView, tuple[int, ...] | None], ...]:
         """Pods on nodes that are not known (yet): node name, pod, devices."""
-        return tuple((name, *stray) for name, pods in self._strays.items() for stray in pods.values())
+        return self._strays.all()
 
     def devices(self, key: str) -> tuple[int, ...]:
         """GPU devices of a placed pod."""
@@ -460,7 +440,7 @@ class Snapshot:
     @property
     def placed_count(self) -> int:
         """Pods on nodes that are known, and on others."""
-        return len(self._where) + len(self._stray_at)
+        return len(self._where) + len(self._strays)
 
     def __len__(self) -> int:
         """Nodes that are there."""
@@ -470,40 +450,29 @@ class Snapshot:
 
     def order(self) -> Sequence[int]:
         """Nodes in tie-break order (-1 for a hole); positions in it stay while `epoch` stays."""
-        if self._unordered:
-            here = np.flatnonzero(self.alive)
-            alive: list[int] = here[np.lexsort((here, self._rank[here]))].tolist()
-            self.node_at = alive
-            for position, node in enumerate(alive):
-                self.position_of[node] = position
-            self._last = (int(self._rank[alive[-1]]), alive[-1]) if alive else (-1, -1)
-            self.positions[:] = -1
-            self.positions[alive] = np.arange(len(alive))
-            self._unordered = False
-            self._order = None
+        if self._places.sort(self.alive):
             self.epoch += 1
-        return self.node_at
+        return self._places.node_at
 
     def order_column(self) -> Int64:
         """`order` as a column, int64 [positions]."""
-        order = self.order()
-        if self._order is None or len(self._order) != len(order):
-            self._order = np.array(order, dtype=np.int64)
-        return self._order
+        self.order()
+        return self._places.column()
+
+    @property
+    def position_of(self) -> Sequence[int]:
+        """Positions in `order` by node, -1 where the node has left."""
+        return self._places.position_of
+
+    @property
+    def positions(self) -> Int64:
+        """The same as a column, int64 [room]."""
+        return self._places.positions
 
     @property
     def room(self) -> int:
         """Positions and nodes that fit before the next change of `epoch`."""
         return self._room
-
-    def _put_rank(self, node: int, rank: int) -> None:
-        self._rank[node] = rank
-        self._next_rank = max(self._next_rank, rank + 1)
-        if (rank, node) < self._last or len(self.node_at) >= self._room:
-            self._unordered = True
-        self._last = (rank, node)
-        self.position_of[node] = self.positions[node] = len(self.node_at)
-        self.node_at.append(node)
 
     # -- columns ------------------------------------------------------------------------------------------------
 
@@ -551,9 +520,8 @@ class Snapshot:
         self._gpu_capacity = grown(self._gpu_capacity, (room, self._width))
         self._gpu_free = grown(self._gpu_free, (room, self._width))
         self._gpu_model = grown(self._gpu_model, (room,), -1)
-        self._rank = grown(self._rank, (room,))
         self._beyond = grown(self._beyond, (2, room))
-        self.positions = grown(self.positions, (room,), -1)
+        self._places.grow(room)
         self._free_rows = list(self._free)
         self.facts.grow(room)
         self._room = room

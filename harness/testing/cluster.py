@@ -18,7 +18,8 @@ from harness.model.core import Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import PriorityClass, Unstructured
 from harness.scheduling.registry import load
-from harness.scheduling.scheduler import Scheduler, SchedulerSettings
+from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.settings import SchedulerSettings
 from harness.scheduling.strategy import Strategy
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore

@@ -17,7 +17,8 @@ from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import Deployment, PodDisruptionBudget
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.workloads import DeploymentSpec, PodDisruptionBudgetSpec
-from harness.scheduling.scheduler import Scheduler, SchedulerSettings
+from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.settings import SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.binpack import Migrating

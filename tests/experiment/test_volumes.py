@@ -14,7 +14,8 @@ from harness.model.objects import from_wire
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim
 from harness.model.volumes import IS_DEFAULT_CLASS, ZONE
-from harness.scheduling.scheduler import Scheduler, SchedulerSettings
+from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.settings import SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated

@@ -30,7 +30,8 @@ from harness.model.core import (
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.objects import PriorityClass, Unstructured
 from harness.model.quantity import count_quantity, parse_quantity
-from harness.scheduling.scheduler import Scheduler, SchedulerSettings
+from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.settings import SchedulerSettings
 from harness.scheduling.strategy import Bind, ClusterView, Decision, Evict, PodBatch, Strategy, Wait
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore

@@ -1,0 +1,31 @@
+"""What PodGroups say of their gangs: how many members must be placed together, how long they wait for each other."""
+
+from __future__ import annotations
+
+from harness.engine.component import DELETED, SECOND
+from harness.model.objects import Unstructured
+
+GROUP_TIMEOUT_S = 60
+"""How long a gang waits for members. Source: kubernetes-sigs/scheduler-plugins, CoschedulingArgs
+permitWaitingTimeSeconds; a PodGroup's own spec.scheduleTimeoutSeconds goes before it."""
+
+
+class Gangs:
+    def __init__(self) -> None:
+        self._least: dict[str, int] = {}
+        self._timeout_ns: dict[str, int] = {}
+
+    def learn(self, change: str, group: Unstructured) -> str:
+        """A PodGroup as it is now; its key."""
+        spec = (group.extra or {}).get("spec") or {}
+        key = group.metadata.key
+        self._least[key] = 0 if change == DELETED else int(spec.get("minMember", 0))
+        self._timeout_ns[key] = int(spec.get("scheduleTimeoutSeconds") or GROUP_TIMEOUT_S) * SECOND
+        return key
+
+    def least(self, group: str | None) -> int:
+        """Members that must run for any to run; 0 for a group that is not known."""
+        return self._least.get(group, 0) if group is not None else 0
+
+    def timeout_ns(self, group: str | None) -> int:
+        return self._timeout_ns.get(group, 0) if group is not None else 0
