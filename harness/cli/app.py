@@ -8,6 +8,7 @@ import typer
 
 from harness.cli import (
     check,
+    compact,
     compare,
     explain,
     new,
@@ -51,6 +52,7 @@ def root(
 
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
+app.command("compact")(compact.compact)
 app.command("explain")(explain.explain)
 app.command("verdicts")(verdicts.verdicts)
 app.command("regret")(regret.regret)
