@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.scheduling.constraints.term import Forecloses, Moves, Tallies
+from harness.scheduling.constraints.term import Forecloses, Moves, Tallies, Term
 from harness.scheduling.nominations import only_amounts
-from harness.scheduling.strategy import Int64
+from harness.scheduling.strategy import Bool, Int64
 
 if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
     from harness.scheduling.strategy import PodClass, PodView
+
+_CLASSES = 64  # of which what the nodes' specs say is remembered
 
 NO_NODES = "no nodes available to schedule pods"
 """Source: kube-scheduler 1.32 schedule_one.go ErrNoNodesAvailable."""
@@ -44,19 +46,25 @@ class Diagnosis:
         return f"{head} {', '.join(sorted(f'{count} {reason}' for reason, count in self.reasons.items()))}."
 
 
-def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
-    """Of every node, the reasons of the first constraint that does not hold there."""
+@dataclass(frozen=True, slots=True)
+class _Specs:
+    """What the nodes' own specs say of a class: nodes by reason, where there is `left` to ask on, which terms are."""
+
+    nodes: int
+    reasons: Counter[str]
+    left: Bool
+    resolvable: Bool
+    terms: tuple[Term, ...]
+
+
+def _of_specs(on: Snapshot, cls: PodClass) -> _Specs:
+    """Good until the next change of a node's spec."""
     n = len(on.facts)
-    here = on.facts.alive[:n]
-    count = int(np.count_nonzero(here))
-    if cls.constraints.refusal:
-        return Diagnosis(count, {}, np.zeros(0, dtype=np.int64), cls.constraints.refusal)
-    for term in cls.constraints.cluster:
-        if isinstance(term, Forecloses) and (why := term.before(on)):
-            return Diagnosis(count, {}, np.zeros(0, dtype=np.int64), why)
-    left = here.copy()
+    left = on.facts.alive[:n].copy()
+    count = int(np.count_nonzero(left))
     reasons: Counter[str] = Counter()
-    narrowing = sorted({term.plugin for term in cls.constraints.terms if term.only is not None})
+    terms: tuple[Term, ...] = cls.constraints.terms
+    narrowing = sorted({term.plugin for term in terms if term.only is not None})
     if narrowing:
         named = np.zeros(n, dtype=np.bool_)
         named[[on.facts.index[name] for name in cls.constraints.only if name in on.facts.index]] = True
@@ -64,11 +72,44 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
         reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] = int(np.count_nonzero(left & ~named))
         left &= named
     resolvable = np.zeros(n, dtype=np.bool_)
+    first = next((at for at, term in enumerate(terms) if term.moves is not Moves.NODE), len(terms))
+    for term in terms[:first]:
+        _ask(term, on, reasons, left, resolvable)
+    return _Specs(count, reasons, left, resolvable, terms[first:])
+
+
+def _ask(term: Term, seen: Any, reasons: Counter[str], left: Bool, resolvable: Bool) -> None:
+    """Of the nodes that are `left`, those where `term` does not hold, and why."""
+    holds = term.mask(seen, slice(0, len(left)))
+    rejects = left & ~holds
+    rejected = np.flatnonzero(rejects)
+    if not len(rejected):
+        return
+    if isinstance(term, Tallies):
+        for reason, nodes in term.tally(seen, rejected):
+            reasons[reason] += nodes
+    else:
+        for node in rejected.tolist():
+            reasons.update(term.reasons(seen, node))
+    if term.resolvable:
+        resolvable |= rejects
+    left &= holds
+
+
+def diagnose(on: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
+    """Of every node, the reasons of the first constraint that does not hold there. `specs`: where known already."""
+    if cls.constraints.refusal:
+        return Diagnosis(len(on), {}, np.zeros(0, dtype=np.int64), cls.constraints.refusal)
+    for term in cls.constraints.cluster:
+        if isinstance(term, Forecloses) and (why := term.before(on)):
+            return Diagnosis(len(on), {}, np.zeros(0, dtype=np.int64), why)
+    specs = specs or _of_specs(on, cls)
+    reasons, left, resolvable = specs.reasons.copy(), specs.left.copy(), specs.resolvable.copy()
     beside: Any = on
     if on.nominations.by_node:
         # Nodes that are kept for others: judged with those there, as kube-scheduler's first pass does.
         if only_amounts(cls):
-            beside = _Beside(on.nominations.free_beside(cls.priority), on.resources)
+            beside = _Beside(_Free(on, cls.priority), on.resources)
         else:
             for node in on.nominations.by_node:
                 failed = on.nominations.first_failure(cls, node) if left[node] else None
@@ -76,31 +117,34 @@ def diagnose(on: Snapshot, cls: PodClass) -> Diagnosis:
                     reasons.update(on.nominations.reasons(cls, node))
                     resolvable[node] = failed.resolvable
                     left[node] = False
-    for term in cls.constraints.terms:
-        seen = on if term.moves is not Moves.LOAD else beside
-        holds = term.mask(seen, slice(0, n))
-        rejects = left & ~holds
-        rejected = np.flatnonzero(rejects)
-        if not len(rejected):
-            continue
-        if isinstance(term, Tallies):
-            for reason, nodes in term.tally(seen, rejected):
-                reasons[reason] += nodes
-        else:
-            for node in rejected.tolist():
-                reasons.update(term.reasons(seen, node))
-        if term.resolvable:
-            resolvable |= rejects
-        left &= holds
+    for term in specs.terms:
+        _ask(term, on if term.moves is not Moves.LOAD else beside, reasons, left, resolvable)
     told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
-    return Diagnosis(count, told, np.flatnonzero(resolvable))
+    return Diagnosis(specs.nodes, told, np.flatnonzero(resolvable))
+
+
+class _Free:
+    """`nominations.free_beside` of one priority, by row, int64 [nodes]: only of the rows that are asked for."""
+
+    __slots__ = ("_on", "_priority", "_rows")
+
+    def __init__(self, on: Snapshot, priority: int) -> None:
+        self._on = on
+        self._priority = priority
+        self._rows: dict[int, Int64] = {}
+
+    def __getitem__(self, row: int) -> Int64:
+        found = self._rows.get(row)
+        if found is None:
+            found = self._rows[row] = self._on.nominations.free_beside(self._priority, row)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
     """What NodeResourcesFit looks at, less what is kept for others."""
 
-    free: Int64
+    free: _Free
     resources: tuple[str, ...]
 
 
@@ -119,17 +163,28 @@ def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
 
 
 class Diagnoses:
-    """Found once for all pods of a class as long as no node changes."""
+    """Found once for all pods of a class as long as no node changes; what nodes' specs say, as long as no spec does."""
 
     def __init__(self) -> None:
         self._of: dict[int, Diagnosis] = {}
         self._version = -1
+        self._specs: dict[int, _Specs] = {}
+        self._spec_version = -1
 
     def of(self, on: Snapshot, pod: PodView) -> Diagnosis:
         if self._version != on.version:
             self._version = on.version
             self._of.clear()
+            if self._spec_version != on.spec_log.version:
+                self._spec_version = on.spec_log.version
+                self._specs.clear()
         known = self._of.get(pod.cls.id)
         if known is None:
-            known = self._of[pod.cls.id] = on.diagnose(pod)
+            cls = on.classes.class_now(pod)
+            specs = self._specs.get(cls.id)
+            if specs is None:
+                if len(self._specs) >= _CLASSES:
+                    self._specs.clear()
+                specs = self._specs[cls.id] = _of_specs(on, cls)
+            known = self._of[pod.cls.id] = diagnose(on, cls, specs)
         return known

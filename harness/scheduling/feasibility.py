@@ -208,7 +208,7 @@ class Feasibility:
                     verdict = nominations.leave_room(cls, node)
                 found.all[node] = verdict
             return
-        nodes = np.unique(np.array(changed, dtype=np.int64))
+        nodes = np.array(list(dict.fromkeys(changed)), dtype=np.int64)
         mask: Bool = found.node_array[nodes]
         for term in load:
             mask &= term.mask(on, nodes)

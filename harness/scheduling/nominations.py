@@ -111,12 +111,12 @@ class Nominations:
                     return tuple(term.reasons(self._on, node))
         return ()
 
-    def free_beside(self, priority: int) -> Int64:
-        """What is free, less what those of `priority` or above are to take, int64 [resources, nodes]."""
-        free = self._on.free
-        held = [amounts for level, amounts in self._held.items() if level >= priority]
-        for amounts in held:
-            free = free - amounts[:, : free.shape[1]]
+    def free_beside(self, priority: int, row: int) -> Int64:
+        """What is free of a resource, less what those of `priority` or above are to take, int64 [nodes]."""
+        free: Int64 = self._on.free[row]
+        for level, amounts in self._held.items():
+            if level >= priority:
+                free = free - (amounts[row, : len(free)] if row < len(amounts) else 0)
         return free
 
     def _hold(self, pod: PodView, node: int, sign: int) -> None:

@@ -99,13 +99,15 @@ class _Board:
         there = np.flatnonzero(self.open)
         if not len(there):
             return None
-        at = int(np.searchsorted(there, first))
-        there = np.concatenate((there[at:], there[:at]))
-        violations = self.ranks[0][there]
-        if violations[:enough].all():
-            kind = np.flatnonzero(violations == 0)
-            enough = int(kind[0]) + 1 if len(kind) else len(there)
-        there = there[:enough]
+        at = int(there.searchsorted(first))
+        near = there[at : at + enough]
+        if len(near) < enough:
+            near = np.concatenate((near, there[: min(at, enough - len(near))]))
+        if self.ranks[0][near].all():  # further on, until one breaks none
+            there = np.concatenate((there[at:], there[:at]))
+            kind = np.flatnonzero(self.ranks[0][there] == 0)
+            near = there[: int(kind[0]) + 1] if len(kind) else there
+        there = near
         for criterion in self.ranks:
             of_these = criterion[there]
             there = there[of_these == of_these.min()]
@@ -212,7 +214,8 @@ class Preemption:
         self._sync()
         if only_amounts(cls) and cls.constraints.only is None and self._on.nominations.node_of(key) is None:
             board = self._board(cls)
-            return board.best(int(potential[offset]), enough), board.told()
+            chosen = board.best(int(potential[offset]), enough)
+            return chosen, told if chosen is not None else board.told()
         best: Victims | None = None
         tried = self._reckoned if only_amounts(cls) else self._tried
         candidates, kind = 0, False
