@@ -115,6 +115,11 @@ class ScoreTable:
         self.on.order()
         return self._current(pod).scores.column[self.on.positions[nodes]]
 
+    def column(self, pod: PodView) -> Float64:
+        """Scores by position, up to date; NEVER where the node does not take the pod, CLUSTER terms aside."""
+        self.on.order()
+        return self._current(pod).scores.column
+
     def _current(self, pod: PodView) -> _Column:
         on = self.on
         cls = pod.cls

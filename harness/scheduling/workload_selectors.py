@@ -22,10 +22,12 @@ class WorkloadSelectors:
     def __init__(self) -> None:
         self._services: dict[str, dict[str, Requirements]] = {}
         self._controllers: dict[tuple[str, str, str], Requirements] = {}
+        self.version = 0  # grows with each change
         self._known: dict[tuple[LabelKey, tuple[str, str] | None], Requirements] = {}
 
     def put_service(self, namespace: str, name: str, selector: Mapping[str, str] | None) -> None:
         """None when it is gone; a service without selector selects no pod."""
+        self.version += 1
         self._known.clear()
         services = self._services.setdefault(namespace, {})
         services.pop(name, None)
@@ -33,6 +35,7 @@ class WorkloadSelectors:
             services[name] = tuple((key, "In", (value,)) for key, value in sorted(selector.items()))
 
     def put_controller(self, kind: str, namespace: str, name: str, selector: Requirements | None) -> None:
+        self.version += 1
         self._known.clear()
         self._controllers.pop((kind, namespace, name), None)
         if selector is not None:

@@ -8,7 +8,8 @@ plugins/helper/normalize_score.go.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import log
 from typing import TypeAlias
 
@@ -17,9 +18,10 @@ import numpy as np
 from harness.model.core import Taint, Toleration
 from harness.scheduling.constraints.node_affinity import Requirement, all_hold
 from harness.scheduling.constraints.pod_topology_spread import Eligible
+from harness.scheduling.facts import Codes
 from harness.scheduling.pod_terms import Kind
 from harness.scheduling.preferences import SoftSpread, Wishes
-from harness.scheduling.relations import Pick, Tally
+from harness.scheduling.relations import Domains, Pick, Tally
 from harness.scheduling.selecting import PodSelector
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bool, Int64, PodView
@@ -31,6 +33,9 @@ HOSTNAME = "kubernetes.io/hostname"
 MIB = 1 << 20
 IMAGES_LEAST, IMAGES_MOST = 23 * MIB, 1000 * MIB
 """Source: kube-scheduler 1.32 plugins/imagelocality minThreshold, maxContainerThreshold."""
+
+_DOMAINS = 256  # of a key, up to which counts are looked up by domain instead of kept by node
+_HEAVY = 1 << 20  # sum of weights from which totals are no longer ordered in one integer with the node's position
 
 NO_WISHES = Wishes((), (), (), (), (), 0, "", False, False)
 
@@ -74,6 +79,7 @@ class OtherScores:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
+        self.weights = profile.weights
         self._columns = Columns()
         self._on: Snapshot | None = None
         self._soft = (0, False)  # lists of taints looked through, whether one has a PreferNoSchedule taint
@@ -102,8 +108,8 @@ class OtherScores:
             or wanted.spread
             or (wanted.images and on.images)
             or self._soft_taints(on)
-            or (on.classes.workload_selectors and self._constraints(on, pod)[0])
-            or self._pod_terms(on, pod)
+            or (on.classes.workload_selectors and self.constraints(on, pod)[0])
+            or any(tally.on_node for tally, _, _ in self.terms(on, pod))
         )
 
     def _soft_taints(self, on: Snapshot) -> bool:
@@ -116,9 +122,13 @@ class OtherScores:
 
     def taints(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """Fewer PreferNoSchedule taints that the pod does not tolerate are better."""
+        raw = self._intolerable(on, pod)
+        return None if raw is None else self.scaled("TaintToleration", raw[on.facts.taint_code[nodes]])
+
+    def _intolerable(self, on: Snapshot, pod: PodView) -> Int64 | None:
+        """How many such taints, by list of taints; None where there are none at all."""
         if not self._soft_taints(on):
             return None
-        sets = on.facts.taint_sets
         tolerations = wishes(pod).tolerations
 
         def intolerable(taint: Taint) -> bool:
@@ -128,44 +138,65 @@ class OtherScores:
                 Toleration(key=k, operator=o, value=v, effect=e).tolerates(taint) for k, o, v, e in tolerations
             )
 
-        by_set = np.array([sum(map(intolerable, taints)) for taints in sets], dtype=np.int64)
-        raw = by_set[on.facts.taint_code[nodes]]
-        return share_of_highest(raw, reverse=True) if raw.any() else None
+        return np.array([sum(map(intolerable, taints)) for taints in on.facts.taint_sets], dtype=np.int64)
 
     def node_affinity(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
+        raw = self._preferred(on, pod)
+        return None if raw is None else self.scaled("NodeAffinity", raw[nodes])
+
+    def _preferred(self, on: Snapshot, pod: PodView) -> Int64 | None:
         terms = self._profile.added + wishes(pod).nodes
         if not terms:
             return None
-        raw = self._columns.get(("nodes", terms, on.spec_log.version), lambda: _weigh(on, terms))
-        return share_of_highest(raw[nodes])
+        return self._columns.get(("nodes", terms, on.spec_log.version), lambda: _weigh(on, terms))
 
     def images(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
+        found = self._images(on, pod)
+        return None if found is None else found[nodes]
+
+    def _images(self, on: Snapshot, pod: PodView) -> Int64 | None:
         """More bytes of the pod's images there already, each counted by the share of nodes that have it."""
         wanted = wishes(pod)
         if not wanted.images or not on.images:
             return None
         key = ("images", wanted.images, wanted.containers, on.images.version, len(on), len(on.facts))
-        return self._columns.get(key, lambda: _image_scores(on, wanted))[nodes]
+        return self._columns.get(key, lambda: _image_scores(on, wanted))
+
+    def static(self, on: Snapshot, pod: PodView) -> list[tuple[str, Int64]]:
+        """What only changes with the nodes themselves: (plugin, int64 [nodes]), to be `scaled`."""
+        n, out = len(on.facts), []
+        if "TaintToleration" in self.weights and (by_set := self._intolerable(on, pod)) is not None:
+            out.append(("TaintToleration", by_set[on.facts.taint_code[:n]]))
+        if "NodeAffinity" in self.weights and (raw := self._preferred(on, pod)) is not None:
+            out.append(("NodeAffinity", raw[:n]))
+        if "ImageLocality" in self.weights and (raw := self._images(on, pod)) is not None:
+            out.append(("ImageLocality", raw[:n]))
+        return out
+
+    def scaled(self, name: str, raw: Int64) -> Int64 | None:
+        """Normalised over all of `raw`; None where it tells none from another."""
+        if name == "ImageLocality":
+            return raw
+        if name == "NodeAffinity":
+            return share_of_highest(raw)
+        return share_of_highest(raw, reverse=True) if raw.any() else None
 
     # -- pods ---------------------------------------------------------------------------------------------------------
 
     def pod_affinity(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """The pod's own preferences, and those of running pods towards it; affinity that they require counts too."""
-        parts = self._pod_terms(on, pod)
+        parts = [part for part in self.terms(on, pod) if part[0].on_node]
         if not parts:
             return None
-        raw = np.zeros(len(nodes), dtype=np.int64)
-        relations = on.relations
+        raw: Int64 = np.zeros(len(nodes), dtype=np.int64)
         for tally, key, weight in parts:
-            raw += weight * relations.column(relations.domains(tally, key)).now()[nodes]
-        least, most = int(raw.min()), int(raw.max())
-        if least == most:
-            return None
-        scaled: Int64 = (MOST * ((raw - least) / (most - least))).astype(np.int64)
-        return scaled
+            raw += weight * _at(on, on.relations.domains(tally, key), nodes)
+        return stretched(raw)
 
-    def _pod_terms(self, on: Snapshot, pod: PodView) -> list[tuple[Tally, str, int]]:
-        """(tally, topology key, weight) of every term that bears on the pod and on anyone who runs."""
+    def terms(self, on: Snapshot, pod: PodView) -> list[tuple[Tally, str, int]]:
+        """(tally, topology key, weight) of every term that bears on the pod, whether anyone runs or not."""
+        if "InterPodAffinity" not in self.weights:
+            return []
         relations, table = on.relations, on.classes.pod_terms
         out = [(relations.tally(Pick((item.selector,))), item.key, item.weight) for item in wishes(pod).pods]
         if self._profile.ignore_preferred_of_existing and not out:
@@ -174,9 +205,9 @@ class OtherScores:
             for number in table.against(pod.namespace, pod.labels)[1]:
                 weight = self._weight_of(table.terms[number].kind, table.terms[number].weight)
                 tally = relations.carriers(number)
-                if weight and tally.on_node:
+                if weight:
                     out.append((tally, table.terms[number].key, weight))
-        return [part for part in out if part[0].on_node]
+        return out
 
     def _weight_of(self, kind: Kind, weight: int) -> int:
         match kind:
@@ -193,45 +224,57 @@ class OtherScores:
 
     def spread(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """Fewer matching pods in the node's domains are better; rare domains weigh less than common ones."""
-        constraints, strict = self._constraints(on, pod)
+        constraints, strict = self.constraints(on, pod)
         if not constraints:
             return None
-        facts, relations = on.facts, on.relations
+        facts = on.facts
         codes = [facts.label_column(item.key).codes[nodes] for item in constraints]
         scored: Bool = np.ones(len(nodes), dtype=np.bool_)
         if strict:  # nodes without all of the labels are left out
             for column in codes:
                 scored &= column >= 0
-        keys = tuple(sorted(item.key for item in constraints)) if strict else ()
-        raw = np.zeros(len(nodes))
-        for item, column in zip(constraints, codes, strict=True):
-            tally = relations.tally(item.pick)
-            if item.key == HOSTNAME:
+        rows = []
+        for (item, tally, domains), column in zip(self.counted(on, constraints, strict), codes, strict=True):
+            if domains is None:
                 size = int(np.count_nonzero(scored))
                 counts = tally.column(on.room)[nodes]
             else:
-                which = Eligible(keys, item.eligible.affinity, item.eligible.taints)
-                counts = relations.column(relations.domains(tally, item.key, which)).now()[nodes]
+                counts = _at(on, domains, nodes)
                 found, empty = column[scored], facts.label_column(item.key).values.get("")
                 if empty is not None and not strict:  # nodes without the label are in the domain of the empty value
                     found = np.where(found == empty, -1, found)
-                    counts = counts + np.where(column == empty, _lacking(on, tally, item.key, which), 0)
+                    counts = counts + np.where(column == empty, _lacking(on, item.key, tally, item.eligible), 0)
                 size = int(np.count_nonzero(np.bincount(found + 1)))
-            weighed = counts * log(size + 2) + float(item.max_skew - 1)
-            raw = raw + np.where(column >= 0, weighed, 0.0)
-        whole = np.floor(raw)
-        rounded: Int64 = (whole + (raw - whole >= 0.5)).astype(np.int64)
-        candidates = rounded[scored]
-        if not len(candidates):
-            return np.zeros(len(nodes), dtype=np.int64)
-        least, most = int(candidates.min()), int(candidates.max())
-        if most == 0:
-            return np.where(scored, MOST, 0)
-        return np.where(scored, MOST * (most + least - rounded) // most, 0)
+            rows.append(SpreadRow(column >= 0, counts, item.max_skew, size))
+        return spread_score(rows, scored)
 
-    def _constraints(self, on: Snapshot, pod: PodView) -> tuple[tuple[SoftSpread, ...], bool]:
+    def counted(
+        self, on: Snapshot, constraints: tuple[SoftSpread, ...], strict: bool
+    ) -> list[tuple[SoftSpread, Tally, Domains | None]]:
+        """Each constraint with the pods that it counts, by node, and by domain unless it counts on the node itself."""
+        keys = tuple(sorted(item.key for item in constraints)) if strict else ()
+        relations = on.relations
+        out: list[tuple[SoftSpread, Tally, Domains | None]] = []
+        for item in constraints:
+            tally = relations.tally(item.pick)
+            which = Eligible(keys, item.eligible.affinity, item.eligible.taints)
+            out.append((item, tally, None if item.key == HOSTNAME else relations.domains(tally, item.key, which)))
+        return out
+
+    def possible(self, on: Snapshot, pod: PodView, most: int) -> bool:
+        """Whether each domain of the pod's soft constraints can be a group: at most so many of a key."""
+        constraints, strict = self.constraints(on, pod)
+        for item in constraints:
+            values = on.facts.label_column(item.key).values
+            if item.key != HOSTNAME and (len(values) > most or (not strict and "" in values)):
+                return False
+        return sum(self.weights.values()) < _HEAVY
+
+    def constraints(self, on: Snapshot, pod: PodView) -> tuple[tuple[SoftSpread, ...], bool]:
         """The pod's own soft constraints, else the default ones where a service or controller selects it."""
         wanted = wishes(pod)
+        if "PodTopologySpread" not in self.weights:
+            return (), True
         if wanted.constrained or not self._profile.spread or not on.classes.workload_selectors:
             return wanted.spread, True
         selector = on.classes.workload_selectors.of(pod)
@@ -246,7 +289,60 @@ class OtherScores:
         return tuple(map(soft, self._profile.spread)), not self._profile.system_spread
 
 
-def _lacking(on: Snapshot, tally: Tally, key: str, which: Eligible) -> int:
+def stretched(raw: Int64) -> Int64 | None:
+    """Lowest to 0, highest to 100; None where all are the same. Source: interpodaffinity/scoring.go NormalizeScore."""
+    least, most = int(raw.min()), int(raw.max())
+    if least == most:
+        return None
+    found: Int64 = (MOST * ((raw - least) / (most - least))).astype(np.int64)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadRow:
+    """One soft constraint over what is scored: who has its label, the pods counted there, the size of the topology."""
+
+    has: Bool
+    counts: Int64
+    max_skew: int
+    size: int
+
+
+def spread_score(rows: Sequence[SpreadRow], scored: Bool) -> Int64:
+    """Source: podtopologyspread/scoring.go Score, NormalizeScore; what is not `scored` gets 0 and bears on nothing."""
+    raw = np.zeros(len(scored))
+    for row in rows:
+        weighed = row.counts * log(row.size + 2) + float(row.max_skew - 1)
+        raw = raw + np.where(row.has, weighed, 0.0)
+    whole = np.floor(raw)
+    rounded: Int64 = (whole + (raw - whole >= 0.5)).astype(np.int64)
+    candidates = rounded[scored]
+    if not len(candidates):
+        return np.zeros(len(scored), dtype=np.int64)
+    least, most = int(candidates.min()), int(candidates.max())
+    if most == 0:
+        return np.where(scored, MOST, 0)
+    return np.where(scored, MOST * (most + least - rounded) // most, 0)
+
+
+def _at(on: Snapshot, domains: Domains, nodes: Int64) -> Int64:
+    """The count of each node's domain, int64 [len(nodes)]; 0 where the node lacks the label."""
+    labels = domains.placement.column
+    if len(labels.values) > _DOMAINS:
+        return on.relations.column(domains).now()[nodes]
+    return by_domain(domains, labels.codes[nodes])
+
+
+def by_domain(domains: Domains, codes: Codes | Int64) -> Int64:
+    """The counts of domains by their code, 0 for code -1."""
+    domains.sync()
+    counts = np.zeros(max(len(domains.counts), len(domains.placement.column.values)) + 1, dtype=np.int64)
+    counts[: len(domains.counts)] = domains.counts
+    found: Int64 = counts[codes]
+    return found
+
+
+def _lacking(on: Snapshot, key: str, tally: Tally, which: Eligible) -> int:
     """Pods of `tally` on nodes without the label `key`."""
     labels = on.facts.labels
     return sum(count for node, count in tally.on_node.items() if key not in labels[node] and which.holds(on, node))

@@ -16,6 +16,7 @@ from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, ClusterView, Decision, Float64, Int64, PodBatch, PodView
 from harness.scheduling.view import snapshot_of
 from schedulers.extender import Chain, Settings
+from schedulers.kube.groups import Grouping, Kinds
 from schedulers.kube.profile import Profile, nodes_to_find
 from schedulers.kube.resources import MOST, ResourceScore
 from schedulers.kube.ring import Ring
@@ -25,10 +26,11 @@ from schedulers.kube.scores import OtherScores, wishes
 class _Scorer:
     """One profile at work."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, grouping: Grouping) -> None:
         self.profile = profile
         self.resources = ResourceScore(profile)
         self.others = OtherScores(profile)
+        self.kinds = Kinds(self.others, grouping)
         self._table: ScoreTable | None = None
 
     def table(self, on: Snapshot) -> ScoreTable:
@@ -53,9 +55,14 @@ class Kube:
 
     batch_size = 64
 
-    def __init__(self, profiles: Sequence[Profile] = (Profile(),), extenders: Sequence[Settings] = ()) -> None:
+    def __init__(
+        self,
+        profiles: Sequence[Profile] = (Profile(),),
+        extenders: Sequence[Settings] = (),
+        grouping: Grouping = Grouping(),  # noqa: B008  a frozen value
+    ) -> None:
         self.profiles = tuple(profiles)
-        self._scorers = {profile.name: _Scorer(profile) for profile in self.profiles}
+        self._scorers = {profile.name: _Scorer(profile, grouping) for profile in self.profiles}
         self._first = self._scorers[self.profiles[0].name]
         self._ring = Ring()
         self._chain = Chain(extenders) if extenders else None
@@ -108,6 +115,11 @@ class Kube:
             if self._chain is None and not scorer.others.matter(on, pod):
                 best = table.best(pod)
                 return None if best < 0 else Bind(pod, best)
+            if self._chain is None:
+                on.relations.trim()
+                found = scorer.kinds.best(on, pod, table)
+                if found is not None:
+                    return None if found < 0 else Bind(pod, found)
             nodes = np.flatnonzero(on.feasible(pod))
         else:
             self._ring.sync(on)

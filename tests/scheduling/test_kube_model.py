@@ -19,6 +19,7 @@ from harness.scheduling.selecting import requirements
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile
+from schedulers.kube.groups import Grouping
 from schedulers.kube.profile import DefaultSpread
 from tests.scheduling import naive_scores, scored_worlds, worlds
 from tests.scheduling.naive_scores import Cluster, Setting
@@ -73,15 +74,19 @@ def profile(setting: Setting, weights: Mapping[str, int]) -> Profile:
     )
 
 
+groupings = st.sampled_from([Grouping(), Grouping(nodes=0, alike=0), Grouping(nodes=0, alike=1)])
+"""By default no cluster as small as these is grouped."""
+
+
 class Both:
     """The snapshot and the strategy on one side, the naive cluster on the other."""
 
-    def begin(self, setting: Setting, weights: dict[str, int]) -> None:
+    def begin(self, setting: Setting, weights: dict[str, int], grouping: Grouping) -> None:
         self.on = Snapshot()
         self.world = Cluster()
         self.made = 0
         self.setting, self.weights = setting, weights
-        self.kube = Kube([profile(setting, weights)])
+        self.kube = Kube([profile(setting, weights)], grouping=grouping)
 
     def name(self) -> str:
         self.made += 1
@@ -128,6 +133,11 @@ class Both:
             got = {name: int(column[on.facts.index[name]]) for name in feasible}
             assert got == by_node, plugin
             assert np.count_nonzero(np.isnan(column)) == len(column) - len(feasible)
+        kept = self.kube._of(view).table(on).column(view)  # brought up to date node by node
+        own = [plugin for plugin in expected if plugin.startswith("NodeResources")]
+        for name in feasible:
+            node = on.facts.index[name]
+            assert kept[on.position_of[node]] == sum(expected[plugin][name] for plugin in own)
         total = {name: sum(by_node[name] for by_node in expected.values()) for name in feasible}
         self.check_choice(view, total)
 
@@ -145,10 +155,13 @@ class Both:
 
 class ScoresMachine(RuleBasedStateMachine, Both):
     @initialize(
-        nodes=st.lists(scored_worlds.nodes, min_size=2, max_size=5), setting=settings_made, weights=weights_made
+        nodes=st.lists(scored_worlds.nodes, min_size=2, max_size=5),
+        setting=settings_made,
+        weights=weights_made,
+        grouping=groupings,
     )
-    def start(self, nodes: list[MadeNode], setting: Setting, weights: dict[str, int]) -> None:
-        self.begin(setting, weights)
+    def start(self, nodes: list[MadeNode], setting: Setting, weights: dict[str, int], grouping: Grouping) -> None:
+        self.begin(setting, weights, grouping)
         self.asked: list[Pod] = []
         for item in nodes:
             self.come(item)
@@ -282,6 +295,7 @@ namespaces_made = st.dictionaries(
     asked=st.lists(st.tuples(scored_worlds.metas, scored_worlds.specs), min_size=2, max_size=4),
     setting=settings_made,
     weights=weights_made,
+    grouping=groupings,
     services=services_made,
     controllers=controllers_made,
     namespaces=namespaces_made,
@@ -292,13 +306,14 @@ def test_a_full_cluster_is_scored_as_the_source_says(
     asked: list[tuple[Meta, PodSpec]],
     setting: Setting,
     weights: dict[str, int],
+    grouping: Grouping,
     services: dict[tuple[str, str], dict[str, str]],
     controllers: dict[tuple[str, str], dict[str, str]],
     namespaces: dict[str, dict[str, str]],
 ) -> None:
     """Where the course of events is of no matter: many pods run, each pod that is asked for runs a few times too."""
     both = Both()
-    both.begin(setting, weights)
+    both.begin(setting, weights, grouping)
     for item in made:
         both.come(item)
     for name, labels in namespaces.items():

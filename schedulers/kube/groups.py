@@ -1,0 +1,360 @@
+"""Nodes grouped by all that a pod's scores look at besides what a node has left, so that a decision costs the groups.
+
+Preferences and soft spreading are normalised over all nodes that fit, so one more pod somewhere moves the score of
+every node. But nodes with the same labels, taints and images, and as many pods of interest in their domains, always
+score the same: it is enough to normalise over the groups and to take the best node of the best one. What a placement
+changes is one node's standing, and the group of the few nodes whose count it moved.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+
+from harness.scheduling.facts import LabelColumn
+from harness.scheduling.pod_terms import label_key
+from harness.scheduling.relations import MANY, Domains, Tally
+from harness.scheduling.score_table import ScoreTable
+from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.strategy import Float64, Int64, PodView
+from harness.scheduling.tournament import NEVER
+from schedulers.kube.scores import OtherScores, SpreadRow, by_domain, spread_score, stretched
+
+_COARSE = 32  # domains of a key up to which nodes are grouped by the domain itself, beyond by the count in it
+_MOST_GROUPS = 256
+_ROOM = 800_000  # nodes in all groups that are kept
+_BITS = 32
+_POSITION = (1 << _BITS) - 1
+_NOT_THERE = 1  # in place of a key: the node does not take the pod
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """When nodes are grouped: from so many nodes on, for pods of which so many alike were decided one by one before."""
+
+    nodes: int = 512
+    alike: int = 16
+
+
+class _Moved:
+    """Is told which domains' counts changed."""
+
+    def __init__(self, domains: Domains) -> None:
+        self.domains = domains
+        self.dirty: list[int] = []
+        domains.masks.append(self)
+
+
+@dataclass(slots=True)
+class _Feature:
+    """One number by node, as a column when the groups are made; what can move it afterwards."""
+
+    column: Int64
+    of_node: Tally | None = None
+    of_domain: Domains | None = None
+    labels: LabelColumn | None = None
+
+
+class Groups:
+    """Of one kind of pod on one snapshot. Positions are those of the tie-break order."""
+
+    def __init__(self, on: Snapshot, others: OtherScores, pod: PodView, scores: Float64) -> None:
+        """`others.possible(on, pod)` says whether this can be had."""
+        self._on = on
+        self._others = others
+        self._pod = pod
+        self._made_at = _state(on)
+        self._seen = on.log.version
+        self._features: list[_Feature] = []
+        self._place: dict[tuple[object, ...], int] = {}  # feature by what it is
+        n = len(on.facts)
+        self._static: list[tuple[str, int]] = []  # (plugin, feature)
+        for name, raw in others.static(on, pod):
+            self._static.append((name, self._add((name,), _Feature(raw))))
+        relations = on.relations
+        self._terms: list[tuple[int, Domains | None, int]] = []  # (feature, domains where it is their code, weight)
+        for tally, key, weight in others.terms(on, pod):
+            labels, found = on.facts.label_column(key), relations.domains(tally, key)
+            if len(labels.values) <= _COARSE:
+                self._terms.append((self._code(labels, key), found, weight))
+            else:
+                by_count = _Feature(relations.column(found).now()[:n], of_domain=found, labels=labels)
+                self._terms.append((self._add(("domain", id(found)), by_count), None, weight))
+        self._spread: list[tuple[int, Domains | None, int]] = []  # (feature, domains or None for hosts, maxSkew)
+        constraints, self._strict = others.constraints(on, pod)
+        for item, tally, domains in others.counted(on, constraints, self._strict):
+            labels = on.facts.label_column(item.key)
+            if domains is None:
+                column = np.where(labels.codes[:n] >= 0, tally.column(on.room)[:n], -1)
+                feature = self._add(("host", id(tally)), _Feature(column, of_node=tally))
+            else:
+                feature = self._code(labels, item.key)
+            self._spread.append((feature, domains, item.max_skew))
+        self._listeners = [_Moved(f.of_domain) for f in self._features if f.of_domain is not None]
+        self._moving = [i for i, f in enumerate(self._features) if f.of_node is not None or f.of_domain is not None]
+        self._rows: list[tuple[int, ...]] = []
+        self._number: dict[tuple[int, ...], int] = {}
+        self._heaps: list[list[int]] = []
+        self._count: list[int] = []  # nodes that take the pod, by group
+        self._key: list[int] = []  # by position
+        self._group: list[int] = []
+        self._matrix: Int64 | None = None
+        self._live: list[int] = []
+        self._make(scores)
+
+    def _add(self, name: tuple[object, ...], feature: _Feature) -> int:
+        at = self._place.get(name)
+        if at is None:
+            at = self._place[name] = len(self._features)
+            self._features.append(feature)
+        return at
+
+    def _code(self, labels: LabelColumn, key: str) -> int:
+        return self._add(("code", key), _Feature(labels.codes[: len(self._on.facts)].astype(np.int64)))
+
+    def _make(self, scores: Float64) -> None:
+        order = self._on.order_column()
+        nodes = np.maximum(order, 0)  # a hole takes the row of some node and no place
+        numbers = np.zeros(len(order), dtype=np.int64)
+        for feature in self._features:
+            values, which = np.unique(feature.column[nodes], return_inverse=True)
+            numbers = numbers * len(values) + which
+            _, numbers = np.unique(numbers, return_inverse=True)
+        _, first, numbers = np.unique(numbers, return_index=True, return_inverse=True)
+        columns = [feature.column[nodes[first]].tolist() for feature in self._features]
+        for row in zip(*columns, strict=True) if columns else [()]:
+            self._number_of(row)
+        standing = scores[: len(order)]
+        there = np.flatnonzero((standing > NEVER) & (order >= 0))
+        keys = np.full(len(order), _NOT_THERE, dtype=np.int64)
+        keys[there] = (-standing[there].astype(np.int64) << _BITS) | there
+        self._key, self._group = keys.tolist(), numbers.tolist()
+        for position in there.tolist():
+            self._heaps[self._group[position]].append(self._key[position])
+        for heap in self._heaps:
+            heapify(heap)
+        self._count = [len(heap) for heap in self._heaps]
+
+    def _number_of(self, row: tuple[int, ...]) -> int:
+        number = self._number.get(row)
+        if number is None:
+            number = self._number[row] = len(self._rows)
+            self._rows.append(row)
+            self._heaps.append([])
+            self._count.append(0)
+        return number
+
+    def leave(self) -> None:
+        """No count need tell it any more."""
+        for listener in self._listeners:
+            if listener in listener.domains.masks:
+                listener.domains.masks.remove(listener)
+
+    @property
+    def many(self) -> bool:
+        return len(self._rows) > _MOST_GROUPS
+
+    # -- up to date ---------------------------------------------------------------------------------------------------
+
+    def sync(self, scores: Float64) -> bool:
+        """Takes in what changed; False when it is better made anew."""
+        on = self._on
+        if _state(on) != self._made_at:
+            return False
+        changed = on.log.since(self._seen)
+        if changed is None or len(changed) > 30 + len(on.facts) // 100 or self.many:
+            return False
+        nodes = dict.fromkeys(changed)
+        for listener in self._listeners:
+            if listener.dirty:
+                if len(listener.dirty) >= MANY:
+                    return False
+                members = listener.domains.placement.column.members()
+                for code in dict.fromkeys(listener.dirty):
+                    nodes.update(dict.fromkeys(members[code]))
+                listener.dirty.clear()
+        self._seen = on.log.version
+        for node in nodes:
+            self._renew(node, scores)
+        return True
+
+    def _renew(self, node: int, scores: Float64) -> None:
+        position = self._on.position_of[node]
+        value = scores.item(position)
+        key = _NOT_THERE if value == NEVER else (-int(value) << _BITS) | position
+        before, old = self._key[position], self._group[position]
+        group = old
+        if self._moving:
+            row = list(self._rows[old])
+            for at in self._moving:
+                feature = self._features[at]
+                if feature.of_node is not None:
+                    if row[at] >= 0:
+                        row[at] = feature.of_node.on_node.get(node, 0)
+                elif feature.of_domain is not None and feature.labels is not None:
+                    code = feature.labels.codes.item(node)
+                    row[at] = feature.of_domain.counts[code] if code >= 0 else 0
+            group = self._number_of(tuple(row))
+        if key == before and group == old:
+            return
+        self._key[position], self._group[position] = key, group
+        if before != _NOT_THERE:
+            self._count[old] -= 1
+            if not self._count[old]:
+                self._matrix = None
+        if key != _NOT_THERE:
+            if not self._count[group]:
+                self._matrix = None
+            self._count[group] += 1
+            heap = self._heaps[group]
+            heappush(heap, key)
+            if len(heap) > 2 * self._count[group] + 64:
+                self._heaps[group] = sorted({k for k in heap if self._holds(k, group)})
+
+    def _holds(self, key: int, group: int) -> bool:
+        position = key & _POSITION
+        return self._key[position] == key and self._group[position] == group
+
+    # -- the choice ---------------------------------------------------------------------------------------------------
+
+    def best(self) -> int:
+        """Position of the node of the highest total, the first of equals; -1 where none takes the pod."""
+        matrix = self._matrix
+        if matrix is None:
+            self._live = [number for number, count in enumerate(self._count) if count]
+            matrix = self._matrix = np.array([self._rows[number] for number in self._live], dtype=np.int64)
+        live = self._live
+        if not live:
+            return -1
+        heads = [self._head(number) for number in live]
+        if len(live) == 1:
+            return heads[0] & _POSITION
+        totals: list[int] = self._besides(matrix).tolist()
+        return min((head - (total << _BITS) for head, total in zip(heads, totals, strict=True))) & _POSITION
+
+    def _head(self, number: int) -> int:
+        heap = self._heaps[number]
+        while True:
+            key = heap[0]
+            if self._holds(key, number):
+                return key
+            heappop(heap)
+
+    def _besides(self, matrix: Int64) -> Int64:
+        """What the other scores give each group, weighted and added, int64 [groups]."""
+        others = self._others
+        total: Int64 = np.zeros(len(matrix), dtype=np.int64)
+        for name, at in self._static:
+            found = others.scaled(name, matrix[:, at])
+            if found is not None:
+                total += others.weights[name] * found
+        if self._terms:
+            raw: Int64 = np.zeros(len(matrix), dtype=np.int64)
+            for at, domains, weight in self._terms:
+                raw += weight * (matrix[:, at] if domains is None else by_domain(domains, matrix[:, at]))
+            found = stretched(raw)
+            if found is not None:
+                total += others.weights["InterPodAffinity"] * found
+        if self._spread:
+            total += others.weights["PodTopologySpread"] * self._spread_score(matrix)
+        return total
+
+    def _spread_score(self, matrix: Int64) -> Int64:
+        scored = np.ones(len(matrix), dtype=np.bool_)
+        if self._strict:
+            for at, _, _ in self._spread:
+                scored &= matrix[:, at] >= 0
+        rows = []
+        for at, domains, skew in self._spread:
+            column = matrix[:, at]
+            if domains is None:
+                size = sum(
+                    self._count[number] for number, in_it in zip(self._live, scored.tolist(), strict=True) if in_it
+                )
+                counts = column
+            else:
+                size = int(np.count_nonzero(np.bincount(column[scored] + 1)))
+                counts = by_domain(domains, column)
+            rows.append(SpreadRow(column >= 0, counts, skew, size))
+        return spread_score(rows, scored)
+
+
+def _state(on: Snapshot) -> tuple[int, ...]:
+    """What the groups stand and fall with."""
+    classes = on.classes
+    return (
+        on.epoch,
+        on.spec_log.version,
+        on.relations.generation,
+        on.images.version,
+        len(classes.pod_terms.terms),
+        classes.namespaces.version,
+        classes.workload_selectors.version,
+    )
+
+
+class _Kind:
+    __slots__ = ("alike", "groups")
+
+    def __init__(self) -> None:
+        self.alike = 0  # decided one by one since there were groups
+        self.groups: Groups | None = None
+
+
+class Kinds:
+    """Groups by kind of pod, made for those of which many come."""
+
+    _REMEMBER = 4096
+
+    def __init__(self, others: OtherScores, grouping: Grouping) -> None:
+        self._others = others
+        self._grouping = grouping
+        self._on: Snapshot | None = None
+        self._kinds: OrderedDict[tuple[object, ...], _Kind] = OrderedDict()
+        self._grouped: OrderedDict[tuple[object, ...], _Kind] = OrderedDict()
+
+    def best(self, on: Snapshot, pod: PodView, table: ScoreTable) -> int | None:
+        """The node that wins, -1 where none takes the pod; None where that is to be found one by one."""
+        if len(on) < self._grouping.nodes or pod.cls.constraints.cluster:
+            return None
+        if on is not self._on:
+            self._on, self._kinds, self._grouped = on, OrderedDict(), OrderedDict()
+        prefers = None if pod.prefers is None else pod.prefers.id
+        key = (pod.cls.id, prefers, label_key(pod.namespace, pod.labels), pod.owner)
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _Kind()
+            if len(self._kinds) > self._REMEMBER:
+                self._drop(*self._kinds.popitem(last=False))
+        scores = table.column(pod)
+        if kind.groups is not None:
+            if kind.groups.sync(scores):
+                return self._node(on, kind.groups.best())
+            self._drop(key, kind)
+        if kind.alike < self._grouping.alike:
+            kind.alike += 1
+            return None
+        kind.alike = 0
+        if not self._others.possible(on, pod, _COARSE):
+            return None
+        made = Groups(on, self._others, pod, scores)
+        if made.many:
+            made.leave()
+            return None
+        kind.groups = made
+        self._grouped[key] = kind
+        while len(self._grouped) > max(1, _ROOM // len(on.facts)):
+            self._drop(*next(iter(self._grouped.items())))
+        return self._node(on, made.best())
+
+    def _node(self, on: Snapshot, position: int) -> int:
+        return on.order()[position] if position >= 0 else -1
+
+    def _drop(self, key: tuple[object, ...], kind: _Kind) -> None:
+        if kind.groups is not None:
+            kind.groups.leave()
+            kind.groups = None
+        self._grouped.pop(key, None)
