@@ -5,7 +5,7 @@ Source: kube-scheduler 1.32 framework/preemption PreemptPod, prepareCandidate; s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import assert_never
@@ -18,6 +18,7 @@ from harness.model.meta import Condition
 from harness.model.objects import PodDisruptionBudget
 from harness.model.wire import Time
 from harness.scheduling.diagnosis import Diagnosis
+from harness.scheduling.gang_preemption import GangPlan, plan
 from harness.scheduling.preemption import REASON, NoPreemption, Preemption, Victims
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import PodView
@@ -97,21 +98,45 @@ class Preemptor:
                 effects: list[Effect] = []
                 name = self._on.facts.names[node]
                 for victim in victims:
-                    found = self.preemption.pods.get(victim.key) or self._pending.get(victim.key)
-                    if found is not None and victim.key not in self.preemption.doomed:
-                        self.preemption.doomed.add(victim.key)
-                        effects += _evict(now, found, pod, name)
+                    self._send_away(now, victim, pod, name, effects)
                 released = tuple(self._release(node, view, effects))
                 nominations.put(view, node)
                 return Attempt("", tuple(effects), released, len(victims))
             case _:
                 assert_never(verdict)
 
+    def attempt_gang(self, now: int, members: Sequence[PodView]) -> Attempt:
+        """For a gang that was not placed: `members` are those of it that wait, at least as many as are wanted."""
+        nominations = self._on.nominations
+        found = plan(self._on, self.preemption, members, self._pending)
+        match found:
+            case NoPreemption(reason):
+                return Attempt(f"preemption: {reason}")
+            case GangPlan(places, victims):
+                if not victims:  # it would fit: the strategy did not want that, or did not see how
+                    return Attempt()
+                effects: list[Effect] = []
+                names, node_of = self._on.facts.names, {member.key: node for member, node in places}
+                for victim, member in victims:
+                    self._send_away(now, victim, self._pending[member.key], names[node_of[member.key]], effects)
+                released = [key for member, node in places for key in self._release(node, member, effects)]
+                for member, node in places:
+                    nominations.put(member, node)
+                return Attempt("", tuple(effects), tuple(released), len(victims))
+            case _:
+                assert_never(found)
+
+    def _send_away(self, now: int, victim: PodView, preemptor: Pod, node: str, effects: list[Effect]) -> None:
+        found = self.preemption.pods.get(victim.key) or self._pending.get(victim.key)
+        if found is not None and victim.key not in self.preemption.doomed:
+            self.preemption.doomed.add(victim.key)
+            effects += _evict(now, found, preemptor, node)
+
     def _release(self, node: int, view: PodView, effects: list[Effect]) -> Iterable[str]:
         """Pods of lower priority that were to come here look for another place."""
         nominations = self._on.nominations
         for other in nominations.on(node):
-            if other.priority < view.priority:
+            if other.priority < view.priority and (view.group is None or other.group != view.group):
                 nominations.drop(other.key)
                 pod = self._pending.get(other.key)
                 if pod is not None:

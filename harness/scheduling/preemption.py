@@ -185,7 +185,7 @@ class Preemption:
         if (
             nominated is not None
             and bool((why.resolvable == nominated).any())
-            and self._is_being_cleared(nominated, view.priority)
+            and self.is_being_cleared(nominated, view.priority)
         ):
             return NoPreemption(WAITING, keep=True)
         found, told = self._best(on.classes.class_now(view), view.key, why.resolvable)
@@ -196,7 +196,7 @@ class Preemption:
         text = f" {', '.join(reasons)}." if reasons else ""
         return NoPreemption(f"0/{why.nodes} nodes are available:{text}", keep=False)
 
-    def _is_being_cleared(self, node: int, priority: int) -> bool:
+    def is_being_cleared(self, node: int, priority: int) -> bool:
         """A pod of lower priority is on its way off the node because of preemption."""
         return any(
             pod.priority < priority and (pod.key in self.doomed or going(self.pods.get(pod.key)))

@@ -39,11 +39,12 @@ from harness.model.objects import PodDisruptionBudget, Unstructured
 from harness.scheduling import legality, surroundings, telling, waking
 from harness.scheduling.classes import bound_devices, node_columns
 from harness.scheduling.diagnosis import Diagnoses
+from harness.scheduling.gang_preemption import to_kept_places
 from harness.scheduling.gangs import Gangs
 from harness.scheduling.guard import Fault, Guard
 from harness.scheduling.legality import needs_gang
 from harness.scheduling.metrics import SchedulerMetrics
-from harness.scheduling.preempting import Preemptor
+from harness.scheduling.preempting import Attempt, Preemptor
 from harness.scheduling.queue import Queued, SchedulingQueue
 from harness.scheduling.repair import rebuilt
 from harness.scheduling.scoring import NOWHERE
@@ -385,8 +386,9 @@ class Scheduler:
             tally.deciding_s += spent
         self._charge(now, len(batch), effects)
         self.metrics.cycle(len(batch) - len(pods), len(pods), (self._busy_until - now) / 1e9 / len(batch), spent)
-        for queued in pods.values():
-            self._unplaced(now, queued, said.get(queued.view.key, ""), effects)
+        attempts = self._preempt(now, pods)
+        for key, queued in pods.items():
+            self._unplaced(now, queued, said.get(key, ""), attempts.get(key), effects)
         return effects
 
     def _turns(
@@ -400,8 +402,20 @@ class Scheduler:
             yield views
             return
         ask: list[PodView] = []
+        passed: set[str] = set()  # gangs
         for view in views:
             snapshot = self.snapshot
+            if view.group is not None and view.group not in passed and legality.needs_gang(snapshot, view) > 1:
+                passed.add(view.group)
+                mates = [other for other in views if other.group == view.group]
+                together = to_kept_places(snapshot, mates, self._preemptor.preemption.is_being_cleared)
+                if together is not None:
+                    self._decide(now, together, pods, {}, effects)
+            if view.key not in pods:
+                continue
+            if view.group in passed and legality.needs_gang(snapshot, view) > 1:
+                ask.append(view)
+                continue
             node = snapshot.nominations.node_of(view.key)
             if node is None:
                 ask.append(view)
@@ -463,7 +477,27 @@ class Scheduler:
             namespace, _, name = decision.pod.rpartition("/")
             effects.append(EvictPod(namespace, name, reason="PreemptionByScheduler", message=decision.reason))
 
-    def _unplaced(self, now: int, queued: Queued, said: str, effects: list[Effect]) -> None:
+    def _preempt(self, now: int, pods: dict[str, Queued]) -> dict[str, Attempt]:
+        """For the gangs among the pods that were not placed, each as one; by pod."""
+        attempts: dict[str, Attempt] = {}
+        if self._preemptor.active:
+            gangs: dict[str, list[PodView]] = {}
+            for queued in pods.values():
+                if queued.view.group is not None:
+                    gangs.setdefault(queued.view.group, []).append(queued.view)
+            for members in gangs.values():
+                wanted = legality.needs_gang(self.snapshot, members[0])
+                if 1 < wanted <= len(members):
+                    attempt = self._preemptor.attempt_gang(now, members)
+                    self._took(attempt)
+                    attempts.update((member.key, attempt) for member in members)
+        return attempts
+
+    def _took(self, attempt: Attempt) -> None:
+        self.metrics.preempted(attempt.victims)
+        self._decided += attempt.effects
+
+    def _unplaced(self, now: int, queued: Queued, said: str, attempt: Attempt | None, effects: list[Effect]) -> None:
         self.tally.unschedulable += 1
         key = queued.view.key
         pod = self._pending.get(key)
@@ -476,10 +510,15 @@ class Scheduler:
         if said and said != NOWHERE:  # the diagnosis says more
             message = f"{message} {said}" if not said.startswith("0/") else said
         released: tuple[str, ...] = ()
-        if self._preemptor.active and view.group_min <= 1 and not self.snapshot.feasible(view).any():
+        if (
+            attempt is None
+            and self._preemptor.active
+            and legality.needs_gang(self.snapshot, view) <= 1
+            and not self.snapshot.feasible(view).any()
+        ):
             attempt = self._preemptor.attempt(now, view, pod, why)
-            self.metrics.preempted(attempt.victims)
-            self._decided += attempt.effects
+            self._took(attempt)
+        if attempt is not None:
             released = attempt.released
             message = " ".join(filter(None, (message, attempt.message)))
         kept = self.snapshot.nominations.node_of(key)
