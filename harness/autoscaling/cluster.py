@@ -27,6 +27,7 @@ from harness.engine.component import (
     Start,
     StartMachine,
     StopMachine,
+    Subscribe,
     Timer,
     Update,
     WakeAt,
@@ -37,8 +38,10 @@ from harness.model.core import Node, Pod, Taint
 from harness.model.meta import condition
 from harness.scheduling import legality
 from harness.scheduling.classes import bound_devices, node_columns
+from harness.scheduling.constraints.volumes import claims_of
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, PodView
+from harness.scheduling.volumes.prebind import WATCHES as VOLUMES
 
 SCAN_NS = 10 * SECOND
 """Source: --scan-interval."""
@@ -99,6 +102,7 @@ class ClusterAutoscaler:
         self._last_add_ns = -DELAY_AFTER_ADD_NS
         self._armed = -1
         self._born = 0
+        self._volumes = ""  # '' where no pod has claims, 'wanted' when one has come, then 'watched'
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -118,6 +122,9 @@ class ClusterAutoscaler:
                 self._reset()
             elif type(event) is Outcome:
                 pass  # what was refused is seen again at the next scan
+        if self._volumes == "wanted":
+            self._volumes = "watched"
+            effects.append(Subscribe(VOLUMES))
         if self._armed < 0 and self._busy():
             self._armed = (now // SCAN_NS + 1) * SCAN_NS
             effects.append(WakeAt(self._armed, self._armed))
@@ -134,11 +141,13 @@ class ClusterAutoscaler:
 
     # -- what the watches bring ----------------------------------------------------------------------------------------
 
-    def _hear(self, now: int, change: str, obj: Node | Pod) -> None:
+    def _hear(self, now: int, change: str, obj: object) -> None:
         if isinstance(obj, Node):
             self._node(now, change, obj)
-        else:
+        elif isinstance(obj, Pod):
             self._pod(change, obj)
+        else:
+            self._snapshot.classes.learn_volumes(obj, gone=change == DELETED)
 
     def _node(self, now: int, change: str, node: Node) -> None:
         name = node.metadata.name
@@ -172,6 +181,8 @@ class ClusterAutoscaler:
             if self._pods.pop(key, None) is not None:
                 self._snapshot.forget(key)
             return
+        if not self._volumes and claims_of(pod):
+            self._volumes = "wanted"
         node = pod.spec.node_name
         if node:
             self._pending.pop(key, None)

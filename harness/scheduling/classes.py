@@ -98,7 +98,7 @@ class HasRows(Protocol):
 
     def namespaces_changed(self) -> None: ...
 
-    def volumes_changed(self) -> None: ...
+    def volumes_changed(self, obj: object, gone: bool) -> None: ...
 
 
 class PodClasses:
@@ -196,7 +196,7 @@ class PodClasses:
         if not self.volumes.learn(obj, gone=gone):
             return False
         for follower in list(self._followers):
-            follower.volumes_changed()
+            follower.volumes_changed(obj, gone)
         return True
 
     def class_now(self, pod: PodView) -> PodClass:

@@ -96,13 +96,21 @@ def _ask(term: Term, seen: Any, reasons: Counter[str], left: Bool, resolvable: B
     left &= holds
 
 
-def diagnose(on: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
-    """Of every node, the reasons of the first constraint that does not hold there. `specs`: where known already."""
+def before(on: Snapshot, cls: PodClass) -> str:
+    """Why the class is held against no node at all (kube-scheduler's PreFilter); empty where it is."""
     if cls.constraints.refusal:
-        return Diagnosis(len(on), {}, np.zeros(0, dtype=np.int64), cls.constraints.refusal)
+        return str(cls.constraints.refusal)
     for term in cls.constraints.cluster:
         if isinstance(term, Forecloses) and (why := term.before(on)):
-            return Diagnosis(len(on), {}, np.zeros(0, dtype=np.int64), why)
+            return why
+    return ""
+
+
+def diagnose(on: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
+    """Of every node, the reasons of the first constraint that does not hold there. `specs`: where known already."""
+    foreclosed = before(on, cls)
+    if foreclosed:
+        return Diagnosis(len(on), {}, np.zeros(0, dtype=np.int64), foreclosed)
     specs = specs or _of_specs(on, cls)
     reasons, left, resolvable = specs.reasons.copy(), specs.left.copy(), specs.resolvable.copy()
     beside: Any = on
@@ -150,8 +158,9 @@ class _Beside:
 
 def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
     """Of one node; empty when everything holds."""
-    if cls.constraints.refusal:
-        return (cls.constraints.refusal,)
+    foreclosed = before(on, cls)
+    if foreclosed:
+        return (foreclosed,)
     if node in on.nominations.by_node:
         found = on.nominations.reasons(cls, node)
         if found:

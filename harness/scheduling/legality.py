@@ -45,7 +45,6 @@ def apply(snapshot: Snapshot, decision: Bind | BindTogether) -> Outcome:
 def take_back(snapshot: Snapshot, binds: tuple[Bind, ...]) -> None:
     for bind in binds:
         snapshot.forget(bind.pod.key)
-        snapshot.volumes.release(bind.pod.key)
 
 
 def refusal(snapshot: Snapshot, bind: Bind) -> str | None:

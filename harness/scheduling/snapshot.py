@@ -353,6 +353,7 @@ class Snapshot:
             self.ports.put(needs.ports, node, -1)
         if needs.claims:
             self.volumes.take(needs.claims, key)
+            self.volumes.release(key)
         if needs.beyond:
             self._assume_beyond(needs.beyond, node, -1)
         if pod.carries or self.relations.active:
@@ -414,7 +415,7 @@ class Snapshot:
         """The table of classes calls this: terms with a namespaceSelector speak of others than before."""
         self.relations.reset()
 
-    def volumes_changed(self) -> None:
+    def volumes_changed(self, obj: object, gone: bool) -> None:
         """The table of classes calls this. One entry lets the log say that something changed; no column did."""
         if len(self.facts):
             self.log.add(0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.scheduling.snapshot import Snapshot
     from harness.scheduling.strategy import PodClass, PodView
+    from harness.scheduling.volumes.hold import Promise
 
 
 class Trial:
@@ -22,7 +23,7 @@ class Trial:
         self._version = on.log.version
         self._before = tuple(on.pods_on(node))
         self._added: dict[str, PodView] = {}
-        self._taken: dict[str, tuple[PodView, tuple[int, ...]]] = {}
+        self._taken: dict[str, tuple[PodView, tuple[int, ...], Promise | None]] = {}
 
     def __enter__(self) -> Trial:
         return self
@@ -30,7 +31,7 @@ class Trial:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for key in tuple(self._added):
             self.take(self._added[key])
-        for pod, _ in tuple(self._taken.values()):
+        for pod, *_ in tuple(self._taken.values()):
             self.put(pod)
         self._on.rewind(self._node, self._before, self._version)
 
@@ -40,10 +41,12 @@ class Trial:
         if had is None:
             self._added[pod.key] = pod
         self._on.assume(pod, self._node, had[1] if had is not None and pod.cls.gpu.count else None)
+        if had is not None and had[2] is not None:
+            self._on.volumes.promise(pod.key, had[2])
 
     def take(self, pod: PodView) -> None:
         if self._added.pop(pod.key, None) is None:
-            self._taken[pod.key] = (pod, self._on.devices(pod.key))
+            self._taken[pod.key] = (pod, self._on.devices(pod.key), self._on.volumes.promised(pod.key))
         self._on.forget(pod.key)
 
     def holds(self, cls: PodClass) -> bool:

@@ -159,3 +159,50 @@ def test_without_manifests_it_says_what_to_give() -> None:
     result = called()
     assert isinstance(result.exception, UserError)
     assert "-f FILE" in str(result.exception)
+
+
+def test_claims_volumes_and_classes_count(tmp_path: Path) -> None:
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "pv"},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "csi": {"driver": "d", "volumeHandle": "h"},
+            "nodeAffinity": {
+                "required": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [
+                                {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["b"]}
+                            ]
+                        }
+                    ]
+                }
+            },
+        },
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "c", "annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "volumeName": "pv",
+        },
+    }
+    db = pod("db", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}])
+    cluster = [node("in-a"), node("in-b", zone="b"), db]
+    (lost,) = told(tmp_path, cluster)
+    assert {(item["plugin"], *item["reasons"]) for item in lost["byNode"]} == {
+        ("PreFilter", 'persistentvolumeclaim "c" not found')
+    }
+    (found,) = told(tmp_path, [*cluster, claim, volume])
+    assert found["node"] == "in-b"
+    by_node = {item["node"]: item for item in found["byNode"]}
+    assert (by_node["in-a"]["plugin"], by_node["in-a"]["reasons"]) == (
+        "VolumeBinding",
+        ["node(s) had volume node affinity conflict"],
+    )

@@ -92,6 +92,7 @@ def for_claim(world: Storage, volume: PersistentVolume, claim: PersistentVolumeC
 
 def match(world: Storage, claim: PersistentVolumeClaim, node: Node, excluded: list[str]) -> PersistentVolume | None:
     best: PersistentVolume | None = None
+    reserved: list[PersistentVolume] = []
     for name in sorted(world.volumes):
         volume = world.volumes[name]
         if name in excluded or volume.spec.storage_class_name != claim.spec.storage_class_name:
@@ -104,7 +105,8 @@ def match(world: Storage, claim: PersistentVolumeClaim, node: Node, excluded: li
         if volume.metadata.deletion_timestamp is not None:
             continue
         if mine:
-            return volume if reaches(volume, node) else None
+            reserved.append(volume)
+            continue
         if volume.status.phase != "Available" or not reaches(volume, node):
             continue
         if claim.spec.selector is not None and any(
@@ -115,6 +117,9 @@ def match(world: Storage, claim: PersistentVolumeClaim, node: Node, excluded: li
             continue
         if best is None or size(volume.spec.capacity) < size(best.spec.capacity):  # type: ignore[arg-type]
             best = volume
+    if reserved:  # of several, where kube-scheduler takes any: the one promised, then the smallest
+        first = min(reserved, key=lambda v: (v.metadata.name not in world.taken, size(v.spec.capacity)))  # type: ignore[arg-type]
+        return first if reaches(first, node) else None
     return best
 
 

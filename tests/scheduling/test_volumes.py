@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec
+from harness.model.core import Container, Node, NodeSpec, NodeStatus, Pod, PodSpec
 from harness.model.meta import ObjectMeta
 from harness.model.objects import from_wire
 from harness.model.quantity import parse_quantity
@@ -20,6 +21,7 @@ from harness.scheduling.classes import node_columns
 from harness.scheduling.legality import Refused, apply
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether
+from harness.scheduling.trial import Trial
 from tests.scheduling import naive_volumes as naive
 
 ZONE, OLD_ZONE = "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"
@@ -189,9 +191,11 @@ def test_of_volumes_that_fit_the_smallest_is_promised_once() -> None:
         assert [found.metadata.name for _, found in promise.bindings] == [given]
     message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind."
     assert why_not(on, pod("p-c3", "c3")) == message
+    first = on.classes.view(pod("p-c1", "c1"))
+    with Trial(on, 0) as trial:
+        trial.take(first)
+    assert why_not(on, pod("p-c3", "c3")) == message, "who was only tried without keeps what it was promised"
     on.forget("default/p-c1")
-    assert why_not(on, pod("p-c3", "c3")) == message, "a pod that was taken away for trial keeps its promise"
-    on.volumes.release("default/p-c1")
     assert fits(on, pod("p-c3", "c3")) == ["a"]
 
 
@@ -205,6 +209,23 @@ def test_two_claims_of_a_pod_take_two_volumes() -> None:
     assert fits(on, pod("two", "c1", "c2")) == ["b1"]
 
 
+def test_the_smallest_claim_chooses_first() -> None:
+    on = snapshot(
+        node("a"), storage_class("late", "kubernetes.io/no-provisioner"), volume("v2", storage="2Gi"),
+        volume("v3", storage="3Gi"), claim("large", storage="2Gi"), claim("small", storage="1Gi"),
+    )  # fmt: skip
+    assert place(on, pod("p", "large", "small"), "a") == ""
+    promise = on.volumes.promised("default/p")
+    assert promise is not None
+    given = {asked.metadata.name: found.metadata.name for asked, found in promise.bindings}
+    assert given == {"small": "v2", "large": "v3"}
+
+
+def test_what_prefilter_refuses_is_said_before_what_a_node_lacks() -> None:
+    cordoned = msgspec.structs.replace(node("a"), spec=NodeSpec(unschedulable=True))
+    assert place(snapshot(cordoned), pod("p", "c"), "a") == 'a: persistentvolumeclaim "c" not found'
+
+
 def test_a_provisioner_makes_volumes_where_its_class_allows() -> None:
     on = snapshot(
         *(node(name, **{ZONE: name[0]}) for name in ("a1", "b1", "c1")), node("nowhere"),
@@ -213,7 +234,7 @@ def test_a_provisioner_makes_volumes_where_its_class_allows() -> None:
     assert fits(on, pod("p", "c")) == ["a1", "b1"]
     assert place(on, pod("p", "c"), "b1") == ""
     assert fits(on, pod("q", "c")) == ["b1"], "the volume will be made for that node"
-    on.volumes.release("default/p")
+    on.forget("default/p")
     on.classes.learn_volumes(claim("c", annotations={naive.SELECTED: "a1"}))
     assert fits(on, pod("q", "c")) == ["a1"]
 
@@ -435,7 +456,6 @@ class VolumesMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.placed)))
         names = self.placed.pop(key)[1]
         self.on.forget(key)
-        self.on.volumes.release(key)
         self.world.running = [names for _, names in self.placed.values()]
         kept = {name for names in self.world.running for name in names}
         for name in names:

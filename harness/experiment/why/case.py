@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.experiment.record import read_record
 from harness.experiment.scenario import from_data
-from harness.experiment.why.notes import ADD, ASSUME, BATCH, FORGET, REMOVE, RESTART, UPDATE
+from harness.experiment.why.notes import ADD, ASSUME, BATCH, FORGET, NO_VOLUME, REMOVE, RESTART, UPDATE, VOLUME
 from harness.model.core import Pod, Taint
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import from_wire
@@ -226,6 +226,7 @@ class Recorded:
         """The nodes after the first `until` notes, and who was where."""
         nodes: dict[str, str] = {}
         placed: dict[str, tuple[str, str]] = {}
+        volumes: list[tuple[str, bool]] = []
         for kind, name, pod, detail in self._rows.head(until).select("kind", "node", "pod", "detail").iter_rows():
             if kind == ASSUME:
                 placed[pod] = (name, detail)
@@ -237,8 +238,12 @@ class Recorded:
                 nodes.pop(name, None)
                 placed = {pod: at for pod, at in placed.items() if at[0] != name}
             elif kind == RESTART:
-                nodes, placed = {}, {}
+                nodes, placed, volumes = {}, {}, []
+            elif kind in (VOLUME, NO_VOLUME):
+                volumes.append((detail, kind == NO_VOLUME))
         on = Snapshot()
+        for detail, gone in volumes:
+            on.classes.learn_volumes(from_wire(json.loads(detail)), gone=gone)
         for name, detail in nodes.items():
             on.add_node(**_columns(name, detail))
         return on, placed

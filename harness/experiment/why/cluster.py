@@ -19,6 +19,7 @@ from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, PriorityClass, Unstructured
 from harness.scheduling import surroundings
 from harness.scheduling.classes import GROUP_LABEL, bound_devices, node_columns
+from harness.scheduling.diagnosis import before
 from harness.scheduling.legality import Refused, apply
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, PodView
@@ -183,7 +184,7 @@ class FromManifests:
         out = []
         for node in np.flatnonzero(on.alive).tolist():
             plugin, reasons = "", tuple(on.reasons(cls, node))
-            if cls.constraints.refusal:
+            if before(on, cls):
                 plugin = "PreFilter"
             elif reasons:
                 plugin = next(term.plugin for term in cls.constraints.terms if not term.holds(on, node))

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.model.core import PodSpec
 from harness.model.meta import ObjectMeta
+from harness.model.objects import to_wire
 from harness.model.wire import encode
 from harness.scheduling.classes import PodClasses
 from harness.scheduling.snapshot import Snapshot
@@ -22,8 +23,9 @@ from harness.scheduling.strategy import ClusterView, Decision, PodBatch, PodView
 
 _REMEMBERED = 4096
 
-ADD, UPDATE, REMOVE, ASSUME, FORGET, BATCH, RESTART = range(7)
-"""Kinds of rows: nodes coming, changing and going, pods coming and going, a batch handed over, everything forgotten."""
+ADD, UPDATE, REMOVE, ASSUME, FORGET, BATCH, RESTART, VOLUME, NO_VOLUME = range(9)
+"""Kinds of rows: nodes coming, changing and going, pods coming and going, a batch handed over, everything forgotten; a
+volume, claim or storage class as it is now, and one that is gone."""
 
 
 class Notes:
@@ -132,6 +134,10 @@ class NotedSnapshot(Snapshot):
         if node is not None and not self._quiet:
             self._notes.rows.append((FORGET, self.now_ns, self.facts.names[node], key, ""))
         return node
+
+    def volumes_changed(self, obj: Any, gone: bool) -> None:
+        super().volumes_changed(obj, gone)
+        self._note(NO_VOLUME if gone else VOLUME, "", json.dumps(to_wire(obj), sort_keys=True))
 
     def _note(self, kind: int, node: str, detail: str = "") -> None:
         self._notes.rows.append((kind, self.now_ns, node, "", detail))
