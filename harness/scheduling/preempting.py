@@ -5,7 +5,7 @@ Source: kube-scheduler 1.32 framework/preemption PreemptPod, prepareCandidate; s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import assert_never
@@ -19,6 +19,7 @@ from harness.model.objects import PodDisruptionBudget
 from harness.model.wire import Time
 from harness.scheduling.diagnosis import Diagnosis
 from harness.scheduling.gang_preemption import GangPlan, plan
+from harness.scheduling.legality import needs_gang
 from harness.scheduling.preemption import REASON, NoPreemption, Preemption, Victims
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import PodView
@@ -104,6 +105,18 @@ class Preemptor:
                 return Attempt("", tuple(effects), released, len(victims))
             case _:
                 assert_never(verdict)
+
+    def attempt_gangs(self, now: int, unplaced: Iterable[PodView]) -> Iterator[tuple[list[PodView], Attempt]]:
+        """For the gangs among the pods that were not placed, each as one."""
+        if not self.active:
+            return
+        gangs: dict[str, list[PodView]] = {}
+        for view in unplaced:
+            if view.group is not None:
+                gangs.setdefault(view.group, []).append(view)
+        for members in gangs.values():
+            if 1 < needs_gang(self._on, members[0]) <= len(members):
+                yield members, self.attempt_gang(now, members)
 
     def attempt_gang(self, now: int, members: Sequence[PodView]) -> Attempt:
         """For a gang that was not placed: `members` are those of it that wait, at least as many as are wanted."""

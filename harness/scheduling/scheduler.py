@@ -6,7 +6,7 @@ on the snapshot and, once the time that deciding takes has passed, sends the bin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -39,7 +39,6 @@ from harness.model.objects import PodDisruptionBudget, Unstructured
 from harness.scheduling import legality, surroundings, telling, waking
 from harness.scheduling.classes import bound_devices, node_columns
 from harness.scheduling.diagnosis import Diagnoses
-from harness.scheduling.gang_preemption import to_kept_places
 from harness.scheduling.gangs import Gangs
 from harness.scheduling.guard import Fault, Guard
 from harness.scheduling.legality import needs_gang
@@ -51,6 +50,7 @@ from harness.scheduling.scoring import NOWHERE
 from harness.scheduling.settings import DEFAULT_BATCH, SchedulerSettings, Tally
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
+from harness.scheduling.turns import turns
 from harness.scheduling.volumes.prebind import WATCHES as VOLUMES
 from harness.scheduling.volumes.prebind import VolumeBinder
 
@@ -370,7 +370,11 @@ class Scheduler:
         said: dict[str, str] = {}
         clock = self.settings.clock
         started = clock() if clock is not None else 0.0
-        for turn in self._turns(now, views, pods, effects):
+
+        def decide(bind: Bind | BindTogether) -> None:
+            self._decide(now, bind, pods, {}, effects)
+
+        for turn in turns(views, pods, lambda: self.snapshot, self._preemptor.preemption, decide):
             for answer in self.guard.place(turn, self.snapshot, self._strategy_rng):
                 if isinstance(answer, Fault):
                     at = answer.pod or next((key for key in pods if key not in said), "")
@@ -386,50 +390,13 @@ class Scheduler:
             tally.deciding_s += spent
         self._charge(now, len(batch), effects)
         self.metrics.cycle(len(batch) - len(pods), len(pods), (self._busy_until - now) / 1e9 / len(batch), spent)
-        attempts = self._preempt(now, pods)
+        attempts: dict[str, Attempt] = {}
+        for members, attempt in self._preemptor.attempt_gangs(now, [queued.view for queued in pods.values()]):
+            self._took(attempt)
+            attempts.update((member.key, attempt) for member in members)
         for key, queued in pods.items():
             self._unplaced(now, queued, said.get(key, ""), attempts.get(key), effects)
         return effects
-
-    def _turns(
-        self, now: int, views: list[PodView], pods: dict[str, Queued], effects: list[Effect]
-    ) -> Iterator[list[PodView]]:
-        """What the strategy is asked for: all at once, but for pods whose nominated node takes them; they go there.
-
-        Source: schedule_one.go evaluateNominatedNode: a nominated node that fits is the only one looked at.
-        """
-        if not self.snapshot.nominations.by_node:
-            yield views
-            return
-        ask: list[PodView] = []
-        passed: set[str] = set()  # gangs
-        for view in views:
-            snapshot = self.snapshot
-            if view.group is not None and view.group not in passed and legality.needs_gang(snapshot, view) > 1:
-                passed.add(view.group)
-                mates = [other for other in views if other.group == view.group]
-                together = to_kept_places(snapshot, mates, self._preemptor.preemption.is_being_cleared)
-                if together is not None:
-                    self._decide(now, together, pods, {}, effects)
-            if view.key not in pods:
-                continue
-            if view.group in passed and legality.needs_gang(snapshot, view) > 1:
-                ask.append(view)
-                continue
-            node = snapshot.nominations.node_of(view.key)
-            if node is None:
-                ask.append(view)
-                continue
-            if ask:
-                yield ask
-                ask = []
-            if snapshot.feasibility.holds(snapshot.classes.class_now(view), node, view.key):
-                snapshot.nominations.drop(view.key)
-                self._decide(now, Bind(view, node), pods, {}, effects)
-            else:
-                ask.append(view)
-        if ask:
-            yield ask
 
     def _charge(self, now: int, decided: int, effects: list[Effect]) -> None:
         """Deciding takes time, by the strategy's own model or by the scenario's latency, a pod at a time."""
@@ -476,22 +443,6 @@ class Scheduler:
         elif type(decision) is Evict:
             namespace, _, name = decision.pod.rpartition("/")
             effects.append(EvictPod(namespace, name, reason="PreemptionByScheduler", message=decision.reason))
-
-    def _preempt(self, now: int, pods: dict[str, Queued]) -> dict[str, Attempt]:
-        """For the gangs among the pods that were not placed, each as one; by pod."""
-        attempts: dict[str, Attempt] = {}
-        if self._preemptor.active:
-            gangs: dict[str, list[PodView]] = {}
-            for queued in pods.values():
-                if queued.view.group is not None:
-                    gangs.setdefault(queued.view.group, []).append(queued.view)
-            for members in gangs.values():
-                wanted = legality.needs_gang(self.snapshot, members[0])
-                if 1 < wanted <= len(members):
-                    attempt = self._preemptor.attempt_gang(now, members)
-                    self._took(attempt)
-                    attempts.update((member.key, attempt) for member in members)
-        return attempts
 
     def _took(self, attempt: Attempt) -> None:
         self.metrics.preempted(attempt.victims)
