@@ -18,9 +18,25 @@ from harness.experiment.run import run_once
 from harness.experiment.why.case import Recorded, ask
 from harness.experiment.why.changes import Allocatable, Change, Devices, Verdict, holds, to_fit, to_win
 from harness.experiment.why.explain import explain
+from harness.experiment.why.pod_changes import PodChange, to_fit_by_pod, with_changes
 from harness.experiment.why.regret import of_snapshot
-from harness.model.core import Node, Pod
+from harness.model.core import (
+    Affinity,
+    Container,
+    ContainerPort,
+    Node,
+    Pod,
+    PodAffinity,
+    PodAffinityTerm,
+    PodSpec,
+    ResourceRequirements,
+    Taint,
+    TopologySpreadConstraint,
+)
 from harness.model.errors import UserError
+from harness.model.gpu import GPU_COUNT, GPU_MILLI, GPU_MODEL
+from harness.model.meta import LabelSelector, ObjectMeta
+from harness.model.quantity import bytes_quantity, milli_quantity
 from harness.scheduling.classes import node_columns
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import PodView, Strategy
@@ -113,6 +129,12 @@ def snapshot(nodes: list[Node], running: list[tuple[Pod, int]]) -> Snapshot:
 
 @st.composite
 def constrained(draw: st.DrawFn) -> tuple[Snapshot, PodView]:
+    on, pod = draw(constrained_pods())
+    return on, on.classes.view(pod)
+
+
+@st.composite
+def constrained_pods(draw: st.DrawFn) -> tuple[Snapshot, Pod]:
     count = draw(st.integers(1, 5))
     nodes = [
         worlds.node(f"n{i}", draw(worlds.node_labels), draw(st.booleans()), draw(st.integers(1, 4)))
@@ -123,7 +145,7 @@ def constrained(draw: st.DrawFn) -> tuple[Snapshot, PodView]:
         for i in range(draw(st.integers(0, 6)))
     ]
     on = snapshot(nodes, running)
-    return on, on.classes.view(worlds.pod("new", draw(worlds.metas), draw(worlds.pod_specs)))
+    return on, worlds.pod("new", draw(worlds.metas), draw(worlds.pod_specs))
 
 
 @settings(max_examples=150, deadline=None)
@@ -145,14 +167,98 @@ def test_the_smallest_change_that_makes_a_node_feasible(world: tuple[Snapshot, P
     assert sorted(before[2]) == sorted(on.placed_keys())
 
 
+@settings(max_examples=150, deadline=None)
+@given(constrained_pods())
+def test_the_smallest_change_of_a_pod_that_a_node_takes(world: tuple[Snapshot, Pod]) -> None:
+    on, pod = world
+    view = on.classes.view(pod)
+    before = (on.free.copy(), on.feasible(view).copy())
+    for node in range(len(on.facts)):
+        way = to_fit_by_pod(on, pod, view, node)
+        assert not (way and before[1][node])
+
+        def fits(changes: Sequence[PodChange], node: int = node) -> bool:
+            changed = on.classes.view(with_changes(pod, changes))
+            return bool(on.feasible(changed)[node])
+
+        if not way:
+            continue
+        assert fits(way), way
+        for index, change in enumerate(way):
+            rest = [*way[:index], *way[index + 1 :]]
+            assert not fits(rest), f"{change} is not needed"
+            if getattr(change, "amount", 0) > 1:
+                less = replace(change, amount=change.amount - 1)  # type: ignore[union-attr]
+                assert not fits([*way[:index], less, *way[index + 1 :]]), f"{change}: one less does it, too"
+    assert np.array_equal(before[0], on.free)
+    assert np.array_equal(before[1], on.feasible(view))
+
+
+def test_changes_of_a_pod_in_words() -> None:
+    """One node, tainted and cordoned, with 300 of one GPU, 1 CPU and 2 Gi idle; its pod holds the port."""
+    requests = {"cpu": milli_quantity(1000), "memory": bytes_quantity(1 << 30)}
+    ports = (ContainerPort(container_port=80, host_port=80),)
+    container = Container(name="c", ports=ports, resources=ResourceRequirements(requests=requests))
+    on = Snapshot()
+    on.add_node(
+        "n",
+        {"cpu": 2000, "memory": 3 << 30, "pods": 10},
+        gpu_devices=1,
+        gpu_model="A",
+        labels={"kubernetes.io/hostname": "n"},
+        taints=(Taint(key="only", value="them", effect="NoExecute"), Taint(key="rather", effect="PreferNoSchedule")),
+        unschedulable=True,
+    )
+    shares = {GPU_COUNT: "1", GPU_MILLI: "700"}
+    meta = ObjectMeta(name="r", namespace="a", labels={"app": "x"}, annotations=shares)
+    on.assume(on.classes.view(Pod(metadata=meta, spec=PodSpec(containers=(container,)))), 0)
+    wants = {"cpu": milli_quantity(1500), "memory": bytes_quantity(3 << 30)}
+    mine = LabelSelector(match_labels={"app": "x"})
+    asking = Pod(
+        metadata=ObjectMeta(name="w", namespace="a", labels={"app": "x"}, annotations={**shares, GPU_MODEL: "B|C"}),
+        spec=PodSpec(
+            containers=(
+                Container(name="c", ports=ports, resources=ResourceRequirements(requests=wants)),
+                Container(name="d", resources=ResourceRequirements(requests={"cpu": milli_quantity(250)})),
+            ),
+            node_selector={"disk": "ssd", "kubernetes.io/hostname": "n"},
+            affinity=Affinity(
+                pod_anti_affinity=PodAffinity(
+                    required_during_scheduling_ignored_during_execution=(
+                        PodAffinityTerm(topology_key="rack", label_selector=mine),
+                        PodAffinityTerm(topology_key="kubernetes.io/hostname", label_selector=mine),
+                    )
+                )
+            ),
+            topology_spread_constraints=(
+                TopologySpreadConstraint(
+                    max_skew=1,
+                    topology_key="kubernetes.io/hostname",
+                    when_unsatisfiable="DoNotSchedule",
+                    label_selector=mine,
+                    min_domains=2,
+                ),
+            ),
+        ),
+    )
+    assert sorted(map(str, to_fit_by_pod(on, asking, on.classes.view(asking), 0))) == [
+        "the pod allows a maxSkew over kubernetes.io/hostname that is 1 more",
+        "the pod asks for 0.75 less cpu",
+        "the pod asks for 1Gi less memory",
+        "the pod asks for 400 milli less of alibaba.com/gpu-milli",
+        "the pod does not select disk",
+        "the pod does not take host port 80",
+        "the pod requires no podAntiAffinity[1]",
+        "the pod takes any GPU model",
+        "the pod tolerates node.kubernetes.io/unschedulable:NoSchedule",
+        "the pod tolerates only=them:NoExecute",
+    ]
+
+
 AMOUNTS = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
 
 def sized(name: str, amounts: tuple[int, int]) -> Pod:
-    from harness.model.core import Container, PodSpec, ResourceRequirements
-    from harness.model.meta import ObjectMeta
-    from harness.model.quantity import bytes_quantity, milli_quantity
-
     requests = {"cpu": milli_quantity(100 * amounts[0]), "memory": bytes_quantity(amounts[1] << 28)}
     container = Container(name="c", resources=ResourceRequirements(requests=requests))
     return Pod(metadata=ObjectMeta(name=name, namespace="a"), spec=PodSpec(containers=(container,)))

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
+from harness.experiment.why.least import smallest
+from harness.experiment.why.words import shown
 from harness.model.core import Taint
 from harness.scheduling.constraints.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.constraints.node_affinity import NodeAffinity, Requirement
@@ -86,17 +88,6 @@ Verdict: TypeAlias = Callable[[Snapshot], bool]
 
 MOST_PODS = 64
 """Pods that are tried one by one, at most; of more the later ones stay."""
-
-
-def shown(resource: str, amount: int) -> str:
-    if resource == "cpu":
-        return f"{amount / 1000:g}"
-    if resource == "memory" or resource.endswith("storage"):
-        for unit, size in (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
-            if amount >= size and amount % size == 0:
-                return f"{amount // size}{unit}"
-        return f"{amount} bytes"
-    return str(amount)
 
 
 # -- making changes and taking them back -------------------------------------------------------------------------------
@@ -189,7 +180,7 @@ def to_fit(on: Snapshot, view: PodView, node: int) -> list[tuple[Change, ...]]:
     for leaving in (False, True):
         found = _towards(on, view, node, leaving)
         if found is not None and holds(on, node, found, fits):
-            least = tuple(smallest(on, node, found, fits))
+            least = tuple(smallest(found, lambda part: holds(on, node, part, fits)))
             if least not in out:
                 out.append(least)
     return out
@@ -322,9 +313,9 @@ def to_win(
             found = _bisected(on, node, resource, int(most), wins)
             if found is not None:
                 out.append((found,))
-    here = [Without(pod.key) for pod in on.pods_on(node)][:MOST_PODS]
+    here: list[Change] = [*(Without(pod.key) for pod in on.pods_on(node)[:MOST_PODS])]
     if here and holds(on, node, here, wins):
-        out.append(tuple(smallest(on, node, list(here), wins)))
+        out.append(tuple(smallest(here, lambda part: holds(on, node, part, wins))))
     return out
 
 
@@ -349,31 +340,3 @@ def _bisected(on: Snapshot, node: int, resource: str, most: int, verdict: Verdic
         else:
             near = middle
     return Allocatable(resource, sign * far)
-
-
-# -- the least of it ---------------------------------------------------------------------------------------------------
-
-
-def smallest(on: Snapshot, node: int, changes: list[Change], verdict: Verdict) -> list[Change]:
-    """Without the parts that are not needed, and each amount as little as does it."""
-    kept = list(changes)
-    again = True
-    while again:  # a part may become superfluous only when another one is gone
-        again = False
-        for change in list(kept):
-            rest = [item for item in kept if item is not change]
-            if holds(on, node, rest, verdict):
-                kept, again = rest, True
-    for index, change in enumerate(kept):
-        if isinstance(change, Allocatable | Devices) and abs(change.amount) > 1:
-            sign = 1 if change.amount > 0 else -1
-            near, far = 0, abs(change.amount)
-            while far - near > 1:
-                middle = (near + far) // 2
-                tried = [*kept[:index], replace(change, amount=sign * middle), *kept[index + 1 :]]
-                if holds(on, node, tried, verdict):
-                    far = middle
-                else:
-                    near = middle
-            kept[index] = replace(change, amount=sign * far)
-    return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.experiment.why.case import Case, Recorded
 from harness.experiment.why.changes import Change, columns_of, to_fit, to_win
+from harness.experiment.why.pod_changes import PodChange, to_fit_by_pod
 from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.constraints.term import Tallies
 from harness.scheduling.snapshot import Snapshot
@@ -49,7 +50,7 @@ class OnNode:
     rejects: tuple[tuple[str, tuple[str, ...]], ...]
     option: Option | None
     picked: bool
-    changes: tuple[tuple[Change, ...], ...]
+    changes: tuple[tuple[Change | PodChange, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +212,13 @@ def _on_node(case: Case, node: int, scores: Mapping[str, Any], picked: int | Non
         (term.plugin, tuple(term.reasons(on, node))) for term in cls.constraints.terms if not term.holds(on, node)
     )
     fits = not rejects and not cls.constraints.refusal
-    ways: Sequence[tuple[Change, ...]] = ()
+    ways: list[tuple[Change | PodChange, ...]] = []
     if not fits:
-        ways = to_fit(on, view, node)
+        ways += to_fit(on, view, node)
+        by_pod = to_fit_by_pod(on, case.pod, view, node)
+        ways += [tuple(by_pod)] if by_pod else []
     elif node != picked:
-        ways = to_win(on, view, node, case.ask)
+        ways += to_win(on, view, node, case.ask)
     return OnNode(
         node=on.facts.names[node],
         fits=fits,
