@@ -213,7 +213,8 @@ class Strategy(Protocol):
     shows what was decided. A pod about which nothing is said waits. Optional attributes:
     `batch_size: int` (most pods handed over at once; default 64), `explain(pod, cluster) -> Mapping[str, Float64]`
     (each scorer's contribution per node), `fit(history) -> None`,
-    `modelled_seconds(pods, nodes) -> float` (time to charge to the virtual clock for one `place`).
+    `modelled_seconds(pods, nodes) -> float` (time to charge to the virtual clock for one `place`), `state() -> str`
+    with `restore(state)` (what earlier calls left behind, in few bytes, so that a decision can be asked for again).
     """
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]: ...

@@ -73,6 +73,13 @@ class Kube:
         decisions = one_by_one(pods, cluster, lambda pod: self._choose(pod, on))
         return decisions if self._chain is None else self._chain.bound(decisions, cluster)
 
+    def state(self) -> str:
+        """Where the next search begins, by the node's place in the round."""
+        return str(self._ring.start)
+
+    def restore(self, state: str) -> None:
+        self._ring.start = int(state or 0)
+
     def explain(self, pod: PodView, cluster: ClusterView) -> Mapping[str, Float64]:
         """Each plugin's weighted score over all feasible nodes, float64 [nodes], NaN elsewhere."""
         on = snapshot_of(cluster)

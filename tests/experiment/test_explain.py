@@ -67,6 +67,18 @@ def test_every_decision_of_a_run_is_brought_back(out: Path, name: str) -> None:
         assert (case.again or "") == case.node, (case.view.key, case.how)
 
 
+def test_a_search_that_goes_on_where_the_last_one_ended_is_brought_back(tmp_path: Path) -> None:
+    """Of 130 nodes kube looks for 100 that fit, from where the search for the pod before ended."""
+    nodes = [{"group": {"name": "n", "count": 130, "cpu": 16, "memory": "64Gi", "gpus": 2, "zones": ["a", "b", "c"]}}]
+    workload = [{"openbLike": {"pods": 60, "longest": "3m", "load": 10}}]
+    run_once(loaded(nodes=nodes, workload=workload), "kube", 3, out=tmp_path)
+    recorded = Recorded(tmp_path / "small" / "kube" / "3")
+    cases = [recorded.case(row["pod"]) for row in recorded.pods()]
+    assert len({case.node for case in cases}) > 20
+    for case in cases:
+        assert (case.again or "") == case.node, (case.view.key, case.how)
+
+
 def test_the_command_says_why_and_why_not(out: Path) -> None:
     recorded = Recorded(out / "greedy" / "3")
     cases = [recorded.case(row["pod"]) for row in recorded.pods()]

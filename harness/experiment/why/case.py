@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.experiment.record import read_record
 from harness.experiment.scenario import from_data
-from harness.experiment.why.notes import ADD, ASSUME, BATCH, FORGET, NO_VOLUME, REMOVE, RESTART, UPDATE, VOLUME
+from harness.experiment.why.notes import ADD, ASSUME, BATCH, FORGET, NO_VOLUME, REMOVE, RESTART, UPDATE, VOLUME, Resumed
 from harness.model.core import Pod, Taint
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import from_wire
@@ -146,6 +146,8 @@ class Recorded:
             batch_at = max(n for n in tried if n < until)
             node = str(assumed["node"][-1])
         at_ns = int(rows["at_ns"][batch_at])
+        if hasattr(strategy, "restore"):
+            strategy = Resumed(strategy, str(rows["node"][batch_at]))
         views, on, pod = self._rebuilt(until, batch_at, key)
         view = next(item for item in views if item.key == key)
         alone = ask(strategy, on, [view], key)

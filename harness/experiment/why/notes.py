@@ -29,7 +29,8 @@ volume, claim or storage class as it is now, and one that is gone."""
 
 
 class Notes:
-    """Rows in order: (kind, instant, node, pod, detail); `detail`: a node's columns, devices, or a batch's pods."""
+    """Rows in order: (kind, instant, node, pod, detail); `detail`: a node's columns, devices, or a batch's pods.
+    A batch has the strategy's state in place of the node."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, int, str, str, str]] = []
@@ -143,6 +144,22 @@ class NotedSnapshot(Snapshot):
         self._notes.rows.append((kind, self.now_ns, node, "", detail))
 
 
+class Resumed:
+    """A strategy that is put back to a noted state whenever it is asked; in everything else it is the one it wraps."""
+
+    def __init__(self, strategy: Any, state: str) -> None:
+        self._strategy = strategy
+        self._state = state
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
+        self._strategy.restore(self._state)
+        decided: Iterable[Decision] = self._strategy.place(pods, cluster, rng)
+        return decided
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._strategy, name)
+
+
 class Noted:
     """A strategy whose batches are noted; in everything else it is the one it wraps."""
 
@@ -152,7 +169,9 @@ class Noted:
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
         batch = [(pod.key, pod.group_min, pod.lifetime_ns) for pod in pods]
-        self._notes.rows.append((BATCH, cluster.now_ns, "", "", msgspec.json.encode(batch).decode()))
+        state = getattr(self._strategy, "state", None)
+        left = "" if state is None else str(state())
+        self._notes.rows.append((BATCH, cluster.now_ns, left, "", msgspec.json.encode(batch).decode()))
         decided: Iterable[Decision] = self._strategy.place(pods, cluster, rng)
         return decided
 
