@@ -50,6 +50,9 @@ class NodeResourcesFit:
     def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         out = []
         for row, amount in self.needs:
-            short = int(np.count_nonzero(on.free[row][nodes] < amount))
+            free = on.free[row]
+            if len(nodes) < len(free):  # picking costs more than comparing
+                free = free[nodes]
+            short = int(np.count_nonzero(free < amount))
             out.append(("Too many pods" if row == PODS else f"Insufficient {on.resources[row]}", short))
         return out
