@@ -117,9 +117,12 @@ class Cache:
         shelf = self._by_type.get(type(obj))
         if shelf is None:
             shelf = self._shelves[kind_of(obj)]
+        gone = event.type == DELETED or (shelf.keeps is not None and not shelf.keeps(obj))
+        if gone and not shelf.held:
+            return  # most of what many controllers hear of
         meta = obj.metadata
         key = f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
-        if event.type == DELETED or (shelf.keeps is not None and not shelf.keeps(obj)):
+        if gone:
             self._remove(shelf, key)
         else:
             if event.type == ADDED and key in shelf.held and shelf.held[key].metadata.uid != meta.uid:
