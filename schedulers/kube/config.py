@@ -14,7 +14,6 @@ import yaml
 
 from harness.model.core import NodeAffinity, NodeSelectorTerm, PreferredSchedulingTerm
 from harness.model.errors import UserError, did_you_mean
-from harness.model.gpu import WHOLE_GPU
 from harness.model.wire import DecodeError, decode
 from harness.scheduling.constraints.node_affinity import Requirement, preferred_terms
 from harness.scheduling.label_rules import qualified
@@ -288,8 +287,6 @@ class _Reader:
         for i, item in enumerate(self._list(data, path)):
             self._map(item, (*path, i))
             self._known(item, ("name", "weight"), (*path, i))
-            if item.get("name") == WHOLE_GPU:
-                self._wrong("GPU devices are not scored as a resource", (*path, i), hint="fgd scores GPU devices")
             # Source: apis/config/v1/defaults.go: a weight of 0 counts as 1.
             out.append((str(item.get("name")), self._int(item, "weight", 1, 0, 100, (*path, i)) or 1))
         return tuple(out)

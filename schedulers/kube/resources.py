@@ -13,11 +13,14 @@ from typing import cast
 
 import numpy as np
 
+from harness.model.gpu import DEVICE_MILLI, WHOLE_GPU
 from harness.scheduling.resource_names import NATIVE, counted
 from harness.scheduling.score_table import NodeLists
 from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Float64, Int64, PodClass, PodView
 from schedulers.kube.profile import Profile
+
+_GPU = -1  # in place of a row: whole GPUs, counted by the milli of the node's devices, so that shares count as such
 
 MOST = 100
 """Source: kube-scheduler 1.32 framework/interface.go MaxNodeScore."""
@@ -29,6 +32,7 @@ class _Wanted:
 
     fit: tuple[tuple[int, int, int], ...]  # (row, weight, amount with what is assumed)
     balanced: tuple[tuple[int, int], ...]  # (row, amount)
+    gpu: bool  # whether _GPU is among the rows
 
 
 class ResourceScore:
@@ -54,6 +58,9 @@ class ResourceScore:
         on = cast(Snapshot, cluster)
         wanted = self._wanted.get((pod.cls.id, len(on.classes.resources))) or self._of(pod.cls, on)
         free, capacity = on.free_of[node], on.capacity_of[node]
+        if wanted.gpu:  # as the last row, which _GPU picks
+            idle = on.devices_of[node]
+            free, capacity = [*free, sum(idle)], [*capacity, DEVICE_MILLI * len(idle)]
         total = 0
         if self._fit_weight:
             total += self._fit_weight * self._fit_node(wanted, free, capacity, on.beyond_of.get(node))
@@ -70,11 +77,11 @@ class ResourceScore:
         found = self._wanted.get(key)
         if found is not None:
             return found
-        rows = {name: row for row, name in enumerate(resources)}
+        rows = {name: row for row, name in enumerate(resources)} | {WHOLE_GPU: _GPU}
         beyond = dict(zip((CPU, MEMORY), cls.constraints.beyond or (0, 0), strict=True))
 
         def amount(row: int) -> int:
-            return cls.amounts[row]
+            return cls.gpu.total_milli if row == _GPU else cls.amounts[row]
 
         def counts(name: str) -> bool:
             """An extended resource that the pod does not ask for is passed over, so are `pods` and names of nothing."""
@@ -88,7 +95,8 @@ class ResourceScore:
         balanced = tuple((rows[name], amount(rows[name])) for name in self._profile.balanced if counts(name))
         if len(self._wanted) > 65_536:
             self._wanted.clear()
-        found = self._wanted[key] = _Wanted(fit, balanced)
+        gpu = any(row == _GPU for row, *_ in (*fit, *balanced))
+        found = self._wanted[key] = _Wanted(fit, balanced, gpu)
         return found
 
     # -- NodeResourcesFit -------------------------------------------------------------------------------------------
@@ -99,9 +107,9 @@ class ResourceScore:
         weights: Int64 = np.zeros(len(nodes), dtype=np.int64)
         ratio = self._profile.fit == "RequestedToCapacityRatio"
         for row, weight, amount in wanted.fit:
-            there = on.capacity[row][nodes]
-            used = there - on.free[row][nodes] + amount
-            if row <= MEMORY and on.beyond_of:
+            there, free = _columns(on, row, nodes)
+            used = there - free + amount
+            if CPU <= row <= MEMORY and on.beyond_of:
                 used += on.beyond[row][nodes]
             has = there > 0
             divisor = np.maximum(there, 1)
@@ -129,7 +137,7 @@ class ResourceScore:
             if not there:
                 continue
             used = there - free[row] + amount
-            if beyond is not None and row <= MEMORY:
+            if beyond is not None and CPU <= row <= MEMORY:
                 used += beyond[row]
             if kind == "LeastAllocated":
                 score = 0 if used > there else (there - used) * MOST // there
@@ -164,9 +172,9 @@ class ResourceScore:
         fractions: list[tuple[Float64, np.ndarray]] = []
         first, second = np.zeros(len(nodes)), np.zeros(len(nodes))
         for row, amount in wanted.balanced:
-            there = on.capacity[row][nodes]
+            there, free = _columns(on, row, nodes)
             has = there > 0
-            share = np.minimum((there - on.free[row][nodes] + amount) / np.maximum(there, 1), 1.0)
+            share = np.minimum((there - free + amount) / np.maximum(there, 1), 1.0)
             share = np.where(has, share, 0.0)
             total += share
             second = np.where(has & (count == 1), share, second)
@@ -182,6 +190,15 @@ class ResourceScore:
             deviation = np.where(count > 2, np.sqrt(squares / np.maximum(count, 1)), deviation)
         scores: Int64 = ((1 - deviation) * MOST).astype(np.int64)
         return scores
+
+
+def _columns(on: Snapshot, row: int, nodes: Int64) -> tuple[Int64, Int64]:
+    """(capacity, free) of `nodes`."""
+    if row == _GPU:
+        there: Int64 = on.gpu_capacity[nodes].sum(axis=1)
+        free: Int64 = on.gpu_free[nodes].sum(axis=1)
+        return there, free
+    return on.capacity[row][nodes], on.free[row][nodes]
 
 
 def _balanced_node(wanted: tuple[tuple[int, int], ...], free: list[int], capacity: list[int]) -> int:

@@ -30,6 +30,7 @@ from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference
 from harness.model.quantity import parse_quantity
 from tests.scheduling import worlds
 
+GPU = "nvidia.com/gpu"
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 FPGA, PAGES = "example.com/fpga", "hugepages-2Mi"
 
@@ -86,6 +87,7 @@ nodes = st.builds(
             "ephemeral-storage": st.sampled_from(["10Gi", "30Gi"]),
             FPGA: st.sampled_from(["4", "6", "0"]),
             PAGES: st.just("1Gi"),
+            GPU: st.sampled_from(["2", "4", "0"]),
         },
     )
     | st.sampled_from([{"cpu": "0", "memory": "8Gi"}, {"cpu": "2", "memory": "0"}, {}]),
@@ -117,6 +119,7 @@ requests = st.fixed_dictionaries(
         "ephemeral-storage": st.sampled_from(["1Gi", "0"]),
         FPGA: st.sampled_from(["1", "2", "0"]),
         PAGES: st.just("2Mi"),
+        GPU: st.sampled_from(["1", "0"]),
     },
 )
 names = st.sampled_from(["", "app:1", "registry.example:5000/base", "tiny", "tiny:latest", "elsewhere:3"])

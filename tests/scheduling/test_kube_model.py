@@ -23,7 +23,7 @@ from schedulers.kube.groups import Grouping
 from schedulers.kube.profile import DefaultSpread
 from tests.scheduling import naive_scores, scored_worlds, worlds
 from tests.scheduling.naive_scores import Cluster, Setting
-from tests.scheduling.scored_worlds import FPGA, PAGES, ZONE, MadeNode, Meta
+from tests.scheduling.scored_worlds import FPGA, GPU, PAGES, ZONE, MadeNode, Meta
 
 settings_made = st.one_of(
     st.just(Setting()),
@@ -36,11 +36,12 @@ settings_made = st.one_of(
                 (("cpu", 3), ("memory", 1), ("cpu", 2)),
                 (("ephemeral-storage", 2), (FPGA, 5), ("memory", 1), ("pods", 9), ("unheard.of/thing", 7)),
                 ((FPGA, 3), (PAGES, 1)),
+                ((GPU, 3), ("cpu", 1)),
             ]
         ),
         shape=st.sampled_from([((0, 0), (100, 10)), ((0, 10), (100, 0)), ((10, 3), (40, 9), (73, 2)), ((50, 7),)]),
         balanced=st.sampled_from(
-            [("cpu", "memory"), ("cpu", "memory", FPGA), ("cpu",), (PAGES, "memory", "cpu", FPGA)]
+            [("cpu", "memory"), ("cpu", "memory", FPGA), ("cpu", GPU), ("cpu",), (PAGES, "memory", "cpu", FPGA)]
         ),
         hard_pod_affinity_weight=st.sampled_from([1, 0, 7, 100]),
         ignore_preferred_terms_of_existing_pods=st.booleans(),
