@@ -7,7 +7,6 @@ on the snapshot and, once the time that deciding takes has passed, sends the bin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -171,9 +170,7 @@ class Scheduler:
                 self.snapshot.forget(key)
                 self._place(pod, node)
             elif old is not None and _told_apart(pod) != _told_apart(old):
-                placed = next(view for view in self.snapshot.pods_on(at) if view.key == key)
-                labels, going = _told_apart(pod)
-                self.snapshot.relabel(replace(placed, labels=labels, terminating=going))
+                self.snapshot.looks(key, *_told_apart(pod))
             return
         if ended or pod.metadata.deletion_timestamp is not None:
             self._pending.pop(key, None)

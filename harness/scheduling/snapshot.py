@@ -371,15 +371,22 @@ class Snapshot:
 
         Nothing happens to a pod that is not placed, or of which nothing changed that others look at.
         """
-        node = self._where.get(pod.key)
+        self.looks(pod.key, pod.labels, pod.terminating, pod.carries)
+
+    def looks(
+        self, key: str, labels: Mapping[str, str], terminating: bool, carries: tuple[int, ...] | None = None
+    ) -> None:
+        """The same, of what may have changed alone; `carries` None: as before."""
+        node = self._where.get(key)
         if node is None:
             return
         pods = self._pods[node]
-        at = next(i for i, other in enumerate(pods) if other.key == pod.key)
+        at = next(i for i, other in enumerate(pods) if other.key == key)
         old = pods[at]
-        if old.terminating == pod.terminating and old.labels == pod.labels and old.carries == pod.carries:
+        carries = old.carries if carries is None else carries
+        if old.terminating == terminating and old.labels == labels and old.carries == carries:
             return
-        new = replace(old, labels=pod.labels, terminating=pod.terminating, carries=pod.carries)
+        new = replace(old, labels=labels, terminating=terminating, carries=carries)
         if old.carries or self.relations.active:
             self.relations.take(old, node)
         pods[at] = new
