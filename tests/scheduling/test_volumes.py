@@ -345,7 +345,7 @@ class VolumesMachine(RuleBasedStateMachine):
         self.on = Snapshot()
         self.world = naive.Storage()
         self.made = 0
-        self.placed: dict[str, tuple[Pod, list[str]]] = {}
+        self.placed: dict[str, tuple[Pod, list[str], str]] = {}  # by key: pod, claims, node
         self.asked: list[list[str]] = [["c0"], ["c1", "c2"]]
         for index, each in enumerate(found):
             self.put_node(f"n{index}", each)
@@ -367,6 +367,8 @@ class VolumesMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NODES))
     def drop_node(self, name: str) -> None:
         if name in self.world.nodes:
+            for key in [key for key, (_, _, at) in self.placed.items() if at == name]:
+                self.give_back(key)
             del self.world.nodes[name]
             self.on.remove_node(name)
 
@@ -447,16 +449,18 @@ class VolumesMachine(RuleBasedStateMachine):
         assert sorted(asked.metadata.name for asked in promise.provisions) == sorted(wanted[1])
         self.world.taken |= {given: asked for asked, given in wanted[0].items()}
         self.world.selected |= dict.fromkeys(wanted[1], at)
-        self.placed[item.metadata.key] = (item, names)
-        self.world.running = [names for _, names in self.placed.values()]
+        self.placed[item.metadata.key] = (item, names, at)
+        self.world.running = [names for _, names, _ in self.placed.values()]
 
     @precondition(lambda self: self.placed)
     @rule(data=st.data())
     def take_back(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(sorted(self.placed)))
+        self.give_back(data.draw(st.sampled_from(sorted(self.placed))))
+
+    def give_back(self, key: str) -> None:
         names = self.placed.pop(key)[1]
         self.on.forget(key)
-        self.world.running = [names for _, names in self.placed.values()]
+        self.world.running = [names for _, names, _ in self.placed.values()]
         kept = {name for names in self.world.running for name in names}
         for name in names:
             if name not in kept:

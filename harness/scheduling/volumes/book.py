@@ -22,6 +22,7 @@ class VolumeBook:
 
     def __init__(self) -> None:
         self.version = 0
+        self.news: dict[str, None] | None = None  # keys of claims and names of volumes that changed, if anyone asks
         self.claims: dict[str, PersistentVolumeClaim] = {}
         self.volumes: dict[str, PersistentVolume] = {}
         self.classes: dict[str, StorageClass] = {}
@@ -42,6 +43,8 @@ class VolumeBook:
             case _:
                 return False
         self.version += 1
+        if self.news is not None and not isinstance(obj, StorageClass):
+            self.news[obj.metadata.key] = None
         return True
 
     def clear(self, kind: str) -> list[object]:

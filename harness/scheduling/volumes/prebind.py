@@ -41,7 +41,9 @@ class VolumeBinder:
     _held_back: dict[str, None] = field(default_factory=dict)
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     _refused: dict[str, str] = field(default_factory=dict)
-    _seen: tuple[int, ...] = ()
+    _about: dict[str, dict[str, None]] = field(default_factory=dict)  # pods by claim and volume that they wait for
+    _look: dict[str, None] = field(default_factory=dict)  # pods of which something was heard
+    _specs: int = -1
 
     def must_wait(self, pod: str) -> bool:
         """The pod has claims: it cannot be looked at before what there is of volumes is known."""
@@ -66,6 +68,7 @@ class VolumeBinder:
         pod = outcome.token[1]
         waiting = self._waiting.get(pod)
         if waiting is not None:
+            self._look[pod] = None
             if outcome.error is not None:
                 self._refused[pod] = outcome.error.message
             elif type(outcome.obj) is PersistentVolumeClaim:
@@ -77,7 +80,13 @@ class VolumeBinder:
         promise = self.on.volumes.promised(pod)
         if promise is None or not (promise.bindings or promise.provisions):
             return [bind]
+        book = self.on.volumes.book
+        if book.news is None:
+            book.news = {}
         self._waiting[pod] = _Waiting(bind, promise, now + BIND_TIMEOUT_NS)
+        self._look[pod] = None
+        for name in _spoken_of(promise):
+            self._about.setdefault(name, {})[pod] = None
         out: list[Effect] = []
         for claim, volume in promise.bindings:
             if not _claimed(volume, claim):
@@ -92,33 +101,59 @@ class VolumeBinder:
     def drop(self, pod: str) -> None:
         """It was bound or deleted."""
         self._held_back.pop(pod, None)
-        self._waiting.pop(pod, None)
-        self._refused.pop(pod, None)
+        self._forget(pod)
         self.on.volumes.release(pod)
 
     def due(self, now: int) -> tuple[list[BindPod], list[tuple[BindPod, str]]]:
         """Pods to bind now, and pods that cannot be, each with the reason."""
         if not self._waiting:
             return [], []
-        first = next(iter(self._waiting.values())).until
-        seen = (*self.on.volumes.seen, self.on.spec_log.version)
-        if self._seen == seen and not self._refused and now < first:
-            return [], []
-        self._seen = seen
         ready: list[BindPod] = []
         failed: list[tuple[BindPod, str]] = []
-        for pod, waiting in list(self._waiting.items()):
+        for pod in self._to_look_at(now):
+            waiting = self._waiting.get(pod)
+            if waiting is None:
+                continue
             why = self._refused.pop(pod, "") or self._wrong(waiting)
             if not why and self._done(waiting.promise):
                 ready.append(waiting.bind)
-                del self._waiting[pod]
+                self._forget(pod)
                 continue
             if not why and now >= waiting.until:
                 why = "context deadline exceeded"
             if why:
                 failed.append((waiting.bind, f'running PreBind plugin "VolumeBinding": binding volumes: {why}'))
-                del self._waiting[pod]
+                self._forget(pod)
         return ready, failed
+
+    def _to_look_at(self, now: int) -> list[str]:
+        """Those of whose volumes, claims, node or writes something was heard, and those that have waited too long."""
+        news = self.on.volumes.book.news
+        assert news is not None
+        for changed in news:
+            self._look.update(self._about.get(changed, {}))
+        news.clear()
+        if self._specs != self.on.spec_log.version:
+            self._specs = self.on.spec_log.version
+            index = self.on.facts.index
+            self._look.update((pod, None) for pod, waiting in self._waiting.items() if waiting.bind.node not in index)
+        for pod, waiting in self._waiting.items():
+            if now < waiting.until:
+                break
+            self._look[pod] = None
+        found = list(self._look)
+        self._look.clear()
+        return found
+
+    def _forget(self, pod: str) -> None:
+        self._refused.pop(pod, None)
+        waiting = self._waiting.pop(pod, None)
+        if waiting is not None:
+            for name in _spoken_of(waiting.promise):
+                pods = self._about[name]
+                del pods[pod]
+                if not pods:
+                    del self._about[name]
 
     def next_due(self) -> int | None:
         """When the first of them has waited too long."""
@@ -154,6 +189,12 @@ class VolumeBinder:
 
 
 _NEVER = 1 << 62
+
+
+def _spoken_of(promise: Promise) -> dict[str, None]:
+    """Keys of the claims and names of the volumes."""
+    names = [name for claim, volume in promise.bindings for name in (claim.metadata.key, volume.metadata.name)]
+    return dict.fromkeys([*names, *(claim.metadata.key for claim in promise.provisions)])
 
 
 def _claimed(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
