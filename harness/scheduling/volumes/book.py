@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
+import msgspec
+
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
-from harness.model.volumes import smallest_first, volume_class
+from harness.model.volumes import claim_class, smallest_first, storage_bytes, suits, volume_class
 from harness.scheduling.constraints.node_affinity import Requirement, requirements_of
 
 Affinity: TypeAlias = tuple[tuple[Requirement, ...], ...] | None
 """Where a volume can be reached: terms of which one must hold; None where it can be reached from everywhere."""
+
+_INTERNED = 1 << 16  # affinities
 
 T = TypeVar("T")
 
@@ -29,6 +33,9 @@ class VolumeBook:
         self._open: dict[str, dict[str, PersistentVolume]] = {}  # without a claim, by class
         self._ordered: dict[str, tuple[PersistentVolume, ...]] = {}
         self._reserved: dict[str, dict[str, PersistentVolume]] = {}  # by the claim that they are for
+        self._suiting: dict[tuple[object, ...], tuple[PersistentVolume, ...]] = {}
+        self._suiting_at = -1
+        self._interned: dict[Affinity, Affinity] = {}  # equal ones are one object
         self._affinities: dict[str, tuple[PersistentVolume, Affinity]] = {}
 
     def learn(self, obj: object, *, gone: bool = False) -> bool:
@@ -58,8 +65,20 @@ class VolumeBook:
             self.learn(obj, gone=True)
         return list(found[kind])
 
-    def open(self, name: str) -> Sequence[PersistentVolume]:
-        """Volumes of a class that are for no claim, the smallest first."""
+    def suiting(self, claim: PersistentVolumeClaim) -> Sequence[PersistentVolume]:
+        """Volumes that are for no claim and suit this one, the smallest first; found once for claims that ask alike."""
+        if self._suiting_at != self.version:
+            self._suiting_at = self.version
+            self._suiting.clear()
+        spec, name = claim.spec, claim_class(claim)
+        asked = (name, storage_bytes(spec.resources.requests), spec.volume_mode, spec.access_modes)
+        selector = None if spec.selector is None else msgspec.json.encode(spec.selector)
+        found = self._suiting.get((*asked, selector))
+        if found is None:
+            found = self._suiting[(*asked, selector)] = tuple(v for v in self._open_of(name) if suits(v, claim))
+        return found
+
+    def _open_of(self, name: str) -> Sequence[PersistentVolume]:
         found = self._ordered.get(name)
         if found is None:
             found = self._ordered[name] = tuple(sorted(self._open.get(name, _NOTHING).values(), key=smallest_first))
@@ -73,7 +92,10 @@ class VolumeBook:
         name = volume.metadata.name
         found = self._affinities.get(name)
         if found is None or found[0].spec.node_affinity is not volume.spec.node_affinity:
-            found = self._affinities[name] = (volume, _affinity(volume))
+            made = _affinity(volume)
+            if len(self._interned) >= _INTERNED:
+                self._interned.clear()
+            found = self._affinities[name] = (volume, self._interned.setdefault(made, made))
         return found[1]
 
     def _volume(self, name: str, volume: PersistentVolume | None) -> None:

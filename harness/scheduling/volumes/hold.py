@@ -16,7 +16,6 @@ from harness.model.volumes import (
     fully_bound,
     is_for,
     storage_bytes,
-    suits,
     volume_class,
 )
 from harness.scheduling.volumes.book import VolumeBook
@@ -205,7 +204,7 @@ class VolumeHold:
         if given is not None:
             return ToBind(claim, storage_class, given, (), "")
         taken = self._taken
-        fitting = tuple(v for v in book.open(name) if suits(v, claim) and v.metadata.name not in taken)
+        fitting = tuple([v for v in book.suiting(claim) if v.metadata.name not in taken])
         return ToBind(claim, storage_class, None, fitting, "")
 
 

@@ -28,8 +28,9 @@ def reaches(on: Snapshot, volume: PersistentVolume, node: int) -> bool:
 
 def reached(on: Snapshot, volumes: Iterable[PersistentVolume]) -> Bool:
     """From where at least one of them can be reached, bool [nodes]."""
-    book = on.volumes.book
-    return _any_of(on, (book.affinity(volume) for volume in volumes))
+    affinity = on.volumes.book.affinity
+    found = {id(of): of for of in map(affinity, volumes)}  # held by the book, so that identities do not come again
+    return _any_of(on, found.values())
 
 
 def choose(on: Snapshot, wanted: Wanted, node: int) -> Promise | None:
