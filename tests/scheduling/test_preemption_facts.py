@@ -1,7 +1,7 @@
 """Which node's victims go: each criterion decides where those before it tie, and yields to them.
 
-The facts are those of kube-scheduler's own table (1.32 plugins/defaultpreemption default_preemption_test.go,
-TestPickBestNode, TestPodEligibleToPreemptOthers, TestGetOffsetAndNumCandidates), on clusters of this file.
+The cases follow the rules of kube-scheduler 1.32 (framework/preemption/preemption.go pickOneNodeForPreemption,
+plugins/defaultpreemption), on clusters of this file.
 """
 
 from __future__ import annotations
