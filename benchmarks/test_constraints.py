@@ -79,8 +79,14 @@ HARD = {
 }
 
 
+BY_DEFAULT = spec()
+"""Of a service, so that the system's constraints spread its pods over hosts and zones."""
+
+
 def measure(benchmark: BenchmarkFixture, strategy: Strategy, nodes: int, of: PodSpec) -> Placements:
     on = cluster(nodes)
+    if of is BY_DEFAULT:
+        on.classes.workload_selectors.put_service("d", "a", {"app": "a"})
     made = pods(of, min(PODS, nodes))
     views = [on.classes.view(pod) for pod in made]
     done: Placements = benchmark.pedantic(fill, args=(strategy, on, views, 0, 64), rounds=1, warmup_rounds=0)
@@ -102,6 +108,7 @@ SOFT = {
     "plain": spec(),
     "spread zones": spread(ZONE, "ScheduleAnyway", 5),
     "spread hosts": spread(HOST, "ScheduleAnyway", 3),
+    "spread by default": BY_DEFAULT,
     "preferred anti-affinity hosts": spec(affinity=Affinity(pod_anti_affinity=rather(HOST))),
     "preferred affinity zones": spec(affinity=Affinity(pod_affinity=rather(ZONE))),
     "required spread zones": HARD["spread zones"],
