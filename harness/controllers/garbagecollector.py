@@ -49,6 +49,7 @@ class GarbageCollector:
         "HorizontalPodAutoscaler",
         "Job",
         "Node",
+        "PersistentVolumeClaim",
         "Pod",
         "PodDisruptionBudget",
         "PodMetrics",

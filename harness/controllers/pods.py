@@ -21,7 +21,9 @@ def controller_of(obj: Any, kind: str) -> OwnerReference | None:
     return owner if owner is not None and owner.kind == kind else None
 
 
-def owner_reference(owner: ReplicaSet | Deployment | DaemonSet | Job, api_version: str, kind: str) -> OwnerReference:
+def owner_reference(
+    owner: ReplicaSet | Deployment | DaemonSet | Job | Pod, api_version: str, kind: str
+) -> OwnerReference:
     """Source: metav1.NewControllerRef."""
     meta = owner.metadata
     return OwnerReference(

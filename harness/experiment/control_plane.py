@@ -8,6 +8,7 @@ from harness.controllers.daemonset import DaemonSetController
 from harness.controllers.deployment import DeploymentController
 from harness.controllers.disruption import DisruptionController
 from harness.controllers.endpointslice import EndpointSliceController
+from harness.controllers.ephemeral import EphemeralVolumeController
 from harness.controllers.garbagecollector import GarbageCollector
 from harness.controllers.job import JobController
 from harness.controllers.namespace import NamespaceController
@@ -45,6 +46,7 @@ def controllers() -> list[Component]:
         DaemonSetController(),
         PersistentVolumeController(),
         ProvisionerController(),
+        EphemeralVolumeController(),
     ]
 
 

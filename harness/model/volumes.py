@@ -5,11 +5,12 @@ Source: k8s.io/component-helpers/storage/volume (v1.32): annotations.go, helpers
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
-from harness.model.core import ObjectReference, ResourceList
+from harness.model.core import ObjectReference, Pod, ResourceList
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
@@ -112,3 +113,8 @@ def bound_to(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Persiste
         metadata=replace(volume.metadata, annotations=annotations),
         spec=replace(volume.spec, claim_ref=claim_reference(claim)),
     )
+
+
+def ephemeral_name(pod: Pod, volume: Mapping[str, Any]) -> str:
+    """The claim that is made for one volume of one pod. Source: component-helpers/storage/ephemeral VolumeClaimName."""
+    return f"{pod.metadata.name}-{volume.get('name', '')}"

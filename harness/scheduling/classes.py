@@ -21,7 +21,7 @@ from harness.scheduling.constraints.malformed import malformed
 from harness.scheduling.constraints.node_affinity import CONFLICT
 from harness.scheduling.constraints.node_ports import HostPort, NodePorts
 from harness.scheduling.constraints.node_resources_fit import NodeResourcesFit
-from harness.scheduling.constraints.volumes import VolumeBinding, claims_of
+from harness.scheduling.constraints.volumes import VolumeBinding, claims_of, owned_by
 from harness.scheduling.pod_terms import PodTerms, label_key
 from harness.scheduling.preferences import AllPreferences, Preferences
 from harness.scheduling.resource_names import counted
@@ -248,8 +248,8 @@ class PodClasses:
         told_apart: Any = None  # by the terms that look at the pod's own namespace and labels
         if spec.topology_spread_constraints or (affinity and (affinity.pod_affinity or affinity.pod_anti_affinity)):
             told_apart = label_key(pod.metadata.namespace, pod.metadata.labels)
-        elif spec.extra is not None and "volumes" in spec.extra and claims_of(pod):
-            told_apart = pod.metadata.namespace
+        if spec.extra is not None and "volumes" in spec.extra and claims_of(pod):
+            told_apart = (told_apart, pod.metadata.namespace, owned_by(pod))
         key = (
             *map(id, parts),
             spec.priority,

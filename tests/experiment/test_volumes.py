@@ -263,6 +263,25 @@ def test_claims_of_a_set_go_round_the_zones_when_bound_at_once_and_their_volumes
     assert made not in story.server.objects("PersistentVolume"), "reclaimPolicy Delete"
 
 
+def test_an_ephemeral_volume_comes_and_goes_with_its_pod() -> None:
+    story = Story(node("a1", "a"))
+    story.create(storage_class("late"))
+    story.run(1)
+    made = pod("db")
+    asked = claim("")["spec"]
+    source = {"volumeClaimTemplate": {"metadata": {"labels": {"of": "db"}}, "spec": asked}}
+    spec = PodSpec(containers=made.spec.containers, extra={"volumes": [{"name": "scratch", "ephemeral": source}]})
+    story.create(Pod(metadata=made.metadata, spec=spec))
+    story.run(15)
+    assert story.where("db") == "a1"
+    found = story.claim("db-scratch")
+    assert (found.status.phase, found.metadata.labels) == ("Bound", {"of": "db"})
+    story.delete("Pod", "db")
+    story.run(15)
+    assert not story.server.objects("PersistentVolumeClaim")
+    assert not story.server.objects("PersistentVolume")
+
+
 def test_a_node_that_goes_while_its_volume_is_made_is_given_up() -> None:
     story = Story(node("a1", "a"), node("b1", "b", cpu="2"))
     story.create(storage_class("late"))

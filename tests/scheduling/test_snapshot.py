@@ -260,7 +260,6 @@ def test_requests_of_names_that_scheduling_does_not_know_say_nothing(name: str, 
     ("item", "name"),
     [
         (pod(extra={"resourceClaims": [{"name": "gpu"}]}), "DynamicResources"),
-        (pod(extra={"volumes": [{"name": "v", "ephemeral": {}}]}), "VolumeBinding"),
         (pod(extra={"volumes": [{"name": "v", "gcePersistentDisk": {"pdName": "d"}}]}), "VolumeRestrictions"),
     ],
 )

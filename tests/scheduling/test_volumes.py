@@ -274,6 +274,25 @@ def test_a_gang_of_which_one_finds_no_volume_gives_back_the_others() -> None:
     assert fits(on, pod("c2", "c2")) == ["a"]
 
 
+def test_a_claim_that_is_made_for_one_pod_is_awaited_and_serves_no_other() -> None:
+    on = snapshot(node("a"), storage_class("late", "disk.csi"))
+    item = pod("p")
+    item = msgspec.structs.replace(item, spec=PodSpec(extra={"volumes": [{"name": "scratch", "ephemeral": {}}]}))
+    assert why_not(on, item) == (
+        "0/1 nodes are available: waiting for ephemeral volume controller to create the persistentvolumeclaim"
+        ' "p-scratch".'
+    )
+    on.classes.learn_volumes(claim("p-scratch"))
+    assert why_not(on, item) == (
+        "0/1 nodes are available: PVC default/p-scratch was not created for pod default/p (pod is not owner)."
+    )
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "p", "controller": True}
+    on.classes.learn_volumes(claim("p-scratch", ownerReferences=[owner]))
+    assert fits(on, item) == ["a"]
+    other = msgspec.structs.replace(item, metadata=ObjectMeta(name="q", namespace="default", uid="q"))
+    assert fits(on, other) == [], "the same template, another pod"
+
+
 def test_a_copy_of_the_snapshot_promises_for_itself() -> None:
     on = snapshot(
         node("a"), storage_class("late", "kubernetes.io/no-provisioner"), volume("pv"), claim("c"), claim("d")

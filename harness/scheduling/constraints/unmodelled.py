@@ -19,8 +19,6 @@ def unmodelled(pod: Pod) -> tuple[str, ...]:
     names = []
     if sources & _SHARED_DISKS:
         names.append("VolumeRestrictions")
-    if "ephemeral" in sources:
-        names.append("VolumeBinding")
     if extra.get("resourceClaims"):
         names.append("DynamicResources")
     return tuple(names)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from harness.model.core import Pod
 from harness.model.storage import PersistentVolume
-from harness.model.volumes import REGION, ZONE
+from harness.model.volumes import REGION, ZONE, ephemeral_name
 from harness.scheduling.constraints.term import Moves, Nodes, Term
 from harness.scheduling.strategy import Bool, Int64
+from harness.scheduling.volumes.hold import not_found
 from harness.scheduling.volumes.places import choose, findable, reached, reaches
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ _OLD_ZONE, _OLD_REGION = "failure-domain.beta.kubernetes.io/zone", "failure-doma
 _NEW = {_OLD_ZONE: ZONE, _OLD_REGION: REGION}
 TOPOLOGY = (_OLD_ZONE, _OLD_REGION, ZONE, REGION)
 """Source: plugins/volumezone topologyLabels; of the old ones a node's new label is looked at, too."""
+
+
+Owned: TypeAlias = tuple[str, str, str]
+"""A claim that is made for one pod: its key, the pod's key, the pod's uid."""
 
 
 class _OnVolumes:
@@ -73,17 +78,29 @@ class VolumeRestrictions(_OnVolumes):
 @dataclass(frozen=True, slots=True)
 class VolumeBinding(_OnVolumes):
     claims: tuple[str, ...]
+    owned: tuple[Owned, ...] = ()
 
     plugin = "VolumeBinding"
     resolvable = False
 
     def before(self, on: Snapshot) -> str:
         """Why the pod is held against no node at all: what PreFilter refuses."""
-        return on.volumes.wanted(self.claims).before
+        why = on.volumes.wanted(self.claims).before
+        for key, pod, uid in self.owned:
+            claim = on.volumes.book.claims.get(key)
+            if claim is None:
+                if why == not_found(key):
+                    name = key.rpartition("/")[2]
+                    return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+                continue
+            owner = claim.metadata.controller()
+            if not why and (owner is None or owner.uid != uid):
+                return f"PVC {key} was not created for pod {pod} (pod is not owner)"
+        return why
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         wanted = on.volumes.wanted(self.claims)
-        out = np.full(len(on.facts), not wanted.before)
+        out = np.full(len(on.facts), not self.before(on))
         if not wanted.before:
             for volume in wanted.bound:
                 out &= reached(on, (volume,))
@@ -94,23 +111,25 @@ class VolumeBinding(_OnVolumes):
     def holds(self, on: Snapshot, node: int) -> bool:
         wanted = on.volumes.wanted(self.claims)
         return (
-            not wanted.before
+            not self.before(on)
             and all(reaches(on, volume, node) for volume in wanted.bound)
             and (not wanted.to_bind or choose(on, wanted, node) is not None)
         )
 
     def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
         wanted = on.volumes.wanted(self.claims)
-        if wanted.before:
-            return (wanted.before,)
+        why = self.before(on)
+        if why:
+            return (why,)
         here = all(reaches(on, volume, node) for volume in wanted.bound)
         found = not wanted.to_bind or choose(on, wanted, node) is not None
         return (*(() if here else (NODE_CONFLICT,)), *(() if found else (BIND_CONFLICT,)))
 
     def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         wanted = on.volumes.wanted(self.claims)
-        if wanted.before:
-            return [(wanted.before, len(nodes))]
+        why = self.before(on)
+        if why:
+            return [(why, len(nodes))]
         here = np.ones(len(on.facts), dtype=np.bool_)
         for volume in wanted.bound:
             here &= reached(on, (volume,))
@@ -206,18 +225,30 @@ def volumes(pod: Pod) -> tuple[Term, ...]:
     claims = claims_of(pod)
     if not claims:
         return ()
-    return VolumeRestrictions(claims), VolumeBinding(claims), VolumeZone(claims)
+    return VolumeRestrictions(claims), VolumeBinding(claims, owned_by(pod)), VolumeZone(claims)
 
 
 def claims_of(pod: Pod) -> tuple[str, ...]:
     """The pod's claims, 'namespace/name', in the order of its volumes."""
-    given: list[Any] = (pod.spec.extra or {}).get("volumes") or []
-    names = dict.fromkeys(
-        str(volume["persistentVolumeClaim"].get("claimName", ""))
-        for volume in given
-        if isinstance(volume.get("persistentVolumeClaim"), dict)
-    )
+    given: list[dict[str, Any]] = (pod.spec.extra or {}).get("volumes") or []
+    names: dict[str, None] = {}
+    for volume in given:
+        if isinstance(volume.get("persistentVolumeClaim"), dict):
+            names[str(volume["persistentVolumeClaim"].get("claimName", ""))] = None
+        elif "ephemeral" in volume:
+            names[ephemeral_name(pod, volume)] = None
     return tuple(f"{pod.metadata.namespace}/{name}" for name in names)
+
+
+def owned_by(pod: Pod) -> tuple[Owned, ...]:
+    """Claims that are made for this pod alone."""
+    given: list[dict[str, Any]] = (pod.spec.extra or {}).get("volumes") or []
+    meta = pod.metadata
+    return tuple(
+        (f"{meta.namespace}/{ephemeral_name(pod, volume)}", meta.key, meta.uid)
+        for volume in given
+        if "ephemeral" in volume
+    )
 
 
 def _topology(volume: PersistentVolume) -> Iterator[tuple[str, frozenset[str]]]:

@@ -208,11 +208,15 @@ class VolumeHold:
         return ToBind(claim, storage_class, None, fitting, "")
 
 
+def not_found(claim: str) -> str:
+    return f'persistentvolumeclaim "{claim.rpartition("/")[2]}" not found'
+
+
 def _amiss(key: str, claim: PersistentVolumeClaim | None) -> str:
     """Source: plugins/volumebinding podHasPVCs."""
     name = key.rpartition("/")[2]
     if claim is None:
-        return f'persistentvolumeclaim "{name}" not found'
+        return not_found(key)
     if claim.status.phase == "Lost":
         return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{claim.spec.volume_name}"'
     if claim.metadata.deletion_timestamp is not None:
