@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
 from harness.experiment.cluster import Cluster, ClusterSettings
@@ -261,6 +263,28 @@ def test_claims_of_a_set_go_round_the_zones_when_bound_at_once_and_their_volumes
     story.delete("PersistentVolumeClaim", "data-db-0")
     story.run(5)
     assert made not in story.server.objects("PersistentVolume"), "reclaimPolicy Delete"
+
+
+@pytest.mark.parametrize("after_s", [0.2, 1.0, 3.0, 3.6])
+def test_whoever_starts_anew_finishes_what_was_begun(after_s: float) -> None:
+    """Controllers, provisioner and scheduler start again with nothing but the store, in the middle of a binding."""
+    story = Story(node("a1", "a"), node("b1", "b"))
+    story.create(storage_class("late"))
+    for index in range(4):
+        story.create(claim(f"c{index}"))
+        story.create(pod(f"p{index}", f"c{index}"))
+    story.run(after_s)
+    again = Cluster(story.server.store, ClusterSettings())
+    begin = round(story.now_s * SECOND)
+    again.loop.now = again.server.now = begin
+    for component in controllers():
+        again.add(component)
+    again.add(Scheduler(least_allocated(), stream(1, "s"), array_stream(1, "s")))
+    again.start_nodes([node("a1", "a"), node("b1", "b")])
+    again.run(begin + 60 * SECOND)
+    assert {pod.status.phase for pod in again.server.objects("Pod").values()} == {"Running"}
+    assert {found.status.phase for found in again.server.objects("PersistentVolumeClaim").values()} == {"Bound"}
+    assert len(again.server.objects("PersistentVolume")) == 4
 
 
 def test_an_ephemeral_volume_comes_and_goes_with_its_pod() -> None:
