@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from harness.cli.app import app
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
 from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.experiment.control_plane import controllers
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from harness.model.meta import ObjectMeta
-from harness.model.objects import from_wire
+from harness.model.objects import KINDS, from_wire, to_wire
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim
 from harness.model.volumes import IS_DEFAULT_CLASS, ZONE
@@ -318,3 +322,32 @@ def test_a_node_that_goes_while_its_volume_is_made_is_given_up() -> None:
     story.run(60)
     assert story.where("db") not in ("", chosen)
     assert any("binding volumes" in text for text in story.told("db", "FailedScheduling"))
+
+
+def test_a_record_explains_its_volumes(tmp_path: Path) -> None:
+    """Scenario, record and explanation; the volume is in one zone of two."""
+    objects: list[Any] = [
+        storage_class("late", "kubernetes.io/no-provisioner"),
+        volume("pv", "late", zone="b"),
+        claim("data"),
+        {"kind": "Pod", **to_wire(pod("db", "data"))},
+    ]
+    for obj in objects:
+        obj["apiVersion"] = KINDS[obj["kind"]].api_version
+    (tmp_path / "storage.yaml").write_text(yaml.safe_dump_all(objects))
+    spec = {
+        "duration": "1m",
+        "nodes": [{"group": {"name": "n", "count": 2, "cpu": 4, "memory": "16Gi", "zones": ["a", "b"]}}],
+        "workload": [{"manifests": ["storage.yaml"]}],
+    }
+    scenario = {"apiVersion": "podyard.dev/v1", "kind": "Scenario", "metadata": {"name": "zonal"}, "spec": spec}
+    (tmp_path / "zonal.yaml").write_text(yaml.safe_dump(scenario))
+    ran = CliRunner().invoke(
+        app, ["run", str(tmp_path / "zonal.yaml"), "--scheduler", "kube", "--out", str(tmp_path / "out")]
+    )
+    assert ran.exit_code == 0, ran.output
+    (record,) = (tmp_path / "out" / "zonal" / "kube").iterdir()
+    told = CliRunner().invoke(app, ["explain", str(record), "db"])
+    assert told.exit_code == 0, told.output
+    assert "default/db went to n-1" in told.stdout
+    assert "1 node(s) didn't find available persistent volumes to bind" in told.stdout
