@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,17 +36,24 @@ def verdicts(
         raise UserError("no cluster is given", expected="-f FILE, a folder, or - for standard input")
     strategy = load(scheduler)()
     cluster = FromManifests(filename)
+    if cluster.astray:
+        print(f"{cluster.astray} running pods left out: their nodes are not among the manifests", file=sys.stderr)
     found = []
     for key in cluster.in_order(pods or ()):
+        if key in cluster.bound:  # with another one of its gang
+            found.append({"pod": key, "scheduler": scheduler, "node": cluster.bound[key]})
+            if output is Output.table:
+                print(f"{key} went to {cluster.bound[key]} with its gang")
+            continue
         judged = cluster.judge(key, strategy, scheduler, node=node, each=output is not Output.table)
-        if judged.explanation is None:
-            print(
-                f"{key} waits for its scheduling gates: {', '.join(judged.gates)}"
-            ) if output is Output.table else None
-        elif output is Output.table:
-            show(judged.explanation)
-        if bind and judged.explanation is not None:
-            cluster.bind(key, strategy)
         found.append(judged.to_data())
+        if judged.explanation is None:
+            if output is Output.table:
+                print(f"{key} waits for its scheduling gates: {', '.join(judged.gates)}")
+            continue
+        if output is Output.table:
+            show(judged.explanation)
+        if bind:
+            cluster.bind(key, strategy)
     if output is not Output.table:
         write({"scheduler": scheduler, "pods": found}, output)

@@ -83,6 +83,41 @@ def test_pods_are_judged_alone_or_placed_one_after_another(tmp_path: Path) -> No
     assert first["message"] == "0/1 nodes are available: 1 Insufficient cpu."
 
 
+def test_a_verdict_does_not_depend_on_who_else_is_asked_about(tmp_path: Path) -> None:
+    """By default kube looks for 100 of 300 nodes that fit, and begins where the last search ended."""
+    items = [*(node(f"n{i}") for i in range(300)), pod("first"), pod("second")]
+    alone = told(tmp_path, items, "second")
+    first, second = told(tmp_path, items)
+    assert alone == [second]
+    assert first["node"] == second["node"]
+    bound = [item["node"] for item in told(tmp_path, items, "--bind")]
+    assert bound[1] != bound[0], "the second search goes on where the first one ended"
+
+
+def test_gangs_are_placed_together(tmp_path: Path) -> None:
+    group = {
+        "apiVersion": "scheduling.x-k8s.io/v1alpha1",
+        "kind": "PodGroup",
+        "metadata": {"name": "gang", "namespace": "default"},
+        "spec": {"minMember": 3},
+    }
+    gang = [pod(f"member-{i}", "2") for i in range(3)]
+    for item in gang:
+        item["metadata"]["labels"]["scheduling.x-k8s.io/pod-group"] = "gang"
+    found = told(tmp_path, [node("one", "8"), group, *gang, pod("after", "4")], "--bind")
+    assert {item["pod"]: item["node"] for item in found} == {
+        **{f"default/member-{i}": "one" for i in range(3)},
+        "default/after": None,
+    }
+
+
+def test_running_pods_of_nodes_that_are_not_there_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump_all([*CLUSTER, pod("astray", nodeName="gone")]))
+    result = called("-f", str(path))
+    assert "1 running pods left out" in result.stderr
+
+
 def test_a_list_of_kubectl_comes_from_standard_input_large_or_small() -> None:
     few = json.dumps({"apiVersion": "v1", "kind": "List", "items": CLUSTER})
     many = [node(f"n{i}") for i in range(5000)]

@@ -14,6 +14,7 @@ from harness.apiserver.admission import SYSTEM_PRIORITIES
 from harness.apiserver.defaults import defaulted
 from harness.experiment.why.case import Case, ask
 from harness.experiment.why.explain import Explanation, explained
+from harness.experiment.why.notes import Resumed
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, PriorityClass, Unstructured
@@ -69,6 +70,8 @@ class FromManifests:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.on = Snapshot()
         self.waiting: dict[str, Pod] = {}
+        self.bound: dict[str, str] = {}  # node of the pods that `bind` placed
+        self.astray = 0  # running pods on nodes that are not there
         manifests = [self._known(manifest) for manifest in read_manifests(paths)]
         if not any(isinstance(obj, Node) for _, obj in manifests):
             raise UserError(
@@ -114,6 +117,8 @@ class FromManifests:
         if pod.spec.node_name:
             if pod.spec.node_name in self.on.facts.index:
                 self.on.assume_on(self._view(pod), pod.spec.node_name, bound_devices(pod))
+            else:
+                self.astray += 1
         elif pod.metadata.deletion_timestamp is None:
             self.waiting[pod.metadata.key] = pod
 
@@ -165,16 +170,27 @@ class FromManifests:
         pod, on = self.waiting[key], self.on
         if pod.spec.scheduling_gates:
             return Judged(key, tuple(gate.name for gate in pod.spec.scheduling_gates), None, ())
-        view = on.classes.current(self._view(pod))
-        batch = [view]
-        if view.group is not None and view.group_min > 1:
-            batch = [on.classes.current(self._view(other)) for other in self.waiting.values()]
-            batch = [other for other in batch if other.group == view.group]
-        chosen = ask(strategy, on, batch, key)
-        again = on.facts.names[chosen] if chosen >= 0 else None
-        case = Case(name, 0, pod, view, again or "", on, strategy, batch, again, "")
-        told = explained(case, node)
-        return Judged(key, (), told, self._by_node(strategy, view) if each else ())
+        batch = self._together(key)
+        view = next(member for member in batch if member.key == key)
+        state = strategy.state() if hasattr(strategy, "restore") else None
+        asked = strategy if state is None else Resumed(strategy, state)  # or one question would turn the next answer
+        try:
+            chosen = ask(asked, on, batch, key)
+            again = on.facts.names[chosen] if chosen >= 0 else None
+            case = Case(name, 0, pod, view, again or "", on, asked, batch, again, "")
+            told = explained(case, node)
+            return Judged(key, (), told, self._by_node(asked, view) if each else ())
+        finally:
+            if state is not None:
+                strategy.restore(state)
+
+    def _together(self, key: str) -> list[PodView]:
+        """The pod alone, or all of its gang that waits."""
+        view = self.on.classes.current(self._view(self.waiting[key]))
+        if view.group is None or view.group_min < 2:
+            return [view]
+        others = [self.on.classes.current(self._view(other)) for other in self.waiting.values()]
+        return [other for other in others if other.group == view.group]
 
     def _by_node(self, strategy: Any, view: PodView) -> tuple[OnNode, ...]:
         on = self.on
@@ -192,13 +208,13 @@ class FromManifests:
             out.append(OnNode(on.facts.names[node], plugin, reasons, parts))
         return tuple(out)
 
-    def bind(self, key: str, strategy: Any) -> str | None:
-        """Put the pod where the strategy says, as if it had been bound; the node, or None."""
+    def bind(self, key: str, strategy: Any) -> None:
+        """Put the pod where the strategy says, as if it had been bound, and a gang as a whole; see `bound`."""
         on, rng = self.on, np.random.default_rng(0)
-        view = on.classes.current(self._view(self.waiting[key]))
-        for decision in strategy.place([view], on, rng):
-            if isinstance(decision, Bind | BindTogether) and not isinstance(apply(on, decision), Refused):
-                del self.waiting[key]
-                where = on.where(key)
-                return None if where is None else on.facts.names[where]
-        return None
+        for decision in strategy.place(self._together(key), on, rng):
+            if not isinstance(decision, Bind | BindTogether):
+                continue
+            done = apply(on, decision)
+            for bind in () if isinstance(done, Refused) else done:
+                self.bound[bind.pod.key] = on.facts.names[bind.node]
+                del self.waiting[bind.pod.key]
