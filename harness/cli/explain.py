@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,9 @@ from harness.cli.output import Form, Output, write
 if TYPE_CHECKING:
     from harness.experiment.why.explain import Explanation, Option
 
+
+SHOWN = 4
+"""Parts of one change that a line has room for."""
 
 WIDE = 3
 """Scorers that a table has columns for; more of them are its rows."""
@@ -100,4 +104,9 @@ def _print_rest(found: Explanation) -> None:
         return
     print(f"{here.node} would {verb}" + (", for example" if len(here.changes) > 1 else ""))
     for way in here.changes:
-        print(f"  {' and '.join(map(str, way))}")
+        print(f"  {_in_words(way)}")
+
+
+def _in_words(way: Sequence[object]) -> str:
+    told = list(map(str, way))
+    return " and ".join(told if len(told) <= SHOWN else [*told[:SHOWN], f"{len(told) - SHOWN} more like that"])

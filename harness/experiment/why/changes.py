@@ -83,8 +83,21 @@ class Without:
         return f"without the pod {self.pod}"
 
 
-Change: TypeAlias = Allocatable | Devices | WithoutTaint | Uncordoned | Label | Without
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Another node took no more pods."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return f"with {self.node} full"
+
+
+Change: TypeAlias = Full | Allocatable | Devices | WithoutTaint | Uncordoned | Label | Without
 Verdict: TypeAlias = Callable[[Snapshot], bool]
+
+MOST_NODES = 64
+"""Nodes that are filled up one after another, at most, until the one asked about is picked."""
 
 MOST_PODS = 64
 """Pods that are tried one by one, at most; of more the later ones stay."""
@@ -98,6 +111,7 @@ def changed(on: Snapshot, node: int, changes: Sequence[Change]) -> Iterator[None
     """`on` with the changes, within the block."""
     before = columns_of(on, node)
     gone: list[tuple[PodView, int, tuple[int, ...]]] = []
+    filled: list[dict[str, Any]] = []
     try:
         after = before
         for change in changes:
@@ -107,6 +121,10 @@ def changed(on: Snapshot, node: int, changes: Sequence[Change]) -> Iterator[None
                 pod = next(item for item in on.pods_on(at) if item.key == change.pod)
                 gone.append((pod, at, on.devices(change.pod)))
                 on.forget(change.pod)
+            elif isinstance(change, Full):
+                other = columns_of(on, on.facts.index[change.node])
+                filled.append(other)
+                on.update_node(**{**other, "capacity": {**other["capacity"], "pods": 0}})
             else:
                 after = _with(after, change)
         if after != before:
@@ -115,6 +133,8 @@ def changed(on: Snapshot, node: int, changes: Sequence[Change]) -> Iterator[None
     finally:
         if after != before:
             on.update_node(**before)
+        for other in filled:
+            on.update_node(**other)
         for pod, at, devices in reversed(gone):
             on.assume(pod, at, devices or None)
 
@@ -152,7 +172,7 @@ def _with(columns: dict[str, Any], change: Change) -> dict[str, Any]:
         case Label(key, value):
             labels = {name: text for name, text in columns["labels"].items() if name != key}
             return {**columns, "labels": labels if value is None else {**labels, key: value}}
-        case Without():
+        case Without() | Full():
             return columns
         case _:
             assert_never(change)
@@ -296,7 +316,7 @@ def to_win(
     on: Snapshot, view: PodView, node: int, picks: Callable[[Snapshot, PodView], int]
 ) -> list[tuple[Change, ...]]:
     """Alternatives after each of which the strategy picks the node, on which the pod fits already: more or less of one
-    resource, and pods of the node that leave."""
+    resource, pods of the node that leave, and the nodes that are preferred to it full."""
 
     def wins(at: Snapshot) -> bool:
         return picks(at, at.classes.current(view)) == node
@@ -316,6 +336,16 @@ def to_win(
     here: list[Change] = [*(Without(pod.key) for pod in on.pods_on(node)[:MOST_PODS])]
     if here and holds(on, node, here, wins):
         out.append(tuple(smallest(here, lambda part: holds(on, node, part, wins))))
+    preferred: list[Change] = []
+    while len(preferred) < MOST_NODES:
+        with changed(on, node, preferred):
+            first = picks(on, on.classes.current(view))
+        if first == node:
+            out.append(tuple(smallest(preferred, lambda part: holds(on, node, part, wins))))
+            break
+        if first < 0:
+            break
+        preferred.append(Full(on.facts.names[first]))
     return out
 
 
