@@ -75,10 +75,15 @@ class PodTerms:
         ):
             if group is None:
                 continue
-            for term in group.required_during_scheduling_ignored_during_execution:
-                out += [self.number(pod_term(kinds[0], pod, term))]
-            for weighted in group.preferred_during_scheduling_ignored_during_execution:
-                out += [self.number(pod_term(kinds[1], pod, weighted.pod_affinity_term, weighted.weight))]
+            required = [pod_term(kinds[0], pod, t) for t in group.required_during_scheduling_ignored_during_execution]
+            preferred = [
+                pod_term(kinds[1], pod, weighted.pod_affinity_term, weighted.weight)
+                for weighted in group.preferred_during_scheduling_ignored_during_execution
+            ]
+            for terms in (required, preferred):
+                # Source: framework/types.go NewPodInfo: a list with a selector that does not parse is no list at all.
+                if not any(term.selector.malformed for term in terms):
+                    out += map(self.number, terms)
         return tuple(out)
 
     def against(self, namespace: str, labels: Labels) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -110,6 +110,10 @@ class PodSelector:
     namespace_labels: Requirements | None  # None: by name only
     labels: Requirements | None  # None: no pod
 
+    @property
+    def malformed(self) -> bool:
+        return MALFORMED[0] in (self.labels or ()) or MALFORMED[0] in (self.namespace_labels or ())
+
     def selects(self, namespace: str, labels: Labels, known: Meets) -> bool:
         if self.labels is None or not hold(self.labels, labels):
             return False

@@ -270,6 +270,7 @@ class Spread:
     min_domains: int
     by_affinity: bool
     by_taints: bool
+    nobody: bool
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -288,6 +289,9 @@ def spreads(pod: Pod, world: World, note: Note) -> list[Spread] | None:
             note("matchLabelKeys without a selector")
             own = selector(LabelSelector())
         test = _both(own, same)
+        said = item.label_selector
+        # countPodsMatchSelector: a selector without any requirement counts nobody, though it matches the pod itself.
+        nobody = said is not None and not (said.match_labels or said.match_expressions or same)
         out.append(
             Spread(
                 item.topology_key,
@@ -297,6 +301,7 @@ def spreads(pod: Pod, world: World, note: Note) -> list[Spread] | None:
                 1 if item.min_domains is None else item.min_domains,
                 item.node_affinity_policy in (None, "Honor"),
                 item.node_taints_policy == "Honor",
+                nobody,
             )
         )
     for node in world.nodes.values():
@@ -314,6 +319,9 @@ def spreads(pod: Pod, world: World, note: Note) -> list[Spread] | None:
             item.counts.setdefault(value, 0)
             for other in world.pods_on(node.metadata.name):
                 if other.metadata.namespace != pod.metadata.namespace or not item.selects(other.metadata.labels):
+                    continue
+                if item.nobody:
+                    note("selector without requirements")
                     continue
                 if other.metadata.deletion_timestamp is not None:
                     note("pod being deleted not counted")
