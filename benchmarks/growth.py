@@ -26,7 +26,7 @@ from harness.engine.component import SECOND
 from harness.experiment.workload import Feeder
 from harness.measure.journal import Journal
 from harness.measure.pods import PodLives
-from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.cycle.scheduler import Scheduler
 
 PODS_PER_NODE = 10
 WAVE = 10_000

@@ -24,9 +24,9 @@ import typer
 from scipy.stats import t as student
 
 from harness.model.gpu import DEVICE_MILLI
-from harness.scheduling.classes import node_columns
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.strategy import CPU, MEMORY, Bind, Float64
 from schedulers.fgd import FGD
 from schedulers.ranked import Ranked

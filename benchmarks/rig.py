@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
-from harness.experiment.cluster import Cluster, ClusterSettings
-from harness.experiment.control_plane import controllers
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.registry import load
-from harness.scheduling.scheduler import Scheduler
-from harness.scheduling.settings import SchedulerSettings
 from harness.scheduling.strategy import Strategy
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore

@@ -11,8 +11,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.notes import FULL, note
-from harness.apiserver.lifecycle import replaced
-from harness.apiserver.selectors import parse
+from harness.apiserver.http.selectors import parse
+from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.model.meta import Condition, ObjectMeta, OwnerReference
 from harness.model.objects import KINDS, Pod, PodStatus, from_wire, to_wire

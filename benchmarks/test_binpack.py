@@ -6,8 +6,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.notes import FULL, note
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import Placements, fill
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import NO_GPU, GpuRequest, PodView
 from schedulers.binpack import BinPack
 

@@ -14,9 +14,9 @@ import pytest
 
 from benchmarks.notes import FULL, fresh_peak, note, peak_mib
 from benchmarks.rig import BOOT_NS, cluster, nodes, pods, running
+from harness.cluster.cluster import Cluster
 from harness.engine.component import HOUR, SECOND
 from harness.engine.loop import Loop
-from harness.experiment.cluster import Cluster
 from harness.experiment.workload import Feeder
 
 NODES, PODS = (5000, 10_000) if FULL else (500, 1000)

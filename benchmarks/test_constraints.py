@@ -22,8 +22,8 @@ from harness.model.core import (
 )
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.quantity import parse_quantity
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import Placements, fill
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Strategy
 from schedulers.greedy import greedy, least_allocated
 from schedulers.kube import kube

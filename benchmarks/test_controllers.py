@@ -11,13 +11,13 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.notes import FULL
-from harness.apiserver.lane import API_LANE, ApiLane
+from harness.apiserver.dispatcher import API_LANE, ApiLane
 from harness.apiserver.server import ApiServer
-from harness.controllers.deployment import DeploymentController
-from harness.controllers.disruption import DisruptionController
-from harness.controllers.endpointslice import EndpointSliceController
-from harness.controllers.job import JobController
-from harness.controllers.replicaset import ReplicaSetController
+from harness.controllers.policy.disruption import DisruptionController
+from harness.controllers.services.endpointslice import EndpointSliceController
+from harness.controllers.workloads.deployment.controller import DeploymentController
+from harness.controllers.workloads.job.controller import JobController
+from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.engine.component import MS, SECOND, Component, Event, Timer, WakeAt
 from harness.engine.loop import Loop
 from harness.model.core import Container, Node, PodSpec, PodStatus, PodTemplateSpec, Service, ServicePort, ServiceSpec

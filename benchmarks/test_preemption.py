@@ -17,8 +17,8 @@ import pytest
 
 from benchmarks.notes import FULL, fresh_peak, note, peak_mib
 from benchmarks.rig import cluster, container, nodes, pods, running
+from harness.cluster.cluster import Cluster
 from harness.engine.component import SECOND
-from harness.experiment.cluster import Cluster
 from harness.experiment.workload import Feeder
 from harness.model.core import Pod, PodSpec
 from harness.model.meta import ObjectMeta

@@ -19,8 +19,8 @@ import pytest
 
 from benchmarks.notes import FULL, fresh_peak, note, peak_mib
 from benchmarks.rig import SPEC, cluster, container, node, nodes, pods, running
+from harness.cluster.cluster import Cluster
 from harness.engine.component import MS, SECOND, Create, Delete, Effect, Event, Start, Timer, WakeAt
-from harness.experiment.cluster import Cluster
 from harness.experiment.workload import Feeder
 from harness.model.core import (
     Affinity,

@@ -7,8 +7,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.notes import FULL, note
 from harness.model.fragmentation import TypicalPods
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import Placements, fill
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import GpuRequest, PodView, Strategy
 from schedulers.fgd import FGD
 from schedulers.fgd.descent import gpu_pod

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from benchmarks.notes import FULL, note
 from benchmarks.rig import SPEC, cluster, nodes, running
+from harness.cluster.cluster import Cluster
 from harness.engine.component import SECOND
-from harness.experiment.cluster import Cluster
 from harness.experiment.workload import Feeder
 from harness.model.core import (
     NodeSelector,

@@ -34,9 +34,9 @@ import typer
 
 from benchmarks.ranked_lists import LOADS, Lists, interval
 from harness.measure.bound import Instance, Nodes, Pods, aggregate, upper_bound
-from harness.scheduling.classes import node_columns
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.strategy import CPU, MEMORY, Bind, PodView
 from schedulers.binpack import BinPack, Migrating
 from schedulers.fgd import FGD

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from harness.apiserver import admission, eviction, lifecycle
-from harness.apiserver.defaults import defaulted
-from harness.apiserver.names import Names, suffix
+from harness.apiserver.admission import chain
+from harness.apiserver.defaults.typed import defaulted
+from harness.apiserver.registry import eviction, lifecycle
+from harness.apiserver.registry.names import Names, suffix
 from harness.apiserver.validation import problems
 from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.model.meta import Condition, ObjectMeta, with_condition
@@ -42,7 +43,7 @@ class ApiServer:
         self.store = store
         self.listeners: list[Listener] = []
         self.now = 0  # set by whoever drives, before each call
-        self.admission = admission.Chain(self)
+        self.admission = chain.Chain(self)
         self._names = Names(seed)
         self._objects: dict[str, dict[str, Any]] = {name: {} for name in KINDS}
         self._seen = 0  # the last revision that `_objects` shows

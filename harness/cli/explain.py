@@ -11,7 +11,7 @@ import typer
 from harness.cli.output import Form, Output, write
 
 if TYPE_CHECKING:
-    from harness.experiment.why.explain import Explanation, Option
+    from harness.explain.explain import Explanation, Option
 
 
 SHOWN = 4
@@ -28,7 +28,7 @@ def explain(
     output: Form = Output.table,
 ) -> None:
     """Bring the last decision about a pod back: constraints, scores, the runner-up, the smallest changes."""
-    from harness.experiment.why.explain import explain as why
+    from harness.explain.explain import explain as why
 
     found = why(record, pod, node)
     if output is Output.table:

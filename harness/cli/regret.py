@@ -16,8 +16,8 @@ def regret(
     output: Form = Output.table,
 ) -> None:
     """Which single pod, had it gone elsewhere, would have let in a pod that never got a node; the largest first."""
-    from harness.experiment.why.case import Recorded
-    from harness.experiment.why.regret import regrets
+    from harness.explain.recorded_decision import Recorded
+    from harness.explain.regret import regrets
 
     recorded = Recorded(record)
     found = regrets(recorded, top)

@@ -36,9 +36,9 @@ def up(
     if not 0 < time_scale <= 10_000:
         raise UserError("--time-scale is out of range", found=time_scale, expected="above 0, at most 10000")
     _check_extra()
-    from harness.apiserver.http import kubeconfig as file
+    from harness.apiserver.http.auth import kubeconfig as file
     from harness.apiserver.http.serve import HttpServer
-    from harness.experiment.live import LiveCluster
+    from harness.cluster.live import LiveCluster
     from harness.scheduling.registry import load
 
     machines = _nodes(nodes, cpu, memory, pods)

@@ -28,7 +28,7 @@ def verdicts(
 ) -> None:
     """What a scheduler says of pods that wait in a cluster, given as manifests: constraints, scores, the node, why."""
     from harness.cli.explain import show
-    from harness.experiment.why.cluster import FromManifests
+    from harness.explain.from_manifests import FromManifests
     from harness.model.errors import UserError
     from harness.scheduling.registry import load
 

@@ -19,11 +19,11 @@ from harness.model.core import Pod
 from harness.model.errors import UserError
 from harness.model.objects import Deployment, Job, ReplicaSet
 from harness.model.times import parse_duration
-from harness.scheduling import surroundings
-from harness.scheduling.classes import PodClasses, node_columns
+from harness.scheduling.cycle import watched_objects
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
+from harness.scheduling.pods.pod_classes import PodClasses, node_columns
 from harness.scheduling.registry import load
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import CPU, PodView
 from workloads.manifests import DURATION
 
@@ -96,7 +96,7 @@ class Cell:
                 )
                 for at in range(count)
             ]
-        surroundings.learn(self.classes, obj)
+        watched_objects.learn(self.classes, obj)
         return []
 
     def _first(self, pods: list[PodView], percent: int) -> list[PodView]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from harness.cluster.cluster import Cluster
 from harness.engine.component import SECOND
-from harness.experiment.cluster import Cluster
 from harness.experiment.workload import SETTLE_NS, Feeder
 from harness.measure.pods import PodLives
-from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.cycle.scheduler import Scheduler
 from workloads.manifests import DURATION
 
 QUIET_NS = 20 * 60 * SECOND

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.why.notes import Notes
+from harness.experiment.scheduler_notes import Notes
 from harness.measure.journal import Entry
 from harness.model.errors import UserError
 

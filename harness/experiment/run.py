@@ -14,18 +14,18 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.controllers import control_plane
 from harness.engine.component import HOUR, SECOND, Instant
 from harness.engine.latency import Constant, Empirical, Latencies, Latency, LogNormal
 from harness.engine.streams import array_stream, stream
 from harness.engine.wall import WallClock, drive
 from harness.experiment.audit import SETTLED_NS, Auditor, LastWrites
-from harness.experiment.cluster import Cluster, ClusterSettings
-from harness.experiment.control_plane import control_plane
 from harness.experiment.ending import Ending
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines
 from harness.experiment.record import folder_of, read_record, write_record
 from harness.experiment.scenario import LatencyForm, Loaded, duration
-from harness.experiment.why.notes import Noted, NotedSnapshot, Notes
+from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.workload import Feeder, Plan, plan
 from harness.measure.elasticity import Elasticity, Target
 from harness.measure.filling import Filling
@@ -38,10 +38,10 @@ from harness.measure.traffic import Traffic
 from harness.model.core import Pod
 from harness.model.times import parse_duration
 from harness.node.settings import NodeSettings, Route
-from harness.scheduling.guard import Fault, contained
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.registry import load
-from harness.scheduling.scheduler import Scheduler
-from harness.scheduling.settings import SchedulerSettings
+from harness.scheduling.sandbox.guard import Fault, contained
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from workloads.manifests import DURATION
@@ -443,7 +443,7 @@ def fit(strategy: Any, made: Plan) -> Fault | None:
     learn = getattr(strategy, "fit", None)
     if learn is None or not made.originals:
         return None
-    from harness.scheduling.classes import PodClasses
+    from harness.scheduling.pods.pod_classes import PodClasses
     from workloads.manifests import to_pods
 
     classes = PodClasses()

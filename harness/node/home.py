@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from harness.apiserver.lane import Observed
+from harness.apiserver.dispatcher import Observed
 from harness.engine.component import Event, Observe, Packet, Send, Timer, WakeAt
 from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Loop

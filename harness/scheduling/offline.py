@@ -8,8 +8,8 @@ from typing import assert_never
 
 import numpy as np
 
-from harness.scheduling.legality import Refused, apply
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.legality import Refused, apply
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
 
 

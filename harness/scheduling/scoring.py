@@ -7,8 +7,10 @@ from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from harness.scheduling.legality import apply_alone, needs_gang, take_back
-from harness.scheduling.score_table import ChoosesDevices, NodeLists, NodeScore, ScoreTable, checked
+from harness.scheduling.feasibility.legality import apply_alone, needs_gang, take_back
+from harness.scheduling.ranking.max_index import NEVER
+from harness.scheduling.ranking.score_table import ChoosesDevices, NodeLists, NodeScore, ScoreTable, checked
+from harness.scheduling.sandbox.read_only_view import snapshot_of
 from harness.scheduling.strategy import (
     Bind,
     BindTogether,
@@ -21,8 +23,6 @@ from harness.scheduling.strategy import (
     ScoreFunction,
     Wait,
 )
-from harness.scheduling.tournament import NEVER
-from harness.scheduling.view import snapshot_of
 
 __all__ = ["NOWHERE", "Choice", "ChoosesDevices", "NodeLists", "NodeScore", "PerNode", "Scored", "one_by_one"]
 

@@ -10,16 +10,16 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from harness.cluster import cluster as whole
+from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
-from harness.experiment import cluster as whole
-from harness.experiment.control_plane import controllers
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import PriorityClass, Unstructured
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.registry import load
-from harness.scheduling.scheduler import Scheduler
-from harness.scheduling.settings import SchedulerSettings
 from harness.scheduling.strategy import Strategy
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore

@@ -19,8 +19,8 @@ from unittest import mock
 
 import numpy as np
 
-from harness.scheduling.guard import Guard, contained, told
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.sandbox.guard import Guard, contained, told
 from harness.testing import hashed
 from harness.testing.trial import Factory, Trial, call, trial
 from harness.testing.worlds import World, seeded, worlds

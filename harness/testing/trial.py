@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from harness.scheduling.guard import Fault, Guard
-from harness.scheduling.legality import Refused, apply
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.legality import Refused, apply
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.sandbox.guard import Fault, Guard
 from harness.scheduling.strategy import Bind, BindTogether, PodView, Strategy
 from harness.testing.worlds import World
 

@@ -16,8 +16,8 @@ from harness.model.gpu import GPU_COUNT, GPU_MILLI, GPU_MODEL
 from harness.model.meta import ObjectMeta
 from harness.model.objects import to_wire
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
-from harness.scheduling.classes import GROUP_LABEL, node_columns
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import GROUP_LABEL, node_columns
 from harness.scheduling.strategy import PodView
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 from schedulers.binpack.board import Board
 

@@ -13,8 +13,8 @@ from itertools import combinations
 
 import numpy as np
 
+from harness.scheduling.sandbox.read_only_view import snapshot_of
 from harness.scheduling.strategy import ClusterView, Int64, PodClass, PodView
-from harness.scheduling.view import snapshot_of
 from schedulers.binpack.board import NEVER, Board
 from schedulers.binpack.exchange import Running
 

@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from harness.scheduling.legality import Refused, apply_alone, take_back
+from harness.scheduling.feasibility.legality import Refused, apply_alone, take_back
+from harness.scheduling.sandbox.read_only_view import snapshot_of
 from harness.scheduling.strategy import (
     PODS,
     Bind,
@@ -18,7 +19,6 @@ from harness.scheduling.strategy import (
     PodView,
     Wait,
 )
-from harness.scheduling.view import snapshot_of
 from schedulers.binpack.board import NEVER, Board, Window, choose_devices
 from schedulers.binpack.greedy import one_by_one, queue_order, whole_devices_first
 from schedulers.binpack.greedy import take_back as take_plan_back

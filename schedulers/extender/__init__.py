@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.model.errors import UserError
-from harness.scheduling.guard import Fault
+from harness.scheduling.sandbox.guard import Fault
 from harness.scheduling.scoring import NOWHERE, PerNode
 from harness.scheduling.strategy import Bind, ClusterView, Decision, Int64, PodBatch, PodView, Wait
 from schedulers.extender.client import MAX_PRIORITY, Client, ExtenderFailed

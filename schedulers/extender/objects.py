@@ -6,8 +6,8 @@ from typing import Any
 
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, GPU_MODEL
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
+from harness.scheduling.sandbox.read_only_view import snapshot_of
 from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Int64, PodView
-from harness.scheduling.view import snapshot_of
 
 FREE = "podyard.dev/free"
 """Node annotation, JSON: what is not requested, by resource. Not kube-scheduler's: an extender that watches no API

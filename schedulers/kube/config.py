@@ -15,8 +15,8 @@ import yaml
 from harness.model.core import NodeAffinity, NodeSelectorTerm, PreferredSchedulingTerm
 from harness.model.errors import UserError, did_you_mean
 from harness.model.wire import DecodeError, decode
-from harness.scheduling.constraints.node_affinity import Requirement, preferred_terms
-from harness.scheduling.label_rules import qualified
+from harness.scheduling.filters.node_affinity import Requirement, preferred_terms
+from harness.scheduling.matching.label_rules import qualified
 from schedulers.extender.settings import Settings, settings
 from schedulers.kube.profile import HELD, OTHERS, SCORERS, SYSTEM_SPREAD, DefaultSpread, Profile
 

@@ -14,13 +14,13 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
-from harness.scheduling.facts import LabelColumn
-from harness.scheduling.pod_terms import label_key
-from harness.scheduling.relations import MANY, Domains, Tally
-from harness.scheduling.score_table import ScoreTable
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.matching.affinity_terms import label_key
+from harness.scheduling.ranking.max_index import NEVER
+from harness.scheduling.ranking.score_table import ScoreTable
+from harness.scheduling.state.node_table import LabelColumn
+from harness.scheduling.state.pod_counts import MANY, Domains, Tally
 from harness.scheduling.strategy import Float64, Int64, PodView
-from harness.scheduling.tournament import NEVER
 from schedulers.kube.scores import OtherScores, SpreadRow, by_domain, spread_score, stretched
 
 _COARSE = 32  # domains of a key up to which nodes are grouped by the domain itself, beyond by the count in it

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from harness.scheduling.constraints.node_affinity import Requirement
+from harness.scheduling.filters.node_affinity import Requirement
 
 FitStrategy: TypeAlias = Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]
 

@@ -14,9 +14,9 @@ from typing import cast
 import numpy as np
 
 from harness.model.gpu import DEVICE_MILLI, WHOLE_GPU
-from harness.scheduling.resource_names import NATIVE, counted
-from harness.scheduling.score_table import NodeLists
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.ranking.score_table import NodeLists
+from harness.scheduling.state.resource_names import NATIVE, counted
 from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Float64, Int64, PodClass, PodView
 from schedulers.kube.profile import Profile
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.scheduling.columns import grown
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.state.columns import grown
 from harness.scheduling.strategy import Bool, Int64
 
 _NONE: Int64 = np.zeros(0, dtype=np.int64)

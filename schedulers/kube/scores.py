@@ -16,14 +16,14 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.model.core import Taint, Toleration
-from harness.scheduling.constraints.node_affinity import Requirement, all_hold
-from harness.scheduling.constraints.pod_topology_spread import Eligible
-from harness.scheduling.facts import Codes
-from harness.scheduling.pod_terms import Kind
-from harness.scheduling.preferences import SoftSpread, Wishes
-from harness.scheduling.relations import Domains, Pick, Tally
-from harness.scheduling.selecting import PodSelector
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.node_affinity import Requirement, all_hold
+from harness.scheduling.filters.pod_topology_spread import Eligible
+from harness.scheduling.matching.affinity_terms import Kind
+from harness.scheduling.matching.pod_selectors import PodSelector
+from harness.scheduling.pods.preferences import SoftSpread, Wishes
+from harness.scheduling.state.node_table import Codes
+from harness.scheduling.state.pod_counts import Domains, Pick, Tally
 from harness.scheduling.strategy import Bool, Int64, PodView
 from schedulers.kube.profile import DefaultSpread, Profile
 from schedulers.kube.resources import MOST

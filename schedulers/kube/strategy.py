@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from harness.scheduling.score_table import ScoreTable
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.ranking.score_table import ScoreTable
+from harness.scheduling.sandbox.read_only_view import snapshot_of
 from harness.scheduling.scoring import one_by_one
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, ClusterView, Decision, Float64, Int64, PodBatch, PodView
-from harness.scheduling.view import snapshot_of
 from schedulers.extender import Chain, Settings
 from schedulers.kube.groups import Grouping, Kinds
 from schedulers.kube.profile import Profile, nodes_to_find

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from harness.apiserver.http import kubeconfig
+from harness.apiserver.http.auth import kubeconfig
+from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.gate import Gate
 from harness.apiserver.http.serve import HttpServer
-from harness.apiserver.rbac import User
 from harness.apiserver.server import ApiServer
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore

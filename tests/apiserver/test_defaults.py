@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.apiserver.http import kubeconfig
+from harness.apiserver.http.auth import kubeconfig
 from harness.apiserver.server import ApiServer
 from harness.model.errors import UserError
 from harness.model.meta import ObjectMeta

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
-from harness.apiserver.rbac import AUTHENTICATED, User
+from harness.apiserver.http.auth.rbac import AUTHENTICATED, User
 from tests.apiserver.live import Live, live
 
 pytestmark = pytest.mark.live

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.apiserver.patches import patched
-from harness.apiserver.patches.json_patch import json_patch
-from harness.apiserver.patches.merge import merge_patch
-from harness.apiserver.patches.strategic import strategic_patch
+from harness.apiserver.http.patches import patched
+from harness.apiserver.http.patches.json_patch import json_patch
+from harness.apiserver.http.patches.merge import merge_patch
+from harness.apiserver.http.patches.strategic import strategic_patch
 from harness.model.status import ApiError
 
 

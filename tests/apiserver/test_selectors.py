@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.apiserver.selectors import parse
+from harness.apiserver.http.selectors import parse
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS, Event, ObjectReference, Pod, PodSpec, PodStatus
 from harness.model.status import ApiError

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
 from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.selectors import parse
 from harness.apiserver.http.watch import Hub
-from harness.apiserver.selectors import parse
 from harness.apiserver.server import ApiServer
 from harness.model.core import ConfigMap
 from harness.model.meta import ObjectMeta

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.autoscaling.horizontal import HorizontalController
+from harness.autoscaling.horizontal.controller import HorizontalController
 from harness.engine.component import MINUTE, SECOND, Effect, PatchStatus, Record, Timer, Update, Watch
 from harness.model.core import (
     Container,

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from harness.apiserver.lane import API_LANE, ApiLane
+from harness.apiserver.dispatcher import API_LANE, ApiLane
 from harness.apiserver.server import ApiServer
 from harness.engine.component import (
     ADDED,

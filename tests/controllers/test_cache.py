@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.controllers.cache import Cache, WorkQueue
-from harness.controllers.selectors import Groups, Selectors
+from harness.controllers.runtime.informer import Cache, WorkQueue
+from harness.controllers.runtime.selectors import Groups, Selectors
 from harness.engine.component import ADDED, DELETED, MODIFIED, MS, SECOND, Relist, WakeAt, Watch
 from harness.model.core import Node, Pod, PodSpec
 from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta

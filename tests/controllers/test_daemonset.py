@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from harness.controllers.daemonset import HASH, DaemonSetController, target_of
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.controllers import controllers
+from harness.controllers.workloads.daemonset import HASH, DaemonSetController, target_of
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
-from harness.experiment.cluster import Cluster, ClusterSettings
-from harness.experiment.control_plane import controllers
 from harness.model.core import Node, NodeSpec, NodeStatus, Taint
 from harness.model.meta import ObjectMeta
 from harness.model.objects import from_wire, to_wire
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.status import ApiError
-from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.cycle.scheduler import Scheduler
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated

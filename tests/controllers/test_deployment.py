@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.controllers.deployment import DeploymentController
-from harness.controllers.replicaset import ReplicaSetController
-from harness.controllers.rollout import fenceposts, scaling_sizes
+from harness.controllers.workloads.deployment.controller import DeploymentController
+from harness.controllers.workloads.deployment.rollout import fenceposts, scaling_sizes
+from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.engine.component import SECOND, Create, Delete, Update
 from harness.model.core import Pod
 from harness.model.meta import Condition, ObjectMeta, condition

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.controllers.deployment import DeploymentController
-from harness.controllers.disruption import DisruptionController
-from harness.controllers.job import JobController
-from harness.controllers.replicaset import ReplicaSetController
+from harness.controllers.policy.disruption import DisruptionController
+from harness.controllers.workloads.deployment.controller import DeploymentController
+from harness.controllers.workloads.job.controller import JobController
+from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.model.core import Pod
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.status import ApiError
@@ -131,7 +131,7 @@ def test_an_evicted_pod_that_stays_counts_again_after_two_minutes() -> None:
     made = town.create(budget(max_unavailable=1))
     town.run()
     pod = town.pods()[0]
-    from harness.apiserver import eviction
+    from harness.apiserver.registry import eviction
 
     town.server.now = town.now
     eviction.permit(town.server, pod)  # the budget is spent, and the deletion never comes

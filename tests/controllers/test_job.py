@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.controllers.job import JobController
-from harness.controllers.job_indexes import parsed, text_of
-from harness.controllers.job_pods import FINALIZER
+from harness.controllers.workloads.job.controller import JobController
+from harness.controllers.workloads.job.indexes import parsed, text_of
+from harness.controllers.workloads.job.pods import FINALIZER
 from harness.engine.component import Create, Delete, PatchStatus
 from harness.model.core import ContainerStatus, Pod
 from harness.model.meta import LabelSelector, ObjectMeta, condition

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from harness.controllers.deployment import DeploymentController
-from harness.controllers.garbagecollector import GarbageCollector
-from harness.controllers.nodelifecycle import NodeLifecycleController
-from harness.controllers.podgc import PodGarbageCollector
-from harness.controllers.replicaset import ReplicaSetController
-from harness.controllers.tainteviction import TaintEvictionController
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.controllers.nodes.node_lifecycle import NodeLifecycleController
+from harness.controllers.nodes.pod_gc import PodGarbageCollector
+from harness.controllers.nodes.taint_eviction import TaintEvictionController
+from harness.controllers.objects.garbage_collector import GarbageCollector
+from harness.controllers.workloads.deployment.controller import DeploymentController
+from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.engine.component import SECOND, Disturb
 from harness.engine.streams import array_stream, stream
-from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.faults import Crash, Freeze, NodeFault
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.workloads import ReplicaSet, ReplicaSetSpec
-from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.cycle.scheduler import Scheduler
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.controllers.persistentvolume import PersistentVolumeController
-from harness.controllers.provisioner import ProvisionerController, name_hash
+from harness.controllers.storage.persistent_volume import PersistentVolumeController
+from harness.controllers.storage.provisioner import ProvisionerController, name_hash
 from harness.engine.component import Update
 from harness.model.objects import from_wire
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim

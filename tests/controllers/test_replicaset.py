@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.controllers.replicaset import ReplicaSetController
+from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.engine.component import MINUTE, SECOND, Create, Update
 from harness.model.core import Pod
 from harness.model.meta import LabelSelector, ObjectMeta, condition
@@ -252,7 +252,7 @@ def test_events_tell_what_was_done_without_flooding(rig: Rig) -> None:
 
 
 def test_what_was_expected_and_never_seen_is_given_up_after_five_minutes() -> None:
-    from harness.controllers.expectations import Expectations
+    from harness.controllers.runtime.expectations import Expectations
 
     expected = Expectations()
     expected.expect_creations("u", 2, 0)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.apiserver.quota import usage_of
-from harness.controllers.replicaset import ReplicaSetController
-from harness.controllers.resourcequota import ResourceQuotaController
+from harness.apiserver.admission.quota import usage_of
+from harness.controllers.policy.resource_quota import ResourceQuotaController
+from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.model.objects import from_wire, to_wire
 from harness.model.status import ApiError
 from tests.controllers.rig import Rig

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
-from harness.experiment.cluster import Cluster, ClusterSettings
-from harness.experiment.control_plane import controllers
 from harness.model.core import Container, Node, NodeStatus, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.workloads import Deployment, DeploymentSpec
-from harness.scheduling.scheduler import Scheduler
+from harness.scheduling.cycle.scheduler import Scheduler
 from harness.store.codec import ObjectCodec
 from harness.store.interface import Store
 from harness.store.memory import MemoryStore

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.experiment.run import run_once
-from harness.experiment.why.case import Recorded, ask
-from harness.experiment.why.changes import Allocatable, Change, Devices, Verdict, holds, to_fit, to_win
-from harness.experiment.why.explain import explain
-from harness.experiment.why.pod_changes import PodChange, to_fit_by_pod, with_changes
-from harness.experiment.why.regret import of_snapshot
+from harness.explain.explain import explain
+from harness.explain.node_changes import Allocatable, Change, Devices, Verdict, holds, to_fit, to_win
+from harness.explain.pod_changes import PodChange, to_fit_by_pod, with_changes
+from harness.explain.recorded_decision import Recorded, ask
+from harness.explain.regret import of_snapshot
 from harness.model.core import (
     Affinity,
     Container,
@@ -37,8 +37,8 @@ from harness.model.errors import UserError
 from harness.model.gpu import GPU_COUNT, GPU_MILLI, GPU_MODEL
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.quantity import bytes_quantity, milli_quantity
-from harness.scheduling.classes import node_columns
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.strategy import PodView, Strategy
 from schedulers.fgd import best_fit
 from schedulers.greedy import greedy, least_allocated

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
-from harness.experiment.cluster import Cluster, ClusterSettings
-from harness.experiment.control_plane import controllers
 from harness.experiment.workload import Feeder
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.gpu import GPU_COUNT, GPU_MILLI, WHOLE_GPU
@@ -17,8 +17,8 @@ from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import Deployment, PodDisruptionBudget
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.workloads import DeploymentSpec, PodDisruptionBudgetSpec
-from harness.scheduling.scheduler import Scheduler
-from harness.scheduling.settings import SchedulerSettings
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.binpack import Migrating

@@ -10,18 +10,18 @@ import yaml
 from typer.testing import CliRunner
 
 from harness.cli.app import app
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
-from harness.experiment.cluster import Cluster, ClusterSettings
-from harness.experiment.control_plane import controllers
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS, from_wire, to_wire
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim
 from harness.model.volumes import IS_DEFAULT_CLASS, ZONE
-from harness.scheduling.scheduler import Scheduler
-from harness.scheduling.settings import SchedulerSettings
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.engine.component import SECOND, Disturbed
 from harness.engine.latency import Latencies
-from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.model.core import Container, ContainerImage, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from harness.model.faults import NodeFault
 from harness.model.meta import ObjectMeta

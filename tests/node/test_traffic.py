@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.controllers.endpointslice import EndpointSliceController
+from harness.controllers.services.endpointslice import EndpointSliceController
 from harness.engine.component import ADDED, MODIFIED, SECOND, Observe, Send, Start, Timer, WakeAt, Watch
 from harness.engine.latency import Latencies
 from harness.measure.traffic import Traffic

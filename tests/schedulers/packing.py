@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import Placements, fill
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import NO_GPU, Decision, GpuRequest, PodView, Strategy
 
 GIB = 1 << 30

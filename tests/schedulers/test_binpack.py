@@ -172,7 +172,7 @@ def test_the_same_input_gives_the_same_decisions(seed: int) -> None:
 def test_the_hash_seed_of_the_process_leaves_no_trace() -> None:
     code = (
         "import numpy as np, schedulers.binpack as b, harness.scheduling.offline as o\n"
-        "from harness.scheduling.snapshot import Snapshot\n"
+        "from harness.scheduling.feasibility.snapshot import Snapshot\n"
         "from harness.scheduling.strategy import GpuRequest, PodView\n"
         "on, rng = Snapshot(), np.random.default_rng(4)\n"
         "for i in range(5): on.add_node(f'n{i}', {'cpu': 32000, 'pods': 99}, 4, 'G')\n"

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from harness.model.core import Pod
-from harness.scheduling.classes import node_columns
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.strategy import PodView
 from tests.scheduling import filter_worlds as worlds
 from tests.scheduling import naive, naive_filters

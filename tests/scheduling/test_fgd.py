@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from harness.measure.fragmentation import FragmentationMeter
 from harness.model.fragmentation import Fragmentation, GpuPod, TypicalPods
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import CPU, NO_GPU, Bind, GpuRequest, PodView, Strategy
 from schedulers.fgd import FGD, best_fit, dot_product, gpu_clustering, gpu_packing, random_fit
 from schedulers.fgd.descent import Descent, gpu_pod, score_steps

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from harness.model.core import Container, Pod, PodSpec, ResourceRequirements
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import count_quantity
-from harness.scheduling.gang_preemption import GangPlan, plan
-from harness.scheduling.preemption import NoPreemption, Preemption
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.preemption.gang_victims import GangPlan, plan
+from harness.scheduling.preemption.victims import NoPreemption, Preemption
 from harness.scheduling.strategy import PodView
 from tests.scheduling.test_preemption import Priorities
 from tests.scheduling.test_scheduler import pod_group

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.scheduling.guard import OVERRUNS, Fault, Guard
-from harness.scheduling.legality import apply
-from harness.scheduling.repair import rebuilt
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.legality import apply
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.sandbox.guard import OVERRUNS, Fault, Guard
+from harness.scheduling.sandbox.rebuild import rebuilt
 from harness.scheduling.strategy import Bind, BindTogether, Evict, PodView, Wait
 from schedulers.greedy import greedy
 

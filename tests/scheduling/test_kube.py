@@ -27,9 +27,9 @@ from harness.model.core import (
 from harness.model.errors import UserError
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference
 from harness.model.quantity import parse_quantity
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.matching.pod_selectors import requirements
 from harness.scheduling.registry import load
-from harness.scheduling.selecting import requirements
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile, kube, nodes_to_find, parse
 from schedulers.kube.profile import OTHERS, SCORERS, SYSTEM_SPREAD

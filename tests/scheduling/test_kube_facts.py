@@ -31,12 +31,12 @@ from harness.model.core import (
 )
 from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta
 from harness.model.quantity import parse_quantity
-from harness.scheduling.classes import PodClasses
-from harness.scheduling.images import ImageBook
-from harness.scheduling.scheduler import Scheduler
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.matching.owner_selectors import WorkloadSelectors
+from harness.scheduling.pods.pod_classes import PodClasses
+from harness.scheduling.state.images import ImageBook
 from harness.scheduling.strategy import Bind, GpuRequest, PodView
-from harness.scheduling.workload_selectors import WorkloadSelectors
 from schedulers.kube import Kube, Profile, kube, parse
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"

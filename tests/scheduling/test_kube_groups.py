@@ -25,7 +25,7 @@ from harness.model.core import (
 )
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.quantity import parse_quantity
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.strategy import Bind
 from schedulers.kube import Kube, Profile
 from schedulers.kube.groups import Grouping

@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from harness.model.core import NodeAffinity, Pod, PodSpec
 from harness.model.meta import LabelSelector
-from harness.scheduling.classes import node_columns
-from harness.scheduling.constraints.node_affinity import preferred_terms
-from harness.scheduling.selecting import requirements
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.node_affinity import preferred_terms
+from harness.scheduling.matching.pod_selectors import requirements
+from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile
 from schedulers.kube.groups import Grouping

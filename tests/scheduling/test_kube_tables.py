@@ -7,8 +7,8 @@ import pytest
 from harness.model.core import Container, ContainerImage, Node, NodeStatus, Pod, PodSpec, TopologySpreadConstraint
 from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta
 from harness.model.quantity import parse_quantity
-from harness.scheduling.classes import node_columns
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import node_columns
 from schedulers.kube import Kube, Profile
 
 HOST = "kubernetes.io/hostname"

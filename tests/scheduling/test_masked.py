@@ -19,9 +19,9 @@ from harness.model.core import (
 )
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.quantity import milli_quantity
-from harness.scheduling import masked, score_table
-from harness.scheduling.score_table import ScoreTable
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.ranking import max_index_by_domain, score_table
+from harness.scheduling.ranking.score_table import ScoreTable
 from harness.scheduling.strategy import PodView
 from schedulers.greedy import Fullness
 
@@ -83,7 +83,7 @@ def test_it_chooses_what_a_pass_would(
     coarse: int, zones: list[int], kinds: list[tuple[str, PodSpec]], events: list[tuple[str, int]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(masked, "COARSE", coarse)
+        patch.setattr(max_index_by_domain, "COARSE", coarse)
         patch.setattr(score_table, "_WORTH", 0)
         on = Snapshot()
         for number, zone in enumerate(zones):

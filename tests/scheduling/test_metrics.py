@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.experiment.run import run_once
 from harness.model.core import Pod, PodSchedulingGate
-from harness.scheduling.metrics import ATTEMPT_S, POINT_S, SLI_S, Page
+from harness.scheduling.cycle.metrics import ATTEMPT_S, POINT_S, SLI_S, Page
 from tests.experiment.scenarios import loaded
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
@@ -106,7 +106,7 @@ def test_gated_pods_wait_in_a_queue_of_their_own() -> None:
     from harness.engine.streams import array_stream, stream
     from harness.model.core import PodSpec
     from harness.model.meta import ObjectMeta
-    from harness.scheduling.scheduler import Scheduler
+    from harness.scheduling.cycle.scheduler import Scheduler
     from schedulers.greedy import greedy
 
     scheduler = Scheduler(greedy(), stream(1, "s"), array_stream(1, "s"))

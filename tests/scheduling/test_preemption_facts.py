@@ -17,8 +17,8 @@ from harness.model.objects import PodDisruptionBudget
 from harness.model.quantity import count_quantity
 from harness.model.wire import Time
 from harness.model.workloads import PodDisruptionBudgetSpec
-from harness.scheduling import preemption as real
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.preemption import victims as real
 
 HIGH = 100
 

@@ -17,9 +17,9 @@ from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import PodDisruptionBudget
 from harness.model.quantity import parse_quantity
 from harness.model.workloads import PodDisruptionBudgetSpec, PodDisruptionBudgetStatus
-from harness.scheduling import preemption as real
-from harness.scheduling.classes import node_columns
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.preemption import victims as real
 from tests.scheduling import naive, naive_preemption, worlds
 
 EXAMPLES = int(os.environ.get("PODYARD_EXAMPLES", "100"))

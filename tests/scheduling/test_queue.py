@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engine.component import MINUTE, SECOND
-from harness.scheduling.classes import PodClasses
-from harness.scheduling.queue import SchedulingQueue
+from harness.scheduling.cycle.queue import SchedulingQueue
+from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.strategy import PodView
 
 CLASSES = PodClasses()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from harness.model.errors import UserError
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
 from harness.scheduling.registry import available, load
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import PodView
 
 STRANGER = '''

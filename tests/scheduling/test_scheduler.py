@@ -10,9 +10,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
-from harness.experiment.cluster import Cluster, ClusterSettings
 from harness.model.core import (
     Affinity,
     Container,
@@ -30,8 +30,8 @@ from harness.model.core import (
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.objects import PriorityClass, Unstructured
 from harness.model.quantity import count_quantity, parse_quantity
-from harness.scheduling.scheduler import Scheduler
-from harness.scheduling.settings import SchedulerSettings
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.strategy import Bind, ClusterView, Decision, Evict, PodBatch, Strategy, Wait
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore

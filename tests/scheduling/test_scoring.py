@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.scheduling.constraints import Moves
-from harness.scheduling.constraints.term import Nodes
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters import Moves
+from harness.scheduling.filters.filter import Nodes
 from harness.scheduling.offline import Placements, fill
+from harness.scheduling.ranking.max_index import NEVER, Tournament
 from harness.scheduling.scoring import NodeScore, Scored
-from harness.scheduling.snapshot import Snapshot
 from harness.scheduling.strategy import (
     CPU,
     Bind,
@@ -29,7 +30,6 @@ from harness.scheduling.strategy import (
     PodView,
     Wait,
 )
-from harness.scheduling.tournament import NEVER, Tournament
 from schedulers.fgd.baselines import BestFit, DotProduct, GpuClustering, GpuPacking
 from schedulers.greedy import Fullness
 
@@ -313,8 +313,8 @@ def test_after_is_told_of_every_window() -> None:
 
 
 def test_more_classes_than_are_remembered_choose_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.scheduling.score_table._BUDGET_BYTES", 0)
-    monkeypatch.setattr("harness.scheduling.feasibility._BUDGET_BYTES", 0)
+    monkeypatch.setattr("harness.scheduling.ranking.score_table._BUDGET_BYTES", 0)
+    monkeypatch.setattr("harness.scheduling.feasibility.verdict_cache._BUDGET_BYTES", 0)
     on = cluster(*range(1, 60))
     table, whole = Scored(Fullness(1.0)), Scored(Whole(Fullness(1.0)))
     rng = np.random.default_rng(0)

@@ -28,9 +28,9 @@ from harness.model.core import (
 )
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import parse_quantity
-from harness.scheduling.classes import node_columns, requests_of
-from harness.scheduling.legality import Refused, apply
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.legality import Refused, apply
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import node_columns, requests_of
 from harness.scheduling.strategy import CPU, MEMORY, Bind, BindTogether, PodView
 
 

@@ -17,11 +17,11 @@ from harness.model.objects import from_wire
 from harness.model.quantity import parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.wire import Time
-from harness.scheduling.classes import node_columns
-from harness.scheduling.legality import Refused, apply
-from harness.scheduling.snapshot import Snapshot
+from harness.scheduling.feasibility.legality import Refused, apply
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.feasibility.what_if import Trial
+from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.strategy import Bind, BindTogether
-from harness.scheduling.trial import Trial
 from tests.scheduling import naive_volumes as naive
 
 ZONE, OLD_ZONE = "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from harness.apiserver.defaults import defaulted
+from harness.apiserver.defaults.typed import defaulted
 from harness.apiserver.validation import problems
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, Kind, from_wire

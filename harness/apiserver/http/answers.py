@@ -7,11 +7,11 @@ from typing import Any, assert_never
 
 import msgspec
 
-from harness.apiserver import tables
+from harness.apiserver.http import tables
 from harness.apiserver.http.call import Call, Objects, outward
 from harness.apiserver.http.negotiate import Form
+from harness.apiserver.http.tables.cells import Moment
 from harness.apiserver.http.watch import Happened, at_revision
-from harness.apiserver.tables.cells import Moment
 from harness.engine.component import DELETED
 from harness.model.status import ApiError, bad_request
 

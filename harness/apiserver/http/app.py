@@ -12,18 +12,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from harness.apiserver import rbac
-from harness.apiserver.http import discovery, openapi, reviews, tokens
+from harness.apiserver.http import discovery, openapi
 from harness.apiserver.http.answers import Encoder
+from harness.apiserver.http.auth import rbac, reviews, tokens
+from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
+from harness.apiserver.http.auth.tokens import Bearer, Tokens
 from harness.apiserver.http.call import Answer, Call, Objects, One, too_large
 from harness.apiserver.http.gate import Gate
 from harness.apiserver.http.negotiate import JSON, LARGEST_BODY, form_of, parsed
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
-from harness.apiserver.http.tokens import Bearer, Tokens
 from harness.apiserver.http.verbs import perform
 from harness.apiserver.http.watch import Hub
-from harness.apiserver.rbac import AUTHENTICATED, Action, User
 from harness.apiserver.server import ApiServer
 from harness.model.status import ApiError
 

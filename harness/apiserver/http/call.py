@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.resources import Resource, Target
-from harness.apiserver.rbac import Action, User
 from harness.model.objects import Unstructured, from_wire, to_wire
 from harness.model.status import ApiError, Cause, bad_request, invalid
 from harness.model.wire import DecodeError

@@ -13,13 +13,12 @@ from typing import Any
 
 import uvicorn
 
-from harness.apiserver import rbac
-from harness.apiserver.http import certs, kubeconfig
 from harness.apiserver.http.app import Front
+from harness.apiserver.http.auth import certs, kubeconfig, rbac
+from harness.apiserver.http.auth.rbac import User
+from harness.apiserver.http.auth.tokens import ADMIN, Tokens
 from harness.apiserver.http.gate import Gate
-from harness.apiserver.http.tokens import ADMIN, Tokens
 from harness.apiserver.http.watch import Hub
-from harness.apiserver.rbac import User
 from harness.model.errors import RunFailed, UserError
 
 START_S, STOP_S = 10.0, 5.0

@@ -9,8 +9,8 @@ import msgspec
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from harness.apiserver import rbac
 from harness.apiserver.http.answers import AT_ONCE, Encoder
+from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.call import Call
 from harness.apiserver.http.gate import Gate
 from harness.apiserver.http.negotiate import JSON

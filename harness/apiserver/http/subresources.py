@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.http.call import Answer, Call, Objects, One
-from harness.apiserver.lifecycle import replaced
-from harness.apiserver.patches import patched
+from harness.apiserver.http.patches import patched
+from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.model.meta import LabelSelector
 from harness.model.status import MODIFIED_MEANWHILE, ApiError, Cause, bad_request, conflict, invalid

@@ -6,12 +6,12 @@ import base64
 import json
 from typing import Any
 
-from harness.apiserver import rbac
 from harness.apiserver.http import subresources
+from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.call import Answer, Call, Objects, One, status_success
+from harness.apiserver.http.patches import patched
 from harness.apiserver.http.resources import READ_ONLY
-from harness.apiserver.patches import patched
-from harness.apiserver.selectors import Selector, parse
+from harness.apiserver.http.selectors import Selector, parse
 from harness.apiserver.server import ApiServer, prefix_of
 from harness.model.status import ApiError, bad_request, gone
 from harness.store.interface import Compacted, Entry, FutureRevision

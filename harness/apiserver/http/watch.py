@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from harness.apiserver.http.selectors import Selector
 from harness.apiserver.http.verbs import too_new
-from harness.apiserver.lifecycle import replaced
-from harness.apiserver.selectors import Selector
+from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.model.objects import Kind

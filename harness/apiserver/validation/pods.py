@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.apiserver.lifecycle import replaced
+from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.validation import names
 from harness.apiserver.validation.affinity import affinity_problems, spread_problems
 from harness.apiserver.validation.causes import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.apiserver.lifecycle import replaced
+from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.validation import names
 from harness.apiserver.validation.affinity import node_selector_problems
 from harness.apiserver.validation.causes import duplicate, forbidden, immutable, required, unsupported, wrong

@@ -1,0 +1,73 @@
+"""Questions about oneself and others: SelfSubjectAccessReview and its kin. Created, answered, kept nowhere.
+
+Source: kubernetes.io/docs/reference/kubernetes-api/authorization-resources, authentication-resources.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.apiserver.http.auth import rbac
+from harness.apiserver.http.auth.rbac import Action, User
+from harness.apiserver.http.discovery import REVIEWS
+from harness.apiserver.server import ApiServer
+from harness.model.status import bad_request
+
+Json = dict[str, Any]
+
+
+def review_of(path: str) -> tuple[str, str] | None:
+    """(group-version, plural) of a path that is a review; None for any other."""
+    parts = [part for part in path.split("/") if part]
+    if len(parts) != 4 or parts[0] != "apis":
+        return None
+    api_version = f"{parts[1]}/{parts[2]}"
+    return (api_version, parts[3]) if parts[3] in REVIEWS.get(api_version, {}) else None
+
+
+def perform(server: ApiServer, user: User, api_version: str, plural: str, body: Any) -> Json:
+    """The review with its status. Raises ApiError Forbidden, BadRequest."""
+    rbac.check(server, user, Action("create", api_version.partition("/")[0], plural))
+    data = body if isinstance(body, dict) else {}
+    kind = REVIEWS[api_version][plural]
+    if data.setdefault("kind", kind) != kind:
+        raise bad_request(f"expected a {kind}, found a {data['kind']}")
+    spec = data.get("spec") or {}
+    match plural:
+        case "selfsubjectaccessreviews":
+            status = _access(server, user, spec)
+        case "subjectaccessreviews":
+            other = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "")
+            status = _access(server, other, spec)
+        case "selfsubjectrulesreviews":
+            status = _rules(server, user, spec.get("namespace") or "default")
+        case "selfsubjectreviews":
+            status = {"userInfo": _info(user)}
+        case _:
+            raise bad_request(f"{plural} are not answered here")
+    return {**data, "apiVersion": api_version, "kind": kind, "metadata": data.get("metadata") or {}, "status": status}
+
+
+def _info(user: User) -> Json:
+    return {"username": user.name, "groups": list(user.groups), **({"uid": user.uid} if user.uid else {})}
+
+
+def _access(server: ApiServer, user: User, spec: Json) -> Json:
+    about, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if path is not None and about is None:
+        action = Action(path.get("verb") or "", url=path.get("path") or "")
+    elif about is None or path is not None:
+        raise bad_request("exactly one of nonResourceAttributes or resourceAttributes must be specified")
+    else:
+        fields = {name: about.get(name) or "" for name in ("verb", "group", "resource", "subresource", "namespace")}
+        action = Action(**fields, name=about.get("name") or "")
+    return {"allowed": rbac.allowed(server, user, action)}
+
+
+def _rules(server: ApiServer, user: User, namespace: str) -> Json:
+    rules = list(rbac.rules_for(server, user, namespace))
+    return {
+        "resourceRules": [rule for rule in rules if rule.get("resources")],
+        "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
+        "incomplete": False,
+    }

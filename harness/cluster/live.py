@@ -1,0 +1,106 @@
+"""A cluster on the wall clock, with a gate for those who live in other threads; driven by whoever calls `run`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from harness.apiserver.http.gate import Gate
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.controllers import controllers
+from harness.engine.component import SECOND, Instant
+from harness.engine.streams import array_stream, stream
+from harness.engine.wall import IDLE_S, STEP_NS, WallClock
+from harness.model.core import Node
+from harness.model.objects import Kind
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.cycle.settings import SchedulerSettings
+from harness.store.interface import Store
+
+CLOCK_KEY = "/podyard/clock"
+"""In the store: where the cluster's clock stood, so that a durable cluster's time never runs backwards."""
+
+CLOCK_SAVED_NS = 10 * SECOND
+"""Between two notes of where the clock stands: so much of the cluster's time may be skipped after a crash."""
+
+
+class LiveCluster:
+    """Everything but clients: API server, controllers, scheduler, machines. One thread owns it: the one that calls
+    `run`; others go through `gate`."""
+
+    def __init__(self, store: Store, strategy: Any, *, seed: int = 0, time_scale: float = 1.0) -> None:
+        self.epoch_unix_ns, start = _clock_of(store)
+        # Leases are renewed one by one: people look at them.
+        self.cluster = Cluster(store, ClusterSettings(seed=seed, folded=False, wall=True))
+        self.cluster.loop.now = start
+        self.cluster.server.now = start
+        self.gate = Gate(self.cluster.server)
+        self._store = store
+        self._saved = start
+        self._written = False
+        self._clock = WallClock(start, time_scale)
+        self._step = round(STEP_NS * max(time_scale, 1.0))
+        self._stopping = False
+        self.cluster.server.listeners.append(self._on_write)
+        for component in controllers():
+            self.cluster.add(component)
+        settings = SchedulerSettings(clock=time.perf_counter, preemption=True)
+        self.scheduler = Scheduler(strategy, stream(seed, "scheduler"), array_stream(seed, "strategy"), settings)
+        self.cluster.add(self.scheduler)
+
+    def start_nodes(self, nodes: Iterable[Node]) -> None:
+        self.cluster.start_nodes(nodes)
+
+    def run(self, *, until: Instant | None = None) -> None:
+        """Until `stop` is called from another thread, KeyboardInterrupt, or the cluster's clock shows `until`."""
+        while not self._stopping:
+            self.turn()
+            if until is not None and self.cluster.now >= until:
+                return
+
+    def stop(self) -> None:
+        """From any thread."""
+        self._stopping = True
+        self.gate.wake()
+
+    def turn(self) -> None:
+        """What is due, then who waits at the gate; then sleep until something of either kind happens."""
+        cluster, clock = self.cluster, self._clock
+        now = min(clock.now(), cluster.now + self._step)
+        cluster.run(now)
+        cluster.loop.now = max(cluster.loop.now, now)  # between mailboxes the clock stands where we look
+        cluster.server.now = cluster.loop.now
+        self.gate.run_pending()
+        if self._written:
+            self._written = False
+            cluster.api.flush(cluster.loop.now)
+        if now - self._saved > CLOCK_SAVED_NS:
+            self._save_clock(now)
+        due = cluster.next_due
+        wait = IDLE_S if due is None else min(IDLE_S, clock.seconds_until(due))
+        if wait > 0 and cluster.now + self._step > clock.now():
+            self.gate.wait(wait)
+
+    def close(self) -> None:
+        self._save_clock(self.cluster.now)
+        self.cluster.close()
+        self._store.close()
+
+    def _on_write(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+        self._written = True
+
+    def _save_clock(self, now: Instant) -> None:
+        self._saved = now
+        self._store.put(CLOCK_KEY, {"epochUnixNs": self.epoch_unix_ns, "nowNs": now})
+
+
+def _clock_of(store: Store) -> tuple[int, Instant]:
+    """(instant 0 on the wall clock, where to go on)."""
+    entry = store.get(CLOCK_KEY)
+    wall = time.time_ns()
+    if entry is None:
+        return wall, 0
+    epoch = int(entry.value["epochUnixNs"])
+    # After a crash up to CLOCK_SAVED_NS have passed that nobody wrote down.
+    return epoch, max(wall - epoch, int(entry.value["nowNs"]) + CLOCK_SAVED_NS)

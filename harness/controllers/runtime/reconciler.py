@@ -1,0 +1,172 @@
+"""The loop that controllers share: events into the cache, keys into the queue, each key reconciled once a step.
+
+A key whose writes are not all answered yet is not reconciled again until they are: what a client-go worker does by
+blocking in its API calls. Source: k8s.io/client-go examples/workqueue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from harness.controllers.runtime.informer import Cache, Handler, WorkQueue
+from harness.engine.component import (
+    SECOND,
+    Create,
+    Delete,
+    Effect,
+    Event,
+    EvictPod,
+    Instant,
+    Outcome,
+    PatchStatus,
+    Record,
+    Relist,
+    Start,
+    Timer,
+    Update,
+    Watch,
+)
+
+Asked: TypeAlias = Create | Update | PatchStatus | Delete | EvictPod
+
+EVENT_BURST, EVENT_REFILL_NS = 25, 300 * SECOND
+"""Events about one object that one source may record: 25, and one more every 5 minutes.
+
+Source: client-go tools/record/events_cache.go defaultSpamBurst, defaultSpamQPS."""
+
+_ALL_LEFT = (EVENT_BURST, 0)
+
+
+class Reconciler:
+    """Base of a controller: implement `reconcile`; give handlers that `queue.add` the keys which a change concerns.
+
+    Every write of `reconcile(now, key)` has `key` as its token and goes through `self.write`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handlers: Mapping[str, Handler | None],
+        keeps: Mapping[str, Callable[[Any], bool]] | None = None,
+    ) -> None:
+        self.name = name
+        self.watches = tuple(handlers)
+        self.cache = Cache(handlers, keeps)
+        self.queue: WorkQueue[str] = WorkQueue()
+        self.now: Instant = 0
+        self._effects: list[Effect] = []
+        self._unanswered: dict[str, int] = {}
+        self._failures: dict[str, list[Outcome]] = {}
+        self._again: dict[str, None] = {}
+        self._recorded: dict[str, tuple[int, Instant]] = {}
+
+    def step(self, now: Instant, events: Sequence[Event]) -> Iterable[Effect]:
+        self.now = now
+        queue, take = self.queue, self.cache.take
+        for event in events:
+            if type(event) is Watch:  # nearly all of them
+                take(event)
+                continue
+            match event:
+                case Watch() | Relist():
+                    take(event)
+                case Outcome():
+                    self._answered(now, event)
+                case Timer():
+                    queue.fired(event.token, now)
+                case Start():
+                    self.forget_all()
+                case _:
+                    raise AssertionError(f"{self.name} is no machine: {event}")
+        unanswered = self._unanswered
+        for key in queue.drain():
+            if key in unanswered:
+                self._again[key] = None
+                continue
+            self.reconcile(now, key)
+            if key not in unanswered:
+                queue.forget(key)
+        effects, self._effects = self._effects, []
+        effects += queue.wakes()
+        return effects
+
+    def reconcile(self, now: Instant, key: str) -> None:
+        """Compare what is with what is wanted, and write."""
+        raise NotImplementedError
+
+    def succeeded(self, key: str, outcome: Outcome) -> None:
+        """One write of `key` went through."""
+
+    def failed(self, key: str, outcome: Outcome) -> bool:
+        """One write of `key` was refused: whether that is an error, so that `key` is retried after a backoff."""
+        # What is gone needs no write any more; its DELETED is on its way.
+        return isinstance(outcome.effect, Create) or (outcome.error is not None and outcome.error.code != 404)
+
+    def settled(self, now: Instant, key: str, failures: Sequence[Outcome]) -> None:
+        """All writes of the last `reconcile(key)` are answered; `failures` are those that count."""
+        if failures:
+            self.queue.retry(key, now)
+        else:
+            self.queue.forget(key)
+
+    def forget_all(self) -> None:
+        """Start: the process is new."""
+        self.cache.clear()
+        self.queue.clear()
+        self._effects.clear()
+        self._unanswered.clear()
+        self._failures.clear()
+        self._again.clear()
+        self._recorded.clear()
+
+    def write(self, key: str, effect: Asked) -> None:
+        self._effects.append(effect)
+        self._unanswered[key] = self._unanswered.get(key, 0) + 1
+
+    def write_all(self, key: str, effects: Sequence[Asked]) -> None:
+        self._effects += effects
+        self._unanswered[key] = self._unanswered.get(key, 0) + len(effects)
+
+    def heard(self, uid: str) -> bool:
+        """Whether an event about it would be recorded now."""
+        left, since = self._recorded.get(uid, _ALL_LEFT)
+        return left > 0 or self.now - since >= EVENT_REFILL_NS
+
+    def record(self, about: Any, type_: str, reason: str, message: str) -> None:
+        """A Kubernetes Event, unless too many were recorded about this object."""
+        uid = about.metadata.uid
+        left, since = self._recorded.get(uid, (EVENT_BURST, self.now))
+        refilled = (self.now - since) // EVENT_REFILL_NS
+        if refilled:
+            left = min(EVENT_BURST, left + refilled)
+            since += refilled * EVENT_REFILL_NS
+        if left > 0:
+            self._effects.append(Record(about, type_, reason, message))
+            left -= 1
+        self._recorded[uid] = (left, since)
+
+    def unheard(self, uid: str) -> None:
+        """Nothing will be recorded about this object any more."""
+        self._recorded.pop(uid, None)
+
+    def _answered(self, now: Instant, outcome: Outcome) -> None:
+        key = outcome.token
+        left = self._unanswered.get(key, 0) - 1
+        if left < 0:
+            return  # of an event recorded, or asked by the process that was here before
+        if outcome.error is not None:
+            if self.failed(key, outcome):
+                self._failures.setdefault(key, []).append(outcome)
+        else:
+            if type(outcome.effect) is Update:
+                self.cache.written(outcome.obj)
+            self.succeeded(key, outcome)
+        if left:
+            self._unanswered[key] = left
+            return
+        del self._unanswered[key]
+        if key in self._again:
+            del self._again[key]
+            self.queue.add(key)
+        self.settled(now, key, self._failures.pop(key, ()))

@@ -1,0 +1,378 @@
+"""The DaemonSet controller: one pod on each node that should have one, and the status that says so.
+
+Source: pkg/controller/daemon/daemon_controller.go, update.go, util/daemonset_util.go (1.32). A pod is bound to its node
+by affinity and goes through the scheduler like any other. Not modelled: surge updates (refused by validation), adoption
+of pods that nobody owns, stored ControllerRevisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from harness.controllers.runtime.int_or_percent import scaled
+from harness.controllers.runtime.pod_control import Managing, PodOwner
+from harness.controllers.runtime.pods import controller_of, owner_reference, ready_since
+from harness.controllers.workloads.deployment.revisions import template_hash
+from harness.engine.component import SECOND, Create, Instant, Subscribe, Update
+from harness.model.core import (
+    Affinity,
+    Node,
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+    Pod,
+    PodSpec,
+    PodTemplateSpec,
+    Taint,
+    Toleration,
+)
+from harness.model.meta import ObjectMeta
+from harness.model.workloads import DaemonSet, DaemonSetStatus
+from harness.scheduling.filters.node_affinity import NAME_FIELD, Requirement, node_affinity
+
+BURST = 250
+"""Pods created in one reconciliation at most. Source: daemon.BurstReplicas."""
+
+HASH = "controller-revision-hash"
+"""Pod label. Source: apps/v1 DefaultDaemonSetUniqueLabelKey."""
+
+FAILED_BACKOFF_NS, FAILED_BACKOFF_MOST_NS = SECOND, 900 * SECOND
+"""Before a failed pod is replaced: 1 s doubling to 15 min. Source: cmd/kube-controller-manager/app/apps.go."""
+
+_NO_EXECUTE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_NO_SCHEDULE = tuple(
+    f"node.kubernetes.io/{name}" for name in ("disk-pressure", "memory-pressure", "pid-pressure", "unschedulable")
+)
+TOLERATED = (
+    *(Toleration(key=key, operator="Exists", effect="NoExecute") for key in _NO_EXECUTE),
+    *(Toleration(key=key, operator="Exists", effect="NoSchedule") for key in _NO_SCHEDULE),
+)
+"""What every pod of a DaemonSet tolerates. Source: util.AddOrUpdateDaemonPodTolerations."""
+
+_TERMINAL = ("Succeeded", "Failed")
+
+
+class DaemonSetController(PodOwner):
+    """Keys are 'namespace/name' of DaemonSets. Nodes and pods are watched from when there is a DaemonSet."""
+
+    def __init__(self, name: str = "daemonset-controller") -> None:
+        super().__init__(
+            name,
+            "DaemonSet",
+            {"DaemonSet": self._daemon_set_changed, "Pod": self._pod_changed, "Node": self._node_changed},
+        )
+        self.watches = ("DaemonSet",)
+        self._subscribed = False
+        self._keys: dict[str, str] = {}  # uid -> key
+        self._pods: dict[str, dict[str, dict[str, Pod]]] = {}  # uid -> node -> key -> pod; '' where no node is named
+        self._failures_on: dict[tuple[str, str], tuple[int, Instant]] = {}  # (uid, node) -> (failed pods, when last)
+
+    def forget_all(self) -> None:
+        super().forget_all()
+        self._subscribed = False
+        self._keys.clear()
+        self._pods.clear()
+        self._failures_on.clear()
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def _daemon_set_changed(self, old: DaemonSet | None, new: DaemonSet | None) -> None:
+        if new is None:
+            assert old is not None
+            uid = old.metadata.uid
+            del self._keys[uid]
+            self.expected.forget(uid)
+            self.unheard(uid)
+            return
+        if not self._subscribed:
+            self._subscribed = True
+            self._effects.append(Subscribe(("Pod", "Node")))
+        self._keys[new.metadata.uid] = new.metadata.key
+        self.queue.add(new.metadata.key)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None:
+            self._shelve(old, None)
+        if new is not None:
+            self._shelve(new, new)
+        pod = new if new is not None else old
+        assert pod is not None
+        owner = controller_of(pod, "DaemonSet")
+        if owner is None:
+            return
+        key = f"{pod.metadata.namespace}/{pod.metadata.name}"
+        if new is None or new.metadata.deletion_timestamp is not None:
+            self.expected.deleted(owner.uid, key)
+        elif old is None:
+            self.expected.created(owner.uid)
+        found = self._keys.get(owner.uid)
+        if found is not None:
+            self.queue.add(found)
+
+    def _shelve(self, pod: Pod, kept: Pod | None) -> None:
+        owner = controller_of(pod, "DaemonSet")
+        if owner is None:
+            return
+        by_node = self._pods.setdefault(owner.uid, {})
+        node = target_of(pod)
+        held = by_node.setdefault(node, {})
+        if kept is not None:
+            held[pod.metadata.key] = kept
+            return
+        held.pop(pod.metadata.key, None)
+        if not held:
+            del by_node[node]
+            if not by_node:
+                del self._pods[owner.uid]
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if old is not None and new is not None and old.metadata.labels == new.metadata.labels:
+            was, now = old.spec, new.spec
+            if was.taints == now.taints and was.unschedulable == now.unschedulable:
+                return  # a heartbeat
+        for key in self._keys.values():
+            self.queue.add(key)
+
+    # -- what to do ----------------------------------------------------------------------------------------------------
+
+    def reconcile(self, now: Instant, key: str) -> None:
+        daemon_set: DaemonSet | None = self.cache.get("DaemonSet", key)
+        if daemon_set is None:
+            return
+        meta = daemon_set.metadata
+        if meta.deletion_timestamp is None:
+            if self.expected.satisfied(meta.uid, now):
+                needed, going = self._manage(now, key, daemon_set)
+                if going:
+                    self.delete_pods(now, key, meta.uid, going)
+                    return
+                if needed:
+                    self._create(now, key, daemon_set, needed[:BURST])
+                    return
+                if daemon_set.spec.update_strategy.type == "RollingUpdate":
+                    old = self._outdated(now, daemon_set)
+                    if old:
+                        self.delete_pods(now, key, meta.uid, old)
+                        return
+            else:
+                until = self.expected.until(meta.uid)
+                if until is not None:
+                    self.queue.add_at(key, until)
+        self.conclude(now, key, None)
+
+    def _manage(self, now: Instant, key: str, daemon_set: DaemonSet) -> tuple[list[str], list[Pod]]:
+        """(nodes that need a pod, pods that must go). Source: manage, podsShouldBeOnNode."""
+        uid = daemon_set.metadata.uid
+        by_node = self._pods.get(uid, {})
+        needed: list[str] = []
+        going: list[Pod] = []
+        nodes = self.cache.objects("Node")
+        fit = _Fit(daemon_set.spec.template)
+        for name, node in nodes.items():
+            pods = by_node.get(name)
+            run, stay = fit.on(node)
+            if not pods:
+                if run:
+                    needed.append(name)
+                continue
+            if not stay:
+                going += [pod for pod in pods.values() if pod.metadata.deletion_timestamp is None]
+                continue
+            live: list[Pod] = []
+            for pod in pods.values():
+                if pod.metadata.deletion_timestamp is not None:
+                    continue
+                if pod.status.phase in _TERMINAL:
+                    if self._backed_off(now, key, daemon_set, name, pod):
+                        going.append(pod)
+                else:
+                    live.append(pod)
+            if len(live) > 1:
+                live.sort(
+                    key=lambda pod: (not pod.spec.node_name, pod.metadata.creation_timestamp or 0, pod.metadata.name)
+                )
+                going += live[1:]
+        for name, pods in by_node.items():  # whose node is gone before they were bound to it
+            if name not in nodes:
+                going += [p for p in pods.values() if not p.spec.node_name and p.metadata.deletion_timestamp is None]
+        return needed, going
+
+    def _backed_off(self, now: Instant, key: str, daemon_set: DaemonSet, node: str, pod: Pod) -> bool:
+        """Whether a failed pod may go now, so that another takes its place."""
+        at = (daemon_set.metadata.uid, node)
+        failures, last = self._failures_on.get(at, (0, 0))
+        wait = min(FAILED_BACKOFF_NS << min(failures, 20), FAILED_BACKOFF_MOST_NS)
+        if failures and now < last + wait:
+            self.queue.add_at(key, last + wait)
+            return False
+        if failures and now > last + 2 * FAILED_BACKOFF_MOST_NS:
+            failures = 0
+        self._failures_on[at] = (failures + 1, now)
+        ended = pod.status.phase.lower()
+        message = f"Found {ended} daemon pod {pod.metadata.key} on node {node}, will try to kill it"
+        self.record(daemon_set, "Warning" if ended == "failed" else "Normal", f"{ended.title()}DaemonPod", message)
+        return True
+
+    def _create(self, now: Instant, key: str, daemon_set: DaemonSet, nodes: Iterable[str]) -> None:
+        meta, template = daemon_set.metadata, daemon_set.spec.template
+        labels = {**template.metadata.labels, HASH: template_hash(template, 0)}
+        base = with_tolerations(template.spec)
+        owners = (owner_reference(daemon_set, "apps/v1", "DaemonSet"),)
+        pod_meta = ObjectMeta(
+            namespace=meta.namespace,
+            generate_name=f"{meta.name}-",
+            labels=labels,
+            annotations=template.metadata.annotations,
+            owner_references=owners,
+            finalizers=template.metadata.finalizers,
+        )
+        creations = [Create(Pod(metadata=pod_meta, spec=on_node(base, name)), key) for name in nodes]
+        self.create_pods(now, key, meta.uid, creations)
+
+    def _outdated(self, now: Instant, daemon_set: DaemonSet) -> list[Pod]:
+        """Pods of an older template whose turn it is. Source: rollingUpdate, without surge."""
+        rolling = daemon_set.spec.update_strategy.rolling_update
+        fit = _Fit(daemon_set.spec.template)
+        current = template_hash(daemon_set.spec.template, 0)
+        min_ready_ns = (daemon_set.spec.min_ready_seconds or 0) * SECOND
+        desired = unavailable = 0
+        at_once: list[Pod] = []
+        candidates: list[Pod] = []
+        by_node = self._pods.get(daemon_set.metadata.uid, {})
+        for name, node in self.cache.objects("Node").items():
+            if not fit.on(node)[0]:
+                continue
+            desired += 1
+            live = [pod for pod in by_node.get(name, {}).values() if pod.metadata.deletion_timestamp is None]
+            available = any(_available(pod, min_ready_ns, now) for pod in live)
+            unavailable += not available
+            for pod in live:
+                if pod.metadata.labels.get(HASH) != current:
+                    (candidates if available else at_once).append(pod)
+        most = scaled(None if rolling is None else rolling.max_unavailable, desired, up=True)
+        return at_once + candidates[: max(most - unavailable, 0)]
+
+    def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
+        """Source: updateDaemonSetStatus."""
+        daemon_set: DaemonSet = self.cache.get("DaemonSet", key)
+        meta, spec, old = daemon_set.metadata, daemon_set.spec, daemon_set.status
+        fit = _Fit(spec.template)
+        current = template_hash(spec.template, 0)
+        min_ready_ns = (spec.min_ready_seconds or 0) * SECOND
+        by_node = self._pods.get(meta.uid, {})
+        desired = scheduled = misscheduled = ready = available = updated = 0
+        for name, node in self.cache.objects("Node").items():
+            pods = by_node.get(name)
+            if not fit.on(node)[0]:
+                misscheduled += bool(pods)
+                continue
+            desired += 1
+            if not pods:
+                continue
+            scheduled += 1
+            oldest = min(pods.values(), key=lambda p: (ready_since(p) is None, p.metadata.creation_timestamp or 0))
+            since = ready_since(oldest)
+            if since is not None:
+                ready += 1
+                if _available(oldest, min_ready_ns, now):
+                    available += 1
+                else:
+                    self.queue.add_at(key, since + min_ready_ns)
+            updated += oldest.metadata.labels.get(HASH) == current
+        status = DaemonSetStatus(
+            desired_number_scheduled=desired,
+            current_number_scheduled=scheduled,
+            number_misscheduled=misscheduled,
+            number_ready=ready,
+            updated_number_scheduled=updated or None,
+            number_available=available or None,
+            number_unavailable=(desired - available) or None,
+            observed_generation=meta.generation,
+            conditions=old.conditions,
+            extra=old.extra,
+        )
+        if status == old:
+            return False
+        self.write(key, Update(replace(daemon_set, status=status), "status", key))
+        return True
+
+
+class _Fit:
+    """Where pods of a template belong; nodes that are alike are looked at once."""
+
+    def __init__(self, template: PodTemplateSpec) -> None:
+        spec = template.spec
+        self._name = spec.node_name
+        self._affinity = node_affinity(Pod(spec=spec))
+        self._tolerations = with_tolerations(spec).tolerations
+        self._taints: dict[tuple[Taint, ...], tuple[bool, bool]] = {}
+
+    def on(self, node: Node) -> tuple[bool, bool]:
+        """(a pod should be started there, one that runs there may stay). Source: NodeShouldRunDaemonPod."""
+        name = node.metadata.name
+        if (self._name and self._name != name) or not self._matches(name, node.metadata.labels):
+            return False, False
+        taints = node.spec.taints
+        if not taints:
+            return True, True
+        known = self._taints.get(taints)
+        if known is None:
+            left = [t for t in taints if not any(toleration.tolerates(t) for toleration in self._tolerations)]
+            stay = all(taint.effect != "NoExecute" for taint in left)
+            known = self._taints[taints] = (stay and all(t.effect != "NoSchedule" for t in left), stay)
+        return known
+
+    def _matches(self, name: str, labels: dict[str, str]) -> bool:
+        affinity = self._affinity
+        if affinity is None:
+            return True
+
+        def holds(r: Requirement) -> bool:
+            return r.key == NAME_FIELD and r.matches(name) if r.field else r.matches(labels.get(r.key))
+
+        if not all(map(holds, affinity.selector)):
+            return False
+        return affinity.terms is None or any(term and all(map(holds, term)) for term in affinity.terms)
+
+
+def with_tolerations(spec: PodSpec) -> PodSpec:
+    more = tuple(t for t in TOLERATED if t not in spec.tolerations)
+    return replace(spec, tolerations=(*spec.tolerations, *more))
+
+
+def on_node(spec: PodSpec, node: str) -> PodSpec:
+    """`spec` held to one node. Source: util.ReplaceDaemonSetPodNodeNameNodeAffinity."""
+    only = NodeSelectorRequirement(key=NAME_FIELD, operator="In", values=(node,))
+    affinity = spec.affinity or Affinity()
+    of_nodes = affinity.node_affinity or NodeAffinity()
+    required = NodeSelector(node_selector_terms=(NodeSelectorTerm(match_fields=(only,)),))
+    of_nodes = replace(of_nodes, required_during_scheduling_ignored_during_execution=required)
+    return replace(spec, affinity=replace(affinity, node_affinity=of_nodes))
+
+
+def target_of(pod: Pod) -> str:
+    """The node that a pod is on or meant for; '' when it says none. Source: util.GetTargetNodeName."""
+    if pod.spec.node_name:
+        return pod.spec.node_name
+    affinity = pod.spec.affinity
+    of_nodes = affinity.node_affinity if affinity is not None else None
+    required = of_nodes.required_during_scheduling_ignored_during_execution if of_nodes is not None else None
+    for term in required.node_selector_terms if required is not None else ():
+        for field in term.match_fields:
+            if field.key == NAME_FIELD and field.operator == "In" and len(field.values) == 1:
+                return field.values[0]
+    return ""
+
+
+def _first_to_stay(pod: Pod) -> tuple[bool, int, str]:
+    """Source: podByCreationTimestampAndPhase."""
+    return not pod.spec.node_name, pod.metadata.creation_timestamp or 0, pod.metadata.name
+
+
+def _available(pod: Any, min_ready_ns: int, now: Instant) -> bool:
+    since = ready_since(pod)
+    return since is not None and since + min_ready_ns <= now

@@ -1,0 +1,365 @@
+"""The Job controller: pods until enough have succeeded or too many failed, each counted exactly once.
+
+A pod carries a finalizer until the status has counted it, so that none is lost or counted twice, whoever deletes it
+and whenever this controller restarts. Source: pkg/controller/job/job_controller.go; pkg/controller/ttlafterfinished.
+What of a Job's spec is not modelled (NOT_MODELLED) is told by an event, never passed over in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from harness.controllers.runtime.controller_refs import Orphans, adopted
+from harness.controllers.runtime.deletion_order import first_to_go
+from harness.controllers.runtime.pod_control import BURST, Managing, PodOwner
+from harness.controllers.runtime.pods import controller_of, is_active, new_pod, owner_reference
+from harness.controllers.runtime.reconciler import Reconciler
+from harness.controllers.workloads.job.indexes import INDEX, next_indexes
+from harness.controllers.workloads.job.pods import FINALIZER, Backoff, JobPods
+from harness.controllers.workloads.job.status import (
+    COMPLETE,
+    FAILURE_TARGET,
+    Verdict,
+    deadline_at,
+    finished,
+    judge,
+    status_of,
+    uncounted_in,
+)
+from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Update
+from harness.model.core import Pod, PodTemplateSpec
+from harness.model.meta import OwnerReference, condition
+from harness.model.workloads import Job, JobStatus
+
+UID_LABEL, NAME_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+_OLD_UID_LABEL, _OLD_NAME_LABEL = "controller-uid", "job-name"
+"""Source: batch/v1 ControllerUidLabel, JobNameLabel, and what they were called before."""
+
+NOT_MODELLED = (
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+    "podFailurePolicy",
+    "podReplacementPolicy",  # but for the default
+    "successPolicy",
+)
+"""Fields of batch/v1 JobSpec that have no effect here."""
+
+_REPLACED_AT_ONCE = "TerminatingOrFailed"
+"""podReplacementPolicy: what is done here. Source: batch/v1 PodReplacementPolicy."""
+
+MANAGER = "kubernetes.io/job-controller"
+"""Jobs whose managedBy says otherwise are another controller's. Source: batch/v1 JobControllerName."""
+
+_LOOSE = "pod "
+"""Begins the key of a pod whose Job is gone or over; a Job's key has no space."""
+
+
+class JobController(PodOwner):
+    """Keys are 'namespace/name' of Jobs, and of pods that are to be let go (see _LOOSE)."""
+
+    def __init__(self, name: str = "job-controller") -> None:
+        super().__init__(name, "Job", {"Job": self._job_changed, "Pod": self._pod_changed})
+        self._keys: dict[str, str] = {}  # uid -> key
+        self._pods: dict[str, JobPods] = {}  # uid ->
+        self._backoffs: dict[str, Backoff] = {}  # uid ->
+        self._orphans = Orphans()
+        self._templates: dict[str, tuple[PodTemplateSpec, Create]] = {}
+        self._before: dict[str, Job] = {}  # as it was when its status was last written
+
+    def forget_all(self) -> None:
+        super().forget_all()
+        self._keys.clear()
+        self._pods.clear()
+        self._backoffs.clear()
+        self._orphans.clear()
+        self._templates.clear()
+        self._before.clear()
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def _job_changed(self, old: Job | None, new: Job | None) -> None:
+        if new is None:
+            assert old is not None
+            meta = old.metadata
+            del self._keys[meta.uid]
+            self.expected.forget(meta.uid)
+            self._backoffs.pop(meta.uid, None)
+            self._templates.pop(meta.uid, None)
+            self._orphans.adopter(meta.key, meta.namespace, None)
+            self._before.pop(meta.key, None)
+            self.unheard(meta.uid)
+            self._let_all_go(meta.uid)
+            return
+        meta = new.metadata
+        self._keys[meta.uid] = meta.key
+        self._orphans.adopter(meta.key, meta.namespace, None if finished(new) else new.spec.selector)
+        self.queue.add(meta.key)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        was = None if old is None else controller_of(old, "Job")
+        now = None if new is None else controller_of(new, "Job")
+        if old is not None and was is not None and (now is None or now.uid != was.uid):
+            self._left(old, was)
+        if new is not None and now is not None:
+            known = old is not None and was is not None and was.uid == now.uid
+            self._came(old if known else None, new, now)
+        if old is not None and not old.metadata.owner_references and (new is None or new.metadata.owner_references):
+            self._orphans.drop(old.metadata.key, old)
+        elif new is not None and not new.metadata.owner_references:
+            before = old if old is not None and not old.metadata.owner_references else None
+            if is_active(new):
+                for adopter in self._orphans.put(new.metadata.key, before, new):
+                    self.queue.add(adopter)
+            elif before is not None:
+                self._orphans.drop(new.metadata.key, before)
+
+    def _came(self, old: Pod | None, pod: Pod, owner: OwnerReference) -> None:
+        meta, uid = pod.metadata, owner.uid
+        key = f"{meta.namespace}/{meta.name}"
+        pods = self._pods.get(uid)
+        if pods is None:
+            pods = self._pods[uid] = JobPods()
+        pods.put(key, pod)
+        if meta.deletion_timestamp is not None:
+            self.expected.deleted(uid, key)
+        elif old is None:
+            self.expected.created(uid)
+        found = self._keys.get(uid)
+        if found is not None:
+            self.queue.add(found)
+        if FINALIZER in meta.finalizers and (found is None or finished(self.cache.get("Job", found))):
+            self.queue.add(_LOOSE + key)
+
+    def _left(self, pod: Pod, owner: OwnerReference) -> None:
+        uid, key = owner.uid, pod.metadata.key
+        self.expected.deleted(uid, key)
+        backoff = self._backoffs.get(uid)
+        if backoff is not None:
+            backoff.forget(pod.metadata.uid)
+        found = self._keys.get(uid)
+        pods = self._pods.get(uid)
+        if pods is not None:
+            pods.remove(key)
+            if found is None and pods.empty:
+                del self._pods[uid]
+        if found is not None:
+            self.queue.add(found)
+
+    def _let_all_go(self, uid: str) -> None:
+        pods = self._pods.get(uid)
+        if pods is not None:
+            for key in (*pods.active, *pods.uncounted):
+                self.queue.add(_LOOSE + key)
+            if pods.empty:
+                del self._pods[uid]
+
+    # -- what to do ----------------------------------------------------------------------------------------------------
+
+    def reconcile(self, now: Instant, key: str) -> None:
+        if key.startswith(_LOOSE):
+            self._let_go(key)
+            return
+        job: Job | None = self.cache.get("Job", key)
+        if job is None or (job.spec.extra or {}).get("managedBy", MANAGER) != MANAGER:
+            return
+        over = finished(job)
+        if over is not None:
+            self._expire(now, key, job, over.last_transition_time or 0)
+            return
+        uid = job.metadata.uid
+        pods = self._pods.setdefault(uid, JobPods())
+        self._backoffs.setdefault(uid, Backoff()).see(pods.uncounted.values())
+        if self._claim(key, job) or self._release_counted(key, job, pods):
+            return
+        verdict = judge(now, job, pods)
+        if self.expected.satisfied(uid, now):
+            if verdict.condition is not None:
+                if pods.active:
+                    self._end(now, key, uid, pods, list(pods.active.values())[:BURST], verdict)
+                    return
+            elif job.metadata.deletion_timestamp is None and self._manage(now, key, job, pods, verdict):
+                return
+        else:
+            until = self.expected.until(uid)
+            if until is not None:
+                self.queue.add_at(key, until)
+        self.conclude(now, key, None)
+
+    def _manage(self, now: Instant, key: str, job: Job, pods: JobPods, verdict: Verdict) -> bool:
+        """As many active pods as there should be. Source: manageJob."""
+        spec, active = job.spec, len(pods.active)
+        parallelism = 1 if spec.parallelism is None else spec.parallelism
+        if spec.suspend:
+            wanted = 0
+        elif spec.completions is None:
+            wanted = active if verdict.succeeded else parallelism
+        else:
+            wanted = max(min(parallelism, spec.completions - verdict.succeeded), 0)
+        uid = job.metadata.uid
+        if active > wanted:
+            count = min(active - wanted, BURST)
+            # Those that have lost their finalizer were chosen before, and are only to be deleted yet.
+            chosen = [pod for pod in pods.active.values() if FINALIZER not in pod.metadata.finalizers][:count]
+            others = (pod for pod in pods.active.values() if FINALIZER in pod.metadata.finalizers)
+            chosen += first_to_go(others, count - len(chosen), {}, now)
+            self._end(now, key, uid, pods, chosen, verdict)
+            return True
+        missing = min(wanted - active, BURST)
+        if missing <= 0:
+            return False
+        until = self._backoffs[uid].until
+        if until > now:
+            self.queue.add_at(key, until)
+            return False
+        creations = self._creations(key, job, pods, verdict, missing)
+        if not creations:
+            return False
+        self.create_pods(now, key, uid, creations)
+        return True
+
+    def _creations(self, key: str, job: Job, pods: JobPods, verdict: Verdict, count: int) -> Sequence[Create]:
+        meta, template = job.metadata, job.spec.template
+        known = self._templates.get(meta.uid)
+        if known is None or known[0] is not template:
+            labels = template.metadata.labels
+            if UID_LABEL not in labels:
+                labels = {
+                    **labels,
+                    UID_LABEL: meta.uid,
+                    NAME_LABEL: meta.name,
+                    _OLD_UID_LABEL: meta.uid,
+                    _OLD_NAME_LABEL: meta.name,
+                }
+            pod = new_pod(job, f"{meta.name}-", _reference(job), labels)
+            finalizers = (*pod.metadata.finalizers, FINALIZER)
+            pod = replace(pod, metadata=replace(pod.metadata, finalizers=finalizers))
+            known = self._templates[meta.uid] = (template, Create(pod, key))
+        if verdict.done is None:
+            # The very same write, many times over: the pods differ only in what the server gives them.
+            return [known[1]] * count
+        base: Pod = known[1].obj
+        out = []
+        for index in next_indexes(job.spec.completions or 0, set(verdict.done), pods.active.values(), count):
+            mark = {INDEX: str(index)}
+            indexed = replace(
+                base.metadata,
+                generate_name=f"{meta.name}-{index}-",
+                labels={**base.metadata.labels, **mark},
+                annotations={**base.metadata.annotations, **mark},
+            )
+            out.append(Create(replace(base, metadata=indexed), key))
+        return out
+
+    def _end(self, now: Instant, key: str, uid: str, pods: JobPods, chosen: Sequence[Pod], verdict: Verdict) -> None:
+        """Delete active pods. Those of a Job that fails count as failed; others do not, so they lose their finalizer
+        first. Source: deleteActivePods, deleteJobPods."""
+        if verdict.condition is None or verdict.condition.type != FAILURE_TARGET:
+            marked = [pod for pod in chosen if FINALIZER in pod.metadata.finalizers]
+            if marked:
+                for pod in marked:
+                    self.write(key, Update(_untracked(pod), "", key))
+                return
+        self.delete_pods(now, key, uid, chosen)
+
+    def _claim(self, key: str, job: Job) -> bool:
+        meta, selector = job.metadata, job.spec.selector
+        if selector is None or meta.deletion_timestamp is not None:
+            return False
+        claimed = False
+        for pod in list(self._orphans.selected(meta.namespace, selector)):
+            mine = adopted(pod, _reference(job))
+            if FINALIZER not in mine.metadata.finalizers:
+                finalizers = (*mine.metadata.finalizers, FINALIZER)
+                mine = replace(mine, metadata=replace(mine.metadata, finalizers=finalizers))
+            self.write(key, Update(mine, "", key))
+            claimed = True
+        return claimed
+
+    def _release_counted(self, key: str, job: Job, pods: JobPods) -> bool:
+        """The status holds them, so their finalizers have done their work."""
+        if not pods.uncounted:
+            return False
+        succeeded, failed = uncounted_in(job.status)
+        held = {*succeeded, *failed}
+        released = [pod for pod in pods.uncounted.values() if pod.metadata.uid in held]
+        for pod in released:
+            self.write(key, Update(_untracked(pod), "", key))
+        return bool(released)
+
+    def _let_go(self, key: str) -> None:
+        """Source: syncOrphanPod."""
+        pod: Pod | None = self.cache.get("Pod", key.removeprefix(_LOOSE))
+        if pod is None or FINALIZER not in pod.metadata.finalizers:
+            return
+        owner = controller_of(pod, "Job")
+        found = self._keys.get(owner.uid) if owner is not None else None
+        if found is not None and finished(self.cache.get("Job", found)) is None:
+            return
+        self.write(key, Update(_untracked(pod), "", key))
+
+    def _expire(self, now: Instant, key: str, job: Job, since: Instant) -> None:
+        """Source: pkg/controller/ttlafterfinished."""
+        meta, ttl_s = job.metadata, job.spec.ttl_seconds_after_finished
+        self._backoffs.pop(meta.uid, None)
+        self._templates.pop(meta.uid, None)
+        if ttl_s is None or meta.deletion_timestamp is not None:
+            return
+        at = since + ttl_s * SECOND
+        if now < at:
+            self.queue.add_at(key, at)
+        else:
+            self.write(key, Delete("Job", meta.namespace, meta.name, meta.uid, None, "Foreground", key))
+
+    def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
+        job: Job = self.cache.get("Job", key)
+        uid = job.metadata.uid
+        pods = self._pods.setdefault(uid, JobPods())
+        verdict = judge(now, job, pods)
+        status = status_of(now, job, pods, verdict, self.expected.creations(uid))
+        at = deadline_at(replace(job, status=status))
+        if at is not None and verdict.condition is None:
+            self.queue.add_at(key, at)
+        if status == job.status:
+            return False
+        self._before[key] = job
+        self.write(key, Update(replace(job, status=status), "status", key))
+        return True
+
+    def _say(self, old: Job, new: Job) -> None:
+        if old.status == JobStatus():
+            for name in NOT_MODELLED:
+                if (new.spec.extra or {}).get(name, _REPLACED_AT_ONCE) != _REPLACED_AT_ONCE:
+                    self.record(new, "Warning", "NotModelled", f"spec.{name} is not modelled and has no effect")
+        over = finished(new)
+        if over is not None:
+            if over.type == COMPLETE:
+                self.record(new, "Normal", "Completed", "Job completed")
+            else:
+                self.record(new, "Warning", over.reason, over.message)
+        was = condition(old.status.conditions, "Suspended")
+        now = condition(new.status.conditions, "Suspended")
+        if now is not None and (was is None or was.status != now.status):
+            self.record(new, "Normal", "Suspended" if now.status == "True" else "Resumed", now.message)
+
+    def succeeded(self, key: str, outcome: Outcome) -> None:
+        super().succeeded(key, outcome)
+        if isinstance(outcome.effect, Update) and outcome.effect.subresource == "status":
+            before = self._before.pop(key, None)
+            if before is not None:
+                self._say(before, outcome.obj)
+
+    def failed(self, key: str, outcome: Outcome) -> bool:
+        if key.startswith(_LOOSE):
+            return Reconciler.failed(self, key, outcome)
+        return super().failed(key, outcome)
+
+
+def _reference(job: Job) -> OwnerReference:
+    return owner_reference(job, "batch/v1", "Job")
+
+
+def _untracked(pod: Pod) -> Pod:
+    kept = tuple(item for item in pod.metadata.finalizers if item != FINALIZER)
+    return replace(pod, metadata=replace(pod.metadata, finalizers=kept))

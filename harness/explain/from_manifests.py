@@ -1,0 +1,220 @@
+"""A cluster from manifests, as `kubectl get -o json` writes them: the snapshot, who waits, and verdicts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from harness.apiserver.admission.chain import SYSTEM_PRIORITIES
+from harness.apiserver.defaults.typed import defaulted
+from harness.experiment.scheduler_notes import Resumed
+from harness.explain.explain import Explanation, explained
+from harness.explain.recorded_decision import Case, ask
+from harness.model.core import Node, Pod
+from harness.model.errors import UserError, did_you_mean
+from harness.model.objects import KINDS, PriorityClass, Unstructured
+from harness.scheduling.cycle import watched_objects
+from harness.scheduling.feasibility.fit_error import before
+from harness.scheduling.feasibility.legality import Refused, apply
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import GROUP_LABEL, bound_devices, node_columns
+from harness.scheduling.strategy import Bind, BindTogether, PodView
+from workloads.readers.manifests import Manifest, read_manifests
+
+
+@dataclass(frozen=True, slots=True)
+class OnNode:
+    """`plugin` and `reasons`: the first constraint that does not hold, in kube-scheduler's order; "" where all do.
+
+    `scores`: each scorer's weighted part, empty where the strategy tells none or the pod does not fit.
+    """
+
+    node: str
+    plugin: str
+    reasons: tuple[str, ...]
+    scores: dict[str, float]
+
+    def to_data(self) -> dict[str, Any]:
+        if self.plugin:
+            return {"node": self.node, "feasible": False, "plugin": self.plugin, "reasons": list(self.reasons)}
+        told = {"scores": self.scores, "score": sum(self.scores.values())} if self.scores else {}
+        return {"node": self.node, "feasible": True, **told}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the strategy says of one pod. `gates`: it is not looked at before they are gone."""
+
+    pod: str
+    gates: tuple[str, ...]
+    explanation: Explanation | None
+    nodes: tuple[OnNode, ...]
+
+    def to_data(self) -> dict[str, Any]:
+        if self.explanation is None:
+            return {"pod": self.pod, "schedulingGates": list(self.gates)}
+        told = self.explanation.to_data()
+        for name in ("atSeconds", "askedAgain", "decided"):  # of records
+            del told[name]
+        return {**told, "byNode": [item.to_data() for item in self.nodes]}
+
+
+class FromManifests:
+    """Objects of files, folders and "-" (stdin) as a cluster. Raises UserError for what they do not hold together."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.on = Snapshot()
+        self.waiting: dict[str, Pod] = {}
+        self.bound: dict[str, str] = {}  # node of the pods that `bind` placed
+        self.astray = 0  # running pods on nodes that are not there
+        manifests = [self._known(manifest) for manifest in read_manifests(paths)]
+        if not any(isinstance(obj, Node) for _, obj in manifests):
+            raise UserError(
+                "no node among the manifests",
+                file=paths[0],
+                expected="Nodes and Pods",
+                hint="kubectl get nodes,pods -A -o json | podyard verdicts -f -",
+            )
+        self._priorities = dict(SYSTEM_PRIORITIES)
+        self._default: tuple[str, int] = ("", 0)
+        self._least: dict[str, int] = {}
+        for manifest, obj in manifests:
+            self._surrounding(manifest, obj)
+        for _, obj in manifests:
+            if isinstance(obj, Node):
+                self.on.add_node(**node_columns(obj))
+        for manifest, obj in manifests:
+            if isinstance(obj, Pod):
+                self._pod(manifest, obj)
+
+    @staticmethod
+    def _known(manifest: Manifest) -> tuple[Manifest, Any]:
+        kind = KINDS[manifest.kind]
+        obj = defaulted(kind, manifest.object)
+        if kind.namespaced and not obj.metadata.namespace:
+            obj = replace(obj, metadata=replace(obj.metadata, namespace="default"))
+        return manifest, obj
+
+    def _surrounding(self, manifest: Manifest, obj: Any) -> None:
+        if isinstance(obj, PriorityClass):
+            self._priorities[obj.metadata.name] = obj.value
+            if obj.global_default:
+                self._default = (obj.metadata.name, obj.value)
+        elif manifest.kind == "PodGroup" and isinstance(obj, Unstructured):
+            self._least[obj.metadata.key] = int(((obj.extra or {}).get("spec") or {}).get("minMember", 0))
+        elif not isinstance(obj, Node | Pod):
+            watched_objects.learn(self.on.classes, obj)
+
+    def _pod(self, manifest: Manifest, pod: Pod) -> None:
+        if pod.status.phase in ("Succeeded", "Failed"):
+            return
+        pod = self._with_priority(manifest, pod)
+        if pod.spec.node_name:
+            if pod.spec.node_name in self.on.facts.index:
+                self.on.assume_on(self._view(pod), pod.spec.node_name, bound_devices(pod))
+            else:
+                self.astray += 1
+        elif pod.metadata.deletion_timestamp is None:
+            self.waiting[pod.metadata.key] = pod
+
+    def _with_priority(self, manifest: Manifest, pod: Pod) -> Pod:
+        """As admission completes it. Source: plugin/pkg/admission/priority."""
+        name = pod.spec.priority_class_name
+        if pod.spec.priority is not None:
+            return pod
+        if name and name not in self._priorities:
+            raise UserError(
+                f"pod {pod.metadata.key}: no PriorityClass {name!r}",
+                file=manifest.file,
+                line=manifest.line,
+                found=name,
+                expected=", ".join(sorted(self._priorities)),
+                hint=did_you_mean(name, self._priorities) or "add the PriorityClass to the manifests",
+            )
+        value = self._priorities[name] if name else self._default[1]
+        return replace(pod, spec=replace(pod.spec, priority=value)) if value else pod
+
+    def _view(self, pod: Pod) -> PodView:
+        group = pod.metadata.labels.get(GROUP_LABEL)
+        least = 0 if group is None else self._least.get(f"{pod.metadata.namespace}/{group}", 0)
+        return self.on.classes.view(pod, group_min=least)
+
+    # -- verdicts ------------------------------------------------------------------------------------------------------
+
+    def key_of(self, name: str) -> str:
+        """Of a pod that waits, given as namespace/name, or by its name alone. Raises UserError."""
+        found = [key for key in self.waiting if name in (key, key.partition("/")[2])]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError(f"{len(found)} pods are called {name!r}", found=", ".join(found), expected="NAMESPACE/NAME")
+        if self.on.where(name if "/" in name else f"default/{name}") is not None:
+            raise UserError(f"pod {name!r} runs already", hint="take spec.nodeName away to ask where it would go")
+        raise UserError(f"no pod {name!r} waits for a node", hint=did_you_mean(name, self.waiting) or "")
+
+    def in_order(self, names: Iterable[str] = ()) -> list[str]:
+        """Keys of the pods asked about (all that wait without names), as the queue sorts them: priority, then age."""
+        asked = [self.key_of(name) for name in names] or list(self.waiting)
+        return sorted(asked, key=lambda key: (-(self.waiting[key].spec.priority or 0), self._created(key)))
+
+    def _created(self, key: str) -> int:
+        return self.waiting[key].metadata.creation_timestamp or 0
+
+    def judge(self, key: str, strategy: Any, name: str, *, node: str | None = None, each: bool = True) -> Judged:
+        """One pod against the cluster as it stands; nothing changes. `each`: say of every node."""
+        pod, on = self.waiting[key], self.on
+        if pod.spec.scheduling_gates:
+            return Judged(key, tuple(gate.name for gate in pod.spec.scheduling_gates), None, ())
+        batch = self._together(key)
+        view = next(member for member in batch if member.key == key)
+        state = strategy.state() if hasattr(strategy, "restore") else None
+        asked = strategy if state is None else Resumed(strategy, state)  # or one question would turn the next answer
+        try:
+            chosen = ask(asked, on, batch, key)
+            again = on.facts.names[chosen] if chosen >= 0 else None
+            case = Case(name, 0, pod, view, again or "", on, asked, batch, again, "")
+            told = explained(case, node)
+            return Judged(key, (), told, self._by_node(asked, view) if each else ())
+        finally:
+            if state is not None:
+                strategy.restore(state)
+
+    def _together(self, key: str) -> list[PodView]:
+        """The pod alone, or all of its gang that waits."""
+        view = self.on.classes.current(self._view(self.waiting[key]))
+        if view.group is None or view.group_min < 2:
+            return [view]
+        others = [self.on.classes.current(self._view(other)) for other in self.waiting.values()]
+        return [other for other in others if other.group == view.group]
+
+    def _by_node(self, strategy: Any, view: PodView) -> tuple[OnNode, ...]:
+        on = self.on
+        cls = on.classes.class_now(view)
+        tell = getattr(strategy, "explain", None)
+        scores = {} if tell is None else {name: np.asarray(part) for name, part in tell(view, on).items()}
+        out = []
+        for node in np.flatnonzero(on.alive).tolist():
+            plugin, reasons = "", tuple(on.reasons(cls, node))
+            if before(on, cls):
+                plugin = "PreFilter"
+            elif reasons:
+                plugin = next(term.plugin for term in cls.constraints.terms if not term.holds(on, node))
+            parts = {} if plugin else {name: float(column[node]) for name, column in scores.items()}
+            out.append(OnNode(on.facts.names[node], plugin, reasons, parts))
+        return tuple(out)
+
+    def bind(self, key: str, strategy: Any) -> None:
+        """Put the pod where the strategy says, as if it had been bound, and a gang as a whole; see `bound`."""
+        on, rng = self.on, np.random.default_rng(0)
+        for decision in strategy.place(self._together(key), on, rng):
+            if not isinstance(decision, Bind | BindTogether):
+                continue
+            done = apply(on, decision)
+            for bind in () if isinstance(done, Refused) else done:
+                self.bound[bind.pod.key] = on.facts.names[bind.node]
+                del self.waiting[bind.pod.key]

@@ -1,0 +1,62 @@
+"""Whose turn it is in a cycle: pods for whom a node is kept go there, for the others the strategy is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+
+from harness.scheduling.feasibility.legality import needs_gang
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.preemption.gang_victims import to_kept_places
+from harness.scheduling.preemption.victims import Preemption
+from harness.scheduling.strategy import Bind, BindTogether, PodView
+
+
+def turns(
+    views: list[PodView],
+    waiting: Container[str],
+    look: Callable[[], Snapshot],
+    preemption: Preemption,
+    decide: Callable[[Bind | BindTogether], None],
+) -> Iterator[list[PodView]]:
+    """What the strategy is asked for: all at once, but for pods whose nominated node takes them; they go there.
+
+    `waiting`: keys of those that are not placed yet; `decide` and the strategy's answers take them out. `look`: the
+    snapshot as it is then. Source: schedule_one.go evaluateNominatedNode: a nominated node that fits is the only one
+    looked at.
+    """
+    if not look().nominations.by_node:
+        yield views
+        return
+    ask: list[PodView] = []
+    passed: set[str] = set()  # gangs
+    for view in views:
+        on = look()
+        if view.group is not None and needs_gang(on, view) > 1:
+            if view.group not in passed:
+                passed.add(view.group)
+                together = to_kept_places(on, _mates(view, views), preemption.is_being_cleared)
+                if together is not None:
+                    decide(together)
+            if view.key in waiting:
+                ask.append(view)
+            continue
+        if view.key not in waiting:  # it went with its gang
+            continue
+        node = on.nominations.node_of(view.key)
+        if node is None:
+            ask.append(view)
+            continue
+        if ask:
+            yield ask
+            ask = []
+        if on.feasibility.holds(on.classes.class_now(view), node, view.key):
+            on.nominations.drop(view.key)
+            decide(Bind(view, node))
+        else:
+            ask.append(view)
+    if ask:
+        yield ask
+
+
+def _mates(view: PodView, views: Sequence[PodView]) -> list[PodView]:
+    return [other for other in views if other.group == view.group]

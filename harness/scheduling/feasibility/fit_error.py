@@ -1,0 +1,199 @@
+"""Why a pod fits nowhere, in kube-scheduler's words.
+
+Source: kube-scheduler 1.32 framework/types.go FitError.Error: reasons counted over nodes, each node giving those of
+the first plugin that rejects it; "<count> <reason>" sorted as text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.scheduling.feasibility.nominations import only_amounts
+from harness.scheduling.filters.filter import Forecloses, Moves, Tallies, Term
+from harness.scheduling.strategy import Bool, Int64
+
+if TYPE_CHECKING:
+    from harness.scheduling.feasibility.snapshot import Snapshot
+    from harness.scheduling.strategy import PodClass, PodView
+
+_CLASSES = 64  # of which what the nodes' specs say is remembered
+
+NO_NODES = "no nodes available to schedule pods"
+"""Source: kube-scheduler 1.32 schedule_one.go ErrNoNodesAvailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """`reasons`: nodes by reason. `resolvable`: nodes (indices) that evictions could open, for preemption."""
+
+    nodes: int
+    reasons: dict[str, int]
+    resolvable: Int64 = field(compare=False)  # ascending
+    before: str = ""  # what kept the pod from being held against any node
+
+    def __str__(self) -> str:
+        if not self.nodes:
+            return NO_NODES
+        head = f"0/{self.nodes} nodes are available:"
+        if self.before:
+            return f"{head} {self.before}."
+        if not self.reasons:
+            return head
+        return f"{head} {', '.join(sorted(f'{count} {reason}' for reason, count in self.reasons.items()))}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Specs:
+    """What the nodes' own specs say of a class: nodes by reason, where there is `left` to ask on, which terms are."""
+
+    nodes: int
+    reasons: Counter[str]
+    left: Bool
+    resolvable: Bool
+    terms: tuple[Term, ...]
+
+
+def _of_specs(on: Snapshot, cls: PodClass) -> _Specs:
+    """Good until the next change of a node's spec."""
+    n = len(on.facts)
+    left = on.facts.alive[:n].copy()
+    count = int(np.count_nonzero(left))
+    reasons: Counter[str] = Counter()
+    terms: tuple[Term, ...] = cls.constraints.terms
+    narrowing = sorted({term.plugin for term in terms if term.only is not None})
+    if narrowing:
+        named = np.zeros(n, dtype=np.bool_)
+        named[[on.facts.index[name] for name in cls.constraints.only if name in on.facts.index]] = True
+        # Source: schedule_one.go findNodesThatFitPod, the status of nodes that PreFilter left out.
+        reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] = int(np.count_nonzero(left & ~named))
+        left &= named
+    resolvable = np.zeros(n, dtype=np.bool_)
+    first = next((at for at, term in enumerate(terms) if term.moves is not Moves.NODE), len(terms))
+    for term in terms[:first]:
+        _ask(term, on, reasons, left, resolvable)
+    return _Specs(count, reasons, left, resolvable, terms[first:])
+
+
+def _ask(term: Term, seen: Any, reasons: Counter[str], left: Bool, resolvable: Bool) -> None:
+    """Of the nodes that are `left`, those where `term` does not hold, and why."""
+    holds = term.mask(seen, slice(0, len(left)))
+    rejects = left & ~holds
+    rejected = np.flatnonzero(rejects)
+    if not len(rejected):
+        return
+    if isinstance(term, Tallies):
+        for reason, nodes in term.tally(seen, rejected):
+            reasons[reason] += nodes
+    else:
+        for node in rejected.tolist():
+            reasons.update(term.reasons(seen, node))
+    if term.resolvable:
+        resolvable |= rejects
+    left &= holds
+
+
+def before(on: Snapshot, cls: PodClass) -> str:
+    """Why the class is held against no node at all (kube-scheduler's PreFilter); empty where it is."""
+    if cls.constraints.refusal:
+        return str(cls.constraints.refusal)
+    for term in cls.constraints.cluster:
+        if isinstance(term, Forecloses) and (why := term.before(on)):
+            return why
+    return ""
+
+
+def diagnose(on: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
+    """Of every node, the reasons of the first constraint that does not hold there. `specs`: where known already."""
+    foreclosed = before(on, cls)
+    if foreclosed:
+        return Diagnosis(len(on), {}, np.zeros(0, dtype=np.int64), foreclosed)
+    specs = specs or _of_specs(on, cls)
+    reasons, left, resolvable = specs.reasons.copy(), specs.left.copy(), specs.resolvable.copy()
+    beside: Any = on
+    if on.nominations.by_node:
+        # Nodes that are kept for others: judged with those there, as kube-scheduler's first pass does.
+        if only_amounts(cls):
+            beside = _Beside(_Free(on, cls.priority), on.resources)
+        else:
+            for node in on.nominations.by_node:
+                failed = on.nominations.first_failure(cls, node) if left[node] else None
+                if failed is not None:
+                    reasons.update(on.nominations.reasons(cls, node))
+                    resolvable[node] = failed.resolvable
+                    left[node] = False
+    for term in specs.terms:
+        _ask(term, on if term.moves is not Moves.LOAD else beside, reasons, left, resolvable)
+    told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
+    return Diagnosis(specs.nodes, told, np.flatnonzero(resolvable))
+
+
+class _Free:
+    """`nominations.free_beside` of one priority, by row, int64 [nodes]: only of the rows that are asked for."""
+
+    __slots__ = ("_on", "_priority", "_rows")
+
+    def __init__(self, on: Snapshot, priority: int) -> None:
+        self._on = on
+        self._priority = priority
+        self._rows: dict[int, Int64] = {}
+
+    def __getitem__(self, row: int) -> Int64:
+        found = self._rows.get(row)
+        if found is None:
+            found = self._rows[row] = self._on.nominations.free_beside(self._priority, row)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What NodeResourcesFit looks at, less what is kept for others."""
+
+    free: _Free
+    resources: tuple[str, ...]
+
+
+def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
+    """Of one node; empty when everything holds."""
+    foreclosed = before(on, cls)
+    if foreclosed:
+        return (foreclosed,)
+    if node in on.nominations.by_node:
+        found = on.nominations.reasons(cls, node)
+        if found:
+            return found
+    for term in cls.constraints.terms:
+        if not term.holds(on, node):
+            return tuple(term.reasons(on, node))
+    return ()
+
+
+class Diagnoses:
+    """Found once for all pods of a class as long as no node changes; what nodes' specs say, as long as no spec does."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, Diagnosis] = {}
+        self._version = -1
+        self._specs: dict[int, _Specs] = {}
+        self._spec_version = -1
+
+    def of(self, on: Snapshot, pod: PodView) -> Diagnosis:
+        if self._version != on.version:
+            self._version = on.version
+            self._of.clear()
+            if self._spec_version != on.spec_log.version:
+                self._spec_version = on.spec_log.version
+                self._specs.clear()
+        known = self._of.get(pod.cls.id)
+        if known is None:
+            cls = on.classes.class_now(pod)
+            specs = self._specs.get(cls.id)
+            if specs is None:
+                if len(self._specs) >= _CLASSES:
+                    self._specs.clear()
+                specs = self._specs[cls.id] = _of_specs(on, cls)
+            known = self._of[pod.cls.id] = diagnose(on, cls, specs)
+        return known

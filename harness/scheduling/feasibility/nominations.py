@@ -1,0 +1,163 @@
+"""Pods that victims were evicted for, and the nodes kept for them until they come.
+
+Source: kube-scheduler 1.32 backend/queue/nominator.go; framework.RunFilterPluginsWithNominatedPods: a pod goes to a
+node only where it fits both with and without the pods of its priority or above that are nominated there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.scheduling.feasibility.what_if import Trial
+from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
+
+if TYPE_CHECKING:
+    from harness.scheduling.feasibility.snapshot import Snapshot
+    from harness.scheduling.filters.filter import Term
+
+
+def only_amounts(cls: PodClass) -> bool:
+    """What runs on a node bears on the class by the amounts left alone: no ports, no devices, no look at other pods."""
+    needs = cls.constraints
+    return len(needs.load) == 1 and not needs.cluster
+
+
+class Nominations:
+    """`by_node`: nominated pods by node index, in order of nomination; empty as long as nothing was preempted."""
+
+    def __init__(self, on: Snapshot) -> None:
+        self._on = on
+        self.by_node: dict[int, dict[str, PodView]] = {}
+        self._node_of: dict[str, int] = {}
+        self._held: dict[int, Int64] = {}  # by priority: amounts of those nominated, [resources, nodes]
+
+    def __len__(self) -> int:
+        return len(self._node_of)
+
+    def node_of(self, key: str) -> int | None:
+        return self._node_of.get(key)
+
+    def put(self, pod: PodView, node: int) -> None:
+        """`pod` is to go to `node`, and nowhere that it was to go before."""
+        self.drop(pod.key)
+        self.by_node.setdefault(node, {})[pod.key] = pod
+        self._node_of[pod.key] = node
+        self._hold(pod, node, 1)
+        self._on.log.add(node)
+
+    def drop(self, key: str) -> int | None:
+        """The node that was kept for it."""
+        node = self._node_of.pop(key, None)
+        if node is None:
+            return None
+        here = self.by_node[node]
+        self._hold(here.pop(key), node, -1)
+        if not here:
+            del self.by_node[node]
+        self._on.log.add(node)
+        return node
+
+    def on(self, node: int) -> Sequence[PodView]:
+        return tuple(self.by_node.get(node, {}).values())
+
+    def ahead_of(self, cls: PodClass, node: int, but: str = "") -> list[PodView]:
+        """Those that a pod of `cls` (`but`: its key) yields to: of its priority or above."""
+        here = self.by_node.get(node)
+        if here is None:
+            return []
+        return [pod for pod in here.values() if pod.cls.priority >= cls.priority and pod.key != but]
+
+    # -- beside them -----------------------------------------------------------------------------------------------
+
+    def leave_room(self, cls: PodClass, node: int, but: str = "") -> bool:
+        """Whether `cls`, which fits as the node is, would fit beside the pods that are nominated there too."""
+        ahead = self.ahead_of(cls, node, but)
+        if not ahead:
+            return True
+        if only_amounts(cls):
+            left = list(self._on.free_of[node])
+            for pod in ahead:
+                for row, amount in pod.cls.constraints.amounts:
+                    left[row] -= amount
+            return all(amount <= left[row] for row, amount in cls.constraints.amounts)
+        with Trial(self._on, node) as trial:
+            for pod in ahead:
+                trial.put(pod)
+            return trial.holds(cls)
+
+    def first_failure(self, cls: PodClass, node: int) -> Term | None:
+        """The first constraint that does not hold beside them; None when all do, or when there is nobody."""
+        ahead = self.ahead_of(cls, node)
+        if not ahead:
+            return None
+        with Trial(self._on, node) as trial:
+            for pod in ahead:
+                trial.put(pod)
+            return next((term for term in cls.constraints.terms if not term.holds(self._on, node)), None)
+
+    def reasons(self, cls: PodClass, node: int) -> tuple[str, ...]:
+        """The words of that constraint; () when there is none."""
+        ahead = self.ahead_of(cls, node)
+        if not ahead:
+            return ()
+        with Trial(self._on, node) as trial:
+            for pod in ahead:
+                trial.put(pod)
+            for term in cls.constraints.terms:
+                if not term.holds(self._on, node):
+                    return tuple(term.reasons(self._on, node))
+        return ()
+
+    def free_beside(self, priority: int, row: int) -> Int64:
+        """What is free of a resource, less what those of `priority` or above are to take, int64 [nodes]."""
+        free: Int64 = self._on.free[row]
+        for level, amounts in self._held.items():
+            if level >= priority:
+                free = free - (amounts[row, : len(free)] if row < len(amounts) else 0)
+        return free
+
+    def _hold(self, pod: PodView, node: int, sign: int) -> None:
+        on = self._on
+        level = pod.cls.priority
+        held = self._held.get(level)
+        if held is None or held.shape != (len(on.resources), on.room):
+            held = np.zeros((len(on.resources), on.room), dtype=np.int64)
+            for at, pods in self.by_node.items():
+                for other in pods.values():
+                    if other.cls.priority == level:
+                        held[[row for row, _ in other.cls.constraints.amounts], at] += [
+                            amount for _, amount in other.cls.constraints.amounts
+                        ]
+            self._held[level] = held
+            if sign > 0:
+                return  # it is there already
+        for row, amount in pod.cls.constraints.amounts:
+            held[row, node] += sign * amount
+
+    def mask(self, cls: PodClass, mask: Bool, nodes: Int64 | None = None) -> Bool:
+        """`mask` (over `nodes`, None: all) without the nodes where they leave no room; a copy if anything changes."""
+        here: Sequence[int] = tuple(self.by_node)
+        at = here
+        if nodes is not None:
+            position = {int(node): i for i, node in enumerate(nodes)} if len(here) > 1 else {}
+            if len(here) == 1:
+                found = np.flatnonzero(nodes == here[0])
+                position = {here[0]: int(found[0])} if len(found) else {}
+            here = tuple(node for node in here if node in position)
+            at = tuple(position[node] for node in here)
+        taken = [i for i, node in zip(at, here, strict=True) if mask[i] and not self.leave_room(cls, node)]
+        if not taken:
+            return mask
+        out = mask.copy()
+        out[taken] = False
+        return out
+
+    def copy(self, on: Snapshot) -> Nominations:
+        twin = Nominations(on)
+        twin.by_node = {node: dict(pods) for node, pods in self.by_node.items()}
+        twin._node_of = dict(self._node_of)
+        twin._held = {level: amounts.copy() for level, amounts in self._held.items()}
+        return twin

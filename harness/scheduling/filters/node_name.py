@@ -1,0 +1,45 @@
+"""NodeName: a pending pod that names its node in the spec may only go there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.model.core import Pod
+from harness.scheduling.filters.filter import Moves, Nodes
+from harness.scheduling.strategy import Bool
+
+if TYPE_CHECKING:
+    from harness.scheduling.feasibility.snapshot import Snapshot
+
+REASON = "node(s) didn't match the requested node name"
+"""Source: kube-scheduler 1.32 plugins/nodename ErrReason."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeName:
+    name: str
+
+    plugin = "NodeName"
+    moves = Moves.NODE
+    resolvable = False
+    only = None
+
+    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
+        out = np.zeros(len(on.facts), dtype=np.bool_)
+        index = on.facts.index.get(self.name)
+        if index is not None:
+            out[index] = True
+        return out[nodes]
+
+    def holds(self, on: Snapshot, node: int) -> bool:
+        return on.facts.names[node] == self.name
+
+    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+        return (REASON,)
+
+
+def node_name(pod: Pod) -> NodeName | None:
+    return NodeName(pod.spec.node_name) if pod.spec.node_name else None

@@ -1,0 +1,173 @@
+"""PodTopologySpread, DoNotSchedule: no domain may hold more than maxSkew matching pods above the emptiest one.
+
+Source of the semantics: kube-scheduler 1.32 plugins/podtopologyspread filtering.go. Counted are the nodes that have
+every topology key of the pod's hard constraints and that the inclusion policies admit (affinity Honor, taints Ignore by
+default); with fewer domains than minDomains the least count is taken as 0; pods being deleted do not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.model.core import Pod, TopologySpreadConstraint
+from harness.scheduling.filters.filter import Moves, Nodes, Term
+from harness.scheduling.filters.live_masks import DomainMask, NodeMask
+from harness.scheduling.filters.node_affinity import NodeAffinity, node_affinity
+from harness.scheduling.filters.taint_toleration import TaintToleration, taint_toleration
+from harness.scheduling.matching.pod_selectors import PodSelector, hold, requirements
+from harness.scheduling.state.pod_counts import Domains, Pick
+from harness.scheduling.strategy import Bool, Int64
+
+if TYPE_CHECKING:
+    from harness.scheduling.feasibility.snapshot import Snapshot
+
+REASON = "node(s) didn't match pod topology spread constraints"
+REASON_LABEL = REASON + " (missing required label)"
+"""Source: kube-scheduler 1.32 plugins/podtopologyspread ErrReasonConstraintsNotMatch, ErrReasonNodeLabelNotMatch."""
+
+HARD, SOFT = "DoNotSchedule", "ScheduleAnyway"
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """The nodes that a constraint counts: with all of `keys`, and meeting the terms that its policies honor."""
+
+    keys: tuple[str, ...]
+    affinity: NodeAffinity | None
+    taints: TaintToleration | None
+
+    def mask(self, on: Snapshot) -> Bool:
+        n = len(on.facts)
+        out = on.facts.alive[:n].copy()
+        for key in self.keys:
+            out &= on.facts.label_column(key).codes[:n] >= 0
+        for term in (self.affinity, self.taints):
+            if term is not None:
+                out &= term.mask(on, slice(0, n))
+        return out
+
+    def holds(self, on: Snapshot, node: int) -> bool:
+        if not on.facts.alive[node]:
+            return False
+        labels = on.facts.labels[node]
+        return (
+            all(key in labels for key in self.keys)
+            and (self.affinity is None or self.affinity.holds(on, node))
+            and (self.taints is None or self.taints.holds(on, node))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyLabel:
+    """The node has the topology label of a hard constraint."""
+
+    key: str
+
+    plugin = "PodTopologySpread"
+    moves = Moves.NODE
+    resolvable = False
+    only = None
+
+    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
+        found: Bool = on.facts.label_column(self.key).codes[nodes] >= 0
+        return found
+
+    def holds(self, on: Snapshot, node: int) -> bool:
+        return self.key in on.facts.labels[node]
+
+    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+        return (REASON_LABEL,)
+
+    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+        return [(REASON_LABEL, len(nodes))]
+
+
+@dataclass(frozen=True, slots=True)
+class TopologySpread:
+    key: str
+    pick: Pick
+    max_skew: int
+    min_domains: int
+    itself: int  # 1 when the pod matches its own selector
+    eligible: Eligible
+
+    plugin = "PodTopologySpread"
+    moves = Moves.CLUSTER
+    resolvable = True
+    only = None
+
+    def live(self, on: Snapshot) -> NodeMask:
+        domains = on.relations.domains(on.relations.tally(self.pick), self.key, self.eligible)
+        return _Spread(on, domains, self.max_skew - self.itself, self.min_domains)
+
+    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
+        return on.live_mask(self)[nodes]
+
+    def holds(self, on: Snapshot, node: int) -> bool:
+        return on.relations.mask(self).holds(node)
+
+    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+        return (REASON,)
+
+    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+        return [(REASON, len(nodes))]
+
+
+class _Spread(DomainMask):
+    """In: domains whose count is at most what is allowed above the least."""
+
+    def __init__(self, on: Snapshot, domains: Domains, above: int, min_domains: int) -> None:
+        super().__init__(on, domains, more=False, absent=False)
+        self._above = above
+        self._min_domains = min_domains
+
+    def limit(self) -> int:
+        least = self.domains.least()
+        if self._min_domains > 1 and self.domains.there() < self._min_domains:
+            least = 0
+        return least + self._above
+
+
+def selector_of(constraint: TopologySpreadConstraint, pod: Pod) -> PodSelector:
+    """The constraint's selector in the pod's own namespace, matchLabelKeys joined in; those alone where it has none.
+
+    One without any requirement counts nobody, so that it keeps the pod from nowhere.
+    Source: kube-scheduler 1.32 plugins/podtopologyspread common.go mergeLabelSetWithSelector, countPodsMatchSelector.
+    """
+    labels = pod.metadata.labels
+    wanted = None if constraint.label_selector is None else requirements(constraint.label_selector)
+    same = {(key, "In", (labels[key],)) for key in constraint.match_label_keys if key in labels}
+    if same:
+        wanted = tuple(sorted({*(wanted or ()), *same}))
+    return PodSelector((pod.metadata.namespace,), None, wanted or None)
+
+
+def eligible(pod: Pod, constraint: TopologySpreadConstraint, keys: tuple[str, ...]) -> Eligible:
+    """Source of the defaults: core/v1 TopologySpreadConstraint, nodeAffinityPolicy Honor, nodeTaintsPolicy Ignore."""
+    return Eligible(
+        keys,
+        node_affinity(pod) if constraint.node_affinity_policy in (None, "Honor") else None,
+        taint_toleration(pod) if constraint.node_taints_policy == "Honor" else None,
+    )
+
+
+def topology_spread(pod: Pod) -> tuple[Term, ...]:
+    """Two terms a hard constraint, in the order in which kube-scheduler looks at them."""
+    hard = [c for c in pod.spec.topology_spread_constraints if c.when_unsatisfiable == HARD]
+    keys = tuple(sorted({c.topology_key for c in hard}))
+    out: list[Term] = []
+    for constraint in hard:
+        selector = selector_of(constraint, pod)
+        out.append(TopologyLabel(constraint.topology_key))
+        out.append(
+            TopologySpread(
+                constraint.topology_key,
+                Pick((selector,), living=True),
+                constraint.max_skew,
+                constraint.min_domains or 1,
+                int(selector.labels is not None and hold(selector.labels, pod.metadata.labels)),
+                eligible(pod, constraint, keys),
+            )
+        )
+    return tuple(out)

@@ -1,0 +1,293 @@
+"""Around somebody else's strategy: whatever it does comes out as decisions or as named faults, never as an exception.
+
+`raised`       an exception, also SystemExit
+`deadline`     one call took longer than it may; after OVERRUNS of them the strategy is asked no more
+`mutation`     it tried to change what it was shown: refused, or found and undone
+`no decision`  an answer that is none, or endlessly many
+An answer that is well formed but not legal is the harness's to refuse (`illegal bind`). What no code inside a process
+can contain: a call into C that never returns, os._exit, a crash of the interpreter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import FrozenInstanceError, dataclass
+from pathlib import PurePath
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from harness.model.errors import UserError
+from harness.scheduling.feasibility.legality import plain
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.sandbox.deadline import Call, DeadlinePassed
+from harness.scheduling.sandbox.read_only_view import ReadOnly, ReadOnlyView
+from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
+
+DEADLINE_S = 30.0
+"""Of one call of place(), where nothing else is said: generous, for a batch may go to a solver."""
+
+OVERRUNS = 3
+"""So many calls past the deadline, and the strategy is asked no more in this run."""
+
+_LONGEST_MODELLED_S = 10 * 365 * 86400.0
+_SPARE = 1000  # decisions in a call beyond two for each pod handed over and one for each that runs
+_LONGEST = 500  # characters of a reason
+_BOOKS_EACH = 64  # pods handed over between two looks at some of the books
+_BOOKS = 16  # nodes looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a strategy did wrong. `pod`: its key, empty where it is about none in particular."""
+
+    kind: str
+    pod: str
+    reason: str
+
+
+Answer: TypeAlias = Decision | Fault
+
+
+class Guard:
+    """One strategy's. `interrupted`: the last call was broken off inside code that also keeps the harness's books, or
+    the books were found changed; the snapshot is to be made anew (see `harness.scheduling.sandbox.rebuild`)."""
+
+    def __init__(self, strategy: Strategy, deadline_s: float | None = DEADLINE_S) -> None:
+        self.interrupted = False
+        self.overruns = 0
+        self._strategy = strategy
+        self._call = None if deadline_s is None else Call(deadline_s)
+        self._on: Snapshot | None = None
+        self._view: ReadOnlyView | None = None
+        self._given_up = False
+        self._handed_over = 0
+        self._next_book = 0
+
+    def view(self, on: Snapshot) -> ReadOnlyView:
+        """What the strategy sees of `on`: the same object as long as it is the same snapshot."""
+        if self._view is None or self._on is not on:
+            self._on, self._view = on, ReadOnlyView(on)
+        return self._view
+
+    def place(self, pods: Sequence[PodView], on: Snapshot, rng: np.random.Generator) -> Iterator[Answer]:
+        """What the strategy answers, each decision well formed and about the views that were handed over."""
+        self.interrupted = False
+        if self.overruns >= OVERRUNS:
+            if not self._given_up:
+                self._given_up = True
+                yield Fault("deadline", "", f"asked no more: {OVERRUNS} calls ran past the deadline")
+            return
+        view = self.view(on)
+        handed = {pod.key: pod for pod in pods}
+        left = 2 * len(handed) + on.placed_count + _SPARE
+        call = self._call or _UNTIMED
+        fault: Fault | None = None
+        decisions: Iterator[Any] | None = None
+        call.begin()
+        try:
+            call.inside = True
+            made: Any = self._strategy.place(pods, view, rng)
+            if made is None:
+                fault = Fault("no decision", "", "place() returned None, not decisions")
+            else:
+                decisions = iter(made)
+            while decisions is not None and not call.late:
+                try:
+                    decision = next(decisions)
+                except StopIteration:
+                    decisions = None
+                    break
+                answer = _sound(decision, handed)
+                call.inside = False
+                if call.late:
+                    break
+                left -= 1
+                if left < 0:
+                    fault = Fault("no decision", "", "more decisions than there are pods, and no end of them")
+                    break
+                yield answer
+                call.inside = True
+        except DeadlinePassed:
+            self.interrupted = True
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            fault = _raised(error)
+        finally:
+            call.leave()
+            late = call.late
+            if decisions is not None:
+                self._close(decisions, call)
+            call.end()
+        if late:
+            self.overruns += 1
+            yield Fault("deadline", "", f"place() took longer than {call.limit_s:g} s")
+        elif fault is not None:
+            yield fault
+        if view.tried:
+            if fault is None or fault.kind != "mutation":
+                yield Fault("mutation", "", f"the cluster is read-only: {view.tried[0]}")
+            view.tried.clear()
+        self._handed_over += len(handed)
+        if self._handed_over >= _BOOKS_EACH:
+            self._handed_over = 0
+            wrong = self._look_at_books(on)
+            if wrong is not None:
+                self.interrupted = True
+                yield Fault("mutation", "", f"the lists of {wrong} were changed; they are put right")
+
+    def modelled_ns(self, pods: int, nodes: int) -> int | Fault | None:
+        """The time that the strategy says deciding on so many takes; None where it does not say."""
+        modelled = getattr(self._strategy, "modelled_seconds", None)
+        if modelled is None:
+            return None
+        try:
+            seconds = float(modelled(pods, nodes))
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            return _raised(error)
+        if not 0 <= seconds < _LONGEST_MODELLED_S:
+            return Fault("no decision", "", f"modelled_seconds() said {seconds}, not seconds")
+        return round(seconds * 1e9)
+
+    def _close(self, decisions: Iterator[Any], call: Call | _Untimed) -> None:
+        """A generator that was broken off runs its finally blocks now, and not when nobody looks."""
+        close = getattr(decisions, "close", None)
+        if close is None:
+            return
+        call.again()
+        try:
+            call.inside = True
+            close()
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException:
+            pass  # the fault that it was broken off for is told
+        finally:
+            call.leave()
+
+    def _look_at_books(self, on: Snapshot) -> str | None:
+        """The plain lists cannot be locked as the columns are: some nodes a call, in turn, are held against them."""
+        nodes = len(on.facts)
+        first = self._next_book if self._next_book < nodes else 0
+        self._next_book = last = min(first + _BOOKS, nodes)
+        free, capacity, devices = on.free, on.capacity, on.gpu_free
+        if on.free_of[first:last] == free[:, first:last].T.tolist() and (
+            on.capacity_of[first:last] == capacity[:, first:last].T.tolist()
+        ):
+            idle = devices[first:last].tolist()
+            held = on.devices_of[first:last]
+            if all(row[: len(known)] == known for row, known in zip(idle, held, strict=True)):
+                return None
+        for node in range(first, last):
+            if on.free_of[node] != free[:, node].tolist() or on.capacity_of[node] != capacity[:, node].tolist():
+                return f"node {on.facts.names[node]}"
+        return "nodes"
+
+
+def contained(theirs: Callable[[], object]) -> Fault | None:
+    """Call somebody else's code that answers nothing; what it raised. A UserError is the user's to read, and passes."""
+    try:
+        theirs()
+    except (KeyboardInterrupt, GeneratorExit, UserError):
+        raise
+    except BaseException as error:
+        return _raised(error)
+    return None
+
+
+class _Untimed:
+    """In place of a Call where there is no deadline."""
+
+    inside = late = False
+    limit_s = 0.0
+
+    def begin(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+    def again(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
+_UNTIMED = _Untimed()
+
+
+def _sound(decision: Any, handed: Mapping[str, PodView]) -> Answer:
+    """The decision in the harness's own words, or what is wrong with its form."""
+    kind = type(decision)
+    if kind is Bind:
+        return _bind(decision, handed)
+    if kind is Fault:  # from a strategy that stands for another program, and says what went wrong there
+        return decision  # type: ignore[no-any-return]
+    if kind is Wait:
+        if type(decision.pod) is PodView and isinstance(decision.reason, str):
+            return decision  # type: ignore[no-any-return]
+    elif kind is BindTogether:
+        if isinstance(decision.binds, (tuple, list)) and all(type(bind) is Bind for bind in decision.binds):
+            binds = []
+            for bind in decision.binds:
+                answer = _bind(bind, handed)
+                if isinstance(answer, Fault):
+                    return answer
+                binds.append(answer)
+            return BindTogether(tuple(binds))
+    elif kind is Evict and isinstance(decision.pod, str) and isinstance(decision.reason, str):
+        return decision  # type: ignore[no-any-return]
+    return Fault("no decision", _key(decision), f"a strategy answers with decisions, not {told(decision)}")
+
+
+def _bind(bind: Bind, handed: Mapping[str, PodView]) -> Bind | Fault:
+    pod = bind.pod
+    if type(pod) is not PodView:
+        return Fault("illegal bind", "", f"the pod of a Bind is a PodView that was handed over, not {told(pod)}")
+    ours = handed.get(pod.key)
+    if ours is None:
+        return Fault("illegal bind", pod.key, "this pod was not handed over to be placed")
+    if ours is not pod and (ours.cls is not pod.cls or ours.group != pod.group or ours.group_min != pod.group_min):
+        return Fault("illegal bind", pod.key, "this is not the pod that was handed over: it asks for something else")
+    if type(bind.node) is not int or bind.devices is not None:
+        bind = plain(bind)
+        if type(bind.node) is not int:
+            return Fault("illegal bind", pod.key, f"unknown node: {told(bind.node)}")
+    return bind if ours is pod else Bind(ours, bind.node, bind.devices)
+
+
+def _key(decision: Any) -> str:
+    pod = getattr(decision, "pod", None)
+    return pod.key if type(pod) is PodView else pod if type(pod) is str else ""
+
+
+def _raised(error: BaseException) -> Fault:
+    """What was raised, and where, by file name and line: a whole path would differ between machines."""
+    wrote = isinstance(error, ReadOnly | FrozenInstanceError) or (
+        isinstance(error, ValueError) and ("read-only" in told(error) or "WRITEABLE" in told(error))
+    )
+    wrote = wrote or (isinstance(error, TypeError) and "'mappingproxy' object" in told(error))
+    where = _where(error.__traceback__)
+    return Fault("mutation" if wrote else "raised", "", f"{type(error).__name__}: {told(error, str)}{where}")
+
+
+def _where(trace: TracebackType | None) -> str:
+    last = ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename != __file__:
+            last = f" ({PurePath(code.co_filename).name}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return last
+
+
+def told(thing: Any, how: Any = repr) -> str:
+    """In words that are the same in every run: no addresses, not endless; whatever its repr does."""
+    try:
+        text = str(how(thing))
+    except Exception:
+        text = f"<{type(thing).__name__}>"
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " .."

@@ -1,0 +1,142 @@
+"""What a strategy is handed: the snapshot, to look at. What would change it is named, refused and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.strategy import Bool, ClusterView, Int64, PodView
+
+WRITERS = frozenset(
+    {"add_node", "assume", "assume_on", "fit_rows", "forget", "namespaces_changed", "relabel", "remove_node"}
+    | {"update_node", "volumes_changed"}
+)
+"""The methods of a Snapshot that change it."""
+
+
+class ReadOnly(AttributeError):
+    """A strategy tried to change the cluster that it was shown."""
+
+
+class ReadOnlyView:
+    """A ClusterView over a snapshot, one for as long as the snapshot lives; also scores' NodeLists.
+
+    Its columns cannot be made writable again. `tried`: what a strategy tried to change since it was last emptied.
+    """
+
+    __slots__ = ("_named", "_names", "_on", "capacity_of", "devices_of", "free_of", "model_of", "tried")
+
+    free_of: list[list[int]]
+    capacity_of: list[list[int]]
+    devices_of: list[list[int]]
+    model_of: list[int]
+    tried: list[str]
+    _on: Snapshot
+    _names: tuple[str, ...]
+    _named: int
+
+    def __init__(self, on: Snapshot) -> None:
+        put = object.__setattr__
+        put(self, "_on", on)
+        put(self, "tried", [])
+        put(self, "_names", ())
+        put(self, "_named", -1)
+        for name in ("free_of", "capacity_of", "devices_of", "model_of"):
+            put(self, name, getattr(on, name))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        self.tried.append(f"set {name}")
+        raise ReadOnly(f"the cluster is read-only to strategies: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        self.__setattr__(name, None)
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        if name not in WRITERS:
+            raise AttributeError(f"a ClusterView has no {name!r}")
+
+        def refuse(*_: object, **__: object) -> NoReturn:
+            self.tried.append(f"called {name}()")
+            raise ReadOnly(f"the cluster is read-only to strategies: {name}() is the harness's own; answer with Bind")
+
+        return refuse
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        return self._on.resources
+
+    @property
+    def capacity(self) -> Int64:
+        return self._on.capacity
+
+    @property
+    def free(self) -> Int64:
+        return self._on.free
+
+    @property
+    def gpu_capacity(self) -> Int64:
+        return self._on.gpu_capacity
+
+    @property
+    def gpu_free(self) -> Int64:
+        return self._on.gpu_free
+
+    @property
+    def gpu_model(self) -> Int64:
+        return self._on.gpu_model
+
+    @property
+    def gpu_models(self) -> tuple[str, ...]:
+        return self._on.gpu_models
+
+    @property
+    def names(self) -> Sequence[str]:
+        seen = self._on.spec_log.version
+        if seen != self._named:
+            object.__setattr__(self, "_names", tuple(self._on.facts.names))
+            object.__setattr__(self, "_named", seen)
+        return self._names
+
+    @property
+    def rank(self) -> Int64:
+        return self._on.rank
+
+    @property
+    def alive(self) -> Bool:
+        return self._on.alive
+
+    @property
+    def zone(self) -> Int64:
+        return self._on.zone
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        return self._on.zones
+
+    def label(self, node: int, key: str) -> str | None:
+        return self._on.label(node, key)
+
+    def pods_on(self, node: int) -> Sequence[PodView]:
+        return self._on.pods_on(node)
+
+    def feasible(self, pod: PodView) -> Bool:
+        return self._on.feasible(pod)
+
+    @property
+    def version(self) -> int:
+        return self._on.version
+
+    def changed_since(self, version: int) -> Int64 | None:
+        return self._on.changed_since(version)
+
+    @property
+    def now_ns(self) -> int:
+        return self._on.now_ns
+
+
+def snapshot_of(cluster: ClusterView) -> Snapshot | None:
+    """The snapshot behind a view, for code that keeps the rules by itself; None where there is none."""
+    if type(cluster) is ReadOnlyView:
+        return cluster._on
+    return cluster if isinstance(cluster, Snapshot) else None

@@ -1,0 +1,44 @@
+"""A snapshot made anew from what cannot have been touched, after code was broken off or caught changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from harness.scheduling.feasibility.snapshot import Snapshot
+
+
+def rebuilt(old: Snapshot, without: Collection[str]) -> Snapshot:
+    """The same nodes and pods, caches cold, amounts summed again; pods of `without` (keys) are on no node."""
+    new = old.fresh(old.classes)
+    new.now_ns = old.now_ns
+    resources, capacity, models = old.resources, old.capacity, old.gpu_models
+    gone = frozenset(without)
+    nominations = old.nominations
+    index = old.facts.index
+    for name in sorted(index, key=index.__getitem__):
+        node = index[name]
+        model = int(old.gpu_model[node])
+        new.add_node(
+            name,
+            dict(zip(resources, capacity[:, node].tolist(), strict=True)),
+            int(np.count_nonzero(old.gpu_capacity[node])),
+            "" if model < 0 else models[model],
+            old.facts.labels[node],
+            old.facts.taints(node),
+            bool(old.facts.unschedulable[node]),
+            int(old.rank[node]),
+            old.images.of(node),
+        )
+        for pod in old.pods_on(node):
+            if pod.key in gone or nominations.node_of(pod.key) is not None:
+                continue  # what is nominated is on no node: it was being tried
+            if old.where(pod.key) == node:
+                new.assume(pod, new.facts.index[name], old.devices(pod.key) or None)
+        for pod in nominations.on(node):
+            new.nominations.put(pod, new.facts.index[name])
+    new.volumes.carry_on(old.volumes)
+    for name, pod, devices in old.strays():
+        new.assume_on(pod, name, devices)
+    return new
