@@ -153,8 +153,8 @@ def main(
         print_table("Held against the published cells", columns, rows_against)
         random = spread_of_random(cells, expected)
         if random:
-            columns = ("list", "load %", "seeds", "random-fit", "published", "its sd", "standard errors away")
-            print_table("random-fit against the published spread", columns, random)
+            wide = ("list", "load %", "seeds", "random-fit", "published", "its sd", "standard errors away")
+            print_table("random-fit against the published spread", wide, random)
         if any(row[3] != "0" for row in rows_against) or any(float(row[-1]) > 4 for row in random):
             raise typer.Exit(1)
 

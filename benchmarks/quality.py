@@ -188,7 +188,7 @@ def plot(path: Path, title: str, seen: Sequence[Seen], bounds: dict[tuple[str, i
 
     names = list(dict.fromkeys(sorted(item.name for item in seen)))
     strategies = sorted({item.result.scheduler for item in seen})
-    colours = dict(zip(strategies, matplotlib.colormaps["tab20"].colors, strict=False))
+    colours = dict(zip(strategies, matplotlib.colormaps["tab20"](range(20)), strict=False))
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(15, 6.5), width_ratios=(2, 1))
     for strategy in strategies:
         xs, ys = [], []

@@ -24,6 +24,7 @@ from harness.model.core import Container, Node, PodSpec, PodStatus, PodTemplateS
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.wire import Time
 from harness.model.workloads import Deployment, DeploymentSpec, PodDisruptionBudget, PodDisruptionBudgetSpec
+from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
 PODS = (1_000, 10_000) if FULL else (300,)
@@ -45,7 +46,7 @@ class Clocked:
 
 
 def assembled(*components: Component) -> tuple[ApiServer, ApiLane, Loop, dict[str, Clocked]]:
-    server, loop = ApiServer(MemoryStore(codec=None)), Loop()
+    server, loop = ApiServer(MemoryStore(ObjectCodec())), Loop()
     api = ApiLane(server, loop.post, lambda now, lane: now + 5 * MS)
     loop.handlers[API_LANE] = api.handle
     clocked = {}

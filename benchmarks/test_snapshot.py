@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -17,7 +19,11 @@ from schedulers.random_fit import RandomFit
 
 NODES = (1_000, 5_000, 20_000, 100_000) if FULL else (1_000,)
 PODS = 10_000 if FULL else 500
-STRATEGIES = {"best-fit": greedy, "least-allocated": least_allocated, "random": RandomFit}
+STRATEGIES: dict[str, Callable[[], Strategy]] = {
+    "best-fit": greedy,
+    "least-allocated": least_allocated,
+    "random": RandomFit,
+}
 
 
 def cluster(nodes: int) -> Snapshot:

@@ -130,7 +130,7 @@ def once(benchmark: BenchmarkFixture, work: Callable[[], Any], items: int, unit:
 
 
 def measured(benchmark: BenchmarkFixture, work: Callable[[], Any], items: int, unit: str, **how: int) -> Any:
-    done = benchmark.pedantic(work, **how)  # type: ignore[no-untyped-call]
+    done = benchmark.pedantic(work, **how)
     note(benchmark, **{f"us_per_{unit}": lambda s: round(1e6 * s / items, 2)})
     return done
 

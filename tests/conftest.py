@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and how long Hypothesis searches."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No profile has a deadline: a loaded machine must not fail a test. A failure prints a blob for @reproduce_failure.
+# `development` draws new examples in each run. `ci` draws the same ones each time, so that a change fails for what it
+# changed. `search` looks for what the others have not met: `pytest --hypothesis-profile search`.
+_ANY_MACHINE = (HealthCheck.too_slow,)  # how fast examples are drawn depends on who else is at work
+settings.register_profile("development", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE)
+settings.register_profile(
+    "ci", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE, derandomize=True, database=None
+)
+settings.register_profile(
+    "search", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE, max_examples=1000
+)
+settings.load_profile("ci" if os.environ.get("CI") else "development")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -207,7 +208,7 @@ def test_the_gate_runs_in_order_and_carries_errors() -> None:
     server = ApiServer(MemoryStore(ObjectCodec()))
     gate = Gate(server)
     order: list[int] = []
-    futures = [gate.submit(lambda _, i=i: order.append(i)) for i in range(5)]
+    futures = [gate.submit(partial(lambda i, _: order.append(i), i)) for i in range(5)]
     futures[3].cancel()
     failing = gate.submit(lambda s: s.get("Pod", "default", "ghost"))
     assert gate.wait(0)

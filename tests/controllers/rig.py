@@ -31,6 +31,7 @@ from harness.model.core import Container, ContainerStatus, Node, Pod, PodSpec, P
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.status import ApiError
 from harness.model.wire import Time
+from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
 HANDS = 1000
@@ -40,7 +41,7 @@ LATENCY_NS = 5 * MS
 class Rig:
     def __init__(self, *components: Component, latency_ns: int = LATENCY_NS) -> None:
         self.latency_ns = latency_ns
-        self.server = ApiServer(MemoryStore(codec=None))
+        self.server = ApiServer(MemoryStore(ObjectCodec()))
         self.loop = Loop()
         self.api = ApiLane(self.server, self.loop.post, lambda now, lane: now + latency_ns)
         self.loop.handlers[API_LANE] = self.api.handle
@@ -148,12 +149,14 @@ class Rig:
 
     def node(self, name: str, zone: str = "") -> Node:
         labels = {"topology.kubernetes.io/zone": zone} if zone else {}
-        return self.create(Node(metadata=ObjectMeta(name=name, labels=labels)))
+        made: Node = self.create(Node(metadata=ObjectMeta(name=name, labels=labels)))
+        return made
 
     def bind(self, pod: Pod, node: str) -> Pod:
         if node not in self.server.objects("Node"):
             self.node(node)
-        return self.do(BindPod(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, node))
+        bound: Pod = self.do(BindPod(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, node))
+        return bound
 
     def set_ready(self, pod: Pod, ready: bool = True, node: str = "n") -> Pod:
         """Bound if it was not, running, and ready or not."""
@@ -167,14 +170,17 @@ class Rig:
             conditions=(Condition(type="Ready", status=str(ready), last_transition_time=Time(self.now)),),
             container_statuses=(ContainerStatus(name="c", ready=ready),),
         )
-        return self.do(PatchStatus(replace(pod, status=status)))
+        written: Pod = self.do(PatchStatus(replace(pod, status=status)))
+        return written
 
     def finish(self, pod: Pod, phase: str = "Succeeded") -> Pod:
         pod = self.get("Pod", pod.metadata.name, pod.metadata.namespace)
         if not pod.spec.node_name:
             pod = self.bind(pod, "n")
         ended = Condition(type="Ready", status="False", last_transition_time=Time(self.now))
-        return self.do(PatchStatus(replace(pod, status=replace(pod.status, phase=phase, conditions=(ended,)))))
+        status = replace(pod.status, phase=phase, conditions=(ended,))
+        written: Pod = self.do(PatchStatus(replace(pod, status=status)))
+        return written
 
     def kubelet_kills(self, pod: Pod) -> None:
         """The grace is over."""

@@ -188,7 +188,7 @@ def test_failed_pods_are_replaced_ever_more_slowly() -> None:
     rig = Rig(DaemonSetController())
     rig.node("a")
     rig.create(daemon_set())
-    seen: list[float] = []
+    seen: list[str] = []
     for _ in range(200):
         rig.run(0.5)
         for pod in rig.pods(app="agent"):

@@ -200,7 +200,7 @@ def test_the_smallest_change_of_a_pod_that_a_node_takes(world: tuple[Snapshot, P
             rest = [*way[:index], *way[index + 1 :]]
             assert not fits(rest), f"{change} is not needed"
             if getattr(change, "amount", 0) > 1:
-                less = replace(change, amount=change.amount - 1)  # type: ignore[union-attr]
+                less = replace(change, amount=change.amount - 1)  # type: ignore[union-attr, arg-type]
                 assert not fits([*way[:index], less, *way[index + 1 :]]), f"{change}: one less does it, too"
     assert np.array_equal(before[0], on.free)
     assert np.array_equal(before[1], on.feasible(view))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from harness.measure.bound import Effort, Instance, Nodes, Pods, aggregate, nodes_needed, upper_bound
 
+T = TypeVar("T")
 Gpu = tuple[int, int]  # devices, milli of each
+PodRow = tuple[int, int, Gpu, tuple[str, ...], int]  # cpu, memory, GPU, models, value
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Case:
     """A small cluster as lists: what the exact searches of this file work on."""
 
     nodes: tuple[tuple[int, int, int, str], ...]  # cpu, memory, GPUs, model
-    pods: tuple[tuple[int, int, Gpu, tuple[str, ...], int], ...]  # cpu, memory, GPU, models, value
+    pods: tuple[PodRow, ...]
     forbidden: frozenset[tuple[int, int]] = frozenset()  # pod, node: a taint
 
     @property
@@ -72,7 +75,7 @@ def cases(nodes: int, pods: int, kinds: int) -> st.SearchStrategy[Case]:
     )
     forbidden = st.frozensets(st.tuples(st.integers(0, pods), st.integers(0, nodes)), max_size=4)
 
-    def drawn(pool: st.SearchStrategy[tuple[object, ...]], most: int) -> st.SearchStrategy[tuple[object, ...]]:
+    def drawn(pool: st.SearchStrategy[T], most: int) -> st.SearchStrategy[tuple[T, ...]]:
         # Sizes are drawn first: lists of free length would mostly be short, and short ones show nothing.
         few = st.tuples(st.integers(1, kinds), st.integers(1, most)).flatmap(
             lambda sizes: st.tuples(st.lists(pool, min_size=sizes[0], max_size=sizes[0]), st.just(sizes[1]))
@@ -81,7 +84,7 @@ def cases(nodes: int, pods: int, kinds: int) -> st.SearchStrategy[Case]:
             tuple
         )
 
-    return st.builds(Case, drawn(node, nodes), drawn(pod, pods), forbidden)  # type: ignore[arg-type]
+    return st.builds(Case, drawn(node, nodes), drawn(pod, pods), forbidden)
 
 
 def crowded(seed: int) -> Case:
@@ -93,7 +96,7 @@ def crowded(seed: int) -> Case:
     ]
     nodes = [kinds[int(i)] for i in rng.integers(0, 3, int(rng.integers(2, 9)))]
     room = sum(cpu for cpu, _, _, _ in nodes), 1000 * sum(gpus for _, _, gpus, _ in nodes)
-    pods = []
+    pods: list[PodRow] = []
     asked = [0, 0]
     while len(pods) < 30 and (asked[0] < 1.2 * room[0] or asked[1] < 1.2 * room[1]):
         gpu = GPUS[int(rng.integers(0, len(GPUS)))]
@@ -108,7 +111,8 @@ def crowded(seed: int) -> Case:
 
 def by_trying_everything(case: Case) -> tuple[int, int]:
     """(most value, most pods) over every assignment of pods to nodes and devices, one pod after the other."""
-    free = [[cpu, memory, [1000] * gpus] for cpu, memory, gpus, _ in case.nodes]
+    rooms = [[cpu, memory] for cpu, memory, _, _ in case.nodes]
+    idle = [[1000] * gpus for _, _, gpus, _ in case.nodes]
     best = [0, 0]
 
     def place(pod: int, value: int, number: int) -> None:
@@ -117,19 +121,19 @@ def by_trying_everything(case: Case) -> tuple[int, int]:
             return
         place(pod + 1, value, number)
         cpu, memory, (count, milli), _, worth = case.pods[pod]
-        for node, room in enumerate(free):
+        for node, (room, left) in enumerate(zip(rooms, idle, strict=True)):
             if not case.allows(pod, node) or room[0] < cpu or room[1] < memory:
                 continue
-            for devices in combinations(range(len(room[2])), count):
-                if any(room[2][device] < milli for device in devices):
+            for devices in combinations(range(len(left)), count):
+                if any(left[device] < milli for device in devices):
                     continue
                 room[0], room[1] = room[0] - cpu, room[1] - memory
                 for device in devices:
-                    room[2][device] -= milli
+                    left[device] -= milli
                 place(pod + 1, value + worth, number + 1)
                 room[0], room[1] = room[0] + cpu, room[1] + memory
                 for device in devices:
-                    room[2][device] += milli
+                    left[device] += milli
 
     place(0, 0, 0)
     return best[0], best[1]
@@ -141,33 +145,36 @@ def by_cp_sat(case: Case, *, count_nodes: bool = False) -> tuple[int | None, int
 
     model = cp_model.CpModel()
     on = {
-        (p, n): model.NewBoolVar("") for p in range(len(case.pods)) for n in range(len(case.nodes)) if case.allows(p, n)
+        (p, n): model.new_bool_var("")
+        for p in range(len(case.pods))
+        for n in range(len(case.nodes))
+        if case.allows(p, n)
     }
-    piece = {(p, n, d): model.NewBoolVar("") for p, n in on if case.pods[p][2][0] for d in range(case.nodes[n][2])}
+    piece = {(p, n, d): model.new_bool_var("") for p, n in on if case.pods[p][2][0] for d in range(case.nodes[n][2])}
     for pod in range(len(case.pods)):
         placed = sum(taken for (p, _), taken in on.items() if p == pod)
-        model.Add(placed == 1 if count_nodes else placed <= 1)
-    used = [model.NewBoolVar("") for _ in case.nodes]
+        model.add(placed == 1 if count_nodes else placed <= 1)
+    used = [model.new_bool_var("") for _ in case.nodes]
     for node, (cpu, memory, gpus, _) in enumerate(case.nodes):
         mine = {p: taken for (p, n), taken in on.items() if n == node}
-        model.Add(sum(case.pods[p][0] * taken for p, taken in mine.items()) <= cpu)
-        model.Add(sum(case.pods[p][1] * taken for p, taken in mine.items()) <= memory)
+        model.add(sum(case.pods[p][0] * taken for p, taken in mine.items()) <= cpu)
+        model.add(sum(case.pods[p][1] * taken for p, taken in mine.items()) <= memory)
         for p, taken in mine.items():
-            model.Add(taken <= used[node])
+            model.add(taken <= used[node])
             if case.pods[p][2][0]:
-                model.Add(sum(piece[p, node, d] for d in range(gpus)) == case.pods[p][2][0] * taken)
+                model.add(sum(piece[p, node, d] for d in range(gpus)) == case.pods[p][2][0] * taken)
         for device in range(gpus):
-            model.Add(sum(case.pods[p][2][1] * x for (p, n, d), x in piece.items() if (n, d) == (node, device)) <= 1000)
+            model.add(sum(case.pods[p][2][1] * x for (p, n, d), x in piece.items() if (n, d) == (node, device)) <= 1000)
     if count_nodes:
-        model.Minimize(sum(used))
+        model.minimize(sum(used))
     else:
-        model.Maximize(sum(case.pods[p][4] * taken for (p, _), taken in on.items()))
+        model.maximize(sum(case.pods[p][4] * taken for (p, _), taken in on.items()))
     solver = cp_model.CpSolver()
     solver.parameters.num_workers, solver.parameters.max_deterministic_time = 1, 2.0
-    status = solver.Solve(model)
+    status = solver.solve(model)
     if status == cp_model.INFEASIBLE:
         return None, len(case.nodes) + 1
-    found = round(solver.ObjectiveValue()) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
+    found = round(solver.objective_value) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
     return found, round(solver.BestObjectiveBound())
 
 
@@ -213,7 +220,7 @@ def test_the_optimum_of_crowded_clusters_lies_between(case: Case) -> None:
 @settings(max_examples=25, deadline=None)
 @given(cases(nodes=5, pods=12, kinds=5))
 def test_no_fewer_nodes_suffice_than_are_needed(case: Case) -> None:
-    case = replace(case, pods=tuple((cpu or 500, *rest) for cpu, *rest in case.pods))
+    case = replace(case, pods=tuple((row[0] or 500, *row[1:]) for row in case.pods))
     suffice, need = by_cp_sat(case, count_nodes=True)
     bound = nodes_needed(case.instance)
     if suffice is None:

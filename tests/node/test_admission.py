@@ -26,17 +26,23 @@ def node(**allocatable: str) -> Machine:
     return machine
 
 
-def pod(number: int, *, init: tuple[Container, ...] = (), annotations: dict[str, str] | None = None, **requests: str):  # type: ignore[no-untyped-def]
+def pod(
+    number: int,
+    requests: dict[str, str] | None = None,
+    *,
+    init: tuple[Container, ...] = (),
+    annotations: dict[str, str] | None = None,
+) -> Pod:
     return Pod(
         metadata=ObjectMeta(
             name=f"p{number}", namespace="default", uid=f"u-{number:012x}", annotations=annotations or {}
         ),
-        spec=PodSpec(node_name="n", containers=(container("c", **requests),), init_containers=init),
+        spec=PodSpec(node_name="n", containers=(container("c", requests or {}),), init_containers=init),
         status=PodStatus(phase="Pending"),
     )
 
 
-def container(name: str, *, sidecar: bool = False, **requests: str) -> Container:
+def container(name: str, requests: dict[str, str], *, sidecar: bool = False) -> Container:
     amounts = {resource: parse_quantity(amount) for resource, amount in requests.items()}
     always = "Always" if sidecar else None
     return Container(name=name, image="i", resources=ResourceRequirements(requests=amounts), restart_policy=always)
@@ -66,7 +72,7 @@ def refusal(effects: list[Effect]) -> tuple[str, str] | None:
 def test_in_kubernetes_words(allocatable: dict[str, str], asked: dict[str, str], reason: str, figures: str) -> None:
     machine = node(**allocatable)
     requests = {name.replace("_", "/"): amount for name, amount in asked.items()}
-    found = refusal(machine.step(2, [Watch(ADDED, pod(1, **requests))]))
+    found = refusal(machine.step(2, [Watch(ADDED, pod(1, requests))]))
     assert found is not None
     assert found[0] == reason
     assert found[1].startswith(f"Pod was rejected: Node didn't have enough resource: {figures}")
@@ -121,15 +127,15 @@ def test_devices_that_are_not_there_are_not_given(index: str, milli: str, reason
 
 def test_a_pod_needs_its_containers_and_sidecars_or_its_largest_start() -> None:
     """Source: KEP-753: an init container runs beside the sidecars that were started before it."""
-    init = (
-        container("first", cpu="5"),
-        container("sidecar", sidecar=True, cpu="1"),
-        container("second", cpu="3"),
+    init: tuple[Container, ...] = (
+        container("first", {"cpu": "5"}),
+        container("sidecar", {"cpu": "1"}, sidecar=True),
+        container("second", {"cpu": "3"}),
     )
-    needs = dict(plan_of(pod(1, init=init, cpu="2")).needs)
+    needs = dict(plan_of(pod(1, {"cpu": "2"}, init=init)).needs)
     assert needs["cpu"] == 5000  # alone; 1 + 3 and 2 + 1 are less
-    init = (container("sidecar", sidecar=True, cpu="1"), container("second", cpu="5"))
-    assert dict(plan_of(pod(2, init=init, cpu="2")).needs)["cpu"] == 6000
+    init = (container("sidecar", {"cpu": "1"}, sidecar=True), container("second", {"cpu": "5"}))
+    assert dict(plan_of(pod(2, {"cpu": "2"}, init=init)).needs)["cpu"] == 6000
 
 
 @pytest.mark.parametrize(

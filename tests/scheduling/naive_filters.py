@@ -305,28 +305,28 @@ def spreads(pod: Pod, world: World, note: Note) -> list[Spread] | None:
             )
         )
     for node in world.nodes.values():
-        if any(item.key not in node.metadata.labels for item in out):
+        if any(spread.key not in node.metadata.labels for spread in out):
             note("node without a spreading label")
             continue
-        for item in out:
-            if item.by_affinity and not node_affinity_holds(pod, node):
+        for spread in out:
+            if spread.by_affinity and not node_affinity_holds(pod, node):
                 note("node left out of the counts by affinity")
                 continue
-            if item.by_taints and untolerated(pod, node) is not None:
+            if spread.by_taints and untolerated(pod, node) is not None:
                 note("node left out of the counts by taints")
                 continue
-            value = node.metadata.labels[item.key]
-            item.counts.setdefault(value, 0)
+            value = node.metadata.labels[spread.key]
+            spread.counts.setdefault(value, 0)
             for other in world.pods_on(node.metadata.name):
-                if other.metadata.namespace != pod.metadata.namespace or not item.selects(other.metadata.labels):
+                if other.metadata.namespace != pod.metadata.namespace or not spread.selects(other.metadata.labels):
                     continue
-                if item.nobody:
+                if spread.nobody:
                     note("selector without requirements")
                     continue
                 if other.metadata.deletion_timestamp is not None:
                     note("pod being deleted not counted")
                     continue
-                item.counts[value] += 1
+                spread.counts[value] += 1
     return out
 
 

@@ -156,7 +156,7 @@ def preempt(pod: Pod, case: Case, offset_of: object, least: int = 100) -> tuple[
                 for reason in tried:
                     counts[str(reason)] = counts.get(str(reason), 0) + 1
                 continue
-            found[name] = tried  # type: ignore[assignment]
+            found[name] = tried
             if len(found) >= enough and any(v[1] == 0 for v in found.values()):
                 break
         if found:

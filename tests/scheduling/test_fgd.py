@@ -116,7 +116,7 @@ def test_the_chosen_device_is_the_first_that_reaches_the_nodes_score(
     pod = PodView("p", on.classes.intern({"cpu": data.draw(st.integers(0, 5))}, GpuRequest(1, milli)))
     fits = np.flatnonzero(on.feasible(pod))
     descent = Descent(typical)
-    scores = descent.score(pod, on, fits) if len(fits) else []
+    scores = descent.score(pod, on, fits) if len(fits) else np.zeros(0)
 
     def amount(cpu: int, idle: list[int], model: int) -> float:
         pairs = zip(typical.pods, typical.weights, strict=True)
@@ -255,7 +255,7 @@ def assert_published(openb: Openb, workload: str, policy: str, seed: int) -> Non
     assert wanted
     for at, (allocated, fragmented) in wanted.items():
         # Two decimals, and the last one may round either way.
-        assert cells[at] == (pytest.approx(allocated, abs=0.0101), pytest.approx(fragmented, abs=0.0101)), at
+        assert cells[at] == pytest.approx((allocated, fragmented), abs=0.0101), at
 
 
 @pytest.mark.parametrize("policy", DETERMINISTIC)

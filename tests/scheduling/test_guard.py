@@ -185,7 +185,7 @@ def test_a_write_whose_error_is_swallowed_counts_too() -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda pod: operator.setitem(pod.labels, "a", "b"),  # type: ignore[arg-type]
+        lambda pod: operator.setitem(pod.labels, "a", "b"),
         lambda pod: setattr(pod, "created_ns", 1),
         lambda pod: pod.requests.fill(0),
         lambda pod: pod.requests.setflags(write=True),

@@ -153,8 +153,8 @@ def test_one_node_scores_exactly_as_in_the_column(score: Callable[[], Incrementa
 def test_the_tournament_is_a_maximum(start: list[int], rounds: list[list[tuple[int, int]]]) -> None:
     values = [float(v) for v in start]
     tournament = Tournament(np.array(values))
-    for i, changes in enumerate(rounds):
-        changes = [(at % len(values), NEVER if v < 0 else float(v)) for at, v in changes]
+    for i, drawn in enumerate(rounds):
+        changes = [(at % len(values), NEVER if v < 0 else float(v)) for at, v in drawn]
         for at, value in changes:
             values[at] = value
         if i % 2:
@@ -180,7 +180,8 @@ def pods(on: Snapshot, count: int, cpu: int = 1, group: str | None = None, group
 
 
 def emptiest(pod: PodView, view: ClusterView) -> Float64:
-    return view.free[CPU].astype(np.float64)
+    score: Float64 = view.free[CPU].astype(np.float64)
+    return score
 
 
 def run(on: Snapshot, batch: list[PodView], strategy: object, window: int = 1) -> Placements:

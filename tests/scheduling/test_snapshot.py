@@ -648,7 +648,7 @@ class SnapshotMachine(RuleBasedStateMachine):
             spec = self.specs[view.cls.id]
             expected = sorted(name for name, item in self.nodes.items() if item.takes(spec))
             mask = on.feasible(view)
-            assert sorted(on.names[i] for i in np.flatnonzero(mask)) == expected
+            assert sorted(on.names[i] for i in np.flatnonzero(mask).tolist()) == expected
             assert all(on.feasibility.holds(view.cls, i) == mask[i] for i in range(len(on.names)))
             diagnosis = on.diagnose(view)
             assert diagnosis.nodes == len(self.nodes)

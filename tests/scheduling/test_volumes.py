@@ -370,8 +370,8 @@ class VolumesMachine(RuleBasedStateMachine):
             self.put_node(f"n{index}", each)
         for index, given in enumerate(there):
             self.put_volume(f"v{index}", given)
-        for each in ("late", "made", "anywhere"):
-            self.put_class(each)
+        for name in ("late", "made", "anywhere"):
+            self.put_class(name)
         for index in range(3):
             self.put_claim(f"c{index}", _PLAIN | {"of": ("late", "made", "late")[index]})
 

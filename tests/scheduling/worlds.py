@@ -132,7 +132,7 @@ pod_specs = st.builds(
     topology_spread_constraints=st.one_of(st.just(()), spreads),
 )
 metas = st.tuples(st.sampled_from(["a", "a", "b"]), labels)
-node_labels = st.fixed_dictionaries(
+node_labels: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
     {"zone": st.sampled_from(["z1", "z2", "z3"])},
     optional={
         "rack": st.sampled_from(["r1", "r2"]),
