@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.notes import FULL
-from harness.apiserver.dispatcher import API_LANE, ApiLane
+from harness.apiserver.dispatcher import API_ADDRESS, ApiLane
 from harness.apiserver.server import ApiServer
 from harness.controllers.policy.disruption import DisruptionController
-from harness.controllers.services.endpointslice import EndpointSliceController
+from harness.controllers.services.endpointslice.controller import EndpointSliceController
 from harness.controllers.workloads.deployment.controller import DeploymentController
 from harness.controllers.workloads.job.controller import JobController
 from harness.controllers.workloads.replicaset import ReplicaSetController
@@ -47,23 +47,23 @@ class Clocked:
 
 def assembled(*components: Component) -> tuple[ApiServer, ApiLane, Loop, dict[str, Clocked]]:
     server, loop = ApiServer(MemoryStore(ObjectCodec())), Loop()
-    api = ApiLane(server, loop.post, lambda now, lane: now + 5 * MS)
-    loop.handlers[API_LANE] = api.handle
+    api = ApiLane(server, loop.post, lambda now, address: now + 5 * MS)
+    loop.handlers[API_ADDRESS] = api.handle
     clocked = {}
-    for lane, component in enumerate(components, 1):
+    for address, component in enumerate(components, 1):
         clocked[component.name] = one = Clocked(component)
-        loop.handlers[lane] = sender(loop, lane, one)
-        api.subscribe(lane, component.watches)
+        loop.handlers[address] = sender(loop, address, one)
+        api.subscribe(address, component.watches)
     return server, api, loop, clocked
 
 
-def sender(loop: Loop, lane: int, one: Clocked) -> Callable[[int, list[Any]], None]:
+def sender(loop: Loop, address: int, one: Clocked) -> Callable[[int, list[Any]], None]:
     def handle(now: int, events: list[Any]) -> None:
         for effect in one.step(now, events):
             if isinstance(effect, WakeAt):
-                loop.post(effect.at, lane, Timer(effect.token))
+                loop.post(effect.at, address, Timer(effect.token))
             else:
-                loop.post(now + 5 * MS, API_LANE, (lane, effect))
+                loop.post(now + 5 * MS, API_ADDRESS, (address, effect))
 
     return handle
 

@@ -19,7 +19,7 @@ from harness.model.meta import Condition, ObjectMeta
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.wire import Time
 from harness.node.machine import Machine
-from harness.node.plans import DURATION
+from harness.node.pod_annotations import DURATION
 from harness.node.settings import NodeSettings
 
 NODES, PODS = (5000, 10_000) if FULL else (500, 1000)

@@ -1,7 +1,7 @@
 """The API server among the components: writes arrive as messages, what they change leaves as watch events.
 
-Also here, because only the server sees both ends: who watches what, leases that stand (see Stand), and going down
-and coming back.
+Also here, because only the server sees both ends: who watches what, leases that stand (see StandingLease), and going
+down and coming back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.engine.component import (
     ADDED,
     MINUTE,
     MODIFIED,
-    STANDING,
+    STANDING_LEASE,
     BindPod,
     Create,
     Delete,
@@ -26,7 +26,7 @@ from harness.engine.component import (
     PatchStatus,
     Record,
     Relist,
-    Stand,
+    StandingLease,
     Subscribe,
     Update,
     Watch,
@@ -35,21 +35,21 @@ from harness.model.objects import KINDS, Kind
 from harness.model.status import ApiError, unavailable
 from harness.model.wire import MicroTime
 
-API_LANE = 0
+API_ADDRESS = 0
 COMPACTION_NS = 5 * MINUTE
 """Source: kube-apiserver --etcd-compaction-interval, 5m0s."""
 
 Post: TypeAlias = Callable[[int, int, Any], None]
 PostAll: TypeAlias = Callable[[int, int, list[Any]], None]
-"""Several messages to one lane, in order; the list stays the sender's."""
+"""Several messages to one address, in order; the list stays the sender's."""
 Delay: TypeAlias = Callable[[int, int], int]
-"""(now, lane) -> when a message to that lane lands."""
+"""(now, address) -> when a message to that address lands."""
 Observer: TypeAlias = Callable[[int, str, str, tuple[Any, ...]], None]
 """(instant, source, topic, data)."""
 
 
 class ApiLane:
-    """`post` delivers to lanes, `post_all` likewise; `delay` says when a watch event or an answer lands."""
+    """`post` delivers to addresses, `post_all` likewise; `delay` says when a watch event or an answer lands."""
 
     def __init__(
         self, server: ApiServer, post: Post, delay: Delay, post_all: PostAll | None = None, *, records: bool = True
@@ -64,7 +64,7 @@ class ApiLane:
         self._by_kind: dict[str, list[int]] = {}
         self._by_node: dict[str, int] = {}  # pods by spec.nodeName
         self._changed: dict[str, list[Watch]] = {}
-        self._changed_on: dict[int, list[Watch]] = {}  # by lane, of the pods of one node
+        self._changed_on: dict[int, list[Watch]] = {}  # by address, of the pods of one node
         self._standing: dict[str, tuple[int, int]] = {}  # node: (first renewal, period)
         self._next_compaction = COMPACTION_NS
         self._apply: dict[type, Callable[[Any], Any]] = {
@@ -79,13 +79,13 @@ class ApiLane:
                 e.namespace, e.name, uid=e.uid, grace_s=e.grace_s, reason=e.reason, message=e.message
             ),
             Record: self._record,
-            Stand: self._stand,
+            StandingLease: self._stand,
         }
         server.listeners.append(self._tell)
 
-    def _one_by_one(self, at: int, lane: int, messages: list[Any]) -> None:
+    def _one_by_one(self, at: int, address: int, messages: list[Any]) -> None:
         for message in messages:
-            self._post(at, lane, message)
+            self._post(at, address, message)
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -126,8 +126,8 @@ class ApiLane:
                     observer(at, source, topic, data)
             case FellSilent(node, at):
                 self._end_standing(node, at)
-            case Resubscribe(lane, node):
-                self._greet(now, lane, node)
+            case Resubscribe(address, node):
+                self._greet(now, address, node)
             case ComeBack():
                 self.come_back(now)
             case _:
@@ -135,34 +135,34 @@ class ApiLane:
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
-    def subscribe(self, lane: int, kinds: tuple[str, ...]) -> None:
+    def subscribe(self, address: int, kinds: tuple[str, ...]) -> None:
         """Every change of these kinds from now on, and what is there as ADDED."""
         now = self.server.now
-        at = self._delay(now, lane)
+        at = self._delay(now, address)
         for kind in kinds:
-            lanes = self._by_kind.setdefault(kind, [])
-            if lane not in lanes:  # a component that was started again asks again
-                lanes.append(lane)
+            addresses = self._by_kind.setdefault(kind, [])
+            if address not in addresses:  # a component that was started again asks again
+                addresses.append(address)
             for obj in self.server.listed(kind):
-                self._post(at, lane, Watch(ADDED, obj))
+                self._post(at, address, Watch(ADDED, obj))
 
-    def subscribe_node(self, lane: int, node: str) -> None:
+    def subscribe_node(self, address: int, node: str) -> None:
         """Pods bound to `node`."""
-        self._by_node[node] = lane
+        self._by_node[node] = address
 
     def unsubscribe_node(self, node: str) -> None:
         self._by_node.pop(node, None)
 
-    def _greet(self, now: int, lane: int, node: str) -> None:
+    def _greet(self, now: int, address: int, node: str) -> None:
         """A kubelet lists its pods, and whatever else its node watches (a proxy: services and their endpoints)."""
-        at = self._delay(now, lane)
-        for kind, lanes in self._by_kind.items():
-            if lane in lanes:
+        at = self._delay(now, address)
+        for kind, addresses in self._by_kind.items():
+            if address in addresses:
                 for obj in self.server.listed(kind):
-                    self._post(at, lane, Watch(ADDED, obj))
+                    self._post(at, address, Watch(ADDED, obj))
         for pod in self.server.listed("Pod"):
             if pod.spec.node_name == node:
-                self._post(at, lane, Watch(ADDED, pod))
+                self._post(at, address, Watch(ADDED, pod))
 
     def _tell(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         name = kind.kind
@@ -176,14 +176,14 @@ class ApiLane:
         if name == "Pod":
             node = obj.spec.node_name
             if node:
-                lane = self._by_node.get(node)
-                if lane is not None:
+                address = self._by_node.get(node)
+                if address is not None:
                     if change == MODIFIED and not old.spec.node_name:
                         change, old = ADDED, None
                     event = Watch(change, obj, old)
-                    told = self._changed_on.get(lane)
+                    told = self._changed_on.get(address)
                     if told is None:
-                        self._changed_on[lane] = [event]
+                        self._changed_on[address] = [event]
                     else:
                         told.append(event)
 
@@ -192,12 +192,12 @@ class ApiLane:
         if self._changed:
             changed, self._changed = self._changed, {}
             for kind, events in changed.items():
-                for lane in self._by_kind[kind]:
-                    self._post_all(self._delay(now, lane), lane, events)
+                for address in self._by_kind[kind]:
+                    self._post_all(self._delay(now, address), address, events)
         if self._changed_on:
             on, self._changed_on = self._changed_on, {}
-            for lane, events in on.items():
-                self._post_all(self._delay(now, lane), lane, events)
+            for address, events in on.items():
+                self._post_all(self._delay(now, address), address, events)
 
     # -- down and up ---------------------------------------------------------------------------------------------------
 
@@ -213,22 +213,22 @@ class ApiLane:
             self._recorder.forget()
         self.flush(now)
 
-    def resume(self, now: int, lane: int, kind: str, revision: int) -> None:
+    def resume(self, now: int, address: int, kind: str, revision: int) -> None:
         """A watch of `kind` goes on after `revision`: the changes since, or, when they are gone, everything."""
-        at = self._delay(now, lane)
+        at = self._delay(now, address)
         try:
             for change, obj, old, _ in self.server.changes_since(KINDS[kind], revision):
-                self._post(at, lane, Watch(change, obj, old))
+                self._post(at, address, Watch(change, obj, old))
         except ApiError:
-            self._post(at, lane, Relist(kind, tuple(self.server.listed(kind))))
+            self._post(at, address, Relist(kind, tuple(self.server.listed(kind))))
 
     # -- leases that stand ---------------------------------------------------------------------------------------------
 
-    def _stand(self, effect: Stand) -> Any:
+    def _stand(self, effect: StandingLease) -> Any:
         lease = effect.lease
         meta = lease.metadata
         text = f"{effect.period_ns // 10**9}s"
-        standing = replaced(lease, metadata=replaced(meta, annotations={**meta.annotations, STANDING: text}))
+        standing = replaced(lease, metadata=replaced(meta, annotations={**meta.annotations, STANDING_LEASE: text}))
         self._standing[meta.name] = (lease.spec.renew_time or self.server.now, effect.period_ns)
         if meta.key in self.server.objects("Lease"):
             return self.server.update(standing)
@@ -241,7 +241,7 @@ class ApiLane:
             return
         first, period = stood
         last = first + max(0, at - 1 - first) // period * period
-        annotations = {key: value for key, value in lease.metadata.annotations.items() if key != STANDING}
+        annotations = {key: value for key, value in lease.metadata.annotations.items() if key != STANDING_LEASE}
         self.server.update(
             replaced(
                 lease,
@@ -295,11 +295,11 @@ class ComeBack:
 
 
 class Resubscribe:
-    """The kubelet in `lane` has forgotten its pods and lists them again."""
+    """The kubelet in `address` has forgotten its pods and lists them again."""
 
-    __match_args__ = ("lane", "node")
+    __match_args__ = ("address", "node")
     __slots__ = __match_args__
 
-    def __init__(self, lane: int, node: str) -> None:
-        self.lane = lane
+    def __init__(self, address: int, node: str) -> None:
+        self.address = address
         self.node = node

@@ -134,7 +134,7 @@ def _end(nodes: Nodes) -> None:
 
 def _tell_actors(run: Run) -> None:
     """Which process holds which nodes: for those who want to kill one."""
-    pids = getattr(run.cluster.homes, "pids", None)
+    pids = getattr(run.cluster.backend, "pids", None)
     if run.clock.wall and pids:
         for pid, names in pids.items():
             print(f"actor {pid}: {', '.join(names)}", file=sys.stderr, flush=True)

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.apiserver.dispatcher import API_LANE, ApiLane, ComeBack, FellSilent, Observed, Resubscribe
+from harness.apiserver.dispatcher import API_ADDRESS, ApiLane, ComeBack, FellSilent, Observed, Resubscribe
 from harness.apiserver.server import ApiServer
 from harness.engine.component import (
     Component,
-    Disturb,
-    Disturbed,
-    DisturbServer,
     Effect,
+    FaultInjected,
+    InjectFault,
     Instant,
     Observe,
     Packet,
+    RestartApiServer,
     Start,
     StartMachine,
     StopMachine,
@@ -28,8 +28,8 @@ from harness.engine.loop import Handler, Loop, SharedLoop
 from harness.engine.streams import stream
 from harness.model.core import Node
 from harness.model.faults import ContainerCrash, Crash
-from harness.node.home import FIRST_NODE_LANE, Homes, PowerOff, PowerOn
-from harness.node.inline import InlineHomes
+from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, PowerOn
+from harness.node.inline import InlineNodes
 from harness.node.settings import NodeSettings
 from harness.store.interface import Store
 
@@ -55,7 +55,7 @@ class ClusterSettings:
 
 
 class Cluster:
-    """Components get lanes in the order in which they are added; machines in the order in which they are started."""
+    """Components get addresses in the order of `add`, machines in the order in which they are started."""
 
     def __init__(self, store: Store, settings: ClusterSettings | None = None) -> None:
         self.settings = settings = settings or ClusterSettings()
@@ -65,16 +65,16 @@ class Cluster:
         self._node_settings = settings.node_settings or NodeSettings(
             latencies=settings.latencies, folded=settings.folded, record_events=settings.record_events
         )
-        self._lanes: dict[str, int] = {}  # of machines, by name; never given to another
+        self._addresses: dict[str, int] = {}  # of machines, by name; never given to another
         self._running: dict[str, int] = {}
         self._components = 0
         self._watch_delay = Delays(settings.latencies.watch, settings.seed, "watch")
         self._call_delay = Delays(settings.latencies.api_call, settings.seed, "call")
-        self.homes: Homes = self._make_homes()
+        self.backend: NodeBackend = self._make_backend()
         self._post: Callable[[int, int, Any], None] = self.loop.post if settings.nodes == "inline" else self._post_apart
         post_all = self.loop.post_all if settings.nodes == "inline" else self._post_all_apart
         self.api = ApiLane(self.server, self._post, self._watch_delay.at, post_all, records=True)
-        self.loop.handlers[API_LANE] = self.api.handle
+        self.loop.handlers[API_ADDRESS] = self.api.handle
         self.components: dict[str, Component] = {}
 
     # -- putting together ----------------------------------------------------------------------------------------------
@@ -82,32 +82,32 @@ class Cluster:
     def add(self, component: Component) -> None:
         """A component of the control plane, started at once."""
         self._components += 1
-        lane = self._components
-        assert lane < FIRST_NODE_LANE
+        address = self._components
+        assert address < FIRST_NODE_ADDRESS
         assert component.name not in self.components, f"two components are called {component.name}"
         self.components[component.name] = component
-        self.loop.handlers[lane] = self._runner(lane, component)
-        self._post(self.loop.now + 1, lane, Start())
-        self.api.subscribe(lane, component.watches)
+        self.loop.handlers[address] = self._runner(address, component)
+        self._post(self.loop.now + 1, address, Start())
+        self.api.subscribe(address, component.watches)
 
     def start_nodes(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             self._start_machine(self.loop.now, node)
 
-    def _make_homes(self) -> Homes:
+    def _make_backend(self) -> NodeBackend:
         if self.settings.nodes == "inline":
-            return InlineHomes(self.loop, self._to_server, self._to_node)
-        from harness.node.ray_actors import RayHomes
+            return InlineNodes(self.loop, self._to_server, self._to_node)
+        from harness.node.ray_actors import RayNodes
 
         assert isinstance(self.loop, SharedLoop)
-        return RayHomes(
+        return RayNodes(
             self.loop,
             10**15 if self.settings.wall else self.latencies.window_ns,
             self.settings.actors,
             self._to_server,
-            self._lanes.get,
+            self._addresses.get,
             self._crashed,
-            address=self.settings.ray_address,
+            ray_address=self.settings.ray_address,
         )
 
     # -- running -------------------------------------------------------------------------------------------------------
@@ -118,52 +118,52 @@ class Cluster:
 
     def run(self, until: Instant) -> None:
         """Everything before `until` happens."""
-        self.homes.run(until)
+        self.backend.run(until)
 
     @property
     def next_due(self) -> Instant | None:
-        return self.homes.next_due
+        return self.backend.next_due
 
     def close(self) -> None:
-        self.homes.close()
+        self.backend.close()
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
-    def _post_apart(self, at: int, lane: int, message: Any) -> None:
-        if lane < FIRST_NODE_LANE:
-            self.loop.post(at, lane, message)
+    def _post_apart(self, at: int, address: int, message: Any) -> None:
+        if address < FIRST_NODE_ADDRESS:
+            self.loop.post(at, address, message)
         else:
-            self.homes.post(at, lane, message)
+            self.backend.post(at, address, message)
 
-    def _post_all_apart(self, at: int, lane: int, messages: list[Any]) -> None:
-        if lane < FIRST_NODE_LANE:
-            self.loop.post_all(at, lane, messages)
+    def _post_all_apart(self, at: int, address: int, messages: list[Any]) -> None:
+        if address < FIRST_NODE_ADDRESS:
+            self.loop.post_all(at, address, messages)
         else:
             for message in messages:
-                self.homes.post(at, lane, message)
+                self.backend.post(at, address, message)
 
-    def _to_server(self, at: int, lane: int, effect: Any) -> None:
-        self.loop.post(at, API_LANE, (lane, effect))
+    def _to_server(self, at: int, address: int, effect: Any) -> None:
+        self.loop.post(at, API_ADDRESS, (address, effect))
 
     def _to_node(self, at: int, name: str, packet: Packet) -> None:
-        lane = self._lanes.get(name)
-        if lane is not None:
-            self.homes.post(at, lane, packet)
+        address = self._addresses.get(name)
+        if address is not None:
+            self.backend.post(at, address, packet)
 
-    def _runner(self, lane: int, component: Component) -> Handler:
+    def _runner(self, address: int, component: Component) -> Handler:
         loop, delay, name = self.loop, self._call_delay.at, component.name
 
         def handle(now: int, events: list[Any]) -> None:
             for effect in component.step(now, events):
                 kind = type(effect)
                 if kind is WakeAt:
-                    loop.post(effect.at, lane, Timer(effect.token))  # type: ignore[union-attr]
+                    loop.post(effect.at, address, Timer(effect.token))  # type: ignore[union-attr]
                 elif kind is Observe:
-                    loop.post(now + 1, API_LANE, (lane, Observed(now, name, effect)))  # type: ignore[arg-type]
+                    loop.post(now + 1, API_ADDRESS, (address, Observed(now, name, effect)))  # type: ignore[arg-type]
                 elif kind in _TO_THE_MACHINES:
                     self._machines(now, effect)
                 else:
-                    loop.post(delay(now, lane), API_LANE, (lane, effect))
+                    loop.post(delay(now, address), API_ADDRESS, (address, effect))
 
         return handle
 
@@ -175,50 +175,50 @@ class Cluster:
                 self._start_machine(now, node)
             case StopMachine(name):
                 self._stop_machine(now, name)
-            case Disturb(nodes, fault):
+            case InjectFault(nodes, fault):
                 at = now + self.latencies.window_ns
                 for name in nodes:
-                    lane = self._running.get(name)
-                    if lane is None:
+                    address = self._running.get(name)
+                    if address is None:
                         continue
-                    self._post(at, lane, Disturbed(fault))
+                    self._post(at, address, FaultInjected(fault))
                     self._note(at, "disturbed", (name, type(fault).__name__))
                     if isinstance(fault, ContainerCrash):
                         continue
                     self._silence(name, at)
                     if isinstance(fault, Crash) and fault.down_ns:
                         self._post(
-                            at + fault.down_ns + self.latencies.window_ns, API_LANE, (0, Resubscribe(lane, name))
+                            at + fault.down_ns + self.latencies.window_ns, API_ADDRESS, (0, Resubscribe(address, name))
                         )
-            case DisturbServer(down_ns):
+            case RestartApiServer(down_ns):
                 self.api.restart(now, down_ns)
-                self._post(now + down_ns, API_LANE, (0, ComeBack()))
+                self._post(now + down_ns, API_ADDRESS, (0, ComeBack()))
                 self._note(now, "disturbed", ("apiserver", "Restart"))
 
     def _start_machine(self, now: int, node: Node) -> None:
         name = node.metadata.name
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = FIRST_NODE_LANE + len(self._lanes)
-        self._running[name] = lane
+        address = self._addresses.get(name)
+        if address is None:
+            address = self._addresses[name] = FIRST_NODE_ADDRESS + len(self._addresses)
+        self._running[name] = address
         settings = self._node_settings
         if self.settings.settings_for is not None:
             settings = self.settings.settings_for(name, settings)
-        self.api.subscribe_node(lane, name)
-        self.homes.post(now + self.latencies.window_ns, lane, PowerOn(node, settings, self.settings.seed))
+        self.api.subscribe_node(address, name)
+        self.backend.post(now + self.latencies.window_ns, address, PowerOn(node, settings, self.settings.seed))
         if settings.routes:
-            self.api.subscribe(lane, ("Service", "EndpointSlice"))
+            self.api.subscribe(address, ("Service", "EndpointSlice"))
         if any(pod.spec.node_name == name for pod in self.server.objects("Pod").values()):
             # The store knew this node before this process did: its kubelet lists its pods when it is up.
-            self._post(now + 2 * self.latencies.window_ns, API_LANE, (0, Resubscribe(lane, name)))
+            self._post(now + 2 * self.latencies.window_ns, API_ADDRESS, (0, Resubscribe(address, name)))
 
     def _stop_machine(self, now: int, name: str) -> None:
-        lane = self._running.pop(name, None)
-        if lane is None:
+        address = self._running.pop(name, None)
+        if address is None:
             return
         at = now + self.latencies.window_ns
         self.api.unsubscribe_node(name)
-        self.homes.post(at, lane, PowerOff())
+        self.backend.post(at, address, PowerOff())
         self._silence(name, at)
 
     def _crashed(self, now: int, names: list[str]) -> None:
@@ -232,17 +232,17 @@ class Cluster:
     def _silence(self, name: str, at: int) -> None:
         """Lease renewals that would have come after `at` do not; those on the way still arrive."""
         if self.settings.folded:
-            self._post(at + self.latencies.api_call.least_ns, API_LANE, (0, FellSilent(name, at)))
+            self._post(at + self.latencies.api_call.least_ns, API_ADDRESS, (0, FellSilent(name, at)))
 
     def _note(self, at: int, topic: str, data: tuple[Any, ...]) -> None:
-        self._post(max(at, self.loop.now + 1), API_LANE, (0, Observed(at, "driver", Observe(topic, data))))
+        self._post(max(at, self.loop.now + 1), API_ADDRESS, (0, Observed(at, "driver", Observe(topic, data))))
 
 
-_TO_THE_MACHINES = (StartMachine, StopMachine, Disturb, DisturbServer)
+_TO_THE_MACHINES = (StartMachine, StopMachine, InjectFault, RestartApiServer)
 
 
 class Delays:
-    """When messages land: a latency drawn per lane from its own stream, first said first heard."""
+    """When messages land: a latency drawn per address from its own stream, first said first heard."""
 
     def __init__(self, latency: Latency, seed: int, name: str) -> None:
         self._latency = latency
@@ -252,14 +252,14 @@ class Delays:
         self._last: dict[int, int] = {}
         if isinstance(latency, Constant):
             constant = latency.ns
-            self.at: Callable[[int, int], int] = lambda now, lane: now + constant
+            self.at: Callable[[int, int], int] = lambda now, address: now + constant
         else:
             self.at = self._draw
 
-    def _draw(self, now: int, lane: int) -> int:
-        rng = self._streams.get(lane)
+    def _draw(self, now: int, address: int) -> int:
+        rng = self._streams.get(address)
         if rng is None:
-            rng = self._streams[lane] = stream(self._seed, f"{self._name}/{lane}")
-        at = max(now + self._latency.draw(rng), self._last.get(lane, 0))
-        self._last[lane] = at
+            rng = self._streams[address] = stream(self._seed, f"{self._name}/{address}")
+        at = max(now + self._latency.draw(rng), self._last.get(address, 0))
+        self._last[address] = at
         return at

@@ -11,7 +11,7 @@ from harness.controllers.objects.garbage_collector import GarbageCollector
 from harness.controllers.objects.namespace import NamespaceController
 from harness.controllers.policy.disruption import DisruptionController
 from harness.controllers.policy.resource_quota import ResourceQuotaController
-from harness.controllers.services.endpointslice import EndpointSliceController
+from harness.controllers.services.endpointslice.controller import EndpointSliceController
 from harness.controllers.storage.ephemeral_volume import EphemeralVolumeController
 from harness.controllers.storage.persistent_volume import PersistentVolumeController
 from harness.controllers.storage.provisioner import ProvisionerController

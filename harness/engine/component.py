@@ -74,13 +74,13 @@ class Start(_Message, frozen=True, gc=False):
     """The first event of a component; after a restart again, with everything that was in memory lost."""
 
 
-class Disturbed(_Message, frozen=True, gc=False):
+class FaultInjected(_Message, frozen=True, gc=False):
     """Machines only: a fault happens to this node, now."""
 
     fault: NodeFault
 
 
-Event: TypeAlias = Watch | Relist | Timer | Outcome | Packet | Start | Disturbed
+Event: TypeAlias = Watch | Relist | Timer | Outcome | Packet | Start | FaultInjected
 
 
 # -- effects -----------------------------------------------------------------------------------------------------------
@@ -151,12 +151,12 @@ class Record(_Message, frozen=True, gc=False):
     token: Any = None
 
 
-class Stand(_Message, frozen=True, gc=False):
+class StandingLease(_Message, frozen=True, gc=False):
     """Machines only, on virtual time: from now on this Lease is renewed every `period_ns`, on time, until the machine
     is disturbed or stops.
 
-    What never matters to anyone is folded: the server writes the Lease once, annotated with STANDING, and writes it
-    again without the annotation, with the last renewTime that it would have had, when the machine falls silent.
+    What never matters to anyone is folded: the server writes the Lease once, annotated with STANDING_LEASE, and writes
+    it again without the annotation, with the last renewTime that it would have had, when the machine falls silent.
     """
 
     lease: Lease
@@ -173,10 +173,10 @@ class Subscribe(_Message, frozen=True, gc=False):
     token: Any = None
 
 
-STANDING = "podyard.dev/standing"
+STANDING_LEASE = "podyard.dev/standing"
 """Lease annotation: its holder renews on time, and renewTime shows only when that began."""
 
-Write: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod | Record | Stand | Subscribe
+Write: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod | Record | StandingLease | Subscribe
 
 
 class WakeAt(_Message, frozen=True, gc=False):
@@ -212,20 +212,20 @@ class StopMachine(_Message, frozen=True, gc=False):
     name: str
 
 
-class Disturb(_Message, frozen=True, gc=False):
+class InjectFault(_Message, frozen=True, gc=False):
     """A fault, done to nodes."""
 
     nodes: tuple[str, ...]
     fault: NodeFault
 
 
-class DisturbServer(_Message, frozen=True, gc=False):
+class RestartApiServer(_Message, frozen=True, gc=False):
     """The API server process stops now and is back, recovered from its store, `down_ns` later."""
 
     down_ns: int
 
 
-Effect: TypeAlias = Write | WakeAt | Observe | Send | StartMachine | StopMachine | Disturb | DisturbServer
+Effect: TypeAlias = Write | WakeAt | Observe | Send | StartMachine | StopMachine | InjectFault | RestartApiServer
 
 
 class Component(Protocol):

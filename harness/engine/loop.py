@@ -1,8 +1,8 @@
-"""The event queue: mailboxes in the total order (instant, lane), each mailbox in order of sending.
+"""The event queue: mailboxes in the total order (instant, address), each mailbox in order of sending.
 
-A lane is a component's number. A message is sent at one instant and lands at a later one, so when a mailbox comes
+An address is a component's number. A message is sent at one instant and lands at a later one, so when a mailbox comes
 due it is complete; and as mailboxes are emptied in ascending order, each fills in the order of (instant of sending,
-lane of the sender, sequence of the sender) by itself. Nothing depends on a hash or on arrival races.
+address of the sender, sequence of the sender) by itself. Nothing depends on a hash or on arrival races.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, TypeAlias
 
-LANE_BITS = 24
-LANE_MASK = (1 << LANE_BITS) - 1
+ADDRESS_BITS = 24
+ADDRESS_MASK = (1 << ADDRESS_BITS) - 1
 
 Handler: TypeAlias = Callable[[int, list[Any]], None]
 """(now, the mailbox); sends by posting."""
@@ -25,18 +25,18 @@ class Loop:
 
     def __init__(self) -> None:
         self.now = 0
-        self.key = 0  # (instant, lane) being handled: the tag of what is sent meanwhile
+        self.key = 0  # (instant, address) being handled: the tag of what is sent meanwhile
         self.mailboxes = 0  # handled so far
         self.messages = 0  # handled so far
         self.handlers: dict[int, Handler] = {}
         self._heap: list[int] = []
         self._boxes: dict[int, list[Any]] = {}
 
-    def post(self, at: int, lane: int, message: Any) -> None:
-        """`message` lands in `lane` at `at`, at the earliest one nanosecond from now."""
+    def post(self, at: int, address: int, message: Any) -> None:
+        """`message` lands in `address` at `at`, at the earliest one nanosecond from now."""
         if at <= self.now:
             at = self.now + 1
-        key = at << LANE_BITS | lane
+        key = at << ADDRESS_BITS | address
         box = self._boxes.get(key)
         if box is None:
             self._boxes[key] = [message]
@@ -44,11 +44,11 @@ class Loop:
         else:
             box.append(message)
 
-    def post_all(self, at: int, lane: int, messages: list[Any]) -> None:
+    def post_all(self, at: int, address: int, messages: list[Any]) -> None:
         """The same for several at once, in order."""
         if at <= self.now:
             at = self.now + 1
-        key = at << LANE_BITS | lane
+        key = at << ADDRESS_BITS | address
         box = self._boxes.get(key)
         if box is None:
             self._boxes[key] = messages.copy()
@@ -59,27 +59,27 @@ class Loop:
     @property
     def next_due(self) -> int | None:
         """The instant of the first mailbox."""
-        return self._heap[0] >> LANE_BITS if self._heap else None
+        return self._heap[0] >> ADDRESS_BITS if self._heap else None
 
     def run(self, horizon: int) -> None:
         """Handle every mailbox before `horizon`."""
         heap, boxes, handlers = self._heap, self._boxes, self.handlers
-        limit = horizon << LANE_BITS
+        limit = horizon << ADDRESS_BITS
         while heap and heap[0] < limit:
             key = heappop(heap)
             box = boxes.pop(key)
-            self.now = now = key >> LANE_BITS
+            self.now = now = key >> ADDRESS_BITS
             self.key = key
             self.mailboxes += 1
             self.messages += len(box)
-            handler = handlers.get(key & LANE_MASK)
-            if handler is not None:  # a lane that is gone: nobody listens
+            handler = handlers.get(key & ADDRESS_MASK)
+            if handler is not None:  # an address that is gone: nobody listens
                 handler(now, box)
         self.now = max(self.now, horizon - 1)  # whoever looks in between finds the clock where it stands
 
-    def drop(self, lane: int) -> None:
-        """Nobody listens in `lane` any more."""
-        self.handlers.pop(lane, None)
+    def drop(self, address: int) -> None:
+        """Nobody listens in `address` any more."""
+        self.handlers.pop(address, None)
 
 
 class SharedLoop(Loop):
@@ -91,29 +91,29 @@ class SharedLoop(Loop):
 
     __slots__ = ()
 
-    def post(self, at: int, lane: int, message: Any) -> None:
-        super().post(at, lane, (self.key, message))
+    def post(self, at: int, address: int, message: Any) -> None:
+        super().post(at, address, (self.key, message))
 
-    def post_all(self, at: int, lane: int, messages: list[Any]) -> None:
+    def post_all(self, at: int, address: int, messages: list[Any]) -> None:
         tag = self.key
-        super().post_all(at, lane, [(tag, message) for message in messages])
+        super().post_all(at, address, [(tag, message) for message in messages])
 
-    def post_tagged(self, at: int, lane: int, tag: int, message: Any) -> None:
+    def post_tagged(self, at: int, address: int, tag: int, message: Any) -> None:
         """From another process."""
-        super().post(at, lane, (tag, message))
+        super().post(at, address, (tag, message))
 
     def run(self, horizon: int) -> None:
         heap, boxes, handlers = self._heap, self._boxes, self.handlers
-        limit = horizon << LANE_BITS
+        limit = horizon << ADDRESS_BITS
         while heap and heap[0] < limit:
             key = heappop(heap)
             box = boxes.pop(key)
             box.sort(key=_tag)
-            self.now = now = key >> LANE_BITS
+            self.now = now = key >> ADDRESS_BITS
             self.key = key
             self.mailboxes += 1
             self.messages += len(box)
-            handler = handlers.get(key & LANE_MASK)
+            handler = handlers.get(key & ADDRESS_MASK)
             if handler is not None:
                 handler(now, [message for _, message in box])
         self.now = max(self.now, horizon - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.engine.component import Disturb, Effect
+from harness.engine.component import Effect, InjectFault
 from harness.faults.world import Form, World
 from harness.model.faults import ContainerCrash as Exit
 
@@ -19,4 +19,4 @@ class ContainerCrash(Form, frozen=True, kw_only=True):
     def effects(self, world: World, rng: Random) -> list[Effect]:
         pods = world.pods_of(self.app)
         chosen = sorted(rng.sample(pods, min(self.count, len(pods))))
-        return [Disturb((node,), Exit(pod=key, exit_code=self.exit_code)) for node, key in chosen]
+        return [InjectFault((node,), Exit(pod=key, exit_code=self.exit_code)) for node, key in chosen]

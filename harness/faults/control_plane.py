@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.engine.component import DisturbServer, Effect
+from harness.engine.component import Effect, RestartApiServer
 from harness.faults.world import Form, World
 from harness.model.times import parse_duration
 
@@ -13,4 +13,4 @@ class ApiServerRestart(Form, frozen=True, kw_only=True):
     down_for: str = "5s"
 
     def effects(self, world: World, rng: Random) -> list[Effect]:
-        return [DisturbServer(parse_duration(self.down_for))]
+        return [RestartApiServer(parse_duration(self.down_for))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.engine.component import Disturb, Effect
+from harness.engine.component import Effect, InjectFault
 from harness.faults.world import Form, World
 from harness.model.faults import Partition
 from harness.model.times import parse_duration
@@ -16,4 +16,4 @@ class ZonePartition(Form, frozen=True, kw_only=True):
 
     def effects(self, world: World, rng: Random) -> list[Effect]:
         nodes = world.in_zone(self.zone)
-        return [Disturb(tuple(nodes), Partition(parse_duration(self.for_)))] if nodes else []
+        return [InjectFault(tuple(nodes), Partition(parse_duration(self.for_)))] if nodes else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.engine.component import Disturb, Effect
+from harness.engine.component import Effect, InjectFault
 from harness.faults.world import Form, World
 from harness.model.faults import Crash, Freeze, NodeFault
 from harness.model.times import parse_duration
@@ -50,4 +50,4 @@ class NodeFreeze(Form, frozen=True, kw_only=True):
 
 def _disturb(select: Select, world: World, rng: Random, fault: NodeFault) -> list[Effect]:
     nodes = select.nodes(world, rng)
-    return [Disturb(tuple(nodes), fault)] if nodes else []
+    return [InjectFault(tuple(nodes), fault)] if nodes else []

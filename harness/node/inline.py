@@ -6,10 +6,10 @@ from typing import Any
 
 from harness.engine.component import Start
 from harness.engine.loop import Handler, Loop
-from harness.node.home import Berth, PowerOff, PowerOn, ToNode, ToServer
+from harness.node.backend import MachineRunner, PowerOff, PowerOn, ToNode, ToServer
 
 
-class InlineHomes:
+class InlineNodes:
     def __init__(self, loop: Loop, to_server: ToServer, to_node: ToNode) -> None:
         self._loop = loop
         self._to_server = to_server
@@ -19,15 +19,16 @@ class InlineHomes:
     def next_due(self) -> int | None:
         return self._loop.next_due
 
-    def post(self, at: int, lane: int, message: Any) -> None:
+    def post(self, at: int, address: int, message: Any) -> None:
         if isinstance(message, PowerOn):
-            self._loop.handlers[lane] = Berth(lane, message, self._loop, self._to_server, self._to_node).handle
+            runner = MachineRunner(address, message, self._loop, self._to_server, self._to_node)
+            self._loop.handlers[address] = runner.handle
             message = Start()
         elif isinstance(message, PowerOff):
-            handle = self._loop.handlers.get(lane)
+            handle = self._loop.handlers.get(address)
             if handle is not None:
-                self._loop.handlers[lane] = until_off(self._loop, lane, handle)
-        self._loop.post(at, lane, message)
+                self._loop.handlers[address] = until_off(self._loop, address, handle)
+        self._loop.post(at, address, message)
 
     def run(self, horizon: int) -> None:
         self._loop.run(horizon)
@@ -36,7 +37,7 @@ class InlineHomes:
         pass
 
 
-def until_off(loop: Loop, lane: int, handle: Handler) -> Handler:
+def until_off(loop: Loop, address: int, handle: Handler) -> Handler:
     """Hands messages on until PowerOff is among them."""
 
     def watch(now: int, events: list[Any]) -> None:
@@ -44,7 +45,7 @@ def until_off(loop: Loop, lane: int, handle: Handler) -> Handler:
             if isinstance(event, PowerOff):
                 if index:
                     handle(now, events[:index])
-                loop.drop(lane)
+                loop.drop(address)
                 return
         handle(now, events)
 

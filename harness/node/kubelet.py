@@ -11,13 +11,14 @@ from random import Random
 from harness.engine.component import SECOND, Delete, Effect, Observe, PatchStatus, Record, WakeAt
 from harness.model.core import Node, Pod, PodStatus
 from harness.model.gpu import GPU_INDEX, GPU_MILLI
-from harness.node import worker as status_of
+from harness.node import pod_status
 from harness.node.images import Images
-from harness.node.plans import plan_of, tick, wishes_of
-from harness.node.room import Room
+from harness.node.node_allocator import NodeAllocator
+from harness.node.pod_annotations import read_annotations
+from harness.node.pod_worker import Host, PodWorker, Stage
+from harness.node.run_spec import run_spec_of, tick
 from harness.node.settings import NodeSettings
 from harness.node.usage import Usage
-from harness.node.worker import Host, Stage, Worker
 
 BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 10 * SECOND, 300 * SECOND
 """Source: pkg/kubelet/kubelet.go MaxContainerBackOff 300 s, initial 10 s."""
@@ -33,24 +34,24 @@ STARTED, PULLED, READY, UNREADY, SICK, UNHEALTHY, ENDS, AGAIN, STOPPED, DEADLINE
 class Kubelet:
     """`turn`: that of the last container that ever started here. `images`: what is on the node's disk."""
 
-    __slots__ = ("_images", "_rng", "_room", "_settings", "host", "pods", "reachable", "turn", "usage")
+    __slots__ = ("_allocator", "_images", "_rng", "_settings", "host", "pods", "reachable", "turn", "usage")
 
     def __init__(
         self, node: Node, settings: NodeSettings, rng: Random, host: Host, images: Images, usage: Usage, turn: int = 0
     ) -> None:
-        self.pods: dict[str, Worker] = {}  # by uid, in order of admission
+        self.pods: dict[str, PodWorker] = {}  # by uid, in order of admission
         self.host = host
         self.usage = usage
         self.turn = turn
         self.reachable = True  # over the network
         self._settings = settings
         self._rng = rng
-        self._room = Room(node.status.allocatable)
+        self._allocator = NodeAllocator(node.status.allocatable)
         self._images = images
 
     # -- what the watch brings -----------------------------------------------------------------------------------------
 
-    def see(self, now: int, pod: Pod, effects: list[Effect]) -> None:
+    def update_pod(self, now: int, pod: Pod, effects: list[Effect]) -> None:
         """A pod of this node, new or changed."""
         meta = pod.metadata
         worker = self.pods.get(meta.uid)
@@ -72,9 +73,9 @@ class Kubelet:
             self._stop(now, worker, effects)
         elif worker.ready and not _is_ready(pod):
             # The node lifecycle controller took us for dead: say what is true (the status manager's reconciliation).
-            self._tell(worker, status_of.running(worker, now, self.host), effects)
+            self._tell(worker, pod_status.running(worker, now, self.host), effects)
 
-    def lose(self, pod: Pod, effects: list[Effect]) -> None:
+    def remove_pod(self, pod: Pod, effects: list[Effect]) -> None:
         """It is gone from the API: kill what is left of it."""
         worker = self.pods.pop(pod.metadata.uid, None)
         if worker is not None:
@@ -87,26 +88,26 @@ class Kubelet:
         """The watch was lost and this is the list: what is not in it is gone."""
         there = {pod.metadata.uid for pod in pods}
         for uid in [uid for uid in self.pods if uid not in there]:
-            self.lose(self.pods[uid].pod, effects)
+            self.remove_pod(self.pods[uid].pod, effects)
         for pod in pods:
-            self.see(now, pod, effects)
+            self.update_pod(now, pod, effects)
 
     def _admit(self, now: int, pod: Pod, effects: list[Effect]) -> None:
-        plan, wishes = plan_of(pod), wishes_of(pod.metadata.annotations)
-        worker = Worker(pod, plan, wishes, now)
+        run_spec, annotations = run_spec_of(pod), read_annotations(pod.metadata.annotations)
+        worker = PodWorker(pod, run_spec, annotations, now)
         self.pods[pod.metadata.uid] = worker
-        if wishes.wrong:
+        if annotations.wrong:
             effects.append(
-                Record(pod, "Warning", "InvalidAnnotation", f"not understood, ignored: {', '.join(wishes.wrong)}")
+                Record(pod, "Warning", "InvalidAnnotation", f"not understood, ignored: {', '.join(annotations.wrong)}")
             )
-        refusal = _unreadable_devices(wishes.wrong) or self._room.lacks(plan, wishes)
+        refusal = _unreadable_devices(annotations.wrong) or self._allocator.lacks(run_spec, annotations)
         if refusal is not None:
             reason, message = refusal
             worker.stage = Stage.ENDED
-            self._tell(worker, status_of.rejected(pod, reason, message, now), effects)
+            self._tell(worker, pod_status.rejected(pod, reason, message, now), effects)
             effects.append(Record(pod, "Warning", reason, message))
             return
-        self._room.take(plan, wishes)
+        self._allocator.take(run_spec, annotations)
         worker.holds = True
         limit = pod.spec.active_deadline_seconds
         if pod.status.container_statuses and not self._resume(now, worker, effects):
@@ -115,7 +116,7 @@ class Kubelet:
             effects.append(WakeAt(worker.admitted_ns + limit * SECOND, (pod.metadata.uid, 0, DEADLINE)))
         self._start(now, worker, effects)
 
-    def _resume(self, now: int, worker: Worker, effects: list[Effect]) -> bool:
+    def _resume(self, now: int, worker: PodWorker, effects: list[Effect]) -> bool:
         """It ran here before the node lost power. Whether it is to run again.
 
         Source: kuberuntime computePodActions: a pod that is never restarted does not get a second sandbox.
@@ -128,24 +129,24 @@ class Kubelet:
             worker.last = was.last_state
             return True
         worker.started_ns = was.state.running.started_at or now
-        lost = status_of.terminated(worker, now, KILLED, "ContainerStatusUnknown")
+        lost = pod_status.terminated(worker, now, KILLED, "ContainerStatusUnknown")
         if worker.pod.spec.restart_policy == "Never":
-            self._end(now, worker, status_of.ended(worker, now, self.host, lost), effects)
+            self._end(now, worker, pod_status.ended(worker, now, self.host, lost), effects)
             return False
         worker.restarts += 1
         worker.last = lost
-        self._tell(worker, status_of.waiting(worker, now, self.host, "ContainerCreating"), effects)
+        self._tell(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
         return True
 
     # -- containers ----------------------------------------------------------------------------------------------------
 
-    def _start(self, now: int, worker: Worker, effects: list[Effect]) -> None:
+    def _start(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         settings = self._settings
         latencies, uid = settings.latencies, worker.pod.metadata.uid
         self.turn += 1
         worker.turn = self.turn
         at = now
-        for image in worker.plan.images:
+        for image in worker.run_spec.images:
             there = self._images.there_at(image)
             if there is None or there > now:
                 self._say(worker, "Pulling", f'Pulling image "{image}"', effects)
@@ -157,7 +158,7 @@ class Kubelet:
                 self._say(worker, "Pulled", f'Container image "{image}" already present on machine', effects)
         if at > now and settings.record_events:
             effects.append(WakeAt(at, (uid, worker.turn, PULLED)))
-        for _ in range(worker.plan.inits + 1):
+        for _ in range(worker.run_spec.inits + 1):
             at += latencies.container_start.draw(self._rng)
         worker.stage = Stage.STARTING
         worker.until_ns = at
@@ -180,72 +181,72 @@ class Kubelet:
             elif what == STARTED:
                 self._started(now, worker, effects)
             elif what == ENDS:
-                self.exit(now, worker, worker.wishes.exit_code, effects)
+                self.exit(now, worker, worker.annotations.exit_code, effects)
             else:
                 self._stopped(now, worker, effects)
         elif what == READY:
             if not worker.sick:
                 worker.ready = True
-                self._tell(worker, status_of.running(worker, now, self.host), effects)
+                self._tell(worker, pod_status.running(worker, now, self.host), effects)
         elif what == UNREADY:
             worker.ready = False
             effects.append(Record(worker.pod, "Warning", "Unhealthy", "Readiness probe failed"))
-            self._tell(worker, status_of.running(worker, now, self.host), effects)
+            self._tell(worker, pod_status.running(worker, now, self.host), effects)
         elif what == SICK:
             worker.sick = True
             self._serve(worker, effects)
         elif what == UNHEALTHY:
-            name = worker.plan.keep[0].name
+            name = worker.run_spec.keep[0].name
             effects.append(Record(worker.pod, "Warning", "Unhealthy", "Liveness probe failed"))
             self._say(worker, "Killing", f"Container {name} failed liveness probe, will be restarted", effects)
             self.exit(now, worker, KILLED, effects)
         elif what == PULLED:
-            for image in worker.plan.images:
+            for image in worker.run_spec.images:
                 self._say(worker, "Pulled", f'Successfully pulled image "{image}"', effects)
         else:
             assert what == AGAIN, what
             self._start(now, worker, effects)
 
-    def _started(self, now: int, worker: Worker, effects: list[Effect]) -> None:
-        plan, wishes, turn = worker.plan, worker.wishes, worker.turn
+    def _started(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
+        run_spec, annotations, turn = worker.run_spec, worker.annotations, worker.turn
         uid = worker.pod.metadata.uid
         worker.stage = Stage.RUNNING
         worker.started_ns = now
         worker.until_ns = -1
         if self._settings.record_events:
-            for container in plan.keep:
+            for container in run_spec.keep:
                 self._say(worker, "Created", f"Created container: {container.name}", effects)
                 self._say(worker, "Started", f"Started container {container.name}", effects)
-        if wishes.duration_ns >= 0:
-            worker.until_ns = now + wishes.duration_ns
+        if annotations.duration_ns >= 0:
+            worker.until_ns = now + annotations.duration_ns
             effects.append(WakeAt(worker.until_ns, (uid, turn, ENDS)))
-        wait = plan.begin_ns
-        if wishes.ready_after_ns:
-            after = wishes.ready_after_ns
-            if plan.ready_period_ns:
-                repeats = max(0, plan.begin_ns - plan.ready_delay_ns)
-                after = tick(after, plan.ready_delay_ns, plan.ready_period_ns) + repeats
+        wait = run_spec.begin_ns
+        if annotations.ready_after_ns:
+            after = annotations.ready_after_ns
+            if run_spec.ready_period_ns:
+                repeats = max(0, run_spec.begin_ns - run_spec.ready_delay_ns)
+                after = tick(after, run_spec.ready_delay_ns, run_spec.ready_period_ns) + repeats
             wait = max(wait, after)
         worker.ready = not wait
         if wait:
             effects.append(WakeAt(now + wait, (uid, turn, READY)))
-        if wishes.unhealthy_after_ns >= 0:
-            self._will_fail(now, worker, now + wishes.unhealthy_after_ns, effects)
-        self._tell(worker, status_of.running(worker, now, self.host), effects)
-        if wishes.request_micro >= 0:
+        if annotations.unhealthy_after_ns >= 0:
+            self._will_fail(now, worker, now + annotations.unhealthy_after_ns, effects)
+        self._tell(worker, pod_status.running(worker, now, self.host), effects)
+        if annotations.request_micro >= 0:
             self._serve(worker, effects)
             self.usage.changed(now, uid, effects)
 
-    def _will_fail(self, now: int, worker: Worker, sick_ns: int, effects: list[Effect]) -> None:
+    def _will_fail(self, now: int, worker: PodWorker, sick_ns: int, effects: list[Effect]) -> None:
         """From `sick_ns` on the container answers no probe: the next probes fail, and enough of them have effects."""
-        uid, turn, plan = worker.pod.metadata.uid, worker.turn, worker.plan
+        uid, turn, run_spec = worker.pod.metadata.uid, worker.turn, worker.run_spec
         effects.append(WakeAt(sick_ns, (uid, turn, SICK)))
-        if plan.ready_fail_ns:
-            first = tick(sick_ns, now + plan.ready_delay_ns, plan.ready_period_ns)
-            effects.append(WakeAt(first + plan.ready_fail_ns, (uid, turn, UNREADY)))
-        if plan.live_fail_ns:
-            first = tick(sick_ns, now + plan.live_delay_ns, plan.live_period_ns)
-            effects.append(WakeAt(first + plan.live_fail_ns, (uid, turn, UNHEALTHY)))
+        if run_spec.ready_fail_ns:
+            first = tick(sick_ns, now + run_spec.ready_delay_ns, run_spec.ready_period_ns)
+            effects.append(WakeAt(first + run_spec.ready_fail_ns, (uid, turn, UNREADY)))
+        if run_spec.live_fail_ns:
+            first = tick(sick_ns, now + run_spec.live_delay_ns, run_spec.live_period_ns)
+            effects.append(WakeAt(first + run_spec.live_fail_ns, (uid, turn, UNHEALTHY)))
 
     def crash(self, now: int, key: str, exit_code: int, effects: list[Effect]) -> None:
         """The container of the pod `key`, or of the first that runs, ends although nobody asked it to."""
@@ -254,13 +255,13 @@ class Kubelet:
                 self.exit(now, worker, exit_code, effects)
                 return
 
-    def exit(self, now: int, worker: Worker, code: int, effects: list[Effect]) -> None:
+    def exit(self, now: int, worker: PodWorker, code: int, effects: list[Effect]) -> None:
         """The container has ended by itself, or was killed; the restart policy says what follows."""
         pod = worker.pod
         meta, policy = pod.metadata, pod.spec.restart_policy or "Always"
-        state = status_of.terminated(worker, now, code)
+        state = pod_status.terminated(worker, now, code)
         if policy == "Never" or (policy == "OnFailure" and code == 0):
-            self._end(now, worker, status_of.ended(worker, now, self.host, state), effects)
+            self._end(now, worker, pod_status.ended(worker, now, self.host, state), effects)
             return
         self.turn += 1
         worker.turn = self.turn  # nothing that was to happen to that container happens
@@ -270,7 +271,7 @@ class Kubelet:
         worker.restarts += 1
         worker.until_ns = -1
         self._serve(worker, effects)
-        if worker.wishes.request_micro >= 0:
+        if worker.annotations.request_micro >= 0:
             self.usage.changed(now, meta.uid, effects)
         wait = 0
         if now - worker.started_ns > BACKOFF_RESET_NS or not worker.backoff_ns:
@@ -279,15 +280,15 @@ class Kubelet:
             wait = worker.backoff_ns
             worker.backoff_ns = min(wait * 2, BACKOFF_MOST_NS)
         if wait:
-            who = f"{worker.plan.keep[0].name} in pod {meta.name}_{meta.namespace}({meta.uid})"
+            who = f"{worker.run_spec.keep[0].name} in pod {meta.name}_{meta.namespace}({meta.uid})"
             effects.append(Record(pod, "Warning", "BackOff", f"Back-off restarting failed container {who}"))
             text = f"back-off {wait // SECOND}s restarting failed container={who.replace(' in pod ', ' pod=')}"
-            self._tell(worker, status_of.waiting(worker, now, self.host, "CrashLoopBackOff", text), effects)
+            self._tell(worker, pod_status.waiting(worker, now, self.host, "CrashLoopBackOff", text), effects)
         else:
-            self._tell(worker, status_of.waiting(worker, now, self.host, "ContainerCreating"), effects)
+            self._tell(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
         effects.append(WakeAt(now + wait, (meta.uid, worker.turn, AGAIN)))
 
-    def _stop(self, now: int, worker: Worker, effects: list[Effect]) -> None:
+    def _stop(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """SIGTERM; the container takes its time, at most the grace period, which a second deletion can shorten."""
         meta = worker.pod.metadata
         latest = now + (meta.deletion_grace_period_seconds or 0) * SECOND
@@ -296,7 +297,7 @@ class Kubelet:
                 worker.until_ns = latest
                 effects.append(WakeAt(latest, (meta.uid, worker.turn, STOPPED)))
             return
-        self._say(worker, "Killing", f"Stopping container {worker.plan.keep[0].name}", effects)
+        self._say(worker, "Killing", f"Stopping container {worker.run_spec.keep[0].name}", effects)
         runs = worker.stage == Stage.RUNNING
         worker.stage = Stage.STOPPING
         self.turn += 1
@@ -304,32 +305,32 @@ class Kubelet:
         if not runs:
             self._stopped(now, worker, effects)
             return
-        stopped = min(now + worker.wishes.stop_after_ns, latest)
+        stopped = min(now + worker.annotations.stop_after_ns, latest)
         worker.until_ns = stopped if worker.until_ns < 0 else min(stopped, worker.until_ns)
         effects.append(WakeAt(worker.until_ns, (meta.uid, worker.turn, STOPPED)))
 
-    def _stopped(self, now: int, worker: Worker, effects: list[Effect]) -> None:
+    def _stopped(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         pod = worker.pod
         if pod.metadata.finalizers:  # it will be looked at, so say how it ended
-            state = status_of.terminated(worker, now, ASKED_TO_STOP)
-            self._end(now, worker, status_of.ended(worker, now, self.host, state), effects)
+            state = pod_status.terminated(worker, now, ASKED_TO_STOP)
+            self._end(now, worker, pod_status.ended(worker, now, self.host, state), effects)
         worker.stage = Stage.ENDED
         self._serve(worker, effects)
         self._release(worker)
         del self.pods[pod.metadata.uid]
         effects.append(_gone(pod))
 
-    def _deadline(self, now: int, worker: Worker, effects: list[Effect]) -> None:
+    def _deadline(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """Source: pkg/kubelet/active_deadline.go."""
         limit = worker.pod.spec.active_deadline_seconds
         if limit is None or now < worker.admitted_ns + limit * SECOND or worker.stage == Stage.STOPPING:
             return
         text = "Pod was active on the node longer than the specified deadline"
-        state = status_of.terminated(worker, now, KILLED)
+        state = pod_status.terminated(worker, now, KILLED)
         effects.append(Record(worker.pod, "Normal", "DeadlineExceeded", text))
-        self._end(now, worker, status_of.ended(worker, now, self.host, state, "DeadlineExceeded", text), effects)
+        self._end(now, worker, pod_status.ended(worker, now, self.host, state, "DeadlineExceeded", text), effects)
 
-    def _end(self, now: int, worker: Worker, status: PodStatus, effects: list[Effect]) -> None:
+    def _end(self, now: int, worker: PodWorker, status: PodStatus, effects: list[Effect]) -> None:
         worker.stage = Stage.ENDED
         worker.ready = False
         self._serve(worker, effects)
@@ -338,10 +339,10 @@ class Kubelet:
         if worker.reported_milli >= 0:
             self.usage.changed(now, worker.pod.metadata.uid, effects)
 
-    def _release(self, worker: Worker) -> None:
+    def _release(self, worker: PodWorker) -> None:
         if worker.holds:
             worker.holds = False
-            self._room.give_back(worker.plan, worker.wishes)
+            self._allocator.give_back(worker.run_spec, worker.annotations)
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
@@ -358,21 +359,21 @@ class Kubelet:
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
-    def _serve(self, worker: Worker, effects: list[Effect]) -> None:
+    def _serve(self, worker: PodWorker, effects: list[Effect]) -> None:
         """Whether requests sent to it would be answered, from now on; told for pods that requests cost something."""
         able = self.reachable and worker.able
-        if worker.serving == able or worker.wishes.request_micro < 0:
+        if worker.serving == able or worker.annotations.request_micro < 0:
             return
         worker.serving = able
         meta = worker.pod.metadata
         effects.append(Observe("serving", (meta.key, meta.uid, int(able))))
 
-    def _tell(self, worker: Worker, status: PodStatus, effects: list[Effect]) -> None:
+    def _tell(self, worker: PodWorker, status: PodStatus, effects: list[Effect]) -> None:
         worker.told = status
         pod = worker.pod
         effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status, extra=pod.extra)))
 
-    def _say(self, worker: Worker, reason: str, message: str, effects: list[Effect]) -> None:
+    def _say(self, worker: PodWorker, reason: str, message: str, effects: list[Effect]) -> None:
         if self._settings.record_events:
             effects.append(Record(worker.pod, "Normal", reason, message))
 

@@ -10,9 +10,9 @@ from harness.engine.component import (
     DELETED,
     Create,
     Delete,
-    Disturbed,
     Effect,
     Event,
+    FaultInjected,
     Observe,
     Outcome,
     Packet,
@@ -20,7 +20,7 @@ from harness.engine.component import (
     Record,
     Relist,
     Send,
-    Stand,
+    StandingLease,
     Start,
     Timer,
     Update,
@@ -33,8 +33,9 @@ from harness.model.objects import PodMetrics
 from harness.model.workloads import Lease
 from harness.node.images import Images
 from harness.node.kubelet import Kubelet
+from harness.node.node_status import internal_ip_of, lease, ready_node
 from harness.node.outbox import Outbox
-from harness.node.presence import address_of, lease, ready_node
+from harness.node.pod_worker import Host
 from harness.node.proxy import Network, Proxy
 from harness.node.settings import (
     LEASE_RENEWAL_NS,
@@ -42,7 +43,6 @@ from harness.node.settings import (
     NodeSettings,
 )
 from harness.node.usage import Flow, Usage
-from harness.node.worker import Host
 
 _DOWN, _FROZEN, _CUT = 1, 2, 4
 _NEVER = 1 << 62
@@ -85,7 +85,7 @@ class Machine:
         self._rng = rng
         self._images = Images(node)
         self._usage = Usage()
-        self._kubelet = Kubelet(node, settings, rng, Host(address_of(node)), self._images, self._usage)
+        self._kubelet = Kubelet(node, settings, rng, Host(internal_ip_of(node)), self._images, self._usage)
         self._proxy = Proxy(settings) if settings.routes else None
         self._state = 0
         self._down_until_ns = self._frozen_until_ns = self._cut_until_ns = self._frozen_since_ns = 0
@@ -100,20 +100,20 @@ class Machine:
         effects: list[Effect] = []
         for event in events:
             if self._state:
-                self._hear_in_trouble(now, event, effects)
+                self._handle_degraded(now, event, effects)
             else:
-                self._hear(now, event, effects)
+                self._handle(now, event, effects)
         if self._proxy is not None:
             self._proxy.route(now, effects)
         if self._outbox is not None:
             self._outbox.superseded_by(effects)
         return effects
 
-    def _hear_in_trouble(self, now: int, event: Event, effects: list[Effect]) -> None:
+    def _handle_degraded(self, now: int, event: Event, effects: list[Effect]) -> None:
         kind = type(event)
         returns = kind is Timer and event.token[0] == "return"  # type: ignore[union-attr]
-        if not self._state or returns or kind is Disturbed or kind is Packet:
-            self._hear(now, event, effects)
+        if not self._state or returns or kind is FaultInjected or kind is Packet:
+            self._handle(now, event, effects)
         elif self._state & _DOWN:
             pass
         elif self._state & _FROZEN:
@@ -124,18 +124,18 @@ class Machine:
             self._inbox.append(event)
         else:
             said: list[Effect] = []
-            self._hear(now, event, said)
-            self._say_later(said, effects)
+            self._handle(now, event, said)
+            self._defer(said, effects)
 
-    def _hear(self, now: int, event: Event, effects: list[Effect]) -> None:
+    def _handle(self, now: int, event: Event, effects: list[Effect]) -> None:
         kind = type(event)
         if kind is Watch:
             obj = event.obj  # type: ignore[union-attr]
             if type(obj) is Pod:
                 if event.type == DELETED:  # type: ignore[union-attr]
-                    self._kubelet.lose(obj, effects)
+                    self._kubelet.remove_pod(obj, effects)
                 else:
-                    self._kubelet.see(now, obj, effects)
+                    self._kubelet.update_pod(now, obj, effects)
             elif self._proxy is not None:
                 self._proxy.hear(event)  # type: ignore[arg-type]
         elif kind is Timer:
@@ -147,11 +147,11 @@ class Machine:
             self._packet(now, event, effects)  # type: ignore[arg-type]
         elif kind is Relist:
             self._relist(now, event, effects)  # type: ignore[arg-type]
-        elif kind is Disturbed:
+        elif kind is FaultInjected:
             self._disturb(now, event, effects)  # type: ignore[arg-type]
         else:
             assert kind is Start, event
-            self._appear(now, effects)
+            self._connect(now, effects)
 
     def _relist(self, now: int, event: Relist, effects: list[Effect]) -> None:
         if event.kind == "Pod":
@@ -176,7 +176,7 @@ class Machine:
         elif what == "retry":
             if self._outbox is not None and mark == self._outbox.retry_ns:
                 self._outbox.retry_ns = -1
-                self._say_again(now, self._outbox, effects)
+                self._send_deferred(now, self._outbox, effects)
         elif what == "return":
             self._return(now, effects)
         else:
@@ -189,12 +189,12 @@ class Machine:
         down = self._state & _DOWN
         worker = self._kubelet.pods.get(flow.pod)
         self._usage.flow(packet.source, flow, known=worker is not None or bool(down))
-        if worker is not None and worker.wishes.request_micro >= 0:
+        if worker is not None and worker.annotations.request_micro >= 0:
             self._usage.changed(now, flow.pod, effects)
 
     # -- presence ------------------------------------------------------------------------------------------------------
 
-    def _appear(self, now: int, effects: list[Effect]) -> None:
+    def _connect(self, now: int, effects: list[Effect]) -> None:
         """Up and connected, at first or again: register, show that it is alive, say what could not be said."""
         kubelet, usage = self._kubelet, self._usage
         node = ready_node(self._node, kubelet.host.ip, now)
@@ -218,7 +218,7 @@ class Machine:
         if self._outbox is not None:
             self._outbox.lease_lost = False
         if self._settings.folded:
-            effects.append(Stand(lease(self.name, now), LEASE_RENEWAL_NS))
+            effects.append(StandingLease(lease(self.name, now), LEASE_RENEWAL_NS))
         else:
             self._renew(now, effects)
 
@@ -259,7 +259,7 @@ class Machine:
         if self._outbox is None:
             self._outbox = Outbox()
         outbox = self._outbox
-        if isinstance(effect, Stand) or (isinstance(effect, (Create, Update)) and type(effect.obj) is Lease):
+        if isinstance(effect, StandingLease) or (isinstance(effect, (Create, Update)) and type(effect.obj) is Lease):
             outbox.lease_lost = True
             self._lease_turn += 1  # the renewals begin again with the retry
         elif not isinstance(effect, PatchStatus) or self._is_latest(effect):
@@ -273,7 +273,7 @@ class Machine:
         # None: it is the node's, or a pod's last words.
         return worker is None or worker.told == effect.obj.status
 
-    def _say_again(self, now: int, outbox: Outbox, effects: list[Effect]) -> None:
+    def _send_deferred(self, now: int, outbox: Outbox, effects: list[Effect]) -> None:
         if self._state & _CUT:
             return  # all of it is said when the network is back
         effects.extend(outbox.take())
@@ -286,7 +286,7 @@ class Machine:
             worker.reported_milli = -1
             self._usage.changed(now, worker.pod.metadata.uid, effects)
 
-    def _say_later(self, said: list[Effect], effects: list[Effect]) -> None:
+    def _defer(self, said: list[Effect], effects: list[Effect]) -> None:
         """Cut off: timers and facts pass, packets are lost, writes wait; the node and its lease are told anew then."""
         if self._outbox is None:
             self._outbox = Outbox()
@@ -296,14 +296,14 @@ class Machine:
                     effects.append(effect)
                 case PatchStatus() | Delete() | Record():
                     self._outbox.put(effect)
-                case Stand() | Create() | Update() | Send():
+                case StandingLease() | Create() | Update() | Send():
                     pass
                 case _:
                     raise AssertionError(f"a machine does not say {effect!r}")
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def _disturb(self, now: int, event: Disturbed, effects: list[Effect]) -> None:
+    def _disturb(self, now: int, event: FaultInjected, effects: list[Effect]) -> None:
         fault: NodeFault = event.fault
         state = self._state
         match fault:
@@ -337,7 +337,7 @@ class Machine:
                 said: list[Effect] = []
                 self._kubelet.crash(now, key, exit_code, said)
                 if state & _CUT:
-                    self._say_later(said, effects)
+                    self._defer(said, effects)
                 else:
                     effects.extend(said)
             case _:
@@ -393,7 +393,7 @@ class Machine:
         if state & (_DOWN | _FROZEN):
             return
         if not state:
-            self._appear(now, effects)
+            self._connect(now, effects)
         elif self._proxy is not None:
             self._proxy.set_network(Network.CUT)  # clients are back before the network is
         waiting: list[Event] = []
@@ -402,4 +402,4 @@ class Machine:
         if self._held is not None:
             waiting, self._held = [*waiting, *self._held], None
         for event in waiting:
-            self._hear_in_trouble(now, event, effects)
+            self._handle_degraded(now, event, effects)

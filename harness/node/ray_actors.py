@@ -17,16 +17,16 @@ import ray
 
 from harness.engine.component import Packet, Start
 from harness.engine.loop import SharedLoop
-from harness.node.home import Berth, PowerOff, PowerOn
+from harness.node.backend import MachineRunner, PowerOff, PowerOn
 from harness.node.inline import until_off
 
 
 class _Out(msgspec.Struct, array_like=True):
-    """Said by machines: (lands at, tag of sending, lane of the sender, receiver's name or '' for the server, what)."""
+    """Sent by machines: (lands at, tag of sending, sender's address, receiver's name or '' for the server, what)."""
 
     at: int
     tag: int
-    lane: int
+    address: int
     to: str
     message: Any
 
@@ -42,21 +42,21 @@ class Shard:
         return os.getpid()
 
     def advance(self, horizon: int, messages: list[tuple[int, int, int, Any]]) -> tuple[int | None, list[_Out]]:
-        """Take (lands at, lane, tag, message) in and run to `horizon`; what is due next and what was said."""
+        """Take (lands at, address, tag, message) in and run to `horizon`; what is due next and what was said."""
         loop = self._loop
-        for at, lane, tag, message in messages:
+        for at, address, tag, message in messages:
             if isinstance(message, PowerOn):
-                loop.handlers[lane] = Berth(lane, message, loop, self._to_server, self._to_node).handle
+                loop.handlers[address] = MachineRunner(address, message, loop, self._to_server, self._to_node).handle
                 message = Start()
-            elif isinstance(message, PowerOff) and lane in loop.handlers:
-                loop.handlers[lane] = until_off(loop, lane, loop.handlers[lane])
-            loop.post_tagged(at, lane, tag, message)
+            elif isinstance(message, PowerOff) and address in loop.handlers:
+                loop.handlers[address] = until_off(loop, address, loop.handlers[address])
+            loop.post_tagged(at, address, tag, message)
         loop.run(horizon)
         out, self._out = self._out, []
         return loop.next_due, out
 
-    def _to_server(self, at: int, lane: int, effect: Any) -> None:
-        self._out.append(_Out(at, self._loop.key, lane, "", effect))
+    def _to_server(self, at: int, address: int, effect: Any) -> None:
+        self._out.append(_Out(at, self._loop.key, address, "", effect))
 
     def _to_node(self, at: int, name: str, packet: Packet) -> None:
         self._out.append(_Out(at, self._loop.key, 0, name, packet))
@@ -71,7 +71,7 @@ class _Remote:
         self.due: int | None = None  # what it said is due next
         self.inbox: list[tuple[int, int, int, Any]] = []
         self.first = 0  # least instant in the inbox
-        self.lanes: dict[int, str] = {}
+        self.addresses: dict[int, str] = {}
         self.alive = True
 
     def next_due(self) -> int | None:
@@ -80,7 +80,7 @@ class _Remote:
         return self.first if self.due is None or self.first < self.due else self.due
 
 
-class RayHomes:
+class RayNodes:
     """`crashed(now, names)` is told when an actor is found dead."""
 
     def __init__(
@@ -89,16 +89,16 @@ class RayHomes:
         window_ns: int,
         actors: int,
         to_server: Callable[[int, int, Any], None],
-        lane_of: Callable[[str], int | None],
+        address_of: Callable[[str], int | None],
         crashed: Callable[[int, list[str]], None],
         *,
-        address: str | None = None,
+        ray_address: str | None = None,
     ) -> None:
         self._loop = loop
         self._window = window_ns
-        self._lane_of = lane_of
+        self._address_of = address_of
         self._crashed = crashed
-        start_ray(address)
+        start_ray(ray_address)
         shard = ray.remote(num_cpus=0, max_restarts=0)(Shard)
         self._remotes = [_Remote(shard.remote()) for _ in range(actors)]
         for remote, pid in zip(
@@ -109,7 +109,7 @@ class RayHomes:
     @property
     def pids(self) -> dict[int, list[str]]:
         """The nodes that live in each actor's process."""
-        return {remote.pid: list(remote.lanes.values()) for remote in self._remotes if remote.alive}
+        return {remote.pid: list(remote.addresses.values()) for remote in self._remotes if remote.alive}
 
     @property
     def next_due(self) -> int | None:
@@ -119,17 +119,17 @@ class RayHomes:
             due.append(own)
         return min(due, default=None)
 
-    def post(self, at: int, lane: int, message: Any) -> None:
-        remote = self._remotes[lane % len(self._remotes)]
+    def post(self, at: int, address: int, message: Any) -> None:
+        remote = self._remotes[address % len(self._remotes)]
         if not remote.alive:
             return
         if at <= self._loop.now:
             at = self._loop.now + 1
         if isinstance(message, PowerOn):
-            remote.lanes[lane] = message.node.metadata.name
+            remote.addresses[address] = message.node.metadata.name
         if not remote.inbox or at < remote.first:
             remote.first = at
-        remote.inbox.append((at, lane, self._loop.key, message))
+        remote.inbox.append((at, address, self._loop.key, message))
 
     def run(self, horizon: int) -> None:
         """Window by window. A window begins where something is due."""
@@ -152,24 +152,24 @@ class RayHomes:
                 continue
             for out in said:
                 if not out.to:
-                    self._loop.post_tagged(out.at, 0, out.tag, (out.lane, out.message))
+                    self._loop.post_tagged(out.at, 0, out.tag, (out.address, out.message))
                 else:
                     self._forward(out)
 
     def _forward(self, out: _Out) -> None:
-        lane = self._lane_of(out.to)
-        if lane is None:
+        address = self._address_of(out.to)
+        if address is None:
             return
-        remote = self._remotes[lane % len(self._remotes)]
+        remote = self._remotes[address % len(self._remotes)]
         if not remote.inbox or out.at < remote.first:
             remote.first = out.at
-        remote.inbox.append((out.at, lane, out.tag, out.message))
+        remote.inbox.append((out.at, address, out.tag, out.message))
 
     def _died(self, remote: _Remote, now: int) -> None:
         remote.alive = False
         remote.due = None
         remote.inbox = []
-        self._crashed(now, list(remote.lanes.values()))
+        self._crashed(now, list(remote.addresses.values()))
 
     def close(self) -> None:
         for remote in self._remotes:

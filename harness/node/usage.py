@@ -16,9 +16,9 @@ from harness.model.objects import PodMetrics
 from harness.model.quantity import milli_quantity
 from harness.model.wire import Time
 from harness.model.workloads import ContainerMetrics
-from harness.node.plans import IDLE_PERCENT
+from harness.node.pod_annotations import IDLE_PERCENT
+from harness.node.pod_worker import PodWorker, Stage
 from harness.node.settings import METRICS_NS
-from harness.node.worker import Stage, Worker
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -73,12 +73,12 @@ class Usage:
             self._due = (now // METRICS_NS + 1) * METRICS_NS
             effects.append(WakeAt(self._due, ("scrape", self._due)))
 
-    def scrape(self, now: int, workers: Mapping[str, Worker], effects: list[Effect]) -> None:
+    def scrape(self, now: int, workers: Mapping[str, PodWorker], effects: list[Effect]) -> None:
         """Say what changed by a percent or more; a pod that does not run has no metrics."""
         uids, self._unreported = self._unreported, {}
         for uid in uids:
             worker = workers.get(uid)
-            if worker is None or worker.wishes.request_micro < 0:
+            if worker is None or worker.annotations.request_micro < 0:
                 continue
             before, meta = worker.reported_milli, worker.pod.metadata
             if worker.stage not in (Stage.RUNNING, Stage.STOPPING):
@@ -93,18 +93,18 @@ class Usage:
             metrics = _metrics(worker, usage, now)
             effects.append(Create(metrics) if before < 0 else Update(metrics))
 
-    def milli(self, worker: Worker) -> int:
+    def milli(self, worker: PodWorker) -> int:
         """CPU in thousandths, rounded up, at most its limit."""
-        wishes, plan = worker.wishes, worker.plan
-        usage = plan.cpu_milli * IDLE_PERCENT // 100 if wishes.idle_milli < 0 else wishes.idle_milli
+        annotations, run_spec = worker.annotations, worker.run_spec
+        usage = run_spec.cpu_milli * IDLE_PERCENT // 100 if annotations.idle_milli < 0 else annotations.idle_milli
         flows = self._flows.get(worker.pod.metadata.uid)
-        if flows and wishes.request_micro > 0 and not worker.sick:
+        if flows and annotations.request_micro > 0 and not worker.sick:
             # milli-requests/s times micro-CPU-seconds: 10^-9 cores.
-            usage += -(-sum(rate for _, rate in flows.values()) * wishes.request_micro // 10**6)
-        return min(usage, plan.cpu_limit_milli) if plan.cpu_limit_milli else usage
+            usage += -(-sum(rate for _, rate in flows.values()) * annotations.request_micro // 10**6)
+        return min(usage, run_spec.cpu_limit_milli) if run_spec.cpu_limit_milli else usage
 
 
-def _metrics(worker: Worker, usage: int, now: int) -> PodMetrics:
+def _metrics(worker: PodWorker, usage: int, now: int) -> PodMetrics:
     meta = worker.pod.metadata
     return PodMetrics(
         metadata=ObjectMeta(
@@ -115,5 +115,5 @@ def _metrics(worker: Worker, usage: int, now: int) -> PodMetrics:
         ),
         timestamp=Time(now),
         window="15s",
-        containers=(ContainerMetrics(name=worker.plan.keep[0].name, usage={"cpu": milli_quantity(usage)}),),
+        containers=(ContainerMetrics(name=worker.run_spec.keep[0].name, usage={"cpu": milli_quantity(usage)}),),
     )

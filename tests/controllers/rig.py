@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from harness.apiserver.dispatcher import API_LANE, ApiLane
+from harness.apiserver.dispatcher import API_ADDRESS, ApiLane
 from harness.apiserver.server import ApiServer
 from harness.engine.component import (
     ADDED,
@@ -43,40 +43,40 @@ class Rig:
         self.latency_ns = latency_ns
         self.server = ApiServer(MemoryStore(ObjectCodec()))
         self.loop = Loop()
-        self.api = ApiLane(self.server, self.loop.post, lambda now, lane: now + latency_ns)
-        self.loop.handlers[API_LANE] = self.api.handle
+        self.api = ApiLane(self.server, self.loop.post, lambda now, address: now + latency_ns)
+        self.loop.handlers[API_ADDRESS] = self.api.handle
         self.loop.handlers[HANDS] = self._heard
         self.sent: list[tuple[str, Effect]] = []
         """Every write of every component, in order."""
         self.refuse: Callable[[str, Effect], ApiError | None] = lambda name, effect: None
         self._outcomes: list[Outcome] = []
-        self._lanes = {component.name: lane for lane, component in enumerate(components, 1)}
+        self._addresses = {component.name: address for address, component in enumerate(components, 1)}
         for component in components:
             self.start(component)
 
     def start(self, component: Component) -> None:
         """Start it, or start it again with its memory lost."""
-        lane = self._lanes[component.name]
-        self.loop.post(self.loop.now + 1, lane, Start())
-        if lane not in self.loop.handlers:
-            self.loop.handlers[lane] = lambda now, events: self._send(now, lane, component, events)
-            self.api.subscribe(lane, component.watches)
+        address = self._addresses[component.name]
+        self.loop.post(self.loop.now + 1, address, Start())
+        if address not in self.loop.handlers:
+            self.loop.handlers[address] = lambda now, events: self._send(now, address, component, events)
+            self.api.subscribe(address, component.watches)
             return
         for kind in component.watches:
             for obj in self.server.listed(kind):
-                self.loop.post(self.loop.now + self.latency_ns, lane, Watch(ADDED, obj))
+                self.loop.post(self.loop.now + self.latency_ns, address, Watch(ADDED, obj))
 
-    def _send(self, now: int, lane: int, component: Component, events: list[Any]) -> None:
+    def _send(self, now: int, address: int, component: Component, events: list[Any]) -> None:
         for effect in component.step(now, events):
             if isinstance(effect, WakeAt):
-                self.loop.post(effect.at, lane, Timer(effect.token))
+                self.loop.post(effect.at, address, Timer(effect.token))
                 continue
             self.sent.append((component.name, effect))
             error = self.refuse(component.name, effect)
             if error is not None:
-                self.loop.post(now + 2 * self.latency_ns, lane, Outcome(effect, None, error))
+                self.loop.post(now + 2 * self.latency_ns, address, Outcome(effect, None, error))
             else:
-                self.loop.post(now + self.latency_ns, API_LANE, (lane, effect))
+                self.loop.post(now + self.latency_ns, API_ADDRESS, (address, effect))
 
     def _heard(self, now: int, events: list[Any]) -> None:
         self._outcomes += events

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.controllers.services.endpointslice import EndpointSliceController
+from harness.controllers.services.endpointslice.controller import EndpointSliceController
 from harness.engine.component import Create, Delete, Update
 from harness.model.core import Container, ContainerPort, Pod, PodSpec, Service, ServicePort, ServiceSpec
 from harness.model.meta import ObjectMeta

@@ -13,7 +13,7 @@ from harness.controllers.nodes.taint_eviction import TaintEvictionController
 from harness.controllers.objects.garbage_collector import GarbageCollector
 from harness.controllers.workloads.deployment.controller import DeploymentController
 from harness.controllers.workloads.replicaset import ReplicaSetController
-from harness.engine.component import SECOND, Disturb
+from harness.engine.component import SECOND, InjectFault
 from harness.engine.streams import array_stream, stream
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.faults import Crash, Freeze, NodeFault
@@ -96,7 +96,7 @@ class Story:
         self.cluster.api.flush(self.server.now)
 
     def disturb(self, fault: NodeFault, *nodes: int) -> None:
-        self.cluster._machines(self.cluster.now, Disturb(tuple(f"n{i:02}" for i in nodes), fault))
+        self.cluster._machines(self.cluster.now, InjectFault(tuple(f"n{i:02}" for i in nodes), fault))
 
     def unknown_at(self, name: str) -> float | None:
         return next((at for at, node, status in self.ready if node == name and status == "Unknown"), None)

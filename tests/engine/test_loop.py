@@ -15,8 +15,8 @@ from harness.engine.loop import Loop, SharedLoop
 def test_mailboxes_come_by_instant_then_lane_then_order_of_sending() -> None:
     loop = Loop()
     heard: list[tuple[int, int, list[Any]]] = []
-    for lane in (1, 2):
-        loop.handlers[lane] = lambda now, box, lane=lane: heard.append((now, lane, box))  # type: ignore[misc]
+    for address in (1, 2):
+        loop.handlers[address] = lambda now, box, address=address: heard.append((now, address, box))  # type: ignore[misc]
     loop.post(20, 1, "d")
     loop.post(10, 2, "b")
     loop.post(10, 2, "c")
@@ -45,14 +45,14 @@ POSTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3), st.lists(st.int
 def test_several_at_once_are_the_same_as_one_by_one(kind: type[Loop], posts: list[tuple[int, int, list[int]]]) -> None:
     def heard(together: bool) -> list[tuple[int, int, list[Any]]]:
         loop, out = kind(), []
-        for lane in (1, 2, 3):
-            loop.handlers[lane] = lambda now, box, lane=lane: out.append((now, lane, box))  # type: ignore[misc]
-        for at, lane, messages in posts:
+        for address in (1, 2, 3):
+            loop.handlers[address] = lambda now, box, address=address: out.append((now, address, box))  # type: ignore[misc]
+        for at, address, messages in posts:
             if together and messages:
-                loop.post_all(at, lane, messages)
+                loop.post_all(at, address, messages)
             else:
                 for message in messages:
-                    loop.post(at, lane, message)
+                    loop.post(at, address, message)
         loop.run(100)
         return out
 
@@ -95,58 +95,58 @@ def test_a_lane_that_is_gone_hears_nothing() -> None:
 LATENCY = 7
 
 
-def _chatter(lane: int, seed: int, post: Any, peers: list[int], log: list[Any]) -> Any:
-    """A lane that answers what it hears with messages to others, drawn from its own stream."""
-    rng = Random(f"{seed}/{lane}")
+def _chatter(address: int, seed: int, post: Any, peers: list[int], log: list[Any]) -> Any:
+    """An address that answers what it hears with messages to others, drawn from its own stream."""
+    rng = Random(f"{seed}/{address}")
 
     def handle(now: int, box: list[Any]) -> None:
-        log.append((now, lane, list(box)))
+        log.append((now, address, list(box)))
         for _ in range(rng.randrange(3)):
             if len(log) < 200:
-                post(now + LATENCY + rng.randrange(3), rng.choice(peers), (lane, rng.randrange(1000)))
+                post(now + LATENCY + rng.randrange(3), rng.choice(peers), (address, rng.randrange(1000)))
 
     return handle
 
 
-def _alone(seed: int, lanes: list[int]) -> dict[int, list[Any]]:
-    loop, logs = Loop(), {lane: [] for lane in lanes}  # type: ignore[var-annotated]
-    for lane in lanes:
-        loop.handlers[lane] = _chatter(lane, seed, loop.post, lanes, logs[lane])
-        loop.post(1, lane, "start")
+def _alone(seed: int, addresses: list[int]) -> dict[int, list[Any]]:
+    loop, logs = Loop(), {address: [] for address in addresses}  # type: ignore[var-annotated]
+    for address in addresses:
+        loop.handlers[address] = _chatter(address, seed, loop.post, addresses, logs[address])
+        loop.post(1, address, "start")
     loop.run(500)
     return logs
 
 
-def _apart(seed: int, lanes: list[int], parts: int) -> dict[int, list[Any]]:
-    """The same lanes dealt to several loops that run window by window, as processes would."""
+def _apart(seed: int, addresses: list[int], parts: int) -> dict[int, list[Any]]:
+    """The same addresses dealt to several loops that run window by window, as processes would."""
     loops = [SharedLoop() for _ in range(parts)]
-    logs = {lane: [] for lane in lanes}  # type: ignore[var-annotated]
+    logs = {address: [] for address in addresses}  # type: ignore[var-annotated]
     sent: list[tuple[int, int, int, Any]] = []
 
     def post_from(part: int) -> Any:
-        def post(at: int, lane: int, message: Any) -> None:
-            if lane % parts == part:
-                loops[part].post(at, lane, message)
+        def post(at: int, address: int, message: Any) -> None:
+            if address % parts == part:
+                loops[part].post(at, address, message)
             else:
-                sent.append((at, lane, loops[part].key, message))
+                sent.append((at, address, loops[part].key, message))
 
         return post
 
-    for lane in lanes:
-        part = lane % parts
-        loops[part].handlers[lane] = _chatter(lane, seed, post_from(part), lanes, logs[lane])
-        loops[part].post(1, lane, "start")
+    for address in addresses:
+        part = address % parts
+        loops[part].handlers[address] = _chatter(address, seed, post_from(part), addresses, logs[address])
+        loops[part].post(1, address, "start")
     while (due := [loop.next_due for loop in loops if loop.next_due is not None]) and min(due) < 500:
         horizon = min(min(due) + LATENCY, 500)
         for loop in reversed(loops):  # whatever the order in which processes get their turn
             loop.run(horizon)
-        for at, lane, tag, message in sent:
-            loops[lane % parts].post_tagged(at, lane, tag, message)
+        for at, address, tag, message in sent:
+            loops[address % parts].post_tagged(at, address, tag, message)
         sent.clear()
     return logs
 
 
-@given(seed=st.integers(0, 10**6), lanes=st.integers(1, 6), parts=st.integers(1, 4))
-def test_cut_into_processes_the_same_is_heard(seed: int, lanes: int, parts: int) -> None:
-    names = list(range(1, lanes + 1))
+@given(seed=st.integers(0, 10**6), addresses=st.integers(1, 6), parts=st.integers(1, 4))
+def test_cut_into_processes_the_same_is_heard(seed: int, addresses: int, parts: int) -> None:
+    names = list(range(1, addresses + 1))
     assert _apart(seed, names, parts) == _alone(seed, names)

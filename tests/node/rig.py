@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.engine.component import SECOND, Disturbed
+from harness.engine.component import SECOND, FaultInjected, InjectFault
 from harness.engine.latency import Latencies
 from harness.model.core import Container, ContainerImage, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from harness.model.faults import NodeFault
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import count_quantity, parse_quantity
-from harness.node.home import FIRST_NODE_LANE
+from harness.node.backend import FIRST_NODE_ADDRESS
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
@@ -84,12 +84,11 @@ class Rig:
 
     def disturb(self, fault: NodeFault, node: int = 0) -> None:
         """As the driver does, lease and watch included."""
-        from harness.engine.component import Disturb
 
-        self.cluster._machines(self.cluster.now, Disturb((f"n{node}",), fault))
+        self.cluster._machines(self.cluster.now, InjectFault((f"n{node}",), fault))
 
     def hit(self, fault: NodeFault, node: int = 0) -> None:
-        self.cluster.homes.post(self.cluster.now + 1, FIRST_NODE_LANE + node, Disturbed(fault))
+        self.cluster.backend.post(self.cluster.now + 1, FIRST_NODE_ADDRESS + node, FaultInjected(fault))
 
     def ready(self, name: str = "a") -> bool:
         pod = self.get(name)

@@ -12,7 +12,8 @@ from harness.model.gpu import GPU_COUNT, GPU_INDEX, GPU_MILLI
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.node.machine import Machine
-from harness.node.plans import CPU_PER_REQUEST, DURATION, plan_of, wishes_of
+from harness.node.pod_annotations import CPU_PER_REQUEST, DURATION, read_annotations
+from harness.node.run_spec import run_spec_of
 from harness.node.settings import NodeSettings
 from tests.node.rig import Rig
 
@@ -132,10 +133,10 @@ def test_a_pod_needs_its_containers_and_sidecars_or_its_largest_start() -> None:
         container("sidecar", {"cpu": "1"}, sidecar=True),
         container("second", {"cpu": "3"}),
     )
-    needs = dict(plan_of(pod(1, {"cpu": "2"}, init=init)).needs)
+    needs = dict(run_spec_of(pod(1, {"cpu": "2"}, init=init)).needs)
     assert needs["cpu"] == 5000  # alone; 1 + 3 and 2 + 1 are less
     init = (container("sidecar", {"cpu": "1"}, sidecar=True), container("second", {"cpu": "5"}))
-    assert dict(plan_of(pod(2, {"cpu": "2"}, init=init)).needs)["cpu"] == 6000
+    assert dict(run_spec_of(pod(2, {"cpu": "2"}, init=init)).needs)["cpu"] == 6000
 
 
 @pytest.mark.parametrize(
@@ -143,12 +144,12 @@ def test_a_pod_needs_its_containers_and_sidecars_or_its_largest_start() -> None:
     [("90s", 90 * 10**9), ("1.5s", 15 * 10**8), ("1h30m", 5400 * 10**9), ("250ms", 25 * 10**7), ("2m", 120 * 10**9)],
 )
 def test_durations_as_kubernetes_writes_them(text: str, duration_ns: int) -> None:
-    assert wishes_of({DURATION: text}).duration_ns == duration_ns
+    assert read_annotations({DURATION: text}).duration_ns == duration_ns
 
 
 def test_requests_may_cost_less_than_a_thousandth() -> None:
-    assert wishes_of({CPU_PER_REQUEST: "200u"}).request_micro == 200
-    assert wishes_of({CPU_PER_REQUEST: "5m"}).request_micro == 5000
+    assert read_annotations({CPU_PER_REQUEST: "200u"}).request_micro == 200
+    assert read_annotations({CPU_PER_REQUEST: "5m"}).request_micro == 5000
 
 
 @pytest.mark.parametrize("text", ["soon", "", "-3s", "1.5", "s"])

@@ -15,14 +15,14 @@ from msgspec.structs import replace
 from harness.engine.component import (
     ADDED,
     SECOND,
-    Disturbed,
-    DisturbServer,
     Effect,
     Event,
+    FaultInjected,
     Observe,
     PatchStatus,
+    RestartApiServer,
     Send,
-    Stand,
+    StandingLease,
     Start,
     Timer,
     WakeAt,
@@ -34,7 +34,7 @@ from harness.model.faults import ContainerCrash, Crash, Freeze, Partition
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.node.machine import Machine
-from harness.node.plans import CPU_PER_REQUEST, DURATION, UNHEALTHY_AFTER
+from harness.node.pod_annotations import CPU_PER_REQUEST, DURATION, UNHEALTHY_AFTER
 from harness.node.settings import NodeSettings, Route
 from tests.node.rig import Rig
 from workloads.generators.load import ramp
@@ -42,7 +42,7 @@ from workloads.generators.load import ramp
 SECONDS = st.integers(1, 25).map(lambda s: s * SECOND)
 FAULTS: Any = st.one_of(
     st.builds(Crash, SECONDS), st.builds(Freeze, SECONDS), st.builds(Partition, SECONDS), st.just(ContainerCrash()),
-    st.builds(DisturbServer, SECONDS),
+    st.builds(RestartApiServer, SECONDS),
 )  # fmt: skip
 POD = st.fixed_dictionaries(
     {
@@ -65,7 +65,7 @@ def test_never_overfull_never_back_from_the_end_and_everything_comes_to_one(
     cpus: dict[str, int] = {}
     running: dict[str, int] = {}
     ended: set[str] = set()
-    outage = any(isinstance(fault, DisturbServer) for _, fault in faults)
+    outage = any(isinstance(fault, RestartApiServer) for _, fault in faults)
 
     def check(kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
         if kind.kind != "Pod":
@@ -89,7 +89,7 @@ def test_never_overfull_never_back_from_the_end_and_everything_comes_to_one(
             happenings.append((form["at"] + form["gone"][0], 2, (f"p{number}", form["gone"][1])))
     for at, _, what in sorted(happenings, key=lambda item: item[:2]):
         rig.run(1 + at)
-        if isinstance(what, DisturbServer):
+        if isinstance(what, RestartApiServer):
             rig.cluster._machines(rig.cluster.now, what)
         elif not isinstance(what, tuple):
             rig.disturb(what)
@@ -187,11 +187,11 @@ def life(one: Machine, script: Iterable[tuple[int, Event]], until: int, boxed: b
 SCRIPT: tuple[tuple[int, Event], ...] = (
     (1, Start()),
     *((number * 200 * 10**6 + 2, Watch(ADDED, pod(number))) for number in range(7)),
-    (8 * SECOND, Disturbed(Freeze(3 * SECOND))),
+    (8 * SECOND, FaultInjected(Freeze(3 * SECOND))),
     (9 * SECOND, Watch("MODIFIED", replace(pod(0), metadata=replace(pod(0).metadata, labels={"a": "b"})))),
-    (14 * SECOND, Disturbed(Partition(10 * SECOND))),
-    (18 * SECOND, Disturbed(ContainerCrash(exit_code=3))),
-    (30 * SECOND, Disturbed(Crash(5 * SECOND))),
+    (14 * SECOND, FaultInjected(Partition(10 * SECOND))),
+    (18 * SECOND, FaultInjected(ContainerCrash(exit_code=3))),
+    (30 * SECOND, FaultInjected(Crash(5 * SECOND))),
     *((36 * SECOND + number, Watch(ADDED, pod(number))) for number in range(7)),
 )
 
@@ -203,7 +203,7 @@ def test_a_machine_in_a_box_says_the_same(folded: bool) -> None:
     assert boxed == at_home
     kinds = {type(effect) for _, effect in at_home}
     assert {PatchStatus, WakeAt, Observe} <= kinds
-    assert (Stand in kinds) == folded
+    assert (StandingLease in kinds) == folded
 
 
 # -- faults over faults ------------------------------------------------------------------------------------------------
@@ -212,11 +212,11 @@ def test_a_machine_in_a_box_says_the_same(folded: bool) -> None:
 def stands(script: Iterable[tuple[int, Event]]) -> list[float]:
     """Seconds at which a machine is there (again)."""
     said = life(machine(), ((1, Start()), *script), 200 * SECOND, boxed=False)
-    return [round(at / SECOND, 1) for at, effect in said if isinstance(effect, Stand)]
+    return [round(at / SECOND, 1) for at, effect in said if isinstance(effect, StandingLease)]
 
 
 def struck(*faults: tuple[int, Any]) -> list[tuple[int, Event]]:
-    return [(at * SECOND, Disturbed(fault)) for at, fault in faults]
+    return [(at * SECOND, FaultInjected(fault)) for at, fault in faults]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.controllers.services.endpointslice import EndpointSliceController
+from harness.controllers.services.endpointslice.controller import EndpointSliceController
 from harness.engine.component import ADDED, MODIFIED, SECOND, Observe, Send, Start, Timer, WakeAt, Watch
 from harness.engine.latency import Latencies
 from harness.measure.traffic import Traffic
@@ -20,7 +20,7 @@ from harness.model.meta import ObjectMeta
 from harness.model.quantity import count_quantity
 from harness.model.workloads import Endpoint, EndpointConditions, EndpointSlice, PodMetrics, TargetRef
 from harness.node.machine import Machine
-from harness.node.plans import CPU_PER_REQUEST, CPU_USAGE
+from harness.node.pod_annotations import CPU_PER_REQUEST, CPU_USAGE
 from harness.node.proxy import SERVICE_NAME
 from harness.node.settings import LoadCurve, NodeSettings, Route
 from tests.node.rig import Rig

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.engine.component import SECOND, DisturbServer
+from harness.engine.component import SECOND, RestartApiServer
 from harness.model.core import Node, NodeStatus
 from harness.model.faults import Crash, Partition
 from harness.model.meta import ObjectMeta, condition
@@ -15,7 +15,7 @@ from tests.node.rig import Rig
 
 
 def down(rig: Rig, seconds: float) -> None:
-    rig.cluster._machines(rig.cluster.now, DisturbServer(round(seconds * SECOND)))
+    rig.cluster._machines(rig.cluster.now, RestartApiServer(round(seconds * SECOND)))
 
 
 def said(rig: Rig, name: str = "a") -> list[str]:

@@ -1,8 +1,8 @@
 """The node lifecycle controller: who has fallen silent, what its node's taints say about it, and how fast pods go.
 
 Source: pkg/controller/nodelifecycle (1.32). Health comes from the node's Lease. A lease that stands (annotation
-STANDING) is being renewed on time; one that does not is good until renewTime + grace, looked at on the ticks of the
-monitor. Nothing is done for a node that is well, so an idle cluster costs nothing.
+STANDING_LEASE) is being renewed on time; one that does not is good until renewTime + grace, looked at on the ticks
+of the monitor. Nothing is done for a node that is well, so an idle cluster costs nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from harness.engine.component import (
     DELETED,
     SECOND,
-    STANDING,
+    STANDING_LEASE,
     Effect,
     Event,
     Instant,
@@ -127,7 +127,7 @@ class NodeLifecycleController:
     def _lease(self, now: int, change: str, lease: Lease) -> None:
         name = lease.metadata.name
         health = self._nodes.setdefault(name, _Health())
-        health.standing = change != DELETED and STANDING in lease.metadata.annotations
+        health.standing = change != DELETED and STANDING_LEASE in lease.metadata.annotations
         if lease.spec.renew_time is not None:
             health.last_ns = max(health.last_ns, lease.spec.renew_time)
         if not health.standing:

@@ -53,8 +53,8 @@ class DisruptionController(Reconciler):
                 "Pod": self._pod_changed,
             },
         )
-        self._replica_sets = self.cache.index("ReplicaSet", _uid)
-        self._deployments = self.cache.index("Deployment", _uid)
+        self._replica_sets = self.informer.index("ReplicaSet", _uid)
+        self._deployments = self.informer.index("Deployment", _uid)
         self._pods = Groups()
         self._census: dict[Group, _Census] = {}
         self._selectors = Selectors()
@@ -74,7 +74,7 @@ class DisruptionController(Reconciler):
             assert old is not None
             self._selectors.put(old.metadata.key, old.metadata.namespace, None)
             self._troubled.pop(old.metadata.key, None)
-            self.unheard(old.metadata.uid)
+            self.forget_events(old.metadata.uid)
             return
         meta = new.metadata
         self._selectors.put(meta.key, meta.namespace, new.spec.selector)
@@ -132,7 +132,7 @@ class DisruptionController(Reconciler):
     # -- what to do ----------------------------------------------------------------------------------------------------
 
     def reconcile(self, now: Instant, key: str) -> None:
-        budget: PodDisruptionBudget | None = self.cache.get("PodDisruptionBudget", key)
+        budget: PodDisruptionBudget | None = self.informer.get("PodDisruptionBudget", key)
         if budget is None:
             return
         meta, old = budget.metadata, budget.status
@@ -152,7 +152,7 @@ class DisruptionController(Reconciler):
         disrupted = self._disrupted(now, budget)
         healthy = sum(self._census[group].healthy for group in groups)
         for name in disrupted:
-            pod = self.cache.get("Pod", f"{meta.namespace}/{name}")
+            pod = self.informer.get("Pod", f"{meta.namespace}/{name}")
             healthy -= pod is not None and _healthy(pod) and self._pods_of(pod) in groups
         allowed = max(healthy - desired, 0) if expected > 0 else 0
         if disrupted:
@@ -215,7 +215,7 @@ class DisruptionController(Reconciler):
         """Evicted, and neither going yet nor given up. Source: buildDisruptedPodMap."""
         out: dict[str, Time] = {}
         for name, since in budget.status.disrupted_pods.items():
-            pod: Pod | None = self.cache.get("Pod", f"{budget.metadata.namespace}/{name}")
+            pod: Pod | None = self.informer.get("Pod", f"{budget.metadata.namespace}/{name}")
             if pod is None or _going(pod):
                 continue
             if since + DELETION_TIMEOUT_NS < now:

@@ -28,7 +28,7 @@ class ResourceQuotaController(Reconciler):
         counted = dict.fromkeys(KINDS_COUNTED, self._counted_changed)
         super().__init__(name, {**counted, "ResourceQuota": self._quota_changed})
         self.watches = ("ResourceQuota",)
-        self._in_namespace = {kind: self.cache.index(kind, _namespace) for kind in KINDS_COUNTED}
+        self._in_namespace = {kind: self.informer.index(kind, _namespace) for kind in KINDS_COUNTED}
         self._watched: set[str] = set()
         self._used: dict[str, dict[str, int]] = {}  # by key of quota: thousandths by resource
         self._quotas: dict[str, dict[str, ResourceQuota]] = {}  # by namespace, then by key
@@ -86,7 +86,7 @@ class ResourceQuotaController(Reconciler):
     # -- what to do ----------------------------------------------------------------------------------------------------
 
     def reconcile(self, now: Instant, key: str) -> None:
-        quota: ResourceQuota | None = self.cache.get("ResourceQuota", key)
+        quota: ResourceQuota | None = self.informer.get("ResourceQuota", key)
         if quota is None:
             return
         hard = quota.spec.hard

@@ -35,7 +35,7 @@ class Managing:
         self.concluded = False
 
 
-class PodOwner(Reconciler):
+class PodControl(Reconciler):
     """Base of controllers that own pods. A reconciliation that calls `create_pods` or `delete_pods` ends there;
     `conclude` follows when they are answered."""
 
@@ -84,17 +84,17 @@ class PodOwner(Reconciler):
         return owner is None or owner.kind == self.kind
 
     def _owner(self, key: str) -> Any:
-        return self.cache.get(self.kind, key)
+        return self.informer.get(self.kind, key)
 
     def succeeded(self, key: str, outcome: Outcome) -> None:
         effect = outcome.effect
         if type(effect) is Create:
             owner = self._owner(key)
-            if owner is not None and self.heard(owner.metadata.uid):
+            if owner is not None and self.may_record(owner.metadata.uid):
                 self.record(owner, "Normal", "SuccessfulCreate", f"Created pod: {outcome.obj.metadata.name}")
         elif type(effect) is Delete and effect.kind == "Pod":
             owner = self._owner(key)
-            if owner is not None and self.heard(owner.metadata.uid):
+            if owner is not None and self.may_record(owner.metadata.uid):
                 self.record(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {effect.name}")
 
     def failed(self, key: str, outcome: Outcome) -> bool:

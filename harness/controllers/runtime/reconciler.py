@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from harness.controllers.runtime.informer import Cache, Handler, WorkQueue
+from harness.controllers.runtime.informer import Handler, Informer
+from harness.controllers.runtime.work_queue import WorkQueue
 from harness.engine.component import (
     SECOND,
     Create,
@@ -52,7 +53,7 @@ class Reconciler:
     ) -> None:
         self.name = name
         self.watches = tuple(handlers)
-        self.cache = Cache(handlers, keeps)
+        self.informer = Informer(handlers, keeps)
         self.queue: WorkQueue[str] = WorkQueue()
         self.now: Instant = 0
         self._effects: list[Effect] = []
@@ -63,7 +64,7 @@ class Reconciler:
 
     def step(self, now: Instant, events: Sequence[Event]) -> Iterable[Effect]:
         self.now = now
-        queue, take = self.queue, self.cache.take
+        queue, take = self.queue, self.informer.take
         for event in events:
             if type(event) is Watch:  # nearly all of them
                 take(event)
@@ -112,7 +113,7 @@ class Reconciler:
 
     def forget_all(self) -> None:
         """Start: the process is new."""
-        self.cache.clear()
+        self.informer.clear()
         self.queue.clear()
         self._effects.clear()
         self._unanswered.clear()
@@ -128,7 +129,7 @@ class Reconciler:
         self._effects += effects
         self._unanswered[key] = self._unanswered.get(key, 0) + len(effects)
 
-    def heard(self, uid: str) -> bool:
+    def may_record(self, uid: str) -> bool:
         """Whether an event about it would be recorded now."""
         left, since = self._recorded.get(uid, _ALL_LEFT)
         return left > 0 or self.now - since >= EVENT_REFILL_NS
@@ -146,7 +147,7 @@ class Reconciler:
             left -= 1
         self._recorded[uid] = (left, since)
 
-    def unheard(self, uid: str) -> None:
+    def forget_events(self, uid: str) -> None:
         """Nothing will be recorded about this object any more."""
         self._recorded.pop(uid, None)
 
@@ -160,7 +161,7 @@ class Reconciler:
                 self._failures.setdefault(key, []).append(outcome)
         else:
             if type(outcome.effect) is Update:
-                self.cache.written(outcome.obj)
+                self.informer.written(outcome.obj)
             self.succeeded(key, outcome)
         if left:
             self._unanswered[key] = left

@@ -13,7 +13,7 @@ from harness.engine.component import Instant
 from harness.model.core import Pod
 
 
-class Tally:
+class ReplicaTally:
     """Pods by key, active ones only, in order of arrival."""
 
     __slots__ = ("_aged", "_min_ready_ns", "_young", "active", "by_labels", "ready")

@@ -55,12 +55,12 @@ class EphemeralVolumeController(Reconciler):
             self.queue.add(f"{old.metadata.namespace}/{owner.name}")
 
     def reconcile(self, now: Instant, key: str) -> None:
-        pod: Pod | None = self.cache.get("Pod", key)
+        pod: Pod | None = self.informer.get("Pod", key)
         if pod is None or pod.metadata.deletion_timestamp is not None or pod.status.phase in ("Succeeded", "Failed"):
             return
         for volume in _ephemeral(pod):
             name = ephemeral_name(pod, volume)
-            if self.cache.get("PersistentVolumeClaim", f"{pod.metadata.namespace}/{name}") is None:
+            if self.informer.get("PersistentVolumeClaim", f"{pod.metadata.namespace}/{name}") is None:
                 self.write(key, Create(_claim_for(pod, volume, name), key))
 
 

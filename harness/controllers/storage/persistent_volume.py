@@ -51,7 +51,7 @@ class PersistentVolumeController(Reconciler):
                 "StorageClass": None,
             },
         )
-        self._by_use = self.cache.index("PersistentVolume", _use_of)
+        self._by_use = self.informer.index("PersistentVolume", _use_of)
         self._taken: dict[str, str] = {}  # volumes on their way to a claim: by name, the key of the claim
 
     def forget_all(self) -> None:
@@ -67,7 +67,7 @@ class PersistentVolumeController(Reconciler):
         if new is not None:
             self.queue.add(_CLAIM + key)
         else:
-            self.unheard(claim.metadata.uid)
+            self.forget_events(claim.metadata.uid)
         for volume in self._by_use[_for(key)]:  # also the one whose claim has gone
             self.queue.add(_VOLUME + volume)
         if claim.spec.volume_name and claim.spec.volume_name not in self._by_use[_for(key)]:
@@ -86,14 +86,14 @@ class PersistentVolumeController(Reconciler):
 
     def reconcile(self, now: Instant, key: str) -> None:
         if key.startswith(_CLAIM):
-            claim = self.cache.get("PersistentVolumeClaim", key.removeprefix(_CLAIM))
+            claim = self.informer.get("PersistentVolumeClaim", key.removeprefix(_CLAIM))
             if claim is not None and claim.metadata.deletion_timestamp is None:
                 if BIND_COMPLETED in claim.metadata.annotations:
                     self._bound(key, claim)
                 else:
                     self._unbound(now, key, claim)
             return
-        volume = self.cache.get("PersistentVolume", key.removeprefix(_VOLUME))
+        volume = self.informer.get("PersistentVolume", key.removeprefix(_VOLUME))
         if volume is not None:
             self._volume(key, volume)
 
@@ -108,7 +108,7 @@ class PersistentVolumeController(Reconciler):
         """Source: syncUnboundClaim."""
         self.queue.add_at(key, (now // RESYNC_NS + 1) * RESYNC_NS)
         if claim.spec.volume_name:
-            volume = self.cache.get("PersistentVolume", claim.spec.volume_name)
+            volume = self.informer.get("PersistentVolume", claim.spec.volume_name)
             if volume is None:
                 return
             if volume.spec.claim_ref is None:
@@ -123,13 +123,13 @@ class PersistentVolumeController(Reconciler):
             return
         if claim.spec.storage_class_name is None and OLD_CLASS not in claim.metadata.annotations:
             # Source: assignDefaultStorageClass: the default class may have come after the claim.
-            found = default_class(self.cache.objects("StorageClass").values())
+            found = default_class(self.informer.objects("StorageClass").values())
             if found is not None:
                 name = found.metadata.name
                 self.write(key, Update(replace(claim, spec=replace(claim.spec, storage_class_name=name)), token=key))
                 return
         name = claim_class(claim)
-        storage_class: StorageClass | None = self.cache.get("StorageClass", name)
+        storage_class: StorageClass | None = self.informer.get("StorageClass", name)
         late = storage_class is not None and storage_class.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
         volume = self._match(claim, late)
         if volume is not None:
@@ -207,7 +207,7 @@ class PersistentVolumeController(Reconciler):
 
     def _bound(self, key: str, claim: PersistentVolumeClaim) -> None:
         """Source: syncBoundClaim."""
-        volume: PersistentVolume | None = self.cache.get("PersistentVolume", claim.spec.volume_name)
+        volume: PersistentVolume | None = self.informer.get("PersistentVolume", claim.spec.volume_name)
         if volume is None:
             self._lost(
                 key, claim, "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
@@ -232,7 +232,7 @@ class PersistentVolumeController(Reconciler):
             self._phase(key, volume, "Available")
             return
         at = f"{reference.namespace}/{reference.name}"
-        claim: PersistentVolumeClaim | None = self.cache.get("PersistentVolumeClaim", at)
+        claim: PersistentVolumeClaim | None = self.informer.get("PersistentVolumeClaim", at)
         if claim is None or claim.metadata.uid != reference.uid:
             if volume.status.phase != "Failed":
                 self._phase(key, volume, "Released")  # what is to be deleted then is its provisioner's

@@ -72,7 +72,7 @@ class ProvisionerController(Reconciler):
         if new is None:
             assert old is not None
             self._due.pop(old.metadata.uid, None)
-            self.unheard(old.metadata.uid)
+            self.forget_events(old.metadata.uid)
         elif STORAGE_PROVISIONER in new.metadata.annotations and not new.spec.volume_name:
             if not self._subscribed:
                 self._subscribed = True
@@ -85,11 +85,11 @@ class ProvisionerController(Reconciler):
 
     def reconcile(self, now: Instant, key: str) -> None:
         if key.startswith("volume/"):
-            volume: PersistentVolume | None = self.cache.get("PersistentVolume", key.removeprefix("volume/"))
+            volume: PersistentVolume | None = self.informer.get("PersistentVolume", key.removeprefix("volume/"))
             if volume is not None and _to_delete(volume):
                 self.write(key, Delete("PersistentVolume", "", volume.metadata.name, volume.metadata.uid, token=key))
             return
-        claim: PersistentVolumeClaim | None = self.cache.get("PersistentVolumeClaim", key)
+        claim: PersistentVolumeClaim | None = self.informer.get("PersistentVolumeClaim", key)
         storage_class = self._wanted(claim)
         if claim is None or storage_class is None:
             return
@@ -103,7 +103,7 @@ class ProvisionerController(Reconciler):
             self.queue.add_at(key, due)
             return
         name = claim.metadata.annotations.get(SELECTED_NODE, "")
-        node: Node | None = self.cache.get("Node", name)
+        node: Node | None = self.informer.get("Node", name)
         if name and node is None:
             self._give_up(key, claim, f'failed to get target node: node "{name}" not found')
             return
@@ -113,7 +113,7 @@ class ProvisionerController(Reconciler):
         """The class by which a volume is to be made for the claim now; None where none is."""
         if claim is None or claim.spec.volume_name or claim.metadata.deletion_timestamp is not None:
             return None
-        storage_class: StorageClass | None = self.cache.get("StorageClass", claim_class(claim))
+        storage_class: StorageClass | None = self.informer.get("StorageClass", claim_class(claim))
         if storage_class is None or storage_class.provisioner in ("", NO_PROVISIONER):
             return None
         annotations = claim.metadata.annotations
@@ -122,7 +122,7 @@ class ProvisionerController(Reconciler):
         if storage_class.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER and SELECTED_NODE not in annotations:
             self._due.pop(claim.metadata.uid, None)
             return None
-        return None if f"pvc-{claim.metadata.uid}" in self.cache.objects("PersistentVolume") else storage_class
+        return None if f"pvc-{claim.metadata.uid}" in self.informer.objects("PersistentVolume") else storage_class
 
     def _give_up(self, key: str, claim: PersistentVolumeClaim, why: str) -> None:
         """Another node is to be selected: the scheduler is told by taking the annotation away."""
@@ -134,7 +134,7 @@ class ProvisionerController(Reconciler):
 
     def succeeded(self, key: str, outcome: Outcome) -> None:
         if isinstance(outcome.obj, PersistentVolume) and isinstance(outcome.effect, Create):
-            claim = self.cache.get("PersistentVolumeClaim", key)
+            claim = self.informer.get("PersistentVolumeClaim", key)
             if claim is not None:
                 self._due.pop(claim.metadata.uid, None)
                 name = outcome.obj.metadata.name
@@ -148,7 +148,7 @@ class ProvisionerController(Reconciler):
         keys = sorted({each.key for term in allowed for each in term.match_label_expressions}) or [ZONE]
         if node is not None:
             return _labels(node, keys)
-        nodes: Sequence[Node] = list(self.cache.objects("Node").values())
+        nodes: Sequence[Node] = list(self.informer.objects("Node").values())
         there = sorted({found for each in nodes if _permits(storage_class, each) and (found := _labels(each, keys))})
         if there:
             hashed, index = name_hash(claim.metadata.name)

@@ -13,9 +13,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from harness.controllers.runtime.int_or_percent import scaled
-from harness.controllers.runtime.pod_control import Managing, PodOwner
+from harness.controllers.runtime.pod_control import Managing, PodControl
 from harness.controllers.runtime.pods import controller_of, owner_reference, ready_since
-from harness.controllers.workloads.deployment.revisions import template_hash
+from harness.controllers.runtime.template_hash import template_hash
 from harness.engine.component import SECOND, Create, Instant, Subscribe, Update
 from harness.model.core import (
     Affinity,
@@ -56,7 +56,7 @@ TOLERATED = (
 _TERMINAL = ("Succeeded", "Failed")
 
 
-class DaemonSetController(PodOwner):
+class DaemonSetController(PodControl):
     """Keys are 'namespace/name' of DaemonSets. Nodes and pods are watched from when there is a DaemonSet."""
 
     def __init__(self, name: str = "daemonset-controller") -> None:
@@ -86,7 +86,7 @@ class DaemonSetController(PodOwner):
             uid = old.metadata.uid
             del self._keys[uid]
             self.expected.forget(uid)
-            self.unheard(uid)
+            self.forget_events(uid)
             return
         if not self._subscribed:
             self._subscribed = True
@@ -140,7 +140,7 @@ class DaemonSetController(PodOwner):
     # -- what to do ----------------------------------------------------------------------------------------------------
 
     def reconcile(self, now: Instant, key: str) -> None:
-        daemon_set: DaemonSet | None = self.cache.get("DaemonSet", key)
+        daemon_set: DaemonSet | None = self.informer.get("DaemonSet", key)
         if daemon_set is None:
             return
         meta = daemon_set.metadata
@@ -170,7 +170,7 @@ class DaemonSetController(PodOwner):
         by_node = self._pods.get(uid, {})
         needed: list[str] = []
         going: list[Pod] = []
-        nodes = self.cache.objects("Node")
+        nodes = self.informer.objects("Node")
         fit = _Fit(daemon_set.spec.template)
         for name, node in nodes.items():
             pods = by_node.get(name)
@@ -243,7 +243,7 @@ class DaemonSetController(PodOwner):
         at_once: list[Pod] = []
         candidates: list[Pod] = []
         by_node = self._pods.get(daemon_set.metadata.uid, {})
-        for name, node in self.cache.objects("Node").items():
+        for name, node in self.informer.objects("Node").items():
             if not fit.on(node)[0]:
                 continue
             desired += 1
@@ -258,14 +258,14 @@ class DaemonSetController(PodOwner):
 
     def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
         """Source: updateDaemonSetStatus."""
-        daemon_set: DaemonSet = self.cache.get("DaemonSet", key)
+        daemon_set: DaemonSet = self.informer.get("DaemonSet", key)
         meta, spec, old = daemon_set.metadata, daemon_set.spec, daemon_set.status
         fit = _Fit(spec.template)
         current = template_hash(spec.template, 0)
         min_ready_ns = (spec.min_ready_seconds or 0) * SECOND
         by_node = self._pods.get(meta.uid, {})
         desired = scheduled = misscheduled = ready = available = updated = 0
-        for name, node in self.cache.objects("Node").items():
+        for name, node in self.informer.objects("Node").items():
             pods = by_node.get(name)
             if not fit.on(node)[0]:
                 misscheduled += bool(pods)

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from harness.controllers.runtime.controller_refs import Orphans, adopted, released
 from harness.controllers.runtime.deletion_order import first_to_go
-from harness.controllers.runtime.pod_control import BURST, Managing, PodOwner
+from harness.controllers.runtime.pod_control import BURST, Managing, PodControl
 from harness.controllers.runtime.pods import is_active, new_pod, owner_reference
-from harness.controllers.runtime.replica_tally import Tally
+from harness.controllers.runtime.replica_tally import ReplicaTally
 from harness.controllers.runtime.selectors import LabelKeys
 from harness.engine.component import SECOND, Create, Instant, Update
 from harness.model.core import Pod, PodTemplateSpec
@@ -21,20 +21,20 @@ from harness.model.meta import Condition, OwnerReference, condition
 from harness.model.wire import Time
 from harness.model.workloads import ReplicaSet, ReplicaSetStatus
 
-_NOBODY = Tally()
+_NOBODY = ReplicaTally()
 
 
-class ReplicaSetController(PodOwner):
+class ReplicaSetController(PodControl):
     """Keys are 'namespace/name' of ReplicaSets."""
 
     def __init__(self, name: str = "replicaset-controller") -> None:
         super().__init__(name, "ReplicaSet", {"ReplicaSet": self._replica_set_changed, "Pod": self._pod_changed})
         self._keys: dict[str, str] = {}  # uid -> key
-        self._tallies: dict[str, Tally] = {}  # uid ->
+        self._tallies: dict[str, ReplicaTally] = {}  # uid ->
         self._label_keys = LabelKeys()
         self._orphans = Orphans()
         self._templates: dict[str, tuple[PodTemplateSpec, Create]] = {}
-        self._siblings = self.cache.index("ReplicaSet", _controller_uid)
+        self._siblings = self.informer.index("ReplicaSet", _controller_uid)
 
     def forget_all(self) -> None:
         super().forget_all()
@@ -54,7 +54,7 @@ class ReplicaSetController(PodOwner):
             self.expected.forget(meta.uid)
             self._templates.pop(meta.uid, None)
             self._orphans.adopter(meta.key, meta.namespace, None)
-            self.unheard(meta.uid)
+            self.forget_events(meta.uid)
             return
         meta = new.metadata
         key = meta.key
@@ -70,16 +70,16 @@ class ReplicaSetController(PodOwner):
         if old is not None and new is not None and old.metadata.owner_references is not owners:
             was, now = _controller(old), _controller(new)
             if was != now:
-                self._left(old, was)
-                self._came(None, new, now)
+                self._pod_removed(old, was)
+                self._pod_added(None, new, now)
                 return
         owner = _controller(pod)
         if new is None:
-            self._left(pod, owner)
+            self._pod_removed(pod, owner)
         else:
-            self._came(old, new, owner)
+            self._pod_added(old, new, owner)
 
-    def _came(self, old: Pod | None, pod: Pod, owner: OwnerReference | None) -> None:
+    def _pod_added(self, old: Pod | None, pod: Pod, owner: OwnerReference | None) -> None:
         """A pod as it is now, of the same owner as before."""
         meta = pod.metadata
         key = f"{meta.namespace}/{meta.name}"
@@ -91,7 +91,7 @@ class ReplicaSetController(PodOwner):
         uid = owner.uid
         tally = self._tallies.get(uid)
         if tally is None:
-            tally = self._tallies[uid] = Tally()
+            tally = self._tallies[uid] = ReplicaTally()
         changed = tally.put(key, pod, self._label_keys)
         if meta.deletion_timestamp is not None:
             self.expected.deleted(uid, key)
@@ -102,7 +102,7 @@ class ReplicaSetController(PodOwner):
             if found is not None:
                 self.queue.add(found)
 
-    def _left(self, pod: Pod, owner: OwnerReference | None) -> None:
+    def _pod_removed(self, pod: Pod, owner: OwnerReference | None) -> None:
         meta = pod.metadata
         key = meta.key
         if owner is None:
@@ -129,7 +129,7 @@ class ReplicaSetController(PodOwner):
     # -- what to do ----------------------------------------------------------------------------------------------------
 
     def reconcile(self, now: Instant, key: str) -> None:
-        replica_set: ReplicaSet | None = self.cache.get("ReplicaSet", key)
+        replica_set: ReplicaSet | None = self.informer.get("ReplicaSet", key)
         if replica_set is None:
             return
         uid = replica_set.metadata.uid
@@ -151,7 +151,7 @@ class ReplicaSetController(PodOwner):
                     self.queue.add_at(key, until)
         self.conclude(now, key, None)
 
-    def _claim(self, key: str, replica_set: ReplicaSet, tally: Tally) -> bool:
+    def _claim(self, key: str, replica_set: ReplicaSet, tally: ReplicaTally) -> bool:
         """Release pods that are not selected any more, adopt those that nobody has.
 
         Source: controller_ref_manager.go ClaimObject.
@@ -183,7 +183,7 @@ class ReplicaSetController(PodOwner):
         # The very same write, many times over: the pods differ only in what the server gives them.
         self.create_pods(now, key, uid, [known[1]] * count)
 
-    def _delete(self, now: Instant, key: str, replica_set: ReplicaSet, tally: Tally, count: int) -> None:
+    def _delete(self, now: Instant, key: str, replica_set: ReplicaSet, tally: ReplicaTally, count: int) -> None:
         if count < len(tally.active):
             going = first_to_go(tally.active.values(), count, self._on_node(replica_set), now)
         else:
@@ -203,7 +203,7 @@ class ReplicaSetController(PodOwner):
 
     def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
         """Source: replica_set_utils.go calculateStatus."""
-        replica_set: ReplicaSet = self.cache.get("ReplicaSet", key)
+        replica_set: ReplicaSet = self.informer.get("ReplicaSet", key)
         meta, spec, old = replica_set.metadata, replica_set.spec, replica_set.status
         tally = self._tallies.get(meta.uid, _NOBODY)
         available = tally.available((spec.min_ready_seconds or 0) * SECOND, now)

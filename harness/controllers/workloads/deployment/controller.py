@@ -48,7 +48,7 @@ class DeploymentController(Reconciler):
             },
             {"Pod": _not_ended},
         )
-        self._owned = self.cache.index("ReplicaSet", _deployment_uid)
+        self._owned = self.informer.index("ReplicaSet", _deployment_uid)
         self._orphans = Orphans()
         self._keys: dict[str, str] = {}  # uid of a Deployment -> key
         self._owner_of: dict[str, str] = {}  # uid of a ReplicaSet -> uid of its Deployment
@@ -80,7 +80,7 @@ class DeploymentController(Reconciler):
             self._pending.pop(meta.key, None)
             self._owed.pop(meta.key, None)
             self._orphans.adopter(meta.key, meta.namespace, None)
-            self.unheard(meta.uid)
+            self.forget_events(meta.uid)
             return
         meta = new.metadata
         self._keys[meta.uid] = meta.key
@@ -136,7 +136,7 @@ class DeploymentController(Reconciler):
     # -- what to do ----------------------------------------------------------------------------------------------------
 
     def reconcile(self, now: Instant, key: str) -> None:
-        deployment: Deployment | None = self.cache.get("Deployment", key)
+        deployment: Deployment | None = self.informer.get("Deployment", key)
         if deployment is None:
             return
         meta, spec = deployment.metadata, deployment.spec
@@ -326,7 +326,7 @@ class DeploymentController(Reconciler):
     # -- what became of it ---------------------------------------------------------------------------------------------
 
     def succeeded(self, key: str, outcome: Outcome) -> None:
-        deployment: Deployment | None = self.cache.get("Deployment", key)
+        deployment: Deployment | None = self.informer.get("Deployment", key)
         obj = outcome.obj
         if deployment is None or not isinstance(obj, ReplicaSet):
             return
@@ -345,7 +345,7 @@ class DeploymentController(Reconciler):
                 self.record(deployment, "Normal", "ScalingReplicaSet", said)
 
     def failed(self, key: str, outcome: Outcome) -> bool:
-        deployment: Deployment | None = self.cache.get("Deployment", key)
+        deployment: Deployment | None = self.informer.get("Deployment", key)
         if deployment is None:
             return False
         effect, error = outcome.effect, outcome.error
@@ -354,7 +354,7 @@ class DeploymentController(Reconciler):
             return super().failed(key, outcome)
         self._expected.created(deployment.metadata.uid)
         if error.reason == "AlreadyExists":
-            found = self.cache.get("ReplicaSet", effect.obj.metadata.key)
+            found = self.informer.get("ReplicaSet", effect.obj.metadata.key)
             owner = _owner(found)
             mine = owner is not None and owner.uid == deployment.metadata.uid
             if mine and same_template(found.spec.template, deployment.spec.template):
@@ -375,7 +375,7 @@ class DeploymentController(Reconciler):
 
     def settled(self, now: Instant, key: str, failures: Sequence[Outcome]) -> None:
         status = self._pending.pop(key, None)
-        deployment = self.cache.get("Deployment", key)
+        deployment = self.informer.get("Deployment", key)
         if failures:
             self._owed[key] = None
         if status is not None and deployment is not None and self._write_status(key, deployment, status):

@@ -5,16 +5,13 @@ Source: pkg/controller/deployment/util/deployment_util.go.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 
 from msgspec.structs import replace
 
-from harness.apiserver.registry.names import ALPHABET
+from harness.controllers.runtime.template_hash import template_hash
 from harness.model.core import PodTemplateSpec
 from harness.model.meta import ObjectMeta
-from harness.model.wire import encode
 from harness.model.workloads import Deployment, ReplicaSet, ReplicaSetSpec
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -32,16 +29,6 @@ _NOT_COPIED = (
     MAX_REPLICAS,
     "deprecated.deployment.rollback.to",
 )
-
-
-def template_hash(template: PodTemplateSpec, collisions: int) -> str:
-    """Eight to ten characters; equal templates give equal ones. Source: controller.ComputeHash, whose text of a
-    template is Go's own, so that the characters differ."""
-    text = json.dumps(encode(template), sort_keys=True, default=str)
-    if collisions:
-        text += f"/{collisions}"
-    number = int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
-    return "".join(ALPHABET[ord(digit) % len(ALPHABET)] for digit in str(number))
 
 
 def same_template(one: PodTemplateSpec, other: PodTemplateSpec) -> bool:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from harness.controllers.runtime.controller_refs import Orphans, adopted
 from harness.controllers.runtime.deletion_order import first_to_go
-from harness.controllers.runtime.pod_control import BURST, Managing, PodOwner
+from harness.controllers.runtime.pod_control import BURST, Managing, PodControl
 from harness.controllers.runtime.pods import controller_of, is_active, new_pod, owner_reference
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.controllers.workloads.job.indexes import INDEX, next_indexes
@@ -56,7 +56,7 @@ _LOOSE = "pod "
 """Begins the key of a pod whose Job is gone or over; a Job's key has no space."""
 
 
-class JobController(PodOwner):
+class JobController(PodControl):
     """Keys are 'namespace/name' of Jobs, and of pods that are to be let go (see _LOOSE)."""
 
     def __init__(self, name: str = "job-controller") -> None:
@@ -89,7 +89,7 @@ class JobController(PodOwner):
             self._templates.pop(meta.uid, None)
             self._orphans.adopter(meta.key, meta.namespace, None)
             self._before.pop(meta.key, None)
-            self.unheard(meta.uid)
+            self.forget_events(meta.uid)
             self._let_all_go(meta.uid)
             return
         meta = new.metadata
@@ -101,10 +101,10 @@ class JobController(PodOwner):
         was = None if old is None else controller_of(old, "Job")
         now = None if new is None else controller_of(new, "Job")
         if old is not None and was is not None and (now is None or now.uid != was.uid):
-            self._left(old, was)
+            self._pod_removed(old, was)
         if new is not None and now is not None:
             known = old is not None and was is not None and was.uid == now.uid
-            self._came(old if known else None, new, now)
+            self._pod_added(old if known else None, new, now)
         if old is not None and not old.metadata.owner_references and (new is None or new.metadata.owner_references):
             self._orphans.drop(old.metadata.key, old)
         elif new is not None and not new.metadata.owner_references:
@@ -115,7 +115,7 @@ class JobController(PodOwner):
             elif before is not None:
                 self._orphans.drop(new.metadata.key, before)
 
-    def _came(self, old: Pod | None, pod: Pod, owner: OwnerReference) -> None:
+    def _pod_added(self, old: Pod | None, pod: Pod, owner: OwnerReference) -> None:
         meta, uid = pod.metadata, owner.uid
         key = f"{meta.namespace}/{meta.name}"
         pods = self._pods.get(uid)
@@ -129,10 +129,10 @@ class JobController(PodOwner):
         found = self._keys.get(uid)
         if found is not None:
             self.queue.add(found)
-        if FINALIZER in meta.finalizers and (found is None or finished(self.cache.get("Job", found))):
+        if FINALIZER in meta.finalizers and (found is None or finished(self.informer.get("Job", found))):
             self.queue.add(_LOOSE + key)
 
-    def _left(self, pod: Pod, owner: OwnerReference) -> None:
+    def _pod_removed(self, pod: Pod, owner: OwnerReference) -> None:
         uid, key = owner.uid, pod.metadata.key
         self.expected.deleted(uid, key)
         backoff = self._backoffs.get(uid)
@@ -161,7 +161,7 @@ class JobController(PodOwner):
         if key.startswith(_LOOSE):
             self._let_go(key)
             return
-        job: Job | None = self.cache.get("Job", key)
+        job: Job | None = self.informer.get("Job", key)
         if job is None or (job.spec.extra or {}).get("managedBy", MANAGER) != MANAGER:
             return
         over = finished(job)
@@ -290,12 +290,12 @@ class JobController(PodOwner):
 
     def _let_go(self, key: str) -> None:
         """Source: syncOrphanPod."""
-        pod: Pod | None = self.cache.get("Pod", key.removeprefix(_LOOSE))
+        pod: Pod | None = self.informer.get("Pod", key.removeprefix(_LOOSE))
         if pod is None or FINALIZER not in pod.metadata.finalizers:
             return
         owner = controller_of(pod, "Job")
         found = self._keys.get(owner.uid) if owner is not None else None
-        if found is not None and finished(self.cache.get("Job", found)) is None:
+        if found is not None and finished(self.informer.get("Job", found)) is None:
             return
         self.write(key, Update(_untracked(pod), "", key))
 
@@ -313,7 +313,7 @@ class JobController(PodOwner):
             self.write(key, Delete("Job", meta.namespace, meta.name, meta.uid, None, "Foreground", key))
 
     def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
-        job: Job = self.cache.get("Job", key)
+        job: Job = self.informer.get("Job", key)
         uid = job.metadata.uid
         pods = self._pods.setdefault(uid, JobPods())
         verdict = judge(now, job, pods)

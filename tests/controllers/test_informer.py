@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.controllers.runtime.informer import Cache, WorkQueue
+from harness.controllers.runtime.informer import Informer
 from harness.controllers.runtime.selectors import Groups, Selectors
+from harness.controllers.runtime.work_queue import WorkQueue
 from harness.engine.component import ADDED, DELETED, MODIFIED, MS, SECOND, Relist, WakeAt, Watch
 from harness.model.core import Node, Pod, PodSpec
 from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta
@@ -25,8 +26,8 @@ class Told:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, str]] = []
-        self.cache = Cache({"Pod": self._heard, "Node": None})
-        self.by_node = self.cache.index("Pod", lambda item: (item.spec.node_name,) if item.spec.node_name else ())
+        self.informer = Informer({"Pod": self._heard, "Node": None})
+        self.by_node = self.informer.index("Pod", lambda item: (item.spec.node_name,) if item.spec.node_name else ())
 
     def _heard(self, old: Any, new: Any) -> None:
         self.heard.append(
@@ -36,7 +37,7 @@ class Told:
 
 def test_changes_are_shown_indexed_and_told() -> None:
     told = Told()
-    cache = told.cache
+    cache = told.informer
     cache.take(Watch(ADDED, pod("a")))
     cache.take(Watch(ADDED, pod("b", node="n")))
     cache.take(Watch(MODIFIED, pod("a", 2, node="n")))
@@ -54,13 +55,13 @@ def test_changes_are_shown_indexed_and_told() -> None:
 
 
 def test_what_belongs_to_no_namespace_is_known_by_name() -> None:
-    cache = Told().cache
+    cache = Told().informer
     cache.take(Watch(ADDED, Node(metadata=ObjectMeta(name="n"))))
     assert cache.get("Node", "n").metadata.name == "n"
 
 
 def test_kinds_that_nobody_models_are_kept_too() -> None:
-    cache = Cache({"Secret": None, "Ingress": None})
+    cache = Informer({"Secret": None, "Ingress": None})
     cache.take(Watch(ADDED, Unstructured(metadata=ObjectMeta(name="s", namespace="ns"), extra={"kind": "Secret"})))
     assert list(cache.objects("Secret")) == ["ns/s"]
     assert list(cache.objects("Ingress")) == []
@@ -69,46 +70,46 @@ def test_kinds_that_nobody_models_are_kept_too() -> None:
 def test_a_relist_tells_the_difference() -> None:
     told = Told()
     for name in ("same", "changed", "gone", "replaced"):
-        told.cache.take(Watch(ADDED, pod(name)))
-    same = told.cache.get("Pod", "ns/same")
+        told.informer.take(Watch(ADDED, pod(name)))
+    same = told.informer.get("Pod", "ns/same")
     told.heard.clear()
-    told.cache.take(Relist("Pod", (same, pod("changed", 5), pod("replaced", 6, uid="v"), pod("new", 7))))
+    told.informer.take(Relist("Pod", (same, pod("changed", 5), pod("replaced", 6, uid="v"), pod("new", 7))))
     assert sorted(told.heard) == [("-", "6"), ("-", "7"), ("1", "-"), ("1", "-"), ("1", "5")]
-    assert sorted(told.cache.objects("Pod")) == ["ns/changed", "ns/new", "ns/replaced", "ns/same"]
+    assert sorted(told.informer.objects("Pod")) == ["ns/changed", "ns/new", "ns/replaced", "ns/same"]
 
 
 def test_an_object_of_the_same_name_is_another_object() -> None:
     told = Told()
-    told.cache.take(Watch(ADDED, pod("a", 1, uid="u")))
-    told.cache.take(Watch(ADDED, pod("a", 5, uid="v")))
+    told.informer.take(Watch(ADDED, pod("a", 1, uid="u")))
+    told.informer.take(Watch(ADDED, pod("a", 5, uid="v")))
     assert told.heard == [("-", "1"), ("1", "-"), ("-", "5")]
 
 
 def test_own_writes_are_read_before_their_watch_and_older_news_do_not_undo_them() -> None:
     told = Told()
-    told.cache.take(Watch(ADDED, pod("a", 1)))
-    told.cache.written(pod("a", 5))
-    told.cache.take(Watch(MODIFIED, pod("a", 3)))  # somebody else's, before ours
-    assert told.cache.get("Pod", "ns/a").metadata.resource_version == "5"
-    told.cache.take(Watch(MODIFIED, pod("a", 5)))  # ours, already known
-    told.cache.take(Watch(MODIFIED, pod("a", 6)))
+    told.informer.take(Watch(ADDED, pod("a", 1)))
+    told.informer.written(pod("a", 5))
+    told.informer.take(Watch(MODIFIED, pod("a", 3)))  # somebody else's, before ours
+    assert told.informer.get("Pod", "ns/a").metadata.resource_version == "5"
+    told.informer.take(Watch(MODIFIED, pod("a", 5)))  # ours, already known
+    told.informer.take(Watch(MODIFIED, pod("a", 6)))
     assert told.heard == [("-", "1"), ("1", "5"), ("5", "6")]
 
 
 def test_what_is_not_known_is_not_brought_back_by_an_answer() -> None:
     told = Told()
-    told.cache.take(Watch(ADDED, pod("a", 1)))
-    told.cache.take(Watch(DELETED, pod("a", 7)))
-    told.cache.written(pod("a", 5))
-    assert told.cache.get("Pod", "ns/a") is None
-    told.cache.take(Watch(ADDED, pod("a", 9, uid="v")))
-    told.cache.written(pod("a", 8))
-    assert told.cache.get("Pod", "ns/a").metadata.uid == "v"
+    told.informer.take(Watch(ADDED, pod("a", 1)))
+    told.informer.take(Watch(DELETED, pod("a", 7)))
+    told.informer.written(pod("a", 5))
+    assert told.informer.get("Pod", "ns/a") is None
+    told.informer.take(Watch(ADDED, pod("a", 9, uid="v")))
+    told.informer.written(pod("a", 8))
+    assert told.informer.get("Pod", "ns/a").metadata.uid == "v"
 
 
 def test_what_does_not_matter_is_not_kept_and_what_ceases_to_is_gone() -> None:
     heard: list[tuple[bool, bool]] = []
-    cache = Cache(
+    cache = Informer(
         {"Pod": lambda old, new: heard.append((old is not None, new is not None))},
         {"Pod": lambda item: "app" in item.metadata.labels},
     )
@@ -125,10 +126,10 @@ def test_what_does_not_matter_is_not_kept_and_what_ceases_to_is_gone() -> None:
 
 def test_forgetting_tells_nobody() -> None:
     told = Told()
-    told.cache.take(Watch(ADDED, pod("a", node="n")))
+    told.informer.take(Watch(ADDED, pod("a", node="n")))
     told.heard.clear()
-    told.cache.clear()
-    assert dict(told.cache.objects("Pod")) == {}
+    told.informer.clear()
+    assert dict(told.informer.objects("Pod")) == {}
     assert len(told.by_node) == 0
     assert told.heard == []
 

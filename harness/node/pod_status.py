@@ -1,13 +1,6 @@
-"""One pod on its node: what the container runtime does with it, and the status that the kubelet tells.
-
-The containers of a pod start and end together.
-"""
+"""The pod statuses that a kubelet reports."""
 
 from __future__ import annotations
-
-from enum import IntEnum
-
-import msgspec
 
 from harness.model.core import (
     ContainerState,
@@ -20,63 +13,23 @@ from harness.model.core import (
 )
 from harness.model.meta import Condition
 from harness.model.wire import Time
-from harness.node.plans import Plan, Wishes
+from harness.node.pod_worker import Host, PodWorker
+from harness.node.run_spec import RunSpec
 
 
-class Stage(IntEnum):
-    STARTING = 0  # images, init containers, the container itself
-    RUNNING = 1
-    WAITING = 2  # for its next start
-    STOPPING = 3
-    ENDED = 4  # or never admitted
-
-
-class Worker(msgspec.Struct):
-    """`turn`: which container this is, of all that ever ran on the node, so that timers of earlier ones are stale."""
-
-    pod: Pod
-    plan: Plan
-    wishes: Wishes
-    admitted_ns: int
-    stage: Stage = Stage.STARTING
-    turn: int = 0
-    started_ns: int = 0
-    until_ns: int = -1  # when what the container is at (starting, running, stopping) is done; -1: never by itself
-    ready: bool = False
-    sick: bool = False
-    serving: bool = False
-    holds: bool = False  # whether its resources are taken
-    restarts: int = 0
-    backoff_ns: int = 0
-    reported_milli: int = -1
-    last: ContainerState = ContainerState()
-    told: PodStatus | None = None
-
-    @property
-    def able(self) -> bool:
-        """Whether requests that reach it are answered: also while it stops."""
-        return (self.stage == Stage.RUNNING or self.stage == Stage.STOPPING) and not self.sick
-
-
-class Host(msgspec.Struct, frozen=True, gc=False):
-    """What statuses say about the node."""
-
-    ip: str
-
-
-def running(worker: Worker, now: int, host: Host) -> PodStatus:
+def running(worker: PodWorker, now: int, host: Host) -> PodStatus:
     """Running, ready or not."""
     state = _running(worker.started_ns)
     return _status(worker, now, host, "Running", state, "" if worker.ready else "ContainersNotReady")
 
 
-def waiting(worker: Worker, now: int, host: Host, reason: str, message: str = "") -> PodStatus:
+def waiting(worker: PodWorker, now: int, host: Host, reason: str, message: str = "") -> PodStatus:
     state = ContainerState(waiting=ContainerStateWaiting(reason=reason, message=message))
     return _status(worker, now, host, "Running", state, "ContainersNotReady")
 
 
 def ended(
-    worker: Worker, now: int, host: Host, state: ContainerState, reason: str = "", message: str = ""
+    worker: PodWorker, now: int, host: Host, state: ContainerState, reason: str = "", message: str = ""
 ) -> PodStatus:
     """The end of the pod, its containers being in `state`: terminated."""
     assert state.terminated is not None
@@ -97,7 +50,7 @@ def rejected(pod: Pod, reason: str, message: str, now: int) -> PodStatus:
     )
 
 
-def terminated(worker: Worker, now: int, exit_code: int, reason: str = "") -> ContainerState:
+def terminated(worker: PodWorker, now: int, exit_code: int, reason: str = "") -> ContainerState:
     return ContainerState(
         terminated=ContainerStateTerminated(
             exit_code=exit_code,
@@ -115,7 +68,7 @@ def pod_ip(uid: str) -> str:
 
 
 def _status(
-    worker: Worker,
+    worker: PodWorker,
     now: int,
     host: Host,
     phase: str,
@@ -150,7 +103,7 @@ def _scheduled(status: PodStatus) -> int:
 # Pods of one template that are started at one instant say the same: the last thing said is remembered.
 _said_conditions: tuple[tuple[int, int, int, str], tuple[Condition, ...]] = ((-1, 0, 0, ""), ())
 _said_running: tuple[int, ContainerState] = (-1, ContainerState())
-_said_containers: tuple[tuple[Plan, ContainerState, bool] | None, tuple[ContainerStatus, ...]] = (None, ())
+_said_containers: tuple[tuple[RunSpec, ContainerState, bool] | None, tuple[ContainerStatus, ...]] = (None, ())
 
 
 def _running(started_ns: int) -> ContainerState:
@@ -180,12 +133,12 @@ def _conditions(scheduled_ns: int, admitted_ns: int, now: int, unready: str) -> 
     return conditions
 
 
-def _container_statuses(worker: Worker, state: ContainerState, *, ready: bool) -> tuple[ContainerStatus, ...]:
+def _container_statuses(worker: PodWorker, state: ContainerState, *, ready: bool) -> tuple[ContainerStatus, ...]:
     global _said_containers
     first = worker.restarts == 0 and state.running is not None
     if first:
         key = _said_containers[0]
-        if key is not None and key[0] is worker.plan and key[1] is state and key[2] is ready:
+        if key is not None and key[0] is worker.run_spec and key[1] is state and key[2] is ready:
             return _said_containers[1]
     statuses = tuple(
         ContainerStatus(
@@ -197,8 +150,8 @@ def _container_statuses(worker: Worker, state: ContainerState, *, ready: bool) -
             state=state,
             last_state=worker.last,
         )
-        for container in worker.plan.keep
+        for container in worker.run_spec.keep
     )
     if first:
-        _said_containers = ((worker.plan, state, ready), statuses)
+        _said_containers = ((worker.run_spec, state, ready), statuses)
     return statuses

@@ -1,4 +1,4 @@
-"""Where machines live: what every home does alike. A home steps machines and carries what they say."""
+"""Where machines live: the protocol of a backend, and the runner that steps one machine and carries its effects."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from harness.model.core import Node
 from harness.node.machine import Machine
 from harness.node.settings import NodeSettings
 
-FIRST_NODE_LANE = 1024
-"""Lanes below are the control plane's."""
+FIRST_NODE_ADDRESS = 1024
+"""Addresses below are the control plane's."""
 
 ToServer: TypeAlias = Callable[[int, int, Any], None]
-"""(lands at, lane of the sender, effect or Observed)."""
+"""(lands at, address of the sender, effect or Observed)."""
 ToNode: TypeAlias = Callable[[int, str, Packet], None]
 """(lands at, name of the receiver, packet)."""
 
@@ -36,7 +36,7 @@ def hops_of(latencies: Latencies) -> tuple[Latency, ...]:
 
 
 class PowerOn(msgspec.Struct, frozen=True):
-    """A machine starts in this lane."""
+    """A machine starts at this address."""
 
     node: Node
     settings: NodeSettings
@@ -47,13 +47,13 @@ class PowerOff(msgspec.Struct, frozen=True):
     """It is gone for good."""
 
 
-class Berth:
-    """One machine in its lane."""
+class MachineRunner:
+    """One machine at its address."""
 
-    __slots__ = ("_api_ns", "_last", "_loop", "_net_ns", "lane", "machine", "rng", "to_node", "to_server")
+    __slots__ = ("_api_ns", "_last", "_loop", "_net_ns", "address", "machine", "rng", "to_node", "to_server")
 
-    def __init__(self, lane: int, power: PowerOn, loop: Loop, to_server: ToServer, to_node: ToNode) -> None:
-        self.lane = lane
+    def __init__(self, address: int, power: PowerOn, loop: Loop, to_server: ToServer, to_node: ToNode) -> None:
+        self.address = address
         drawn = not all(isinstance(hop, Constant) for hop in hops_of(power.settings.latencies))
         self.rng = stream(power.seed, f"node/{power.node.metadata.name}") if drawn else _UNDRAWN
         self.machine = Machine(power.node, power.settings, self.rng)
@@ -65,29 +65,29 @@ class Berth:
         self._last = 0
 
     def handle(self, now: int, events: list[Event]) -> None:
-        lane = self.lane
+        address = self.address
         effect: Any
         for effect in self.machine.step(now, events):
             kind = type(effect)
             if kind is WakeAt:
-                self._loop.post(effect.at, lane, Timer(effect.token))
+                self._loop.post(effect.at, address, Timer(effect.token))
             elif kind is Send:
                 self.to_node(now + self._net_ns.draw(self.rng), effect.node, Packet(self.machine.name, effect.payload))
             elif kind is Observe:
-                self.to_server(now + self._api_ns.least_ns, lane, Observed(now, self.machine.name, effect))
+                self.to_server(now + self._api_ns.least_ns, address, Observed(now, self.machine.name, effect))
             else:
                 at = now + self._api_ns.draw(self.rng)
                 if at < self._last:
                     at = self._last  # one connection: what was said first arrives first
                 self._last = at
-                self.to_server(at, lane, effect)
+                self.to_server(at, address, effect)
 
 
-class Homes(Protocol):
+class NodeBackend(Protocol):
     """All machines of a cluster, wherever they are."""
 
-    def post(self, at: int, lane: int, message: Any) -> None:
-        """To a machine's lane."""
+    def post(self, at: int, address: int, message: Any) -> None:
+        """To a machine's address."""
 
     @property
     def next_due(self) -> int | None: ...

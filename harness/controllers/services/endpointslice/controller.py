@@ -15,7 +15,15 @@ from harness.controllers.runtime.expectations import Expectations
 from harness.controllers.runtime.pods import controller_of
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.controllers.runtime.selectors import Groups, Selectors
-from harness.controllers.services.endpoints import ZONE, Ports, belongs, endpoint_of, fixed_ports, ports_of, unready_too
+from harness.controllers.services.endpointslice.endpoints import (
+    ZONE,
+    Ports,
+    belongs,
+    endpoint_of,
+    fixed_ports,
+    ports_of,
+    unready_too,
+)
 from harness.engine.component import Create, Delete, Instant, Outcome, Update
 from harness.model.core import Node, Pod, Service
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference
@@ -88,7 +96,7 @@ class EndpointSliceController(Reconciler):
             meta = old.metadata
             self._selectors.put(meta.key, meta.namespace, None)
             self._expected.forget(meta.uid)
-            self.unheard(meta.uid)
+            self.forget_events(meta.uid)
             served = self._served.get(meta.key)
             if served is not None and not served.slices:
                 del self._served[meta.key]
@@ -186,7 +194,7 @@ class EndpointSliceController(Reconciler):
     # -- what to do ----------------------------------------------------------------------------------------------------
 
     def reconcile(self, now: Instant, key: str) -> None:
-        service: Service | None = self.cache.get("Service", key)
+        service: Service | None = self.informer.get("Service", key)
         served = self._served.get(key)
         if service is None or served is None:
             return
@@ -225,7 +233,7 @@ class EndpointSliceController(Reconciler):
         coming: dict[Any, tuple[Ports, dict[str, Endpoint]]],
     ) -> None:
         """One pod: as it should be listed, into the slice where it is, or among those that come."""
-        pod: Pod | None = self.cache.get("Pod", pod_key)
+        pod: Pod | None = self.informer.get("Pod", pod_key)
         at = served.placed.get(pod_key)
         listed = pod is not None and belongs(pod) and _selects(service.spec.selector, pod.metadata.labels)
         if pod is None or not listed:
@@ -246,7 +254,7 @@ class EndpointSliceController(Reconciler):
 
     def _zone_for(self, key: str, pod: Pod) -> str | None:
         name = pod.spec.node_name
-        node: Node | None = self.cache.get("Node", name)
+        node: Node | None = self.informer.get("Node", name)
         if node is None:
             if name:
                 self._zoneless.setdefault(name, {})[key] = None
@@ -327,7 +335,7 @@ class EndpointSliceController(Reconciler):
     # -- what became of it ---------------------------------------------------------------------------------------------
 
     def failed(self, key: str, outcome: Outcome) -> bool:
-        service = self.cache.get("Service", key)
+        service = self.informer.get("Service", key)
         if service is None:
             return False
         if isinstance(outcome.effect, Create):

@@ -17,7 +17,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 """Source: core/v1 NamespaceNodeLease."""
 
 
-def address_of(node: Node) -> str:
+def internal_ip_of(node: Node) -> str:
     """Its InternalIP; where it has none, 172.16.0.0/12 by its rank, or 10.0.0.0 to 10.95.255.255 by its name."""
     for item in node.status.addresses:
         if item.type == "InternalIP":

@@ -6,10 +6,11 @@ import msgspec
 
 from harness.model.core import ResourceList
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, WHOLE_GPU
-from harness.node.plans import Plan, Wishes
+from harness.node.pod_annotations import PodAnnotations
+from harness.node.run_spec import RunSpec
 
 
-class Offer(msgspec.Struct, gc=False):
+class Allocatable(msgspec.Struct, gc=False):
     """Allocatable in milli, and devices; one for all nodes of a shape."""
 
     milli: dict[str, int]
@@ -17,74 +18,74 @@ class Offer(msgspec.Struct, gc=False):
     keep: ResourceList
 
 
-_offers: dict[int, Offer] = {}
+_known: dict[int, Allocatable] = {}
 _MOST = 8192
 
 
-def offer_of(allocatable: ResourceList) -> Offer:
-    offer = _offers.get(id(allocatable))
-    if offer is not None and offer.keep is allocatable:
-        return offer
+def allocatable_of(allocatable: ResourceList) -> Allocatable:
+    known = _known.get(id(allocatable))
+    if known is not None and known.keep is allocatable:
+        return known
     gpus = allocatable.get(GPU_COUNT) or allocatable.get(WHOLE_GPU)
-    offer = Offer(
+    known = Allocatable(
         milli={name: amount.milli for name, amount in allocatable.items()},
         devices=0 if gpus is None else gpus.milli // 1000,
         keep=allocatable,
     )
-    if len(_offers) >= _MOST:
-        _offers.clear()
-    _offers[id(allocatable)] = offer
-    return offer
+    if len(_known) >= _MOST:
+        _known.clear()
+    _known[id(allocatable)] = known
+    return known
 
 
-class Room:
-    __slots__ = ("_devices", "_offer", "_used")
+class NodeAllocator:
+    __slots__ = ("_allocatable", "_devices", "_used")
 
     def __init__(self, allocatable: ResourceList) -> None:
-        self._offer = offer_of(allocatable)
+        self._allocatable = allocatable_of(allocatable)
         self._used: dict[str, int] = {}
         self._devices: list[int] | None = None  # milli taken of each
 
-    def lacks(self, plan: Plan, wishes: Wishes) -> tuple[str, str] | None:
+    def lacks(self, run_spec: RunSpec, annotations: PodAnnotations) -> tuple[str, str] | None:
         """(reason, message) of the first thing that there is not enough of.
 
         Source: pkg/kubelet/lifecycle/predicate.go, InsufficientResourceError: OutOfcpu, OutOfmemory, OutOfpods, ..
         CPU is told in milli, everything else in whole units.
         """
-        used, have = self._used, self._offer.milli
-        for name, amount in plan.needs:
+        used, have = self._used, self._allocatable.milli
+        for name, amount in run_spec.needs:
             if used.get(name, 0) + amount > have.get(name, 0):
                 scale = 1 if name == "cpu" else 1000
                 return _short(name, amount // scale, used.get(name, 0) // scale, have.get(name, 0) // scale)
-        if wishes.devices:
-            share, count = wishes.device_milli, self._offer.devices
-            for device in wishes.devices:
+        if annotations.devices:
+            share, count = annotations.device_milli, self._allocatable.devices
+            for device in annotations.devices:
                 if device >= count:
                     return _short(f"{GPU_MILLI} of device {device}", share, 0, 0, GPU_MILLI)
                 taken = 0 if self._devices is None else self._devices[device]
-                if taken + share * wishes.devices.count(device) > DEVICE_MILLI:
+                if taken + share * annotations.devices.count(device) > DEVICE_MILLI:
                     return _short(f"{GPU_MILLI} of device {device}", share, taken, DEVICE_MILLI, GPU_MILLI)
         return None
 
-    def take(self, plan: Plan, wishes: Wishes) -> None:
+    def take(self, run_spec: RunSpec, annotations: PodAnnotations) -> None:
         used = self._used
-        for name, amount in plan.needs:
+        for name, amount in run_spec.needs:
             used[name] = used.get(name, 0) + amount
-        self._move(wishes, 1)
+        self._move(annotations, 1)
 
-    def give_back(self, plan: Plan, wishes: Wishes) -> None:
+    def give_back(self, run_spec: RunSpec, annotations: PodAnnotations) -> None:
         used = self._used
-        for name, amount in plan.needs:
+        for name, amount in run_spec.needs:
             used[name] -= amount
-        self._move(wishes, -1)
+        self._move(annotations, -1)
 
-    def _move(self, wishes: Wishes, sign: int) -> None:
-        if not wishes.devices:
+    def _move(self, annotations: PodAnnotations, sign: int) -> None:
+        if not annotations.devices:
             return
         if self._devices is None:
-            self._devices = [0] * self._offer.devices
-        for device in wishes.devices:
-            self._devices[device] += sign * wishes.device_milli
+            self._devices = [0] * self._allocatable.devices
+        for device in annotations.devices:
+            self._devices[device] += sign * annotations.device_milli
 
 
 def _short(what: str, asked: int, used: int, capacity: int, resource: str = "") -> tuple[str, str]:

@@ -1,0 +1,52 @@
+"""One pod on its node: what the container runtime does with it. The containers of a pod start and end together."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from harness.model.core import ContainerState, Pod, PodStatus
+from harness.node.pod_annotations import PodAnnotations
+from harness.node.run_spec import RunSpec
+
+
+class Stage(IntEnum):
+    STARTING = 0  # images, init containers, the container itself
+    RUNNING = 1
+    WAITING = 2  # for its next start
+    STOPPING = 3
+    ENDED = 4  # or never admitted
+
+
+class PodWorker(msgspec.Struct):
+    """`turn`: which container this is, of all that ever ran on the node, so that timers of earlier ones are stale."""
+
+    pod: Pod
+    run_spec: RunSpec
+    annotations: PodAnnotations
+    admitted_ns: int
+    stage: Stage = Stage.STARTING
+    turn: int = 0
+    started_ns: int = 0
+    until_ns: int = -1  # when what the container is at (starting, running, stopping) is done; -1: never by itself
+    ready: bool = False
+    sick: bool = False
+    serving: bool = False
+    holds: bool = False  # whether its resources are taken
+    restarts: int = 0
+    backoff_ns: int = 0
+    reported_milli: int = -1
+    last: ContainerState = ContainerState()
+    told: PodStatus | None = None
+
+    @property
+    def able(self) -> bool:
+        """Whether requests that reach it are answered: also while it stops."""
+        return (self.stage == Stage.RUNNING or self.stage == Stage.STOPPING) and not self.sick
+
+
+class Host(msgspec.Struct, frozen=True, gc=False):
+    """What statuses say about the node."""
+
+    ip: str
