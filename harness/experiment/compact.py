@@ -96,7 +96,7 @@ class Cell:
                 )
                 for at in range(count)
             ]
-        watched_objects.learn(self.classes, obj)
+        watched_objects.observe(self.classes, obj)
         return []
 
     def _first(self, pods: list[PodView], percent: int) -> list[PodView]:

@@ -41,7 +41,8 @@ from harness.node.settings import NodeSettings, Route
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.registry import load
-from harness.scheduling.sandbox.guard import Fault, contained
+from harness.scheduling.sandbox.guard import contained
+from harness.scheduling.strategy import StrategyFault
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from workloads.manifests import DURATION
@@ -438,7 +439,7 @@ def _declared(pod: Pod) -> int | None:
     return None if text is None else parse_duration(text)
 
 
-def fit(strategy: Any, made: Plan) -> Fault | None:
+def fit(strategy: Any, made: Plan) -> StrategyFault | None:
     """Strategies that learn from a workload's mix are shown what the scenario declares, before anything arrives."""
     learn = getattr(strategy, "fit", None)
     if learn is None or not made.originals:

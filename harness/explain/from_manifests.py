@@ -108,7 +108,7 @@ class FromManifests:
         elif manifest.kind == "PodGroup" and isinstance(obj, Unstructured):
             self._least[obj.metadata.key] = int(((obj.extra or {}).get("spec") or {}).get("minMember", 0))
         elif not isinstance(obj, Node | Pod):
-            watched_objects.learn(self.on.classes, obj)
+            watched_objects.observe(self.on.classes, obj)
 
     def _pod(self, manifest: Manifest, pod: Pod) -> None:
         if pod.status.phase in ("Succeeded", "Failed"):

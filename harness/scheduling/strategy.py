@@ -18,6 +18,7 @@ import numpy.typing as npt
 Int64: TypeAlias = npt.NDArray[np.int64]
 Float64: TypeAlias = npt.NDArray[np.float64]
 Bool: TypeAlias = npt.NDArray[np.bool_]
+RandomGenerator: TypeAlias = np.random.Generator
 
 CPU, MEMORY, PODS = 0, 1, 2
 """Rows that every cluster has in `capacity` and `free`; extended resources follow."""
@@ -203,6 +204,18 @@ class Wait:
 
 
 Decision: TypeAlias = Bind | BindTogether | Evict | Wait
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyFault:
+    """What a strategy did wrong, counted as a violation of its run. `pod`: its key, empty where no pod is concerned.
+
+    A strategy that stands for another program may yield one among its decisions, of kind and reason of its own.
+    """
+
+    kind: str
+    pod: str
+    reason: str
 
 
 @runtime_checkable

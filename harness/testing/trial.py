@@ -10,8 +10,8 @@ import numpy as np
 
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.sandbox.guard import Fault, Guard
-from harness.scheduling.strategy import Bind, BindTogether, PodView, Strategy
+from harness.scheduling.sandbox.guard import Guard
+from harness.scheduling.strategy import Bind, BindTogether, PodView, Strategy, StrategyFault
 from harness.testing.worlds import World
 
 Factory: TypeAlias = Callable[[], Strategy]
@@ -22,7 +22,7 @@ class Trial:
     """`binds`: (pod, node name, devices) in order of decision. `drew`: whether it took numbers from `rng`."""
 
     binds: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[StrategyFault] = field(default_factory=list)
     drew: bool = False
     snapshot: Snapshot = field(default_factory=Snapshot)
 
@@ -66,16 +66,16 @@ def call(guard: Guard, batch: Sequence[PodView], on: Snapshot, rng: np.random.Ge
     handed = {view.key for view in batch}
     bound = False
     for answer in guard.place(list(batch), on, rng):
-        if isinstance(answer, Fault):
+        if isinstance(answer, StrategyFault):
             out.faults.append(answer)
         elif isinstance(answer, Bind | BindTogether):
             for bind in (answer,) if isinstance(answer, Bind) else answer.binds:
                 if bind.pod.key not in handed:
-                    out.faults.append(Fault("illegal bind", bind.pod.key, "this pod was placed already"))
+                    out.faults.append(StrategyFault("illegal bind", bind.pod.key, "this pod was placed already"))
                     return bound
             done = apply(on, answer)
             if isinstance(done, Refused):
-                out.faults.append(Fault("illegal bind", done.pod.key, done.reason))
+                out.faults.append(StrategyFault("illegal bind", done.pod.key, done.reason))
                 continue
             for bind in done:
                 handed.discard(bind.pod.key)

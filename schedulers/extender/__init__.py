@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from harness.model.errors import UserError
-from harness.scheduling.sandbox.guard import Fault
 from harness.scheduling.scoring import NOWHERE, PerNode
-from harness.scheduling.strategy import Bind, ClusterView, Decision, Int64, PodBatch, PodView, Wait
+from harness.scheduling.strategy import Bind, ClusterView, Decision, Int64, PodBatch, PodView, StrategyFault, Wait
 from schedulers.extender.client import MAX_PRIORITY, Client, ExtenderFailed
 from schedulers.extender.objects import node_object, pod_object
 from schedulers.extender.settings import Settings, settings
@@ -28,7 +27,7 @@ class Chain:
     def __init__(self, extenders: Sequence[Settings]) -> None:
         self._clients = [Client(each) for each in extenders]
         self._nodes: PerNode[dict[str, Any]] = PerNode(node_object)
-        self.faults: list[Fault] = []
+        self.faults: list[StrategyFault] = []
 
     def filter(self, pod: PodView, cluster: ClusterView, nodes: Int64) -> Int64:
         """Of `nodes` those that every extender lets through.
@@ -44,7 +43,7 @@ class Chain:
             except ExtenderFailed as error:
                 if client.settings.ignorable:
                     continue
-                self.faults.append(Fault("extender", pod.key, str(error)))
+                self.faults.append(StrategyFault("extender", pod.key, str(error)))
                 return nodes[:0]
             nodes = np.array([node for node in nodes.tolist() if cluster.names[node] in passed], dtype=np.int64)
         return nodes
@@ -63,7 +62,7 @@ class Chain:
                 scores = client.prioritize(*self._args(client, pod, cluster, nodes))
             except ExtenderFailed as error:
                 if not client.settings.ignorable:
-                    self.faults.append(Fault("extender", pod.key, str(error)))
+                    self.faults.append(StrategyFault("extender", pod.key, str(error)))
                 continue
             weight = client.settings.weight * (_MAX_SCORE // MAX_PRIORITY)
             total += weight * np.array([scores[cluster.names[node]] for node in nodes.tolist()], dtype=np.int64)
@@ -77,7 +76,7 @@ class Chain:
                 try:
                     client.bind(namespace, name, pod.key, cluster.names[node])
                 except ExtenderFailed as error:
-                    self.faults.append(Fault("extender", pod.key, str(error)))
+                    self.faults.append(StrategyFault("extender", pod.key, str(error)))
                     return False
                 break
         return True

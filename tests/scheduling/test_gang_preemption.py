@@ -126,7 +126,7 @@ def test_a_plan_fits_whole_without_its_victims_and_each_of_them_is_lower(
         view = on.classes.view(item)
         if on.feasibility.holds(view.cls, node):
             on.assume(view, node)
-            preemption.saw(item)
+            preemption.update_pod(item)
     least = data.draw(st.integers(2, len(gang)))
     items = [pod(f"g{index}", cpu, priority, "ring") for index, (cpu, priority) in enumerate(gang)]
     members: list[PodView] = [on.classes.view(item, group_min=least) for item in items]

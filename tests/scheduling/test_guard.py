@@ -16,9 +16,9 @@ import pytest
 
 from harness.scheduling.feasibility.legality import apply
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.sandbox.guard import OVERRUNS, Fault, Guard
-from harness.scheduling.sandbox.rebuild import rebuilt
-from harness.scheduling.strategy import Bind, BindTogether, Evict, PodView, Wait
+from harness.scheduling.sandbox.guard import OVERRUNS, Guard
+from harness.scheduling.sandbox.rebuild import rebuild_snapshot
+from harness.scheduling.strategy import Bind, BindTogether, Evict, PodView, StrategyFault, Wait
 from schedulers.greedy import greedy
 
 Place = Callable[[Any, Any, Any], Any]
@@ -45,7 +45,7 @@ def asked(place: Place, deadline_s: float | None = 5.0, pods: int = 3) -> list[A
 
 
 def faults(answers: list[Any]) -> list[tuple[str, str]]:
-    return [(answer.kind, answer.reason) for answer in answers if isinstance(answer, Fault)]
+    return [(answer.kind, answer.reason) for answer in answers if isinstance(answer, StrategyFault)]
 
 
 def kinds(place: Place, **how: Any) -> list[str]:
@@ -209,7 +209,7 @@ def test_lists_that_were_changed_are_found_and_put_right() -> None:
     guard = Guard(From(cheat))
     ((kind, reason),) = faults(list(guard.place(pods, on, np.random.default_rng(0))))
     assert (kind, "node n1" in reason, guard.interrupted) == ("mutation", True, True)
-    assert rebuilt(on, ()).free_of == truth
+    assert rebuild_snapshot(on, ()).free_of == truth
 
 
 # -- deadlines ---------------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def test_slow_between_answers_is_late_at_the_next() -> None:
         got.append(answer)
         time.sleep(0.4)  # the harness at work: nothing is broken off in here
     assert isinstance(got[0], Bind)
-    assert isinstance(got[-1], Fault)
+    assert isinstance(got[-1], StrategyFault)
     assert got[-1].kind == "deadline"
 
 
@@ -313,7 +313,7 @@ def test_broken_off_anywhere_the_books_can_be_made_anew() -> None:
     guard = Guard(Scored(score), 0.1)
     assert [kind for kind, _ in faults(list(guard.place(gang, on, np.random.default_rng(0))))] == ["deadline"]
     assert guard.interrupted
-    new = rebuilt(on, without=[pod.key for pod in gang])
+    new = rebuild_snapshot(on, without=[pod.key for pod in gang])
     assert new.placed_keys() == ("default/running",)
     assert new.free[0].tolist() == [2000, 2000, 1500]
     assert new.gpu_free.tolist() == on.gpu_capacity.tolist()
@@ -328,7 +328,7 @@ def test_a_snapshot_made_anew_is_the_same() -> None:
             assert isinstance(bind, Bind)
             apply(on, bind)
     on.assume_on(pods[7], "unknown")
-    new = rebuilt(on, ())
+    new = rebuild_snapshot(on, ())
     here = np.flatnonzero(on.alive)
     assert new.free.tolist() == on.free[:, here].tolist()
     assert [new.where(pod.key) for pod in pods] == [on.where(pod.key) for pod in pods]

@@ -45,7 +45,7 @@ class Case:
             for index, running in enumerate(pods):
                 pod = made(f"n{at}-{index}", running)
                 self.on.assume(self.on.classes.view(pod), at)
-                self.preemption.saw(pod)
+                self.preemption.update_pod(pod)
 
     def ask(self, cpu: int = 4, priority: int = HIGH, **spec: str) -> real.Verdict:
         pod = made("new", Running(priority, cpu), **spec)

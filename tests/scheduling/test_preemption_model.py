@@ -104,12 +104,12 @@ class Both:
     def bind(self, pod: Pod, at: str) -> None:
         self.case.world.running[pod.metadata.key] = (pod, at)
         self.on.assume(self.on.classes.view(pod), self.on.facts.index[at])
-        self.preemption.saw(pod)
+        self.preemption.update_pod(pod)
 
     def end(self, key: str) -> None:
         del self.case.world.running[key]
         self.on.forget(key)
-        self.preemption.lost(key)
+        self.preemption.remove_pod(key)
 
     def fits_somewhere(self, pod: Pod) -> bool:
         """As both say."""

@@ -10,13 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from harness.scheduling.cycle.queue import SchedulingQueue
-    from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.cycle.queue import SchedulingQueue
+from harness.scheduling.feasibility.fit_error import rejecting_plugins
+from harness.scheduling.feasibility.snapshot import Snapshot
 
 
 def exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
@@ -182,16 +179,8 @@ def unschedulable(queue: SchedulingQueue, snapshot: Snapshot) -> Counter[str]:
     """Unschedulable pods by each plugin that rejects some node for them; found when asked."""
     out: Counter[str] = Counter()
     for cls, pods in queue.unschedulable().items():
-        made = queue.waiting(cls).cls
-        if made.constraints.refusal:
-            continue
-        left = snapshot.alive.copy()
-        n = len(left)
-        for term in made.constraints.terms:
-            holds = term.mask(snapshot, slice(0, n))
-            if np.any(left & ~holds):
-                out[term.plugin] += pods
-            left &= holds
+        for plugin in rejecting_plugins(snapshot, queue.waiting(cls).cls):
+            out[plugin] += pods
     return out
 
 

@@ -1,4 +1,4 @@
-"""Whose turn it is in a cycle: pods for whom a node is kept go there, for the others the strategy is asked."""
+"""Pods that have a nominated node go there if they fit; the strategy is asked about the others."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from harness.scheduling.preemption.victims import Preemption
 from harness.scheduling.strategy import Bind, BindTogether, PodView
 
 
-def turns(
+def nominated_first(
     views: list[PodView],
     waiting: Container[str],
-    look: Callable[[], Snapshot],
+    snapshot_now: Callable[[], Snapshot],
     preemption: Preemption,
     decide: Callable[[Bind | BindTogether], None],
 ) -> Iterator[list[PodView]]:
     """What the strategy is asked for: all at once, but for pods whose nominated node takes them; they go there.
 
-    `waiting`: keys of those that are not placed yet; `decide` and the strategy's answers take them out. `look`: the
-    snapshot as it is then. Source: schedule_one.go evaluateNominatedNode: a nominated node that fits is the only one
-    looked at.
+    `waiting`: keys of those that are not placed yet; `decide` and the strategy's answers take them out.
+    `snapshot_now`: the snapshot as it is then.
+    Source: schedule_one.go evaluateNominatedNode: a nominated node that fits is the only one looked at.
     """
-    if not look().nominations.by_node:
+    if not snapshot_now().nominations.by_node:
         yield views
         return
     ask: list[PodView] = []
     passed: set[str] = set()  # gangs
     for view in views:
-        on = look()
+        on = snapshot_now()
         if view.group is not None and needs_gang(on, view) > 1:
             if view.group not in passed:
                 passed.add(view.group)

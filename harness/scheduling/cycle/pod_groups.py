@@ -10,22 +10,22 @@ GROUP_TIMEOUT_S = 60
 permitWaitingTimeSeconds; a PodGroup's own spec.scheduleTimeoutSeconds goes before it."""
 
 
-class Gangs:
+class PodGroups:
     def __init__(self) -> None:
-        self._least: dict[str, int] = {}
+        self._min_member: dict[str, int] = {}
         self._timeout_ns: dict[str, int] = {}
 
-    def learn(self, change: str, group: Unstructured) -> str:
+    def observe(self, change: str, group: Unstructured) -> str:
         """A PodGroup as it is now; its key."""
         spec = (group.extra or {}).get("spec") or {}
         key = group.metadata.key
-        self._least[key] = 0 if change == DELETED else int(spec.get("minMember", 0))
+        self._min_member[key] = 0 if change == DELETED else int(spec.get("minMember", 0))
         self._timeout_ns[key] = int(spec.get("scheduleTimeoutSeconds") or GROUP_TIMEOUT_S) * SECOND
         return key
 
-    def least(self, group: str | None) -> int:
+    def min_member(self, group: str | None) -> int:
         """Members that must run for any to run; 0 for a group that is not known."""
-        return self._least.get(group, 0) if group is not None else 0
+        return self._min_member.get(group, 0) if group is not None else 0
 
     def timeout_ns(self, group: str | None) -> int:
         return self._timeout_ns.get(group, 0) if group is not None else 0

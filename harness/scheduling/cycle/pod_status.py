@@ -8,11 +8,11 @@ from harness.model.meta import Condition
 from harness.model.wire import Time
 
 
-def unschedulable(now: int, pod: Pod, message: str, nominated: str) -> list[Effect]:
+def report_unschedulable(now: int, pod: Pod, message: str, nominated: str) -> list[Effect]:
     """`nominated`: the node that is kept for it, '' for none. What its status says already is not written again."""
     effects: list[Effect] = [Record(pod, "Warning", "FailedScheduling", message)]
     was = pod.status
-    if message == _said_before(pod) and nominated == was.nominated_node_name:
+    if message == _last_message(pod) and nominated == was.nominated_node_name:
         return effects
     condition = Condition(
         type="PodScheduled",
@@ -32,7 +32,7 @@ def unschedulable(now: int, pod: Pod, message: str, nominated: str) -> list[Effe
     return effects
 
 
-def _said_before(pod: Pod) -> str:
+def _last_message(pod: Pod) -> str:
     for condition in pod.status.conditions:
         if condition.type == "PodScheduled":
             return condition.message

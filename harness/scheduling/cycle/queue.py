@@ -45,8 +45,8 @@ class SchedulingQueue:
         self._active: list[tuple[int, int, int, str, int]] = []
         self._backoff: list[tuple[int, int, str, int]] = []
         self._unschedulable: dict[int, dict[str, Queued]] = {}  # by class
-        self._kept: Counter[int] = Counter()  # of those, how many are nominated
-        self.elsewhere: dict[int, None] = {}  # of those, what looks at pods on other nodes too
+        self._nominated_count: Counter[int] = Counter()  # of those, how many are nominated
+        self.cluster_scope: dict[int, None] = {}  # of those, what looks at pods on other nodes too
         self._flush: list[tuple[int, str, int]] = []
         self._groups: dict[str, dict[str, Queued]] = {}
         self._gathering: dict[str, int] = {}  # groups that wait for members: until when
@@ -192,9 +192,9 @@ class SchedulingQueue:
         pod.tried_ns = now
         self.incoming["ScheduleAttemptFailure", "unschedulable"] += 1
         self._unschedulable.setdefault(pod.view.cls.id, {})[pod.view.key] = pod
-        self._kept[pod.view.cls.id] += pod.nominated
+        self._nominated_count[pod.view.cls.id] += pod.nominated
         if pod.view.cls.constraints.cluster:
-            self.elsewhere[pod.view.cls.id] = None
+            self.cluster_scope[pod.view.cls.id] = None
         heappush(self._flush, (now + UNSCHEDULABLE_NS, pod.view.key, pod.turn))
 
     def back_off(self, pod: Queued, now: int) -> None:
@@ -241,7 +241,7 @@ class SchedulingQueue:
         """For each class: as many pods as `helps` says that the change could place."""
         for cls in self.waiting_classes():
             held = self._unschedulable.get(cls)
-            if held is not None and (nominated or len(held) > self._kept[cls]):
+            if held is not None and (nominated or len(held) > self._nominated_count[cls]):
                 most = helps(self.waiting(cls))
                 if most > 0:
                     self.wake(cls, most, now, event, nominated=nominated)
@@ -314,8 +314,8 @@ class SchedulingQueue:
         cls = pod.view.cls.id
         held = self._unschedulable[cls]
         if held.pop(pod.view.key, None) is not None:
-            self._kept[cls] -= pod.nominated
+            self._nominated_count[cls] -= pod.nominated
         if not held:
             del self._unschedulable[cls]
-            del self._kept[cls]
-            self.elsewhere.pop(cls, None)
+            del self._nominated_count[cls]
+            self.cluster_scope.pop(cls, None)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from harness.scheduling.cycle.queue import SchedulingQueue
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.preemption.victims import Preemption
 from harness.scheduling.strategy import PodView
 
 
-def helped(
+def wake_for_node(
     snapshot: Snapshot, queue: SchedulingQueue, preemption: Preemption | None, node: int, now: int, event: str
 ) -> None:
     """Something about `node` changed for the better: wake as many pods as it could take.
@@ -35,9 +33,9 @@ def helped(
         queue.wake_where(lambda pod: could_help(pod.cls, node), now, event, nominated=False)
 
 
-def look_elsewhere(snapshot: Snapshot, queue: SchedulingQueue, now: int) -> None:
+def wake_cluster_scope(snapshot: Snapshot, queue: SchedulingQueue, now: int) -> None:
     """Affinity and spread: a pod that came, went or changed anywhere may have opened any node."""
-    for cls in sorted(queue.elsewhere):
-        open_nodes = int(np.count_nonzero(snapshot.feasible(queue.waiting(cls))))
+    for cls in sorted(queue.cluster_scope):
+        open_nodes = int(snapshot.feasible(queue.waiting(cls)).sum())
         if open_nodes:
             queue.wake(cls, open_nodes, now, "AssignedPodUpdate")

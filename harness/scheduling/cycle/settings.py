@@ -14,7 +14,7 @@ DEFAULT_BATCH = 64
 
 
 @dataclass(slots=True)
-class Tally:
+class SchedulerTally:
     """What a scheduler did, for the record. `deciding_s`: measured, and so never part of the journal."""
 
     decisions: int = 0

@@ -35,7 +35,7 @@ class _Waiting:
 class VolumeBinder:
     """Pods whose claims are being bound. `due` says which can be bound now, and which cannot at all."""
 
-    on: Snapshot
+    snapshot: Snapshot
     listed: bool = False  # what there is of WATCHES is known
     _asked: bool = False
     _held_back: dict[str, None] = field(default_factory=dict)
@@ -77,10 +77,10 @@ class VolumeBinder:
 
     def bind(self, now: int, pod: str, bind: BindPod) -> list[Effect]:
         """The pod was decided on: what to write. Where nothing is left to be bound, that is the pod's own binding."""
-        promise = self.on.volumes.promised(pod)
+        promise = self.snapshot.volumes.promised(pod)
         if promise is None or not (promise.bindings or promise.provisions):
             return [bind]
-        book = self.on.volumes.book
+        book = self.snapshot.volumes.book
         if book.news is None:
             book.news = {}
         self._waiting[pod] = _Waiting(bind, promise, now + BIND_TIMEOUT_NS)
@@ -102,7 +102,7 @@ class VolumeBinder:
         """It was bound or deleted."""
         self._held_back.pop(pod, None)
         self._forget(pod)
-        self.on.volumes.release(pod)
+        self.snapshot.volumes.release(pod)
 
     def due(self, now: int) -> tuple[list[BindPod], list[tuple[BindPod, str]]]:
         """Pods to bind now, and pods that cannot be, each with the reason."""
@@ -128,14 +128,14 @@ class VolumeBinder:
 
     def _to_look_at(self, now: int) -> list[str]:
         """Those of whose volumes, claims, node or writes something was heard, and those that have waited too long."""
-        news = self.on.volumes.book.news
+        news = self.snapshot.volumes.book.news
         assert news is not None
         for changed in news:
             self._look.update(self._about.get(changed, {}))
         news.clear()
-        if self._specs != self.on.spec_log.version:
-            self._specs = self.on.spec_log.version
-            index = self.on.facts.index
+        if self._specs != self.snapshot.spec_log.version:
+            self._specs = self.snapshot.spec_log.version
+            index = self.snapshot.facts.index
             self._look.update((pod, None) for pod, waiting in self._waiting.items() if waiting.bind.node not in index)
         for pod, waiting in self._waiting.items():
             if now < waiting.until:
@@ -160,14 +160,14 @@ class VolumeBinder:
         return next((waiting.until for waiting in self._waiting.values()), None)
 
     def _done(self, promise: Promise) -> bool:
-        claims = self.on.volumes.book.claims
+        claims = self.snapshot.volumes.book.claims
         wanted = [claim for claim, _ in promise.bindings] + list(promise.provisions)
         return all((now := claims.get(claim.metadata.key)) is not None and fully_bound(now) for claim in wanted)
 
     def _wrong(self, waiting: _Waiting) -> str:
         """Why it will not be any more; empty as long as it may."""
-        book, promise = self.on.volumes.book, waiting.promise
-        if promise.node not in self.on.facts.index:
+        book, promise = self.snapshot.volumes.book, waiting.promise
+        if promise.node not in self.snapshot.facts.index:
             return f'failed to get node "{promise.node}": node "{promise.node}" not found'
         for claim, volume in promise.bindings:
             there = book.volumes.get(volume.metadata.name)

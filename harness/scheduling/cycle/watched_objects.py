@@ -13,10 +13,10 @@ from harness.scheduling.matching.pod_selectors import Requirements, requirements
 from harness.scheduling.pods.pod_classes import PodClasses
 
 WATCHES = tuple(kind for kind in ("Namespace", "Service", *sorted(CONTROLLERS)) if kind in KINDS)
-"""Kinds that `learn` takes, as far as the API server knows them."""
+"""Kinds that `observe` takes, as far as the API server knows them."""
 
 
-def learn(classes: PodClasses, obj: object, *, gone: bool = False) -> bool:
+def observe(classes: PodClasses, obj: object, *, gone: bool = False) -> bool:
     """Takes notice of one object as it is now (`gone`: deleted); False when scheduling does not look at its kind."""
     if isinstance(obj, Namespace):
         classes.put_namespace(obj.metadata.name, None if gone else obj.metadata.labels)

@@ -197,3 +197,17 @@ class Diagnoses:
                 specs = self._specs[cls.id] = _of_specs(on, cls)
             known = self._of[pod.cls.id] = diagnose(on, cls, specs)
         return known
+
+
+def rejecting_plugins(on: Snapshot, cls: PodClass) -> list[str]:
+    """Plugins that reject some node for the class, each node counted by the first that does."""
+    if cls.constraints.refusal:
+        return []
+    left = on.alive.copy()
+    out: dict[str, None] = {}
+    for term in cls.constraints.terms:
+        holds = term.mask(on, slice(0, len(left)))
+        if (left & ~holds).any():
+            out[term.plugin] = None
+        left &= holds
+    return list(out)

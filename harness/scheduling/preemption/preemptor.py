@@ -56,7 +56,7 @@ class Preemptor:
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
-    def heard_of(self, priority: int | None) -> None:
+    def observe_priority(self, priority: int | None) -> None:
         if self.active or self.wanted is False:
             return
         if self._common is None:
@@ -64,13 +64,13 @@ class Preemptor:
         elif self._common != (priority or 0):
             self.active = True
 
-    def budget(self, change: str, budget: PodDisruptionBudget) -> None:
+    def observe_budget(self, change: str, budget: PodDisruptionBudget) -> None:
         if change == DELETED:
             self.preemption.budgets.remove(budget.metadata.namespace, budget.metadata.name)
         else:
             self.preemption.budgets.put(budget)
 
-    def nominated_elsewhere(self, pod: Pod, view: PodView, old: Pod | None) -> None:
+    def observe_nomination(self, pod: Pod, view: PodView, old: Pod | None) -> None:
         """What somebody else wrote into status.nominatedNodeName, or this scheduler before it was started again."""
         name = pod.status.nominated_node_name
         was = "" if old is None else old.status.nominated_node_name
@@ -156,7 +156,7 @@ class Preemptor:
                     effects.append(PatchStatus(replace(pod, status=replace(pod.status, nominated_node_name=""))))
                 yield other.key
 
-    def not_deleted(self, effect: Delete) -> int | None:
+    def handle_delete_failure(self, effect: Delete) -> int | None:
         """A victim could not be told to go; the node that it is on, None when it is none of ours."""
         key = f"{effect.namespace}/{effect.name}"
         if effect.kind != "Pod" or key not in self.preemption.doomed:

@@ -151,7 +151,7 @@ class Preemption:
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
-    def saw(self, pod: Pod) -> None:
+    def update_pod(self, pod: Pod) -> None:
         """A placed pod as it is now."""
         key = pod.metadata.key
         old = self.pods.get(key)
@@ -163,7 +163,7 @@ class Preemption:
             if node is not None:
                 self._log.add(node)
 
-    def lost(self, key: str) -> None:
+    def remove_pod(self, key: str) -> None:
         self.pods.pop(key, None)
         self.doomed.discard(key)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ from harness.scheduling.feasibility.legality import plain
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.sandbox.deadline import Call, DeadlinePassed
 from harness.scheduling.sandbox.read_only_view import ReadOnly, ReadOnlyView
-from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
+from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, StrategyFault, Wait
 
 DEADLINE_S = 30.0
 """Of one call of place(), where nothing else is said: generous, for a batch may go to a solver."""
@@ -39,16 +39,7 @@ _BOOKS_EACH = 64  # pods handed over between two looks at some of the books
 _BOOKS = 16  # nodes looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What a strategy did wrong. `pod`: its key, empty where it is about none in particular."""
-
-    kind: str
-    pod: str
-    reason: str
-
-
-Answer: TypeAlias = Decision | Fault
+Answer: TypeAlias = Decision | StrategyFault
 
 
 class Guard:
@@ -78,20 +69,20 @@ class Guard:
         if self.overruns >= OVERRUNS:
             if not self._given_up:
                 self._given_up = True
-                yield Fault("deadline", "", f"asked no more: {OVERRUNS} calls ran past the deadline")
+                yield StrategyFault("deadline", "", f"asked no more: {OVERRUNS} calls ran past the deadline")
             return
         view = self.view(on)
         handed = {pod.key: pod for pod in pods}
         left = 2 * len(handed) + on.placed_count + _SPARE
         call = self._call or _UNTIMED
-        fault: Fault | None = None
+        fault: StrategyFault | None = None
         decisions: Iterator[Any] | None = None
         call.begin()
         try:
             call.inside = True
             made: Any = self._strategy.place(pods, view, rng)
             if made is None:
-                fault = Fault("no decision", "", "place() returned None, not decisions")
+                fault = StrategyFault("no decision", "", "place() returned None, not decisions")
             else:
                 decisions = iter(made)
             while decisions is not None and not call.late:
@@ -106,7 +97,7 @@ class Guard:
                     break
                 left -= 1
                 if left < 0:
-                    fault = Fault("no decision", "", "more decisions than there are pods, and no end of them")
+                    fault = StrategyFault("no decision", "", "more decisions than there are pods, and no end of them")
                     break
                 yield answer
                 call.inside = True
@@ -124,12 +115,12 @@ class Guard:
             call.end()
         if late:
             self.overruns += 1
-            yield Fault("deadline", "", f"place() took longer than {call.limit_s:g} s")
+            yield StrategyFault("deadline", "", f"place() took longer than {call.limit_s:g} s")
         elif fault is not None:
             yield fault
         if view.tried:
             if fault is None or fault.kind != "mutation":
-                yield Fault("mutation", "", f"the cluster is read-only: {view.tried[0]}")
+                yield StrategyFault("mutation", "", f"the cluster is read-only: {view.tried[0]}")
             view.tried.clear()
         self._handed_over += len(handed)
         if self._handed_over >= _BOOKS_EACH:
@@ -137,9 +128,9 @@ class Guard:
             wrong = self._look_at_books(on)
             if wrong is not None:
                 self.interrupted = True
-                yield Fault("mutation", "", f"the lists of {wrong} were changed; they are put right")
+                yield StrategyFault("mutation", "", f"the lists of {wrong} were changed; they are put right")
 
-    def modelled_ns(self, pods: int, nodes: int) -> int | Fault | None:
+    def modelled_ns(self, pods: int, nodes: int) -> int | StrategyFault | None:
         """The time that the strategy says deciding on so many takes; None where it does not say."""
         modelled = getattr(self._strategy, "modelled_seconds", None)
         if modelled is None:
@@ -151,7 +142,7 @@ class Guard:
         except BaseException as error:
             return _raised(error)
         if not 0 <= seconds < _LONGEST_MODELLED_S:
-            return Fault("no decision", "", f"modelled_seconds() said {seconds}, not seconds")
+            return StrategyFault("no decision", "", f"modelled_seconds() said {seconds}, not seconds")
         return round(seconds * 1e9)
 
     def _close(self, decisions: Iterator[Any], call: Call | _Untimed) -> None:
@@ -189,7 +180,7 @@ class Guard:
         return "nodes"
 
 
-def contained(theirs: Callable[[], object]) -> Fault | None:
+def contained(theirs: Callable[[], object]) -> StrategyFault | None:
     """Call somebody else's code that answers nothing; what it raised. A UserError is the user's to read, and passes."""
     try:
         theirs()
@@ -223,7 +214,7 @@ def _sound(decision: Any, handed: Mapping[str, PodView]) -> Answer:
     kind = type(decision)
     if kind is Bind:
         return _bind(decision, handed)
-    if kind is Fault:  # from a strategy that stands for another program, and says what went wrong there
+    if kind is StrategyFault:  # from a strategy that stands for another program, and says what went wrong there
         return decision  # type: ignore[no-any-return]
     if kind is Wait:
         if type(decision.pod) is PodView and isinstance(decision.reason, str):
@@ -233,28 +224,32 @@ def _sound(decision: Any, handed: Mapping[str, PodView]) -> Answer:
             binds = []
             for bind in decision.binds:
                 answer = _bind(bind, handed)
-                if isinstance(answer, Fault):
+                if isinstance(answer, StrategyFault):
                     return answer
                 binds.append(answer)
             return BindTogether(tuple(binds))
     elif kind is Evict and isinstance(decision.pod, str) and isinstance(decision.reason, str):
         return decision  # type: ignore[no-any-return]
-    return Fault("no decision", _key(decision), f"a strategy answers with decisions, not {told(decision)}")
+    return StrategyFault("no decision", _key(decision), f"a strategy answers with decisions, not {told(decision)}")
 
 
-def _bind(bind: Bind, handed: Mapping[str, PodView]) -> Bind | Fault:
+def _bind(bind: Bind, handed: Mapping[str, PodView]) -> Bind | StrategyFault:
     pod = bind.pod
     if type(pod) is not PodView:
-        return Fault("illegal bind", "", f"the pod of a Bind is a PodView that was handed over, not {told(pod)}")
+        return StrategyFault(
+            "illegal bind", "", f"the pod of a Bind is a PodView that was handed over, not {told(pod)}"
+        )
     ours = handed.get(pod.key)
     if ours is None:
-        return Fault("illegal bind", pod.key, "this pod was not handed over to be placed")
+        return StrategyFault("illegal bind", pod.key, "this pod was not handed over to be placed")
     if ours is not pod and (ours.cls is not pod.cls or ours.group != pod.group or ours.group_min != pod.group_min):
-        return Fault("illegal bind", pod.key, "this is not the pod that was handed over: it asks for something else")
+        return StrategyFault(
+            "illegal bind", pod.key, "this is not the pod that was handed over: it asks for something else"
+        )
     if type(bind.node) is not int or bind.devices is not None:
         bind = plain(bind)
         if type(bind.node) is not int:
-            return Fault("illegal bind", pod.key, f"unknown node: {told(bind.node)}")
+            return StrategyFault("illegal bind", pod.key, f"unknown node: {told(bind.node)}")
     return bind if ours is pod else Bind(ours, bind.node, bind.devices)
 
 
@@ -263,14 +258,14 @@ def _key(decision: Any) -> str:
     return pod.key if type(pod) is PodView else pod if type(pod) is str else ""
 
 
-def _raised(error: BaseException) -> Fault:
+def _raised(error: BaseException) -> StrategyFault:
     """What was raised, and where, by file name and line: a whole path would differ between machines."""
     wrote = isinstance(error, ReadOnly | FrozenInstanceError) or (
         isinstance(error, ValueError) and ("read-only" in told(error) or "WRITEABLE" in told(error))
     )
     wrote = wrote or (isinstance(error, TypeError) and "'mappingproxy' object" in told(error))
     where = _where(error.__traceback__)
-    return Fault("mutation" if wrote else "raised", "", f"{type(error).__name__}: {told(error, str)}{where}")
+    return StrategyFault("mutation" if wrote else "raised", "", f"{type(error).__name__}: {told(error, str)}{where}")
 
 
 def _where(trace: TracebackType | None) -> str:

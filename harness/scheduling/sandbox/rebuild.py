@@ -9,7 +9,7 @@ import numpy as np
 from harness.scheduling.feasibility.snapshot import Snapshot
 
 
-def rebuilt(old: Snapshot, without: Collection[str]) -> Snapshot:
+def rebuild_snapshot(old: Snapshot, without: Collection[str]) -> Snapshot:
     """The same nodes and pods, caches cold, amounts summed again; pods of `without` (keys) are on no node."""
     new = old.fresh(old.classes)
     new.now_ns = old.now_ns

@@ -1,0 +1,191 @@
+"""Watch events into the snapshot, the queue and the preemptor. Decides nothing and writes nothing."""
+
+from __future__ import annotations
+
+from harness.engine.component import ADDED, DELETED, Instant, Relist, Watch
+from harness.model.core import Node, Pod
+from harness.model.objects import PodDisruptionBudget, Unstructured
+from harness.scheduling.cycle import watched_objects
+from harness.scheduling.cycle.binding import Binder
+from harness.scheduling.cycle.context import SchedulerContext
+from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
+from harness.scheduling.pods.pod_classes import bound_devices, node_columns
+
+
+class Intake:
+    def __init__(self, context: SchedulerContext, binder: Binder) -> None:
+        self._context = context
+        self._binder = binder
+
+    def handle_watch(self, now: Instant, event: Watch) -> None:
+        obj = event.obj
+        if type(obj) is Pod:
+            self.handle_pod(now, event.type, obj, event.old)
+        elif type(obj) is Node:
+            self._handle_node(now, event.type, obj)
+        else:
+            self._handle_other(now, event.type, obj)
+
+    def handle_relist(self, now: Instant, event: Relist) -> None:
+        """The watch lost its place: what is not in the list is gone."""
+        context = self._context
+        listed = {obj.metadata.key for obj in event.objects}
+        if event.kind == "Pod":
+            known = [*context.pending, *context.snapshot.placed_keys()]
+            for key in known:
+                if key not in listed:
+                    context.pending.pop(key, None)
+                    context.preemptor.preemption.remove_pod(key)
+                    context.queue.remove(key)
+                    context.forget_pod(now, key)
+                    context.drop_nomination(now, key)
+        elif event.kind == "Node":
+            for name in list(self._nodes()):
+                if name not in listed:
+                    self._remove_node(now, name)
+        elif event.kind == "PodDisruptionBudget":
+            context.preemptor.preemption.budgets.clear()
+        elif event.kind in VOLUMES:
+            context.snapshot.classes.volumes.clear(event.kind)
+        for obj in event.objects:
+            match obj:
+                case Pod():
+                    self.handle_pod(now, ADDED, obj)
+                case Node():
+                    self._handle_node(now, ADDED, obj)
+                case _:
+                    self._handle_other(now, ADDED, obj)
+
+    # -- pods ----------------------------------------------------------------------------------------------------------
+
+    def handle_pod(self, now: Instant, change: str, pod: Pod, old: Pod | None = None) -> None:
+        if pod.spec.node_name:
+            self._handle_assigned(now, change, pod, old)
+        elif _has_ended(change, pod) or pod.metadata.deletion_timestamp is not None:
+            self._handle_gone(now, pod.metadata.key)
+        elif pod.spec.scheduler_name == self._context.name:
+            self._handle_pending(now, pod, old)
+
+    def _handle_assigned(self, now: Instant, change: str, pod: Pod, old: Pod | None) -> None:
+        context = self._context
+        key, node = pod.metadata.key, pod.spec.node_name
+        context.pending.pop(key, None)
+        self._binder.confirm(now, key)
+        context.volumes.drop(key)
+        if key in context.queue:
+            context.queue.remove(key)
+            context.drop_nomination(now, key)
+        preemptor = context.preemptor
+        if _has_ended(change, pod):
+            preemptor.preemption.remove_pod(key)
+            context.forget_pod(now, key)
+            return
+        if preemptor.wanted is not False:
+            preemptor.observe_priority(pod.spec.priority)
+            preemptor.preemption.update_pod(pod)
+        snapshot = context.snapshot
+        at = snapshot.where(key)
+        if at is None or snapshot.facts.names[at] != node:
+            # Somebody else bound it, or it was bound before this scheduler started.
+            snapshot.forget(key)
+            snapshot.assume_on(context.view_of(pod), node, bound_devices(pod))
+        elif old is not None and _selector_fields(pod) != _selector_fields(old):
+            snapshot.looks(key, *_selector_fields(pod))
+
+    def _handle_gone(self, now: Instant, key: str) -> None:
+        """Deleted, ended or terminating before it was bound; it may have been assumed."""
+        context = self._context
+        context.pending.pop(key, None)
+        context.left_out.discard(key)
+        context.gated.discard(key)
+        context.queue.remove(key)
+        context.forget_pod(now, key)
+        context.drop_nomination(now, key)
+
+    def _handle_pending(self, now: Instant, pod: Pod, old: Pod | None) -> None:
+        context = self._context
+        key = pod.metadata.key
+        if pod.spec.scheduling_gates:
+            context.gated.add(key)
+            return
+        if context.gated:
+            context.gated.discard(key)
+        preemptor = context.preemptor
+        preemptor.observe_priority(pod.spec.priority)
+        before = context.pending.get(key)
+        context.pending[key] = pod
+        if pod.status.nominated_node_name or (old is not None and old.status.nominated_node_name):
+            preemptor.observe_nomination(pod, context.view_of(pod), old)
+        if key in context.left_out or context.snapshot.where(key) is not None:
+            return
+        queue = context.queue
+        if key not in queue:
+            view = context.view_of(pod)
+            if view.cls.constraints.claims and context.volumes.must_wait(key):
+                return
+            queue.add(view, pod.metadata.uid, now)
+            if view.group is not None and not context.missing_members(view):
+                queue.gathered(view.group)
+        elif before is not None and (
+            pod.spec is not before.spec
+            or pod.metadata.labels != before.metadata.labels
+            or pod.metadata.annotations != before.metadata.annotations
+        ):
+            queue.change(context.view_of(pod), now)
+
+    # -- nodes and the rest --------------------------------------------------------------------------------------------
+
+    def _handle_node(self, now: Instant, change: str, node: Node) -> None:
+        name = node.metadata.name
+        if change == DELETED:
+            if name in self._nodes():
+                self._remove_node(now, name)
+            return
+        snapshot = self._context.snapshot
+        columns = node_columns(node)
+        if name in self._nodes():
+            before = snapshot.version
+            snapshot.update_node(**columns)
+            if snapshot.version == before:
+                return  # a heartbeat: nothing that scheduling looks at
+            event = "NodeUpdate"
+        else:
+            snapshot.add_node(**columns)
+            event = "NodeAdd"
+        self._context.wake_for_node(now, self._nodes()[name], event)
+
+    def _remove_node(self, now: Instant, name: str) -> None:
+        context = self._context
+        nominations = context.snapshot.nominations
+        for pod in nominations.on(self._nodes()[name]):
+            nominations.drop(pod.key)
+            context.queue.wake_pod(pod.key, now, "NodeDelete")
+        context.snapshot.remove_node(name)
+
+    def _nodes(self) -> dict[str, int]:
+        return self._context.snapshot.facts.index
+
+    def _handle_other(self, now: Instant, change: str, obj: object) -> None:
+        context = self._context
+        if isinstance(obj, PodDisruptionBudget):
+            context.preemptor.observe_budget(change, obj)
+        elif not watched_objects.observe(context.snapshot.classes, obj, gone=change == DELETED):
+            assert type(obj) is Unstructured
+            self._handle_pod_group(now, change, obj)
+
+    def _handle_pod_group(self, now: Instant, change: str, group: Unstructured) -> None:
+        context = self._context
+        key = context.pod_groups.observe(change, group)
+        for pod_key in list(context.queue.keys()):
+            queued = context.queue.get(pod_key)
+            if queued is not None and queued.view.group == key:
+                context.queue.change(context.view_of(context.pending[pod_key]), now)
+
+
+def _has_ended(change: str, pod: Pod) -> bool:
+    return change == DELETED or pod.status.phase in ("Succeeded", "Failed")
+
+
+def _selector_fields(pod: Pod) -> tuple[dict[str, str], bool]:
+    """What other pods' constraints see of a placed pod."""
+    return pod.metadata.labels, pod.metadata.deletion_timestamp is not None
