@@ -17,7 +17,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from harness.experiment.run import from_record
+from harness.experiment.result import from_record
 from harness.model.errors import UserError
 from harness.report.tables import print_table
 

@@ -22,8 +22,8 @@ from typing import Any
 
 from benchmarks.notes import fresh_peak, peak_mib
 from benchmarks.rig import BOOT_NS, STRATEGIES, cluster, nodes, pods, running
+from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND
-from harness.experiment.workload import Feeder
 from harness.measure.journal import Journal
 from harness.measure.pods import PodLives
 from harness.scheduling.cycle.scheduler import Scheduler
@@ -60,7 +60,7 @@ def point(strategy: str, count: int) -> dict[str, Any]:
     made.api.observers.append(journal.observed)
     booted = time.process_time()
     wanted = count * PODS_PER_NODE
-    made.add(Feeder(waves(wanted, BOOT_NS)))
+    made.add(WorkloadDriver(waves(wanted, BOOT_NS)))
     made.run(BOOT_NS + wanted // 1000 * SECOND)
     while running(made) < wanted:
         made.run(made.now + SECOND)

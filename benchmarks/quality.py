@@ -25,7 +25,7 @@ import polars as pl
 import typer
 
 from benchmarks.ranked_lists import Lists
-from harness.experiment.run import Result, from_record
+from harness.experiment.result import Result, from_record
 from harness.measure.bound import Instance, Nodes, Pods, aggregate, arrivals, bound_curve
 from harness.model.errors import UserError
 from workloads.table import NodeTable, Workload

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND
-from harness.engine.streams import array_stream, stream
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
-from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.registry import load
 from harness.scheduling.strategy import Strategy
@@ -79,12 +77,13 @@ def cluster(
     **settings: Any,
 ) -> Cluster:
     """Booted, with every controller. `events`: the kubelets record Kubernetes Events; `clock` measures deciding."""
-    made = Cluster(MemoryStore(ObjectCodec()), ClusterSettings(record_events=events, **settings))
-    made.start_nodes(machines)
-    for component in controllers():
-        made.add(component)
-    settings_of = SchedulerSettings(clock=clock)
-    made.add(Scheduler(STRATEGIES[strategy](), stream(1, "scheduler"), array_stream(1, "strategy"), settings_of))
+    plan = ClusterPlan(
+        settings=ClusterSettings(record_events=events, **{"seed": 1, **settings}),
+        nodes=tuple(machines),
+        strategy=STRATEGIES[strategy](),
+        scheduling=SchedulerSettings(clock=clock),
+    )
+    made = assemble(MemoryStore(ObjectCodec()), plan).cluster
     made.run(BOOT_NS)
     return made
 

@@ -15,9 +15,9 @@ import pytest
 from benchmarks.notes import FULL, fresh_peak, note, peak_mib
 from benchmarks.rig import BOOT_NS, cluster, nodes, pods, running
 from harness.cluster.cluster import Cluster
+from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import HOUR, SECOND
 from harness.engine.loop import Loop
-from harness.experiment.workload import Feeder
 
 NODES, PODS = (5000, 10_000) if FULL else (500, 1000)
 EVENTS = 1_000_000 if FULL else 50_000
@@ -30,7 +30,7 @@ def test_pods_from_create_to_running(benchmark: Any, strategy: str) -> None:
 
     def setup() -> tuple[tuple[Cluster], dict[str, Any]]:
         made = cluster(nodes(NODES), strategy)
-        made.add(Feeder([(BOOT_NS, pod) for pod in pods(PODS)]))
+        made.add(WorkloadDriver([(BOOT_NS, pod) for pod in pods(PODS)]))
         fresh_peak()
         return (made,), {}
 

@@ -18,8 +18,8 @@ import pytest
 from benchmarks.notes import FULL, fresh_peak, note, peak_mib
 from benchmarks.rig import cluster, container, nodes, pods, running
 from harness.cluster.cluster import Cluster
+from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND
-from harness.experiment.workload import Feeder
 from harness.model.core import Pod, PodSpec
 from harness.model.meta import ObjectMeta
 from harness.model.objects import PriorityClass
@@ -37,9 +37,9 @@ def booted(size: int, strategy: str) -> Cluster:
     for name, value in (("low", 1), ("high", 10)):
         made.server.create(PriorityClass(metadata=ObjectMeta(name=name), value=value))
     low: Iterable[Pod] = pods(4 * size, "low", LOW)
-    feeder = Feeder((begin, pod) for pod in low)
-    feeder.name = "existing"
-    made.add(feeder)
+    driver = WorkloadDriver((begin, pod) for pod in low)
+    driver.name = "existing"
+    made.add(driver)
     made.run(made.now + (size // 250 + 30) * SECOND)
     assert running(made) == 4 * size
     return made
@@ -60,7 +60,7 @@ def test_preemption_basic(benchmark: Any, size: int, strategy: str) -> None:
         made = booted(size, strategy)
         at = made.now + 1
         high = list(pods(size, "high", HIGH))
-        made.add(Feeder((at, pod) for pod in high))
+        made.add(WorkloadDriver((at, pod) for pod in high))
         fresh_peak()
         return (made,), {}
 

@@ -20,8 +20,8 @@ import pytest
 from benchmarks.notes import FULL, fresh_peak, note, peak_mib
 from benchmarks.rig import SPEC, cluster, container, node, nodes, pods, running
 from harness.cluster.cluster import Cluster
+from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import MS, SECOND, Create, Delete, Effect, Event, Start, Timer, WakeAt
-from harness.experiment.workload import Feeder
 from harness.model.core import (
     Affinity,
     Namespace,
@@ -275,9 +275,9 @@ def booted(workload: Workload, strategy: str, share: float) -> tuple[Cluster, in
     if workload.gated:
         gated = msgspec.structs.replace(workload.pod, scheduling_gates=(PodSchedulingGate(name="example.com/gate"),))
         existing += ((begin + MS, pod) for pod in pods(round(workload.gated * share), "gated", gated))
-    feeder = Feeder(existing)
-    feeder.name = "existing"
-    made.add(feeder)
+    driver = WorkloadDriver(existing)
+    driver.name = "existing"
+    made.add(driver)
     made.run(made.now + (init // 1000 + 30) * SECOND)
     assert running(made, first) == init
     return made, round(workload.measured * share)
@@ -294,7 +294,7 @@ def test_from_create_to_running(benchmark: Any, name: str, strategy: str) -> Non
         made, count = booted(workload, strategy, share)
         measured = pods(count, "measured", workload.pod, workload.labels, workload.spaces[1])
         at = made.now + 1
-        made.add(Feeder((at, pod) for pod in list(measured)))
+        made.add(WorkloadDriver((at, pod) for pod in list(measured)))
         for other in workload.others(share):
             made.add(other)
         fresh_peak()

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from benchmarks.notes import FULL, note
 from benchmarks.rig import SPEC, cluster, nodes, running
 from harness.cluster.cluster import Cluster
+from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND
-from harness.experiment.workload import Feeder
 from harness.model.core import (
     NodeSelector,
     NodeSelectorRequirement,
@@ -93,12 +93,12 @@ def test_pods_with_claims(benchmark: Any, kind: str, strategy: str) -> None:
     def setup() -> tuple[tuple[Cluster], dict[str, Any]]:
         made = cluster(nodes(machines, ZONES), strategy)
         at = made.now + 1
-        before = Feeder((at, obj) for obj in storage(kind, count))
+        before = WorkloadDriver((at, obj) for obj in storage(kind, count))
         before.name = "storage"
         made.add(before)
         made.run(made.now + 60 * SECOND)
         at = made.now + 1
-        made.add(Feeder((at, pod) for pod in pods(count)))
+        made.add(WorkloadDriver((at, pod) for pod in pods(count)))
         return (made,), {}
 
     def play(made: Cluster) -> None:

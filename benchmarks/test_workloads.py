@@ -18,10 +18,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.notes import FULL, note
+from harness.experiment.manifests import read_checked_manifests
 from workloads.generators.load import Diurnal, requests_milli
 from workloads.generators.openb_like import openb_like
 from workloads.manifests import to_nodes, to_pods, to_prerequisites
-from workloads.readers.manifests import read_manifests
 from workloads.trace import lint, read
 
 ROWS = 200_000 if FULL else 2_000
@@ -219,7 +219,7 @@ spec:
 """
     file = tmp_path / "app.yaml"
     file.write_text("---\n".join(one.format(i) for i in range(OBJECTS)))
-    assert len(once(benchmark, partial(read_manifests, [file]), OBJECTS, "object")) == OBJECTS
+    assert len(once(benchmark, partial(read_checked_manifests, [file]), OBJECTS, "object")) == OBJECTS
 
 
 def test_load_curve(benchmark: BenchmarkFixture) -> None:

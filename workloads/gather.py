@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from workloads.lint import EXAMPLES, Lint
-from workloads.readers.rows import SCHEMA
+from workloads.rows import SCHEMA
 from workloads.table import Coded, Int64, Pairs, Provenance, Workload, frozen
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]

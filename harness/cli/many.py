@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.cli.progress import Counter
 
 if TYPE_CHECKING:
-    from harness.experiment.run import Result
+    from harness.experiment.result import Result
     from harness.experiment.sweep import Job
 
 

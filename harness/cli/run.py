@@ -16,7 +16,8 @@ from harness.cli.output import Form, Output, write
 from harness.cli.progress import bar
 
 if TYPE_CHECKING:
-    from harness.experiment.run import Clock, Home, Result, Run
+    from harness.experiment.result import Result
+    from harness.experiment.run import Clock, Home, Run
     from harness.experiment.sweep import Job
 
 

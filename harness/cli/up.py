@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,12 +39,19 @@ def up(
     _check_extra()
     from harness.apiserver.http.auth import kubeconfig as file
     from harness.apiserver.http.serve import HttpServer
+    from harness.cluster.assembly import ClusterPlan
+    from harness.cluster.cluster import ClusterSettings
     from harness.cluster.live import LiveCluster
+    from harness.scheduling.cycle.settings import SchedulerSettings
     from harness.scheduling.registry import load
 
     machines = _nodes(nodes, cpu, memory, pods)
-    strategy = load(scheduler)()
-    live = LiveCluster(_store(store), strategy, seed=seed, time_scale=time_scale)
+    plan = ClusterPlan(
+        settings=ClusterSettings(seed=seed),
+        strategy=load(scheduler)(),
+        scheduling=SchedulerSettings(clock=time.perf_counter, preemption=True),
+    )
+    live = LiveCluster(_store(store), plan, time_scale=time_scale)
     try:
         http = HttpServer(live.gate, epoch_unix_ns=live.epoch_unix_ns, port=port, metrics=live.scheduler.prometheus)
         http.start()

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from harness.apiserver.http.gate import Gate
-from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import controllers
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.engine.component import SECOND, Instant
-from harness.engine.streams import array_stream, stream
 from harness.engine.wall import IDLE_S, STEP_NS, WallClock
 from harness.model.core import Node
 from harness.model.objects import Kind
-from harness.scheduling.cycle.scheduler import Scheduler
-from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.store.interface import Store
 
 CLOCK_KEY = "/podyard/clock"
@@ -29,12 +26,11 @@ class LiveCluster:
     """Everything but clients: API server, controllers, scheduler, machines. One thread owns it: the one that calls
     `run`; others go through `gate`."""
 
-    def __init__(self, store: Store, strategy: Any, *, seed: int = 0, time_scale: float = 1.0) -> None:
+    def __init__(self, store: Store, plan: ClusterPlan, *, time_scale: float = 1.0) -> None:
+        """`plan`: on the wall clock whatever its settings say, and each lease is renewed in the open."""
         self.epoch_unix_ns, start = _clock_of(store)
-        # Leases are renewed one by one: people look at them.
-        self.cluster = Cluster(store, ClusterSettings(seed=seed, folded=False, wall=True))
-        self.cluster.loop.now = start
-        self.cluster.server.now = start
+        assembled = assemble(store, replace(plan, settings=replace(plan.settings, folded=False, wall=True)), start)
+        self.cluster, self.scheduler = assembled.cluster, assembled.scheduler
         self.gate = Gate(self.cluster.server)
         self._store = store
         self._saved = start
@@ -43,11 +39,6 @@ class LiveCluster:
         self._step = round(STEP_NS * max(time_scale, 1.0))
         self._stopping = False
         self.cluster.server.listeners.append(self._on_write)
-        for component in controllers():
-            self.cluster.add(component)
-        settings = SchedulerSettings(clock=time.perf_counter, preemption=True)
-        self.scheduler = Scheduler(strategy, stream(seed, "scheduler"), array_stream(seed, "strategy"), settings)
-        self.cluster.add(self.scheduler)
 
     def start_nodes(self, nodes: Iterable[Node]) -> None:
         self.cluster.start_nodes(nodes)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from harness.experiment.nodes import machines
-from harness.experiment.run import fit
 from harness.experiment.scenario import Loaded
+from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.workload import Plan, plan
 from harness.measure.bound import Bound, Nodes, Pods, aggregate, nodes_needed
 from harness.measure.compaction import PENDING_SHARE, Compaction, Int64, cell_compaction
@@ -119,7 +119,7 @@ class Cell:
 
         def packed(nodes: Int64) -> bool:
             strategy = make()
-            fit(strategy, self.made)
+            fit_strategy(strategy, self.made)
             window = int(getattr(strategy, "batch_size", WINDOW))
             done = fill(strategy, self.snapshot(nodes), self.pods, seed, window)
             if done.violations:

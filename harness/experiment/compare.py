@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.experiment.run import Result
+from harness.experiment.result import Result
 from harness.measure.statistics import Paired, holm, paired
 from harness.model.errors import UserError, did_you_mean
 

@@ -38,10 +38,10 @@ def machines(loaded: Loaded, seed: int) -> Machines:
             made: Sequence[Node] = _group(loaded, source.group, f"{where}.group", len(nodes))
             tables.append(_table(made))
         elif source.manifests is not None:
-            from workloads.readers.manifests import read_manifests
+            from harness.experiment.manifests import read_checked_manifests
 
             files = [loaded.find(path, f"{where}.manifests[{at}]") for at, path in enumerate(source.manifests)]
-            made = [item.object for item in read_manifests(files) if item.kind == "Node"]
+            made = [item.object for item in read_checked_manifests(files) if item.kind == "Node"]
             if not made:
                 raise loaded.error(f"{where}.manifests", "there are no nodes in these manifests")
             tables.append(_table(made))

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from harness.experiment.record import read_journal, read_record
-from harness.experiment.run import Home, Run, versions
+from harness.experiment.result import versions
+from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
 from harness.scheduling.registry import load
 
@@ -50,7 +51,7 @@ def replay_record(folder: Path) -> Verdict:
     run = Run(loaded, load(record["scheduler"])(), int(record["seed"]), Home())
     try:
         run.play()
-        digest = run.journal.digest()
+        digest = run.measures.journal.digest()
         difference = first_difference(read_journal(folder), run)
     finally:
         run.close()
@@ -69,7 +70,7 @@ def first_difference(recorded: Any, run: Run) -> str:
     encode = msgspec.json.Encoder().encode
     rows = recorded.iter_rows(named=True)
     number = 0
-    for number, entry in enumerate(run.journal, 1):
+    for number, entry in enumerate(run.measures.journal, 1):
         row = next(rows, None)
         if row is None:
             return f"  entry {number}: the record ends, the replay goes on with {_told(entry)}"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.experiment.record import folder_of, read_record
-from harness.experiment.run import Result, from_record, run_once, versions
+from harness.experiment.result import Result, from_record, versions
+from harness.experiment.run import run_once
 from harness.experiment.scenario import Loaded
 from harness.model.errors import UserError
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from heapq import merge
 from typing import Any
 
-from harness.engine.component import SECOND, Create, Effect, Event, Instant, Outcome, Timer, WakeAt
+from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
 from harness.experiment.scenario import Loaded, ServiceTasks, TaskSource, amount, duration
 from harness.model.core import (
     Container,
     ContainerPort,
-    Pod,
     PodSpec,
     PodTemplateSpec,
     ResourceList,
@@ -23,7 +22,7 @@ from harness.model.core import (
     ServiceSpec,
 )
 from harness.model.meta import LabelSelector, ObjectMeta
-from harness.model.objects import Deployment, HorizontalPodAutoscaler, Job, PodDisruptionBudget
+from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget
 from harness.model.quantity import Quantity, parse_quantity
 from harness.model.workloads import (
     CrossVersionObjectReference,
@@ -161,11 +160,11 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
 
 
 def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:
-    from workloads.readers.manifests import read_manifests
+    from harness.experiment.manifests import read_checked_manifests
 
     files = [loaded.find(path, f"{where}[{index}]") for index, path in enumerate(paths)]
     later: list[tuple[Instant, Any]] = []
-    for manifest in read_manifests(files):
+    for manifest in read_checked_manifests(files):
         if manifest.arrival_ns:
             later.append((SETTLE_NS + manifest.arrival_ns, manifest.object))
         else:
@@ -261,44 +260,3 @@ def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None
 
 def _twice(requests: ResourceList) -> ResourceList:
     return {name: Quantity(amount.milli * 2, amount.form) for name, amount in requests.items()}
-
-
-class Feeder:
-    """The user: creates what the workload says when it says so, and asks again when the server is down. A component."""
-
-    name = "workload"
-    watches = ()
-
-    def __init__(self, items: Iterable[tuple[Instant, Any]]) -> None:
-        self._items = iter(items)
-        self._next: tuple[Instant, Any] | None = next(self._items, None)
-        self._again: list[Any] = []
-        self._armed = -1
-        self.pods = 0  # asked for, each Job for one
-        self.refused: list[str] = []
-
-    @property
-    def done(self) -> bool:
-        return self._next is None and not self._again
-
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            if type(event) is not Outcome or event.error is None:
-                continue
-            if event.error.code >= 500:
-                self._again.append(event.effect.obj)
-                effects.append(WakeAt(now + SECOND))
-            else:
-                self.refused.append(str(event.error))
-        if self._again and any(type(event) is Timer for event in events):
-            effects += map(Create, self._again)
-            self._again.clear()
-        while self._next is not None and self._next[0] <= now:
-            effects.append(Create(self._next[1]))
-            self.pods += type(self._next[1]) in (Pod, Job)
-            self._next = next(self._items, None)
-        if self._next is not None and self._armed != self._next[0]:
-            self._armed = self._next[0]
-            effects.append(WakeAt(self._armed))
-        return effects

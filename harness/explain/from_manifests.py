@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from harness.apiserver.admission.chain import SYSTEM_PRIORITIES
 from harness.apiserver.defaults.typed import defaulted
+from harness.experiment.manifests import read_checked_manifests
 from harness.experiment.scheduler_notes import Resumed
 from harness.explain.explain import Explanation, explained
 from harness.explain.recorded_decision import Case, ask
@@ -24,7 +25,7 @@ from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import GROUP_LABEL, bound_devices, node_columns
 from harness.scheduling.strategy import Bind, BindTogether, PodView
-from workloads.readers.manifests import Manifest, read_manifests
+from workloads.readers.manifests import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class FromManifests:
         self.waiting: dict[str, Pod] = {}
         self.bound: dict[str, str] = {}  # node of the pods that `bind` placed
         self.astray = 0  # running pods on nodes that are not there
-        manifests = [self._known(manifest) for manifest in read_manifests(paths)]
+        manifests = [self._known(manifest) for manifest in read_checked_manifests(paths)]
         if not any(isinstance(obj, Node) for _, obj in manifests):
             raise UserError(
                 "no node among the manifests",

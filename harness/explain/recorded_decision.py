@@ -198,14 +198,14 @@ class Recorded:
 
     def _strategy(self) -> Any:
         from harness.experiment.nodes import machines
-        from harness.experiment.run import fit
+        from harness.experiment.strategy_fit import fit_strategy
         from harness.experiment.workload import plan
 
         strategy = load(str(self.record["scheduler"]))()
         if getattr(strategy, "fit", None) is not None:
             loaded = from_data(self.record["scenario"], {}, str(self.folder / "record.json"))
             seed = int(self.record["seed"])
-            fit(strategy, plan(loaded, machines(loaded, seed).tables, seed))
+            fit_strategy(strategy, plan(loaded, machines(loaded, seed).tables, seed))
         return strategy
 
     def _rebuilt(self, until: int, batch_at: int, key: str) -> tuple[list[PodView], Snapshot, Pod]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment.record import read_record
-from harness.experiment.run import Result, from_record
+from harness.experiment.result import Result, from_record
 from harness.measure.recovery import PHASES
 from harness.model.errors import UserError
 from harness.report import svg

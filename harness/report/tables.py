@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.experiment.compare import Row
-from harness.experiment.run import Result
+from harness.experiment.result import Result
 from harness.experiment.scenario import Loaded
 from harness.measure.recovery import PHASES
 

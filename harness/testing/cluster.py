@@ -10,14 +10,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from harness.cluster import cluster as whole
-from harness.cluster.controllers import controllers
+from harness.cluster.assembly import ClusterPlan, assemble
+from harness.cluster.cluster import ClusterSettings
 from harness.engine.component import SECOND
-from harness.engine.streams import array_stream, stream
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import PriorityClass, Unstructured
-from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.registry import load
 from harness.scheduling.strategy import Strategy
@@ -40,13 +38,13 @@ class Cluster:
         made: Any = load(strategy)() if isinstance(strategy, str) else strategy
         if inspect.isclass(made) or not hasattr(made, "place"):
             made = made()
-        self._sim = whole.Cluster(MemoryStore(ObjectCodec()), whole.ClusterSettings(seed=seed, record_events=False))
-        for component in controllers():
-            self._sim.add(component)
-        self.scheduler = Scheduler(
-            made, stream(seed, "scheduler"), array_stream(seed, "strategy"), SchedulerSettings(deadline_s=deadline_s)
+        plan = ClusterPlan(
+            settings=ClusterSettings(seed=seed, record_events=False),
+            strategy=made,
+            scheduling=SchedulerSettings(deadline_s=deadline_s),
         )
-        self._sim.add(self.scheduler)
+        assembled = assemble(MemoryStore(ObjectCodec()), plan)
+        self._sim, self.scheduler = assembled.cluster, assembled.scheduler
         self._nodes: list[WorldNode] = []
         self._timeline: list[tuple[float, Callable[[], None]]] = []
         self._groups: dict[str, int] = {}

@@ -8,7 +8,7 @@ file again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,13 @@ class Ranked:
         self._next_fit = 1
         self._scored: Scored | None = None
         self._score: LearnedScore | None = None
+
+    @staticmethod
+    def train(arguments: Sequence[str]) -> None:
+        """What `podyard train` runs. Raises UserError."""
+        from schedulers.ranked.command import app
+
+        app(list(arguments), standalone_mode=False)
 
     @classmethod
     def of(cls, weights: Int64) -> Ranked:

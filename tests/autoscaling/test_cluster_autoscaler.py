@@ -76,7 +76,7 @@ def test_a_node_that_nobody_needs_goes_after_ten_minutes() -> None:
         workload=[service(3), tasks],
         nodes=[{"group": {"name": "n", "count": 1, "cpu": 3, "memory": "16Gi"}}],
     )
-    history = {name for name in run.placement.occupancy.names if name.startswith("burst")}
+    history = {name for name in run.measures.placement.occupancy.names if name.startswith("burst")}
     assert nodes(run) == ["n-0"]
     if history:
         assert "ScaleDown" in reasons(run)
@@ -86,9 +86,9 @@ def test_what_scaled_up_for_a_rush_scales_down_after_it_with_budgets_respected()
     rush = {"spike": {"at": "3m", "base": 20, "peak": 700, "hold": "6m"}}
     web = service(2, load=rush, cpuPerRequest="10m", minAvailable=1, autoscaler={"min": 2, "max": 14, "targetCpu": 60})
     run = played(duration="50m", pools=[POOL], workload=[web])
-    assert len([name for name in run.placement.occupancy.names if name.startswith("burst")]) >= 2
+    assert len([name for name in run.measures.placement.occupancy.names if name.startswith("burst")]) >= 2
     assert len(nodes(run)) <= 2
-    assert run.invariants.broken == []
+    assert run.measures.invariants.broken == []
     assert running(run) == 2
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.experiment.compare import KNOWN, Measure, compare, leaves, measures_of
-from harness.experiment.run import Result
+from harness.experiment.result import Result
 from harness.measure.statistics import holm, paired
 from harness.model.errors import UserError
 from tests.experiment.scenarios import scenario

@@ -8,9 +8,9 @@ import pytest
 
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import controllers
+from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND
 from harness.engine.streams import array_stream, stream
-from harness.experiment.workload import Feeder
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.gpu import GPU_COUNT, GPU_MILLI, WHOLE_GPU
 from harness.model.meta import LabelSelector, ObjectMeta
@@ -80,7 +80,7 @@ def where(*guarded: Any) -> dict[str, str]:
         (30 * SECOND, deployment("small", 2000)),
         (60 * SECOND, pod),
     ]
-    cluster.add(Feeder(iter(arrivals)))
+    cluster.add(WorkloadDriver(iter(arrivals)))
     cluster.run(20 * SECOND)
     cluster.start_nodes([node("much-cpu", 12000, 1)])
     cluster.run(300 * SECOND)

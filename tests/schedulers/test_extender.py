@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness.experiment.run import Result, run_once
+from harness.experiment.result import Result
+from harness.experiment.run import run_once
 from harness.model.errors import UserError
 from harness.scheduling.registry import load
 from schedulers.extender import settings

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.experiment.manifests import read_checked_manifests
 from harness.model.core import Pod
 from harness.model.errors import UserError
 from harness.model.objects import Deployment
-from workloads.readers.manifests import read_manifests
 
 POD = """\
 apiVersion: v1
@@ -63,7 +63,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_documents_are_read_as_typed_objects_and_arrive_when_they_say(write: Write) -> None:
-    early, late = read_manifests([write(f"---\n{DEPLOYMENT}---\n---\n{POD}")])
+    early, late = read_checked_manifests([write(f"---\n{DEPLOYMENT}---\n---\n{POD}")])
     assert isinstance(early.object, Pod)
     assert early.object.spec.containers[0].resources.requests["cpu"].milli == 250
     assert (early.kind, early.arrival_ns, early.line) == ("Pod", 0, 23)
@@ -76,7 +76,7 @@ def test_lists_and_json_are_read_too(write: Write) -> None:
     write(json.dumps({"apiVersion": "v1", "kind": "List", "items": [space]}), "b.json")
     folder = write("apiVersion: v1\nkind: List\nitems:\n- " + POD.replace("\n", "\n  ")).parent
     write("not read", "README.md")
-    found = read_manifests([folder])
+    found = read_checked_manifests([folder])
     assert [(item.kind, item.object.metadata.name, Path(item.file).name, item.line) for item in found] == [
         ("Pod", "a", "app.yaml", 4),
         ("Namespace", "n", "b.json", 1),
@@ -86,7 +86,7 @@ def test_lists_and_json_are_read_too(write: Write) -> None:
 def test_booleans_and_times_are_read_as_kubernetes_reads_them(write: Write) -> None:
     """YAML 1.1 makes 'on' true and 2020-01-01 a date; kubectl keeps both as text where they are quoted or not."""
     text = POD.replace("  name: a\n", "  name: a\n  labels: {switch: on, day: 2020-01-01}\n")
-    (pod,) = read_manifests([write(text)])
+    (pod,) = read_checked_manifests([write(text)])
     assert pod.object.metadata.labels == {"switch": "on", "day": "2020-01-01"}
 
 
@@ -119,7 +119,7 @@ WRONG = [
 def test_what_is_wrong_is_told_by_file_and_line(write: Write, text: str, line: int | None, words: str) -> None:
     file = write(text)
     with pytest.raises(UserError) as told:
-        read_manifests([file])
+        read_checked_manifests([file])
     assert words in str(told.value)
     assert (told.value.file, told.value.line) == (str(file), line)
     assert len(str(told.value).splitlines()) <= 5
@@ -130,7 +130,7 @@ def test_files_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
     latin.write_bytes(b"# one\n# caf\xe9\n")
     for file, line in ((tmp_path / "absent.yaml", None), (latin, 2)):
         with pytest.raises(UserError) as told:
-            read_manifests([file])
+            read_checked_manifests([file])
         assert (told.value.file, told.value.line) == (str(file), line)
 
 
@@ -138,7 +138,7 @@ def test_aliases_that_grow_without_end_are_refused(write: Write) -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     with pytest.raises(UserError, match="too large"):
-        read_manifests([write("\n".join(rows) + "\n")])
+        read_checked_manifests([write("\n".join(rows) + "\n")])
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -154,7 +154,7 @@ def test_damaged_manifests_are_read_or_told(write: Write, base: str, at: int, pi
     file = write(base[:at] + piece + ("" if cut else base[at:]))
     told = None
     try:
-        found = read_manifests([file])
+        found = read_checked_manifests([file])
     except UserError as error:
         told, found = error, ()
     assert told is None or told.file == str(file)

@@ -11,7 +11,7 @@ import polars as pl
 
 from harness.model.errors import UserError, did_you_mean
 from workloads.lint import Lint
-from workloads.readers.rows import NORMALISED_CPU_MILLI, NORMALISED_MEMORY_BYTES, SECOND_NS, Rows
+from workloads.rows import NORMALISED_CPU_MILLI, NORMALISED_MEMORY_BYTES, SECOND_NS, Rows
 from workloads.table import NodeTable, Provenance
 
 DAY_NS = 86_400 * SECOND_NS

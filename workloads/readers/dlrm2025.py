@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from workloads.lint import Lint
-from workloads.readers.rows import GIB, SECOND_NS, Rows
 from workloads.readers.text import table
+from workloads.rows import GIB, SECOND_NS, Rows
 from workloads.table import FOREVER, Provenance
 
 RDMA = "koordinator.sh/rdma"

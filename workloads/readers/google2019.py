@@ -16,8 +16,8 @@ import polars as pl
 from harness.model.errors import UserError
 from workloads.gather import gathered
 from workloads.lint import EXAMPLES, Lint
-from workloads.readers.rows import NORMALISED_CPU_MILLI, NORMALISED_MEMORY_BYTES, Rows, slices
 from workloads.readers.text import header, lines, table
+from workloads.rows import NORMALISED_CPU_MILLI, NORMALISED_MEMORY_BYTES, Rows, slices
 from workloads.table import Provenance
 
 PROVENANCE = Provenance(

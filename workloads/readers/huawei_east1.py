@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from workloads.lint import EXAMPLES, Lint
-from workloads.readers.rows import GIB, SECOND_NS, Rows, slices
 from workloads.readers.text import table
+from workloads.rows import GIB, SECOND_NS, Rows, slices
 from workloads.table import Provenance
 
 PROVENANCE = Provenance(

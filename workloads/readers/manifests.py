@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import yaml
 
-from harness.apiserver.defaults.typed import defaulted
-from harness.apiserver.validation import problems
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, Kind, from_wire
+from harness.model.status import Cause
 from harness.model.times import parse_duration
 from harness.model.wire import DecodeError
 
@@ -29,6 +28,9 @@ LARGE = 1_000_000
 
 MOST_VALUES = 5_000_000
 """Values in one document, aliases followed: more is an attack or a mistake."""
+
+Refusals: TypeAlias = Callable[[Kind, Any, str], Iterable[Cause]]
+"""(kind, object, its name or what a generated one may be) -> what an API server would refuse of the object alone."""
 
 _FORM = "Kubernetes manifests in YAML or JSON"
 _TYPES = re.compile(r"expected (.+), found (.+)", re.DOTALL)
@@ -59,17 +61,17 @@ class Manifest:
     line: int
 
 
-def read_manifests(paths: Sequence[Path]) -> tuple[Manifest, ...]:
+def read_manifests(paths: Sequence[Path], refusals: Refusals) -> tuple[Manifest, ...]:
     """All objects of files and folders (their .yaml, .yml and .json files by name), by arrival, then as written;
     "-" is standard input.
 
     Raises UserError with file and line for text that is no YAML, a key or a name that is given twice, an unknown kind
-    or version, a field of a wrong type, a missing name, and whatever the API server would refuse of the object alone.
+    or version, a field of a wrong type, a missing name, and whatever `refusals` finds.
     """
     found: list[Manifest] = []
     for path in paths:
         for file in _files(path):
-            found.extend(_read(file))
+            found.extend(_read(file, refusals))
     _check_unique(found)
     if not found:
         raise UserError(
@@ -87,7 +89,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
 
 
-def _read(path: Path) -> Iterator[Manifest]:
+def _read(path: Path, refusals: Refusals) -> Iterator[Manifest]:
     try:
         text = sys.stdin.read() if path == STDIN else path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -97,7 +99,7 @@ def _read(path: Path) -> Iterator[Manifest]:
         found = error.strerror or str(error)
         raise UserError("the file cannot be read", file=path, found=found, expected=_FORM) from None
     if len(text) > LARGE and text.lstrip()[:1] == "{":
-        quickly = _from_json(path, text)
+        quickly = _from_json(path, text, refusals)
         if quickly is not None:
             yield from quickly
             return
@@ -106,7 +108,7 @@ def _read(path: Path) -> Iterator[Manifest]:
         while loader.check_node():
             node = loader.get_node()
             _check_keys(path, node)
-            yield from _objects(path, node, _constructed(path, loader, node))
+            yield from _objects(path, node, _constructed(path, loader, node), refusals)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
@@ -118,13 +120,13 @@ def _read(path: Path) -> Iterator[Manifest]:
         raise UserError("nested too deeply", file=path) from None
 
 
-def _from_json(path: Path, text: str) -> list[Manifest] | None:
+def _from_json(path: Path, text: str, refusals: Refusals) -> list[Manifest] | None:
     """What a cluster has in one document, without the lines; None when something is wrong, to be told with its line."""
     try:
         data = msgspec.json.decode(text)
         nowhere = yaml.MappingNode("", [], yaml.Mark(str(path), 0, 0, 0, None, 0))
         items = data["items"] if data.get("kind") == "List" else [data]
-        return [_object(path, nowhere, item, item["kind"]) for item in items]
+        return [_object(path, nowhere, item, item["kind"], refusals) for item in items]
     except (msgspec.DecodeError, UserError, KeyError, TypeError):
         return None
 
@@ -183,7 +185,7 @@ def _size(data: Any) -> int:
     return total
 
 
-def _objects(path: Path, node: yaml.Node, data: Any) -> Iterator[Manifest]:
+def _objects(path: Path, node: yaml.Node, data: Any, refusals: Refusals) -> Iterator[Manifest]:
     if data is None:
         return
     if not isinstance(data, dict):
@@ -204,12 +206,12 @@ def _objects(path: Path, node: yaml.Node, data: Any) -> Iterator[Manifest]:
         nodes = _child(node, "items")
         children = nodes.value if isinstance(nodes, yaml.SequenceNode) else []
         for item, child in zip(items, children, strict=False):
-            yield from _objects(path, child, item)
+            yield from _objects(path, child, item, refusals)
         return
-    yield _object(path, node, data, kind)
+    yield _object(path, node, data, kind, refusals)
 
 
-def _object(path: Path, node: yaml.Node, data: dict[str, Any], kind: str) -> Manifest:
+def _object(path: Path, node: yaml.Node, data: dict[str, Any], kind: str, refusals: Refusals) -> Manifest:
     known = KINDS.get(kind)
     if known is None:
         raise UserError(
@@ -247,7 +249,7 @@ def _object(path: Path, node: yaml.Node, data: dict[str, Any], kind: str) -> Man
             found="neither name nor generateName",
             expected="a name",
         )
-    _check(path, node, known, value)
+    _check(path, node, known, value, refusals)
     text = value.metadata.annotations.get(ARRIVAL, "0")
     try:
         arrival = parse_duration(text)
@@ -263,10 +265,10 @@ def _object(path: Path, node: yaml.Node, data: dict[str, Any], kind: str) -> Man
     return Manifest(arrival, value, kind, str(path), _line(node))
 
 
-def _check(path: Path, node: yaml.Node, kind: Kind, value: Any) -> None:
+def _check(path: Path, node: yaml.Node, kind: Kind, value: Any, refusals: Refusals) -> None:
     """What the API server would refuse when the run is on its way is told before it begins, by file and line."""
     meta = value.metadata
-    for cause in problems(kind, defaulted(kind, value), None, meta.name or f"{meta.generate_name}00000"):
+    for cause in refusals(kind, value, meta.name or f"{meta.generate_name}00000"):
         raise UserError(
             f"{kind.kind} {meta.name or meta.generate_name}: {cause.field}: {cause.message}",
             file=path,

@@ -10,8 +10,8 @@ import polars as pl
 
 from harness.model.errors import UserError
 from workloads.lint import Lint
-from workloads.readers.rows import SECOND_NS, Rows
 from workloads.readers.text import header, table
+from workloads.rows import SECOND_NS, Rows
 from workloads.table import FOREVER, Provenance
 
 MIB = 1 << 20

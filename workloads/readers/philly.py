@@ -13,8 +13,8 @@ import polars as pl
 
 from harness.model.errors import UserError
 from workloads.lint import Lint
-from workloads.readers.rows import GIB, SECOND_NS, Rows
 from workloads.readers.text import empty, reading, table
+from workloads.rows import GIB, SECOND_NS, Rows
 from workloads.table import FOREVER, Provenance
 
 PROVENANCE = Provenance(

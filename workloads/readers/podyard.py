@@ -15,8 +15,8 @@ import polars as pl
 
 from harness.model.errors import UserError, did_you_mean
 from workloads.lint import Lint
-from workloads.readers.rows import DEFAULTS, MOST, SCHEMA, Rows
 from workloads.readers.text import reading
+from workloads.rows import DEFAULTS, MOST, SCHEMA, Rows
 from workloads.table import FOREVER, Provenance
 
 METADATA = "podyard"

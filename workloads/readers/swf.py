@@ -14,8 +14,8 @@ import polars as pl
 
 from harness.model.errors import UserError
 from workloads.lint import EXAMPLES, Lint
-from workloads.readers.rows import MOST, SECOND_NS, Rows
 from workloads.readers.text import Lines, lines
+from workloads.rows import MOST, SECOND_NS, Rows
 from workloads.table import Provenance
 
 PROVENANCE = Provenance(

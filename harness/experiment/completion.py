@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.cluster.cluster import Cluster
+from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND
-from harness.experiment.workload import SETTLE_NS, Feeder
+from harness.experiment.workload import SETTLE_NS
 from harness.measure.pods import PodLives
 from harness.scheduling.cycle.scheduler import Scheduler
 from workloads.manifests import DURATION
@@ -14,13 +15,13 @@ QUIET_NS = 20 * 60 * SECOND
 tried again at least twice, and a node that was asked for is there or given up (15 minutes, cluster autoscaler)."""
 
 
-class Ending:
+class Completion:
     """Asked now and then. A strategy that is slow, or has many pods waiting, always has some of them in hand; so pods
     that wait end a run either at an instant at which none is being tried, or after a time in which none was placed."""
 
-    def __init__(self, cluster: Cluster, feeder: Feeder, lives: PodLives, scheduler: Scheduler) -> None:
+    def __init__(self, cluster: Cluster, driver: WorkloadDriver, lives: PodLives, scheduler: Scheduler) -> None:
         self._cluster = cluster
-        self._feeder = feeder
+        self._driver = driver
         self._lives = lives
         self._scheduler = scheduler
         self._state: tuple[int, int, int] = (0, 0, 0)
@@ -31,7 +32,7 @@ class Ending:
         state = (len(self._lives.all), len(self._lives.alive), self._scheduler.tally.decisions)
         if state != self._state:
             self._state, self._since = state, now
-        if not self._feeder.done or now < SETTLE_NS:
+        if not self._driver.done or now < SETTLE_NS:
             return False
         pending = 0
         for key, life in self._lives.alive.items():

@@ -1,0 +1,80 @@
+"""The one way to put a cluster together: for runs, for live clusters, for tests and for benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.autoscaling.cluster.autoscaler import ClusterAutoscaler, NodePool
+from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.controllers import controllers
+from harness.engine.component import Component, Instant
+from harness.engine.streams import array_stream, stream
+from harness.faults.timeline import Planned, Timeline
+from harness.model.core import Node
+from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.cycle.settings import SchedulerSettings
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.store.interface import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterPlan:
+    """All that a cluster consists of.
+
+    `strategy`: None where pods are bound by hand. `controllers`: None means kube-controller-manager's. `faults`: a
+    timeline of them. `components`: others, started last. `snapshot`: the scheduler's, when somebody listens in.
+    """
+
+    settings: ClusterSettings = field(default_factory=ClusterSettings)
+    nodes: Sequence[Node] = ()
+    strategy: Any = None
+    scheduling: SchedulerSettings = field(default_factory=SchedulerSettings)
+    snapshot: Snapshot | None = None
+    controllers: Sequence[Component] | None = None
+    pools: tuple[NodePool, ...] = ()
+    faults: tuple[Planned, ...] = ()
+    components: Sequence[Component] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    cluster: Cluster
+    schedulers: tuple[Scheduler, ...]
+
+    @property
+    def scheduler(self) -> Scheduler:
+        (only,) = self.schedulers
+        return only
+
+
+def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
+    """A cluster whose clock stands at `start`; nothing has happened in it yet.
+
+    The order of components is part of a run's digest: nodes, controllers, autoscaler, faults, scheduler, the others.
+    """
+    seed = plan.settings.seed
+    cluster = Cluster(store, plan.settings)
+    cluster.loop.now = cluster.server.now = start
+    cluster.start_nodes(plan.nodes)
+    for component in controllers() if plan.controllers is None else plan.controllers:
+        cluster.add(component)
+    if plan.pools:
+        cluster.add(ClusterAutoscaler(plan.pools, stream(seed, "cluster-autoscaler")))
+    if plan.faults:
+        cluster.add(Timeline(plan.faults, stream(seed, "faults")))
+    schedulers: tuple[Scheduler, ...] = ()
+    if plan.strategy is not None:
+        schedulers = (
+            Scheduler(
+                plan.strategy,
+                stream(seed, "scheduler"),
+                array_stream(seed, "strategy"),
+                plan.scheduling,
+                plan.snapshot,
+            ),
+        )
+    for component in (*schedulers, *plan.components):
+        cluster.add(component)
+    return Assembled(cluster, schedulers)

@@ -1,0 +1,51 @@
+"""The users of a cluster: they create what a workload says, when it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from harness.engine.component import SECOND, Create, Effect, Event, Instant, Outcome, Timer, WakeAt
+from harness.model.core import Pod
+from harness.model.objects import Job
+
+
+class WorkloadDriver:
+    """The user: creates what the workload says when it says so, and asks again when the server is down. A component."""
+
+    name = "workload"
+    watches = ()
+
+    def __init__(self, items: Iterable[tuple[Instant, Any]]) -> None:
+        self._items = iter(items)
+        self._next: tuple[Instant, Any] | None = next(self._items, None)
+        self._again: list[Any] = []
+        self._armed = -1
+        self.pods = 0  # asked for, each Job for one
+        self.refused: list[str] = []
+
+    @property
+    def done(self) -> bool:
+        return self._next is None and not self._again
+
+    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if type(event) is not Outcome or event.error is None:
+                continue
+            if event.error.code >= 500:
+                self._again.append(event.effect.obj)
+                effects.append(WakeAt(now + SECOND))
+            else:
+                self.refused.append(str(event.error))
+        if self._again and any(type(event) is Timer for event in events):
+            effects += map(Create, self._again)
+            self._again.clear()
+        while self._next is not None and self._next[0] <= now:
+            effects.append(Create(self._next[1]))
+            self.pods += type(self._next[1]) in (Pod, Job)
+            self._next = next(self._items, None)
+        if self._next is not None and self._armed != self._next[0]:
+            self._armed = self._next[0]
+            effects.append(WakeAt(self._armed))
+        return effects

@@ -1,0 +1,45 @@
+"""The latencies of a scenario: each hop as constant, lognormal or drawn from samples, over the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from harness.engine.latency import Constant, Empirical, Latencies, Latency, LogNormal
+from harness.experiment.scenario import LatencyForm, Loaded, duration
+
+
+def latencies(loaded: Loaded) -> Latencies:
+    """The scenario's hops over the defaults. Raises UserError."""
+    form = loaded.scenario.spec.latencies
+    made = Latencies()
+    changes: dict[str, Any] = {}
+    for ours, theirs in (
+        ("api_call", form.api_call),
+        ("watch", form.watch),
+        ("network", form.network),
+        ("scheduling", form.scheduling),
+        ("container_start", form.container_start),
+        ("image_pull_base", form.image_pull),
+    ):
+        if theirs is not None:
+            where = "spec.latencies." + {"api_call": "apiCall", "container_start": "containerStart"}.get(ours, ours)
+            changes[ours] = _latency(loaded, theirs, where)
+    made = replace(made, **changes)
+    if made.window_ns <= 0:
+        raise loaded.error("spec.latencies", "apiCall, watch and network must take some time", expected="over 0s")
+    return made
+
+
+def _latency(loaded: Loaded, form: LatencyForm, where: str) -> Latency:
+    if form.constant is not None:
+        return Constant(duration(loaded, form.constant, f"{where}.constant"))
+    if form.samples:
+        return Empirical(tuple(duration(loaded, text, f"{where}.samples") for text in form.samples))
+    if form.median is None or form.p99 is None:
+        raise loaded.error(where, "says nothing", expected="constant, median and p99, or samples")
+    return LogNormal(
+        duration(loaded, form.median, f"{where}.median"),
+        duration(loaded, form.p99, f"{where}.p99"),
+        duration(loaded, form.least, f"{where}.least"),
+    )

@@ -1,0 +1,121 @@
+"""The folds over a run's journal, set up for what its scenario asks, and the metrics that they come to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from harness.engine.component import Instant
+from harness.experiment.audit import LastWrites
+from harness.experiment.prepared import Prepared
+from harness.measure.elasticity import Elasticity, Target
+from harness.measure.filling import Filling
+from harness.measure.invariants import Invariants
+from harness.measure.journal import Fold, Journal
+from harness.measure.placement import Placement, typical_of
+from harness.measure.pods import PodLives
+from harness.measure.recovery import Recovery
+from harness.measure.traffic import Traffic
+
+
+class Measures:
+    """`now`: the instant of what is being written. `others`: folds that somebody else reads."""
+
+    def __init__(self, prepared: Prepared, now: Callable[[], Instant], others: Iterable[Fold] = ()) -> None:
+        self._bound = prepared.loaded.scenario.spec.bound
+        self.lives = PodLives()
+        self.traffic = Traffic()
+        self.placement = _placement(prepared, self.lives)
+        fills = [
+            task.trace is not None and task.trace.mode == "fill" for task in prepared.loaded.scenario.spec.workload
+        ]
+        self.filling = Filling(self.placement.occupancy) if fills and all(fills) else None
+        self.recovery = Recovery(self.lives, self.traffic)
+        self.elasticity = Elasticity(_targets(prepared))
+        self.invariants = Invariants(self.lives, self.placement.occupancy)
+        self.last_writes = LastWrites()
+        self.journal = Journal(
+            now,
+            (
+                self.lives,
+                *self.placement.folds,
+                *((self.filling,) if self.filling is not None else ()),
+                self.traffic,
+                self.recovery,
+                self.elasticity,
+                self.invariants,
+                self.last_writes,
+                *others,
+            ),
+        )
+
+    def metrics(self, end: Instant) -> dict[str, Any]:
+        """By family; those that the scenario has nothing of are left out."""
+        out: dict[str, Any] = {
+            "placement": self.placement.metrics(end, bound=self._bound, clock=time.perf_counter),
+        }
+        if self.filling is not None:
+            out["filling"] = self.filling.metrics()
+        if self.elasticity.targets:
+            out["autoscaling"] = self.elasticity.metrics(end)
+        if self.traffic.services:
+            out["requests"] = self.traffic.metrics(end)
+        if self.recovery.faults:
+            out["recovery"] = self.recovery.metrics(end)
+        return out
+
+    def node_columns(self) -> dict[str, Any]:
+        """Capacity and use of each node at the end, for the record."""
+        occupancy = self.placement.occupancy
+        capacity = np.array(occupancy.capacity, dtype=np.int64).reshape(-1, 4)
+        used = np.array(occupancy.used, dtype=np.int64).reshape(-1, 4)
+        out: dict[str, Any] = {"name": occupancy.names}
+        for index, name in enumerate(("cpu_milli", "memory_bytes", "gpu_milli", "pods")):
+            out[f"{name}_capacity"] = capacity[:, index]
+            out[f"{name}_used"] = used[:, index]
+        return out
+
+
+def _placement(prepared: Prepared, lives: PodLives) -> Placement:
+    asked = [
+        item
+        for table in prepared.workload.originals
+        for item in zip(
+            table.cpu_milli.tolist(),
+            table.gpu_milli.tolist(),
+            table.gpu_count.tolist(),
+            ("|".join(table.gpu_models[row]) for row in range(len(table))),
+            strict=True,
+        )
+    ]
+    models: dict[str, None] = {}
+    width = 0
+    for table in prepared.machines.tables:
+        width = max(width, int(table.gpu_count.max(initial=0)))
+        models.update((table.gpu_model[row], None) for row in range(len(table)) if table.gpu_count[row])
+    typical = typical_of(asked) if asked and width else None
+    return Placement(lives, typical, tuple(models), width)
+
+
+def _targets(prepared: Prepared) -> tuple[Target, ...]:
+    services = {
+        f"default/{task.service.name}": task.service
+        for task in prepared.loaded.scenario.spec.workload
+        if task.service is not None and task.service.autoscaler is not None
+    }
+    return tuple(
+        Target(
+            service=item.service,
+            curve=item.curve,
+            cpu_us=item.cpu_per_request_us,
+            request_milli=item.request_milli,
+            percent=item.target_percent or 100,
+            least=scaler.min,
+            most=scaler.max,
+        )
+        for item in prepared.workload.traffic
+        if (form := services.get(item.service)) is not None and (scaler := form.autoscaler) is not None
+    )

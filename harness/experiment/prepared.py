@@ -1,0 +1,128 @@
+"""What a scenario comes to with one seed: nodes, pools, workload, latencies, faults; and the plan of its cluster."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from harness.autoscaling.cluster.autoscaler import NodePool
+from harness.cluster.assembly import ClusterPlan
+from harness.cluster.cluster import ClusterSettings
+from harness.cluster.workload_driver import WorkloadDriver
+from harness.engine.component import SECOND, Component
+from harness.engine.latency import Constant, Latencies
+from harness.experiment.latencies import latencies
+from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_template
+from harness.experiment.scenario import Loaded, duration
+from harness.experiment.workload import Plan, plan
+from harness.faults.timeline import Planned, parse
+from harness.model.core import Pod
+from harness.model.errors import UserError
+from harness.model.times import parse_duration
+from harness.node.settings import NodeSettings, Route
+from harness.scheduling.cycle.settings import SchedulerSettings
+from harness.scheduling.feasibility.snapshot import Snapshot
+from workloads.manifests import DURATION
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`duration_ns` None: until everything that ends by itself has ended."""
+
+    loaded: Loaded
+    seed: int
+    machines: Machines
+    workload: Plan
+    latencies: Latencies
+    pools: tuple[NodePool, ...]
+    faults: tuple[Planned, ...]
+    scheduling: SchedulerSettings
+    duration_ns: int | None
+
+    def cluster_plan(
+        self,
+        strategy: Any,
+        driver: WorkloadDriver,
+        settings: dict[str, Any],
+        *,
+        snapshot: Snapshot | None = None,
+        components: tuple[Component, ...] = (),
+    ) -> ClusterPlan:
+        """`settings`: those of the cluster that are not the scenario's (where nodes live, on which clock)."""
+        return ClusterPlan(
+            settings=ClusterSettings(
+                seed=self.seed,
+                latencies=self.latencies,
+                record_events=self.loaded.scenario.spec.events,
+                settings_for=self._settings_for if self.workload.traffic else None,
+                **settings,
+            ),
+            nodes=(*self.machines.nodes, *((gateway(),) if self.workload.traffic else ())),
+            strategy=strategy,
+            scheduling=self.scheduling,
+            snapshot=snapshot,
+            pools=self.pools,
+            faults=self.faults,
+            components=(driver, *components),
+        )
+
+    def _settings_for(self, name: str, settings: NodeSettings) -> NodeSettings:
+        if name != GATEWAY:
+            return settings
+        routes = tuple(Route(service=item.service, curve=item.curve) for item in self.workload.traffic)
+        return msgspec.structs.replace(settings, routes=routes)
+
+
+def prepare(loaded: Loaded, seed: int) -> Prepared:
+    """Raises UserError for what is wrong with the scenario."""
+    spec = loaded.scenario.spec
+    found = machines(loaded, seed)
+    hops = latencies(loaded)
+    return Prepared(
+        loaded=loaded,
+        seed=seed,
+        machines=found,
+        workload=plan(loaded, found.tables, seed),
+        latencies=hops,
+        pools=_pools(loaded),
+        faults=_faults(loaded),
+        scheduling=SchedulerSettings(
+            latency=hops.scheduling,
+            batch_size=spec.scheduling.batch,
+            retry=spec.scheduling.retry,
+            preemption=spec.scheduling.preemption,
+            deadline_s=duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None,
+            clock=time.perf_counter,
+            lifetime_of=_declared if spec.scheduling.lifetimes else None,
+        ),
+        duration_ns=None if spec.duration is None else duration(loaded, spec.duration, "spec.duration"),
+    )
+
+
+def _pools(loaded: Loaded) -> tuple[NodePool, ...]:
+    return tuple(
+        NodePool(
+            name=pool.name,
+            template=pool_template(loaded, pool, f"spec.pools[{index}]"),
+            least=pool.min,
+            most=pool.max,
+            provisioning=Constant(duration(loaded, pool.provisioning, f"spec.pools[{index}].provisioning")),
+        )
+        for index, pool in enumerate(loaded.scenario.spec.pools)
+    )
+
+
+def _faults(loaded: Loaded) -> tuple[Planned, ...]:
+    try:
+        return parse(loaded.scenario.spec.faults, "spec.faults")
+    except UserError as error:
+        path, _, what = error.what.partition(": ")
+        raise loaded.error(path, what, found=error.found, expected=error.expected, hint=error.hint) from None
+
+
+def _declared(pod: Pod) -> int | None:
+    text = pod.metadata.annotations.get(DURATION)
+    return None if text is None else parse_duration(text)

@@ -1,0 +1,85 @@
+"""What came out of a run, as it is printed, compared and recorded."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from harness.experiment.record import read_record
+
+
+@dataclass(slots=True)
+class Result:
+    """`metrics` by family; `timing` is measured and differs between runs. `digest` of the journal, empty on the wall
+    clock and where a strategy was ended by its deadline: such runs cannot be replayed."""
+
+    scenario: str
+    scheduler: str
+    seed: int
+    digest: str
+    metrics: dict[str, Any]
+    broken: list[str]
+    violations: list[tuple[int, str, str, str]]
+    timing: dict[str, float]
+    missed: list[str] = field(default_factory=list)
+    folder: Path | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)  # those of the scenario that were chosen
+
+    @property
+    def ok(self) -> bool:
+        return not self.broken and not self.violations and not self.missed
+
+    def to_data(self) -> dict[str, Any]:
+        return {
+            "scenario": self.scenario,
+            "scheduler": self.scheduler,
+            "seed": self.seed,
+            **({"variables": self.variables} if self.variables else {}),
+            "digest": self.digest,
+            "metrics": self.metrics,
+            "invariantsBroken": self.broken,
+            "violations": [
+                {"atSeconds": at / 1e9, "kind": kind, "pod": pod, "reason": reason}
+                for at, kind, pod, reason in self.violations
+            ],
+            "gatesMissed": self.missed,
+            "timing": self.timing,
+            "versions": self.versions,
+        }
+
+
+def from_record(folder: Path) -> Result:
+    """What a record says came out. Raises UserError for what is no record, or a damaged one."""
+    data = read_record(folder)
+    scenario = data["scenario"]
+    return Result(
+        scenario=str(scenario.get("metadata", {}).get("name", "")) if isinstance(scenario, dict) else str(scenario),
+        scheduler=data["scheduler"],
+        seed=data["seed"],
+        digest=data["digest"],
+        metrics=data.get("metrics", {}),
+        broken=data.get("invariantsBroken", []),
+        violations=[
+            (round(item["atSeconds"] * 1e9), item["kind"], item["pod"], item["reason"])
+            for item in data.get("violations", [])
+        ],
+        timing=data.get("timing", {}),
+        missed=data.get("gatesMissed", []),
+        folder=folder,
+        versions=data.get("versions", {}),
+        variables=data.get("variables", {}),
+    )
+
+
+def versions() -> dict[str, str]:
+    return {
+        "podyard": version("podyard"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "ortools", "ray", "polars", "msgspec")},
+        "platform": sys.platform,
+    }
