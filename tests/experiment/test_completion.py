@@ -27,7 +27,7 @@ class Slow:
 
 
 def test_a_run_ends_although_its_queue_is_never_empty() -> None:
-    result = run_once(loaded(), "tests.experiment.test_ending:Slow", 1)
+    result = run_once(loaded(), "tests.experiment.test_completion:Slow", 1)
     assert result.metrics["placement"]["podsBound"] == 0
     assert 20 * 60 < result.metrics["durationSeconds"] < 4 * 60 * 60
 

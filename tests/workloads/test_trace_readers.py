@@ -225,9 +225,8 @@ def test_unknown_format_has_a_suggestion(tmp_path: Path) -> None:
 
 
 def test_large_traces_pass_over_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workloads import gather
+    from workloads import gather, rows
     from workloads.lint import Lint
-    from workloads.readers import rows
 
     def frames() -> object:
         for start in range(0, 1000, 10):
