@@ -79,21 +79,21 @@ def one_by_one(pods: PodBatch, cluster: ClusterView, choose: Choice) -> Iterator
 
 def _together(members: Sequence[PodView], cluster: ClusterView, choose: Choice) -> Iterator[Decision]:
     """Members are tried on the live snapshot one after another, taken back, and then decided together."""
-    on = snapshot_of(cluster)
-    if on is None:
+    snapshot = snapshot_of(cluster)
+    if snapshot is None:
         for pod in members:
             yield Wait(pod, "a gang is placed on a snapshot only, where it can be tried")
         return
-    wanted = needs_gang(on, members[0])
+    wanted = needs_gang(snapshot, members[0])
     binds: list[Bind] = []
     try:
         for pod in members:
             bind = choose(pod)
-            done = None if bind is None else apply_alone(on, bind)
+            done = None if bind is None else apply_alone(snapshot, bind)
             if isinstance(done, Bind):
                 binds.append(done)
     finally:  # also when the score raises
-        take_back(on, tuple(binds))
+        take_back(snapshot, tuple(binds))
     enough = len(binds) >= max(wanted, 1)
     if enough:
         yield BindTogether(tuple(binds))
@@ -127,10 +127,10 @@ class Scored:
 
     def _chooser(self, cluster: ClusterView) -> Choice:
         score = self.score
-        on = snapshot_of(cluster)
-        if on is not None and not callable(score):
-            if self._table is None or self._table.on is not on:
-                self._table = ScoreTable(score, on, cluster)
+        snapshot = snapshot_of(cluster)
+        if snapshot is not None and not callable(score):
+            if self._table is None or self._table.snapshot is not snapshot:
+                self._table = ScoreTable(score, snapshot, cluster)
             best = self._table.best
             devices = self._choose_devices
 

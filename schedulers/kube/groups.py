@@ -61,34 +61,34 @@ class _Feature:
 class Groups:
     """Of one kind of pod on one snapshot. Positions are those of the tie-break order."""
 
-    def __init__(self, on: Snapshot, others: OtherScores, pod: PodView, scores: Float64) -> None:
+    def __init__(self, snapshot: Snapshot, others: OtherScores, pod: PodView, scores: Float64) -> None:
         """`others.possible(on, pod)` says whether this can be had."""
-        self._on = on
+        self._snapshot = snapshot
         self._others = others
         self._pod = pod
-        self._made_at = _state(on)
-        self._seen = on.log.version
+        self._made_at = _state(snapshot)
+        self._seen = snapshot.log.version
         self._features: list[_Feature] = []
         self._place: dict[tuple[object, ...], int] = {}  # feature by what it is
-        n = len(on.facts)
+        n = len(snapshot.facts)
         self._static: list[tuple[str, int]] = []  # (plugin, feature)
-        for name, raw in others.static(on, pod):
+        for name, raw in others.static(snapshot, pod):
             self._static.append((name, self._add((name,), _Feature(raw))))
-        relations = on.relations
+        relations = snapshot.relations
         self._terms: list[tuple[int, Domains | None, int]] = []  # (feature, domains where it is their code, weight)
-        for tally, key, weight in others.terms(on, pod):
-            labels, found = on.facts.label_column(key), relations.domains(tally, key)
+        for tally, key, weight in others.terms(snapshot, pod):
+            labels, found = snapshot.facts.label_column(key), relations.domains(tally, key)
             if len(labels.values) <= _COARSE:
                 self._terms.append((self._code(labels, key), found, weight))
             else:
                 by_count = _Feature(relations.column(found).now()[:n], of_domain=found, labels=labels)
                 self._terms.append((self._add(("domain", id(found)), by_count), None, weight))
         self._spread: list[tuple[int, Domains | None, int]] = []  # (feature, domains or None for hosts, maxSkew)
-        constraints, self._strict = others.constraints(on, pod)
-        for item, tally, domains in others.counted(on, constraints, self._strict):
-            labels = on.facts.label_column(item.key)
+        constraints, self._strict = others.constraints(snapshot, pod)
+        for item, tally, domains in others.counted(snapshot, constraints, self._strict):
+            labels = snapshot.facts.label_column(item.key)
             if domains is None:
-                column = np.where(labels.codes[:n] >= 0, tally.column(on.room)[:n], -1)
+                column = np.where(labels.codes[:n] >= 0, tally.column(snapshot.room)[:n], -1)
                 feature = self._add(("host", id(tally)), _Feature(column, of_node=tally))
             else:
                 feature = self._code(labels, item.key)
@@ -113,10 +113,10 @@ class Groups:
         return at
 
     def _code(self, labels: LabelColumn, key: str) -> int:
-        return self._add(("code", key), _Feature(labels.codes[: len(self._on.facts)].astype(np.int64)))
+        return self._add(("code", key), _Feature(labels.codes[: len(self._snapshot.facts)].astype(np.int64)))
 
     def _make(self, scores: Float64) -> None:
-        order = self._on.order_column()
+        order = self._snapshot.order_column()
         nodes = np.maximum(order, 0)  # a hole takes the row of some node and no place
         numbers = np.zeros(len(order), dtype=np.int64)
         for feature in self._features:
@@ -161,11 +161,11 @@ class Groups:
 
     def sync(self, scores: Float64) -> bool:
         """Takes in what changed; False when it is better made anew."""
-        on = self._on
-        if _state(on) != self._made_at:
+        snapshot = self._snapshot
+        if _state(snapshot) != self._made_at:
             return False
-        changed = on.log.since(self._seen)
-        if changed is None or len(changed) > 30 + len(on.facts) // 100 or self.many:
+        changed = snapshot.log.since(self._seen)
+        if changed is None or len(changed) > 30 + len(snapshot.facts) // 100 or self.many:
             return False
         nodes = dict.fromkeys(changed)
         for listener in self._listeners:
@@ -176,13 +176,13 @@ class Groups:
                 for code in dict.fromkeys(listener.dirty):
                     nodes.update(dict.fromkeys(members[code]))
                 listener.dirty.clear()
-        self._seen = on.log.version
+        self._seen = snapshot.log.version
         for node in nodes:
             self._renew(node, scores)
         return True
 
     def _renew(self, node: int, scores: Float64) -> None:
-        position = self._on.position_of[node]
+        position = self._snapshot.position_of[node]
         value = scores.item(position)
         key = _NOT_THERE if value == NEVER else (-int(value) << _BITS) | position
         before, old = self._key[position], self._group[position]
@@ -282,14 +282,14 @@ class Groups:
         return spread_score(rows, scored)
 
 
-def _state(on: Snapshot) -> tuple[int, ...]:
+def _state(snapshot: Snapshot) -> tuple[int, ...]:
     """What the groups stand and fall with."""
-    classes = on.classes
+    classes = snapshot.classes
     return (
-        on.epoch,
-        on.spec_log.version,
-        on.relations.generation,
-        on.images.version,
+        snapshot.epoch,
+        snapshot.spec_log.version,
+        snapshot.relations.generation,
+        snapshot.images.version,
         len(classes.pod_terms.terms),
         classes.namespaces.version,
         classes.workload_selectors.version,
@@ -312,16 +312,16 @@ class Kinds:
     def __init__(self, others: OtherScores, grouping: Grouping) -> None:
         self._others = others
         self._grouping = grouping
-        self._on: Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._kinds: OrderedDict[tuple[object, ...], _Kind] = OrderedDict()
         self._grouped: OrderedDict[tuple[object, ...], _Kind] = OrderedDict()
 
-    def best(self, on: Snapshot, pod: PodView, table: ScoreTable) -> int | None:
+    def best(self, snapshot: Snapshot, pod: PodView, table: ScoreTable) -> int | None:
         """The node that wins, -1 where none takes the pod; None where that is to be found one by one."""
-        if len(on) < self._grouping.nodes or pod.cls.constraints.cluster:
+        if len(snapshot) < self._grouping.nodes or pod.cls.constraints.cluster:
             return None
-        if on is not self._on:
-            self._on, self._kinds, self._grouped = on, OrderedDict(), OrderedDict()
+        if snapshot is not self._snapshot:
+            self._snapshot, self._kinds, self._grouped = snapshot, OrderedDict(), OrderedDict()
         prefers = None if pod.prefers is None else pod.prefers.id
         key = (pod.cls.id, prefers, label_key(pod.namespace, pod.labels), pod.owner)
         kind = self._kinds.get(key)
@@ -332,26 +332,26 @@ class Kinds:
         scores = table.column(pod)
         if kind.groups is not None:
             if kind.groups.sync(scores):
-                return self._node(on, kind.groups.best())
+                return self._node(snapshot, kind.groups.best())
             self._drop(key, kind)
         if kind.alike < self._grouping.alike:
             kind.alike += 1
             return None
         kind.alike = 0
-        if not self._others.possible(on, pod, _COARSE):
+        if not self._others.possible(snapshot, pod, _COARSE):
             return None
-        made = Groups(on, self._others, pod, scores)
+        made = Groups(snapshot, self._others, pod, scores)
         if made.many:
             made.leave()
             return None
         kind.groups = made
         self._grouped[key] = kind
-        while len(self._grouped) > max(1, _ROOM // len(on.facts)):
+        while len(self._grouped) > max(1, _ROOM // len(snapshot.facts)):
             self._drop(*next(iter(self._grouped.items())))
-        return self._node(on, made.best())
+        return self._node(snapshot, made.best())
 
-    def _node(self, on: Snapshot, position: int) -> int:
-        return on.order()[position] if position >= 0 else -1
+    def _node(self, snapshot: Snapshot, position: int) -> int:
+        return snapshot.order()[position] if position >= 0 else -1
 
     def _drop(self, key: tuple[object, ...], kind: _Kind) -> None:
         if kind.groups is not None:

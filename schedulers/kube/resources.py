@@ -45,34 +45,34 @@ class ResourceScore:
         self._wanted: dict[tuple[int, int], _Wanted] = {}
 
     def score(self, pod: PodView, cluster: ClusterView, nodes: Int64) -> Float64:
-        on = cast(Snapshot, cluster)
-        wanted = self._of(pod.cls, on)
+        snapshot = cast(Snapshot, cluster)
+        wanted = self._of(pod.cls, snapshot)
         out: Int64 = np.zeros(len(nodes), dtype=np.int64)
         if self._fit_weight:
-            out += self._fit_weight * self.fit(wanted, on, nodes)
+            out += self._fit_weight * self.fit(wanted, snapshot, nodes)
         if self._balanced_weight:
-            out += self._balanced_weight * self.balanced(wanted, on, nodes)
+            out += self._balanced_weight * self.balanced(wanted, snapshot, nodes)
         return out.astype(np.float64)
 
     def score_node(self, pod: PodView, cluster: NodeLists, node: int) -> float:
-        on = cast(Snapshot, cluster)
-        wanted = self._wanted.get((pod.cls.id, len(on.classes.resources))) or self._of(pod.cls, on)
-        free, capacity = on.free_of[node], on.capacity_of[node]
+        snapshot = cast(Snapshot, cluster)
+        wanted = self._wanted.get((pod.cls.id, len(snapshot.classes.resources))) or self._of(pod.cls, snapshot)
+        free, capacity = snapshot.free_of[node], snapshot.capacity_of[node]
         if wanted.gpu:  # as the last row, which _GPU picks
-            idle = on.devices_of[node]
+            idle = snapshot.devices_of[node]
             free, capacity = [*free, sum(idle)], [*capacity, DEVICE_MILLI * len(idle)]
         total = 0
         if self._fit_weight:
-            total += self._fit_weight * self._fit_node(wanted, free, capacity, on.beyond_of.get(node))
+            total += self._fit_weight * self._fit_node(wanted, free, capacity, snapshot.beyond_of.get(node))
         if self._balanced_weight:
             total += self._balanced_weight * _balanced_node(wanted.balanced, free, capacity)
         return float(total)
 
-    def wanted(self, cls: PodClass, on: Snapshot) -> _Wanted:
-        return self._of(cls, on)
+    def wanted(self, cls: PodClass, snapshot: Snapshot) -> _Wanted:
+        return self._of(cls, snapshot)
 
-    def _of(self, cls: PodClass, on: Snapshot) -> _Wanted:
-        resources = on.classes.resources
+    def _of(self, cls: PodClass, snapshot: Snapshot) -> _Wanted:
+        resources = snapshot.classes.resources
         key = (cls.id, len(resources))  # a resource heard of later gets a row
         found = self._wanted.get(key)
         if found is not None:
@@ -101,16 +101,16 @@ class ResourceScore:
 
     # -- NodeResourcesFit -------------------------------------------------------------------------------------------
 
-    def fit(self, wanted: _Wanted, on: Snapshot, nodes: Int64) -> Int64:
+    def fit(self, wanted: _Wanted, snapshot: Snapshot, nodes: Int64) -> Int64:
         """int64 [len(nodes)], 0..100."""
         total: Int64 = np.zeros(len(nodes), dtype=np.int64)
         weights: Int64 = np.zeros(len(nodes), dtype=np.int64)
         ratio = self._profile.fit == "RequestedToCapacityRatio"
         for row, weight, amount in wanted.fit:
-            there, free = _columns(on, row, nodes)
+            there, free = _columns(snapshot, row, nodes)
             used = there - free + amount
-            if CPU <= row <= MEMORY and on.beyond_of:
-                used += on.beyond[row][nodes]
+            if CPU <= row <= MEMORY and snapshot.beyond_of:
+                used += snapshot.beyond[row][nodes]
             has = there > 0
             divisor = np.maximum(there, 1)
             match self._profile.fit:
@@ -165,14 +165,14 @@ class ResourceScore:
 
     # -- NodeResourcesBalancedAllocation ----------------------------------------------------------------------------
 
-    def balanced(self, wanted: _Wanted, on: Snapshot, nodes: Int64) -> Int64:
+    def balanced(self, wanted: _Wanted, snapshot: Snapshot, nodes: Int64) -> Int64:
         """int64 [len(nodes)], 0..100: the less the shares of the resources differ, the higher."""
         count = np.zeros(len(nodes), dtype=np.int64)
         total = np.zeros(len(nodes))
         fractions: list[tuple[Float64, np.ndarray]] = []
         first, second = np.zeros(len(nodes)), np.zeros(len(nodes))
         for row, amount in wanted.balanced:
-            there, free = _columns(on, row, nodes)
+            there, free = _columns(snapshot, row, nodes)
             has = there > 0
             share = np.minimum((there - free + amount) / np.maximum(there, 1), 1.0)
             share = np.where(has, share, 0.0)
@@ -192,13 +192,13 @@ class ResourceScore:
         return scores
 
 
-def _columns(on: Snapshot, row: int, nodes: Int64) -> tuple[Int64, Int64]:
+def _columns(snapshot: Snapshot, row: int, nodes: Int64) -> tuple[Int64, Int64]:
     """(capacity, free) of `nodes`."""
     if row == _GPU:
-        there: Int64 = on.gpu_capacity[nodes].sum(axis=1)
-        free: Int64 = on.gpu_free[nodes].sum(axis=1)
+        there: Int64 = snapshot.gpu_capacity[nodes].sum(axis=1)
+        free: Int64 = snapshot.gpu_free[nodes].sum(axis=1)
         return there, free
-    return on.capacity[row][nodes], on.free[row][nodes]
+    return snapshot.capacity[row][nodes], snapshot.free[row][nodes]
 
 
 def _balanced_node(wanted: tuple[tuple[int, int], ...], free: list[int], capacity: list[int]) -> int:

@@ -30,7 +30,7 @@ class Ring:
     """Zones in the order in which they first had a node, nodes of a zone in the order in which they came to it."""
 
     def __init__(self) -> None:
-        self._on: Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._seen = -1  # version of the log of nodes' specs
         self.nodes: Int64 = _NONE
         self._twice: Int64 = _NONE
@@ -45,26 +45,26 @@ class Ring:
         self._count: list[int] = []  # by zone: nodes
         self._turns = 0
 
-    def sync(self, on: Snapshot) -> None:
-        version = on.spec_log.version
-        if on is self._on and version == self._seen:
+    def sync(self, snapshot: Snapshot) -> None:
+        version = snapshot.spec_log.version
+        if snapshot is self._snapshot and version == self._seen:
             return
-        changed = on.spec_log.since(self._seen) if on is self._on else None
+        changed = snapshot.spec_log.since(self._seen) if snapshot is self._snapshot else None
         if changed is None:
             self._came, self._zones, self._turn, self._count = _NONE, {}, [], []
-            order = on.order_column()
+            order = snapshot.order_column()
             changed = order[order >= 0].tolist()
-        self._on, self._seen = on, version
-        self._came = grown(self._came, (on.room,), -1)
-        self._zone, self._rank = grown(self._zone, (on.room,)), grown(self._rank, (on.room,))
+        self._snapshot, self._seen = snapshot, version
+        self._came = grown(self._came, (snapshot.room,), -1)
+        self._zone, self._rank = grown(self._zone, (snapshot.room,)), grown(self._rank, (snapshot.room,))
         for node in dict.fromkeys(changed):
-            self._put(on, node)
+            self._put(snapshot, node)
         self._line_up()
 
-    def _put(self, on: Snapshot, node: int) -> None:
-        alive, there = bool(on.facts.alive[node]), self._came[node] >= 0
-        zone = self._number(zone_of(on.facts.labels[node])) if alive else -1
-        if alive and there and zone == self._zone[node] and on.rank[node] == self._rank[node]:
+    def _put(self, snapshot: Snapshot, node: int) -> None:
+        alive, there = bool(snapshot.facts.alive[node]), self._came[node] >= 0
+        zone = self._number(zone_of(snapshot.facts.labels[node])) if alive else -1
+        if alive and there and zone == self._zone[node] and snapshot.rank[node] == self._rank[node]:
             return
         if there:
             self._count[self._zone[node]] -= 1
@@ -74,7 +74,7 @@ class Ring:
                 self._turn[zone], self._turns = self._turns, self._turns + 1
             self._count[zone] += 1
             self._came[node], self._comings = self._comings, self._comings + 1
-            self._zone[node], self._rank[node] = zone, on.rank[node]
+            self._zone[node], self._rank[node] = zone, snapshot.rank[node]
 
     def _number(self, zone: tuple[str, str]) -> int:
         found = self._zones.get(zone)

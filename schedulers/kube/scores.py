@@ -75,13 +75,13 @@ class Columns:
 
 
 class OtherScores:
-    """The scorers of one profile but those of resources, by plugin name; `on` may change between calls."""
+    """The scorers of one profile but those of resources, by plugin name; `snapshot` may change between calls."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self.weights = profile.weights
         self._columns = Columns()
-        self._on: Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._soft = (0, False)  # lists of taints looked through, whether one has a PreferNoSchedule taint
         made: dict[str, Score] = {
             "TaintToleration": self.taints,
@@ -92,13 +92,13 @@ class OtherScores:
         }
         self.scorers = tuple((name, weight, made[name]) for name, weight in profile.weights.items() if name in made)
 
-    def watch(self, on: Snapshot) -> None:
-        if on is not self._on:
-            self._on = on
+    def watch(self, snapshot: Snapshot) -> None:
+        if snapshot is not self._snapshot:
+            self._snapshot = snapshot
             self._soft = (0, False)
             self._columns = Columns()
 
-    def matter(self, on: Snapshot, pod: PodView) -> bool:
+    def matter(self, snapshot: Snapshot, pod: PodView) -> bool:
         """Whether any of these scores could tell one node from another."""
         wanted = wishes(pod)
         return bool(
@@ -106,28 +106,28 @@ class OtherScores:
             or self._profile.added
             or wanted.pods
             or wanted.spread
-            or (wanted.images and on.images)
-            or self._soft_taints(on)
-            or (on.classes.workload_selectors and self.constraints(on, pod)[0])
-            or any(tally.on_node for tally, _, _ in self.terms(on, pod))
+            or (wanted.images and snapshot.images)
+            or self._soft_taints(snapshot)
+            or (snapshot.classes.workload_selectors and self.constraints(snapshot, pod)[0])
+            or any(tally.on_node for tally, _, _ in self.terms(snapshot, pod))
         )
 
-    def _soft_taints(self, on: Snapshot) -> bool:
-        sets = on.facts.taint_sets
+    def _soft_taints(self, snapshot: Snapshot) -> bool:
+        sets = snapshot.facts.taint_sets
         if len(sets) != self._soft[0]:
             self._soft = (len(sets), any(taint.effect == "PreferNoSchedule" for taints in sets for taint in taints))
         return self._soft[1]
 
     # -- taints, node affinity, images ------------------------------------------------------------------------------
 
-    def taints(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
+    def taints(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """Fewer PreferNoSchedule taints that the pod does not tolerate are better."""
-        raw = self._intolerable(on, pod)
-        return None if raw is None else self.scaled("TaintToleration", raw[on.facts.taint_code[nodes]])
+        raw = self._intolerable(snapshot, pod)
+        return None if raw is None else self.scaled("TaintToleration", raw[snapshot.facts.taint_code[nodes]])
 
-    def _intolerable(self, on: Snapshot, pod: PodView) -> Int64 | None:
+    def _intolerable(self, snapshot: Snapshot, pod: PodView) -> Int64 | None:
         """How many such taints, by list of taints; None where there are none at all."""
-        if not self._soft_taints(on):
+        if not self._soft_taints(snapshot):
             return None
         tolerations = wishes(pod).tolerations
 
@@ -138,38 +138,38 @@ class OtherScores:
                 Toleration(key=k, operator=o, value=v, effect=e).tolerates(taint) for k, o, v, e in tolerations
             )
 
-        return np.array([sum(map(intolerable, taints)) for taints in on.facts.taint_sets], dtype=np.int64)
+        return np.array([sum(map(intolerable, taints)) for taints in snapshot.facts.taint_sets], dtype=np.int64)
 
-    def node_affinity(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
-        raw = self._preferred(on, pod)
+    def node_affinity(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
+        raw = self._preferred(snapshot, pod)
         return None if raw is None else self.scaled("NodeAffinity", raw[nodes])
 
-    def _preferred(self, on: Snapshot, pod: PodView) -> Int64 | None:
+    def _preferred(self, snapshot: Snapshot, pod: PodView) -> Int64 | None:
         terms = self._profile.added + wishes(pod).nodes
         if not terms:
             return None
-        return self._columns.get(("nodes", terms, on.spec_log.version), lambda: _weigh(on, terms))
+        return self._columns.get(("nodes", terms, snapshot.spec_log.version), lambda: _weigh(snapshot, terms))
 
-    def images(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
-        found = self._images(on, pod)
+    def images(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
+        found = self._images(snapshot, pod)
         return None if found is None else found[nodes]
 
-    def _images(self, on: Snapshot, pod: PodView) -> Int64 | None:
+    def _images(self, snapshot: Snapshot, pod: PodView) -> Int64 | None:
         """More bytes of the pod's images there already, each counted by the share of nodes that have it."""
         wanted = wishes(pod)
-        if not wanted.images or not on.images:
+        if not wanted.images or not snapshot.images:
             return None
-        key = ("images", wanted.images, wanted.containers, on.images.version, len(on), len(on.facts))
-        return self._columns.get(key, lambda: _image_scores(on, wanted))
+        key = ("images", wanted.images, wanted.containers, snapshot.images.version, len(snapshot), len(snapshot.facts))
+        return self._columns.get(key, lambda: _image_scores(snapshot, wanted))
 
-    def static(self, on: Snapshot, pod: PodView) -> list[tuple[str, Int64]]:
+    def static(self, snapshot: Snapshot, pod: PodView) -> list[tuple[str, Int64]]:
         """What only changes with the nodes themselves: (plugin, int64 [nodes]), to be `scaled`."""
-        n, out = len(on.facts), []
-        if "TaintToleration" in self.weights and (by_set := self._intolerable(on, pod)) is not None:
-            out.append(("TaintToleration", by_set[on.facts.taint_code[:n]]))
-        if "NodeAffinity" in self.weights and (raw := self._preferred(on, pod)) is not None:
+        n, out = len(snapshot.facts), []
+        if "TaintToleration" in self.weights and (by_set := self._intolerable(snapshot, pod)) is not None:
+            out.append(("TaintToleration", by_set[snapshot.facts.taint_code[:n]]))
+        if "NodeAffinity" in self.weights and (raw := self._preferred(snapshot, pod)) is not None:
             out.append(("NodeAffinity", raw[:n]))
-        if "ImageLocality" in self.weights and (raw := self._images(on, pod)) is not None:
+        if "ImageLocality" in self.weights and (raw := self._images(snapshot, pod)) is not None:
             out.append(("ImageLocality", raw[:n]))
         return out
 
@@ -183,21 +183,21 @@ class OtherScores:
 
     # -- pods ---------------------------------------------------------------------------------------------------------
 
-    def pod_affinity(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
+    def pod_affinity(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """The pod's own preferences, and those of running pods towards it; affinity that they require counts too."""
-        parts = [part for part in self.terms(on, pod) if part[0].on_node]
+        parts = [part for part in self.terms(snapshot, pod) if part[0].on_node]
         if not parts:
             return None
         raw: Int64 = np.zeros(len(nodes), dtype=np.int64)
         for tally, key, weight in parts:
-            raw += weight * _at(on, on.relations.domains(tally, key), nodes)
+            raw += weight * _at(snapshot, snapshot.relations.domains(tally, key), nodes)
         return stretched(raw)
 
-    def terms(self, on: Snapshot, pod: PodView) -> list[tuple[Tally, str, int]]:
+    def terms(self, snapshot: Snapshot, pod: PodView) -> list[tuple[Tally, str, int]]:
         """(tally, topology key, weight) of every term that bears on the pod, whether anyone runs or not."""
         if "InterPodAffinity" not in self.weights:
             return []
-        relations, table = on.relations, on.classes.pod_terms
+        relations, table = snapshot.relations, snapshot.classes.pod_terms
         out = [(relations.tally(Pick((item.selector,))), item.key, item.weight) for item in wishes(pod).pods]
         if self._profile.ignore_preferred_of_existing and not out:
             return []  # Source: plugins/interpodaffinity/scoring.go PreScore: such a pod skips the plugin
@@ -222,38 +222,38 @@ class OtherScores:
 
     # -- spreading --------------------------------------------------------------------------------------------------
 
-    def spread(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
+    def spread(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """Fewer matching pods in the node's domains are better; rare domains weigh less than common ones."""
-        constraints, strict = self.constraints(on, pod)
+        constraints, strict = self.constraints(snapshot, pod)
         if not constraints:
             return None
-        facts = on.facts
+        facts = snapshot.facts
         codes = [facts.label_column(item.key).codes[nodes] for item in constraints]
         scored: Bool = np.ones(len(nodes), dtype=np.bool_)
         if strict:  # nodes without all of the labels are left out
             for column in codes:
                 scored &= column >= 0
         rows = []
-        for (item, tally, domains), column in zip(self.counted(on, constraints, strict), codes, strict=True):
+        for (item, tally, domains), column in zip(self.counted(snapshot, constraints, strict), codes, strict=True):
             if domains is None:
                 size = int(np.count_nonzero(scored))
-                counts = tally.column(on.room)[nodes]
+                counts = tally.column(snapshot.room)[nodes]
             else:
-                counts = _at(on, domains, nodes)
+                counts = _at(snapshot, domains, nodes)
                 found, empty = column[scored], facts.label_column(item.key).values.get("")
                 if empty is not None and not strict:  # nodes without the label are in the domain of the empty value
                     found = np.where(found == empty, -1, found)
-                    counts = counts + np.where(column == empty, _lacking(on, item.key, tally, item.eligible), 0)
+                    counts = counts + np.where(column == empty, _lacking(snapshot, item.key, tally, item.eligible), 0)
                 size = int(np.count_nonzero(np.bincount(found + 1)))
             rows.append(SpreadRow(column >= 0, counts, item.max_skew, size))
         return spread_score(rows, scored)
 
     def counted(
-        self, on: Snapshot, constraints: tuple[SoftSpread, ...], strict: bool
+        self, snapshot: Snapshot, constraints: tuple[SoftSpread, ...], strict: bool
     ) -> list[tuple[SoftSpread, Tally, Domains | None]]:
         """Each constraint with the pods that it counts, by node, and by domain unless it counts on the node itself."""
         keys = tuple(sorted(item.key for item in constraints)) if strict else ()
-        relations = on.relations
+        relations = snapshot.relations
         out: list[tuple[SoftSpread, Tally, Domains | None]] = []
         for item in constraints:
             tally = relations.tally(item.pick)
@@ -261,23 +261,23 @@ class OtherScores:
             out.append((item, tally, None if item.key == HOSTNAME else relations.domains(tally, item.key, which)))
         return out
 
-    def possible(self, on: Snapshot, pod: PodView, most: int) -> bool:
+    def possible(self, snapshot: Snapshot, pod: PodView, most: int) -> bool:
         """Whether each domain of the pod's soft constraints can be a group: at most so many of a key."""
-        constraints, strict = self.constraints(on, pod)
+        constraints, strict = self.constraints(snapshot, pod)
         for item in constraints:
-            values = on.facts.label_column(item.key).values
+            values = snapshot.facts.label_column(item.key).values
             if item.key != HOSTNAME and (len(values) > most or (not strict and "" in values)):
                 return False
         return sum(self.weights.values()) < _HEAVY
 
-    def constraints(self, on: Snapshot, pod: PodView) -> tuple[tuple[SoftSpread, ...], bool]:
+    def constraints(self, snapshot: Snapshot, pod: PodView) -> tuple[tuple[SoftSpread, ...], bool]:
         """The pod's own soft constraints, else the default ones where a service or controller selects it."""
         wanted = wishes(pod)
         if "PodTopologySpread" not in self.weights:
             return (), True
-        if wanted.constrained or not self._profile.spread or not on.classes.workload_selectors:
+        if wanted.constrained or not self._profile.spread or not snapshot.classes.workload_selectors:
             return wanted.spread, True
-        selector = on.classes.workload_selectors.of(pod)
+        selector = snapshot.classes.workload_selectors.of(pod)
         if not selector:
             return (), True
         affinity = next((term for term in pod.cls.constraints.terms if term.plugin == "NodeAffinity"), None)
@@ -325,11 +325,11 @@ def spread_score(rows: Sequence[SpreadRow], scored: Bool) -> Int64:
     return np.where(scored, MOST * (most + least - rounded) // most, 0)
 
 
-def _at(on: Snapshot, domains: Domains, nodes: Int64) -> Int64:
+def _at(snapshot: Snapshot, domains: Domains, nodes: Int64) -> Int64:
     """The count of each node's domain, int64 [len(nodes)]; 0 where the node lacks the label."""
     labels = domains.placement.column
     if len(labels.values) > _DOMAINS:
-        return on.relations.column(domains).now()[nodes]
+        return snapshot.relations.column(domains).now()[nodes]
     return by_domain(domains, labels.codes[nodes])
 
 
@@ -342,27 +342,29 @@ def by_domain(domains: Domains, codes: Codes | Int64) -> Int64:
     return found
 
 
-def _lacking(on: Snapshot, key: str, tally: Tally, which: Eligible) -> int:
+def _lacking(snapshot: Snapshot, key: str, tally: Tally, which: Eligible) -> int:
     """Pods of `tally` on nodes without the label `key`."""
-    labels = on.facts.labels
-    return sum(count for node, count in tally.on_node.items() if key not in labels[node] and which.holds(on, node))
+    labels = snapshot.facts.labels
+    return sum(
+        count for node, count in tally.on_node.items() if key not in labels[node] and which.holds(snapshot, node)
+    )
 
 
-def _weigh(on: Snapshot, terms: tuple[tuple[int, tuple[Requirement, ...]], ...]) -> Int64:
-    everywhere = slice(0, len(on.facts))
-    raw = np.zeros(len(on.facts), dtype=np.int64)
+def _weigh(snapshot: Snapshot, terms: tuple[tuple[int, tuple[Requirement, ...]], ...]) -> Int64:
+    everywhere = slice(0, len(snapshot.facts))
+    raw = np.zeros(len(snapshot.facts), dtype=np.int64)
     for weight, requirements in terms:
-        raw += weight * all_hold(requirements, on.facts, everywhere)
+        raw += weight * all_hold(requirements, snapshot.facts, everywhere)
     return raw
 
 
-def _image_scores(on: Snapshot, wanted: Wishes) -> Int64:
+def _image_scores(snapshot: Snapshot, wanted: Wishes) -> Int64:
     """Source: plugins/imagelocality sumImageScores, scaledImageScore, calculatePriority."""
-    raw = np.zeros(len(on.facts), dtype=np.int64)
+    raw = np.zeros(len(snapshot.facts), dtype=np.int64)
     for name in wanted.images:
-        where = list(on.images.where(name))
+        where = list(snapshot.images.where(name))
         if where:
-            raw[where] += int(on.images.size(name) * (len(where) / len(on)))
+            raw[where] += int(snapshot.images.size(name) * (len(where) / len(snapshot)))
     most = IMAGES_MOST * wanted.containers
     out: Int64 = MOST * (np.clip(raw, IMAGES_LEAST, most) - IMAGES_LEAST) // (most - IMAGES_LEAST)
     return out

@@ -33,18 +33,18 @@ class _Scorer:
         self.kinds = Kinds(self.others, grouping)
         self._table: ScoreTable | None = None
 
-    def table(self, on: Snapshot) -> ScoreTable:
-        if self._table is None or self._table.on is not on:
-            self._table = ScoreTable(self.resources, on)
-            self.others.watch(on)
+    def table(self, snapshot: Snapshot) -> ScoreTable:
+        if self._table is None or self._table.snapshot is not snapshot:
+            self._table = ScoreTable(self.resources, snapshot)
+            self.others.watch(snapshot)
         return self._table
 
-    def besides(self, on: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
+    def besides(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """The other scores, weighted and added, int64 [len(nodes)]; None where they tell no node from another."""
-        on.relations.trim()
+        snapshot.relations.trim()
         total: Int64 | None = None
         for _, weight, score in self.others.scorers:
-            found = score(on, pod, nodes)
+            found = score(snapshot, pod, nodes)
             if found is not None:
                 total = weight * found if total is None else total + weight * found
         return total
@@ -68,9 +68,9 @@ class Kube:
         self._chain = Chain(extenders) if extenders else None
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
-        on = snapshot_of(cluster)
-        assert on is not None, "kube scores the harness's own snapshot"
-        decisions = one_by_one(pods, cluster, lambda pod: self._choose(pod, on))
+        snapshot = snapshot_of(cluster)
+        assert snapshot is not None, "kube scores the harness's own snapshot"
+        decisions = one_by_one(pods, cluster, lambda pod: self._choose(pod, snapshot))
         return decisions if self._chain is None else self._chain.bound(decisions, cluster)
 
     def state(self) -> str:
@@ -82,23 +82,23 @@ class Kube:
 
     def explain(self, pod: PodView, cluster: ClusterView) -> Mapping[str, Float64]:
         """Each plugin's weighted score over all feasible nodes, float64 [nodes], NaN elsewhere."""
-        on = snapshot_of(cluster)
-        assert on is not None
+        snapshot = snapshot_of(cluster)
+        assert snapshot is not None
         scorer = self._of(pod)
-        scorer.table(on)
-        nodes = np.flatnonzero(on.feasible(pod))
-        wanted = scorer.resources.wanted(pod.cls, on)
+        scorer.table(snapshot)
+        nodes = np.flatnonzero(snapshot.feasible(pod))
+        wanted = scorer.resources.wanted(pod.cls, snapshot)
         out: dict[str, Float64] = {}
         for name, weight in scorer.profile.weights.items():
-            column = np.full(len(on.names), np.nan)
+            column = np.full(len(snapshot.names), np.nan)
             if len(nodes):
                 if name == "NodeResourcesFit":
-                    found: Int64 | None = scorer.resources.fit(wanted, on, nodes)
+                    found: Int64 | None = scorer.resources.fit(wanted, snapshot, nodes)
                 elif name == "NodeResourcesBalancedAllocation":
-                    found = scorer.resources.balanced(wanted, on, nodes)
+                    found = scorer.resources.balanced(wanted, snapshot, nodes)
                 else:
                     score = next(score for known, _, score in scorer.others.scorers if known == name)
-                    found = score(on, pod, nodes)
+                    found = score(snapshot, pod, nodes)
                 column[nodes] = weight * (found if found is not None else MOST * (name == "TaintToleration"))
             out[name] = column
         return out
@@ -106,40 +106,40 @@ class Kube:
     def _of(self, pod: PodView) -> _Scorer:
         return self._scorers.get(wishes(pod).scheduler, self._first)
 
-    def _choose(self, pod: PodView, on: Snapshot) -> Bind | None:
+    def _choose(self, pod: PodView, snapshot: Snapshot) -> Bind | None:
         scorer = self._of(pod)
-        table = scorer.table(on)
-        enough = nodes_to_find(scorer.profile.percentage, len(on))
+        table = scorer.table(snapshot)
+        enough = nodes_to_find(scorer.profile.percentage, len(snapshot))
         if not scorer.profile.weights and self._chain is None:
             enough = 1  # the first that fits. Source: schedule_one.go findNodesThatPassFilters, HasScorePlugins
         named = pod.cls.constraints.only
         if named is not None:
-            if enough < len(on):
-                self._ring.sync(on)
-                self._ring.passed_by(sum(name in on.facts.index for name in named))
-            nodes = np.array(on.feasibility.among(pod.cls), dtype=np.int64)
-        elif enough >= len(on):
-            if self._chain is None and not scorer.others.matter(on, pod):
+            if enough < len(snapshot):
+                self._ring.sync(snapshot)
+                self._ring.passed_by(sum(name in snapshot.facts.index for name in named))
+            nodes = np.array(snapshot.feasibility.among(pod.cls), dtype=np.int64)
+        elif enough >= len(snapshot):
+            if self._chain is None and not scorer.others.matter(snapshot, pod):
                 best = table.best(pod)
                 return None if best < 0 else Bind(pod, best)
             if self._chain is None:
-                on.relations.trim()
-                found = scorer.kinds.best(on, pod, table)
+                snapshot.relations.trim()
+                found = scorer.kinds.best(snapshot, pod, table)
                 if found is not None:
                     return None if found < 0 else Bind(pod, found)
-            nodes = np.flatnonzero(on.feasible(pod))
+            nodes = np.flatnonzero(snapshot.feasible(pod))
         else:
-            self._ring.sync(on)
-            nodes = self._ring.search(on.feasible(pod), enough)
+            self._ring.sync(snapshot)
+            nodes = self._ring.search(snapshot.feasible(pod), enough)
         if self._chain is not None:
-            nodes = self._chain.filter(pod, on, nodes)
+            nodes = self._chain.filter(pod, snapshot, nodes)
         if len(nodes) < 2:
             return Bind(pod, int(nodes[0])) if len(nodes) else None
         totals = table.values(pod, nodes)
-        besides = scorer.besides(on, pod, nodes)
+        besides = scorer.besides(snapshot, pod, nodes)
         if besides is not None:
             totals = totals + besides
         if self._chain is not None:
-            totals = totals + self._chain.score(pod, on, nodes)
+            totals = totals + self._chain.score(pod, snapshot, nodes)
         ties = nodes[totals == totals.max()]
-        return Bind(pod, int(ties[on.rank[ties].argmin()]) if len(ties) > 1 else int(ties[0]))
+        return Bind(pod, int(ties[snapshot.rank[ties].argmin()]) if len(ties) > 1 else int(ties[0]))

@@ -14,7 +14,7 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters import Moves
 from harness.scheduling.filters.filter import Nodes
 from harness.scheduling.offline import Placements, fill
-from harness.scheduling.ranking.max_index import NEVER, Tournament
+from harness.scheduling.ranking.max_index import NEVER, MaxIndex
 from harness.scheduling.scoring import NodeScore, Scored
 from harness.scheduling.strategy import (
     CPU,
@@ -150,21 +150,21 @@ def test_one_node_scores_exactly_as_in_the_column(score: Callable[[], Incrementa
     st.lists(st.lists(st.tuples(st.integers(0, 10_000), st.integers(-1, 9)), min_size=1, max_size=12), max_size=12),
 )
 @settings(deadline=None)
-def test_the_tournament_is_a_maximum(start: list[int], rounds: list[list[tuple[int, int]]]) -> None:
+def test_the_index_is_a_maximum(start: list[int], rounds: list[list[tuple[int, int]]]) -> None:
     values = [float(v) for v in start]
-    tournament = Tournament(np.array(values))
+    index = MaxIndex(np.array(values))
     for i, drawn in enumerate(rounds):
         changes = [(at % len(values), NEVER if v < 0 else float(v)) for at, v in drawn]
         for at, value in changes:
             values[at] = value
         if i % 2:
             positions = np.array([at for at, _ in changes])
-            tournament.set_many(positions, np.array([values[at] for at, _ in changes]))
+            index.set_many(positions, np.array([values[at] for at, _ in changes]))
         else:
             for at, value in changes:
-                tournament.set(at, value)
+                index.set(at, value)
         best = max(values)
-        assert tournament.best() == (-1 if best == NEVER else values.index(best))
+        assert index.best() == (-1 if best == NEVER else values.index(best))
 
 
 def cluster(*cpu: int) -> Snapshot:

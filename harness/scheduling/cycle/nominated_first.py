@@ -30,11 +30,11 @@ def nominated_first(
     ask: list[PodView] = []
     passed: set[str] = set()  # gangs
     for view in views:
-        on = snapshot_now()
-        if view.group is not None and needs_gang(on, view) > 1:
+        snapshot = snapshot_now()
+        if view.group is not None and needs_gang(snapshot, view) > 1:
             if view.group not in passed:
                 passed.add(view.group)
-                together = to_kept_places(on, _mates(view, views), preemption.is_being_cleared)
+                together = to_kept_places(snapshot, _mates(view, views), preemption.is_being_cleared)
                 if together is not None:
                     decide(together)
             if view.key in waiting:
@@ -42,15 +42,15 @@ def nominated_first(
             continue
         if view.key not in waiting:  # it went with its gang
             continue
-        node = on.nominations.node_of(view.key)
+        node = snapshot.nominations.node_of(view.key)
         if node is None:
             ask.append(view)
             continue
         if ask:
             yield ask
             ask = []
-        if on.feasibility.holds(on.classes.class_now(view), node, view.key):
-            on.nominations.drop(view.key)
+        if snapshot.feasibility.holds(snapshot.classes.class_now(view), node, view.key):
+            snapshot.nominations.drop(view.key)
             decide(Bind(view, node))
         else:
             ask.append(view)

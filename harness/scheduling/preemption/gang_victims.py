@@ -31,7 +31,7 @@ class GangPlan:
 
 
 def plan(
-    on: Snapshot, preemption: Preemption, members: Sequence[PodView], pending: Mapping[str, Pod]
+    snapshot: Snapshot, preemption: Preemption, members: Sequence[PodView], pending: Mapping[str, Pod]
 ) -> GangPlan | NoPreemption:
     """For a gang of which too few fit. Tried on the snapshot itself, which is as before afterwards.
 
@@ -39,13 +39,13 @@ def plan(
     """
     if any(member.cls.constraints.claims for member in members):
         return NoPreemption(CLAIMS, keep=True)
-    kept = [(member, on.nominations.node_of(member.key)) for member in members]
+    kept = [(member, snapshot.nominations.node_of(member.key)) for member in members]
     if any(node is not None and preemption.is_being_cleared(node, member.priority) for member, node in kept):
         return NoPreemption(WAITING, keep=True)
     for member, _ in kept:
-        on.nominations.drop(member.key)
-    wanted = legality.needs_gang(on, members[0])
-    with _Attempt(on) as attempt:
+        snapshot.nominations.drop(member.key)
+    wanted = legality.needs_gang(snapshot, members[0])
+    with _Attempt(snapshot) as attempt:
         for member in sorted(members, key=lambda member: -member.priority):
             if len(attempt.places) < wanted and member.key in pending:
                 _place(attempt, preemption, member, pending[member.key])
@@ -57,12 +57,12 @@ def plan(
 
 
 def _place(attempt: _Attempt, preemption: Preemption, member: PodView, pod: Pod) -> None:
-    on = attempt.on
-    open_nodes = np.flatnonzero(on.feasible(member))
+    snapshot = attempt.snapshot
+    open_nodes = np.flatnonzero(snapshot.feasible(member))
     if len(open_nodes):
-        attempt.put(member, int(min(open_nodes.tolist(), key=lambda node: on.rank[node])))
+        attempt.put(member, int(min(open_nodes.tolist(), key=lambda node: snapshot.rank[node])))
         return
-    match preemption.verdict(member, pod, on.diagnose(member)):
+    match preemption.verdict(member, pod, snapshot.diagnose(member)):
         case Victims(node, victims):
             if all(victim.group != member.group for victim in victims):  # it would be no larger for that
                 for victim in victims:
@@ -75,8 +75,8 @@ def _place(attempt: _Attempt, preemption: Preemption, member: PodView, pod: Pod)
 class _Attempt:
     """Members put and victims taken, all undone at the end of the `with`."""
 
-    def __init__(self, on: Snapshot) -> None:
-        self.on = on
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
         self.places: list[tuple[PodView, int]] = []
         self.victims: list[tuple[PodView, PodView]] = []
         self._had: list[tuple[PodView, int, tuple[int, ...] | None]] = []
@@ -86,36 +86,36 @@ class _Attempt:
         return self
 
     def __exit__(self, *_: object) -> None:
-        on = self.on
+        snapshot = self.snapshot
         for member, _node in self.places:
-            on.forget(member.key)
+            snapshot.forget(member.key)
         for victim, node, devices in self._had:
-            on.assume(victim, node, devices)
+            snapshot.assume(victim, node, devices)
         for node, pods in self._before.items():
-            on.rewind(node, pods, on.version)  # only the order of its pods: the log tells of what was tried
+            snapshot.rewind(node, pods, snapshot.version)  # only the order of its pods: the log tells of what was tried
 
     def put(self, member: PodView, node: int) -> None:
-        self._before.setdefault(node, tuple(self.on.pods_on(node)))
-        self.on.assume(member, node)
+        self._before.setdefault(node, tuple(self.snapshot.pods_on(node)))
+        self.snapshot.assume(member, node)
         self.places.append((member, node))
 
     def take(self, victim: PodView, member: PodView) -> None:
-        node = self.on.where(victim.key)
+        node = self.snapshot.where(victim.key)
         assert node is not None, f"{victim.key} is a victim, yet nowhere"
-        self._before.setdefault(node, tuple(self.on.pods_on(node)))
-        self._had.append((victim, node, self.on.devices(victim.key) if victim.cls.gpu.count else None))
-        self.on.forget(victim.key)
+        self._before.setdefault(node, tuple(self.snapshot.pods_on(node)))
+        self._had.append((victim, node, self.snapshot.devices(victim.key) if victim.cls.gpu.count else None))
+        self.snapshot.forget(victim.key)
         self.victims.append((victim, member))
 
 
 def to_kept_places(
-    on: Snapshot, members: Sequence[PodView], clearing: Callable[[int, int], bool]
+    snapshot: Snapshot, members: Sequence[PodView], clearing: Callable[[int, int], bool]
 ) -> BindTogether | None:
     """A gang's way onto the nodes that were kept for it, once enough of its members fit there; None until then.
 
     When that will not be, as nobody is on the way off them (`clearing`: node, priority), they are given up.
     """
-    nominations = on.nominations
+    nominations = snapshot.nominations
     kept = [(member, node) for member in members if (node := nominations.node_of(member.key)) is not None]
     if not kept:
         return None
@@ -123,11 +123,11 @@ def to_kept_places(
         nominations.drop(member.key)
     binds: list[Bind] = []
     for member, node in kept:
-        done = legality.apply_alone(on, Bind(member, node))
+        done = legality.apply_alone(snapshot, Bind(member, node))
         if isinstance(done, Bind):
             binds.append(done)
-    enough = len(binds) == len(kept) and not legality.needs_gang(on, members[0])
-    legality.take_back(on, tuple(binds))
+    enough = len(binds) == len(kept) and not legality.needs_gang(snapshot, members[0])
+    legality.take_back(snapshot, tuple(binds))
     if enough:
         return BindTogether(tuple(Bind(member, node) for member, node in kept))
     if any(clearing(node, member.priority) for member, node in kept):

@@ -38,21 +38,21 @@ class Attempt:
 class Preemptor:
     """`wanted`: True always, False never, None as soon as two pods differ in priority: before that none could gain."""
 
-    def __init__(self, on: Snapshot, wanted: bool | None, rng: Random, pending: Mapping[str, Pod]) -> None:
+    def __init__(self, snapshot: Snapshot, wanted: bool | None, rng: Random, pending: Mapping[str, Pod]) -> None:
         self.active = wanted is True
         self.wanted = wanted
-        self._on = on
+        self._snapshot = snapshot
         self._pending = pending
         # A stream of its own, that one draw more here moves nothing elsewhere.
         twin = Random()
         twin.setstate(rng.getstate())
-        self.preemption = Preemption(on, Random(twin.getrandbits(64)), pending)
+        self.preemption = Preemption(snapshot, Random(twin.getrandbits(64)), pending)
         self._common: int | None = None  # the priority of every pod seen so far
 
-    def look_at(self, on: Snapshot) -> None:
+    def look_at(self, snapshot: Snapshot) -> None:
         """The snapshot was made anew."""
-        self._on = on
-        self.preemption.look_at(on)
+        self._snapshot = snapshot
+        self.preemption.look_at(snapshot)
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class Preemptor:
         was = "" if old is None else old.status.nominated_node_name
         if name == was:
             return
-        nominations, nodes = self._on.nominations, self._on.facts.index
+        nominations, nodes = self._snapshot.nominations, self._snapshot.facts.index
         known = nominations.node_of(view.key)
         if name:
             if known is None and name in nodes:
@@ -88,7 +88,7 @@ class Preemptor:
 
     def attempt(self, now: int, view: PodView, pod: Pod, why: Diagnosis) -> Attempt:
         """For a pod that fits nowhere. The nomination is made in the snapshot; in the API it is up to the caller."""
-        nominations = self._on.nominations
+        nominations = self._snapshot.nominations
         verdict = self.preemption.verdict(view, pod, why)
         match verdict:
             case NoPreemption(reason, keep):
@@ -97,7 +97,7 @@ class Preemptor:
                 return Attempt(f"preemption: {reason}")
             case Victims(node, victims):
                 effects: list[Effect] = []
-                name = self._on.facts.names[node]
+                name = self._snapshot.facts.names[node]
                 for victim in victims:
                     self._send_away(now, victim, pod, name, effects)
                 released = tuple(self._release(node, view, effects))
@@ -115,13 +115,13 @@ class Preemptor:
             if view.group is not None:
                 gangs.setdefault(view.group, []).append(view)
         for members in gangs.values():
-            if 1 < needs_gang(self._on, members[0]) <= len(members):
+            if 1 < needs_gang(self._snapshot, members[0]) <= len(members):
                 yield members, self.attempt_gang(now, members)
 
     def attempt_gang(self, now: int, members: Sequence[PodView]) -> Attempt:
         """For a gang that was not placed: `members` are those of it that wait, at least as many as are wanted."""
-        nominations = self._on.nominations
-        found = plan(self._on, self.preemption, members, self._pending)
+        nominations = self._snapshot.nominations
+        found = plan(self._snapshot, self.preemption, members, self._pending)
         match found:
             case NoPreemption(reason):
                 return Attempt(f"preemption: {reason}")
@@ -129,7 +129,7 @@ class Preemptor:
                 if not victims:  # it would fit: the strategy did not want that, or did not see how
                     return Attempt()
                 effects: list[Effect] = []
-                names, node_of = self._on.facts.names, {member.key: node for member, node in places}
+                names, node_of = self._snapshot.facts.names, {member.key: node for member, node in places}
                 for victim, member in victims:
                     self._send_away(now, victim, self._pending[member.key], names[node_of[member.key]], effects)
                 released = [key for member, node in places for key in self._release(node, member, effects)]
@@ -147,7 +147,7 @@ class Preemptor:
 
     def _release(self, node: int, view: PodView, effects: list[Effect]) -> Iterable[str]:
         """Pods of lower priority that were to come here look for another place."""
-        nominations = self._on.nominations
+        nominations = self._snapshot.nominations
         for other in nominations.on(node):
             if other.priority < view.priority and (view.group is None or other.group != view.group):
                 nominations.drop(other.key)
@@ -162,7 +162,7 @@ class Preemptor:
         if effect.kind != "Pod" or key not in self.preemption.doomed:
             return None
         self.preemption.doomed.discard(key)
-        return self._on.where(key)
+        return self._snapshot.where(key)
 
 
 def _evict(now: int, victim: Pod, preemptor: Pod, node: str) -> list[Effect]:

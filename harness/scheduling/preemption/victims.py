@@ -128,11 +128,11 @@ class _Board:
 class Preemption:
     """`pods`: the placed pods as last seen, by key. `offsets` draws where the search for candidates begins."""
 
-    def __init__(self, on: Snapshot, offsets: Random, pending: Mapping[str, Pod]) -> None:
+    def __init__(self, snapshot: Snapshot, offsets: Random, pending: Mapping[str, Pod]) -> None:
         self.budgets = Budgets()
         self.pods: dict[str, Pod] = {}
         self.doomed: set[str] = set()  # victims that were told to go and are still there
-        self._on = on
+        self._snapshot = snapshot
         self._offsets = offsets
         self._pending = pending
         self._ranked: dict[int, _Ranked] = {}  # pods by node, most important first
@@ -142,10 +142,10 @@ class Preemption:
         self._ranked_at = (0, 0)
         self._boards: dict[int, _Board] = {}
 
-    def look_at(self, on: Snapshot) -> None:
+    def look_at(self, snapshot: Snapshot) -> None:
         """The snapshot was made anew: its log too."""
-        self._on = on
-        self._seen = on.log.version
+        self._snapshot = snapshot
+        self._seen = snapshot.log.version
         self._epoch += 1
         self._boards.clear()
 
@@ -159,7 +159,7 @@ class Preemption:
         if not self._ranked:
             return
         if old is None or old.status.start_time != pod.status.start_time:
-            node = self._on.where(key)
+            node = self._snapshot.where(key)
             if node is not None:
                 self._log.add(node)
 
@@ -172,7 +172,9 @@ class Preemption:
         self._sync()
         if only_amounts(cls) and cls.constraints.only is None:
             return bool(self._board(cls).open[node])
-        return self._on.feasibility.spec_verdicts(cls)[node] != 0 and isinstance(self._reckoned(cls, "", node), Victims)
+        return self._snapshot.feasibility.spec_verdicts(cls)[node] != 0 and isinstance(
+            self._reckoned(cls, "", node), Victims
+        )
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
@@ -180,15 +182,15 @@ class Preemption:
         """Of a pod that fits nowhere now, as `why` says."""
         if pod.spec.preemption_policy == "Never":
             return NoPreemption(NEVER, keep=True)
-        on = self._on
-        nominated = on.nominations.node_of(view.key)
+        snapshot = self._snapshot
+        nominated = snapshot.nominations.node_of(view.key)
         if (
             nominated is not None
             and bool((why.resolvable == nominated).any())
             and self.is_being_cleared(nominated, view.priority)
         ):
             return NoPreemption(WAITING, keep=True)
-        found, told = self._best(on.classes.class_now(view), view.key, why.resolvable)
+        found, told = self._best(snapshot.classes.class_now(view), view.key, why.resolvable)
         if found is not None:
             return found
         told[NO_HELP] += why.nodes - len(why.resolvable)
@@ -200,7 +202,7 @@ class Preemption:
         """A pod of lower priority is on its way off the node because of preemption."""
         return any(
             pod.priority < priority and (pod.key in self.doomed or going(self.pods.get(pod.key)))
-            for pod in self._on.pods_on(node)
+            for pod in self._snapshot.pods_on(node)
         )
 
     def _best(self, cls: PodClass, key: str, potential: Int64) -> tuple[Victims | None, Counter[str]]:
@@ -212,7 +214,7 @@ class Preemption:
         enough = min(max(count * MIN_CANDIDATES_PERCENT // 100, MIN_CANDIDATES), count)
         offset = self._offsets.randrange(count)
         self._sync()
-        if only_amounts(cls) and cls.constraints.only is None and self._on.nominations.node_of(key) is None:
+        if only_amounts(cls) and cls.constraints.only is None and self._snapshot.nominations.node_of(key) is None:
             board = self._board(cls)
             chosen = board.best(int(potential[offset]), enough)
             return chosen, told if chosen is not None else board.told()
@@ -233,26 +235,26 @@ class Preemption:
         return best, told
 
     def _board(self, cls: PodClass) -> _Board:
-        on = self._on
-        epoch = (self._epoch, self.budgets.version, on.epoch)
+        snapshot = self._snapshot
+        epoch = (self._epoch, self.budgets.version, snapshot.epoch)
         log = self._log
         board = self._boards.pop(cls.id, None)
         changed = log.since(board.seen) if board is not None and board.epoch == epoch else None
         if board is None or changed is None:
-            board = _Board(on.room, log.version, epoch)
-            changed = list(range(len(on.facts)))
+            board = _Board(snapshot.room, log.version, epoch)
+            changed = list(range(len(snapshot.facts)))
         board.seen = log.version
         while len(self._boards) >= _CLASSES:
             del self._boards[next(iter(self._boards))]
         self._boards[cls.id] = board
         if changed:
-            spec = on.feasibility.spec_verdicts(cls)
+            spec = snapshot.feasibility.spec_verdicts(cls)
             for node in dict.fromkeys(changed):
                 board.put(node, self._reckoned(cls, "", node) if spec[node] else None)
         return board
 
     def _sync(self) -> None:
-        log = self._on.log
+        log = self._snapshot.log
         changed = log.since(self._seen)
         self._seen = log.version
         if changed is None:
@@ -276,7 +278,7 @@ class Preemption:
         """Pods of lower priority there, the most important first: by priority, then by who started earlier."""
         ranked = self._ranked.get(node)
         if ranked is None:
-            ranked = [(-pod.priority, self._started(pod.key), pod.key, pod) for pod in self._on.pods_on(node)]
+            ranked = [(-pod.priority, self._started(pod.key), pod.key, pod) for pod in self._snapshot.pods_on(node)]
             ranked.sort(key=lambda item: item[:3])
             self._ranked[node] = ranked
         return [pod for minus, _, _, pod in ranked if -minus < priority]
@@ -293,10 +295,10 @@ class Preemption:
         lower = self._lower(node, cls.priority)
         if not lower:
             return (NO_VICTIMS,)
-        on = self._on
+        snapshot = self._snapshot
         needs: tuple[tuple[int, int], ...] = cls.constraints.amounts
-        free = on.free_of[node]
-        ahead = on.nominations.ahead_of(cls, node, key)
+        free = snapshot.free_of[node]
+        ahead = snapshot.nominations.ahead_of(cls, node, key)
         # What would be left for the victims to keep, of the resources that the pod asks for.
         left = {row: free[row] - amount for row, amount in needs}
         for pod in ahead:
@@ -310,7 +312,7 @@ class Preemption:
         if min(left.values()) < 0:
             short = [row for row, amount in left.items() if amount < 0]
             out = ["Too many pods"] if PODS in short else []
-            return (*out, *(f"Insufficient {on.resources[row]}" for row in short if row != PODS))
+            return (*out, *(f"Insufficient {snapshot.resources[row]}" for row in short if row != PODS))
 
         def keeps(pod: PodView) -> bool:
             amounts = pod.cls.constraints.amounts
@@ -329,9 +331,9 @@ class Preemption:
         lower = self._lower(node, cls.priority)
         if not lower:
             return (NO_VICTIMS,)
-        on = self._on
-        ahead = on.nominations.ahead_of(cls, node, key)
-        with Trial(on, node) as trial:
+        snapshot = self._snapshot
+        ahead = snapshot.nominations.ahead_of(cls, node, key)
+        with Trial(snapshot, node) as trial:
 
             def fits() -> bool:
                 """With those nominated there and, if there are any, without them."""
@@ -348,7 +350,8 @@ class Preemption:
                 for pod in ahead:
                     trial.put(pod)
                 return next(
-                    (tuple(t.reasons(on, node)) for t in cls.constraints.terms if not t.holds(on, node)), (NO_HELP,)
+                    (tuple(t.reasons(snapshot, node)) for t in cls.constraints.terms if not t.holds(snapshot, node)),
+                    (NO_HELP,),
                 )
 
             def keeps(pod: PodView) -> bool:

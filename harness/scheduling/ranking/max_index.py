@@ -1,4 +1,4 @@
-"""The highest of many values under single changes: a numpy column with the maxima of its blocks kept beside it."""
+"""Index of the highest of many values under single changes: a numpy column with the maxima of its blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNSEATED = -1  # in place of a position: the block's best is not known, only a 
 _FEW_BLOCKS = 6  # so many are cheaper one by one
 
 
-class Tournament:
+class MaxIndex:
     """Values by position; `best` is the first position of the highest value above NEVER.
 
     A change costs a write. Where it unseats a block's best, the block keeps the old value as a bound, and is looked

@@ -1,58 +1,58 @@
-"""The highest of many values among the nodes where verdicts by topology domain hold: a tournament a coarse domain.
+"""Index of the highest score in each topology domain, for pods whose feasible nodes follow from domains' verdicts.
 
-Where a topology key has few domains (zones), each has a tournament of its own, and one verdict admits or bars all of
-it. Where it has many (hosts), a verdict that turns writes the few values that it concerns. So a decision costs the
-domains that there are and the verdicts that turned, not the nodes.
+A topology key with few domains (zones) gets a MaxIndex for each domain, so that one verdict opens or closes all of its
+nodes. A key with many domains (hosts) has its verdicts written into the values: a change costs the nodes of the domain.
+A decision therefore costs the number of domains and of changed verdicts, not the number of nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.scheduling.ranking.max_index import NEVER, Tournament
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.live_masks import DomainMask
+from harness.scheduling.ranking.max_index import NEVER, MaxIndex
+from harness.scheduling.strategy import Float64, Int64
 
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.filters.live_masks import DomainMask
-    from harness.scheduling.strategy import Float64, Int64
-
-COARSE = 64  # domains of a key, or combinations of domains of several keys, that get tournaments of their own
+COARSE = 64  # domains of a key, or combinations of domains of several keys, that get an index of their own
 _AT_ONCE = 2048  # changes beyond which starting afresh is cheaper
 
 
-class MaskedTournament:
-    """`values`: by position, live; whoever changes one calls `set`. It is `stale` once a node's spec has changed."""
+class MaxIndexByDomain:
+    """`values`: by position in tie-break order, live; whoever changes one calls `set`.
+
+    `stale`: a node's spec has changed, and the index must be made again.
+    """
 
     __slots__ = (
         "_coarse",
         "_codes",
         "_fine",
         "_group_of",
-        "_on",
+        "_indexes",
         "_open",
         "_positions",
         "_seen",
         "_slot_of",
+        "_snapshot",
         "_specs",
-        "_tournaments",
         "_values",
         "stale",
     )
 
-    def __init__(self, on: Snapshot, parts: Sequence[DomainMask], values: Float64) -> None:
-        self._on = on
+    def __init__(self, snapshot: Snapshot, parts: Sequence[DomainMask], values: Float64) -> None:
+        self._snapshot = snapshot
         self._values = values
-        self._specs = on.spec_log.version
+        self._specs = snapshot.spec_log.version
         self.stale = False
         for part in parts:
             part.settle()
         self._coarse = [part for part in parts if part.width <= COARSE]
         self._fine = [part for part in parts if part.width > COARSE]
         self._seen = [part.turned.version for part in self._fine]
-        nodes = on.order_column()
+        nodes = snapshot.order_column()
         there = nodes >= 0
         allowed = there.copy()
         for part in self._fine:
@@ -68,13 +68,13 @@ class MaskedTournament:
         self._codes = [tuple(int(part.codes[nodes[at]]) for part in self._coarse) for at in first.tolist()]
         self._slot_of = np.zeros(len(nodes), dtype=np.int32)
         self._positions: list[Int64] = []
-        self._tournaments: list[Tournament] = []
+        self._indexes: list[MaxIndex] = []
         masked = np.where(allowed, values[: len(nodes)], NEVER)
         for group in range(0 if self.stale else len(first)):
             mine = np.flatnonzero(group_of == group)
             self._slot_of[mine] = np.arange(len(mine))
             self._positions.append(mine)
-            self._tournaments.append(Tournament(masked[mine]))
+            self._indexes.append(MaxIndex(masked[mine]))
 
     def set(self, position: int, value: float) -> None:
         if position < len(self._open) and not self.stale:
@@ -89,7 +89,7 @@ class MaskedTournament:
 
     def sync(self) -> bool:
         """Bring it up to date with the masks; False when it cannot be, and is stale."""
-        if self._on.spec_log.version != self._specs:
+        if self._snapshot.spec_log.version != self._specs:
             self.stale = True
         if self.stale:
             return False
@@ -116,14 +116,14 @@ class MaskedTournament:
         """The first position of the highest value where every mask holds, -1 when there is none. Call `sync` first."""
         best, at = NEVER, -1
         coarse = self._coarse
-        for group, tournament in enumerate(self._tournaments):
+        for group, index in enumerate(self._indexes):
             codes = self._codes[group]
             if not all(part.verdicts[code] for part, code in zip(coarse, codes, strict=True)):
                 continue
-            slot = tournament.best()
+            slot = index.best()
             if slot < 0:
                 continue
-            value = tournament.column.item(slot)
+            value = index.column.item(slot)
             if value >= best:
                 position = self._positions[group].item(slot)
                 if value > best or position < at:
@@ -131,7 +131,7 @@ class MaskedTournament:
         return at
 
     def _turn(self, node: int) -> None:
-        position = self._on.position_of[node]
+        position = self._snapshot.position_of[node]
         if position < 0:
             return
         holds = all(part.verdicts[part.codes[node]] for part in self._fine)
@@ -140,4 +140,4 @@ class MaskedTournament:
             self._put(position, self._values.item(position) if holds else NEVER)
 
     def _put(self, position: int, value: float) -> None:
-        self._tournaments[self._group_of.item(position)].set(self._slot_of.item(position), value)
+        self._indexes[self._group_of.item(position)].set(self._slot_of.item(position), value)

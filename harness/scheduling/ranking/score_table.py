@@ -10,12 +10,12 @@ import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.live_masks import DomainMask, NodeMask
-from harness.scheduling.ranking.max_index import NEVER, Tournament
-from harness.scheduling.ranking.max_index_by_domain import MaskedTournament
+from harness.scheduling.ranking.max_index import NEVER, MaxIndex
+from harness.scheduling.ranking.max_index_by_domain import MaxIndexByDomain
 from harness.scheduling.strategy import ClusterView, Float64, IncrementalScore, Int64, PodView
 
 _BUDGET_BYTES = 256 << 20  # of score columns, over all classes
-_WORTH = 8  # decisions that a tournament under masks must serve to be worth its making
+_WORTH = 8  # decisions that an index by domain must serve to be worth its making
 _FEW = 20  # so many changed nodes are cheaper one by one than by numpy
 
 
@@ -53,35 +53,35 @@ class ChoosesDevices(Protocol):
 class _Column:
     """The scores of one class and what they are based on."""
 
-    __slots__ = ("epoch", "masked", "patience", "scores", "seen", "served")
+    __slots__ = ("by_domain", "epoch", "patience", "scores", "seen", "served")
 
-    def __init__(self, scores: Tournament, epoch: int, seen: int) -> None:
+    def __init__(self, scores: MaxIndex, epoch: int, seen: int) -> None:
         self.scores = scores
         self.epoch = epoch
         self.seen = seen
-        # Of a class with CLUSTER terms: its masks when they were last looked at, the tournament under them.
-        self.masked: tuple[NodeMask, tuple[DomainMask, ...], MaskedTournament] | None = None
+        # Of a class with filters on the whole cluster: its masks when they were last read, the index under them.
+        self.by_domain: tuple[NodeMask, tuple[DomainMask, ...], MaxIndexByDomain] | None = None
         self.served = 0  # decisions that it was good for
         self.patience = 0  # decisions to wait before it is made anew
 
     def set(self, position: int, value: float) -> None:
         self.scores.set(position, value)
-        if self.masked is not None:
-            self.masked[2].set(position, value)
+        if self.by_domain is not None:
+            self.by_domain[2].set(position, value)
 
     def set_many(self, positions: Int64, values: Float64) -> None:
         self.scores.set_many(positions, values)
-        if self.masked is not None:
-            self.masked[2].set_many(positions, values)
+        if self.by_domain is not None:
+            self.by_domain[2].set_many(positions, values)
 
 
 class ScoreTable:
     """Per pod class the scores of all nodes in tie-break order, -inf where it does not fit; in bounded memory."""
 
-    def __init__(self, score: IncrementalScore, on: Snapshot, shown: ClusterView | None = None) -> None:
+    def __init__(self, score: IncrementalScore, snapshot: Snapshot, shown: ClusterView | None = None) -> None:
         """`shown`: what the score is handed as the cluster, the snapshot itself when nothing else is said."""
-        self.on = on
-        self._shown: Any = on if shown is None else shown
+        self.snapshot = snapshot
+        self._shown: Any = snapshot if shown is None else shown
         self._score = score
         self._score_node = score.score_node if isinstance(score, NodeScore) else None
         self._columns: OrderedDict[int, _Column] = OrderedDict()
@@ -90,11 +90,11 @@ class ScoreTable:
         """The feasible node of the highest score, lowest rank on ties; -1 when there is none."""
         if pod.cls.constraints.only is not None:
             return self._best_named(pod)
-        order = self.on.order()
+        order = self.snapshot.order()
         column = self._current(pod)
         scores = column.scores
         if pod.cls.constraints.cluster:
-            masked = self._masked(column, pod)
+            masked = self._index_by_domain(column, pod)
             if masked is None:
                 return self._best_masked(scores, pod, order)
             position = masked.best()
@@ -112,25 +112,25 @@ class ScoreTable:
         """Scores of `nodes` as they are now, float64 [len(nodes)]; NEVER where the node does not take the pod."""
         if pod.cls.constraints.only is not None:
             return checked(self._score.score(pod, self._shown, nodes), len(nodes))
-        self.on.order()
-        return self._current(pod).scores.column[self.on.positions[nodes]]
+        self.snapshot.order()
+        return self._current(pod).scores.column[self.snapshot.positions[nodes]]
 
     def column(self, pod: PodView) -> Float64:
         """Scores by position, up to date; NEVER where the node does not take the pod, CLUSTER terms aside."""
-        self.on.order()
+        self.snapshot.order()
         return self._current(pod).scores.column
 
     def _current(self, pod: PodView) -> _Column:
-        on = self.on
+        snapshot = self.snapshot
         cls = pod.cls
         column = self._columns.get(cls.id)
-        if column is None or column.epoch != on.epoch:
+        if column is None or column.epoch != snapshot.epoch:
             column = self._anew(pod)
         else:
             self._columns.move_to_end(cls.id)
-            version = on.log.version
+            version = snapshot.log.version
             if column.seen != version:
-                changed = on.log.since(column.seen)
+                changed = snapshot.log.since(column.seen)
                 if changed is None:
                     column = self._anew(pod)
                 else:
@@ -138,41 +138,43 @@ class ScoreTable:
                     column.seen = version
         return column
 
-    def _masked(self, column: _Column, pod: PodView) -> MaskedTournament | None:
+    def _index_by_domain(self, column: _Column, pod: PodView) -> MaxIndexByDomain | None:
         """The class's scores under the masks of its CLUSTER terms; None where a pass over all nodes is as good."""
-        on = self.on
-        if on.nominations.by_node:  # they bear on some nodes besides
+        snapshot = self.snapshot
+        if snapshot.nominations.by_node:  # they bear on some nodes besides
             return None
-        mask = on.feasibility.mask_elsewhere(pod.cls)
+        mask = snapshot.feasibility.mask_elsewhere(pod.cls)
         parts = mask.parts()
         if parts is None:
             return None
-        found = column.masked
+        found = column.by_domain
         if found is not None and found[0] is mask and found[1] == tuple(parts) and found[2].sync():
             column.served += 1
             return found[2]
         if found is not None:  # one that lasts for a few decisions only is not worth its making
             column.patience = 0 if column.served >= _WORTH else _WORTH
-            column.masked = None
+            column.by_domain = None
         if column.patience:
             column.patience -= 1
             return None
-        made = MaskedTournament(on, parts, column.scores.column)
-        column.masked, column.served = (mask, tuple(parts), made), 0
+        made = MaxIndexByDomain(snapshot, parts, column.scores.column)
+        column.by_domain, column.served = (mask, tuple(parts), made), 0
         return made if made.sync() else None
 
     def _best_named(self, pod: PodView) -> int:
         """Of a class that names its nodes (a DaemonSet's pod): no column for its sake."""
-        nodes = self.on.feasibility.among(pod.cls)
+        nodes = self.snapshot.feasibility.among(pod.cls)
         if len(nodes) < 2:
             return nodes[0] if nodes else -1
         scores = checked(self._score.score(pod, self._shown, np.array(nodes)), len(nodes)).tolist()
-        return min(zip(scores, nodes, strict=True), key=lambda item: (-item[0], int(self.on.rank[item[1]]), item[1]))[1]
+        return min(
+            zip(scores, nodes, strict=True), key=lambda item: (-item[0], int(self.snapshot.rank[item[1]]), item[1])
+        )[1]
 
-    def _best_masked(self, scores: Tournament, pod: PodView, order: Sequence[int]) -> int:
+    def _best_masked(self, scores: MaxIndex, pod: PodView, order: Sequence[int]) -> int:
         """With constraints that look elsewhere the mask moves by itself: one pass over the column."""
-        where = self.on.order_column()
-        allowed = self.on.feasibility.elsewhere(pod.cls)[where]  # a hole takes what the last node has
+        where = self.snapshot.order_column()
+        allowed = self.snapshot.feasibility.elsewhere(pod.cls)[where]  # a hole takes what the last node has
         values = np.where(allowed, scores.column[: len(where)], NEVER)
         while True:
             position = int(values.argmax())
@@ -185,30 +187,30 @@ class ScoreTable:
             scores.set(position, NEVER)
 
     def _refresh(self, column: _Column, pod: PodView, changed: list[int]) -> None:
-        on = self.on
+        snapshot = self.snapshot
         if len(changed) > 1:
             changed = list(dict.fromkeys(changed))
         if self._score_node is None or len(changed) > _FEW:
             nodes = np.array(changed, dtype=np.int64)
-            positions = on.positions[nodes]
+            positions = snapshot.positions[nodes]
             if positions.min() < 0:  # nodes that have left
                 nodes, positions = nodes[positions >= 0], positions[positions >= 0]
             column.set_many(positions, self._values(pod, nodes))
             return
         cls = pod.cls
-        spec = on.feasibility.spec_verdicts(cls)
+        spec = snapshot.feasibility.spec_verdicts(cls)
         load = cls.constraints.load
         score_node, shown = self._score_node, self._shown
-        nominations = on.nominations
+        nominations = snapshot.nominations
         nominated = nominations.by_node if not cls.constraints.cluster else {}
         for node in changed:
-            position = on.position_of[node]
+            position = snapshot.position_of[node]
             if position < 0:
                 continue
             value = NEVER
             if spec[node]:
                 for term in load:
-                    if not term.holds(on, node):
+                    if not term.holds(snapshot, node):
                         break
                 else:
                     if not nominated or node not in nominated or nominations.leave_room(cls, node):
@@ -217,7 +219,7 @@ class ScoreTable:
 
     def _values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes`, NEVER where infeasible; only feasible nodes are scored."""
-        fits = np.flatnonzero(self.on.feasibility.local(pod.cls, nodes))
+        fits = np.flatnonzero(self.snapshot.feasibility.local(pod.cls, nodes))
         if len(fits) == len(nodes):
             return checked(self._score.score(pod, self._shown, nodes), len(nodes))
         out = np.full(len(nodes), NEVER)
@@ -226,16 +228,16 @@ class ScoreTable:
         return out
 
     def _anew(self, pod: PodView) -> _Column:
-        on = self.on
-        order = np.array(on.order(), dtype=np.int64)
+        snapshot = self.snapshot
+        order = np.array(snapshot.order(), dtype=np.int64)
         positions = np.flatnonzero(order >= 0)
-        values = np.full(on.room, NEVER)
+        values = np.full(snapshot.room, NEVER)
         values[positions] = self._values(pod, order[positions])
         if pod.cls.constraints.refusal:
             values[:] = NEVER
-        column = self._columns[pod.cls.id] = _Column(Tournament(values), on.epoch, on.log.version)
+        column = self._columns[pod.cls.id] = _Column(MaxIndex(values), snapshot.epoch, snapshot.log.version)
         self._columns.move_to_end(pod.cls.id)
-        limit = max(32, _BUDGET_BYTES // ((32 if pod.cls.constraints.cluster else 8) * on.room))
+        limit = max(32, _BUDGET_BYTES // ((32 if pod.cls.constraints.cluster else 8) * snapshot.room))
         while len(self._columns) > limit:
             self._columns.popitem(last=False)
         return column

@@ -51,19 +51,19 @@ class Guard:
         self.overruns = 0
         self._strategy = strategy
         self._call = None if deadline_s is None else Call(deadline_s)
-        self._on: Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._view: ReadOnlyView | None = None
         self._given_up = False
         self._handed_over = 0
         self._next_book = 0
 
-    def view(self, on: Snapshot) -> ReadOnlyView:
-        """What the strategy sees of `on`: the same object as long as it is the same snapshot."""
-        if self._view is None or self._on is not on:
-            self._on, self._view = on, ReadOnlyView(on)
+    def view(self, snapshot: Snapshot) -> ReadOnlyView:
+        """What the strategy sees of `snapshot`: the same object as long as it is the same snapshot."""
+        if self._view is None or self._snapshot is not snapshot:
+            self._snapshot, self._view = snapshot, ReadOnlyView(snapshot)
         return self._view
 
-    def place(self, pods: Sequence[PodView], on: Snapshot, rng: np.random.Generator) -> Iterator[Answer]:
+    def place(self, pods: Sequence[PodView], snapshot: Snapshot, rng: np.random.Generator) -> Iterator[Answer]:
         """What the strategy answers, each decision well formed and about the views that were handed over."""
         self.interrupted = False
         if self.overruns >= OVERRUNS:
@@ -71,9 +71,9 @@ class Guard:
                 self._given_up = True
                 yield StrategyFault("deadline", "", f"asked no more: {OVERRUNS} calls ran past the deadline")
             return
-        view = self.view(on)
+        view = self.view(snapshot)
         handed = {pod.key: pod for pod in pods}
-        left = 2 * len(handed) + on.placed_count + _SPARE
+        left = 2 * len(handed) + snapshot.placed_count + _SPARE
         call = self._call or _UNTIMED
         fault: StrategyFault | None = None
         decisions: Iterator[Any] | None = None
@@ -125,7 +125,7 @@ class Guard:
         self._handed_over += len(handed)
         if self._handed_over >= _BOOKS_EACH:
             self._handed_over = 0
-            wrong = self._look_at_books(on)
+            wrong = self._look_at_books(snapshot)
             if wrong is not None:
                 self.interrupted = True
                 yield StrategyFault("mutation", "", f"the lists of {wrong} were changed; they are put right")
@@ -161,22 +161,25 @@ class Guard:
         finally:
             call.leave()
 
-    def _look_at_books(self, on: Snapshot) -> str | None:
+    def _look_at_books(self, snapshot: Snapshot) -> str | None:
         """The plain lists cannot be locked as the columns are: some nodes a call, in turn, are held against them."""
-        nodes = len(on.facts)
+        nodes = len(snapshot.facts)
         first = self._next_book if self._next_book < nodes else 0
         self._next_book = last = min(first + _BOOKS, nodes)
-        free, capacity, devices = on.free, on.capacity, on.gpu_free
-        if on.free_of[first:last] == free[:, first:last].T.tolist() and (
-            on.capacity_of[first:last] == capacity[:, first:last].T.tolist()
+        free, capacity, devices = snapshot.free, snapshot.capacity, snapshot.gpu_free
+        if snapshot.free_of[first:last] == free[:, first:last].T.tolist() and (
+            snapshot.capacity_of[first:last] == capacity[:, first:last].T.tolist()
         ):
             idle = devices[first:last].tolist()
-            held = on.devices_of[first:last]
+            held = snapshot.devices_of[first:last]
             if all(row[: len(known)] == known for row, known in zip(idle, held, strict=True)):
                 return None
         for node in range(first, last):
-            if on.free_of[node] != free[:, node].tolist() or on.capacity_of[node] != capacity[:, node].tolist():
-                return f"node {on.facts.names[node]}"
+            if (
+                snapshot.free_of[node] != free[:, node].tolist()
+                or snapshot.capacity_of[node] != capacity[:, node].tolist()
+            ):
+                return f"node {snapshot.facts.names[node]}"
         return "nodes"
 
 

@@ -25,25 +25,25 @@ class ReadOnlyView:
     Its columns cannot be made writable again. `tried`: what a strategy tried to change since it was last emptied.
     """
 
-    __slots__ = ("_named", "_names", "_on", "capacity_of", "devices_of", "free_of", "model_of", "tried")
+    __slots__ = ("_named", "_names", "_snapshot", "capacity_of", "devices_of", "free_of", "model_of", "tried")
 
     free_of: list[list[int]]
     capacity_of: list[list[int]]
     devices_of: list[list[int]]
     model_of: list[int]
     tried: list[str]
-    _on: Snapshot
+    _snapshot: Snapshot
     _names: tuple[str, ...]
     _named: int
 
-    def __init__(self, on: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         put = object.__setattr__
-        put(self, "_on", on)
+        put(self, "_snapshot", snapshot)
         put(self, "tried", [])
         put(self, "_names", ())
         put(self, "_named", -1)
         for name in ("free_of", "capacity_of", "devices_of", "model_of"):
-            put(self, name, getattr(on, name))
+            put(self, name, getattr(snapshot, name))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         self.tried.append(f"set {name}")
@@ -64,79 +64,79 @@ class ReadOnlyView:
 
     @property
     def resources(self) -> tuple[str, ...]:
-        return self._on.resources
+        return self._snapshot.resources
 
     @property
     def capacity(self) -> Int64:
-        return self._on.capacity
+        return self._snapshot.capacity
 
     @property
     def free(self) -> Int64:
-        return self._on.free
+        return self._snapshot.free
 
     @property
     def gpu_capacity(self) -> Int64:
-        return self._on.gpu_capacity
+        return self._snapshot.gpu_capacity
 
     @property
     def gpu_free(self) -> Int64:
-        return self._on.gpu_free
+        return self._snapshot.gpu_free
 
     @property
     def gpu_model(self) -> Int64:
-        return self._on.gpu_model
+        return self._snapshot.gpu_model
 
     @property
     def gpu_models(self) -> tuple[str, ...]:
-        return self._on.gpu_models
+        return self._snapshot.gpu_models
 
     @property
     def names(self) -> Sequence[str]:
-        seen = self._on.spec_log.version
+        seen = self._snapshot.spec_log.version
         if seen != self._named:
-            object.__setattr__(self, "_names", tuple(self._on.facts.names))
+            object.__setattr__(self, "_names", tuple(self._snapshot.facts.names))
             object.__setattr__(self, "_named", seen)
         return self._names
 
     @property
     def rank(self) -> Int64:
-        return self._on.rank
+        return self._snapshot.rank
 
     @property
     def alive(self) -> Bool:
-        return self._on.alive
+        return self._snapshot.alive
 
     @property
     def zone(self) -> Int64:
-        return self._on.zone
+        return self._snapshot.zone
 
     @property
     def zones(self) -> tuple[str, ...]:
-        return self._on.zones
+        return self._snapshot.zones
 
     def label(self, node: int, key: str) -> str | None:
-        return self._on.label(node, key)
+        return self._snapshot.label(node, key)
 
     def pods_on(self, node: int) -> Sequence[PodView]:
-        return self._on.pods_on(node)
+        return self._snapshot.pods_on(node)
 
     def feasible(self, pod: PodView) -> Bool:
-        return self._on.feasible(pod)
+        return self._snapshot.feasible(pod)
 
     @property
     def version(self) -> int:
-        return self._on.version
+        return self._snapshot.version
 
     def changed_since(self, version: int) -> Int64 | None:
-        return self._on.changed_since(version)
+        return self._snapshot.changed_since(version)
 
     @property
     def now_ns(self) -> int:
-        return self._on.now_ns
+        return self._snapshot.now_ns
 
 
 def snapshot_of(cluster: ClusterView) -> Snapshot | None:
     """The snapshot behind a view, for code that keeps the rules by itself; None where there is none."""
     if type(cluster) is ReadOnlyView:
-        return cluster._on
+        return cluster._snapshot
     return cluster if isinstance(cluster, Snapshot) else None

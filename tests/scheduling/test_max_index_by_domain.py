@@ -1,4 +1,4 @@
-"""Tournaments under masks choose what a pass over all nodes would, whatever comes and goes."""
+"""The index by domain chooses what a pass over all nodes would, whatever comes and goes."""
 
 from __future__ import annotations
 
