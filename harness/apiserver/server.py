@@ -27,7 +27,7 @@ from harness.model.status import (
     not_found,
 )
 from harness.model.wire import Time
-from harness.store.interface import Change, Compacted, Store
+from harness.store.interface import Change, Store
 
 Listener: TypeAlias = Callable[[Kind, str, Any, Any, int], None]
 """(kind, ADDED/MODIFIED/DELETED, object, what it was before, revision): told of each write, in order."""
@@ -74,10 +74,11 @@ class ApiServer:
 
     def changes_since(self, kind: Kind, revision: int) -> list[tuple[str, Any, Any, int]]:
         """(type, object, before, revision) of writes after `revision`. Raises ApiError Expired (410)."""
-        try:
-            changes = list(self.store.changes(prefix_of(kind), revision + 1))
-        except Compacted as error:
-            raise gone(f"too old resource version: {revision} ({error.oldest})") from None
+        # The store still tells the changes of the compacted revision, but no longer what was there before them, which a
+        # watch event of a deletion carries.
+        if revision < self.store.compacted:
+            raise gone(f"too old resource version: {revision} ({self.store.compacted})")
+        changes = list(self.store.changes(prefix_of(kind), revision + 1))
         return [told(change) for change in changes]
 
     # -- writing -------------------------------------------------------------------------------------------------------

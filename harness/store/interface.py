@@ -103,7 +103,7 @@ class Store(Protocol):
 
     @property
     def compacted(self) -> int:
-        """Changes up to and including this revision may be gone; 0 when nothing is."""
+        """Changes below this revision are gone, and so is what was there before those at it; 0 when nothing is."""
 
     def get(self, key: str, *, revision: int = 0) -> Entry | None:
         """As of `revision`, 0 for now. Raises Compacted (below `compacted`), FutureRevision."""
@@ -126,12 +126,16 @@ class Store(Protocol):
         """All of `then` when every comparison holds, else all of `otherwise`: (held, revision after).
 
         What writes nothing (no writes, or only removals of what is not there) leaves the revision as it is. Raises
-        ValueError when a branch writes a key twice, LeaseNotFound; either way nothing is written.
+        ValueError when a branch puts a key twice or puts and removes it, LeaseNotFound; either way nothing is written.
         """
 
     def changes(self, prefix: str, since: int) -> Iterator[Change]:
         """What was written under `prefix` at revisions >= `since`, in order, as of this call: later writes do not
-        appear, a later compaction takes nothing away. Raises Compacted, at once, when `since` is gone."""
+        appear, a later compaction takes nothing away. Raises Compacted, at once, when `since` is below `compacted`.
+
+        As in etcd, the compacted revision itself can still be watched, deletions included (etcd PR 18274, in 3.4.34,
+        3.5.15 and 3.6); what was there before those changes is gone, so their `before` is None.
+        """
 
     def compact(self, revision: int) -> None:
         """Forget what was superseded up to `revision`. Raises Compacted, FutureRevision."""
@@ -158,18 +162,24 @@ class Store(Protocol):
     def restore(self, data: bytes) -> None:
         """Replace everything. Raises ValueError on a damaged snapshot, changing nothing.
 
-        The revision goes on from the snapshot's, or from this store's next one when that is later, and all before it
-        is compacted: time never runs backwards, and whoever watched this store is told Compacted and lists again.
+        The revision goes on from the snapshot's, or from the second next of this store when that is later, and all
+        before it is compacted: revisions never run backwards, and whoever watched this store, even one who had seen
+        its last write, asks for a revision below the compacted one, is told Compacted and lists again.
         """
 
     def close(self) -> None:
         """Let go of files and locks; nothing else may be called afterwards."""
 
 
-def check_written_once(*branches: Sequence[Put | Remove]) -> None:
-    """etcd refuses a transaction when either branch, taken or not, writes a key twice. Raises ValueError."""
+def check_put_once(*branches: Sequence[Put | Remove]) -> None:
+    """etcd refuses a transaction when either branch, taken or not, puts a key that it also puts or removes elsewhere;
+    it takes two removals of one key (checkPuts and checkIntervals in etcd 3.4 and 3.6, etcdserver/api/v3rpc/key.go).
+    Raises ValueError.
+    """
     for writes in branches:
-        if len({write.key for write in writes}) != len(writes):
+        put = [write.key for write in writes if isinstance(write, Put)]
+        keys = set(put)
+        if len(keys) != len(put) or any(isinstance(write, Remove) and write.key in keys for write in writes):
             raise ValueError("duplicate key given in txn request")
 
 

@@ -17,7 +17,7 @@ from harness.store.interface import (
     LeaseNotFound,
     Put,
     Remove,
-    check_written_once,
+    check_put_once,
     prefix_end,
 )
 from harness.store.leases import Leases
@@ -100,7 +100,7 @@ class MemoryStore:
     def txn(
         self, compares: Sequence[Compare], then: Sequence[Put | Remove], otherwise: Sequence[Put | Remove] = ()
     ) -> tuple[bool, int]:
-        check_written_once(then, otherwise)
+        check_put_once(then, otherwise)
         now = self._now
         held = all(
             (entry.mod_revision if (entry := now.get(compare.key)) is not None else 0) == compare.mod_revision
@@ -122,8 +122,8 @@ class MemoryStore:
         return held, self._revision
 
     def changes(self, prefix: str, since: int) -> Iterator[Change]:
-        if since <= self._compacted:
-            raise Compacted(since, self._compacted + 1)
+        if since < self._compacted:
+            raise Compacted(since, self._compacted)
         log = self._since(since)
         return iter([change for change in log if change.key.startswith(prefix)] if prefix else log)
 
@@ -132,7 +132,12 @@ class MemoryStore:
             raise FutureRevision(revision, self._revision)
         if revision <= self._compacted:
             raise Compacted(revision, self._compacted + 1)
-        del self._log[: bisect_left(self._log, revision + 1, key=_revision_of)]
+        log = self._log
+        del log[: bisect_left(log, revision, key=_revision_of)]
+        for at, change in enumerate(log):
+            if change.revision > revision:
+                break
+            log[at] = Change(revision, change.key, change.entry, None)
         self._compacted = revision
 
     def grant(self, ttl_ns: int, now_ns: int) -> int:
@@ -174,7 +179,7 @@ class MemoryStore:
         self._now = {entry.key: entry for entry in entries(self._codec, saved)}
         self._keys = None
         self._log = []
-        self._revision = self._compacted = max(saved.revision, self._revision + 1)
+        self._revision = self._compacted = max(saved.revision, self._revision + 2)
         self._leases = Leases(saved.leases, saved.next_lease)
         self._leased = {}
         for entry in self._now.values():

@@ -25,7 +25,7 @@ from harness.store.interface import (
     LeaseNotFound,
     Put,
     Remove,
-    check_written_once,
+    check_put_once,
     prefix_end,
 )
 from harness.store.snapshots import Row, pack, unpack
@@ -93,8 +93,8 @@ class SqliteStore:
         return out
 
     def changes(self, prefix: str, since: int) -> Iterator[Change]:
-        if since <= self._compacted:
-            raise Compacted(since, self._compacted + 1)
+        if since < self._compacted:
+            raise Compacted(since, self._compacted)
         where, bounds = _within(prefix, "h.key")
         query = (
             f"SELECT {_ROW}, b.id, b.key, b.value, b.create_revision, b.version, b.lease"
@@ -134,7 +134,7 @@ class SqliteStore:
     def txn(
         self, compares: Sequence[Compare], then: Sequence[Put | Remove], otherwise: Sequence[Put | Remove] = ()
     ) -> tuple[bool, int]:
-        check_written_once(then, otherwise)
+        check_put_once(then, otherwise)
         with self._writing():
             held = all(_modified(self._head(compare.key)) == compare.mod_revision for compare in compares)
             writes = then if held else otherwise
@@ -161,12 +161,14 @@ class SqliteStore:
         if revision <= self._compacted:
             raise Compacted(revision, self._compacted + 1)
         with self._writing():
-            span = ((self._compacted + 1) << _PLACE_BITS, (revision + 1) << _PLACE_BITS)
+            # A tombstone of the compacted revision itself stays until the next compaction: it can be watched.
             rows = "history WHERE id >= ? AND id < ?"
+            span = (self._compacted << _PLACE_BITS, (revision + 1) << _PLACE_BITS)
+            below = (self._compacted << _PLACE_BITS, revision << _PLACE_BITS)
             dead = f"SELECT key, id FROM {rows} AND value IS NULL"
-            self._db.execute(f"DELETE FROM heads WHERE (key, id) IN ({dead})", span)
+            self._db.execute(f"DELETE FROM heads WHERE (key, id) IN ({dead})", below)
             self._db.execute(f"DELETE FROM history WHERE id IN (SELECT before FROM {rows})", span)
-            self._db.execute(f"DELETE FROM {rows} AND value IS NULL", span)
+            self._db.execute(f"DELETE FROM {rows} AND value IS NULL", below)
             self._compacted = revision
             self._save_numbers()
 
@@ -235,7 +237,7 @@ class SqliteStore:
                     self._db.execute("INSERT INTO leased VALUES (?, ?)", (lease, key))
             times = [(lease, *time) for lease, time in saved.leases.items()]
             self._db.executemany("INSERT INTO leases VALUES (?, ?, ?)", times)
-            self._revision = self._compacted = max(saved.revision, self._revision + 1)
+            self._revision = self._compacted = max(saved.revision, self._revision + 2)
             self._next_lease = saved.next_lease
             self._save_numbers()
         self._cache.clear()

@@ -252,11 +252,25 @@ def test_changes_of_compacted_revisions_are_refused_at_once(store: Store) -> Non
     for value in range(5):
         store.put("a", value)
     store.compact(4)
-    for since in (0, 1, 4):
+    for since in (0, 1, 3):
         with pytest.raises(Compacted) as gone:
             store.changes("", since)
-        assert gone.value.oldest == 5
+        assert gone.value.oldest == 4
     assert told(list(store.changes("", 5))) == [(5, "a", 3, 2), (6, "a", 4, 3)]
+
+
+def test_the_compacted_revision_itself_can_be_watched_without_what_was_before(store: Store) -> None:
+    store.put("a", 1)
+    store.put("b", 2)
+    store.put("a", 3)
+    store.txn([], [Put("a", 4), Remove("b")])
+    store.compact(5)
+    assert told(list(store.changes("", 5))) == [(5, "a", 4, None), (5, "b", None, None)]
+    store.put("b", 6)
+    assert told(list(store.changes("", 5)))[2:] == [(6, "b", 6, None)]
+    store.compact(6)
+    assert told(list(store.changes("", 6))) == [(6, "b", 6, None)]
+    assert [entry.key for entry in store.range("", revision=6)] == ["a", "b"]
 
 
 def test_a_change_after_compaction_knows_what_was_alive_then(store: Store) -> None:
@@ -293,13 +307,20 @@ def test_a_transaction_that_writes_nothing_leaves_the_revision(store: Store) -> 
     assert store.txn([], [Remove("a"), Put("b", 1)]) == (True, 2)
 
 
-@pytest.mark.parametrize("writes", [[Put("a", 1), Put("a", 2)], [Put("a", 1), Remove("a")], [Remove("a"), Remove("a")]])
+@pytest.mark.parametrize("writes", [[Put("a", 1), Put("a", 2)], [Put("a", 1), Remove("a")], [Remove("a"), Put("a", 1)]])
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_transaction_may_write_a_key_once(store: Store, writes: list[Put | Remove], taken: bool) -> None:
+def test_a_transaction_may_put_a_key_once(store: Store, writes: list[Put | Remove], taken: bool) -> None:
     store.put("a", 0)
     with pytest.raises(ValueError, match="duplicate key"):
         store.txn([], writes if taken else [], [] if taken else writes)
     assert store.revision == 2
+
+
+def test_a_transaction_may_remove_a_key_twice(store: Store) -> None:
+    store.put("a", 0)
+    assert store.txn([], [Remove("a"), Remove("a")]) == (True, 3)
+    assert told(list(store.changes("", 3))) == [(3, "a", None, 0)]
+    assert store.txn([], [Remove("a"), Remove("a")]) == (True, 3)
 
 
 def test_a_transaction_with_an_unknown_lease_writes_nothing(store: Store) -> None:
@@ -417,7 +438,7 @@ def test_a_snapshot_restored_is_all_that_was_there_and_the_past_is_compacted(new
     assert new.grant(1, now_ns=0) == old.grant(1, now_ns=0)
     assert told(list(new.changes("", new.revision))) == [(6, "b", None, {"x": [1.5, None]})]
     with pytest.raises(Compacted):
-        new.changes("", 5)
+        new.changes("", 4)
     with pytest.raises(Compacted):
         new.get("a", revision=2)
 

@@ -164,8 +164,8 @@ class Stores(RuleBasedStateMachine):
             if isinstance(changes, tuple):
                 assert changes[0] is Compacted
                 continue
-            if since - 1 not in self.past:
-                assert since < 2 or since > max(self.past)
+            if since - 1 not in self.past:  # the compacted revision has no state before it
+                assert since < 2 or since > max(self.past) or since == self.memory.compacted
                 continue
             state = {key: rest[0] for key, rest in self.past[since - 1].items() if key.startswith(prefix)}
             for change in changes:
@@ -189,7 +189,7 @@ class Stores(RuleBasedStateMachine):
         assert saved[0] == saved[1]
         self.memory.restore(saved[cross])
         self.sqlite.restore(saved[not cross])
-        self.past = {max(self.past) + 1: self.past[max(self.past)]}
+        self.past = {max(self.past) + 2: self.past[max(self.past)]}
 
     @invariant()
     def agree(self) -> None:
