@@ -86,7 +86,7 @@ def test_nodes_come_and_go(benchmark: BenchmarkFixture) -> None:
     def churn() -> int:
         placed = 0
         for i in range(PODS // 10):
-            on.remove_node(next(iter(on.facts.index)))
+            on.remove_node(next(iter(on.node_table.index)))
             on.add_node(f"new-{i}", {"cpu": 4000, "memory": 32 << 30, "pods": 110})
             placed += fill(strategy, on, [PodView(f"default/p{i}.{k}", cls) for k in range(10)], 0, 10).placed
         return placed

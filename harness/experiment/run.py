@@ -241,8 +241,8 @@ class Run:
             if written_ns > now - SETTLED_NS or pod.status.phase in ("Succeeded", "Failed"):
                 continue
             node = snapshot.where(key)
-            believed = "" if node is None else snapshot.facts.names[node]
-            if believed != pod.spec.node_name and pod.spec.node_name in snapshot.facts.index:
+            believed = "" if node is None else snapshot.node_table.names[node]
+            if believed != pod.spec.node_name and pod.spec.node_name in snapshot.node_table.index:
                 out.append(f"the scheduler has {key} on {believed or 'no node'}, the store on {pod.spec.node_name}")
         return out
 

@@ -128,12 +128,12 @@ class NotedSnapshot(Snapshot):
         super().assume(pod, node, devices)
         if not self._quiet:
             chosen = ",".join(map(str, self._devices.get(pod.key, ())))
-            self._notes.rows.append((ASSUME, self.now_ns, self.facts.names[node], pod.key, chosen))
+            self._notes.rows.append((ASSUME, self.now_ns, self.node_table.names[node], pod.key, chosen))
 
     def forget(self, key: str) -> int | None:
         node = super().forget(key)
         if node is not None and not self._quiet:
-            self._notes.rows.append((FORGET, self.now_ns, self.facts.names[node], key, ""))
+            self._notes.rows.append((FORGET, self.now_ns, self.node_table.names[node], key, ""))
         return node
 
     def volumes_changed(self, obj: Any, gone: bool) -> None:

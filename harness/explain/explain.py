@@ -16,7 +16,7 @@ from harness.explain.pod_changes import PodChange, to_fit_by_pod
 from harness.explain.recorded_decision import Case, Recorded
 from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters.filter import Tallies
+from harness.scheduling.filters.filter import CountsReasons
 from harness.scheduling.strategy import PodView
 
 
@@ -119,7 +119,7 @@ def explained(case: Case, node: str | None = None) -> Explanation:
     verdicts = _verdicts(on, view)
     feasible = np.flatnonzero(on.feasible(view))
     scores = _scores(case.strategy, on, view)
-    picked = on.facts.index.get(case.again) if case.again is not None else None
+    picked = on.node_table.index.get(case.again) if case.again is not None else None
     runner_up = None
     if picked is not None and len(feasible) > 1:
         # Black box: what would be picked if the first choice took no pods, whatever the strategy is.
@@ -144,10 +144,11 @@ def explained(case: Case, node: str | None = None) -> Explanation:
 
 
 def _index(on: Snapshot, node: str) -> int:
-    found = on.facts.index.get(node)
+    found = on.node_table.index.get(node)
     if found is None:
         raise UserError(
-            f"there was no node {node!r} at the decision", hint=did_you_mean(node, on.facts.index) or "nodes.parquet"
+            f"there was no node {node!r} at the decision",
+            hint=did_you_mean(node, on.node_table.index) or "nodes.parquet",
         )
     return found
 
@@ -166,15 +167,15 @@ def _full(on: Snapshot, node: int) -> Iterator[None]:
 def _verdicts(on: Snapshot, view: PodView) -> tuple[Verdict, ...]:
     """Each constraint in kube-scheduler's order, over the nodes that those before it left."""
     cls = on.classes.class_now(view)
-    n = len(on.facts)
-    left = on.facts.alive[:n].copy()
+    n = len(on.node_table)
+    left = on.node_table.alive[:n].copy()
     out = []
     for term in cls.constraints.terms:
         mask = term.mask(on, slice(0, n))
         rejected = np.flatnonzero(left & ~mask)
         reasons: dict[str, int] = {}
-        if isinstance(term, Tallies):
-            for reason, count in term.tally(on, rejected):
+        if isinstance(term, CountsReasons):
+            for reason, count in term.count_reasons(on, rejected):
                 if count:
                     reasons[reason] = reasons.get(reason, 0) + count
         else:
@@ -194,7 +195,7 @@ def _scores(strategy: Any, on: Snapshot, view: PodView) -> dict[str, Any]:
 
 
 def _option(on: Snapshot, node: int, scores: Mapping[str, Any]) -> Option:
-    name = on.facts.names[node]
+    name = on.node_table.names[node]
     if not scores:
         return Option(name, {}, None, None)
     parts = {scorer: float(column[node]) for scorer, column in scores.items()}
@@ -220,7 +221,7 @@ def _on_node(case: Case, node: int, scores: Mapping[str, Any], picked: int | Non
     elif node != picked:
         ways += to_win(on, view, node, case.ask)
     return OnNode(
-        node=on.facts.names[node],
+        node=on.node_table.names[node],
         fits=fits,
         rejects=rejects,
         option=_option(on, node, scores) if fits else None,

@@ -116,7 +116,7 @@ class FromManifests:
             return
         pod = self._with_priority(manifest, pod)
         if pod.spec.node_name:
-            if pod.spec.node_name in self.on.facts.index:
+            if pod.spec.node_name in self.on.node_table.index:
                 self.on.assume_on(self._view(pod), pod.spec.node_name, bound_devices(pod))
             else:
                 self.astray += 1
@@ -177,7 +177,7 @@ class FromManifests:
         asked = strategy if state is None else Resumed(strategy, state)  # or one question would turn the next answer
         try:
             chosen = ask(asked, on, batch, key)
-            again = on.facts.names[chosen] if chosen >= 0 else None
+            again = on.node_table.names[chosen] if chosen >= 0 else None
             case = Case(name, 0, pod, view, again or "", on, asked, batch, again, "")
             told = explained(case, node)
             return Judged(key, (), told, self._by_node(asked, view) if each else ())
@@ -206,7 +206,7 @@ class FromManifests:
             elif reasons:
                 plugin = next(term.plugin for term in cls.constraints.terms if not term.holds(on, node))
             parts = {} if plugin else {name: float(column[node]) for name, column in scores.items()}
-            out.append(OnNode(on.facts.names[node], plugin, reasons, parts))
+            out.append(OnNode(on.node_table.names[node], plugin, reasons, parts))
         return tuple(out)
 
     def bind(self, key: str, strategy: Any) -> None:
@@ -217,5 +217,5 @@ class FromManifests:
                 continue
             done = apply(on, decision)
             for bind in () if isinstance(done, Refused) else done:
-                self.bound[bind.pod.key] = on.facts.names[bind.node]
+                self.bound[bind.pod.key] = on.node_table.names[bind.node]
                 del self.waiting[bind.pod.key]

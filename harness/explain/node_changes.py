@@ -122,7 +122,7 @@ def changed(on: Snapshot, node: int, changes: Sequence[Change]) -> Iterator[None
                 gone.append((pod, at, on.devices(change.pod)))
                 on.forget(change.pod)
             elif isinstance(change, Full):
-                other = columns_of(on, on.facts.index[change.node])
+                other = columns_of(on, on.node_table.index[change.node])
                 filled.append(other)
                 on.update_node(**{**other, "capacity": {**other["capacity"], "pods": 0}})
             else:
@@ -141,7 +141,7 @@ def changed(on: Snapshot, node: int, changes: Sequence[Change]) -> Iterator[None
 
 def columns_of(on: Snapshot, node: int) -> dict[str, Any]:
     """The arguments of update_node for the node as it is."""
-    facts = on.facts
+    facts = on.node_table
     model = on.model_of[node]
     capacity = dict(zip(on.resources, on.capacity_of[node], strict=True))
     return {
@@ -192,7 +192,7 @@ def to_fit(on: Snapshot, view: PodView, node: int) -> list[tuple[Change, ...]]:
     """
 
     def fits(at: Snapshot) -> bool:
-        return at.feasibility.holds(at.classes.class_now(view), node)
+        return at.verdicts.holds(at.classes.class_now(view), node)
 
     if fits(on):
         return []
@@ -226,7 +226,7 @@ def _help(term: Any, on: Snapshot, node: int, leaving: bool) -> list[Change] | N
         case NodeUnschedulable():
             return [Uncordoned()]
         case TaintToleration():
-            return [WithoutTaint(taint) for taint in on.facts.taints(node)]
+            return [WithoutTaint(taint) for taint in on.node_table.taints(node)]
         case NodeAffinity():
             return _labels(term, on, node)
         case GpuModel(models):
@@ -263,12 +263,12 @@ def _leaving(term: Any, on: Snapshot, node: int) -> list[Change] | None:
 
 def _looked_at(on: Snapshot, node: int, other: int) -> bool:
     """Whether the two share a value of some label: whatever topology a term speaks of, it is one of these."""
-    mine, theirs = on.facts.labels[node], on.facts.labels[other]
+    mine, theirs = on.node_table.labels[node], on.node_table.labels[other]
     return any(theirs.get(key) == value for key, value in mine.items())
 
 
 def _labels(term: NodeAffinity, on: Snapshot, node: int) -> list[Change] | None:
-    name, labels = on.facts.names[node], on.facts.labels[node]
+    name, labels = on.node_table.names[node], on.node_table.labels[node]
 
     def help_one(requirement: Requirement) -> Label | None:
         if requirement.field:
@@ -345,7 +345,7 @@ def to_win(
             break
         if first < 0:
             break
-        preferred.append(Full(on.facts.names[first]))
+        preferred.append(Full(on.node_table.names[first]))
     return out
 
 

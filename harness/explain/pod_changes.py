@@ -128,7 +128,7 @@ def to_fit_by_pod(on: Snapshot, pod: Pod, view: PodView, node: int) -> list[PodC
     def fits(changes: Sequence[PodChange]) -> bool:
         made = with_changes(pod, changes)
         seen = on.classes.view(made, group_min=view.group_min, lifetime_ns=view.lifetime_ns)
-        return on.feasibility.holds(on.classes.class_now(seen), node)
+        return on.verdicts.holds(on.classes.class_now(seen), node)
 
     everything = list(_candidates(on, pod, view, node))
     if fits([]) or not everything or not fits(everything):
@@ -144,7 +144,7 @@ def _candidates(on: Snapshot, pod: Pod, view: PodView, node: int) -> Iterable[Po
         yield AnyNode(None)
     for index, constraint in enumerate(spec.topology_spread_constraints):
         if constraint.when_unsatisfiable == "DoNotSchedule":
-            there = constraint.topology_key in on.facts.labels[node]
+            there = constraint.topology_key in on.node_table.labels[node]
             yield Skew(index, constraint.topology_key, ANY_SKEW if there else 0)
     for kind, terms in (("podAffinity", affinity.pod_affinity), ("podAntiAffinity", affinity.pod_anti_affinity)):
         for index in range(len(_required(terms))):
@@ -155,10 +155,10 @@ def _candidates(on: Snapshot, pod: Pod, view: PodView, node: int) -> Iterable[Po
         {p.host_port for c in (*spec.containers, *spec.init_containers) for p in c.ports if p.host_port}
     ):
         yield WithoutPort(port)
-    for taint in on.facts.taints(node):
+    for taint in on.node_table.taints(node):
         if taint.effect != "PreferNoSchedule":
             yield Tolerates(taint)
-    if on.facts.unschedulable[node]:
+    if on.node_table.unschedulable[node]:
         yield Tolerates(CORDON)
     if view.gpu.models:
         yield AnyModel()

@@ -298,4 +298,4 @@ def _columns(name: str, detail: str) -> dict[str, Any]:
 
 
 def _name(on: Snapshot, node: int) -> str | None:
-    return on.facts.names[node] if node >= 0 else None
+    return on.node_table.names[node] if node >= 0 else None

@@ -68,7 +68,7 @@ def of_snapshot(on: Snapshot, waiting: Sequence[PodView], most: int) -> list[Reg
             elsewhere = int(np.count_nonzero(mask)) - bool(mask[node])
             if elsewhere:
                 gpu, cpu = kept_out.gpu.total_milli, int(kept_out.requests[CPU])
-                out.append(Regret(pod.key, on.facts.names[node], elsewhere, kept_out.key, gpu, cpu))
+                out.append(Regret(pod.key, on.node_table.names[node], elsewhere, kept_out.key, gpu, cpu))
     return sorted(out, key=lambda item: (-item.gpu_milli, -item.cpu_milli, item.pod))[:most]
 
 
@@ -81,6 +81,6 @@ def _lets_in(on: Snapshot, node: int, pod: PodView, view: PodView) -> bool:
             return False
 
     def fits(at: Snapshot) -> bool:
-        return at.feasibility.holds(at.classes.class_now(view), node)
+        return at.verdicts.holds(at.classes.class_now(view), node)
 
     return not fits(on) and holds(on, node, (Without(pod.key),), fits)

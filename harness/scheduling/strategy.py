@@ -74,8 +74,8 @@ class PodView:
     group_min: int = 0  # the group's minMember
     lifetime_ns: int | None = None  # what the workload declares, None when it says nothing
     # The harness's own, opaque to strategies: affinity terms towards other pods, by number; what the pod prefers.
-    carries: tuple[int, ...] = ()
-    prefers: Any = None
+    affinity_term_ids: tuple[int, ...] = ()
+    preferences: Any = None
     terminating: bool = False  # being deleted: PodTopologySpread no longer counts it
     owner: tuple[str, str] | None = None  # kind and name of the controller that makes it anew; None: nobody does
 

@@ -240,7 +240,7 @@ def purity(subject: Subject, world: World) -> None:
     wanted = world.snapshot()
     views = {view.key: view for view in world.views(wanted)}
     for pod, node, devices in done.binds:
-        wanted.assume(views[pod], wanted.facts.index[node], devices or None)
+        wanted.assume(views[pod], wanted.node_table.index[node], devices or None)
     for what, read in _BOOKS.items():
         if read(wanted) != read(done.snapshot):
             raise Broken(f"{what} is not what its decisions explain")
@@ -251,7 +251,7 @@ _BOOKS: dict[str, Callable[[Snapshot], object]] = {
     "capacity": lambda on: (on.capacity.tolist(), on.capacity_of),
     "gpu_free": lambda on: (on.gpu_free.tolist(), on.devices_of),
     "where pods run": lambda on: {key: on.where(key) for key in sorted(on.placed_keys())},
-    "the nodes": lambda on: (on.names, on.rank.tolist(), on.alive.tolist(), on.facts.labels),
+    "the nodes": lambda on: (on.names, on.rank.tolist(), on.alive.tolist(), on.node_table.labels),
 }
 
 

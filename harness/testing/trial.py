@@ -79,6 +79,6 @@ def call(guard: Guard, batch: Sequence[PodView], on: Snapshot, rng: np.random.Ge
                 continue
             for bind in done:
                 handed.discard(bind.pod.key)
-                out.binds.append((bind.pod.key, on.facts.names[bind.node], bind.devices or ()))
+                out.binds.append((bind.pod.key, on.node_table.names[bind.node], bind.devices or ()))
                 bound = True
     return bound

@@ -51,11 +51,11 @@ def node_object(cluster: ClusterView, node: int) -> dict[str, Any]:
         allocatable[GPU_COUNT] = str(devices)
         free[GPU_MILLI] = ",".join(str(milli) for milli in cluster.gpu_free[node, :devices].tolist())
         assert DEVICE_MILLI == 1000
-    taints = () if on is None else on.facts.taints(node)
+    taints = () if on is None else on.node_table.taints(node)
     return {
         "metadata": {
             "name": cluster.names[node],
-            "labels": {} if on is None else dict(on.facts.labels[node]),
+            "labels": {} if on is None else dict(on.node_table.labels[node]),
             "annotations": {FREE: json.dumps(free, sort_keys=True)},
         },
         "spec": {"taints": [{"key": t.key, "value": t.value, "effect": t.effect} for t in taints]},

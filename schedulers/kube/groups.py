@@ -19,7 +19,7 @@ from harness.scheduling.matching.affinity_terms import label_key
 from harness.scheduling.ranking.max_index import NEVER
 from harness.scheduling.ranking.score_table import ScoreTable
 from harness.scheduling.state.node_table import LabelColumn
-from harness.scheduling.state.pod_counts import MANY, Domains, Tally
+from harness.scheduling.state.pod_counts import MANY, DomainCounts, PodCount
 from harness.scheduling.strategy import Float64, Int64, PodView
 from schedulers.kube.scores import OtherScores, SpreadRow, by_domain, spread_score, stretched
 
@@ -42,7 +42,7 @@ class Grouping:
 class _Moved:
     """Is told which domains' counts changed."""
 
-    def __init__(self, domains: Domains) -> None:
+    def __init__(self, domains: DomainCounts) -> None:
         self.domains = domains
         self.dirty: list[int] = []
         domains.masks.append(self)
@@ -53,8 +53,8 @@ class _Feature:
     """One number by node, as a column when the groups are made; what can move it afterwards."""
 
     column: Int64
-    of_node: Tally | None = None
-    of_domain: Domains | None = None
+    of_node: PodCount | None = None
+    of_domain: DomainCounts | None = None
     labels: LabelColumn | None = None
 
 
@@ -70,23 +70,23 @@ class Groups:
         self._seen = snapshot.log.version
         self._features: list[_Feature] = []
         self._place: dict[tuple[object, ...], int] = {}  # feature by what it is
-        n = len(snapshot.facts)
+        n = len(snapshot.node_table)
         self._static: list[tuple[str, int]] = []  # (plugin, feature)
         for name, raw in others.static(snapshot, pod):
             self._static.append((name, self._add((name,), _Feature(raw))))
-        relations = snapshot.relations
-        self._terms: list[tuple[int, Domains | None, int]] = []  # (feature, domains where it is their code, weight)
+        relations = snapshot.pod_counts
+        self._terms: list[tuple[int, DomainCounts | None, int]] = []  # feature, domains if it is their code, weight
         for tally, key, weight in others.terms(snapshot, pod):
-            labels, found = snapshot.facts.label_column(key), relations.domains(tally, key)
+            labels, found = snapshot.node_table.label_column(key), relations.domains(tally, key)
             if len(labels.values) <= _COARSE:
                 self._terms.append((self._code(labels, key), found, weight))
             else:
                 by_count = _Feature(relations.column(found).now()[:n], of_domain=found, labels=labels)
                 self._terms.append((self._add(("domain", id(found)), by_count), None, weight))
-        self._spread: list[tuple[int, Domains | None, int]] = []  # (feature, domains or None for hosts, maxSkew)
+        self._spread: list[tuple[int, DomainCounts | None, int]] = []  # (feature, domains or None for hosts, maxSkew)
         constraints, self._strict = others.constraints(snapshot, pod)
         for item, tally, domains in others.counted(snapshot, constraints, self._strict):
-            labels = snapshot.facts.label_column(item.key)
+            labels = snapshot.node_table.label_column(item.key)
             if domains is None:
                 column = np.where(labels.codes[:n] >= 0, tally.column(snapshot.room)[:n], -1)
                 feature = self._add(("host", id(tally)), _Feature(column, of_node=tally))
@@ -113,7 +113,7 @@ class Groups:
         return at
 
     def _code(self, labels: LabelColumn, key: str) -> int:
-        return self._add(("code", key), _Feature(labels.codes[: len(self._snapshot.facts)].astype(np.int64)))
+        return self._add(("code", key), _Feature(labels.codes[: len(self._snapshot.node_table)].astype(np.int64)))
 
     def _make(self, scores: Float64) -> None:
         order = self._snapshot.order_column()
@@ -165,14 +165,14 @@ class Groups:
         if _state(snapshot) != self._made_at:
             return False
         changed = snapshot.log.since(self._seen)
-        if changed is None or len(changed) > 30 + len(snapshot.facts) // 100 or self.many:
+        if changed is None or len(changed) > 30 + len(snapshot.node_table) // 100 or self.many:
             return False
         nodes = dict.fromkeys(changed)
         for listener in self._listeners:
             if listener.dirty:
                 if len(listener.dirty) >= MANY:
                     return False
-                members = listener.domains.placement.column.members()
+                members = listener.domains.index.column.members()
                 for code in dict.fromkeys(listener.dirty):
                     nodes.update(dict.fromkeys(members[code]))
                 listener.dirty.clear()
@@ -288,11 +288,11 @@ def _state(snapshot: Snapshot) -> tuple[int, ...]:
     return (
         snapshot.epoch,
         snapshot.spec_log.version,
-        snapshot.relations.generation,
+        snapshot.pod_counts.generation,
         snapshot.images.version,
-        len(classes.pod_terms.terms),
+        len(classes.affinity_terms.terms),
         classes.namespaces.version,
-        classes.workload_selectors.version,
+        classes.owner_selectors.version,
     )
 
 
@@ -322,7 +322,7 @@ class Kinds:
             return None
         if snapshot is not self._snapshot:
             self._snapshot, self._kinds, self._grouped = snapshot, OrderedDict(), OrderedDict()
-        prefers = None if pod.prefers is None else pod.prefers.id
+        prefers = None if pod.preferences is None else pod.preferences.id
         key = (pod.cls.id, prefers, label_key(pod.namespace, pod.labels), pod.owner)
         kind = self._kinds.get(key)
         if kind is None:
@@ -346,7 +346,7 @@ class Kinds:
             return None
         kind.groups = made
         self._grouped[key] = kind
-        while len(self._grouped) > max(1, _ROOM // len(snapshot.facts)):
+        while len(self._grouped) > max(1, _ROOM // len(snapshot.node_table)):
             self._drop(*next(iter(self._grouped.items())))
         return self._node(snapshot, made.best())
 

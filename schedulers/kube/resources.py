@@ -63,7 +63,7 @@ class ResourceScore:
             free, capacity = [*free, sum(idle)], [*capacity, DEVICE_MILLI * len(idle)]
         total = 0
         if self._fit_weight:
-            total += self._fit_weight * self._fit_node(wanted, free, capacity, snapshot.beyond_of.get(node))
+            total += self._fit_weight * self._fit_node(wanted, free, capacity, snapshot.non_requested_of.get(node))
         if self._balanced_weight:
             total += self._balanced_weight * _balanced_node(wanted.balanced, free, capacity)
         return float(total)
@@ -78,7 +78,7 @@ class ResourceScore:
         if found is not None:
             return found
         rows = {name: row for row, name in enumerate(resources)} | {WHOLE_GPU: _GPU}
-        beyond = dict(zip((CPU, MEMORY), cls.constraints.beyond or (0, 0), strict=True))
+        beyond = dict(zip((CPU, MEMORY), cls.constraints.non_requested or (0, 0), strict=True))
 
         def amount(row: int) -> int:
             return cls.gpu.total_milli if row == _GPU else cls.amounts[row]
@@ -109,8 +109,8 @@ class ResourceScore:
         for row, weight, amount in wanted.fit:
             there, free = _columns(snapshot, row, nodes)
             used = there - free + amount
-            if CPU <= row <= MEMORY and snapshot.beyond_of:
-                used += snapshot.beyond[row][nodes]
+            if CPU <= row <= MEMORY and snapshot.non_requested_of:
+                used += snapshot.non_requested[row][nodes]
             has = there > 0
             divisor = np.maximum(there, 1)
             match self._profile.fit:

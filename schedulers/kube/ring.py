@@ -62,8 +62,8 @@ class Ring:
         self._line_up()
 
     def _put(self, snapshot: Snapshot, node: int) -> None:
-        alive, there = bool(snapshot.facts.alive[node]), self._came[node] >= 0
-        zone = self._number(zone_of(snapshot.facts.labels[node])) if alive else -1
+        alive, there = bool(snapshot.node_table.alive[node]), self._came[node] >= 0
+        zone = self._number(zone_of(snapshot.node_table.labels[node])) if alive else -1
         if alive and there and zone == self._zone[node] and snapshot.rank[node] == self._rank[node]:
             return
         if there:

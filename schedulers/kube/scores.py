@@ -19,11 +19,11 @@ from harness.model.core import Taint, Toleration
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.node_affinity import Requirement, all_hold
 from harness.scheduling.filters.pod_topology_spread import Eligible
-from harness.scheduling.matching.affinity_terms import Kind
+from harness.scheduling.matching.affinity_terms import AffinityKind
 from harness.scheduling.matching.pod_selectors import PodSelector
 from harness.scheduling.pods.preferences import SoftSpread, Wishes
 from harness.scheduling.state.node_table import Codes
-from harness.scheduling.state.pod_counts import Domains, Pick, Tally
+from harness.scheduling.state.pod_counts import DomainCounts, PodCount, PodSelection
 from harness.scheduling.strategy import Bool, Int64, PodView
 from schedulers.kube.profile import DefaultSpread, Profile
 from schedulers.kube.resources import MOST
@@ -44,7 +44,7 @@ Score: TypeAlias = Callable[[Snapshot, PodView, Int64], "Int64 | None"]
 
 
 def wishes(pod: PodView) -> Wishes:
-    found: Wishes = NO_WISHES if pod.prefers is None else pod.prefers.wishes
+    found: Wishes = NO_WISHES if pod.preferences is None else pod.preferences.wishes
     return found
 
 
@@ -108,12 +108,12 @@ class OtherScores:
             or wanted.spread
             or (wanted.images and snapshot.images)
             or self._soft_taints(snapshot)
-            or (snapshot.classes.workload_selectors and self.constraints(snapshot, pod)[0])
+            or (snapshot.classes.owner_selectors and self.constraints(snapshot, pod)[0])
             or any(tally.on_node for tally, _, _ in self.terms(snapshot, pod))
         )
 
     def _soft_taints(self, snapshot: Snapshot) -> bool:
-        sets = snapshot.facts.taint_sets
+        sets = snapshot.node_table.taint_sets
         if len(sets) != self._soft[0]:
             self._soft = (len(sets), any(taint.effect == "PreferNoSchedule" for taints in sets for taint in taints))
         return self._soft[1]
@@ -123,7 +123,7 @@ class OtherScores:
     def taints(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """Fewer PreferNoSchedule taints that the pod does not tolerate are better."""
         raw = self._intolerable(snapshot, pod)
-        return None if raw is None else self.scaled("TaintToleration", raw[snapshot.facts.taint_code[nodes]])
+        return None if raw is None else self.scaled("TaintToleration", raw[snapshot.node_table.taint_code[nodes]])
 
     def _intolerable(self, snapshot: Snapshot, pod: PodView) -> Int64 | None:
         """How many such taints, by list of taints; None where there are none at all."""
@@ -138,7 +138,7 @@ class OtherScores:
                 Toleration(key=k, operator=o, value=v, effect=e).tolerates(taint) for k, o, v, e in tolerations
             )
 
-        return np.array([sum(map(intolerable, taints)) for taints in snapshot.facts.taint_sets], dtype=np.int64)
+        return np.array([sum(map(intolerable, taints)) for taints in snapshot.node_table.taint_sets], dtype=np.int64)
 
     def node_affinity(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         raw = self._preferred(snapshot, pod)
@@ -159,14 +159,21 @@ class OtherScores:
         wanted = wishes(pod)
         if not wanted.images or not snapshot.images:
             return None
-        key = ("images", wanted.images, wanted.containers, snapshot.images.version, len(snapshot), len(snapshot.facts))
+        key = (
+            "images",
+            wanted.images,
+            wanted.containers,
+            snapshot.images.version,
+            len(snapshot),
+            len(snapshot.node_table),
+        )
         return self._columns.get(key, lambda: _image_scores(snapshot, wanted))
 
     def static(self, snapshot: Snapshot, pod: PodView) -> list[tuple[str, Int64]]:
         """What only changes with the nodes themselves: (plugin, int64 [nodes]), to be `scaled`."""
-        n, out = len(snapshot.facts), []
+        n, out = len(snapshot.node_table), []
         if "TaintToleration" in self.weights and (by_set := self._intolerable(snapshot, pod)) is not None:
-            out.append(("TaintToleration", by_set[snapshot.facts.taint_code[:n]]))
+            out.append(("TaintToleration", by_set[snapshot.node_table.taint_code[:n]]))
         if "NodeAffinity" in self.weights and (raw := self._preferred(snapshot, pod)) is not None:
             out.append(("NodeAffinity", raw[:n]))
         if "ImageLocality" in self.weights and (raw := self._images(snapshot, pod)) is not None:
@@ -190,15 +197,15 @@ class OtherScores:
             return None
         raw: Int64 = np.zeros(len(nodes), dtype=np.int64)
         for tally, key, weight in parts:
-            raw += weight * _at(snapshot, snapshot.relations.domains(tally, key), nodes)
+            raw += weight * _at(snapshot, snapshot.pod_counts.domains(tally, key), nodes)
         return stretched(raw)
 
-    def terms(self, snapshot: Snapshot, pod: PodView) -> list[tuple[Tally, str, int]]:
+    def terms(self, snapshot: Snapshot, pod: PodView) -> list[tuple[PodCount, str, int]]:
         """(tally, topology key, weight) of every term that bears on the pod, whether anyone runs or not."""
         if "InterPodAffinity" not in self.weights:
             return []
-        relations, table = snapshot.relations, snapshot.classes.pod_terms
-        out = [(relations.tally(Pick((item.selector,))), item.key, item.weight) for item in wishes(pod).pods]
+        relations, table = snapshot.pod_counts, snapshot.classes.affinity_terms
+        out = [(relations.count(PodSelection((item.selector,))), item.key, item.weight) for item in wishes(pod).pods]
         if self._profile.ignore_preferred_of_existing and not out:
             return []  # Source: plugins/interpodaffinity/scoring.go PreScore: such a pod skips the plugin
         if table.terms and table.repelling < len(table.terms):
@@ -209,15 +216,15 @@ class OtherScores:
                     out.append((tally, table.terms[number].key, weight))
         return out
 
-    def _weight_of(self, kind: Kind, weight: int) -> int:
+    def _weight_of(self, kind: AffinityKind, weight: int) -> int:
         match kind:
-            case Kind.DRAWS:
+            case AffinityKind.DRAWS:
                 return self._profile.hard_pod_affinity_weight
-            case Kind.PREFERS:
+            case AffinityKind.PREFERS:
                 return weight
-            case Kind.AVOIDS:
+            case AffinityKind.AVOIDS:
                 return -weight
-            case Kind.REPELS:
+            case AffinityKind.REPELS:
                 return 0
 
     # -- spreading --------------------------------------------------------------------------------------------------
@@ -227,7 +234,7 @@ class OtherScores:
         constraints, strict = self.constraints(snapshot, pod)
         if not constraints:
             return None
-        facts = snapshot.facts
+        facts = snapshot.node_table
         codes = [facts.label_column(item.key).codes[nodes] for item in constraints]
         scored: Bool = np.ones(len(nodes), dtype=np.bool_)
         if strict:  # nodes without all of the labels are left out
@@ -250,13 +257,13 @@ class OtherScores:
 
     def counted(
         self, snapshot: Snapshot, constraints: tuple[SoftSpread, ...], strict: bool
-    ) -> list[tuple[SoftSpread, Tally, Domains | None]]:
+    ) -> list[tuple[SoftSpread, PodCount, DomainCounts | None]]:
         """Each constraint with the pods that it counts, by node, and by domain unless it counts on the node itself."""
         keys = tuple(sorted(item.key for item in constraints)) if strict else ()
-        relations = snapshot.relations
-        out: list[tuple[SoftSpread, Tally, Domains | None]] = []
+        relations = snapshot.pod_counts
+        out: list[tuple[SoftSpread, PodCount, DomainCounts | None]] = []
         for item in constraints:
-            tally = relations.tally(item.pick)
+            tally = relations.count(item.selection)
             which = Eligible(keys, item.eligible.affinity, item.eligible.taints)
             out.append((item, tally, None if item.key == HOSTNAME else relations.domains(tally, item.key, which)))
         return out
@@ -265,7 +272,7 @@ class OtherScores:
         """Whether each domain of the pod's soft constraints can be a group: at most so many of a key."""
         constraints, strict = self.constraints(snapshot, pod)
         for item in constraints:
-            values = snapshot.facts.label_column(item.key).values
+            values = snapshot.node_table.label_column(item.key).values
             if item.key != HOSTNAME and (len(values) > most or (not strict and "" in values)):
                 return False
         return sum(self.weights.values()) < _HEAVY
@@ -275,13 +282,13 @@ class OtherScores:
         wanted = wishes(pod)
         if "PodTopologySpread" not in self.weights:
             return (), True
-        if wanted.constrained or not self._profile.spread or not snapshot.classes.workload_selectors:
+        if wanted.constrained or not self._profile.spread or not snapshot.classes.owner_selectors:
             return wanted.spread, True
-        selector = snapshot.classes.workload_selectors.of(pod)
+        selector = snapshot.classes.owner_selectors.of(pod)
         if not selector:
             return (), True
         affinity = next((term for term in pod.cls.constraints.terms if term.plugin == "NodeAffinity"), None)
-        pick = Pick((PodSelector((pod.namespace,), None, selector),), living=True)
+        pick = PodSelection((PodSelector((pod.namespace,), None, selector),), living=True)
 
         def soft(item: DefaultSpread) -> SoftSpread:
             return SoftSpread(item.key, pick, item.max_skew, 1, Eligible((), affinity, None))
@@ -325,42 +332,42 @@ def spread_score(rows: Sequence[SpreadRow], scored: Bool) -> Int64:
     return np.where(scored, MOST * (most + least - rounded) // most, 0)
 
 
-def _at(snapshot: Snapshot, domains: Domains, nodes: Int64) -> Int64:
+def _at(snapshot: Snapshot, domains: DomainCounts, nodes: Int64) -> Int64:
     """The count of each node's domain, int64 [len(nodes)]; 0 where the node lacks the label."""
-    labels = domains.placement.column
+    labels = domains.index.column
     if len(labels.values) > _DOMAINS:
-        return snapshot.relations.column(domains).now()[nodes]
+        return snapshot.pod_counts.column(domains).now()[nodes]
     return by_domain(domains, labels.codes[nodes])
 
 
-def by_domain(domains: Domains, codes: Codes | Int64) -> Int64:
+def by_domain(domains: DomainCounts, codes: Codes | Int64) -> Int64:
     """The counts of domains by their code, 0 for code -1."""
     domains.sync()
-    counts = np.zeros(max(len(domains.counts), len(domains.placement.column.values)) + 1, dtype=np.int64)
+    counts = np.zeros(max(len(domains.counts), len(domains.index.column.values)) + 1, dtype=np.int64)
     counts[: len(domains.counts)] = domains.counts
     found: Int64 = counts[codes]
     return found
 
 
-def _lacking(snapshot: Snapshot, key: str, tally: Tally, which: Eligible) -> int:
+def _lacking(snapshot: Snapshot, key: str, tally: PodCount, which: Eligible) -> int:
     """Pods of `tally` on nodes without the label `key`."""
-    labels = snapshot.facts.labels
+    labels = snapshot.node_table.labels
     return sum(
         count for node, count in tally.on_node.items() if key not in labels[node] and which.holds(snapshot, node)
     )
 
 
 def _weigh(snapshot: Snapshot, terms: tuple[tuple[int, tuple[Requirement, ...]], ...]) -> Int64:
-    everywhere = slice(0, len(snapshot.facts))
-    raw = np.zeros(len(snapshot.facts), dtype=np.int64)
+    everywhere = slice(0, len(snapshot.node_table))
+    raw = np.zeros(len(snapshot.node_table), dtype=np.int64)
     for weight, requirements in terms:
-        raw += weight * all_hold(requirements, snapshot.facts, everywhere)
+        raw += weight * all_hold(requirements, snapshot.node_table, everywhere)
     return raw
 
 
 def _image_scores(snapshot: Snapshot, wanted: Wishes) -> Int64:
     """Source: plugins/imagelocality sumImageScores, scaledImageScore, calculatePriority."""
-    raw = np.zeros(len(snapshot.facts), dtype=np.int64)
+    raw = np.zeros(len(snapshot.node_table), dtype=np.int64)
     for name in wanted.images:
         where = list(snapshot.images.where(name))
         if where:

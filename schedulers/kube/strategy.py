@@ -41,7 +41,7 @@ class _Scorer:
 
     def besides(self, snapshot: Snapshot, pod: PodView, nodes: Int64) -> Int64 | None:
         """The other scores, weighted and added, int64 [len(nodes)]; None where they tell no node from another."""
-        snapshot.relations.trim()
+        snapshot.pod_counts.trim()
         total: Int64 | None = None
         for _, weight, score in self.others.scorers:
             found = score(snapshot, pod, nodes)
@@ -112,18 +112,18 @@ class Kube:
         enough = nodes_to_find(scorer.profile.percentage, len(snapshot))
         if not scorer.profile.weights and self._chain is None:
             enough = 1  # the first that fits. Source: schedule_one.go findNodesThatPassFilters, HasScorePlugins
-        named = pod.cls.constraints.only
+        named = pod.cls.constraints.node_names
         if named is not None:
             if enough < len(snapshot):
                 self._ring.sync(snapshot)
-                self._ring.passed_by(sum(name in snapshot.facts.index for name in named))
-            nodes = np.array(snapshot.feasibility.among(pod.cls), dtype=np.int64)
+                self._ring.passed_by(sum(name in snapshot.node_table.index for name in named))
+            nodes = np.array(snapshot.verdicts.among(pod.cls), dtype=np.int64)
         elif enough >= len(snapshot):
             if self._chain is None and not scorer.others.matter(snapshot, pod):
                 best = table.best(pod)
                 return None if best < 0 else Bind(pod, best)
             if self._chain is None:
-                snapshot.relations.trim()
+                snapshot.pod_counts.trim()
                 found = scorer.kinds.best(snapshot, pod, table)
                 if found is not None:
                     return None if found < 0 else Bind(pod, found)

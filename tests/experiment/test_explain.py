@@ -88,7 +88,7 @@ def test_the_command_says_why_and_why_not(out: Path) -> None:
     assert done.exit_code == 0
     for text in (f"{key} went to {placed.node}", "NodeResourcesFit", "runner-up", "picked"):
         assert text in done.stdout
-    other = next(name for name in placed.on.facts.names if name != placed.node)
+    other = next(name for name in placed.on.node_table.names if name != placed.node)
     found = json.loads(CliRunner().invoke(app, ["explain", record, key, "--node", other, "-o", "json"]).stdout)
     assert found["node"] == placed.node == found["askedAgain"]
     assert found["onNode"]["node"] == other
@@ -165,10 +165,10 @@ def constrained_pods(draw: st.DrawFn) -> tuple[Snapshot, Pod]:
 def test_the_smallest_change_that_makes_a_node_feasible(world: tuple[Snapshot, PodView]) -> None:
     on, view = world
     before = (on.free.copy(), on.feasible(view).copy(), on.placed_keys())
-    for node in range(len(on.facts)):
+    for node in range(len(on.node_table)):
 
         def fits(at: Snapshot, node: int = node) -> bool:
-            return at.feasibility.holds(at.classes.class_now(view), node)
+            return at.verdicts.holds(at.classes.class_now(view), node)
 
         ways = to_fit(on, view, node)
         assert not ways or not fits(on)
@@ -185,7 +185,7 @@ def test_the_smallest_change_of_a_pod_that_a_node_takes(world: tuple[Snapshot, P
     on, pod = world
     view = on.classes.view(pod)
     before = (on.free.copy(), on.feasible(view).copy())
-    for node in range(len(on.facts)):
+    for node in range(len(on.node_table)):
         way = to_fit_by_pod(on, pod, view, node)
         assert not (way and before[1][node])
 
@@ -340,7 +340,7 @@ def test_what_is_regretted_would_have_been_possible(
     waiting = {f"a/w{i}": on.classes.view(sized(f"w{i}", amounts)) for i, amounts in enumerate(asked)}
     for item in of_snapshot(on, list(waiting.values()), 10):
         twin = on.copy()
-        home = twin.facts.index[item.node]
+        home = twin.node_table.index[item.node]
         view = next(pod for pod in twin.pods_on(home) if pod.key == item.pod)
         kept_out = waiting[item.kept_out]
         assert not twin.feasible(kept_out)[home]

@@ -78,7 +78,7 @@ class ConstraintsMachine(RuleBasedStateMachine):
 
     def bind(self, item: Pod, node: str) -> None:
         self.world.running[item.metadata.key] = (item, node)
-        self.on.assume(self.on.classes.view(item), self.on.facts.index[node])
+        self.on.assume(self.on.classes.view(item), self.on.node_table.index[node])
 
     @precondition(lambda self: self.world.running)
     @rule(data=st.data())
@@ -94,7 +94,7 @@ class ConstraintsMachine(RuleBasedStateMachine):
         item, node = self.world.running[key]
         new = pod(item.metadata.name, (item.metadata.namespace, labels), item.spec, deleted)
         self.world.running[key] = (new, node)
-        self.on.relabel(self.on.classes.view(new))
+        self.on.update_pod(self.on.classes.view(new))
 
     @rule(name=st.sampled_from(["a", "b"]), labels=worlds.namespace_labels)
     def change_namespace(self, name: str, labels: dict[str, str] | None) -> None:
@@ -110,7 +110,7 @@ class ConstraintsMachine(RuleBasedStateMachine):
 
     @rule()
     def count_anew(self) -> None:
-        self.on.relations.reset()
+        self.on.pod_counts.reset()
 
     @invariant()
     def verdicts_are_kube_schedulers(self) -> None:

@@ -85,8 +85,8 @@ def agree(on: Snapshot, world: naive.World, item: Pod, view: PodView, note: naiv
         assert not mask.any()
         return
     for name, why in expected.reasons.items():
-        at = on.facts.index[name]
-        assert bool(mask[at]) == on.feasibility.holds(cls, at) == (not why), (name, why)
+        at = on.node_table.index[name]
+        assert bool(mask[at]) == on.verdicts.holds(cls, at) == (not why), (name, why)
         if not any("didn't satisfy plugin" in reason for reason in why):  # which is said of many nodes at once
             assert sorted(on.reasons(cls, at)) == sorted(why), name
     assert np.count_nonzero(mask) == sum(not why for why in expected.reasons.values())
@@ -122,7 +122,7 @@ def built(world: naive.World) -> Snapshot:
     for node in world.nodes.values():
         on.add_node(**node_columns(node))
     for item, at in world.running.values():
-        on.assume(on.classes.view(item), on.facts.index[at])
+        on.assume(on.classes.view(item), on.node_table.index[at])
     return on
 
 

@@ -124,7 +124,7 @@ def test_a_plan_fits_whole_without_its_victims_and_each_of_them_is_lower(
         node = at % len(sizes)
         item = pod(f"p{index}", cpu, priority)
         view = on.classes.view(item)
-        if on.feasibility.holds(view.cls, node):
+        if on.verdicts.holds(view.cls, node):
             on.assume(view, node)
             preemption.update_pod(item)
     least = data.draw(st.integers(2, len(gang)))
@@ -146,6 +146,6 @@ def test_a_plan_fits_whole_without_its_victims_and_each_of_them_is_lower(
         assert victim.priority < member.priority
         on.forget(victim.key)
     for member, node in found.places:
-        assert on.feasibility.holds(member.cls, node), "all of them, side by side"
+        assert on.verdicts.holds(member.cls, node), "all of them, side by side"
         on.assume(member, node)
     assert int(on.free.min()) >= 0

@@ -332,7 +332,7 @@ def test_a_snapshot_made_anew_is_the_same() -> None:
     here = np.flatnonzero(on.alive)
     assert new.free.tolist() == on.free[:, here].tolist()
     assert [new.where(pod.key) for pod in pods] == [on.where(pod.key) for pod in pods]
-    assert [key for _, key, _ in new.strays()] == [pods[7]]
+    assert [key for _, key, _ in new.pods_on_unknown_nodes()] == [pods[7]]
 
 
 def test_the_guarded_answers_are_the_strategys_own() -> None:

@@ -33,9 +33,9 @@ from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMe
 from harness.model.quantity import parse_quantity
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.matching.owner_selectors import WorkloadSelectors
+from harness.scheduling.matching.owner_selectors import OwnerSelectors
 from harness.scheduling.pods.pod_classes import PodClasses
-from harness.scheduling.state.images import ImageBook
+from harness.scheduling.state.images import NodeImages
 from harness.scheduling.strategy import Bind, GpuRequest, PodView
 from schedulers.kube import Kube, Profile, kube, parse
 
@@ -60,13 +60,13 @@ def pod(name: str, labels: dict[str, str] | None = None, **spec: object) -> Pod:
 
 
 def fits(on: Snapshot, item: Pod) -> list[str]:
-    return [on.facts.names[i] for i in np.flatnonzero(on.feasible(on.classes.view(item)))]
+    return [on.node_table.names[i] for i in np.flatnonzero(on.feasible(on.classes.view(item)))]
 
 
 def bind(on: Snapshot, item: Pod, *nodes: str) -> None:
     for index, name in enumerate(nodes):
         meta = ObjectMeta(name=f"{item.metadata.name}-{index}", namespace="d", labels=item.metadata.labels)
-        on.assume(on.classes.view(Pod(metadata=meta, spec=item.spec)), on.facts.index[name])
+        on.assume(on.classes.view(Pod(metadata=meta, spec=item.spec)), on.node_table.index[name])
 
 
 def test_a_pod_that_names_its_node_goes_there_or_nowhere() -> None:
@@ -277,7 +277,7 @@ def test_what_the_scheduler_watches_reaches_the_scores() -> None:
         scheduler.step(1, [Watch(ADDED, item) for item in (*nodes, *more, *held, new)])
         at = scheduler.snapshot.where("d/new")
         assert at is not None
-        return scheduler.snapshot.facts.names[at]
+        return scheduler.snapshot.node_table.names[at]
 
     assert where() == "n0"
     service = Service(metadata=ObjectMeta(name="web", namespace="d"), spec=ServiceSpec(selector={"app": "web"}))
@@ -310,7 +310,7 @@ def test_only_what_is_a_resource_of_the_scheduler_is_scored() -> None:
 
 def test_a_node_that_has_an_image_alone_says_its_size_anew() -> None:
     """cache.go UpdateNode: a node's images are taken out and put in; the first to report one says its size."""
-    book = ImageBook()
+    book = NodeImages()
     book.put(0, [(("a:1", "a:2"), 100), (("a:1",), 300)])
     assert (book.size("a:1"), book.size("a:2")) == (100, 100)
     book.put(0, [(("a:1",), 200)])
@@ -349,7 +349,7 @@ profiles:
 
 def test_the_selector_of_a_replication_controller_wins_over_a_services() -> None:
     """helper/spread.go DefaultSelector: maps of labels are merged; a ReplicaSet's requirements are added."""
-    found = WorkloadSelectors()
+    found = OwnerSelectors()
     found.put_service("d", "svc", {"app": "x", "tier": "f"})
     labels = {"app": "x", "tier": "f"}
     for kind in ("ReplicationController", "ReplicaSet"):
@@ -366,7 +366,7 @@ def test_nodes_without_a_zone_are_a_zone_of_their_own_where_the_system_spreads()
     on = Snapshot()
     for name, labels in (("n0", {ZONE: ""}), ("n1", {}), ("n2", {ZONE: "z"}), ("n3", {ZONE: "z"})):
         on.add_node(name, {"cpu": 4000, "memory": GIB, "pods": 9}, labels={HOST: name, **labels})
-    on.classes.workload_selectors.put_service("d", "svc", {"app": "x"})
+    on.classes.owner_selectors.put_service("d", "svc", {"app": "x"})
     bind(on, pod("p", {"app": "x"}), "n1", "n1", "n1", "n2")
     # Hosts 0, 3, 1, 0 times log(4 + 2) and 2 more; zones 3 (of n0), none, 1, 1 times log(2 + 2) and 4 more:
     # 10.2, 7.4, 9.2, 7.4 make 10, 7, 9, 7; then 100 * (10 + 7 - score) // 10.

@@ -97,7 +97,7 @@ class Course:
         for key in (ZONE, "rack"):
             if not draw.randrange(12):
                 del labels[key]
-        change = self.on.update_node if name in self.on.facts.index else self.on.add_node
+        change = self.on.update_node if name in self.on.node_table.index else self.on.add_node
         change(
             name,
             {"cpu": draw.choice((2000, 4000)), "memory": 8 << 30, "pods": 6},
@@ -132,16 +132,16 @@ class Course:
                 old = next(pod for pod in on.pods_on(node) if pod.key == f"d/{name}")
                 spec = next(spec for app, spec in KINDS if app == old.labels["app"])
                 meta = ObjectMeta(name=name, namespace="d", labels={"app": draw.choice(APPS)})
-                on.relabel(on.classes.view(Pod(metadata=meta, spec=spec)))
+                on.update_pod(on.classes.view(Pod(metadata=meta, spec=spec)))
             case 4 | 5:
-                on.assume(on.classes.view(self.pod()), draw.choice(list(on.facts.index.values())))
+                on.assume(on.classes.view(self.pod()), draw.choice(list(on.node_table.index.values())))
             case 6:
                 selector = draw.choice(({"app": "a"}, None))
-                on.classes.workload_selectors.put_service("d", "a", selector)
+                on.classes.owner_selectors.put_service("d", "a", selector)
             case _:
-                name = draw.choice(list(on.facts.index))
+                name = draw.choice(list(on.node_table.index))
                 if draw.randrange(2):
-                    for pod in on.pods_on(on.facts.index[name]):
+                    for pod in on.pods_on(on.node_table.index[name]):
                         on.forget(pod.key)
                     on.remove_node(name)
                 self.put_node(name)

@@ -100,7 +100,7 @@ class Both:
 
     def place(self, item: Pod, node: str) -> None:
         self.world.running[item.metadata.key] = (item, node)
-        self.on.assume(self.on.classes.view(item), self.on.facts.index[node])
+        self.on.assume(self.on.classes.view(item), self.on.node_table.index[node])
 
     def tell_namespace(self, name: str, labels: dict[str, str] | None) -> None:
         self.world.namespaces.pop(name, None)
@@ -112,14 +112,14 @@ class Both:
         self.world.services.pop((space, name), None)
         if selector is not None:
             self.world.services[space, name] = selector
-        self.on.classes.workload_selectors.put_service(space, name, selector)
+        self.on.classes.owner_selectors.put_service(space, name, selector)
 
     def tell_controller(self, space: str, kind: str, selector: LabelSelector | None) -> None:
         self.world.controllers.pop((kind, space, "own"), None)
         if selector is not None:
             self.world.controllers[kind, space, "own"] = selector
         wanted = None if selector is None else requirements(selector)
-        self.on.classes.workload_selectors.put_controller(kind, space, "own", wanted)
+        self.on.classes.owner_selectors.put_controller(kind, space, "own", wanted)
 
     def check(self, item: Pod) -> None:
         on = self.on
@@ -131,13 +131,13 @@ class Both:
         assert set(found) == set(expected)
         for plugin, by_node in expected.items():
             column = found[plugin]
-            got = {name: int(column[on.facts.index[name]]) for name in feasible}
+            got = {name: int(column[on.node_table.index[name]]) for name in feasible}
             assert got == by_node, plugin
             assert np.count_nonzero(np.isnan(column)) == len(column) - len(feasible)
         kept = self.kube._of(view).table(on).column(view)  # brought up to date node by node
         own = [plugin for plugin in expected if plugin.startswith("NodeResources")]
         for name in feasible:
-            node = on.facts.index[name]
+            node = on.node_table.index[name]
             assert kept[on.position_of[node]] == sum(expected[plugin][name] for plugin in own)
         total = {name: sum(by_node[name] for by_node in expected.values()) for name in feasible}
         self.check_choice(view, total)
@@ -149,7 +149,9 @@ class Both:
             assert not isinstance(decision, Bind)
             return
         best = max(total.values())
-        first = min((name for name in total if total[name] == best), key=lambda name: on.rank[on.facts.index[name]])
+        first = min(
+            (name for name in total if total[name] == best), key=lambda name: on.rank[on.node_table.index[name]]
+        )
         assert isinstance(decision, Bind)
         assert on.names[decision.node] == first
 
@@ -218,7 +220,7 @@ class ScoresMachine(RuleBasedStateMachine, Both):
         old, at = self.world.running[key]
         item = scored_worlds.pod(old.metadata.name, (old.metadata.namespace, *meta[1:]), old.spec, deleted)
         self.world.running[key] = (item, at)
-        self.on.relabel(self.on.classes.view(item))
+        self.on.update_pod(self.on.classes.view(item))
 
     @precondition(lambda self: self.world.running)
     @rule(data=st.data())
@@ -258,7 +260,7 @@ class ScoresMachine(RuleBasedStateMachine, Both):
 
     @rule()
     def count_anew(self) -> None:
-        self.on.relations.reset()
+        self.on.pod_counts.reset()
 
     @invariant()
     def scores_and_choice_are_those_of_the_source(self) -> None:

@@ -106,8 +106,8 @@ def test_it_chooses_what_a_pass_would(
             elif event == "join":
                 add(on, count, draw)
                 count += 1
-            elif on.facts.index:
-                name = sorted(on.facts.index)[draw % len(on.facts.index)]
+            elif on.node_table.index:
+                name = sorted(on.node_table.index)[draw % len(on.node_table.index)]
                 if event == "leave":
                     on.remove_node(name)
                 elif event == "move":

@@ -89,7 +89,7 @@ class Both:
         ):
             pod = named(pod, f"w{i}")
             self.case.nominated.append((pod, at))
-            self.on.nominations.put(self.on.classes.view(pod), self.on.facts.index[at])
+            self.on.nominations.put(self.on.classes.view(pod), self.on.node_table.index[at])
 
     def fill(self, data: st.DataObject) -> None:
         """No CPU is left anywhere."""
@@ -103,7 +103,7 @@ class Both:
 
     def bind(self, pod: Pod, at: str) -> None:
         self.case.world.running[pod.metadata.key] = (pod, at)
-        self.on.assume(self.on.classes.view(pod), self.on.facts.index[at])
+        self.on.assume(self.on.classes.view(pod), self.on.node_table.index[at])
         self.preemption.update_pod(pod)
 
     def end(self, key: str) -> None:
@@ -120,8 +120,8 @@ class Both:
         cls = self.on.classes.class_now(view)
         feasible = self.on.feasible(view)
         for name, fits in expected.items():
-            node = self.on.facts.index[name]
-            assert feasible[node] == self.on.feasibility.holds(cls, node) == fits, name
+            node = self.on.node_table.index[name]
+            assert feasible[node] == self.on.verdicts.holds(cls, node) == fits, name
         return any(expected.values())
 
     def ask(self, pod: Pod, least: int = real.MIN_CANDIDATES) -> real.Verdict:
@@ -136,7 +136,7 @@ class Both:
         expected = naive_preemption.preempt(pod, self.case, self.offsets.randrange, least)
         match found:
             case real.Victims(node, victims):
-                assert (self.on.facts.names[node], [victim.key for victim in victims]) == expected
+                assert (self.on.node_table.names[node], [victim.key for victim in victims]) == expected
             case real.NoPreemption(reason):
                 assert reason == expected
         return found
@@ -162,7 +162,7 @@ def test_what_is_remembered_of_dry_runs_is_what_a_new_one_says(data: st.DataObje
         if not both.fits_somewhere(new):
             found = both.ask(new, data.draw(st.sampled_from([1, 2, 100])))
             if isinstance(found, real.Victims) and data.draw(st.booleans()):
-                both.case.nominated.append((new, both.on.facts.names[found.node]))
+                both.case.nominated.append((new, both.on.node_table.names[found.node]))
                 both.on.nominations.put(both.on.classes.view(new), found.node)
                 for victim in found.pods:
                     both.end(victim.key)
@@ -186,7 +186,7 @@ def test_victims_are_lower_and_each_of_them_is_needed(data: st.DataObject) -> No
         for victim in found.pods:
             if spared is None or victim.key != spared.key:
                 on.forget(victim.key)
-        fits = on.feasibility.holds(on.classes.class_now(view), found.node)
+        fits = on.verdicts.holds(on.classes.class_now(view), found.node)
         if spared is None:
             assert fits, "without its victims the pod fits"
         elif not pod.spec.topology_spread_constraints and pod.spec.affinity is None:

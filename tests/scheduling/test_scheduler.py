@@ -401,7 +401,7 @@ def test_whatever_comes_and_goes_the_view_equals_the_store_and_nothing_is_overfu
     pods = story.server.listed("Pod")
     for pod in pods:
         node = snapshot.where(pod.metadata.key)
-        assert (snapshot.facts.names[node] if node is not None else "") == pod.spec.node_name
+        assert (snapshot.node_table.names[node] if node is not None else "") == pod.spec.node_name
     assert (snapshot.free[:, snapshot.alive] >= 0).all()
     for pod in pods:  # work-conserving: what waits fits nowhere
         if not pod.spec.node_name:

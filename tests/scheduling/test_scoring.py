@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters import Moves
+from harness.scheduling.filters import Scope
 from harness.scheduling.filters.filter import Nodes
 from harness.scheduling.offline import Placements, fill
 from harness.scheduling.ranking.max_index import NEVER, MaxIndex
@@ -110,8 +110,8 @@ def tell(story: Story, strategy: Scored) -> list[str]:
         elif kind == "join":
             join(story.nodes[pick % len(story.nodes)])
         elif kind == "leave" and len(on):
-            name = sorted(on.facts.index)[pick % len(on)]
-            for pod in on.pods_on(on.facts.index[name]):
+            name = sorted(on.node_table.index)[pick % len(on)]
+            for pod in on.pods_on(on.node_table.index[name]):
                 placed.remove(pod.key)
                 on.forget(pod.key)
             on.remove_node(name)
@@ -254,9 +254,9 @@ class NotBesideAnother:
     """At most one pod on all of the nodes of a pair: a constraint that looks at other nodes."""
 
     plugin = "InPairs"
-    moves = Moves.CLUSTER
+    scope = Scope.CLUSTER
     resolvable = True
-    only = None
+    node_names = None
 
     def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
         return np.array([self.holds(on, node) for node in np.arange(len(on.names))[nodes].tolist()], dtype=np.bool_)

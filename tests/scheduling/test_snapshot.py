@@ -608,7 +608,7 @@ class SnapshotMachine(RuleBasedStateMachine):
             item.running.pop(view.key, None)
         for left in self.gone.values():
             left.pop(view.key, None)
-        self.on.assume(view, self.on.facts.index[name])
+        self.on.assume(view, self.on.node_table.index[name])
         self.nodes[name].running[view.key] = (view, self.on.devices(view.key))
 
     @rule()
@@ -616,7 +616,7 @@ class SnapshotMachine(RuleBasedStateMachine):
         """The copy takes over, and what happens to the original no longer matters."""
         left = self.on
         self.on = left.copy()
-        for name in list(left.facts.index):
+        for name in list(left.node_table.index):
             left.remove_node(name)
 
     @precondition(lambda self: self.views)
@@ -634,7 +634,7 @@ class SnapshotMachine(RuleBasedStateMachine):
         on = self.on
         assert sorted(n for n in on.names if n) == sorted(self.nodes)
         for name, item in self.nodes.items():
-            at = on.facts.index[name]
+            at = on.node_table.index[name]
             assert on.alive[at]
             assert tuple(on.free[:3, at].tolist()) == item.free() == tuple(on.free_of[at][:3])
             assert on.gpu_free[at].tolist()[: item.devices] == item.idle() == on.devices_of[at]
@@ -649,7 +649,7 @@ class SnapshotMachine(RuleBasedStateMachine):
             expected = sorted(name for name, item in self.nodes.items() if item.takes(spec))
             mask = on.feasible(view)
             assert sorted(on.names[i] for i in np.flatnonzero(mask).tolist()) == expected
-            assert all(on.feasibility.holds(view.cls, i) == mask[i] for i in range(len(on.names)))
+            assert all(on.verdicts.holds(view.cls, i) == mask[i] for i in range(len(on.names)))
             diagnosis = on.diagnose(view)
             assert diagnosis.nodes == len(self.nodes)
             assert bool(sum(diagnosis.reasons.values())) == (len(expected) < len(self.nodes))
@@ -658,7 +658,7 @@ class SnapshotMachine(RuleBasedStateMachine):
     def order_is_by_rank(self) -> None:
         on = self.on
         order = [i for i in on.order() if i >= 0]
-        assert sorted(order) == sorted(on.facts.index.values())
+        assert sorted(order) == sorted(on.node_table.index.values())
         assert [on.rank[i] for i in order] == sorted(on.rank[i] for i in order)
 
 

@@ -19,7 +19,7 @@ from harness.model.storage import PersistentVolume, PersistentVolumeClaim, Stora
 from harness.model.wire import Time
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.feasibility.what_if import Trial
+from harness.scheduling.feasibility.what_if import WhatIf
 from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.strategy import Bind, BindTogether
 from tests.scheduling import naive_volumes as naive
@@ -89,7 +89,7 @@ def snapshot(*items: Any) -> Snapshot:
 
 def fits(on: Snapshot, item: Pod) -> list[str]:
     feasible = on.feasible(on.classes.view(item))
-    return [name for name in on.names if name and feasible[on.facts.index[name]]]
+    return [name for name in on.names if name and feasible[on.node_table.index[name]]]
 
 
 def why_not(on: Snapshot, item: Pod) -> str:
@@ -98,7 +98,7 @@ def why_not(on: Snapshot, item: Pod) -> str:
 
 def place(on: Snapshot, item: Pod, name: str) -> str:
     """'' or why it is refused."""
-    done = apply(on, Bind(on.classes.view(item), on.facts.index[name]))
+    done = apply(on, Bind(on.classes.view(item), on.node_table.index[name]))
     return done.reason if isinstance(done, Refused) else ""
 
 
@@ -192,7 +192,7 @@ def test_of_volumes_that_fit_the_smallest_is_promised_once() -> None:
     message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind."
     assert why_not(on, pod("p-c3", "c3")) == message
     first = on.classes.view(pod("p-c1", "c1"))
-    with Trial(on, 0) as trial:
+    with WhatIf(on, 0) as trial:
         trial.take(first)
     assert why_not(on, pod("p-c3", "c3")) == message, "who was only tried without keeps what it was promised"
     on.forget("default/p-c1")
@@ -496,10 +496,10 @@ class VolumesMachine(RuleBasedStateMachine):
             why = naive.before(self.world, names)
             counted: Counter[str] = Counter()
             for name, item in self.world.nodes.items():
-                index = self.on.facts.index[name]
+                index = self.on.node_table.index[name]
                 reasons = [why] if why else naive.reasons(self.world, names, item)
                 assert feasible[index] == (not reasons), (names, name, reasons)
-                assert self.on.feasibility.holds(view.cls, index) == (not reasons)
+                assert self.on.verdicts.holds(view.cls, index) == (not reasons)
                 assert list(self.on.reasons(view.cls, index)) == reasons
                 counted.update(reasons)
             found = self.on.diagnose(view)

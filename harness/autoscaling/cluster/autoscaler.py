@@ -353,14 +353,14 @@ class ClusterAutoscaler:
             effects.append(Record(self._nodes[name], "Normal", "ScaleDown", "node removed by cluster autoscaler"))
 
     def _on(self, name: str) -> list[Pod]:
-        node = self._snapshot.facts.index.get(name)
+        node = self._snapshot.node_table.index.get(name)
         if node is None:
             return []
         return [self._pods[view.key] for view in self._snapshot.pods_on(node) if view.key in self._pods]
 
     def _utilization(self, name: str) -> int:
         """Percent of CPU or memory, whichever is more. Source: simulator/utilization."""
-        node = self._snapshot.facts.index.get(name)
+        node = self._snapshot.node_table.index.get(name)
         if node is None:
             return 100
         out = 0

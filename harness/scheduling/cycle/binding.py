@@ -29,7 +29,7 @@ class Binder:
         self._sent[key] = now
         namespace, _, name = key.rpartition("/")
         devices = {GPU_INDEX: devices_text(bind.devices)} if bind.devices else {}
-        binding = BindPod(namespace, name, queued.uid, context.snapshot.facts.names[bind.node], devices)
+        binding = BindPod(namespace, name, queued.uid, context.snapshot.node_table.names[bind.node], devices)
         if bind.pod.cls.constraints.claims:
             return context.volumes.bind(now, key, binding)
         return [binding]

@@ -72,7 +72,7 @@ class FailureHandler:
             message = " ".join(filter(None, (message, attempt.message)))
         node = context.snapshot.nominations.node_of(key)
         queued.nominated = node is not None
-        nominated = context.snapshot.facts.names[node] if node is not None else ""
+        nominated = context.snapshot.node_table.names[node] if node is not None else ""
         effects = pod_status.report_unschedulable(now, pod, message, nominated)
         if context.settings.retry:
             context.queue.put_back(queued, now)

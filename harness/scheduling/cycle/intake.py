@@ -85,12 +85,12 @@ class Intake:
             preemptor.preemption.update_pod(pod)
         snapshot = context.snapshot
         at = snapshot.where(key)
-        if at is None or snapshot.facts.names[at] != node:
+        if at is None or snapshot.node_table.names[at] != node:
             # Somebody else bound it, or it was bound before this scheduler started.
             snapshot.forget(key)
             snapshot.assume_on(context.view_of(pod), node, bound_devices(pod))
         elif old is not None and _selector_fields(pod) != _selector_fields(old):
-            snapshot.looks(key, *_selector_fields(pod))
+            snapshot.update_labels(key, *_selector_fields(pod))
 
     def _handle_gone(self, now: Instant, key: str) -> None:
         """Deleted, ended or terminating before it was bound; it may have been assumed."""
@@ -163,7 +163,7 @@ class Intake:
         context.snapshot.remove_node(name)
 
     def _nodes(self) -> dict[str, int]:
-        return self._context.snapshot.facts.index
+        return self._context.snapshot.node_table.index
 
     def _handle_other(self, now: Instant, change: str, obj: object) -> None:
         context = self._context

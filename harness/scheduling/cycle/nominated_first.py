@@ -49,7 +49,7 @@ def nominated_first(
         if ask:
             yield ask
             ask = []
-        if snapshot.feasibility.holds(snapshot.classes.class_now(view), node, view.key):
+        if snapshot.verdicts.holds(snapshot.classes.class_now(view), node, view.key):
             snapshot.nominations.drop(view.key)
             decide(Bind(view, node))
         else:

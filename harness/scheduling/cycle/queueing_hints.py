@@ -17,7 +17,7 @@ def wake_for_node(
     """
 
     def room(pod: PodView) -> int:
-        if not snapshot.feasibility.holds(pod.cls, node):
+        if not snapshot.verdicts.holds(pod.cls, node):
             return 0
         fits = [
             free // want for free, want in zip(snapshot.free[:, node].tolist(), pod.cls.amounts, strict=False) if want
@@ -25,7 +25,7 @@ def wake_for_node(
         return max(1, min(fits, default=1))
 
     for pod in snapshot.nominations.on(node):
-        if snapshot.feasibility.holds(snapshot.classes.class_now(pod), node, pod.key):
+        if snapshot.verdicts.holds(snapshot.classes.class_now(pod), node, pod.key):
             queue.wake_pod(pod.key, now, event)
     queue.wake_where(room, now, event)
     if preemption is not None:

@@ -13,7 +13,7 @@ from harness.engine.component import SECOND, BindPod, Effect, Outcome, Subscribe
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim
 from harness.model.volumes import SELECTED_NODE, bound_to, fully_bound, is_for
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.state.volume_reservations import Promise
+from harness.scheduling.state.volume_reservations import VolumeReservation
 
 WATCHES = ("PersistentVolume", "PersistentVolumeClaim", "StorageClass")
 
@@ -26,7 +26,7 @@ TOKEN = "volumes"
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     bind: BindPod
-    promise: Promise
+    promise: VolumeReservation
     until: int
     written: dict[str, int] = field(default_factory=dict)  # revision of the own write, by claim
 
@@ -80,7 +80,7 @@ class VolumeBinder:
         promise = self.snapshot.volumes.promised(pod)
         if promise is None or not (promise.bindings or promise.provisions):
             return [bind]
-        book = self.snapshot.volumes.book
+        book = self.snapshot.volumes.catalog
         if book.news is None:
             book.news = {}
         self._waiting[pod] = _Waiting(bind, promise, now + BIND_TIMEOUT_NS)
@@ -128,14 +128,14 @@ class VolumeBinder:
 
     def _to_look_at(self, now: int) -> list[str]:
         """Those of whose volumes, claims, node or writes something was heard, and those that have waited too long."""
-        news = self.snapshot.volumes.book.news
+        news = self.snapshot.volumes.catalog.news
         assert news is not None
         for changed in news:
             self._look.update(self._about.get(changed, {}))
         news.clear()
         if self._specs != self.snapshot.spec_log.version:
             self._specs = self.snapshot.spec_log.version
-            index = self.snapshot.facts.index
+            index = self.snapshot.node_table.index
             self._look.update((pod, None) for pod, waiting in self._waiting.items() if waiting.bind.node not in index)
         for pod, waiting in self._waiting.items():
             if now < waiting.until:
@@ -159,15 +159,15 @@ class VolumeBinder:
         """When the first of them has waited too long."""
         return next((waiting.until for waiting in self._waiting.values()), None)
 
-    def _done(self, promise: Promise) -> bool:
-        claims = self.snapshot.volumes.book.claims
+    def _done(self, promise: VolumeReservation) -> bool:
+        claims = self.snapshot.volumes.catalog.claims
         wanted = [claim for claim, _ in promise.bindings] + list(promise.provisions)
         return all((now := claims.get(claim.metadata.key)) is not None and fully_bound(now) for claim in wanted)
 
     def _wrong(self, waiting: _Waiting) -> str:
         """Why it will not be any more; empty as long as it may."""
-        book, promise = self.snapshot.volumes.book, waiting.promise
-        if promise.node not in self.snapshot.facts.index:
+        book, promise = self.snapshot.volumes.catalog, waiting.promise
+        if promise.node not in self.snapshot.node_table.index:
             return f'failed to get node "{promise.node}": node "{promise.node}" not found'
         for claim, volume in promise.bindings:
             there = book.volumes.get(volume.metadata.name)
@@ -191,7 +191,7 @@ class VolumeBinder:
 _NEVER = 1 << 62
 
 
-def _spoken_of(promise: Promise) -> dict[str, None]:
+def _spoken_of(promise: VolumeReservation) -> dict[str, None]:
     """Keys of the claims and names of the volumes."""
     names = [name for claim, volume in promise.bindings for name in (claim.metadata.key, volume.metadata.name)]
     return dict.fromkeys([*names, *(claim.metadata.key for claim in promise.provisions)])

@@ -21,7 +21,7 @@ def observe(classes: PodClasses, obj: object, *, gone: bool = False) -> bool:
     if isinstance(obj, Namespace):
         classes.put_namespace(obj.metadata.name, None if gone else obj.metadata.labels)
         return True
-    selectors = classes.workload_selectors
+    selectors = classes.owner_selectors
     if isinstance(obj, Service):
         selectors.put_service(obj.metadata.namespace, obj.metadata.name, None if gone else obj.spec.selector)
         return True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.scheduling.feasibility.nominations import only_amounts
-from harness.scheduling.filters.filter import Forecloses, Moves, Tallies, Term
+from harness.scheduling.filters.filter import CountsReasons, Filter, PreFilters, Scope
 from harness.scheduling.strategy import Bool, Int64
 
 if TYPE_CHECKING:
@@ -54,39 +54,45 @@ class _Specs:
     reasons: Counter[str]
     left: Bool
     resolvable: Bool
-    terms: tuple[Term, ...]
+    terms: tuple[Filter, ...]
 
 
-def _of_specs(on: Snapshot, cls: PodClass) -> _Specs:
+def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
     """Good until the next change of a node's spec."""
-    n = len(on.facts)
-    left = on.facts.alive[:n].copy()
+    n = len(snapshot.node_table)
+    left = snapshot.node_table.alive[:n].copy()
     count = int(np.count_nonzero(left))
     reasons: Counter[str] = Counter()
-    terms: tuple[Term, ...] = cls.constraints.terms
-    narrowing = sorted({term.plugin for term in terms if term.only is not None})
+    terms: tuple[Filter, ...] = cls.constraints.terms
+    narrowing = sorted({term.plugin for term in terms if term.node_names is not None})
     if narrowing:
         named = np.zeros(n, dtype=np.bool_)
-        named[[on.facts.index[name] for name in cls.constraints.only if name in on.facts.index]] = True
+        named[
+            [
+                snapshot.node_table.index[name]
+                for name in cls.constraints.node_names
+                if name in snapshot.node_table.index
+            ]
+        ] = True
         # Source: schedule_one.go findNodesThatFitPod, the status of nodes that PreFilter left out.
         reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] = int(np.count_nonzero(left & ~named))
         left &= named
     resolvable = np.zeros(n, dtype=np.bool_)
-    first = next((at for at, term in enumerate(terms) if term.moves is not Moves.NODE), len(terms))
+    first = next((at for at, term in enumerate(terms) if term.scope is not Scope.NODE), len(terms))
     for term in terms[:first]:
-        _ask(term, on, reasons, left, resolvable)
+        _ask(term, snapshot, reasons, left, resolvable)
     return _Specs(count, reasons, left, resolvable, terms[first:])
 
 
-def _ask(term: Term, seen: Any, reasons: Counter[str], left: Bool, resolvable: Bool) -> None:
+def _ask(term: Filter, seen: Any, reasons: Counter[str], left: Bool, resolvable: Bool) -> None:
     """Of the nodes that are `left`, those where `term` does not hold, and why."""
     holds = term.mask(seen, slice(0, len(left)))
     rejects = left & ~holds
     rejected = np.flatnonzero(rejects)
     if not len(rejected):
         return
-    if isinstance(term, Tallies):
-        for reason, nodes in term.tally(seen, rejected):
+    if isinstance(term, CountsReasons):
+        for reason, nodes in term.count_reasons(seen, rejected):
             reasons[reason] += nodes
     else:
         for node in rejected.tolist():
@@ -96,37 +102,37 @@ def _ask(term: Term, seen: Any, reasons: Counter[str], left: Bool, resolvable: B
     left &= holds
 
 
-def before(on: Snapshot, cls: PodClass) -> str:
+def before(snapshot: Snapshot, cls: PodClass) -> str:
     """Why the class is held against no node at all (kube-scheduler's PreFilter); empty where it is."""
     if cls.constraints.refusal:
         return str(cls.constraints.refusal)
     for term in cls.constraints.cluster:
-        if isinstance(term, Forecloses) and (why := term.before(on)):
+        if isinstance(term, PreFilters) and (why := term.pre_filter(snapshot)):
             return why
     return ""
 
 
-def diagnose(on: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
+def diagnose(snapshot: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
     """Of every node, the reasons of the first constraint that does not hold there. `specs`: where known already."""
-    foreclosed = before(on, cls)
+    foreclosed = before(snapshot, cls)
     if foreclosed:
-        return Diagnosis(len(on), {}, np.zeros(0, dtype=np.int64), foreclosed)
-    specs = specs or _of_specs(on, cls)
+        return Diagnosis(len(snapshot), {}, np.zeros(0, dtype=np.int64), foreclosed)
+    specs = specs or _of_specs(snapshot, cls)
     reasons, left, resolvable = specs.reasons.copy(), specs.left.copy(), specs.resolvable.copy()
-    beside: Any = on
-    if on.nominations.by_node:
+    beside: Any = snapshot
+    if snapshot.nominations.by_node:
         # Nodes that are kept for others: judged with those there, as kube-scheduler's first pass does.
         if only_amounts(cls):
-            beside = _Beside(_Free(on, cls.priority), on.resources)
+            beside = _Beside(_Free(snapshot, cls.priority), snapshot.resources)
         else:
-            for node in on.nominations.by_node:
-                failed = on.nominations.first_failure(cls, node) if left[node] else None
+            for node in snapshot.nominations.by_node:
+                failed = snapshot.nominations.first_failure(cls, node) if left[node] else None
                 if failed is not None:
-                    reasons.update(on.nominations.reasons(cls, node))
+                    reasons.update(snapshot.nominations.reasons(cls, node))
                     resolvable[node] = failed.resolvable
                     left[node] = False
     for term in specs.terms:
-        _ask(term, on if term.moves is not Moves.LOAD else beside, reasons, left, resolvable)
+        _ask(term, snapshot if term.scope is not Scope.NODE_USAGE else beside, reasons, left, resolvable)
     told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
     return Diagnosis(specs.nodes, told, np.flatnonzero(resolvable))
 
@@ -134,17 +140,17 @@ def diagnose(on: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagno
 class _Free:
     """`nominations.free_beside` of one priority, by row, int64 [nodes]: only of the rows that are asked for."""
 
-    __slots__ = ("_on", "_priority", "_rows")
+    __slots__ = ("_priority", "_rows", "_snapshot")
 
-    def __init__(self, on: Snapshot, priority: int) -> None:
-        self._on = on
+    def __init__(self, snapshot: Snapshot, priority: int) -> None:
+        self._snapshot = snapshot
         self._priority = priority
         self._rows: dict[int, Int64] = {}
 
     def __getitem__(self, row: int) -> Int64:
         found = self._rows.get(row)
         if found is None:
-            found = self._rows[row] = self._on.nominations.free_beside(self._priority, row)
+            found = self._rows[row] = self._snapshot.nominations.free_beside(self._priority, row)
         return found
 
 
@@ -156,18 +162,18 @@ class _Beside:
     resources: tuple[str, ...]
 
 
-def reasons(on: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
+def reasons(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
     """Of one node; empty when everything holds."""
-    foreclosed = before(on, cls)
+    foreclosed = before(snapshot, cls)
     if foreclosed:
         return (foreclosed,)
-    if node in on.nominations.by_node:
-        found = on.nominations.reasons(cls, node)
+    if node in snapshot.nominations.by_node:
+        found = snapshot.nominations.reasons(cls, node)
         if found:
             return found
     for term in cls.constraints.terms:
-        if not term.holds(on, node):
-            return tuple(term.reasons(on, node))
+        if not term.holds(snapshot, node):
+            return tuple(term.reasons(snapshot, node))
     return ()
 
 
@@ -180,33 +186,33 @@ class Diagnoses:
         self._specs: dict[int, _Specs] = {}
         self._spec_version = -1
 
-    def of(self, on: Snapshot, pod: PodView) -> Diagnosis:
-        if self._version != on.version:
-            self._version = on.version
+    def of(self, snapshot: Snapshot, pod: PodView) -> Diagnosis:
+        if self._version != snapshot.version:
+            self._version = snapshot.version
             self._of.clear()
-            if self._spec_version != on.spec_log.version:
-                self._spec_version = on.spec_log.version
+            if self._spec_version != snapshot.spec_log.version:
+                self._spec_version = snapshot.spec_log.version
                 self._specs.clear()
         known = self._of.get(pod.cls.id)
         if known is None:
-            cls = on.classes.class_now(pod)
+            cls = snapshot.classes.class_now(pod)
             specs = self._specs.get(cls.id)
             if specs is None:
                 if len(self._specs) >= _CLASSES:
                     self._specs.clear()
-                specs = self._specs[cls.id] = _of_specs(on, cls)
-            known = self._of[pod.cls.id] = diagnose(on, cls, specs)
+                specs = self._specs[cls.id] = _of_specs(snapshot, cls)
+            known = self._of[pod.cls.id] = diagnose(snapshot, cls, specs)
         return known
 
 
-def rejecting_plugins(on: Snapshot, cls: PodClass) -> list[str]:
+def rejecting_plugins(snapshot: Snapshot, cls: PodClass) -> list[str]:
     """Plugins that reject some node for the class, each node counted by the first that does."""
     if cls.constraints.refusal:
         return []
-    left = on.alive.copy()
+    left = snapshot.alive.copy()
     out: dict[str, None] = {}
     for term in cls.constraints.terms:
-        holds = term.mask(on, slice(0, len(left)))
+        holds = term.mask(snapshot, slice(0, len(left)))
         if (left & ~holds).any():
             out[term.plugin] = None
         left &= holds

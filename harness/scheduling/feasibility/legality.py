@@ -50,15 +50,15 @@ def take_back(snapshot: Snapshot, binds: tuple[Bind, ...]) -> None:
 def refusal(snapshot: Snapshot, bind: Bind) -> str | None:
     """Why `bind` is not legal now; None when it is. Gangs aside."""
     pod, node, devices = bind.pod, bind.node, bind.devices
-    facts = snapshot.facts
-    if not isinstance(node, int) or not 0 <= node < len(facts) or not facts.alive[node]:
+    node_table = snapshot.node_table
+    if not isinstance(node, int) or not 0 <= node < len(node_table) or not node_table.alive[node]:
         return f"unknown node: {node!r}"
     at = snapshot.where(pod.key)
     if at is not None:
-        return f"already placed on {facts.names[at]}"
+        return f"already placed on {node_table.names[at]}"
     cls = snapshot.classes.class_now(pod)
-    if not snapshot.feasibility.holds(cls, node):
-        return f"{facts.names[node]}: {', '.join(snapshot.reasons(cls, node))}"
+    if not snapshot.verdicts.holds(cls, node):
+        return f"{node_table.names[node]}: {', '.join(snapshot.reasons(cls, node))}"
     if devices is not None:
         return _wrong_devices(snapshot, bind, devices)
     return None
@@ -97,7 +97,7 @@ def plain(bind: Bind) -> Bind:
 
 def _wrong_devices(snapshot: Snapshot, bind: Bind, devices: tuple[int, ...]) -> str | None:
     gpu = bind.pod.cls.gpu
-    name = snapshot.facts.names[bind.node]
+    name = snapshot.node_table.names[bind.node]
     idle = snapshot.devices_of[bind.node]
     if len(devices) != gpu.count or len(set(devices)) != len(devices):
         return f"{name}: asks for {gpu.count} devices, and was given {list(devices)}"

@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.scheduling.feasibility.what_if import Trial
+from harness.scheduling.feasibility.what_if import WhatIf
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 if TYPE_CHECKING:
     from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.filters.filter import Term
+    from harness.scheduling.filters.filter import Filter
 
 
 def only_amounts(cls: PodClass) -> bool:
     """What runs on a node bears on the class by the amounts left alone: no ports, no devices, no look at other pods."""
     needs = cls.constraints
-    return len(needs.load) == 1 and not needs.cluster
+    return len(needs.node_usage) == 1 and not needs.cluster
 
 
 class Nominations:
     """`by_node`: nominated pods by node index, in order of nomination; empty as long as nothing was preempted."""
 
-    def __init__(self, on: Snapshot) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot) -> None:
+        self._state = state
         self.by_node: dict[int, dict[str, PodView]] = {}
         self._node_of: dict[str, int] = {}
         self._held: dict[int, Int64] = {}  # by priority: amounts of those nominated, [resources, nodes]
@@ -46,7 +46,7 @@ class Nominations:
         self.by_node.setdefault(node, {})[pod.key] = pod
         self._node_of[pod.key] = node
         self._hold(pod, node, 1)
-        self._on.log.add(node)
+        self._state.log.add(node)
 
     def drop(self, key: str) -> int | None:
         """The node that was kept for it."""
@@ -57,74 +57,74 @@ class Nominations:
         self._hold(here.pop(key), node, -1)
         if not here:
             del self.by_node[node]
-        self._on.log.add(node)
+        self._state.log.add(node)
         return node
 
     def on(self, node: int) -> Sequence[PodView]:
         return tuple(self.by_node.get(node, {}).values())
 
-    def ahead_of(self, cls: PodClass, node: int, but: str = "") -> list[PodView]:
+    def ahead_of(self, cls: PodClass, node: int, except_pod: str = "") -> list[PodView]:
         """Those that a pod of `cls` (`but`: its key) yields to: of its priority or above."""
         here = self.by_node.get(node)
         if here is None:
             return []
-        return [pod for pod in here.values() if pod.cls.priority >= cls.priority and pod.key != but]
+        return [pod for pod in here.values() if pod.cls.priority >= cls.priority and pod.key != except_pod]
 
     # -- beside them -----------------------------------------------------------------------------------------------
 
-    def leave_room(self, cls: PodClass, node: int, but: str = "") -> bool:
+    def leave_room(self, cls: PodClass, node: int, except_pod: str = "") -> bool:
         """Whether `cls`, which fits as the node is, would fit beside the pods that are nominated there too."""
-        ahead = self.ahead_of(cls, node, but)
+        ahead = self.ahead_of(cls, node, except_pod)
         if not ahead:
             return True
         if only_amounts(cls):
-            left = list(self._on.free_of[node])
+            left = list(self._state.free_of[node])
             for pod in ahead:
                 for row, amount in pod.cls.constraints.amounts:
                     left[row] -= amount
             return all(amount <= left[row] for row, amount in cls.constraints.amounts)
-        with Trial(self._on, node) as trial:
+        with WhatIf(self._state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
             return trial.holds(cls)
 
-    def first_failure(self, cls: PodClass, node: int) -> Term | None:
+    def first_failure(self, cls: PodClass, node: int) -> Filter | None:
         """The first constraint that does not hold beside them; None when all do, or when there is nobody."""
         ahead = self.ahead_of(cls, node)
         if not ahead:
             return None
-        with Trial(self._on, node) as trial:
+        with WhatIf(self._state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
-            return next((term for term in cls.constraints.terms if not term.holds(self._on, node)), None)
+            return next((term for term in cls.constraints.terms if not term.holds(self._state, node)), None)
 
     def reasons(self, cls: PodClass, node: int) -> tuple[str, ...]:
         """The words of that constraint; () when there is none."""
         ahead = self.ahead_of(cls, node)
         if not ahead:
             return ()
-        with Trial(self._on, node) as trial:
+        with WhatIf(self._state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
             for term in cls.constraints.terms:
-                if not term.holds(self._on, node):
-                    return tuple(term.reasons(self._on, node))
+                if not term.holds(self._state, node):
+                    return tuple(term.reasons(self._state, node))
         return ()
 
     def free_beside(self, priority: int, row: int) -> Int64:
         """What is free of a resource, less what those of `priority` or above are to take, int64 [nodes]."""
-        free: Int64 = self._on.free[row]
+        free: Int64 = self._state.free[row]
         for level, amounts in self._held.items():
             if level >= priority:
                 free = free - (amounts[row, : len(free)] if row < len(amounts) else 0)
         return free
 
     def _hold(self, pod: PodView, node: int, sign: int) -> None:
-        on = self._on
+        state = self._state
         level = pod.cls.priority
         held = self._held.get(level)
-        if held is None or held.shape != (len(on.resources), on.room):
-            held = np.zeros((len(on.resources), on.room), dtype=np.int64)
+        if held is None or held.shape != (len(state.resources), state.room):
+            held = np.zeros((len(state.resources), state.room), dtype=np.int64)
             for at, pods in self.by_node.items():
                 for other in pods.values():
                     if other.cls.priority == level:
@@ -155,8 +155,8 @@ class Nominations:
         out[taken] = False
         return out
 
-    def copy(self, on: Snapshot) -> Nominations:
-        twin = Nominations(on)
+    def copy(self, state: Snapshot) -> Nominations:
+        twin = Nominations(state)
         twin.by_node = {node: dict(pods) for node, pods in self.by_node.items()}
         twin._node_of = dict(self._node_of)
         twin._held = {level: amounts.copy() for level, amounts in self._held.items()}

@@ -17,18 +17,18 @@ from harness.model.core import Taint
 from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.feasibility.fit_error import Diagnosis, diagnose, reasons
 from harness.scheduling.feasibility.nominations import Nominations
-from harness.scheduling.feasibility.verdict_cache import Feasibility
-from harness.scheduling.filters.node_ports import PortBook
-from harness.scheduling.pods.pod_classes import Needs, PodClasses
+from harness.scheduling.feasibility.verdict_cache import VerdictCache
+from harness.scheduling.filters.node_ports import HostPorts
+from harness.scheduling.pods.pod_classes import PodClasses, PodConstraints
 from harness.scheduling.state.change_log import ChangeLog
 from harness.scheduling.state.columns import frozen, grown
 from harness.scheduling.state.gpu_devices import choose_devices
-from harness.scheduling.state.images import Image, ImageBook
+from harness.scheduling.state.images import Image, NodeImages
 from harness.scheduling.state.node_order import NodeOrder
-from harness.scheduling.state.node_table import NodeFacts
-from harness.scheduling.state.pod_counts import HasNodeMask, Relations
-from harness.scheduling.state.pods_on_unknown_nodes import Strays
-from harness.scheduling.state.volume_reservations import VolumeHold
+from harness.scheduling.state.node_table import NodeTable
+from harness.scheduling.state.pod_counts import HasNodeMask, PodCounts
+from harness.scheduling.state.pods_on_unknown_nodes import PodsOnUnknownNodes
+from harness.scheduling.state.volume_reservations import VolumeReservations
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 _ROOM = 64  # nodes that fit before the first reallocation
@@ -39,7 +39,7 @@ class Snapshot:
 
     def __init__(self, classes: PodClasses | None = None) -> None:
         self.classes = PodClasses() if classes is None else classes
-        self.facts = NodeFacts()
+        self.node_table = NodeTable()
         self.now_ns = 0
         self.log = ChangeLog()  # nodes whose columns changed
         self.spec_log = ChangeLog()  # nodes whose own spec changed (labels, taints, capacity, coming and going)
@@ -49,7 +49,7 @@ class Snapshot:
         self.capacity_of: list[list[int]] = []
         self.devices_of: list[list[int]] = []
         self.model_of: list[int] = []
-        self._places = NodeOrder()
+        self._order = NodeOrder()
         self._room = 0
         self._width = 0  # devices of the widest node
         self._rows = len(self.classes.resources)
@@ -58,22 +58,22 @@ class Snapshot:
         self._pods: list[list[PodView]] = []
         self._where: dict[str, int] = {}
         self._devices: dict[str, tuple[int, ...]] = {}  # of placed pods with GPUs
-        self._strays = Strays()
+        self._pods_on_unknown_nodes = PodsOnUnknownNodes()
         self._groups: dict[str, int] = {}  # placed pods by group
         self._free: Int64 = np.zeros((0, 0), dtype=np.int64)  # [resource, node]
         self._capacity: Int64 = np.zeros((0, 0), dtype=np.int64)
         self._gpu_capacity: Int64 = np.zeros((0, 0), dtype=np.int64)  # [node, device]
         self._gpu_free: Int64 = np.zeros((0, 0), dtype=np.int64)
         self._gpu_model: Int64 = np.zeros(0, dtype=np.int64)
-        self.ports = PortBook()
-        self.images = ImageBook()
-        self.volumes = VolumeHold(self.classes.volumes)
-        self.relations = Relations(self)
+        self.ports = HostPorts()
+        self.images = NodeImages()
+        self.volumes = VolumeReservations(self.classes.volumes)
+        self.pod_counts = PodCounts(self)
         # Milli-CPU and bytes, [2, node], that scores assume beyond the requests; the same by node where there are any.
-        self._beyond: Int64 = np.zeros((2, 0), dtype=np.int64)
-        self.beyond_of: dict[int, tuple[int, int]] = {}
+        self._non_requested: Int64 = np.zeros((2, 0), dtype=np.int64)
+        self.non_requested_of: dict[int, tuple[int, int]] = {}
         self._grow(_ROOM)
-        self.feasibility = Feasibility(self)
+        self.verdicts = VerdictCache(self)
         self.nominations = Nominations(self)
         self.classes.follow(self)
 
@@ -84,7 +84,7 @@ class Snapshot:
     def copy(self) -> Snapshot:
         """An independent twin, for trying out what would happen; pod classes are shared, caches start cold."""
         twin = Snapshot(self.classes)
-        twin.facts = self.facts.copy()
+        twin.node_table = self.node_table.copy()
         twin.now_ns = self.now_ns
         for name in ("free_of", "capacity_of", "devices_of", "_pods"):
             setattr(twin, name, [list(row) for row in getattr(self, name)])
@@ -92,13 +92,17 @@ class Snapshot:
             setattr(twin, name, list(getattr(self, name)))
         for name in ("_models", "_where", "_devices", "_groups"):
             setattr(twin, name, dict(getattr(self, name)))
-        for name in ("_free", "_capacity", "_gpu_capacity", "_gpu_free", "_gpu_model", "_beyond"):
+        for name in ("_free", "_capacity", "_gpu_capacity", "_gpu_free", "_gpu_model", "_non_requested"):
             setattr(twin, name, getattr(self, name).copy())
-        twin._places, twin._strays = self._places.copy(), self._strays.copy()
+        twin._order, twin._pods_on_unknown_nodes = self._order.copy(), self._pods_on_unknown_nodes.copy()
         twin._width = self._width
-        twin.ports, twin.images, twin.beyond_of = self.ports.copy(), self.images.copy(), dict(self.beyond_of)
+        twin.ports, twin.images, twin.non_requested_of = (
+            self.ports.copy(),
+            self.images.copy(),
+            dict(self.non_requested_of),
+        )
         twin.volumes = self.volumes.copy()
-        twin.relations.carry_on(self.relations)
+        twin.pod_counts.carry_on(self.pod_counts)
         twin.nominations = self.nominations.copy(twin)
         twin._grow(self._room)
         return twin
@@ -135,32 +139,32 @@ class Snapshot:
 
     @property
     def names(self) -> Sequence[str]:
-        return self.facts.names
+        return self.node_table.names
 
     @property
     def rank(self) -> Int64:
-        return frozen(self._places.rank[: len(self.facts)])
+        return frozen(self._order.rank[: len(self.node_table)])
 
     @property
     def alive(self) -> Bool:
-        return frozen(self.facts.alive[: len(self.facts)])
+        return frozen(self.node_table.alive[: len(self.node_table)])
 
     @property
     def zone(self) -> Int64:
-        return frozen(self.facts.zone[: len(self.facts)])
+        return frozen(self.node_table.zone[: len(self.node_table)])
 
     @property
     def zones(self) -> tuple[str, ...]:
-        return tuple(self.facts.zones)
+        return tuple(self.node_table.zones)
 
     def label(self, node: int, key: str) -> str | None:
-        return self.facts.labels[node].get(key)
+        return self.node_table.labels[node].get(key)
 
     def pods_on(self, node: int) -> Sequence[PodView]:
         return tuple(self._pods[node])
 
     def feasible(self, pod: PodView) -> Bool:
-        return self.feasibility.column(self.classes.class_now(pod))
+        return self.verdicts.column(self.classes.class_now(pod))
 
     @property
     def version(self) -> int:
@@ -195,27 +199,27 @@ class Snapshot:
         images: Iterable[Image] = (),
     ) -> int:
         """A new node's column index. `capacity`: allocatable, milli-CPU, bytes, units. `rank` defaults to arrival."""
-        assert name not in self.facts.index, f"node {name} is there already"
+        assert name not in self.node_table.index, f"node {name} is there already"
         amounts = self._amounts(capacity)
-        node = heapq.heappop(self._vacant) if self._vacant else len(self.facts)
+        node = heapq.heappop(self._vacant) if self._vacant else len(self.node_table)
         if node == self._room:
             self._grow(2 * self._room)
-        if node == len(self.facts):
+        if node == len(self.node_table):
             self.free_of.append([])
             self.capacity_of.append([])
             self.devices_of.append([])
             self.model_of.append(-1)
-            self._places.position_of.append(-1)
+            self._order.position_of.append(-1)
             self._pods.append([])
-        self.facts.put(node, name, labels or {}, tuple(taints), unschedulable)
+        self.node_table.put(node, name, labels or {}, tuple(taints), unschedulable)
         self.images.put(node, images)
         self._slice_views()
-        self._places.put(node, rank)
+        self._order.put(node, rank)
         self.capacity_of[node], self.free_of[node] = amounts, list(amounts)
         self._put_devices(node, gpu_devices, gpu_model)
         self._write(node)
         self.spec_log.add(node)
-        for pod, devices in self._strays.of_node(name):
+        for pod, devices in self._pods_on_unknown_nodes.of_node(name):
             self.assume(pod, node, devices)
         return node
 
@@ -235,15 +239,15 @@ class Snapshot:
 
         A status update that changes nothing of this (a heartbeat) leaves no trace.
         """
-        node = self.facts.index[name]
+        node = self.node_table.index[name]
         self.images.put(node, images)
         new, old = self._amounts(capacity), self.capacity_of[node]
         same_gpus = gpu_devices == len(self.devices_of[node]) and (not gpu_devices or gpu_model == self._model(node))
-        if rank is not None and self._places.move(node, rank):
+        if rank is not None and self._order.move(node, rank):
             self.log.add(node)
-        if new == old and same_gpus and self.facts.same(node, labels or {}, taints, unschedulable):
+        if new == old and same_gpus and self.node_table.same(node, labels or {}, taints, unschedulable):
             return node
-        self.facts.put(node, name, labels or {}, tuple(taints), unschedulable)
+        self.node_table.put(node, name, labels or {}, tuple(taints), unschedulable)
         self.free_of[node] = [free + now - was for free, now, was in zip(self.free_of[node], new, old, strict=True)]
         self.capacity_of[node] = new
         if not same_gpus:
@@ -259,17 +263,17 @@ class Snapshot:
 
     def remove_node(self, name: str) -> None:
         """The node leaves; pods that were on it are remembered until they are forgotten or it comes back."""
-        node = self.facts.index[name]
+        node = self.node_table.index[name]
         left = [(pod, self._devices.get(pod.key)) for pod in self._pods[node]]
         for pod, _ in left:
             self.forget(pod.key)
-        self.facts.remove(node)
+        self.node_table.remove(node)
         self.images.put(node, ())
         self.capacity_of[node] = [0] * self._rows
         self.free_of[node] = [0] * self._rows
         self.devices_of[node] = []
         self.model_of[node] = -1
-        self._places.leave(node)
+        self._order.leave(node)
         self._write(node)
         self.spec_log.add(node)
         heapq.heappush(self._vacant, node)
@@ -283,10 +287,10 @@ class Snapshot:
 
         `devices` None lets the harness choose.
         """
-        needs: Needs = pod.cls.constraints
+        constraints: PodConstraints = pod.cls.constraints
         free = self.free_of[node]
         columns = self._free_rows
-        for row, amount in needs.amounts:
+        for row, amount in constraints.amounts:
             left = free[row] = free[row] - amount
             columns[row][node] = left
         key = pod.key
@@ -305,36 +309,36 @@ class Snapshot:
         self._pods[node].append(pod)
         if pod.group is not None:
             self._groups[pod.group] = self._groups.get(pod.group, 0) + 1
-        if needs.ports:
-            self.ports.put(needs.ports, node, 1)
-        if needs.claims:
-            self.volumes.put(needs.claims, key)
-        if needs.beyond:
-            self._assume_beyond(needs.beyond, node, 1)
-        if pod.carries or self.relations.active:
-            self.relations.put(pod, node)
+        if constraints.ports:
+            self.ports.put(constraints.ports, node, 1)
+        if constraints.claims:
+            self.volumes.put(constraints.claims, key)
+        if constraints.non_requested:
+            self._assume_non_requested(constraints.non_requested, node, 1)
+        if pod.affinity_term_ids or self.pod_counts.active:
+            self.pod_counts.put(pod, node)
         self.log.add(node)
 
     def assume_on(self, pod: PodView, name: str, devices: tuple[int, ...] | None = None) -> None:
         """The same by node name; a node that is not known yet gets the pod when it comes."""
-        node = self.facts.index.get(name)
+        node = self.node_table.index.get(name)
         if node is not None:
             self.assume(pod, node, devices)
             return
-        self._strays.put(name, pod, devices)
+        self._pods_on_unknown_nodes.put(name, pod, devices)
 
     def forget(self, key: str) -> int | None:
         """The pod runs no longer; the node that it was on, None when it was on none that is known."""
         node = self._where.pop(key, None)
         if node is None:
-            self._strays.forget(key)
+            self._pods_on_unknown_nodes.forget(key)
             return None
         pods = self._pods[node]
         at = next(i for i, pod in enumerate(pods) if pod.key == key)
         pod = pods.pop(at)
-        needs: Needs = pod.cls.constraints
+        constraints: PodConstraints = pod.cls.constraints
         free = self.free_of[node]
-        for row, amount in needs.amounts:
+        for row, amount in constraints.amounts:
             left = free[row] = free[row] + amount
             self._free_rows[row][node] = left
         if pod.cls.gpu.count:
@@ -349,15 +353,15 @@ class Snapshot:
                 self._groups[pod.group] = left
             else:
                 del self._groups[pod.group]
-        if needs.ports:
-            self.ports.put(needs.ports, node, -1)
-        if needs.claims:
-            self.volumes.take(needs.claims, key)
+        if constraints.ports:
+            self.ports.put(constraints.ports, node, -1)
+        if constraints.claims:
+            self.volumes.take(constraints.claims, key)
             self.volumes.release(key)
-        if needs.beyond:
-            self._assume_beyond(needs.beyond, node, -1)
-        if pod.carries or self.relations.active:
-            self.relations.take(pod, node)
+        if constraints.non_requested:
+            self._assume_non_requested(constraints.non_requested, node, -1)
+        if pod.affinity_term_ids or self.pod_counts.active:
+            self.pod_counts.take(pod, node)
         self.log.add(node)
         return node
 
@@ -366,15 +370,15 @@ class Snapshot:
         self._pods[node][:] = pods
         self.log.rewind(version)
 
-    def relabel(self, pod: PodView) -> None:
+    def update_pod(self, pod: PodView) -> None:
         """A placed pod's labels changed, or it is being deleted: `pod` as it is now, on the node and devices it has.
 
         Nothing happens to a pod that is not placed, or of which nothing changed that others look at.
         """
-        self.looks(pod.key, pod.labels, pod.terminating, pod.carries)
+        self.update_labels(pod.key, pod.labels, pod.terminating, pod.affinity_term_ids)
 
-    def looks(
-        self, key: str, labels: Mapping[str, str], terminating: bool, carries: tuple[int, ...] | None = None
+    def update_labels(
+        self, key: str, labels: Mapping[str, str], terminating: bool, affinity_term_ids: tuple[int, ...] | None = None
     ) -> None:
         """The same, of what may have changed alone; `carries` None: as before."""
         node = self._where.get(key)
@@ -383,30 +387,30 @@ class Snapshot:
         pods = self._pods[node]
         at = next(i for i, other in enumerate(pods) if other.key == key)
         old = pods[at]
-        carries = old.carries if carries is None else carries
-        if old.terminating == terminating and old.labels == labels and old.carries == carries:
+        affinity_term_ids = old.affinity_term_ids if affinity_term_ids is None else affinity_term_ids
+        if old.terminating == terminating and old.labels == labels and old.affinity_term_ids == affinity_term_ids:
             return
-        new = replace(old, labels=labels, terminating=terminating, carries=carries)
-        if old.carries or self.relations.active:
-            self.relations.take(old, node)
+        new = replace(old, labels=labels, terminating=terminating, affinity_term_ids=affinity_term_ids)
+        if old.affinity_term_ids or self.pod_counts.active:
+            self.pod_counts.take(old, node)
         pods[at] = new
-        if new.carries or self.relations.active:
-            self.relations.put(new, node)
+        if new.affinity_term_ids or self.pod_counts.active:
+            self.pod_counts.put(new, node)
         self.log.add(node)
 
-    def _assume_beyond(self, beyond: tuple[int, ...], node: int, sign: int) -> None:
-        cpu, memory = self.beyond_of.get(node, (0, 0))
-        cpu, memory = cpu + sign * beyond[0], memory + sign * beyond[1]
+    def _assume_non_requested(self, non_requested: tuple[int, ...], node: int, sign: int) -> None:
+        cpu, memory = self.non_requested_of.get(node, (0, 0))
+        cpu, memory = cpu + sign * non_requested[0], memory + sign * non_requested[1]
         if cpu or memory:
-            self.beyond_of[node] = (cpu, memory)
+            self.non_requested_of[node] = (cpu, memory)
         else:
-            self.beyond_of.pop(node, None)
-        self._beyond[:, node] = cpu, memory
+            self.non_requested_of.pop(node, None)
+        self._non_requested[:, node] = cpu, memory
 
     @property
-    def beyond(self) -> Int64:
+    def non_requested(self) -> Int64:
         """What scores assume beyond the requests of the pods that run, int64 [2, nodes]: milli-CPU, bytes."""
-        return self._beyond[:, : len(self.facts)]
+        return self._non_requested[:, : len(self.node_table)]
 
     def placed(self) -> Sequence[Sequence[PodView]]:
         """Pods by node."""
@@ -414,17 +418,17 @@ class Snapshot:
 
     def live_mask(self, term: HasNodeMask) -> Bool:
         """Where a term of Moves.CLUSTER holds now, bool [nodes]; valid until the next change."""
-        mask = self.relations.mask(term)
+        mask = self.pod_counts.mask(term)
         mask.refresh()
-        return mask.mask[: len(self.facts)]
+        return mask.mask[: len(self.node_table)]
 
     def namespaces_changed(self) -> None:
         """The table of classes calls this: terms with a namespaceSelector speak of others than before."""
-        self.relations.reset()
+        self.pod_counts.reset()
 
     def volumes_changed(self, obj: object, gone: bool) -> None:
         """The table of classes calls this. One entry lets the log say that something changed; no column did."""
-        if len(self.facts):
+        if len(self.node_table):
             self.log.add(0)
 
     def where(self, key: str) -> int | None:
@@ -434,9 +438,9 @@ class Snapshot:
     def placed_keys(self) -> tuple[str, ...]:
         return tuple(self._where)
 
-    def strays(self) -> tuple[tuple[str, PodView, tuple[int, ...] | None], ...]:
+    def pods_on_unknown_nodes(self) -> tuple[tuple[str, PodView, tuple[int, ...] | None], ...]:
         """Pods on nodes that are not known (yet): node name, pod, devices."""
-        return self._strays.all()
+        return self._pods_on_unknown_nodes.all()
 
     def devices(self, key: str) -> tuple[int, ...]:
         """GPU devices of a placed pod."""
@@ -448,34 +452,34 @@ class Snapshot:
     @property
     def placed_count(self) -> int:
         """Pods on nodes that are known, and on others."""
-        return len(self._where) + len(self._strays)
+        return len(self._where) + len(self._pods_on_unknown_nodes)
 
     def __len__(self) -> int:
         """Nodes that are there."""
-        return len(self.facts.index)
+        return len(self.node_table.index)
 
     # -- order --------------------------------------------------------------------------------------------------
 
     def order(self) -> Sequence[int]:
         """Nodes in tie-break order (-1 for a hole); positions in it stay while `epoch` stays."""
-        if self._places.sort(self.alive):
+        if self._order.sort(self.alive):
             self.epoch += 1
-        return self._places.node_at
+        return self._order.node_at
 
     def order_column(self) -> Int64:
         """`order` as a column, int64 [positions]."""
         self.order()
-        return self._places.column()
+        return self._order.column()
 
     @property
     def position_of(self) -> Sequence[int]:
         """Positions in `order` by node, -1 where the node has left."""
-        return self._places.position_of
+        return self._order.position_of
 
     @property
     def positions(self) -> Int64:
         """The same as a column, int64 [room]."""
-        return self._places.positions
+        return self._order.positions
 
     @property
     def room(self) -> int:
@@ -528,16 +532,16 @@ class Snapshot:
         self._gpu_capacity = grown(self._gpu_capacity, (room, self._width))
         self._gpu_free = grown(self._gpu_free, (room, self._width))
         self._gpu_model = grown(self._gpu_model, (room,), -1)
-        self._beyond = grown(self._beyond, (2, room))
-        self._places.grow(room)
+        self._non_requested = grown(self._non_requested, (2, room))
+        self._order.grow(room)
         self._free_rows = list(self._free)
-        self.facts.grow(room)
+        self.node_table.grow(room)
         self._room = room
         self.epoch += 1
         self._slice_views()
 
     def _slice_views(self) -> None:
-        n = len(self.facts)
+        n = len(self.node_table)
         self._free_view = frozen(self._free[:, :n])
         self._capacity_view = frozen(self._capacity[:, :n])
         self._gpu_free_view = frozen(self._gpu_free[:n])

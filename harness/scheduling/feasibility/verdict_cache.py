@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.scheduling.filters.live_masks import Anew, NodeMask, all_of
+from harness.scheduling.filters.live_masks import NodeMask, RecomputedMask, all_of
 from harness.scheduling.state.columns import frozen
 from harness.scheduling.state.pod_counts import HasNodeMask
 from harness.scheduling.strategy import Bool, Int64, PodClass
 
 if TYPE_CHECKING:
     from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.pods.pod_classes import Needs
+    from harness.scheduling.pods.pod_classes import PodConstraints
 
 _BUDGET_BYTES = 128 << 20  # of cached masks, over all classes
 _MASKS = 4096  # classes whose masks over CLUSTER terms are found by number
@@ -39,95 +39,95 @@ class _Verdicts:
         self.cluster_view: Bool = self.node_array
 
 
-class Feasibility:
+class VerdictCache:
     """Verdicts of every class seen lately, in bounded memory."""
 
-    def __init__(self, on: Snapshot) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot) -> None:
+        self._state = state
         self._verdicts: OrderedDict[int, _Verdicts] = OrderedDict()
         self._masks: dict[int, tuple[int, NodeMask]] = {}  # of CLUSTER terms, by class, with their generation
 
-    def holds(self, cls: PodClass, node: int, but: str = "") -> bool:
+    def holds(self, cls: PodClass, node: int, except_pod: str = "") -> bool:
         """Whether every constraint of the class holds on one node now. `but`: a nominated pod that is not counted."""
-        needs: Needs = cls.constraints
-        on = self._on
-        if needs.refusal:
+        constraints: PodConstraints = cls.constraints
+        state = self._state
+        if constraints.refusal:
             return False
-        if needs.only is not None:  # one of a few nodes: no verdicts on all the others for its sake
-            if not (on.facts.alive[node] and all(term.holds(on, node) for term in needs.node)):
+        if constraints.node_names is not None:  # one of a few nodes: no verdicts on all the others for its sake
+            if not (state.node_table.alive[node] and all(term.holds(state, node) for term in constraints.node)):
                 return False
         elif not self.spec_verdicts(cls)[node]:
             return False
-        for term in needs.load:
-            if not term.holds(on, node):
+        for term in constraints.node_usage:
+            if not term.holds(state, node):
                 return False
-        if needs.cluster and not self.mask_elsewhere(cls).holds(node):
+        if constraints.cluster and not self.cluster_scope_mask(cls).holds(node):
             return False
-        return node not in on.nominations.by_node or on.nominations.leave_room(cls, node, but)
+        return node not in state.nominations.by_node or state.nominations.leave_room(cls, node, except_pod)
 
     def among(self, cls: PodClass) -> list[int]:
         """Of a class that names its nodes: those where it fits now."""
-        index = self._on.facts.index
-        named = [index[name] for name in cls.constraints.only if name in index]
+        index = self._state.node_table.index
+        named = [index[name] for name in cls.constraints.node_names if name in index]
         return [node for node in named if self.holds(cls, node)]
 
     def spec_verdicts(self, cls: PodClass) -> bytearray:
         """Where the terms on the nodes' own specs hold, a byte a node; valid until the next change of a node's spec."""
         found = self._verdicts.get(cls.id)
-        on = self._on
-        if found is None or found.epoch != on.epoch:
+        state = self._state
+        if found is None or found.epoch != state.epoch:
             found = self._fresh(cls)
-        elif found.spec_seen != on.spec_log.version:
+        elif found.spec_seen != state.spec_log.version:
             self._refresh_specs(found, cls)
         return found.node
 
     def column(self, cls: PodClass) -> Bool:
         """Where every constraint holds now, bool [nodes], read-only."""
-        on = self._on
-        needs: Needs = cls.constraints
-        n = len(on.facts)
-        if needs.refusal:
+        state = self._state
+        constraints: PodConstraints = cls.constraints
+        n = len(state.node_table)
+        if constraints.refusal:
             return frozen(np.zeros(n, dtype=np.bool_))
-        if needs.only is not None:
+        if constraints.node_names is not None:
             named = np.zeros(n, dtype=np.bool_)
             named[self.among(cls)] = True
             return frozen(named)
         self.spec_verdicts(cls)
         found = self._verdicts[cls.id]
         self._verdicts.move_to_end(cls.id)
-        changed = None if found.all is None else on.log.since(found.seen)
+        changed = None if found.all is None else state.log.since(found.seen)
         if changed is None:
             self._all_anew(found, cls)
         elif changed:
             self._refresh_all(found, cls, changed)
-        found.seen = on.log.version
-        if not needs.cluster:
+        found.seen = state.log.version
+        if not constraints.cluster:
             return frozen(found.all_array[:n])
-        seen = (on.log.version, on.relations.generation)
+        seen = (state.log.version, state.pod_counts.generation)
         if found.cluster_seen != seen:
-            found.cluster_view, found.cluster_seen = frozen(found.all_array[:n] & self.elsewhere(cls)), seen
+            found.cluster_view, found.cluster_seen = frozen(found.all_array[:n] & self.cluster_scope(cls)), seen
         return found.cluster_view
 
-    def elsewhere(self, cls: PodClass) -> Bool:
+    def cluster_scope(self, cls: PodClass) -> Bool:
         """Where the CLUSTER terms hold now, bool [nodes]; valid until the next change. For classes that have some."""
-        live = self.mask_elsewhere(cls)
+        live = self.cluster_scope_mask(cls)
         live.refresh()
-        mask = live.mask[: len(self._on.facts)]
-        nominations = self._on.nominations
+        mask = live.mask[: len(self._state.node_table)]
+        nominations = self._state.nominations
         # What is nominated on one node bears on other pods there alone, so it is no part of the live mask.
         return nominations.mask(cls, mask) if nominations.by_node else mask
 
-    def mask_elsewhere(self, cls: PodClass) -> NodeMask:
-        """The same as a live mask; valid until the generation of relations grows."""
-        relations = self._on.relations
+    def cluster_scope_mask(self, cls: PodClass) -> NodeMask:
+        """The same as a live mask; valid until the generation of pod_counts grows."""
+        pod_counts = self._state.pod_counts
         found = self._masks.get(cls.id)
-        if found is not None and found[0] == relations.generation:
+        if found is not None and found[0] == pod_counts.generation:
             return found[1]
         generation = -1
-        while generation != relations.generation:  # making a mask may void those made before
-            generation = relations.generation
+        while generation != pod_counts.generation:  # making a mask may void those made before
+            generation = pod_counts.generation
             parts = [
-                relations.mask(term) if isinstance(term, HasNodeMask) else Anew(self._on, term)
+                pod_counts.mask(term) if isinstance(term, HasNodeMask) else RecomputedMask(self._state, term)
                 for term in cls.constraints.cluster
             ]
         if len(self._masks) >= _MASKS:
@@ -138,72 +138,72 @@ class Feasibility:
 
     def local(self, cls: PodClass, nodes: Int64) -> Bool:
         """Where every term but the CLUSTER ones holds now, bool [len(nodes)], uncached."""
-        needs: Needs = cls.constraints
+        constraints: PodConstraints = cls.constraints
         self.spec_verdicts(cls)
         out: Bool = self._verdicts[cls.id].node_array[nodes]
-        if needs.refusal:
+        if constraints.refusal:
             out[:] = False
-        for term in needs.load:
-            out &= term.mask(self._on, nodes)
-        nominations = self._on.nominations
-        return nominations.mask(cls, out, nodes) if nominations.by_node and not needs.cluster else out
+        for term in constraints.node_usage:
+            out &= term.mask(self._state, nodes)
+        nominations = self._state.nominations
+        return nominations.mask(cls, out, nodes) if nominations.by_node and not constraints.cluster else out
 
     def _fresh(self, cls: PodClass) -> _Verdicts:
-        on = self._on
-        found = self._verdicts[cls.id] = _Verdicts(on.room)
+        state = self._state
+        found = self._verdicts[cls.id] = _Verdicts(state.room)
         self._verdicts.move_to_end(cls.id)
-        limit = max(64, _BUDGET_BYTES // (2 * on.room))
+        limit = max(64, _BUDGET_BYTES // (2 * state.room))
         while len(self._verdicts) > limit:
             self._verdicts.popitem(last=False)
-        n = len(on.facts)
-        mask = on.facts.alive[:n].copy()
+        n = len(state.node_table)
+        mask = state.node_table.alive[:n].copy()
         for term in cls.constraints.node:
-            mask &= term.mask(on, slice(0, n))
+            mask &= term.mask(state, slice(0, n))
         found.node_array[:n] = mask
-        found.epoch, found.spec_seen = on.epoch, on.spec_log.version
+        found.epoch, found.spec_seen = state.epoch, state.spec_log.version
         return found
 
     def _refresh_specs(self, found: _Verdicts, cls: PodClass) -> None:
-        on = self._on
-        changed = on.spec_log.since(found.spec_seen)
+        state = self._state
+        changed = state.spec_log.since(found.spec_seen)
         if changed is None or len(changed) > _FEW:
             seen = found.seen
-            mine = on.facts.alive[: len(on.facts)].copy()
+            mine = state.node_table.alive[: len(state.node_table)].copy()
             for term in cls.constraints.node:
-                mine &= term.mask(on, slice(0, len(on.facts)))
+                mine &= term.mask(state, slice(0, len(state.node_table)))
             found.node_array[: len(mine)] = mine
             found.seen = seen
         else:
             for node in changed:
-                found.node[node] = bool(on.facts.alive[node]) and all(
-                    term.holds(on, node) for term in cls.constraints.node
+                found.node[node] = bool(state.node_table.alive[node]) and all(
+                    term.holds(state, node) for term in cls.constraints.node
                 )
-        found.spec_seen = on.spec_log.version
+        found.spec_seen = state.spec_log.version
 
     def _all_anew(self, found: _Verdicts, cls: PodClass) -> None:
-        on = self._on
-        n = len(on.facts)
+        state = self._state
+        n = len(state.node_table)
         if found.all is None:
             found.all = bytearray(len(found.node))
             found.all_array = np.frombuffer(found.all, dtype=np.bool_)
         mask: Bool = found.node_array[:n].copy()
-        for term in cls.constraints.load:
-            mask &= term.mask(on, slice(0, n))
-        if on.nominations.by_node and not cls.constraints.cluster:
-            mask = on.nominations.mask(cls, mask)
+        for term in cls.constraints.node_usage:
+            mask &= term.mask(state, slice(0, n))
+        if state.nominations.by_node and not cls.constraints.cluster:
+            mask = state.nominations.mask(cls, mask)
         found.all_array[:n] = mask
 
     def _refresh_all(self, found: _Verdicts, cls: PodClass, changed: list[int]) -> None:
-        on = self._on
+        state = self._state
         assert found.all is not None
-        load = cls.constraints.load
-        nominations = on.nominations
+        load = cls.constraints.node_usage
+        nominations = state.nominations
         nominated = nominations.by_node if not cls.constraints.cluster else {}
         if len(changed) <= _FEW:
             for node in changed:
                 verdict = found.node[node] != 0
                 for term in load:
-                    verdict = verdict and term.holds(on, node)
+                    verdict = verdict and term.holds(state, node)
                 if verdict and node in nominated:
                     verdict = nominations.leave_room(cls, node)
                 found.all[node] = verdict
@@ -211,5 +211,5 @@ class Feasibility:
         nodes = np.array(list(dict.fromkeys(changed)), dtype=np.int64)
         mask: Bool = found.node_array[nodes]
         for term in load:
-            mask &= term.mask(on, nodes)
+            mask &= term.mask(state, nodes)
         found.all_array[nodes] = nominations.mask(cls, mask, nodes) if nominated else mask

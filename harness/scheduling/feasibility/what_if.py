@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.state.volume_reservations import Promise
+    from harness.scheduling.state.volume_reservations import VolumeReservation
     from harness.scheduling.strategy import PodClass, PodView
 
 
-class Trial:
+class WhatIf:
     """Inside the `with`, pods are put on and taken off `node`; at its end the snapshot and its log are as before.
 
     Within it only `holds` may be asked: what caches by the log must not look while the log does not tell.
     """
 
-    def __init__(self, on: Snapshot, node: int) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot, node: int) -> None:
+        self._state = state
         self._node = node
-        self._version = on.log.version
-        self._before = tuple(on.pods_on(node))
+        self._version = state.log.version
+        self._before = tuple(state.pods_on(node))
         self._added: dict[str, PodView] = {}
-        self._taken: dict[str, tuple[PodView, tuple[int, ...], Promise | None]] = {}
+        self._taken: dict[str, tuple[PodView, tuple[int, ...], VolumeReservation | None]] = {}
 
-    def __enter__(self) -> Trial:
+    def __enter__(self) -> WhatIf:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -33,23 +33,23 @@ class Trial:
             self.take(self._added[key])
         for pod, *_ in tuple(self._taken.values()):
             self.put(pod)
-        self._on.rewind(self._node, self._before, self._version)
+        self._state.rewind(self._node, self._before, self._version)
 
     def put(self, pod: PodView) -> None:
         """A newcomer, or one of those that were taken, on the devices that it had."""
         had = self._taken.pop(pod.key, None)
         if had is None:
             self._added[pod.key] = pod
-        self._on.assume(pod, self._node, had[1] if had is not None and pod.cls.gpu.count else None)
+        self._state.assume(pod, self._node, had[1] if had is not None and pod.cls.gpu.count else None)
         if had is not None and had[2] is not None:
-            self._on.volumes.promise(pod.key, had[2])
+            self._state.volumes.promise(pod.key, had[2])
 
     def take(self, pod: PodView) -> None:
         if self._added.pop(pod.key, None) is None:
-            self._taken[pod.key] = (pod, self._on.devices(pod.key), self._on.volumes.promised(pod.key))
-        self._on.forget(pod.key)
+            self._taken[pod.key] = (pod, self._state.devices(pod.key), self._state.volumes.promised(pod.key))
+        self._state.forget(pod.key)
 
     def holds(self, cls: PodClass) -> bool:
         """Whether what runs here and elsewhere would let in a pod of `cls`; the node's own spec aside."""
-        on, node, needs = self._on, self._node, cls.constraints
-        return all(term.holds(on, node) for term in (*needs.load, *needs.cluster))
+        state, node, needs = self._state, self._node, cls.constraints
+        return all(term.holds(state, node) for term in (*needs.node_usage, *needs.cluster))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.model.core import Pod
-from harness.scheduling.filters.filter import Moves, Term
+from harness.scheduling.filters.filter import Filter, Scope
 from harness.scheduling.filters.inter_pod_affinity import ExistingAntiAffinity, inter_pod_affinity
 from harness.scheduling.filters.node_affinity import node_affinity
 from harness.scheduling.filters.node_name import node_name
@@ -22,7 +22,7 @@ from harness.scheduling.filters.taint_toleration import taint_toleration
 from harness.scheduling.filters.unmodelled import unmodelled
 from harness.scheduling.filters.volumes import volumes
 
-BEFORE_FIT: tuple[Callable[[Pod], Term | None], ...] = (
+BEFORE_FIT: tuple[Callable[[Pod], Filter | None], ...] = (
     node_unschedulable,
     node_name,
     taint_toleration,
@@ -33,9 +33,9 @@ BEFORE_FIT: tuple[Callable[[Pod], Term | None], ...] = (
 gets None for it. NodeResourcesFit and the devices follow for every pod (classes.py)."""
 
 
-def after_fit(pod: Pod) -> tuple[Term, ...]:
+def after_fit(pod: Pod) -> tuple[Filter, ...]:
     """What comes after NodeResourcesFit. ExistingAntiAffinity follows (classes.py)."""
     return (*volumes(pod), *topology_spread(pod), *inter_pod_affinity(pod))
 
 
-__all__ = ["BEFORE_FIT", "ExistingAntiAffinity", "Moves", "Term", "after_fit", "unmodelled"]
+__all__ = ["BEFORE_FIT", "ExistingAntiAffinity", "Filter", "Scope", "after_fit", "unmodelled"]

@@ -15,15 +15,15 @@ Nodes: TypeAlias = Int64 | slice
 """Which nodes to evaluate: indices, or a slice for all."""
 
 
-class Moves(IntEnum):
+class Scope(IntEnum):
     """What can turn a term's verdict on a node, which says how long a cached verdict lives."""
 
     NODE = 0  # the node's own spec: labels, taints, capacity, unschedulable
-    LOAD = 1  # also what runs on that node
+    NODE_USAGE = 1  # also what runs on that node
     CLUSTER = 2  # also what runs elsewhere: affinity, spread
 
 
-class Term(Protocol):
+class Filter(Protocol):
     """A constraint as one pod class uses it. Terms are values: equal terms make equal classes, so they must hash."""
 
     @property
@@ -31,37 +31,37 @@ class Term(Protocol):
         """The kube-scheduler plugin whose semantics these are."""
 
     @property
-    def moves(self) -> Moves: ...
+    def scope(self) -> Scope: ...
 
     @property
     def resolvable(self) -> bool:
         """Whether evicting pods can make it hold: False is kube-scheduler's UnschedulableAndUnresolvable."""
 
     @property
-    def only(self) -> tuple[str, ...] | None:
+    def node_names(self) -> tuple[str, ...] | None:
         """Names of the only nodes where it can hold (kube-scheduler's PreFilterResult); None when that is open."""
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
         """Where it holds, bool, one entry for each of `nodes`."""
 
-    def holds(self, on: Snapshot, node: int) -> bool:
+    def holds(self, state: Snapshot, node: int) -> bool:
         """The same for one node, without numpy."""
 
-    def reasons(self, on: Snapshot, node: int) -> Sequence[str]:
+    def reasons(self, state: Snapshot, node: int) -> Sequence[str]:
         """kube-scheduler's words for a node where it does not hold."""
 
 
 @runtime_checkable
-class Forecloses(Protocol):
+class PreFilters(Protocol):
     """What a term may offer besides: why the pod is held against no node at all (kube-scheduler's PreFilter)."""
 
-    def before(self, on: Snapshot) -> str:
+    def pre_filter(self, state: Snapshot) -> str:
         """Empty where it is held against nodes."""
 
 
 @runtime_checkable
-class Tallies(Protocol):
+class CountsReasons(Protocol):
     """What a term may offer besides: its reasons counted over many nodes at once, for clusters of thousands."""
 
-    def tally(self, on: Snapshot, nodes: Int64) -> Iterable[tuple[str, int]]:
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> Iterable[tuple[str, int]]:
         """(reason, nodes), over `nodes` where it does not hold; the same as counting `reasons` of each."""

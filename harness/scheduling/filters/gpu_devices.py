@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.model.gpu import DEVICE_MILLI, GPU_MILLI, WHOLE_GPU
-from harness.scheduling.filters.filter import Moves, Nodes
+from harness.scheduling.filters.filter import Nodes, Scope
 from harness.scheduling.strategy import Bool, Int64
 
 if TYPE_CHECKING:
@@ -28,27 +28,27 @@ class GpuModel:
     models: tuple[str, ...]
 
     plugin = "GpuDevices"
-    moves = Moves.NODE
+    scope = Scope.NODE
     resolvable = False
-    only = None
+    node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        accepted = np.array([not self.models or model in self.models for model in (*on.gpu_models, None)])
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        accepted = np.array([not self.models or model in self.models for model in (*state.gpu_models, None)])
         accepted[-1] = False  # index -1: no GPU
-        found: Bool = accepted[on.gpu_model[nodes]]
+        found: Bool = accepted[state.gpu_model[nodes]]
         return found
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        model = on.model_of[node]
-        return model >= 0 and (not self.models or on.gpu_models[model] in self.models)
+    def holds(self, state: Snapshot, node: int) -> bool:
+        model = state.model_of[node]
+        return model >= 0 and (not self.models or state.gpu_models[model] in self.models)
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
-        if on.model_of[node] < 0:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+        if state.model_of[node] < 0:
             return (f"Insufficient {WHOLE_GPU}",)
         return (REASON_MODEL,)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
-        without = int(np.count_nonzero(on.gpu_model[nodes] < 0))
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+        without = int(np.count_nonzero(state.gpu_model[nodes] < 0))
         return [(f"Insufficient {WHOLE_GPU}", without), (REASON_MODEL, len(nodes) - without)]
 
 
@@ -60,12 +60,12 @@ class GpuDevices:
     milli: int
 
     plugin = "GpuDevices"
-    moves = Moves.LOAD
+    scope = Scope.NODE_USAGE
     resolvable = True
-    only = None
+    node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        idle = on.gpu_free[nodes]
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        idle = state.gpu_free[nodes]
         if not idle.shape[1]:
             return np.zeros(len(idle), dtype=np.bool_)
         if self.count == 1:
@@ -74,8 +74,8 @@ class GpuDevices:
             found = np.count_nonzero(idle >= self.milli, axis=1) >= self.count
         return found
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        idle = on.devices_of[node]
+    def holds(self, state: Snapshot, node: int) -> bool:
+        idle = state.devices_of[node]
         milli = self.milli
         if self.count == 1:
             return bool(idle) and max(idle) >= milli
@@ -85,8 +85,8 @@ class GpuDevices:
                 fitting += 1
         return fitting >= self.count
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (f"Insufficient {WHOLE_GPU if self.milli == DEVICE_MILLI else GPU_MILLI}",)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
-        return [(self.reasons(on, 0)[0], len(nodes))]
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+        return [(self.reasons(state, 0)[0], len(nodes))]

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.model.core import Pod, PodAffinity
-from harness.scheduling.filters.filter import Moves, Nodes, Term
+from harness.scheduling.filters.filter import Filter, Nodes, Scope
 from harness.scheduling.filters.live_masks import DomainMask, NodeMask, all_of
 from harness.scheduling.matching.pod_selectors import PodSelector, Requirements, hold, of_term
-from harness.scheduling.state.pod_counts import Domains, Pick
+from harness.scheduling.state.pod_counts import DomainCounts, PodSelection
 from harness.scheduling.strategy import Bool, Int64
 
 if TYPE_CHECKING:
@@ -35,24 +35,24 @@ class _Live:
     __slots__ = ()
 
     plugin = "InterPodAffinity"
-    moves = Moves.CLUSTER
-    only = None
+    scope = Scope.CLUSTER
+    node_names = None
     resolvable = True
     reason = ""
 
-    def live(self, on: Snapshot) -> NodeMask:
+    def live(self, state: Snapshot) -> NodeMask:
         raise NotImplementedError
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        return on.live_mask(self)[nodes]
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        return state.live_mask(self)[nodes]
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return on.relations.mask(self).holds(node)
+    def holds(self, state: Snapshot, node: int) -> bool:
+        return state.pod_counts.mask(self).holds(node)
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (self.reason,)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         return [(self.reason, len(nodes))]
 
 
@@ -68,11 +68,11 @@ class Affinity(_Live):
     resolvable = False
     reason = REASON_AFFINITY
 
-    def live(self, on: Snapshot) -> NodeMask:
-        mates = on.relations.tally(Pick(self.selectors))
-        known = on.classes.namespaces  # when they change, every mask is made anew
+    def live(self, state: Snapshot) -> NodeMask:
+        mates = state.pod_counts.count(PodSelection(self.selectors))
+        known = state.classes.namespaces  # when they change, every mask is made anew
         itself = self.itself and all(known.meets(name, wanted) for name, wanted in self.spaces)
-        return _Mates(on, [on.relations.domains(mates, key) for key in self.keys], itself)
+        return _Mates(state, [state.pod_counts.domains(mates, key) for key in self.keys], itself)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ class AntiAffinity(_Live):
 
     reason = REASON_ANTI
 
-    def live(self, on: Snapshot) -> NodeMask:
-        relations = on.relations
-        tallies = [(relations.tally(Pick((selector,))), key) for key, selector in self.terms]
-        return all_of([_nobody(on, relations.domains(tally, key)) for tally, key in tallies])
+    def live(self, state: Snapshot) -> NodeMask:
+        pod_counts = state.pod_counts
+        tallies = [(pod_counts.count(PodSelection((selector,))), key) for key, selector in self.terms]
+        return all_of([_nobody(state, pod_counts.domains(tally, key)) for tally, key in tallies])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +97,24 @@ class ExistingAntiAffinity(_Live):
 
     reason = REASON_EXISTING
 
-    def live(self, on: Snapshot) -> NodeMask:
-        relations, terms = on.relations, on.classes.pod_terms.terms
-        tallies = [(relations.carriers(number), terms[number].key) for number in self.numbers]
-        return all_of([_nobody(on, relations.domains(tally, key)) for tally, key in tallies])
+    def live(self, state: Snapshot) -> NodeMask:
+        pod_counts, terms = state.pod_counts, state.classes.affinity_terms.terms
+        tallies = [(pod_counts.carriers(number), terms[number].key) for number in self.numbers]
+        return all_of([_nobody(state, pod_counts.domains(tally, key)) for tally, key in tallies])
 
 
-def _nobody(on: Snapshot, domains: Domains) -> NodeMask:
-    return DomainMask(on, domains, more=False, absent=True)
+def _nobody(state: Snapshot, domains: DomainCounts) -> NodeMask:
+    return DomainMask(state, domains, more=False, absent=True)
 
 
 class _Mates:
     """Affinity's mask: a mate in every domain, or nobody anywhere and the pod would be the first of its kind."""
 
-    def __init__(self, on: Snapshot, domains: list[Domains], itself: bool) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot, domains: list[DomainCounts], itself: bool) -> None:
+        self._state = state
         self._domains = domains
         self._itself = itself
-        self._beside = all_of([DomainMask(on, item, more=True, absent=False) for item in domains])
+        self._beside = all_of([DomainMask(state, item, more=True, absent=False) for item in domains])
         self._seen: tuple[bool, int] = (False, -1)
         self.dirty: list[int] = []
         self.stamp = 0
@@ -130,14 +130,14 @@ class _Mates:
 
     def holds(self, node: int) -> bool:
         if self._first():
-            return all(domains.placement.column.codes.item(node) >= 0 for domains in self._domains)
+            return all(domains.index.column.codes.item(node) >= 0 for domains in self._domains)
         return self._beside.holds(node)
 
     def refresh(self) -> None:
         first = self._first()
         if not first:
             self._beside.refresh()
-        seen = (first, self._on.spec_log.version if first else self._beside.stamp)
+        seen = (first, self._state.spec_log.version if first else self._beside.stamp)
         if seen == self._seen:
             return
         self._seen = seen
@@ -145,17 +145,17 @@ class _Mates:
         if not first:
             self.mask = self._beside.mask
             return
-        self.mask = np.ones(self._on.room, dtype=np.bool_)
+        self.mask = np.ones(self._state.room, dtype=np.bool_)
         for domains in self._domains:
-            self.mask &= domains.placement.column.codes >= 0
+            self.mask &= domains.index.column.codes >= 0
 
 
-def inter_pod_affinity(pod: Pod) -> tuple[Term, ...]:
+def inter_pod_affinity(pod: Pod) -> tuple[Filter, ...]:
     """The pod's own terms, affinity before anti-affinity; those of running pods come with its class (classes.py)."""
     affinity = pod.spec.affinity
     if affinity is None:
         return ()
-    out: list[Term] = []
+    out: list[Filter] = []
     wanted = _required(pod, affinity.pod_affinity)
     if wanted:
         keys, selectors = tuple(key for key, _ in wanted), tuple(selector for _, selector in wanted)

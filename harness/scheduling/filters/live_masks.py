@@ -9,12 +9,12 @@ import numpy as np
 
 from harness.scheduling.state.change_log import ChangeLog
 from harness.scheduling.state.node_table import Codes
-from harness.scheduling.state.pod_counts import FEW, MANY, Domains
+from harness.scheduling.state.pod_counts import FEW, MANY, DomainCounts
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:
     from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.filters.filter import Term
+    from harness.scheduling.filters.filter import Filter
 
 
 class NodeMask(Protocol):
@@ -42,10 +42,10 @@ class DomainMask:
     (-1 for none); `turned` logs the codes whose verdict turned since the nodes last changed.
     """
 
-    def __init__(self, on: Snapshot, domains: Domains, *, more: bool, absent: bool) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot, domains: DomainCounts, *, more: bool, absent: bool) -> None:
+        self._state = state
         self.domains = domains
-        self._column = domains.placement.column
+        self._column = domains.index.column
         self._more = more
         self._absent = absent
         self.dirty: list[int] = []
@@ -91,7 +91,7 @@ class DomainMask:
         domains = self.domains
         domains.sync()
         limit = self.limit()
-        specs = self._on.spec_log.version
+        specs = self._state.spec_log.version
         dirty = self.dirty
         if specs != self._seen:
             self._seen, self._limit = specs, limit
@@ -143,17 +143,17 @@ class DomainMask:
                     for node in members[code]:
                         mask[node] = verdicts[code]
                 return
-        n = len(self._on.facts)
-        if len(mask) != self._on.room:
-            mask = self.mask = np.zeros(self._on.room, dtype=np.bool_)
+        n = len(self._state.node_table)
+        if len(mask) != self._state.room:
+            mask = self.mask = np.zeros(self._state.room, dtype=np.bool_)
         mask[:n] = verdicts[self._column.codes[:n]]
 
 
-class Anew:
+class RecomputedMask:
     """A term that keeps no live mask: asked for every node after each change."""
 
-    def __init__(self, on: Snapshot, term: Term) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot, term: Filter) -> None:
+        self._state = state
         self._term = term
         self._seen = -1
         self.dirty: list[int] = []
@@ -161,18 +161,18 @@ class Anew:
         self.mask: Bool = np.zeros(0, dtype=np.bool_)
 
     def holds(self, node: int) -> bool:
-        return self._term.holds(self._on, node)
+        return self._term.holds(self._state, node)
 
     def parts(self) -> Sequence[DomainMask] | None:
         return None
 
     def refresh(self) -> None:
-        on = self._on
-        if on.log.version != self._seen:
-            self._seen = on.log.version
-            self.mask = np.zeros(on.room, dtype=np.bool_)
-            n = len(on.facts)
-            self.mask[:n] = self._term.mask(on, slice(0, n))
+        state = self._state
+        if state.log.version != self._seen:
+            self._seen = state.log.version
+            self.mask = np.zeros(state.room, dtype=np.bool_)
+            n = len(state.node_table)
+            self.mask[:n] = self._term.mask(state, slice(0, n))
             self.stamp += 1
 
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from harness.model.core import NodeAffinity as ModelAffinity
 from harness.model.core import NodeSelectorRequirement, NodeSelectorTerm, Pod
-from harness.scheduling.filters.filter import Moves, Nodes
+from harness.scheduling.filters.filter import Nodes, Scope
 from harness.scheduling.matching.label_rules import integer, well_formed
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:
     from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.state.node_table import NodeFacts
+    from harness.scheduling.state.node_table import NodeTable
 
 REASON = "node(s) didn't match Pod's node affinity/selector"
 """Source: kube-scheduler 1.32 plugins/nodeaffinity ErrReasonPod."""
@@ -67,19 +67,21 @@ class Requirement:
             return False
         return left > right if self.operator == "Gt" else left < right
 
-    def mask(self, facts: NodeFacts, nodes: Nodes) -> Bool:
+    def mask(self, node_table: NodeTable, nodes: Nodes) -> Bool:
         if self.field:
-            return np.array([self.on(facts, node) for node in np.arange(len(facts))[nodes].tolist()], dtype=np.bool_)
-        column = facts.label_column(self.key)
+            return np.array(
+                [self.on(node_table, node) for node in np.arange(len(node_table))[nodes].tolist()], dtype=np.bool_
+            )
+        column = node_table.label_column(self.key)
         # One verdict a distinct value; code -1 (no such label) picks the last entry.
         verdicts = np.array([self.matches(value) for value in (*column.values, None)], dtype=np.bool_)
         found: Bool = verdicts[column.codes[nodes]]
         return found
 
-    def on(self, facts: NodeFacts, node: int) -> bool:
+    def on(self, node_table: NodeTable, node: int) -> bool:
         if self.field:
-            return len(self.values) == 1 and self.matches(facts.names[node] if self.key == NAME_FIELD else "")
-        return self.matches(facts.labels[node].get(self.key))
+            return len(self.values) == 1 and self.matches(node_table.names[node] if self.key == NAME_FIELD else "")
+        return self.matches(node_table.labels[node].get(self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,11 @@ class NodeAffinity:
     terms: tuple[tuple[Requirement, ...], ...] | None  # required affinity: any must match; None when there is none
 
     plugin = "NodeAffinity"
-    moves = Moves.NODE
+    scope = Scope.NODE
     resolvable = False
 
     @property
-    def only(self) -> tuple[str, ...] | None:
+    def node_names(self) -> tuple[str, ...] | None:
         """As PreFilter finds it: every term must name its nodes, by In on metadata.name. () is a conflict."""
         if not self.terms:
             return None
@@ -104,34 +106,36 @@ class NodeAffinity:
             names.update((name, None) for name in named[0] if all(name in values for values in named))
         return tuple(names)
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        facts = on.facts
-        out = all_hold(self.selector, facts, nodes)
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        node_table = state.node_table
+        out = all_hold(self.selector, node_table, nodes)
         if self.terms is not None:
             any_term = np.zeros_like(out)
             for term in self.terms:
                 if term:
-                    any_term |= all_hold(term, facts, nodes)
+                    any_term |= all_hold(term, node_table, nodes)
             out &= any_term
         return out
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        facts = on.facts
-        if not all(requirement.on(facts, node) for requirement in self.selector):
+    def holds(self, state: Snapshot, node: int) -> bool:
+        node_table = state.node_table
+        if not all(requirement.on(node_table, node) for requirement in self.selector):
             return False
         if self.terms is None:
             return True
-        return any(term and all(requirement.on(facts, node) for requirement in term) for term in self.terms)
+        return any(term and all(requirement.on(node_table, node) for requirement in term) for term in self.terms)
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (REASON,)
 
 
-def all_hold(requirements: Sequence[Requirement], facts: NodeFacts, nodes: Nodes) -> Bool:
+def all_hold(requirements: Sequence[Requirement], node_table: NodeTable, nodes: Nodes) -> Bool:
     """Where each of `requirements` is met, bool, one entry for each of `nodes`."""
-    out = np.ones(len(range(*nodes.indices(len(facts)))) if isinstance(nodes, slice) else len(nodes), dtype=np.bool_)
+    out = np.ones(
+        len(range(*nodes.indices(len(node_table)))) if isinstance(nodes, slice) else len(nodes), dtype=np.bool_
+    )
     for requirement in requirements:
-        out &= requirement.mask(facts, nodes)
+        out &= requirement.mask(node_table, nodes)
     return out
 
 

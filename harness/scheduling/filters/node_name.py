@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.model.core import Pod
-from harness.scheduling.filters.filter import Moves, Nodes
+from harness.scheduling.filters.filter import Nodes, Scope
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:
@@ -23,21 +23,21 @@ class NodeName:
     name: str
 
     plugin = "NodeName"
-    moves = Moves.NODE
+    scope = Scope.NODE
     resolvable = False
-    only = None
+    node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        out = np.zeros(len(on.facts), dtype=np.bool_)
-        index = on.facts.index.get(self.name)
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        out = np.zeros(len(state.node_table), dtype=np.bool_)
+        index = state.node_table.index.get(self.name)
         if index is not None:
             out[index] = True
         return out[nodes]
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return on.facts.names[node] == self.name
+    def holds(self, state: Snapshot, node: int) -> bool:
+        return state.node_table.names[node] == self.name
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (REASON,)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from harness.model.core import Pod
-from harness.scheduling.filters.filter import Moves, Nodes
+from harness.scheduling.filters.filter import Nodes, Scope
 from harness.scheduling.strategy import Bool, Int64
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ HostPort: TypeAlias = tuple[str, int, str]
 """Protocol, port, host IP."""
 
 
-class PortBook:
+class HostPorts:
     """The host ports in use: by protocol and port, then by node, then by IP, how many pods."""
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class PortBook:
         """Nodes where someone uses the port, under whichever IP."""
         return list(self._users.get(port[:2], ()))
 
-    def copy(self) -> PortBook:
-        twin = PortBook()
+    def copy(self) -> HostPorts:
+        twin = HostPorts()
         twin._users = {port: {node: dict(ips) for node, ips in nodes.items()} for port, nodes in self._users.items()}
         return twin
 
@@ -65,25 +65,25 @@ class NodePorts:
     ports: tuple[HostPort, ...]
 
     plugin = "NodePorts"
-    moves = Moves.LOAD
+    scope = Scope.NODE_USAGE
     resolvable = True
-    only = None
+    node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        free = np.ones(len(on.facts), dtype=np.bool_)
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        free = np.ones(len(state.node_table), dtype=np.bool_)
         for port in self.ports:
-            for node in on.ports.users(port):
-                if free[node] and on.ports.conflicts(port, node):
+            for node in state.ports.users(port):
+                if free[node] and state.ports.conflicts(port, node):
                     free[node] = False
         return free[nodes]
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return not any(on.ports.conflicts(port, node) for port in self.ports)
+    def holds(self, state: Snapshot, node: int) -> bool:
+        return not any(state.ports.conflicts(port, node) for port in self.ports)
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (REASON,)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         return [(REASON, len(nodes))]
 
 

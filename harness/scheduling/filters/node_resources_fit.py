@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.scheduling.filters.filter import Moves, Nodes
+from harness.scheduling.filters.filter import Nodes, Scope
 from harness.scheduling.strategy import PODS, Bool, Int64
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ class NodeResourcesFit:
     needs: tuple[tuple[int, int], ...]  # (row, amount), only what is requested: a zero request fits anywhere
 
     plugin = "NodeResourcesFit"
-    moves = Moves.LOAD
+    scope = Scope.NODE_USAGE
     resolvable = True
-    only = None
+    node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        free = on.free
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        free = state.free
         out: Bool | None = None
         for row, amount in self.needs:
             enough: Bool = free[row][nodes] >= amount
@@ -32,27 +32,27 @@ class NodeResourcesFit:
         assert out is not None, "every pod needs one of the node's pods"
         return out
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        free = on.free_of[node]
+    def holds(self, state: Snapshot, node: int) -> bool:
+        free = state.free_of[node]
         for row, amount in self.needs:  # noqa: SIM110 - the hottest loop of a decision: a generator costs 0.3 us more
             if amount > free[row]:
                 return False
         return True
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         """Pods first, then the rest, as fitsRequest does (kube-scheduler 1.32 plugins/noderesources/fit.go)."""
-        free = on.free_of[node]
+        free = state.free_of[node]
         short = [row for row, amount in self.needs if amount > free[row]]
         out = ["Too many pods"] if PODS in short else []
-        out += [f"Insufficient {on.resources[row]}" for row in short if row != PODS]
+        out += [f"Insufficient {state.resources[row]}" for row in short if row != PODS]
         return tuple(out)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         out = []
         for row, amount in self.needs:
-            free = on.free[row]
+            free = state.free[row]
             if len(nodes) < len(free):  # picking costs more than comparing
                 free = free[nodes]
             short = int(np.count_nonzero(free < amount))
-            out.append(("Too many pods" if row == PODS else f"Insufficient {on.resources[row]}", short))
+            out.append(("Too many pods" if row == PODS else f"Insufficient {state.resources[row]}", short))
         return out

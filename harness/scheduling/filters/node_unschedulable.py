@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.model.core import Pod, Taint
-from harness.scheduling.filters.filter import Moves, Nodes
+from harness.scheduling.filters.filter import Nodes, Scope
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ REASON = "node(s) were unschedulable"
 @dataclass(frozen=True, slots=True)
 class NodeUnschedulable:
     plugin = "NodeUnschedulable"
-    moves = Moves.NODE
+    scope = Scope.NODE
     resolvable = False
-    only = None
+    node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        return np.logical_not(on.facts.unschedulable[nodes])
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        return np.logical_not(state.node_table.unschedulable[nodes])
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return not on.facts.unschedulable[node]
+    def holds(self, state: Snapshot, node: int) -> bool:
+        return not state.node_table.unschedulable[node]
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (REASON,)
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.model.core import Pod, TopologySpreadConstraint
-from harness.scheduling.filters.filter import Moves, Nodes, Term
+from harness.scheduling.filters.filter import Filter, Nodes, Scope
 from harness.scheduling.filters.live_masks import DomainMask, NodeMask
 from harness.scheduling.filters.node_affinity import NodeAffinity, node_affinity
 from harness.scheduling.filters.taint_toleration import TaintToleration, taint_toleration
 from harness.scheduling.matching.pod_selectors import PodSelector, hold, requirements
-from harness.scheduling.state.pod_counts import Domains, Pick
+from harness.scheduling.state.pod_counts import DomainCounts, PodSelection
 from harness.scheduling.strategy import Bool, Int64
 
 if TYPE_CHECKING:
@@ -37,24 +37,24 @@ class Eligible:
     affinity: NodeAffinity | None
     taints: TaintToleration | None
 
-    def mask(self, on: Snapshot) -> Bool:
-        n = len(on.facts)
-        out = on.facts.alive[:n].copy()
+    def mask(self, state: Snapshot) -> Bool:
+        n = len(state.node_table)
+        out = state.node_table.alive[:n].copy()
         for key in self.keys:
-            out &= on.facts.label_column(key).codes[:n] >= 0
+            out &= state.node_table.label_column(key).codes[:n] >= 0
         for term in (self.affinity, self.taints):
             if term is not None:
-                out &= term.mask(on, slice(0, n))
+                out &= term.mask(state, slice(0, n))
         return out
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        if not on.facts.alive[node]:
+    def holds(self, state: Snapshot, node: int) -> bool:
+        if not state.node_table.alive[node]:
             return False
-        labels = on.facts.labels[node]
+        labels = state.node_table.labels[node]
         return (
             all(key in labels for key in self.keys)
-            and (self.affinity is None or self.affinity.holds(on, node))
-            and (self.taints is None or self.taints.holds(on, node))
+            and (self.affinity is None or self.affinity.holds(state, node))
+            and (self.taints is None or self.taints.holds(state, node))
         )
 
 
@@ -65,60 +65,60 @@ class TopologyLabel:
     key: str
 
     plugin = "PodTopologySpread"
-    moves = Moves.NODE
+    scope = Scope.NODE
     resolvable = False
-    only = None
+    node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        found: Bool = on.facts.label_column(self.key).codes[nodes] >= 0
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        found: Bool = state.node_table.label_column(self.key).codes[nodes] >= 0
         return found
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return self.key in on.facts.labels[node]
+    def holds(self, state: Snapshot, node: int) -> bool:
+        return self.key in state.node_table.labels[node]
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (REASON_LABEL,)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         return [(REASON_LABEL, len(nodes))]
 
 
 @dataclass(frozen=True, slots=True)
 class TopologySpread:
     key: str
-    pick: Pick
+    selection: PodSelection
     max_skew: int
     min_domains: int
     itself: int  # 1 when the pod matches its own selector
     eligible: Eligible
 
     plugin = "PodTopologySpread"
-    moves = Moves.CLUSTER
+    scope = Scope.CLUSTER
     resolvable = True
-    only = None
+    node_names = None
 
-    def live(self, on: Snapshot) -> NodeMask:
-        domains = on.relations.domains(on.relations.tally(self.pick), self.key, self.eligible)
-        return _Spread(on, domains, self.max_skew - self.itself, self.min_domains)
+    def live(self, state: Snapshot) -> NodeMask:
+        domains = state.pod_counts.domains(state.pod_counts.count(self.selection), self.key, self.eligible)
+        return _Spread(state, domains, self.max_skew - self.itself, self.min_domains)
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        return on.live_mask(self)[nodes]
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        return state.live_mask(self)[nodes]
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return on.relations.mask(self).holds(node)
+    def holds(self, state: Snapshot, node: int) -> bool:
+        return state.pod_counts.mask(self).holds(node)
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (REASON,)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         return [(REASON, len(nodes))]
 
 
 class _Spread(DomainMask):
     """In: domains whose count is at most what is allowed above the least."""
 
-    def __init__(self, on: Snapshot, domains: Domains, above: int, min_domains: int) -> None:
-        super().__init__(on, domains, more=False, absent=False)
+    def __init__(self, state: Snapshot, domains: DomainCounts, above: int, min_domains: int) -> None:
+        super().__init__(state, domains, more=False, absent=False)
         self._above = above
         self._min_domains = min_domains
 
@@ -152,18 +152,18 @@ def eligible(pod: Pod, constraint: TopologySpreadConstraint, keys: tuple[str, ..
     )
 
 
-def topology_spread(pod: Pod) -> tuple[Term, ...]:
+def topology_spread(pod: Pod) -> tuple[Filter, ...]:
     """Two terms a hard constraint, in the order in which kube-scheduler looks at them."""
     hard = [c for c in pod.spec.topology_spread_constraints if c.when_unsatisfiable == HARD]
     keys = tuple(sorted({c.topology_key for c in hard}))
-    out: list[Term] = []
+    out: list[Filter] = []
     for constraint in hard:
         selector = selector_of(constraint, pod)
         out.append(TopologyLabel(constraint.topology_key))
         out.append(
             TopologySpread(
                 constraint.topology_key,
-                Pick((selector,), living=True),
+                PodSelection((selector,), living=True),
                 constraint.max_skew,
                 constraint.min_domains or 1,
                 int(selector.labels is not None and hold(selector.labels, pod.metadata.labels)),

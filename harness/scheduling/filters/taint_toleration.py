@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.model.core import Pod, Taint, Toleration
-from harness.scheduling.filters.filter import Moves, Nodes
+from harness.scheduling.filters.filter import Nodes, Scope
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:
@@ -23,21 +23,23 @@ class TaintToleration:
     tolerations: tuple[tuple[str, str, str, str], ...]  # key, operator, value, effect
 
     plugin = "TaintToleration"
-    moves = Moves.NODE
+    scope = Scope.NODE
     resolvable = False
-    only = None
+    node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
         # Clusters have few distinct taint lists: one verdict a list, then one lookup for all nodes.
-        verdicts = np.array([self._untolerated(taints) is None for taints in on.facts.taint_sets], dtype=np.bool_)
-        found: Bool = verdicts[on.facts.taint_code[nodes]]
+        verdicts = np.array(
+            [self._untolerated(taints) is None for taints in state.node_table.taint_sets], dtype=np.bool_
+        )
+        found: Bool = verdicts[state.node_table.taint_code[nodes]]
         return found
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return self._untolerated(on.facts.taints(node)) is None
+    def holds(self, state: Snapshot, node: int) -> bool:
+        return self._untolerated(state.node_table.taints(node)) is None
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
-        taint = self._untolerated(on.facts.taints(node))
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+        taint = self._untolerated(state.node_table.taints(node))
         assert taint is not None
         # Source: kube-scheduler 1.32 plugins/tainttoleration Filter.
         return (f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}",)

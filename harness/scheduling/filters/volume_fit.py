@@ -14,28 +14,28 @@ from harness.model.storage import PersistentVolume, PersistentVolumeClaim, Stora
 from harness.model.volumes import NO_PROVISIONER
 from harness.scheduling.filters.node_affinity import Requirement, all_hold
 from harness.scheduling.state.volume_catalog import Affinity
-from harness.scheduling.state.volume_reservations import Promise, ToBind, Wanted
+from harness.scheduling.state.volume_reservations import ToBind, VolumeReservation, Wanted
 from harness.scheduling.strategy import Bool
 
 if TYPE_CHECKING:
     from harness.scheduling.feasibility.snapshot import Snapshot
 
 
-def reaches(on: Snapshot, volume: PersistentVolume, node: int) -> bool:
+def reaches(state: Snapshot, volume: PersistentVolume, node: int) -> bool:
     """Whether the volume can be reached from the node."""
-    return _allows(on, on.volumes.book.affinity(volume), node)
+    return _allows(state, state.volumes.catalog.affinity(volume), node)
 
 
-def reached(on: Snapshot, volumes: Iterable[PersistentVolume]) -> Bool:
+def reached(state: Snapshot, volumes: Iterable[PersistentVolume]) -> Bool:
     """From where at least one of them can be reached, bool [nodes]."""
-    affinity = on.volumes.book.affinity
+    affinity = state.volumes.catalog.affinity
     found = {id(of): of for of in map(affinity, volumes)}  # held by the book, so that identities do not come again
-    return _any_of(on, found.values())
+    return _any_of(state, found.values())
 
 
-def choose(on: Snapshot, wanted: Wanted, node: int) -> Promise | None:
+def choose(state: Snapshot, wanted: Wanted, node: int) -> VolumeReservation | None:
     """What the claims would be bound to on one node; None where some claim finds nothing."""
-    name = on.facts.names[node]
+    name = state.node_table.names[node]
     chosen: set[str] = set()
     bindings: list[tuple[PersistentVolumeClaim, PersistentVolume]] = []
     provisions: list[PersistentVolumeClaim] = []
@@ -44,27 +44,27 @@ def choose(on: Snapshot, wanted: Wanted, node: int) -> Promise | None:
             return None
         volume = None
         for offered in (item.only,) if item.only is not None else item.open:
-            if offered.metadata.name not in chosen and reaches(on, offered, node):
+            if offered.metadata.name not in chosen and reaches(state, offered, node):
                 volume = offered
                 break
         if volume is not None:
             chosen.add(volume.metadata.name)
             bindings.append((item.claim, volume))
-        elif _allows(on, _provisionable(item.storage_class), node):
+        elif _allows(state, _provisionable(item.storage_class), node):
             provisions.append(item.claim)
         else:
             return None
-    return Promise(name, tuple(bindings), tuple(provisions))
+    return VolumeReservation(name, tuple(bindings), tuple(provisions))
 
 
-def findable(on: Snapshot, wanted: Wanted) -> Bool:
+def findable(state: Snapshot, wanted: Wanted) -> Bool:
     """Where `choose` finds something for every claim, bool [nodes]."""
     items = wanted.to_bind
-    out = np.ones(len(on.facts), dtype=np.bool_)
+    out = np.ones(len(state.node_table), dtype=np.bool_)
     for item in items:
         if item.node:
             here = np.zeros_like(out)
-            index = on.facts.index.get(item.node)
+            index = state.node_table.index.get(item.node)
             if index is not None:
                 here[index] = True
             out &= here
@@ -72,23 +72,23 @@ def findable(on: Snapshot, wanted: Wanted) -> Bool:
     names = [volume.metadata.name for offer in offers for volume in offer]
     if len(set(names)) == len(names):  # no two claims compete for a volume
         for item, offer in zip(items, offers, strict=True):
-            out &= reached(on, offer) | _any_of(on, (_provisionable(item.storage_class),))
+            out &= reached(state, offer) | _any_of(state, (_provisionable(item.storage_class),))
         return out
-    return out & _competing(on, wanted, items, offers)
+    return out & _competing(state, wanted, items, offers)
 
 
 def _competing(
-    on: Snapshot, wanted: Wanted, items: Sequence[ToBind], offers: Sequence[Sequence[PersistentVolume]]
+    state: Snapshot, wanted: Wanted, items: Sequence[ToBind], offers: Sequence[Sequence[PersistentVolume]]
 ) -> Bool:
     """Which claim gets which volume decides: tried once for all nodes that reach the same volumes."""
-    book = on.volumes.book
-    affinities = {book.affinity(volume): None for offer in offers for volume in offer}
+    catalog = state.volumes.catalog
+    affinities = {catalog.affinity(volume): None for offer in offers for volume in offer}
     affinities |= {_provisionable(item.storage_class): None for item in items}
-    reach = np.array([_any_of(on, (affinity,)) for affinity in affinities])
+    reach = np.array([_any_of(state, (affinity,)) for affinity in affinities])
     _, first, alike = np.unique(np.packbits(reach, axis=0), axis=1, return_index=True, return_inverse=True)
     # Of claims whose volume is to be made for one node, `findable` knows: here that node stands for no other.
     free = Wanted(to_bind=tuple(_anywhere(item) for item in items))
-    verdicts = np.array([choose(on, free, node) is not None for node in first.tolist()], dtype=np.bool_)
+    verdicts = np.array([choose(state, free, node) is not None for node in first.tolist()], dtype=np.bool_)
     found: Bool = verdicts[alike.reshape(-1)]
     return found
 
@@ -109,14 +109,14 @@ def _provisionable(storage_class: StorageClass) -> Affinity:
     )
 
 
-def _allows(on: Snapshot, affinity: Affinity, node: int) -> bool:
-    return affinity is None or any(all(each.on(on.facts, node) for each in term) for term in affinity)
+def _allows(state: Snapshot, affinity: Affinity, node: int) -> bool:
+    return affinity is None or any(all(each.on(state.node_table, node) for each in term) for term in affinity)
 
 
-def _any_of(on: Snapshot, affinities: Iterable[Affinity]) -> Bool:
+def _any_of(state: Snapshot, affinities: Iterable[Affinity]) -> Bool:
     """Where at least one of them allows it. Terms of one `In` each, as volumes' are, are taken together by label."""
-    facts = on.facts
-    n = len(facts)
+    node_table = state.node_table
+    n = len(node_table)
     out = np.zeros(n, dtype=np.bool_)
     values: dict[str, dict[str, None]] = {}
     for affinity in affinities:
@@ -126,11 +126,11 @@ def _any_of(on: Snapshot, affinities: Iterable[Affinity]) -> Bool:
         for term in affinity:
             alone = _alone(term)
             if alone is None:
-                out |= all_hold(term, facts, slice(0, n))
+                out |= all_hold(term, node_table, slice(0, n))
             else:
                 values.setdefault(alone.key, {}).update(dict.fromkeys(alone.values))
     for requirement in _joined(values):
-        out |= requirement.mask(facts, slice(0, n))
+        out |= requirement.mask(node_table, slice(0, n))
     return out
 
 

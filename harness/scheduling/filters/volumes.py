@@ -15,7 +15,7 @@ import numpy as np
 from harness.model.core import Pod
 from harness.model.storage import PersistentVolume
 from harness.model.volumes import REGION, ZONE, ephemeral_name
-from harness.scheduling.filters.filter import Moves, Nodes, Term
+from harness.scheduling.filters.filter import Filter, Nodes, Scope
 from harness.scheduling.filters.volume_fit import choose, findable, reached, reaches
 from harness.scheduling.state.volume_reservations import not_found
 from harness.scheduling.strategy import Bool, Int64
@@ -48,11 +48,11 @@ class _OnVolumes:
     """What terms on volumes share: live masks that are taken anew when a volume, a claim or a node's spec changed."""
 
     __slots__ = ()
-    moves = Moves.CLUSTER
-    only = None
+    scope = Scope.CLUSTER
+    node_names = None
 
-    def live(self, on: Snapshot) -> VolumeMask:
-        return VolumeMask(on, self)  # type: ignore[arg-type]
+    def live(self, state: Snapshot) -> VolumeMask:
+        return VolumeMask(state, self)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,16 @@ class VolumeRestrictions(_OnVolumes):
     plugin = "VolumeRestrictions"
     resolvable = True
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        return np.full(len(on.facts), not on.volumes.in_use(self.claims))[nodes]
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        return np.full(len(state.node_table), not state.volumes.in_use(self.claims))[nodes]
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return not on.volumes.in_use(self.claims)
+    def holds(self, state: Snapshot, node: int) -> bool:
+        return not state.volumes.in_use(self.claims)
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (IN_USE,)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         return [(IN_USE, len(nodes))]
 
 
@@ -83,11 +83,11 @@ class VolumeBinding(_OnVolumes):
     plugin = "VolumeBinding"
     resolvable = False
 
-    def before(self, on: Snapshot) -> str:
+    def pre_filter(self, state: Snapshot) -> str:
         """Why the pod is held against no node at all: what PreFilter refuses."""
-        why = on.volumes.wanted(self.claims).before
+        why = state.volumes.wanted(self.claims).before
         for key, pod, uid in self.owned:
-            claim = on.volumes.book.claims.get(key)
+            claim = state.volumes.catalog.claims.get(key)
             if claim is None:
                 if why == not_found(key):
                     name = key.rpartition("/")[2]
@@ -98,42 +98,42 @@ class VolumeBinding(_OnVolumes):
                 return f"PVC {key} was not created for pod {pod} (pod is not owner)"
         return why
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        wanted = on.volumes.wanted(self.claims)
-        out = np.full(len(on.facts), not self.before(on))
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        wanted = state.volumes.wanted(self.claims)
+        out = np.full(len(state.node_table), not self.pre_filter(state))
         if not wanted.before:
             for volume in wanted.bound:
-                out &= reached(on, (volume,))
+                out &= reached(state, (volume,))
             if wanted.to_bind:
-                out &= findable(on, wanted)
+                out &= findable(state, wanted)
         return out[nodes]
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        wanted = on.volumes.wanted(self.claims)
+    def holds(self, state: Snapshot, node: int) -> bool:
+        wanted = state.volumes.wanted(self.claims)
         return (
-            not self.before(on)
-            and all(reaches(on, volume, node) for volume in wanted.bound)
-            and (not wanted.to_bind or choose(on, wanted, node) is not None)
+            not self.pre_filter(state)
+            and all(reaches(state, volume, node) for volume in wanted.bound)
+            and (not wanted.to_bind or choose(state, wanted, node) is not None)
         )
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
-        wanted = on.volumes.wanted(self.claims)
-        why = self.before(on)
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+        wanted = state.volumes.wanted(self.claims)
+        why = self.pre_filter(state)
         if why:
             return (why,)
-        here = all(reaches(on, volume, node) for volume in wanted.bound)
-        found = not wanted.to_bind or choose(on, wanted, node) is not None
+        here = all(reaches(state, volume, node) for volume in wanted.bound)
+        found = not wanted.to_bind or choose(state, wanted, node) is not None
         return (*(() if here else (NODE_CONFLICT,)), *(() if found else (BIND_CONFLICT,)))
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
-        wanted = on.volumes.wanted(self.claims)
-        why = self.before(on)
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+        wanted = state.volumes.wanted(self.claims)
+        why = self.pre_filter(state)
         if why:
             return [(why, len(nodes))]
-        here = np.ones(len(on.facts), dtype=np.bool_)
+        here = np.ones(len(state.node_table), dtype=np.bool_)
         for volume in wanted.bound:
-            here &= reached(on, (volume,))
-        found = len(nodes) if not wanted.to_bind else int(np.count_nonzero(findable(on, wanted)[nodes]))
+            here &= reached(state, (volume,))
+        found = len(nodes) if not wanted.to_bind else int(np.count_nonzero(findable(state, wanted)[nodes]))
         return [(NODE_CONFLICT, int(np.count_nonzero(~here[nodes]))), (BIND_CONFLICT, len(nodes) - found)]
 
 
@@ -144,53 +144,53 @@ class VolumeZone(_OnVolumes):
     plugin = "VolumeZone"
     resolvable = False
 
-    def _needs(self, on: Snapshot) -> Iterator[tuple[str, frozenset[str]]]:
-        for volume in on.volumes.wanted(self.claims).bound:
+    def _needs(self, state: Snapshot) -> Iterator[tuple[str, frozenset[str]]]:
+        for volume in state.volumes.wanted(self.claims).bound:
             yield from _topology(volume)
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        facts = on.facts
-        n = len(facts)
-        needs = list(self._needs(on))
+    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+        node_table = state.node_table
+        n = len(node_table)
+        needs = list(self._needs(state))
         out = np.ones(n, dtype=np.bool_)
         if not needs:
             return out[nodes]
         placed = np.zeros(n, dtype=np.bool_)
         for key in TOPOLOGY:
-            placed |= facts.label_column(key).codes[:n] >= 0
+            placed |= node_table.label_column(key).codes[:n] >= 0
         for key, values in needs:
-            column = facts.label_column(key)
+            column = node_table.label_column(key)
             verdicts = np.array([value in values for value in column.values] + [False], dtype=np.bool_)
             meets = verdicts[column.codes[:n]]
             if key in _NEW:
-                newer = facts.label_column(_NEW[key])
+                newer = node_table.label_column(_NEW[key])
                 verdicts = np.array([value in values for value in newer.values] + [False], dtype=np.bool_)
                 meets = np.where(column.codes[:n] >= 0, meets, verdicts[newer.codes[:n]])
             out &= meets
         return (out | ~placed)[nodes]
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        labels = on.facts.labels[node]
+    def holds(self, state: Snapshot, node: int) -> bool:
+        labels = state.node_table.labels[node]
         if not any(key in labels for key in TOPOLOGY):
             return True
-        for key, values in self._needs(on):
+        for key, values in self._needs(state):
             value = labels.get(key, labels.get(_NEW.get(key, "")))
             if value is None or value not in values:
                 return False
         return True
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
         return (ZONE_CONFLICT,)
 
-    def tally(self, on: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
         return [(ZONE_CONFLICT, len(nodes))]
 
 
 class VolumeMask:
     """A NodeMask of one of these terms."""
 
-    def __init__(self, on: Snapshot, term: Term) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot, term: Filter) -> None:
+        self._state = state
         self._term = term
         self._seen: tuple[object, ...] = ()
         self.dirty: list[int] = []
@@ -201,26 +201,26 @@ class VolumeMask:
         return None
 
     def _now(self) -> tuple[object, ...]:
-        on = self._on
-        return (on.volumes.seen, on.spec_log.version, on.room)
+        state = self._state
+        return (state.volumes.seen, state.spec_log.version, state.room)
 
     def holds(self, node: int) -> bool:
         if self._seen == self._now():
             return bool(self.mask[node])
-        return self._term.holds(self._on, node)
+        return self._term.holds(self._state, node)
 
     def refresh(self) -> None:
         now = self._now()
         if now == self._seen:
             return
-        on = self._on
+        state = self._state
         self._seen = now
-        self.mask = np.zeros(on.room, dtype=np.bool_)
-        self.mask[: len(on.facts)] = self._term.mask(on, slice(0, len(on.facts)))
+        self.mask = np.zeros(state.room, dtype=np.bool_)
+        self.mask[: len(state.node_table)] = self._term.mask(state, slice(0, len(state.node_table)))
         self.stamp += 1
 
 
-def volumes(pod: Pod) -> tuple[Term, ...]:
+def volumes(pod: Pod) -> tuple[Filter, ...]:
     """In kube-scheduler's filter order; nothing for pods without claims."""
     claims = claims_of(pod)
     if not claims:

@@ -14,10 +14,10 @@ from typing import TypeAlias
 from harness.model.core import Pod, PodAffinityTerm
 from harness.scheduling.matching.pod_selectors import Labels, Namespaces, PodSelector, SelectorIndex, of_term
 
-_REMEMBER = 65_536  # combinations of namespace and labels whose terms are known by heart
+_CACHE_SIZE = 65_536  # combinations of namespace and labels whose terms are known by heart
 
 
-class Kind(IntEnum):
+class AffinityKind(IntEnum):
     """What a running pod's term does to the pods that it speaks of."""
 
     REPELS = 0  # required anti-affinity: keeps them out
@@ -27,8 +27,8 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PodTerm:
-    kind: Kind
+class AffinityTerm:
+    kind: AffinityKind
     selector: PodSelector
     key: str  # topology key
     weight: int = 0  # of a preference
@@ -42,25 +42,25 @@ def label_key(namespace: str, labels: Labels) -> LabelKey:
     return namespace, tuple(labels.items())
 
 
-class PodTerms:
+class AffinityTerms:
     """Every term heard of, by number, in the order of first hearing."""
 
     def __init__(self, namespaces: Namespaces) -> None:
-        self.terms: list[PodTerm] = []
+        self.terms: list[AffinityTerm] = []
         self.repelling = 0  # terms of kind REPELS
         self._namespaces = namespaces
-        self._numbers: dict[PodTerm, int] = {}
+        self._numbers: dict[AffinityTerm, int] = {}
         self._index: SelectorIndex[int] = SelectorIndex()
         self._known: dict[LabelKey, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._known_at = (0, 0)
 
-    def number(self, term: PodTerm) -> int:
+    def number(self, term: AffinityTerm) -> int:
         found = self._numbers.get(term)
         if found is None:
             found = self._numbers[term] = len(self.terms)
             self.terms.append(term)
             self._index.add(term.selector, found)
-            self.repelling += term.kind is Kind.REPELS
+            self.repelling += term.kind is AffinityKind.REPELS
         return found
 
     def of(self, pod: Pod) -> tuple[int, ...]:
@@ -70,8 +70,8 @@ class PodTerms:
             return ()
         out: list[int] = []
         for kinds, group in (
-            ((Kind.DRAWS, Kind.PREFERS), affinity.pod_affinity),
-            ((Kind.REPELS, Kind.AVOIDS), affinity.pod_anti_affinity),
+            ((AffinityKind.DRAWS, AffinityKind.PREFERS), affinity.pod_affinity),
+            ((AffinityKind.REPELS, AffinityKind.AVOIDS), affinity.pod_anti_affinity),
         ):
             if group is None:
                 continue
@@ -89,17 +89,20 @@ class PodTerms:
     def against(self, namespace: str, labels: Labels) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Numbers of the terms that speak of such a pod, ascending: those that repel it, and those that are scored."""
         now = (len(self.terms), self._namespaces.version)
-        if now != self._known_at or len(self._known) > _REMEMBER:
+        if now != self._known_at or len(self._known) > _CACHE_SIZE:
             self._known.clear()
             self._known_at = now
         key = label_key(namespace, labels)
         found = self._known.get(key)
         if found is None:
             numbers = sorted(self._index.selecting(namespace, labels, self._namespaces.assumed))
-            repels = tuple(n for n in numbers if self.terms[n].kind is Kind.REPELS)
-            found = self._known[key] = (repels, tuple(n for n in numbers if self.terms[n].kind is not Kind.REPELS))
+            repels = tuple(n for n in numbers if self.terms[n].kind is AffinityKind.REPELS)
+            found = self._known[key] = (
+                repels,
+                tuple(n for n in numbers if self.terms[n].kind is not AffinityKind.REPELS),
+            )
         return found
 
 
-def pod_term(kind: Kind, pod: Pod, term: PodAffinityTerm, weight: int = 0) -> PodTerm:
-    return PodTerm(kind, of_term(term, pod.metadata.namespace, pod.metadata.labels), term.topology_key, weight)
+def pod_term(kind: AffinityKind, pod: Pod, term: PodAffinityTerm, weight: int = 0) -> AffinityTerm:
+    return AffinityTerm(kind, of_term(term, pod.metadata.namespace, pod.metadata.labels), term.topology_key, weight)

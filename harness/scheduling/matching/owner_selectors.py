@@ -15,10 +15,10 @@ from harness.scheduling.strategy import PodView
 CONTROLLERS = {"ReplicationController": "v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1"}
 """Kinds whose selector counts, with their apiVersion."""
 
-_REMEMBER = 65_536
+_CACHE_SIZE = 65_536
 
 
-class WorkloadSelectors:
+class OwnerSelectors:
     def __init__(self) -> None:
         self._services: dict[str, dict[str, Requirements]] = {}
         self._controllers: dict[tuple[str, str, str], Requirements] = {}
@@ -59,7 +59,7 @@ class WorkloadSelectors:
                     keys = {key for key, _, _ in own}
                     wanted = {requirement for requirement in wanted if requirement[0] not in keys}
                 wanted |= set(own)
-            if len(self._known) >= _REMEMBER:
+            if len(self._known) >= _CACHE_SIZE:
                 self._known.clear()
             found = self._known[key] = tuple(sorted(wanted))
         return found

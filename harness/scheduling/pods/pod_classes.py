@@ -14,20 +14,20 @@ from harness.model.core import Container, Node, Pod, PodSpec
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 from harness.model.meta import ObjectMeta
 from harness.model.pod_amounts import pod_amounts, resource_amounts, thousandths
-from harness.scheduling.filters import BEFORE_FIT, ExistingAntiAffinity, Moves, Term, after_fit, unmodelled
+from harness.scheduling.filters import BEFORE_FIT, ExistingAntiAffinity, Filter, Scope, after_fit, unmodelled
 from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.filters.malformed import malformed
 from harness.scheduling.filters.node_affinity import CONFLICT
 from harness.scheduling.filters.node_ports import HostPort, NodePorts
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.volumes import VolumeBinding, claims_of, owned_by
-from harness.scheduling.matching.affinity_terms import PodTerms, label_key
-from harness.scheduling.matching.owner_selectors import CONTROLLERS, WorkloadSelectors
+from harness.scheduling.matching.affinity_terms import AffinityTerms, label_key
+from harness.scheduling.matching.owner_selectors import CONTROLLERS, OwnerSelectors
 from harness.scheduling.matching.pod_selectors import Labels, Namespaces
 from harness.scheduling.pods.preferences import AllPreferences, Preferences
 from harness.scheduling.state.columns import frozen
 from harness.scheduling.state.resource_names import counted
-from harness.scheduling.state.volume_catalog import VolumeBook
+from harness.scheduling.state.volume_catalog import VolumeCatalog
 from harness.scheduling.strategy import CPU, MEMORY, NO_GPU, PODS, GpuRequest, PodClass, PodView
 
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
@@ -36,35 +36,35 @@ GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
 RANK = "podyard.dev/rank"
 """Node annotation: the node's place in the order that breaks ties, lowest first; without it, order of arrival."""
 
-_REMEMBER = 4096  # pod templates whose class is found by the identity of their parts
+_CACHE_SIZE = 4096  # pod templates whose class is found by the identity of their parts
 
 
 @dataclass(frozen=True, slots=True)
-class MadeOf:
+class ClassKey:
     """What a class follows from, apart from the pods that run."""
 
     amounts: tuple[tuple[int, int], ...]
     gpu: GpuRequest
     priority: int
-    before: tuple[Term, ...]
-    after: tuple[Term, ...]
+    before: tuple[Filter, ...]
+    after: tuple[Filter, ...]
     refusal: str
     # (milli-CPU, bytes) beyond the requests that kube-scheduler's scores assume for containers without any; () for none
-    beyond: tuple[int, ...]
+    non_requested: tuple[int, ...]
 
 
-class Needs:
+class PodConstraints:
     """The harness's own part of a PodClass (`PodClass.constraints`): the terms, split by what can turn them."""
 
     __slots__ = (
         "amounts",
-        "beyond",
         "claims",
         "cluster",
-        "load",
-        "made_of",
+        "key",
         "node",
-        "only",
+        "node_names",
+        "node_usage",
+        "non_requested",
         "ports",
         "refusal",
         "repelled",
@@ -72,25 +72,27 @@ class Needs:
     )
 
     def __init__(
-        self, amounts: tuple[tuple[int, int], ...], terms: tuple[Term, ...], made_of: MadeOf, repelled: tuple[int, ...]
+        self, amounts: tuple[tuple[int, int], ...], terms: tuple[Filter, ...], key: ClassKey, repelled: tuple[int, ...]
     ) -> None:
         self.amounts = amounts  # (row, amount) of what is requested, plain ints
-        self.made_of = made_of
-        self.beyond = made_of.beyond
+        self.key = key
+        self.non_requested = key.non_requested
         self.repelled = repelled  # numbers of the terms of running pods that keep the pod away
         self.ports: tuple[HostPort, ...] = next((term.ports for term in terms if isinstance(term, NodePorts)), ())
         self.claims = next((term.claims for term in terms if isinstance(term, VolumeBinding)), ())  # 'namespace/name'
-        refusal = made_of.refusal
+        refusal = key.refusal
         self.terms = terms  # in kube-scheduler's filter order
-        self.node = tuple(term for term in terms if term.moves is Moves.NODE)
-        self.load = tuple(term for term in terms if term.moves is Moves.LOAD)
-        self.cluster = tuple(term for term in terms if term.moves is Moves.CLUSTER)
-        self.only: tuple[str, ...] | None = None  # names of the only nodes that come into question
-        for named in (term.only for term in terms):
+        self.node = tuple(term for term in terms if term.scope is Scope.NODE)
+        self.node_usage = tuple(term for term in terms if term.scope is Scope.NODE_USAGE)
+        self.cluster = tuple(term for term in terms if term.scope is Scope.CLUSTER)
+        self.node_names: tuple[str, ...] | None = None  # names of the only nodes that come into question
+        for named in (term.node_names for term in terms):
             if named is not None:
-                self.only = named if self.only is None else tuple(name for name in self.only if name in named)
+                self.node_names = (
+                    named if self.node_names is None else tuple(name for name in self.node_names if name in named)
+                )
         # Why the pod is held against no node at all: a constraint that is not modelled, or terms at odds.
-        self.refusal = CONFLICT if not refusal and self.only == () else refusal
+        self.refusal = CONFLICT if not refusal and self.node_names == () else refusal
 
 
 class HasRows(Protocol):
@@ -111,9 +113,9 @@ class PodClasses:
         self._classes: weakref.WeakValueDictionary[Any, PodClass] = weakref.WeakValueDictionary()
         self._made = 0
         self.namespaces = Namespaces()
-        self.pod_terms = PodTerms(self.namespaces)
-        self.workload_selectors = WorkloadSelectors()
-        self.volumes = VolumeBook()
+        self.affinity_terms = AffinityTerms(self.namespaces)
+        self.owner_selectors = OwnerSelectors()
+        self.volumes = VolumeCatalog()
         self._preferences = AllPreferences()
         self._remembered: dict[tuple[Any, ...], _Read] = {}
         self._derived: dict[tuple[int, tuple[int, ...]], PodClass] = {}
@@ -146,10 +148,10 @@ class PodClasses:
         gpu: GpuRequest = NO_GPU,
         *,
         priority: int = 0,
-        before: tuple[Term, ...] = (),
-        after: tuple[Term, ...] = (),
+        before: tuple[Filter, ...] = (),
+        after: tuple[Filter, ...] = (),
         refusal: str = "",
-        beyond: tuple[int, ...] = (),
+        non_requested: tuple[int, ...] = (),
     ) -> PodClass:
         """The class of pods with these `requests` (milli-CPU, bytes, units; one pod is added) and constraint terms.
 
@@ -157,30 +159,32 @@ class PodClasses:
         """
         amounts = {self.row(name): amount for name, amount in requests.items() if amount}
         amounts[PODS] = 1
-        return self._intern(MadeOf(tuple(sorted(amounts.items())), gpu, priority, before, after, refusal, beyond), ())
+        return self._intern(
+            ClassKey(tuple(sorted(amounts.items())), gpu, priority, before, after, refusal, non_requested), ()
+        )
 
-    def _intern(self, made_of: MadeOf, repelled: tuple[int, ...]) -> PodClass:
-        key = (made_of, repelled)
-        cls = self._classes.get(key)
+    def _intern(self, key: ClassKey, repelled: tuple[int, ...]) -> PodClass:
+        both = (key, repelled)
+        cls = self._classes.get(both)
         if cls is None:
-            cls = self._classes[key] = self._make(made_of, repelled)
+            cls = self._classes[both] = self._make(key, repelled)
         return cls
 
-    def _make(self, made_of: MadeOf, repelled: tuple[int, ...]) -> PodClass:
+    def _make(self, key: ClassKey, repelled: tuple[int, ...]) -> PodClass:
         column = np.zeros(len(self.resources), dtype=np.int64)
-        for row, amount in made_of.amounts:
+        for row, amount in key.amounts:
             column[row] = amount
-        wanted = tuple((row, amount) for row, amount in made_of.amounts if amount > 0)
-        terms: list[Term] = [*made_of.before, NodeResourcesFit(wanted)]
-        gpu = made_of.gpu
+        wanted = tuple((row, amount) for row, amount in key.amounts if amount > 0)
+        terms: list[Filter] = [*key.before, NodeResourcesFit(wanted)]
+        gpu = key.gpu
         if gpu.count:
             terms += [GpuModel(gpu.models), GpuDevices(gpu.count, gpu.milli)]
-        terms += made_of.after
+        terms += key.after
         if repelled:
             terms.append(ExistingAntiAffinity(repelled))
         self._made += 1  # never used again, so what caches by id cannot mistake one class for another
         return PodClass(
-            self._made, frozen(column), gpu, made_of.priority, Needs(wanted, tuple(terms), made_of, repelled)
+            self._made, frozen(column), gpu, key.priority, PodConstraints(wanted, tuple(terms), key, repelled)
         )
 
     # -- pods that others keep away ----------------------------------------------------------------------------------
@@ -201,7 +205,7 @@ class PodClasses:
 
     def class_now(self, pod: PodView) -> PodClass:
         """The class of a view made earlier: anti-affinity heard of since may have split its class."""
-        if not self.pod_terms.repelling:
+        if not self.affinity_terms.repelling:
             return pod.cls
         return self._repelled(pod.cls, pod.namespace, pod.labels)
 
@@ -211,22 +215,22 @@ class PodClasses:
         return pod if cls is pod.cls else replace(pod, cls=cls)
 
     def _repelled(self, cls: PodClass, namespace: str, labels: Labels) -> PodClass:
-        numbers = self.pod_terms.against(namespace, labels)[0]
-        needs: Needs = cls.constraints
-        if numbers == needs.repelled:
+        numbers = self.affinity_terms.against(namespace, labels)[0]
+        constraints: PodConstraints = cls.constraints
+        if numbers == constraints.repelled:
             return cls
         key = (cls.id, numbers)
         found = self._derived.get(key)
         if found is None:
-            if len(self._derived) >= _REMEMBER:
+            if len(self._derived) >= _CACHE_SIZE:
                 self._derived.clear()
-            found = self._derived[key] = self._intern(needs.made_of, numbers)
+            found = self._derived[key] = self._intern(constraints.key, numbers)
         return found
 
     def of(self, pod: Pod) -> PodClass:
         """The class of a model pod."""
         cls = self._find(pod)[0]
-        if not self.pod_terms.repelling:
+        if not self.affinity_terms.repelling:
             return cls
         return self._repelled(cls, pod.metadata.namespace, pod.metadata.labels)
 
@@ -260,10 +264,10 @@ class PodClasses:
         )
         found = self._remembered.get(key)
         if found is None:
-            if len(self._remembered) >= _REMEMBER:
+            if len(self._remembered) >= _CACHE_SIZE:
                 self._remembered.clear()
             # Holding the parts keeps their identities from being used again.
-            found = (self._read(pod), self.pod_terms.of(pod), self._preferences.of(pod), parts)
+            found = (self._read(pod), self.affinity_terms.of(pod), self._preferences.of(pod), parts)
             self._remembered[key] = found
         return found
 
@@ -282,15 +286,15 @@ class PodClasses:
             before=tuple(term for make in BEFORE_FIT if (term := make(pod)) is not None),
             after=after_fit(pod),
             refusal=refusal,
-            beyond=_beyond(pod.spec, amounts),
+            non_requested=_non_requested(pod.spec, amounts),
         )
 
     def view(self, pod: Pod, *, group_min: int = 0, lifetime_ns: int | None = None) -> PodView:
         """A model pod as strategies see it; its group is what GROUP_LABEL names."""
         meta = pod.metadata
         group = meta.labels.get(GROUP_LABEL)
-        cls, carries, prefers, _ = self._find(pod)
-        if self.pod_terms.repelling:
+        cls, affinity_term_ids, preferences, _ = self._find(pod)
+        if self.affinity_terms.repelling:
             cls = self._repelled(cls, meta.namespace, meta.labels)
         return PodView(
             meta.key,
@@ -300,8 +304,8 @@ class PodClasses:
             f"{meta.namespace}/{group}" if group else None,
             group_min if group else 0,
             lifetime_ns,
-            carries,
-            prefers,
+            affinity_term_ids,
+            preferences,
             meta.deletion_timestamp is not None,
             _owner(meta),
         )
@@ -329,7 +333,7 @@ ASSUMED: Mapping[str, int] = {"cpu": 100, "memory": 200 << 20}
 Source: kube-scheduler 1.32 util/pod_resources.go DefaultMilliCPURequest, DefaultMemoryRequest."""
 
 
-def _beyond(spec: PodSpec, amounts: Mapping[str, int]) -> tuple[int, ...]:
+def _non_requested(spec: PodSpec, amounts: Mapping[str, int]) -> tuple[int, ...]:
     assumed, _ = requests_of(spec, ASSUMED)
     out = tuple(assumed.get(name, 0) - amounts.get(name, 0) for name in ASSUMED)
     return out if any(out) else ()

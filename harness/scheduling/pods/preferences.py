@@ -12,7 +12,7 @@ from harness.model.core import Pod
 from harness.scheduling.filters.node_affinity import Requirement, preferred_terms
 from harness.scheduling.filters.pod_topology_spread import SOFT, Eligible, eligible, selector_of
 from harness.scheduling.matching.pod_selectors import PodSelector, hold, of_term
-from harness.scheduling.state.pod_counts import Pick
+from harness.scheduling.state.pod_counts import PodSelection
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class SoftSpread:
     """A ScheduleAnyway constraint. `eligible` names no keys: those are asked for by the score."""
 
     key: str
-    pick: Pick
+    selection: PodSelection
     max_skew: int
     itself: int
     eligible: Eligible
@@ -119,10 +119,10 @@ def soft_spread(pod: Pod) -> tuple[SoftSpread, ...]:
         if constraint.when_unsatisfiable == SOFT:
             selector = selector_of(constraint, pod)
             itself = selector.labels is not None and hold(selector.labels, pod.metadata.labels)
-            pick = Pick((selector,), living=True)
+            selection = PodSelection((selector,), living=True)
             out.append(
                 SoftSpread(
-                    constraint.topology_key, pick, constraint.max_skew, int(itself), eligible(pod, constraint, ())
+                    constraint.topology_key, selection, constraint.max_skew, int(itself), eligible(pod, constraint, ())
                 )
             )
     return tuple(out)

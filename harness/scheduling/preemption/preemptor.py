@@ -76,7 +76,7 @@ class Preemptor:
         was = "" if old is None else old.status.nominated_node_name
         if name == was:
             return
-        nominations, nodes = self._snapshot.nominations, self._snapshot.facts.index
+        nominations, nodes = self._snapshot.nominations, self._snapshot.node_table.index
         known = nominations.node_of(view.key)
         if name:
             if known is None and name in nodes:
@@ -97,7 +97,7 @@ class Preemptor:
                 return Attempt(f"preemption: {reason}")
             case Victims(node, victims):
                 effects: list[Effect] = []
-                name = self._snapshot.facts.names[node]
+                name = self._snapshot.node_table.names[node]
                 for victim in victims:
                     self._send_away(now, victim, pod, name, effects)
                 released = tuple(self._release(node, view, effects))
@@ -129,7 +129,7 @@ class Preemptor:
                 if not victims:  # it would fit: the strategy did not want that, or did not see how
                     return Attempt()
                 effects: list[Effect] = []
-                names, node_of = self._snapshot.facts.names, {member.key: node for member, node in places}
+                names, node_of = self._snapshot.node_table.names, {member.key: node for member, node in places}
                 for victim, member in victims:
                     self._send_away(now, victim, self._pending[member.key], names[node_of[member.key]], effects)
                 released = [key for member, node in places for key in self._release(node, member, effects)]

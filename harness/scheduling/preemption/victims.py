@@ -18,7 +18,7 @@ from harness.model.core import Pod
 from harness.scheduling.feasibility.fit_error import Diagnosis
 from harness.scheduling.feasibility.nominations import only_amounts
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.feasibility.what_if import Trial
+from harness.scheduling.feasibility.what_if import WhatIf
 from harness.scheduling.preemption.disruption_budgets import Budgets
 from harness.scheduling.state.change_log import ChangeLog
 from harness.scheduling.strategy import PODS, Bool, Int64, PodClass, PodView
@@ -170,9 +170,9 @@ class Preemption:
     def could_help(self, cls: PodClass, node: int) -> bool:
         """Whether evictions on one node may open it for a pod of `cls`, as far as amounts go."""
         self._sync()
-        if only_amounts(cls) and cls.constraints.only is None:
+        if only_amounts(cls) and cls.constraints.node_names is None:
             return bool(self._board(cls).open[node])
-        return self._snapshot.feasibility.spec_verdicts(cls)[node] != 0 and isinstance(
+        return self._snapshot.verdicts.spec_verdicts(cls)[node] != 0 and isinstance(
             self._reckoned(cls, "", node), Victims
         )
 
@@ -214,7 +214,7 @@ class Preemption:
         enough = min(max(count * MIN_CANDIDATES_PERCENT // 100, MIN_CANDIDATES), count)
         offset = self._offsets.randrange(count)
         self._sync()
-        if only_amounts(cls) and cls.constraints.only is None and self._snapshot.nominations.node_of(key) is None:
+        if only_amounts(cls) and cls.constraints.node_names is None and self._snapshot.nominations.node_of(key) is None:
             board = self._board(cls)
             chosen = board.best(int(potential[offset]), enough)
             return chosen, told if chosen is not None else board.told()
@@ -242,13 +242,13 @@ class Preemption:
         changed = log.since(board.seen) if board is not None and board.epoch == epoch else None
         if board is None or changed is None:
             board = _Board(snapshot.room, log.version, epoch)
-            changed = list(range(len(snapshot.facts)))
+            changed = list(range(len(snapshot.node_table)))
         board.seen = log.version
         while len(self._boards) >= _CLASSES:
             del self._boards[next(iter(self._boards))]
         self._boards[cls.id] = board
         if changed:
-            spec = snapshot.feasibility.spec_verdicts(cls)
+            spec = snapshot.verdicts.spec_verdicts(cls)
             for node in dict.fromkeys(changed):
                 board.put(node, self._reckoned(cls, "", node) if spec[node] else None)
         return board
@@ -333,7 +333,7 @@ class Preemption:
             return (NO_VICTIMS,)
         snapshot = self._snapshot
         ahead = snapshot.nominations.ahead_of(cls, node, key)
-        with Trial(snapshot, node) as trial:
+        with WhatIf(snapshot, node) as trial:
 
             def fits() -> bool:
                 """With those nominated there and, if there are any, without them."""

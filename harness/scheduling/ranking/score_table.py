@@ -88,7 +88,7 @@ class ScoreTable:
 
     def best(self, pod: PodView) -> int:
         """The feasible node of the highest score, lowest rank on ties; -1 when there is none."""
-        if pod.cls.constraints.only is not None:
+        if pod.cls.constraints.node_names is not None:
             return self._best_named(pod)
         order = self.snapshot.order()
         column = self._current(pod)
@@ -110,7 +110,7 @@ class ScoreTable:
 
     def values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes` as they are now, float64 [len(nodes)]; NEVER where the node does not take the pod."""
-        if pod.cls.constraints.only is not None:
+        if pod.cls.constraints.node_names is not None:
             return checked(self._score.score(pod, self._shown, nodes), len(nodes))
         self.snapshot.order()
         return self._current(pod).scores.column[self.snapshot.positions[nodes]]
@@ -143,7 +143,7 @@ class ScoreTable:
         snapshot = self.snapshot
         if snapshot.nominations.by_node:  # they bear on some nodes besides
             return None
-        mask = snapshot.feasibility.mask_elsewhere(pod.cls)
+        mask = snapshot.verdicts.cluster_scope_mask(pod.cls)
         parts = mask.parts()
         if parts is None:
             return None
@@ -163,7 +163,7 @@ class ScoreTable:
 
     def _best_named(self, pod: PodView) -> int:
         """Of a class that names its nodes (a DaemonSet's pod): no column for its sake."""
-        nodes = self.snapshot.feasibility.among(pod.cls)
+        nodes = self.snapshot.verdicts.among(pod.cls)
         if len(nodes) < 2:
             return nodes[0] if nodes else -1
         scores = checked(self._score.score(pod, self._shown, np.array(nodes)), len(nodes)).tolist()
@@ -174,7 +174,7 @@ class ScoreTable:
     def _best_masked(self, scores: MaxIndex, pod: PodView, order: Sequence[int]) -> int:
         """With constraints that look elsewhere the mask moves by itself: one pass over the column."""
         where = self.snapshot.order_column()
-        allowed = self.snapshot.feasibility.elsewhere(pod.cls)[where]  # a hole takes what the last node has
+        allowed = self.snapshot.verdicts.cluster_scope(pod.cls)[where]  # a hole takes what the last node has
         values = np.where(allowed, scores.column[: len(where)], NEVER)
         while True:
             position = int(values.argmax())
@@ -198,8 +198,8 @@ class ScoreTable:
             column.set_many(positions, self._values(pod, nodes))
             return
         cls = pod.cls
-        spec = snapshot.feasibility.spec_verdicts(cls)
-        load = cls.constraints.load
+        spec = snapshot.verdicts.spec_verdicts(cls)
+        load = cls.constraints.node_usage
         score_node, shown = self._score_node, self._shown
         nominations = snapshot.nominations
         nominated = nominations.by_node if not cls.constraints.cluster else {}
@@ -219,7 +219,7 @@ class ScoreTable:
 
     def _values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes`, NEVER where infeasible; only feasible nodes are scored."""
-        fits = np.flatnonzero(self.snapshot.feasibility.local(pod.cls, nodes))
+        fits = np.flatnonzero(self.snapshot.verdicts.local(pod.cls, nodes))
         if len(fits) == len(nodes):
             return checked(self._score.score(pod, self._shown, nodes), len(nodes))
         out = np.full(len(nodes), NEVER)

@@ -163,7 +163,7 @@ class Guard:
 
     def _look_at_books(self, snapshot: Snapshot) -> str | None:
         """The plain lists cannot be locked as the columns are: some nodes a call, in turn, are held against them."""
-        nodes = len(snapshot.facts)
+        nodes = len(snapshot.node_table)
         first = self._next_book if self._next_book < nodes else 0
         self._next_book = last = min(first + _BOOKS, nodes)
         free, capacity, devices = snapshot.free, snapshot.capacity, snapshot.gpu_free
@@ -179,7 +179,7 @@ class Guard:
                 snapshot.free_of[node] != free[:, node].tolist()
                 or snapshot.capacity_of[node] != capacity[:, node].tolist()
             ):
-                return f"node {snapshot.facts.names[node]}"
+                return f"node {snapshot.node_table.names[node]}"
         return "nodes"
 
 

@@ -9,7 +9,17 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.strategy import Bool, ClusterView, Int64, PodView
 
 WRITERS = frozenset(
-    {"add_node", "assume", "assume_on", "fit_rows", "forget", "namespaces_changed", "relabel", "remove_node"}
+    {
+        "add_node",
+        "assume",
+        "assume_on",
+        "fit_rows",
+        "forget",
+        "namespaces_changed",
+        "update_labels",
+        "update_pod",
+        "remove_node",
+    }
     | {"update_node", "volumes_changed"}
 )
 """The methods of a Snapshot that change it."""
@@ -94,7 +104,7 @@ class ReadOnlyView:
     def names(self) -> Sequence[str]:
         seen = self._snapshot.spec_log.version
         if seen != self._named:
-            object.__setattr__(self, "_names", tuple(self._snapshot.facts.names))
+            object.__setattr__(self, "_names", tuple(self._snapshot.node_table.names))
             object.__setattr__(self, "_named", seen)
         return self._names
 

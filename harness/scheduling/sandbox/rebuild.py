@@ -16,7 +16,7 @@ def rebuild_snapshot(old: Snapshot, without: Collection[str]) -> Snapshot:
     resources, capacity, models = old.resources, old.capacity, old.gpu_models
     gone = frozenset(without)
     nominations = old.nominations
-    index = old.facts.index
+    index = old.node_table.index
     for name in sorted(index, key=index.__getitem__):
         node = index[name]
         model = int(old.gpu_model[node])
@@ -25,9 +25,9 @@ def rebuild_snapshot(old: Snapshot, without: Collection[str]) -> Snapshot:
             dict(zip(resources, capacity[:, node].tolist(), strict=True)),
             int(np.count_nonzero(old.gpu_capacity[node])),
             "" if model < 0 else models[model],
-            old.facts.labels[node],
-            old.facts.taints(node),
-            bool(old.facts.unschedulable[node]),
+            old.node_table.labels[node],
+            old.node_table.taints(node),
+            bool(old.node_table.unschedulable[node]),
             int(old.rank[node]),
             old.images.of(node),
         )
@@ -35,10 +35,10 @@ def rebuild_snapshot(old: Snapshot, without: Collection[str]) -> Snapshot:
             if pod.key in gone or nominations.node_of(pod.key) is not None:
                 continue  # what is nominated is on no node: it was being tried
             if old.where(pod.key) == node:
-                new.assume(pod, new.facts.index[name], old.devices(pod.key) or None)
+                new.assume(pod, new.node_table.index[name], old.devices(pod.key) or None)
         for pod in nominations.on(node):
-            new.nominations.put(pod, new.facts.index[name])
+            new.nominations.put(pod, new.node_table.index[name])
     new.volumes.carry_on(old.volumes)
-    for name, pod, devices in old.strays():
+    for name, pod, devices in old.pods_on_unknown_nodes():
         new.assume_on(pod, name, devices)
     return new

@@ -13,7 +13,7 @@ Image: TypeAlias = tuple[tuple[str, ...], int]
 """All names of one image, and its bytes."""
 
 
-class ImageBook:
+class NodeImages:
     """`version` grows with each change."""
 
     def __init__(self) -> None:
@@ -56,8 +56,8 @@ class ImageBook:
     def __bool__(self) -> bool:
         return bool(self._of)
 
-    def copy(self) -> ImageBook:
-        twin = ImageBook()
+    def copy(self) -> NodeImages:
+        twin = NodeImages()
         twin.version, twin._of, twin._size = self.version, dict(self._of), dict(self._size)
         twin._nodes = {name: dict(nodes) for name, nodes in self._nodes.items()}
         return twin

@@ -50,7 +50,7 @@ class LabelColumn:
         return self._members
 
 
-class NodeFacts:
+class NodeTable:
     """Rows are node indices; arrays have room for more nodes than there are. Only the snapshot writes here."""
 
     def __init__(self) -> None:
@@ -69,9 +69,9 @@ class NodeFacts:
     def __len__(self) -> int:
         return len(self.names)
 
-    def copy(self) -> NodeFacts:
+    def copy(self) -> NodeTable:
         """An independent twin; label columns are built again when they are asked for."""
-        twin = NodeFacts()
+        twin = NodeTable()
         twin.index, twin._taint_ids = dict(self.index), dict(self._taint_ids)
         twin.names, twin.labels = list(self.names), list(self.labels)
         twin.taint_sets, twin.zones = list(self.taint_sets), list(self.zones)

@@ -26,48 +26,48 @@ MANY = 512  # changes after which a mask that nobody looked at is taken anew as 
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class PodSelection:
     """Pods that all of `selectors` select; `living` leaves out those that are being deleted."""
 
     selectors: tuple[PodSelector, ...]
     living: bool = False
 
-    def picks(self, namespace: str, labels: Labels, terminating: bool, known: Namespaces) -> bool:
+    def selects(self, namespace: str, labels: Labels, terminating: bool, known: Namespaces) -> bool:
         if self.living and terminating:
             return False
         return all(selector.selects(namespace, labels, known) for selector in self.selectors)
 
 
-class Which(Protocol):
+class NodeFilter(Protocol):
     """Which nodes a count looks at; a value."""
 
-    def mask(self, on: Snapshot) -> Bool:
+    def mask(self, state: Snapshot) -> Bool:
         """bool [nodes]."""
 
-    def holds(self, on: Snapshot, node: int) -> bool: ...
+    def holds(self, state: Snapshot, node: int) -> bool: ...
 
 
-class Kin:
+class LabelGroup:
     """The placed pods that no selector can tell apart: equal namespace, labels, and whether they are being deleted."""
 
-    __slots__ = ("labels", "namespace", "nodes", "tallies", "terminating")
+    __slots__ = ("labels", "namespace", "nodes", "pod_counts", "terminating")
 
     def __init__(self, namespace: str, labels: Labels, terminating: bool) -> None:
         self.namespace = namespace
         self.labels = dict(labels)
         self.terminating = terminating
         self.nodes: dict[int, int] = {}
-        self.tallies: list[Tally] = []
+        self.pod_counts: list[PodCount] = []
 
 
-class Tally:
+class PodCount:
     """How many of some pods run on each node."""
 
     __slots__ = ("_column", "domains", "on_node")
 
     def __init__(self) -> None:
         self.on_node: dict[int, int] = {}
-        self.domains: list[Domains] = []
+        self.domains: list[DomainCounts] = []
         self._column: Int64 | None = None
 
     def add(self, node: int, change: int) -> None:
@@ -93,41 +93,43 @@ class Tally:
         return column
 
 
-class Placement:
+class DomainIndex:
     """Which domain of a topology key each node is in: `code_of` by node, the label column's code, -1 for none.
 
     Shared by all counts over the same nodes. `stamp` grows with each change.
     """
 
-    def __init__(self, on: Snapshot, key: str, which: Which | None) -> None:
-        self._on = on
-        self._which = which
-        self.column: LabelColumn = on.facts.label_column(key)
-        self.counted: list[Domains] = []
+    def __init__(self, state: Snapshot, key: str, node_filter: NodeFilter | None) -> None:
+        self._state = state
+        self._node_filter = node_filter
+        self.column: LabelColumn = state.node_table.label_column(key)
+        self.counted: list[DomainCounts] = []
         self.stamp = 0
-        self._seen = on.spec_log.version
-        n = len(on.facts)
+        self._seen = state.spec_log.version
+        n = len(state.node_table)
         codes = self.column.codes[:n]
-        self.code_of: list[int] = (codes if which is None else np.where(which.mask(on), codes, -1)).tolist()
+        self.code_of: list[int] = (
+            codes if node_filter is None else np.where(node_filter.mask(state), codes, -1)
+        ).tolist()
         self.nodes_in: list[int] = np.bincount(
             np.array(self.code_of, dtype=np.int64) + 1, minlength=len(self.column.values) + 1
         )[1:].tolist()
 
     def sync(self) -> None:
-        on = self._on
-        version = on.spec_log.version
+        state = self._state
+        version = state.spec_log.version
         if self._seen == version:
             return
-        changed = on.spec_log.since(self._seen)
+        changed = state.spec_log.since(self._seen)
         self._seen = version
         self.stamp += 1
-        n = len(on.facts)
+        n = len(state.node_table)
         self.code_of.extend([-1] * (n - len(self.code_of)))
         self.nodes_in.extend([0] * (len(self.column.values) - len(self.nodes_in)))
-        codes, which = self.column.codes, self._which
+        codes, node_filter = self.column.codes, self._node_filter
         for node in range(n) if changed is None else dict.fromkeys(changed):
             new = int(codes[node])
-            if new >= 0 and which is not None and not which.holds(on, node):
+            if new >= 0 and node_filter is not None and not node_filter.holds(state, node):
                 new = -1
             old = self.code_of[node]
             if new == old:
@@ -141,43 +143,43 @@ class Placement:
                 domains.node_moved(node, old, new)
 
 
-class Listens(Protocol):
+class CountListener(Protocol):
     """Is told, by code, which domains' counts changed."""
 
     dirty: list[int]
 
 
-class Domains:
+class DomainCounts:
     """A tally by domain: `counts` by label code; `total` over all of them.
 
     The lowest count of the domains that have a node is kept by a histogram of the counts.
     """
 
-    def __init__(self, tally: Tally, placement: Placement) -> None:
-        placement.sync()
-        self.tally = tally
-        self.placement = placement
-        self.counts = [0] * len(placement.nodes_in)
+    def __init__(self, pod_count: PodCount, index: DomainIndex) -> None:
+        index.sync()
+        self.pod_count = pod_count
+        self.index = index
+        self.counts = [0] * len(index.nodes_in)
         self.total = 0
-        self.masks: list[Listens] = []
+        self.masks: list[CountListener] = []
         self._histogram: dict[int, int] = {}
         self._least = 0
         self._stale = True
-        for node, count in tally.on_node.items():
-            code = placement.code_of[node]
+        for node, count in pod_count.on_node.items():
+            code = index.code_of[node]
             if code >= 0:
                 self.counts[code] += count
                 self.total += count
-        placement.counted.append(self)
-        tally.domains.append(self)
+        index.counted.append(self)
+        pod_count.domains.append(self)
 
     def add(self, node: int, change: int) -> None:
-        code_of = self.placement.code_of
+        code_of = self.index.code_of
         if node >= len(code_of):  # a node that came since: the tally has counted the pod already
-            self.placement.sync()
-            code = self.placement.code_of[node]
+            self.index.sync()
+            code = self.index.code_of[node]
             if code >= 0:
-                self._recount(code, self.placement.code_of)
+                self._recount(code, self.index.code_of)
             return
         code = code_of[node]
         if code < 0:
@@ -204,7 +206,7 @@ class Domains:
     def _recount(self, code: int, code_of: list[int]) -> None:
         """`node_moved` may or may not have seen the pod: the domain is counted from its nodes."""
         self._fit()
-        fresh = sum(count for node, count in self.tally.on_node.items() if code_of[node] == code)
+        fresh = sum(count for node, count in self.pod_count.on_node.items() if code_of[node] == code)
         self.total += fresh - self.counts[code]
         self.counts[code] = fresh
         self._stale = True
@@ -212,7 +214,7 @@ class Domains:
     def node_moved(self, node: int, old: int, new: int) -> None:
         self._fit()
         self._stale = True
-        count = self.tally.on_node.get(node, 0)
+        count = self.pod_count.on_node.get(node, 0)
         if not count:
             return
         if old >= 0:
@@ -223,18 +225,18 @@ class Domains:
             self.total += count
 
     def sync(self) -> None:
-        self.placement.sync()
-        if len(self.counts) < len(self.placement.nodes_in):
+        self.index.sync()
+        if len(self.counts) < len(self.index.nodes_in):
             self._fit()
 
     def _fit(self) -> None:
-        self.counts.extend([0] * (len(self.placement.nodes_in) - len(self.counts)))
+        self.counts.extend([0] * (len(self.index.nodes_in) - len(self.counts)))
 
     def least(self) -> int:
         """The lowest count of a domain that has a node; 0 when none has. Call `sync` first."""
         if self._stale:
             histogram: dict[int, int] = {}
-            for count, nodes in zip(self.counts, self.placement.nodes_in, strict=True):
+            for count, nodes in zip(self.counts, self.index.nodes_in, strict=True):
                 if nodes:
                     histogram[count] = histogram.get(count, 0) + 1
             self._histogram = histogram
@@ -252,10 +254,10 @@ class Domains:
 class DomainColumn:
     """The count of each node's domain, int64 [nodes]; 0 where the node lacks the topology label."""
 
-    def __init__(self, on: Snapshot, domains: Domains) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot, domains: DomainCounts) -> None:
+        self._state = state
         self._domains = domains
-        self._column = domains.placement.column
+        self._column = domains.index.column
         self._seen = -1
         self._values: Int64 = np.zeros(0, dtype=np.int64)
         self.dirty: list[int] = []
@@ -265,8 +267,8 @@ class DomainColumn:
         """Up to date; valid until the next change."""
         domains = self._domains
         domains.sync()
-        dirty, n = self.dirty, len(self._on.facts)
-        specs = self._on.spec_log.version
+        dirty, n = self.dirty, len(self._state.node_table)
+        specs = self._state.spec_log.version
         if specs != self._seen or len(dirty) >= MANY:
             self._seen = specs
             self._take(n)
@@ -289,21 +291,21 @@ class DomainColumn:
         self._values = by_code[self._column.codes[:n]]
 
 
-class Relations:
+class PodCounts:
     """The counts of one snapshot. `active` once pods must report to it (the snapshot looks, to keep others fast)."""
 
-    def __init__(self, on: Snapshot) -> None:
-        self._on = on
+    def __init__(self, state: Snapshot) -> None:
+        self._state = state
         self.generation = 0  # grows when every count and mask handed out is void
         self.active = False
-        self._kins: dict[tuple[LabelKey, bool], Kin] = {}
-        self._kin_of: dict[str, Kin] = {}
-        self._kins_by_label: dict[tuple[str, str], dict[int, Kin]] = {}
-        self._tallies: dict[Pick, Tally] = {}
-        self._index: SelectorIndex[tuple[Pick, Tally]] = SelectorIndex()
-        self._carriers: dict[int, Tally] = {}
-        self._placements: dict[tuple[str, Which | None], Placement] = {}
-        self._domains: dict[tuple[int, int], Domains] = {}
+        self._groups: dict[tuple[LabelKey, bool], LabelGroup] = {}
+        self._group_of: dict[str, LabelGroup] = {}
+        self._groups_by_label: dict[tuple[str, str], dict[int, LabelGroup]] = {}
+        self._pod_counts: dict[PodSelection, PodCount] = {}
+        self._index: SelectorIndex[tuple[PodSelection, PodCount]] = SelectorIndex()
+        self._carriers: dict[int, PodCount] = {}
+        self._indexes: dict[tuple[str, NodeFilter | None], DomainIndex] = {}
+        self._domains: dict[tuple[int, int], DomainCounts] = {}
         self._masks: dict[Any, NodeMask] = {}
         self._columns: dict[int, DomainColumn] = {}
         self._bytes = 0
@@ -311,46 +313,46 @@ class Relations:
     # -- what comes and goes --------------------------------------------------------------------------------------
 
     def put(self, pod: PodView, node: int) -> None:
-        for number in pod.carries:
-            tally = self._carriers.get(number)
-            if tally is None:
-                tally = self._carriers[number] = Tally()
-            tally.add(node, 1)
+        for number in pod.affinity_term_ids:
+            pod_count = self._carriers.get(number)
+            if pod_count is None:
+                pod_count = self._carriers[number] = PodCount()
+            pod_count.add(node, 1)
         if self.active:
             self._enter(pod, node)
 
     def take(self, pod: PodView, node: int) -> None:
-        for number in pod.carries:
+        for number in pod.affinity_term_ids:
             self._carriers[number].add(node, -1)
         if self.active:
-            kin = self._kin_of.pop(pod.key)
-            left = kin.nodes[node] - 1
+            group = self._group_of.pop(pod.key)
+            left = group.nodes[node] - 1
             if left:
-                kin.nodes[node] = left
+                group.nodes[node] = left
             else:
-                del kin.nodes[node]
-            for tally in kin.tallies:
-                tally.add(node, -1)
-            if not kin.nodes:
-                self._drop(kin)
+                del group.nodes[node]
+            for pod_count in group.pod_counts:
+                pod_count.add(node, -1)
+            if not group.nodes:
+                self._drop(group)
 
-    def carry_on(self, other: Relations) -> None:
+    def carry_on(self, other: PodCounts) -> None:
         """Count the carriers of terms as `other` does (a copy of the snapshot); the rest is counted when asked for."""
-        for number, tally in other._carriers.items():
-            mine = self._carriers[number] = Tally()
-            mine.on_node = dict(tally.on_node)
+        for number, pod_count in other._carriers.items():
+            mine = self._carriers[number] = PodCount()
+            mine.on_node = dict(pod_count.on_node)
 
     def reset(self) -> None:
         """Everything counted by selector is void: namespaces changed their labels, or there was too much of it."""
         self.generation += 1
         self._bytes = 0
-        for kin in self._kins.values():
-            kin.tallies.clear()
-        for tally in self._carriers.values():
-            tally.domains.clear()
-        self._tallies.clear()
+        for group in self._groups.values():
+            group.pod_counts.clear()
+        for pod_count in self._carriers.values():
+            pod_count.domains.clear()
+        self._pod_counts.clear()
         self._index = SelectorIndex()
-        self._placements.clear()
+        self._indexes.clear()
         self._domains.clear()
         self._masks.clear()
         self._columns.clear()
@@ -358,80 +360,80 @@ class Relations:
     def _enter(self, pod: PodView, node: int) -> None:
         namespace = pod.namespace
         key = (label_key(namespace, pod.labels), pod.terminating)
-        kin = self._kins.get(key)
-        if kin is None:
-            kin = self._kins[key] = Kin(namespace, pod.labels, pod.terminating)
-            for pair in kin.labels.items():
-                self._kins_by_label.setdefault(pair, {})[id(kin)] = kin
-            known = self._on.classes.namespaces
-            for pick, tally in self._index.selecting(namespace, kin.labels, known):
-                if pick.picks(namespace, kin.labels, kin.terminating, known):
-                    kin.tallies.append(tally)
-        self._kin_of[pod.key] = kin
-        kin.nodes[node] = kin.nodes.get(node, 0) + 1
-        for tally in kin.tallies:
-            tally.add(node, 1)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = LabelGroup(namespace, pod.labels, pod.terminating)
+            for pair in group.labels.items():
+                self._groups_by_label.setdefault(pair, {})[id(group)] = group
+            known = self._state.classes.namespaces
+            for selection, pod_count in self._index.selecting(namespace, group.labels, known):
+                if selection.selects(namespace, group.labels, group.terminating, known):
+                    group.pod_counts.append(pod_count)
+        self._group_of[pod.key] = group
+        group.nodes[node] = group.nodes.get(node, 0) + 1
+        for pod_count in group.pod_counts:
+            pod_count.add(node, 1)
 
-    def _drop(self, kin: Kin) -> None:
+    def _drop(self, group: LabelGroup) -> None:
         """Nobody of it runs any more; a pod that comes later makes it again."""
-        del self._kins[label_key(kin.namespace, kin.labels), kin.terminating]
-        for pair in kin.labels.items():
-            same = self._kins_by_label[pair]
-            del same[id(kin)]
+        del self._groups[label_key(group.namespace, group.labels), group.terminating]
+        for pair in group.labels.items():
+            same = self._groups_by_label[pair]
+            del same[id(group)]
             if not same:
-                del self._kins_by_label[pair]
+                del self._groups_by_label[pair]
 
     # -- what is asked --------------------------------------------------------------------------------------------
 
-    def tally(self, pick: Pick) -> Tally:
+    def count(self, selection: PodSelection) -> PodCount:
         """Pods of `pick` by node, live until `generation` grows."""
-        found = self._tallies.get(pick)
+        found = self._pod_counts.get(selection)
         if found is not None:
             return found
         if not self.active:
             self.active = True
-            for node, pods in enumerate(self._on.placed()):
+            for node, pods in enumerate(self._state.placed()):
                 for pod in pods:
                     self._enter(pod, node)
-        tally = self._tallies[pick] = Tally()
-        self._index.add(pick.selectors[0], (pick, tally))
-        known = self._on.classes.namespaces
-        for kin in self._candidates(pick.selectors[0]):
-            if pick.picks(kin.namespace, kin.labels, kin.terminating, known):
-                kin.tallies.append(tally)
-                for node, count in kin.nodes.items():
-                    tally.on_node[node] = tally.on_node.get(node, 0) + count
-        return tally
+        pod_count = self._pod_counts[selection] = PodCount()
+        self._index.add(selection.selectors[0], (selection, pod_count))
+        known = self._state.classes.namespaces
+        for group in self._candidates(selection.selectors[0]):
+            if selection.selects(group.namespace, group.labels, group.terminating, known):
+                group.pod_counts.append(pod_count)
+                for node, count in group.nodes.items():
+                    pod_count.on_node[node] = pod_count.on_node.get(node, 0) + count
+        return pod_count
 
-    def _candidates(self, selector: PodSelector) -> list[Kin]:
+    def _candidates(self, selector: PodSelector) -> list[LabelGroup]:
         if selector.labels is None:
             return []
         anchors = anchors_of(selector)
         if anchors is None:
-            return list(self._kins.values())
-        return [kin for pair in anchors for kin in self._kins_by_label.get(pair, {}).values()]
+            return list(self._groups.values())
+        return [group for pair in anchors for group in self._groups_by_label.get(pair, {}).values()]
 
-    def carriers(self, number: int) -> Tally:
+    def carriers(self, number: int) -> PodCount:
         """Pods that carry the term of this number, by node."""
-        return self._carriers.setdefault(number, Tally())
+        return self._carriers.setdefault(number, PodCount())
 
-    def domains(self, tally: Tally, key: str, which: Which | None = None) -> Domains:
+    def domains(self, pod_count: PodCount, key: str, node_filter: NodeFilter | None = None) -> DomainCounts:
         """`tally` by the domains of topology `key`, over the nodes of `which` (None: all)."""
-        placement = self._placements.get((key, which))
-        if placement is None:
-            placement = self._placements[key, which] = Placement(self._on, key, which)
-        found = self._domains.get((id(tally), id(placement)))
+        index = self._indexes.get((key, node_filter))
+        if index is None:
+            index = self._indexes[key, node_filter] = DomainIndex(self._state, key, node_filter)
+        found = self._domains.get((id(pod_count), id(index)))
         if found is None:
-            found = self._domains[id(tally), id(placement)] = Domains(tally, placement)
+            found = self._domains[id(pod_count), id(index)] = DomainCounts(pod_count, index)
             self._bytes += 8 * len(found.counts)
         return found
 
-    def column(self, domains: Domains) -> DomainColumn:
+    def column(self, domains: DomainCounts) -> DomainColumn:
         """`domains` as a live column, one for all who ask."""
         found = self._columns.get(id(domains))
         if found is None:
-            found = self._columns[id(domains)] = DomainColumn(self._on, domains)
-            self._bytes += 8 * self._on.room
+            found = self._columns[id(domains)] = DomainColumn(self._state, domains)
+            self._bytes += 8 * self._state.room
         return found
 
     def trim(self) -> None:
@@ -444,8 +446,8 @@ class Relations:
         found = self._masks.get(term)
         if found is None:
             self.trim()
-            found = self._masks[term] = term.live(self._on)
-            self._bytes += self._on.room
+            found = self._masks[term] = term.live(self._state)
+            self._bytes += self._state.room
         return found
 
 
@@ -453,5 +455,5 @@ class Relations:
 class HasNodeMask(Protocol):
     """A CLUSTER term whose verdicts are kept live."""
 
-    def live(self, on: Snapshot) -> NodeMask:
+    def live(self, state: Snapshot) -> NodeMask:
         """Where it holds, kept up to date."""

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from harness.scheduling.strategy import PodView
 
 
-class Strays:
+class PodsOnUnknownNodes:
     """With the devices that they have; None where they are not known."""
 
     def __init__(self) -> None:
-        self._on: dict[str, dict[str, tuple[PodView, tuple[int, ...] | None]]] = {}
+        self._state: dict[str, dict[str, tuple[PodView, tuple[int, ...] | None]]] = {}
         self._at: dict[str, str] = {}
 
-    def copy(self) -> Strays:
-        twin = Strays()
-        twin._on = {name: dict(pods) for name, pods in self._on.items()}
+    def copy(self) -> PodsOnUnknownNodes:
+        twin = PodsOnUnknownNodes()
+        twin._state = {name: dict(pods) for name, pods in self._state.items()}
         twin._at = dict(self._at)
         return twin
 
@@ -24,12 +24,12 @@ class Strays:
         return len(self._at)
 
     def put(self, name: str, pod: PodView, devices: tuple[int, ...] | None) -> None:
-        self._on.setdefault(name, {})[pod.key] = (pod, devices)
+        self._state.setdefault(name, {})[pod.key] = (pod, devices)
         self._at[pod.key] = name
 
     def of_node(self, name: str) -> Sequence[tuple[PodView, tuple[int, ...] | None]]:
         """Those of a node that came; they are strays no longer."""
-        here = tuple(self._on.pop(name, {}).values())
+        here = tuple(self._state.pop(name, {}).values())
         for pod, _ in here:
             del self._at[pod.key]
         return here
@@ -37,11 +37,11 @@ class Strays:
     def forget(self, key: str) -> None:
         name = self._at.pop(key, None)
         if name is not None:
-            pods = self._on[name]
+            pods = self._state[name]
             del pods[key]
             if not pods:
-                del self._on[name]
+                del self._state[name]
 
     def all(self) -> tuple[tuple[str, PodView, tuple[int, ...] | None], ...]:
         """Node name, pod, devices."""
-        return tuple((name, *stray) for name, pods in self._on.items() for stray in pods.values())
+        return tuple((name, *stray) for name, pods in self._state.items() for stray in pods.values())

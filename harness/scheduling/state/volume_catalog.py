@@ -21,7 +21,7 @@ T = TypeVar("T")
 _NOTHING: Mapping[str, PersistentVolume] = {}
 
 
-class VolumeBook:
+class VolumeCatalog:
     """`version` grows with every change that could matter to a verdict."""
 
     def __init__(self) -> None:

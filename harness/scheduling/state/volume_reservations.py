@@ -18,7 +18,7 @@ from harness.model.volumes import (
     storage_bytes,
     volume_class,
 )
-from harness.scheduling.state.volume_catalog import VolumeBook
+from harness.scheduling.state.volume_catalog import VolumeCatalog
 
 UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"
 """Source: kube-scheduler 1.32 plugins/volumebinding PreFilter."""
@@ -45,7 +45,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class VolumeReservation:
     """To one pod: volumes for its claims, and claims whose volume is to be made for `node`."""
 
     node: str
@@ -54,26 +54,26 @@ class Promise:
 
 
 @dataclass(slots=True)
-class VolumeHold:
+class VolumeReservations:
     """Of one snapshot. `version` grows with every change of its own; what is known of the API is in the book."""
 
-    book: VolumeBook
+    catalog: VolumeCatalog
     version: int = 0
     _users: dict[str, dict[str, None]] = field(default_factory=dict)  # placed pods by claim
-    _promises: dict[str, Promise] = field(default_factory=dict)  # by pod
+    _promises: dict[str, VolumeReservation] = field(default_factory=dict)  # by pod
     _taken: dict[str, str] = field(default_factory=dict)  # volume -> claim
     _given: dict[str, str] = field(default_factory=dict)  # claim -> volume
     _chosen: dict[str, str] = field(default_factory=dict)  # claim -> node that its volume is to be made for
     _sharers: dict[str, dict[str, None]] = field(default_factory=dict)  # pods that were promised a claim
     _wanted: dict[tuple[str, ...], tuple[tuple[int, int], Wanted]] = field(default_factory=dict)
 
-    def copy(self) -> VolumeHold:
-        twin = VolumeHold(self.book, self.version)
+    def copy(self) -> VolumeReservations:
+        twin = VolumeReservations(self.catalog, self.version)
         twin._users = {claim: dict(pods) for claim, pods in self._users.items()}
         twin.carry_on(self)
         return twin
 
-    def carry_on(self, old: VolumeHold) -> None:
+    def carry_on(self, old: VolumeReservations) -> None:
         """The promises of `old` stand; who uses what is learned from the pods themselves."""
         self._promises, self._taken = dict(old._promises), dict(old._taken)
         self._given, self._chosen = dict(old._given), dict(old._chosen)
@@ -83,7 +83,7 @@ class VolumeHold:
     @property
     def seen(self) -> tuple[int, int]:
         """Versions of everything that verdicts on volumes follow from."""
-        return self.book.version, self.version
+        return self.catalog.version, self.version
 
     # -- users ---------------------------------------------------------------------------------------------------------
 
@@ -104,14 +104,14 @@ class VolumeHold:
     def in_use(self, claims: tuple[str, ...]) -> bool:
         """Whether a claim that one pod alone may use is used."""
         for key in claims:
-            claim = self.book.claims.get(key)
+            claim = self.catalog.claims.get(key)
             if claim is not None and "ReadWriteOncePod" in claim.spec.access_modes and key in self._users:
                 return True
         return False
 
     # -- promises ------------------------------------------------------------------------------------------------------
 
-    def promise(self, pod: str, what: Promise) -> None:
+    def promise(self, pod: str, what: VolumeReservation) -> None:
         self._promises[pod] = what
         for claim in (*(claim for claim, _ in what.bindings), *what.provisions):
             self._sharers.setdefault(claim.metadata.key, {})[pod] = None
@@ -122,7 +122,7 @@ class VolumeHold:
             self._chosen[claim.metadata.key] = what.node
         self.version += 1
 
-    def promised(self, pod: str) -> Promise | None:
+    def promised(self, pod: str) -> VolumeReservation | None:
         return self._promises.get(pod)
 
     def release(self, pod: str) -> None:
@@ -161,10 +161,10 @@ class VolumeHold:
         return found
 
     def _read(self, keys: tuple[str, ...]) -> Wanted:
-        book = self.book
+        catalog = self.catalog
         claims = []
         for key in keys:
-            claim = book.claims.get(key)
+            claim = catalog.claims.get(key)
             why = _amiss(key, claim)
             if why:
                 return Wanted(why)
@@ -175,13 +175,13 @@ class VolumeHold:
         missing = ""
         for claim in claims:
             if fully_bound(claim):
-                volume = book.volumes.get(claim.spec.volume_name)
+                volume = catalog.volumes.get(claim.spec.volume_name)
                 if volume is not None:
                     bound.append(volume)
                 elif not missing:  # Source: plugins/volumezone PreFilter, after VolumeBinding's
                     missing = f'persistentvolume "{claim.spec.volume_name}" not found'
                 continue
-            storage_class = book.classes.get(claim_class(claim))
+            storage_class = catalog.classes.get(claim_class(claim))
             late = storage_class is not None and storage_class.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
             if storage_class is None or not late or claim.spec.volume_name:
                 return Wanted(UNBOUND_IMMEDIATE)
@@ -193,18 +193,18 @@ class VolumeHold:
 
     def _to_bind(self, claim: PersistentVolumeClaim, storage_class: StorageClass) -> ToBind:
         """Source: binder.go FindPodVolumes, component-helpers FindMatchingVolume."""
-        book, key, name = self.book, claim.metadata.key, claim_class(claim)
+        catalog, key, name = self.catalog, claim.metadata.key, claim_class(claim)
         node = self._chosen.get(key) or claim.metadata.annotations.get(SELECTED_NODE, "")
         if node:
             return ToBind(claim, storage_class, None, (), node)
-        given = book.volumes.get(self._given.get(key, ""))
+        given = catalog.volumes.get(self._given.get(key, ""))
         if given is None:
-            mine = (v for v in book.reserved(key) if is_for(v, claim) and big_enough(v, claim))
+            mine = (v for v in catalog.reserved(key) if is_for(v, claim) and big_enough(v, claim))
             given = next((volume for volume in mine if volume_class(volume) == name), None)
         if given is not None:
             return ToBind(claim, storage_class, given, (), "")
         taken = self._taken
-        fitting = tuple([v for v in book.suiting(claim) if v.metadata.name not in taken])
+        fitting = tuple([v for v in catalog.suiting(claim) if v.metadata.name not in taken])
         return ToBind(claim, storage_class, None, fitting, "")
 
 
