@@ -14,7 +14,7 @@ from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Loop
 from harness.engine.streams import stream
 from harness.model.core import Node
-from harness.node.machine import Machine
+from harness.node.machine import Machine, MachineReport
 from harness.node.settings import NodeSettings
 
 FIRST_NODE_ADDRESS = 1024
@@ -94,5 +94,8 @@ class NodeBackend(Protocol):
 
     def run(self, horizon: int) -> None:
         """Handle everything before `horizon`, control plane included."""
+
+    def inspect(self) -> dict[str, MachineReport]:
+        """Every machine that was powered on and not off again, by name, as it is itself."""
 
     def close(self) -> None: ...

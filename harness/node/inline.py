@@ -7,6 +7,7 @@ from typing import Any
 from harness.engine.component import Start
 from harness.engine.loop import Handler, Loop
 from harness.node.backend import MachineRunner, PowerOff, PowerOn, ToNode, ToServer
+from harness.node.machine import MachineReport
 
 
 class InlineNodes:
@@ -14,6 +15,7 @@ class InlineNodes:
         self._loop = loop
         self._to_server = to_server
         self._to_node = to_node
+        self._runners: dict[int, MachineRunner] = {}
 
     @property
     def next_due(self) -> int | None:
@@ -22,6 +24,7 @@ class InlineNodes:
     def post(self, at: int, address: int, message: Any) -> None:
         if isinstance(message, PowerOn):
             runner = MachineRunner(address, message, self._loop, self._to_server, self._to_node)
+            self._runners[address] = runner
             self._loop.handlers[address] = runner.handle
             message = Start()
         elif isinstance(message, PowerOff):
@@ -33,8 +36,18 @@ class InlineNodes:
     def run(self, horizon: int) -> None:
         self._loop.run(horizon)
 
+    def inspect(self) -> dict[str, MachineReport]:
+        return inspected(self._loop, self._runners)
+
     def close(self) -> None:
         pass
+
+
+def inspected(loop: Loop, runners: dict[int, MachineRunner]) -> dict[str, MachineReport]:
+    """By name, of those whose address is still in use: PowerOff gives it up."""
+    return {
+        runner.machine.name: runner.machine.report() for address, runner in runners.items() if address in loop.handlers
+    }
 
 
 def until_off(loop: Loop, address: int, handle: Handler) -> Handler:

@@ -369,7 +369,7 @@ class Kubelet:
         effects.append(Observe("serving", (meta.key, meta.uid, int(able))))
 
     def _tell(self, worker: PodWorker, status: PodStatus, effects: list[Effect]) -> None:
-        worker.told = status
+        worker.status = status
         pod = worker.pod
         effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status, extra=pod.extra)))
 

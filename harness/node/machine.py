@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, assert_never
 
+import msgspec
+
 from harness.engine.component import (
     DELETED,
     Create,
@@ -27,7 +29,7 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
-from harness.model.core import Node, Pod
+from harness.model.core import Node, Pod, PodStatus
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
 from harness.model.objects import PodMetrics
 from harness.model.workloads import Lease
@@ -35,7 +37,7 @@ from harness.node.images import Images
 from harness.node.kubelet import Kubelet
 from harness.node.node_status import internal_ip_of, lease, ready_node
 from harness.node.outbox import Outbox
-from harness.node.pod_worker import Host
+from harness.node.pod_worker import Host, Stage
 from harness.node.proxy import Network, Proxy
 from harness.node.settings import (
     LEASE_RENEWAL_NS,
@@ -46,6 +48,20 @@ from harness.node.usage import Flow, Usage
 
 _DOWN, _FROZEN, _CUT = 1, 2, 4
 _NEVER = 1 << 62
+
+
+class MachineReport(msgspec.Struct, frozen=True):
+    """A machine as it is, for whoever compares it with the API server. `pods`: by uid, those that are neither ended nor
+    refused, with the status that the kubelet reported last (None: none yet)."""
+
+    powered: bool
+    frozen: bool
+    connected: bool
+    pods: dict[str, PodStatus | None]
+
+    @property
+    def healthy(self) -> bool:
+        return self.powered and self.connected and not self.frozen
 
 
 class Machine:
@@ -95,6 +111,16 @@ class Machine:
         self._registered = False
         self._lease_known = False
         self._lease_turn = 0  # of its renewals: timers of earlier ones are stale
+
+    def report(self) -> MachineReport:
+        """The state of this machine itself, whatever the API server knows of it."""
+        state = self._state
+        return MachineReport(
+            powered=not state & _DOWN,
+            frozen=bool(state & _FROZEN),
+            connected=not state & _CUT,
+            pods={uid: worker.status for uid, worker in self._kubelet.pods.items() if worker.stage != Stage.ENDED},
+        )
 
     def step(self, now: int, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -271,7 +297,7 @@ class Machine:
     def _is_latest(self, effect: PatchStatus) -> bool:
         worker = self._kubelet.pods.get(effect.obj.metadata.uid)
         # None: it is the node's, or a pod's last words.
-        return worker is None or worker.told == effect.obj.status
+        return worker is None or worker.status == effect.obj.status
 
     def _send_deferred(self, now: int, outbox: Outbox, effects: list[Effect]) -> None:
         if self._state & _CUT:

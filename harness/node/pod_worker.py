@@ -38,7 +38,7 @@ class PodWorker(msgspec.Struct):
     backoff_ns: int = 0
     reported_milli: int = -1
     last: ContainerState = ContainerState()
-    told: PodStatus | None = None
+    status: PodStatus | None = None  # as reported last
 
     @property
     def able(self) -> bool:

@@ -18,7 +18,8 @@ import ray
 from harness.engine.component import Packet, Start
 from harness.engine.loop import SharedLoop
 from harness.node.backend import MachineRunner, PowerOff, PowerOn
-from harness.node.inline import until_off
+from harness.node.inline import inspected, until_off
+from harness.node.machine import MachineReport
 
 
 class _Out(msgspec.Struct, array_like=True):
@@ -37,6 +38,10 @@ class Shard:
     def __init__(self) -> None:
         self._loop = SharedLoop()
         self._out: list[_Out] = []
+        self._runners: dict[int, MachineRunner] = {}
+
+    def inspect(self) -> dict[str, MachineReport]:
+        return inspected(self._loop, self._runners)
 
     def pid(self) -> int:
         return os.getpid()
@@ -46,7 +51,8 @@ class Shard:
         loop = self._loop
         for at, address, tag, message in messages:
             if isinstance(message, PowerOn):
-                loop.handlers[address] = MachineRunner(address, message, loop, self._to_server, self._to_node).handle
+                runner = self._runners[address] = MachineRunner(address, message, loop, self._to_server, self._to_node)
+                loop.handlers[address] = runner.handle
                 message = Start()
             elif isinstance(message, PowerOff) and address in loop.handlers:
                 loop.handlers[address] = until_off(loop, address, loop.handlers[address])
@@ -170,6 +176,13 @@ class RayNodes:
         remote.due = None
         remote.inbox = []
         self._crashed(now, list(remote.addresses.values()))
+
+    def inspect(self) -> dict[str, MachineReport]:
+        """Of actors that live. Machines on their way into an actor are not there yet."""
+        found: dict[str, MachineReport] = {}
+        for reports in ray.get([remote.actor.inspect.remote() for remote in self._remotes if remote.alive]):
+            found |= reports
+        return found
 
     def close(self) -> None:
         for remote in self._remotes:

@@ -171,7 +171,7 @@ class DaemonSetController(PodControl):
         needed: list[str] = []
         going: list[Pod] = []
         nodes = self.informer.objects("Node")
-        fit = _Fit(daemon_set.spec.template)
+        fit = NodesForTemplate(daemon_set.spec.template)
         for name, node in nodes.items():
             pods = by_node.get(name)
             run, stay = fit.on(node)
@@ -236,7 +236,7 @@ class DaemonSetController(PodControl):
     def _outdated(self, now: Instant, daemon_set: DaemonSet) -> list[Pod]:
         """Pods of an older template whose turn it is. Source: rollingUpdate, without surge."""
         rolling = daemon_set.spec.update_strategy.rolling_update
-        fit = _Fit(daemon_set.spec.template)
+        fit = NodesForTemplate(daemon_set.spec.template)
         current = template_hash(daemon_set.spec.template, 0)
         min_ready_ns = (daemon_set.spec.min_ready_seconds or 0) * SECOND
         desired = unavailable = 0
@@ -260,7 +260,7 @@ class DaemonSetController(PodControl):
         """Source: updateDaemonSetStatus."""
         daemon_set: DaemonSet = self.informer.get("DaemonSet", key)
         meta, spec, old = daemon_set.metadata, daemon_set.spec, daemon_set.status
-        fit = _Fit(spec.template)
+        fit = NodesForTemplate(spec.template)
         current = template_hash(spec.template, 0)
         min_ready_ns = (spec.min_ready_seconds or 0) * SECOND
         by_node = self._pods.get(meta.uid, {})
@@ -301,7 +301,7 @@ class DaemonSetController(PodControl):
         return True
 
 
-class _Fit:
+class NodesForTemplate:
     """Where pods of a template belong; nodes that are alike are looked at once."""
 
     def __init__(self, template: PodTemplateSpec) -> None:

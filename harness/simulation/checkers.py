@@ -1,0 +1,108 @@
+"""Has a cluster converged? Checks of an end state: what is wanted against what is, recounted from the objects alone.
+
+Once the last fault is undone and the timers have run out (HEAL_NS), every check must find nothing. A checker is a
+function from a ClusterState to findings; it trusts no status and no controller's memory, only specs, pods, machines.
+`converged` looks twice, so that what is merely on its way is no finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.engine.component import MINUTE, Instant
+from harness.node.machine import MachineReport
+from harness.simulation import leftover_checkers as leftovers
+from harness.simulation import node_checkers as machines
+from harness.simulation import recount_checkers as recounts
+from harness.simulation import workload_checkers as workloads
+from harness.simulation.cluster_state import Checker, ClusterState
+
+HEAL_NS = 30 * MINUTE
+"""From the last fault's end to the check. The longest chain of timers that leads back to rest: a lease runs out (50 s),
+NoExecute taints one node in 10 s (zones of up to a hundred nodes), tolerationSeconds of 300, a grace period of 30 s,
+pods in crash-loop backoff (300 s), a Job's backoff (360 s); autoscalers rest after 10 min without a need."""
+
+LOOK_AGAIN_NS = MINUTE
+"""Between the two looks of `converged`."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Unconverged:
+    """`subject`: kind and key. `what`: what is there, and what should be."""
+
+    checker: str
+    subject: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.checker}: {self.subject}: {self.what}"
+
+
+class Backend(Protocol):
+    def inspect(self) -> dict[str, MachineReport]: ...
+
+
+class Server(Protocol):
+    def objects(self, kind: str) -> dict[str, Any]: ...
+
+
+class RunningCluster(Protocol):
+    """What `converged` needs of a cluster; harness.cluster.cluster.Cluster is one."""
+
+    @property
+    def now(self) -> Instant: ...
+    @property
+    def server(self) -> Server: ...
+    @property
+    def backend(self) -> Backend: ...
+    def run(self, until: Instant) -> None: ...
+
+
+def check(state: ClusterState, only: Iterable[str] = ()) -> list[Unconverged]:
+    """All findings of all checkers (or of those named), sorted. Raises KeyError for a name that is none."""
+    names = tuple(only) or tuple(CHECKERS)
+    return sorted(Unconverged(name, subject, what) for name in names for subject, what in CHECKERS[name](state))
+
+
+def converged(
+    cluster: RunningCluster,
+    *,
+    schedulers: tuple[str, ...] = ("default-scheduler",),
+    pools: Mapping[str, tuple[int, int]] | None = None,
+    only: Iterable[str] = (),
+) -> list[Unconverged]:
+    """What is not as it should be now, and still is not LOOK_AGAIN_NS later; the cluster runs meanwhile. Empty: it has
+    converged."""
+
+    def look() -> list[Unconverged]:
+        state = ClusterState(
+            cluster.server.objects, cluster.now, cluster.backend.inspect(), schedulers, dict(pools or {})
+        )
+        return check(state, only)
+
+    first = {(found.checker, found.subject) for found in look()}
+    if not first:
+        return []
+    cluster.run(cluster.now + LOOK_AGAIN_NS)
+    return [found for found in look() if (found.checker, found.subject) in first]
+
+
+CHECKERS: dict[str, Checker] = {
+    "nodes": machines.nodes,
+    "kubelets": machines.kubelets,
+    "unbound": machines.unbound,
+    "tainted": machines.tainted,
+    "replicas": workloads.replicas,
+    "daemon-pods": workloads.daemon_pods,
+    "jobs": workloads.jobs,
+    "autoscalers": workloads.autoscalers,
+    "pending": workloads.pending,
+    "statuses": recounts.statuses,
+    "quotas": recounts.quotas,
+    "endpoints": recounts.endpoints,
+    "terminating": leftovers.terminating,
+    "orphans": leftovers.orphans,
+    "volumes": leftovers.volumes,
+}

@@ -1,0 +1,37 @@
+"""Whether a pod fits anywhere, asked of a snapshot that is made from the API objects alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from harness.model.core import Pod
+from harness.scheduling.cycle import watched_objects
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import bound_devices, node_columns
+
+_VOLUMES = ("StorageClass", "PersistentVolume", "PersistentVolumeClaim")
+
+
+def snapshot_of(objects: Callable[[str], Mapping[str, Any]]) -> Snapshot:
+    """Nodes, and the pods that are bound and have not ended."""
+    on = Snapshot()
+    for kind in (*watched_objects.WATCHES, *_VOLUMES):
+        for obj in objects(kind).values():
+            watched_objects.observe(on.classes, obj)
+    for _, node in sorted(objects("Node").items()):
+        on.add_node(**node_columns(node))
+    for _, pod in sorted(objects("Pod").items()):
+        name = pod.spec.node_name
+        if name in on.node_table.index and pod.status.phase not in ("Succeeded", "Failed"):
+            on.assume_on(on.classes.view(pod), name, bound_devices(pod))
+    return on
+
+
+def fitting_node(on: Snapshot, pod: Pod) -> str:
+    """The first node, by name, that all filters allow; '' where none does. Members of gangs are asked one by one."""
+    feasible = on.feasible(on.classes.view(pod))
+    names = [on.node_table.names[index] for index in np.flatnonzero(feasible)]
+    return min(names, default="")

@@ -1,0 +1,137 @@
+"""What workloads ask for against what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
+from harness.engine.component import MINUTE
+from harness.model.core import Pod
+from harness.model.workloads import HorizontalPodAutoscaler, ReplicaSet
+from harness.simulation.cluster_state import ENDED, ClusterState, is_active, is_ready, wanted_replicas
+from harness.simulation.fits import fitting_node, snapshot_of
+
+JOB_BACKOFF_NS = 7 * MINUTE
+"""The longest wait before a failed pod of a Job is replaced (6 min), and some slack."""
+
+TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
+
+
+def replicas(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """ReplicaSets have as many pods as wanted; Deployments have rolled out where all their pods are ready."""
+    sets: dict[str, list[ReplicaSet]] = {}
+    for item in state.listed("ReplicaSet"):
+        owner = item.metadata.controller()
+        if owner is not None:
+            sets.setdefault(owner.uid, []).append(item)
+        wanted = wanted_replicas(item)
+        active = [pod for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
+        if item.metadata.deletion_timestamp is None and len(active) != wanted:
+            yield f"ReplicaSet {item.metadata.key}", f"{len(active)} pods, {wanted} are wanted"
+    for deployment in state.listed("Deployment"):
+        spec = deployment.spec
+        if deployment.metadata.deletion_timestamp is not None or spec.paused:
+            continue
+        mine = sets.get(deployment.metadata.uid, [])
+        wanted = wanted_replicas(deployment)
+        pods = [pod for item in mine for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
+        if len(pods) < wanted:
+            yield f"Deployment {deployment.metadata.key}", f"{len(pods)} pods, {wanted} are wanted"
+        if all(is_ready(pod.status.conditions) for pod in pods):
+            images = {tuple(c.image for c in pod.spec.containers) for pod in pods}
+            current = tuple(c.image for c in spec.template.spec.containers)
+            if len(pods) != wanted or images - {current}:
+                yield f"Deployment {deployment.metadata.key}", f"all {len(pods)} pods are ready, not rolled out"
+
+
+def daemon_pods(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """One pod of each DaemonSet on each node that should have one, none elsewhere."""
+    for item in state.listed("DaemonSet"):
+        if item.metadata.deletion_timestamp is not None:
+            continue
+        eligible = NodesForTemplate(item.spec.template)
+        on: dict[str, int] = {}
+        for pod in state.pods_of(item.metadata.uid):
+            if is_active(pod):
+                on[target_of(pod)] = on.get(target_of(pod), 0) + 1
+        for node in state.listed("Node"):
+            name = node.metadata.name
+            run, stay = eligible.on(node)
+            count = on.pop(name, 0)
+            if (run and count != 1) or (not stay and count):
+                yield f"DaemonSet {item.metadata.key}", f"{count} pods on {name}, {int(run)} wanted"
+        for name in on:
+            yield f"DaemonSet {item.metadata.key}", f"a pod for {name or 'no node'}, which is not there"
+
+
+def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """A Job that is not over has pods at work, none too many, and pods that have ended are counted."""
+    for job in state.listed("Job"):
+        if job.metadata.deletion_timestamp is not None:
+            continue
+        pods = state.pods_of(job.metadata.uid)
+        over = any(item.type in ("Complete", "Failed") and item.status == "True" for item in job.status.conditions)
+        active = sum(map(is_active, pods))
+        most = 1 if job.spec.parallelism is None else job.spec.parallelism
+        if over and active:
+            yield f"Job {job.metadata.key}", f"over, with {active} pods at work"
+        if not over and not job.spec.suspend and most and not active and not _backing_off(state, pods):
+            yield f"Job {job.metadata.key}", "neither over nor at work"
+        if active > most:
+            yield f"Job {job.metadata.key}", f"{active} pods at work, at most {most} are wanted"
+        for pod in pods:
+            if pod.status.phase in ENDED and "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers:
+                yield f"Pod {pod.metadata.key}", "has ended, and its Job has not counted it"
+
+
+def _backing_off(state: ClusterState, pods: list[Pod]) -> bool:
+    """Whether a Job may still be waiting before it replaces a failed pod."""
+    ends = [
+        item.last_transition_time or 0 for pod in pods if pod.status.phase == "Failed" for item in pod.status.conditions
+    ]
+    return bool(ends) and max(ends) + JOB_BACKOFF_NS > state.now
+
+
+def autoscalers(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """Scale targets and pools are within their bounds; no node is left half drained."""
+    scaler: HorizontalPodAutoscaler
+    for scaler in state.listed("HorizontalPodAutoscaler"):
+        ref = scaler.spec.scale_target_ref
+        if ref.kind not in ("Deployment", "ReplicaSet"):
+            continue
+        target = state.objects(ref.kind).get(f"{scaler.metadata.namespace}/{ref.name}")
+        if target is not None and wanted_replicas(target):
+            least, most = scaler.spec.min_replicas or 1, scaler.spec.max_replicas
+            if not least <= wanted_replicas(target) <= most:
+                what = f"{wanted_replicas(target)} replicas, {least} to {most} are wanted"
+                yield f"HorizontalPodAutoscaler {scaler.metadata.key}", what
+    counts: dict[str, int] = dict.fromkeys(state.pools, 0)
+    for node in state.listed("Node"):
+        pool = node.metadata.labels.get(state.pool_label, "")
+        if pool in counts:
+            counts[pool] += 1
+        if any(taint.key == TO_BE_DELETED for taint in node.spec.taints):
+            yield f"Node {node.metadata.name}", f"still tainted {TO_BE_DELETED}"
+    for pool, (least, most) in sorted(state.pools.items()):
+        if not least <= counts[pool] <= most:
+            yield f"pool {pool}", f"{counts[pool]} nodes, {least} to {most} are wanted"
+
+
+def pending(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """No pod waits for a node although it fits on one: by all filters, on a snapshot made from the objects."""
+    waiting = [
+        pod
+        for pod in state.listed("Pod")
+        if not pod.spec.node_name
+        and pod.metadata.deletion_timestamp is None
+        and pod.status.phase not in ENDED
+        and not pod.spec.scheduling_gates
+        and (pod.spec.scheduler_name or "default-scheduler") in state.schedulers
+    ]
+    if not waiting:
+        return
+    on = snapshot_of(state.objects)
+    for pod in waiting:
+        node = fitting_node(on, pod)
+        if node:
+            yield f"Pod {pod.metadata.key}", f"waits, though it fits on {node}"
