@@ -12,6 +12,7 @@ from harness.cli.asked import settings_of
 from harness.cli.output import Form, Output, write
 
 
+# size: each parameter is an option of the command line.
 def compact(
     scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a scenario that comes along.")],
     scheduler: Annotated[str, typer.Option("--scheduler", "-s", help="Strategies, separated by commas.")] = "greedy",

@@ -14,6 +14,7 @@ from harness.cli.many import many
 from harness.cli.output import Form, Output, write
 
 
+# size: each parameter is an option of the command line.
 def compare(
     scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a scenario that comes along.")],
     scheduler: Annotated[

@@ -31,6 +31,7 @@ class Nodes(StrEnum):
     ray = "ray"
 
 
+# size: each parameter is an option of the command line.
 def run(
     scenario: Annotated[
         str, typer.Argument(help="A YAML file, or the name of a scenario that comes along.")

@@ -10,6 +10,7 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opt
 """Settings of the command: what it does not know, --help included, is the strategy's own."""
 
 
+# size: each parameter is an option of the command line.
 def train(
     context: typer.Context,
     scheduler: Annotated[str, typer.Option("--scheduler", "-s", help="The strategy to train.")] = "ranked",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LIVE = ("starlette", "uvicorn", "cryptography")
 
 
+# size: each parameter is an option of the command line.
 def up(
     nodes: Annotated[int, typer.Option(min=0, help="How many nodes.")] = 3,
     kubeconfig: Annotated[Path, typer.Option(help="Where the kubeconfig goes (mode 0600).")] = Path(
