@@ -55,6 +55,7 @@ EDGES: dict[str, tuple[set[str], str]] = {
     "schedulers/kube/config.py": ({"file"}, "reads a KubeSchedulerConfiguration"),
     "schedulers/ranked/__init__.py": ({"file"}, "finds the weights beside the code"),
     "schedulers/ranked/model.py": ({"file"}, "reads and writes the weights"),
+    "schedulers/ranked/command.py": ({"clock", "file"}, "the command that trains: prints, and dates its weights"),
     "harness/model/errors.py": ({"file"}, "an error names the file that it found something in; none is opened"),
 }
 
