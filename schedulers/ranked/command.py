@@ -11,8 +11,8 @@ import typer
 app = typer.Typer(name="podyard train", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@app.command()
 # size: each parameter is an option of the command line.
+@app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Where the model goes.")] = Path("weights.json"),
     lists: Annotated[str, typer.Option(help="Seeds of the training lists, as 2000-2059.")] = "2000-2059",
