@@ -38,6 +38,7 @@ TO_SPLIT = {
     "tests/scheduling/test_kube_model.py: def test_a_full_cluster_is_scored_as_the_source_says",
     "tests/scheduling/test_snapshot.py: file",
     "tests/scheduling/test_volumes.py: file",
+    "tests/store/test_contract.py: file",
     "workloads/generators/openb_like.py: def openb_like",
     "workloads/table.py: def of",
 }
