@@ -45,6 +45,7 @@ def compare(
     from harness.experiment.compare import compare as held_against
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.experiment.sweep import jobs
+    from harness.experiment.window import settle
     from harness.model.errors import UserError
     from harness.scheduling.registry import load
 
@@ -69,6 +70,7 @@ def compare(
             from harness.node.ray_actors import stop_ray
 
             stop_ray()
+    settle(results, lambda chosen: read_scenario(path, given, chosen))
     rows = held_against(results, names, measures)
     if output is Output.table:
         from harness.report.tables import print_comparison

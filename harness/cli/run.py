@@ -65,6 +65,7 @@ def run(
     from harness.experiment.run import Clock, Home
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.experiment.sweep import jobs
+    from harness.experiment.window import settle
     from harness.scheduling.registry import load
 
     path, given = find_scenario(scenario), settings_of(settings)
@@ -90,6 +91,7 @@ def run(
                 results, failed = _in_turn(todo, home, pace, out, journal, quiet), 0
     finally:
         _end(nodes)
+    settle(results, lambda chosen: read_scenario(path, given, chosen))
     if output is Output.table:
         from harness.report.tables import print_results, print_sweep
 

@@ -11,6 +11,7 @@ import numpy as np
 from harness.engine.component import Instant
 from harness.experiment.audit import LastWrites
 from harness.experiment.prepared import Prepared
+from harness.measure.demand import Demand
 from harness.measure.elasticity import Elasticity, Target
 from harness.measure.filling import Filling
 from harness.measure.invariants import Invariants
@@ -22,13 +23,16 @@ from harness.measure.traffic import Traffic
 
 
 class Measures:
-    """`now`: the instant of what is being written. `others`: folds that somebody else reads."""
+    """`demand`: told up to the first arrival, at least. `now`: the instant of what is being written. `others`: folds
+    that somebody else reads."""
 
-    def __init__(self, prepared: Prepared, now: Callable[[], Instant], others: Iterable[Fold] = ()) -> None:
+    def __init__(
+        self, prepared: Prepared, demand: Demand, now: Callable[[], Instant], others: Iterable[Fold] = ()
+    ) -> None:
         self._bound = prepared.loaded.scenario.spec.bound
         self.lives = PodLives()
         self.traffic = Traffic()
-        self.placement = _placement(prepared, self.lives)
+        self.placement = _placement(prepared, self.lives, demand)
         fills = [
             task.trace is not None and task.trace.mode == "fill" for task in prepared.loaded.scenario.spec.workload
         ]
@@ -79,7 +83,7 @@ class Measures:
         return out
 
 
-def _placement(prepared: Prepared, lives: PodLives) -> Placement:
+def _placement(prepared: Prepared, lives: PodLives, demand: Demand) -> Placement:
     asked = [
         item
         for table in prepared.workload.originals
@@ -97,7 +101,7 @@ def _placement(prepared: Prepared, lives: PodLives) -> Placement:
         width = max(width, int(table.gpu_count.max(initial=0)))
         models.update((table.gpu_model[row], None) for row in range(len(table)) if table.gpu_count[row])
     typical = typical_of(asked) if asked and width else None
-    return Placement(lives, typical, tuple(models), width)
+    return Placement(lives, typical, tuple(models), width, demand)
 
 
 def _targets(prepared: Prepared) -> tuple[Target, ...]:

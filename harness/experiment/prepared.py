@@ -19,6 +19,7 @@ from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_
 from harness.experiment.scenario import Loaded, duration
 from harness.experiment.workload import Plan, plan
 from harness.faults.timeline import Planned, parse
+from harness.measure.demand import Demand
 from harness.model.core import Pod
 from harness.model.errors import UserError
 from harness.model.times import parse_duration
@@ -69,6 +70,10 @@ class Prepared:
             components=(driver, *components),
         )
 
+    def demand(self) -> Demand:
+        """What the nodes, and those that pools may add, are asked for: nothing yet."""
+        return Demand(self.machines.nodes, [(pool.template, pool.most) for pool in self.pools])
+
     def _settings_for(self, name: str, settings: NodeSettings) -> NodeSettings:
         if name != GATEWAY:
             return settings
@@ -81,11 +86,14 @@ def prepare(loaded: Loaded, seed: int) -> Prepared:
     spec = loaded.scenario.spec
     found = machines(loaded, seed)
     hops = latencies(loaded)
+    workload = plan(loaded, found.tables, seed)
+    if spec.duration is None and workload.traffic:
+        raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
     return Prepared(
         loaded=loaded,
         seed=seed,
         machines=found,
-        workload=plan(loaded, found.tables, seed),
+        workload=workload,
         latencies=hops,
         pools=_pools(loaded),
         faults=_faults(loaded),

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,19 @@ def write_record(
         raise UserError(f"cannot write results: {error.strerror}", file=folder) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def put_metrics(folder: Path, metrics: Mapping[str, Any], missed: Sequence[str]) -> None:
+    """Other measures, and the gates that they miss, into a record that is there. Raises UserError."""
+    data = read_record(folder)
+    data["metrics"], data["gatesMissed"] = metrics, list(missed)
+    path = folder / "record.json"
+    beside = path.with_name(f".{path.name}")
+    try:
+        beside.write_text(json.dumps(data, indent=2) + "\n")
+        beside.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write results: {error.strerror}", file=path) from None
 
 
 def _journal_frame(journal: Iterator[Entry]) -> Any:

@@ -29,6 +29,7 @@ class Result:
     folder: Path | None = None
     versions: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)  # those of the scenario that were chosen
+    accounts: dict[str, Any] = field(default_factory=dict)  # what averages over time are made of (Occupancy.accounts)
 
     @property
     def ok(self) -> bool:
@@ -42,6 +43,7 @@ class Result:
             **({"variables": self.variables} if self.variables else {}),
             "digest": self.digest,
             "metrics": self.metrics,
+            "accounts": self.accounts,
             "invariantsBroken": self.broken,
             "violations": [
                 {"atSeconds": at / 1e9, "kind": kind, "pod": pod, "reason": reason}
@@ -73,6 +75,7 @@ def from_record(folder: Path) -> Result:
         folder=folder,
         versions=data.get("versions", {}),
         variables=data.get("variables", {}),
+        accounts=data.get("accounts", {}),
     )
 
 

@@ -22,6 +22,7 @@ from harness.experiment.result import Result, versions
 from harness.experiment.scenario import Loaded
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.strategy_fit import fit_strategy
+from harness.experiment.workload import noted
 from harness.scheduling.registry import load
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
@@ -124,7 +125,8 @@ class Run:
         self.seed = seed
         self.prepared: Prepared = prepare(loaded, seed)
         unfit = fit_strategy(strategy, self.prepared.workload)
-        self.driver = WorkloadDriver(self.prepared.workload.stream())
+        demand = self.prepared.demand()
+        self.driver = WorkloadDriver(noted(self.prepared.workload.stream(), demand))
         self.auditor = Auditor()
         plan = self.prepared.cluster_plan(
             strategy if notes is None else Noted(strategy, notes),
@@ -142,7 +144,7 @@ class Run:
         assembled = assemble(MemoryStore(ObjectCodec()), plan)
         self.cluster, self.scheduler = assembled.cluster, assembled.scheduler
         server = self.cluster.server
-        self.measures = Measures(self.prepared, lambda: server.now, () if notes is None else (notes,))
+        self.measures = Measures(self.prepared, demand, lambda: server.now, () if notes is None else (notes,))
         server.listeners.append(self.measures.journal.written)
         self.cluster.api.observers.append(self.measures.journal.observed)
         if unfit is not None:
@@ -230,6 +232,7 @@ class Run:
             missed=failed_gates(loaded, metrics),
             versions=versions(),
             variables=loaded.chosen,
+            accounts=measures.placement.occupancy.accounts(end),
         )
 
     def _scheduler_differences(self, now: Instant) -> list[str]:

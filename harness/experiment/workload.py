@@ -10,6 +10,7 @@ from typing import Any
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
 from harness.experiment.scenario import Loaded, ServiceTasks, TaskSource, amount, duration
+from harness.measure.demand import Demand
 from harness.model.core import (
     Container,
     ContainerPort,
@@ -68,6 +69,25 @@ class Plan:
         """(instant, object) in order; at one instant in the order of the scenario."""
         yield from ((SETTLE_NS // 2, obj) for obj in self.at_once)
         yield from merge(*self.arrivals, key=lambda item: item[0])
+
+
+def noted(items: Iterable[tuple[Instant, Any]], demand: Demand) -> Iterator[tuple[Instant, Any]]:
+    """The same, told to `demand` as they are taken; up to the first arrival at once, as the window begins with it."""
+    rest = iter(items)
+    ahead: list[tuple[Instant, Any]] = []
+    for item in rest:
+        demand.arrives(*item)
+        ahead.append(item)
+        if demand.first_ns >= 0:
+            break
+
+    def told() -> Iterator[tuple[Instant, Any]]:
+        yield from ahead
+        for item in rest:
+            demand.arrives(*item)
+            yield item
+
+    return told()
 
 
 def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:

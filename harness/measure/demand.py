@@ -1,90 +1,148 @@
-"""What was asked for, and when: pods by class with their instants, the input of the proven bound; a fold."""
+"""What a workload asks for, and when: the input of the proven bound. It is told by who creates it, not by a run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.measure.bound import Curve, Instance, Nodes, Pods, aggregate, bound_curve, lifetimes
-from harness.measure.occupancy import GPU, Occupancy, capacity_of
-from harness.model.core import Node, Pod
+from harness.measure.bound import Curve, Instance, Nodes, Pods, aggregate, bound_curve, lifetimes, most_over
+from harness.measure.occupancy import CPU, GPU, NAMES, capacity_of
+from harness.measure.requests import Requests
+from harness.measure.tasks import ENDLESS, limit_ns, one_at_a_time
+from harness.model.core import Node, Pod, PodTemplateSpec
 from harness.model.gpu import DEVICE_MILLI, GPU_MODEL
+from harness.model.workloads import Job
 
 Int64 = npt.NDArray[np.int64]
 
+POINTS = 8
+"""Instants at which prices are sought, for a run's bound."""
+
+MOST_CURVES = 8
+_CURVES: dict[bytes, tuple[Int64, Curve]] = {}
+"""The value of each pod, and the curve: found once for all strategies of a run. What is known changes no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """The most of `resource` that can have been allocated on average over a window, in its unit (GPU milli, milli-CPU).
+
+    `says_nothing`: why there is no such number; then `most` is 0. `capacity`: of all nodes, those that pools may add
+    included; `fixed`: whether no pool adds any.
+    """
+
+    resource: int
+    most: float = 0.0
+    capacity: int = 0
+    fixed: bool = True
+    says_nothing: str = ""
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.resource]
+
 
 class Demand:
-    """Pods and nodes that ever were, with when they came and when they left (-1: they did not)."""
+    """Pods with their arrivals and how long they run, and the nodes that are or may be there.
 
-    def __init__(self, occupancy: Occupancy) -> None:
-        self._occupancy = occupancy
+    `first_ns`: the first arrival, -1 before there is one. What controllers make (Deployments and their like, Jobs of
+    several pods) has no number of pods of its own: a bound on a resource that such pods ask for says nothing.
+    """
+
+    def __init__(self, nodes: Sequence[Node] = (), pools: Sequence[tuple[Node, int]] = ()) -> None:
+        """`pools`: a node of each, and the most that there can be of it."""
+        self._nodes = [*nodes, *(node for node, most in pools for _ in range(most))]
+        self._pooled = np.zeros(4, np.int64)
+        for node, most in pools:
+            self._pooled += np.array(capacity_of(node)) * most
+        self._requests = Requests()
         self._kinds: dict[tuple[Any, ...], int] = {}
+        self._open: dict[int, str] = {}  # resources that open-ended controllers ask for: who
+        self._answers: dict[tuple[int, int], Most] = {}
+        self.first_ns = -1
         self.kind: list[int] = []
         self.begin_ns: list[int] = []
-        self.end_ns: list[int] = []
-        self._row: dict[str, int] = {}
-        self._node_row: dict[str, int] = {}
-        self._nodes: list[Node] = []
-        self._node_begin: list[int] = []
-        self._node_end: list[int] = []
+        self.runs_ns: list[int] = []
 
-    def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
-        if kind == "Pod":
-            self._pod(at_ns, change, obj)
-        elif kind == "Node":
-            self._node(at_ns, change, obj)
-
-    def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
-        pass
-
-    def _pod(self, at_ns: int, change: str, pod: Pod) -> None:
-        uid = pod.metadata.uid
-        if change == "ADDED":
-            (cpu, memory, gpu), milli = self._occupancy.requests.of(pod)
-            models = pod.metadata.annotations.get(GPU_MODEL, "")
-            key = (cpu, memory, gpu // milli if gpu else 0, milli if gpu else 0, models)
-            self._row[uid] = len(self.kind)
-            self.kind.append(self._kinds.setdefault(key, len(self._kinds)))
-            self.begin_ns.append(at_ns)
-            self.end_ns.append(-1)
-        elif change == "DELETED" or pod.status.phase in ("Succeeded", "Failed"):
-            row = self._row.get(uid)
-            if row is not None and self.end_ns[row] < 0:
-                self.end_ns[row] = at_ns
-
-    def _node(self, at_ns: int, change: str, node: Node) -> None:
-        name = node.metadata.name
-        row = self._node_row.get(name)
-        if change == "DELETED":
-            if row is not None:
-                self._node_end[row] = at_ns
-                del self._node_row[name]
-            return
-        if row is None:
-            self._node_row[name] = len(self._nodes)
-            self._nodes.append(node)
-            self._node_begin.append(at_ns)
-            self._node_end.append(-1)
+    def arrives(self, at_ns: int, obj: Any) -> None:
+        """Somebody creates an object of the workload at `at_ns`; the order of instants is rising."""
+        self._answers.clear()
+        if isinstance(obj, Pod):
+            self._task(at_ns, obj, limit_ns(obj.metadata.annotations, obj.spec))
+        elif isinstance(obj, Job) and one_at_a_time(obj.spec):
+            of_job = obj.spec.template
+            limit = limit_ns(of_job.metadata.annotations, of_job.spec)
+            self._task(at_ns, Pod(metadata=of_job.metadata, spec=of_job.spec), limit)
         else:
-            self._nodes[row] = node
+            template = _template(obj)
+            if template is None:
+                return
+            amounts, _ = self._requests.of(Pod(metadata=template.metadata, spec=template.spec))
+            for resource, amount in enumerate(amounts):
+                if amount:
+                    self._open.setdefault(resource, f"{type(obj).__name__} {obj.metadata.key}")
+        if self.first_ns < 0:
+            self.first_ns = at_ns
 
-    def instance(self) -> Instance | None:
-        """All that ever was; None without pods or nodes. Value: GPU milli where there are GPUs, else milli-CPU."""
-        if not self.kind or not self._nodes:
-            return None
+    def _task(self, at_ns: int, pod: Pod, limit: int) -> None:
+        (cpu, memory, gpu), milli = self._requests.of(pod)
+        models = pod.metadata.annotations.get(GPU_MODEL, "")
+        key = (cpu, memory, gpu // milli if gpu else 0, milli if gpu else 0, models)
+        self.kind.append(self._kinds.setdefault(key, len(self._kinds)))
+        self.begin_ns.append(at_ns)
+        self.runs_ns.append(limit)
+
+    def most(self, until_ns: int) -> Most:
+        """The bound on the average from the first arrival to `until_ns`: of GPUs where there are some and tasks ask
+        for them, else of CPU."""
+        since = self.first_ns
+        key = (since, until_ns)
+        if key not in self._answers:
+            self._answers[key] = self._most(since, until_ns)
+        return self._answers[key]
+
+    def _most(self, since_ns: int, until_ns: int) -> Most:
+        capacity = np.array([capacity_of(node) for node in self._nodes], np.int64).reshape(-1, 4).sum(axis=0)
+        asks_gpu = any(key[2] for key in self._kinds) or GPU in self._open
+        resource = GPU if capacity[GPU] and asks_gpu else CPU
+        nothing = Most(resource, capacity=int(capacity[resource]), fixed=not self._pooled[resource])
+        if resource in self._open:
+            why = f"{self._open[resource]} asks for {NAMES[resource]}, and how many pods it has is not the workload's"
+            return replace(nothing, says_nothing=why)
+        if not self.kind or not capacity[resource] or until_ns <= since_ns:
+            return replace(nothing, says_nothing="nothing asks for anything that is there")
+        begin, runs = np.array(self.begin_ns, np.int64), np.array(self.runs_ns, np.int64)
+        name = self._name(resource, begin)
+        if name not in _CURVES:
+            instance = self._instance(resource)
+            changes = lifetimes(instance, begin, np.full_like(begin, ENDLESS))
+            while len(_CURVES) >= MOST_CURVES:
+                del _CURVES[next(iter(_CURVES))]
+            _CURVES[name] = instance.value[instance.pod_class], bound_curve(instance, changes, points=POINTS)
+        worth, curve = _CURVES[name]
+        return replace(nothing, most=most_over(curve, begin, runs, worth, since_ns, until_ns))
+
+    def _name(self, resource: int, begin: Int64) -> bytes:
+        """By which the curve of the same pods and nodes is found again."""
+        nodes = [(*capacity_of(node), node.metadata.labels.get(GPU_MODEL, "")) for node in self._nodes]
+        text = repr((resource, list(self._kinds), nodes)).encode()
+        return blake2b(text + begin.tobytes() + np.array(self.kind, np.int64).tobytes()).digest()
+
+    def _instance(self, resource: int) -> Instance:
         capacity = np.array([capacity_of(node) for node in self._nodes], dtype=np.int64)
         counts = capacity[:, GPU] // DEVICE_MILLI
         width = int(counts.max(initial=0))
         devices = np.where(np.arange(width)[None, :] < counts[:, None], DEVICE_MILLI, 0).astype(np.int64)
         kinds = list(self._kinds)
-        per_kind = np.array([key[:4] for key in kinds], dtype=np.int64)
-        rows = per_kind[np.array(self.kind)]
-        ones = np.ones(len(rows), dtype=np.int64)
+        rows = np.array([key[:4] for key in kinds], dtype=np.int64)[np.array(self.kind)]
         models = [tuple(key[4].split("|")) if key[4] else () for key in kinds]
         pods = Pods(
-            requests=np.stack([rows[:, 0], rows[:, 1], ones]),
+            requests=np.stack([rows[:, 0], rows[:, 1], np.ones(len(rows), dtype=np.int64)]),
             gpu_count=rows[:, 2],
             gpu_milli=rows[:, 3],
             models=[models[kind] for kind in self.kind],
@@ -98,11 +156,14 @@ class Demand:
             ],
         )
         instance = aggregate(nodes, pods)
-        if not width or not per_kind[:, 2].any():
-            return instance.valued(instance.request[:, 0])
-        return instance
+        return instance if resource == GPU else instance.valued(instance.request[:, 0])
 
-    def curve(self, instance: Instance, points: int = 8) -> Curve:
-        """The most that any scheduler can have allocated of what there was at each instant, in the instance's value."""
-        changes = lifetimes(instance, np.array(self.begin_ns, dtype=np.int64), np.array(self.end_ns, dtype=np.int64))
-        return bound_curve(instance, changes, points=points)
+
+def _template(obj: Any) -> PodTemplateSpec | None:
+    """Of whatever makes pods."""
+    spec = getattr(obj, "spec", None)
+    template = getattr(spec, "template", None)
+    if template is None:
+        job = getattr(getattr(spec, "job_template", None), "spec", None)
+        template = getattr(job, "template", None)
+    return template if isinstance(template, PodTemplateSpec) else None

@@ -1,6 +1,8 @@
 """What is allocated where, over time: allocation, stranding, nodes used; a fold over bindings and ends of pods.
 
-All sums are integers; ratios are formed at the end.
+Averages are over one window, from the first arrival to an end that the caller names, whatever a strategy did in it. A
+task that says how long it runs counts as allocated for at most that long: what a dead node holds on to, a slow start
+or work that is done again is no allocation (`held_beyond`). All sums are integers; ratios are formed at the end.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import numpy.typing as npt
 
 from harness.measure.fragmentation import FragmentationMeter
 from harness.measure.requests import Requests, milli_of
+from harness.measure.tasks import Holding, Tasks
 from harness.model.core import Node, Pod
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MODEL, WHOLE_GPU, parse_devices
 
@@ -21,6 +24,9 @@ CPU, MEMORY, GPU, PODS = range(4)
 NAMES = ("cpu", "memory", "gpu", "pods")
 """Rows: milli-CPU, bytes, GPU milli, pods."""
 
+CLIENTS = "node-role.kubernetes.io/gateway"
+"""Label of the node that clients sit on, which offers nothing."""
+
 _SHARE_PERCENT = 10
 """A node counts as exhausted in a resource when less than this share of it is free."""
 
@@ -28,11 +34,13 @@ _SHARE_PERCENT = 10
 class Occupancy:
     """`free` and `capacity`: lists by node row of [cpu, memory, gpu, pods]; a node that has left has zeros.
 
-    Time-weighted sums are kept in thousandths of the unit times microseconds, as plain integers without bounds.
+    Time-weighted sums are kept in the units above times nanoseconds, as plain integers without bounds. The window
+    begins at `since_ns`; None: when the first pod is seen.
     """
 
-    def __init__(self, meter: FragmentationMeter | None = None) -> None:
+    def __init__(self, meter: FragmentationMeter | None = None, since_ns: int | None = None) -> None:
         self.meter = meter
+        self.since_ns = since_ns
         self.models: list[int] = []  # index into the meter's models by row, -1 without GPUs
         self._area_fragments = 0
         self._area_idle = 0
@@ -47,9 +55,12 @@ class Occupancy:
         self.peak_busy_nodes = 0
         self.overfull: list[str] = []
         self._on: dict[str, tuple[int, tuple[int, int, int, int], tuple[int, ...], int]] = {}
+        self._tasks = Tasks()
+        self._held: dict[str, tuple[str, int]] = {}  # by uid of a pod of a task: the task, since when
+        self._holding: dict[str, Holding] = {}  # by task; those of one pod are settled when it leaves
+        self._beyond = [0, 0, 0, 0]  # of settled tasks: allocated x ns that does not count
         self.requests = Requests()
-        self._since_ns = 0
-        self._first_ns: int | None = None
+        self._until_ns = 0
         self._area = [0, 0, 0, 0]  # allocated x ns
         self._area_total = [0, 0, 0, 0]
         self._area_busy = 0
@@ -60,21 +71,26 @@ class Occupancy:
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
         if kind == "Pod":
+            if self.since_ns is None:
+                self._advance(at_ns)
+                self.since_ns = at_ns
             if change == "DELETED" or obj.status.phase in ("Succeeded", "Failed"):
                 self._leave(at_ns, obj.metadata.uid)
             elif obj.spec.node_name and obj.metadata.uid not in self._on:
                 self._enter(at_ns, obj)
         elif kind == "Node":
             self._node(at_ns, change, obj)
+        elif kind == "Job" and change == "ADDED":
+            self._tasks.see_job(obj)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         pass
 
     def _advance(self, at_ns: int) -> None:
-        spent = at_ns - self._since_ns
-        if spent <= 0:
-            return
-        if self._first_ns is not None:
+        """Up to `at_ns` everything is as it is now; what was before the window does not count."""
+        since = self._until_ns if self.since_ns is None else max(self._until_ns, self.since_ns)
+        spent = at_ns - since
+        if self.since_ns is not None and spent > 0:
             for index in range(4):
                 self._area[index] += self.allocated[index] * spent
                 self._area_total[index] += self.total[index] * spent
@@ -83,12 +99,13 @@ class Occupancy:
                 self._area_fragments += self.meter.weighted_milli * spent
                 self._area_idle += self.meter.idle_milli * spent
             self._area_ns += spent
-        self._since_ns = at_ns
+        self._until_ns = max(self._until_ns, at_ns)
 
     def _node(self, at_ns: int, change: str, node: Node) -> None:
         self._advance(at_ns)
         name = node.metadata.name
-        capacity = [0, 0, 0, 0] if change == "DELETED" else capacity_of(node)
+        none = change == "DELETED" or CLIENTS in node.metadata.labels
+        capacity = [0, 0, 0, 0] if none else capacity_of(node)
         row = self.row.get(name)
         if row is None:
             row = self.row[name] = len(self.names)
@@ -121,8 +138,6 @@ class Occupancy:
         if row is None:
             self._waiting.setdefault(pod.spec.node_name, {})[pod.metadata.uid] = pod
             return
-        if self._first_ns is None:
-            self._first_ns = at_ns
         (cpu, memory, gpu), milli = self.requests.of(pod)
         amounts = (cpu, memory, gpu, 1)
         text = pod.metadata.annotations.get(GPU_INDEX, "")
@@ -143,6 +158,13 @@ class Occupancy:
                 if devices[device] < 0:
                     self._say(at_ns, row, f"gpu {device}", DEVICE_MILLI - devices[device], DEVICE_MILLI)
         self._on[pod.metadata.uid] = (row, amounts, chosen, milli)
+        task, limit = self._tasks.task_of(pod)
+        if limit >= 0:
+            self._held[pod.metadata.uid] = (task, at_ns)
+            holding = self._holding.get(task)
+            if holding is None:
+                holding = self._holding[task] = Holding(amounts, limit)
+            holding.enter(at_ns)
         if self.meter is not None:
             self._measure(row)
 
@@ -164,6 +186,13 @@ class Occupancy:
             return
         self._advance(at_ns)
         row, amounts, chosen, milli = held
+        if uid in self._held:
+            task, since = self._held.pop(uid)
+            holding = self._holding[task]
+            holding.leave(at_ns, since)
+            if task == uid:
+                del self._holding[task]
+                _add(self._beyond, holding, at_ns)
         used = self.used[row]
         for index in range(4):
             used[index] -= amounts[index]
@@ -185,19 +214,57 @@ class Occupancy:
             name: self.allocated[index] / self.total[index] for index, name in enumerate(NAMES) if self.total[index]
         }
 
-    def mean_ratios(self, until_ns: int) -> dict[str, float]:
-        """The same over time, from the first binding on."""
+    def counted(self, until_ns: int) -> list[int]:
+        """Allocated x ns in the window, by resource, each task for at most as long as it says that it runs."""
         self._advance(until_ns)
+        beyond = self.beyond(until_ns)
+        return [area - over for area, over in zip(self._area, beyond, strict=True)]
+
+    def beyond(self, until_ns: int) -> list[int]:
+        """What was held beyond that: by dead nodes, slow starts, work done again."""
+        out = list(self._beyond)
+        for holding in self._holding.values():
+            _add(out, holding, until_ns)
+        return out
+
+    def accounts(self, until_ns: int) -> dict[str, Any]:
+        """What the averages are made of, so that the window can be made longer afterwards: sums over the window so far
+        (unit x seconds), and the rate at which each goes on when nothing happens any more (unit). Tasks that have run
+        their time hold nothing that counts."""
+        areas, beyond = self.counted(until_ns), self.beyond(until_ns)
+        going = list(self.allocated)
+        for uid in self._held:
+            for index, amount in enumerate(self._on[uid][1]):
+                going[index] -= amount
+        out: dict[str, Any] = {"endSeconds": until_ns / 1e9}
+        for index, name in enumerate(NAMES):
+            if self._area_total[index]:
+                out[name] = {
+                    "counted": [areas[index] / 1e9, going[index]],
+                    "beyond": [beyond[index] / 1e9, self.allocated[index] - going[index]],
+                    "capacity": [self._area_total[index] / 1e9, self.total[index]],
+                }
+        out["busyNodes"] = [self._area_busy / 1e9, self.busy_nodes]
+        if self.meter is not None:
+            weight = self.meter.total_weight
+            out["fragments"] = [self._area_fragments / weight / 1e9, self.meter.amount_milli]
+            out["idleGpu"] = [self._area_idle / 1e9, self.meter.idle_milli]
+        return out
+
+    def mean_ratios(self, until_ns: int) -> dict[str, float]:
+        """The same over time, from the first arrival on."""
+        areas = self.counted(until_ns)
         return {
-            name: self._area[index] / self._area_total[index]
-            for index, name in enumerate(NAMES)
-            if self._area_total[index]
+            name: areas[index] / self._area_total[index] for index, name in enumerate(NAMES) if self._area_total[index]
         }
 
-    def mean_allocated(self, resource: int, since_ns: int, until_ns: int) -> float:
-        """Milli-CPU, bytes or GPU milli, averaged from `since_ns` (nothing was bound before) to `until_ns`."""
+    def held_beyond(self, until_ns: int) -> dict[str, float]:
+        """What was held and does not count, over capacity and time, by resource that the cluster has."""
+        beyond = self.beyond(until_ns)
         self._advance(until_ns)
-        return self._area[resource] / (until_ns - since_ns)
+        return {
+            name: beyond[index] / self._area_total[index] for index, name in enumerate(NAMES) if self._area_total[index]
+        }
 
     def mean_busy_nodes(self, until_ns: int) -> float:
         self._advance(until_ns)
@@ -232,6 +299,12 @@ class Occupancy:
             there = exhausted[:, others].any(axis=1) & ~exhausted[:, index]
             out[NAMES[index]] = int(free[there, index].sum()) / self.total[index]
         return out
+
+
+def _add(beyond: list[int], holding: Holding, until_ns: int) -> None:
+    over = holding.beyond_ns(until_ns)
+    for index, amount in enumerate(holding.amounts):
+        beyond[index] += amount * over
 
 
 def capacity_of(node: Node) -> list[int]:

@@ -5,79 +5,92 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.measure.demand import Demand
+from harness.measure.demand import Demand, Most
 from harness.measure.fragmentation import FragmentationMeter
-from harness.measure.occupancy import CPU, GPU, Occupancy
-from harness.measure.pods import NEVER, PodLives, seconds, spans
+from harness.measure.occupancy import Occupancy
+from harness.measure.pods import NEVER, PodLives, PodTimes, censored, seconds, spans
 from harness.model.fragmentation import Fragmentation, GpuPod, TypicalPods
 
 
 class Placement:
-    """`typical`: the pods that fragmentation is measured by, None where nobody asks for GPUs."""
+    """`typical`: the pods that fragmentation is measured by, None where nobody asks for GPUs. `demand`: the workload,
+    told before its first pod arrives; None without a bound, and then the window begins with the first pod."""
 
     def __init__(
-        self, lives: PodLives, typical: TypicalPods | None = None, models: tuple[str, ...] = (), width: int = 0
+        self,
+        lives: PodLives,
+        typical: TypicalPods | None = None,
+        models: tuple[str, ...] = (),
+        width: int = 0,
+        demand: Demand | None = None,
     ) -> None:
         meter = FragmentationMeter(Fragmentation(typical, models, width)) if typical is not None else None
+        first = None if demand is None or demand.first_ns < 0 else demand.first_ns
         self.lives = lives
-        self.occupancy = Occupancy(meter)
-        self.demand = Demand(self.occupancy)
-        self.folds = (self.occupancy, self.demand)
+        self.occupancy = Occupancy(meter, first)
+        self.demand = demand
+        self.folds = (self.occupancy,)
         self.bound_seconds = 0.0
         self.beaten = ""
 
     def metrics(self, until_ns: int, *, bound: bool = True, clock: Callable[[], float] | None = None) -> dict[str, Any]:
-        """Ratios 0..1, times in seconds. `clock` (seconds) fills in `bound_seconds`."""
+        """Over the window from the first arrival to `until_ns`. Ratios 0..1, times in seconds. `clock` (seconds) fills
+        in `bound_seconds`."""
         occupancy = self.occupancy
         lives = list(self.lives.all.values())
         never = [life for life in lives if life.bound_ns == NEVER]
+        since = min(occupancy.since_ns or 0, until_ns)
         out: dict[str, Any] = {
+            "window": {"fromSeconds": since / 1e9, "toSeconds": until_ns / 1e9},
             "pods": len(lives),
             "podsBound": len(lives) - len(never),
             "podsNeverBound": len(never),
             "podsFailed": sum(life.phase == "Failed" for life in lives),
             "allocation": occupancy.mean_ratios(until_ns),
+            "heldBeyond": occupancy.held_beyond(until_ns),
             "allocationAtEnd": occupancy.ratios(),
             "nodesUsed": occupancy.mean_busy_nodes(until_ns),
             "nodesUsedPeak": occupancy.peak_busy_nodes,
             "strandedAtEnd": occupancy.stranded(),
-            "pendingSeconds": seconds(spans(lives, "created_ns", "bound_ns")),
-            "startSeconds": seconds(spans(lives, "created_ns", "running_ns")),
+            **waits(lives, until_ns),
         }
         fragmentation = occupancy.mean_fragmentation(until_ns)
         if fragmentation:
             out["fragmentation"] = fragmentation
-        if bound:
-            out["bound"] = self._bound(until_ns, clock)
+        if bound and self.demand is not None and until_ns > since:
+            begun = clock() if clock else 0.0
+            most = self.demand.most(until_ns)
+            out["bound"] = against(most, occupancy.counted(until_ns)[most.resource] / (until_ns - since))
+            if clock:
+                self.bound_seconds = clock() - begun
+            reached = out["bound"].get("allocated", 0.0)
+            if not most.says_nothing and reached > most.most / 1000 * (1 + 1e-9):
+                self.beaten = (
+                    f"{most.name}: {reached} was allocated on average, and no schedule reaches over {most.most / 1000}"
+                )
         return out
 
-    def _bound(self, until_ns: int, clock: Callable[[], float] | None) -> dict[str, Any]:
-        """Time averages from the first pod on: allocated, the proven most of it, and what lies between."""
-        begun = clock() if clock else 0.0
-        instance = self.demand.instance()
-        if instance is None or until_ns <= min(self.demand.begin_ns):
-            return {}
-        curve = self.demand.curve(instance)
-        gpu = bool(instance.gpu_count.any()) and bool(instance.value.any()) and instance.devices.any()
-        resource = GPU if gpu else CPU
-        since = min(self.demand.begin_ns)
-        most = curve.mean(until_ns)
-        reached = self.occupancy.mean_allocated(resource, since, until_ns)
-        if clock:
-            self.bound_seconds = clock() - begun
-        if reached > most * (1 + 1e-9):
-            self.beaten = (
-                f"{NAMES_OF[resource]}: {reached} was allocated on average, and no schedule reaches over {most}"
-            )
-        return {
-            "resource": NAMES_OF[resource],
-            "allocated": reached / 1000,
-            "most": most / 1000,
-            "gap": (most - reached) / most if most else 0.0,
-        }
+
+def waits(lives: list[PodTimes], until_ns: int) -> dict[str, Any]:
+    """From created to bound and to running; what never came there counts to the end of the run."""
+    return {
+        name: seconds(spans(lives, "created_ns", end), censored(lives, "created_ns", end, until_ns))
+        for name, end in (("pendingSeconds", "bound_ns"), ("startSeconds", "running_ns"))
+    }
 
 
-NAMES_OF = {CPU: "cpu", GPU: "gpu"}
+def against(most: Most, reached: float) -> dict[str, Any]:
+    """What a run reached on average (GPU milli or milli-CPU) beside the most that there is; `share`: of all capacity,
+    left out where a pool's nodes come and go."""
+    if most.says_nothing:
+        return {"resource": most.name, "saysNothing": most.says_nothing}
+    out = {
+        "resource": most.name,
+        "allocated": reached / 1000,
+        "most": most.most / 1000,
+        "gap": (most.most - reached) / most.most if most.most else 0.0,
+    }
+    return out | ({"share": most.most / most.capacity} if most.fixed else {})
 
 
 def typical_of(pods: list[tuple[int, int, int, str]]) -> TypicalPods | None:

@@ -107,15 +107,41 @@ def spans(lives: list[PodTimes], start: str, end: str) -> npt.NDArray[np.int64]:
     return np.array(out, dtype=np.int64)
 
 
-def seconds(spans_ns: npt.NDArray[np.int64]) -> dict[str, float]:
-    """p50, p95, p99, max and mean in seconds, by the nearest rank; empty for no pods."""
-    if not len(spans_ns):
+def censored(lives: list[PodTimes], start: str, end: str, until_ns: int) -> npt.NDArray[np.int64]:
+    """ns from `start` on of the pods that have not come to `end`: until they were gone, else to the end of the run."""
+    out = []
+    for life in lives:
+        since = getattr(life, start)
+        if since == NEVER or getattr(life, end) != NEVER:
+            continue
+        left = min((at for at in (life.ended_ns, life.gone_ns) if at != NEVER), default=until_ns)
+        out.append(max(0, min(left, until_ns) - since))
+    return np.array(out, dtype=np.int64)
+
+
+def seconds(spans_ns: npt.NDArray[np.int64], censored_ns: npt.NDArray[np.int64] | None = None) -> dict[str, Any]:
+    """p50, p95, p99, max and mean in seconds, by the nearest rank; empty for no pods.
+
+    `censored_ns`: of what had not come to its end when one stopped looking: at least so long. It counts as that long;
+    `censored` says how many, and `atLeast` which of the numbers are therefore no more than lower bounds.
+    """
+    late = np.zeros(0, np.int64) if censored_ns is None else censored_ns
+    if not len(spans_ns) + len(late):
         return {}
-    ordered = np.sort(spans_ns)
-    out = {}
+    both = np.concatenate([spans_ns, late])
+    ordered = np.sort(both)
+    # What is as long as the shortest that was censored may stand behind it.
+    first = np.searchsorted(ordered, late.min(), side="left") if len(late) else len(ordered)
+    out: dict[str, Any] = {}
+    unsure = []
     for percent in (50, 95, 99):
         rank = min(len(ordered) - 1, -(-len(ordered) * percent // 100) - 1)
         out[f"p{percent}"] = float(ordered[rank]) / 1e9
+        if rank >= first:
+            unsure.append(f"p{percent}")
     out["max"] = float(ordered[-1]) / 1e9
     out["mean"] = float(ordered.sum()) / len(ordered) / 1e9
+    if len(late):
+        out["censored"] = len(late)
+        out["atLeast"] = [*unsure, "max", "mean"]
     return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from rich import box
@@ -119,27 +120,45 @@ def _violations(console: Console, result: Result) -> None:
         console.print(f"  {at / 1e9:.3f}s {kind} {pod}: {reason}")
 
 
-Read: TypeAlias = Callable[[Result, str], float | None]
-"""A number of a run; None where it has none. The text says of which service."""
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """A number that is no more than a lower bound: something had not come to its end when the run was over."""
+
+    value: float
+
+
+Read: TypeAlias = Callable[[Result, str], float | AtLeast | str | None]
+"""A number of a run, or why there is none; None where it has nothing of the kind. The text says of which service."""
 
 
 def _at(path: str, scale: float = 1.0) -> Read:
-    def read(result: Result, about: str) -> float | None:
+    def read(result: Result, about: str) -> float | AtLeast | None:
         value: Any = result.metrics
+        holder: Any = None
         for part in path.replace("{}", "\0").split("."):
+            holder = value
             value = value.get(about if part == "\0" else part) if isinstance(value, dict) else None
-        return None if value is None else float(value) * scale
+        if value is None:
+            return None
+        number = float(value) * scale
+        unsure = isinstance(holder, dict) and path.rpartition(".")[2] in holder.get("atLeast", ())
+        return AtLeast(number) if unsure else number
 
     return read
 
 
-def _bound_percent(result: Result, about: str) -> float | None:
-    """The proven most, in percent of what there is."""
-    bound = result.metrics["placement"].get("bound") or {}
-    if not bound or not bound["allocated"]:
-        return None
-    mean: float = result.metrics["placement"]["allocation"].get(bound["resource"], 0.0)
-    return 100 * mean * float(bound["most"]) / float(bound["allocated"])
+def _bound(key: str) -> Read:
+    """Of the proven bound, in percent; where it says nothing, that."""
+
+    def read(result: Result, about: str) -> float | str | None:
+        bound = result.metrics["placement"].get("bound")
+        if not bound:
+            return None
+        if "saysNothing" in bound:
+            return "says nothing"
+        return 100 * float(bound[key]) if key in bound else "pools vary"
+
+    return read
 
 
 _PLACEMENT: tuple[tuple[str, Read, str], ...] = (
@@ -148,8 +167,8 @@ _PLACEMENT: tuple[tuple[str, Read, str], ...] = (
     ("CPU allocated, mean %", _at("placement.allocation.cpu", 100), ".2f"),
     ("memory allocated, mean %", _at("placement.allocation.memory", 100), ".2f"),
     ("GPU allocated, mean %", _at("placement.allocation.gpu", 100), ".2f"),
-    ("  proven most %", _bound_percent, ".2f"),
-    ("  gap to it, % of it", _at("placement.bound.gap", 100), ".2f"),
+    ("  proven most %", _bound("share"), ".2f"),
+    ("  gap to it, % of it", _bound("gap"), ".2f"),
     ("GPU fragmentation, % of idle", _at("placement.fragmentation.shareOfIdle", 100), ".2f"),
     ("nodes used, mean", _at("placement.nodesUsed"), ".1f"),
     ("wait for a node, median s", _at("placement.pendingSeconds.p50"), ".2f"),
@@ -166,7 +185,7 @@ _SWEPT: tuple[tuple[str, Read, str], ...] = (
     ("GPU at 100 % load", _at("filling.100.allocated"), ".2f"),
     ("GPU at 130 % load", _at("filling.130.allocated"), ".2f"),
     ("fragments at 100 %", _at("filling.100.fragmented"), ".2f"),
-    ("gap to bound %", _at("placement.bound.gap", 100), ".2f"),
+    ("gap to bound %", _bound("gap"), ".2f"),
 )
 
 _AUTOSCALING: tuple[tuple[str, Read, str], ...] = (
@@ -214,14 +233,20 @@ def _family(
     return title, ("", *by_strategy), rows
 
 
-def _cell(values: Sequence[float | None], form: str) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
+def _cell(values: Sequence[float | AtLeast | str | None], form: str) -> str:
+    """The mean, and behind it the deviation over several runs; '>' where a run's number is a lower bound only."""
+    words = [value for value in values if isinstance(value, str)]
+    if words:
+        return words[0]
+    known = [value.value if isinstance(value, AtLeast) else value for value in values if value is not None]
+    numbers = [value for value in known if not isinstance(value, str)]
+    if not numbers:
         return ""
-    mean = statistics.fmean(known)
-    if len(known) < 2:
-        return format(mean, form)
-    return f"{mean:{form}} ±{statistics.stdev(known):{form}}"
+    mark = ">" if any(isinstance(value, AtLeast) for value in values) else ""
+    mean = statistics.fmean(numbers)
+    if len(numbers) < 2:
+        return f"{mark}{mean:{form}}"
+    return f"{mark}{mean:{form}} ±{statistics.stdev(numbers):{form}}"
 
 
 def _recovery(by_strategy: dict[str, list[Result]]) -> Family:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from harness.measure.elasticity import Elasticity, Target
 from harness.measure.invariants import Invariants
 from harness.measure.journal import Journal
 from harness.measure.occupancy import CPU, Occupancy
-from harness.measure.pods import PodLives, seconds, spans
+from harness.measure.pods import PodLives, censored, seconds, spans
 from harness.measure.traffic import Traffic
 from harness.model.core import (
     Container,
@@ -24,7 +26,7 @@ from harness.model.core import (
     ResourceRequirements,
 )
 from harness.model.gpu import GPU_COUNT, GPU_INDEX, GPU_MILLI
-from harness.model.meta import ObjectMeta
+from harness.model.meta import ObjectMeta, OwnerReference
 from harness.model.objects import KINDS
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.workloads import Endpoint, EndpointConditions, EndpointSlice, TargetRef
@@ -58,17 +60,49 @@ def pod(
 # -- allocation --------------------------------------------------------------------------------------------------------
 
 
-def test_allocation_is_weighted_by_time_from_the_first_binding_on() -> None:
+def test_allocation_is_weighted_by_time_from_the_first_arrival_on() -> None:
     seen = Occupancy()
     seen.write(0, "Node", "ADDED", node("n"), None)
+    seen.write(5 * S, "Pod", "ADDED", pod("a"), None)
     seen.write(10 * S, "Pod", "MODIFIED", pod("a", "n", 1000), pod("a"))
     seen.write(20 * S, "Pod", "MODIFIED", pod("b", "n", 3000), pod("b"))
     seen.write(30 * S, "Pod", "DELETED", pod("a", "n", 1000), None)
     assert seen.ratios()["cpu"] == 0.75
-    # 1 core for 10 s, 4 for 10 s, 3 for 10 s, of 4 cores
-    assert seen.mean_ratios(40 * S)["cpu"] == pytest.approx((10 + 40 + 30) / 120)
-    assert seen.mean_allocated(CPU, 0, 40 * S) == pytest.approx(80_000 / 40)
-    assert seen.mean_busy_nodes(40 * S) == 1.0
+    # Nothing for 5 s, 1 core for 10 s, 4 for 10 s, 3 for 10 s, of 4 cores: a strategy that starts late is not spared.
+    assert seen.mean_ratios(40 * S)["cpu"] == pytest.approx((10 + 40 + 30) / 140)
+    assert seen.counted(40 * S)[CPU] == 80_000 * S
+    assert seen.mean_busy_nodes(40 * S) == 30 / 35
+
+
+def task(name: str, on: str = "", owner: str = "", phase: str = "Pending") -> Pod:
+    """One core for 10 s."""
+    made = pod(name, on, phase=phase)
+    references = (OwnerReference(api_version="batch/v1", kind="Job", name=owner, uid=owner),) if owner else ()
+    meta = replace(made.metadata, annotations={"podyard.dev/duration": "10s"}, owner_references=references)
+    return replace(made, metadata=meta, spec=replace(made.spec, restart_policy="Never"))
+
+
+def test_a_task_counts_for_no_longer_than_it_runs() -> None:
+    seen = Occupancy()
+    seen.write(0, "Node", "ADDED", node("n"), None)
+    seen.write(0, "Pod", "ADDED", task("a"), None)
+    seen.write(0, "Pod", "MODIFIED", task("a", "n"), task("a"))  # its node dies, and holds on to it for 30 s
+    assert seen.counted(20 * S)[CPU] == 10_000 * S
+    seen.write(30 * S, "Pod", "DELETED", task("a", "n"), None)
+    assert seen.counted(40 * S)[CPU] == 10_000 * S
+    assert seen.held_beyond(40 * S)["cpu"] == pytest.approx(20 / 160)
+
+
+def test_work_that_is_done_again_counts_once() -> None:
+    seen = Occupancy()
+    seen.write(0, "Node", "ADDED", node("n"), None)
+    for begin, name in ((0, "first"), (4, "second")):  # both hold a core from 4 s to 6 s
+        seen.write(begin * S, "Pod", "ADDED", task(name, owner="job"), None)
+        seen.write(begin * S, "Pod", "MODIFIED", task(name, "n", "job"), task(name, owner="job"))
+    seen.write(6 * S, "Pod", "DELETED", task("first", "n", "job"), None)
+    assert seen.counted(8 * S)[CPU] == 8_000 * S
+    assert seen.counted(20 * S)[CPU] == 10_000 * S
+    assert seen.beyond(20 * S)[CPU] == (6 + 16 - 10) * 1000 * S
 
 
 def test_what_is_idle_beside_what_is_exhausted_is_stranded() -> None:
@@ -115,7 +149,7 @@ def test_allocation_equals_the_slow_sum(steps: list[tuple[int, int, int, int]]) 
             seen.write(now, "Pod", "MODIFIED", pod(name, f"n{where}", cpu), pod(name))
         assert seen.allocated[CPU] == sum(on.values()), number
     if begun is not None and now > begun:
-        assert seen.mean_allocated(CPU, begun, now) == pytest.approx(area / (now - begun))
+        assert seen.counted(now)[CPU] == area
 
 
 # -- pods --------------------------------------------------------------------------------------------------------------
@@ -131,6 +165,34 @@ def test_a_pods_way_in_instants() -> None:
     assert (life.bound_ns, life.running_ns, life.ended_ns, life.ready_ns) == (3 * S, 4 * S, 9 * S, -1)
     assert seconds(spans([life], "created_ns", "bound_ns")) == {"p50": 2, "p95": 2, "p99": 2, "max": 2, "mean": 2}
     assert seconds(spans([life], "created_ns", "ready_ns")) == {}
+
+
+def test_what_never_came_counts_to_the_end_and_says_so() -> None:
+    lives = PodLives()
+    for index in range(10):
+        lives.write(index * S, "Pod", "ADDED", pod(f"p{index}"), None)
+        if index < 8:
+            lives.write((index + 2) * S, "Pod", "MODIFIED", pod(f"p{index}", "n"), pod(f"p{index}"))
+    lives.write(20 * S, "Pod", "DELETED", pod("p8"), None)  # it was withdrawn after 12 s
+    waits = [*lives.all.values()]
+    told = seconds(spans(waits, "created_ns", "bound_ns"), censored(waits, "created_ns", "bound_ns", 100 * S))
+    assert told["mean"] == (8 * 2 + 12 + 91) / 10
+    assert (told["p50"], told["p95"], told["max"]) == (2, 91, 91)
+    assert told["censored"] == 2
+    assert told["atLeast"] == ["p95", "p99", "max", "mean"]
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.lists(st.integers(0, 9), max_size=8), st.integers(0, 9))
+def test_a_number_that_is_not_marked_is_what_it_would_be_had_one_looked_longer(
+    known: list[int], late: list[int], longer: int
+) -> None:
+    spans_ns, late_ns = np.array(known, np.int64) * S, np.array(late, np.int64) * S
+    told = seconds(spans_ns, late_ns)
+    after = seconds(np.concatenate([spans_ns, late_ns + longer * S]))
+    unsure = told.pop("atLeast", [])
+    told.pop("censored", None)
+    for name, value in told.items():
+        assert after[name] == value or (name in unsure and after[name] > value)
 
 
 # -- requests ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from harness.measure.bound.generation import Effort
 from harness.measure.bound.instance import Instance, Nodes, Pods, aggregate
 from harness.measure.bound.packing import Load, Packing
 from harness.measure.bound.solve import Bound, nodes_needed, upper_bound
+from harness.measure.bound.work import most_over
 
 __all__ = [
     "Bound",
@@ -26,6 +27,7 @@ __all__ = [
     "arrivals",
     "bound_curve",
     "lifetimes",
+    "most_over",
     "nodes_needed",
     "upper_bound",
 ]

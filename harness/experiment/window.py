@@ -1,0 +1,104 @@
+"""One window for all strategies of a run: those that ended before the others are measured to the end of the last.
+
+A scenario with a duration ends for all alike. Without one, each run ends when nothing of its workload is left to
+happen; as its cluster is then, it stays. So the rest of the window is known without playing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.experiment.gates import failed_gates
+from harness.experiment.prepared import prepare
+from harness.experiment.record import put_metrics
+from harness.experiment.result import Result
+from harness.experiment.scenario import Loaded
+from harness.experiment.workload import noted
+from harness.measure.demand import Demand
+from harness.measure.placement import against
+from harness.measure.pods import NEVER, seconds
+from harness.model.errors import UserError
+
+
+def settle(results: Sequence[Result], read: Callable[[dict[str, str]], Loaded]) -> None:
+    """Measure all runs of the same seed and variables over one window, in place, and in their records.
+
+    `read`: the scenario with these values of its variables.
+    """
+    groups: dict[tuple[int, tuple[tuple[str, str], ...]], list[Result]] = {}
+    for result in results:
+        if result.accounts:
+            groups.setdefault((result.seed, tuple(result.variables.items())), []).append(result)
+    for (seed, variables), group in groups.items():
+        until = max(result.accounts["endSeconds"] for result in group)
+        short = [r for r in group if r.metrics["placement"]["window"]["toSeconds"] != until and r.folder is not None]
+        if not short:
+            continue
+        loaded = read(dict(variables))
+        demand = demand_of(loaded, seed)
+        for result in short:
+            _extend(result, until, demand)
+            result.missed = failed_gates(loaded, result.metrics)
+            assert result.folder is not None
+            put_metrics(result.folder, result.metrics, result.missed)
+
+
+def demand_of(loaded: Loaded, seed: int) -> Demand:
+    """What a run of the scenario is asked for, without running it."""
+    prepared = prepare(loaded, seed)
+    demand = prepared.demand()
+    for _ in noted(prepared.workload.stream(), demand):
+        pass
+    return demand
+
+
+def _extend(result: Result, until: float, demand: Demand) -> None:
+    """Over the window to `until` (seconds); its accounts stay those of the run itself."""
+    accounts, placement = result.accounts, result.metrics["placement"]
+    more = until - accounts["endSeconds"]
+
+    def total(name: str, what: str = "") -> float:
+        area, going = accounts[name][what] if what else accounts[name]
+        return float(area + going * more)
+
+    resources = [name for name in accounts if isinstance(accounts[name], dict)]
+    since = placement["window"]["fromSeconds"]
+    placement["window"]["toSeconds"] = until
+    for name in resources:
+        placement["allocation"][name] = total(name, "counted") / total(name, "capacity")
+        placement["heldBeyond"][name] = total(name, "beyond") / total(name, "capacity")
+    placement["nodesUsed"] = total("busyNodes") / (until - since)
+    if "fragmentation" in placement:
+        fragments, idle = total("fragments"), total("idleGpu")
+        placement["fragmentation"] = {
+            "gpus": fragments / (until - since) / 1000,
+            "shareOfIdle": fragments / idle if idle else 0.0,
+        }
+    placement |= _waits(result, until)
+    bound = placement.get("bound", {})
+    if "most" in bound:
+        most = demand.most(round(until * 1e9))
+        placement["bound"] = against(most, total(bound["resource"], "counted") / (until - since))
+
+
+def _waits(result: Result, until: float) -> dict[str, Any]:
+    import polars as pl
+
+    assert result.folder is not None
+    path = result.folder / "pods.parquet"
+    try:
+        pods = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"cannot read the pods: {error}", file=path, hint="run the scenario again") from None
+    created, ended, gone = (pods[name].to_numpy() for name in ("created_ns", "ended_ns", "gone_ns"))
+    far = round(until * 1e9)
+    left = np.minimum(np.where(ended == NEVER, far, ended), np.where(gone == NEVER, far, gone))
+    out = {}
+    for name, column in (("pendingSeconds", "bound_ns"), ("startSeconds", "running_ns")):
+        at = pods[column].to_numpy()
+        there = at != NEVER
+        out[name] = seconds(at[there] - created[there], (left - created)[~there])
+    return out

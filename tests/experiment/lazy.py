@@ -1,0 +1,38 @@
+"""Strategies that do less than they should, for measures that must not reward them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from harness.scheduling.strategy import CPU, ClusterView, Decision, PodBatch, Wait
+from schedulers.greedy import greedy
+
+
+class Late:
+    """Places nothing until it has seen its 45th pod, and is greedy after that."""
+
+    def __init__(self) -> None:
+        self._greedy = greedy()
+        self._seen: set[str] = set()
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
+        self._seen.update(pod.key for pod in pods)
+        if len(self._seen) < 45:
+            yield from (Wait(pod, "not yet") for pod in pods)
+        else:
+            yield from self._greedy.place(pods, cluster, rng)
+
+
+class Picky:
+    """Greedy, but never places pods of 12 CPUs or more."""
+
+    def __init__(self) -> None:
+        self._greedy = greedy()
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
+        large = [pod for pod in pods if pod.requests[CPU] >= 12_000]
+        small = [pod for pod in pods if pod.requests[CPU] < 12_000]
+        yield from self._greedy.place(small, cluster, rng)
+        yield from (Wait(pod, "too large for me") for pod in large)

@@ -1,0 +1,86 @@
+"""One window and one bound for all strategies of a run: who starts late, or leaves pods out, looks no better for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.experiment.record import read_record
+from harness.experiment.result import Result
+from harness.experiment.run import run_once
+from harness.experiment.window import settle
+from harness.model.errors import UserError
+from tests.experiment.scenarios import SERVICE, loaded
+
+LAZY = ("tests.experiment.lazy:Late", "tests.experiment.lazy:Picky")
+TINY: dict[str, Any] = {
+    "seed": 0,
+    "nodes": [{"openbLike": {"count": 6, "zones": 2}}],
+    "workload": [{"openbLike": {"pods": 60, "load": 130, "longest": "4m"}}],
+    "events": False,
+}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> dict[str, Result]:
+    spec = loaded(**TINY, duration="10m")
+    return {name: run_once(spec, name, 0) for name in ("greedy", *LAZY)}
+
+
+def test_the_bound_is_the_workloads_the_same_for_all_and_below_a_hundred(tiny: dict[str, Result]) -> None:
+    bounds = [result.metrics["placement"]["bound"] for result in tiny.values()]
+    assert len({bound["most"] for bound in bounds}) == 1
+    assert len({bound["share"] for bound in bounds}) == 1
+    assert all(0 <= bound["gap"] <= 1 and bound["share"] <= 1 for bound in bounds)
+    for result in tiny.values():
+        assert result.broken == []
+        assert result.metrics["placement"]["allocation"]["gpu"] <= bounds[0]["share"] * (1 + 1e-9)
+
+
+def test_who_starts_late_or_leaves_pods_out_is_worse(tiny: dict[str, Result]) -> None:
+    greedy, late, picky = (result.metrics["placement"] for result in tiny.values())
+    assert len({str(m["window"]) for m in (greedy, late, picky)}) == 1
+    for worse in (late, picky):
+        assert worse["allocation"]["gpu"] < greedy["allocation"]["gpu"] - 0.1
+        assert worse["bound"]["gap"] > greedy["bound"]["gap"] + 0.1
+        assert worse["pendingSeconds"]["mean"] > greedy["pendingSeconds"]["mean"] + 60
+    assert picky["pendingSeconds"]["censored"] == picky["podsNeverBound"] > 0
+    assert {"p99", "mean"} <= set(picky["pendingSeconds"]["atLeast"])
+
+
+def test_runs_that_end_early_are_measured_to_the_end_of_the_last(tmp_path: Path) -> None:
+    """As if each had gone on until then: the same as with that duration."""
+    names = ("greedy", *LAZY)
+    endless = loaded(**TINY)
+    results = [run_once(endless, name, 0, out=tmp_path / "own") for name in names]
+    ends = {result.metrics["placement"]["window"]["toSeconds"] for result in results}
+    assert len(ends) > 1
+    settle(results, lambda chosen: endless)
+    played = loaded(**TINY, duration=f"{max(ends):.0f}s")
+    for name, result in zip(names, results, strict=True):
+        there = run_once(played, name, 0).metrics["placement"]
+        for family in ("window", "allocation", "heldBeyond", "pendingSeconds", "startSeconds", "fragmentation"):
+            ours, theirs = dict(result.metrics["placement"][family]), dict(there[family])
+            assert ours.pop("atLeast", None) == theirs.pop("atLeast", None)
+            assert ours == pytest.approx(theirs, rel=1e-9), family
+        assert result.metrics["placement"]["nodesUsed"] == pytest.approx(there["nodesUsed"])
+        ours, theirs = result.metrics["placement"]["bound"], there["bound"]
+        assert ours.pop("resource") == theirs.pop("resource")
+        assert ours == pytest.approx(theirs)
+        assert result.folder is not None
+        assert read_record(result.folder)["metrics"]["placement"]["window"]["toSeconds"] == max(ends)
+
+
+def test_a_load_without_an_end_is_refused() -> None:
+    with pytest.raises(UserError, match="needs one"):
+        run_once(loaded(workload=[SERVICE]), "greedy", 1)
+
+
+def test_a_bound_that_says_nothing_says_why() -> None:
+    spec = loaded(
+        nodes=[{"group": {"name": "n", "count": 2, "cpu": 4, "memory": "16Gi"}}], workload=[SERVICE], duration="1m"
+    )
+    bound = run_once(spec, "greedy", 1).metrics["placement"]["bound"]
+    assert "Deployment default/web" in bound["saysNothing"]
