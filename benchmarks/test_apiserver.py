@@ -118,18 +118,18 @@ def test_requests_over_https(benchmark: BenchmarkFixture) -> None:
     import http.client
     import ssl
 
-    from harness.apiserver.http.gate import Gate
+    from harness.apiserver.http.driver_queue import DriverQueue
     from harness.apiserver.http.serve import HttpServer
 
-    gate = Gate(ApiServer(MemoryStore(ObjectCodec())))
-    server = HttpServer(gate, epoch_unix_ns=0)
+    driver_queue = DriverQueue(ApiServer(MemoryStore(ObjectCodec())))
+    server = HttpServer(driver_queue, epoch_unix_ns=0)
     server.start()
     stopping = threading.Event()
 
     def drive() -> None:
         while not stopping.is_set():
-            gate.wait(0.05)
-            gate.run_pending()
+            driver_queue.wait(0.05)
+            driver_queue.run_pending()
 
     driver = threading.Thread(target=drive, daemon=True)
     driver.start()
@@ -160,6 +160,6 @@ def test_requests_over_https(benchmark: BenchmarkFixture) -> None:
     finally:
         connection.close()
         stopping.set()
-        gate.wake()
+        driver_queue.wake()
         driver.join(10)
         server.stop()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.notes import FULL
-from harness.apiserver.dispatcher import API_ADDRESS, ApiLane
+from harness.apiserver.dispatcher import Dispatcher
 from harness.apiserver.server import ApiServer
 from harness.controllers.policy.disruption import DisruptionController
 from harness.controllers.services.endpointslice.controller import EndpointSliceController
@@ -20,6 +20,7 @@ from harness.controllers.workloads.job.controller import JobController
 from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.engine.component import MS, SECOND, Component, Event, Timer, WakeAt
 from harness.engine.loop import Loop
+from harness.engine.messages import API_ADDRESS
 from harness.model.core import Container, Node, PodSpec, PodStatus, PodTemplateSpec, Service, ServicePort, ServiceSpec
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.wire import Time
@@ -45,9 +46,9 @@ class Clocked:
         return effects
 
 
-def assembled(*components: Component) -> tuple[ApiServer, ApiLane, Loop, dict[str, Clocked]]:
+def assembled(*components: Component) -> tuple[ApiServer, Dispatcher, Loop, dict[str, Clocked]]:
     server, loop = ApiServer(MemoryStore(ObjectCodec())), Loop()
-    api = ApiLane(server, loop.post, lambda now, address: now + 5 * MS)
+    api = Dispatcher(server, loop.post, lambda now, address: now + 5 * MS)
     loop.handlers[API_ADDRESS] = api.handle
     clocked = {}
     for address, component in enumerate(components, 1):

@@ -6,14 +6,24 @@ object beside the store (what kube-apiserver calls its watch cache) and can rebu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from harness.apiserver.admission import chain
+from harness.apiserver.admission.chain import Chain
+from harness.apiserver.admission.default_storage_class import DefaultStorageClass
+from harness.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from harness.apiserver.admission.limit_ranger import LimitRanger
+from harness.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from harness.apiserver.admission.plugin import Plugin, Request
+from harness.apiserver.admission.pod_specs import PodSpecs
+from harness.apiserver.admission.priority import Priority
+from harness.apiserver.admission.resource_quota import ResourceQuota
+from harness.apiserver.admission.service_addresses import ServiceAddresses
 from harness.apiserver.defaults.typed import defaulted
 from harness.apiserver.registry import eviction, lifecycle
 from harness.apiserver.registry.names import Names, suffix
 from harness.apiserver.validation import problems
+from harness.apiserver.watch_cache import WatchCache, prefix_of
 from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.model.meta import Condition, ObjectMeta, with_condition
 from harness.model.objects import BY_TYPE, KINDS, Kind, Pod, Unstructured, kind_of
@@ -22,18 +32,28 @@ from harness.model.status import (
     already_exists,
     bad_request,
     conflict,
-    gone,
     invalid,
     not_found,
 )
 from harness.model.wire import Time
-from harness.store.interface import Change, Store
+from harness.store.interface import Store
 
 Listener: TypeAlias = Callable[[Kind, str, Any, Any, int], None]
 """(kind, ADDED/MODIFIED/DELETED, object, what it was before, revision): told of each write, in order."""
 
 CREATED_AT_ONCE = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Source: kubernetes/pkg/controlplane/controller/systemnamespaces."""
+
+
+class PodSpecDefaults(PodSpecs):
+    plugins = (Priority, DefaultTolerationSeconds)
+
+
+_OF_KIND: dict[str, tuple[type[Plugin], ...]] = {
+    "Pod": (LimitRanger, PodSpecDefaults),
+    "Service": (ServiceAddresses,),
+    "PersistentVolumeClaim": (DefaultStorageClass,),
+}
 
 
 class ApiServer:
@@ -43,10 +63,11 @@ class ApiServer:
         self.store = store
         self.listeners: list[Listener] = []
         self.now = 0  # set by whoever drives, before each call
-        self.admission = chain.Chain(self)
+        self.cache = WatchCache(store)
+        self.admission = Chain(self.cache, general=(NamespaceLifecycle,), of_kind=_OF_KIND, last=(ResourceQuota,))
+        self._observers = self.admission.observers
         self._names = Names(seed)
-        self._objects: dict[str, dict[str, Any]] = {name: {} for name in KINDS}
-        self._seen = 0  # the last revision that `_objects` shows
+        self._objects = self.cache.by_kind
         self.recover()
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -61,25 +82,15 @@ class ApiServer:
 
     def get(self, kind: str, namespace: str, name: str) -> Any:
         """Raises ApiError NotFound."""
-        found = self._objects[kind].get(f"{namespace}/{name}" if namespace else name)
-        if found is None:
-            raise self.missing(kind, name)
-        return found
+        return self.cache.get(kind, namespace, name)
 
     def listed(self, kind: str, namespace: str = "") -> list[Any]:
         """In order of key."""
-        held = self._objects[kind]
-        prefix = f"{namespace}/"
-        return [held[key] for key in sorted(held) if not namespace or key.startswith(prefix)]
+        return self.cache.listed(kind, namespace)
 
     def changes_since(self, kind: Kind, revision: int) -> list[tuple[str, Any, Any, int]]:
         """(type, object, before, revision) of writes after `revision`. Raises ApiError Expired (410)."""
-        # The store still tells the changes of the compacted revision, but no longer what was there before them, which a
-        # watch event of a deletion carries.
-        if revision < self.store.compacted:
-            raise gone(f"too old resource version: {revision} ({self.store.compacted})")
-        changes = list(self.store.changes(prefix_of(kind), revision + 1))
-        return [told(change) for change in changes]
+        return self.cache.changes_since(kind, revision)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -94,13 +105,14 @@ class ApiServer:
         key = f"{namespace}/{name}" if namespace else name
         if key in self._objects[kind.kind]:
             raise already_exists(kind.plural, name, kind.group)
-        obj = self.admission.creating(kind, defaulted(kind, obj), namespace)
+        request = Request(kind, defaulted(kind, obj), None, namespace, self.now)
+        obj = self.admission.admit_create(request)
         causes = problems(kind, obj, None, name)
         if causes:
             raise invalid(kind.kind, name, causes, kind.group)
-        charged = self.admission.charging(kind, obj, namespace)
+        reserved = self.admission.validate_create(request)
         if not dry_run:
-            for quota in charged:
+            for quota in reserved:
                 at = quota.metadata.key
                 self._write(KINDS["ResourceQuota"], at, self._numbered(quota), self._objects["ResourceQuota"][at])
         meta = obj.metadata
@@ -118,7 +130,7 @@ class ApiServer:
             finalizers=meta.finalizers,
             extra=meta.extra,
         )
-        obj = lifecycle.born(kind, obj, new_meta)
+        obj = lifecycle.on_create(kind, obj, new_meta)
         if not dry_run:
             self._write(kind, key, obj, None)
         return obj
@@ -141,7 +153,7 @@ class ApiServer:
             new = _replaced(old, spec=obj.spec)
         else:
             new = lifecycle.updated(kind, old, defaulted(kind, obj))
-            new = self.admission.updating(kind, new, old)
+            new = self.admission.admit_update(Request(kind, new, old, namespace, self.now))
             causes = problems(kind, new, old, meta.name)
             if causes:
                 raise invalid(kind.kind, meta.name, causes, kind.group)
@@ -150,7 +162,7 @@ class ApiServer:
         new = self._numbered(new)
         if dry_run:
             return new
-        if lifecycle.finished(kind, new):
+        if lifecycle.is_deletable(kind, new):
             self._remove(kind, was.key, new)
         else:
             self._write(kind, was.key, new, old)
@@ -197,17 +209,17 @@ class ApiServer:
             raise conflict(kind.plural, name, why, kind.group)
         if resource_version and resource_version != meta.resource_version:
             raise conflict(kind.plural, name, MODIFIED_MEANWHILE, kind.group)
-        going = lifecycle.going(kind, old, self.now, grace_s, propagation)
+        deleting = lifecycle.mark_deleting(kind, old, self.now, grace_s, propagation)
         if dry_run:
             return old
-        if lifecycle.finished(kind, going):
+        if lifecycle.is_deletable(kind, deleting):
             self._remove(kind, meta.key, self._numbered(old))
             return old
-        if going == old:
+        if deleting == old:
             return old
-        going = self._numbered(going)
-        self._write(kind, meta.key, going, old)
-        return going
+        deleting = self._numbered(deleting)
+        self._write(kind, meta.key, deleting, old)
+        return deleting
 
     def bind(self, namespace: str, name: str, uid: str, node: str, annotations: dict[str, str]) -> Any:
         """Put a pod on a node. Raises ApiError NotFound, Conflict (already bound, going, another uid)."""
@@ -240,7 +252,9 @@ class ApiServer:
     ) -> Any:
         """The eviction subresource. Raises ApiError TooManyRequests (429) when a budget does not allow it."""
         pod: Pod = self.get("Pod", namespace, name)
-        eviction.permit(self, pod, dry_run=dry_run)
+        budget = eviction.spent_budget(self.cache, pod, self.now)
+        if budget is not None:
+            self.update(budget, "status", dry_run=dry_run)
         if reason and not dry_run:
             self.patch_status(
                 _replaced(
@@ -265,15 +279,9 @@ class ApiServer:
 
     def recover(self) -> None:
         """Forget everything and read it from the store again, as after a restart."""
-        for name, kind in KINDS.items():
-            held = self._objects[name]
-            held.clear()
-            prefix = prefix_of(kind)
-            for entry in self.store.range(prefix):
-                held[entry.key[len(prefix) :]] = entry.value
+        self.cache.rebuild()
         self._names.resume(self.store.revision)
-        self._seen = self.store.revision
-        self.admission.recover()
+        self.admission.rebuild()
         for name in CREATED_AT_ONCE:
             if name not in self._objects["Namespace"]:
                 self.create(KINDS["Namespace"].type(metadata=ObjectMeta(name=name)))
@@ -295,10 +303,6 @@ class ApiServer:
             raise bad_request(f"no kind {name!r} is registered")
         return KINDS[name]
 
-    def missing(self, kind_name: str, name: str) -> Exception:
-        kind = KINDS[kind_name]
-        return not_found(kind.plural, name, kind.group)
-
     def _numbered(self, obj: Any) -> Any:
         return _replaced(obj, metadata=_replaced(obj.metadata, resource_version=str(self.store.revision + 1)))
 
@@ -314,37 +318,11 @@ class ApiServer:
         self._tell(kind, DELETED, last, old, revision)
 
     def _tell(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
-        self._seen = revision
-        self.admission.seen(kind, change, obj, old)
+        if kind.kind in self._observers:
+            for plugin in self._observers[kind.kind]:
+                plugin.observe(change, obj, old)
         for listener in self.listeners:
             listener(kind, change, obj, old, revision)
-
-
-_PREFIXES: dict[str, str] = {}
-
-
-def prefix_of(kind: Kind) -> str:
-    """Where a kind lives in the store. Source: kube-apiserver's --etcd-prefix /registry."""
-    found = _PREFIXES.get(kind.kind)
-    if found is None:
-        group = f"{kind.group}/" if "." in kind.group else ""
-        found = _PREFIXES[kind.kind] = f"/registry/{group}{kind.plural}/"
-    return found
-
-
-def told(change: Change) -> tuple[str, Any, Any, int]:
-    """A store's change in a watcher's words."""
-    before = None if change.before is None else change.before.value
-    if change.entry is None:
-        assert before is not None, change.key
-        # The last state, at the revision of its going.
-        meta = _replaced(before.metadata, resource_version=str(change.revision))
-        return DELETED, _replaced(before, metadata=meta), before, change.revision
-    return (ADDED if before is None else MODIFIED), change.entry.value, before, change.revision
-
-
-def by_key(objects: Iterable[Any]) -> dict[str, Any]:
-    return {obj.metadata.key: obj for obj in objects}
 
 
 def _replaced(struct: Any, **changes: Any) -> Any:

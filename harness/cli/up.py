@@ -54,7 +54,9 @@ def up(
     )
     live = LiveCluster(_store(store), plan, time_scale=time_scale)
     try:
-        http = HttpServer(live.gate, epoch_unix_ns=live.epoch_unix_ns, port=port, metrics=live.scheduler.prometheus)
+        http = HttpServer(
+            live.driver_queue, epoch_unix_ns=live.epoch_unix_ns, port=port, metrics=live.scheduler.prometheus
+        )
         http.start()
         try:
             file.write(kubeconfig, http.kubeconfig())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.apiserver.dispatcher import API_ADDRESS, ApiLane, ComeBack, FellSilent, Observed, Resubscribe
+from harness.apiserver.dispatcher import Dispatcher
 from harness.apiserver.server import ApiServer
 from harness.engine.component import (
     Component,
@@ -25,6 +25,7 @@ from harness.engine.component import (
 )
 from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Handler, Loop, SharedLoop
+from harness.engine.messages import API_ADDRESS, ComeBack, FellSilent, Observed, Resubscribe
 from harness.engine.streams import stream
 from harness.model.core import Node
 from harness.model.faults import ContainerCrash, Crash
@@ -73,7 +74,7 @@ class Cluster:
         self.backend: NodeBackend = self._make_backend()
         self._post: Callable[[int, int, Any], None] = self.loop.post if settings.nodes == "inline" else self._post_apart
         post_all = self.loop.post_all if settings.nodes == "inline" else self._post_all_apart
-        self.api = ApiLane(self.server, self._post, self._watch_delay.at, post_all, records=True)
+        self.api = Dispatcher(self.server, self._post, self._watch_delay.at, post_all, records=True)
         self.loop.handlers[API_ADDRESS] = self.api.handle
         self.components: dict[str, Component] = {}
 

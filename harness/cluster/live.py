@@ -1,4 +1,4 @@
-"""A cluster on the wall clock, with a gate for those who live in other threads; driven by whoever calls `run`."""
+"""A cluster on the wall clock, with a queue for those who live in other threads; driven by whoever calls `run`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.driver_queue import DriverQueue
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.engine.component import SECOND, Instant
 from harness.engine.wall import IDLE_S, STEP_NS, WallClock
@@ -24,14 +24,14 @@ CLOCK_SAVED_NS = 10 * SECOND
 
 class LiveCluster:
     """Everything but clients: API server, controllers, scheduler, machines. One thread owns it: the one that calls
-    `run`; others go through `gate`."""
+    `run`; others go through `driver_queue`."""
 
     def __init__(self, store: Store, plan: ClusterPlan, *, time_scale: float = 1.0) -> None:
         """`plan`: on the wall clock whatever its settings say, and each lease is renewed in the open."""
         self.epoch_unix_ns, start = _clock_of(store)
         assembled = assemble(store, replace(plan, settings=replace(plan.settings, folded=False, wall=True)), start)
         self.cluster, self.scheduler = assembled.cluster, assembled.scheduler
-        self.gate = Gate(self.cluster.server)
+        self.driver_queue = DriverQueue(self.cluster.server)
         self._store = store
         self._saved = start
         self._written = False
@@ -53,16 +53,16 @@ class LiveCluster:
     def stop(self) -> None:
         """From any thread."""
         self._stopping = True
-        self.gate.wake()
+        self.driver_queue.wake()
 
     def turn(self) -> None:
-        """What is due, then who waits at the gate; then sleep until something of either kind happens."""
+        """What is due, then who waits in the queue; then sleep until something of either kind happens."""
         cluster, clock = self.cluster, self._clock
         now = min(clock.now(), cluster.now + self._step)
         cluster.run(now)
         cluster.loop.now = max(cluster.loop.now, now)  # between mailboxes the clock stands where we look
         cluster.server.now = cluster.loop.now
-        self.gate.run_pending()
+        self.driver_queue.run_pending()
         if self._written:
             self._written = False
             cluster.api.flush(cluster.loop.now)
@@ -71,7 +71,7 @@ class LiveCluster:
         due = cluster.next_due
         wait = IDLE_S if due is None else min(IDLE_S, clock.seconds_until(due))
         if wait > 0 and cluster.now + self._step > clock.now():
-            self.gate.wait(wait)
+            self.driver_queue.wait(wait)
 
     def close(self) -> None:
         self._save_clock(self.cluster.now)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from harness.apiserver.admission.chain import SYSTEM_PRIORITIES
+from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
 from harness.apiserver.defaults.typed import defaulted
 from harness.experiment.manifests import read_checked_manifests
 from harness.experiment.scheduler_notes import Resumed

@@ -48,7 +48,7 @@ class Fold(Protocol):
 
 
 class Journal:
-    """`clock` gives the instant of a write. Hook `written` to ApiServer.listeners, `observed` to ApiLane.observers."""
+    """`clock` gives the instant of a write. `written` listens to the ApiServer, `observed` to its Dispatcher."""
 
     def __init__(self, clock: Callable[[], int], folds: tuple[Fold, ...] = (), *, keep: bool = True) -> None:
         self._clock = clock

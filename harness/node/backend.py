@@ -8,10 +8,10 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from harness.apiserver.dispatcher import Observed
 from harness.engine.component import Event, Observe, Packet, Send, Timer, WakeAt
 from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Loop
+from harness.engine.messages import Observed
 from harness.engine.streams import stream
 from harness.model.core import Node
 from harness.node.machine import Machine, MachineReport

@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 
 from harness.apiserver.http.auth import kubeconfig
 from harness.apiserver.http.auth.rbac import User
-from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.serve import HttpServer
 from harness.apiserver.server import ApiServer
 from harness.store.codec import ObjectCodec
@@ -25,13 +25,13 @@ DEADLINE_S = 20
 
 
 class Live:
-    """One cluster without controllers; `server` belongs to the driving thread: reach it by `gate` only."""
+    """One cluster without controllers; `server` belongs to the driving thread: reach it by `driver_queue` only."""
 
     def __init__(self, users: dict[str, User] | None = None) -> None:
         self.server = ApiServer(MemoryStore(ObjectCodec()), seed=1)
-        self.gate = Gate(self.server)
+        self.driver_queue = DriverQueue(self.server)
         self.epoch_unix_ns = time.time_ns()
-        self.http = HttpServer(self.gate, epoch_unix_ns=self.epoch_unix_ns, users=users)
+        self.http = HttpServer(self.driver_queue, epoch_unix_ns=self.epoch_unix_ns, users=users)
         self._stopping = threading.Event()
         self._driver = threading.Thread(target=self._drive, daemon=True)
         self._started = threading.Event()
@@ -41,9 +41,9 @@ class Live:
         self._started.set()
         begun = time.monotonic_ns()
         while not self._stopping.is_set():
-            self.gate.wait(0.05)
+            self.driver_queue.wait(0.05)
             self.server.now = time.monotonic_ns() - begun
-            self.gate.run_pending()
+            self.driver_queue.run_pending()
         self.http.stop()
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class Live:
 
     def stop(self) -> None:
         self._stopping.set()
-        self.gate.wake()
+        self.driver_queue.wake()
         self._driver.join(DEADLINE_S)
         assert not self._driver.is_alive(), "the server did not stop"
 

@@ -401,7 +401,7 @@ def test_pages_show_one_revision_until_it_is_compacted(cluster: Live) -> None:
     assert "continue" not in third["metadata"]
     seen = [item["metadata"]["name"] for page in (first, second, third) for item in page["items"]]
     assert seen == [f"m{index}" for index in range(7)]
-    cluster.gate.submit(lambda server: server.compact()).result(10)
+    cluster.driver_queue.submit(lambda server: server.compact()).result(10)
     code, status = cluster.request("GET", f"{path}?limit=3&continue={token}")
     assert (code, status["reason"]) == (410, "Expired")
     cluster.request("DELETE", path)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
-from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.selectors import parse
 from harness.apiserver.http.watch import Hub
 from harness.apiserver.server import ApiServer
@@ -79,7 +79,7 @@ def test_without_a_revision_it_begins_with_what_is_there_and_ends_on_time(cluste
 
 def test_a_revision_that_is_gone_or_not_there_yet(cluster: Live) -> None:
     cluster.request("POST", MAPS, config("x"))
-    cluster.gate.submit(lambda server: server.compact()).result(10)
+    cluster.driver_queue.submit(lambda server: server.compact()).result(10)
     (event,) = cluster.watch(f"{MAPS}?watch=true&resourceVersion=1")
     assert (event["type"], event["object"]["reason"], event["object"]["code"]) == ("ERROR", "Expired", 410)
     code, status = cluster.request("GET", f"{MAPS}?watch=true&resourceVersion=99999999")
@@ -110,10 +110,10 @@ def test_tables_of_a_watch_name_their_columns_once(cluster: Live) -> None:
 def test_a_client_that_leaves_is_forgotten(cluster: Live) -> None:
     hub = cluster.http._hub
     with cluster.open("GET", f"{MAPS}?watch=true&timeoutSeconds=60"):
-        assert cluster.gate.submit(lambda _: hub.watches).result(10) == 1
+        assert cluster.driver_queue.submit(lambda _: hub.watches).result(10) == 1
     left = threading.Event()
     for _ in range(100):
-        if cluster.gate.submit(lambda _: hub.watches).result(10) == 0:
+        if cluster.driver_queue.submit(lambda _: hub.watches).result(10) == 0:
             left.set()
             break
         left.wait(0.05)
@@ -201,40 +201,40 @@ def play(server: ApiServer, what: str, name: str, colour: str, value: int) -> No
         server.create(obj)
 
 
-# -- the gate ----------------------------------------------------------------------------------------------------------
+# -- the queue of the driver -------------------------------------------------------------------------------------------
 
 
-def test_the_gate_runs_in_order_and_carries_errors() -> None:
+def test_the_queue_runs_in_order_and_carries_errors() -> None:
     server = ApiServer(MemoryStore(ObjectCodec()))
-    gate = Gate(server)
+    queue = DriverQueue(server)
     order: list[int] = []
-    futures = [gate.submit(partial(lambda i, _: order.append(i), i)) for i in range(5)]
+    futures = [queue.submit(partial(lambda i, _: order.append(i), i)) for i in range(5)]
     futures[3].cancel()
-    failing = gate.submit(lambda s: s.get("Pod", "default", "ghost"))
-    assert gate.wait(0)
-    assert gate.run_pending() == 5
+    failing = queue.submit(lambda s: s.get("Pod", "default", "ghost"))
+    assert queue.wait(0)
+    assert queue.run_pending() == 5
     assert order == [0, 1, 2, 4]
     with pytest.raises(ApiError, match="not found"):
         failing.result(0)
-    assert not gate.wait(0)
-    assert gate.run_pending() == 0
+    assert not queue.wait(0)
+    assert queue.run_pending() == 0
 
 
-def test_a_closed_gate_answers_at_once() -> None:
-    gate = Gate(ApiServer(MemoryStore(ObjectCodec())))
-    waiting = gate.submit(lambda _: 1)
-    gate.close()
-    for future in (waiting, gate.submit(lambda _: 2)):
+def test_a_closed_queue_answers_at_once() -> None:
+    queue = DriverQueue(ApiServer(MemoryStore(ObjectCodec())))
+    waiting = queue.submit(lambda _: 1)
+    queue.close()
+    for future in (waiting, queue.submit(lambda _: 2)):
         with pytest.raises(ApiError) as refused:
             future.result(0)
         assert refused.value.code == 503
 
 
 def test_a_call_that_submits_waits_for_the_next_round() -> None:
-    gate = Gate(ApiServer(MemoryStore(ObjectCodec())))
+    queue = DriverQueue(ApiServer(MemoryStore(ObjectCodec())))
     later: list[Any] = []
-    gate.submit(lambda _: later.append(gate.submit(lambda _: "done")))
-    assert gate.run_pending() == 1
+    queue.submit(lambda _: later.append(queue.submit(lambda _: "done")))
+    assert queue.run_pending() == 1
     assert not later[0].done()
-    assert gate.run_pending() == 1
+    assert queue.run_pending() == 1
     assert later[0].result(0) == "done"

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from harness.apiserver.dispatcher import API_ADDRESS, ApiLane
+from harness.apiserver.dispatcher import Dispatcher
 from harness.apiserver.server import ApiServer
 from harness.engine.component import (
     ADDED,
@@ -27,6 +27,7 @@ from harness.engine.component import (
     Watch,
 )
 from harness.engine.loop import Loop
+from harness.engine.messages import API_ADDRESS
 from harness.model.core import Container, ContainerStatus, Node, Pod, PodSpec, PodStatus, PodTemplateSpec
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.status import ApiError
@@ -43,7 +44,7 @@ class Rig:
         self.latency_ns = latency_ns
         self.server = ApiServer(MemoryStore(ObjectCodec()))
         self.loop = Loop()
-        self.api = ApiLane(self.server, self.loop.post, lambda now, address: now + latency_ns)
+        self.api = Dispatcher(self.server, self.loop.post, lambda now, address: now + latency_ns)
         self.loop.handlers[API_ADDRESS] = self.api.handle
         self.loop.handlers[HANDS] = self._heard
         self.sent: list[tuple[str, Effect]] = []

@@ -134,7 +134,9 @@ def test_an_evicted_pod_that_stays_counts_again_after_two_minutes() -> None:
     from harness.apiserver.registry import eviction
 
     town.server.now = town.now
-    eviction.permit(town.server, pod)  # the budget is spent, and the deletion never comes
+    spent = eviction.spent_budget(town.server.cache, pod, town.now)
+    assert spent is not None
+    town.server.update(spent, "status")  # the budget is spent, and the deletion never comes
     town.api.flush(town.now)
     town.run(100)
     assert town.status() == (0, 1, 1, 2)

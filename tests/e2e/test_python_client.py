@@ -112,7 +112,7 @@ def test_a_watch_follows_what_happens(api: Any) -> None:
 def test_a_watch_too_far_back_raises_410(api: Any, cluster: Live) -> None:
     core = client.CoreV1Api(api)
     core.create_namespaced_config_map("default", client.V1ConfigMap(metadata=client.V1ObjectMeta(name="c")))
-    cluster.gate.submit(lambda server: server.compact()).result(10)
+    cluster.driver_queue.submit(lambda server: server.compact()).result(10)
     with pytest.raises(ApiException) as expired:
         list(watch.Watch().stream(core.list_namespaced_config_map, "default", resource_version="1", timeout_seconds=5))
     assert expired.value.status == 410

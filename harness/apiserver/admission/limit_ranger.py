@@ -5,10 +5,15 @@ Source: Kubernetes 1.32 plugin/pkg/admission/limitranger/admission.go and SetDef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from harness.apiserver.admission.by_namespace import ByNamespace
+from harness.apiserver.admission.plugin import Plugin, Request
 from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.watch_cache import WatchCache
+from harness.engine.component import ADDED
 from harness.model.core import Container, Pod, PodSpec, ResourceList, ResourceRequirements
 from harness.model.pod_amounts import pod_amounts, thousandths
 from harness.model.policy import LimitRange, LimitRangeItem
@@ -17,6 +22,36 @@ from harness.model.status import forbidden
 
 ANNOTATION = "kubernetes.io/limit-ranger"
 """What LimitRanger set, in words. Source: limitranger/admission.go limitRangerAnnotation."""
+
+
+class LimitRanger(Plugin):
+    observes = frozenset({"LimitRange"})
+
+    def __init__(self, cache: WatchCache) -> None:
+        super().__init__(cache)
+        self._ranges: ByNamespace[LimitRange] = ByNamespace()
+
+    def admit(self, request: Request) -> Any:
+        pod: Pod = request.obj
+        limited = filled(pod.spec, self._ranges.values(request.namespace))
+        if not limited.told:
+            return pod
+        annotations = {**pod.metadata.annotations, ANNOTATION: limited.told}
+        return replaced(pod, metadata=replaced(pod.metadata, annotations=annotations), spec=limited.spec)
+
+    def validate(self, request: Request) -> Sequence[Any]:
+        check(request.obj, self._ranges.values(request.namespace))
+        return ()
+
+    def observe(self, change: str, obj: Any, old: Any) -> None:
+        self._ranges.put(change, obj, completed(obj))
+        self.idle = not self._ranges.held
+
+    def rebuild(self) -> None:
+        self._ranges.clear()
+        for found in self.cache.objects("LimitRange").values():
+            self._ranges.put(ADDED, found, completed(found))
+        self.idle = not self._ranges.held
 
 
 def completed(limit_range: LimitRange) -> LimitRange:

@@ -6,8 +6,12 @@ Source: pkg/registry/core/service/ipallocator; kubeadm's default service CIDR 10
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from typing import Any
 
+from harness.apiserver.admission.plugin import CREATE, UPDATE, Plugin, Request
 from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.watch_cache import WatchCache
+from harness.engine.component import DELETED
 from harness.model.core import Service
 from harness.model.status import Cause, invalid
 
@@ -15,13 +19,34 @@ _BASE = (10 << 24) | (96 << 16)
 _SIZE = 1 << 20
 
 
-class ServiceAddresses:
-    def __init__(self) -> None:
+class ServiceAddresses(Plugin):
+    operations = frozenset({CREATE, UPDATE})
+    observes = frozenset({"Service"})
+
+    def __init__(self, cache: WatchCache) -> None:
+        super().__init__(cache)
+        self._forget()
+
+    def _forget(self) -> None:
         self._taken: set[int] = set()
         self._next = 10  # .1 is the API server's own, .10 is where cluster DNS lives
         self._freed: list[int] = []
 
-    def give(self, service: Service) -> Service:
+    def admit(self, request: Request) -> Any:
+        return self._allocate(request.obj) if request.old is None else _kept(request.obj, request.old)
+
+    def observe(self, change: str, obj: Any, old: Any) -> None:
+        if change == DELETED:
+            self._release(obj)
+        else:
+            self._take(obj)
+
+    def rebuild(self) -> None:
+        self._forget()
+        for service in self.cache.objects("Service").values():
+            self._take(service)
+
+    def _allocate(self, service: Service) -> Service:
         """A cluster IP for a service that asks for none. Raises ApiError Invalid for one that is taken or outside."""
         spec = service.spec
         if spec.type == "ExternalName" or spec.cluster_ip == "None":
@@ -37,18 +62,12 @@ class ServiceAddresses:
             address = _text(self._free_number())
         return replaced(service, spec=replaced(spec, cluster_ip=address, cluster_ips=(address,)))
 
-    def keep(self, new: Service, old: Service) -> Service:
-        """An update without an address keeps the one it has."""
-        if new.spec.cluster_ip or not old.spec.cluster_ip:
-            return new
-        return replaced(new, spec=replaced(new.spec, cluster_ip=old.spec.cluster_ip, cluster_ips=old.spec.cluster_ips))
-
-    def take(self, service: Service) -> None:
+    def _take(self, service: Service) -> None:
         number = _number(service.spec.cluster_ip)
         if number is not None:
             self._taken.add(number)
 
-    def free(self, service: Service) -> None:
+    def _release(self, service: Service) -> None:
         number = _number(service.spec.cluster_ip)
         if number in self._taken:
             self._taken.discard(number)
@@ -62,6 +81,13 @@ class ServiceAddresses:
         while self._next in self._taken:
             self._next += 1
         return self._next
+
+
+def _kept(new: Service, old: Service) -> Service:
+    """An update without an address keeps the one it has."""
+    if new.spec.cluster_ip or not old.spec.cluster_ip:
+        return new
+    return replaced(new, spec=replaced(new.spec, cluster_ip=old.spec.cluster_ip, cluster_ips=old.spec.cluster_ips))
 
 
 def _number(address: str) -> int | None:

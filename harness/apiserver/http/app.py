@@ -18,7 +18,7 @@ from harness.apiserver.http.auth import rbac, reviews, tokens
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
 from harness.apiserver.http.auth.tokens import Bearer, Tokens
 from harness.apiserver.http.call import Answer, Call, Objects, One, too_large
-from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.negotiate import JSON, LARGEST_BODY, form_of, parsed
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
@@ -57,7 +57,7 @@ class Front:
 
     def __init__(
         self,
-        gate: Gate,
+        driver: DriverQueue,
         hub: Hub,
         known: Tokens,
         *,
@@ -65,7 +65,7 @@ class Front:
         address: str,
         metrics: Callable[[], str] | None = None,
     ) -> None:
-        self._gate = gate
+        self._driver = driver
         self._hub = hub
         self._tokens = known
         self._epoch = epoch_unix_ns
@@ -118,7 +118,7 @@ class Front:
     async def _ask(self, fn: Callable[[ApiServer], T]) -> T:
         """`fn` on the driver's thread. Raises ApiError Timeout when it does not get round to it."""
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(self._gate.submit(fn)), REQUEST_TIMEOUT_S)
+            return await asyncio.wait_for(asyncio.wrap_future(self._driver.submit(fn)), REQUEST_TIMEOUT_S)
         except TimeoutError:
             raise ApiError(504, "Timeout", "Timeout: request did not complete within the allotted timeout") from None
 
@@ -158,7 +158,7 @@ class Front:
                 raise _not_allowed()
             settings = WatchSettings.of(call)
             feed, initial = await self._ask(lambda s: settings.open(s, self._hub, call))
-            return WatchResponse(self._gate, self._hub, feed, initial, settings, encoder)
+            return WatchResponse(self._driver, self._hub, feed, initial, settings, encoder)
         if target.subresource == "token":
             return json_response(await self._ask(lambda s: self._issue(s, call)), 201)
         match await self._ask(lambda s: perform(s, call)):

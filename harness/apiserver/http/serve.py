@@ -17,7 +17,7 @@ from harness.apiserver.http.app import Front
 from harness.apiserver.http.auth import certs, kubeconfig, rbac
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
-from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.watch import Hub
 from harness.model.errors import RunFailed, UserError
 
@@ -35,7 +35,7 @@ class HttpServer:
 
     def __init__(
         self,
-        gate: Gate,
+        driver: DriverQueue,
         *,
         epoch_unix_ns: int,
         host: str = "127.0.0.1",
@@ -44,7 +44,7 @@ class HttpServer:
         users: Mapping[str, User] | None = None,
         metrics: Callable[[], str] | None = None,
     ) -> None:
-        self.gate = gate
+        self.driver = driver
         self.token = token or secrets.token_urlsafe(32)
         self._epoch = epoch_unix_ns
         self._metrics = metrics
@@ -75,10 +75,10 @@ class HttpServer:
         listener = _listen(self._host, self._port)
         host, port = listener.getsockname()[:2]
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        rbac.bootstrap(self.gate.server)
-        self._hub.attach(self.gate.server)
+        rbac.bootstrap(self.driver.server)
+        self._hub.attach(self.driver.server)
         front = Front(
-            self.gate,
+            self.driver,
             self._hub,
             Tokens(self._users),
             epoch_unix_ns=self._epoch,
@@ -126,7 +126,7 @@ class HttpServer:
     def stop(self) -> None:
         """Ends every watch, refuses what waits, and waits for the thread."""
         self._hub.detach()
-        self.gate.close()
+        self.driver.close()
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(STOP_S)

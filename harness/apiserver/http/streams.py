@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from harness.apiserver.http.answers import AT_ONCE, Encoder
 from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.call import Call
-from harness.apiserver.http.gate import Gate
+from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.negotiate import JSON
 from harness.apiserver.http.verbs import number, selector
 from harness.apiserver.http.watch import Feed, Happened, Hub
@@ -64,14 +64,14 @@ class WatchResponse(StreamingResponse):
 
     def __init__(
         self,
-        gate: Gate,
+        driver: DriverQueue,
         hub: Hub,
         feed: Feed | ApiError,
         initial: list[Happened],
         settings: WatchSettings,
         encoder: Encoder,
     ) -> None:
-        self._gate = gate
+        self._driver = driver
         self._hub = hub
         self._feed = feed
         lines = _failed(feed, encoder) if isinstance(feed, ApiError) else self._lines(feed, initial, settings, encoder)
@@ -83,7 +83,7 @@ class WatchResponse(StreamingResponse):
         finally:
             feed = self._feed
             if isinstance(feed, Feed):
-                self._gate.submit(lambda _: self._hub.close(feed))
+                self._driver.submit(lambda _: self._hub.close(feed))
 
     async def _lines(
         self, feed: Feed, initial: list[Happened], settings: WatchSettings, encoder: Encoder
@@ -114,7 +114,7 @@ class WatchResponse(StreamingResponse):
 
     async def _bookmark(self, feed: Feed, encoder: Encoder, annotations: dict[str, str] | None = None) -> bytes:
         """Behind everything that had happened when its revision was read."""
-        revision = await asyncio.wrap_future(self._gate.submit(lambda server: server.revision))
+        revision = await asyncio.wrap_future(self._driver.submit(lambda server: server.revision))
         late = await feed.take(0) if feed.waiting else []
         return b"".join(map(encoder.event, late)) + encoder.bookmark(revision, annotations)
 

@@ -12,7 +12,8 @@ from harness.apiserver.http.call import Answer, Call, Objects, One, status_succe
 from harness.apiserver.http.patches import patched
 from harness.apiserver.http.resources import READ_ONLY
 from harness.apiserver.http.selectors import Selector, parse
-from harness.apiserver.server import ApiServer, prefix_of
+from harness.apiserver.server import ApiServer
+from harness.apiserver.watch_cache import prefix_of
 from harness.model.status import ApiError, bad_request, gone
 from harness.store.interface import Compacted, Entry, FutureRevision
 

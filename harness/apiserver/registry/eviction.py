@@ -1,28 +1,27 @@
-"""The eviction subresource: whether the disruption budgets let a pod go, and the budget spent when they do.
+"""The eviction subresource: whether the disruption budgets let a pod go, and what a budget is when one is spent.
 
 Source: pkg/registry/core/pod/storage/eviction.go; policy/v1 PodDisruptionBudget.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.watch_cache import WatchCache
 from harness.model.objects import Pod, PodDisruptionBudget
 from harness.model.status import ApiError
 from harness.model.wire import Time
 
-if TYPE_CHECKING:
-    from harness.apiserver.server import ApiServer
 
+def spent_budget(cache: WatchCache, pod: Pod, now: int) -> PodDisruptionBudget | None:
+    """The budget to write when `pod` is evicted, one disruption less; None where none is touched.
 
-def permit(server: ApiServer, pod: Pod, *, dry_run: bool = False) -> None:
-    """Spend the budget of a healthy pod. Raises ApiError TooManyRequests (429) when there is none left."""
+    Raises ApiError TooManyRequests (429) when the budget allows none.
+    """
     if pod.metadata.deletion_timestamp is not None or not _running(pod):
-        return  # going anyway, or disturbing nobody
-    budgets = [
+        return None  # going anyway, or disturbing nobody
+    budgets: list[PodDisruptionBudget] = [
         budget
-        for budget in server.listed("PodDisruptionBudget", pod.metadata.namespace)
+        for budget in cache.listed("PodDisruptionBudget", pod.metadata.namespace)
         if budget.spec.selector is not None and budget.spec.selector.matches(pod.metadata.labels)
     ]
     if len(budgets) > 1:
@@ -31,8 +30,7 @@ def permit(server: ApiServer, pod: Pod, *, dry_run: bool = False) -> None:
             "InternalError",
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
         )
-    if budgets and _healthy(pod):
-        _spend(server, budgets[0], pod, dry_run)
+    return _spent(budgets[0], pod, now) if budgets and _healthy(pod) else None
 
 
 def _running(pod: Pod) -> bool:
@@ -43,7 +41,7 @@ def _healthy(pod: Pod) -> bool:
     return any(item.type == "Ready" and item.status == "True" for item in pod.status.conditions)
 
 
-def _spend(server: ApiServer, budget: PodDisruptionBudget, pod: Pod, dry_run: bool) -> None:
+def _spent(budget: PodDisruptionBudget, pod: Pod, now: int) -> PodDisruptionBudget:
     status = budget.status
     name = budget.metadata.name
     observed = status.observed_generation or 0
@@ -60,6 +58,6 @@ def _spend(server: ApiServer, budget: PodDisruptionBudget, pod: Pod, dry_run: bo
     spent = replaced(
         status,
         disruptions_allowed=allowed - 1,
-        disrupted_pods={**status.disrupted_pods, pod.metadata.name: Time(server.now)},
+        disrupted_pods={**status.disrupted_pods, pod.metadata.name: Time(now)},
     )
-    server.update(replaced(budget, status=spent), "status", dry_run=dry_run)
+    return replaced(budget, status=spent)

@@ -26,7 +26,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 replaced = msgspec.structs.replace
 
 
-def born(kind: Kind, obj: Any, meta: ObjectMeta) -> Any:
+def on_create(kind: Kind, obj: Any, meta: ObjectMeta) -> Any:
     """A new object: no status of the client's is taken, where the server keeps one."""
     match kind.kind:
         case "Pod":
@@ -120,7 +120,7 @@ def generation_part(obj: Any) -> Any:
     }
 
 
-def going(kind: Kind, old: Any, now: int, grace_s: int | None, propagation: str) -> Any:
+def mark_deleting(kind: Kind, old: Any, now: int, grace_s: int | None, propagation: str) -> Any:
     """`old` with deletion asked for. A pod that runs gets its grace; what has finalizers waits for them."""
     meta = old.metadata
     finalizers = meta.finalizers
@@ -161,7 +161,7 @@ def pod_grace_s(pod: Pod, asked: int | None) -> int:
     return max(grace, 0)
 
 
-def finished(kind: Kind, obj: Any) -> bool:
+def is_deletable(kind: Kind, obj: Any) -> bool:
     """Nothing holds it any more: deletion was asked for, no finalizer and no grace are left."""
     meta = obj.metadata
     if meta.deletion_timestamp is None or meta.finalizers:

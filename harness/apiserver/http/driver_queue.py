@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Gate:
+class DriverQueue:
     """`submit` and `close` from any thread; `run_pending` and `wait` from the driver's alone."""
 
     def __init__(self, server: ApiServer) -> None:

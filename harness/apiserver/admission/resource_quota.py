@@ -1,0 +1,41 @@
+"""ResourceQuota: an object is let in when the quotas of its namespace have room, and they are charged for it.
+
+Source: apiserver pkg/admission/plugin/resourcequota/admission.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.apiserver.admission import quota
+from harness.apiserver.admission.by_namespace import ByNamespace
+from harness.apiserver.admission.plugin import Plugin, Request
+from harness.apiserver.watch_cache import WatchCache
+from harness.engine.component import ADDED
+from harness.model.policy import ResourceQuota as Quota
+
+
+class ResourceQuota(Plugin):
+    observes = frozenset({"ResourceQuota"})
+
+    def __init__(self, cache: WatchCache) -> None:
+        super().__init__(cache)
+        self._quotas: ByNamespace[Quota] = ByNamespace()
+
+    def validate(self, request: Request) -> Sequence[Quota]:
+        """The quotas with what they have used, `obj` included. Raises ApiError Forbidden."""
+        quotas = self._quotas.values(request.namespace)
+        if not quotas or request.kind.kind == "Event":
+            return ()
+        return quota.admitted(quotas, request.obj, request.kind.plural, request.now)
+
+    def observe(self, change: str, obj: Any, old: Any) -> None:
+        self._quotas.put(change, obj, obj)
+        self.idle = not self._quotas.held
+
+    def rebuild(self) -> None:
+        self._quotas.clear()
+        for found in self.cache.objects("ResourceQuota").values():
+            self._quotas.put(ADDED, found, found)
+        self.idle = not self._quotas.held

@@ -1,0 +1,53 @@
+"""Leases that are renewed on time, folded: written when that begins and when it ends (see engine.StandingLease)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.server import ApiServer
+from harness.engine.component import STANDING_LEASE, StandingLease
+from harness.model.wire import MicroTime
+
+
+class StandingLeases:
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._standing: dict[str, tuple[int, int]] = {}  # node: (first renewal, period)
+
+    def begin(self, effect: StandingLease) -> Any:
+        """Write the lease, annotated with its period. Raises ApiError."""
+        lease = effect.lease
+        meta = lease.metadata
+        text = f"{effect.period_ns // 10**9}s"
+        standing = replaced(lease, metadata=replaced(meta, annotations={**meta.annotations, STANDING_LEASE: text}))
+        self._standing[meta.name] = (lease.spec.renew_time or self._server.now, effect.period_ns)
+        if meta.key in self._server.objects("Lease"):
+            return self._server.update(standing)
+        return self._server.create(standing)
+
+    def end(self, node: str, at: int) -> None:
+        """Write the lease with the last renewal before `at`, and no longer standing."""
+        stood = self._standing.pop(node, None)
+        lease = self._server.objects("Lease").get(f"kube-node-lease/{node}")
+        if stood is None or lease is None:
+            return
+        last = _last_renewal(stood, at - 1)
+        annotations = {key: value for key, value in lease.metadata.annotations.items() if key != STANDING_LEASE}
+        self._server.update(
+            replaced(
+                lease,
+                metadata=replaced(lease.metadata, annotations=annotations, resource_version=""),
+                spec=replaced(lease.spec, renew_time=MicroTime(last)),
+            )
+        )
+
+    def renewed_ns(self, node: str) -> int | None:
+        """When the node's standing lease was last renewed; None when it does not stand."""
+        stood = self._standing.get(node)
+        return None if stood is None else _last_renewal(stood, self._server.now)
+
+
+def _last_renewal(stood: tuple[int, int], until: int) -> int:
+    first, period = stood
+    return first + max(0, until - first) // period * period
