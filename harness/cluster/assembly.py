@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.autoscaling.cluster.autoscaler import ClusterAutoscaler, NodePool
+from harness.autoscaling.cluster.autoscaler import ClusterAutoscaler
+from harness.autoscaling.cluster.pool import NodePool
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import controllers
 from harness.engine.component import Component, Instant

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from harness.autoscaling.cluster.autoscaler import NodePool
+from harness.autoscaling.cluster.pool import NodePool
 from harness.cluster.assembly import ClusterPlan
 from harness.cluster.cluster import ClusterSettings
 from harness.cluster.workload_driver import WorkloadDriver

@@ -1,0 +1,72 @@
+"""The shipped expanders. Source: cluster-autoscaler/expander/{waste,mostpods,leastnodes,random} (1.32)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from harness.autoscaling.policy import Expander, ScaleUpOption
+
+
+class LeastWaste:
+    """The least idle CPU and memory after the scale-up, as shares of the new nodes."""
+
+    def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
+        return _lowest(options, waste)
+
+
+class MostPods:
+    """The most pods placed."""
+
+    def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
+        return _lowest(options, lambda option: -len(option.pods))
+
+
+class LeastNodes:
+    """The fewest new nodes."""
+
+    def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
+        return _lowest(options, lambda option: option.count)
+
+
+class RandomPool:
+    """Any."""
+
+    def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
+        return (options[rng.randrange(len(options))],)
+
+
+class Chain:
+    """One expander after the other, each among what the one before found equally good.
+
+    Source: cluster-autoscaler/expander/factory/chain.go (1.32).
+    """
+
+    def __init__(self, expanders: Sequence[Expander]) -> None:
+        self._expanders = tuple(expanders)
+
+    def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
+        for expander in self._expanders:
+            if len(options) == 1:
+                break
+            options = expander.best(options, rng)
+        return options
+
+
+def waste(option: ScaleUpOption) -> float:
+    """Idle CPU and memory after the scale-up, as shares, added: 0 to 2."""
+    allocatable = option.template.status.allocatable
+    total = 0.0
+    for row, name in ((0, "cpu"), (1, "memory")):
+        amount = allocatable.get(name)
+        if amount is None or not amount.milli:
+            continue
+        size = amount.milli if name == "cpu" else amount.milli // 1000
+        total += 1.0 - sum(view.cls.amounts[row] for view in option.pods) / (size * option.count)
+    return total
+
+
+def _lowest(options: Sequence[ScaleUpOption], of: Callable[[ScaleUpOption], float]) -> list[ScaleUpOption]:
+    scores = [of(option) for option in options]
+    least = min(scores)
+    return [option for option, score in zip(options, scores, strict=True) if score == least]
