@@ -1,46 +1,40 @@
-"""Faults at given instants, or drawn at a rate: a component like any other, that asks for disturbances."""
+"""Faults at given instants, or drawn at a rate: a component like any other, that asks for them to be injected."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from harness.engine.component import Effect, Event, Instant, Observe, Relist, Start, Timer, WakeAt, Watch
-from harness.faults.container import ContainerCrash
-from harness.faults.control_plane import ApiServerRestart
-from harness.faults.network import ZonePartition
-from harness.faults.node import NodeCrash, NodeFreeze
-from harness.faults.world import Form, World
+from harness.faults.fault import Fault
+from harness.faults.registry import FAULTS
+from harness.faults.targets import Targets
 from harness.model.errors import UserError, did_you_mean
 from harness.model.times import parse_duration
 
-FaultForm: TypeAlias = NodeCrash | NodeFreeze | ZonePartition | ContainerCrash | ApiServerRestart
-
-
-class Entry(Form, frozen=True, kw_only=True):
-    """One fault `at` an instant, or again and again `every` so long on average (exponentially), until the end."""
-
-    at: str | None = None
-    every: str | None = None
-    node_crash: NodeCrash | None = None
-    node_freeze: NodeFreeze | None = None
-    zone_partition: ZonePartition | None = None
-    container_crash: ContainerCrash | None = None
-    api_server_restart: ApiServerRestart | None = None
-
-
-FAMILIES = ("node_crash", "node_freeze", "zone_partition", "container_crash", "api_server_restart")
+WHEN = ("at", "every", "until")
+"""Keys of an entry besides the fault's name: one fault `at` an instant, or again and again `every` so long on average
+(exponentially), `until` an instant or else the end."""
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """`at_ns` of the first time; `every_ns` 0: once."""
+    """`at_ns` of the first time; `every_ns` 0: once; `until_ns` 0: for ever."""
 
     at_ns: int
     every_ns: int
-    fault: FaultForm
+    fault: Fault
+    until_ns: int = 0
+
+    @property
+    def undone_ns(self) -> int | None:
+        """The instant at which the last of it is undone; None: never."""
+        lasts = self.fault.lasts_ns()
+        if lasts is None or (self.every_ns and not self.until_ns):
+            return None
+        return max(self.at_ns, self.until_ns) + lasts
 
 
 def parse(items: Sequence[Any], where: str = "faults") -> tuple[Planned, ...]:
@@ -49,70 +43,94 @@ def parse(items: Sequence[Any], where: str = "faults") -> tuple[Planned, ...]:
 
 
 def _entry(item: Any, where: str) -> Planned:
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(Entry)}
     if not isinstance(item, dict):
-        raise UserError(f"{where}: not a fault", found=repr(item), expected="a mapping with at, and one of " + _known())
-    for key in item:
-        if key not in names:
-            raise UserError(
-                f"{where}: unknown key {key!r}", expected=", ".join(names), hint=did_you_mean(str(key), names)
-            )
-    try:
-        entry = msgspec.convert(item, Entry)
-    except msgspec.ValidationError as error:
-        what, _, path = str(error).rstrip("`").partition(" - at `$")
-        raise UserError(f"{where}{path}: {what}") from None
-    given = [fault for name in FAMILIES if (fault := getattr(entry, name)) is not None]
-    if len(given) != 1:
-        raise UserError(f"{where}: one fault an entry", found=str(len(given)), expected="one of " + _known())
-    if (entry.at is None) == (entry.every is None):
+        expected = "a mapping with at, and one of " + ", ".join(FAULTS.names())
+        raise UserError(f"{where}: not a fault", found=repr(item), expected=expected)
+    named = [str(key) for key in item if key not in WHEN]
+    for name in named:
+        _known(name, where)
+    if len(named) != 1:
+        expected = "one of " + ", ".join(FAULTS.names())
+        raise UserError(f"{where}: one fault an entry", found=str(len(named)), expected=expected)
+    if ("at" in item) == ("every" in item):
         raise UserError(f"{where}: when?", expected="either at or every")
+    if "until" in item and "every" not in item:
+        raise UserError(f"{where}: until is of faults that come again", expected="every beside it")
     try:
-        fault = given[0]
-        fault.effects(World(), Random(0))  # its durations are read here, so that a wrong one is told at once
-        at = parse_duration(entry.at) if entry.at is not None else 0
-        every = parse_duration(entry.every) if entry.every is not None else 0
-        for text in (getattr(fault, "for_", "0s"), getattr(fault, "down_for", "0s")):
-            parse_duration(text)
+        at, every, until = (_instant(item, key, where) for key in WHEN)
+        fault = _fault(named[0], item[named[0]], where)
+        fault.effects(Targets(), Random(0))  # its fields are read here, so that a wrong one is told at once
+        fault.lasts_ns()
     except ValueError as error:
         raise UserError(f"{where}: {error}", expected="durations such as 90s or 10m") from None
-    return Planned(at, every, fault)
+    return Planned(at, every, fault, until)
 
 
-def _known() -> str:
-    return ", ".join(field.encode_name for field in msgspec.structs.fields(Entry) if field.name in FAMILIES)
+def _known(name: str, where: str) -> None:
+    if ":" in name or name in FAULTS.names():
+        return
+    known = (*WHEN, *FAULTS.names())
+    raise UserError(f"{where}: unknown key {name!r}", expected=", ".join(known), hint=did_you_mean(name, known))
+
+
+def _instant(item: dict[str, Any], key: str, where: str) -> int:
+    text = item.get(key, "0s")
+    if not isinstance(text, str):
+        raise UserError(f"{where}.{key}: not a duration", found=repr(text), expected="text such as 90s or 10m")
+    return parse_duration(text)
+
+
+def _fault(name: str, data: Any, where: str) -> Fault:
+    try:
+        kind: type[Fault] = FAULTS.load(name)
+    except UserError as error:
+        raise UserError(f"{where}: {error.what}", found=error.found, expected=error.expected, hint=error.hint) from None
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).rstrip("`").partition(" - at `$")
+        raise UserError(f"{where}.{name}{path}: {what}") from None
 
 
 class Timeline:
+    """`start`: the instant at which the cluster's clock stands; what was due before has been."""
+
     name = "faults"
     watches = ("Node", "Pod")
 
-    def __init__(self, planned: tuple[Planned, ...], rng: Random) -> None:
+    def __init__(self, planned: tuple[Planned, ...], rng: Random, start: Instant = 0) -> None:
         self._planned = planned
         self._rng = rng
-        self._world = World()
+        self._start = start
+        self._targets = Targets()
         self._begun = False
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
         for event in events:
             if isinstance(event, (Watch, Relist)):
-                self._world.hear(event)
+                self._targets.observe(event)
             elif isinstance(event, Start) and not self._begun:
                 self._begun = True
                 for index, planned in enumerate(self._planned):
-                    effects.append(WakeAt(planned.at_ns or self._draw(now, planned), index))
+                    if planned.every_ns:
+                        self._draw(now, index, effects)
+                    elif planned.at_ns >= self._start:
+                        effects.append(WakeAt(planned.at_ns, index))
             elif isinstance(event, Timer):
-                self._strike(now, event.token, effects)
+                self._inject(now, event.token, effects)
         return effects
 
-    def _draw(self, now: int, planned: Planned) -> int:
-        return now + max(1, round(self._rng.expovariate(1.0) * planned.every_ns))
-
-    def _strike(self, now: int, index: int, effects: list[Effect]) -> None:
+    def _draw(self, now: int, index: int, effects: list[Effect]) -> None:
         planned = self._planned[index]
-        struck = planned.fault.effects(self._world, self._rng)
-        effects.append(Observe("fault", (index, type(planned.fault).__name__, len(struck))))
-        effects.extend(struck)
+        at = now + max(1, round(self._rng.expovariate(1.0) * planned.every_ns))
+        if not planned.until_ns or at < planned.until_ns:
+            effects.append(WakeAt(at, index))
+
+    def _inject(self, now: int, index: int, effects: list[Effect]) -> None:
+        planned = self._planned[index]
+        injected = planned.fault.effects(self._targets, self._rng)
+        effects.append(Observe("fault", (index, type(planned.fault).__name__, len(injected))))
+        effects.extend(injected)
         if planned.every_ns:
-            effects.append(WakeAt(self._draw(now, planned), index))
+            self._draw(now, index, effects)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.experiment.run import run_once
+from harness.faults.targets import Targets
 from harness.faults.timeline import parse
-from harness.faults.world import World
 from harness.model.errors import UserError
 from tests.experiment.scenarios import SERVICE, loaded
 
@@ -96,4 +96,4 @@ def test_what_is_wrong_with_a_fault_is_told(item: Any, told: str) -> None:
 
 def test_nothing_to_hit_is_no_fault() -> None:
     (planned,) = parse([{"at": "1m", "nodeCrash": {}}])
-    assert planned.fault.effects(World(), Random(1)) == []
+    assert planned.fault.effects(Targets(), Random(1)) == []

@@ -1,11 +1,9 @@
-"""What faults see of the cluster when they choose their targets."""
+"""What faults see of the cluster when they choose whom to hit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
-
-import msgspec
 
 from harness.engine.component import DELETED, Relist, Watch
 from harness.model.core import Node, Pod
@@ -15,21 +13,17 @@ GATEWAY = "node-role.kubernetes.io/gateway"
 """Nodes with this label are clients', and never drawn."""
 
 
-class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """Base of how a fault is written in a scenario."""
-
-
-class World:
+class Targets:
     """Nodes and what runs on them, as the watch tells."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, dict[str, Pod]] = {}  # running ones, by node, by key
 
-    def hear(self, event: Watch | Relist) -> None:
+    def observe(self, event: Watch | Relist) -> None:
         if isinstance(event, Relist):
             for obj in event.objects:
-                self.hear(Watch("ADDED", obj))
+                self.observe(Watch("ADDED", obj))
             return
         obj = event.obj
         if isinstance(obj, Node):

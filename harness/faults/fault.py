@@ -1,0 +1,33 @@
+"""The protocol of a fault: how it is written in a scenario, what it does, how long it lasts.
+
+A fault is a msgspec struct, its fields what stands under its name in the scenario, registered as an entry point of the
+group `podyard.faults` under that name, or written as `package.module:object`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Protocol
+
+import msgspec
+
+from harness.engine.component import Effect
+from harness.faults.targets import Targets
+
+GROUP = "podyard.faults"
+
+
+class FaultForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Base of what the shipped faults are written as; a trailing underscore of a field (`for_`) is left out."""
+
+
+class Fault(Protocol):
+    def effects(self, targets: Targets, rng: Random) -> Sequence[Effect]:
+        """What happens now; nothing where there is no target. Raises ValueError for a field that cannot be read (with
+        no targets at all, too: it is called once when the scenario is read)."""
+        ...
+
+    def lasts_ns(self) -> int | None:
+        """After so long it is undone by itself: 0 at once, None never. Raises ValueError."""
+        ...

@@ -1,0 +1,27 @@
+"""A node loses power, with or without a return."""
+
+from __future__ import annotations
+
+from random import Random
+
+from harness.engine.component import Effect, InjectFault
+from harness.faults.fault import FaultForm
+from harness.faults.node_selection import NodeSelection
+from harness.faults.targets import Targets
+from harness.model.faults import Crash
+from harness.model.times import parse_duration
+
+
+class NodeCrash(FaultForm, frozen=True, kw_only=True):
+    """Power is lost; back after `downFor`, else never."""
+
+    select: NodeSelection = NodeSelection()
+    down_for: str = "0s"
+
+    def effects(self, targets: Targets, rng: Random) -> list[Effect]:
+        nodes = self.select.nodes(targets, rng)
+        fault = Crash(parse_duration(self.down_for))
+        return [InjectFault(tuple(nodes), fault)] if nodes else []
+
+    def lasts_ns(self) -> int | None:
+        return parse_duration(self.down_for) or None

@@ -1,0 +1,209 @@
+"""The door for whatever can be swapped: entry points of a group, or `package.module:object`, the same for all kinds.
+
+    strategies  podyard.schedulers     faults       podyard.faults
+    autoscalers podyard.autoscalers    controllers  podyard.controllers
+
+What is shipped comes through the same door as everyone's. A name that two distributions claim is an error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from harness.model.errors import UserError, did_you_mean
+
+OWN = "podyard"
+_CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One row of a list of plug-ins."""
+
+    name: str
+    source: str  # distribution and object, "podyard: harness.faults.node_crash:NodeCrash"
+    summary: str  # first line of its docstring, or what keeps it from loading
+    loads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PluginGroup:
+    """`noun`: what one of them is called in errors. `problem`: what keeps an object from being one, '' when nothing
+    does; asked of what was registered (`load`) or of what that made (`make`)."""
+
+    group: str
+    noun: str
+    problem: Callable[[Any], str]
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(_points(self.group)))
+
+    def available(self) -> tuple[Listed, ...]:
+        """Every registered one, by name; those that do not load are told, too."""
+        return tuple(_listed(point) for name in self.names() for point in _points(self.group)[name])
+
+    def load(self, name: str) -> Any:
+        """What is registered as `name`, or what `package.module:object` names. Raises UserError."""
+        return self._checked(name, self._object(name))
+
+    def make(self, spec: str) -> Any:
+        """What the factory behind a name makes, with parameters: `least-waste`, `cluster-autoscaler?expander=random`.
+
+        Raises UserError.
+        """
+        name, _, query = spec.partition("?")
+        factory = self._object(name)
+        parameters = _parameters(self.noun, spec, query)
+        if not callable(factory):
+            if parameters:
+                raise UserError(f"{name} is a ready object and takes no parameters", found=query)
+            return self._checked(name, factory)
+        _check_parameters(name, factory, parameters)
+        try:
+            made = factory(**parameters)
+        except UserError:
+            raise
+        except Exception as error:  # somebody else's code
+            raise UserError(f"{name} cannot be made", found=f"{type(error).__name__}: {error}") from error
+        return self._checked(name, made)
+
+    def _checked(self, name: str, found: Any) -> Any:
+        problem = self.problem(found)
+        if problem:
+            raise UserError(f"{name} is no {self.noun}", found=repr(found), expected=problem)
+        return found
+
+    def _object(self, name: str) -> Any:
+        if ":" in name:
+            return _by_path(name)
+        points = _points(self.group).get(name)
+        if points is None:
+            known = self.names()
+            raise UserError(
+                f"there is no {self.noun} {name!r}",
+                expected=f"one of {', '.join(known)}; or package.module:object",
+                hint=did_you_mean(name, known),
+            )
+        if len(points) > 1:
+            raise UserError(
+                f"{self.noun} {name!r} is registered more than once",
+                found="; ".join(f"{_distribution(point)}: {point.value}" for point in points),
+                expected=f"each name of {self.group} once",
+                hint=f"name it as {points[0].value}",
+            )
+        try:
+            return points[0].load()
+        except Exception as error:
+            raise UserError(
+                f"{self.noun} {name!r} does not load",
+                found=f"{type(error).__name__}: {error}",
+                expected=f"{points[0].value} to be importable",
+            ) from error
+
+
+def _points(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
+    """By name; more than one where distributions claim the same."""
+    own = _own(group)
+    found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
+    for point in sorted(entry_points(group=group), key=lambda p: (p.name, _distribution(p) != OWN, p.value)):
+        if own is None or _distribution(point) != OWN:
+            found.setdefault(point.name, {})[_distribution(point), point.value] = point
+    for point in own or ():
+        found.setdefault(point.name, {})[OWN, point.value] = point
+    return {name: tuple(points.values()) for name, points in found.items()}
+
+
+@cache
+def _own(group: str) -> tuple[EntryPoint, ...] | None:
+    """Ours as the checkout says, None when installed: an editable install's metadata is as old as its `pip install`."""
+    if not _CHECKOUT.is_file():
+        return None
+    data = tomllib.loads(_CHECKOUT.read_text(encoding="utf-8"))
+    if data.get("project", {}).get("name") != OWN:
+        return None
+    named = data["project"].get("entry-points", {}).get(group, {})
+    return tuple(EntryPoint(name, value, group) for name, value in named.items())
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else OWN
+
+
+def _listed(point: EntryPoint) -> Listed:
+    source = f"{_distribution(point)}: {point.value}"
+    try:
+        target = point.load()
+    except Exception as error:  # someone else's module; listing the others must still work
+        return Listed(point.name, source, f"does not load: {type(error).__name__}: {error}", False)
+    doc = inspect.getdoc(target) or inspect.getdoc(inspect.getmodule(target)) or ""
+    return Listed(point.name, source, doc.partition("\n")[0], True)
+
+
+def _by_path(name: str) -> Any:
+    module_name, _, attribute = name.partition(":")
+    try:
+        target: Any = importlib.import_module(module_name)
+    except Exception as error:
+        raise UserError(
+            f"module {module_name!r} does not load",
+            found=f"{type(error).__name__}: {error}",
+            expected="package.module:object, importable from here",
+        ) from error
+    for part in attribute.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError:
+            public = [known for known in dir(target) if not known.startswith("_")]
+            raise UserError(f"{module_name} has no {attribute!r}", hint=did_you_mean(part, public)) from None
+    return target
+
+
+def _parameters(noun: str, spec: str, query: str) -> dict[str, Any]:
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query, strict_parsing=True)
+    except ValueError:
+        raise UserError(
+            f"the parameters of a {noun} cannot be read", found=spec, expected="name?key=value&key=value"
+        ) from None
+    return {key: _value(text) for key, text in pairs}
+
+
+def _value(text: str) -> int | float | bool | str:
+    """As it reads: an integer, a number, true or false, else text."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _check_parameters(name: str, target: Any, parameters: dict[str, Any]) -> None:
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return
+    known = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    for key in parameters:
+        if key not in known and not open_ended:
+            raise UserError(
+                f"{name} has no parameter {key!r}", expected=", ".join(known) or "none", hint=did_you_mean(key, known)
+            )
+    try:
+        signature.bind(**parameters)
+    except TypeError as error:
+        raise UserError(f"{name} cannot be made: {error}", hint=f"{name}?{known[0]}=.." if known else None) from None
