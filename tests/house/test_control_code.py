@@ -56,6 +56,7 @@ EDGES: dict[str, tuple[set[str], str]] = {
     "schedulers/ranked/__init__.py": ({"file"}, "finds the weights beside the code"),
     "schedulers/ranked/model.py": ({"file"}, "reads and writes the weights"),
     "schedulers/ranked/command.py": ({"clock", "file"}, "the command that trains: prints, and dates its weights"),
+    "harness/model/plugins.py": ({"file"}, "loads plug-ins, in a checkout by its own pyproject.toml"),
     "harness/model/errors.py": ({"file"}, "an error names the file that it found something in; none is opened"),
 }
 
