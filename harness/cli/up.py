@@ -102,7 +102,10 @@ def _store(text: str) -> Store:
     if kind == "sqlite" and rest:
         from harness.store.sqlite import SqliteStore
 
-        return SqliteStore(rest, ObjectCodec())
+        path, _, option = rest.partition("?accept-revision=")
+        if option and not option.isdecimal():
+            raise UserError("--store is not understood", found=text, expected="sqlite:FILE?accept-revision=NUMBER")
+        return SqliteStore(path, ObjectCodec(), accept_revision=int(option) if option else None)
     raise UserError("--store is not understood", found=text, expected="memory, or sqlite:FILE")
 
 

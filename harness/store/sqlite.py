@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.model.errors import RunFailed
+from harness.store.checksums import TailRecord, add_up, row_checksum
 from harness.store.interface import (
     Change,
     Codec,
@@ -29,7 +30,7 @@ from harness.store.interface import (
     prefix_end,
 )
 from harness.store.snapshots import Row, pack, unpack
-from harness.store.sqlite_file import open_file
+from harness.store.sqlite_file import State, close_file, open_file, read_state, save_state
 
 # A row's id is its revision and its place in it: ids ascend with revisions, and none is ever used again.
 _PLACE_BITS = 20
@@ -43,16 +44,25 @@ class SqliteStore:
     """`codec` turns values to bytes and back. `synchronous` FULL: a write that returned survives a power cut; NORMAL:
     it survives the death of the process, and a power cut may take the latest writes, in order, none of them half.
 
-    The file belongs to one store at a time. Raises UserError when it cannot be opened (no database, another program's,
-    another schema version, in use, no permission), and RunFailed when the disk fails later.
+    The file belongs to one store at a time. Opening it reads and checks all of it. Raises UserError when it cannot be
+    opened (no database, another program's, another schema version, in use, no permission, damaged, or short of
+    acknowledged writes unless `accept_revision` is where it ends), and RunFailed when the disk fails later.
     """
 
-    def __init__(self, path: str | Path, codec: Codec, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        codec: Codec,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        accept_revision: int | None = None,
+    ) -> None:
         self._path = Path(path)
         self._codec = codec
         self._cache: OrderedDict[int, Entry] = OrderedDict()  # by row id, least recently used first
-        self._db = open_file(self._path, synchronous)
-        self._revision = self._compacted = self._next_lease = 0
+        self._tail = TailRecord(self._path)
+        self._db = open_file(self._path, synchronous, self._tail, accept_revision)
+        self._revision = self._compacted = self._next_lease = self._total = 0
+        self._saved = State(0, 0, 0, 0, 0)  # as it is in the file
         with self._reading():
             self._load_numbers()
 
@@ -167,10 +177,9 @@ class SqliteStore:
             below = (self._compacted << _PLACE_BITS, revision << _PLACE_BITS)
             dead = f"SELECT key, id FROM {rows} AND value IS NULL"
             self._db.execute(f"DELETE FROM heads WHERE (key, id) IN ({dead})", below)
-            self._db.execute(f"DELETE FROM history WHERE id IN (SELECT before FROM {rows})", span)
-            self._db.execute(f"DELETE FROM {rows} AND value IS NULL", below)
+            self._delete("history", f"id IN (SELECT before FROM {rows})", span)
+            self._delete("history", "id >= ? AND id < ? AND value IS NULL", below)
             self._compacted = revision
-            self._save_numbers()
 
     # -- leases --------------------------------------------------------------------------------------------------------
 
@@ -180,15 +189,16 @@ class SqliteStore:
         with self._writing():
             lease = self._next_lease
             self._next_lease += 1
-            self._db.execute("INSERT INTO leases VALUES (?, ?, ?)", (lease, ttl_ns, now_ns + ttl_ns))
-            self._save_numbers()
+            self._add_lease(lease, ttl_ns, now_ns + ttl_ns)
             return lease
 
     def keep_alive(self, lease: int, now_ns: int) -> None:
         with self._writing():
-            renewed = self._db.execute("UPDATE leases SET expires_ns = ? + ttl_ns WHERE id = ?", (now_ns, lease))
-            if not renewed.rowcount:
+            found = self._db.execute("SELECT ttl_ns FROM leases WHERE id = ?", (lease,)).fetchone()
+            if found is None:
                 raise LeaseNotFound(lease)
+            self._delete("leases", "id = ?", (lease,))
+            self._add_lease(lease, found[0], now_ns + found[0])
 
     def revoke(self, lease: int) -> int:
         with self._writing():
@@ -218,7 +228,7 @@ class SqliteStore:
         )
         with self._reading():
             rows: Iterator[Row] = self._db.execute(query)
-            leases = {lease: (ttl, expires) for lease, ttl, expires in self._db.execute("SELECT * FROM leases")}
+            leases = {lease: (ttl, expires) for lease, ttl, expires, _ in self._db.execute("SELECT * FROM leases")}
             return pack(self._revision, rows, leases, self._next_lease)
 
     def restore(self, data: bytes) -> None:
@@ -229,21 +239,21 @@ class SqliteStore:
         with self._writing():
             for table in ("history", "heads", "leased", "leases"):
                 self._db.execute(f"DELETE FROM {table}")
+            self._total = 0
             for key, value, created, modified, version, lease in saved.rows:
                 row_id = self._next_place(places[modified]) if modified in places else modified << _PLACE_BITS
                 places[modified] = row_id
                 self._insert(row_id, key, value, created, version, lease, None)
                 if lease:
                     self._db.execute("INSERT INTO leased VALUES (?, ?)", (lease, key))
-            times = [(lease, *time) for lease, time in saved.leases.items()]
-            self._db.executemany("INSERT INTO leases VALUES (?, ?, ?)", times)
+            for lease, (ttl_ns, expires_ns) in saved.leases.items():
+                self._add_lease(lease, ttl_ns, expires_ns)
             self._revision = self._compacted = max(saved.revision, self._revision + 2)
             self._next_lease = saved.next_lease
-            self._save_numbers()
         self._cache.clear()
 
     def close(self) -> None:
-        self._db.close()
+        close_file(self._db, self._tail)
 
     # -- within --------------------------------------------------------------------------------------------------------
 
@@ -260,7 +270,16 @@ class SqliteStore:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
+            writes = self._saved.writes
+            state = State(self._revision, self._compacted, self._next_lease, self._total, writes)
+            if state == self._saved:  # a write that did not hold
+                self._db.execute("COMMIT")
+                return
+            state = state._replace(writes=writes + 1)
+            save_state(self._db, state)
             self._db.execute("COMMIT")
+            self._tail.write(state.writes, state.revision)
+            self._saved = state
         except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._forget_the_unwritten()
@@ -286,16 +305,8 @@ class SqliteStore:
         )
 
     def _load_numbers(self) -> None:
-        numbers: dict[str, int] = dict(self._db.execute("SELECT name, number FROM numbers").fetchall())
-        newest = self._db.execute("SELECT max(id) FROM history").fetchone()[0]
-        # Compaction may have dropped the newest row, a tombstone; else the newest row says it, and puts write less.
-        self._revision = max(numbers["revision"], (newest or 0) >> _PLACE_BITS)
-        self._compacted = numbers["compacted"]
-        self._next_lease = numbers["next_lease"]
-
-    def _save_numbers(self) -> None:
-        numbers = (("revision", self._revision), ("compacted", self._compacted), ("next_lease", self._next_lease))
-        self._db.executemany("INSERT OR REPLACE INTO numbers VALUES (?, ?)", numbers)
+        self._saved = read_state(self._db)
+        self._revision, self._compacted, self._next_lease, self._total, _ = self._saved
 
     def _check(self, revision: int) -> None:
         if revision > self._revision:
@@ -335,13 +346,28 @@ class SqliteStore:
     def _insert(
         self, row: int, key: str, data: bytes | None, created: int, version: int, lease: int, before: int | None
     ) -> None:
+        checksum = row_checksum(data, row, key, created, version, lease, before)
         self._db.execute(
-            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?)", (row, key, data, created, version, lease, before)
+            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (row, key, data, created, version, lease, before, checksum),
         )
+        self._total = add_up(self._total, (checksum,))
         self._db.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?)", (key, row, data is not None))
 
+    def _delete(self, table: str, where: str, values: tuple[int, ...]) -> int:
+        """How many rows of history or leases it deleted."""
+        gone = [sum_ for (sum_,) in self._db.execute(f"SELECT checksum FROM {table} WHERE {where}", values)]
+        self._db.execute(f"DELETE FROM {table} WHERE {where}", values)
+        self._total = add_up(self._total, (), gone)
+        return len(gone)
+
+    def _add_lease(self, lease: int, ttl_ns: int, expires_ns: int) -> None:
+        checksum = row_checksum(None, lease, ttl_ns, expires_ns)
+        self._db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (lease, ttl_ns, expires_ns, checksum))
+        self._total = add_up(self._total, (checksum,))
+
     def _revoke(self, lease: int) -> int:
-        if not self._db.execute("DELETE FROM leases WHERE id = ?", (lease,)).rowcount:
+        if not self._delete("leases", "id = ?", (lease,)):
             raise LeaseNotFound(lease)
         keys = self._db.execute("SELECT key FROM leased WHERE lease = ? ORDER BY key", (lease,)).fetchall()
         if keys:

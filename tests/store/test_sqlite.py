@@ -98,11 +98,10 @@ def test_compaction_leaves_only_what_is_there_and_what_came_after(path: Path) ->
     store.close()
 
 
-def test_an_empty_file_becomes_a_store(path: Path) -> None:
+def test_an_empty_file_is_refused_as_a_truncated_store_would_look_so(path: Path) -> None:
     path.touch()
-    store = opened(path)
-    assert store.put("a", 1) == 2
-    store.close()
+    assert "an empty file" in refusal(path)
+    assert path.stat().st_size == 0
 
 
 def test_compaction_gives_room_back_to_the_file(path: Path) -> None:
