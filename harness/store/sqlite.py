@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.model.errors import RunFailed
-from harness.store.checksums import TailRecord, add_up, row_checksum
+from harness.store.checksums import add_up, row_checksum
 from harness.store.interface import (
     Change,
     Codec,
@@ -31,6 +31,7 @@ from harness.store.interface import (
 )
 from harness.store.snapshots import Row, pack, unpack
 from harness.store.sqlite_file import State, close_file, open_file, read_state, save_state
+from harness.store.tail_record import TailRecord
 
 # A row's id is its revision and its place in it: ids ascend with revisions, and none is ever used again.
 _PLACE_BITS = 20

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from harness.model.errors import UserError
-from harness.store.checksums import DamagedTail, TailRecord, add_up, row_checksum
+from harness.store.checksums import add_up, row_checksum
+from harness.store.tail_record import DamagedTail, TailRecord
 
 # Marks the file as ours (SQLite's PRAGMA application_id; `file` shows it). "pody" in ASCII.
 APPLICATION_ID = 0x706F6479

@@ -45,6 +45,7 @@ EDGES: dict[str, tuple[set[str], str]] = {
     "harness/engine/wall.py": ({"clock"}, "the driver of a live cluster runs by the wall clock"),
     "harness/store/sqlite.py": ({"file"}, "the store that keeps its rows in a file"),
     "harness/store/sqlite_file.py": ({"file"}, "opens, checks and locks that file"),
+    "harness/store/tail_record.py": ({"file"}, "the record beside that file"),
     "harness/apiserver/http": (
         {"clock", "thread", "socket", "file", "chance"},
         "serves remote clients: sockets, certificates",

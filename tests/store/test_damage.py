@@ -195,13 +195,22 @@ def test_a_crash_within_any_write_leaves_every_write_before_it(tmp_path: Path) -
     store = opened(live / "store.db")
     store._db.execute("PRAGMA wal_autocheckpoint = 0")
     main = (live / "store.db").read_bytes()
-    world = object.__new__(World)
-    world.chance = random.Random(3)
+    writes: list[Callable[[], Any]] = [
+        lambda: store.put("a", "x" * 9000),
+        lambda: store.grant(5, now_ns=0),
+        lambda: store.put("b", 1, lease=1),
+        lambda: store.txn([], [Put("c", 1), Remove("a"), Put("d", "y" * 3000)]),
+        lambda: store.keep_alive(1, now_ns=3),
+        lambda: store.compact(3),
+        lambda: store.put("a", 2),
+        lambda: store.delete("d"),
+        lambda: store.revoke(1),
+    ]
     moments = []
-    for _ in range(12):
+    for write in writes:
         size = (live / "store.db-wal").stat().st_size
         moments.append((size, (live / "store.db-tail").read_bytes(), contents(store)))
-        world.write(store)
+        write()
     log = (live / "store.db-wal").read_bytes()
     store.close()
     for cut in range(moments[0][0], len(log), 128):
