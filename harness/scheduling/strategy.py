@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -245,3 +246,42 @@ class IncrementalScore(Protocol):
 
     def score(self, pod: PodView, cluster: ClusterView, nodes: Int64) -> Float64:
         """float64 [len(nodes)]."""
+
+
+MAX_NODE_SCORE = 100
+"""Source: kube-scheduler 1.32 framework/interface.go MaxNodeScore."""
+
+
+class DependsOn(Enum):
+    """What a Score plugin's score of a node follows from; it says how long a score can be kept."""
+
+    NODE = "node"
+    """The pod's class and the columns of the node itself. Kept by class, computed again for nodes that changed."""
+
+    NODE_SPEC = "node spec"
+    """The pod, and labels, taints and capacity of the nodes. Kept until the spec of a node changes."""
+
+    CLUSTER = "cluster"
+    """Anything. Computed for each decision."""
+
+
+class ScorePlugin(Protocol):
+    """A Score plugin of the strategy `kube`, in one object: placing and `explain` ask it alike.
+
+    It is registered as entry point of group `podyard.score_plugins`, or named `package.module:object`, and enabled
+    with a weight at the extension point score of a KubeSchedulerConfiguration; pluginConfig's args are passed to it as
+    keywords. What it raises or answers wrongly is a fault of the strategy, counted as a violation.
+
+    Optional: `normalize(scores) -> Int64`, raw scores of the nodes that are scored to 0..MAX_NODE_SCORE (not with
+    DependsOn.NODE); `score_node(pod, cluster, node) -> int`, equal to `score` of one node, which spares numpy's cost
+    where one node changed (DependsOn.NODE only; `cluster` then also has the lists of `scoring.NodeLists`).
+    """
+
+    name: str
+    depends_on: DependsOn
+
+    def score(self, pod: PodView, cluster: ClusterView, nodes: Int64) -> Int64 | None:
+        """int64 [len(nodes)], 0..MAX_NODE_SCORE where there is no `normalize`; None to skip the pod: it counts 0.
+
+        `nodes`: indices of feasible nodes.
+        """

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.model.errors import UserError
+from harness.scheduling.scores import nodes_to_find
 from schedulers.kube.config import parse, read, read_extenders
-from schedulers.kube.profile import Profile, nodes_to_find
+from schedulers.kube.profile import Profile
 from schedulers.kube.strategy import Kube
 
 __all__ = ["Kube", "Profile", "kube", "nodes_to_find", "parse", "read"]

@@ -15,10 +15,9 @@ import yaml
 from harness.model.core import NodeAffinity, NodeSelectorTerm, PreferredSchedulingTerm
 from harness.model.errors import UserError, did_you_mean
 from harness.model.wire import DecodeError, decode
-from harness.scheduling.filters.node_affinity import Requirement, preferred_terms
-from harness.scheduling.matching.label_rules import qualified
+from harness.scheduling.scores import SYSTEM_SPREAD, DefaultSpread, WeightedTerms, preferred_terms, qualified
 from schedulers.extender.settings import Settings, settings
-from schedulers.kube.profile import HELD, OTHERS, SCORERS, SYSTEM_SPREAD, DefaultSpread, Profile
+from schedulers.kube.profile import HELD, OTHERS, SCORERS, Profile
 
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 
@@ -259,7 +258,7 @@ class _Reader:
                 self._wrong("a resource is named twice", (*path, i), found=name)
         return tuple(name for name, _ in found)
 
-    def _added(self, data: Any, path: tuple[str | int, ...]) -> tuple[tuple[int, tuple[Requirement, ...]], ...]:
+    def _added(self, data: Any, path: tuple[str | int, ...]) -> WeightedTerms:
         """The preferences of addedAffinity, that count for every pod of the profile."""
         self._map(data, path)
         try:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
-from harness.scheduling.filters.node_affinity import Requirement
-
-FitStrategy: TypeAlias = Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]
+from harness.scheduling.scores import (
+    SYSTEM_SPREAD,
+    DefaultSpread,
+    FitStrategy,
+    ImageLocality,
+    InterPodAffinity,
+    NodeAffinity,
+    NodePlugin,
+    NodeResourcesBalancedAllocation,
+    NodeResourcesFit,
+    PodTopologySpread,
+    RowsPlugin,
+    TaintToleration,
+    WeightedPlugin,
+    WeightedTerms,
+)
+from harness.scheduling.strategy import ScorePlugin
 
 SCORERS: Mapping[str, int] = {
     "TaintToleration": 3,
@@ -46,18 +59,6 @@ HELD = (
 
 
 @dataclass(frozen=True, slots=True)
-class DefaultSpread:
-    """A soft constraint for pods that have none of their own."""
-
-    key: str
-    max_skew: int
-
-
-SYSTEM_SPREAD = (DefaultSpread("kubernetes.io/hostname", 3), DefaultSpread("topology.kubernetes.io/zone", 5))
-"""Source: kube-scheduler 1.32 plugins/podtopologyspread systemDefaultConstraints."""
-
-
-@dataclass(frozen=True, slots=True)
 class Profile:
     """`resources` and `balanced`: (name, weight). `shape`: (utilisation 0..100, score 0..100), ascending.
 
@@ -72,21 +73,24 @@ class Profile:
     balanced: tuple[str, ...] = ("cpu", "memory")
     hard_pod_affinity_weight: int = 1
     ignore_preferred_of_existing: bool = False
-    added: tuple[tuple[int, tuple[Requirement, ...]], ...] = ()  # (weight, requirements) of addedAffinity's preferences
+    added: WeightedTerms = ()  # (weight, requirements) of addedAffinity's preferences
     spread: tuple[DefaultSpread, ...] = SYSTEM_SPREAD
     system_spread: bool = True
     percentage: int | None = None
+    outside: Mapping[str, Callable[[], ScorePlugin]] = field(default_factory=dict)  # plugins of others, by name
 
-
-MIN_NODES = 100
-MIN_PERCENTAGE = 5
-"""Source: kube-scheduler 1.32 schedule_one.go minFeasibleNodesToFind, minFeasibleNodesPercentageToFind."""
-
-
-def nodes_to_find(percentage: int | None, nodes: int) -> int:
-    """How many feasible nodes are enough. Source: kube-scheduler 1.32 schedule_one.go numFeasibleNodesToFind."""
-    if nodes < MIN_NODES:
-        return nodes
-    if not percentage:
-        percentage = max(50 - nodes // 125, MIN_PERCENTAGE)
-    return max(nodes * percentage // 100, MIN_NODES)
+    def plugins(self) -> tuple[WeightedPlugin, ...]:
+        """A new object of each enabled plugin, with its weight, in the order of `weights`."""
+        made: dict[str, Callable[[], NodePlugin | RowsPlugin | ScorePlugin]] = {
+            "TaintToleration": TaintToleration,
+            "NodeAffinity": lambda: NodeAffinity(self.added),
+            "NodeResourcesFit": lambda: NodeResourcesFit(self.fit, self.resources, self.shape),
+            "PodTopologySpread": lambda: PodTopologySpread(self.spread, self.system_spread),
+            "InterPodAffinity": lambda: InterPodAffinity(
+                self.hard_pod_affinity_weight, self.ignore_preferred_of_existing
+            ),
+            "NodeResourcesBalancedAllocation": lambda: NodeResourcesBalancedAllocation(self.balanced),
+            "ImageLocality": ImageLocality,
+            **self.outside,
+        }
+        return tuple((made[name](), weight) for name, weight in self.weights.items())

@@ -30,10 +30,10 @@ from harness.model.quantity import parse_quantity
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.matching.pod_selectors import requirements
 from harness.scheduling.registry import load
+from harness.scheduling.scores import SYSTEM_SPREAD, NodeSearch
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile, kube, nodes_to_find, parse
-from schedulers.kube.profile import OTHERS, SCORERS, SYSTEM_SPREAD
-from schedulers.kube.ring import Ring
+from schedulers.kube.profile import OTHERS, SCORERS
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 GIB = 1 << 30
@@ -224,7 +224,7 @@ def test_the_search_goes_round_zone_by_zone() -> None:
     on = Snapshot()
     for i, zone in enumerate("aaabbc"):  # three in a, two in b, one in c
         on.add_node(f"n{i}", {"cpu": 1, "memory": 1, "pods": 1}, labels={ZONE: zone})
-    ring = Ring()
+    ring = NodeSearch()
     ring.sync(on)
     assert ring.nodes.tolist() == [0, 3, 5, 1, 4, 2]
     fits = np.ones(6, dtype=np.bool_)
@@ -250,7 +250,7 @@ def test_nodes_and_zones_keep_the_places_in_which_they_came() -> None:
         ring.sync(on)
         return [on.names[node] for node in ring.nodes]
 
-    ring = Ring()
+    ring = NodeSearch()
     for name, zone in (("n0", "a"), ("n1", "b"), ("n2", "a"), ("n3", "b"), ("n4", "c")):
         put(name, {ZONE: zone})
     assert ring_now() == ["n0", "n1", "n4", "n2", "n3"]
@@ -289,7 +289,7 @@ def test_a_search_finds_what_one_worker_would(fitting: list[bool], enough: int, 
     on = Snapshot()
     for i in range(len(fitting)):
         on.add_node(f"n{i}", {})
-    ring = Ring()
+    ring = NodeSearch()
     ring.sync(on)
     start = ring.start = data.draw(st.integers(0, len(fitting) - 1))
     found: list[int] = []

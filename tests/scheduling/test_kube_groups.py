@@ -26,9 +26,9 @@ from harness.model.core import (
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.quantity import parse_quantity
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.scores import Grouping
 from harness.scheduling.strategy import Bind
 from schedulers.kube import Kube, Profile
-from schedulers.kube.groups import Grouping
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 NODES = 90  # more hosts and racks than are told apart by name, fewer zones
@@ -160,7 +160,8 @@ def test_groups_were_at_work_in_it() -> None:
     course = Course(1)
     for _ in range(60):
         course.decide()
-    (scorer,) = course.grouped._scorers.values()
-    grouped = [kind for kind in scorer.kinds._kinds.values() if kind.groups is not None]
-    assert len(grouped) >= 4
-    assert {"domain", "host", "code"} <= {place[0] for kind in grouped if kind.groups for place in kind.groups._place}
+    (selection,) = course.grouped._selections.values()
+    groups = [kind.groups for kind in selection.framework.groups._kinds.values() if kind.groups is not None]
+    assert len(groups) >= 4
+    keys = [feature.key for made in groups for feature in made.features]
+    assert {"domain", "host", "code"} <= {key[0] for key in keys if isinstance(key, tuple)}

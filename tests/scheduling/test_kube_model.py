@@ -17,10 +17,9 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.node_affinity import preferred_terms
 from harness.scheduling.matching.pod_selectors import requirements
 from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.scores import DefaultSpread, Grouping
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile
-from schedulers.kube.groups import Grouping
-from schedulers.kube.profile import DefaultSpread
 from tests.scheduling import naive_scores, scored_worlds, worlds
 from tests.scheduling.naive_scores import Cluster, Setting
 from tests.scheduling.scored_worlds import FPGA, GPU, PAGES, ZONE, MadeNode, Meta
@@ -134,7 +133,7 @@ class Both:
             got = {name: int(column[on.node_table.index[name]]) for name in feasible}
             assert got == by_node, plugin
             assert np.count_nonzero(np.isnan(column)) == len(column) - len(feasible)
-        kept = self.kube._of(view).table(on).column(view)  # brought up to date node by node
+        kept = self.kube._of(view).framework.table_of(on).column(view)  # brought up to date node by node
         own = [plugin for plugin in expected if plugin.startswith("NodeResources")]
         for name in feasible:
             node = on.node_table.index[name]

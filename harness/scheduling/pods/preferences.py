@@ -13,6 +13,7 @@ from harness.scheduling.filters.node_affinity import Requirement, preferred_term
 from harness.scheduling.filters.pod_topology_spread import SOFT, Eligible, eligible, selector_of
 from harness.scheduling.matching.pod_selectors import PodSelector, hold, of_term
 from harness.scheduling.state.pod_counts import PodSelection
+from harness.scheduling.strategy import PodView
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +132,12 @@ def soft_spread(pod: Pod) -> tuple[SoftSpread, ...]:
 def normalised_image(name: str) -> str:
     """Source: kube-scheduler 1.32 plugins/imagelocality normalizedImageName."""
     return f"{name}:latest" if name.rfind(":") <= name.rfind("/") else name
+
+
+NO_WISHES = Wishes((), (), (), (), (), 0, "", False, False)
+
+
+def preferences_of(pod: PodView) -> Wishes:
+    """What a pod view prefers; nothing where it was made without a spec."""
+    found: Wishes = NO_WISHES if pod.preferences is None else pod.preferences.wishes
+    return found

@@ -1,4 +1,4 @@
-"""The order in which nodes are searched when a share of them is enough: zone by zone in turn, on from the last search.
+"""How many nodes are searched, and in which order: zone by zone in turn, on from where the last search ended.
 
 Source: kube-scheduler 1.32 backend/cache/node_tree.go; component-helpers/node/topology GetZoneKey.
 """
@@ -20,13 +20,30 @@ REGION_LABELS = ("failure-domain.beta.kubernetes.io/region", "topology.kubernete
 """The first that a node has counts. Source: component-helpers/node/topology GetZoneKey."""
 
 
+MIN_NODES = 100
+MIN_PERCENTAGE = 5
+"""Source: kube-scheduler 1.32 schedule_one.go minFeasibleNodesToFind, minFeasibleNodesPercentageToFind."""
+
+
+def nodes_to_find(percentage: int | None, nodes: int) -> int:
+    """How many feasible nodes are enough; `percentage` None or 0 asks for the adaptive share.
+
+    Source: kube-scheduler 1.32 schedule_one.go numFeasibleNodesToFind.
+    """
+    if nodes < MIN_NODES:
+        return nodes
+    if not percentage:
+        percentage = max(50 - nodes // 125, MIN_PERCENTAGE)
+    return max(nodes * percentage // 100, MIN_NODES)
+
+
 def zone_of(labels: Mapping[str, str]) -> tuple[str, str]:
     """(region, zone); a node without a label is where the label is empty."""
     region, zone = (next((labels[key] for key in keys if key in labels), "") for keys in (REGION_LABELS, ZONE_LABELS))
     return region, zone
 
 
-class Ring:
+class NodeSearch:
     """Zones in the order in which they first had a node, nodes of a zone in the order in which they came to it."""
 
     def __init__(self) -> None:

@@ -9,8 +9,10 @@ changes is one node's standing, and the group of the few nodes whose count it mo
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,12 +20,10 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.matching.affinity_terms import label_key
 from harness.scheduling.ranking.max_index import NEVER
 from harness.scheduling.ranking.score_table import ScoreTable
-from harness.scheduling.state.node_table import LabelColumn
-from harness.scheduling.state.pod_counts import MANY, DomainCounts, PodCount
+from harness.scheduling.scores.plugin import Feature, Rows
+from harness.scheduling.state.pod_counts import MANY, DomainCounts
 from harness.scheduling.strategy import Float64, Int64, PodView
-from schedulers.kube.scores import OtherScores, SpreadRow, by_domain, spread_score, stretched
 
-_COARSE = 32  # domains of a key up to which nodes are grouped by the domain itself, beyond by the count in it
 _MOST_GROUPS = 256
 _ROOM = 800_000  # nodes in all groups that are kept
 _BITS = 32
@@ -48,53 +48,29 @@ class _Moved:
         domains.masks.append(self)
 
 
-@dataclass(slots=True)
-class _Feature:
-    """One number by node, as a column when the groups are made; what can move it afterwards."""
-
-    column: Int64
-    of_node: PodCount | None = None
-    of_domain: DomainCounts | None = None
-    labels: LabelColumn | None = None
+WeightedRows: TypeAlias = tuple[int, Rows]
+"""(weight of the plugin, its rows for the pod)."""
 
 
 class Groups:
     """Of one kind of pod on one snapshot. Positions are those of the tie-break order."""
 
-    def __init__(self, snapshot: Snapshot, others: OtherScores, pod: PodView, scores: Float64) -> None:
-        """`others.possible(on, pod)` says whether this can be had."""
+    def __init__(self, snapshot: Snapshot, plugins: Sequence[WeightedRows], scores: Float64) -> None:
+        """`plugins`: all groupable. `scores`: of plugins on the node alone, by position, NEVER where infeasible."""
         self._snapshot = snapshot
-        self._others = others
-        self._pod = pod
         self._made_at = _state(snapshot)
         self._seen = snapshot.log.version
-        self._features: list[_Feature] = []
-        self._place: dict[tuple[object, ...], int] = {}  # feature by what it is
-        n = len(snapshot.node_table)
-        self._static: list[tuple[str, int]] = []  # (plugin, feature)
-        for name, raw in others.static(snapshot, pod):
-            self._static.append((name, self._add((name,), _Feature(raw))))
-        relations = snapshot.pod_counts
-        self._terms: list[tuple[int, DomainCounts | None, int]] = []  # feature, domains if it is their code, weight
-        for tally, key, weight in others.terms(snapshot, pod):
-            labels, found = snapshot.node_table.label_column(key), relations.domains(tally, key)
-            if len(labels.values) <= _COARSE:
-                self._terms.append((self._code(labels, key), found, weight))
-            else:
-                by_count = _Feature(relations.column(found).now()[:n], of_domain=found, labels=labels)
-                self._terms.append((self._add(("domain", id(found)), by_count), None, weight))
-        self._spread: list[tuple[int, DomainCounts | None, int]] = []  # (feature, domains or None for hosts, maxSkew)
-        constraints, self._strict = others.constraints(snapshot, pod)
-        for item, tally, domains in others.counted(snapshot, constraints, self._strict):
-            labels = snapshot.node_table.label_column(item.key)
-            if domains is None:
-                column = np.where(labels.codes[:n] >= 0, tally.column(snapshot.room)[:n], -1)
-                feature = self._add(("host", id(tally)), _Feature(column, of_node=tally))
-            else:
-                feature = self._code(labels, item.key)
-            self._spread.append((feature, domains, item.max_skew))
-        self._listeners = [_Moved(f.of_domain) for f in self._features if f.of_domain is not None]
-        self._moving = [i for i, f in enumerate(self._features) if f.of_node is not None or f.of_domain is not None]
+        self.features: list[Feature] = []
+        place: dict[Hashable, int] = {}
+        self._plugins: list[tuple[int, Rows, list[int]]] = []  # (weight, rows, its features)
+        for weight, rows in plugins:
+            for feature in rows.features:
+                if feature.key not in place:
+                    place[feature.key] = len(self.features)
+                    self.features.append(feature)
+            self._plugins.append((weight, rows, [place[feature.key] for feature in rows.features]))
+        self._listeners = [_Moved(f.of_domain) for f in self.features if f.of_domain is not None]
+        self._moving = [i for i, f in enumerate(self.features) if f.of_node is not None or f.of_domain is not None]
         self._rows: list[tuple[int, ...]] = []
         self._number: dict[tuple[int, ...], int] = {}
         self._heaps: list[list[int]] = []
@@ -105,26 +81,17 @@ class Groups:
         self._live: list[int] = []
         self._make(scores)
 
-    def _add(self, name: tuple[object, ...], feature: _Feature) -> int:
-        at = self._place.get(name)
-        if at is None:
-            at = self._place[name] = len(self._features)
-            self._features.append(feature)
-        return at
-
-    def _code(self, labels: LabelColumn, key: str) -> int:
-        return self._add(("code", key), _Feature(labels.codes[: len(self._snapshot.node_table)].astype(np.int64)))
-
     def _make(self, scores: Float64) -> None:
         order = self._snapshot.order_column()
         nodes = np.maximum(order, 0)  # a hole takes the row of some node and no place
+        feature_columns = [feature.at(nodes) for feature in self.features]
         numbers = np.zeros(len(order), dtype=np.int64)
-        for feature in self._features:
-            values, which = np.unique(feature.column[nodes], return_inverse=True)
+        for column in feature_columns:
+            values, which = np.unique(column, return_inverse=True)
             numbers = numbers * len(values) + which
             _, numbers = np.unique(numbers, return_inverse=True)
         _, first, numbers = np.unique(numbers, return_index=True, return_inverse=True)
-        columns = [feature.column[nodes[first]].tolist() for feature in self._features]
+        columns = [column[first].tolist() for column in feature_columns]
         for row in zip(*columns, strict=True) if columns else [()]:
             self._number_of(row)
         standing = scores[: len(order)]
@@ -190,7 +157,7 @@ class Groups:
         if self._moving:
             row = list(self._rows[old])
             for at in self._moving:
-                feature = self._features[at]
+                feature = self.features[at]
                 if feature.of_node is not None:
                     if row[at] >= 0:
                         row[at] = feature.of_node.on_node.get(node, 0)
@@ -244,42 +211,14 @@ class Groups:
             heappop(heap)
 
     def _besides(self, matrix: Int64) -> Int64:
-        """What the other scores give each group, weighted and added, int64 [groups]."""
-        others = self._others
+        """What the plugins give each group, weighted and added, int64 [groups]."""
+        nodes_in_row = np.array([self._count[number] for number in self._live], dtype=np.int64)
         total: Int64 = np.zeros(len(matrix), dtype=np.int64)
-        for name, at in self._static:
-            found = others.scaled(name, matrix[:, at])
+        for weight, rows, features in self._plugins:
+            found = rows.score([matrix[:, at] for at in features], nodes_in_row)
             if found is not None:
-                total += others.weights[name] * found
-        if self._terms:
-            raw: Int64 = np.zeros(len(matrix), dtype=np.int64)
-            for at, domains, weight in self._terms:
-                raw += weight * (matrix[:, at] if domains is None else by_domain(domains, matrix[:, at]))
-            found = stretched(raw)
-            if found is not None:
-                total += others.weights["InterPodAffinity"] * found
-        if self._spread:
-            total += others.weights["PodTopologySpread"] * self._spread_score(matrix)
+                total += weight * found
         return total
-
-    def _spread_score(self, matrix: Int64) -> Int64:
-        scored = np.ones(len(matrix), dtype=np.bool_)
-        if self._strict:
-            for at, _, _ in self._spread:
-                scored &= matrix[:, at] >= 0
-        rows = []
-        for at, domains, skew in self._spread:
-            column = matrix[:, at]
-            if domains is None:
-                size = sum(
-                    self._count[number] for number, in_it in zip(self._live, scored.tolist(), strict=True) if in_it
-                )
-                counts = column
-            else:
-                size = int(np.count_nonzero(np.bincount(column[scored] + 1)))
-                counts = by_domain(domains, column)
-            rows.append(SpreadRow(column >= 0, counts, skew, size))
-        return spread_score(rows, scored)
 
 
 def _state(snapshot: Snapshot) -> tuple[int, ...]:
@@ -296,6 +235,12 @@ def _state(snapshot: Snapshot) -> tuple[int, ...]:
     )
 
 
+def kind_of(pod: PodView) -> tuple[object, ...]:
+    """Pods of equal kind score alike on every node."""
+    preferences = None if pod.preferences is None else pod.preferences.id
+    return (pod.cls.id, preferences, label_key(pod.namespace, pod.labels), pod.owner)
+
+
 class _Kind:
     __slots__ = ("alike", "groups")
 
@@ -304,13 +249,17 @@ class _Kind:
         self.groups: Groups | None = None
 
 
-class Kinds:
+RowsOf: TypeAlias = Callable[[PodView, Snapshot], "Sequence[WeightedRows] | None"]
+"""What the plugins say of a pod, with rows that serve later decisions; None where nodes cannot be grouped for it."""
+
+
+class GroupCache:
     """Groups by kind of pod, made for those of which many come."""
 
-    _REMEMBER = 4096
+    _SIZE = 4096
 
-    def __init__(self, others: OtherScores, grouping: Grouping) -> None:
-        self._others = others
+    def __init__(self, rows_of: RowsOf, grouping: Grouping) -> None:
+        self._rows_of = rows_of
         self._grouping = grouping
         self._snapshot: Snapshot | None = None
         self._kinds: OrderedDict[tuple[object, ...], _Kind] = OrderedDict()
@@ -322,12 +271,11 @@ class Kinds:
             return None
         if snapshot is not self._snapshot:
             self._snapshot, self._kinds, self._grouped = snapshot, OrderedDict(), OrderedDict()
-        prefers = None if pod.preferences is None else pod.preferences.id
-        key = (pod.cls.id, prefers, label_key(pod.namespace, pod.labels), pod.owner)
+        key = kind_of(pod)
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = _Kind()
-            if len(self._kinds) > self._REMEMBER:
+            if len(self._kinds) > self._SIZE:
                 self._drop(*self._kinds.popitem(last=False))
         scores = table.column(pod)
         if kind.groups is not None:
@@ -338,9 +286,10 @@ class Kinds:
             kind.alike += 1
             return None
         kind.alike = 0
-        if not self._others.possible(snapshot, pod, _COARSE):
+        plugins = self._rows_of(pod, snapshot)
+        if plugins is None:
             return None
-        made = Groups(snapshot, self._others, pod, scores)
+        made = Groups(snapshot, plugins, scores)
         if made.many:
             made.leave()
             return None
