@@ -22,6 +22,15 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "development")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden files of tests/golden anew")
+
+
+@pytest.fixture
+def rewrite_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--rewrite-golden"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with the real traces; a test that needs them skips where they are absent."""

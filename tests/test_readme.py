@@ -43,7 +43,7 @@ def test_the_scenario_runs_as_printed(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "local" / name).is_dir()
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "up", "schedulers", "train", "trace"])
+@pytest.mark.parametrize("command", ["run", "journal", "replay", "up", "schedulers", "train", "trace"])
 def test_every_command_is_there(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", command, "--help"], capture_output=True, text=True, check=False

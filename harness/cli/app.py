@@ -11,6 +11,7 @@ from harness.cli import (
     compact,
     compare,
     explain,
+    journal,
     new,
     regret,
     replay,
@@ -54,6 +55,7 @@ app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("compact")(compact.compact)
 app.command("explain")(explain.explain)
+app.command("journal")(journal.journal)
 app.command("verdicts")(verdicts.verdicts)
 app.command("regret")(regret.regret)
 app.command("replay")(replay.replay)
