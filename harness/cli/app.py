@@ -23,9 +23,11 @@ from harness.cli import (
     up,
     verdicts,
 )
+from harness.cli.commands import CommandGroup
 
 app = typer.Typer(
     name="podyard",
+    cls=CommandGroup,
     help="A proving ground for cluster schedulers.",
     no_args_is_help=True,
     add_completion=False,
