@@ -48,7 +48,7 @@ def replay_record(folder: Path) -> Verdict:
     """Raises UserError for a record that cannot be read or run."""
     record = read_record(folder)
     loaded = from_data(record["scenario"], {}, str(folder / "record.json"))
-    run = Run(loaded, load(record["scheduler"])(), int(record["seed"]), Home())
+    run = Run(loaded, load(record.get("schedulerVersion") or record["scheduler"])(), int(record["seed"]), Home())
     try:
         run.play()
         digest = run.measures.journal.digest()

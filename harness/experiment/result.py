@@ -29,6 +29,7 @@ class Result:
     folder: Path | None = None
     versions: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)  # those of the scenario that were chosen
+    scheduler_version: str = ""  # the scheduler's full name, as fgd-v1; empty in records older than versions
     accounts: dict[str, Any] = field(default_factory=dict)  # what averages over time are made of (Occupancy.accounts)
 
     @property
@@ -39,6 +40,7 @@ class Result:
         return {
             "scenario": self.scenario,
             "scheduler": self.scheduler,
+            "schedulerVersion": self.scheduler_version,
             "seed": self.seed,
             **({"variables": self.variables} if self.variables else {}),
             "digest": self.digest,
@@ -75,6 +77,7 @@ def from_record(folder: Path) -> Result:
         folder=folder,
         versions=data.get("versions", {}),
         variables=data.get("variables", {}),
+        scheduler_version=data.get("schedulerVersion", ""),
         accounts=data.get("accounts", {}),
     )
 

@@ -23,7 +23,7 @@ from harness.experiment.scenario import Loaded
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.workload import noted
-from harness.scheduling.registry import load
+from harness.scheduling.registry import full_name, load
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
@@ -219,6 +219,7 @@ class Run:
         return Result(
             scenario=loaded.scenario.metadata.name,
             scheduler=scheduler,
+            scheduler_version=full_name(scheduler),
             seed=self.seed,
             digest="" if self.clock.wall or self.scheduler.guard.overruns else measures.journal.digest(),
             metrics=metrics,

@@ -201,7 +201,7 @@ class Recorded:
         from harness.experiment.strategy_fit import fit_strategy
         from harness.experiment.workload import plan
 
-        strategy = load(str(self.record["scheduler"]))()
+        strategy = load(str(self.record.get("schedulerVersion") or self.record["scheduler"]))()
         if getattr(strategy, "fit", None) is not None:
             loaded = from_data(self.record["scenario"], {}, str(self.folder / "record.json"))
             seed = int(self.record["seed"])

@@ -1,6 +1,7 @@
 """The door for whatever can be swapped: entry points of a group, or `package.module:object`, the same for all kinds.
 
     strategies  podyard.schedulers     faults       podyard.faults
+    scores      podyard.score_plugins
     autoscalers podyard.autoscalers    controllers  podyard.controllers
 
 What is shipped comes through the same door as everyone's. A name that two distributions claim is an error.
@@ -60,21 +61,34 @@ class PluginGroup:
 
         Raises UserError.
         """
+        return self.factory(spec)()
+
+    def factory(self, spec: str, args: Mapping[str, Any] | None = None) -> Callable[[], Any]:
+        """`make`, later: name and parameters are checked now. `args`: parameters besides those of `spec`.
+
+        What is no class and needs no making is used as it is. Raises UserError.
+        """
         name, _, query = spec.partition("?")
-        factory = self._object(name)
-        parameters = _parameters(self.noun, spec, query)
-        if not callable(factory):
+        target = self._object(name)
+        parameters = {**_parameters(self.noun, spec, query), **(args or {})}
+        if not callable(target) or (not inspect.isclass(target) and not self.problem(target)):
             if parameters:
-                raise UserError(f"{name} is a ready object and takes no parameters", found=query)
-            return self._checked(name, factory)
-        _check_parameters(name, factory, parameters)
-        try:
-            made = factory(**parameters)
-        except UserError:
-            raise
-        except Exception as error:  # somebody else's code
-            raise UserError(f"{name} cannot be made", found=f"{type(error).__name__}: {error}") from error
-        return self._checked(name, made)
+                found = query or ", ".join(parameters)
+                raise UserError(f"{name} is a ready object and takes no parameters", found=found)
+            self._checked(name, target)
+            return lambda: target
+        _check_parameters(name, target, parameters)
+
+        def make() -> Any:
+            try:
+                made = target(**parameters)
+            except UserError:
+                raise
+            except Exception as error:  # somebody else's code
+                raise UserError(f"{name} cannot be made", found=f"{type(error).__name__}: {error}") from error
+            return self._checked(name, made)
+
+        return make
 
     def _checked(self, name: str, found: Any) -> Any:
         problem = self.problem(found)

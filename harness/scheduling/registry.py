@@ -1,186 +1,92 @@
-"""Strategies by name: the entry points of group `podyard.schedulers`, or `package.module:object`.
+"""Strategies and Score plugins by name: entry points, or `package.module:object`.
 
-The shipped strategies come through the same door as everyone's.
+The shipped ones come through the same door as everyone's. A strategy whose meaning may change carries a version in its
+name: `fgd` means the highest version that is registered, as `fgd-v1`, and a record says which one it was.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import urlencode
 
-from harness.model.errors import UserError, did_you_mean
-from harness.scheduling.strategy import Strategy
+from harness.model.errors import UserError
+from harness.model.plugins import Listed, PluginGroup
+from harness.scheduling.strategy import ScorePlugin, Strategy
 
 GROUP = "podyard.schedulers"
+SCORE_GROUP = "podyard.score_plugins"
 
 Factory: TypeAlias = Callable[[], Strategy]
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One row of `podyard schedulers`."""
+def _strategy_problem(target: Any) -> str:
+    if inspect.isclass(target) or not callable(getattr(target, "place", None)):
+        return "an object with place(..), or a callable that makes one"
+    size = getattr(target, "batch_size", 1)
+    return "" if isinstance(size, int) and size >= 1 else "a batch_size of 1 or more"
 
-    name: str
-    source: str  # distribution and object, "podyard: schedulers.greedy:greedy"
-    summary: str  # first line of its docstring, or what keeps it from loading
-    loads: bool
+
+def _score_problem(target: Any) -> str:
+    if inspect.isclass(target) or not callable(getattr(target, "score", None)):
+        return "an object with score(pod, cluster, nodes), or a callable that makes one"
+    return ""
+
+
+STRATEGIES = PluginGroup(GROUP, "scheduler", _strategy_problem)
+SCORE_PLUGINS = PluginGroup(SCORE_GROUP, "Score plugin", _score_problem)
 
 
 def available() -> tuple[Listed, ...]:
-    """Every registered strategy, by name."""
-    return tuple(_listed(name, point) for name, point in sorted(_points().items()))
+    """Every registered strategy, by its full name."""
+    return STRATEGIES.available()
 
 
 def load(spec: str) -> Factory:
     """A factory for `name`, `module:object`, or either with parameters: `greedy?score=least&batch_size=1`.
 
-    `name:http://..` is short for the parameter `url`.
+    `name:http://..` is short for the parameter `url`. An object that already is a strategy (it has `place` and is no
+    class) is used as it is. Raises UserError.
+    """
+    return STRATEGIES.factory(full_name(spec))
 
-    An object that already is a strategy (it has `place` and is no class) is used as it is. Raises UserError.
+
+def load_score_plugin(spec: str, args: dict[str, Any]) -> Callable[[], ScorePlugin]:
+    """A factory for a Score plugin, called with `args` as keywords. Raises UserError."""
+    return SCORE_PLUGINS.factory(spec, args)
+
+
+def full_name(spec: str) -> str:
+    """`spec` with the version that its name means: `fgd?x=1` is `fgd-v1?x=1`. A path stays as it is.
+
+    Raises UserError where one package registers the name itself and another a version of it.
     """
     name, _, query = spec.partition("?")
     short, _, url = name.partition(":")
-    parameters = _parameters(spec, query)
     if url.startswith(("http://", "https://")):
-        name, parameters = short, {"url": url, **parameters}
-    target = _object(name)
-    if not callable(target) or _is_strategy(target):
-        if not _is_strategy(target):
-            raise UserError(
-                f"{name} is no scheduler",
-                found=repr(target),
-                expected="an object with place(..), or a callable that makes one",
-            )
-        if parameters:
-            raise UserError(f"{name} is a ready object and takes no parameters", found=query)
-        return lambda: target
-    _check_parameters(name, target, parameters)
-
-    def make() -> Strategy:
-        try:
-            strategy = target(**parameters)
-        except UserError:
-            raise
-        except Exception as error:  # somebody else's code
-            raise UserError(f"{name} cannot be made", found=f"{type(error).__name__}: {error}") from error
-        if not _is_strategy(strategy):
-            raise UserError(f"{name} made no scheduler", found=repr(strategy), expected="an object with place(..)")
-        size = getattr(strategy, "batch_size", 1)
-        if not isinstance(size, int) or size < 1:
-            raise UserError(f"{name} has no usable batch_size", found=repr(size), expected="1 or more")
-        return strategy  # type: ignore[no-any-return]
-
-    return make
+        name, query = short, "&".join(filter(None, (urlencode({"url": url}), query)))
+    if ":" not in name:
+        name = _newest(name)
+    return f"{name}?{query}" if query else name
 
 
-def _points() -> dict[str, EntryPoint]:
-    """By name. Two distributions claiming one name is an error only when that name is asked for; ours comes first."""
-    found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, _distribution(p) != "podyard", p.value)):
-        found.setdefault(point.name, point)
-    return found
+def bare_name(name: str) -> str:
+    """The name without its version."""
+    return re.sub(r"-v[0-9]+$", "", name)
 
 
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "unknown"
-
-
-def _listed(name: str, point: EntryPoint) -> Listed:
-    source = f"{_distribution(point)}: {point.value}"
-    try:
-        target = point.load()
-    except Exception as error:  # someone else's module; listing the others must still work
-        return Listed(name, source, f"does not load: {type(error).__name__}: {error}", False)
-    doc = inspect.getdoc(target) or inspect.getdoc(inspect.getmodule(target)) or ""
-    return Listed(name, source, doc.partition("\n")[0], True)
-
-
-def _object(name: str) -> Any:
-    if ":" in name:
-        return _by_path(name)
-    points = _points()
-    point = points.get(name)
-    if point is None:
+def _newest(name: str) -> str:
+    known = STRATEGIES.names()
+    versions = [known_name for known_name in known if known_name != name and bare_name(known_name) == name]
+    if not versions:
+        return name
+    if name in known:
         raise UserError(
-            f"there is no scheduler {name!r}",
-            expected=f"one of {', '.join(points)}; or package.module:object",
-            hint=did_you_mean(name, points),
+            f"scheduler {name!r} is registered more than once",
+            found=", ".join((name, *versions)),
+            expected="a name with versions, or one without",
+            hint=f"name it as {versions[0]}",
         )
-    try:
-        return point.load()
-    except Exception as error:
-        raise UserError(
-            f"scheduler {name!r} does not load",
-            found=f"{type(error).__name__}: {error}",
-            expected=f"{point.value} to be importable",
-        ) from error
-
-
-def _by_path(name: str) -> Any:
-    module_name, _, attribute = name.partition(":")
-    try:
-        target: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise UserError(
-            f"module {module_name!r} does not load",
-            found=f"{type(error).__name__}: {error}",
-            expected="package.module:object, importable from here",
-        ) from error
-    for part in attribute.split("."):
-        try:
-            target = getattr(target, part)
-        except AttributeError:
-            public = [known for known in dir(target) if not known.startswith("_")]
-            raise UserError(f"{module_name} has no {attribute!r}", hint=did_you_mean(part, public)) from None
-    return target
-
-
-def _is_strategy(target: Any) -> bool:
-    return not inspect.isclass(target) and callable(getattr(target, "place", None))
-
-
-def _parameters(spec: str, query: str) -> dict[str, Any]:
-    if not query:
-        return {}
-    try:
-        pairs = parse_qsl(query, strict_parsing=True)
-    except ValueError:
-        raise UserError(
-            "the parameters of a scheduler cannot be read", found=spec, expected="name?key=value&key=value"
-        ) from None
-    return {key: _value(text) for key, text in pairs}
-
-
-def _value(text: str) -> int | float | bool | str:
-    """As it reads: an integer, a number, true or false, else text."""
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _check_parameters(name: str, target: Any, parameters: dict[str, Any]) -> None:
-    try:
-        signature = inspect.signature(target)
-    except (TypeError, ValueError):
-        return
-    known = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    for key in parameters:
-        if key not in known and not open_ended:
-            raise UserError(
-                f"{name} has no parameter {key!r}", expected=", ".join(known) or "none", hint=did_you_mean(key, known)
-            )
-    try:
-        signature.bind(**parameters)
-    except TypeError as error:
-        raise UserError(f"{name} cannot be made: {error}", hint=f"{name}?{known[0]}=.." if known else None) from None
+    return max(versions, key=lambda version: int(version.rpartition("-v")[2]))

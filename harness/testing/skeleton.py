@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from harness.model.errors import UserError
-from harness.scheduling.registry import available
+from harness.scheduling.registry import available, bare_name
 
 _PYPROJECT = """\
 [build-system]
@@ -92,7 +92,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
             expected="no word of Python's own",
             hint=f"{name}-scheduler",
         )
-    taken = {item.name: item.source for item in available()}
+    taken = {known: item.source for item in available() for known in (item.name, bare_name(item.name))}
     if name in taken:
         raise UserError(f"there is a scheduler {name!r} already", found=taken[name], hint=f"my-{name}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -206,12 +206,7 @@ def test_a_managed_resource_that_no_pod_asks_for_means_it_is_not_asked(server: S
     assert server.asked == []
 
 
-def test_short_for_a_url(server: Server, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "x-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: x\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[podyard.schedulers]\nextender = schedulers.extender:extender\n")
-    monkeypatch.syspath_prepend(tmp_path)
+def test_short_for_a_url(server: Server) -> None:
     load(f"extender:{server.url}?weight=3&prioritizeVerb=prioritize")()
 
 

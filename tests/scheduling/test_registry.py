@@ -11,7 +11,7 @@ import pytest
 from harness.model.errors import UserError
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.registry import available, load
+from harness.scheduling.registry import available, full_name, load
 from harness.scheduling.strategy import PodView
 
 STRANGER = '''
@@ -96,7 +96,7 @@ def test_what_a_wrong_name_is_told(spec: str, message: str) -> None:
 
 @pytest.mark.usefixtures("stranger")
 def test_a_factory_that_makes_no_scheduler_is_named() -> None:
-    with pytest.raises(UserError, match="broken made no scheduler"):
+    with pytest.raises(UserError, match="broken is no scheduler"):
         load("broken")()
 
 
@@ -104,12 +104,47 @@ def test_every_shipped_name_makes_a_strategy() -> None:
     """Held against the project file, so that it holds in a checkout too."""
     project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
     shipped = project["project"]["entry-points"]["podyard.schedulers"]
-    assert {"greedy", "least-allocated", "random", "fgd", "best-fit", "binpack", "ranked"} <= set(shipped)
+    names = {"greedy", "least-allocated", "random", "fgd", "best-fit", "binpack", "ranked"}
+    assert {f"{name}-v1" for name in names} <= set(shipped)
     on = Snapshot()
     on.add_node("n", {"cpu": 1, "memory": 1, "pods": 9})
     for name, target in shipped.items():
-        if name == "extender":  # it needs somebody to ask; tests/schedulers/test_extender.py has one
+        if name == "extender-v1":  # it needs somebody to ask; tests/schedulers/test_extender.py has one
             continue
         pod = PodView(name, on.classes.intern({"cpu": 1, "memory": 1}))
         decisions = list(load(target)().place([pod], on, np.random.default_rng(0)))
         assert [d.pod for d in decisions] == [pod], name  # type: ignore[union-attr]
+
+
+def register(folder: Path, name: str, *lines: str) -> None:
+    """A distribution as pip would leave it."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("\n".join(("[podyard.schedulers]", *lines, "")))
+
+
+def test_a_name_means_its_newest_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "versions.py").write_text(STRANGER)
+    register(tmp_path, "versions", "last-v2 = versions:ready", "last-v10 = versions:last", "last-v9 = versions:ready")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert full_name("last") == "last-v10"
+    assert full_name("last?bonus=1") == "last-v10?bonus=1"
+    assert full_name("last-v2") == "last-v2"
+    assert full_name("fgd") == "fgd-v1"
+    assert full_name("versions:last") == "versions:last"
+    assert load("last?batch_size=3")().batch_size == 3  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="takes no parameters"):
+        load("last-v2?batch_size=3")
+
+
+def test_a_name_that_two_packages_claim_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ones.py").write_text(STRANGER)
+    register(tmp_path, "ones", "shared = ones:last", "fgd = ones:last", "best-fit-v1 = ones:last")
+    register(tmp_path, "others", "shared = ones:ready")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("shared", "fgd", "best-fit", "best-fit-v1"):
+        with pytest.raises(UserError, match="registered more than once"):
+            load(name)
+    assert load("greedy")() is not None, "others are not concerned"
+    assert len([item for item in available() if item.name == "shared"]) == 2, "a list tells of both"
