@@ -1,16 +1,30 @@
-"""What others plug in to decide how many nodes or replicas there should be; the entry-point group is GROUP."""
+"""What others plug in to decide how many nodes or replicas there should be.
+
+Three protocols, one entry-point group, GROUP: a node policy makes the component that adds and removes nodes of pools,
+an expander tells the shipped one which pool should grow, a replica policy tells the horizontal pod autoscaler how many
+replicas a workload needs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
+from harness.autoscaling.pool import NodePool
+from harness.engine.component import Component, Instant
 from harness.model.core import Node
+from harness.model.plugins import PluginGroup
 from harness.scheduling.strategy import PodView
 
 GROUP = "podyard.autoscalers"
+
+
+class NodePolicy(Protocol):
+    def component(self, pools: tuple[NodePool, ...], rng: Random) -> Component:
+        """What keeps the pools at the right size, by StartMachine, StopMachine and API writes. `rng`: its stream."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +43,58 @@ class Expander(Protocol):
     def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
         """Those of `options` (at least one, in the order of the pools) that are best and equally good."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PodSample:
+    """One pod of a scale target: CPU in milli, per container summed up.
+
+    `request_milli` 0: a container has no request. `usage_milli` None: no metrics. `unready`: it is pending, or was
+    started so lately that its usage is not to be trusted.
+    """
+
+    key: str
+    request_milli: int
+    usage_milli: int | None
+    unready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleTarget:
+    """What a HorizontalPodAutoscaler (`key`, namespace/name) scales: `replicas` as specified, CPU `target_percent` of
+    the request, and the pods that exist, by key."""
+
+    key: str
+    now_ns: Instant
+    replicas: int
+    target_percent: int
+    pods: tuple[PodSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """`utilization_percent`: what the status shows as the current utilization."""
+
+    replicas: int
+    utilization_percent: int
+
+
+class ReplicaPolicy(Protocol):
+    """One instance serves all autoscalers of a cluster; the autoscaler limits what is proposed (bounds, rates,
+    stabilization) by Kubernetes' rules."""
+
+    def propose(self, target: ScaleTarget) -> Proposal | None:
+        """How many replicas there should be; None where the metrics do not say."""
+        ...
+
+
+def _group(noun: str, method: str, form: str) -> PluginGroup:
+    def problem(made: Any) -> str:
+        return "" if callable(getattr(made, method, None)) else f"an object with {form}"
+
+    return PluginGroup(GROUP, noun, problem)
+
+
+NODE_POLICIES = _group("node policy", "component", "component(pools, rng)")
+EXPANDERS = _group("expander", "best", "best(options, rng)")
+REPLICA_POLICIES = _group("replica policy", "propose", "propose(target)")

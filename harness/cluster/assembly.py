@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.autoscaling.cluster.autoscaler import ClusterAutoscaler
-from harness.autoscaling.cluster.pool import NodePool
+from harness.autoscaling.policy import NODE_POLICIES, NodePolicy
+from harness.autoscaling.pool import NodePool
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import controllers
 from harness.engine.component import Component, Instant
@@ -24,8 +24,9 @@ from harness.store.interface import Store
 class ClusterPlan:
     """All that a cluster consists of.
 
-    `strategy`: None where pods are bound by hand. `controllers`: None means kube-controller-manager's. `faults`: a
-    timeline of them. `components`: others, started last. `snapshot`: the scheduler's, when somebody listens in.
+    `strategy`: None where pods are bound by hand. `controllers`: as `harness.cluster.controllers` takes them.
+    `autoscaler`: the node policy that sizes `pools`. `faults`: a timeline of them. `components`: others, started last.
+    `snapshot`: the scheduler's, when somebody listens in.
     """
 
     settings: ClusterSettings = field(default_factory=ClusterSettings)
@@ -33,8 +34,9 @@ class ClusterPlan:
     strategy: Any = None
     scheduling: SchedulerSettings = field(default_factory=SchedulerSettings)
     snapshot: Snapshot | None = None
-    controllers: Sequence[Component] | None = None
+    controllers: Sequence[str] = ("*",)
     pools: tuple[NodePool, ...] = ()
+    autoscaler: str = "cluster-autoscaler"
     faults: tuple[Planned, ...] = ()
     components: Sequence[Component] = ()
 
@@ -51,7 +53,7 @@ class Assembled:
 
 
 def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
-    """A cluster whose clock stands at `start`; nothing has happened in it yet.
+    """A cluster whose clock stands at `start`; nothing has happened in it yet. Raises UserError for names of plug-ins.
 
     The order of components is part of a run's digest: nodes, controllers, autoscaler, faults, scheduler, the others.
     """
@@ -59,12 +61,13 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     cluster = Cluster(store, plan.settings)
     cluster.loop.now = cluster.server.now = start
     cluster.start_nodes(plan.nodes)
-    for component in controllers() if plan.controllers is None else plan.controllers:
+    for component in controllers(plan.controllers):
         cluster.add(component)
     if plan.pools:
-        cluster.add(ClusterAutoscaler(plan.pools, stream(seed, "cluster-autoscaler")))
+        policy: NodePolicy = NODE_POLICIES.make(plan.autoscaler)
+        cluster.add(policy.component(plan.pools, stream(seed, "cluster-autoscaler")))
     if plan.faults:
-        cluster.add(Timeline(plan.faults, stream(seed, "faults")))
+        cluster.add(Timeline(plan.faults, stream(seed, "faults"), start))
     schedulers: tuple[Scheduler, ...] = ()
     if plan.strategy is not None:
         schedulers = (

@@ -1,43 +1,67 @@
-"""The controllers that every cluster has besides API server and scheduler."""
+"""The controllers of a cluster, by name, as kube-controller-manager's --controllers takes them."""
 
 from __future__ import annotations
 
-from harness.autoscaling.horizontal.controller import HorizontalController
-from harness.controllers.nodes.node_lifecycle import NodeLifecycleController
-from harness.controllers.nodes.pod_gc import PodGarbageCollector
-from harness.controllers.nodes.taint_eviction import TaintEvictionController
-from harness.controllers.objects.garbage_collector import GarbageCollector
-from harness.controllers.objects.namespace import NamespaceController
-from harness.controllers.policy.disruption import DisruptionController
-from harness.controllers.policy.resource_quota import ResourceQuotaController
-from harness.controllers.services.endpointslice.controller import EndpointSliceController
-from harness.controllers.storage.ephemeral_volume import EphemeralVolumeController
-from harness.controllers.storage.persistent_volume import PersistentVolumeController
-from harness.controllers.storage.provisioner import ProvisionerController
-from harness.controllers.workloads.daemonset import DaemonSetController
-from harness.controllers.workloads.deployment.controller import DeploymentController
-from harness.controllers.workloads.job.controller import JobController
-from harness.controllers.workloads.replicaset import ReplicaSetController
+from collections.abc import Sequence
+from typing import Any
+
 from harness.engine.component import Component
+from harness.model.errors import UserError, did_you_mean
+from harness.model.plugins import PluginGroup
+
+GROUP = "podyard.controllers"
+
+DEFAULT = (
+    "deployment-controller",
+    "replicaset-controller",
+    "job-controller",
+    "endpointslice-controller",
+    "disruption-controller",
+    "node-lifecycle-controller",
+    "taint-eviction-controller",
+    "pod-garbage-collector",
+    "garbage-collector",
+    "namespace-controller",
+    "horizontal-pod-autoscaler",
+    "resourcequota-controller",
+    "daemonset-controller",
+    "persistentvolume-binder",
+    "external-provisioner",
+    "ephemeral-volume-controller",
+)
+"""What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 
 
-def controllers() -> list[Component]:
-    """kube-controller-manager's, and the provisioner of volumes."""
-    return [
-        DeploymentController(),
-        ReplicaSetController(),
-        JobController(),
-        EndpointSliceController(),
-        DisruptionController(),
-        NodeLifecycleController(),
-        TaintEvictionController(),
-        PodGarbageCollector(),
-        GarbageCollector(),
-        NamespaceController(),
-        HorizontalController(),
-        ResourceQuotaController(),
-        DaemonSetController(),
-        PersistentVolumeController(),
-        ProvisionerController(),
-        EphemeralVolumeController(),
-    ]
+def _problem(made: Any) -> str:
+    return (
+        ""
+        if callable(getattr(made, "step", None)) and hasattr(made, "watches") and hasattr(made, "name")
+        else ("a component: name, watches, step(now, events)")
+    )
+
+
+CONTROLLERS = PluginGroup(GROUP, "controller", _problem)
+
+
+def controllers(asked: Sequence[str] = ("*",)) -> list[Component]:
+    """`*`: the default ones; `-name`: without this one; `name`, `module:object`, either with `?parameter=value`: this
+    one, too, or in place of the default one of its name. Raises UserError.
+
+    Source: kube-controller-manager --controllers (1.32).
+    """
+    chosen = {name: name for name in DEFAULT} if "*" in asked else {}
+    for spec in asked:
+        if spec == "*":
+            continue
+        if spec.startswith("-"):
+            name = spec[1:]
+            if name not in chosen:
+                raise UserError(
+                    f"there is no controller {name!r} to leave out",
+                    expected="one of " + ", ".join(chosen),
+                    hint=did_you_mean(name, chosen),
+                )
+            del chosen[name]
+        else:
+            chosen[spec.partition("?")[0]] = spec
+    return [CONTROLLERS.make(spec) for spec in chosen.values()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.autoscaling.cluster.pool import POOL_LABEL
+from harness.autoscaling.pool import POOL_LABEL
 from harness.experiment.scenario import Loaded, NodeGroup, Pool, TaintForm, amount
 from harness.model.core import Node, NodeSpec, NodeStatus, ResourceList, Taint
 from harness.model.gpu import GPU_COUNT, GPU_MODEL

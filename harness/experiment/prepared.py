@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from harness.autoscaling.cluster.pool import NodePool
+from harness.autoscaling.policy import NODE_POLICIES
+from harness.autoscaling.pool import NodePool
 from harness.cluster.assembly import ClusterPlan
 from harness.cluster.cluster import ClusterSettings
+from harness.cluster.controllers import controllers
 from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND, Component
 from harness.engine.latency import Constant, Latencies
@@ -65,7 +68,9 @@ class Prepared:
             strategy=strategy,
             scheduling=self.scheduling,
             snapshot=snapshot,
+            controllers=tuple(self.loaded.scenario.spec.controllers),
             pools=self.pools,
+            autoscaler=self.loaded.scenario.spec.autoscaler,
             faults=self.faults,
             components=(driver, *components),
         )
@@ -84,6 +89,7 @@ class Prepared:
 def prepare(loaded: Loaded, seed: int) -> Prepared:
     """Raises UserError for what is wrong with the scenario."""
     spec = loaded.scenario.spec
+    _check_plugins(loaded)
     found = machines(loaded, seed)
     hops = latencies(loaded)
     workload = plan(loaded, found.tables, seed)
@@ -108,6 +114,20 @@ def prepare(loaded: Loaded, seed: int) -> Prepared:
         ),
         duration_ns=None if spec.duration is None else duration(loaded, spec.duration, "spec.duration"),
     )
+
+
+def _check_plugins(loaded: Loaded) -> None:
+    """Names of controllers and autoscalers are told with their line before anything is made."""
+    spec = loaded.scenario.spec
+    checks: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("spec.controllers", lambda: controllers(tuple(spec.controllers))),
+        ("spec.autoscaler", lambda: NODE_POLICIES.make(spec.autoscaler)),
+    )
+    for path, make in checks:
+        try:
+            make()
+        except UserError as error:
+            raise loaded.error(path, error.what, found=error.found, expected=error.expected, hint=error.hint) from None
 
 
 def _pools(loaded: Loaded) -> tuple[NodePool, ...]:

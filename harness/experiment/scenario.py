@@ -197,6 +197,10 @@ class Spec(Form, frozen=True, kw_only=True):
     duration: str | None = None
     """Of the run; without it, until everything that ends by itself has ended."""
     pools: list[Pool] = []
+    autoscaler: str = "cluster-autoscaler"
+    """The node policy that sizes the pools, by name or module:object, with ?parameter=value."""
+    controllers: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    """As kube-controller-manager's --controllers: "*", "-pod-garbage-collector", or others by name or module:object."""
     schedulers: list[str] = msgspec.field(default_factory=lambda: ["greedy"])
     scheduling: SchedulingForm = SchedulingForm()
     latencies: LatenciesForm = LatenciesForm()

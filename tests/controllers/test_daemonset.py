@@ -7,17 +7,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import controllers
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.controllers.workloads.daemonset import HASH, DaemonSetController, target_of
 from harness.engine.component import SECOND
-from harness.engine.streams import array_stream, stream
 from harness.model.core import Node, NodeSpec, NodeStatus, Taint
 from harness.model.meta import ObjectMeta
 from harness.model.objects import from_wire, to_wire
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.status import ApiError
-from harness.scheduling.cycle.scheduler import Scheduler
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated
@@ -51,12 +48,10 @@ def daemon_set(image: str = "agent:1", strategy: dict[str, Any] | None = None, *
 
 class Story:
     def __init__(self, *nodes: Node) -> None:
-        self.cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings())
+        self.cluster = assemble(
+            MemoryStore(ObjectCodec()), ClusterPlan(nodes=nodes, strategy=least_allocated())
+        ).cluster
         self.server = self.cluster.server
-        self.cluster.start_nodes(nodes)
-        for component in controllers():
-            self.cluster.add(component)
-        self.cluster.add(Scheduler(least_allocated(), stream(1, "s"), array_stream(1, "s")))
         self.run(1)
 
     def run(self, seconds: float) -> None:

@@ -6,56 +6,53 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.controllers.nodes.node_lifecycle import NodeLifecycleController
+from harness.cluster.assembly import ClusterPlan, assemble
+from harness.cluster.cluster import ClusterSettings
 from harness.controllers.nodes.pod_gc import PodGarbageCollector
-from harness.controllers.nodes.taint_eviction import TaintEvictionController
-from harness.controllers.objects.garbage_collector import GarbageCollector
-from harness.controllers.workloads.deployment.controller import DeploymentController
-from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.engine.component import SECOND, InjectFault
-from harness.engine.streams import array_stream, stream
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.faults import Crash, Freeze, NodeFault
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.workloads import ReplicaSet, ReplicaSetSpec
-from harness.scheduling.cycle.scheduler import Scheduler
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated
 from tests.controllers.rig import Rig, template
 
 ZONE = "topology.kubernetes.io/zone"
+CONTROLLERS = (
+    "deployment-controller",
+    "replicaset-controller",
+    "node-lifecycle-controller",
+    "taint-eviction-controller",
+    "pod-garbage-collector",
+    "garbage-collector",
+)
 
 
 class Story:
     """Nodes in zones, the node controllers, a ReplicaSet controller and a scheduler."""
 
     def __init__(self, nodes: int, zones: str = "a", *, folded: bool = True) -> None:
-        self.cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings(folded=folded))
-        self.server = self.cluster.server
         capacity = {"cpu": parse_quantity("8"), "memory": parse_quantity("8Gi"), "pods": count_quantity(50)}
-        self.cluster.start_nodes(
-            Node(
-                metadata=ObjectMeta(name=f"n{i:02}", labels={ZONE: zones[i % len(zones)]}),
-                status=NodeStatus(capacity=capacity, allocatable=capacity),
-            )
-            for i in range(nodes)
+        plan = ClusterPlan(
+            settings=ClusterSettings(folded=folded),
+            nodes=tuple(
+                Node(
+                    metadata=ObjectMeta(name=f"n{i:02}", labels={ZONE: zones[i % len(zones)]}),
+                    status=NodeStatus(capacity=capacity, allocatable=capacity),
+                )
+                for i in range(nodes)
+            ),
+            controllers=CONTROLLERS,
+            strategy=least_allocated(),
         )
+        self.cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
+        self.server = self.cluster.server
         self.ready: list[tuple[float, str, str]] = []
         self.taints: list[tuple[float, str, tuple[str, ...]]] = []
         self.server.listeners.append(self._write)
-        for component in (
-            DeploymentController(),
-            ReplicaSetController(),
-            NodeLifecycleController(),
-            TaintEvictionController(),
-            PodGarbageCollector(),
-            GarbageCollector(),
-            Scheduler(least_allocated(), stream(1, "s"), array_stream(1, "s")),
-        ):
-            self.cluster.add(component)
         self.run(1)
 
     def _write(self, kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND
-from harness.engine.streams import array_stream, stream
 from harness.model.core import Container, Node, NodeStatus, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.workloads import Deployment, DeploymentSpec
-from harness.scheduling.cycle.scheduler import Scheduler
 from harness.store.codec import ObjectCodec
 from harness.store.interface import Store
 from harness.store.memory import MemoryStore
@@ -26,16 +24,12 @@ LABELS = {"app": "web"}
 
 
 def started(store: Store, at_s: int) -> Cluster:
-    cluster = Cluster(store, ClusterSettings(folded=False))
-    cluster.loop.now = cluster.server.now = at_s * SECOND
-    for component in controllers():
-        cluster.add(component)
-    cluster.add(Scheduler(least_allocated(), stream(1, "s"), array_stream(1, "s")))
-    cluster.start_nodes(
+    nodes = tuple(
         Node(metadata=ObjectMeta(name=f"n{i}"), status=NodeStatus(capacity=CAPACITY, allocatable=CAPACITY))
         for i in range(2)
     )
-    return cluster
+    plan = ClusterPlan(settings=ClusterSettings(folded=False), nodes=nodes, strategy=least_allocated())
+    return assemble(store, plan, at_s * SECOND).cluster
 
 
 @pytest.mark.parametrize("durable", [False, True])

@@ -6,19 +6,15 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import controllers
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND
-from harness.engine.streams import array_stream, stream
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.gpu import GPU_COUNT, GPU_MILLI, WHOLE_GPU
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import Deployment, PodDisruptionBudget
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.workloads import DeploymentSpec, PodDisruptionBudgetSpec
-from harness.scheduling.cycle.scheduler import Scheduler
-from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.binpack import Migrating
@@ -64,12 +60,6 @@ def budget(app: str) -> PodDisruptionBudget:
 
 def where(*guarded: Any) -> dict[str, str]:
     """Application -> node of its pod that runs, after a third pod found the devices and the CPU on different nodes."""
-    cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings())
-    cluster.start_nodes([node("many-devices", 8000, 2)])
-    for component in controllers():
-        cluster.add(component)
-    strategy = Migrating(FGD(), migrations=1.0)
-    cluster.add(Scheduler(strategy, stream(1, "scheduler"), array_stream(1, "strategy"), SchedulerSettings()))
     third = template("third", 6000)
     pod = Pod(
         metadata=ObjectMeta(name="third", namespace="default", labels={"app": "third"}, annotations=ONE_GPU),
@@ -80,7 +70,12 @@ def where(*guarded: Any) -> dict[str, str]:
         (30 * SECOND, deployment("small", 2000)),
         (60 * SECOND, pod),
     ]
-    cluster.add(WorkloadDriver(iter(arrivals)))
+    plan = ClusterPlan(
+        nodes=(node("many-devices", 8000, 2),),
+        strategy=Migrating(FGD(), migrations=1.0),
+        components=(WorkloadDriver(iter(arrivals)),),
+    )
+    cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
     cluster.run(20 * SECOND)
     cluster.start_nodes([node("much-cpu", 12000, 1)])
     cluster.run(300 * SECOND)

@@ -10,18 +10,14 @@ import yaml
 from typer.testing import CliRunner
 
 from harness.cli.app import app
-from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import controllers
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.engine.component import SECOND
-from harness.engine.streams import array_stream, stream
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS, from_wire, to_wire
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim
 from harness.model.volumes import IS_DEFAULT_CLASS, ZONE
-from harness.scheduling.cycle.scheduler import Scheduler
-from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated
@@ -29,13 +25,9 @@ from schedulers.greedy import least_allocated
 
 class Story:
     def __init__(self, *nodes: Node) -> None:
-        self.cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings())
+        assembled = assemble(MemoryStore(ObjectCodec()), ClusterPlan(nodes=nodes, strategy=least_allocated()))
+        self.cluster, self.scheduler = assembled.cluster, assembled.scheduler
         self.server = self.cluster.server
-        for component in controllers():
-            self.cluster.add(component)
-        self.scheduler = Scheduler(least_allocated(), stream(1, "s"), array_stream(1, "s"), SchedulerSettings())
-        self.cluster.add(self.scheduler)
-        self.cluster.start_nodes(nodes)
         self.now_s = 0.0
         self.run(5)
 
@@ -278,13 +270,9 @@ def test_whoever_starts_anew_finishes_what_was_begun(after_s: float) -> None:
         story.create(claim(f"c{index}"))
         story.create(pod(f"p{index}", f"c{index}"))
     story.run(after_s)
-    again = Cluster(story.server.store, ClusterSettings())
     begin = round(story.now_s * SECOND)
-    again.loop.now = again.server.now = begin
-    for component in controllers():
-        again.add(component)
-    again.add(Scheduler(least_allocated(), stream(1, "s"), array_stream(1, "s")))
-    again.start_nodes([node("a1", "a"), node("b1", "b")])
+    plan = ClusterPlan(nodes=(node("a1", "a"), node("b1", "b")), strategy=least_allocated())
+    again = assemble(story.server.store, plan, begin).cluster
     again.run(begin + 60 * SECOND)
     assert {pod.status.phase for pod in again.server.objects("Pod").values()} == {"Running"}
     assert {found.status.phase for found in again.server.objects("PersistentVolumeClaim").values()} == {"Bound"}

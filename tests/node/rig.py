@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.assembly import ClusterPlan, assemble
+from harness.cluster.cluster import ClusterSettings
 from harness.engine.component import SECOND, FaultInjected, InjectFault
 from harness.engine.latency import Latencies
 from harness.model.core import Container, ContainerImage, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
@@ -23,20 +24,21 @@ class Rig:
 
     def __init__(self, *, nodes: int = 1, cpu: str = "4", cached: bool = True, **settings: Any) -> None:
         capacity = {"cpu": parse_quantity(cpu), "memory": parse_quantity("8Gi"), "pods": count_quantity(10)}
-        self.cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings(latencies=Latencies(), **settings))
-        self.server = self.cluster.server
         self.observed: list[tuple[int, str, str, tuple[Any, ...]]] = []
         self.statuses: list[tuple[float, str, str]] = []
-        self.cluster.api.observers.append(lambda *fact: self.observed.append(fact))
-        self.server.listeners.append(self._write)
         images = (ContainerImage(names=(IMAGE,), size_bytes=1000),) if cached else ()
-        self.cluster.start_nodes(
+        machines = tuple(
             Node(
                 metadata=ObjectMeta(name=f"n{i}"),
                 status=NodeStatus(capacity=capacity, allocatable=capacity, images=images),
             )
             for i in range(nodes)
         )
+        plan = ClusterPlan(settings=ClusterSettings(latencies=Latencies(), **settings), nodes=machines, controllers=())
+        self.cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
+        self.server = self.cluster.server
+        self.cluster.api.observers.append(lambda *fact: self.observed.append(fact))
+        self.server.listeners.append(self._write)
         self.run(1)
 
     def _write(self, kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:

@@ -10,9 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.engine.component import SECOND
-from harness.engine.streams import array_stream, stream
 from harness.model.core import (
     Affinity,
     Container,
@@ -30,7 +29,6 @@ from harness.model.core import (
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.objects import PriorityClass, Unstructured
 from harness.model.quantity import count_quantity, parse_quantity
-from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.strategy import Bind, ClusterView, Decision, Evict, PodBatch, Strategy, Wait
 from harness.store.codec import ObjectCodec
@@ -40,12 +38,12 @@ from schedulers.greedy import greedy, least_allocated
 
 class Story:
     def __init__(self, strategy: Strategy | None = None, **scheduling: Any) -> None:
-        self.cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings())
-        self.server = self.cluster.server
-        self.scheduler = Scheduler(
-            strategy or least_allocated(), stream(1, "s"), array_stream(1, "s"), SchedulerSettings(**scheduling)
+        plan = ClusterPlan(
+            strategy=strategy or least_allocated(), scheduling=SchedulerSettings(**scheduling), controllers=()
         )
-        self.cluster.add(self.scheduler)
+        assembled = assemble(MemoryStore(ObjectCodec()), plan)
+        self.cluster, self.scheduler = assembled.cluster, assembled.scheduler
+        self.server = self.cluster.server
         self.bound: list[tuple[float, str, str]] = []
         self.server.listeners.append(self._write)
         self.run(0.5)

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import controllers
 from harness.engine.component import MINUTE, SECOND
-from harness.engine.streams import array_stream, stream
 from harness.model.core import (
     Container,
     Node,
@@ -42,7 +41,6 @@ from harness.model.workloads import (
     PodDisruptionBudgetSpec,
 )
 from harness.node.machine import MachineReport
-from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.registry import load
 from harness.simulation.checkers import CHECKERS, check, converged
 from harness.simulation.cluster_state import ClusterState
@@ -65,11 +63,12 @@ def node(name: str) -> Node:
 @pytest.fixture(scope="module")
 def at_rest() -> Cluster:
     """Three nodes with one object of each kind that a checker looks at."""
-    cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings(record_events=False))
-    cluster.start_nodes([node(f"n{i}") for i in range(3)])
-    for component in controllers():
-        cluster.add(component)
-    cluster.add(Scheduler(load("greedy")(), stream(0, "scheduler"), array_stream(0, "strategy")))
+    plan = ClusterPlan(
+        settings=ClusterSettings(record_events=False),
+        nodes=tuple(node(f"n{i}") for i in range(3)),
+        strategy=load("greedy")(),
+    )
+    cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
     cluster.run(2 * SECOND)
     meta = ObjectMeta(name="web", namespace="default", labels=LABELS)
     selector = LabelSelector(match_labels=LABELS)

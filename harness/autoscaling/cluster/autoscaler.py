@@ -11,10 +11,11 @@ from random import Random
 
 from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.expander import LeastWaste
-from harness.autoscaling.cluster.pool import NodePool
+from harness.autoscaling.cluster.expander import expander as make_expander
 from harness.autoscaling.cluster.scale_down import ScaleDown
 from harness.autoscaling.cluster.scale_up import ScaleUp
 from harness.autoscaling.policy import Expander
+from harness.autoscaling.pool import NodePool
 from harness.engine.component import (
     DELETED,
     MINUTE,
@@ -42,6 +43,16 @@ PROVISION_NS = 15 * MINUTE
 """Source: --max-node-provision-time."""
 BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 5 * MINUTE, 30 * MINUTE
 """Source: --initial-node-group-backoff-duration, --max-node-group-backoff-duration."""
+
+
+class ClusterAutoscaling:
+    """cluster-autoscaler on node pools, with `expander` (or several, with commas) to choose the pool that grows."""
+
+    def __init__(self, expander: str = "least-waste") -> None:
+        self._expander = make_expander(expander)
+
+    def component(self, pools: tuple[NodePool, ...], rng: Random) -> ClusterAutoscaler:
+        return ClusterAutoscaler(pools, rng, self._expander)
 
 
 class ClusterAutoscaler:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.autoscaling.cluster.pool import POOL_LABEL, NodePool, PoolState
+from harness.autoscaling.cluster.pool_state import PoolState
+from harness.autoscaling.pool import POOL_LABEL, NodePool
 from harness.engine.component import DELETED, MINUTE, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from harness.autoscaling.policy import Expander, ScaleUpOption
+from harness.autoscaling.policy import EXPANDERS, Expander, ScaleUpOption
 
 
 class LeastWaste:
@@ -70,3 +70,9 @@ def _lowest(options: Sequence[ScaleUpOption], of: Callable[[ScaleUpOption], floa
     scores = [of(option) for option in options]
     least = min(scores)
     return [option for option, score in zip(options, scores, strict=True) if score == least]
+
+
+def expander(spec: str) -> Expander:
+    """`least-waste`, or several names with commas, each asked of what the one before left. Raises UserError."""
+    made = [EXPANDERS.make(name.strip()) for name in spec.split(",")]
+    return made[0] if len(made) == 1 else Chain(made)

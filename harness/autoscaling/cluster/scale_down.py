@@ -6,8 +6,9 @@ Source: cluster-autoscaler core/scaledown (planner, unneeded, actuation) and sim
 from __future__ import annotations
 
 from harness.autoscaling.cluster.cluster_state import DELAY_AFTER_ADD_NS, ClusterState
-from harness.autoscaling.cluster.pool import PoolState, replaced
+from harness.autoscaling.cluster.pool_state import PoolState
 from harness.autoscaling.cluster.scale_up import place
+from harness.autoscaling.pool import replaced
 from harness.engine.component import MINUTE, SECOND, Delete, Effect, EvictPod, Observe, Record, StopMachine, Update
 from harness.model.core import Pod, Taint
 

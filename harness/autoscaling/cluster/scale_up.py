@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from harness.autoscaling.cluster.cluster_state import ClusterState
-from harness.autoscaling.cluster.pool import NodePool
 from harness.autoscaling.policy import Expander, ScaleUpOption
+from harness.autoscaling.pool import NodePool
 from harness.engine.component import Effect, Record
 from harness.model.core import Pod
 from harness.scheduling.feasibility import legality

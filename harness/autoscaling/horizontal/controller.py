@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from harness.autoscaling.policy import REPLICA_POLICIES, PodSample, Proposal, ReplicaPolicy, ScaleTarget
 from harness.engine.component import (
     DELETED,
     MINUTE,
@@ -42,8 +43,6 @@ from harness.model.workloads import (
 
 SYNC_NS = 15 * SECOND
 """Source: --horizontal-pod-autoscaler-sync-period."""
-TOLERANCE = 0.1
-"""Source: --horizontal-pod-autoscaler-tolerance."""
 CPU_INITIALIZATION_NS = 5 * MINUTE
 """Source: --horizontal-pod-autoscaler-cpu-initialization-period."""
 READINESS_DELAY_NS = 30 * SECOND
@@ -70,7 +69,9 @@ class HorizontalController:
     name = "horizontal-pod-autoscaler"
     watches = ("HorizontalPodAutoscaler", "Deployment", "ReplicaSet", "Pod", "PodMetrics")
 
-    def __init__(self) -> None:
+    def __init__(self, policy: str | ReplicaPolicy = "utilization") -> None:
+        """`policy`: a replica policy, or the name of one. Raises UserError."""
+        self._policy: ReplicaPolicy = REPLICA_POLICIES.make(policy) if isinstance(policy, str) else policy
         self._reset()
 
     def _reset(self) -> None:
@@ -193,7 +194,7 @@ class HorizontalController:
             reason, desired = "Current number of replicas below Spec.MinReplicas", least
         else:
             goal = _cpu_goal(scaler)
-            proposal = None if goal is None else self._proposal(now, target, current, goal)
+            proposal = None if goal is None else self._proposal(meta.key, now, target, current, goal)
             if proposal is None:
                 conditions = _told(
                     conditions, now, "ScalingActive", "False", "FailedGetResourceMetric",
@@ -201,7 +202,7 @@ class HorizontalController:
                 )  # fmt: skip
                 self._write_status(scaler, _counted(scaler, current, current), conditions, effects)
                 return
-            proposed, utilization = proposal
+            proposed, utilization = proposal.replicas, proposal.utilization_percent
             conditions = _told(
                 conditions, now, "ScalingActive", "True", "ValidMetricFound",
                 "the HPA was able to successfully calculate a replica count from cpu resource utilization "
@@ -239,59 +240,23 @@ class HorizontalController:
 
     # -- how many ------------------------------------------------------------------------------------------------------
 
-    def _proposal(self, now: int, target: Deployment | ReplicaSet, current: int, goal: int) -> tuple[int, int] | None:
-        """(replicas, utilisation in percent); None without metrics. Source: GetResourceReplicas."""
+    def _proposal(
+        self, key: str, now: int, target: Deployment | ReplicaSet, current: int, goal: int
+    ) -> Proposal | None:
         selector = target.spec.selector
         assert selector is not None
-        known: dict[str, int] = {}
-        requests: dict[str, int] = {}
-        missing: list[str] = []
-        unready: list[str] = []
-        for pod in self._selected(target.metadata.namespace, selector):
-            if pod.metadata.deletion_timestamp is not None or pod.status.phase == "Failed":
-                continue
-            key = pod.metadata.key
-            request = _cpu_request(pod)
-            if not request:
-                return None  # missing request for cpu
-            requests[key] = request
-            if pod.status.phase == "Pending":
-                unready.append(key)
-                continue
-            metrics = self._metrics.get(key)
-            if metrics is None:
-                missing.append(key)
-                continue
-            if self._still_starting(now, pod):
-                unready.append(key)
-                continue
-            known[key] = _cpu_usage(metrics)
-        if not known:
-            return None
-        utilization = sum(known.values()) * 100 // sum(requests[key] for key in known)
-        ratio = utilization / goal
-        ready = len(known)
-        unready_count = bool(unready) and ratio > 1.0
-        if not unready_count and not missing:
-            if abs(1.0 - ratio) <= TOLERANCE:
-                return current, utilization
-            return math.ceil(ratio * ready), utilization
-        filled = dict(known)
-        for key in missing:
-            if ratio < 1.0:
-                filled[key] = requests[key] * max(100, goal) // 100
-            elif ratio > 1.0:
-                filled[key] = 0
-        if unready_count:
-            for key in unready:
-                filled[key] = 0
-        again = (sum(filled.values()) * 100 // sum(requests[key] for key in filled)) / goal
-        if abs(1.0 - again) <= TOLERANCE or (ratio < 1.0) != (again < 1.0):
-            return current, utilization
-        wanted = math.ceil(again * len(filled))
-        if (again < 1.0 and wanted > current) or (again > 1.0 and wanted < current):
-            return current, utilization
-        return wanted, utilization
+        samples = tuple(
+            self._sample(now, pod)
+            for pod in self._selected(target.metadata.namespace, selector)
+            if pod.metadata.deletion_timestamp is None and pod.status.phase != "Failed"
+        )
+        return self._policy.propose(ScaleTarget(key, now, current, goal, samples))
+
+    def _sample(self, now: int, pod: Pod) -> PodSample:
+        metrics = self._metrics.get(pod.metadata.key)
+        unready = pod.status.phase == "Pending" or (metrics is not None and self._still_starting(now, pod))
+        usage = None if metrics is None else _cpu_usage(metrics)
+        return PodSample(pod.metadata.key, _cpu_request(pod), usage, unready)
 
     def _still_starting(self, now: int, pod: Pod) -> bool:
         """Source: groupPods, for CPU."""

@@ -1,4 +1,4 @@
-"""A node pool, and what the autoscaler remembers of it."""
+"""A node pool: nodes alike that a provider makes on request."""
 
 from __future__ import annotations
 
@@ -26,23 +26,3 @@ class NodePool(msgspec.Struct, frozen=True, kw_only=True):
         """A node of the pool with this name."""
         meta = self.template.metadata
         return replaced(self.template, metadata=replaced(meta, name=name, labels={**meta.labels, HOSTNAME: name}))
-
-
-class PoolState(msgspec.Struct):
-    """`members`: registered nodes; `requested`: nodes that are coming, by name, with the instant of the request."""
-
-    pool: NodePool
-    members: dict[str, None] = {}
-    requested: dict[str, int] = {}
-    created: int = 0  # nodes ever requested: the next one's number
-    backoff_ns: int = 0
-    backoff_until_ns: int = 0  # no scale-up before
-
-    @property
-    def size(self) -> int:
-        """With those that are coming."""
-        return len(self.members) + len(self.requested)
-
-    @property
-    def room(self) -> int:
-        return self.pool.most - self.size

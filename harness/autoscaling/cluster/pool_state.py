@@ -1,0 +1,27 @@
+"""What the cluster autoscaler remembers of a pool."""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.autoscaling.pool import NodePool
+
+
+class PoolState(msgspec.Struct):
+    """`members`: registered nodes; `requested`: nodes that are coming, by name, with the instant of the request."""
+
+    pool: NodePool
+    members: dict[str, None] = {}
+    requested: dict[str, int] = {}
+    created: int = 0  # nodes ever requested: the next one's number
+    backoff_ns: int = 0
+    backoff_until_ns: int = 0  # no scale-up before
+
+    @property
+    def size(self) -> int:
+        """With those that are coming."""
+        return len(self.members) + len(self.requested)
+
+    @property
+    def room(self) -> int:
+        return self.pool.most - self.size
