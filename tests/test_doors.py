@@ -1,0 +1,189 @@
+"""What others add from outside, each in one file: a fault, a controller, autoscaling policies; by both doors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.autoscaling.policy import EXPANDERS, NODE_POLICIES, REPLICA_POLICIES
+from harness.cluster.controllers import CONTROLLERS, DEFAULT, controllers
+from harness.experiment.result import Result
+from harness.experiment.run import Home, Run
+from harness.faults.registry import FAULTS
+from harness.model.errors import UserError
+from tests.experiment.scenarios import SERVICE, loaded
+
+FAULT = '''
+"""A fault from outside: pods of an app are deleted, as a careless user would."""
+from harness.engine.component import Delete
+from harness.faults.fault import FaultForm
+
+class PodDeletion(FaultForm, frozen=True, kw_only=True):
+    app: str
+
+    def effects(self, targets, rng):
+        return [Delete("Pod", *key.split("/")) for _, key in targets.pods_of(self.app)]
+
+    def lasts_ns(self):
+        return 0
+'''
+
+CONTROLLER = '''
+"""A controller from outside: each Service gets a label that says who looked at it."""
+from msgspec.structs import replace
+from harness.engine.component import Update, Watch
+
+class Labeller:
+    name = "labeller"
+    watches = ("Service",)
+
+    def __init__(self, label="seen"):
+        self.label = label
+
+    def step(self, now, events):
+        for event in events:
+            if isinstance(event, Watch) and event.type != "DELETED" and self.label not in event.obj.metadata.labels:
+                meta = event.obj.metadata
+                labels = {**meta.labels, self.label: "yes"}
+                yield Update(replace(event.obj, metadata=replace(meta, labels=labels)))
+'''
+
+POLICIES = '''
+"""Autoscaling policies from outside: always five replicas; the pool whose name comes last; and no node ever."""
+from harness.autoscaling.policy import Proposal
+
+class Five:
+    def propose(self, target):
+        return Proposal(5, 100)
+
+class Last:
+    def best(self, options, rng):
+        return [max(options, key=lambda option: option.pool)]
+
+class Never:
+    def component(self, pools, rng):
+        return Idle()
+
+class Idle:
+    name = "never"
+    watches = ()
+
+    def step(self, now, events):
+        return ()
+'''
+
+SCALED = {"service": {**SERVICE["service"], "autoscaler": {"min": 1, "max": 9}}}
+PENDING = {"nodes": [{"group": {"name": "n", "count": 1, "cpu": 1}}], "workload": [SERVICE], "duration": "4m"}
+POOLS = [{"name": name, "max": 4, "cpu": 4, "memory": "16Gi"} for name in ("a", "b")]
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """A distribution with one module and its entry points, where Python finds it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def installed(name: str, text: str, group: str = "", **points: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        if group:
+            info = tmp_path / f"{name}-1.0.dist-info"
+            info.mkdir()
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            rows = "".join(f"{key} = {name}:{value}\n" for key, value in points.items())
+            (info / "entry_points.txt").write_text(f"[{group}]\n{rows}")
+
+    return installed
+
+
+def played(**spec: Any) -> tuple[Run, Result]:
+    run = Run(loaded(**{"bound": False, **spec}), _greedy(), 1, Home())
+    run.play()
+    return run, run.result("greedy")
+
+
+def _greedy() -> Any:
+    from schedulers.greedy import greedy
+
+    return greedy()
+
+
+@pytest.mark.parametrize("name", ["podDeletion", "outside_fault:PodDeletion"])
+def test_a_fault(install: Install, name: str) -> None:
+    install("outside_fault", FAULT, "podyard.faults", podDeletion="PodDeletion")
+    run, result = played(workload=[SERVICE], duration="2m", faults=[{"at": "1m", name: {"app": "web"}}])
+    assert result.broken == []
+    pods = run.measures.lives.all.values()
+    assert sum(life.deleted_ns >= 0 for life in pods) == 4
+    assert len(run.measures.lives.alive) == 4
+
+
+@pytest.mark.parametrize("name", ["labeller?label=read", "outside_controller:Labeller?label=read"])
+def test_a_controller(install: Install, name: str) -> None:
+    install("outside_controller", CONTROLLER, "podyard.controllers", labeller="Labeller")
+    run, _ = played(workload=[SERVICE], duration="10s", controllers=["*", "-job-controller", name])
+    assert run.cluster.server.get("Service", "default", "web").metadata.labels["read"] == "yes"
+    assert "job-controller" not in run.cluster.components
+
+
+def test_a_replica_policy(install: Install) -> None:
+    install("outside_policies", POLICIES, "podyard.autoscalers", five="Five")
+    run, _ = played(workload=[SCALED], duration="2m", controllers=["*", "horizontal-pod-autoscaler?policy=five"])
+    assert run.cluster.server.get("Deployment", "default", "web").spec.replicas == 5
+
+
+def test_an_expander(install: Install) -> None:
+    install("outside_policies", POLICIES)
+    shipped, _ = played(**PENDING, pools=POOLS)
+    assert {name[0] for name in shipped.cluster.server.objects("Node")} == {"a", "g", "n"}
+    ours, _ = played(**PENDING, pools=POOLS, autoscaler="cluster-autoscaler?expander=outside_policies:Last")
+    assert {name[0] for name in ours.cluster.server.objects("Node")} == {"b", "g", "n"}
+
+
+def test_a_node_policy(install: Install) -> None:
+    install("outside_policies", POLICIES, "podyard.autoscalers", never="Never")
+    run, _ = played(**PENDING, pools=POOLS, autoscaler="never")
+    assert {name[0] for name in run.cluster.server.objects("Node")} == {"g", "n"}
+
+
+def test_a_name_that_two_distributions_claim_is_an_error(install: Install) -> None:
+    install("outside_fault", FAULT, "podyard.faults", nodeCrash="PodDeletion")
+    with pytest.raises(UserError, match="registered more than once") as error:
+        played(faults=[{"at": "1m", "nodeCrash": {}}])
+    assert "outside_fault: outside_fault:PodDeletion" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"controllers": ["*", "jobcontroller"]}, "did you mean 'job-controller'?"),
+        ({"controllers": ["*", "-jobs-controller"]}, "there is no controller 'jobs-controller' to leave out"),
+        ({"controllers": ["job-controller?name=a&nam=b"]}, "has no parameter 'nam'"),
+        ({"autoscaler": "least-waste"}, "least-waste is no node policy"),
+        ({"autoscaler": "cluster-autoscaler?expander=most-waste"}, "there is no expander 'most-waste'"),
+        ({"faults": [{"at": "1m", "nowhere:Fault": {}}]}, "module 'nowhere' does not load"),
+        ({"faults": [{"at": "1m", "harness.faults.timeline:Timeline": {}}]}, "is no fault"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_runs(spec: Any, told: str) -> None:
+    with pytest.raises(UserError, match=r"spec\.") as error:
+        played(**spec)
+    assert told in str(error.value)
+
+
+def test_all_that_is_registered_loads() -> None:
+    for group in (FAULTS, CONTROLLERS, NODE_POLICIES):
+        assert [item for item in group.available() if not item.loads] == []
+    assert [component.name for component in controllers()] == list(DEFAULT)
+    assert sorted(DEFAULT) == sorted(name for name in CONTROLLERS.names())
+    for name in FAULTS.names():
+        FAULTS.load(name)
+    for name in ("least-waste", "most-pods", "least-nodes", "random"):
+        EXPANDERS.make(name)
+    REPLICA_POLICIES.make("utilization")
+    NODE_POLICIES.make("cluster-autoscaler?expander=most-pods,random")
