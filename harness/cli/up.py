@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from harness.cluster.assembly import ClusterPlan
     from harness.model.core import Node
     from harness.store.interface import Store
 
@@ -19,18 +20,28 @@ _LIVE = ("starlette", "uvicorn", "cryptography")
 
 # size: each parameter is an option of the command line.
 def up(
-    nodes: Annotated[int, typer.Option(min=0, help="How many nodes.")] = 3,
+    scenario: Annotated[
+        str | None,
+        typer.Argument(help="A scenario to run by the wall clock: its nodes, pools, workload, traffic and faults."),
+    ] = None,
+    nodes: Annotated[int | None, typer.Option(min=0, help="How many nodes; 3 without a scenario.")] = None,
     kubeconfig: Annotated[Path, typer.Option(help="Where the kubeconfig goes (mode 0600).")] = Path(
         "podyard.kubeconfig"
     ),
     store: Annotated[str, typer.Option(help="memory, or sqlite:FILE to keep the cluster.")] = "memory",
-    scheduler: Annotated[str, typer.Option("--scheduler", "-s", help="The strategy that places pods.")] = "greedy",
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", "-s", help="The strategy that places pods; else the scenario's first, or greedy."),
+    ] = None,
     time_scale: Annotated[float, typer.Option(help="Seconds of the cluster for each second of yours.")] = 1.0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On loopback; 0: a free one.")] = 0,
-    cpu: Annotated[str, typer.Option(help="Of each node.")] = "4",
-    memory: Annotated[str, typer.Option(help="Of each node.")] = "16Gi",
-    pods: Annotated[int, typer.Option(min=1, help="That each node takes.")] = 110,
-    seed: Annotated[int, typer.Option(help="Of names, and of strategies that draw.")] = 0,
+    cpu: Annotated[str | None, typer.Option(help="Of each of --nodes; 4.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Of each of --nodes; 16Gi.")] = None,
+    pods: Annotated[int | None, typer.Option(min=1, help="That each of --nodes takes; 110.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of names and of draws; else the scenario's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario, as spec.events=false; repeatable.")
+    ] = None,
 ) -> None:
     """Run a cluster on the wall clock and serve the Kubernetes API over HTTPS until interrupted."""
     from harness.model.errors import UserError
@@ -40,18 +51,19 @@ def up(
     _check_extra()
     from harness.apiserver.http.auth import kubeconfig as file
     from harness.apiserver.http.serve import HttpServer
-    from harness.cluster.assembly import ClusterPlan
-    from harness.cluster.cluster import ClusterSettings
     from harness.cluster.live import LiveCluster
-    from harness.scheduling.cycle.settings import SchedulerSettings
-    from harness.scheduling.registry import load
 
-    machines = _nodes(nodes, cpu, memory, pods)
-    plan = ClusterPlan(
-        settings=ClusterSettings(seed=seed),
-        strategy=load(scheduler)(),
-        scheduling=SchedulerSettings(clock=time.perf_counter, preemption=True),
-    )
+    if scenario is None:
+        if settings:
+            raise UserError("--set is of a scenario", hint="podyard up SCENARIO --set ..")
+        machines = _nodes(3 if nodes is None else nodes, cpu or "4", memory or "16Gi", pods or 110)
+        plan = _plain_plan(machines, scheduler or "greedy", seed or 0)
+    else:
+        given = {"--nodes": nodes, "--cpu": cpu, "--memory": memory, "--pods": pods}
+        for option, value in given.items():
+            if value is not None:
+                raise UserError(f"{option} is of a cluster without a scenario", hint="--set spec.nodes[0]..=..")
+        plan = _scenario_plan(scenario, settings, scheduler, seed)
     live = LiveCluster(_store(store), plan, time_scale=time_scale)
     try:
         http = HttpServer(
@@ -60,8 +72,7 @@ def up(
         http.start()
         try:
             file.write(kubeconfig, http.kubeconfig())
-            live.start_nodes(machines)
-            print(f"{len(machines)} nodes at {http.url}; interrupt to stop", file=sys.stderr)
+            print(f"{len(plan.nodes)} nodes at {http.url}; interrupt to stop", file=sys.stderr)
             print(f"export KUBECONFIG={kubeconfig.resolve()}", flush=True)
             # `kill` ends it as Ctrl-C does.
             signal.signal(signal.SIGTERM, lambda *_: live.stop())
@@ -72,6 +83,41 @@ def up(
             http.stop()
     finally:
         live.close()
+
+
+def _plain_plan(machines: list[Node], scheduler: str, seed: int) -> ClusterPlan:
+    """Nodes alike, nothing on them. Raises UserError."""
+    from harness.cluster.assembly import ClusterPlan
+    from harness.cluster.cluster import ClusterSettings
+    from harness.scheduling.cycle.settings import SchedulerSettings
+    from harness.scheduling.registry import load
+
+    return ClusterPlan(
+        settings=ClusterSettings(seed=seed),
+        nodes=machines,
+        strategy=load(scheduler)(),
+        scheduling=SchedulerSettings(clock=time.perf_counter, preemption=True),
+    )
+
+
+def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None, seed: int | None) -> ClusterPlan:
+    """Everything that a run of the scenario has, with one of its strategies. Raises UserError."""
+    from harness.cli.asked import settings_of
+    from harness.experiment.prepared import prepare
+    from harness.experiment.scenario import find_scenario, read_scenario
+    from harness.experiment.strategy_fit import fit_strategy
+    from harness.scheduling.registry import load
+
+    loaded = read_scenario(find_scenario(name), settings_of(settings))
+    spec = loaded.scenario.spec
+    strategy = load(scheduler or spec.schedulers[0])()
+    prepared = prepare(loaded, spec.seed if seed is None else seed, endless=True)
+    unfit = fit_strategy(strategy, prepared.workload)
+    if unfit is not None:
+        print(f"{unfit.kind}: {unfit.reason}", file=sys.stderr)
+    if spec.duration is not None or spec.gates:
+        print("the scenario's duration and gates are of runs: this cluster goes on until interrupted", file=sys.stderr)
+    return prepared.cluster_plan(strategy, {})
 
 
 def _check_extra() -> None:

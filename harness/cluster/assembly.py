@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import Any
 
 from harness.autoscaling.policy import NODE_POLICIES, NodePolicy
 from harness.autoscaling.pool import NodePool
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import controllers
+from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import Component, Instant
 from harness.engine.streams import array_stream, stream
 from harness.faults.timeline import Planned, Timeline
@@ -25,8 +27,9 @@ class ClusterPlan:
     """All that a cluster consists of.
 
     `strategy`: None where pods are bound by hand. `controllers`: as `harness.cluster.controllers` takes them.
-    `autoscaler`: the node policy that sizes `pools`. `faults`: a timeline of them. `components`: others, started last.
-    `snapshot`: the scheduler's, when somebody listens in.
+    `autoscaler`: the node policy that sizes `pools`. `faults`: a timeline of them. `workload`: objects in the order of
+    the instants at which they are created. `components`: others, started last. `snapshot`: the scheduler's, when
+    somebody listens in.
     """
 
     settings: ClusterSettings = field(default_factory=ClusterSettings)
@@ -38,24 +41,35 @@ class ClusterPlan:
     pools: tuple[NodePool, ...] = ()
     autoscaler: str = "cluster-autoscaler"
     faults: tuple[Planned, ...] = ()
+    workload: Iterable[tuple[Instant, Any]] | None = None
     components: Sequence[Component] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
+    """`started`: the scheduler and the driver of the workload, where the plan has them."""
+
     cluster: Cluster
-    schedulers: tuple[Scheduler, ...]
+    started: tuple[Scheduler | None, WorkloadDriver | None]
 
     @property
     def scheduler(self) -> Scheduler:
-        (only,) = self.schedulers
-        return only
+        scheduler = self.started[0]
+        assert scheduler is not None, "the plan has no strategy"
+        return scheduler
+
+    @property
+    def driver(self) -> WorkloadDriver:
+        driver = self.started[1]
+        assert driver is not None, "the plan has no workload"
+        return driver
 
 
 def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     """A cluster whose clock stands at `start`; nothing has happened in it yet. Raises UserError for names of plug-ins.
 
-    The order of components is part of a run's digest: nodes, controllers, autoscaler, faults, scheduler, the others.
+    What the workload and the timeline of faults had before `start` has happened. The order of components is part of a
+    run's digest: nodes, controllers, autoscaler, faults, scheduler, workload, the others.
     """
     seed = plan.settings.seed
     cluster = Cluster(store, plan.settings)
@@ -68,17 +82,15 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
         cluster.add(policy.component(plan.pools, stream(seed, "cluster-autoscaler")))
     if plan.faults:
         cluster.add(Timeline(plan.faults, stream(seed, "faults"), start))
-    schedulers: tuple[Scheduler, ...] = ()
+    scheduler: Scheduler | None = None
     if plan.strategy is not None:
-        schedulers = (
-            Scheduler(
-                plan.strategy,
-                stream(seed, "scheduler"),
-                array_stream(seed, "strategy"),
-                plan.scheduling,
-                plan.snapshot,
-            ),
-        )
-    for component in (*schedulers, *plan.components):
+        rng, array_rng = stream(seed, "scheduler"), array_stream(seed, "strategy")
+        scheduler = Scheduler(plan.strategy, rng, array_rng, plan.scheduling, plan.snapshot)
+        cluster.add(scheduler)
+    driver: WorkloadDriver | None = None
+    if plan.workload is not None:
+        driver = WorkloadDriver(dropwhile(lambda item: item[0] < start, plan.workload))
+        cluster.add(driver)
+    for component in plan.components:
         cluster.add(component)
-    return Assembled(cluster, schedulers)
+    return Assembled(cluster, (scheduler, driver))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from harness.apiserver.http.driver_queue import DriverQueue
+from harness.autoscaling.pool import POOL_LABEL
 from harness.cluster.assembly import ClusterPlan, assemble
+from harness.cluster.cluster import Cluster
 from harness.engine.component import SECOND, Instant
 from harness.engine.wall import IDLE_S, STEP_NS, WallClock
 from harness.model.core import Node
@@ -39,9 +40,7 @@ class LiveCluster:
         self._step = round(STEP_NS * max(time_scale, 1.0))
         self._stopping = False
         self.cluster.server.listeners.append(self._on_write)
-
-    def start_nodes(self, nodes: Iterable[Node]) -> None:
-        self.cluster.start_nodes(nodes)
+        self.cluster.start_nodes(_provisioned(self.cluster, plan))
 
     def run(self, *, until: Instant | None = None) -> None:
         """Until `stop` is called from another thread, KeyboardInterrupt, or the cluster's clock shows `until`."""
@@ -84,6 +83,13 @@ class LiveCluster:
     def _save_clock(self, now: Instant) -> None:
         self._saved = now
         self._store.put(CLOCK_KEY, {"epochUnixNs": self.epoch_unix_ns, "nowNs": now})
+
+
+def _provisioned(cluster: Cluster, plan: ClusterPlan) -> list[Node]:
+    """Machines of pools that an earlier process started, as the store knows them: the provider has them still."""
+    pools = {pool.name: pool for pool in plan.pools}
+    labels = ((node.metadata.labels.get(POOL_LABEL, ""), name) for name, node in cluster.server.objects("Node").items())
+    return [pools[pool].node(name) for pool, name in labels if pool in pools]
 
 
 def _clock_of(store: Store) -> tuple[int, Instant]:

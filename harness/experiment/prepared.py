@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,7 @@ from harness.autoscaling.pool import NodePool
 from harness.cluster.assembly import ClusterPlan
 from harness.cluster.cluster import ClusterSettings
 from harness.cluster.controllers import controllers
-from harness.cluster.workload_driver import WorkloadDriver
-from harness.engine.component import SECOND, Component
+from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
 from harness.experiment.latencies import latencies
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_template
@@ -49,13 +48,14 @@ class Prepared:
     def cluster_plan(
         self,
         strategy: Any,
-        driver: WorkloadDriver,
         settings: dict[str, Any],
         *,
+        workload: Iterable[tuple[Instant, Any]] | None = None,
         snapshot: Snapshot | None = None,
         components: tuple[Component, ...] = (),
     ) -> ClusterPlan:
-        """`settings`: those of the cluster that are not the scenario's (where nodes live, on which clock)."""
+        """`settings`: those of the cluster that are not the scenario's (where nodes live, on which clock). `workload`:
+        the scenario's, where somebody takes note of it."""
         return ClusterPlan(
             settings=ClusterSettings(
                 seed=self.seed,
@@ -72,7 +72,8 @@ class Prepared:
             pools=self.pools,
             autoscaler=self.loaded.scenario.spec.autoscaler,
             faults=self.faults,
-            components=(driver, *components),
+            workload=self.workload.stream() if workload is None else workload,
+            components=components,
         )
 
     def demand(self) -> Demand:
@@ -86,14 +87,14 @@ class Prepared:
         return msgspec.structs.replace(settings, routes=routes)
 
 
-def prepare(loaded: Loaded, seed: int) -> Prepared:
-    """Raises UserError for what is wrong with the scenario."""
+def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
+    """`endless`: somebody will stop it. Raises UserError for what is wrong with the scenario."""
     spec = loaded.scenario.spec
     _check_plugins(loaded)
     found = machines(loaded, seed)
     hops = latencies(loaded)
     workload = plan(loaded, found.tables, seed)
-    if spec.duration is None and workload.traffic:
+    if spec.duration is None and workload.traffic and not endless:
         raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
     return Prepared(
         loaded=loaded,

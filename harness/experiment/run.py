@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.cluster.assembly import assemble
-from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import HOUR, SECOND, Instant
 from harness.engine.wall import WallClock, drive
 from harness.experiment.audit import SETTLED_NS, Auditor
@@ -126,11 +125,9 @@ class Run:
         self.prepared: Prepared = prepare(loaded, seed)
         unfit = fit_strategy(strategy, self.prepared.workload)
         demand = self.prepared.demand()
-        self.driver = WorkloadDriver(noted(self.prepared.workload.stream(), demand))
         self.auditor = Auditor()
         plan = self.prepared.cluster_plan(
             strategy if notes is None else Noted(strategy, notes),
-            self.driver,
             {
                 "nodes": home.nodes,
                 "actors": home.actors,
@@ -138,11 +135,12 @@ class Run:
                 "folded": not self.clock.wall,
                 "wall": self.clock.wall,
             },
+            workload=noted(self.prepared.workload.stream(), demand),
             snapshot=None if notes is None else NotedSnapshot(notes),
             components=(self.auditor,),
         )
         assembled = assemble(MemoryStore(ObjectCodec()), plan)
-        self.cluster, self.scheduler = assembled.cluster, assembled.scheduler
+        self.cluster, self.scheduler, self.driver = assembled.cluster, assembled.scheduler, assembled.driver
         server = self.cluster.server
         self.measures = Measures(self.prepared, demand, lambda: server.now, () if notes is None else (notes,))
         server.listeners.append(self.measures.journal.written)

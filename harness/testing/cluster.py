@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace as replace_plan
 from typing import Any
 
+from msgspec.structs import replace
+
+from harness.autoscaling.pool import POOL_LABEL, NodePool
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import ClusterSettings
 from harness.engine.component import SECOND
+from harness.engine.latency import Constant
+from harness.faults.timeline import parse
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import PriorityClass, Unstructured
+from harness.model.times import duration_text
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.registry import load
 from harness.scheduling.strategy import Strategy
@@ -38,23 +45,36 @@ class Cluster:
         made: Any = load(strategy)() if isinstance(strategy, str) else strategy
         if inspect.isclass(made) or not hasattr(made, "place"):
             made = made()
-        plan = ClusterPlan(
+        self._plan = ClusterPlan(
             settings=ClusterSettings(seed=seed, record_events=False),
             strategy=made,
             scheduling=SchedulerSettings(deadline_s=deadline_s),
         )
-        assembled = assemble(MemoryStore(ObjectCodec()), plan)
-        self._sim, self.scheduler = assembled.cluster, assembled.scheduler
+        self._pools: list[NodePool] = []
+        self._faults: list[dict[str, Any]] = []
         self._nodes: list[WorldNode] = []
         self._timeline: list[tuple[float, Callable[[], None]]] = []
         self._groups: dict[str, int] = {}
         self._priorities: set[int] = set()
         self._lines: list[tuple[int, str]] = []  # (instant, text)
-        self._sim.server.listeners.append(self._written)
 
     def node(self, name: str, **size: Any) -> Cluster:
         """`size`: cpu_milli, memory_mib, pods, gpus, gpu_model, zone, tainted."""
         self._nodes.append(WorldNode(name, **size))
+        return self
+
+    def pool(self, name: str, *, most: int, least: int = 0, provisioning_s: float = 45.0, **size: Any) -> Cluster:
+        """A node pool of the cluster autoscaler; `size` as of a node. Its nodes are `<name>-0`, `<name>-1`, .."""
+        node = WorldNode("", **size).object(0)
+        labels = {**node.metadata.labels, POOL_LABEL: name}
+        template = replace(node, metadata=replace(node.metadata, labels=labels, annotations={}))
+        latency = Constant(round(provisioning_s * SECOND))
+        self._pools.append(NodePool(name=name, template=template, least=least, most=most, provisioning=latency))
+        return self
+
+    def fault(self, name: str, *, at_s: float, **fields: Any) -> Cluster:
+        """As in a scenario: fault("nodeCrash", at_s=3, select={"names": ["n"]}, downFor="1m")."""
+        self._faults.append({"at": duration_text(_BOOT_NS + round(at_s * SECOND)), name: fields})
         return self
 
     def pod(self, name: str, *, at_s: float = 0.0, **asks: Any) -> Cluster:
@@ -77,8 +97,16 @@ class Cluster:
 
         Instants in whole seconds. A pod that waits still is told last: 'b waits: 0/1 nodes are available: ...'.
         """
+        plan = replace_plan(
+            self._plan,
+            nodes=[node.object(rank) for rank, node in enumerate(self._nodes)],
+            pools=tuple(self._pools),
+            faults=parse(self._faults),
+        )
+        assembled = assemble(MemoryStore(ObjectCodec()), plan)
+        self._sim, self.scheduler = assembled.cluster, assembled.scheduler
+        self._sim.server.listeners.append(self._written)
         sim = self._sim
-        sim.start_nodes(node.object(rank) for rank, node in enumerate(self._nodes))
         for value in sorted(self._priorities):
             sim.server.create(PriorityClass(metadata=ObjectMeta(name=f"p{value}"), value=value))
         for group, least in self._groups.items():
@@ -125,9 +153,7 @@ class Cluster:
         made = pod.object()
         spec: Any = made.spec
         if pod.priority:
-            import msgspec
-
-            spec = msgspec.structs.replace(spec, priority=None, priority_class_name=f"p{pod.priority}")
+            spec = replace(spec, priority=None, priority_class_name=f"p{pod.priority}")
         self._sim.server.create(Pod(metadata=made.metadata, spec=spec))
 
     def _written(self, kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:

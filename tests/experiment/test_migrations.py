@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from harness.cluster.assembly import ClusterPlan, assemble
-from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.gpu import GPU_COUNT, GPU_MILLI, WHOLE_GPU
@@ -73,7 +72,7 @@ def where(*guarded: Any) -> dict[str, str]:
     plan = ClusterPlan(
         nodes=(node("many-devices", 8000, 2),),
         strategy=Migrating(FGD(), migrations=1.0),
-        components=(WorkloadDriver(iter(arrivals)),),
+        workload=arrivals,
     )
     cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
     cluster.run(20 * SECOND)

@@ -28,3 +28,10 @@ def test_what_went_wrong_is_told() -> None:
     log = sim.run()
     assert "0s ! illegal bind a: n: Insufficient cpu" in log
     assert sim.violations[0][:2] == ("illegal bind", "default/a")
+
+
+def test_a_pool_grows_for_a_pod_that_fits_nowhere_and_a_crash_is_told() -> None:
+    sim = Cluster(greedy).node("n", cpu_milli=1000).pool("p", most=2, provisioning_s=5, cpu_milli=4000)
+    sim.pod("a", cpu_milli=3000).pod("b", cpu_milli=500)
+    sim.fault("nodeCrash", at_s=60, select={"names": ["p-0"]}, downFor="6m")
+    assert sim.run(480).splitlines() == ["0s b -> n", "13s a -> p-0", "420s a gone"]

@@ -144,8 +144,7 @@ class ClusterAutoscaler:
         state = self._state.pools[pool.name]
         names = []
         for _ in range(count):
-            name = f"{pool.name}-{state.created}"
-            state.created += 1
+            name = state.next_name()
             state.requested[name] = now
             names.append(name)
             effects.append(WakeAt(now + pool.provisioning.draw(self._rng), ("machine", pool.name, name)))

@@ -17,6 +17,14 @@ class PoolState(msgspec.Struct):
     backoff_ns: int = 0
     backoff_until_ns: int = 0  # no scale-up before
 
+    def next_name(self) -> str:
+        """Of a node that there is not, also where an earlier process made some."""
+        while True:
+            name = f"{self.pool.name}-{self.created}"
+            self.created += 1
+            if name not in self.members:
+                return name
+
     @property
     def size(self) -> int:
         """With those that are coming."""
