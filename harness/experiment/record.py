@@ -17,6 +17,7 @@ from typing import Any
 from harness.experiment.scheduler_notes import Notes
 from harness.measure.journal import Entry
 from harness.model.errors import UserError
+from harness.model.loading import load_json, read_text
 
 FORMAT = "podyard.dev/record/v1"
 FILES = (
@@ -121,17 +122,8 @@ def _journal_frame(journal: Iterator[Entry]) -> Any:
 def read_record(folder: Path) -> dict[str, Any]:
     """Raises UserError for what is no record, or a damaged one."""
     path = folder / "record.json" if folder.is_dir() else folder
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(
-            f"cannot read the record: {error.strerror}",
-            file=path,
-            expected="a folder that `podyard run` wrote",
-            hint="podyard run --out DIR says where records go",
-        ) from None
-    except ValueError as error:
-        raise UserError(f"the record is damaged: {error}", file=path, expected="JSON") from None
+    expected = "a folder that `podyard run` wrote"
+    data = load_json(read_text(path, expected=expected, what="record"), path, expected=expected).data
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise UserError("not a record", file=path, found=found, expected=FORMAT)

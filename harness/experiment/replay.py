@@ -47,7 +47,7 @@ class Verdict:
 def replay_record(folder: Path) -> Verdict:
     """Raises UserError for a record that cannot be read or run."""
     record = read_record(folder)
-    loaded = from_data(record["scenario"], {}, str(folder / "record.json"))
+    loaded = from_data(record["scenario"], str(folder / "record.json"))
     run = Run(loaded, load(record.get("schedulerVersion") or record["scheduler"])(), int(record["seed"]), Home())
     try:
         run.play()

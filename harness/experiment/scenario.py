@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import types
+import typing
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from harness.experiment.yaml_lines import Lines, line_at, load
+from harness.experiment.settings import put, with_variables
 from harness.model.errors import UserError, did_you_mean
+from harness.model.loading import BY_HAND, Document, load_one, read_text
 from harness.model.quantity import parse_quantity
 from harness.model.times import parse_duration
 
@@ -95,7 +99,7 @@ class OpenbTasks(Form, frozen=True, kw_only=True):
 
     pods: int
     load: int | None = None
-    longest: str = "1d"
+    longest: str = "24h"
     constrained: int = 0
     start: str = "0s"
     controller: Literal["none", "Job"] = "none"
@@ -229,20 +233,22 @@ class Loaded(msgspec.Struct, frozen=True):
 
     scenario: Scenario
     data: dict[str, Any]
-    lines: Lines
+    document: Document
     file: str
     chosen: dict[str, str] = {}  # values of variables that were asked for
+    settings: dict[str, str] = {}  # by --set
 
     def error(self, path: str, what: str, **about: Any) -> UserError:
-        return UserError(f"{path}: {what}" if path else what, file=self.file, line=line_at(self.lines, path), **about)
+        return _error(self.document, self.settings, path, f"{path}: {what}" if path else what, **about)
 
     def find(self, path: str, where: str) -> Path:
         """A file that the scenario names: beside it, in the folders of $PODYARD_TRACES, or absolute."""
         wanted = Path(path).expanduser()
         tried = [wanted] if wanted.is_absolute() else [folder / wanted for folder in self._folders()]
         for candidate in tried:
-            if candidate.exists():
-                return candidate
+            with suppress(OSError):  # a name that no file can have
+                if candidate.exists():
+                    return candidate
         raise self.error(
             where,
             "no such file",
@@ -287,108 +293,111 @@ def read_scenario(
 
     Raises UserError.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read the scenario: {error.strerror}", file=path) from None
-    except UnicodeDecodeError:
-        raise UserError("not a text file", file=path, expected="YAML in UTF-8") from None
-    data, lines = load(text, path)
-    return from_data(data, lines, str(path), settings or {}, chosen or {})
+    return from_document(_document(path), settings or {}, chosen or {}, told=True)
 
 
 def read_variables(path: Path, settings: Mapping[str, str] | None = None) -> dict[str, list[str]]:
     """The values of each variable of a scenario that can be read (see `read_scenario`)."""
-    data, lines = load(path.read_text(encoding="utf-8"), path)
-    for name, value in (settings or {}).items():
-        _put(data, name, value, lines, str(path))
+    data = _with_settings(_document(path).data, settings or {})
     return {name: [str(value) for value in values] for name, values in data["spec"].get("variables", {}).items()}
 
 
-def from_data(
-    data: Any,
-    lines: Lines,
-    file: str,
-    settings: Mapping[str, str] | None = None,
-    chosen: Mapping[str, str] | None = None,
+def _document(path: Path) -> Document:
+    expected = "a scenario in YAML"
+    text = read_text(path, most=BY_HAND.yaml_bytes, expected=expected, what="scenario")
+    return load_one(text, path, BY_HAND, expected)
+
+
+def _with_settings(data: Any, settings: Mapping[str, str]) -> Any:
+    for path, value in settings.items():
+        data = put(data, path, value, _keys_at)
+    return data
+
+
+def from_data(data: Any, file: str) -> Loaded:
+    """A scenario from plain data, as of a record. Raises UserError."""
+    return from_document(Document(data, file, None), {}, {})
+
+
+def from_document(
+    document: Document, settings: Mapping[str, str], chosen: Mapping[str, str], *, told: bool = False
 ) -> Loaded:
+    """`told`: what is without effect, such as a variable that nothing refers to, is an error, too. Raises UserError."""
+    data, file = document.data, document.file
     if not isinstance(data, dict):
-        raise UserError("not a scenario", file=file, line=1, found=type(data).__name__, expected="a mapping")
-    for path, value in (settings or {}).items():
-        _put(data, path, value, lines, file)
+        raise document.error("", "not a scenario", found=type(data).__name__, expected="a mapping")
+    data = _with_settings(data, settings)
     for field, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         if data.get(field) != wanted:
-            raise UserError(
-                f"{field} is not {wanted}",
-                file=file,
-                line=line_at(lines, field),
-                found=data.get(field),
-                expected=f"{field}: {wanted}",
-            )
-    data = _substituted(data, chosen or {}, lines, file)
+            found, expected = data.get(field), f"{field}: {wanted}"
+            raise document.error(field, f"{field} is not {wanted}", found=found, expected=expected)
+    data = with_variables(document, data, chosen, told=told)
     try:
         scenario = msgspec.convert(data, Scenario)
     except msgspec.ValidationError as error:
-        raise _told(str(error), data, lines, file) from None
-    loaded = Loaded(scenario, data, lines, file, dict(chosen or {}))
+        raise _told(str(error), data, document, settings) from None
+    loaded = Loaded(scenario, data, document, file, dict(chosen), dict(settings))
     _check(loaded)
     return loaded
 
 
-def _substituted(data: dict[str, Any], chosen: Mapping[str, str], lines: Lines, file: str) -> dict[str, Any]:
-    """With each variable's value in its place, and no other value of it left: the data says what runs."""
-    spec = data.get("spec")
-    if not isinstance(spec, dict):
-        return data
-    variables = spec.get("variables", {})
-    if not isinstance(variables, dict) or not all(isinstance(v, list) and v for v in variables.values()):
-        raise UserError(
-            "spec.variables: not lists of values by name",
-            file=file,
-            line=line_at(lines, "spec.variables"),
-            expected="as list: [default, cpu050]",
-        )
-    for name in chosen:
-        if name not in variables:
-            raise UserError(
-                f"the scenario has no variable {name!r}",
-                file=file,
-                expected=", ".join(variables) or "none",
-                hint=did_you_mean(name, variables),
-            )
-    values = {name: chosen.get(name, str(known[0])) for name, known in variables.items()}
-    if not values:
-        return data
-
-    def put(value: Any) -> Any:
-        if isinstance(value, str):
-            for name, text in values.items():
-                value = value.replace(f"{{{name}}}", text)
-            return value
-        if isinstance(value, list):
-            return [put(item) for item in value]
-        return {key: put(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-    held = {name: [text] for name, text in values.items()}
-    return {**data, "spec": {**put({k: v for k, v in spec.items() if k != "variables"}), "variables": held}}
+def _error(document: Document, settings: Mapping[str, str], path: str, what: str, **about: Any) -> UserError:
+    """With file and line, or the setting that put it there."""
+    for setting, value in settings.items():
+        if path == setting or (path.startswith(setting) and path[len(setting)] in ".["):
+            return UserError(f"--set {setting}={value}: {what}", **about)
+    return document.error(path, what, **about)
 
 
-def _told(message: str, data: Any, lines: Lines, file: str) -> UserError:
-    """msgspec's words with the line, and a suggestion for a mistyped key."""
+def _told(message: str, data: Any, document: Document, settings: Mapping[str, str]) -> UserError:
+    """msgspec's words with the line, what is there, and a suggestion for a mistyped key."""
     what, _, at = message.partition(" - at `$")
     path = at.rstrip("`").lstrip(".")
     unknown = re.search(r"unknown field `([^`]+)`", what)
     if unknown:
         key = unknown.group(1)
         known = _keys_at(path)
-        return UserError(
+        return _error(
+            document,
+            settings,
+            f"{path}.{key}" if path else key,
             f"unknown key {key!r}" + (f" in {path}" if path else ""),
-            file=file,
-            line=line_at(lines, f"{path}.{key}" if path else key),
             expected=", ".join(known) if known else None,
             hint=did_you_mean(key, known),
         )
-    return UserError(f"{path}: {what}" if path else what, file=file, line=line_at(lines, path))
+    path, value = _found(data, path)
+    found = None if what.startswith("Object missing") else repr(value)[:80]
+    return _error(document, settings, path, f"{path}: {what}" if path else what, found=found)
+
+
+def _found(data: Any, path: str) -> tuple[str, Any]:
+    """(path, value) of what is wrong; msgspec does not say which value of a mapping it is."""
+    steps = re.findall(r"[^.\[\]]+|\[[^\]]*\]", path)
+    exact = ""
+    kind: Any = Scenario
+    for step in steps:
+        if step == "[...]":
+            kind = _plain(kind)
+            wanted = getattr(kind, "__args__", (None, Any))[-1]
+            step = next((key for key, value in data.items() if not _fits(value, wanted)), "")
+            kind, data = wanted, data.get(step)
+            exact += f".{step}"
+        elif step.startswith("["):
+            kind, data = _item(_plain(kind)), data[int(step[1:-1])]
+            exact += step
+        else:
+            fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)} if _is_form(kind) else {}
+            kind, data = _plain(fields.get(step)), data.get(step)
+            exact += f".{step}" if exact else step
+    return exact, data
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _keys_at(path: str) -> list[str]:
@@ -408,37 +417,14 @@ def _is_form(kind: Any) -> bool:
 
 
 def _plain(kind: Any) -> Any:
-    options = [arg for arg in getattr(kind, "__args__", ()) if arg is not type(None)]
-    origin = getattr(kind, "__origin__", None)
-    return options[0] if options and origin is not list else kind
+    """Without `| None`."""
+    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
+        return kind
+    return next((arg for arg in typing.get_args(kind) if arg is not type(None)), kind)
 
 
 def _item(kind: Any) -> Any:
     return getattr(kind, "__args__", (None,))[0]
-
-
-def _put(data: dict[str, Any], path: str, value: str, lines: Lines, file: str) -> None:
-    """--set path=value, the value read as YAML. Raises UserError for a path that leads nowhere."""
-    parsed, _ = load(value, f"--set {path}") if value.strip() else ("", {})
-    parts = re.findall(r"[^.\[\]]+|\[\d+\]", path)
-    at: Any = data
-    for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        if part.startswith("["):
-            number = int(part[1:-1])
-            if not isinstance(at, list) or number >= len(at):
-                raise UserError(f"--set {path}: there is no item {part}", file=file)
-            if last:
-                at[number] = parsed
-            else:
-                at = at[number]
-        else:
-            if not isinstance(at, dict):
-                raise UserError(f"--set {path}: {'.'.join(parts[:index])} has no fields", file=file)
-            if last:
-                at[part] = parsed
-            else:
-                at = at.setdefault(part, {})
 
 
 def _check(loaded: Loaded) -> None:

@@ -203,7 +203,7 @@ class Recorded:
 
         strategy = load(str(self.record.get("schedulerVersion") or self.record["scheduler"]))()
         if getattr(strategy, "fit", None) is not None:
-            loaded = from_data(self.record["scenario"], {}, str(self.folder / "record.json"))
+            loaded = from_data(self.record["scenario"], str(self.folder / "record.json"))
             seed = int(self.record["seed"])
             fit_strategy(strategy, plan(loaded, machines(loaded, seed).tables, seed))
         return strategy

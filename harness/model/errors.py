@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePath
 
 
 class UserError(Exception):
@@ -16,7 +16,7 @@ class UserError(Exception):
         self,
         what: str,
         *,
-        file: str | Path | None = None,
+        file: str | PurePath | None = None,
         line: int | None = None,
         found: object = None,
         expected: object = None,

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.model.errors import UserError
+from harness.model.loading import BY_HAND, Document, load_one, read_text
 from harness.scheduling.registry import load_score_plugin
 from harness.scheduling.scores import (
     check_plugin,
@@ -41,32 +40,31 @@ Source: kube-scheduler 1.32 apis/config/v1/defaults.go."""
 
 def read(path: str | Path) -> tuple[Profile, ...]:
     """The profiles of a file, in its order. Raises UserError with file and line."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError("the scheduler configuration cannot be read", file=path, found=error.strerror) from None
-    return parse(text, str(path))
+    return _read(path).configuration()
 
 
 def parse(text: str, file: str = "KubeSchedulerConfiguration") -> tuple[Profile, ...]:
-    try:
-        data = yaml.safe_load(text)
-        root = yaml.compose(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = None if mark is None else mark.line + 1
-        raise UserError("this is no YAML", file=file, line=line, found=getattr(error, "problem", str(error))) from None
-    return _Reader(file, root).configuration(data)
+    return _Reader(_document(text, file)).configuration()
 
 
 def read_extenders(path: str | Path) -> tuple[Settings, ...]:
     """The extenders of a file that `read` has read, in its order. Raises UserError with file and line."""
-    text = Path(path).read_text(encoding="utf-8")
-    return _Reader(str(path), yaml.compose(text)).extenders(yaml.safe_load(text))
+    reader = _read(path)
+    return reader.extenders(reader.data)
+
+
+def _read(path: str | Path) -> _Reader:
+    text = read_text(path, most=BY_HAND.yaml_bytes, expected=KIND, what="scheduler configuration")
+    return _Reader(_document(text, str(path)))
+
+
+def _document(text: str, file: str) -> Document:
+    return load_one(text, file, BY_HAND, f"{KIND} in YAML")
 
 
 class _Reader(PluginArgs):
-    def configuration(self, data: Any) -> tuple[Profile, ...]:
+    def configuration(self) -> tuple[Profile, ...]:
+        data = self.data
         self.check_mapping(data, ())
         if (data.get("apiVersion"), data.get("kind")) != (API_VERSION, KIND):
             found = f"{data.get('apiVersion')}, {data.get('kind')}"
@@ -86,6 +84,7 @@ class _Reader(PluginArgs):
         return tuple(out)
 
     def extenders(self, data: Any) -> tuple[Settings, ...]:
+        self.check_mapping(data, ())
         out = []
         for i, item in enumerate(self.list_of(data.get("extenders"), ("extenders",))):
             self.check_mapping(item, ("extenders", i))

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn, TypeAlias
 
-import yaml
-
-from harness.model.errors import UserError, did_you_mean
+from harness.model.errors import did_you_mean
+from harness.model.loading import Document
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and indices from the root of the document."""
 
 
 class YamlReader:
-    def __init__(self, file: str, root: yaml.Node | None) -> None:
-        self._file = file
-        self._root = root
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.data = document.data
 
     def percentage_of(self, data: Mapping[str, Any], path: Path) -> int | None:
         if data.get("percentageOfNodesToScore") is None:
@@ -57,24 +56,8 @@ class YamlReader:
         expected: object = None,
         hint: str | None = None,
     ) -> NoReturn:
-        raise UserError(what, file=self._file, line=self.line_of(path), found=found, expected=expected, hint=hint)
-
-    def line_of(self, path: Path) -> int | None:
-        """Of the deepest part of `path` that the file has."""
-        node = self._root
-        line = None if node is None else node.start_mark.line + 1
-        for step in path:
-            if isinstance(node, yaml.MappingNode):
-                pair = next((pair for pair in node.value if pair[0].value == step), None)
-                if pair is None:
-                    break
-                line, node = pair[0].start_mark.line + 1, pair[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-                line = node.start_mark.line + 1
-            else:
-                break
-        return line
+        text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+        raise self._document.error(text, what, found=found, expected=expected, hint=hint)
 
 
 def suggest(name: object, known: tuple[str, ...]) -> str | None:

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from harness.model.errors import UserError
+from harness.model.loading import load_json, read_text
 from harness.scheduling.strategy import Int64
 from schedulers.ranked.features import KINDS, NAMES
 
 FORMAT = "podyard.dev/ranked/v3"
 SHIPPED = Path(__file__).with_name("weights.json")
+
+MODEL_BYTES = 16 << 20
+"""A model has some thousand weights."""
 
 LARGEST = 1_000_000
 """Of a weight, in thousandths: scores stay below 2^53, exact as floats."""
@@ -30,12 +34,8 @@ class Model:
 
 def read_model(path: Path = SHIPPED) -> Model:
     """Raises UserError for what is no model, or one for other features."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the model: {error.strerror}", file=path, hint="podyard train") from None
-    except ValueError as error:
-        raise UserError(f"not a model: {error}", file=path, expected="JSON, as podyard train writes it") from None
+    expected = "JSON, as podyard train writes it"
+    data = load_json(read_text(path, most=MODEL_BYTES, expected=expected, what="model"), path, expected=expected).data
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise UserError("not a model", file=path, found=found, expected=f"format: {FORMAT}", hint="podyard train")
@@ -60,7 +60,10 @@ def read_model(path: Path = SHIPPED) -> Model:
             file=path,
             expected=f"{len(KINDS)} rows of {len(NAMES)} whole thousandths, at most {LARGEST}",
         )
-    return Model(np.array(rows, dtype=np.int64), dict(data.get("card", {})))
+    card = data.get("card", {})
+    if not isinstance(card, dict):
+        raise UserError("the card is not as expected", file=path, found=type(card).__name__, expected="a mapping")
+    return Model(np.array(rows, dtype=np.int64), card)
 
 
 def write_model(path: Path, model: Model) -> None:

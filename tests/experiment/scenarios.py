@@ -36,7 +36,7 @@ def scenario(**spec: Any) -> dict[str, Any]:
 
 
 def loaded(**spec: Any) -> Loaded:
-    return from_data(scenario(**spec), {}, "small.yaml")
+    return from_data(scenario(**spec), "small.yaml")
 
 
 def written(folder: Path, **spec: Any) -> Path:

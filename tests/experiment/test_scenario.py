@@ -60,7 +60,7 @@ def test_settings_go_over_the_scenario(tmp_path: Path) -> None:
     assert made.scenario.spec.duration == "2m"
     assert made.scenario.spec.nodes[0].group is not None
     assert made.scenario.spec.nodes[0].group.count == 9
-    with pytest.raises(UserError, match="there is no item"):
+    with pytest.raises(UserError, match="names an item that is not there"):
         read_scenario(path, {"spec.nodes[7].group.count": "9"})
 
 
@@ -133,7 +133,7 @@ def test_what_is_no_scenario_is_told() -> None:
     from harness.experiment.scenario import from_data
 
     with pytest.raises(UserError, match="kind is not Scenario"):
-        from_data(data, {}, "x.yaml")
+        from_data(data, "x.yaml")
 
 
 def test_extended_resources_of_nodes_are_held(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def autoscaling() -> str:
         "workload": [{"service": service}],
     }
     data = {"apiVersion": "podyard.dev/v1", "kind": "Scenario", "metadata": {"name": "autoscaling"}, "spec": spec}
-    run = Run(from_data(data, {}, "autoscaling.yaml"), load("greedy")(), 1, Home())
+    run = Run(from_data(data, "autoscaling.yaml"), load("greedy")(), 1, Home())
     try:
         run.play()
         return text(transcript(run.measures.journal))

@@ -57,8 +57,8 @@ EDGES: dict[str, tuple[set[str], str]] = {
     "schedulers/ranked/__init__.py": ({"file"}, "finds the weights beside the code"),
     "schedulers/ranked/model.py": ({"file"}, "reads and writes the weights"),
     "schedulers/ranked/command.py": ({"clock", "file"}, "the command that trains: prints, and dates its weights"),
+    "harness/model/loading/text_file.py": ({"file"}, "reads the text of what users hand in, for all readers"),
     "harness/model/plugins.py": ({"file"}, "loads plug-ins, in a checkout by its own pyproject.toml"),
-    "harness/model/errors.py": ({"file"}, "an error names the file that it found something in; none is opened"),
 }
 
 
