@@ -12,6 +12,36 @@ from typing import Any
 from harness.experiment.record import read_record
 
 
+@dataclass(frozen=True, slots=True)
+class EndState:
+    """`not_judged`: why it could not be, '' where it was; `findings`: what is not as it should be, and was not a minute
+    before either."""
+
+    not_judged: str = ""
+    findings: tuple[str, ...] = ()
+
+    @property
+    def converged(self) -> bool | None:
+        """None: not judged."""
+        return None if self.not_judged else not self.findings
+
+    def __str__(self) -> str:
+        if self.not_judged:
+            return f"convergence not judged: {self.not_judged}"
+        return "not converged" if self.findings else "converged"
+
+    def to_data(self) -> dict[str, Any]:
+        return {
+            "converged": self.converged,
+            **({"notJudged": self.not_judged} if self.not_judged else {}),
+            **({"findings": list(self.findings)} if self.findings else {}),
+        }
+
+    @staticmethod
+    def from_data(data: dict[str, Any]) -> EndState:
+        return EndState(str(data.get("notJudged", "")), tuple(map(str, data.get("findings", ()))))
+
+
 @dataclass(slots=True)
 class Result:
     """`metrics` by family; `timing` is measured and differs between runs. `digest` of the journal, empty on the wall
@@ -28,13 +58,15 @@ class Result:
     missed: list[str] = field(default_factory=list)
     folder: Path | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    end_state: EndState | None = None  # of a run with faults
     variables: dict[str, str] = field(default_factory=dict)  # those of the scenario that were chosen
     scheduler_version: str = ""  # the scheduler's full name, as fgd-v1; empty in records older than versions
     accounts: dict[str, Any] = field(default_factory=dict)  # what averages over time are made of (Occupancy.accounts)
 
     @property
     def ok(self) -> bool:
-        return not self.broken and not self.violations and not self.missed
+        settled = self.end_state is None or self.end_state.converged is not False
+        return settled and not self.broken and not self.violations and not self.missed
 
     def to_data(self) -> dict[str, Any]:
         return {
@@ -47,6 +79,7 @@ class Result:
             "metrics": self.metrics,
             "accounts": self.accounts,
             "invariantsBroken": self.broken,
+            **({} if self.end_state is None else {"endState": self.end_state.to_data()}),
             "violations": [
                 {"atSeconds": at / 1e9, "kind": kind, "pod": pod, "reason": reason}
                 for at, kind, pod, reason in self.violations
@@ -79,6 +112,7 @@ def from_record(folder: Path) -> Result:
         variables=data.get("variables", {}),
         scheduler_version=data.get("schedulerVersion", ""),
         accounts=data.get("accounts", {}),
+        end_state=EndState.from_data(data["endState"]) if "endState" in data else None,
     )
 
 

@@ -13,11 +13,12 @@ from harness.engine.component import HOUR, SECOND, Instant
 from harness.engine.wall import WallClock, drive
 from harness.experiment.audit import SETTLED_NS, Auditor
 from harness.experiment.completion import Completion
+from harness.experiment.end_state import end_state
 from harness.experiment.gates import failed_gates
 from harness.experiment.measures import Measures
 from harness.experiment.prepared import Prepared, prepare
 from harness.experiment.record import folder_of, write_record
-from harness.experiment.result import Result, versions
+from harness.experiment.result import EndState, Result, versions
 from harness.experiment.scenario import Loaded
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.strategy_fit import fit_strategy
@@ -81,6 +82,8 @@ def run_once(
         run.play(progress)
         played = time.perf_counter()
         result = run.result(scheduler)
+        prometheus = run.scheduler.prometheus()
+        result.end_state = run.end_state()
     finally:
         run.close()
     result.timing |= {
@@ -98,7 +101,7 @@ def run_once(
             entries,
             run.measures.lives.columns(),
             run.measures.node_columns(),
-            run.scheduler.prometheus(),
+            prometheus,
             run.notes,
         )
         result.folder = folder
@@ -247,6 +250,17 @@ class Run:
             if believed != pod.spec.node_name and pod.spec.node_name in snapshot.node_table.index:
                 out.append(f"the scheduler has {key} on {believed or 'no node'}, the store on {pod.spec.node_name}")
         return out
+
+    def end_state(self) -> EndState | None:
+        """Whether the cluster has converged; the last that is asked of a run, as the cluster may go on meanwhile, and
+        neither journal nor notes take that down. None: there were no faults."""
+        self.cluster.server.listeners.remove(self.measures.journal.written)
+        self.cluster.api.observers.remove(self.measures.journal.observed)
+        rows, pods = (len(self.notes.rows), len(self.notes.pods)) if self.notes is not None else (0, 0)
+        found = end_state(self.prepared, self.cluster, self.end_ns, wall=self.clock.wall)
+        if self.notes is not None:
+            del self.notes.rows[rows:], self.notes.pods[pods:]
+        return found
 
     def close(self) -> None:
         self.cluster.close()

@@ -29,12 +29,11 @@ class Planned(msgspec.Struct, frozen=True):
     until_ns: int = 0
 
     @property
-    def undone_ns(self) -> int | None:
-        """The instant at which the last of it is undone; None: never."""
-        lasts = self.fault.lasts_ns()
-        if lasts is None or (self.every_ns and not self.until_ns):
+    def quiet_from_ns(self) -> int | None:
+        """From here on it changes nothing any more: undone, or for good; None: it comes until the end."""
+        if self.every_ns and not self.until_ns:
             return None
-        return max(self.at_ns, self.until_ns) + lasts
+        return max(self.at_ns, self.until_ns) + (self.fault.lasts_ns() or 0)
 
 
 def parse(items: Sequence[Any], where: str = "faults") -> tuple[Planned, ...]:

@@ -48,6 +48,7 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
             console.print(f"INVARIANT BROKEN  {_name(result)}: {text}")
         for text in result.missed:
             console.print(f"GATE MISSED  {_name(result)}: {text}")
+        _end_state(console, result)
         _violations(console, result)
     for result in results:
         where = f"  {result.folder}" if result.folder is not None else ""
@@ -108,6 +109,17 @@ def _figure(value: float) -> str:
 
 def _name(result: Result) -> str:
     return f"{result.scheduler}/{result.seed}"
+
+
+def _end_state(console: Console, result: Result) -> None:
+    if result.end_state is None:
+        return
+    if not result.end_state.findings:
+        console.print(f"{_name(result)}: {result.end_state}")
+        return
+    console.print(f"NOT CONVERGED  {_name(result)}: {len(result.end_state.findings)} findings at the end:")
+    for text in result.end_state.findings[:10]:
+        console.print(f"  {text}")
 
 
 def _violations(console: Console, result: Result) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.convergence.cluster_state import ENDED, ClusterState, is_ready
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Pod
 from harness.model.meta import condition
-from harness.simulation.cluster_state import ENDED, ClusterState, is_ready
 
 READY, UNREACHABLE, NOT_READY = "Ready", "node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"
 

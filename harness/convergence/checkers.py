@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.convergence import leftover_checkers as leftovers
+from harness.convergence import node_checkers as machines
+from harness.convergence import recount_checkers as recounts
+from harness.convergence import workload_checkers as workloads
+from harness.convergence.cluster_state import Checker, ClusterState
 from harness.engine.component import MINUTE, Instant
 from harness.node.machine import MachineReport
-from harness.simulation import leftover_checkers as leftovers
-from harness.simulation import node_checkers as machines
-from harness.simulation import recount_checkers as recounts
-from harness.simulation import workload_checkers as workloads
-from harness.simulation.cluster_state import Checker, ClusterState
 
 HEAL_NS = 30 * MINUTE
 """From the last fault's end to the check. The longest chain of timers that leads back to rest: a lease runs out (50 s),

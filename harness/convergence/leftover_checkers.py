@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from harness.convergence.cluster_state import ClusterState, on_dead_node
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Pod
 from harness.model.meta import OwnerReference
 from harness.model.objects import KINDS
-from harness.simulation.cluster_state import ClusterState, on_dead_node
 
 GRACE_SLACK_NS = MINUTE
 """Beyond its grace period an object may take so long to be gone: kubelet, API calls, retries."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.apiserver.admission.quota import concerns, kind_counted, total, usage_of
+from harness.convergence.cluster_state import ENDED, ClusterState, count_ready, differing_numbers, is_active, is_ready
 from harness.model.core import Service
 from harness.model.meta import LabelSelector
 from harness.model.policy import ResourceQuota
 from harness.model.workloads import DaemonSet, Deployment, Job, PodDisruptionBudget, ReplicaSet
-from harness.simulation.cluster_state import ENDED, ClusterState, count_ready, differing_numbers, is_active, is_ready
 
 SERVICE_NAME = "kubernetes.io/service-name"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
+from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, wanted_replicas
+from harness.convergence.fits import fitting_node, snapshot_of
 from harness.engine.component import MINUTE
 from harness.model.core import Pod
 from harness.model.workloads import HorizontalPodAutoscaler, ReplicaSet
-from harness.simulation.cluster_state import ENDED, ClusterState, is_active, is_ready, wanted_replicas
-from harness.simulation.fits import fitting_node, snapshot_of
 
 JOB_BACKOFF_NS = 7 * MINUTE
 """The longest wait before a failed pod of a Job is replaced (6 min), and some slack."""

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.convergence.checkers import CHECKERS, check, converged
+from harness.convergence.cluster_state import ClusterState
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import (
     Container,
@@ -42,8 +44,6 @@ from harness.model.workloads import (
 )
 from harness.node.machine import MachineReport
 from harness.scheduling.registry import load
-from harness.simulation.checkers import CHECKERS, check, converged
-from harness.simulation.cluster_state import ClusterState
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
