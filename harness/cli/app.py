@@ -12,6 +12,7 @@ from harness.cli import (
     compare,
     explain,
     journal,
+    measures,
     new,
     regret,
     replay,
@@ -62,6 +63,7 @@ app.command("verdicts")(verdicts.verdicts)
 app.command("regret")(regret.regret)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
+app.command("measures")(measures.measures)
 app.command("schedulers")(schedulers.schedulers)
 app.command("check")(check.check)
 app.add_typer(new.app, name="new")

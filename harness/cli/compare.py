@@ -1,11 +1,13 @@
-"""podyard compare: strategies on the same seeds, with intervals and a verdict in words."""
+"""podyard compare: arms on the same seeds, with intervals and a verdict in words."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,16 +15,51 @@ from harness.cli.asked import seeds_of, settings_of, variables_of
 from harness.cli.many import many
 from harness.cli.output import Form, Output, write
 
+if TYPE_CHECKING:
+    from harness.experiment.compare import Within
+    from harness.experiment.scenario import Loaded
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the things compared: a strategy on a scenario, with settings over it. `folder`: under --out."""
+
+    name: str
+    path: Path
+    given: dict[str, str]
+    scheduler: str
+    folder: str = ""
+
+    def read(self, chosen: Mapping[str, str] | None = None) -> Loaded:
+        from harness.experiment.scenario import read_scenario
+
+        return read_scenario(self.path, self.given, chosen)
+
 
 # size: each parameter is an option of the command line.
 def compare(
-    scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a scenario that comes along.")],
-    scheduler: Annotated[
-        str, typer.Option("--scheduler", "-s", help="Strategies, separated by commas; all are held against the first.")
+    scenario: Annotated[
+        list[str], typer.Argument(help="A YAML file, or the name of a scenario that comes along; several are compared.")
     ],
-    seeds: Annotated[str, typer.Option(help="Seeds: 1-20 or 1,4,7; two at least for an interval.")] = "1-10",
+    scheduler: Annotated[
+        str,
+        typer.Option("--scheduler", "-s", help="Strategies, separated by commas; all are held against the first."),
+    ] = "",
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="LABEL:PATH=VALUE[;PATH=VALUE..] over the scenario, compared instead of strategies; repeatable, the "
+            "first is the base. 'LABEL:' alone is the scenario as it is."
+        ),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds: 1-20 or 1,4,7; six at least decide about one measure.")] = "1-10",
     metric: Annotated[
-        list[str] | None, typer.Option(help="A number of the runs by path, as placement.allocation.gpu; repeatable.")
+        list[str] | None,
+        typer.Option(help="Decide about this one and no other: a path, as placement.allocation.gpu; repeatable."),
+    ] = None,
+    within: Annotated[
+        list[str] | None,
+        typer.Option(help="What is no difference: 1% of the base's mean (the default), or PATH=AMOUNT; repeatable."),
     ] = None,
     vary: Annotated[
         list[str] | None, typer.Option(help="NAME=a,b,.. of the scenario's variables, or NAME for all; repeatable.")
@@ -37,46 +74,109 @@ def compare(
     output: Form = Output.table,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Run strategies on the same seeds and say what differs: paired differences, 95 % intervals, verdicts.
+    """Run strategies, settings or scenarios on the same seeds and say what differs: intervals, verdicts in words.
 
-    Verdicts hold together: the chance that any of a table's "is better" is false is at most 5 % (Holm).
+    What is decided about (a few primary measures, or those of --metric) holds together: the chance that any of a
+    comparison's "is better" is false is at most 5 % (Holm). All other measures are exploratory.
     """
-    from harness.experiment.compare import KNOWN, measures_of
     from harness.experiment.compare import compare as held_against
-    from harness.experiment.scenario import find_scenario, read_scenario
+    from harness.experiment.compare import question
+    from harness.experiment.result import Result
     from harness.experiment.sweep import jobs
     from harness.experiment.window import settle
-    from harness.model.errors import UserError
+    from harness.measure.registry import catalogue
     from harness.scheduling.registry import load
 
-    path, given = find_scenario(scenario), settings_of(settings)
-    loaded = read_scenario(path, given)
-    names = list(dict.fromkeys(name.strip() for name in scheduler.split(",") if name.strip()))
-    if len(names) < 2:
-        raise UserError(
-            "there is nothing to compare with", found=scheduler, expected="two strategies or more, as greedy,binpack"
-        )
-    for name in names:
+    arms = arms_of(scenario, scheduler, arm or [], settings_of(settings))
+    first = arms[0].read()
+    declared = first.scenario.spec.compare
+    margins = within_of(within, first)
+    for name in dict.fromkeys(item.scheduler for item in arms):
         load(name)
-    todo = jobs(
-        lambda chosen: read_scenario(path, given, chosen), variables_of(vary, path, given), names, seeds_of(seeds)
-    )
-    measures = measures_of(metric) if metric else KNOWN
+    found: dict[str, list[Result]] = {}
+    failed = 0
     try:
         with redirect_stdout(sys.stderr):
-            results, failed = many(todo, out, parallel, True, resume, quiet, ray_address)
+            for item in arms:
+                variables = variables_of(vary, item.path, item.given)
+                todo = jobs(item.read, variables, [item.scheduler], seeds_of(seeds))
+                found[item.name], misses = many(todo, out / item.folder, parallel, True, resume, quiet, ray_address)
+                failed += misses
     finally:
         if parallel > 1:
             from harness.node.ray_actors import stop_ray
 
             stop_ray()
-    settle(results, lambda chosen: read_scenario(path, given, chosen))
-    rows = held_against(results, names, measures)
+    results = [result for runs in found.values() for result in runs]
+    of_result = {id(result): item for item in arms for result in found[item.name]}
+    if all(item.path == arms[0].path for item in arms):
+        settle(results, lambda result: of_result[id(result)].read(result.variables))
+    asked = question(catalogue(first.scenario.spec.measures), results, metric or (), declared.primary)
+    rows = held_against(found, asked, margins)
     if output is Output.table:
         from harness.report.tables import print_comparison
 
-        print_comparison(loaded, names[0], rows)
+        print_comparison(first, rows)
     else:
         write([row.to_data() for row in rows], output)
     if failed or not all(result.ok for result in results):
         raise typer.Exit(1)
+
+
+def arms_of(scenarios: list[str], scheduler: str, labelled: list[str], given: dict[str, str]) -> list[Arm]:
+    """Strategies, settings or scenarios; one kind of thing is compared at a time. Raises UserError."""
+    from harness.experiment.scenario import find_scenario, read_scenario
+    from harness.model.errors import UserError
+
+    paths = [find_scenario(name) for name in scenarios]
+    names = list(dict.fromkeys(name.strip() for name in scheduler.split(",") if name.strip()))
+    several = [
+        what for what, n in (("strategies", len(names)), ("scenarios", len(paths)), ("arms", len(labelled))) if n > 1
+    ]
+    if not several:
+        raise UserError(
+            "there is nothing to compare with",
+            found=scheduler or scenarios[0],
+            expected="two strategies or more (--scheduler greedy,binpack), two --arm, or two scenarios",
+        )
+    if len(several) > 1:
+        raise UserError("one kind of thing is compared at a time", found=" and ".join(several), expected="one of them")
+    if len(names) > 1:
+        return [Arm(name, paths[0], given, name) for name in names]
+    strategy = names[0] if names else read_scenario(paths[0], given).scenario.spec.schedulers[0]
+    if len(paths) > 1:
+        return [Arm(label, path, given, strategy, "") for label, path in zip(scenarios, paths, strict=True)]
+    out: list[Arm] = []
+    for text in labelled:
+        label, colon, changes = text.partition(":")
+        if not colon or not label or any(item.name == label for item in out):
+            raise UserError(
+                "--arm wants LABEL:PATH=VALUE, each label once", found=text, expected="slow:spec.duration=9m"
+            )
+        over = settings_of([change for change in changes.split(";") if change])
+        folder = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in label)
+        out.append(Arm(label, paths[0], {**given, **over}, strategy, folder))
+    return out
+
+
+def within_of(items: list[str] | None, loaded: Loaded) -> Within:
+    """'1%' for a share of the base's mean, 'PATH=AMOUNT' for one measure; over what the scenario says."""
+    from harness.experiment.compare import Within
+    from harness.model.errors import UserError
+
+    form = loaded.scenario.spec.compare.within
+    share, amounts = "1%", dict(form) if isinstance(form, dict) else {}
+    if isinstance(form, str):
+        share = form
+    try:
+        for item in items or []:
+            path, equals, amount = item.partition("=")
+            if equals:
+                amounts[path] = float(amount)
+            else:
+                share = item
+        if not share.endswith("%"):
+            raise ValueError
+        return Within(float(share[:-1]) / 100, amounts)
+    except ValueError:
+        raise UserError("--within is not understood", found=str(items or form), expected="1%, or PATH=AMOUNT") from None

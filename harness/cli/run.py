@@ -91,7 +91,7 @@ def run(
                 results, failed = _in_turn(todo, home, pace, out, journal, quiet), 0
     finally:
         _end(nodes)
-    settle(results, lambda chosen: read_scenario(path, given, chosen))
+    settle(results, lambda result: read_scenario(path, given, result.variables))
     if output is Output.table:
         from harness.report.tables import print_results, print_sweep
 

@@ -1,70 +1,96 @@
-"""Strategies held against a first one on the same seeds: which measures differ, by how much, and what can be said."""
+"""Arms held against a first one on the same seeds: which measures differ, by how much, and what can be said.
+
+An arm is a strategy, or the same strategy under another scenario, setting or value of a variable. Decided is about the
+primary measures, together; everything else is exploratory and says so.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from harness.experiment.result import Result
-from harness.measure.statistics import Paired, holm, paired
+from harness.measure.catalogue import Catalogue, Measure, Value, number_paths, values_of
+from harness.measure.registry import PREFIX
+from harness.measure.statistics import ALPHA, Paired, holm, least_seeds, paired
 from harness.model.errors import UserError, did_you_mean
+
+Arms: TypeAlias = Mapping[str, Sequence[Result]]
+"""Runs by the name of their arm; the first is what the others are held against."""
+
+Variables: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """`path`: in a run's metrics, '*' for any one service. `more`: 1 where more is better, -1 where less is, else 0."""
+class Within:
+    """What is no difference: a share of the base's mean, or an amount in the measure's unit by path."""
 
-    name: str
-    path: str
-    more: int
-    scale: float = 1.0
+    share: float = 0.01
+    by_path: Mapping[str, float] | None = None
 
-
-KNOWN = (
-    Measure("pods placed", "placement.podsBound", 1),
-    Measure("CPU allocated, mean %", "placement.allocation.cpu", 1, 100),
-    Measure("memory allocated, mean %", "placement.allocation.memory", 1, 100),
-    Measure("GPU allocated, mean %", "placement.allocation.gpu", 1, 100),
-    Measure("GPU allocated at 130 % load, %", "filling.130.allocated", 1),
-    Measure("gap to the proven bound, %", "placement.bound.gap", -1, 100),
-    Measure("GPU fragmentation, % of idle", "placement.fragmentation.shareOfIdle", -1, 100),
-    Measure("nodes used, mean", "placement.nodesUsed", -1),
-    Measure("wait for a node, median s", "placement.pendingSeconds.p50", -1),
-    Measure("wait for a node, p99 s", "placement.pendingSeconds.p99", -1),
-    Measure("until capacity was there, mean s", "autoscaling.*.responseSeconds.mean", -1),
-    Measure("under-provisioned, % of time", "autoscaling.*.underTimeshare", -1),
-    Measure("requests lost, %", "requests.*.lostShare", -1, 100),
-    Measure("until the last pod hit serves, s", "recovery.*.phases.serving.last", -1),
-)
-"""What is compared when nothing else is asked for, as far as the runs have it."""
+    def margin(self, path: str, base: float) -> tuple[float, str]:
+        """(in the measure's unit, in words)."""
+        if self.by_path is not None and path in self.by_path:
+            amount = self.by_path[path]
+            return amount, f"{amount:g}"
+        return self.share * abs(base), f"{100 * self.share:g} %"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measure of one strategy against the base, over the seeds that both have it for."""
+    """One measure of one arm against the base. `path`: as it was asked for. `blocked`: why nothing can be said.
+
+    `censored`: of how many seeds base and other have a lower bound only; such a value ranks with the worst that was
+    seen. `unknown`: of how many seeds both have, so that the difference is not known.
+    """
 
     measure: Measure
+    path: str
     base: str
     other: str
     variables: dict[str, str]
     found: Paired
+    primary: bool
+    within: str = ""
+    censored: tuple[int, int] = (0, 0)
+    unknown: int = 0
+    blocked: str = ""
 
     @property
     def verdict(self) -> str:
-        found, more = self.found, self.measure.more
-        if math.isnan(found.p):
-            return "one seed: nothing can be said"
-        if found.equal:
+        words = self._verdict()
+        return words if self.primary else f"exploratory: {words}"
+
+    def _verdict(self) -> str:
+        found = self.found
+        if self.blocked:
+            return f"no verdict: {self.blocked}"
+        if self.unknown == found.n:
+            return "no verdict: it came to no end in either"
+        if found.equal and not self.unknown:
             return "equal on every seed"
-        if found.negligible:
-            return "equal within 0.1 %"
-        if not found.differs:
-            return "no difference found"
-        if not more:
-            return "they differ"
-        return f"{self.other if found.mean * more > 0 else self.base} is better"
+        if found.too_few:
+            return f"too few seeds: {least_seeds(found.level)} at least"
+        if found.differs:
+            same = f", but equivalent within {self.within}" if found.equivalent else ""
+            if not self.measure.sign:
+                return f"they differ{same}"
+            return f"{self.other if found.mean * self.measure.sign > 0 else self.base} is better{same}"
+        if found.equivalent and not self.unknown:
+            return f"equivalent within {self.within}"
+        return "no difference found"
+
+    @property
+    def advice(self) -> str:
+        """What it would have taken, where no difference was found."""
+        found = self.found
+        if self.blocked or found.differs or found.equivalent or found.equal or found.too_few:
+            return ""
+        needed = found.seeds_to_decide
+        more = "over 1000 seeds" if needed is None else f"{max(needed - found.n, 1)} more seeds"
+        return f"{found.detectable:.3g} would have been found; {more} would decide about {abs(found.mean):.3g}"
 
     def to_data(self) -> dict[str, Any]:
         found = self.found
@@ -73,88 +99,148 @@ class Row:
             return None if math.isnan(value) else value
 
         return {
-            "metric": self.measure.name,
-            "path": self.measure.path,
+            "metric": self.measure.title,
+            "path": self.path,
             **({"variables": self.variables} if self.variables else {}),
             "base": self.base,
             "other": self.other,
+            "primary": self.primary,
             "seeds": found.n,
             "baseMean": found.base,
             "otherMean": found.other,
             "difference": found.mean,
             "low": number(found.low),
             "high": number(found.high),
-            "p": number(found.p),
+            "p": found.p,
+            "test": "sign-flip, exact" if found.exact else "Student's t",
+            "level": found.level,
+            "equivalenceMargin": found.margin,
+            "equivalenceP": found.outside,
+            "censored": {"base": self.censored[0], "other": self.censored[1], "both": self.unknown},
+            "detectable": number(found.detectable),
+            "seedsToDecide": found.seeds_to_decide,
             "verdict": self.verdict,
         }
 
 
-def measures_of(paths: Sequence[str]) -> tuple[Measure, ...]:
-    """Those asked for by path, as in gates; what is known brings its name, unit and direction along."""
-    known = {item.path: item for item in KNOWN}
-    return tuple(known.get(path, Measure(path, path, 0)) for path in paths)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is compared: paths with their measures; those of `primary` are decided about."""
+
+    measures: tuple[tuple[str, Measure], ...]
+    primary: frozenset[str]
 
 
-def compare(results: Sequence[Result], schedulers: Sequence[str], measures: Sequence[Measure]) -> list[Row]:
-    """Every later strategy against the first, by measure and value of the variables; verdicts hold together.
+def question(
+    catalogue: Catalogue, results: Sequence[Result], asked: Sequence[str] = (), declared: Sequence[str] = ()
+) -> Question:
+    """`asked`: these measures only, all of them primary. `declared`: the scenario's primary ones. Else those of the
+    catalogue, of allocation that of the scarcest resource alone: GPUs where there are some.
 
-    Raises UserError for a measure that was asked for and is in no run.
+    Raises UserError for a path that leads to no number of any run.
     """
-    groups: dict[tuple[tuple[str, str], ...], dict[str, dict[int, Result]]] = {}
-    for result in results:
-        group = groups.setdefault(tuple(result.variables.items()), {})
-        group.setdefault(result.scheduler, {})[result.seed] = result
-    base = schedulers[0]
+    for path in (*asked, *declared):
+        _must_be_there(catalogue, results, path)
+    if asked:
+        return Question(tuple((path, _measure(catalogue, path)) for path in dict.fromkeys(asked)), frozenset(asked))
+    shown = [m for m in catalogue if (m.tables or m.primary or m.path.startswith(PREFIX)) and m.compared]
+    there = [measure for measure in shown if any(values_of(result.metrics, measure) for result in results)]
+    if declared:
+        primary = frozenset(declared)
+        known = {measure.path for measure in there}
+        extra = [(path, _measure(catalogue, path)) for path in dict.fromkeys(declared) if path not in known]
+        return Question((*extra, *((measure.path, measure) for measure in there)), primary)
+    primary = frozenset(measure.path for measure in there if measure.primary)
+    if "placement.allocation.gpu" in primary:
+        primary -= {"placement.allocation.cpu"}
+    return Question(tuple((measure.path, measure) for measure in there), primary)
+
+
+def _measure(catalogue: Catalogue, path: str) -> Measure:
+    """The catalogue's, at this very path."""
+    known = catalogue.of(path)
+    return Measure(path, path, "", "neither", "") if known is None else replace(known, path=path)
+
+
+def _must_be_there(catalogue: Catalogue, results: Sequence[Result], path: str) -> None:
+    if not results or any(values_of(result.metrics, _measure(catalogue, path)) for result in results):
+        return
+    raise UserError(
+        "no run has this metric",
+        found=path,
+        expected="a number in metrics of record.json, as placement.allocation.gpu",
+        hint=did_you_mean(path, sorted({there for there, _, _ in number_paths(results[0].metrics)})),
+    )
+
+
+def compare(arms: Arms, asked: Question, within: Within | None = None) -> list[Row]:
+    """Every later arm against the first, by measure and value of the variables; verdicts on primary ones together."""
+    within = within or Within()
+    base, *others = arms
     rows: list[Row] = []
-    for variables, by_scheduler in groups.items():
-        for other in schedulers[1:]:
-            ours, theirs = by_scheduler.get(base, {}), by_scheduler.get(other, {})
-            both = [seed for seed in ours if seed in theirs]
-            for measure in measures:
-                pairs = [(value_of(ours[seed], measure), value_of(theirs[seed], measure)) for seed in both]
-                known = [(a, b) for a, b in pairs if a is not None and b is not None]
-                if known:
-                    found = paired([a for a, _ in known], [b for _, b in known])
-                    rows.append(Row(measure, base, other, dict(variables), found))
-    if measures is not KNOWN:
-        there = {row.measure.path for row in rows}
-        for measure in measures:
-            if measure.path not in there and results:
-                paths = sorted(leaves(results[0].metrics))
-                raise UserError(
-                    "no run has this metric",
-                    found=measure.path,
-                    expected="a number in metrics of record.json, as placement.allocation.gpu",
-                    hint=did_you_mean(measure.path, paths),
-                )
-    judged = holm([row.found for row in rows])
-    return [Row(r.measure, r.base, r.other, r.variables, f) for r, f in zip(rows, judged, strict=True)]
+    for variables in dict.fromkeys(tuple(result.variables.items()) for result in _all(arms)):
+        by_arm = {name: _by_seed(results, variables) for name, results in arms.items()}
+        for other in others:
+            seeds = [seed for seed in by_arm[base] if seed in by_arm[other]]
+            for path, measure in asked.measures:
+                pairs = [
+                    (values_of(by_arm[base][seed].metrics, measure), values_of(by_arm[other][seed].metrics, measure))
+                    for seed in seeds
+                ]
+                row = _row(measure, path, pairs, within)
+                if row is not None:
+                    primary = path in asked.primary
+                    rows.append(replace(row, base=base, other=other, variables=dict(variables), primary=primary))
+    decided = [row for row in rows if row.primary and not row.blocked]
+    judged = iter(holm([row.found for row in decided]))
+    return [
+        replace(row, found=next(judged)) if row.primary and not row.blocked else replace(row, found=_alone(row.found))
+        for row in rows
+    ]
 
 
-def value_of(result: Result, measure: Measure) -> float | None:
-    """Over what '*' stands for: the mean. None where the run has no such number."""
-    found = _numbers(result.metrics, measure.path.split("."))
-    return math.fsum(found) / len(found) * measure.scale if found else None
+def _alone(found: Paired) -> Paired:
+    """A verdict on one measure by itself."""
+    return replace(found, level=ALPHA, differs=found.p <= ALPHA, equivalent=found.outside <= ALPHA)
 
 
-def _numbers(at: Any, parts: list[str]) -> list[float]:
-    if not parts:
-        return [float(at)] if isinstance(at, int | float) and not isinstance(at, bool) else []
-    head, rest = parts[0], parts[1:]
-    if head == "*":
-        inside = list(at.values()) if isinstance(at, dict) else at if isinstance(at, list) else []
-        return [number for item in inside for number in _numbers(item, rest)]
-    if isinstance(at, dict):
-        return _numbers(at[head], rest) if head in at else []
-    if isinstance(at, list) and head.isdecimal() and int(head) < len(at):
-        return _numbers(at[int(head)], rest)
-    return []
+def _all(arms: Arms) -> Iterable[Result]:
+    return (result for results in arms.values() for result in results)
 
 
-def leaves(at: Any, path: str = "") -> list[str]:
-    """The paths of all numbers."""
-    if isinstance(at, dict):
-        return [leaf for key, value in at.items() for leaf in leaves(value, f"{path}.{key}" if path else str(key))]
-    if isinstance(at, list):
-        return [leaf for index, value in enumerate(at) for leaf in leaves(value, f"{path}.{index}")]
-    return [path] if isinstance(at, int | float) and not isinstance(at, bool) else []
+def _by_seed(results: Sequence[Result], variables: Variables) -> dict[int, Result]:
+    return {result.seed: result for result in results if tuple(result.variables.items()) == variables}
+
+
+Values: TypeAlias = dict[tuple[str, ...], Value]
+
+
+def _row(measure: Measure, path: str, pairs: Sequence[tuple[Values, Values]], within: Within) -> Row | None:
+    """None where no run of either has it. What one run has and the other has not is no zero and no gap: it blocks."""
+    there = [(ours, theirs) for ours, theirs in pairs if ours or theirs]
+    if not there:
+        return None
+    whole = [(_mean(ours), _mean(theirs)) for ours, theirs in pairs if ours and ours.keys() == theirs.keys()]
+    unlike = len(pairs) - len(whole)
+    if not whole:
+        found = Paired(len(pairs), math.nan, math.nan, math.nan, math.nan, math.nan, 1.0)
+        return Row(
+            measure, path, "", "", {}, found, False, blocked=f"missing on one side in {unlike} of {len(pairs)} seeds"
+        )
+    worst = max(value.number for pair in whole for value in pair)
+    censored = sum(a.at_least for a, _ in whole), sum(b.at_least for _, b in whole)
+    unknown = sum(a.at_least and b.at_least for a, b in whole)
+    blocked = f"missing on one side in {unlike} of {len(pairs)} seeds" if unlike else ""
+    if any(censored) and measure.better == "more":
+        blocked = "a lower bound cannot rank last where more is better"
+    values = [tuple(worst if value.at_least else value.number for value in pair) for pair in whole]
+    ours, theirs = [a for a, _ in values], [b for _, b in values]
+    margin, words = within.margin(path, math.fsum(ours) / len(ours))
+    found = paired(ours, theirs, margin)
+    return Row(measure, path, "", "", {}, found, False, words, censored, unknown, blocked)
+
+
+def _mean(values: Values) -> Value:
+    """Over what the stars stand for; a lower bound if any of them is."""
+    numbers = [value.number for value in values.values()]
+    return Value(math.fsum(numbers) / len(numbers), any(value.at_least for value in values.values()))

@@ -1,50 +1,49 @@
-"""Gates: what a scenario demands of a run's metrics."""
+"""Gates: what a scenario demands of a run's measures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import Gate, Loaded
+from harness.measure.catalogue import Measure, Value, number_paths
+from harness.measure.registry import catalogue
+from harness.model.errors import UserError
+
+
+def check_gates(loaded: Loaded) -> None:
+    """Raises UserError for a gate on a measure that no run can have; before anything runs."""
+    known = catalogue(loaded.scenario.spec.measures) if loaded.scenario.spec.gates else None
+    for index, gate in enumerate(loaded.scenario.spec.gates):
+        where = f"spec.gates[{index}]"
+        assert known is not None
+        try:
+            known.get(gate.metric)
+        except UserError as error:
+            raise loaded.error(
+                f"{where}.metric", error.what, found=error.found, expected=error.expected, hint=error.hint
+            ) from None
 
 
 def failed_gates(loaded: Loaded, metrics: dict[str, Any]) -> list[str]:
-    """Gates that the run did not pass, in words. Raises UserError for a gate on a metric that is not there."""
-    out = []
-    for index, gate in enumerate(loaded.scenario.spec.gates):
-        value = metric_at(metrics, gate.metric)
-        if not isinstance(value, (int, float)):
-            raise loaded.error(
-                f"spec.gates[{index}].metric",
-                "there is no such number in this run",
-                found=gate.metric,
-                expected=", ".join(sorted(metric_paths(metrics))[:12]) + ", ..",
-            )
-        if gate.at_least is not None and value < gate.at_least:
-            out.append(f"{gate.metric} is {value:g}, not at least {gate.at_least:g}")
-        if gate.at_most is not None and value > gate.at_most:
-            out.append(f"{gate.metric} is {value:g}, not at most {gate.at_most:g}")
-    return out
+    """Gates that the run did not pass, in words. One on a number that this run has not is missed."""
+    return [text for gate in loaded.scenario.spec.gates for text in missed(gate, metrics)]
 
 
-def metric_at(data: Any, path: str) -> Any:
-    """'placement.allocation.gpu' in nested data; None when it leads nowhere."""
-    for part in path.split("."):
-        if isinstance(data, list) and part.isdecimal() and int(part) < len(data):
-            data = data[int(part)]
-        elif isinstance(data, dict):
-            data = data.get(part)
-        else:
-            return None
-    return data
+def missed(gate: Gate, metrics: dict[str, Any]) -> Iterator[str]:
+    """In words, for each number that the gate is about. A lower bound has not shown to be at most anything."""
+    values = at(metrics, gate.metric)
+    if not values:
+        yield f"{gate.metric} is not there: this run has no such number"
+    for path, value in values.items():
+        mark = ">" if value.at_least else ""
+        if gate.at_least is not None and value.number < gate.at_least:
+            yield f"{path} is {mark}{value.number:g}, not at least {gate.at_least:g}"
+        if gate.at_most is not None and (value.number > gate.at_most or value.at_least):
+            yield f"{path} is {mark}{value.number:g}, not at most {gate.at_most:g}"
 
 
-def metric_paths(data: Any, path: str = "") -> Iterable[str]:
-    """The paths of all numbers."""
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for key, value in items:
-        below = f"{path}.{key}" if path else str(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield below
-        else:
-            yield from metric_paths(value, below)
+def at(metrics: dict[str, Any], pattern: str) -> dict[str, Value]:
+    """The numbers that a path with or without stars leads to, by path, as they stand in the record."""
+    wanted = Measure(pattern, "", "", "neither", "")
+    return {path: Value(number, at_least) for path, number, at_least in number_paths(metrics) if wanted.matches(path)}

@@ -19,6 +19,7 @@ from harness.measure.journal import Fold, Journal
 from harness.measure.placement import Placement, typical_of
 from harness.measure.pods import PodLives
 from harness.measure.recovery import Recovery
+from harness.measure.registry import PREFIX, Contained, Extra, extras
 from harness.measure.traffic import Traffic
 
 
@@ -29,6 +30,9 @@ class Measures:
     def __init__(
         self, prepared: Prepared, demand: Demand, now: Callable[[], Instant], others: Iterable[Fold] = ()
     ) -> None:
+        self.extras = [
+            Contained(item) for item in extras(prepared.loaded.scenario.spec.measures) if isinstance(item, Extra)
+        ]
         self._bound = prepared.loaded.scenario.spec.bound
         self.lives = PodLives()
         self.traffic = Traffic()
@@ -52,6 +56,7 @@ class Measures:
                 self.elasticity,
                 self.invariants,
                 self.last_writes,
+                *self.extras,
                 *others,
             ),
         )
@@ -69,6 +74,9 @@ class Measures:
             out["requests"] = self.traffic.metrics(end)
         if self.recovery.faults:
             out["recovery"] = self.recovery.metrics(end)
+        found = {item.path.removeprefix(PREFIX): item.value(end) for item in self.extras}
+        if found:
+            out["extra"] = {name: value for name, value in found.items() if value is not None}
         return out
 
     def node_columns(self) -> dict[str, Any]:

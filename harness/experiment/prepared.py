@@ -16,6 +16,7 @@ from harness.cluster.cluster import ClusterSettings
 from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
+from harness.experiment.gates import check_gates
 from harness.experiment.latencies import latencies
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_template
 from harness.experiment.scenario import Loaded, duration
@@ -91,6 +92,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     """`endless`: somebody will stop it. Raises UserError for what is wrong with the scenario."""
     spec = loaded.scenario.spec
     _check_plugins(loaded)
+    check_gates(loaded)
     found = machines(loaded, seed)
     hops = latencies(loaded)
     workload = plan(loaded, found.tables, seed)

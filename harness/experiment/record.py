@@ -1,7 +1,8 @@
 """The record of a run: a folder that says what ran, what came out, and what it takes to run again.
 
-`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `metrics.prom`, and what the scheduler saw:
-`scheduling.parquet`, `specs.parquet`. Written beside and moved into place, so that a folder is whole or not there.
+`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `measures.parquet`, `metrics.prom`, and what the
+scheduler saw: `scheduling.parquet`, `specs.parquet`. Written beside and moved into place, so that a folder is whole or
+not there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment.scheduler_notes import Notes
+from harness.measure.catalogue import number_paths
 from harness.measure.journal import Entry
+from harness.measure.registry import catalogue
 from harness.model.errors import UserError
 from harness.model.loading import load_json, read_text
 
@@ -25,6 +28,7 @@ FILES = (
     "journal.parquet",
     "pods.parquet",
     "nodes.parquet",
+    "measures.parquet",
     "metrics.prom",
     "scheduling.parquet",
     "specs.parquet",
@@ -70,6 +74,7 @@ def write_record(
         if notes is not None:
             notes.scheduling().write_parquet(beside / "scheduling.parquet")
             notes.specs().write_parquet(beside / "specs.parquet")
+        pl.DataFrame(measure_rows(record), schema=measure_schema()).write_parquet(beside / "measures.parquet")
         if metrics:
             (beside / "metrics.prom").write_text(metrics)
         os.chmod(beside, 0o755)
@@ -82,8 +87,47 @@ def write_record(
         shutil.rmtree(beside, ignore_errors=True)
 
 
+MEASURES = {
+    "path": "String",
+    "name": "String",
+    "unit": "String",
+    "better": "String",
+    "value": "Float64",
+    "at_least": "Boolean",
+}
+
+
+def measure_schema() -> dict[str, Any]:
+    import polars as pl
+
+    return {name: getattr(pl, kind) for name, kind in MEASURES.items()}
+
+
+def measure_rows(record: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Every number of a run in its measure's unit, with its name; those of nobody's catalogue without one."""
+    scenario = record["scenario"]
+    asked = scenario.get("spec", {}).get("measures", []) if isinstance(scenario, dict) else []
+    known = catalogue(asked)
+    columns: dict[str, list[Any]] = {name: [] for name in MEASURES}
+    for path, number, at_least in number_paths(record["metrics"]):
+        measure = known.of(path)
+        row = (
+            path,
+            measure.name.strip() if measure else "",
+            measure.unit if measure else "",
+            measure.better if measure else "neither",
+            float(number) * (measure.scale if measure else 1.0),
+            at_least,
+        )
+        for name, cell in zip(columns, row, strict=True):
+            columns[name].append(cell)
+    return columns
+
+
 def put_metrics(folder: Path, metrics: Mapping[str, Any], missed: Sequence[str]) -> None:
     """Other measures, and the gates that they miss, into a record that is there. Raises UserError."""
+    import polars as pl
+
     data = read_record(folder)
     data["metrics"], data["gatesMissed"] = metrics, list(missed)
     path = folder / "record.json"
@@ -91,6 +135,7 @@ def put_metrics(folder: Path, metrics: Mapping[str, Any], missed: Sequence[str])
     try:
         beside.write_text(json.dumps(data, indent=2) + "\n")
         beside.replace(path)
+        pl.DataFrame(measure_rows(data), schema=measure_schema()).write_parquet(folder / "measures.parquet")
     except OSError as error:
         raise UserError(f"cannot write results: {error.strerror}", file=path) from None
 

@@ -215,6 +215,7 @@ class Run:
         broken = list(measures.invariants.broken)
         if measures.placement.beaten:
             broken.append(measures.placement.beaten)
+        broken.extend(item.broken for item in measures.extras if item.broken)
         broken.extend(f"refused: {text}" for text in self.driver.refused[:10])
         decided = tally.decisions + tally.unschedulable
         return Result(

@@ -194,6 +194,14 @@ class Gate(Form, frozen=True, kw_only=True):
     at_most: float | None = None
 
 
+class CompareForm(Form, frozen=True, kw_only=True):
+    """What `podyard compare` decides about: `primary` measures by path (none: a sensible few), and `within` how much a
+    difference is nothing ('1%' of the base's mean, or amounts by path)."""
+
+    primary: list[str] = []
+    within: str | dict[str, float] = "1%"
+
+
 class Spec(Form, frozen=True, kw_only=True):
     nodes: list[NodeSource]
     workload: list[TaskSource]
@@ -210,6 +218,9 @@ class Spec(Form, frozen=True, kw_only=True):
     latencies: LatenciesForm = LatenciesForm()
     faults: list[Any] = []
     gates: list[Gate] = []
+    compare: CompareForm = CompareForm()
+    measures: list[str] = []
+    """Of others, as module:object, besides those of installed packages."""
     events: bool = True
     bound: bool = True  # compute the proven bound of the placement
     variables: dict[str, list[str | int | float]] = {}

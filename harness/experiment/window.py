@@ -23,23 +23,25 @@ from harness.measure.pods import NEVER, seconds
 from harness.model.errors import UserError
 
 
-def settle(results: Sequence[Result], read: Callable[[dict[str, str]], Loaded]) -> None:
+def settle(results: Sequence[Result], read: Callable[[Result], Loaded]) -> None:
     """Measure all runs of the same seed and variables over one window, in place, and in their records.
 
-    `read`: the scenario with these values of its variables.
+    `read`: the scenario that a result is of, with its values of the variables.
     """
     groups: dict[tuple[int, tuple[tuple[str, str], ...]], list[Result]] = {}
     for result in results:
         if result.accounts:
             groups.setdefault((result.seed, tuple(result.variables.items())), []).append(result)
-    for (seed, variables), group in groups.items():
+    for (seed, _), group in groups.items():
         until = max(result.accounts["endSeconds"] for result in group)
         short = [r for r in group if r.metrics["placement"]["window"]["toSeconds"] != until and r.folder is not None]
         if not short:
             continue
-        loaded = read(dict(variables))
-        demand = demand_of(loaded, seed)
+        demands: dict[str, Demand] = {}
         for result in short:
+            loaded = read(result)
+            name = repr(loaded.data)
+            demand = demands.get(name) or demands.setdefault(name, demand_of(loaded, seed))
             _extend(result, until, demand)
             result.missed = failed_gates(loaded, result.metrics)
             assert result.folder is not None

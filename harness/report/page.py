@@ -12,6 +12,7 @@ from typing import Any
 from harness.experiment.record import read_record
 from harness.experiment.result import Result, from_record
 from harness.measure.recovery import PHASES
+from harness.measure.registry import catalogue
 from harness.model.errors import UserError
 from harness.report import svg
 from harness.report.series import Steps, over_time
@@ -94,12 +95,17 @@ def _scenario(name: str, records: Sequence[Recorded]) -> list[str]:
     about = first.get("metadata", {}).get("description", "") if isinstance(first, dict) else ""
     out = [f"<h1>{escape(name)}</h1>", f'<p class="soft">{escape(about)}</p>']
     out += _wrong(results)
-    for title, columns, rows in families(results):
+    for title, columns, rows in families(results, catalogue(_measures_asked(first))):
         out.append(f"<h2>{escape(title)}</h2>{_table(columns, rows)}")
     out += _curves(records)
     out += _recoveries(results)
     out += _again(records)
     return out
+
+
+def _measures_asked(scenario: Any) -> list[str]:
+    spec = scenario.get("spec", {}) if isinstance(scenario, dict) else {}
+    return list(spec.get("measures", []))
 
 
 def _wrong(results: Sequence[Result]) -> list[str]:

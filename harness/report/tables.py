@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,14 +15,17 @@ from rich.table import Table
 from harness.experiment.compare import Row
 from harness.experiment.result import Result
 from harness.experiment.scenario import Loaded
+from harness.measure.catalogue import Catalogue, Measure, values_of
 from harness.measure.recovery import PHASES
+from harness.measure.registry import catalogue
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Numbers are set right; the first column left."""
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        left, words = index == 0, column == "verdict"
+        table.add_column(column, justify="left" if left or words else "right", overflow="fold", no_wrap=words)
     for row in rows:
         table.add_row(*map(str, row))
     _console().print(table)
@@ -41,7 +44,7 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
     console = _console()
     meta = loaded.scenario.metadata
     console.print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
-    for table in families(results):
+    for table in families(results, catalogue(loaded.scenario.spec.measures)):
         print_table(*table)
     for result in results:
         for text in result.broken:
@@ -60,10 +63,14 @@ def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         groups.setdefault((*result.variables.values(), result.scheduler), []).append(result)
-    measures = [(name, read, form) for name, read, form in _SWEPT if any(read(r, "") is not None for r in results)]
-    columns = (*results[0].variables, "strategy", "runs", *(name for name, _, _ in measures)) if results else ("",)
+    measures = [
+        m
+        for m in catalogue(loaded.scenario.spec.measures).in_table("sweep")
+        if any(_read(r, m, "") is not None for r in results)
+    ]
+    columns = (*results[0].variables, "strategy", "runs", *(m.title.strip() for m in measures)) if results else ("",)
     rows = [
-        [*key, str(len(runs)), *(_cell([read(result, "") for result in runs], form) for _, read, form in measures)]
+        [*key, str(len(runs)), *(_cell([_read(run, m, "") for run in runs], m.digits) for m in measures)]
         for key, runs in groups.items()
     ]
     meta = loaded.scenario.metadata
@@ -75,8 +82,8 @@ def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:
         _violations(_console(), result)
 
 
-def print_comparison(loaded: Loaded, base: str, rows: Sequence[Row]) -> None:
-    """A table a strategy that was held against `base`, a row a measure."""
+def print_comparison(loaded: Loaded, rows: Sequence[Row]) -> None:
+    """A table an arm that was held against the base: what is decided about first, then what is exploratory."""
     console = _console()
     meta = loaded.scenario.metadata
     console.print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
@@ -85,22 +92,40 @@ def print_comparison(loaded: Loaded, base: str, rows: Sequence[Row]) -> None:
         variables = list(mine[0].variables)
         seeds = sorted({row.found.n for row in mine})
         many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        title = f"{other} against {base}, {many} seeds, paired"
-        columns = (*variables, "", base, other, "difference", "95 % interval", "verdict")
-        cells = [
-            [
-                *(row.variables[name] for name in variables),
-                row.measure.name,
-                _figure(row.found.base),
-                _figure(row.found.other),
-                f"{row.found.mean:+.4g}",
-                "" if math.isnan(row.found.low) else f"{row.found.low:+.4g} .. {row.found.high:+.4g}",
-                row.verdict,
-            ]
-            for row in mine
-        ]
-        print_table(title, columns, cells)
-    console.print("Intervals: Student's t on the paired differences. Verdicts hold together at 5 % (Holm).")
+        for kind, some in (
+            ("decided", [r for r in mine if r.primary]),
+            ("exploratory", [r for r in mine if not r.primary]),
+        ):
+            if not some:
+                continue
+            columns = (*variables, "", mine[0].base, other, "difference", "95 % interval", "p", "verdict")
+            cells = [[*(row.variables[name] for name in variables), *_compared(row)] for row in some]
+            print_table(f"{other} against {mine[0].base}, {many} seeds, paired: {kind}", columns, cells)
+    advice = dict.fromkeys(f"{row.measure.title.strip()}: {row.advice}" for row in rows if row.primary and row.advice)
+    if advice:
+        console.print("No difference found, with a chance of 80 %:")
+        for text in advice:
+            console.print(f"  {text}")
+    tests = sorted({"exact sign-flip test" if row.found.exact else "Student's t" for row in rows})
+    console.print(
+        f"Tests: {', '.join(tests)} on the paired differences. What is decided holds together at 5 % (Holm); "
+        "exploratory ones stand each for itself. '>': it had no end in some runs and ranks last."
+    )
+
+
+def _compared(row: Row) -> list[str]:
+    found = row.found
+    marks = [">" if count else "" for count in row.censored]
+    blank = math.isnan(found.mean)
+    return [
+        row.measure.title.strip(),
+        "" if blank else marks[0] + _figure(found.base),
+        "" if blank else marks[1] + _figure(found.other),
+        "" if blank else f"{found.mean:+.4g}",
+        "" if math.isnan(found.low) else f"{found.low:+.4g} .. {found.high:+.4g}",
+        "" if blank else f"{found.p:.2g}",
+        row._verdict(),
+    ]
 
 
 def _figure(value: float) -> str:
@@ -139,113 +164,65 @@ class AtLeast:
     value: float
 
 
-Read: TypeAlias = Callable[[Result, str], float | AtLeast | str | None]
-"""A number of a run, or why there is none; None where it has nothing of the kind. The text says of which service."""
+Read: TypeAlias = float | AtLeast | str | None
+"""A number of a run, or why there is none; None where it has nothing of the kind."""
 
 
-def _at(path: str, scale: float = 1.0) -> Read:
-    def read(result: Result, about: str) -> float | AtLeast | None:
-        value: Any = result.metrics
-        holder: Any = None
-        for part in path.replace("{}", "\0").split("."):
-            holder = value
-            value = value.get(about if part == "\0" else part) if isinstance(value, dict) else None
-        if value is None:
-            return None
-        number = float(value) * scale
-        unsure = isinstance(holder, dict) and path.rpartition(".")[2] in holder.get("atLeast", ())
-        return AtLeast(number) if unsure else number
-
-    return read
-
-
-def _bound(key: str) -> Read:
-    """Of the proven bound, in percent; where it says nothing, that."""
-
-    def read(result: Result, about: str) -> float | str | None:
+def _read(result: Result, measure: Measure, about: str) -> Read:
+    """`about`: what stands for the star of the measure's path, as a service."""
+    found = values_of(result.metrics, measure)
+    value = found.get((about,) if about else ())
+    if value is not None:
+        return AtLeast(value.number) if value.at_least else value.number
+    if measure.path.startswith("placement.bound."):
         bound = result.metrics["placement"].get("bound")
-        if not bound:
-            return None
-        if "saysNothing" in bound:
-            return "says nothing"
-        return 100 * float(bound[key]) if key in bound else "pools vary"
-
-    return read
-
-
-_PLACEMENT: tuple[tuple[str, Read, str], ...] = (
-    ("pods placed", _at("placement.podsBound"), ".0f"),
-    ("pods never placed", _at("placement.podsNeverBound"), ".0f"),
-    ("CPU allocated, mean %", _at("placement.allocation.cpu", 100), ".2f"),
-    ("memory allocated, mean %", _at("placement.allocation.memory", 100), ".2f"),
-    ("GPU allocated, mean %", _at("placement.allocation.gpu", 100), ".2f"),
-    ("  proven most %", _bound("share"), ".2f"),
-    ("  gap to it, % of it", _bound("gap"), ".2f"),
-    ("GPU fragmentation, % of idle", _at("placement.fragmentation.shareOfIdle", 100), ".2f"),
-    ("nodes used, mean", _at("placement.nodesUsed"), ".1f"),
-    ("wait for a node, median s", _at("placement.pendingSeconds.p50"), ".2f"),
-    ("wait for a node, p99 s", _at("placement.pendingSeconds.p99"), ".1f"),
-    ("pods handed over at once, most", _at("scheduling.batch"), ".0f"),
-    ("a decision, us (measured)", lambda result, _: result.timing["decisionMicroseconds"], ".0f"),
-)
-
-_SWEPT: tuple[tuple[str, Read, str], ...] = (
-    ("pods placed", _at("placement.podsBound"), ".0f"),
-    ("CPU at end %", _at("placement.allocationAtEnd.cpu", 100), ".2f"),
-    ("memory at end %", _at("placement.allocationAtEnd.memory", 100), ".2f"),
-    ("GPU at end %", _at("placement.allocationAtEnd.gpu", 100), ".2f"),
-    ("GPU at 100 % load", _at("filling.100.allocated"), ".2f"),
-    ("GPU at 130 % load", _at("filling.130.allocated"), ".2f"),
-    ("fragments at 100 %", _at("filling.100.fragmented"), ".2f"),
-    ("gap to bound %", _bound("gap"), ".2f"),
-)
-
-_AUTOSCALING: tuple[tuple[str, Read, str], ...] = (
-    ("shortages", _at("autoscaling.{}.responseSeconds.episodes"), ".0f"),
-    ("until capacity was there, mean s", _at("autoscaling.{}.responseSeconds.mean"), ".0f"),
-    ("until capacity was there, max s", _at("autoscaling.{}.responseSeconds.max"), ".0f"),
-    ("under-provisioned, % of time", _at("autoscaling.{}.underTimeshare"), ".1f"),
-    ("over-provisioned, % of time", _at("autoscaling.{}.overTimeshare"), ".1f"),
-    ("missing replicas, % of demand", _at("autoscaling.{}.underAccuracy"), ".1f"),
-    ("idle replicas, % of demand", _at("autoscaling.{}.overAccuracy"), ".1f"),
-    ("rescales", _at("autoscaling.{}.rescales"), ".0f"),
-    ("replicas, peak", _at("autoscaling.{}.supplyPeak"), ".0f"),
-    ("nodes, peak", _at("autoscaling.{}.nodesPeak"), ".0f"),
-    ("requests lost, %", _at("requests.{}.lostShare", 100), ".2f"),
-)
+        if bound:
+            return "says nothing" if "saysNothing" in bound else "pools vary"
+    return None
 
 
 Family: TypeAlias = tuple[str, tuple[str, ...], list[list[str]]]
 """Title, columns, rows."""
 
 
-def families(results: Sequence[Result]) -> list[Family]:
+def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
     """The three families of measures, a column a strategy; over several seeds the mean and the standard deviation."""
     by_strategy: dict[str, list[Result]] = {}
     for result in results:
         by_strategy.setdefault(result.scheduler, []).append(result)
     services = dict.fromkeys(name for result in results for name in result.metrics.get("autoscaling", {}))
+    placement = _family("Placement quality", by_strategy, known, "placement", "")
+    placement[2].append(
+        [
+            "a decision, us (measured)",
+            *(_cell([run.timing["decisionMicroseconds"] for run in runs], 0) for runs in by_strategy.values()),
+        ]
+    )
     out = [
-        _family("Placement quality", by_strategy, _PLACEMENT, ""),
-        *(_family(f"Autoscaling response of {name}", by_strategy, _AUTOSCALING, name) for name in services),
+        placement,
+        *(_family(f"Autoscaling response of {name}", by_strategy, known, "autoscaling", name) for name in services),
     ]
+    extra = _family("Other measures", by_strategy, known, "extra", "")
+    if extra[2]:
+        out.append(extra)
     if any("recovery" in result.metrics for result in results):
         out.append(_recovery(by_strategy))
     return out
 
 
-def _family(
-    title: str, by_strategy: dict[str, list[Result]], measures: tuple[tuple[str, Read, str], ...], about: str
-) -> Family:
+def _family(title: str, by_strategy: dict[str, list[Result]], known: Catalogue, table: str, about: str) -> Family:
     rows = []
-    for name, read, form in measures:
-        cells = [_cell([read(result, about) for result in runs], form) for runs in by_strategy.values()]
+    measures = known.in_table(table) if table != "extra" else [m for m in known if m.path.startswith("extra.")]
+    for measure in measures:
+        cells = [
+            _cell([_read(result, measure, about) for result in runs], measure.digits) for runs in by_strategy.values()
+        ]
         if any(cells):
-            rows.append([name, *cells])
+            rows.append([measure.title, *cells])
     return title, ("", *by_strategy), rows
 
 
-def _cell(values: Sequence[float | AtLeast | str | None], form: str) -> str:
+def _cell(values: Sequence[Read], digits: int) -> str:
     """The mean, and behind it the deviation over several runs; '>' where a run's number is a lower bound only."""
     words = [value for value in values if isinstance(value, str)]
     if words:
@@ -257,8 +234,8 @@ def _cell(values: Sequence[float | AtLeast | str | None], form: str) -> str:
     mark = ">" if any(isinstance(value, AtLeast) for value in values) else ""
     mean = statistics.fmean(numbers)
     if len(numbers) < 2:
-        return f"{mark}{mean:{form}}"
-    return f"{mark}{mean:{form}} ±{statistics.stdev(numbers):{form}}"
+        return f"{mark}{mean:.{digits}f}"
+    return f"{mark}{mean:.{digits}f} ±{statistics.stdev(numbers):.{digits}f}"
 
 
 def _recovery(by_strategy: dict[str, list[Result]]) -> Family:

@@ -162,7 +162,7 @@ def test_a_gate_on_no_number_is_told(cli: Cli, tmp_path: Path) -> None:
     path = written(tmp_path, duration="1m", gates=[{"metric": "placement.podz", "atLeast": 1}])
     code, _, err = cli("run", path, "--nodes", "inline", "--out", tmp_path / "out", "-s", "greedy")
     assert code == 2
-    told(err, "placement.podz", "no such number")
+    told(err, "placement.podz", "no such measure")
 
 
 def test_a_record_that_is_none_is_told(cli: Cli, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_runs_that_end_early_are_measured_to_the_end_of_the_last(tmp_path: Path)
     results = [run_once(endless, name, 0, out=tmp_path / "own") for name in names]
     ends = {result.metrics["placement"]["window"]["toSeconds"] for result in results}
     assert len(ends) > 1
-    settle(results, lambda chosen: endless)
+    settle(results, lambda result: endless)
     played = loaded(**TINY, duration=f"{max(ends):.0f}s")
     for name, result in zip(names, results, strict=True):
         there = run_once(played, name, 0).metrics["placement"]

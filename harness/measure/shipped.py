@@ -1,0 +1,333 @@
+"""The measures that come along, in the order in which tables show them."""
+
+from __future__ import annotations
+
+from harness.measure.catalogue import SPEC_RG, Better, Catalogue, Measure, spread
+from harness.measure.recovery import PHASES
+
+RESOURCES = {"cpu": "CPU", "memory": "memory", "gpu": "GPU", "pods": "pod places"}
+
+
+def _count(path: str, name: str, better: Better, definition: str, *tables: str) -> Measure:
+    return Measure(path, name, "", better, definition, tables=tables, digits=0)
+
+
+def shipped() -> Catalogue:
+    return Catalogue([*_placement(), *_scheduling(), *_filling(), *_autoscaling(), *_requests(), *_recovery()])
+
+
+def _placement() -> list[Measure]:
+    at = "placement"
+    out = [
+        Measure("durationSeconds", "the run lasted", "s", "neither", "from instant 0 to the end of the run"),
+        Measure(f"{at}.window.fromSeconds", "measured from", "s", "neither", "the first arrival of the workload"),
+        Measure(f"{at}.window.toSeconds", "measured to", "s", "neither", "the end of the run, or of the longest run"),
+        Measure(f"{at}.pods", "pods", "", "neither", "pods that ever were", digits=0),
+        Measure(
+            f"{at}.podsBound",
+            "pods placed",
+            "",
+            "more",
+            "pods that got a node",
+            tables=("placement", "sweep"),
+            digits=0,
+        ),
+        Measure(
+            f"{at}.podsNeverBound",
+            "pods never placed",
+            "",
+            "less",
+            "pods that never got a node",
+            primary=True,
+            tables=("placement",),
+            digits=0,
+        ),
+        Measure(f"{at}.podsFailed", "pods failed", "", "less", "pods whose phase became Failed", digits=0),
+    ]
+    for key, word in RESOURCES.items():
+        out.append(
+            Measure(
+                f"{at}.allocation.{key}",
+                f"{word} allocated, mean",
+                "%",
+                "more",
+                "requests of bound pods over what nodes offer, averaged from the first arrival to the end; a task "
+                "counts for no longer than it says that it runs",
+                "allocation ratio, as in Weng et al., USENIX ATC 2023",
+                100,
+                primary=key in ("cpu", "gpu"),
+                tables=("placement",) if key != "pods" else (),
+            )
+        )
+    out += [
+        Measure(
+            f"{at}.bound.share",
+            "  proven most",
+            "%",
+            "neither",
+            "what no schedule can have allocated more of, given arrivals, durations and nodes; the same for all",
+            "harness/measure/bound: Lagrangian prices, minimum cut over the window",
+            100,
+            compared=False,
+            tables=("placement",),
+        ),
+        Measure(
+            f"{at}.bound.gap",
+            "  gap to it",
+            "% of it",
+            "less",
+            "(proven most - allocated) / proven most",
+            "",
+            100,
+            tables=("placement", "sweep"),
+        ),
+        Measure(f"{at}.bound.allocated", "allocated", "cores or GPUs", "more", "mean of the resource that is bounded"),
+        Measure(f"{at}.bound.most", "proven most", "cores or GPUs", "neither", "the bound, in units of the resource"),
+    ]
+    for key, word in RESOURCES.items():
+        out += [
+            Measure(
+                f"{at}.heldBeyond.{key}",
+                f"{word} held beyond its work, mean",
+                "%",
+                "less",
+                "held by tasks beyond the time that they say they run: dead nodes, slow starts, work done again",
+                "",
+                100,
+            ),
+            Measure(
+                f"{at}.allocationAtEnd.{key}",
+                f"{word} at end",
+                "%",
+                "neither",
+                "allocated over capacity when the run ended",
+                "",
+                100,
+                compared=False,
+                tables=("sweep",) if key != "pods" else (),
+            ),
+            Measure(
+                f"{at}.strandedAtEnd.{key}",
+                f"{word} stranded at end",
+                "%",
+                "less",
+                "idle on nodes that are exhausted (below 10 % free) in another resource",
+                "",
+                100,
+            ),
+        ]
+    out += [
+        Measure(
+            f"{at}.fragmentation.shareOfIdle",
+            "GPU fragmentation",
+            "% of idle",
+            "neither",
+            "idle GPU that typical pods of the workload cannot use, over what is idle, averaged over time; less is "
+            "better where as much is allocated",
+            "Weng et al., Beware of Fragmentation, USENIX ATC 2023",
+            100,
+            tables=("placement",),
+        ),
+        Measure(f"{at}.fragmentation.gpus", "GPU fragmentation", "GPUs", "less", "the same in GPUs"),
+        Measure(
+            f"{at}.nodesUsed",
+            "nodes used, mean",
+            "",
+            "neither",
+            "nodes with a bound pod, averaged over time; fewer are better where as much is allocated",
+            tables=("placement",),
+            digits=1,
+        ),
+        Measure(f"{at}.nodesUsedPeak", "nodes used, peak", "", "less", "most nodes with a bound pod at once", digits=0),
+        *spread(
+            f"{at}.pendingSeconds",
+            "wait for a node",
+            "from the pod's creation to its binding",
+            primary="mean",
+            rows={"p50": ("placement",), "p99": ("placement",), "mean": ("placement",)},
+        ),
+        *spread(f"{at}.startSeconds", "start of a pod", "from the pod's creation to Running", rows={}),
+    ]
+    return out
+
+
+def _scheduling() -> list[Measure]:
+    return [
+        Measure("scheduling.decisions", "decisions", "", "neither", "bindings that were decided", digits=0),
+        Measure(
+            "scheduling.unschedulableAttempts",
+            "attempts without a node",
+            "",
+            "less",
+            "times that a pod was tried and not placed",
+            digits=0,
+        ),
+        Measure("scheduling.cycles", "scheduling cycles", "", "neither", "calls of the strategy", digits=0),
+        Measure(
+            "scheduling.batch",
+            "pods handed over at once, most",
+            "",
+            "neither",
+            "size of the window of the queue that the strategy is shown",
+            tables=("placement",),
+            digits=0,
+            compared=False,
+        ),
+    ]
+
+
+def _filling() -> list[Measure]:
+    source = "Weng et al., USENIX ATC 2023, scripts/analysis.py"
+    return [
+        Measure(
+            "filling.100.allocated",
+            "GPU at 100 % load",
+            "%",
+            "more",
+            "GPU allocated when what has arrived asks for all GPUs",
+            source,
+            primary=True,
+            tables=("sweep",),
+        ),
+        Measure(
+            "filling.130.allocated",
+            "GPU at 130 % load",
+            "%",
+            "more",
+            "GPU allocated when what has arrived asks for 1.3 times the GPUs",
+            source,
+            primary=True,
+            tables=("sweep",),
+        ),
+        Measure(
+            "filling.100.fragmented",
+            "fragments at 100 % load",
+            "%",
+            "less",
+            "idle GPU that is fragment, in percent of what is idle, at 100 % load",
+            source,
+            tables=("sweep",),
+        ),
+        Measure("filling.*.allocated", "GPU allocated at a load", "%", "more", "by percent that has arrived", source),
+        Measure("filling.*.fragmented", "fragments at a load", "%", "less", "by percent that has arrived", source),
+    ]
+
+
+def _autoscaling() -> list[Measure]:
+    at = "autoscaling.*"
+
+    def row(
+        key: str, name: str, unit: str, better: Better, definition: str, source: str = "", digits: int = 1
+    ) -> Measure:
+        return Measure(
+            f"{at}.{key}",
+            name,
+            unit,
+            better,
+            definition,
+            source,
+            tables=("autoscaling",),
+            digits=digits,
+        )
+
+    return [
+        row("responseSeconds.episodes", "shortages", "", "less", "times that supply fell below demand", digits=0),
+        row(
+            "responseSeconds.mean",
+            "until capacity was there, mean",
+            "s",
+            "less",
+            "from the beginning of a shortage to its end; 0 without one, a lower bound where one had no end",
+            digits=0,
+        ),
+        row("responseSeconds.max", "until capacity was there, longest", "s", "less", "the longest shortage", digits=0),
+        row(
+            "underTimeshare",
+            "under-provisioned",
+            "% of time",
+            "less",
+            "share of time in which supply was below demand",
+            SPEC_RG,
+        ),
+        row("overTimeshare", "over-provisioned", "% of time", "less", "share of time with supply over demand", SPEC_RG),
+        row("underAccuracy", "missing replicas", "% of demand", "less", "mean of (d - s)+ / d over time", SPEC_RG),
+        row("overAccuracy", "idle replicas", "% of demand", "less", "mean of (s - d)+ / d over time", SPEC_RG),
+        row(
+            "instability",
+            "instability",
+            "% of time",
+            "less",
+            "share of time in which supply and demand move in opposite directions",
+            SPEC_RG,
+        ),
+        row("rescales", "rescales", "", "less", "times that the autoscaler wanted another number", digits=0),
+        row("supplyPeak", "replicas, peak", "", "neither", "most ready replicas", digits=0),
+        row("nodesPeak", "nodes, peak", "", "neither", "most nodes", digits=0),
+        Measure(f"{at}.jitter", "jitter", "1/s", "neither", "(supply changes - demand changes) / time", SPEC_RG),
+        Measure(
+            f"{at}.demandPeak", "demand, peak", "replicas", "neither", "most replicas that the load needed", digits=0
+        ),
+        _longest("atSeconds", "began at", "neither", "instant of its beginning"),
+        Measure(
+            f"{at}.longest.decidedSeconds", "longest shortage, until decided", "s", "less", "until the HPA wanted more"
+        ),
+        Measure(
+            f"{at}.longest.nodesAskedSeconds", "longest shortage, until asked", "s", "less", "until a pool was asked"
+        ),
+        _longest("nodesThereSeconds", "until a node", "less", "until a node came"),
+        _longest("readySeconds", "until ready", "less", "until supply met demand"),
+    ]
+
+
+def _longest(key: str, name: str, better: Better, definition: str) -> Measure:
+    return Measure(f"autoscaling.*.longest.{key}", f"longest shortage, {name}", "s", better, definition)
+
+
+def _requests() -> list[Measure]:
+    return [
+        Measure("requests.*.sent", "requests sent", "", "neither", "requests that clients sent", digits=0),
+        Measure("requests.*.lost", "requests lost", "", "less", "sent, and never answered", digits=0),
+        Measure(
+            "requests.*.lostShare",
+            "requests lost",
+            "%",
+            "less",
+            "lost over sent",
+            "",
+            100,
+            primary=True,
+            tables=("autoscaling",),
+        ),
+    ]
+
+
+def _recovery() -> list[Measure]:
+    at = "recovery.*"
+    out = [
+        Measure(f"{at}.atSeconds", "fault at", "s", "neither", "instant of the fault", digits=0),
+        Measure(
+            f"{at}.victims", "pods hit", "", "neither", "running pods on the nodes, or named by the fault", digits=0
+        ),
+        _count(f"{at}.replaced", "pods replaced", "neither", "victims for which another pod was made"),
+        _count(f"{at}.returned", "pods back by themselves", "neither", "victims that were ready again"),
+        Measure(
+            f"{at}.completed", "pods completed meanwhile", "", "neither", "victims that ended by themselves", digits=0
+        ),
+        Measure(f"{at}.requestsLost.*", "requests lost after the fault", "", "less", "until the next fault", digits=0),
+    ]
+    for phase in PHASES:
+        about = f"from the fault to {phase}, over the pods that it hit"
+        out += [
+            Measure(
+                f"{at}.phases.{phase}.last",
+                f"fault to {phase}, last pod",
+                "s",
+                "less",
+                f"{about}; the last of them",
+                primary=phase == "serving",
+                digits=1,
+            ),
+            Measure(f"{at}.phases.{phase}.first", f"fault to {phase}, first pod", "s", "less", f"{about}; the first"),
+            *spread(f"{at}.phases.{phase}", f"fault to {phase}", about, rows={}),
+        ]
+    return out
