@@ -10,19 +10,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from harness.apiserver.admission.chain import Chain
-from harness.apiserver.admission.default_storage_class import DefaultStorageClass
-from harness.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
-from harness.apiserver.admission.limit_ranger import LimitRanger
 from harness.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
-from harness.apiserver.admission.plugin import Plugin, Request
-from harness.apiserver.admission.pod_specs import PodSpecs
-from harness.apiserver.admission.priority import Priority
+from harness.apiserver.admission.plugin import Request
 from harness.apiserver.admission.resource_quota import ResourceQuota
-from harness.apiserver.admission.service_addresses import ServiceAddresses
-from harness.apiserver.defaults.typed import defaulted
+from harness.apiserver.kinds import RULES, usage_of
 from harness.apiserver.registry import eviction, lifecycle
+from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.names import Names, suffix
-from harness.apiserver.validation import problems
 from harness.apiserver.watch_cache import WatchCache, prefix_of
 from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.model.meta import Condition, ObjectMeta, with_condition
@@ -45,17 +39,6 @@ CREATED_AT_ONCE = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Source: kubernetes/pkg/controlplane/controller/systemnamespaces."""
 
 
-class PodSpecDefaults(PodSpecs):
-    plugins = (Priority, DefaultTolerationSeconds)
-
-
-_OF_KIND: dict[str, tuple[type[Plugin], ...]] = {
-    "Pod": (LimitRanger, PodSpecDefaults),
-    "Service": (ServiceAddresses,),
-    "PersistentVolumeClaim": (DefaultStorageClass,),
-}
-
-
 class ApiServer:
     """`seed` makes uids and generated names: the same writes give the same ones."""
 
@@ -64,10 +47,17 @@ class ApiServer:
         self.listeners: list[Listener] = []
         self.now = 0  # set by whoever drives, before each call
         self.cache = WatchCache(store)
-        self.admission = Chain(self.cache, general=(NamespaceLifecycle,), of_kind=_OF_KIND, last=(ResourceQuota,))
-        self._observers = self.admission.observers
+        of_kind = {name: rules.admission for name, rules in RULES.items()}
+        self.admission = Chain(
+            self.cache,
+            general=(NamespaceLifecycle,),
+            of_kind=of_kind,
+            last=(lambda cache: ResourceQuota(cache, usage_of),),
+        )
+        self._observed = self.admission.observed
         self._names = Names(seed)
         self._objects = self.cache.by_kind
+        self._get = self.cache.get
         self.recover()
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -105,9 +95,12 @@ class ApiServer:
         key = f"{namespace}/{name}" if namespace else name
         if key in self._objects[kind.kind]:
             raise already_exists(kind.plural, name, kind.group)
-        request = Request(kind, defaulted(kind, obj), None, namespace, self.now)
+        rules = RULES[kind.kind]
+        if rules.defaults is not None:
+            obj = rules.defaults(obj)
+        request = Request(kind, obj, None, namespace, self.now)
         obj = self.admission.admit_create(request)
-        causes = problems(kind, obj, None, name)
+        causes = rules.problems(obj, None, name)
         if causes:
             raise invalid(kind.kind, name, causes, kind.group)
         reserved = self.admission.validate_create(request)
@@ -116,21 +109,18 @@ class ApiServer:
                 at = quota.metadata.key
                 self._write(KINDS["ResourceQuota"], at, self._numbered(quota), self._objects["ResourceQuota"][at])
         meta = obj.metadata
-        new_meta = ObjectMeta(
+        new_meta = replaced(
+            meta,
             name=name,
             namespace=namespace,
-            generate_name=meta.generate_name,
             uid=self._names.uid(),
             resource_version=str(self.store.revision + 1),
-            generation=1 if kind.kind in lifecycle.GENERATION else meta.generation,
+            generation=1 if rules.counts_generation else meta.generation,
             creation_timestamp=Time(self.now),
-            labels=meta.labels,
-            annotations=meta.annotations,
-            owner_references=meta.owner_references,
-            finalizers=meta.finalizers,
-            extra=meta.extra,
+            deletion_timestamp=None,
+            deletion_grace_period_seconds=None,
         )
-        obj = lifecycle.on_create(kind, obj, new_meta)
+        obj = rules.on_create(obj, new_meta)
         if not dry_run:
             self._write(kind, key, obj, None)
         return obj
@@ -140,21 +130,22 @@ class ApiServer:
         kind = self.kind_for(obj)
         meta = obj.metadata
         namespace = (meta.namespace or "default") if kind.namespaced else ""
-        old = self.get(kind.kind, namespace, meta.name)
+        old = self._get(kind.kind, namespace, meta.name)
         was = old.metadata
         if meta.resource_version and meta.resource_version != was.resource_version:
             raise conflict(kind.plural, meta.name, MODIFIED_MEANWHILE, kind.group)
         if meta.uid and meta.uid != was.uid:
             why = f"Precondition failed: UID in precondition: {meta.uid}, UID in object meta: {was.uid}"
             raise conflict(kind.plural, meta.name, why, kind.group)
+        rules = RULES[kind.kind]
         if subresource == "status":
-            new = lifecycle.with_status(kind, old, obj)
+            new = lifecycle.with_status(old, obj)
         elif subresource == "finalize":
-            new = _replaced(old, spec=obj.spec)
+            new = replaced(old, spec=obj.spec)
         else:
-            new = lifecycle.updated(kind, old, defaulted(kind, obj))
+            new = rules.updated(old, obj if rules.defaults is None else rules.defaults(obj))
             new = self.admission.admit_update(Request(kind, new, old, namespace, self.now))
-            causes = problems(kind, new, old, meta.name)
+            causes = rules.problems(new, old, meta.name)
             if causes:
                 raise invalid(kind.kind, meta.name, causes, kind.group)
         if new == old:
@@ -162,7 +153,7 @@ class ApiServer:
         new = self._numbered(new)
         if dry_run:
             return new
-        if lifecycle.is_deletable(kind, new):
+        if rules.is_deletable(new):
             self._remove(kind, was.key, new)
         else:
             self._write(kind, was.key, new, old)
@@ -172,7 +163,7 @@ class ApiServer:
         """The status of `obj`, conditions merged by type. Raises ApiError NotFound, Conflict (another uid)."""
         kind = self.kind_for(obj)
         meta = obj.metadata
-        old = self.get(kind.kind, meta.namespace, meta.name)
+        old = self._get(kind.kind, meta.namespace, meta.name)
         if meta.uid and meta.uid != old.metadata.uid:
             raise conflict(kind.plural, meta.name, f"uid {meta.uid} is gone", kind.group)
         status = obj.status
@@ -181,10 +172,10 @@ class ApiServer:
             for item in status.conditions:
                 kept = with_condition(kept, item)
             if kept != status.conditions:
-                status = _replaced(status, conditions=kept)
+                status = replaced(status, conditions=kept)
         if status == old.status:
             return old
-        new = self._numbered(_replaced(old, status=status))
+        new = self._numbered(replaced(old, status=status))
         self._write(kind, old.metadata.key, new, old)
         return new
 
@@ -202,17 +193,18 @@ class ApiServer:
     ) -> Any:
         """What was deleted, or is now on its way (deletionTimestamp set). Raises ApiError NotFound, Conflict."""
         kind = KINDS[kind_name]
-        old = self.get(kind_name, namespace, name)
+        old = self._get(kind_name, namespace, name)
         meta = old.metadata
         if uid and uid != meta.uid:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta.uid}"
             raise conflict(kind.plural, name, why, kind.group)
         if resource_version and resource_version != meta.resource_version:
             raise conflict(kind.plural, name, MODIFIED_MEANWHILE, kind.group)
-        deleting = lifecycle.mark_deleting(kind, old, self.now, grace_s, propagation)
+        rules = RULES[kind_name]
+        deleting = rules.mark_deleting(old, self.now, grace_s, propagation)
         if dry_run:
             return old
-        if lifecycle.is_deletable(kind, deleting):
+        if rules.is_deletable(deleting):
             self._remove(kind, meta.key, self._numbered(old))
             return old
         if deleting == old:
@@ -223,7 +215,7 @@ class ApiServer:
 
     def bind(self, namespace: str, name: str, uid: str, node: str, annotations: dict[str, str]) -> Any:
         """Put a pod on a node. Raises ApiError NotFound, Conflict (already bound, going, another uid)."""
-        old: Pod = self.get("Pod", namespace, name)
+        old: Pod = self._get("Pod", namespace, name)
         meta, spec = old.metadata, old.spec
         if uid and uid != meta.uid:
             raise conflict("pods", name, f"the UID in the binding is {uid}, that of the pod is {meta.uid}")
@@ -257,9 +249,9 @@ class ApiServer:
             self.update(budget, "status", dry_run=dry_run)
         if reason and not dry_run:
             self.patch_status(
-                _replaced(
+                replaced(
                     pod,
-                    status=_replaced(
+                    status=replaced(
                         pod.status,
                         conditions=(
                             Condition(
@@ -304,7 +296,7 @@ class ApiServer:
         return KINDS[name]
 
     def _numbered(self, obj: Any) -> Any:
-        return _replaced(obj, metadata=_replaced(obj.metadata, resource_version=str(self.store.revision + 1)))
+        return replaced(obj, metadata=replaced(obj.metadata, resource_version=str(self.store.revision + 1)))
 
     def _write(self, kind: Kind, key: str, obj: Any, old: Any) -> None:
         held = self._objects[kind.kind]
@@ -318,12 +310,7 @@ class ApiServer:
         self._tell(kind, DELETED, last, old, revision)
 
     def _tell(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
-        if kind.kind in self._observers:
-            for plugin in self._observers[kind.kind]:
-                plugin.observe(change, obj, old)
+        if kind.kind in self._observed:
+            self.admission.observe(kind.kind, change, obj, old)
         for listener in self.listeners:
             listener(kind, change, obj, old, revision)
-
-
-def _replaced(struct: Any, **changes: Any) -> Any:
-    return lifecycle.replaced(struct, **changes)

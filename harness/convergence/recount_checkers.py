@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.apiserver.admission.quota import concerns, kind_counted, total, usage_of
+from harness.apiserver.admission.quota import concerns, total
+from harness.apiserver.kinds import kind_of_quota, usage_of
 from harness.convergence.cluster_state import ENDED, ClusterState, count_ready, differing_numbers, is_active, is_ready
 from harness.model.core import Service
 from harness.model.meta import LabelSelector
@@ -70,7 +71,7 @@ def quotas(state: ClusterState) -> Iterator[tuple[str, str]]:
     """What a ResourceQuota says is used equals a recount of its namespace."""
     quota: ResourceQuota
     for quota in state.listed("ResourceQuota"):
-        kinds = sorted({kind_counted(resource) for resource in quota.spec.hard})
+        kinds = sorted({kind_of_quota(resource) for resource in quota.spec.hard})
         usages = [
             usage_of(obj, state.now)
             for kind in kinds

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.apiserver.defaults.typed import defaulted
-from harness.apiserver.validation import problems
+from harness.apiserver.kinds import defaulted, problems
 from harness.model.objects import Kind
 from harness.model.status import Cause
 from workloads.readers.manifests import Manifest, read_manifests

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
-from harness.apiserver.defaults.typed import defaulted
+from harness.apiserver.kinds import defaulted
 from harness.experiment.manifests import read_checked_manifests
 from harness.experiment.scheduler_notes import Resumed
 from harness.explain.explain import Explanation, explained

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from harness.model.wire import Time, Wire
 
 
@@ -106,16 +108,6 @@ def with_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[C
             continue
         found = True
         if item.status == new.status and new.last_transition_time != item.last_transition_time:
-            new = Condition(
-                type=new.type,
-                status=new.status,
-                reason=new.reason,
-                message=new.message,
-                last_transition_time=item.last_transition_time,
-                last_heartbeat_time=new.last_heartbeat_time,
-                last_update_time=new.last_update_time,
-                observed_generation=new.observed_generation,
-                extra=new.extra,
-            )
+            new = replace(new, last_transition_time=item.last_transition_time)
         out.append(new)
     return tuple(out) if found else (*out, new)

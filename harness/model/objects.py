@@ -88,7 +88,7 @@ Object: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a kind is named on the wire."""
+    """How a kind is named on the wire, and its scope. What the API server does for it: `harness.apiserver.kinds`."""
 
     kind: str
     api_version: str
@@ -99,6 +99,7 @@ class Kind:
     categories: tuple[str, ...] = ()
     status: bool = False  # has a status subresource
     scale: bool = False
+    collected: bool = True  # followed by the garbage collector
 
     @property
     def group(self) -> str:
@@ -120,7 +121,7 @@ _KINDS = (
     Kind("Pod", "v1", "pods", Pod, short_names=("po",), categories=_ALL, status=True),
     Kind("Service", "v1", "services", Service, short_names=("svc",), categories=_ALL, status=True),
     Kind("ConfigMap", "v1", "configmaps", ConfigMap, short_names=("cm",)),
-    Kind("Event", "v1", "events", Event, short_names=("ev",)),
+    Kind("Event", "v1", "events", Event, short_names=("ev",), collected=False),
     Kind(
         "ReplicaSet",
         "apps/v1",
@@ -144,7 +145,7 @@ _KINDS = (
     Kind("DaemonSet", "apps/v1", "daemonsets", DaemonSet, short_names=("ds",), categories=_ALL, status=True),
     Kind("Job", "batch/v1", "jobs", Job, categories=_ALL, status=True),
     Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", EndpointSlice),
-    Kind("Lease", "coordination.k8s.io/v1", "leases", Lease),
+    Kind("Lease", "coordination.k8s.io/v1", "leases", Lease, collected=False),
     Kind("PriorityClass", "scheduling.k8s.io/v1", "priorityclasses", PriorityClass, False, ("pc",)),
     Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", PodDisruptionBudget, True, ("pdb",), status=True),
     Kind(
@@ -175,6 +176,21 @@ _KINDS = (
 )
 KINDS: dict[str, Kind] = {item.kind: item for item in _KINDS}
 BY_TYPE: dict[type[Any], Kind] = {item.type: item for item in _KINDS if item.type is not Unstructured}
+
+
+def register_kind(kind: Kind) -> None:
+    """Make a kind from outside known; see `harness.apiserver.kinds.register`. Raises ValueError where one is."""
+    if kind.kind in KINDS or kind.type in BY_TYPE:
+        raise ValueError(f"a kind {kind.kind}, or one of type {kind.type.__name__}, is known already")
+    if any((kind.group, kind.plural) == (known.group, known.plural) for known in KINDS.values()):
+        raise ValueError(f"{kind.plural} of group {kind.group!r} are served already")
+    KINDS[kind.kind] = kind
+    if kind.type is not Unstructured:
+        BY_TYPE[kind.type] = kind
+
+
+def unregister_kind(name: str) -> None:
+    BY_TYPE.pop(KINDS.pop(name).type, None)
 
 
 def kind_of(value: Any) -> str:
@@ -259,6 +275,8 @@ __all__ = [
     "condition",
     "from_wire",
     "kind_of",
+    "register_kind",
     "to_wire",
+    "unregister_kind",
     "with_condition",
 ]

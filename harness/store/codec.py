@@ -17,11 +17,6 @@ import msgspec
 from harness.model.objects import BY_TYPE, Unstructured
 
 _BIG = 1  # msgpack extension type: a signed integer, big-endian
-_TYPES: dict[str, type[Any]] = {kind.kind: kind_type for kind_type, kind in BY_TYPE.items()} | {
-    "Unstructured": Unstructured,
-    "": Any,
-}
-_PREFIXES = {kind_type: name.encode() + b"\n" for name, kind_type in _TYPES.items() if name}
 
 
 class ObjectCodec:
@@ -29,13 +24,18 @@ class ObjectCodec:
 
     def __init__(self) -> None:
         self._encoder = msgspec.msgpack.Encoder()
+        self._types: dict[str, type[Any]] = {kind.kind: kind_type for kind_type, kind in BY_TYPE.items()} | {
+            "Unstructured": Unstructured,
+            "": Any,
+        }
+        self._prefixes = {kind_type: name.encode() + b"\n" for name, kind_type in self._types.items() if name}
         self._decoders: dict[bytes, msgspec.msgpack.Decoder[Any]] = {
-            name.encode(): msgspec.msgpack.Decoder(kind_type) for name, kind_type in _TYPES.items()
+            name.encode(): msgspec.msgpack.Decoder(kind_type) for name, kind_type in self._types.items()
         }
 
     def encode(self, value: Any) -> bytes:
         """Raises TypeError for what is neither an API object nor plain data, ValueError for text that is no UTF-8."""
-        prefix = _PREFIXES.get(type(value))
+        prefix = self._prefixes.get(type(value))
         if prefix is None:
             if isinstance(value, msgspec.Struct):
                 raise TypeError(f"{type(value).__name__} is not an API object's type")
@@ -53,7 +53,7 @@ class ObjectCodec:
         decoder = self._decoders.get(name)
         if decoder is not None and end >= 0:
             return decoder.decode(memoryview(data)[end + 1 :])
-        known = _TYPES.get(name[:-1].decode(errors="replace")) if name.endswith(b"+") else None
+        known = self._types.get(name[:-1].decode(errors="replace")) if name.endswith(b"+") else None
         if known is None or end < 0:
             raise ValueError(f"not an encoded object of a known kind: it starts with {name!r}")
         plain = msgspec.msgpack.decode(memoryview(data)[end + 1 :], ext_hook=_grown)

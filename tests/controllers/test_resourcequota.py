@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.apiserver.admission.quota import usage_of
+from harness.apiserver.kinds import usage_of
 from harness.controllers.policy.resource_quota import ResourceQuotaController
 from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.model.objects import from_wire, to_wire

@@ -51,7 +51,11 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
     ],
     "apiserver": [
         ("harness.apiserver.registry.new_kind", "harness.apiserver.admission.quota"),
+        ("harness.apiserver.watch_cache", "harness.apiserver.registry.lifecycle"),
         ("harness.apiserver.validation.new_rules", "harness.apiserver.server"),
+        ("harness.apiserver.admission.quota", "harness.apiserver.kinds.rules"),
+        ("harness.apiserver.kinds.jobs", "harness.apiserver.server"),
+        ("harness.apiserver.watches", "harness.apiserver.standing_leases"),
         ("harness.apiserver.server", "harness.apiserver.events"),
         ("harness.apiserver.events", "harness.apiserver.dispatcher"),
         ("harness.apiserver.dispatcher", "harness.apiserver.http.app"),

@@ -14,7 +14,7 @@ from harness.apiserver.admission.plugin import Plugin, Request
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import ADDED
-from harness.model.core import Container, Pod, PodSpec, ResourceList, ResourceRequirements
+from harness.model.core import Container, Pod, PodSpec, ResourceList
 from harness.model.pod_amounts import pod_amounts, thousandths
 from harness.model.policy import LimitRange, LimitRangeItem
 from harness.model.quantity import Quantity
@@ -100,9 +100,7 @@ def _filled(
     for kind, new in (("request", new_requests), ("limit", new_limits)):
         if new:
             told.append(f"{', '.join(sorted(new))} {kind} for {what} {container.name}")
-    resources = ResourceRequirements(
-        requests={**has.requests, **new_requests}, limits={**has.limits, **new_limits}, extra=has.extra
-    )
+    resources = replaced(has, requests={**has.requests, **new_requests}, limits={**has.limits, **new_limits})
     return replaced(container, resources=resources)
 
 

@@ -47,10 +47,9 @@ class PodSpecs(Plugin):
                 return pod
             made = self._complete(pod, was)
             return replaced(pod, spec=was if made == was else made)
-        known = self._completed.get(spec)
-        if known is None:
-            known = self._completed.put(spec, self._complete(pod, None))
-        return pod if known is spec else Pod(metadata=pod.metadata, spec=known, status=pod.status, extra=pod.extra)
+        known = self._completed.held.get(id(spec))
+        made = known[1] if known is not None else self._completed.put(spec, self._complete(pod, None))
+        return pod if made is spec else replaced(pod, spec=made)
 
     def observe(self, change: str, obj: Any, old: Any) -> None:
         self._completed.clear()

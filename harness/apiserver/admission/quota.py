@@ -7,15 +7,15 @@ back by the quota controller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from harness.apiserver.registry.lifecycle import qos_class, replaced
-from harness.model.core import Container, Pod, PodSpec, ResourceList, Service
-from harness.model.objects import KINDS, Kind, kind_of, to_wire
+from harness.model.core import Container, Pod, PodSpec, ResourceList
+from harness.model.objects import Kind
 from harness.model.pod_amounts import pod_amounts, thousandths
 from harness.model.policy import ResourceQuota, ScopedResourceSelectorRequirement
-from harness.model.quantity import Quantity, parse_quantity
+from harness.model.quantity import Quantity
 from harness.model.status import forbidden
 
 Usage: TypeAlias = dict[str, int]
@@ -26,62 +26,19 @@ _NATIVE = ("cpu", "memory", "ephemeral-storage")
 _MUST_BE_SAID = ("cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory")
 """Of these every container must say something where a quota counts them. Source: pods.go validationSet."""
 
-_PLAIN_COUNTS = {
-    "ConfigMap": "configmaps", "PersistentVolumeClaim": "persistentvolumeclaims", "Pod": "pods",
-    "ResourceQuota": "resourcequotas", "Secret": "secrets", "Service": "services",
-}  # fmt: skip
-"""Kinds with a quota resource of their own besides count/<plural>."""
 
-
-_NOT_COUNTED = ("Event", "EndpointSlice", "Lease", "PodMetrics")
-KINDS_COUNTED = tuple(kind.kind for kind in KINDS.values() if kind.namespaced and kind.kind not in _NOT_COUNTED)
-"""Kinds that a quota can count. Source: the quota controller ignores events; the others here change all the time and
-nobody counts them."""
+def counted_name(kind: Kind) -> str:
+    """The quota resource that counts objects of any kind."""
+    return f"count/{kind.plural}.{kind.group}" if kind.group else f"count/{kind.plural}"
 
 
 def kind_counted(resource: str) -> str:
-    """The kind whose objects use `resource`: of services and claims what bears their name, else of pods."""
-    if resource in _BY_RESOURCE:
-        return _BY_RESOURCE[resource]
+    """The kind whose objects use `resource`, where no kind's own name says so: services, claims, else pods."""
     if resource.startswith("services."):
         return "Service"
     if resource == "requests.storage" or ".storageclass.storage.k8s.io/" in resource:
         return "PersistentVolumeClaim"
     return "Pod"
-
-
-def usage_of(obj: Any, now: int) -> Usage:
-    """What `obj` uses at `now`; a pod that has ended counts as an object alone."""
-    kind = KINDS[kind_of(obj)]
-    used = {_counted(kind): _UNIT}
-    plain = _PLAIN_COUNTS.get(kind.kind)
-    if isinstance(obj, Pod):
-        if not _ended(obj, now):
-            used["pods"] = _UNIT
-            used.update(pod_usage(obj.spec))
-        return used
-    if plain is not None:
-        used[plain] = _UNIT
-    if isinstance(obj, Service):
-        _service(obj, used)
-    elif kind.kind == "PersistentVolumeClaim":
-        spec = to_wire(obj).get("spec") or {}
-        asked = parse_quantity(((spec.get("resources") or {}).get("requests") or {}).get("storage", 0)).milli
-        used["requests.storage"] = asked
-        class_name = spec.get("storageClassName")
-        if class_name:
-            used[f"{class_name}.storageclass.storage.k8s.io/requests.storage"] = asked
-            used[f"{class_name}.storageclass.storage.k8s.io/persistentvolumeclaims"] = _UNIT
-    return used
-
-
-def _service(service: Service, used: Usage) -> None:
-    """Source: evaluator/core/services.go."""
-    kind = service.spec.type
-    if kind == "LoadBalancer":
-        used["services.loadbalancers"] = _UNIT
-    if kind in ("NodePort", "LoadBalancer"):
-        used["services.nodeports"] = len(service.spec.ports) * _UNIT
 
 
 def pod_usage(spec: PodSpec) -> Usage:
@@ -106,22 +63,13 @@ def _limits(container: Container) -> dict[str, int]:
     return thousandths(container.resources.limits)
 
 
-def _ended(pod: Pod, now: int) -> bool:
+def has_ended(pod: Pod, now: int) -> bool:
     """Source: evaluator/core/pods.go QuotaV1Pod."""
     if pod.status.phase in ("Succeeded", "Failed"):
         return True
     meta = pod.metadata
     going = meta.deletion_timestamp
     return going is not None and now > going + (meta.deletion_grace_period_seconds or 0) * 1_000_000_000
-
-
-def _counted(kind: Kind) -> str:
-    return f"count/{kind.plural}.{kind.group}" if kind.group else f"count/{kind.plural}"
-
-
-_BY_RESOURCE = {plain: kind for kind, plain in _PLAIN_COUNTS.items()} | {
-    _counted(KINDS[kind]): kind for kind in KINDS_COUNTED
-}
 
 
 # -- which quota counts what -------------------------------------------------------------------------------------------
@@ -184,7 +132,9 @@ def _across_namespaces(spec: PodSpec) -> bool:
 # -- admission ---------------------------------------------------------------------------------------------------------
 
 
-def admitted(quotas: Iterable[ResourceQuota], obj: Any, plural: str, now: int) -> list[ResourceQuota]:
+def admitted(
+    quotas: Iterable[ResourceQuota], obj: Any, plural: str, usage_of: Callable[[Any], Usage]
+) -> list[ResourceQuota]:
     """The quotas with `obj` added to what they have used. Raises ApiError Forbidden when one has no room."""
     used: Usage | None = None
     changed: list[ResourceQuota] = []
@@ -192,7 +142,7 @@ def admitted(quotas: Iterable[ResourceQuota], obj: Any, plural: str, now: int) -
         if not concerns(quota, obj):
             continue
         if used is None:
-            used = usage_of(obj, now)
+            used = usage_of(obj)
         counted = quota.status.hard  # nothing until the quota controller has seen it
         name = quota.metadata.name
         if isinstance(obj, Pod):

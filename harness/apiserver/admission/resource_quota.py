@@ -6,7 +6,8 @@ Source: apiserver pkg/admission/plugin/resourcequota/admission.go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from harness.apiserver.admission import quota
 from harness.apiserver.admission.by_namespace import ByNamespace
@@ -16,19 +17,26 @@ from harness.engine.component import ADDED
 from harness.model.policy import ResourceQuota as Quota
 
 
+class UsageOf(Protocol):
+    """What an object uses of its namespace's quotas at `now`; nothing, where quotas do not count it."""
+
+    def __call__(self, obj: Any, now: int) -> quota.Usage: ...
+
+
 class ResourceQuota(Plugin):
     observes = frozenset({"ResourceQuota"})
 
-    def __init__(self, cache: WatchCache) -> None:
+    def __init__(self, cache: WatchCache, usage_of: UsageOf) -> None:
         super().__init__(cache)
+        self._usage_of = usage_of
         self._quotas: ByNamespace[Quota] = ByNamespace()
 
     def validate(self, request: Request) -> Sequence[Quota]:
         """The quotas with what they have used, `obj` included. Raises ApiError Forbidden."""
         quotas = self._quotas.values(request.namespace)
-        if not quotas or request.kind.kind == "Event":
+        if not quotas:
             return ()
-        return quota.admitted(quotas, request.obj, request.kind.plural, request.now)
+        return quota.admitted(quotas, request.obj, request.kind.plural, partial(self._usage_of, now=request.now))
 
     def observe(self, change: str, obj: Any, old: Any) -> None:
         self._quotas.put(change, obj, obj)

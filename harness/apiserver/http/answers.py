@@ -10,8 +10,8 @@ import msgspec
 from harness.apiserver.http import tables
 from harness.apiserver.http.call import Call, Objects, outward
 from harness.apiserver.http.negotiate import Form
-from harness.apiserver.http.tables.cells import Moment
 from harness.apiserver.http.watch import Happened, at_revision
+from harness.apiserver.registry.table_cells import Moment
 from harness.engine.component import DELETED
 from harness.model.status import ApiError, bad_request
 

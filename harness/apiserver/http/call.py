@@ -9,6 +9,7 @@ import msgspec
 
 from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.resources import Resource, Target
+from harness.apiserver.kinds import RULES
 from harness.model.objects import Unstructured, from_wire, to_wire
 from harness.model.status import ApiError, Cause, bad_request, invalid
 from harness.model.wire import DecodeError
@@ -82,47 +83,16 @@ class One(msgspec.Struct, frozen=True):
     code: int = 200
 
 
-_ALWAYS: dict[str, dict[str, Any]] = {
-    "EndpointSlice": {"endpoints": [], "ports": [], "addressType": "IPv4"},
-    "PriorityClass": {"value": 0},
-}
-_ALWAYS_IN_STATUS: dict[str, dict[str, Any]] = {
-    "ReplicaSet": {"replicas": 0},
-    "DaemonSet": {
-        "currentNumberScheduled": 0,
-        "desiredNumberScheduled": 0,
-        "numberMisscheduled": 0,
-        "numberReady": 0,
-    },
-    "HorizontalPodAutoscaler": {"desiredReplicas": 0, "currentReplicas": 0},
-    "PodDisruptionBudget": {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},
-}
-"""Fields without omitempty, which clients insist on. Source: k8s.io/api types.go."""
-
-
 def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     """The JSON of an object in the version of `resource`."""
-    kind = resource.kind.kind
     data = to_wire(obj, epoch_unix_ns=epoch_unix_ns)
     data.setdefault("metadata", {})
-    for name, value in _ALWAYS.get(kind, {}).items():
-        data.setdefault(name, value)
-    if kind in _ALWAYS_IN_STATUS:
-        data["status"] = {**_ALWAYS_IN_STATUS[kind], **data.get("status", {})}
-    elif resource.kind.status:
+    if resource.kind.status:
         data.setdefault("status", {})
-    if kind == "Pod":
-        _container_statuses(data)
+    complete = RULES[resource.kind.kind].complete_wire
+    if complete is not None:
+        complete(data)
     return data if resource.outward is None else resource.outward(data)
-
-
-def _container_statuses(data: dict[str, Any]) -> None:
-    """Source: core/v1 ContainerStatus: ready, restartCount, image and imageID are always there."""
-    for status in data["status"].get("containerStatuses", ()):
-        status.setdefault("ready", False)
-        status.setdefault("restartCount", 0)
-        status.setdefault("image", "")
-        status.setdefault("imageID", "")
 
 
 def inward(target: Target, data: Any, epoch_unix_ns: int, *, name: str = "") -> Any:

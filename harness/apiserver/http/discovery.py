@@ -6,12 +6,11 @@ Source: kubernetes.io/docs/concepts/overview/kubernetes-api (discovery API).
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 from typing import Any
 
 import msgspec
 
-from harness.apiserver.http.resources import READ_ONLY, RESOURCES, Resource
+from harness.apiserver.http.resources import Resource, resources
 
 Json = dict[str, Any]
 
@@ -38,16 +37,15 @@ REVIEWS: dict[str, dict[str, str]] = {
 
 
 def verbs(resource: Resource) -> tuple[str, ...]:
-    return ("get", "list") if resource.kind.kind in READ_ONLY else VERBS
+    return ("get", "list") if resource.read_only else VERBS
 
 
-@cache
 def groups() -> dict[str, list[str]]:
     """Group to versions, the preferred one first, in the order in which kubectl looks through them."""
     out: dict[str, list[str]] = {}
-    for api_version, resources in RESOURCES.items():
+    for api_version, of_version in resources().items():
         group, _, version = api_version.rpartition("/")
-        preferred = any(resource.preferred for resource in resources.values())
+        preferred = any(resource.preferred for resource in of_version.values())
         held = out.setdefault(group, [])
         held.insert(0, version) if preferred else held.append(version)
     for api_version in REVIEWS:
@@ -88,9 +86,9 @@ def _aggregated_resource(resource: Resource) -> Json:
 
 def _aggregated_version(group: str, version: str) -> Json:
     api_version = f"{group}/{version}" if group else version
-    resources = [_aggregated_resource(resource) for resource in RESOURCES.get(api_version, {}).values()]
+    found = [_aggregated_resource(resource) for resource in resources().get(api_version, {}).values()]
     for plural, kind in REVIEWS.get(api_version, {}).items():
-        resources.append(
+        found.append(
             {
                 "resource": plural,
                 "responseKind": {"group": group, "version": version, "kind": kind},
@@ -99,7 +97,7 @@ def _aggregated_version(group: str, version: str) -> Json:
                 "verbs": ["create"],
             }
         )
-    return {"version": version, "freshness": "Current", "resources": resources}
+    return {"version": version, "freshness": "Current", "resources": found}
 
 
 def aggregated(*, core: bool, version: str) -> Json:
@@ -147,7 +145,7 @@ def _plain_resources(group: str, version: str) -> Json | None:
         return None
     api_version = f"{group}/{version}" if group else version
     out: list[Json] = []
-    for resource in RESOURCES.get(api_version, {}).values():
+    for resource in resources().get(api_version, {}).values():
         kind = resource.kind
         entry: Json = {
             "name": resource.plural,

@@ -7,12 +7,11 @@ pkg/resource/query_param_verifier_v3.go looks for `fieldValidation` on a kind's 
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 from typing import Any
 
 import msgspec
 
-from harness.apiserver.http.resources import READ_ONLY, RESOURCES, Resource
+from harness.apiserver.http.resources import Resource, resources
 
 Json = dict[str, Any]
 
@@ -35,18 +34,17 @@ def v2_json(version: str) -> Json:
 def v3_paths() -> Json:
     """/openapi/v3: where each group-version's document is."""
     out = {}
-    for api_version in RESOURCES:
+    for api_version in resources():
         path = _root(api_version)
         digest = hashlib.sha256(msgspec.json.encode(v3_document(api_version))).hexdigest()[:16].upper()
         out[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
     return {"paths": out}
 
 
-@cache
 def v3_document(api_version: str) -> Json:
     paths: Json = {}
-    for resource in RESOURCES[api_version].values():
-        if resource.kind.kind not in READ_ONLY:
+    for resource in resources()[api_version].values():
+        if not resource.read_only:
             paths |= _paths(resource)
     info = {"title": "Kubernetes", "version": "unversioned"}
     return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": {}}}
@@ -54,7 +52,7 @@ def v3_document(api_version: str) -> Json:
 
 def version_of(path: str) -> str | None:
     """The group-version behind `api/v1` or `apis/apps/v1`; None for one that is not served."""
-    for api_version in RESOURCES:
+    for api_version in resources():
         if _root(api_version) == path:
             return api_version
     return None

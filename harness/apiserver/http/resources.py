@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from harness.apiserver.kinds import RULES
 from harness.model.objects import KINDS, Kind
 
 Convert = Callable[[dict[str, Any]], dict[str, Any]]
@@ -34,9 +36,13 @@ class Resource:
         return self.kind.plural
 
     @property
+    def read_only(self) -> bool:
+        return RULES[self.kind.kind].read_only
+
+    @property
     def subresources(self) -> tuple[str, ...]:
         """By name, in the order of discovery."""
-        out = [*SUBRESOURCES.get(self.kind.kind, ())]
+        out = [*RULES[self.kind.kind].subresources]
         if self.kind.scale:
             out.append("scale")
         if self.kind.status:
@@ -44,31 +50,21 @@ class Resource:
         return tuple(sorted(out))
 
 
-SUBRESOURCES: dict[str, tuple[str, ...]] = {
-    "Pod": ("binding", "eviction", "log"),
-    "Namespace": ("finalize",),
-    "ServiceAccount": ("token",),
-}
-
-READ_ONLY = frozenset({"PodMetrics", "NodeMetrics"})
-"""Measured, not written."""
-
-
-def _table() -> dict[str, dict[str, Resource]]:
-    from harness.apiserver.http import versions
-
+@lru_cache(maxsize=1)
+def _resources(kinds: tuple[str, ...]) -> dict[str, dict[str, Resource]]:
+    """`kinds`: all of them, for one may be registered after the first call."""
     out: dict[str, dict[str, Resource]] = {}
-    resources = [Resource(kind, kind.api_version) for kind in KINDS.values()]
-    for kind, api_version, outward, inward in versions.OTHERS:
-        if kind in KINDS:
-            resources.append(Resource(KINDS[kind], api_version, False, outward, inward))
-    for resource in resources:
+    found = [Resource(kind, kind.api_version) for kind in KINDS.values()]
+    for name in kinds:
+        found += [Resource(KINDS[name], o.api_version, False, o.outward, o.inward) for o in RULES[name].versions]
+    for resource in found:
         out.setdefault(resource.api_version, {})[resource.plural] = resource
     return out
 
 
-RESOURCES: dict[str, dict[str, Resource]] = _table()
-"""By group-version, then by plural."""
+def resources() -> dict[str, dict[str, Resource]]:
+    """By group-version, then by plural."""
+    return _resources(tuple(KINDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ def target_of(path: str) -> Target | None:
         api_version, rest = f"{parts[1]}/{parts[2]}", parts[3:]
     else:
         return None
-    known = RESOURCES.get(api_version)
+    known = resources().get(api_version)
     if known is None:
         return None
     namespace = ""

@@ -1,7 +1,7 @@
 """Label and field selectors as they come in a query string, parsed once and asked of typed objects.
 
-Source: apimachinery pkg/labels/selector.go, pkg/fields/selector.go; the fields that each kind can be selected by:
-pkg/apis/core/v1/conversion.go and the registries' SelectableFields.
+Source: apimachinery pkg/labels/selector.go, pkg/fields/selector.go. The fields that a kind can be selected by stand in
+its rules (`harness.apiserver.kinds`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from harness.apiserver.kinds import RULES
+from harness.apiserver.registry.fields import attribute
 from harness.model.meta import LabelSelectorRequirement
 from harness.model.objects import Kind
 from harness.model.status import bad_request
@@ -41,10 +43,15 @@ class Selector(msgspec.Struct, frozen=True):
         for requirement in self.labels:
             if not _label_matches(requirement, labels):
                 return False
-        return all((_FIELDS[kind.kind, field](obj) == value) is equal for field, equal, value in self.fields)
+        return all((_getter(kind, field)(obj) == value) is equal for field, equal, value in self.fields)
 
 
 _EVERYTHING = Selector()
+_METADATA = {"metadata.name": attribute("metadata", "name"), "metadata.namespace": attribute("metadata", "namespace")}
+
+
+def _getter(kind: Kind, field: str) -> Callable[[Any], str]:
+    return _METADATA.get(field) or RULES[kind.kind].fields[field]
 
 
 def parse(kind: Kind, label_selector: str, field_selector: str) -> Selector:
@@ -53,7 +60,7 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selector:
         return _EVERYTHING
     fields = parse_fields(field_selector)
     for field, _, _ in fields:
-        if (kind.kind, field) not in _FIELDS:
+        if field not in _METADATA and field not in RULES[kind.kind].fields:
             raise bad_request(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
     return Selector(parse_labels(label_selector), fields)
 
@@ -120,78 +127,3 @@ def parse_fields(text: str) -> tuple[tuple[str, bool, str], ...]:
         field, operator, value = match.groups()
         out.append((field, operator != "!=", re.sub(r"\\(.)", r"\1", value)))
     return tuple(out)
-
-
-Getter = Callable[[Any], str]
-
-
-def _path(*names: str) -> Getter:
-    def read(obj: Any) -> str:
-        for name in names:
-            obj = getattr(obj, name, None)
-            if obj is None:
-                return ""
-        return str(obj).lower() if isinstance(obj, bool) else str(obj)
-
-    return read
-
-
-def _raw(*names: str) -> Getter:
-    """Of what no type models."""
-
-    def read(obj: Any) -> str:
-        found: Any = obj.extra or {}
-        for name in names:
-            found = found.get(name) if isinstance(found, dict) else None
-        return "" if found is None else str(found)
-
-    return read
-
-
-def _known_fields() -> dict[tuple[str, str], Getter]:
-    from harness.model.objects import KINDS
-
-    out: dict[tuple[str, str], Getter] = {}
-    for name in KINDS:
-        out[name, "metadata.name"] = _path("metadata", "name")
-        out[name, "metadata.namespace"] = _path("metadata", "namespace")
-    of_pods: dict[str, tuple[str, ...]] = {
-        "spec.nodeName": ("spec", "node_name"),
-        "spec.restartPolicy": ("spec", "restart_policy"),
-        "spec.schedulerName": ("spec", "scheduler_name"),
-        "spec.serviceAccountName": ("spec", "service_account_name"),
-        "status.phase": ("status", "phase"),
-        "status.podIP": ("status", "pod_ip"),
-        "status.nominatedNodeName": ("status", "nominated_node_name"),
-    }
-    for field, attributes in of_pods.items():
-        out["Pod", field] = _path(*attributes)
-    out["Node", "spec.unschedulable"] = lambda node: "true" if node.spec.unschedulable else "false"
-    out["Namespace", "status.phase"] = _path("status", "phase")
-    out["Job", "status.successful"] = lambda job: str(job.status.succeeded or 0)
-    out["ReplicaSet", "status.replicas"] = lambda rs: str(rs.status.replicas or 0)
-    out["Service", "spec.clusterIP"] = _path("spec", "cluster_ip")
-    out["Service", "spec.type"] = _path("spec", "type")
-    out["Secret", "type"] = _raw("type")
-    of_events: dict[str, tuple[str, ...]] = {
-        "involvedObject.kind": ("involved_object", "kind"),
-        "involvedObject.namespace": ("involved_object", "namespace"),
-        "involvedObject.name": ("involved_object", "name"),
-        "involvedObject.uid": ("involved_object", "uid"),
-        "involvedObject.apiVersion": ("involved_object", "api_version"),
-        "involvedObject.resourceVersion": ("involved_object", "resource_version"),
-        "involvedObject.fieldPath": ("involved_object", "field_path"),
-        "reason": ("reason",),
-        "reportingComponent": ("reporting_component",),
-        "type": ("type",),
-    }
-    for field, attributes in of_events.items():
-        out["Event", field] = _path(*attributes)
-        # events.k8s.io names the same object `regarding`.
-        out["Event", field.replace("involvedObject", "regarding")] = out["Event", field]
-    out["Event", "source"] = lambda event: event.source.component or event.reporting_component
-    out["Event", "reportingController"] = out["Event", "reportingComponent"]
-    return out
-
-
-_FIELDS = _known_fields()

@@ -10,8 +10,8 @@ from harness.apiserver.http import subresources
 from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.call import Answer, Call, Objects, One, status_success
 from harness.apiserver.http.patches import patched
-from harness.apiserver.http.resources import READ_ONLY
 from harness.apiserver.http.selectors import Selector, parse
+from harness.apiserver.kinds import RULES
 from harness.apiserver.server import ApiServer
 from harness.apiserver.watch_cache import prefix_of
 from harness.model.status import ApiError, bad_request, gone
@@ -23,7 +23,7 @@ Result = Answer | Objects | One
 def perform(server: ApiServer, call: Call) -> Result:
     """Authorise and do. Raises ApiError."""
     rbac.check(server, call.user, call.action())
-    if call.resource.kind.kind in READ_ONLY and call.verb not in ("get", "list"):
+    if call.resource.read_only and call.verb not in ("get", "list"):
         raise not_allowed(call)
     if call.target.subresource:
         return subresources.perform(server, call)
@@ -78,12 +78,6 @@ def _patch(server: ApiServer, call: Call) -> One:
 # -- delete ------------------------------------------------------------------------------------------------------------
 
 
-RETURNED = frozenset({
-    "PersistentVolume", "PersistentVolumeClaim", "Pod", "ResourceQuota", "Service", "ServiceAccount", "StorageClass",
-})  # fmt: skip
-"""A delete of these answers with the object, even when it is gone. Source: ReturnDeletedObject in pkg/registry."""
-
-
 def _delete(server: ApiServer, call: Call) -> Result:
     target = call.target
     old = _get(server, call)
@@ -92,7 +86,7 @@ def _delete(server: ApiServer, call: Call) -> Result:
     )
     kind = target.resource.kind.kind
     gone = dry(call) or old.metadata.key not in server.objects(kind)
-    if gone and kind not in RETURNED:
+    if gone and not RULES[kind].returned_when_deleted:
         return Answer(status_success(target, target.name, old.metadata.uid))
     return One(last, server.now)
 

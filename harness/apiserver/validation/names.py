@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from harness.apiserver.validation.causes import required, too_long, unsupported, wrong
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference
-from harness.model.objects import Kind
 from harness.model.status import Cause
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -47,10 +46,6 @@ _NOT_A_VALUE = (
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
 
-_LABEL_NAMES = frozenset({"Namespace"})
-_LABEL_1035_NAMES = frozenset({"Service"})
-_PATH_SEGMENTS = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
-
 
 def is_subdomain(name: str) -> bool:
     return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
@@ -63,22 +58,25 @@ def label_problem(name: str) -> str:
     return "" if _LABEL.fullmatch(name) else _NOT_A_LABEL
 
 
-def name_problem(kind: str, name: str) -> str:
-    """Why an object of `kind` cannot be called `name`; empty when it can."""
-    if kind in _PATH_SEGMENTS:
-        if name in (".", ".."):
-            return f"may not be '{name}'"
-        held = next((mark for mark in "/%" if mark in name), "")
-        return f"may not contain '{held}'" if held else ""
-    if kind in _LABEL_NAMES:
-        return label_problem(name)
-    if kind in _LABEL_1035_NAMES:
-        if len(name) > 63:
-            return "must be no more than 63 characters"
-        return "" if _LABEL_1035.fullmatch(name) else _NOT_A_1035
+def label_1035_problem(name: str) -> str:
+    if len(name) > 63:
+        return "must be no more than 63 characters"
+    return "" if _LABEL_1035.fullmatch(name) else _NOT_A_1035
+
+
+def subdomain_problem(name: str) -> str:
+    """Why `name` is no DNS subdomain, as most names are; empty when it is one."""
     if len(name) > 253:
         return "must be no more than 253 characters"
     return "" if _SUBDOMAIN.fullmatch(name) else _NOT_A_SUBDOMAIN
+
+
+def path_segment_problem(name: str) -> str:
+    """Why `name` cannot stand between two slashes of a URL; empty when it can."""
+    if name in (".", ".."):
+        return f"may not be '{name}'"
+    held = next((mark for mark in "/%" if mark in name), "")
+    return f"may not contain '{held}'" if held else ""
 
 
 @lru_cache(maxsize=4096)
@@ -142,12 +140,14 @@ def label_problems(labels: Mapping[str, str], path: str) -> list[Cause]:
     return found
 
 
-def meta_problems(kind: Kind, meta: ObjectMeta, name: str, path: str = "metadata") -> list[Cause]:
+def meta_problems(
+    meta: ObjectMeta, name: str, name_problem: Callable[[str], str] = subdomain_problem, path: str = "metadata"
+) -> list[Cause]:
     """`name`: a generated one included."""
     found: list[Cause] = []
     if not name:
         found.append(required(f"{path}.name", "name or generateName is required"))
-    elif why := name_problem(kind.kind, name):
+    elif why := name_problem(name):
         found.append(wrong(f"{path}.name", name, why))
     found += part_problems(meta, path)
     return found

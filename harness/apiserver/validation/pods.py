@@ -57,7 +57,7 @@ def pod_spec_problems(spec: PodSpec, path: str) -> list[Cause]:
     at_least(found, f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds)
     at_least(found, f"{path}.activeDeadlineSeconds", spec.active_deadline_seconds, 1)
     found += names.label_problems(spec.node_selector, f"{path}.nodeSelector")
-    if spec.node_name and (why := names.name_problem("Node", spec.node_name)):
+    if spec.node_name and (why := names.subdomain_problem(spec.node_name)):
         found.append(wrong(f"{path}.nodeName", spec.node_name, why))
     for index, toleration in enumerate(spec.tolerations):
         _toleration(found, toleration, f"{path}.tolerations[{index}]")

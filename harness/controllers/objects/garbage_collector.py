@@ -25,7 +25,7 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
-from harness.model.objects import kind_of
+from harness.model.objects import KINDS, kind_of
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 """Source: metav1.FinalizerOrphanDependents, FinalizerDeleteDependents."""
@@ -41,25 +41,9 @@ replaced = msgspec.structs.replace
 
 class GarbageCollector:
     name = "garbage-collector"
-    watches = (
-        "ConfigMap",
-        "DaemonSet",
-        "Deployment",
-        "EndpointSlice",
-        "HorizontalPodAutoscaler",
-        "Job",
-        "Node",
-        "PersistentVolumeClaim",
-        "Pod",
-        "PodDisruptionBudget",
-        "PodMetrics",
-        "ReplicaSet",
-        "Secret",
-        "Service",
-        "ServiceAccount",
-    )
 
     def __init__(self) -> None:
+        self.watches = tuple(sorted(name for name, kind in KINDS.items() if kind.collected))
         self._reset()
 
     def _reset(self) -> None:

@@ -35,9 +35,10 @@ replaced = msgspec.structs.replace
 
 class NamespaceController:
     name = "namespace-controller"
-    watches = ("Namespace", *sorted(name for name, kind in KINDS.items() if kind.namespaced and name != "Event"))
 
     def __init__(self) -> None:
+        kinds = sorted(name for name, kind in KINDS.items() if kind.namespaced and name != "Event")
+        self.watches = ("Namespace", *kinds)
         self._reset()
 
     def _reset(self) -> None:

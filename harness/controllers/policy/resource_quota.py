@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from harness.apiserver.admission.quota import KINDS_COUNTED, Usage, concerns, kind_counted, total, usage_of
+from harness.apiserver.admission.quota import Usage, concerns, total
+from harness.apiserver.kinds import counted_kinds, kind_of_quota, usage_of
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import MINUTE, Instant, Subscribe, Update
 from harness.model.core import Pod
@@ -25,10 +26,10 @@ class ResourceQuotaController(Reconciler):
     """Keys are 'namespace/name' of ResourceQuotas. Kinds are watched from when some quota counts them."""
 
     def __init__(self, name: str = "resourcequota-controller") -> None:
-        counted = dict.fromkeys(KINDS_COUNTED, self._counted_changed)
+        counted = dict.fromkeys(counted_kinds(), self._counted_changed)
         super().__init__(name, {**counted, "ResourceQuota": self._quota_changed})
         self.watches = ("ResourceQuota",)
-        self._in_namespace = {kind: self.informer.index(kind, _namespace) for kind in KINDS_COUNTED}
+        self._in_namespace = {kind: self.informer.index(kind, _namespace) for kind in counted_kinds()}
         self._watched: set[str] = set()
         self._used: dict[str, dict[str, int]] = {}  # by key of quota: thousandths by resource
         self._quotas: dict[str, dict[str, ResourceQuota]] = {}  # by namespace, then by key
@@ -54,7 +55,7 @@ class ResourceQuotaController(Reconciler):
         self._quotas.setdefault(meta.namespace, {})[meta.key] = new
         if old is not None and old.spec == new.spec:
             return  # what it has used is written by admission and by this controller alone
-        kinds = sorted({kind_counted(resource) for resource in new.spec.hard})
+        kinds = sorted({kind_of_quota(resource) for resource in new.spec.hard})
         more = tuple(kind for kind in kinds if kind not in self._watched)
         if more:
             self._watched.update(more)
@@ -74,7 +75,7 @@ class ResourceQuotaController(Reconciler):
         if isinstance(old, Pod) and isinstance(new, Pod) and _same(old, new):
             return
         for key, quota in quotas.items():
-            if all(kind_counted(resource) != kind for resource in quota.spec.hard):
+            if all(kind_of_quota(resource) != kind for resource in quota.spec.hard):
                 continue
             used = self._used[key]
             if old is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.kinds import RULES
 from harness.model.status import bad_request
 
 MERGE_KEYS: dict[str, str] = {
@@ -27,26 +28,24 @@ MERGE_KEYS: dict[str, str] = {
     "schedulingGates": "name",
     "resourceClaims": "name",
     "resourceClaimStatuses": "name",
-    "addresses": "type",
     "ownerReferences": "uid",
-    "secrets": "name",
     "webhooks": "name",
     "validations": "expression",
 }
 """List field to merge key, for every list of objects that merges. Source: the x-kubernetes-patch-merge-key of the API's
-OpenAPI definitions, v1.32; no field name has two keys but `ports`, and `conditions` of a kind that says none."""
+OpenAPI definitions, v1.32. Where a kind differs its rules say so (`merge_keys`)."""
 
 SETS = frozenset({"finalizers", "podCIDRs"})
 """Lists of plain values that merge."""
 
-_PORTS_OF_A_CONTAINER, _PORTS_OF_A_SERVICE = "containerPort", "port"
+_PORTS_OF_A_CONTAINER = "containerPort"
 
 _DIRECTIVES = ("$patch", "$retainKeys")
 _ORDER, _DELETE = "$setElementOrder/", "$deleteFromPrimitiveList/"
 
 
 def strategic_patch(target: Any, patch: Any, kind: str) -> Any:
-    """A new object. `kind`: of the object, which decides how `ports` merge. Raises ApiError BadRequest."""
+    """A new object. `kind`: of the object, which decides how some lists merge. Raises ApiError BadRequest."""
     if not isinstance(patch, dict):
         raise bad_request(f"a strategic merge patch is an object, found {type(patch).__name__}")
     return _objects(target if isinstance(target, dict) else {}, patch, kind, ())
@@ -55,16 +54,11 @@ def strategic_patch(target: Any, patch: Any, kind: str) -> Any:
 def merge_key(kind: str, path: tuple[str, ...]) -> str | None:
     """By which field the list at `path` merges; None for a list that is replaced."""
     field = path[-1]
-    if field == "ports":
-        if len(path) > 1 and path[-2] in ("containers", "initContainers", "ephemeralContainers"):
-            return _PORTS_OF_A_CONTAINER
-        return _PORTS_OF_A_SERVICE if kind == "Service" and path == ("spec", "ports") else None
-    if field == "addresses" and kind != "Node":
-        return None
-    if field == "secrets" and kind != "ServiceAccount":
-        return None
-    if field == "conditions" and kind == "NetworkPolicy":
-        return None
+    rules = RULES.get(kind)
+    if rules is not None and (at := ".".join(path)) in rules.merge_keys:
+        return rules.merge_keys[at]
+    if field == "ports" and len(path) > 1 and path[-2] in ("containers", "initContainers", "ephemeralContainers"):
+        return _PORTS_OF_A_CONTAINER
     return MERGE_KEYS.get(field)
 
 

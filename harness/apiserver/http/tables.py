@@ -6,26 +6,16 @@ models have them, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from harness.apiserver.http.tables.cells import Json, Moment
-from harness.apiserver.http.tables.cluster import CLUSTER
-from harness.apiserver.http.tables.pods import PODS
-from harness.apiserver.http.tables.workloads import WORKLOADS
-
-Columns = tuple[str, ...]
-Row = Callable[[Json, Moment], list[Any]]
-
-_SHOWN: dict[str, tuple[Columns, Row]] = {**PODS, **WORKLOADS, **CLUSTER}
-"""By kind. A column is 'Name', or 'Name*' when only `-o wide` shows it."""
+from harness.apiserver.kinds import RULES
+from harness.apiserver.registry.table_cells import Json, Moment
 
 _TYPES = {"Restarts": "string", "Value": "integer", "Data": "integer", "Count": "integer", "MinPods": "string"}
 
 
 def columns(kind: str) -> list[Json]:
     """metav1.TableColumnDefinition of each."""
-    names = _SHOWN[kind][0] if kind in _SHOWN else ("Name", "Age")
     return [
         {
             "name": name.rstrip("*"),
@@ -34,16 +24,13 @@ def columns(kind: str) -> list[Json]:
             "description": "",
             "priority": 1 if name.endswith("*") else 0,
         }
-        for name in names
+        for name in RULES[kind].table.columns
     ]
 
 
 def cells(kind: str, obj: Json, moment: Moment) -> list[Any]:
     """One a column."""
-    if kind in _SHOWN:
-        return _SHOWN[kind][1](obj, moment)
-    meta = obj["metadata"]
-    return [meta.get("name", ""), moment.age(meta.get("creationTimestamp"))]
+    return RULES[kind].table.cells(obj, moment)
 
 
 def row(kind: str, obj: Json, moment: Moment, include: str) -> Json:

@@ -1,22 +1,37 @@
-"""What is wrong with volumes, claims and storage classes.
+"""PersistentVolume, PersistentVolumeClaim, StorageClass.
 
 Source: pkg/apis/core/validation ValidatePersistentVolumeSpec, ValidatePersistentVolumeClaimSpec and their updates;
-pkg/apis/storage/validation ValidateStorageClass.
+pkg/apis/storage/validation ValidateStorageClass; v1/defaults.go of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
+from harness.apiserver.admission.default_storage_class import DefaultStorageClass
+from harness.apiserver.admission.quota import Usage
+from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, part
 from harness.apiserver.validation import names
 from harness.apiserver.validation.affinity import node_selector_problems
-from harness.apiserver.validation.causes import duplicate, forbidden, immutable, required, unsupported, wrong
+from harness.apiserver.validation.causes import (
+    duplicate,
+    forbidden,
+    immutable,
+    required,
+    unsupported,
+    wrong,
+)
 from harness.model.core import ResourceList
+from harness.model.meta import ObjectMeta
+from harness.model.objects import KINDS
 from harness.model.status import Cause
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+
+
 SOURCES = frozenset(
     {"awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker"}
     | {"gcePersistentDisk", "glusterfs", "hostPath", "iscsi", "local", "nfs", "photonPersistentDisk"}
@@ -25,9 +40,16 @@ SOURCES = frozenset(
 """Source: core/v1 PersistentVolumeSource."""
 
 
-def persistent_volume(new: PersistentVolume, old: PersistentVolume | None) -> list[Cause]:
+def _default_volume(obj: PersistentVolume) -> PersistentVolume:
+    spec = obj.spec
+    policy = spec.persistent_volume_reclaim_policy or "Retain"
+    mode = spec.volume_mode or "Filesystem"
+    return replaced(obj, spec=replaced(spec, persistent_volume_reclaim_policy=policy, volume_mode=mode))
+
+
+def _volume_problems(new: PersistentVolume, old: PersistentVolume | None) -> list[Cause]:
     spec = new.spec
-    found = _modes(spec.access_modes, "spec.accessModes")
+    found = _mode_problems(spec.access_modes, "spec.accessModes")
     if not spec.capacity:
         found.append(required("spec.capacity"))
     elif set(spec.capacity) != {"storage"}:
@@ -35,7 +57,7 @@ def persistent_volume(new: PersistentVolume, old: PersistentVolume | None) -> li
     found += _positive(spec.capacity, "spec.capacity")
     _one_of(found, "spec.persistentVolumeReclaimPolicy", spec.persistent_volume_reclaim_policy, _RECLAIM_VOLUME)
     _one_of(found, "spec.volumeMode", spec.volume_mode, _VOLUME_MODES)
-    if spec.storage_class_name and (why := names.name_problem("StorageClass", spec.storage_class_name)):
+    if spec.storage_class_name and (why := names.subdomain_problem(spec.storage_class_name)):
         found.append(wrong("spec.storageClassName", spec.storage_class_name, why))
     sources = sorted(SOURCES & set(spec.extra or {}))
     if not sources:
@@ -61,15 +83,44 @@ def persistent_volume(new: PersistentVolume, old: PersistentVolume | None) -> li
     return found
 
 
-def persistent_volume_claim(new: PersistentVolumeClaim, old: PersistentVolumeClaim | None) -> list[Cause]:
+def _on_create(obj: Any, meta: ObjectMeta) -> Any:
+    return replaced(obj, metadata=meta, status=type(obj.status)(phase="Pending"))
+
+
+_MODE_WORDS = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+
+
+def _volume_cells(obj: Json, moment: Moment) -> list[Any]:
+    spec = obj.get("spec") or {}
+    claim = spec.get("claimRef") or {}
+    return [
+        name_of(obj),
+        part(spec, "capacity", "storage") or "",
+        ",".join(_MODE_WORDS.get(mode, mode) for mode in spec.get("accessModes") or []),
+        spec.get("persistentVolumeReclaimPolicy") or "Retain",
+        part(obj, "status", "phase") or "Available",
+        f"{claim['namespace']}/{claim['name']}" if claim.get("name") else "",
+        spec.get("storageClassName") or "",
+        spec.get("volumeAttributesClassName") or "<unset>",
+        part(obj, "status", "reason") or "",
+        moment.age(created(obj)),
+        spec.get("volumeMode") or "Filesystem",
+    ]
+
+
+def _default_claim(obj: PersistentVolumeClaim) -> PersistentVolumeClaim:
+    return replaced(obj, spec=replaced(obj.spec, volume_mode=obj.spec.volume_mode or "Filesystem"))
+
+
+def _claim_problems(new: PersistentVolumeClaim, old: PersistentVolumeClaim | None) -> list[Cause]:
     spec = new.spec
-    found = _modes(spec.access_modes, "spec.accessModes")
+    found = _mode_problems(spec.access_modes, "spec.accessModes")
     requests = spec.resources.requests
     if "storage" not in requests:
         found.append(required("spec.resources[storage]"))
     found += _positive(requests, "spec.resources")
     _one_of(found, "spec.volumeMode", spec.volume_mode, _VOLUME_MODES)
-    if spec.storage_class_name and (why := names.name_problem("StorageClass", spec.storage_class_name)):
+    if spec.storage_class_name and (why := names.subdomain_problem(spec.storage_class_name)):
         found.append(wrong("spec.storageClassName", spec.storage_class_name, why))
     if old is not None and spec != old.spec:
         was = old.spec
@@ -89,7 +140,44 @@ def persistent_volume_claim(new: PersistentVolumeClaim, old: PersistentVolumeCla
     return found
 
 
-def storage_class(new: StorageClass, old: StorageClass | None) -> list[Cause]:
+def _claim_usage(claim: PersistentVolumeClaim, now: int) -> Usage:
+    """Source: evaluator/core/persistent_volume_claims.go."""
+    asked = claim.spec.resources.requests.get("storage")
+    milli = 0 if asked is None else asked.milli
+    used: Usage = {"persistentvolumeclaims": 1000, "requests.storage": milli}
+    name = claim.spec.storage_class_name
+    if name:
+        used[f"{name}.storageclass.storage.k8s.io/requests.storage"] = milli
+        used[f"{name}.storageclass.storage.k8s.io/persistentvolumeclaims"] = 1000
+    return used
+
+
+def _claim_cells(obj: Json, moment: Moment) -> list[Any]:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    bound = bool(spec.get("volumeName"))
+    phase = status.get("phase") or "Pending"
+    return [
+        name_of(obj),
+        "Terminating" if part(obj, "metadata", "deletionTimestamp") else phase,
+        spec.get("volumeName") or "",
+        part(status, "capacity", "storage") or "" if bound else "",
+        ",".join(_MODE_WORDS.get(mode, mode) for mode in status.get("accessModes") or []) if bound else "",
+        spec.get("storageClassName") or "",
+        spec.get("volumeAttributesClassName") or "<unset>",
+        moment.age(created(obj)),
+        spec.get("volumeMode") or "Filesystem",
+    ]
+
+
+def _default_class(obj: StorageClass) -> StorageClass:
+    return replaced(
+        obj,
+        reclaim_policy=obj.reclaim_policy or "Delete",
+        volume_binding_mode=obj.volume_binding_mode or "Immediate",
+    )
+
+
+def _class_problems(new: StorageClass, old: StorageClass | None) -> list[Cause]:
     found: list[Cause] = []
     if not new.provisioner:
         found.append(required("provisioner", str(new.provisioner)))
@@ -123,11 +211,25 @@ def storage_class(new: StorageClass, old: StorageClass | None) -> list[Cause]:
     return found
 
 
+def _class_cells(obj: Json, moment: Moment) -> list[Any]:
+    default = (part(obj, "metadata", "annotations") or {}).get("storageclass.kubernetes.io/is-default-class")
+    return [
+        name_of(obj) + (" (default)" if default == "true" else ""),
+        obj.get("provisioner", ""),
+        obj.get("reclaimPolicy") or "Delete",
+        obj.get("volumeBindingMode") or "Immediate",
+        bool(obj.get("allowVolumeExpansion")),
+        moment.age(created(obj)),
+    ]
+
+
 _RECLAIM_VOLUME = ("Delete", "Recycle", "Retain")
+
+
 _VOLUME_MODES = ("Block", "Filesystem")
 
 
-def _modes(modes: tuple[str, ...], at: str) -> list[Cause]:
+def _mode_problems(modes: tuple[str, ...], at: str) -> list[Cause]:
     if not modes:
         return [required(at, "at least 1 access mode is required")]
     found = [unsupported(at, mode, ACCESS_MODES) for mode in modes if mode not in ACCESS_MODES]
@@ -148,8 +250,41 @@ def _one_of(found: list[Cause], at: str, value: str, known: tuple[str, ...]) -> 
         found.append(unsupported(at, value, known))
 
 
-STORAGE: dict[str, Callable[..., list[Cause]]] = {
-    "PersistentVolume": persistent_volume,
-    "PersistentVolumeClaim": persistent_volume_claim,
-    "StorageClass": storage_class,
-}
+_CLAIM_COLUMNS = (
+    "Name", "Status", "Volume", "Capacity", "Access Modes", "StorageClass", "VolumeAttributesClass", "Age",
+    "VolumeMode*",
+)  # fmt: skip
+_VOLUME_COLUMNS = (
+    "Name", "Capacity", "Access Modes", "Reclaim Policy", "Status", "Claim", "StorageClass", "VolumeAttributesClass",
+    "Reason", "Age", "VolumeMode*",
+)  # fmt: skip
+_CLASS_COLUMNS = ("Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion", "Age")
+
+RULES = (
+    KindRules(
+        kind=KINDS["PersistentVolume"],
+        defaults=_default_volume,
+        validate=_volume_problems,
+        on_create=_on_create,
+        returned_when_deleted=True,
+        table=Table(_VOLUME_COLUMNS, _volume_cells),
+    ),
+    KindRules(
+        kind=KINDS["PersistentVolumeClaim"],
+        defaults=_default_claim,
+        admission=(DefaultStorageClass,),
+        validate=_claim_problems,
+        on_create=_on_create,
+        returned_when_deleted=True,
+        quota_name="persistentvolumeclaims",
+        usage=_claim_usage,
+        table=Table(_CLAIM_COLUMNS, _claim_cells),
+    ),
+    KindRules(
+        kind=KINDS["StorageClass"],
+        defaults=_default_class,
+        validate=_class_problems,
+        returned_when_deleted=True,
+        table=Table(_CLASS_COLUMNS, _class_cells),
+    ),
+)

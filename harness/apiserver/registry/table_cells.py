@@ -109,3 +109,11 @@ def containers(obj: Json) -> tuple[str, str]:
 def number(obj: Json, *names: str) -> int:
     found = part(obj, *names)
     return found if isinstance(found, int) else 0
+
+
+TEMPLATE_COLUMNS = ("Containers*", "Images*", "Selector*")
+
+
+def template_cells(obj: Json) -> list[Any]:
+    names, images = containers(obj)
+    return [names, images, selector(part(obj, "spec", "selector"))]

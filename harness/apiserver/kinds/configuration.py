@@ -1,0 +1,110 @@
+"""ConfigMap, Secret, ServiceAccount. Source: pkg/apis/core/validation, pkg/apis/core/v1/defaults.go."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from harness.apiserver.kinds.rules import KindRules, Table
+from harness.apiserver.registry.fields import untyped
+from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.table_cells import Json, Moment, created, name_of
+from harness.apiserver.validation import names
+from harness.apiserver.validation.causes import forbidden, immutable, too_long, wrong
+from harness.model.core import ConfigMap
+from harness.model.objects import KINDS, Unstructured
+from harness.model.status import Cause
+
+CONFIG_LIMIT = 1024 * 1024
+"""Bytes of a ConfigMap's or Secret's data. Source: core/v1 MaxSecretSize."""
+
+
+def _config_map_problems(new: ConfigMap, old: ConfigMap | None) -> list[Cause]:
+    found: list[Cause] = []
+    extra = new.extra or {}
+    binary = extra.get("binaryData") or {}
+    size = 0
+    for field, data in (("data", new.data), ("binaryData", binary)):
+        for key, value in data.items():
+            size += len(str(value))
+            if why := names.config_key_problem(key):
+                found.append(wrong(f"{field}[{key}]", key, why))
+    both = sorted(set(new.data) & set(binary))
+    found += [wrong(f"data[{key}]", key, "duplicate of key present in binaryData") for key in both]
+    if size > CONFIG_LIMIT:
+        found.append(too_long("", CONFIG_LIMIT))
+    if old is not None and (old.extra or {}).get("immutable"):
+        if not extra.get("immutable"):
+            found.append(forbidden("immutable", "field is immutable when `immutable` is set"))
+        if new.data != old.data:
+            found.append(forbidden("data", "field is immutable when `immutable` is set"))
+        if binary != ((old.extra or {}).get("binaryData") or {}):
+            found.append(forbidden("binaryData", "field is immutable when `immutable` is set"))
+    return found
+
+
+def _config_map_cells(obj: Json, moment: Moment) -> list[Any]:
+    return [name_of(obj), len(obj.get("data") or {}) + len(obj.get("binaryData") or {}), moment.age(created(obj))]
+
+
+def _secret_fields(extra: Json) -> Json:
+    """stringData is for writing only: it becomes data."""
+    out = {**extra, "type": extra.get("type") or "Opaque"}
+    text = out.pop("stringData", None)
+    if isinstance(text, dict) and text:
+        encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in text.items()}
+        out["data"] = {**(out.get("data") or {}), **encoded}
+    return out
+
+
+def _default_secret(obj: Unstructured) -> Unstructured:
+    before = obj.extra or {}
+    after = _secret_fields(before)
+    return obj if after == before else replaced(obj, extra=after)
+
+
+def _secret_problems(new: Unstructured, old: Unstructured | None) -> list[Cause]:
+    extra = new.extra or {}
+    found = [
+        wrong(f"data[{key}]", key, why) for key in extra.get("data") or {} if (why := names.config_key_problem(key))
+    ]
+    if old is not None:
+        was = old.extra or {}
+        if (extra.get("type") or "Opaque") != (was.get("type") or "Opaque"):
+            found.append(immutable("type", extra.get("type")))
+        if was.get("immutable") and extra.get("data") != was.get("data"):
+            found.append(forbidden("data", "field is immutable when `immutable` is set"))
+    return found
+
+
+def _secret_cells(obj: Json, moment: Moment) -> list[Any]:
+    return [name_of(obj), obj.get("type") or "Opaque", len(obj.get("data") or {}), moment.age(created(obj))]
+
+
+def _service_account_cells(obj: Json, moment: Moment) -> list[Any]:
+    return [name_of(obj), len(obj.get("secrets") or []), moment.age(created(obj))]
+
+
+RULES = (
+    KindRules(
+        kind=KINDS["ConfigMap"],
+        validate=_config_map_problems,
+        quota_name="configmaps",
+        table=Table(("Name", "Data", "Age"), _config_map_cells),
+    ),
+    KindRules(
+        kind=KINDS["Secret"],
+        defaults=_default_secret,
+        validate=_secret_problems,
+        quota_name="secrets",
+        table=Table(("Name", "Type", "Data", "Age"), _secret_cells),
+        fields={"type": untyped("type")},
+    ),
+    KindRules(
+        kind=KINDS["ServiceAccount"],
+        returned_when_deleted=True,
+        table=Table(("Name", "Secrets", "Age"), _service_account_cells),
+        merge_keys={"secrets": "name"},
+        subresources=("token",),
+    ),
+)

@@ -1,0 +1,238 @@
+"""Pod. Source: pkg/registry/core/pod/strategy.go, pkg/apis/core/v1/defaults.go, printers.go printPod."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from harness.apiserver.admission.limit_ranger import LimitRanger
+from harness.apiserver.admission.pod_specs import PodSpecs
+from harness.apiserver.admission.priority import Priority
+from harness.apiserver.admission.quota import Usage, has_ended, pod_usage
+from harness.apiserver.defaults.pod_spec import default_pod_spec
+from harness.apiserver.kinds.rules import KindRules, Table
+from harness.apiserver.registry.fields import attribute
+from harness.apiserver.registry.identity_memo import IdentityMemo
+from harness.apiserver.registry.lifecycle import qos_class, replaced
+from harness.apiserver.registry.table_cells import NONE, Json, Moment, created, name_of, part
+from harness.apiserver.validation import names
+from harness.apiserver.validation.pods import pod_spec_problems, pod_update_problems
+from harness.model.core import Pod, PodSpec, PodStatus
+from harness.model.meta import ObjectMeta
+from harness.model.objects import KINDS
+from harness.model.status import Cause
+
+
+class PodSpecDefaults(PodSpecs):
+    plugins = (Priority, DefaultTolerationSeconds)
+
+
+def _defaults(pod: Pod) -> Pod:
+    spec = default_pod_spec(pod.spec)
+    if spec is pod.spec:
+        return pod
+    return replaced(pod, spec=spec)
+
+
+# -- what is wrong -----------------------------------------------------------------------------------------------------
+
+_FINE: tuple[Cause, ...] = ()
+_first_status: IdentityMemo[PodStatus] = IdentityMemo()
+"""Of a new pod, by its spec; a spec that is here has been found sound."""
+_sound_labels: IdentityMemo[bool] = IdentityMemo()
+
+
+def _problems(pod: Pod, old: Pod | None, name: str) -> tuple[Cause, ...]:
+    """The path of every pod: nothing is looked at twice that is the same object."""
+    meta, spec = pod.metadata, pod.spec
+    labels = meta.labels
+    quick = (
+        (not labels or id(labels) in _sound_labels.held or _labels_sound(labels))
+        and not meta.annotations
+        and not meta.finalizers
+        and (old is not None or (name != "" and names.is_subdomain(name)))
+    )
+    found: list[Cause] = []
+    if not quick:
+        found = names.meta_problems(meta, name) if old is None else names.part_problems(meta)
+    elif meta.owner_references:
+        found = names.owner_problems(meta.owner_references, "metadata.ownerReferences")
+    if old is None:
+        known = _first_status.held.get(id(spec))
+        if known is None:
+            found += pod_spec_problems(spec, "spec")
+    elif spec is not old.spec:
+        # What it already was is not held against an update.
+        found += pod_update_problems(spec, old.spec) or pod_spec_problems(spec, "spec")
+    return tuple(found) if found else _FINE
+
+
+def _labels_sound(labels: dict[str, str]) -> bool:
+    return not names.label_problems(labels, "") and _sound_labels.put(labels, True)
+
+
+# -- its life ----------------------------------------------------------------------------------------------------------
+
+
+def _on_create(pod: Pod, meta: ObjectMeta) -> Pod:
+    spec = pod.spec
+    known = _first_status.held.get(id(spec))
+    status = known[1] if known is not None else _first_status.put(spec, _pending(spec))
+    return replaced(pod, metadata=meta, status=status)
+
+
+_PENDING_BY_QOS = {qos: PodStatus(phase="Pending", qos_class=qos) for qos in ("Guaranteed", "Burstable", "BestEffort")}
+
+
+def _pending(spec: PodSpec) -> PodStatus:
+    return _PENDING_BY_QOS[qos_class(spec)]
+
+
+def _grace_s(pod: Pod, asked: int | None) -> int:
+    """Source: pkg/registry/core/pod/strategy.go CheckGracefulDelete: none for what is bound nowhere or has ended."""
+    grace = asked
+    if grace is None:
+        grace = 30 if pod.spec.termination_grace_period_seconds is None else pod.spec.termination_grace_period_seconds
+    if not pod.spec.node_name or pod.status.phase in ("Succeeded", "Failed"):
+        return 0
+    return max(grace, 0)
+
+
+def _usage(pod: Pod, now: int) -> Usage:
+    """A pod that has ended counts as an object alone."""
+    return {} if has_ended(pod, now) else {"pods": 1000, **pod_usage(pod.spec)}
+
+
+# -- what kubectl prints -----------------------------------------------------------------------------------------------
+
+_COLUMNS = ("Name", "Ready", "Status", "Restarts", "Age", "IP*", "Node*", "Nominated Node*", "Readiness Gates*")
+
+
+def _cells(obj: Json, moment: Moment) -> list[Any]:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    reason, restarts, ready = _state(spec, status, moment)
+    total = len(spec.get("containers") or []) + sum(map(_sidecar, spec.get("initContainers") or []))
+    if part(obj, "metadata", "deletionTimestamp"):
+        if status.get("reason") == "NodeLost":
+            reason = "Unknown"
+        elif status.get("phase") not in ("Succeeded", "Failed"):
+            reason = "Terminating"
+    gates = spec.get("readinessGates") or []
+    gate = NONE
+    if gates:
+        held = {item["type"]: item["status"] for item in status.get("conditions") or []}
+        gate = f"{sum(held.get(item['conditionType']) == 'True' for item in gates)}/{len(gates)}"
+    return [
+        name_of(obj),
+        f"{ready}/{total}",
+        reason,
+        restarts,
+        moment.age(created(obj)),
+        status.get("podIP") or NONE,
+        spec.get("nodeName") or NONE,
+        status.get("nominatedNodeName") or NONE,
+        gate,
+    ]
+
+
+def _sidecar(container: Json) -> bool:
+    return container.get("restartPolicy") == "Always"
+
+
+def _state(spec: Json, status: Json, moment: Moment) -> tuple[str, str, int]:
+    """(what the STATUS column says, RESTARTS, how many containers are ready)."""
+    reason = status.get("reason") or status.get("phase") or "Unknown"
+    for item in status.get("conditions") or []:
+        if item.get("type") == "PodScheduled" and item.get("reason") == "SchedulingGated":
+            reason = "SchedulingGated"
+    restarts = ready = 0
+    last = ""
+    sidecars = {c["name"] for c in spec.get("initContainers") or [] if _sidecar(c)}
+    starting = False
+    inits = status.get("initContainerStatuses") or []
+    for index, container in enumerate(inits):
+        restarts += container.get("restartCount") or 0
+        last = max(last, _ended(container))
+        state = container.get("state") or {}
+        ended, waiting = state.get("terminated"), state.get("waiting") or {}
+        if ended is not None and not ended.get("exitCode"):
+            continue
+        if container.get("name") in sidecars and container.get("started"):
+            ready += bool(container.get("ready"))
+            continue
+        if ended is not None:
+            reason = "Init:" + (ended.get("reason") or _exit(ended))
+        elif waiting.get("reason") and waiting["reason"] != "PodInitializing":
+            reason = f"Init:{waiting['reason']}"
+        else:
+            reason = f"Init:{index}/{len(spec.get('initContainers') or [])}"
+        starting = True
+        break
+    if not starting:
+        running = False
+        for container in reversed(status.get("containerStatuses") or []):
+            restarts += container.get("restartCount") or 0
+            last = max(last, _ended(container))
+            state = container.get("state") or {}
+            ended, waiting = state.get("terminated"), state.get("waiting") or {}
+            if waiting.get("reason"):
+                reason = waiting["reason"]
+            elif ended is not None:
+                reason = ended.get("reason") or _exit(ended)
+            elif container.get("ready") and state.get("running") is not None:
+                running = True
+                ready += 1
+        if reason == "Completed" and running:
+            ready_now = any(
+                item.get("type") == "Ready" and item.get("status") == "True" for item in status.get("conditions") or []
+            )
+            reason = "Running" if ready_now else "NotReady"
+    shown = f"{restarts} ({moment.age(last)} ago)" if restarts and last else str(restarts)
+    return reason, shown, ready
+
+
+def _exit(ended: Json) -> str:
+    return f"Signal:{ended['signal']}" if ended.get("signal") else f"ExitCode:{ended.get('exitCode', 0)}"
+
+
+def _ended(container: Json) -> str:
+    return part(container, "lastState", "terminated", "finishedAt") or ""
+
+
+# -- on the wire -------------------------------------------------------------------------------------------------------
+
+
+def _complete_wire(data: Json) -> None:
+    """Source: core/v1 ContainerStatus: ready, restartCount, image and imageID are always there."""
+    for status in data["status"].get("containerStatuses", ()):
+        status.setdefault("ready", False)
+        status.setdefault("restartCount", 0)
+        status.setdefault("image", "")
+        status.setdefault("imageID", "")
+
+
+RULES = (
+    KindRules(
+        kind=KINDS["Pod"],
+        defaults=_defaults,
+        admission=(LimitRanger, PodSpecDefaults),
+        problems=_problems,
+        on_create=_on_create,
+        grace_s=_grace_s,
+        returned_when_deleted=True,
+        quota_name="pods",
+        usage=_usage,
+        table=Table(_COLUMNS, _cells),
+        fields={
+            "spec.nodeName": attribute("spec", "node_name"),
+            "spec.restartPolicy": attribute("spec", "restart_policy"),
+            "spec.schedulerName": attribute("spec", "scheduler_name"),
+            "spec.serviceAccountName": attribute("spec", "service_account_name"),
+            "status.phase": attribute("status", "phase"),
+            "status.podIP": attribute("status", "pod_ip"),
+            "status.nominatedNodeName": attribute("status", "nominated_node_name"),
+        },
+        complete_wire=_complete_wire,
+        subresources=("binding", "eviction", "log"),
+    ),
+)

@@ -1,0 +1,162 @@
+"""What the API server does differently for one kind; what is left out is as for most kinds.
+
+The counterpart of a kind's strategy and table converter in kubernetes/kubernetes pkg/registry. Names, scope, short
+names and categories stand with the type, in `harness.model.objects`; everything else that depends on a kind is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from harness.apiserver.admission.plugin import Plugin
+from harness.apiserver.admission.quota import Usage
+from harness.apiserver.registry import lifecycle
+from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.table_cells import Json, Moment, created, name_of
+from harness.apiserver.validation.names import meta_problems, part_problems, subdomain_problem
+from harness.model.meta import ObjectMeta
+from harness.model.objects import Kind
+from harness.model.status import Cause
+from harness.model.wire import Time
+
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+"""Finalizers. Source: metav1.FinalizerOrphanDependents, FinalizerDeleteDependents."""
+
+Convert: TypeAlias = Callable[[Json], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherVersion:
+    """A second version that a kind is served in: how the stored version's JSON becomes this one's and back."""
+
+    api_version: str
+    outward: Convert
+    inward: Convert
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What `kubectl get` prints. A column is 'Name', or 'Name*' when only `-o wide` shows it; a cell a column."""
+
+    columns: tuple[str, ...]
+    cells: Callable[[Json, Moment], list[Any]]
+
+
+def _name_and_age(obj: Json, moment: Moment) -> list[Any]:
+    return [name_of(obj), moment.age(created(obj))]
+
+
+def _unset(*_: Any) -> Any:
+    raise AssertionError("a default is put in its place")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindRules:
+    kind: Kind
+
+    # Written. Functions are pure; an object that needs no change is returned as it is.
+    defaults: Callable[[Any], Any] | None = None
+    admission: tuple[type[Plugin], ...] = ()
+    """Plugins that only this kind's writes pass, in order; the general ones stand in `harness.apiserver.server`."""
+    name_problem: Callable[[str], str] = subdomain_problem
+    """Why an object cannot have this name; empty when it can."""
+    validate: Callable[[Any, Any], list[Cause]] | None = None
+    """(new, old or None) -> what is wrong besides metadata."""
+    problems: Callable[[Any, Any, str], tuple[Cause, ...]] = _unset
+    """(new, old or None, name, a generated one included) -> what is wrong. By default metadata's, then `validate`'s."""
+    counts_generation: bool = False
+    """metadata.generation counts changes of what is wanted."""
+    on_create: Callable[[Any, ObjectMeta], Any] = _unset
+    """(object, the metadata that it gets) -> a new object. By default no status is taken from a client."""
+
+    # Deleted.
+    grace_s: Callable[[Any, int | None], int] | None = None
+    """(object, seconds asked for) -> seconds that it stays after a delete; none by default."""
+    on_delete: Callable[[Any], Any] | None = None
+    """What else changes when deletion is asked for and the object stays for now."""
+    is_held: Callable[[Any], bool] | None = None
+    """Whether something besides grace and finalizers holds an object whose deletion was asked for."""
+    returned_when_deleted: bool = False
+    """A delete answers with the object, even when it is gone. Source: ReturnDeletedObject in pkg/registry."""
+
+    # Counted by ResourceQuota.
+    counted: bool = True
+    quota_name: str = ""
+    """The quota resource of its own that counts it, besides count/<plural>.<group>."""
+    usage: Callable[[Any, int], Usage] | None = None
+    """(object, now) -> what it uses besides count/<plural>.<group>; one of `quota_name` by default."""
+
+    # Read.
+    table: Table = Table(("Name", "Age"), _name_and_age)
+    fields: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
+    """What a field selector can name besides metadata.name and metadata.namespace."""
+
+    # On the wire.
+    complete_wire: Callable[[Json], None] | None = None
+    """Adds what Go always sends to an object's JSON."""
+    merge_keys: Mapping[str, str | None] = field(default_factory=dict)
+    """Path of a list to its merge key in a strategic merge patch, where the field's name alone does not say."""
+    versions: tuple[OtherVersion, ...] = ()
+    subresources: tuple[str, ...] = ()
+    """Besides status and scale."""
+    read_only: bool = False
+    """Measured, not written by clients."""
+
+    # -- what the server asks ------------------------------------------------------------------------------------------
+
+    def __post_init__(self) -> None:
+        # The path of every pod calls these two; a default that is looked up at each call would cost it.
+        if self.problems is _unset:
+            object.__setattr__(self, "problems", self._problems)
+        if self.on_create is _unset:
+            object.__setattr__(self, "on_create", self._on_create)
+
+    def _problems(self, new: Any, old: Any, name: str) -> tuple[Cause, ...]:
+        meta = new.metadata
+        found = meta_problems(meta, name, self.name_problem) if old is None else part_problems(meta)
+        if self.validate is not None:
+            found += self.validate(new, old)
+        return tuple(found)
+
+    def _on_create(self, obj: Any, meta: ObjectMeta) -> Any:
+        return replaced(lifecycle.without_status(obj) if self.kind.status else obj, metadata=meta)
+
+    def updated(self, old: Any, new: Any) -> Any:
+        """`new` with what clients cannot change kept from `old`."""
+        if self.kind.status:
+            new = lifecycle.with_status(new, old)
+        return lifecycle.updated(old, new, counts_generation=self.counts_generation)
+
+    def mark_deleting(self, old: Any, now: int, grace_s: int | None, propagation: str) -> Any:
+        """`old` with deletion asked for: it stays for its grace, and for its finalizers."""
+        meta = old.metadata
+        finalizers = meta.finalizers
+        if propagation == "Foreground" and FOREGROUND not in finalizers:
+            finalizers = (*finalizers, FOREGROUND)
+        if propagation == "Orphan" and ORPHAN not in finalizers:
+            finalizers = (*finalizers, ORPHAN)
+        grace = 0 if self.grace_s is None else self.grace_s(old, grace_s)
+        since = now
+        if meta.deletion_timestamp is not None:
+            # Asked again: grace may only become shorter.
+            grace = min(grace, meta.deletion_grace_period_seconds or 0)
+            since = meta.deletion_timestamp - (meta.deletion_grace_period_seconds or 0) * 10**9
+        new = replaced(
+            old,
+            metadata=replaced(
+                meta,
+                finalizers=finalizers,
+                deletion_timestamp=Time(since + grace * 10**9),
+                deletion_grace_period_seconds=grace,
+            ),
+        )
+        return new if self.on_delete is None else self.on_delete(new)
+
+    def is_deletable(self, obj: Any) -> bool:
+        """Nothing holds it any more: deletion was asked for, and no finalizer, no grace is left."""
+        meta = obj.metadata
+        if meta.deletion_timestamp is None or meta.finalizers or meta.deletion_grace_period_seconds:
+            return False
+        return self.is_held is None or not self.is_held(obj)

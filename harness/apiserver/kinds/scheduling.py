@@ -1,0 +1,64 @@
+"""PriorityClass. Source: pkg/apis/scheduling: validation and v1/defaults.go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.apiserver.kinds.rules import KindRules, Table
+from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, number
+from harness.apiserver.validation.causes import forbidden, immutable, unsupported
+from harness.model.objects import KINDS
+from harness.model.status import Cause
+from harness.model.workloads import PriorityClass
+
+HIGHEST_USER_PRIORITY = 1_000_000_000
+"""Source: pkg/apis/scheduling/types.go HighestUserDefinablePriority."""
+
+
+def _defaults(obj: PriorityClass) -> PriorityClass:
+    return obj if obj.preemption_policy else replaced(obj, preemption_policy="PreemptLowerPriority")
+
+
+def _problems(new: PriorityClass, old: PriorityClass | None) -> list[Cause]:
+    found: list[Cause] = []
+    if new.metadata.name.startswith("system-"):
+        why = "priority class names with 'system-' prefix are reserved for system use only"
+        found.append(forbidden("metadata.name", why))
+    elif new.value > HIGHEST_USER_PRIORITY:
+        why = f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
+        found.append(forbidden("value", why))
+    if new.preemption_policy not in (None, "PreemptLowerPriority", "Never"):
+        found.append(unsupported("preemptionPolicy", new.preemption_policy, ("Never", "PreemptLowerPriority")))
+    if old is not None:
+        if new.value != old.value:
+            found.append(forbidden("value", "may not be changed in an update."))
+        if new.preemption_policy != old.preemption_policy:
+            found.append(immutable("preemptionPolicy", new.preemption_policy))
+    return found
+
+
+def _cells(obj: Json, moment: Moment) -> list[Any]:
+    return [
+        name_of(obj),
+        number(obj, "value"),
+        bool(obj.get("globalDefault")),
+        moment.age(created(obj)),
+        obj.get("preemptionPolicy") or "PreemptLowerPriority",
+    ]
+
+
+def _complete_wire(data: Json) -> None:
+    data.setdefault("value", 0)
+
+
+RULES = (
+    KindRules(
+        kind=KINDS["PriorityClass"],
+        defaults=_defaults,
+        validate=_problems,
+        counts_generation=True,
+        table=Table(("Name", "Value", "Global-Default", "Age", "PreemptionPolicy"), _cells),
+        complete_wire=_complete_wire,
+    ),
+)
