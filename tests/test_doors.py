@@ -32,6 +32,33 @@ class PodDeletion(FaultForm, frozen=True, kw_only=True):
         return 0
 '''
 
+READER = '''
+"""A trace format from outside: one pod a line, its name and its milli-CPU."""
+import polars as pl
+from workloads.readers.text import lines
+from workloads.rows import SECOND_NS, Rows
+from workloads.table import Provenance
+
+class TwoWords:
+    PROVENANCE = Provenance(source="a test", licence="none", url="", citation="", changes=())
+
+    def sniff(self, name, head):
+        return name.endswith(".two")
+
+    def pods(self, path, lint, *, gap_s: int = 1):
+        for block in lines(path, lint):
+            words = [text.split() for text in block.texts]
+            frame = pl.DataFrame({"line": block.numbers, "n": [w[0] for w in words], "c": [w[1] for w in words]})
+            rows = Rows(frame, lint)
+            rows["name"] = rows.text("n")
+            rows["cpu_milli"] = rows.integer("c")
+            rows["arrival_ns"] = pl.int_range(0, frame.height, dtype=pl.Int64) * gap_s * SECOND_NS
+            rows["duration_ns"] = pl.lit(60 * SECOND_NS, pl.Int64)
+            yield rows.pods()
+
+two = TwoWords()
+'''
+
 CONTROLLER = '''
 """A controller from outside: each Service gets a label that says who looked at it."""
 from msgspec.structs import replace
@@ -149,6 +176,32 @@ def test_a_node_policy(install: Install) -> None:
     install("outside_policies", POLICIES, "podyard.autoscalers", never="Never")
     run, _ = played(**PENDING, pools=POOLS, autoscaler="never")
     assert {name[0] for name in run.cluster.server.objects("Node")} == {"g", "n"}
+
+
+@pytest.mark.parametrize("format", [None, "two-words", "outside_reader:two"])
+def test_a_trace_reader(install: Install, tmp_path: Path, format: str | None) -> None:
+    registered = {} if format == "outside_reader:two" else {"two-words": "two"}
+    install("outside_reader", READER, "podyard.trace_readers", **registered)
+    (tmp_path / "t.two").write_text("a 500\nb 1500\n")
+    form = {"path": str(tmp_path / "t.two"), "format": format, "options": {"gap_s": 5}}
+    run, result = played(workload=[{"trace": form}])
+    assert result.broken == []
+    assert sorted(life.key for life in run.measures.lives.all.values()) == ["default/a", "default/b"]
+
+
+def test_a_trace_format_that_two_distributions_claim_is_an_error(install: Install, tmp_path: Path) -> None:
+    install("outside_reader", READER, "podyard.trace_readers", swf="two")
+    (tmp_path / "t.two").write_text("a 500\n")
+    with pytest.raises(UserError, match="registered more than once"):
+        played(workload=[{"trace": {"path": str(tmp_path / "t.two"), "format": "swf"}}])
+
+
+def test_what_is_no_trace_reader_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.two").write_text("a 500\n")
+    for format, told in (("json:loads", "is no trace format"), ("opneb", "did you mean 'openb'?")):
+        with pytest.raises(UserError) as error:
+            played(workload=[{"trace": {"path": str(tmp_path / "t.two"), "format": format}}])
+        assert told in str(error.value)
 
 
 def test_a_name_that_two_distributions_claim_is_an_error(install: Install) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.experiment.scenario import Gate, Loaded
+from harness.experiment.forms import Gate
+from harness.experiment.scenario import Loaded
 from harness.measure.catalogue import Measure, Value, number_paths
 from harness.measure.registry import catalogue
 from harness.model.errors import UserError

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from harness.engine.latency import Constant, Empirical, Latencies, Latency, LogNormal
-from harness.experiment.scenario import LatencyForm, Loaded, duration
+from harness.experiment.forms import LatencyForm
+from harness.experiment.scenario import Loaded, duration
 
 
 def latencies(loaded: Loaded) -> Latencies:

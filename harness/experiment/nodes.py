@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.autoscaling.pool import POOL_LABEL
-from harness.experiment.scenario import Loaded, NodeGroup, Pool, TaintForm, amount
+from harness.experiment.forms import NodeGroup, Pool, TaintForm
+from harness.experiment.scenario import Loaded, amount
 from harness.model.core import Node, NodeSpec, NodeStatus, ResourceList, Taint
 from harness.model.gpu import GPU_COUNT, GPU_MODEL
 from harness.model.meta import ObjectMeta

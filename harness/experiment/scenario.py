@@ -9,234 +9,22 @@ import typing
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from harness.experiment.forms import Form, NodeGroup, Pool, Scenario
 from harness.experiment.settings import put, with_variables
 from harness.model.errors import UserError, did_you_mean
 from harness.model.loading import BY_HAND, Document, load_one, read_text
-from harness.model.quantity import parse_quantity
+from harness.model.quantity import parse_quantity, too_much
 from harness.model.times import parse_duration
+from workloads.generators.load import LoadCurve, load_curve
 
 API_VERSION = "podyard.dev/v1"
 KIND = "Scenario"
 TRACES = "PODYARD_TRACES"
 """Environment variable: folders (separated as in PATH) in which traces are looked for."""
-
-
-class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """Base of what a scenario is made of."""
-
-
-class TaintForm(Form, frozen=True, kw_only=True):
-    key: str
-    value: str = ""
-    effect: str = "NoSchedule"
-
-
-class NodeGroup(Form, frozen=True, kw_only=True):
-    """`count` nodes alike, named `<name>-<i>`, dealt to `zones` in turn."""
-
-    name: str
-    count: int
-    cpu: str | int | float
-    memory: str | int = "0"
-    pods: int = 110
-    gpus: int = 0
-    gpu_model: str = ""
-    resources: dict[str, str | int | float] = {}  # others: ephemeral-storage, extended resources
-    zones: list[str] = []
-    labels: dict[str, str] = {}
-    taints: list[TaintForm] = []
-
-
-class OpenbNodes(Form, frozen=True, kw_only=True):
-    """Nodes in the mix of the openb cluster."""
-
-    count: int
-    cpu_nodes: bool = True
-    zones: int = 0
-
-
-class TraceNodes(Form, frozen=True, kw_only=True):
-    """A trace's node list. `ranks`: a file of tie-break ranks ('{seed}' in its name is the run's)."""
-
-    path: str
-    format: str | None = None
-    options: dict[str, Any] = {}
-    ranks: str | None = None
-
-
-class NodeSource(Form, frozen=True, kw_only=True):
-    group: NodeGroup | None = None
-    openb_like: OpenbNodes | None = None
-    trace: TraceNodes | None = None
-    manifests: list[str] | None = None
-
-
-class Pool(Form, frozen=True, kw_only=True):
-    """A node pool of the cluster autoscaler. `provisioning`: from request to registered."""
-
-    name: str
-    max: int
-    min: int = 0
-    cpu: str | int | float
-    memory: str | int = "0"
-    pods: int = 110
-    gpus: int = 0
-    gpu_model: str = ""
-    resources: dict[str, str | int | float] = {}
-    zone: str = ""
-    labels: dict[str, str] = {}
-    taints: list[TaintForm] = []
-    provisioning: str = "45s"
-
-
-class OpenbTasks(Form, frozen=True, kw_only=True):
-    """Tasks drawn from openb's marginals. `load`: percent of the nodes' GPUs that what runs asks for on average.
-    `controller`: as of a trace."""
-
-    pods: int
-    load: int | None = None
-    longest: str = "24h"
-    constrained: int = 0
-    start: str = "0s"
-    controller: Literal["none", "Job"] = "none"
-
-
-class TraceTasks(Form, frozen=True, kw_only=True):
-    """A trace's pods. `order`: a file with the order of arrival, one pod a line ('{seed}' in its name is the run's);
-    `every`: the gap between arrivals; `together`: so many arrive at one instant, in a fill. `controller`: what makes
-    the pods; those of a Job are made anew when they are evicted or their node is lost, bare ones (none) are gone."""
-
-    path: str
-    format: str | None = None
-    options: dict[str, Any] = {}
-    mode: str = "departures"  # or fill: what arrives stays
-    first: int | None = None  # only so many pods
-    order: str | None = None
-    every: str = "1s"
-    together: int = 1
-    gpu_words: str = "share"
-    controller: Literal["none", "Job"] = "none"
-
-
-class Autoscaled(Form, frozen=True, kw_only=True):
-    """A HorizontalPodAutoscaler on CPU."""
-
-    max: int
-    min: int = 1
-    target_cpu: int = 70  # averageUtilization, percent of the request
-
-
-class ServiceTasks(Form, frozen=True, kw_only=True):
-    """A Deployment behind a Service, with clients that send `load` requests a second; each costs CPU."""
-
-    name: str
-    replicas: int
-    cpu: str | int | float
-    load: Any
-    memory: str | int = "256Mi"
-    cpu_per_request: str = "5m"  # milli-CPU-seconds
-    min_available: int | str | None = None  # a PodDisruptionBudget
-    ready_after: str = "2s"
-    node_selector: dict[str, str] = {}
-    autoscaler: Autoscaled | None = None
-
-
-class TaskSource(Form, frozen=True, kw_only=True):
-    openb_like: OpenbTasks | None = None
-    trace: TraceTasks | None = None
-    service: ServiceTasks | None = None
-    manifests: list[str] | None = None
-
-
-class LatencyForm(Form, frozen=True, kw_only=True):
-    """A hop: `constant`, or `median` and `p99` of a lognormal (never below `least`), or `samples`."""
-
-    constant: str | None = None
-    median: str | None = None
-    p99: str | None = None
-    least: str = "1ms"
-    samples: list[str] | None = None
-
-
-class LatenciesForm(Form, frozen=True, kw_only=True):
-    api_call: LatencyForm | None = None
-    watch: LatencyForm | None = None
-    network: LatencyForm | None = None
-    scheduling: LatencyForm | None = None
-    container_start: LatencyForm | None = None
-    image_pull: LatencyForm | None = None  # besides its bytes
-
-
-class SchedulingForm(Form, frozen=True, kw_only=True):
-    """`retry` false: a pod that does not fit when it is first tried is left out. `batch`: pods handed over at once.
-    `preemption`: pods of higher priority evict others; null: as soon as two pods differ in priority, and never where
-    nothing is retried.
-
-    `charge`: the time that deciding takes on the virtual clock, `model` (the strategy's or the latency's).
-    """
-
-    retry: bool = True
-    batch: int | None = None
-    preemption: bool | None = None
-    lifetimes: bool = False  # whether strategies are told the durations that pods declare
-    deadline: str = "30s"  # on the wall clock, of one call of a strategy; "0s": it may take for ever
-
-
-class Gate(Form, frozen=True, kw_only=True):
-    """A demand: the run fails when `metric` is not within."""
-
-    metric: str
-    at_least: float | None = None
-    at_most: float | None = None
-
-
-class CompareForm(Form, frozen=True, kw_only=True):
-    """What `podyard compare` decides about: `primary` measures by path (none: a sensible few), and `within` how much a
-    difference is nothing ('1%' of the base's mean, or amounts by path)."""
-
-    primary: list[str] = []
-    within: str | dict[str, float] = "1%"
-
-
-class Spec(Form, frozen=True, kw_only=True):
-    nodes: list[NodeSource]
-    workload: list[TaskSource]
-    seed: int = 0
-    duration: str | None = None
-    """Of the run; without it, until everything that ends by itself has ended."""
-    pools: list[Pool] = []
-    autoscaler: str = "cluster-autoscaler"
-    """The node policy that sizes the pools, by name or module:object, with ?parameter=value."""
-    controllers: list[str] = msgspec.field(default_factory=lambda: ["*"])
-    """As kube-controller-manager's --controllers: "*", "-pod-garbage-collector", or others by name or module:object."""
-    schedulers: list[str] = msgspec.field(default_factory=lambda: ["greedy"])
-    scheduling: SchedulingForm = SchedulingForm()
-    latencies: LatenciesForm = LatenciesForm()
-    faults: list[Any] = []
-    gates: list[Gate] = []
-    compare: CompareForm = CompareForm()
-    measures: list[str] = []
-    """Of others, as module:object, besides those of installed packages."""
-    events: bool = True
-    bound: bool = True  # compute the proven bound of the placement
-    variables: dict[str, list[str | int | float]] = {}
-    """Values by name, put for {name} in the texts of the scenario; the first, unless another is chosen."""
-
-
-class Metadata(Form, frozen=True, kw_only=True):
-    name: str
-    description: str = ""
-
-
-class Scenario(Form, frozen=True, kw_only=True):
-    api_version: str
-    kind: str
-    metadata: Metadata
-    spec: Spec
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -376,9 +164,31 @@ def _told(message: str, data: Any, document: Document, settings: Mapping[str, st
             expected=", ".join(known) if known else None,
             hint=did_you_mean(key, known),
         )
+    missing = re.search(r"missing required field `([^`]+)`", what)
+    if missing:
+        return _error(document, settings, path, f"{path or 'the scenario'}: {missing.group(1)} is missing")
     path, value = _found(data, path)
-    found = None if what.startswith("Object missing") else repr(value)[:80]
-    return _error(document, settings, path, f"{path}: {what}" if path else what, found=found)
+    problem, expected = _in_words(what)
+    return _error(document, settings, path, f"{path}: {problem}", found=repr(value)[:80], expected=expected)
+
+
+_WORDS = {
+    "int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "null": "nothing",
+    "array": "a list", "object": "a mapping",
+}  # fmt: skip
+_RANGES = {">=": ("too small", "at least"), "<=": ("too large", "at most")}
+
+
+def _in_words(what: str) -> tuple[str, str | None]:
+    """(what is wrong, what was expected) of msgspec's words."""
+    kinds = re.fullmatch(r"Expected `([^`]+)`, got `[^`]+`", what)
+    if kinds:
+        return "wrong type", " or ".join(_WORDS.get(kind, kind) for kind in kinds.group(1).split(" | "))
+    bounds = re.fullmatch(r"Expected `(\w+)` ([<>]=) (\S+)", what)
+    if bounds:
+        problem, least = _RANGES[bounds.group(2)]
+        return problem, f"{_WORDS.get(bounds.group(1), bounds.group(1))}, {least} {bounds.group(3)}"
+    return what[0].lower() + what[1:], None
 
 
 def _found(data: Any, path: str) -> tuple[str, Any]:
@@ -449,8 +259,6 @@ def _check(loaded: Loaded) -> None:
         _one_of(loaded, source, f"spec.nodes[{index}]")
         if source.group is not None:
             _machine(loaded, source.group, f"spec.nodes[{index}].group")
-            if source.group.count < 0:
-                raise loaded.error(f"spec.nodes[{index}].group.count", "negative", found=source.group.count)
     for index, pool in enumerate(spec.pools):
         _machine(loaded, pool, f"spec.pools[{index}]")
         duration(loaded, pool.provisioning, f"spec.pools[{index}].provisioning")
@@ -459,20 +267,26 @@ def _check(loaded: Loaded) -> None:
     for index, task in enumerate(spec.workload):
         where = f"spec.workload[{index}]"
         _one_of(loaded, task, where)
-        if task.trace is not None and task.trace.mode not in ("departures", "fill"):
-            hint = did_you_mean(task.trace.mode, ("departures", "fill"))
-            raise loaded.error(
-                f"{where}.trace.mode", "no such mode", found=task.trace.mode, expected="departures or fill", hint=hint
-            )
-        if task.trace is not None and task.trace.together < 1:
-            raise loaded.error(f"{where}.trace.together", "too few", found=task.trace.together, expected="at least 1")
+        if task.openb_like is not None:
+            duration(loaded, task.openb_like.longest, f"{where}.openbLike.longest")
+            duration(loaded, task.openb_like.start, f"{where}.openbLike.start")
+        if task.trace is not None:
+            duration(loaded, task.trace.every, f"{where}.trace.every")
+            if task.trace.mode not in ("departures", "fill"):
+                found, expected = task.trace.mode, "departures or fill"
+                hint = did_you_mean(found, ("departures", "fill"))
+                raise loaded.error(f"{where}.trace.mode", "no such mode", found=found, expected=expected, hint=hint)
         if task.service is not None:
             service = task.service
-            amount(loaded, service.cpu, f"{where}.service.cpu")
+            amount(loaded, service.cpu, f"{where}.service.cpu", "cpu")
             amount(loaded, service.memory, f"{where}.service.memory")
-            amount(loaded, service.cpu_per_request, f"{where}.service.cpuPerRequest")
-            if service.replicas < 0:
-                raise loaded.error(f"{where}.service.replicas", "negative", found=service.replicas)
+            amount(loaded, service.cpu_per_request, f"{where}.service.cpuPerRequest", "cpu")
+            duration(loaded, service.ready_after, f"{where}.service.readyAfter")
+            curve(loaded, service.load, f"{where}.service.load")
+            scaler = service.autoscaler
+            if scaler is not None and scaler.min > scaler.max:
+                found = f"{scaler.min} to {scaler.max}"
+                raise loaded.error(f"{where}.service.autoscaler", "min and max do not fit", found=found)
     if spec.duration is not None:
         duration(loaded, spec.duration, "spec.duration")
     duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline")
@@ -491,27 +305,46 @@ def _one_of(loaded: Loaded, form: Form, where: str) -> None:
 
 
 def _machine(loaded: Loaded, form: NodeGroup | Pool, where: str) -> None:
-    amount(loaded, form.cpu, f"{where}.cpu")
+    amount(loaded, form.cpu, f"{where}.cpu", "cpu")
     amount(loaded, form.memory, f"{where}.memory")
-    for name in ("pods", "gpus"):
-        if getattr(form, name) < 0:
-            raise loaded.error(f"{where}.{name}", "negative", found=getattr(form, name), expected="0 or more")
+    for name, value in form.resources.items():
+        amount(loaded, value, f"{where}.resources.{name}")
 
 
-def amount(loaded: Loaded, value: str | int | float, where: str) -> int:
-    """A quantity in thousandths. Raises UserError for a negative or malformed one."""
+LONGEST_NS = 10 * 365 * 86_400 * 10**9
+"""Of a duration in a scenario, ten years: sums stay within 64 bits."""
+
+
+def amount(loaded: Loaded, value: str | int | float, where: str, resource: str = "") -> int:
+    """A quantity in thousandths. Raises UserError for a negative or malformed one, and beyond what can be meant."""
     try:
         quantity = parse_quantity(value)
     except ValueError as error:
         raise loaded.error(where, str(error)) from None
     if quantity.milli < 0:
         raise loaded.error(where, "a resource cannot be negative", found=value, expected="0 or more")
+    problem = too_much(resource, quantity)
+    if problem:
+        raise loaded.error(where, problem, found=value)
     return quantity.milli
 
 
 def duration(loaded: Loaded, text: str, where: str) -> int:
     """ns. Raises UserError."""
+    expected = "a duration such as 90s, 10m or 2h, ten years at most"
     try:
-        return parse_duration(text)
+        found = parse_duration(text)
     except ValueError as error:
-        raise loaded.error(where, str(error), found=text, expected="a duration such as 90s, 10m or 2h") from None
+        raise loaded.error(where, str(error), found=text, expected=expected) from None
+    if found > LONGEST_NS:
+        raise loaded.error(where, "too long a duration", found=text, expected=expected)
+    return found
+
+
+def curve(loaded: Loaded, form: Any, where: str) -> LoadCurve:
+    """A service's load. Raises UserError."""
+    try:
+        return load_curve(form, where)
+    except UserError as error:
+        path, _, what = error.what.partition(": ")
+        raise loaded.error(path, what, found=error.found, expected=error.expected, hint=error.hint) from None

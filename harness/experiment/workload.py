@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
-from harness.experiment.scenario import Loaded, ServiceTasks, TaskSource, amount, duration
+from harness.experiment.forms import ServiceTasks, TaskSource
+from harness.experiment.scenario import Loaded, amount, curve, duration
 from harness.measure.demand import Demand
 from harness.model.core import (
     Container,
@@ -193,19 +194,7 @@ def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None
 
 
 def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None:
-    from workloads.generators.load import load_curve
-
-    try:
-        curve = load_curve(form.load, f"{where}.load")
-    except Exception as error:
-        what = getattr(error, "what", str(error))
-        raise loaded.error(
-            f"{where}.load",
-            what,
-            found=getattr(error, "found", None),
-            expected=getattr(error, "expected", None),
-            hint=getattr(error, "hint", None),
-        ) from None
+    load = curve(loaded, form.load, f"{where}.load")
     name = form.name
     labels = {"app": name}
     requests: ResourceList = {"cpu": parse_quantity(form.cpu), "memory": parse_quantity(form.memory)}
@@ -270,7 +259,7 @@ def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None
     made.traffic.append(
         Traffic(
             service=f"default/{name}",
-            curve=Delayed(curve, SETTLE_NS),
+            curve=Delayed(load, SETTLE_NS),
             cpu_per_request_us=per_request.milli * 1000,
             request_milli=amount(loaded, form.cpu, f"{where}.cpu"),
             target_percent=None if scaler is None else scaler.target_cpu,

@@ -3,6 +3,7 @@
     strategies  podyard.schedulers     faults       podyard.faults
     scores      podyard.score_plugins
     autoscalers podyard.autoscalers    controllers  podyard.controllers
+    traces      podyard.trace_readers
 
 What is shipped comes through the same door as everyone's. A name that two distributions claim is an error.
 """

@@ -51,13 +51,24 @@ class Quantity(msgspec.Struct, frozen=True, gc=False, array_like=True, order=Fal
         return _text(self)
 
 
+LONGEST_TEXT = 64
+"""Characters of a quantity: enough for every digit of 2^63 before and after the point."""
+
+MOST = (1 << 63) - 1
+"""Units, in either direction. Source: resource.Quantity: 'no quantity may be greater than 2^63-1 in magnitude'; what is
+larger is capped there, and an error here."""
+
+
 @lru_cache(maxsize=65536)
 def parse_quantity(text: str | int | float) -> Quantity:
-    """'100m', '1.5', '2Gi', '1e3' or a number. Raises ValueError on anything else."""
-    match = _PATTERN.match(str(text).strip())
+    """'100m', '1.5', '2Gi', '1e3' or a number. Raises ValueError on anything else, and beyond 2^63-1."""
+    written = str(text).strip()
+    match = _PATTERN.match(written) if len(written) <= LONGEST_TEXT else None
     if match is None:
-        raise ValueError(f"{text!r} is not a quantity (expected e.g. 250m, 2, 1.5Gi)")
+        raise ValueError(f"{_shown(text)} is not a quantity (expected e.g. 250m, 2, 1.5Gi)")
     number, exponent, suffix = match.groups()
+    if exponent and abs(int(exponent[1:])) > LONGEST_TEXT:
+        raise ValueError(f"{_shown(text)} is out of range (at most 2^63-1)")
     amount = Decimal(number)
     form = Form.DECIMAL
     if exponent:
@@ -69,9 +80,15 @@ def parse_quantity(text: str | int | float) -> Quantity:
     else:
         amount *= _DECIMAL[suffix or ""]
     thousandths = amount * 1000
+    if abs(amount) > MOST:
+        raise ValueError(f"{_shown(text)} is out of range (at most 2^63-1)")
     floor = int(thousandths)
     milli = floor if thousandths == floor or thousandths < 0 else floor + 1
     return Quantity(milli, form)
+
+
+def _shown(text: str | int | float) -> str:
+    return repr(text) if len(str(text)) <= LONGEST_TEXT else f"{str(text)[:20]!r}.."
 
 
 @lru_cache(maxsize=65536)
@@ -109,3 +126,14 @@ def bytes_quantity(value: int) -> Quantity:
 def count_quantity(value: int) -> Quantity:
     """Whole units: pods, devices."""
     return Quantity(value * 1000)
+
+
+MOST_CORES = 10**9
+MOST_OF_OTHERS = 1 << 50
+"""Some thousand times the largest machine (1 PiB of memory): sums over a cluster stay within 64 bits."""
+
+
+def too_much(resource: str, quantity: Quantity) -> str:
+    """What is wrong with so much of a node's resource, '' when nothing is."""
+    most = MOST_CORES if resource == "cpu" else MOST_OF_OTHERS
+    return f"more than can be simulated, which is {most:,}" if quantity.value > most else ""

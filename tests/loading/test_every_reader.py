@@ -146,7 +146,7 @@ def test_parts_that_aliases_share_are_set_apart(tmp_path: Path) -> None:
         ("spec.seed.x", "has no fields"),
         ("", "is empty"),
         ("spec..seed", "cannot be read"),
-        ("spec.seed", "--set spec.seed=x: spec.seed: Expected `int`"),
+        ("spec.seed", "--set spec.seed=x: spec.seed: wrong type"),
         ("spec.nodes[0].group.count", "--set spec.nodes"),
         ("spec.duration", "not a duration"),
     ],

@@ -25,4 +25,4 @@ def test_the_code_runs_as_printed(tmp_path: Path) -> None:
 
 
 def test_every_format_has_its_line() -> None:
-    assert re.findall(r"^\| `([a-z0-9-]+)` \|", README.read_text(), re.MULTILINE) == list(names())
+    assert sorted(re.findall(r"^\| `([a-z0-9-]+)` \|", README.read_text(), re.MULTILINE)) == list(names())

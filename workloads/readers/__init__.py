@@ -1,39 +1,31 @@
-"""Trace formats, one file each: add a reader by adding a file and its line in FORMATS.
+"""Trace formats, one file each. Add one by adding a file and its entry point in the group `podyard.trace_readers`.
 
-A reader module has PROVENANCE; `sniff(name, head) -> bool`, whether a file of this name that begins so is of
-the format; `pods(path, lint, **options)`, an iterator of frames in the columns of `rows.SCHEMA` and `line`, block by
-block; and `nodes(path, lint, **options)` where the format has node lists.
+What a reader has is in `protocol.py`; those of others come through the same door, or as `package.module:object`.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, TypeAlias
-
-import polars as pl
+from typing import Any, Literal
 
 from harness.model.errors import UserError, did_you_mean
+from harness.model.plugins import PluginGroup
+from workloads.readers.protocol import GROUP, Frames, TraceReader
 from workloads.table import Provenance
 
-Frames: TypeAlias = Callable[..., Iterator[pl.DataFrame]]
 
-FORMATS: tuple[tuple[str, str], ...] = (
-    ("openb", "workloads.readers.openb"),
-    ("dlrm2025", "workloads.readers.dlrm2025"),
-    ("azure2020", "workloads.readers.azure2020"),
-    ("huawei-east-1", "workloads.readers.huawei_east1"),
-    ("google2019", "workloads.readers.google2019"),
-    ("philly", "workloads.readers.philly"),
-    ("swf", "workloads.readers.swf"),
-    ("podyard", "workloads.readers.podyard"),
-)
-"""(name, module), in the order in which they are asked whether a file is theirs."""
+def _problem(target: Any) -> str:
+    missing = [name for name in ("sniff", "pods") if not callable(getattr(target, name, None))]
+    if not isinstance(getattr(target, "PROVENANCE", None), Provenance):
+        missing.append("PROVENANCE")
+    return f"a module or object with {', '.join(missing)}" if missing else ""
+
+
+READERS = PluginGroup(GROUP, "trace format", _problem)
 
 MOST_OPTION = 10**12
 """Options are multiplied with row counts; within int64 for millions of rows."""
@@ -43,25 +35,25 @@ _OWN = ("path", "lint")
 
 @dataclass(frozen=True, slots=True)
 class Format:
+    """A reader, with the options of its functions checked before they are called."""
+
     name: str
-    module: ModuleType
+    reader: TraceReader
 
     @property
     def provenance(self) -> Provenance:
-        found: Provenance = self.module.PROVENANCE
-        return found
+        return self.reader.PROVENANCE
 
     @property
     def pods(self) -> Frames:
-        frames: Frames = self.module.pods
-        return frames
+        return self.reader.pods
 
     @property
     def nodes(self) -> Frames | None:
-        return getattr(self.module, "nodes", None)
+        return getattr(self.reader, "nodes", None)
 
     def sniff(self, name: str, head: str) -> bool:
-        return bool(self.module.sniff(name, head))
+        return bool(self.reader.sniff(name, head))
 
     def options(self, frames: Frames) -> dict[str, Any]:
         """Options of a reader function with their defaults."""
@@ -104,29 +96,26 @@ def _words(hint: Any) -> str:
 
 
 def names() -> tuple[str, ...]:
-    return tuple(name for name, _ in FORMATS)
+    return READERS.names()
 
 
 def by_name(name: str) -> Format:
-    """Raises UserError for an unknown format."""
-    for known, module in FORMATS:
-        if known == name:
-            return Format(name, importlib.import_module(module))
-    raise UserError(f"unknown trace format {name!r}", expected=", ".join(names()), hint=did_you_mean(name, names()))
+    """Of the name of a format, or `package.module:object`. Raises UserError for an unknown one, and for a name that is
+    registered twice."""
+    return Format(name, READERS.load(name))
 
 
 def detect(path: Path, first: bytes) -> Format:
-    """The format that a file looks like. Raises UserError when it looks like none."""
+    """The format that a file looks like. Raises UserError when it looks like none, or like several."""
     head = first.decode(errors="replace").lstrip("\ufeff")
-    for name, _ in FORMATS:
-        candidate = by_name(name)
-        if candidate.sniff(path.name, head):
-            return candidate
+    found = [candidate for name in names() if (candidate := by_name(name)).sniff(path.name, head)]
+    if len(found) == 1:
+        return found[0]
     raise UserError(
-        "this looks like no known trace format",
+        "this looks like several trace formats" if found else "this looks like no known trace format",
         file=path,
         line=1,
-        found=head.partition("\n")[0][:80] or "nothing",
+        found=", ".join(candidate.name for candidate in found) or head.partition("\n")[0][:80] or "nothing",
         expected=", ".join(names()),
         hint="name it with --format, which also tells what is missing",
     )

@@ -1,0 +1,233 @@
+"""The forms of a scenario: what can be written where, with the range of every number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
+"""Of nodes, pods, replicas: what memory holds, with room to spare."""
+
+Positive: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+Percent: TypeAlias = Annotated[int, Meta(ge=1, le=100_000)]
+Seed: TypeAlias = Annotated[int, Meta(ge=0)]
+Tasks: TypeAlias = Annotated[int, Meta(ge=0, le=10_000_000)]
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
+Amount: TypeAlias = str | int | float
+"""A quantity, as Kubernetes writes it; its range is checked where it is read."""
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Base of what a scenario is made of."""
+
+
+class TaintForm(Form, frozen=True, kw_only=True):
+    key: str
+    value: str = ""
+    effect: str = "NoSchedule"
+
+
+class NodeGroup(Form, frozen=True, kw_only=True):
+    """`count` nodes alike, named `<name>-<i>`, dealt to `zones` in turn."""
+
+    name: Name
+    count: Count
+    cpu: Amount
+    memory: Amount = "0"
+    pods: Count = 110
+    gpus: Annotated[int, Meta(ge=0, le=1024)] = 0
+    gpu_model: str = ""
+    resources: dict[str, Amount] = {}  # others: ephemeral-storage, extended resources
+    zones: list[str] = []
+    labels: dict[str, str] = {}
+    taints: list[TaintForm] = []
+
+
+class OpenbNodes(Form, frozen=True, kw_only=True):
+    """Nodes in the mix of the openb cluster."""
+
+    count: Count
+    cpu_nodes: bool = True
+    zones: Count = 0
+
+
+class TraceNodes(Form, frozen=True, kw_only=True):
+    """A trace's node list. `ranks`: a file of tie-break ranks ('{seed}' in its name is the run's)."""
+
+    path: str
+    format: str | None = None
+    options: dict[str, Any] = {}
+    ranks: str | None = None
+
+
+class NodeSource(Form, frozen=True, kw_only=True):
+    group: NodeGroup | None = None
+    openb_like: OpenbNodes | None = None
+    trace: TraceNodes | None = None
+    manifests: list[str] | None = None
+
+
+class Pool(Form, frozen=True, kw_only=True):
+    """A node pool of the cluster autoscaler. `provisioning`: from request to registered."""
+
+    name: Name
+    max: Count
+    min: Count = 0
+    cpu: Amount
+    memory: Amount = "0"
+    pods: Count = 110
+    gpus: Annotated[int, Meta(ge=0, le=1024)] = 0
+    gpu_model: str = ""
+    resources: dict[str, Amount] = {}
+    zone: str = ""
+    labels: dict[str, str] = {}
+    taints: list[TaintForm] = []
+    provisioning: str = "45s"
+
+
+class OpenbTasks(Form, frozen=True, kw_only=True):
+    """Tasks drawn from openb's marginals. `load`: percent of the nodes' GPUs that what runs asks for on average.
+    `controller`: as of a trace."""
+
+    pods: Tasks
+    load: Percent | None = None
+    longest: str = "24h"
+    constrained: Annotated[int, Meta(ge=0, le=100)] = 0
+    start: str = "0s"
+    controller: Literal["none", "Job"] = "none"
+
+
+class TraceTasks(Form, frozen=True, kw_only=True):
+    """A trace's pods. `order`: a file with the order of arrival, one pod a line ('{seed}' in its name is the run's);
+    `every`: the gap between arrivals; `together`: so many arrive at one instant, in a fill. `controller`: what makes
+    the pods; those of a Job are made anew when they are evicted or their node is lost, bare ones (none) are gone."""
+
+    path: str
+    format: str | None = None
+    options: dict[str, Any] = {}
+    mode: str = "departures"  # or fill: what arrives stays
+    first: Tasks | None = None  # only so many pods
+    order: str | None = None
+    every: str = "1s"
+    together: Positive = 1
+    gpu_words: Literal["share", "device-plugin"] = "share"
+    controller: Literal["none", "Job"] = "none"
+
+
+class Autoscaled(Form, frozen=True, kw_only=True):
+    """A HorizontalPodAutoscaler on CPU."""
+
+    max: Positive
+    min: Positive = 1
+    target_cpu: Percent = 70  # averageUtilization, percent of the request
+
+
+class ServiceTasks(Form, frozen=True, kw_only=True):
+    """A Deployment behind a Service, with clients that send `load` requests a second; each costs CPU."""
+
+    name: Name
+    replicas: Count
+    cpu: Amount
+    load: Any
+    memory: Amount = "256Mi"
+    cpu_per_request: Amount = "5m"  # milli-CPU-seconds
+    min_available: Count | Annotated[str, Meta(pattern=r"^[0-9]{1,3}%$")] | None = None  # a PodDisruptionBudget
+    ready_after: str = "2s"
+    node_selector: dict[str, str] = {}
+    autoscaler: Autoscaled | None = None
+
+
+class TaskSource(Form, frozen=True, kw_only=True):
+    openb_like: OpenbTasks | None = None
+    trace: TraceTasks | None = None
+    service: ServiceTasks | None = None
+    manifests: list[str] | None = None
+
+
+class LatencyForm(Form, frozen=True, kw_only=True):
+    """A hop: `constant`, or `median` and `p99` of a lognormal (never below `least`), or `samples`."""
+
+    constant: str | None = None
+    median: str | None = None
+    p99: str | None = None
+    least: str = "1ms"
+    samples: list[str] | None = None
+
+
+class LatenciesForm(Form, frozen=True, kw_only=True):
+    api_call: LatencyForm | None = None
+    watch: LatencyForm | None = None
+    network: LatencyForm | None = None
+    scheduling: LatencyForm | None = None
+    container_start: LatencyForm | None = None
+    image_pull: LatencyForm | None = None  # besides its bytes
+
+
+class SchedulingForm(Form, frozen=True, kw_only=True):
+    """`retry` false: a pod that does not fit when it is first tried is left out. `batch`: pods handed over at once.
+    `preemption`: pods of higher priority evict others; null: as soon as two pods differ in priority, and never where
+    nothing is retried.
+
+    `charge`: the time that deciding takes on the virtual clock, `model` (the strategy's or the latency's).
+    """
+
+    retry: bool = True
+    batch: Positive | None = None
+    preemption: bool | None = None
+    lifetimes: bool = False  # whether strategies are told the durations that pods declare
+    deadline: str = "30s"  # on the wall clock, of one call of a strategy; "0s": it may take for ever
+
+
+class Gate(Form, frozen=True, kw_only=True):
+    """A demand: the run fails when `metric` is not within."""
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class CompareForm(Form, frozen=True, kw_only=True):
+    """What `podyard compare` decides about: `primary` measures by path (none: a sensible few), and `within` how much a
+    difference is nothing ('1%' of the base's mean, or amounts by path)."""
+
+    primary: list[str] = []
+    within: str | dict[str, float] = "1%"
+
+
+class Spec(Form, frozen=True, kw_only=True):
+    nodes: list[NodeSource]
+    workload: list[TaskSource]
+    seed: Seed = 0
+    duration: str | None = None
+    """Of the run; without it, until everything that ends by itself has ended."""
+    pools: list[Pool] = []
+    autoscaler: str = "cluster-autoscaler"
+    """The node policy that sizes the pools, by name or module:object, with ?parameter=value."""
+    controllers: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    """As kube-controller-manager's --controllers: "*", "-pod-garbage-collector", or others by name or module:object."""
+    schedulers: list[str] = msgspec.field(default_factory=lambda: ["greedy"])
+    scheduling: SchedulingForm = SchedulingForm()
+    latencies: LatenciesForm = LatenciesForm()
+    faults: list[Any] = []
+    gates: list[Gate] = []
+    compare: CompareForm = CompareForm()
+    measures: list[str] = []
+    """Of others, as module:object, besides those of installed packages."""
+    events: bool = True
+    bound: bool = True  # compute the proven bound of the placement
+    variables: dict[str, list[str | int | float]] = {}
+    """Values by name, put for {name} in the texts of the scenario; the first, unless another is chosen."""
+
+
+class Metadata(Form, frozen=True, kw_only=True):
+    name: Name
+    description: str = ""
+
+
+class Scenario(Form, frozen=True, kw_only=True):
+    api_version: str
+    kind: str
+    metadata: Metadata
+    spec: Spec
