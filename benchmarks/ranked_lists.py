@@ -26,7 +26,7 @@ from scipy.stats import t as student
 from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import CPU, MEMORY, Bind, Float64
 from schedulers.fgd import FGD
 from schedulers.ranked import Ranked

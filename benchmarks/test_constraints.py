@@ -86,7 +86,7 @@ BY_DEFAULT = spec()
 def measure(benchmark: BenchmarkFixture, strategy: Strategy, nodes: int, of: PodSpec) -> Placements:
     on = cluster(nodes)
     if of is BY_DEFAULT:
-        on.classes.owner_selectors.put_service("d", "a", {"app": "a"})
+        on.tables.owner_selectors.put_service("d", "a", {"app": "a"})
     made = pods(of, min(PODS, nodes))
     views = [on.classes.view(pod) for pod in made]
     done: Placements = benchmark.pedantic(fill, args=(strategy, on, views, 0, 64), rounds=1, warmup_rounds=0)

@@ -36,7 +36,7 @@ from benchmarks.ranked_lists import LOADS, Lists, interval
 from harness.measure.bound import Instance, Nodes, Pods, aggregate, upper_bound
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import CPU, MEMORY, Bind, PodView
 from schedulers.binpack import BinPack, Migrating
 from schedulers.fgd import FGD

@@ -10,7 +10,8 @@ import numpy as np
 from harness.model.core import Pod
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import bound_devices, node_columns
+from harness.scheduling.pods.requests import bound_devices
+from harness.scheduling.state.from_node import node_columns
 
 _VOLUMES = ("StorageClass", "PersistentVolume", "PersistentVolumeClaim")
 

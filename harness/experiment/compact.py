@@ -22,8 +22,9 @@ from harness.model.times import parse_duration
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.pods.pod_classes import PodClasses, node_columns
+from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.registry import load
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import CPU, PodView
 from workloads.manifests import DURATION
 

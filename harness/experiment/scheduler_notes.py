@@ -127,7 +127,7 @@ class NotedSnapshot(Snapshot):
     def assume(self, pod: PodView, node: int, devices: tuple[int, ...] | None = None) -> None:
         super().assume(pod, node, devices)
         if not self._quiet:
-            chosen = ",".join(map(str, self._devices.get(pod.key, ())))
+            chosen = ",".join(map(str, self.devices(pod.key)))
             self._notes.rows.append((ASSUME, self.now_ns, self.node_table.names[node], pod.key, chosen))
 
     def forget(self, key: str) -> int | None:

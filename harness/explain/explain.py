@@ -15,6 +15,7 @@ from harness.explain.node_changes import Change, columns_of, to_fit, to_win
 from harness.explain.pod_changes import PodChange, to_fit_by_pod
 from harness.explain.recorded_decision import Case, Recorded
 from harness.model.errors import UserError, did_you_mean
+from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.filter import CountsReasons
 from harness.scheduling.strategy import PodView
@@ -139,7 +140,7 @@ def explained(case: Case, node: str | None = None) -> Explanation:
         picked=None if picked is None else _option(on, picked, scores),
         runner_up=None if runner_up is None else _option(on, runner_up, scores),
         on_node=None if at is None else _on_node(case, at, scores, picked),
-        message="" if case.node else str(on.diagnose(view)),
+        message="" if case.node else str(diagnose(on, view)),
     )
 
 
@@ -170,7 +171,7 @@ def _verdicts(on: Snapshot, view: PodView) -> tuple[Verdict, ...]:
     n = len(on.node_table)
     left = on.node_table.alive[:n].copy()
     out = []
-    for term in cls.constraints.terms:
+    for term in cls.constraints.filters:
         mask = term.mask(on, slice(0, n))
         rejected = np.flatnonzero(left & ~mask)
         reasons: dict[str, int] = {}
@@ -210,7 +211,7 @@ def _on_node(case: Case, node: int, scores: Mapping[str, Any], picked: int | Non
     on, view = case.on, case.view
     cls = on.classes.class_now(view)
     rejects = tuple(
-        (term.plugin, tuple(term.reasons(on, node))) for term in cls.constraints.terms if not term.holds(on, node)
+        (term.plugin, tuple(term.reasons(on, node))) for term in cls.constraints.filters if not term.holds(on, node)
     )
     fits = not rejects and not cls.constraints.refusal
     ways: list[tuple[Change | PodChange, ...]] = []

@@ -20,10 +20,12 @@ from harness.model.core import Node, Pod
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, PriorityClass, Unstructured
 from harness.scheduling.cycle import watched_objects
-from harness.scheduling.feasibility.fit_error import before
+from harness.scheduling.feasibility.fit_error import before, reasons_on_node
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import GROUP_LABEL, bound_devices, node_columns
+from harness.scheduling.pods.pod_classes import GROUP_LABEL
+from harness.scheduling.pods.requests import bound_devices
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, BindTogether, PodView
 from workloads.readers.manifests import Manifest
 
@@ -200,11 +202,11 @@ class FromManifests:
         scores = {} if tell is None else {name: np.asarray(part) for name, part in tell(view, on).items()}
         out = []
         for node in np.flatnonzero(on.alive).tolist():
-            plugin, reasons = "", tuple(on.reasons(cls, node))
+            plugin, reasons = "", tuple(reasons_on_node(on, cls, node))
             if before(on, cls):
                 plugin = "PreFilter"
             elif reasons:
-                plugin = next(term.plugin for term in cls.constraints.terms if not term.holds(on, node))
+                plugin = next(term.plugin for term in cls.constraints.filters if not term.holds(on, node))
             parts = {} if plugin else {name: float(column[node]) for name, column in scores.items()}
             out.append(OnNode(on.node_table.names[node], plugin, reasons, parts))
         return tuple(out)

@@ -17,10 +17,11 @@ from harness.explain.minimal_change import smallest
 from harness.model.core import Taint
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
-from harness.scheduling.filters.node_affinity import NodeAffinity, Requirement
+from harness.scheduling.filters.node_affinity import NodeAffinity
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.node_unschedulable import NodeUnschedulable
 from harness.scheduling.filters.taint_toleration import TaintToleration
+from harness.scheduling.state.node_selectors import Requirement
 from harness.scheduling.strategy import CPU, MEMORY, PodView
 
 
@@ -209,7 +210,7 @@ def to_fit(on: Snapshot, view: PodView, node: int) -> list[tuple[Change, ...]]:
 def _towards(on: Snapshot, view: PodView, node: int, leaving: bool) -> list[Change] | None:
     """Changes that together make every term hold, not yet the least; None where a term cannot be helped."""
     found: list[Change] = []
-    for term in on.classes.class_now(view).constraints.terms:
+    for term in on.classes.class_now(view).constraints.filters:
         with changed(on, node, found):
             if term.holds(on, node):
                 continue
@@ -250,7 +251,11 @@ def _leaving(term: Any, on: Snapshot, node: int) -> list[Change] | None:
     elsewhere: list[str] = []
     if not isinstance(term, NodeResourcesFit | GpuDevices):
         elsewhere = [
-            pod.key for at, pods in enumerate(on.placed()) if at != node for pod in pods if _looked_at(on, node, at)
+            pod.key
+            for at, pods in enumerate(on.placements.pods)
+            if at != node
+            for pod in pods
+            if _looked_at(on, node, at)
         ]
     gone: list[Change] = []
     for key in [*here, *elsewhere][:MOST_PODS]:
@@ -296,12 +301,12 @@ def _labels(term: NodeAffinity, on: Snapshot, node: int) -> list[Change] | None:
         known = [item for item in found if item is not None]
         return list(known) if len(known) == len(found) else None
 
-    selector = help_all(term.selector)
+    selector = help_all(term.required.selector)
     if selector is None:
         return None
-    if term.terms is None or any(items and all(map(met, items)) for items in term.terms):
+    if term.required.terms is None or any(items and all(map(met, items)) for items in term.required.terms):
         return selector
-    ways = [way for items in term.terms if items and (way := help_all(items)) is not None]
+    ways = [way for items in term.required.terms if items and (way := help_all(items)) is not None]
     return [*selector, *min(ways, key=len)] if ways else None
 
 

@@ -162,7 +162,7 @@ def _candidates(on: Snapshot, pod: Pod, view: PodView, node: int) -> Iterable[Po
         yield Tolerates(CORDON)
     if view.gpu.models:
         yield AnyModel()
-    for term in on.classes.class_now(view).constraints.terms:
+    for term in on.classes.class_now(view).constraints.filters:
         if term.holds(on, node):
             continue
         if isinstance(term, GpuDevices):

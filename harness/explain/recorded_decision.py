@@ -256,7 +256,7 @@ class Recorded:
                 volumes.append((detail, kind == NO_VOLUME))
         on = Snapshot()
         for detail, gone in volumes:
-            on.classes.learn_volumes(from_wire(json.loads(detail)), gone=gone)
+            on.tables.learn_volumes(from_wire(json.loads(detail)), gone=gone)
         for name, detail in nodes.items():
             on.add_node(**_columns(name, detail))
         return on, placed

@@ -57,7 +57,7 @@ def of_snapshot(on: Snapshot, waiting: Sequence[PodView], most: int) -> list[Reg
     wanted = sorted(by_class.values(), key=lambda item: (-item.gpu.total_milli, -int(item.requests[CPU]), item.key))
     out: list[Regret] = []
     free_for: dict[int, np.ndarray] = {}
-    for node, pods in enumerate(on.placed()):
+    for node, pods in enumerate(on.placements.pods):
         for pod in tuple(pods):
             kept_out = next((view for view in wanted if _lets_in(on, node, pod, view)), None)
             if kept_out is None:

@@ -250,7 +250,7 @@ _BOOKS: dict[str, Callable[[Snapshot], object]] = {
     "free": lambda on: (on.free.tolist(), on.free_of),
     "capacity": lambda on: (on.capacity.tolist(), on.capacity_of),
     "gpu_free": lambda on: (on.gpu_free.tolist(), on.devices_of),
-    "where pods run": lambda on: {key: on.where(key) for key in sorted(on.placed_keys())},
+    "where pods run": lambda on: {key: on.where(key) for key in sorted(on.placements.node_of)},
     "the nodes": lambda on: (on.names, on.rank.tolist(), on.alive.tolist(), on.node_table.labels),
 }
 
@@ -374,7 +374,7 @@ def memory(subject: Subject) -> Verdict:
         for number in range(3 * _ROUNDS):
             pods = [replace(shapes[i % len(shapes)], key=f"default/pod-{number}-{i}") for i in range(_PODS_A_ROUND)]
             call(guard, pods, on, rng, Trial())
-            for key in on.placed_keys():
+            for key in on.placements.node_of:
                 on.forget(key)
             del pods
             if (number + 1) % _ROUNDS == 0:

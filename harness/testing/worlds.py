@@ -17,7 +17,8 @@ from harness.model.meta import ObjectMeta
 from harness.model.objects import to_wire
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import GROUP_LABEL, node_columns
+from harness.scheduling.pods.pod_classes import GROUP_LABEL
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ class World:
         """Empty nodes, added in `order` (indices into `nodes`); their ranks are the same in any order."""
         on = Snapshot()
         for index in order if order is not None else range(len(self.nodes)):
-            on.add_node(**{**node_columns(self.nodes[index].object(index)), "rank": index})
+            columns = node_columns(self.nodes[index].object(index))
+            columns["rank"] = index
+            on.add_node(**columns)
         return on
 
     def views(self, on: Snapshot) -> list[PodView]:

@@ -16,7 +16,7 @@ import numpy as np
 from harness.model.fragmentation import Fragmentation
 from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import CPU, MEMORY, Int64
 from schedulers.ranked.features import NAMES, SURPLUS_MICRO, kind_of
 from schedulers.ranked.lists import TrainingList

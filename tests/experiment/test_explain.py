@@ -38,7 +38,7 @@ from harness.model.gpu import GPU_COUNT, GPU_MILLI, GPU_MODEL
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.quantity import bytes_quantity, milli_quantity
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView, Strategy
 from schedulers.fgd import best_fit
 from schedulers.greedy import greedy, least_allocated
@@ -164,7 +164,7 @@ def constrained_pods(draw: st.DrawFn) -> tuple[Snapshot, Pod]:
 @given(constrained())
 def test_the_smallest_change_that_makes_a_node_feasible(world: tuple[Snapshot, PodView]) -> None:
     on, view = world
-    before = (on.free.copy(), on.feasible(view).copy(), on.placed_keys())
+    before = (on.free.copy(), on.feasible(view).copy(), on.placements.node_of)
     for node in range(len(on.node_table)):
 
         def fits(at: Snapshot, node: int = node) -> bool:
@@ -176,7 +176,7 @@ def test_the_smallest_change_that_makes_a_node_feasible(world: tuple[Snapshot, P
             check_least(on, node, way, fits)
     assert np.array_equal(before[0], on.free)
     assert np.array_equal(before[1], on.feasible(view))
-    assert sorted(before[2]) == sorted(on.placed_keys())
+    assert sorted(before[2]) == sorted(on.placements.node_of)
 
 
 @settings(max_examples=150, deadline=None)

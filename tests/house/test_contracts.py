@@ -48,6 +48,7 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
         ("harness.scheduling.ranking.score_table", "harness.scheduling.preemption.victims"),
         ("harness.scheduling.sandbox.guard", "harness.scheduling.scoring"),
         ("harness.scheduling.scoring", "harness.scheduling.cycle.queue"),
+        ("harness.scheduling.cupboard.things", "harness.scheduling.strategy"),  # a folder without a place
     ],
     "apiserver": [
         ("harness.apiserver.registry.new_kind", "harness.apiserver.admission.quota"),
@@ -64,6 +65,8 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
         ("harness.store.snapshots", "harness.store.sqlite"),
         ("harness.controllers.runtime.informer", "harness.controllers.runtime.reconciler"),
         ("harness.model.meta", "harness.model.core"),
+        ("harness.scheduling.state.pod_counts", "harness.scheduling.state.cluster_state"),
+        ("harness.scheduling.filters.live_masks", "harness.scheduling.filters.inter_pod_affinity"),
         ("workloads.table", "workloads.generators.openb_like"),
         ("schedulers.fgd.rounding", "schedulers.fgd.descent"),
     ],

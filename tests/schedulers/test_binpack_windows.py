@@ -13,7 +13,8 @@ from harness.experiment.run import run_once
 from harness.experiment.scenario import find_scenario, read_scenario
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.pods.pod_classes import GROUP_LABEL, node_columns
+from harness.scheduling.pods.pod_classes import GROUP_LABEL
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
 from schedulers.binpack import BinPack
 from tests.scheduling import worlds

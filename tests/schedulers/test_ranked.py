@@ -16,7 +16,7 @@ from harness.model.errors import UserError
 from harness.scheduling.feasibility.legality import apply
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, Int64, PodView, Wait
 from schedulers.ranked import Ranked
 from schedulers.ranked.features import KINDS, NAMES

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from harness.model.core import Pod
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
 from tests.scheduling import filter_worlds as worlds
 from tests.scheduling import naive, naive_filters
@@ -102,7 +102,7 @@ class ConstraintsMachine(RuleBasedStateMachine):
             self.world.namespaces.pop(name, None)
         else:
             self.world.namespaces[name] = labels
-        self.on.classes.put_namespace(name, labels)
+        self.on.tables.put_namespace(name, labels)
 
     @rule()
     def go_on_with_a_copy(self) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from harness.model.core import Pod, PodSpec
 from harness.model.meta import ObjectMeta
+from harness.scheduling.feasibility.fit_error import diagnose, reasons_on_node
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
 from tests.scheduling import filter_worlds as worlds
 from tests.scheduling import naive, naive_filters
@@ -79,7 +80,7 @@ def agree(on: Snapshot, world: naive.World, item: Pod, view: PodView, note: naiv
     expected = naive_filters.judge(item, world, note)
     cls = on.classes.class_now(view)
     mask = on.feasible(view)
-    found = on.diagnose(view)
+    found = diagnose(on, view)
     if expected.before:
         assert found.before.startswith(expected.before)
         assert found.nodes == len(world.nodes)
@@ -89,7 +90,7 @@ def agree(on: Snapshot, world: naive.World, item: Pod, view: PodView, note: naiv
         at = on.node_table.index[name]
         assert bool(mask[at]) == on.verdicts.holds(cls, at) == (not why), (name, why)
         if not any("didn't satisfy plugin" in reason for reason in why):  # which is said of many nodes at once
-            assert sorted(on.reasons(cls, at)) == sorted(why), name
+            assert sorted(reasons_on_node(on, cls, at)) == sorted(why), name
     assert np.count_nonzero(mask) == sum(not why for why in expected.reasons.values())
     assert not found.before
     assert found.reasons == dict(sorted(expected.counts().items()))
@@ -119,7 +120,7 @@ def clusters(draw: Any, theme: str) -> tuple[naive.World, list[Pod]]:
 def built(world: naive.World) -> Snapshot:
     on = Snapshot()
     for name, labels in world.namespaces.items():
-        on.classes.put_namespace(name, labels)
+        on.tables.put_namespace(name, labels)
     for node in world.nodes.values():
         on.add_node(**node_columns(node))
     for item, at in world.running.values():

@@ -160,7 +160,7 @@ def writes(cluster: Any) -> dict[str, Callable[[], Any]]:
 def test_the_view_cannot_be_written(how: str) -> None:
     on, pods = world()
     on.assume(PodView("default/running", pods[0].cls), 0)
-    before = (on.free.tolist(), on.version, on.placed_keys(), on.rank.tolist(), on.alive.tolist())
+    before = (on.free.tolist(), on.version, on.placements.node_of, on.rank.tolist(), on.alive.tolist())
 
     def place(pods: Any, cluster: Any, rng: Any) -> Iterator[Any]:
         yield Bind(pods[0], 0)
@@ -169,7 +169,7 @@ def test_the_view_cannot_be_written(how: str) -> None:
 
     answers = list(Guard(From(place)).place(pods, on, np.random.default_rng(0)))
     assert [kind for kind, _ in faults(answers)] == ["mutation"]
-    assert before == (on.free.tolist(), on.version, on.placed_keys(), on.rank.tolist(), on.alive.tolist())
+    assert before == (on.free.tolist(), on.version, on.placements.node_of, on.rank.tolist(), on.alive.tolist())
 
 
 def test_a_write_whose_error_is_swallowed_counts_too() -> None:
@@ -314,7 +314,7 @@ def test_broken_off_anywhere_the_books_can_be_made_anew() -> None:
     assert [kind for kind, _ in faults(list(guard.place(gang, on, np.random.default_rng(0))))] == ["deadline"]
     assert guard.interrupted
     new = rebuild_snapshot(on, without=[pod.key for pod in gang])
-    assert new.placed_keys() == ("default/running",)
+    assert list(new.placements.node_of) == ["default/running"]
     assert new.free[0].tolist() == [2000, 2000, 1500]
     assert new.gpu_free.tolist() == on.gpu_capacity.tolist()
 
@@ -332,7 +332,7 @@ def test_a_snapshot_made_anew_is_the_same() -> None:
     here = np.flatnonzero(on.alive)
     assert new.free.tolist() == on.free[:, here].tolist()
     assert [new.where(pod.key) for pod in pods] == [on.where(pod.key) for pod in pods]
-    assert [key for _, key, _ in new.pods_on_unknown_nodes()] == [pods[7]]
+    assert [key for _, key, _ in new.placements.on_unknown_nodes.all()] == [pods[7]]
 
 
 def test_the_guarded_answers_are_the_strategys_own() -> None:

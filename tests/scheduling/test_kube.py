@@ -188,13 +188,13 @@ def test_pods_of_a_controller_or_service_are_spread_by_default() -> None:
     on = cluster((4000, GIB), (4000, GIB), (4000, GIB), zones=2)
     assert scores(on, replica("p"), "PodTopologySpread") == [0, 0, 0]  # nothing known selects it
     selector = LabelSelector(match_labels={"app": "x"})
-    on.classes.owner_selectors.put_controller("ReplicaSet", "d", "rs", requirements(selector))
+    on.tables.owner_selectors.put_controller("ReplicaSet", "d", "rs", requirements(selector))
     bind(on, replica("a"), 0)
     # Hosts 1, 0, 0 and zones 1, 0, 1 with weights log(3 + 2) and log(2 + 2), plus maxSkew - 1 = 2 and 4:
     # 9.0, 6, 7.4 make 9, 6, 7; then 100 * (9 + 6 - score) // 9.
     assert scores(on, replica("p"), "PodTopologySpread") == [66, 100, 88]
     assert scores(on, pod("q", labels={"app": "x"}), "PodTopologySpread") == [0, 0, 0]  # not of the controller
-    on.classes.owner_selectors.put_service("d", "svc", {"app": "x"})
+    on.tables.owner_selectors.put_service("d", "svc", {"app": "x"})
     assert scores(on, pod("q", labels={"app": "x"}), "PodTopologySpread") == [66, 100, 88]
     without = only("PodTopologySpread", spread=(), system_spread=False)
     assert scores(on, replica("p"), "PodTopologySpread", without) == [0, 0, 0]

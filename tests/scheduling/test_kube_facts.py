@@ -32,6 +32,7 @@ from harness.model.core import (
 from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta
 from harness.model.quantity import parse_quantity
 from harness.scheduling.cycle.scheduler import Scheduler
+from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.matching.owner_selectors import OwnerSelectors
 from harness.scheduling.pods.pod_classes import PodClasses
@@ -73,7 +74,7 @@ def test_a_pod_that_names_its_node_goes_there_or_nowhere() -> None:
     on = cluster("a", "a", "b")
     assert fits(on, pod("p", node_name="node2")) == ["node2"]
     assert fits(on, pod("p", node_name="node9")) == []
-    assert "didn't match the requested node name" in str(on.diagnose(on.classes.view(pod("p", node_name="node9"))))
+    assert "didn't match the requested node name" in str(diagnose(on, on.classes.view(pod("p", node_name="node9"))))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_selector_that_does_not_parse_keeps_the_pod_from_every_node() -> None:
         on = cluster("a")
         assert fits(on, item) == []
         text = f"0/1 nodes are available: {words}: a label selector does not parse."
-        assert str(on.diagnose(on.classes.view(item))) == text
+        assert str(diagnose(on, on.classes.view(item))) == text
     bind(on, pod("p", {"app": "x"}, affinity=Affinity(pod_anti_affinity=away)), "node1")
     assert fits(on, pod("p", {"app": "x"})) == ["node1"]  # of a pod that runs, such a term says nothing
 
@@ -141,10 +142,10 @@ def test_a_namespace_nobody_told_of_has_no_labels_for_those_who_run_and_is_in_no
     assert fits(on, pod("q", {"foo": "bar"})) == ["node2"]  # kept away
     assert fits(on, pod("q", affinity=away)) == ["node1", "node2"]  # keeps away from nobody
     assert fits(on, pod("q", {"foo": "bar"}, affinity=beside)) == []  # not even the first of its kind
-    on.classes.put_namespace("d", {})
+    on.tables.put_namespace("d", {})
     assert fits(on, pod("q", affinity=away)) == ["node2"]
     assert fits(on, pod("q", {"other": "x"}, affinity=beside)) == ["node1"]
-    on.classes.put_namespace("d", {"team": "one"})
+    on.tables.put_namespace("d", {"team": "one"})
     assert fits(on, pod("q", {"foo": "bar"})) == ["node1", "node2"]
 
 
@@ -366,7 +367,7 @@ def test_nodes_without_a_zone_are_a_zone_of_their_own_where_the_system_spreads()
     on = Snapshot()
     for name, labels in (("n0", {ZONE: ""}), ("n1", {}), ("n2", {ZONE: "z"}), ("n3", {ZONE: "z"})):
         on.add_node(name, {"cpu": 4000, "memory": GIB, "pods": 9}, labels={HOST: name, **labels})
-    on.classes.owner_selectors.put_service("d", "svc", {"app": "x"})
+    on.tables.owner_selectors.put_service("d", "svc", {"app": "x"})
     bind(on, pod("p", {"app": "x"}), "n1", "n1", "n1", "n2")
     # Hosts 0, 3, 1, 0 times log(4 + 2) and 2 more; zones 3 (of n0), none, 1, 1 times log(2 + 2) and 4 more:
     # 10.2, 7.4, 9.2, 7.4 make 10, 7, 9, 7; then 100 * (10 + 7 - score) // 10.

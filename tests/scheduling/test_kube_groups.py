@@ -121,7 +121,7 @@ class Course:
 
     def disturb(self) -> None:
         on, draw = self.on, self.random
-        keys = on.placed_keys()
+        keys = list(on.placements.node_of)
         match draw.randrange(8):
             case 0 | 1 | 2 if keys:
                 on.forget(draw.choice(keys))
@@ -137,7 +137,7 @@ class Course:
                 on.assume(on.classes.view(self.pod()), draw.choice(list(on.node_table.index.values())))
             case 6:
                 selector = draw.choice(({"app": "a"}, None))
-                on.classes.owner_selectors.put_service("d", "a", selector)
+                on.tables.owner_selectors.put_service("d", "a", selector)
             case _:
                 name = draw.choice(list(on.node_table.index))
                 if draw.randrange(2):

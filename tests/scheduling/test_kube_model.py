@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from harness.model.core import NodeAffinity, Pod, PodSpec
 from harness.model.meta import LabelSelector
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters.node_affinity import preferred_terms
 from harness.scheduling.matching.pod_selectors import requirements
-from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.scores import DefaultSpread, Grouping
+from harness.scheduling.state.from_node import node_columns
+from harness.scheduling.state.node_selectors import preferred_terms
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile
 from tests.scheduling import naive_scores, scored_worlds, worlds
@@ -105,20 +105,20 @@ class Both:
         self.world.namespaces.pop(name, None)
         if labels is not None:
             self.world.namespaces[name] = labels
-        self.on.classes.put_namespace(name, labels)
+        self.on.tables.put_namespace(name, labels)
 
     def tell_service(self, space: str, name: str, selector: dict[str, str] | None) -> None:
         self.world.services.pop((space, name), None)
         if selector is not None:
             self.world.services[space, name] = selector
-        self.on.classes.owner_selectors.put_service(space, name, selector)
+        self.on.tables.owner_selectors.put_service(space, name, selector)
 
     def tell_controller(self, space: str, kind: str, selector: LabelSelector | None) -> None:
         self.world.controllers.pop((kind, space, "own"), None)
         if selector is not None:
             self.world.controllers[kind, space, "own"] = selector
         wanted = None if selector is None else requirements(selector)
-        self.on.classes.owner_selectors.put_controller(kind, space, "own", wanted)
+        self.on.tables.owner_selectors.put_controller(kind, space, "own", wanted)
 
     def check(self, item: Pod) -> None:
         on = self.on

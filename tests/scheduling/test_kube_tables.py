@@ -8,7 +8,7 @@ from harness.model.core import Container, ContainerImage, Node, NodeStatus, Pod,
 from harness.model.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta
 from harness.model.quantity import parse_quantity
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from schedulers.kube import Kube, Profile
 
 HOST = "kubernetes.io/hostname"
@@ -77,7 +77,7 @@ def test_soft_spreading(
 def test_nodes_without_zones_are_spread_by_host_alone() -> None:
     """The same table: system defaulting, where a service selects the pods."""
     on = Snapshot()
-    on.classes.owner_selectors.put_service("d", "svc", {"foo": ""})
+    on.tables.owner_selectors.put_service("d", "svc", {"foo": ""})
     for i in range(4):
         on.add_node(f"n{i}", {"cpu": 1000, "memory": 1000, "pods": 9}, labels={HOST: f"n{i}"})
         for j in range(4 - i):

@@ -17,6 +17,7 @@ from harness.model.objects import PodDisruptionBudget
 from harness.model.quantity import count_quantity
 from harness.model.wire import Time
 from harness.model.workloads import PodDisruptionBudgetSpec
+from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.preemption import victims as real
 
@@ -50,7 +51,7 @@ class Case:
     def ask(self, cpu: int = 4, priority: int = HIGH, **spec: str) -> real.Verdict:
         pod = made("new", Running(priority, cpu), **spec)
         view = self.on.classes.view(pod)
-        return self.preemption.verdict(view, pod, self.on.diagnose(view))
+        return self.preemption.verdict(view, pod, diagnose(self.on, view))
 
     def chosen(self, cpu: int = 4) -> int:
         found = self.ask(cpu)

@@ -17,9 +17,10 @@ from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import PodDisruptionBudget
 from harness.model.quantity import parse_quantity
 from harness.model.workloads import PodDisruptionBudgetSpec, PodDisruptionBudgetStatus
+from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import node_columns
 from harness.scheduling.preemption import victims as real
+from harness.scheduling.state.from_node import node_columns
 from tests.scheduling import naive, naive_preemption, worlds
 
 EXAMPLES = int(os.environ.get("PODYARD_EXAMPLES", "100"))
@@ -127,7 +128,7 @@ class Both:
     def ask(self, pod: Pod, least: int = real.MIN_CANDIDATES) -> real.Verdict:
         """What both say of a pod that fits nowhere, which is the same. `least`: candidates that are enough."""
         view = self.on.classes.view(pod)
-        why = self.on.diagnose(view)
+        why = diagnose(self.on, view)
         version, free = self.on.version, self.on.free.copy()
         with patch.object(real, "MIN_CANDIDATES", least):
             found = self.preemption.verdict(view, pod, why)

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters import Scope
-from harness.scheduling.filters.filter import Nodes
+from harness.scheduling.filters.filter import Scope
 from harness.scheduling.offline import Placements, fill
 from harness.scheduling.ranking.max_index import NEVER, MaxIndex
 from harness.scheduling.scoring import NodeScore, Scored
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
 from harness.scheduling.strategy import (
     CPU,
     Bind,
@@ -258,24 +260,25 @@ class NotBesideAnother:
     resolvable = True
     node_names = None
 
-    def mask(self, on: Snapshot, nodes: Nodes) -> Bool:
-        return np.array([self.holds(on, node) for node in np.arange(len(on.names))[nodes].tolist()], dtype=np.bool_)
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
+        every = np.arange(len(state.node_table))[nodes].tolist()
+        return np.array([self.holds(state, node) for node in every], dtype=np.bool_)
 
-    def holds(self, on: Snapshot, node: int) -> bool:
-        return not any(on.pods_on(other) for other in (node, node ^ 1) if other < len(on.names))
+    def holds(self, state: ClusterState, node: int) -> bool:
+        return not any(state.pods_on(other) for other in (node, node ^ 1) if other < len(state.node_table))
 
-    def reasons(self, on: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         return ("a pair has its pod",)
 
 
 @pytest.mark.parametrize("strategy", [Scored(Fullness(-1.0)), Scored(emptiest)])
 def test_constraints_that_look_elsewhere_hold_between_decisions(strategy: Scored) -> None:
     on = cluster(9, 9, 9, 9)
-    cls = on.classes.intern({"cpu": 1}, after=(NotBesideAnother(),))
+    cls = on.classes.intern({"cpu": 1}, filters=(NotBesideAnother(),))
     done = run(on, [PodView(f"p{i}", cls) for i in range(3)], strategy, window=3)
     assert done.node == [0, 2, -1]
     assert not done.violations
-    assert str(on.diagnose(PodView("q", cls))) == "0/4 nodes are available: 4 a pair has its pod."
+    assert str(diagnose(on, PodView("q", cls))) == "0/4 nodes are available: 4 a pair has its pod."
 
 
 class Mover:

@@ -28,9 +28,11 @@ from harness.model.core import (
 )
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import parse_quantity
+from harness.scheduling.feasibility.fit_error import diagnose, reasons_on_node
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import node_columns, requests_of
+from harness.scheduling.pods.requests import requests_of
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import CPU, MEMORY, Bind, BindTogether, PodView
 
 
@@ -81,7 +83,7 @@ def fits(on: Snapshot, item: Pod) -> list[str]:
 
 
 def why_not(on: Snapshot, item: Pod) -> str:
-    return str(on.diagnose(on.classes.view(item)))
+    return str(diagnose(on, on.classes.view(item)))
 
 
 def required(*terms: NodeSelectorTerm) -> Affinity:
@@ -114,7 +116,7 @@ def test_reasons_are_counted_by_the_first_constraint_that_fails_and_sorted_as_te
         "0/5 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint {bad: }, "
         "1 node(s) had untolerated taint {dedicated: infra}, 1 node(s) were unschedulable, 2 Insufficient cpu."
     )
-    assert on.diagnose(on.classes.view(wish)).resolvable.tolist() == [0, 1]
+    assert diagnose(on, on.classes.view(wish)).resolvable.tolist() == [0, 1]
 
 
 def test_without_nodes_nothing_is_available() -> None:
@@ -209,7 +211,7 @@ def test_an_unknown_extended_resource_is_insufficient_until_a_node_brings_it() -
 def test_too_many_pods_comes_first() -> None:
     on = snapshot(node("a", allocatable={"pods": "0", "cpu": "1"}))
     wish = on.classes.view(pod(requests={"cpu": "2"}))
-    assert on.reasons(wish.cls, 0) == ("Too many pods", "Insufficient cpu")
+    assert reasons_on_node(on, wish.cls, 0) == ("Too many pods", "Insufficient cpu")
 
 
 def test_a_zero_request_fits_an_overfull_node() -> None:
@@ -650,7 +652,7 @@ class SnapshotMachine(RuleBasedStateMachine):
             mask = on.feasible(view)
             assert sorted(on.names[i] for i in np.flatnonzero(mask).tolist()) == expected
             assert all(on.verdicts.holds(view.cls, i) == mask[i] for i in range(len(on.names)))
-            diagnosis = on.diagnose(view)
+            diagnosis = diagnose(on, view)
             assert diagnosis.nodes == len(self.nodes)
             assert bool(sum(diagnosis.reasons.values())) == (len(expected) < len(self.nodes))
 

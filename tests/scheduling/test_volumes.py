@@ -17,10 +17,11 @@ from harness.model.objects import from_wire
 from harness.model.quantity import parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.wire import Time
+from harness.scheduling.feasibility.fit_error import diagnose, reasons_on_node
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.feasibility.what_if import WhatIf
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, BindTogether
 from tests.scheduling import naive_volumes as naive
 
@@ -83,7 +84,7 @@ def snapshot(*items: Any) -> Snapshot:
         if isinstance(item, Node):
             on.add_node(**node_columns(item))
         else:
-            assert on.classes.learn_volumes(item)
+            assert on.tables.learn_volumes(item)
     return on
 
 
@@ -93,7 +94,7 @@ def fits(on: Snapshot, item: Pod) -> list[str]:
 
 
 def why_not(on: Snapshot, item: Pod) -> str:
-    return str(on.diagnose(on.classes.view(item)))
+    return str(diagnose(on, on.classes.view(item)))
 
 
 def place(on: Snapshot, item: Pod, name: str) -> str:
@@ -235,7 +236,7 @@ def test_a_provisioner_makes_volumes_where_its_class_allows() -> None:
     assert place(on, pod("p", "c"), "b1") == ""
     assert fits(on, pod("q", "c")) == ["b1"], "the volume will be made for that node"
     on.forget("default/p")
-    on.classes.learn_volumes(claim("c", annotations={naive.SELECTED: "a1"}))
+    on.tables.learn_volumes(claim("c", annotations={naive.SELECTED: "a1"}))
     assert fits(on, pod("q", "c")) == ["a1"]
 
 
@@ -249,7 +250,7 @@ def test_a_claim_for_one_pod_alone() -> None:
     )
     on = snapshot(node("a"), node("b"), alone, volume("pv"))
     assert place(on, pod("first", "c"), "a") == ""
-    found = on.diagnose(on.classes.view(pod("second", "c")))
+    found = diagnose(on, on.classes.view(pod("second", "c")))
     assert str(found) == f"0/2 nodes are available: 2 {IN_USE}."
     assert found.resolvable.tolist() == [0, 1], "a preemptor could have it"
     on.forget("default/first")
@@ -282,12 +283,12 @@ def test_a_claim_that_is_made_for_one_pod_is_awaited_and_serves_no_other() -> No
         "0/1 nodes are available: waiting for ephemeral volume controller to create the persistentvolumeclaim"
         ' "p-scratch".'
     )
-    on.classes.learn_volumes(claim("p-scratch"))
+    on.tables.learn_volumes(claim("p-scratch"))
     assert why_not(on, item) == (
         "0/1 nodes are available: PVC default/p-scratch was not created for pod default/p (pod is not owner)."
     )
     owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "p", "controller": True}
-    on.classes.learn_volumes(claim("p-scratch", ownerReferences=[owner]))
+    on.tables.learn_volumes(claim("p-scratch", ownerReferences=[owner]))
     assert fits(on, item) == ["a"]
     other = msgspec.structs.replace(item, metadata=ObjectMeta(name="q", namespace="default", uid="q"))
     assert fits(on, other) == [], "the same template, another pod"
@@ -403,14 +404,14 @@ class VolumesMachine(RuleBasedStateMachine):
             status=type(item.status)(phase=given["phase"]),
         )
         self.world.volumes[name] = item
-        self.on.classes.learn_volumes(item)
+        self.on.tables.learn_volumes(item)
 
     @rule(name=st.sampled_from(VOLUMES))
     def drop_volume(self, name: str) -> None:
         item = self.world.volumes.get(name)
         if item is not None and name not in self.world.taken:
             del self.world.volumes[name]
-            self.on.classes.learn_volumes(item, gone=True)
+            self.on.tables.learn_volumes(item, gone=True)
 
     @rule(name=st.sampled_from(CLAIMS), given=claims())
     def put_claim(self, name: str, given: dict[str, Any]) -> None:
@@ -430,17 +431,17 @@ class VolumesMachine(RuleBasedStateMachine):
         wire = {"kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec, "status": {"phase": given["phase"]}}
         item = from_wire(wire)
         self.world.claims[name] = item
-        self.on.classes.learn_volumes(item)
+        self.on.tables.learn_volumes(item)
 
     @rule(name=st.sampled_from(CLAIMS))
     def drop_claim(self, name: str) -> None:
         if name in self.world.claims and name not in self.world.selected and name not in self.world.taken.values():
-            self.on.classes.learn_volumes(self.world.claims.pop(name), gone=True)
+            self.on.tables.learn_volumes(self.world.claims.pop(name), gone=True)
 
     @rule(name=st.sampled_from(sorted(CLASSES)))
     def put_class(self, name: str) -> None:
         self.world.classes[name] = CLASSES[name]
-        self.on.classes.learn_volumes(CLASSES[name])
+        self.on.tables.learn_volumes(CLASSES[name])
 
     @rule(names=st.lists(st.sampled_from(CLAIMS), min_size=1, max_size=3, unique=True))
     def ask(self, names: list[str]) -> None:
@@ -500,9 +501,9 @@ class VolumesMachine(RuleBasedStateMachine):
                 reasons = [why] if why else naive.reasons(self.world, names, item)
                 assert feasible[index] == (not reasons), (names, name, reasons)
                 assert self.on.verdicts.holds(view.cls, index) == (not reasons)
-                assert list(self.on.reasons(view.cls, index)) == reasons
+                assert list(reasons_on_node(self.on, view.cls, index)) == reasons
                 counted.update(reasons)
-            found = self.on.diagnose(view)
+            found = diagnose(self.on, view)
             assert found.before == why
             assert found.reasons == ({} if why else dict(sorted(counted.items())))
 

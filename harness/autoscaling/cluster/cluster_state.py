@@ -8,8 +8,9 @@ from harness.engine.component import DELETED, MINUTE, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters.volumes import claims_of
-from harness.scheduling.pods.pod_classes import bound_devices, node_columns
+from harness.scheduling.filters.volume_claims import claims_of
+from harness.scheduling.pods.requests import bound_devices
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
 
 DELAY_AFTER_ADD_NS = 10 * MINUTE
@@ -38,7 +39,7 @@ class ClusterState:
         elif isinstance(obj, Pod):
             self._update_pod(obj, gone=event.type == DELETED)
         else:
-            self.snapshot.classes.learn_volumes(obj, gone=event.type == DELETED)
+            self.snapshot.tables.learn_volumes(obj, gone=event.type == DELETED)
 
     def view(self, pod: Pod) -> PodView:
         return self.snapshot.classes.view(pod)

@@ -15,7 +15,7 @@ from harness.engine.component import Effect, Record
 from harness.model.core import Pod
 from harness.scheduling.feasibility import legality
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.pod_classes import node_columns
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, PodView
 
 

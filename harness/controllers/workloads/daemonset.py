@@ -32,7 +32,7 @@ from harness.model.core import (
 )
 from harness.model.meta import ObjectMeta
 from harness.model.workloads import DaemonSet, DaemonSetStatus
-from harness.scheduling.filters.node_affinity import NAME_FIELD, Requirement, node_affinity
+from harness.scheduling.state.node_selectors import NAME_FIELD, Requirement, required_node_affinity
 
 BURST = 250
 """Pods created in one reconciliation at most. Source: daemon.BurstReplicas."""
@@ -307,7 +307,7 @@ class NodesForTemplate:
     def __init__(self, template: PodTemplateSpec) -> None:
         spec = template.spec
         self._name = spec.node_name
-        self._affinity = node_affinity(Pod(spec=spec))
+        self._affinity = required_node_affinity(spec)
         self._tolerations = with_tolerations(spec).tolerations
         self._taints: dict[tuple[Taint, ...], tuple[bool, bool]] = {}
 

@@ -9,7 +9,8 @@ from harness.scheduling.cycle import watched_objects
 from harness.scheduling.cycle.binding import Binder
 from harness.scheduling.cycle.context import SchedulerContext
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
-from harness.scheduling.pods.pod_classes import bound_devices, node_columns
+from harness.scheduling.pods.requests import bound_devices
+from harness.scheduling.state.from_node import node_columns
 
 
 class Intake:
@@ -31,7 +32,7 @@ class Intake:
         context = self._context
         listed = {obj.metadata.key for obj in event.objects}
         if event.kind == "Pod":
-            known = [*context.pending, *context.snapshot.placed_keys()]
+            known = [*context.pending, *context.snapshot.placements.node_of]
             for key in known:
                 if key not in listed:
                     context.pending.pop(key, None)
@@ -46,7 +47,7 @@ class Intake:
         elif event.kind == "PodDisruptionBudget":
             context.preemptor.preemption.budgets.clear()
         elif event.kind in VOLUMES:
-            context.snapshot.classes.volumes.clear(event.kind)
+            context.snapshot.tables.volumes.clear(event.kind)
         for obj in event.objects:
             match obj:
                 case Pod():
@@ -121,7 +122,7 @@ class Intake:
         queue = context.queue
         if key not in queue:
             view = context.view_of(pod)
-            if view.cls.constraints.claims and context.volumes.must_wait(key):
+            if view.cls.constraints.footprint.claims and context.volumes.must_wait(key):
                 return
             queue.add(view, pod.metadata.uid, now)
             if view.group is not None and not context.missing_members(view):

@@ -19,13 +19,13 @@ WATCHES = tuple(kind for kind in ("Namespace", "Service", *sorted(CONTROLLERS)) 
 def observe(classes: PodClasses, obj: object, *, gone: bool = False) -> bool:
     """Takes notice of one object as it is now (`gone`: deleted); False when scheduling does not look at its kind."""
     if isinstance(obj, Namespace):
-        classes.put_namespace(obj.metadata.name, None if gone else obj.metadata.labels)
+        classes.tables.put_namespace(obj.metadata.name, None if gone else obj.metadata.labels)
         return True
-    selectors = classes.owner_selectors
+    selectors = classes.tables.owner_selectors
     if isinstance(obj, Service):
         selectors.put_service(obj.metadata.namespace, obj.metadata.name, None if gone else obj.spec.selector)
         return True
-    if classes.learn_volumes(obj, gone=gone):
+    if classes.tables.learn_volumes(obj, gone=gone):
         return True
     kind = kind_of(obj)
     if kind in CONTROLLERS:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from harness.scheduling.feasibility.nominations import only_amounts
+from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.filter import CountsReasons, Filter, PreFilters, Scope
-from harness.scheduling.strategy import Bool, Int64
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.strategy import PodClass, PodView
+from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 _CLASSES = 64  # of which what the nodes' specs say is remembered
 
@@ -63,7 +60,7 @@ def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
     left = snapshot.node_table.alive[:n].copy()
     count = int(np.count_nonzero(left))
     reasons: Counter[str] = Counter()
-    terms: tuple[Filter, ...] = cls.constraints.terms
+    terms: tuple[Filter, ...] = cls.constraints.filters
     narrowing = sorted({term.plugin for term in terms if term.node_names is not None})
     if narrowing:
         named = np.zeros(n, dtype=np.bool_)
@@ -112,8 +109,13 @@ def before(snapshot: Snapshot, cls: PodClass) -> str:
     return ""
 
 
-def diagnose(snapshot: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
-    """Of every node, the reasons of the first constraint that does not hold there. `specs`: where known already."""
+def diagnose(snapshot: Snapshot, pod: PodView) -> Diagnosis:
+    """Of every node, the reasons of the first filter that rejects it; as text, FitError's words."""
+    return _diagnose(snapshot, snapshot.classes.class_now(pod))
+
+
+def _diagnose(snapshot: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
+    """`specs`: where known already."""
     foreclosed = before(snapshot, cls)
     if foreclosed:
         return Diagnosis(len(snapshot), {}, np.zeros(0, dtype=np.int64), foreclosed)
@@ -162,7 +164,7 @@ class _Beside:
     resources: tuple[str, ...]
 
 
-def reasons(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
+def reasons_on_node(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
     """Of one node; empty when everything holds."""
     foreclosed = before(snapshot, cls)
     if foreclosed:
@@ -171,7 +173,7 @@ def reasons(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
         found = snapshot.nominations.reasons(cls, node)
         if found:
             return found
-    for term in cls.constraints.terms:
+    for term in cls.constraints.filters:
         if not term.holds(snapshot, node):
             return tuple(term.reasons(snapshot, node))
     return ()
@@ -201,7 +203,7 @@ class Diagnoses:
                 if len(self._specs) >= _CLASSES:
                     self._specs.clear()
                 specs = self._specs[cls.id] = _of_specs(snapshot, cls)
-            known = self._of[pod.cls.id] = diagnose(snapshot, cls, specs)
+            known = self._of[pod.cls.id] = _diagnose(snapshot, cls, specs)
         return known
 
 
@@ -211,7 +213,7 @@ def rejecting_plugins(snapshot: Snapshot, cls: PodClass) -> list[str]:
         return []
     left = snapshot.alive.copy()
     out: dict[str, None] = {}
-    for term in cls.constraints.terms:
+    for term in cls.constraints.filters:
         holds = term.mask(snapshot, slice(0, len(left)))
         if (left & ~holds).any():
             out[term.plugin] = None

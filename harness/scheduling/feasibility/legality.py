@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from operator import index
 from typing import TypeAlias
 
+from harness.scheduling.feasibility.fit_error import reasons_on_node
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.volume_fit import choose
 from harness.scheduling.state.gpu_devices import choose_devices
@@ -58,7 +59,7 @@ def refusal(snapshot: Snapshot, bind: Bind) -> str | None:
         return f"already placed on {node_table.names[at]}"
     cls = snapshot.classes.class_now(pod)
     if not snapshot.verdicts.holds(cls, node):
-        return f"{node_table.names[node]}: {', '.join(snapshot.reasons(cls, node))}"
+        return f"{node_table.names[node]}: {', '.join(reasons_on_node(snapshot, cls, node))}"
     if devices is not None:
         return _wrong_devices(snapshot, bind, devices)
     return None
@@ -76,7 +77,7 @@ def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
         devices = choose_devices(gpu, snapshot.devices_of[bind.node])
         assert devices is not None, f"{bind.pod.key} fits, yet on no devices"
         bind = replace(bind, devices=devices)
-    claims = bind.pod.cls.constraints.claims
+    claims = bind.pod.cls.constraints.footprint.claims
     if claims:  # before it is there itself: who uses a claim keeps it from others
         promise = choose(snapshot, snapshot.volumes.wanted(claims), bind.node)
         assert promise is not None, f"{bind.pod.key} fits, yet its claims find nothing"

@@ -7,16 +7,13 @@ node only where it fits both with and without the pods of its priority or above 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.scheduling.feasibility.what_if import WhatIf
+from harness.scheduling.filters.filter import Filter
+from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.filters.filter import Filter
 
 
 def only_amounts(cls: PodClass) -> bool:
@@ -28,7 +25,7 @@ def only_amounts(cls: PodClass) -> bool:
 class Nominations:
     """`by_node`: nominated pods by node index, in order of nomination; empty as long as nothing was preempted."""
 
-    def __init__(self, state: Snapshot) -> None:
+    def __init__(self, state: ClusterState) -> None:
         self._state = state
         self.by_node: dict[int, dict[str, PodView]] = {}
         self._node_of: dict[str, int] = {}
@@ -80,9 +77,9 @@ class Nominations:
         if only_amounts(cls):
             left = list(self._state.free_of[node])
             for pod in ahead:
-                for row, amount in pod.cls.constraints.amounts:
+                for row, amount in pod.cls.constraints.footprint.amounts:
                     left[row] -= amount
-            return all(amount <= left[row] for row, amount in cls.constraints.amounts)
+            return all(amount <= left[row] for row, amount in cls.constraints.footprint.amounts)
         with WhatIf(self._state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
@@ -96,7 +93,7 @@ class Nominations:
         with WhatIf(self._state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
-            return next((term for term in cls.constraints.terms if not term.holds(self._state, node)), None)
+            return next((term for term in cls.constraints.filters if not term.holds(self._state, node)), None)
 
     def reasons(self, cls: PodClass, node: int) -> tuple[str, ...]:
         """The words of that constraint; () when there is none."""
@@ -106,7 +103,7 @@ class Nominations:
         with WhatIf(self._state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
-            for term in cls.constraints.terms:
+            for term in cls.constraints.filters:
                 if not term.holds(self._state, node):
                     return tuple(term.reasons(self._state, node))
         return ()
@@ -128,13 +125,13 @@ class Nominations:
             for at, pods in self.by_node.items():
                 for other in pods.values():
                     if other.cls.priority == level:
-                        held[[row for row, _ in other.cls.constraints.amounts], at] += [
-                            amount for _, amount in other.cls.constraints.amounts
+                        held[[row for row, _ in other.cls.constraints.footprint.amounts], at] += [
+                            amount for _, amount in other.cls.constraints.footprint.amounts
                         ]
             self._held[level] = held
             if sign > 0:
                 return  # it is there already
-        for row, amount in pod.cls.constraints.amounts:
+        for row, amount in pod.cls.constraints.footprint.amounts:
             held[row, node] += sign * amount
 
     def mask(self, cls: PodClass, mask: Bool, nodes: Int64 | None = None) -> Bool:
@@ -155,7 +152,7 @@ class Nominations:
         out[taken] = False
         return out
 
-    def copy(self, state: Snapshot) -> Nominations:
+    def copy(self, state: ClusterState) -> Nominations:
         twin = Nominations(state)
         twin.by_node = {node: dict(pods) for node, pods in self.by_node.items()}
         twin._node_of = dict(self._node_of)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.scheduling.filters.live_masks import NodeMask, RecomputedMask, all_of
+from harness.scheduling.feasibility.nominations import Nominations
+from harness.scheduling.filters.live_masks import HasLiveMask, NodeMask, RecomputedMask, all_of, live_mask
+from harness.scheduling.filters.pod_constraints import PodConstraints
+from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import frozen
-from harness.scheduling.state.pod_counts import HasNodeMask
 from harness.scheduling.strategy import Bool, Int64, PodClass
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.pods.pod_classes import PodConstraints
 
 _BUDGET_BYTES = 128 << 20  # of cached masks, over all classes
 _MASKS = 4096  # classes whose masks over CLUSTER terms are found by number
@@ -42,8 +39,9 @@ class _Verdicts:
 class VerdictCache:
     """Verdicts of every class seen lately, in bounded memory."""
 
-    def __init__(self, state: Snapshot) -> None:
+    def __init__(self, state: ClusterState, nominations: Nominations) -> None:
         self._state = state
+        self._nominations = nominations
         self._verdicts: OrderedDict[int, _Verdicts] = OrderedDict()
         self._masks: dict[int, tuple[int, NodeMask]] = {}  # of CLUSTER terms, by class, with their generation
 
@@ -63,7 +61,7 @@ class VerdictCache:
                 return False
         if constraints.cluster and not self.cluster_scope_mask(cls).holds(node):
             return False
-        return node not in state.nominations.by_node or state.nominations.leave_room(cls, node, except_pod)
+        return node not in self._nominations.by_node or self._nominations.leave_room(cls, node, except_pod)
 
     def among(self, cls: PodClass) -> list[int]:
         """Of a class that names its nodes: those where it fits now."""
@@ -113,7 +111,7 @@ class VerdictCache:
         live = self.cluster_scope_mask(cls)
         live.refresh()
         mask = live.mask[: len(self._state.node_table)]
-        nominations = self._state.nominations
+        nominations = self._nominations
         # What is nominated on one node bears on other pods there alone, so it is no part of the live mask.
         return nominations.mask(cls, mask) if nominations.by_node else mask
 
@@ -127,7 +125,7 @@ class VerdictCache:
         while generation != pod_counts.generation:  # making a mask may void those made before
             generation = pod_counts.generation
             parts = [
-                pod_counts.mask(term) if isinstance(term, HasNodeMask) else RecomputedMask(self._state, term)
+                live_mask(self._state, term) if isinstance(term, HasLiveMask) else RecomputedMask(self._state, term)
                 for term in cls.constraints.cluster
             ]
         if len(self._masks) >= _MASKS:
@@ -145,7 +143,7 @@ class VerdictCache:
             out[:] = False
         for term in constraints.node_usage:
             out &= term.mask(self._state, nodes)
-        nominations = self._state.nominations
+        nominations = self._nominations
         return nominations.mask(cls, out, nodes) if nominations.by_node and not constraints.cluster else out
 
     def _fresh(self, cls: PodClass) -> _Verdicts:
@@ -189,15 +187,15 @@ class VerdictCache:
         mask: Bool = found.node_array[:n].copy()
         for term in cls.constraints.node_usage:
             mask &= term.mask(state, slice(0, n))
-        if state.nominations.by_node and not cls.constraints.cluster:
-            mask = state.nominations.mask(cls, mask)
+        if self._nominations.by_node and not cls.constraints.cluster:
+            mask = self._nominations.mask(cls, mask)
         found.all_array[:n] = mask
 
     def _refresh_all(self, found: _Verdicts, cls: PodClass, changed: list[int]) -> None:
         state = self._state
         assert found.all is not None
         load = cls.constraints.node_usage
-        nominations = state.nominations
+        nominations = self._nominations
         nominated = nominations.by_node if not cls.constraints.cluster else {}
         if len(changed) <= _FEW:
             for node in changed:

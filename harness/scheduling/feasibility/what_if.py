@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.state.volume_reservations import VolumeReservation
-    from harness.scheduling.strategy import PodClass, PodView
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.volume_reservations import VolumeReservation
+from harness.scheduling.strategy import PodClass, PodView
 
 
 class WhatIf:
@@ -17,7 +15,7 @@ class WhatIf:
     Within it only `holds` may be asked: what caches by the log must not look while the log does not tell.
     """
 
-    def __init__(self, state: Snapshot, node: int) -> None:
+    def __init__(self, state: ClusterState, node: int) -> None:
         self._state = state
         self._node = node
         self._version = state.log.version

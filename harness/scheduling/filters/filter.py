@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
 from harness.scheduling.strategy import Bool, Int64
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
-
-Nodes: TypeAlias = Int64 | slice
-"""Which nodes to evaluate: indices, or a slice for all."""
 
 
 class Scope(IntEnum):
@@ -41,13 +37,13 @@ class Filter(Protocol):
     def node_names(self) -> tuple[str, ...] | None:
         """Names of the only nodes where it can hold (kube-scheduler's PreFilterResult); None when that is open."""
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         """Where it holds, bool, one entry for each of `nodes`."""
 
-    def holds(self, state: Snapshot, node: int) -> bool:
+    def holds(self, state: ClusterState, node: int) -> bool:
         """The same for one node, without numpy."""
 
-    def reasons(self, state: Snapshot, node: int) -> Sequence[str]:
+    def reasons(self, state: ClusterState, node: int) -> Sequence[str]:
         """kube-scheduler's words for a node where it does not hold."""
 
 
@@ -55,7 +51,7 @@ class Filter(Protocol):
 class PreFilters(Protocol):
     """What a term may offer besides: why the pod is held against no node at all (kube-scheduler's PreFilter)."""
 
-    def pre_filter(self, state: Snapshot) -> str:
+    def pre_filter(self, state: ClusterState) -> str:
         """Empty where it is held against nodes."""
 
 
@@ -63,5 +59,5 @@ class PreFilters(Protocol):
 class CountsReasons(Protocol):
     """What a term may offer besides: its reasons counted over many nodes at once, for clusters of thousands."""
 
-    def count_reasons(self, state: Snapshot, nodes: Int64) -> Iterable[tuple[str, int]]:
+    def count_reasons(self, state: ClusterState, nodes: Int64) -> Iterable[tuple[str, int]]:
         """(reason, nodes), over `nodes` where it does not hold; the same as counting `reasons` of each."""

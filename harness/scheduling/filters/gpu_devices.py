@@ -7,16 +7,14 @@ idle >= its milli, a pod of n devices needs n such devices; a node's devices are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.model.gpu import DEVICE_MILLI, GPU_MILLI, WHOLE_GPU
-from harness.scheduling.filters.filter import Nodes, Scope
+from harness.scheduling.filters.filter import Scope
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
 from harness.scheduling.strategy import Bool, Int64
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
 
 REASON_MODEL = "node(s) didn't match Pod's GPU card model"
 
@@ -32,22 +30,22 @@ class GpuModel:
     resolvable = False
     node_names = None
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         accepted = np.array([not self.models or model in self.models for model in (*state.gpu_models, None)])
         accepted[-1] = False  # index -1: no GPU
         found: Bool = accepted[state.gpu_model[nodes]]
         return found
 
-    def holds(self, state: Snapshot, node: int) -> bool:
+    def holds(self, state: ClusterState, node: int) -> bool:
         model = state.model_of[node]
         return model >= 0 and (not self.models or state.gpu_models[model] in self.models)
 
-    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         if state.model_of[node] < 0:
             return (f"Insufficient {WHOLE_GPU}",)
         return (REASON_MODEL,)
 
-    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
         without = int(np.count_nonzero(state.gpu_model[nodes] < 0))
         return [(f"Insufficient {WHOLE_GPU}", without), (REASON_MODEL, len(nodes) - without)]
 
@@ -64,7 +62,7 @@ class GpuDevices:
     resolvable = True
     node_names = None
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         idle = state.gpu_free[nodes]
         if not idle.shape[1]:
             return np.zeros(len(idle), dtype=np.bool_)
@@ -74,7 +72,7 @@ class GpuDevices:
             found = np.count_nonzero(idle >= self.milli, axis=1) >= self.count
         return found
 
-    def holds(self, state: Snapshot, node: int) -> bool:
+    def holds(self, state: ClusterState, node: int) -> bool:
         idle = state.devices_of[node]
         milli = self.milli
         if self.count == 1:
@@ -85,8 +83,8 @@ class GpuDevices:
                 fitting += 1
         return fitting >= self.count
 
-    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         return (f"Insufficient {WHOLE_GPU if self.milli == DEVICE_MILLI else GPU_MILLI}",)
 
-    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
         return [(self.reasons(state, 0)[0], len(nodes))]

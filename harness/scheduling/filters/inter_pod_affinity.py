@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.model.core import Pod, PodAffinity
-from harness.scheduling.filters.filter import Filter, Nodes, Scope
-from harness.scheduling.filters.live_masks import DomainMask, NodeMask, all_of
+from harness.scheduling.filters.filter import Filter, Scope
+from harness.scheduling.filters.live_masks import DomainMask, NodeMask, all_of, live_mask, node_mask
 from harness.scheduling.matching.pod_selectors import PodSelector, Requirements, hold, of_term
-from harness.scheduling.state.pod_counts import DomainCounts, PodSelection
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
+from harness.scheduling.state.domain_counts import DomainCounts
+from harness.scheduling.state.pod_counts import PodSelection
 from harness.scheduling.strategy import Bool, Int64
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
 
 REASON_AFFINITY = "node(s) didn't match pod affinity rules"
 REASON_ANTI = "node(s) didn't match pod anti-affinity rules"
@@ -40,19 +39,19 @@ class _Live:
     resolvable = True
     reason = ""
 
-    def live(self, state: Snapshot) -> NodeMask:
+    def live(self, state: ClusterState) -> NodeMask:
         raise NotImplementedError
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
-        return state.live_mask(self)[nodes]
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
+        return node_mask(state, self)[nodes]
 
-    def holds(self, state: Snapshot, node: int) -> bool:
-        return state.pod_counts.mask(self).holds(node)
+    def holds(self, state: ClusterState, node: int) -> bool:
+        return live_mask(state, self).holds(node)
 
-    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         return (self.reason,)
 
-    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
         return [(self.reason, len(nodes))]
 
 
@@ -68,9 +67,9 @@ class Affinity(_Live):
     resolvable = False
     reason = REASON_AFFINITY
 
-    def live(self, state: Snapshot) -> NodeMask:
+    def live(self, state: ClusterState) -> NodeMask:
         mates = state.pod_counts.count(PodSelection(self.selectors))
-        known = state.classes.namespaces  # when they change, every mask is made anew
+        known = state.tables.namespaces  # when they change, every mask is made anew
         itself = self.itself and all(known.meets(name, wanted) for name, wanted in self.spaces)
         return _Mates(state, [state.pod_counts.domains(mates, key) for key in self.keys], itself)
 
@@ -83,7 +82,7 @@ class AntiAffinity(_Live):
 
     reason = REASON_ANTI
 
-    def live(self, state: Snapshot) -> NodeMask:
+    def live(self, state: ClusterState) -> NodeMask:
         pod_counts = state.pod_counts
         tallies = [(pod_counts.count(PodSelection((selector,))), key) for key, selector in self.terms]
         return all_of([_nobody(state, pod_counts.domains(tally, key)) for tally, key in tallies])
@@ -97,20 +96,20 @@ class ExistingAntiAffinity(_Live):
 
     reason = REASON_EXISTING
 
-    def live(self, state: Snapshot) -> NodeMask:
-        pod_counts, terms = state.pod_counts, state.classes.affinity_terms.terms
+    def live(self, state: ClusterState) -> NodeMask:
+        pod_counts, terms = state.pod_counts, state.tables.affinity_terms.terms
         tallies = [(pod_counts.carriers(number), terms[number].key) for number in self.numbers]
         return all_of([_nobody(state, pod_counts.domains(tally, key)) for tally, key in tallies])
 
 
-def _nobody(state: Snapshot, domains: DomainCounts) -> NodeMask:
+def _nobody(state: ClusterState, domains: DomainCounts) -> NodeMask:
     return DomainMask(state, domains, more=False, absent=True)
 
 
 class _Mates:
     """Affinity's mask: a mate in every domain, or nobody anywhere and the pod would be the first of its kind."""
 
-    def __init__(self, state: Snapshot, domains: list[DomainCounts], itself: bool) -> None:
+    def __init__(self, state: ClusterState, domains: list[DomainCounts], itself: bool) -> None:
         self._state = state
         self._domains = domains
         self._itself = itself
@@ -150,7 +149,7 @@ class _Mates:
             self.mask &= domains.index.column.codes >= 0
 
 
-def inter_pod_affinity(pod: Pod) -> tuple[Filter, ...]:
+def make_filters(pod: Pod) -> tuple[Filter, ...]:
     """The pod's own terms, affinity before anti-affinity; those of running pods come with its class (classes.py)."""
     affinity = pod.spec.affinity
     if affinity is None:

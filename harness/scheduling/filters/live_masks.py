@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from harness.scheduling.filters.filter import Filter
 from harness.scheduling.state.change_log import ChangeLog
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.domain_counts import FEW, MANY, DomainCounts
 from harness.scheduling.state.node_table import Codes
-from harness.scheduling.state.pod_counts import FEW, MANY, DomainCounts
 from harness.scheduling.strategy import Bool
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
-    from harness.scheduling.filters.filter import Filter
 
 
 class NodeMask(Protocol):
@@ -42,7 +40,7 @@ class DomainMask:
     (-1 for none); `turned` logs the codes whose verdict turned since the nodes last changed.
     """
 
-    def __init__(self, state: Snapshot, domains: DomainCounts, *, more: bool, absent: bool) -> None:
+    def __init__(self, state: ClusterState, domains: DomainCounts, *, more: bool, absent: bool) -> None:
         self._state = state
         self.domains = domains
         self._column = domains.index.column
@@ -152,7 +150,7 @@ class DomainMask:
 class RecomputedMask:
     """A term that keeps no live mask: asked for every node after each change."""
 
-    def __init__(self, state: Snapshot, term: Filter) -> None:
+    def __init__(self, state: ClusterState, term: Filter) -> None:
         self._state = state
         self._term = term
         self._seen = -1
@@ -217,3 +215,29 @@ class AllOf:
 
 def all_of(parts: Sequence[NodeMask]) -> NodeMask:
     return parts[0] if len(parts) == 1 else AllOf(parts)
+
+
+@runtime_checkable
+class HasLiveMask(Protocol):
+    """A CLUSTER filter whose verdicts are kept live; a value, so that equal filters share one mask."""
+
+    def live(self, state: ClusterState) -> NodeMask:
+        """Where it holds, kept up to date."""
+
+
+def live_mask(state: ClusterState, of: HasLiveMask) -> NodeMask:
+    """The live mask of a filter, one for all who ask; valid until the generation of the state's counts grows."""
+    counts = state.pod_counts
+    found: NodeMask | None = counts.derived.get(of)
+    if found is None:
+        counts.trim()
+        found = counts.derived[of] = of.live(state)
+        counts.charge(state.room)
+    return found
+
+
+def node_mask(state: ClusterState, of: HasLiveMask) -> Bool:
+    """Where a filter with a live mask holds now, bool [nodes]; valid until the next change."""
+    mask = live_mask(state, of)
+    mask.refresh()
+    return mask.mask[: len(state.node_table)]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.scheduling.filters.filter import Nodes, Scope
+from harness.scheduling.filters.filter import Scope
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
 from harness.scheduling.strategy import PODS, Bool, Int64
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class NodeResourcesFit:
     resolvable = True
     node_names = None
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         free = state.free
         out: Bool | None = None
         for row, amount in self.needs:
@@ -32,14 +30,14 @@ class NodeResourcesFit:
         assert out is not None, "every pod needs one of the node's pods"
         return out
 
-    def holds(self, state: Snapshot, node: int) -> bool:
+    def holds(self, state: ClusterState, node: int) -> bool:
         free = state.free_of[node]
         for row, amount in self.needs:  # noqa: SIM110 - the hottest loop of a decision: a generator costs 0.3 us more
             if amount > free[row]:
                 return False
         return True
 
-    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         """Pods first, then the rest, as fitsRequest does (kube-scheduler 1.32 plugins/noderesources/fit.go)."""
         free = state.free_of[node]
         short = [row for row, amount in self.needs if amount > free[row]]
@@ -47,7 +45,7 @@ class NodeResourcesFit:
         out += [f"Insufficient {state.resources[row]}" for row in short if row != PODS]
         return tuple(out)
 
-    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
         out = []
         for row, amount in self.needs:
             free = state.free[row]

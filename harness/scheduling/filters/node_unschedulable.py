@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.model.core import Pod, Taint
-from harness.scheduling.filters.filter import Nodes, Scope
+from harness.scheduling.filters.filter import Scope
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
 from harness.scheduling.strategy import Bool
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
 
 CORDON = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 """Source: k8s.io/api/core/v1/well_known_taints.go TaintNodeUnschedulable."""
@@ -28,17 +26,17 @@ class NodeUnschedulable:
     resolvable = False
     node_names = None
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         return np.logical_not(state.node_table.unschedulable[nodes])
 
-    def holds(self, state: Snapshot, node: int) -> bool:
+    def holds(self, state: ClusterState, node: int) -> bool:
         return not state.node_table.unschedulable[node]
 
-    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         return (REASON,)
 
 
-def node_unschedulable(pod: Pod) -> NodeUnschedulable | None:
+def make_filters(pod: Pod) -> tuple[NodeUnschedulable, ...]:
     if any(toleration.tolerates(CORDON) for toleration in pod.spec.tolerations):
-        return None
-    return NodeUnschedulable()
+        return ()
+    return (NodeUnschedulable(),)

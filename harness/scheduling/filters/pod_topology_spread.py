@@ -8,19 +8,19 @@ default); with fewer domains than minDomains the least count is taken as 0; pods
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.model.core import Pod, TopologySpreadConstraint
-from harness.scheduling.filters.filter import Filter, Nodes, Scope
-from harness.scheduling.filters.live_masks import DomainMask, NodeMask
-from harness.scheduling.filters.node_affinity import NodeAffinity, node_affinity
+from harness.scheduling.filters.filter import Filter, Scope
+from harness.scheduling.filters.live_masks import DomainMask, NodeMask, live_mask, node_mask
 from harness.scheduling.filters.taint_toleration import TaintToleration, taint_toleration
 from harness.scheduling.matching.pod_selectors import PodSelector, hold, requirements
-from harness.scheduling.state.pod_counts import DomainCounts, PodSelection
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
+from harness.scheduling.state.domain_counts import DomainCounts
+from harness.scheduling.state.node_selectors import RequiredNodeAffinity, required_node_affinity
+from harness.scheduling.state.node_table import NodeTable
+from harness.scheduling.state.pod_counts import PodSelection
 from harness.scheduling.strategy import Bool, Int64
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
 
 REASON = "node(s) didn't match pod topology spread constraints"
 REASON_LABEL = REASON + " (missing required label)"
@@ -34,27 +34,28 @@ class Eligible:
     """The nodes that a constraint counts: with all of `keys`, and meeting the terms that its policies honor."""
 
     keys: tuple[str, ...]
-    affinity: NodeAffinity | None
+    affinity: RequiredNodeAffinity | None
     taints: TaintToleration | None
 
-    def mask(self, state: Snapshot) -> Bool:
-        n = len(state.node_table)
-        out = state.node_table.alive[:n].copy()
+    def mask(self, node_table: NodeTable) -> Bool:
+        n = len(node_table)
+        out = node_table.alive[:n].copy()
         for key in self.keys:
-            out &= state.node_table.label_column(key).codes[:n] >= 0
-        for term in (self.affinity, self.taints):
-            if term is not None:
-                out &= term.mask(state, slice(0, n))
+            out &= node_table.label_column(key).codes[:n] >= 0
+        if self.affinity is not None:
+            out &= self.affinity.mask(node_table, slice(0, n))
+        if self.taints is not None:
+            out &= self.taints.tolerated(node_table, slice(0, n))
         return out
 
-    def holds(self, state: Snapshot, node: int) -> bool:
-        if not state.node_table.alive[node]:
+    def holds(self, node_table: NodeTable, node: int) -> bool:
+        if not node_table.alive[node]:
             return False
-        labels = state.node_table.labels[node]
+        labels = node_table.labels[node]
         return (
             all(key in labels for key in self.keys)
-            and (self.affinity is None or self.affinity.holds(state, node))
-            and (self.taints is None or self.taints.holds(state, node))
+            and (self.affinity is None or self.affinity.holds(node_table, node))
+            and (self.taints is None or self.taints.tolerates(node_table, node))
         )
 
 
@@ -69,17 +70,17 @@ class TopologyLabel:
     resolvable = False
     node_names = None
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         found: Bool = state.node_table.label_column(self.key).codes[nodes] >= 0
         return found
 
-    def holds(self, state: Snapshot, node: int) -> bool:
+    def holds(self, state: ClusterState, node: int) -> bool:
         return self.key in state.node_table.labels[node]
 
-    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         return (REASON_LABEL,)
 
-    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
         return [(REASON_LABEL, len(nodes))]
 
 
@@ -97,27 +98,27 @@ class TopologySpread:
     resolvable = True
     node_names = None
 
-    def live(self, state: Snapshot) -> NodeMask:
+    def live(self, state: ClusterState) -> NodeMask:
         domains = state.pod_counts.domains(state.pod_counts.count(self.selection), self.key, self.eligible)
         return _Spread(state, domains, self.max_skew - self.itself, self.min_domains)
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
-        return state.live_mask(self)[nodes]
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
+        return node_mask(state, self)[nodes]
 
-    def holds(self, state: Snapshot, node: int) -> bool:
-        return state.pod_counts.mask(self).holds(node)
+    def holds(self, state: ClusterState, node: int) -> bool:
+        return live_mask(state, self).holds(node)
 
-    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         return (REASON,)
 
-    def count_reasons(self, state: Snapshot, nodes: Int64) -> list[tuple[str, int]]:
+    def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
         return [(REASON, len(nodes))]
 
 
 class _Spread(DomainMask):
     """In: domains whose count is at most what is allowed above the least."""
 
-    def __init__(self, state: Snapshot, domains: DomainCounts, above: int, min_domains: int) -> None:
+    def __init__(self, state: ClusterState, domains: DomainCounts, above: int, min_domains: int) -> None:
         super().__init__(state, domains, more=False, absent=False)
         self._above = above
         self._min_domains = min_domains
@@ -147,13 +148,13 @@ def eligible(pod: Pod, constraint: TopologySpreadConstraint, keys: tuple[str, ..
     """Source of the defaults: core/v1 TopologySpreadConstraint, nodeAffinityPolicy Honor, nodeTaintsPolicy Ignore."""
     return Eligible(
         keys,
-        node_affinity(pod) if constraint.node_affinity_policy in (None, "Honor") else None,
-        taint_toleration(pod) if constraint.node_taints_policy == "Honor" else None,
+        required_node_affinity(pod.spec) if constraint.node_affinity_policy in (None, "Honor") else None,
+        taint_toleration(pod.spec) if constraint.node_taints_policy == "Honor" else None,
     )
 
 
-def topology_spread(pod: Pod) -> tuple[Filter, ...]:
-    """Two terms a hard constraint, in the order in which kube-scheduler looks at them."""
+def make_filters(pod: Pod) -> tuple[Filter, ...]:
+    """Two filters a hard constraint, in the order in which kube-scheduler looks at them."""
     hard = [c for c in pod.spec.topology_spread_constraints if c.when_unsatisfiable == HARD]
     keys = tuple(sorted({c.topology_key for c in hard}))
     out: list[Filter] = []

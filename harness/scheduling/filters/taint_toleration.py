@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.model.core import Pod, Taint, Toleration
-from harness.scheduling.filters.filter import Nodes, Scope
+from harness.model.core import Pod, PodSpec, Taint, Toleration
+from harness.scheduling.filters.filter import Scope
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
+from harness.scheduling.state.node_table import NodeTable
 from harness.scheduling.strategy import Bool
-
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
 
 HARD = ("NoSchedule", "NoExecute")
 """Source: kube-scheduler 1.32 helper.DoNotScheduleTaintsFilterFunc."""
@@ -27,18 +26,23 @@ class TaintToleration:
     resolvable = False
     node_names = None
 
-    def mask(self, state: Snapshot, nodes: Nodes) -> Bool:
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
+        return self.tolerated(state.node_table, nodes)
+
+    def holds(self, state: ClusterState, node: int) -> bool:
+        return self.tolerates(state.node_table, node)
+
+    def tolerated(self, node_table: NodeTable, nodes: Nodes) -> Bool:
+        """Where every such taint is tolerated, bool, one entry for each of `nodes`."""
         # Clusters have few distinct taint lists: one verdict a list, then one lookup for all nodes.
-        verdicts = np.array(
-            [self._untolerated(taints) is None for taints in state.node_table.taint_sets], dtype=np.bool_
-        )
-        found: Bool = verdicts[state.node_table.taint_code[nodes]]
+        verdicts = np.array([self._untolerated(taints) is None for taints in node_table.taint_sets], dtype=np.bool_)
+        found: Bool = verdicts[node_table.taint_code[nodes]]
         return found
 
-    def holds(self, state: Snapshot, node: int) -> bool:
-        return self._untolerated(state.node_table.taints(node)) is None
+    def tolerates(self, node_table: NodeTable, node: int) -> bool:
+        return self._untolerated(node_table.taints(node)) is None
 
-    def reasons(self, state: Snapshot, node: int) -> tuple[str, ...]:
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
         taint = self._untolerated(state.node_table.taints(node))
         assert taint is not None
         # Source: kube-scheduler 1.32 plugins/tainttoleration Filter.
@@ -56,5 +60,9 @@ def _tolerates(toleration: tuple[str, str, str, str], taint: Taint) -> bool:
     return Toleration(key=key, operator=operator, value=value, effect=effect).tolerates(taint)
 
 
-def taint_toleration(pod: Pod) -> TaintToleration:
-    return TaintToleration(tuple((t.key, t.operator, t.value, t.effect) for t in pod.spec.tolerations))
+def make_filters(pod: Pod) -> tuple[TaintToleration, ...]:
+    return (taint_toleration(pod.spec),)
+
+
+def taint_toleration(spec: PodSpec) -> TaintToleration:
+    return TaintToleration(tuple((t.key, t.operator, t.value, t.effect) for t in spec.tolerations))

@@ -6,34 +6,31 @@ Source: kube-scheduler 1.32 plugins/volumebinding binder.go FindPodVolumes, chec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.volumes import NO_PROVISIONER
-from harness.scheduling.filters.node_affinity import Requirement, all_hold
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.node_selectors import Requirement, all_hold
 from harness.scheduling.state.volume_catalog import Affinity
 from harness.scheduling.state.volume_reservations import ToBind, VolumeReservation, Wanted
 from harness.scheduling.strategy import Bool
 
-if TYPE_CHECKING:
-    from harness.scheduling.feasibility.snapshot import Snapshot
 
-
-def reaches(state: Snapshot, volume: PersistentVolume, node: int) -> bool:
+def reaches(state: ClusterState, volume: PersistentVolume, node: int) -> bool:
     """Whether the volume can be reached from the node."""
     return _allows(state, state.volumes.catalog.affinity(volume), node)
 
 
-def reached(state: Snapshot, volumes: Iterable[PersistentVolume]) -> Bool:
+def reached(state: ClusterState, volumes: Iterable[PersistentVolume]) -> Bool:
     """From where at least one of them can be reached, bool [nodes]."""
     affinity = state.volumes.catalog.affinity
     found = {id(of): of for of in map(affinity, volumes)}  # held by the book, so that identities do not come again
     return _any_of(state, found.values())
 
 
-def choose(state: Snapshot, wanted: Wanted, node: int) -> VolumeReservation | None:
+def choose(state: ClusterState, wanted: Wanted, node: int) -> VolumeReservation | None:
     """What the claims would be bound to on one node; None where some claim finds nothing."""
     name = state.node_table.names[node]
     chosen: set[str] = set()
@@ -57,7 +54,7 @@ def choose(state: Snapshot, wanted: Wanted, node: int) -> VolumeReservation | No
     return VolumeReservation(name, tuple(bindings), tuple(provisions))
 
 
-def findable(state: Snapshot, wanted: Wanted) -> Bool:
+def findable(state: ClusterState, wanted: Wanted) -> Bool:
     """Where `choose` finds something for every claim, bool [nodes]."""
     items = wanted.to_bind
     out = np.ones(len(state.node_table), dtype=np.bool_)
@@ -78,7 +75,7 @@ def findable(state: Snapshot, wanted: Wanted) -> Bool:
 
 
 def _competing(
-    state: Snapshot, wanted: Wanted, items: Sequence[ToBind], offers: Sequence[Sequence[PersistentVolume]]
+    state: ClusterState, wanted: Wanted, items: Sequence[ToBind], offers: Sequence[Sequence[PersistentVolume]]
 ) -> Bool:
     """Which claim gets which volume decides: tried once for all nodes that reach the same volumes."""
     catalog = state.volumes.catalog
@@ -109,11 +106,11 @@ def _provisionable(storage_class: StorageClass) -> Affinity:
     )
 
 
-def _allows(state: Snapshot, affinity: Affinity, node: int) -> bool:
-    return affinity is None or any(all(each.on(state.node_table, node) for each in term) for term in affinity)
+def _allows(state: ClusterState, affinity: Affinity, node: int) -> bool:
+    return affinity is None or any(all(each.holds(state.node_table, node) for each in term) for term in affinity)
 
 
-def _any_of(state: Snapshot, affinities: Iterable[Affinity]) -> Bool:
+def _any_of(state: ClusterState, affinities: Iterable[Affinity]) -> Bool:
     """Where at least one of them allows it. Terms of one `In` each, as volumes' are, are taken together by label."""
     node_table = state.node_table
     n = len(node_table)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.core import Pod
-from harness.scheduling.filters.node_affinity import Requirement, preferred_terms
 from harness.scheduling.filters.pod_topology_spread import SOFT, Eligible, eligible, selector_of
 from harness.scheduling.matching.pod_selectors import PodSelector, hold, of_term
+from harness.scheduling.state.node_selectors import Requirement, preferred_terms
 from harness.scheduling.state.pod_counts import PodSelection
 from harness.scheduling.strategy import PodView
 

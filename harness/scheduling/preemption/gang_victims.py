@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.model.core import Pod
 from harness.scheduling.feasibility import legality
+from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.preemption.victims import WAITING, NoPreemption, Preemption, Victims
 from harness.scheduling.strategy import Bind, BindTogether, PodView
@@ -37,7 +38,7 @@ def plan(
 
     Places that were kept for members before are given up, unless somebody is on the way off one of them.
     """
-    if any(member.cls.constraints.claims for member in members):
+    if any(member.cls.constraints.footprint.claims for member in members):
         return NoPreemption(CLAIMS, keep=True)
     kept = [(member, snapshot.nominations.node_of(member.key)) for member in members]
     if any(node is not None and preemption.is_being_cleared(node, member.priority) for member, node in kept):
@@ -62,7 +63,7 @@ def _place(attempt: _Attempt, preemption: Preemption, member: PodView, pod: Pod)
     if len(open_nodes):
         attempt.put(member, int(min(open_nodes.tolist(), key=lambda node: snapshot.rank[node])))
         return
-    match preemption.verdict(member, pod, snapshot.diagnose(member)):
+    match preemption.verdict(member, pod, diagnose(snapshot, member)):
         case Victims(node, victims):
             if all(victim.group != member.group for victim in victims):  # it would be no larger for that
                 for victim in victims:

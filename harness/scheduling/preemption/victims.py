@@ -296,17 +296,17 @@ class Preemption:
         if not lower:
             return (NO_VICTIMS,)
         snapshot = self._snapshot
-        needs: tuple[tuple[int, int], ...] = cls.constraints.amounts
+        needs: tuple[tuple[int, int], ...] = cls.constraints.footprint.amounts
         free = snapshot.free_of[node]
         ahead = snapshot.nominations.ahead_of(cls, node, key)
         # What would be left for the victims to keep, of the resources that the pod asks for.
         left = {row: free[row] - amount for row, amount in needs}
         for pod in ahead:
-            for row, amount in pod.cls.constraints.amounts:
+            for row, amount in pod.cls.constraints.footprint.amounts:
                 if row in left:
                     left[row] -= amount
         for pod in lower:
-            for row, amount in pod.cls.constraints.amounts:
+            for row, amount in pod.cls.constraints.footprint.amounts:
                 if row in left:
                     left[row] += amount
         if min(left.values()) < 0:
@@ -315,7 +315,7 @@ class Preemption:
             return (*out, *(f"Insufficient {snapshot.resources[row]}" for row in short if row != PODS))
 
         def keeps(pod: PodView) -> bool:
-            amounts = pod.cls.constraints.amounts
+            amounts = pod.cls.constraints.footprint.amounts
             for row, amount in amounts:
                 if row in left and amount > left[row]:
                     return False
@@ -350,7 +350,7 @@ class Preemption:
                 for pod in ahead:
                     trial.put(pod)
                 return next(
-                    (tuple(t.reasons(snapshot, node)) for t in cls.constraints.terms if not t.holds(snapshot, node)),
+                    (tuple(t.reasons(snapshot, node)) for t in cls.constraints.filters if not t.holds(snapshot, node)),
                     (NO_HELP,),
                 )
 

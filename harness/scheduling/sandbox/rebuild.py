@@ -25,11 +25,11 @@ def rebuild_snapshot(old: Snapshot, without: Collection[str]) -> Snapshot:
             dict(zip(resources, capacity[:, node].tolist(), strict=True)),
             int(np.count_nonzero(old.gpu_capacity[node])),
             "" if model < 0 else models[model],
-            old.node_table.labels[node],
-            old.node_table.taints(node),
-            bool(old.node_table.unschedulable[node]),
-            int(old.rank[node]),
-            old.images.of(node),
+            labels=old.node_table.labels[node],
+            taints=old.node_table.taints(node),
+            unschedulable=bool(old.node_table.unschedulable[node]),
+            rank=int(old.rank[node]),
+            images=old.images.of(node),
         )
         for pod in old.pods_on(node):
             if pod.key in gone or nominations.node_of(pod.key) is not None:
@@ -39,6 +39,6 @@ def rebuild_snapshot(old: Snapshot, without: Collection[str]) -> Snapshot:
         for pod in nominations.on(node):
             new.nominations.put(pod, new.node_table.index[name])
     new.volumes.carry_on(old.volumes)
-    for name, pod, devices in old.pods_on_unknown_nodes():
+    for name, pod, devices in old.placements.on_unknown_nodes.all():
         new.assume_on(pod, name, devices)
     return new

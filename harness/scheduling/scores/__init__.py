@@ -3,7 +3,6 @@
 A strategy may take `ScoreFramework` with plugins and weights of its own; `kube` takes those of a configuration file.
 """
 
-from harness.scheduling.filters.node_affinity import preferred_terms
 from harness.scheduling.matching.label_rules import qualified
 from harness.scheduling.scores.framework import ScoreFramework, WeightedPlugin
 from harness.scheduling.scores.image_locality import ImageLocality
@@ -18,6 +17,7 @@ from harness.scheduling.scores.pod_topology_spread import SYSTEM_SPREAD, Default
 from harness.scheduling.scores.search_order import NodeSearch, nodes_to_find
 from harness.scheduling.scores.selection import Extenders, NodeSelection, scheduler_name
 from harness.scheduling.scores.taint_toleration import TaintToleration
+from harness.scheduling.state.node_selectors import preferred_terms
 
 __all__ = [
     "SYSTEM_SPREAD",

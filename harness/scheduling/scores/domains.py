@@ -6,8 +6,8 @@ import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.scores.plugin import Feature
+from harness.scheduling.state.domain_counts import DomainCounts
 from harness.scheduling.state.node_table import Codes, LabelColumn
-from harness.scheduling.state.pod_counts import DomainCounts
 from harness.scheduling.strategy import Int64
 
 MAX_GROUPED_DOMAINS = 32

@@ -17,7 +17,8 @@ from harness.scheduling.matching.affinity_terms import AffinityKind
 from harness.scheduling.pods.preferences import preferences_of
 from harness.scheduling.scores.domains import counts_by_code, domain_code, domain_count, looked_up_by_code
 from harness.scheduling.scores.plugin import Feature, RowsPlugin
-from harness.scheduling.state.pod_counts import DomainCounts, PodCount, PodSelection
+from harness.scheduling.state.domain_counts import DomainCounts, PodCount
+from harness.scheduling.state.pod_counts import PodSelection
 from harness.scheduling.strategy import MAX_NODE_SCORE, DependsOn, Int64, PodView
 
 
@@ -55,7 +56,7 @@ class InterPodAffinity(RowsPlugin):
 
     def _terms(self, pod: PodView, snapshot: Snapshot) -> list[tuple[PodCount, str, int]]:
         """(pods, topology key, weight) of every term that bears on the pod, whether any such pod runs or not."""
-        counts, table = snapshot.pod_counts, snapshot.classes.affinity_terms
+        counts, table = snapshot.pod_counts, snapshot.tables.affinity_terms
         wanted = preferences_of(pod).pods
         out = [(counts.count(PodSelection((item.selector,))), item.key, item.weight) for item in wanted]
         if self._ignore_existing and not out:

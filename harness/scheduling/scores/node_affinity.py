@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters.node_affinity import Requirement, all_hold
 from harness.scheduling.pods.preferences import preferences_of
 from harness.scheduling.scores.plugin import ColumnCache, ColumnRows, Feature, RowsPlugin, share_of_highest
+from harness.scheduling.state.node_selectors import Requirement, all_hold
 from harness.scheduling.strategy import DependsOn, Int64, PodView
 
 WeightedTerms = tuple[tuple[int, tuple[Requirement, ...]], ...]

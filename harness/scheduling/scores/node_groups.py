@@ -21,7 +21,7 @@ from harness.scheduling.matching.affinity_terms import label_key
 from harness.scheduling.ranking.max_index import NEVER
 from harness.scheduling.ranking.score_table import ScoreTable
 from harness.scheduling.scores.plugin import Feature, Rows
-from harness.scheduling.state.pod_counts import MANY, DomainCounts
+from harness.scheduling.state.domain_counts import MANY, DomainCounts
 from harness.scheduling.strategy import Float64, Int64, PodView
 
 _MOST_GROUPS = 256
@@ -229,9 +229,9 @@ def _state(snapshot: Snapshot) -> tuple[int, ...]:
         snapshot.spec_log.version,
         snapshot.pod_counts.generation,
         snapshot.images.version,
-        len(classes.affinity_terms.terms),
-        classes.namespaces.version,
-        classes.owner_selectors.version,
+        len(classes.tables.affinity_terms.terms),
+        classes.tables.namespaces.version,
+        classes.tables.owner_selectors.version,
     )
 
 

@@ -26,7 +26,7 @@ class RequestCache(Generic[T]):
         self._known: dict[tuple[int, int], tuple[T, ...]] = {}
 
     def of(self, cls: PodClass, snapshot: Snapshot) -> tuple[T, ...]:
-        resources = snapshot.classes.resources
+        resources = snapshot.tables.rows.names
         key = (cls.id, len(resources))  # a resource that is heard of later gets a row
         found = self._known.get(key)
         if found is None:

@@ -41,7 +41,7 @@ class NodeResourcesFit(NodePlugin):
 
     def _requests_of(self, cls: PodClass, resources: tuple[str, ...]) -> tuple[_Request, ...]:
         rows = rows_by_name(resources)
-        assumed = dict(zip((CPU, MEMORY), cls.constraints.non_requested or (0, 0), strict=True))
+        assumed = dict(zip((CPU, MEMORY), cls.constraints.footprint.non_requested or (0, 0), strict=True))
         return tuple(
             (row, weight, amount + assumed.get(row, 0))
             for name, weight in self._resources
@@ -56,8 +56,8 @@ class NodeResourcesFit(NodePlugin):
         for row, weight, amount in self._requests.of(pod.cls, snapshot):
             there, free = columns_of(snapshot, row, nodes)
             used = there - free + amount
-            if CPU <= row <= MEMORY and snapshot.non_requested_of:
-                used += snapshot.non_requested[row][nodes]
+            if CPU <= row <= MEMORY and snapshot.amounts.non_requested_of:
+                used += snapshot.amounts.non_requested[row][nodes]
             has = there > 0
             divisor = np.maximum(there, 1)
             match self._strategy:
@@ -78,7 +78,7 @@ class NodeResourcesFit(NodePlugin):
 
     def score_node(self, pod: PodView, snapshot: Snapshot, node: int) -> int:
         free, capacity = snapshot.free_of[node], snapshot.capacity_of[node]
-        non_requested = snapshot.non_requested_of.get(node)
+        non_requested = snapshot.amounts.non_requested_of.get(node)
         kind = self._strategy
         total = weights = 0
         for row, weight, amount in self._requests.of(pod.cls, snapshot):

@@ -13,8 +13,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.state.domain_counts import DomainCounts, PodCount
 from harness.scheduling.state.node_table import LabelColumn
-from harness.scheduling.state.pod_counts import DomainCounts, PodCount
 from harness.scheduling.strategy import MAX_NODE_SCORE, DependsOn, Int64, PodView
 
 

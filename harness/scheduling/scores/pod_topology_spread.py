@@ -24,8 +24,9 @@ from harness.scheduling.scores.domains import (
     looked_up_by_code,
 )
 from harness.scheduling.scores.plugin import Feature, RowsPlugin
+from harness.scheduling.state.domain_counts import DomainCounts, PodCount
 from harness.scheduling.state.node_table import LabelColumn
-from harness.scheduling.state.pod_counts import DomainCounts, PodCount, PodSelection
+from harness.scheduling.state.pod_counts import PodSelection
 from harness.scheduling.strategy import MAX_NODE_SCORE, Bool, DependsOn, Int64, PodView
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -55,7 +56,7 @@ class PodTopologySpread(RowsPlugin):
     def skips(self, pod: PodView, snapshot: Snapshot) -> bool:
         if preferences_of(pod).spread:
             return False
-        return not (snapshot.classes.owner_selectors and self._constraints(pod, snapshot)[0])
+        return not (snapshot.tables.owner_selectors and self._constraints(pod, snapshot)[0])
 
     def rows(self, pod: PodView, snapshot: Snapshot, *, grouped: bool) -> _SpreadRows | None:
         constraints, strict = self._constraints(pod, snapshot)
@@ -90,12 +91,12 @@ class PodTopologySpread(RowsPlugin):
         The second: nodes without all of the labels are left out.
         """
         wanted = preferences_of(pod)
-        if wanted.constrained or not self._defaults or not snapshot.classes.owner_selectors:
+        if wanted.constrained or not self._defaults or not snapshot.tables.owner_selectors:
             return wanted.spread, True
-        selector = snapshot.classes.owner_selectors.of(pod)
+        selector = snapshot.tables.owner_selectors.of(pod)
         if not selector:
             return (), True
-        affinity = next((item for item in pod.cls.constraints.terms if item.plugin == "NodeAffinity"), None)
+        affinity = next((item for item in pod.cls.constraints.filters if item.plugin == "NodeAffinity"), None)
         selection = PodSelection((PodSelector((pod.namespace,), None, selector),), living=True)
         eligible = Eligible((), affinity, None)
         soft = tuple(SoftSpread(item.key, selection, item.max_skew, 1, eligible) for item in self._defaults)
@@ -173,9 +174,9 @@ def _count_on_host(snapshot: Snapshot, labels: LabelColumn, pods: PodCount) -> F
 
 def _count_without_label(snapshot: Snapshot, item: SoftSpread, pods: PodCount) -> int:
     """Pods on nodes without the label of the constraint."""
-    labels = snapshot.node_table.labels
+    nodes = snapshot.node_table
     return sum(
         count
         for node, count in pods.on_node.items()
-        if item.key not in labels[node] and item.eligible.holds(snapshot, node)
+        if item.key not in nodes.labels[node] and item.eligible.holds(nodes, node)
     )

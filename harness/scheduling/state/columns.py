@@ -1,11 +1,16 @@
-"""Two things done to every column: made longer, and handed out read-only."""
+"""Numpy columns over nodes: how nodes are named to them, how they grow, and how they are handed out read-only."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from harness.scheduling.strategy import Int64
+
+Nodes: TypeAlias = Int64 | slice
+"""Which nodes to evaluate: indices, or a slice for all."""
 
 Column = TypeVar("Column", bound=npt.NDArray[Any])
 

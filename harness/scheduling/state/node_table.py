@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.model.core import Taint
+from harness.scheduling.state.change_log import ChangeLog
 from harness.scheduling.state.columns import grown
 from harness.scheduling.strategy import Bool, Int64
 
@@ -51,9 +52,13 @@ class LabelColumn:
 
 
 class NodeTable:
-    """Rows are node indices; arrays have room for more nodes than there are. Only the snapshot writes here."""
+    """Rows are node indices; arrays have room for more nodes than there are. Only the cluster state writes here.
+
+    `log`: nodes whose own spec changed (labels, taints, capacity, coming and going).
+    """
 
     def __init__(self) -> None:
+        self.log = ChangeLog()
         self.index: dict[str, int] = {}
         self.names: list[str] = []
         self.labels: list[Mapping[str, str]] = []
@@ -69,8 +74,13 @@ class NodeTable:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def room(self) -> int:
+        """Nodes that fit before the arrays grow."""
+        return len(self.alive)
+
     def copy(self) -> NodeTable:
-        """An independent twin; label columns are built again when they are asked for."""
+        """An independent twin with a log of its own; label columns are built again when they are asked for."""
         twin = NodeTable()
         twin.index, twin._taint_ids = dict(self.index), dict(self._taint_ids)
         twin.names, twin.labels = list(self.names), list(self.labels)

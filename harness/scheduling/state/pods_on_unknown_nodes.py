@@ -11,12 +11,12 @@ class PodsOnUnknownNodes:
     """With the devices that they have; None where they are not known."""
 
     def __init__(self) -> None:
-        self._state: dict[str, dict[str, tuple[PodView, tuple[int, ...] | None]]] = {}
+        self._by_node: dict[str, dict[str, tuple[PodView, tuple[int, ...] | None]]] = {}
         self._at: dict[str, str] = {}
 
     def copy(self) -> PodsOnUnknownNodes:
         twin = PodsOnUnknownNodes()
-        twin._state = {name: dict(pods) for name, pods in self._state.items()}
+        twin._by_node = {name: dict(pods) for name, pods in self._by_node.items()}
         twin._at = dict(self._at)
         return twin
 
@@ -24,12 +24,12 @@ class PodsOnUnknownNodes:
         return len(self._at)
 
     def put(self, name: str, pod: PodView, devices: tuple[int, ...] | None) -> None:
-        self._state.setdefault(name, {})[pod.key] = (pod, devices)
+        self._by_node.setdefault(name, {})[pod.key] = (pod, devices)
         self._at[pod.key] = name
 
-    def of_node(self, name: str) -> Sequence[tuple[PodView, tuple[int, ...] | None]]:
-        """Those of a node that came; they are strays no longer."""
-        here = tuple(self._state.pop(name, {}).values())
+    def take_of_node(self, name: str) -> Sequence[tuple[PodView, tuple[int, ...] | None]]:
+        """Those of a node that came; they are here no longer."""
+        here = tuple(self._by_node.pop(name, {}).values())
         for pod, _ in here:
             del self._at[pod.key]
         return here
@@ -37,11 +37,11 @@ class PodsOnUnknownNodes:
     def forget(self, key: str) -> None:
         name = self._at.pop(key, None)
         if name is not None:
-            pods = self._state[name]
+            pods = self._by_node[name]
             del pods[key]
             if not pods:
-                del self._state[name]
+                del self._by_node[name]
 
     def all(self) -> tuple[tuple[str, PodView, tuple[int, ...] | None], ...]:
         """Node name, pod, devices."""
-        return tuple((name, *stray) for name, pods in self._state.items() for stray in pods.values())
+        return tuple((name, *held) for name, pods in self._by_node.items() for held in pods.values())

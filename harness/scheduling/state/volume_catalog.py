@@ -9,7 +9,7 @@ import msgspec
 
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.volumes import claim_class, smallest_first, storage_bytes, suits, volume_class
-from harness.scheduling.filters.node_affinity import Requirement, requirements_of
+from harness.scheduling.state.node_selectors import Requirement, requirements_of
 
 Affinity: TypeAlias = tuple[tuple[Requirement, ...], ...] | None
 """Where a volume can be reached: terms of which one must hold; None where it can be reached from everywhere."""

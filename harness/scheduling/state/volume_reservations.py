@@ -55,7 +55,7 @@ class VolumeReservation:
 
 @dataclass(slots=True)
 class VolumeReservations:
-    """Of one snapshot. `version` grows with every change of its own; what is known of the API is in the book."""
+    """Of one cluster state. `version` grows with every change of its own; what is known of the API is in the book."""
 
     catalog: VolumeCatalog
     version: int = 0
@@ -87,12 +87,12 @@ class VolumeReservations:
 
     # -- users ---------------------------------------------------------------------------------------------------------
 
-    def put(self, claims: tuple[str, ...], pod: str) -> None:
+    def add_user(self, claims: tuple[str, ...], pod: str) -> None:
         for claim in claims:
             self._users.setdefault(claim, {})[pod] = None
         self.version += 1
 
-    def take(self, claims: tuple[str, ...], pod: str) -> None:
+    def remove_user(self, claims: tuple[str, ...], pod: str) -> None:
         for claim in claims:
             users = self._users.get(claim)
             if users is not None:

@@ -1,0 +1,35 @@
+"""What keeps a pod class off nodes, sorted by what can turn a verdict, and what its pods take: filters, footprint."""
+
+from __future__ import annotations
+
+from harness.scheduling.filters.filter import Filter, Scope
+from harness.scheduling.filters.node_affinity import CONFLICT
+from harness.scheduling.state.footprint import Footprint
+
+
+class PodConstraints:
+    """`PodClass.constraints`.
+
+    `filters`: all of them, in filter order; `node`, `node_usage` and `cluster`: the same by scope.
+    `node_names`: names of the only nodes that come into question, None when that is open.
+    `refusal`: why the pod is held against no node at all: what is not modelled, or terms at odds; empty when it is.
+    `repelling`: ids of the affinity terms of running pods that keep the class away from their domains.
+    """
+
+    __slots__ = ("cluster", "filters", "footprint", "node", "node_names", "node_usage", "refusal", "repelling")
+
+    def __init__(
+        self, footprint: Footprint, filters: tuple[Filter, ...], refusal: str, repelling: tuple[int, ...]
+    ) -> None:
+        self.footprint = footprint
+        self.filters = filters
+        self.repelling = repelling
+        self.node = tuple(item for item in filters if item.scope is Scope.NODE)
+        self.node_usage = tuple(item for item in filters if item.scope is Scope.NODE_USAGE)
+        self.cluster = tuple(item for item in filters if item.scope is Scope.CLUSTER)
+        self.node_names: tuple[str, ...] | None = None
+        for named in (item.node_names for item in filters):
+            if named is not None:
+                known: tuple[str, ...] | None = self.node_names
+                self.node_names = named if known is None else tuple(name for name in known if name in named)
+        self.refusal = CONFLICT if not refusal and self.node_names == () else refusal

@@ -1,0 +1,116 @@
+"""By which fields of a pod its class is found, and that nothing else is read to make the class.
+
+The key is derived from the type PodSpec: every field that it has now or will have counts, but for those that are named
+here as irrelevant. Whatever makes a class (filters, requests, preferences, affinity terms) is handed `visible_pod`, in
+which all that the key leaves out is absent. So a field that is forgotten here cannot make two different pods share a
+class: it is either in the key, or nobody can see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from msgspec.structs import fields, replace
+
+from harness.model.core import Pod, PodSpec
+from harness.model.meta import ObjectMeta
+from harness.scheduling.filters.volume_claims import claims_of, has_ephemeral
+from harness.scheduling.matching.affinity_terms import label_key
+from harness.scheduling.pods.requests import GPU_ANNOTATIONS
+
+IRRELEVANT_FIELDS: dict[str, str] = {
+    "scheduling_gates": "a pod that has any is not queued",
+    "priority_class_name": "admission has resolved it into the priority",
+    "preemption_policy": "preemption reads it from the pod itself",
+    "restart_policy": "the kubelet's; that of an init container is among its containers",
+    "termination_grace_period_seconds": "the kubelet's",
+    "active_deadline_seconds": "the kubelet's",
+    "service_account_name": "who the pod is to the API server",
+}
+"""Fields of PodSpec that matter neither to where a pod may go nor to what it takes or prefers, with the reason."""
+
+_SCALARS = (str, int, bool, float, NoneType)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFields:
+    """Of one type of spec. `values`: fields that are compared as values; `parts`: by identity, as pods of one template
+    share them and they are dear to compare."""
+
+    names: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    parts: Callable[[Any], tuple[Any, ...]]
+
+
+@cache
+def key_fields(spec: type[PodSpec]) -> KeyFields:
+    hints = get_type_hints(spec)
+    names = tuple(field.name for field in fields(spec) if field.name not in IRRELEVANT_FIELDS)
+    scalars = [name for name in names if _is_scalar(hints[name])]
+    return KeyFields(names, _getter(scalars), _getter([name for name in names if name not in scalars]))
+
+
+def spec_key(pod: Pod, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Equal for pods of one class, as long as their `parts` (KeyFields) live: hold them with the key."""
+    spec, meta = pod.spec, pod.metadata
+    annotations = meta.annotations
+    own: Any = None
+    if _reads_labels(spec):
+        own = label_key(meta.namespace, meta.labels)
+    if _reads_claims(pod):
+        own = (own, meta.namespace, (meta.name, meta.uid) if has_ephemeral(spec) else None)
+    return (*map(id, parts), *key_fields(type(spec)).values(spec), own, *map(annotations.get, GPU_ANNOTATIONS))
+
+
+def visible_pod(pod: Pod) -> Pod:
+    """The pod without all that `spec_key` does not tell apart."""
+    spec, meta = pod.spec, pod.metadata
+    labels, claims = _reads_labels(spec), _reads_claims(pod)
+    ephemeral = claims and has_ephemeral(spec)
+    return Pod(
+        metadata=ObjectMeta(
+            namespace=meta.namespace if labels or claims else "",
+            labels=meta.labels if labels else {},
+            name=meta.name if ephemeral else "",
+            uid=meta.uid if ephemeral else "",
+            annotations={key: meta.annotations[key] for key in GPU_ANNOTATIONS if key in meta.annotations},
+        ),
+        spec=replace(spec, **_irrelevant_defaults(type(spec))),
+    )
+
+
+def _reads_labels(spec: PodSpec) -> bool:
+    """Its constraints look at the pod's own namespace and labels."""
+    affinity = spec.affinity
+    return bool(
+        spec.topology_spread_constraints
+        or (affinity is not None and (affinity.pod_affinity is not None or affinity.pod_anti_affinity is not None))
+    )
+
+
+def _reads_claims(pod: Pod) -> bool:
+    """Claims are in the pod's namespace; an ephemeral one is named after the pod and belongs to it alone."""
+    extra = pod.spec.extra
+    return extra is not None and "volumes" in extra and bool(claims_of(pod))
+
+
+@cache
+def _irrelevant_defaults(spec: type[PodSpec]) -> dict[str, Any]:
+    return {field.name: field.default for field in fields(spec) if field.name in IRRELEVANT_FIELDS}
+
+
+def _is_scalar(hint: Any) -> bool:
+    if get_origin(hint) in (Union, UnionType):
+        return all(map(_is_scalar, get_args(hint)))
+    return hint in _SCALARS
+
+
+def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) < 2:  # attrgetter answers with no tuple then
+        return lambda spec: tuple(getattr(spec, name) for name in names)
+    return attrgetter(*names)
