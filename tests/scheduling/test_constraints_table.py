@@ -14,7 +14,8 @@ NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", README.read_text(encod
 
 
 def test_the_table_names_tests() -> None:
-    rows = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    tables = README.read_text(encoding="utf-8").partition("## What of kube-scheduler")[2]
+    rows = [line for line in tables.splitlines() if line.startswith("| ")]
     without = [row for row in rows if "::" not in row and not row.startswith("| plugin")]
     assert len(NAMED) > 25
     assert without == []
