@@ -82,11 +82,24 @@ def test_python_in_a_page_compiles_and_its_imports_resolve(page: Path) -> None:
                     assert hasattr(module, item.name), f"{page}: {node.module} has no {item.name}"
 
 
-def test_the_index_of_decisions_has_each_of_them() -> None:
+def index_of_decisions() -> str:
     folder = Path("harness/decisions")
-    there = sorted(path.name for path in committed() if path.parent == folder and path.name != "README.md")
-    listed = re.findall(r"\[\d{4}\]\((\d{4}-[\w-]+\.md)\)", text_of(folder / "README.md"))
-    assert sorted(listed) == there
+    rows = []
+    for path in sorted(path for path in committed() if path.parent == folder and path.name != "README.md"):
+        title = re.sub(r"^#\s*(\d+[.:]?\s+)?", "", text_of(path).splitlines()[0])
+        rows.append(f"| [{path.name[:4]}]({path.name}) | {title[0].upper()}{title[1:]} |")
+    head = "| number | decision |\n|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def test_the_index_of_decisions_has_each_of_them(rewrite_golden: bool) -> None:
+    page = Path("harness/decisions/README.md")
+    text = text_of(page)
+    begin = text.partition("| number")[0]
+    if rewrite_golden:
+        (ROOT / page).write_text(begin + index_of_decisions(), encoding="utf-8")
+        return
+    assert text == begin + index_of_decisions(), "pytest tests/house --rewrite-golden writes the index"
 
 
 MAIN = (
@@ -100,7 +113,7 @@ MAIN = (
     "harness/experiment",
     "harness/faults",
     "harness/autoscaling",
-    "harness/simulation",
+    "harness/convergence",
     "harness/explain",
     "harness/cluster",
     "harness",
