@@ -49,7 +49,7 @@ def verdicts(
         found.append(judged.to_data())
         if judged.explanation is None:
             if output is Output.table:
-                print(f"{key} waits for its scheduling gates: {', '.join(judged.gates)}")
+                print(f"{key} is left alone: {judged.skipped}")
             continue
         if output is Output.table:
             show(judged.explanation)

@@ -132,10 +132,6 @@ def pending(state: ClusterState) -> Iterator[tuple[str, str]]:
         return
     on = snapshot_of(state.objects)
     for pod in waiting:
-        try:
-            node = fitting_node(on, pod)
-        except Exception as error:  # a filter cannot read it; that may be why it waits
-            yield f"Pod {pod.metadata.key}", f"waits, and whether it fits cannot be told: {error}"
-            continue
+        node = fitting_node(on, pod)
         if node:
             yield f"Pod {pod.metadata.key}", f"waits, though it fits on {node}"

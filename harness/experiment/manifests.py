@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.apiserver.kinds import defaulted, problems
 from harness.model.core import Node, Pod, PodSpec, ResourceList
-from harness.model.objects import Kind
+from harness.model.objects import KINDS, Kind
 from harness.model.quantity import too_much
 from harness.model.status import Cause
 from workloads.readers.manifests import Manifest, read_manifests
 
 
-def read_checked_manifests(paths: Sequence[Path]) -> tuple[Manifest, ...]:
+def read_checked_manifests(paths: Sequence[Path], kinds: Mapping[str, Kind] = KINDS) -> tuple[Manifest, ...]:
     """As `read_manifests`. Raises UserError, also for what the API server would refuse of an object alone."""
-    return read_manifests(paths, refusals)
+    return read_manifests(paths, refusals, kinds)
 
 
 def refusals(kind: Kind, obj: Any, name: str) -> tuple[Cause, ...]:
     """What the API server would refuse of a new object, defaults filled in."""
+    if kind.kind not in KINDS:  # read of a dump, not served
+        return ()
     return (*problems(kind, defaulted(kind, obj), None, name), *_amounts(obj))
 
 

@@ -15,12 +15,13 @@ from harness.apiserver.kinds import defaulted
 from harness.experiment.manifests import read_checked_manifests
 from harness.experiment.scheduler_notes import Resumed
 from harness.explain.explain import Explanation, explained
+from harness.explain.preemption import PreemptionAnswer, PreemptionDryRun
 from harness.explain.recorded_decision import Case, ask
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError, did_you_mean
-from harness.model.objects import KINDS, PriorityClass, Unstructured
+from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass, Unstructured, dump_kinds
 from harness.scheduling.cycle import watched_objects
-from harness.scheduling.feasibility.fit_error import before, reasons_on_node
+from harness.scheduling.feasibility.fit_error import before, pre_filter, reasons_on_node
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
@@ -28,6 +29,9 @@ from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, BindTogether, PodView
 from workloads.readers.manifests import Manifest
+
+DEFAULT_SCHEDULER = "default-scheduler"
+"""schedulerName that the API server gives a pod without one, and that of a strategy which names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +45,52 @@ class OnNode:
     plugin: str
     reasons: tuple[str, ...]
     scores: dict[str, float]
+    resolvable: bool = False  # evictions on the node may help
 
     def to_data(self) -> dict[str, Any]:
         if self.plugin:
-            return {"node": self.node, "feasible": False, "plugin": self.plugin, "reasons": list(self.reasons)}
+            return {
+                "node": self.node,
+                "feasible": False,
+                "plugin": self.plugin,
+                "code": "Unschedulable" if self.resolvable else "UnschedulableAndUnresolvable",
+                "reasons": list(self.reasons),
+            }
         told = {"scores": self.scores, "score": sum(self.scores.values())} if self.scores else {}
         return {"node": self.node, "feasible": True, **told}
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the strategy says of one pod. `gates`: it is not looked at before they are gone."""
+    """What the strategy says of one pod. `skipped`: why it is not looked at, '' where it is.
+
+    `pre_filter`: (plugin, reason) that keeps it from being held against any node. `nominated`: the node of its
+    status.nominatedNodeName, where that takes it. `preemption`: who would go for it, where it fits nowhere.
+    """
 
     pod: str
-    gates: tuple[str, ...]
+    skipped: str
     explanation: Explanation | None
     nodes: tuple[OnNode, ...]
+    pre_filter: tuple[str, str] | None = None
+    nominated: str = ""
+    preemption: PreemptionAnswer | None = None
+    gates: tuple[str, ...] = ()  # scheduling gates that it waits for
 
     def to_data(self) -> dict[str, Any]:
         if self.explanation is None:
-            return {"pod": self.pod, "schedulingGates": list(self.gates)}
+            gates = {"schedulingGates": list(self.gates)} if self.gates else {}
+            return {"pod": self.pod, "skipped": self.skipped, **gates}
         told = self.explanation.to_data()
         for name in ("atSeconds", "askedAgain", "decided"):  # of records
             del told[name]
+        if self.nominated:
+            told["nominatedNode"] = self.nominated
+        if self.pre_filter is not None:
+            plugin, reason = self.pre_filter
+            told["preFilter"] = {"plugin": plugin, "code": "UnschedulableAndUnresolvable", "reasons": [reason]}
+        if self.preemption is not None:
+            told["preemption"] = self.preemption.to_data()
         return {**told, "byNode": [item.to_data() for item in self.nodes]}
 
 
@@ -75,7 +102,7 @@ class FromManifests:
         self.waiting: dict[str, Pod] = {}
         self.bound: dict[str, str] = {}  # node of the pods that `bind` placed
         self.astray = 0  # running pods on nodes that are not there
-        manifests = [self._known(manifest) for manifest in read_checked_manifests(paths)]
+        manifests = [self._known(manifest) for manifest in read_checked_manifests(paths, dump_kinds())]
         if not any(isinstance(obj, Node) for _, obj in manifests):
             raise UserError(
                 "no node among the manifests",
@@ -91,14 +118,22 @@ class FromManifests:
         for _, obj in manifests:
             if isinstance(obj, Node):
                 self.on.add_node(**node_columns(obj))
+        self._preemption = PreemptionDryRun(self.on, self.waiting)
         for manifest, obj in manifests:
             if isinstance(obj, Pod):
                 self._pod(manifest, obj)
+            elif isinstance(obj, PodDisruptionBudget):
+                self._preemption.add_budget(obj)
+        for key in self.in_order():
+            pod = self.waiting[key]
+            node = self.on.node_table.index.get(pod.status.nominated_node_name)
+            if node is not None and not pod.spec.scheduling_gates:
+                self.on.nominations.put(self._view(pod), node)
 
     @staticmethod
     def _known(manifest: Manifest) -> tuple[Manifest, Any]:
-        kind = KINDS[manifest.kind]
-        obj = defaulted(kind, manifest.object)
+        kind = dump_kinds()[manifest.kind]
+        obj = defaulted(kind, manifest.object) if manifest.kind in KINDS else manifest.object
         if kind.namespaced and not obj.metadata.namespace:
             obj = replace(obj, metadata=replace(obj.metadata, namespace="default"))
         return manifest, obj
@@ -120,6 +155,7 @@ class FromManifests:
         if pod.spec.node_name:
             if pod.spec.node_name in self.on.node_table.index:
                 self.on.assume_on(self._view(pod), pod.spec.node_name, bound_devices(pod))
+                self._preemption.add_pod(pod)
             else:
                 self.astray += 1
         elif pod.metadata.deletion_timestamp is None:
@@ -171,21 +207,51 @@ class FromManifests:
     def judge(self, key: str, strategy: Any, name: str, *, node: str | None = None, each: bool = True) -> Judged:
         """One pod against the cluster as it stands; nothing changes. `each`: say of every node."""
         pod, on = self.waiting[key], self.on
-        if pod.spec.scheduling_gates:
-            return Judged(key, tuple(gate.name for gate in pod.spec.scheduling_gates), None, ())
+        skipped = self._skips(pod, strategy)
+        if skipped:
+            return Judged(key, skipped, None, (), gates=tuple(gate.name for gate in pod.spec.scheduling_gates))
+        nominated = on.nominations.drop(key)  # its own nomination bears on others, not on itself
+        try:
+            return self._judged(key, nominated, strategy, name, node, each)
+        finally:
+            if nominated is not None:
+                on.nominations.put(self._view(pod), nominated)
+
+    def _judged(
+        self, key: str, nominated: int | None, strategy: Any, name: str, node: str | None, each: bool
+    ) -> Judged:
+        pod, on = self.waiting[key], self.on
         batch = self._together(key)
         view = next(member for member in batch if member.key == key)
         state = strategy.state() if hasattr(strategy, "restore") else None
         asked = strategy if state is None else Resumed(strategy, state)  # or one question would turn the next answer
         try:
-            chosen = ask(asked, on, batch, key)
+            goes = nominated is not None and on.verdicts.holds(on.classes.class_now(view), nominated)
+            chosen = nominated if goes and nominated is not None else ask(asked, on, batch, key)
             again = on.node_table.names[chosen] if chosen >= 0 else None
             case = Case(name, 0, pod, view, again or "", on, asked, batch, again, "")
             told = explained(case, node)
-            return Judged(key, (), told, self._by_node(asked, view) if each else ())
+            return Judged(
+                key,
+                "",
+                told,
+                self._by_node(asked, view) if each else (),
+                pre_filter(on, on.classes.class_now(view)),
+                again or "" if goes else "",
+                None if chosen >= 0 or len(batch) > 1 else self._preemption.answer(view, pod),
+            )
         finally:
             if state is not None:
                 strategy.restore(state)
+
+    @staticmethod
+    def _skips(pod: Pod, strategy: Any) -> str:
+        """Why the scheduler leaves the pod alone; '' where it does not."""
+        if pod.spec.scheduling_gates:
+            return f"it waits for its scheduling gates: {', '.join(gate.name for gate in pod.spec.scheduling_gates)}"
+        ours = getattr(strategy, "scheduler_names", (DEFAULT_SCHEDULER,))
+        name = pod.spec.scheduler_name or DEFAULT_SCHEDULER
+        return "" if name in ours else f"it is another scheduler's: {name}"
 
     def _together(self, key: str) -> list[PodView]:
         """The pod alone, or all of its gang that waits."""
@@ -202,22 +268,35 @@ class FromManifests:
         scores = {} if tell is None else {name: np.asarray(part) for name, part in tell(view, on).items()}
         out = []
         for node in np.flatnonzero(on.alive).tolist():
-            plugin, reasons = "", tuple(reasons_on_node(on, cls, node))
+            plugin, reasons, resolvable = "", tuple(reasons_on_node(on, cls, node)), False
             if before(on, cls):
                 plugin = "PreFilter"
             elif reasons:
-                plugin = next(term.plugin for term in cls.constraints.filters if not term.holds(on, node))
+                failed = on.nominations.first_failure(cls, node) or next(
+                    term for term in cls.constraints.filters if not term.holds(on, node)
+                )
+                plugin, resolvable = failed.plugin, failed.resolvable
             parts = {} if plugin else {name: float(column[node]) for name, column in scores.items()}
-            out.append(OnNode(on.node_table.names[node], plugin, reasons, parts))
+            out.append(OnNode(on.node_table.names[node], plugin, reasons, parts, resolvable))
         return tuple(out)
 
     def bind(self, key: str, strategy: Any) -> None:
         """Put the pod where the strategy says, as if it had been bound, and a gang as a whole; see `bound`."""
         on, rng = self.on, np.random.default_rng(0)
-        for decision in strategy.place(self._together(key), on, rng):
+        if self._skips(self.waiting[key], strategy):
+            return
+        nominated = on.nominations.drop(key)
+        batch = self._together(key)
+        (view,) = (member for member in batch if member.key == key)
+        goes = nominated is not None and on.verdicts.holds(on.classes.class_now(view), nominated)
+        decisions = [Bind(view, nominated)] if goes and nominated is not None else strategy.place(batch, on, rng)
+        for decision in decisions:
             if not isinstance(decision, Bind | BindTogether):
                 continue
             done = apply(on, decision)
             for bind in () if isinstance(done, Refused) else done:
                 self.bound[bind.pod.key] = on.node_table.names[bind.node]
-                del self.waiting[bind.pod.key]
+                self._preemption.add_pod(self.waiting.pop(bind.pod.key))
+                on.nominations.drop(bind.pod.key)
+        if nominated is not None and key in self.waiting:
+            on.nominations.put(view, nominated)

@@ -178,6 +178,23 @@ KINDS: dict[str, Kind] = {item.kind: item for item in _KINDS}
 BY_TYPE: dict[type[Any], Kind] = {item.type: item for item in _KINDS if item.type is not Unstructured}
 
 
+DUMP_ONLY_KINDS: dict[str, Kind] = {
+    item.kind: item
+    for item in (
+        Kind("StatefulSet", "apps/v1", "statefulsets", Unstructured, short_names=("sts",)),
+        Kind("ReplicationController", "v1", "replicationcontrollers", Unstructured, short_names=("rc",)),
+        Kind("CSINode", "storage.k8s.io/v1", "csinodes", Unstructured, namespaced=False),
+        Kind("CSIDriver", "storage.k8s.io/v1", "csidrivers", Unstructured, namespaced=False),
+    )
+}
+"""Kinds that scheduling looks at and that are not served here: read of a cluster's dump."""
+
+
+def dump_kinds() -> dict[str, Kind]:
+    """What is read of a cluster's dump."""
+    return KINDS | DUMP_ONLY_KINDS
+
+
 def register_kind(kind: Kind) -> None:
     """Make a kind from outside known; see `harness.apiserver.kinds.register`. Raises ValueError where one is."""
     if kind.kind in KINDS or kind.type in BY_TYPE:
@@ -201,7 +218,7 @@ def kind_of(value: Any) -> str:
 
 def from_wire(data: dict[str, Any], *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS) -> Any:
     """A typed object from a manifest. Raises KeyError for an unknown kind, DecodeError for a wrong shape."""
-    kind = KINDS[data["kind"]]
+    kind = KINDS.get(data["kind"]) or DUMP_ONLY_KINDS[data["kind"]]
     body = dict(data)
     if kind.type is not Unstructured:
         body.pop("kind", None)

@@ -8,9 +8,21 @@ from typing import assert_never
 
 import numpy as np
 
+from harness.model.core import Node
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, Wait
+
+__all__ = ["Placements", "Snapshot", "fill", "snapshot_of_nodes"]
+
+
+def snapshot_of_nodes(nodes: Iterable[Node]) -> Snapshot:
+    """A cluster with nothing running; `classes.view(pod)` of it makes the views of its pods."""
+    snapshot = Snapshot()
+    for node in nodes:
+        snapshot.add_node(**node_columns(node))
+    return snapshot
 
 
 @dataclass(slots=True)

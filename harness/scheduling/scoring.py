@@ -7,10 +7,9 @@ from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from harness.scheduling.feasibility.legality import apply_alone, needs_gang, take_back
 from harness.scheduling.ranking.max_index import NEVER
 from harness.scheduling.ranking.score_table import ChoosesDevices, NodeLists, NodeScore, ScoreTable, checked
-from harness.scheduling.sandbox.read_only_view import snapshot_of
+from harness.scheduling.sandbox.read_only_view import snapshot_of, what_if
 from harness.scheduling.strategy import (
     Bind,
     BindTogether,
@@ -24,7 +23,17 @@ from harness.scheduling.strategy import (
     Wait,
 )
 
-__all__ = ["NOWHERE", "Choice", "ChoosesDevices", "NodeLists", "NodeScore", "PerNode", "Scored", "one_by_one"]
+__all__ = [
+    "NOWHERE",
+    "Choice",
+    "ChoosesDevices",
+    "NodeLists",
+    "NodeScore",
+    "PerNode",
+    "Scored",
+    "one_by_one",
+    "what_if",
+]
 
 NOWHERE = "no feasible node"
 
@@ -78,22 +87,15 @@ def one_by_one(pods: PodBatch, cluster: ClusterView, choose: Choice) -> Iterator
 
 
 def _together(members: Sequence[PodView], cluster: ClusterView, choose: Choice) -> Iterator[Decision]:
-    """Members are tried on the live snapshot one after another, taken back, and then decided together."""
-    snapshot = snapshot_of(cluster)
-    if snapshot is None:
-        for pod in members:
-            yield Wait(pod, "a gang is placed on a snapshot only, where it can be tried")
-        return
-    wanted = needs_gang(snapshot, members[0])
+    """Members are tried one after another, and then decided together."""
+    wanted = members[0].group_min - cluster.placed_in_group(members[0].group or "")
     binds: list[Bind] = []
-    try:
+    with what_if(cluster) as trial:
         for pod in members:
             bind = choose(pod)
-            done = None if bind is None else apply_alone(snapshot, bind)
+            done = None if bind is None else trial.bind(bind.pod, bind.node, bind.devices)
             if isinstance(done, Bind):
                 binds.append(done)
-    finally:  # also when the score raises
-        take_back(snapshot, tuple(binds))
     enough = len(binds) >= max(wanted, 1)
     if enough:
         yield BindTogether(tuple(binds))

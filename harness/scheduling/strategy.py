@@ -155,10 +155,27 @@ class ClusterView(Protocol):
 
     def label(self, node: int, key: str) -> str | None: ...
 
+    def labels(self, node: int) -> Mapping[str, str]: ...
+
+    def taints(self, node: int) -> Sequence[tuple[str, str, str]]:
+        """(key, value, effect) of each."""
+
+    def devices(self, key: str) -> tuple[int, ...]:
+        """GPU indices of a running pod ("namespace/name"); empty where it has none or does not run."""
+
+    def placed_in_group(self, group: str) -> int:
+        """How many pods of a PodGroup ("namespace/name") are on a node."""
+
     def pods_on(self, node: int) -> Sequence[PodView]: ...
 
     def feasible(self, pod: PodView) -> Bool:
         """Where every constraint holds now, bool [nodes]. Read-only; valid until the next accepted decision."""
+
+    def admits(self, pod: PodView, node: int) -> bool:
+        """Whether the node's own spec lets the pod in (labels, taints, name, GPU model), whatever runs there."""
+
+    def is_independent(self, pod: PodView) -> bool:
+        """Whether what runs on a node bears on the pod by amounts and devices only: no ports, no other pods' labels."""
 
     @property
     def version(self) -> int:
@@ -217,6 +234,22 @@ class StrategyFault:
     kind: str
     pod: str
     reason: str
+
+
+class WhatIf(Protocol):
+    """Changes that a strategy tries on the cluster: `with what_if(cluster) as trial:` (harness.scheduling.scoring).
+
+    Inside the `with` the view shows the cluster as if they had happened, feasible() included; at its end all of them
+    are undone. For gangs (does the next member fit beside this one?), migrations and preemption (who fits once this pod
+    is gone?). Nothing of it is decided: a decision is what `place` yields, outside the `with`. A decision inside it, or
+    a what-if that is left open, is undone and counted as a violation.
+    """
+
+    def bind(self, pod: PodView, node: int, devices: tuple[int, ...] | None = None) -> Bind | str:
+        """The bind as it would be carried out, devices filled in; or why it is not legal. Gangs aside."""
+
+    def remove(self, key: str) -> bool:
+        """Take a pod ("namespace/name") off its node; False where no such pod runs."""
 
 
 @runtime_checkable

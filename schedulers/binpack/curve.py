@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.offline import fill
+from harness.scheduling.offline import Snapshot, fill
 from harness.scheduling.strategy import CPU, MEMORY, PodView
 from schedulers.binpack.strategy import BinPack
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
+from harness.scheduling.strategy import Bool, ClusterView, Int64, PodView
 from schedulers.binpack.board import Board
 
 
@@ -34,8 +33,8 @@ class Running:
     `idle` milli left on the device of those that use one, else -1, int64 [P].
     """
 
-    def __init__(self, board: Board, on: Snapshot, movable: Iterable[tuple[int, PodView]]) -> None:
-        found = [(at, pod) for at, pod in movable if _alone(pod.cls)]
+    def __init__(self, board: Board, cluster: ClusterView, movable: Iterable[tuple[int, PodView]]) -> None:
+        found = [(at, pod) for at, pod in movable if cluster.is_independent(pod)]
         self.pods = [pod for _, pod in found]
         self.at: Int64 = np.array([at for at, _ in found], dtype=np.int64)
         self.amounts = np.zeros((len(board.columns.free), len(found)), dtype=np.int64)
@@ -43,7 +42,7 @@ class Running:
             self.amounts[: len(pod.cls.amounts), column] = pod.cls.amounts
         self.milli: Int64 = np.array([pod.gpu.milli for pod in self.pods], dtype=np.int64)
         self.count: Int64 = np.array([pod.gpu.count for pod in self.pods], dtype=np.int64)
-        self.device = [on.devices(pod.key)[0] if pod.gpu.count == 1 else -1 for pod in self.pods]
+        self.device = [cluster.devices(pod.key)[0] if pod.gpu.count == 1 else -1 for pod in self.pods]
         self.idle: Int64 = np.array(
             [
                 board.columns.devices[at, dev] if dev >= 0 else -1
@@ -53,9 +52,9 @@ class Running:
         )
         self.priority: Int64 = np.array([pod.priority for pod in self.pods], dtype=np.int64)
         self._board = board
-        self._on = on
+        self._cluster = cluster
         self._by_devices: dict[tuple[int, int], Int64] = {}
-        self._capacity = np.maximum(np.asarray(on.capacity)[:, board.order], 1)
+        self._capacity = np.maximum(np.asarray(cluster.capacity)[:, board.order], 1)
 
     def find(self, pod: PodView, sources: Sequence[int], ready: Bool, closed: frozenset[int]) -> Exchange | None:
         """The exchange that lets `pod` in at one of `sources` and costs its target least; None when there is none.
@@ -120,9 +119,4 @@ class Running:
     def _open(self, pod: PodView, at: int) -> bool:
         """Whether the node itself would have the pod: labels, taints, model, whatever is free there."""
         node = int(self._board.order[at])
-        return all(term.holds(self._on, node) for term in pod.cls.constraints.node)
-
-
-def _alone(cls: PodClass) -> bool:
-    needs = cls.constraints
-    return not (needs.cluster or needs.ports or needs.repelled)
+        return self._cluster.admits(pod, node)

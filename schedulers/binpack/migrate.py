@@ -13,7 +13,6 @@ from itertools import combinations
 
 import numpy as np
 
-from harness.scheduling.sandbox.read_only_view import snapshot_of
 from harness.scheduling.strategy import ClusterView, Int64, PodClass, PodView
 from schedulers.binpack.board import NEVER, Board
 from schedulers.binpack.exchange import Running
@@ -56,7 +55,6 @@ class Mover:
         self._moving = moving
         self._bare = bare
         self._cluster = cluster
-        self._on = snapshot_of(cluster)
         self._closed = frozenset(np.flatnonzero(np.isin(board.order, list(promised))).tolist())  # as positions
         self._running: Running | None = None
         self._best: dict[int, list[tuple[int, int]]] = {}  # class id -> its cheapest (cost, position)
@@ -81,10 +79,8 @@ class Mover:
 
     def _exchange(self, pod: PodView, near: Sequence[int]) -> Move | None:
         """At nodes that have the devices: two pods change places, and leave the rest of what is asked for free."""
-        if self._on is None:
-            return None
         if self._running is None:
-            self._running = Running(self.board, self._on, self._all_movable())
+            self._running = Running(self.board, self._cluster, self._all_movable())
         count, milli = pod.gpu.count, pod.gpu.milli
         devices = self.board.columns.devices
         ready = (devices[near] >= milli).sum(axis=1) >= count
@@ -122,7 +118,7 @@ class Mover:
         )
 
     def _devices(self, pod: PodView) -> tuple[int, ...]:
-        return () if self._on is None else self._on.devices(pod.key)
+        return self._cluster.devices(pod.key)
 
     def _near_misses(self, cls: PodClass) -> list[int]:
         """Positions that lack least for one pod of the class, as a sum of shares of what it asks for."""

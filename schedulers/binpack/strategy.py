@@ -6,8 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from harness.scheduling.feasibility.legality import Refused, apply_alone, take_back
-from harness.scheduling.sandbox.read_only_view import snapshot_of
+from harness.scheduling.scoring import what_if
 from harness.scheduling.strategy import (
     PODS,
     Bind,
@@ -225,20 +224,18 @@ class BinPack:
         Tried on the snapshot, one after another, and taken back: what one member closes to the next (anti-affinity,
         spread, ports) is known to the snapshot alone.
         """
-        on = snapshot_of(cluster)
         binds: dict[int, Bind] = {}
-        for member in gang.members:
-            pod, spot = pods[member], spots.get(member)
-            if spot is not None and self._still_open(pod, *spot, cluster):
-                bind = Bind(pod, spot[0], spot[1] or None)
-            elif on is not None and cluster.feasible(pod).any():
-                bind = self._second_choice(pod, cluster)
-            else:
-                continue
-            if on is None or not isinstance(apply_alone(on, bind), Refused):
-                binds[member] = bind
-        if on is not None:
-            take_back(on, tuple(binds.values()))
+        with what_if(cluster) as trial:
+            for member in gang.members:
+                pod, spot = pods[member], spots.get(member)
+                if spot is not None and self._still_open(pod, *spot, cluster):
+                    bind = Bind(pod, spot[0], spot[1] or None)
+                elif cluster.feasible(pod).any():
+                    bind = self._second_choice(pod, cluster)
+                else:
+                    continue
+                if isinstance(trial.bind(bind.pod, bind.node, bind.devices), Bind):
+                    binds[member] = bind
         return binds if len(binds) >= gang.quorum else {}
 
     def _still_open(self, pod: PodView, node: int, devices: tuple[int, ...], cluster: ClusterView) -> bool:
@@ -300,15 +297,7 @@ def _gangs(pods: PodBatch, cluster: ClusterView) -> dict[int, Gang]:
     for group, members in together.items():
         quorum = pods[members[0]].group_min
         if len(members) < quorum:  # the others may be running already, or not be there yet
-            quorum -= _running(group, cluster)
+            quorum -= cluster.placed_in_group(group)
         gang = Gang(tuple(members), max(quorum, 1))
         found.update(dict.fromkeys(members, gang))
     return found
-
-
-def _running(group: str, cluster: ClusterView) -> int:
-    on = snapshot_of(cluster)
-    if on is not None:
-        return on.placed_in_group(group)
-    nodes = np.flatnonzero(cluster.alive & (cluster.free[PODS] < cluster.capacity[PODS]))
-    return sum(pod.group == group for node in nodes.tolist() for pod in cluster.pods_on(node))

@@ -6,7 +6,6 @@ from typing import Any
 
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, GPU_MODEL
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
-from harness.scheduling.sandbox.read_only_view import snapshot_of
 from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Int64, PodView
 
 FREE = "podyard.dev/free"
@@ -43,7 +42,6 @@ def node_object(cluster: ClusterView, node: int) -> dict[str, Any]:
     """Name, labels, taints, allocatable, and what is free."""
     import json
 
-    on = snapshot_of(cluster)
     allocatable = amounts(cluster.capacity[:, node], cluster)
     free = amounts(cluster.free[:, node], cluster)
     devices = int((cluster.gpu_capacity[node] > 0).sum())
@@ -51,14 +49,15 @@ def node_object(cluster: ClusterView, node: int) -> dict[str, Any]:
         allocatable[GPU_COUNT] = str(devices)
         free[GPU_MILLI] = ",".join(str(milli) for milli in cluster.gpu_free[node, :devices].tolist())
         assert DEVICE_MILLI == 1000
-    taints = () if on is None else on.node_table.taints(node)
     return {
         "metadata": {
             "name": cluster.names[node],
-            "labels": {} if on is None else dict(on.node_table.labels[node]),
+            "labels": dict(cluster.labels(node)),
             "annotations": {FREE: json.dumps(free, sort_keys=True)},
         },
-        "spec": {"taints": [{"key": t.key, "value": t.value, "effect": t.effect} for t in taints]},
+        "spec": {
+            "taints": [{"key": key, "value": value, "effect": effect} for key, value, effect in cluster.taints(node)]
+        },
         "status": {"capacity": allocatable, "allocatable": allocatable},
     }
 

@@ -39,6 +39,11 @@ class Kube:
         }
         self._first = self._selections[self.profiles[0].name]
 
+    @property
+    def scheduler_names(self) -> tuple[str, ...]:
+        """Whose pods these profiles schedule."""
+        return tuple(profile.name for profile in self.profiles)
+
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         decisions = one_by_one(pods, cluster, lambda pod: self._of(pod).choose(pod, cluster))
         return decisions if self._chain is None else self._chain.bound(decisions, cluster)

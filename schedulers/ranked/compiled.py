@@ -15,8 +15,7 @@ import numpy as np
 
 from harness.model.fragmentation import Fragmentation
 from harness.model.gpu import DEVICE_MILLI
-from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.state.from_node import node_columns
+from harness.scheduling.offline import snapshot_of_nodes
 from harness.scheduling.strategy import CPU, MEMORY, Int64
 from schedulers.ranked.features import NAMES, SURPLUS_MICRO, kind_of
 from schedulers.ranked.lists import TrainingList
@@ -247,9 +246,7 @@ class CompiledList:
 
     @classmethod
     def of(cls, made: TrainingList) -> CompiledList:
-        snapshot = Snapshot()
-        for node in to_nodes(made.nodes):
-            snapshot.add_node(**node_columns(node))
+        snapshot = snapshot_of_nodes(to_nodes(made.nodes))
         mix = Mix.of(count(snapshot.classes.view(pod) for _, pod in to_pods(made.original)))
         assert mix is not None, "a training list without GPUs"
         width = snapshot.gpu_free.shape[1]

@@ -62,9 +62,15 @@ def test_each_node_has_its_first_reason_or_its_scores(tmp_path: Path) -> None:
     assert by_node["tainted"] == {
         "feasible": False,
         "plugin": "TaintToleration",
+        "code": "UnschedulableAndUnresolvable",
         "reasons": ["node(s) had untolerated taint {gpu: }"],
     }
-    assert by_node["half-full"] == {"feasible": False, "plugin": "NodeResourcesFit", "reasons": ["Insufficient cpu"]}
+    assert by_node["half-full"] == {
+        "feasible": False,
+        "plugin": "NodeResourcesFit",
+        "code": "Unschedulable",
+        "reasons": ["Insufficient cpu"],
+    }
     small = by_node["small"]
     # 1500 of 2000 milli and 200 of 8192 MiB (assumed): (25 + 97) / 2; shares of 0.75 and 0 lie 0.375 from their middle.
     assert small["scores"]["NodeResourcesFit"] == 61
@@ -153,7 +159,11 @@ def test_what_else_scheduling_looks_at_is_taken_from_the_manifests(tmp_path: Pat
     for item in items[3:6]:
         item["metadata"]["labels"]["scheduling.x-k8s.io/pod-group"] = "gang"
     found = {item["pod"]: item for item in told(tmp_path, items)}
-    assert found["default/gated"] == {"pod": "default/gated", "schedulingGates": ["example.com/later"]}
+    assert found["default/gated"] == {
+        "pod": "default/gated",
+        "skipped": "it waits for its scheduling gates: example.com/later",
+        "schedulingGates": ["example.com/later"],
+    }
     assert found["default/member-0"]["node"] is None
     assert found["default/member-0"]["feasible"] == 1
     assert list(found)[-1] == "default/low"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,9 +44,11 @@ class Manifest:
         return self.document.line_of() or 1
 
 
-def read_manifests(paths: Sequence[Path], refusals: Refusals) -> tuple[Manifest, ...]:
+def read_manifests(
+    paths: Sequence[Path], refusals: Refusals, kinds: Mapping[str, Kind] = KINDS
+) -> tuple[Manifest, ...]:
     """All objects of files and folders (their .yaml, .yml and .json files by name), by arrival, then as written;
-    "-" is standard input.
+    "-" is standard input. `kinds`: those that are known.
 
     Raises UserError with file and line for text that is no YAML, a key or a name that is given twice, an unknown kind
     or version, a field of a wrong type, a missing name, and whatever `refusals` finds.
@@ -54,8 +56,8 @@ def read_manifests(paths: Sequence[Path], refusals: Refusals) -> tuple[Manifest,
     found: list[Manifest] = []
     for path in paths:
         for file in _files(path):
-            found.extend(_read(file, refusals))
-    _check_unique(found)
+            found.extend(_read(file, refusals, kinds))
+    _check_unique(found, kinds)
     if not found:
         raise UserError(
             "no objects",
@@ -76,12 +78,12 @@ def _files(path: Path) -> list[Path]:
         raise UserError("the folder cannot be read", file=path, found=found, expected=_FORM) from None
 
 
-def _read(path: Path, refusals: Refusals) -> Iterator[Manifest]:
+def _read(path: Path, refusals: Refusals, kinds: Mapping[str, Kind]) -> Iterator[Manifest]:
     for document in load_all(read_text(path, expected=_FORM), path, DUMP):
-        yield from _objects(document, refusals)
+        yield from _objects(document, refusals, kinds)
 
 
-def _objects(document: Document, refusals: Refusals) -> Iterator[Manifest]:
+def _objects(document: Document, refusals: Refusals, kinds: Mapping[str, Kind]) -> Iterator[Manifest]:
     data = document.data
     if not isinstance(data, dict):
         found, expected = type(data).__name__, "apiVersion, kind, metadata"
@@ -90,25 +92,27 @@ def _objects(document: Document, refusals: Refusals) -> Iterator[Manifest]:
     if not isinstance(kind, str) or not kind:
         found = "nothing" if kind is None else repr(kind)[:80]
         raise document.error("kind", "kind is missing", found=found, expected="kind: Deployment, or another")
-    if kind == "List" or (kind.endswith("List") and isinstance(data.get("items"), list) and kind not in KINDS):
+    if kind == "List" or (kind.endswith("List") and isinstance(data.get("items"), list) and kind not in kinds):
         items = data.get("items") or []
         if not isinstance(items, list):
             raise document.error("items", "items is no list", found=type(items).__name__)
         for index, item in enumerate(items):
-            yield from _objects(document.part(f"items[{index}]", item), refusals)
+            yield from _objects(document.part(f"items[{index}]", item), refusals, kinds)
         return
-    yield _object(document, data, kind, refusals)
+    yield _object(document, data, kind, refusals, kinds)
 
 
-def _object(document: Document, data: dict[str, Any], kind: str, refusals: Refusals) -> Manifest:
-    known = KINDS.get(kind)
+def _object(
+    document: Document, data: dict[str, Any], kind: str, refusals: Refusals, kinds: Mapping[str, Kind]
+) -> Manifest:
+    known = kinds.get(kind)
     if known is None:
         raise document.error(
             "kind",
             f"unknown kind {kind!r}",
             found=kind,
-            expected=", ".join(sorted(KINDS)),
-            hint=did_you_mean(kind, KINDS),
+            expected=", ".join(sorted(kinds)),
+            hint=did_you_mean(kind, kinds),
         )
     version = data.get("apiVersion")
     if version != known.api_version:
@@ -149,13 +153,13 @@ def _check(document: Document, kind: Kind, value: Any, refusals: Refusals) -> No
         raise document.error(cause.field, what)
 
 
-def _check_unique(found: list[Manifest]) -> None:
+def _check_unique(found: list[Manifest], kinds: Mapping[str, Kind]) -> None:
     seen: dict[tuple[str, str, str], Manifest] = {}
     for manifest in found:
         meta = manifest.object.metadata
         if not meta.name:
             continue
-        namespace = (meta.namespace or "default") if KINDS[manifest.kind].namespaced else ""
+        namespace = (meta.namespace or "default") if kinds[manifest.kind].namespaced else ""
         first = seen.setdefault((manifest.kind, namespace, meta.name), manifest)
         if first is not manifest:
             raise UserError(

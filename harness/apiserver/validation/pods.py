@@ -42,7 +42,10 @@ def pod_spec_problems(spec: PodSpec, path: str) -> list[Cause]:
     for group, containers in (("initContainers", spec.init_containers), ("containers", spec.containers)):
         for index, container in enumerate(containers):
             at = f"{path}.{group}[{index}]"
-            _container(found, container, at, seen, volumes, host_ports)
+            # Init containers run one by one, so that each is held against itself alone.
+            # Source: Kubernetes 1.32 pkg/apis/core/validation/validation.go validateInitContainers.
+            ports = host_ports if group == "containers" else set()
+            _container(found, container, at, seen, volumes, ports)
             if group == "containers":
                 if container.restart_policy is not None:
                     found.append(forbidden(f"{at}.restartPolicy", "may not be set for non-init containers"))

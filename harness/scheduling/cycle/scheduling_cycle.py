@@ -100,7 +100,7 @@ class SchedulingCycle:
                 else:
                     self._apply(now, answer, pods, waits, effects)
             if self.guard.interrupted:
-                context.replace_snapshot(rebuild_snapshot(context.snapshot, without=pods))
+                context.replace_snapshot(rebuild_snapshot(context.snapshot, pods, self.guard.removed))
 
     def _apply(
         self,

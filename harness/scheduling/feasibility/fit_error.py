@@ -109,6 +109,16 @@ def before(snapshot: Snapshot, cls: PodClass) -> str:
     return ""
 
 
+def pre_filter(state: Snapshot, cls: PodClass) -> tuple[str, str] | None:
+    """(plugin, reason) of what keeps the class from being held against any node; None where nothing does."""
+    if cls.constraints.refusal:
+        return "", str(cls.constraints.refusal)
+    for term in cls.constraints.cluster:
+        if isinstance(term, PreFilters) and (why := term.pre_filter(state)):
+            return term.plugin, why  # type: ignore[attr-defined]  # a Filter, which offers this besides
+    return None
+
+
 def diagnose(snapshot: Snapshot, pod: PodView) -> Diagnosis:
     """Of every node, the reasons of the first filter that rejects it; as text, FitError's words."""
     return _diagnose(snapshot, snapshot.classes.class_now(pod))

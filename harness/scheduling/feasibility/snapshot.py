@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -63,6 +64,19 @@ class Snapshot(ClusterState):
 
     def label(self, node: int, key: str) -> str | None:
         return self.node_table.labels[node].get(key)
+
+    def labels(self, node: int) -> Mapping[str, str]:
+        return MappingProxyType(self.node_table.labels[node])
+
+    def taints(self, node: int) -> Sequence[tuple[str, str, str]]:
+        return tuple((taint.key, taint.value, taint.effect) for taint in self.node_table.taints(node))
+
+    def admits(self, pod: PodView, node: int) -> bool:
+        return all(item.holds(self, node) for item in pod.cls.constraints.node)
+
+    def is_independent(self, pod: PodView) -> bool:
+        constraints = self.classes.class_now(pod).constraints
+        return not (constraints.cluster or constraints.footprint.ports or constraints.repelling)
 
     def feasible(self, pod: PodView) -> Bool:
         return self.verdicts.column(self.classes.class_now(pod))

@@ -198,6 +198,14 @@ class Preemption:
         text = f" {', '.join(reasons)}." if reasons else ""
         return NoPreemption(f"0/{why.nodes} nodes are available:{text}", keep=False)
 
+    def candidates(self, view: PodView, why: Diagnosis) -> list[Victims]:
+        """Every node that victims could open for a pod, by index: what `verdict` chooses among."""
+        self._sync()
+        cls = self._snapshot.classes.class_now(view)
+        tried = self._reckoned if only_amounts(cls) else self._tried
+        found = (tried(cls, view.key, node) for node in why.resolvable.tolist())
+        return [item for item in found if isinstance(item, Victims)]
+
     def is_being_cleared(self, node: int, priority: int) -> bool:
         """A pod of lower priority is on its way off the node because of preemption."""
         return any(

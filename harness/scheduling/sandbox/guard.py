@@ -22,6 +22,7 @@ import numpy as np
 from harness.model.errors import UserError
 from harness.scheduling.feasibility.legality import plain
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.feasibility.tentative import Removed
 from harness.scheduling.sandbox.deadline import Call, DeadlinePassed
 from harness.scheduling.sandbox.read_only_view import ReadOnly, ReadOnlyView
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, StrategyFault, Wait
@@ -48,6 +49,7 @@ class Guard:
 
     def __init__(self, strategy: Strategy, deadline_s: float | None = DEADLINE_S) -> None:
         self.interrupted = False
+        self.removed: Sequence[Removed] = ()  # by what_if() when the call was broken off
         self.overruns = 0
         self._strategy = strategy
         self._call = None if deadline_s is None else Call(deadline_s)
@@ -66,6 +68,7 @@ class Guard:
     def place(self, pods: Sequence[PodView], snapshot: Snapshot, rng: np.random.Generator) -> Iterator[Answer]:
         """What the strategy answers, each decision well formed and about the views that were handed over."""
         self.interrupted = False
+        self.removed = ()
         if self.overruns >= OVERRUNS:
             if not self._given_up:
                 self._given_up = True
@@ -93,6 +96,8 @@ class Guard:
                     break
                 answer = _sound(decision, handed)
                 call.inside = False
+                if view.what_ifs and view.close_what_ifs():
+                    yield StrategyFault("mutation", "", "a decision inside what_if(): what was tried is undone first")
                 if call.late:
                     break
                 left -= 1
@@ -108,11 +113,15 @@ class Guard:
         except BaseException as error:
             fault = _raised(error)
         finally:
-            call.leave()
+            self._leave(call)
             late = call.late
             if decisions is not None:
                 self._close(decisions, call)
             call.end()
+            if self.interrupted:  # the snapshot is rebuilt, with what was taken away put back
+                self.removed = view.abandon_what_ifs()
+            elif view.close_what_ifs() and fault is None:
+                fault = StrategyFault("mutation", "", "what_if() was left open; what was tried is undone")
         if late:
             self.overruns += 1
             yield StrategyFault("deadline", "", f"place() took longer than {call.limit_s:g} s")
@@ -159,6 +168,14 @@ class Guard:
         except BaseException:
             pass  # the fault that it was broken off for is told
         finally:
+            self._leave(call)
+
+    def _leave(self, call: Call | _Untimed) -> None:
+        """In a thread, what was fired at the last moment may arrive on the way in."""
+        try:
+            call.leave()
+        except DeadlinePassed:
+            self.interrupted = True
             call.leave()
 
     def _look_at_books(self, snapshot: Snapshot) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.feasibility.tentative import Removed, Tentative
 from harness.scheduling.strategy import Bool, ClusterView, Int64, PodView
 
 WRITERS = frozenset(
@@ -35,13 +36,24 @@ class ReadOnlyView:
     Its columns cannot be made writable again. `tried`: what a strategy tried to change since it was last emptied.
     """
 
-    __slots__ = ("_named", "_names", "_snapshot", "capacity_of", "devices_of", "free_of", "model_of", "tried")
+    __slots__ = (
+        "_named",
+        "_names",
+        "_snapshot",
+        "capacity_of",
+        "devices_of",
+        "free_of",
+        "model_of",
+        "tried",
+        "what_ifs",
+    )
 
     free_of: list[list[int]]
     capacity_of: list[list[int]]
     devices_of: list[list[int]]
     model_of: list[int]
     tried: list[str]
+    what_ifs: list[Tentative]
     _snapshot: Snapshot
     _names: tuple[str, ...]
     _named: int
@@ -50,6 +62,7 @@ class ReadOnlyView:
         put = object.__setattr__
         put(self, "_snapshot", snapshot)
         put(self, "tried", [])
+        put(self, "what_ifs", [])
         put(self, "_names", ())
         put(self, "_named", -1)
         for name in ("free_of", "capacity_of", "devices_of", "model_of"):
@@ -71,6 +84,26 @@ class ReadOnlyView:
             raise ReadOnly(f"the cluster is read-only to strategies: {name}() is the harness's own; answer with Bind")
 
         return refuse
+
+    # -- the harness's own: what was tried by what_if() ----------------------------------------------------------------
+
+    def close_what_ifs(self) -> bool:
+        """Undo what is still open, the last one first; whether anything was."""
+        left = [trial for trial in self.what_ifs if trial.open]
+        self.what_ifs.clear()
+        for trial in reversed(left):
+            trial.undo()
+        return bool(left)
+
+    def abandon_what_ifs(self) -> tuple[Removed, ...]:
+        """The snapshot is to be rebuilt: what was taken away by those that are still open."""
+        left = [trial for trial in self.what_ifs if trial.open]
+        self.what_ifs.clear()
+        for trial in left:
+            trial.open = False
+        return tuple(item for trial in left for item in trial.removed.values())
+
+    # -- ClusterView ---------------------------------------------------------------------------------------------------
 
     @property
     def resources(self) -> tuple[str, ...]:
@@ -127,6 +160,24 @@ class ReadOnlyView:
     def label(self, node: int, key: str) -> str | None:
         return self._snapshot.label(node, key)
 
+    def labels(self, node: int) -> Mapping[str, str]:
+        return self._snapshot.labels(node)
+
+    def taints(self, node: int) -> Sequence[tuple[str, str, str]]:
+        return self._snapshot.taints(node)
+
+    def devices(self, key: str) -> tuple[int, ...]:
+        return self._snapshot.devices(key)
+
+    def placed_in_group(self, group: str) -> int:
+        return self._snapshot.placed_in_group(group)
+
+    def admits(self, pod: PodView, node: int) -> bool:
+        return self._snapshot.admits(pod, node)
+
+    def is_independent(self, pod: PodView) -> bool:
+        return self._snapshot.is_independent(pod)
+
     def pods_on(self, node: int) -> Sequence[PodView]:
         return self._snapshot.pods_on(node)
 
@@ -143,6 +194,17 @@ class ReadOnlyView:
     @property
     def now_ns(self) -> int:
         return self._snapshot.now_ns
+
+
+def what_if(cluster: ClusterView) -> Tentative:
+    """See `harness.scheduling.strategy.WhatIf`. Raises TypeError for a view of something else than a snapshot."""
+    snapshot = snapshot_of(cluster)
+    if snapshot is None:
+        raise TypeError(f"nothing can be tried on a {type(cluster).__name__}: only on what the harness hands over")
+    trial = Tentative(snapshot)
+    if isinstance(cluster, ReadOnlyView):
+        cluster.what_ifs.append(trial)
+    return trial
 
 
 def snapshot_of(cluster: ClusterView) -> Snapshot | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.feasibility.tentative import Removed, put_back
 
 
-def rebuild_snapshot(old: Snapshot, without: Collection[str]) -> Snapshot:
-    """The same nodes and pods, caches cold, amounts summed again; pods of `without` (keys) are on no node."""
+def rebuild_snapshot(old: Snapshot, without: Collection[str], removed: Sequence[Removed] = ()) -> Snapshot:
+    """The same nodes and pods, caches cold, amounts summed again; pods of `without` (keys) are on no node.
+
+    `removed`: pods that were taken off their nodes for a trial only.
+    """
     new = old.fresh(old.classes)
     new.now_ns = old.now_ns
     resources, capacity, models = old.resources, old.capacity, old.gpu_models
@@ -41,4 +45,7 @@ def rebuild_snapshot(old: Snapshot, without: Collection[str]) -> Snapshot:
     new.volumes.carry_on(old.volumes)
     for name, pod, devices in old.placements.on_unknown_nodes.all():
         new.assume_on(pod, name, devices)
+    for item in removed:
+        if new.where(item.pod.key) is None and item.node in new.node_table.index:
+            put_back(new, item)
     return new

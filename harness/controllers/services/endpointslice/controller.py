@@ -316,8 +316,7 @@ class EndpointSliceController(Reconciler):
             new = replace(obj, endpoints=listed)
             if not listed:
                 if left:
-                    gone = obj.metadata
-                    self.write(key, Delete("EndpointSlice", gone.namespace, gone.name, gone.uid, token=key))
+                    self.write(key, Delete("EndpointSlice", obj.metadata.namespace, obj.metadata.name, token=key))
                     continue
                 # A Service without endpoints keeps one empty slice.
                 left = 1
