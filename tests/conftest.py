@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from harness.cluster.cluster import Cluster
 
 # No profile has a deadline: a loaded machine must not fail a test. A failure prints a blob for @reproduce_failure.
 # `development` draws new examples in each run. `ci` draws the same ones each time, so that a change fails for what it
@@ -24,6 +28,24 @@ settings.load_profile("ci" if os.environ.get("CI") else "development")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files of tests/golden anew")
+
+
+@pytest.fixture(autouse=True)
+def no_component_faults(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A component that raises, or does not handle that a write failed, fails the test, though the cluster goes on."""
+    clusters: list[Cluster] = []
+    note = Cluster._note_fault
+
+    def noted(self: Cluster, at: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        before = len(self.component_faults)
+        note(self, at, source, topic, data)
+        if len(self.component_faults) > before:
+            clusters.append(self)
+
+    monkeypatch.setattr(Cluster, "_note_fault", noted)
+    yield
+    if clusters and request.node.get_closest_marker("component_faults") is None:
+        pytest.fail("\n".join(clusters[0].component_faults))
 
 
 @pytest.fixture

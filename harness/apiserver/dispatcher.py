@@ -25,7 +25,17 @@ from harness.engine.component import (
     Subscribe,
     Update,
 )
-from harness.engine.messages import ComeBack, Delay, FellSilent, Observed, Observer, Post, PostAll, Resubscribe
+from harness.engine.messages import (
+    API_ADDRESS,
+    ComeBack,
+    Delay,
+    FellSilent,
+    Observed,
+    Observer,
+    Post,
+    PostAll,
+    Resubscribe,
+)
 from harness.model.status import ApiError, unavailable
 
 COMPACTION_NS = 5 * MINUTE
@@ -56,7 +66,7 @@ class Dispatcher:
         self._apply: dict[type, Callable[[Any], Any]] = {
             Create: lambda e: server.create(e.obj),
             Update: lambda e: server.update(e.obj, e.subresource),
-            PatchStatus: lambda e: server.patch_status(e.obj),
+            PatchStatus: lambda e: server.patch_status(e.obj, e.old),
             Delete: lambda e: server.delete(
                 e.kind, e.namespace, e.name, uid=e.uid, grace_s=e.grace_s, propagation=e.propagation
             ),
@@ -79,7 +89,9 @@ class Dispatcher:
         for source, effect in batch:
             act = apply.get(type(effect))
             if act is None:
-                if type(effect) is Subscribe:
+                if now < self.down_until and type(effect) in (Subscribe, Resubscribe):
+                    post(self.down_until + 1, API_ADDRESS, (source, effect))  # listed again when it is back
+                elif type(effect) is Subscribe:
                     self.flush(now)  # what changed before is told to those that watched before
                     self.subscribe(source, effect.kinds)
                     if effect.token is not None:
@@ -111,6 +123,7 @@ class Dispatcher:
             case FellSilent(node, at):
                 self._leases.end(node, at)
             case Resubscribe(address, node):
+                self.flush(now)
                 self._watches.send_initial_list(now, address, node)
             case ComeBack():
                 self.come_back(now)

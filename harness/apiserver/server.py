@@ -159,14 +159,19 @@ class ApiServer:
             self._write(kind, was.key, new, old)
         return new
 
-    def patch_status(self, obj: Any) -> Any:
-        """The status of `obj`, conditions merged by type. Raises ApiError NotFound, Conflict (another uid)."""
+    def patch_status(self, obj: Any, base: Any = None) -> Any:
+        """The status of `obj`, conditions merged by type. With `base` only what differs from its status is written;
+        without, the whole status, and then a resourceVersion must be the newest. Raises ApiError NotFound, Conflict."""
         kind = self.kind_for(obj)
         meta = obj.metadata
         old = self._get(kind.kind, meta.namespace, meta.name)
         if meta.uid and meta.uid != old.metadata.uid:
             raise conflict(kind.plural, meta.name, f"uid {meta.uid} is gone", kind.group)
         status = obj.status
+        if base is not None:
+            status = lifecycle.patched_status(old.status, base.status, status)
+        elif meta.resource_version and meta.resource_version != old.metadata.resource_version:
+            raise conflict(kind.plural, meta.name, MODIFIED_MEANWHILE, kind.group)
         kept: tuple[Condition, ...] = old.status.conditions
         if kept:
             for item in status.conditions:

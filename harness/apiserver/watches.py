@@ -77,6 +77,12 @@ class Watches:
                     else:
                         queued.append(event)
 
+        elif name == "Node" and change == MODIFIED and not _is_ready(obj):
+            # A kubelet watches its node; what concerns it there is being called not ready.
+            address = self._by_node.get(obj.metadata.name)
+            if address is not None:
+                self._changed_on.setdefault(address, []).append(Watch(change, obj, old))
+
     def flush(self, now: int) -> None:
         """Send what changed; called after each batch, and by whoever writes from outside the loop."""
         if self._changed:
@@ -97,3 +103,7 @@ class Watches:
                 self._post(at, address, Watch(change, obj, old))
         except ApiError:
             self._post(at, address, Relist(kind, tuple(self._server.listed(kind))))
+
+
+def _is_ready(node: Any) -> bool:
+    return any(item.type == "Ready" and item.status == "True" for item in node.status.conditions)

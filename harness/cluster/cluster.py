@@ -23,6 +23,7 @@ from harness.engine.component import (
     Timer,
     WakeAt,
 )
+from harness.engine.guard import COMPONENT_FAULT, UNHANDLED_OUTCOME, ComponentFault, Guard
 from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Handler, Loop, SharedLoop
 from harness.engine.messages import API_ADDRESS, ComeBack, FellSilent, Observed, Resubscribe
@@ -33,6 +34,9 @@ from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, Powe
 from harness.node.inline import InlineNodes
 from harness.node.settings import NodeSettings
 from harness.store.interface import Store
+
+FAULTS_KEPT = 100
+"""Of different faults of components, so many are told by a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class Cluster:
         self.api = Dispatcher(self.server, self._post, self._watch_delay.at, post_all, records=True)
         self.loop.handlers[API_ADDRESS] = self.api.handle
         self.components: dict[str, Component] = {}
+        self.component_faults: list[str] = []
+        """What components and kubelets failed on, and writes whose failure none of them handled: a run that has any of
+        these has failed, though the cluster went on."""
+        self.api.observers.append(self._note_fault)
 
     # -- putting together ----------------------------------------------------------------------------------------------
 
@@ -87,7 +95,7 @@ class Cluster:
         assert address < FIRST_NODE_ADDRESS
         assert component.name not in self.components, f"two components are called {component.name}"
         self.components[component.name] = component
-        self.loop.handlers[address] = self._runner(address, component)
+        self.loop.handlers[address] = self._runner(address, Guard(component))
         self._post(self.loop.now + 1, address, Start())
         self.api.subscribe(address, component.watches)
 
@@ -150,6 +158,16 @@ class Cluster:
         address = self._addresses.get(name)
         if address is not None:
             self.backend.post(at, address, packet)
+
+    def _note_fault(self, at: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        if topic == COMPONENT_FAULT:
+            text = str(ComponentFault(*data))
+        elif topic == UNHANDLED_OUTCOME:
+            text = f"component {data[0]} did not handle that a write failed: {data[1]}"
+        else:
+            return
+        if text not in self.component_faults and len(self.component_faults) < FAULTS_KEPT:
+            self.component_faults.append(text)
 
     def _runner(self, address: int, component: Component) -> Handler:
         loop, delay, name = self.loop, self._call_delay.at, component.name

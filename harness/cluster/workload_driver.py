@@ -9,12 +9,16 @@ from harness.engine.component import SECOND, Create, Effect, Event, Instant, Out
 from harness.model.core import Pod
 from harness.model.objects import Job
 
+_REPEATED = "repeated"
+"""Token of what is asked for again: the first time it may have been done although the answer was lost."""
+
 
 class WorkloadDriver:
     """The user: creates what the workload says when it says so, and asks again when the server is down. A component."""
 
     name = "workload"
     watches = ()
+    handled_failures = 0
 
     def __init__(self, items: Iterable[tuple[Instant, Any]]) -> None:
         self._items = iter(items)
@@ -33,13 +37,15 @@ class WorkloadDriver:
         for event in events:
             if type(event) is not Outcome or event.error is None:
                 continue
-            if event.error.code >= 500:
-                self._again.append(event.effect.obj)
+            self.handled_failures += 1
+            obj = event.effect.obj
+            if event.error.code >= 500 or event.error.code == 429:
+                self._again.append(obj)
                 effects.append(WakeAt(now + SECOND))
-            else:
+            elif event.error.reason != "AlreadyExists" or event.token != _REPEATED:  # else it was created after all
                 self.refused.append(str(event.error))
         if self._again and any(type(event) is Timer for event in events):
-            effects += map(Create, self._again)
+            effects += [Create(obj, _REPEATED) for obj in self._again]
             self._again.clear()
         while self._next is not None and self._next[0] <= now:
             effects.append(Create(self._next[1]))

@@ -132,6 +132,10 @@ def pending(state: ClusterState) -> Iterator[tuple[str, str]]:
         return
     on = snapshot_of(state.objects)
     for pod in waiting:
-        node = fitting_node(on, pod)
+        try:
+            node = fitting_node(on, pod)
+        except Exception as error:  # a filter cannot read it; that may be why it waits
+            yield f"Pod {pod.metadata.key}", f"waits, and whether it fits cannot be told: {error}"
+            continue
         if node:
             yield f"Pod {pod.metadata.key}", f"waits, though it fits on {node}"

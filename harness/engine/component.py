@@ -101,10 +101,15 @@ class Update(_Message, frozen=True, gc=False):
 
 
 class PatchStatus(_Message, frozen=True, gc=False):
-    """The status in `obj` replaces the one there, conditions merged by type, no resourceVersion asked; the uid must
-    be that of `obj`. What the kubelet's status manager sends."""
+    """The status of `obj`, conditions merged by type; the uid must be that of `obj`.
+
+    With `old`, as its writer read it, only what differs between the two is written, and whatever others wrote meanwhile
+    stays: a patch. Without, the whole status is written; then a resourceVersion must still be that one, else Conflict.
+    Source: pkg/util/pod PatchPodStatus (1.32), which makes its patch from the old and the new status.
+    """
 
     obj: Any
+    old: Any = None
     token: Any = None
 
 
@@ -229,7 +234,11 @@ Effect: TypeAlias = Write | WakeAt | Observe | Send | StartMachine | StopMachine
 
 
 class Component(Protocol):
-    """`name`: unique in the cluster, also that of its random stream. `watches`: the kinds that it subscribes to."""
+    """`name`: unique in the cluster, also that of its random stream. `watches`: the kinds that it subscribes to.
+
+    One that writes counts in `handled_failures` the Outcomes with an error for which it has done what is to be done:
+    tried again, given up for a reason. What is not counted is a fault of the component (see harness.engine.guard).
+    """
 
     @property
     def name(self) -> str: ...

@@ -217,6 +217,7 @@ class Run:
             broken.append(measures.placement.beaten)
         broken.extend(item.broken for item in measures.extras if item.broken)
         broken.extend(f"refused: {text}" for text in self.driver.refused[:10])
+        broken.extend(self.cluster.component_faults)
         decided = tally.decisions + tally.unschedulable
         return Result(
             scenario=loaded.scenario.metadata.name,

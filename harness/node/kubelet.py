@@ -64,25 +64,37 @@ class Kubelet:
             self._admit(now, pod, effects)
             return
         worker.pod = pod
+        reported = self._compare(worker, effects)
         if worker.stage == Stage.ENDED:
-            # Its last status has been told; what the watch brings may be older. It stays known until it is deleted.
-            if meta.deletion_timestamp is not None:
+            # It stays known until it is deleted, and is deleted when the API server has its last status.
+            if meta.deletion_timestamp is not None and reported:
                 del self.pods[meta.uid]
                 effects.append(_gone(pod))
+        elif pod.status.phase in ("Succeeded", "Failed"):
+            self._kill(worker, effects)
         elif meta.deletion_timestamp is not None:
             self._stop(now, worker, effects)
-        elif worker.ready and not _is_ready(pod):
-            # The node lifecycle controller took us for dead: say what is true (the status manager's reconciliation).
-            self._tell(worker, pod_status.running(worker, now, self.host), effects)
 
     def remove_pod(self, pod: Pod, effects: list[Effect]) -> None:
         """It is gone from the API: kill what is left of it."""
         worker = self.pods.pop(pod.metadata.uid, None)
         if worker is not None:
-            worker.stage = Stage.ENDED
-            self._serve(worker, effects)
-            self._release(worker)
+            self._kill(worker, effects)
         self.usage.forget(pod.metadata.uid)
+
+    def _kill(self, worker: PodWorker, effects: list[Effect]) -> None:
+        """At once: nobody waits for it. Source: pod_workers.go UpdatePod: a pod whose phase is terminal is ended."""
+        worker.stage = Stage.ENDED
+        worker.ready = False
+        worker.status = None  # the API server says how it ended
+        self._serve(worker, effects)
+        self._release(worker)
+
+    def give_up(self, pod: Pod, effects: list[Effect]) -> None:
+        """Nothing of it runs here: it could not be handled."""
+        worker = self.pods.pop(pod.metadata.uid, None)
+        if worker is not None:
+            self._kill(worker, effects)
 
     def keep_only(self, now: int, pods: tuple[Pod, ...], effects: list[Effect]) -> None:
         """The watch was lost and this is the list: what is not in it is gone."""
@@ -311,9 +323,10 @@ class Kubelet:
 
     def _stopped(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         pod = worker.pod
-        if pod.metadata.finalizers:  # it will be looked at, so say how it ended
+        if pod.metadata.finalizers:  # it will be looked at, so say how it ended, and delete it when that is known
             state = pod_status.terminated(worker, now, ASKED_TO_STOP)
             self._end(now, worker, pod_status.ended(worker, now, self.host, state), effects)
+            return
         worker.stage = Stage.ENDED
         self._serve(worker, effects)
         self._release(worker)
@@ -368,10 +381,72 @@ class Kubelet:
         meta = worker.pod.metadata
         effects.append(Observe("serving", (meta.key, meta.uid, int(able))))
 
+    # -- the status manager --------------------------------------------------------------------------------------------
+    # A whole status goes against the version of the pod that it was made from. One is on its way at a time; it has
+    # arrived when the watch shows it, or lost against another writer when the API server answers Conflict. Then it is
+    # made again from the newer version, which the watch brings. Source: pkg/kubelet/status/status_manager.go (1.32).
+
     def _tell(self, worker: PodWorker, status: PodStatus, effects: list[Effect]) -> None:
         worker.status = status
-        pod = worker.pod
+        self._report(worker, effects)
+
+    def _report(self, worker: PodWorker, effects: list[Effect]) -> None:
+        if worker.sent is not None:
+            worker.unsent = True
+            return
+        worker.unsent = False
+        pod, status = worker.pod, worker.status
+        if status is None or pod.status.phase in ("Succeeded", "Failed"):
+            return
+        worker.sent = status
+        worker.sent_version = pod.metadata.resource_version
         effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status, extra=pod.extra)))
+
+    def _compare(self, worker: PodWorker, effects: list[Effect]) -> bool:
+        """Whether the API server has what was reported last; if not, it is reported again."""
+        there = worker.pod.status
+        sent, status = worker.sent, worker.status
+        if sent is not None and there.phase == sent.phase and there.container_statuses == sent.container_statuses:
+            worker.sent = None  # it has arrived; who has written since did so knowing it
+        if status is None:
+            return True
+        if (
+            there.phase == status.phase
+            and there.container_statuses == status.container_statuses
+            and _is_ready(there) == _is_ready(status)
+        ):
+            worker.sent = None
+            worker.unsent = False
+            return True
+        if worker.sent is None:
+            self._report(worker, effects)
+        return there.phase in ("Succeeded", "Failed")
+
+    def conflicted(self, uid: str, version: str, effects: list[Effect]) -> None:
+        """A status made from `version` came too late."""
+        worker = self.pods.get(uid)
+        if worker is None or worker.sent is None or worker.sent_version != version:
+            return
+        worker.sent = None
+        worker.unsent = True
+        if worker.pod.metadata.resource_version != version:
+            self._report(worker, effects)
+        # Else the newer version is on its way.
+
+    def undelivered(self, uid: str) -> bool:
+        """A status did not reach the API server; whether it will be sent again by `report_unsent`."""
+        worker = self.pods.get(uid)
+        if worker is None:
+            return False
+        worker.sent = None
+        worker.unsent = True
+        return True
+
+    def report_unsent(self, effects: list[Effect]) -> None:
+        """The API server can be reached again."""
+        for worker in self.pods.values():
+            if worker.unsent:
+                self._report(worker, effects)
 
     def _say(self, worker: PodWorker, reason: str, message: str, effects: list[Effect]) -> None:
         if self._settings.record_events:
@@ -387,11 +462,8 @@ def _unreadable_devices(wrong: tuple[str, ...]) -> tuple[str, str] | None:
     return None
 
 
-def _is_ready(pod: Pod) -> bool:
-    for item in pod.status.conditions:
-        if item.type == "Ready":
-            return item.status == "True"
-    return True  # our own status is still on its way
+def _is_ready(status: PodStatus) -> bool:
+    return any(item.type == "Ready" and item.status == "True" for item in status.conditions)
 
 
 def _gone(pod: Pod) -> Delete:

@@ -29,8 +29,10 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
+from harness.engine.guard import event_about, fault_of
 from harness.model.core import Node, Pod, PodStatus
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
+from harness.model.meta import condition
 from harness.model.objects import PodMetrics
 from harness.model.workloads import Lease
 from harness.node.images import Images
@@ -42,6 +44,7 @@ from harness.node.proxy import Network, Proxy
 from harness.node.settings import (
     LEASE_RENEWAL_NS,
     METRICS_NS,
+    NODE_STATUS_NS,
     NodeSettings,
 )
 from harness.node.usage import Flow, Usage
@@ -90,6 +93,7 @@ class Machine:
         "_rng",
         "_settings",
         "_state",
+        "_status_due",
         "_usage",
         "name",
     )
@@ -110,6 +114,7 @@ class Machine:
         self._outbox: Outbox | None = None
         self._registered = False
         self._lease_known = False
+        self._status_due = False
         self._lease_turn = 0  # of its renewals: timers of earlier ones are stale
 
     def report(self) -> MachineReport:
@@ -125,15 +130,31 @@ class Machine:
     def step(self, now: int, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
         for event in events:
-            if self._state:
-                self._handle_degraded(now, event, effects)
-            else:
-                self._handle(now, event, effects)
+            begun = len(effects)
+            try:
+                if self._state:
+                    self._handle_degraded(now, event, effects)
+                else:
+                    self._handle(now, event, effects)
+            except Exception as error:
+                del effects[begun:]
+                self._contain(event, error, effects)
         if self._proxy is not None:
             self._proxy.route(now, effects)
         if self._outbox is not None:
             self._outbox.superseded_by(effects)
         return effects
+
+    def _contain(self, event: Event, error: Exception, effects: list[Effect]) -> None:
+        """One object must not end a node: what it could not handle is told, and the rest goes on. A pod is looked at
+        again when it changes. Source: the kubelet's HandleCrash around each pod worker (1.32)."""
+        subject = event.obj if type(event) is Watch else None
+        fault = fault_of(f"kubelet {self.name}", error, subject)
+        if type(subject) is Pod:
+            self._kubelet.give_up(subject, effects)
+        effects.append(fault.observation())
+        if subject is not None:
+            effects.append(event_about(subject, fault))
 
     def _handle_degraded(self, now: int, event: Event, effects: list[Effect]) -> None:
         kind = type(event)
@@ -162,6 +183,8 @@ class Machine:
                     self._kubelet.remove_pod(obj, effects)
                 else:
                     self._kubelet.update_pod(now, obj, effects)
+            elif type(obj) is Node:
+                self._see_node(now, obj, effects)
             elif self._proxy is not None:
                 self._proxy.hear(event)  # type: ignore[arg-type]
         elif kind is Timer:
@@ -203,6 +226,10 @@ class Machine:
             if self._outbox is not None and mark == self._outbox.retry_ns:
                 self._outbox.retry_ns = -1
                 self._send_deferred(now, self._outbox, effects)
+        elif what == "status":
+            self._status_due = False
+            if not self._state & _CUT:  # else it is reported when the network is back
+                effects.append(PatchStatus(ready_node(self._node, self._kubelet.host.ip, now)))
         elif what == "return":
             self._return(now, effects)
         else:
@@ -230,6 +257,7 @@ class Machine:
         kubelet.reachable = True
         if self._outbox is not None:
             effects.extend(self._outbox.take())
+        kubelet.report_unsent(effects)
         kubelet.tell_serving(effects)
         if self._proxy is not None:
             self._proxy.set_network(Network.UP)
@@ -237,6 +265,14 @@ class Machine:
             if uid in kubelet.pods:
                 usage.changed(now, uid, effects)
         usage.arm(now, effects)
+
+    def _see_node(self, now: int, node: Node, effects: list[Effect]) -> None:
+        """Somebody says that it is not ready: the next report of the node's status sets that right. Source:
+        kubelet_node_status.go tryUpdateNodeStatus, which compares with what the API server has."""
+        known = condition(node.status.conditions, "Ready")
+        if not self._status_due and known is not None and known.status != "True":
+            self._status_due = True
+            effects.append(WakeAt((now // NODE_STATUS_NS + 1) * NODE_STATUS_NS, ("status", 0)))
 
     def _stand(self, now: int, effects: list[Effect]) -> None:
         """Begin to renew the lease."""
@@ -263,6 +299,8 @@ class Machine:
         kind = type(obj)
         if error.code >= 500:
             self._failed(now, effect, effects)
+        elif kind is Pod and type(effect) is PatchStatus and error.reason == "Conflict":
+            self._kubelet.conflicted(effect.obj.metadata.uid, effect.obj.metadata.resource_version, effects)
         elif error.reason == "AlreadyExists":
             if kind is Node:
                 effects.append(PatchStatus(obj))
@@ -275,7 +313,9 @@ class Machine:
                 effects.append(Create(lease(self.name, now)))
             elif kind is PodMetrics:
                 self._report_again(now, effect.obj, effects)
-        # Anything else is about what is gone, or has changed since: there is nothing left to say.
+        elif kind is Node and type(effect) is Create:
+            self._failed(now, effect, effects)  # it keeps trying to register. Source: kubelet_node_status.go
+        # Anything else is about what is gone: there is nothing left to say.
 
     def _failed(self, now: int, effect: Effect, effects: list[Effect]) -> None:
         """The server was away: say it again later, unless something newer has been said since."""
@@ -288,21 +328,17 @@ class Machine:
         if isinstance(effect, StandingLease) or (isinstance(effect, (Create, Update)) and type(effect.obj) is Lease):
             outbox.lease_lost = True
             self._lease_turn += 1  # the renewals begin again with the retry
-        elif not isinstance(effect, PatchStatus) or self._is_latest(effect):
+        elif not (isinstance(effect, PatchStatus) and self._kubelet.undelivered(effect.obj.metadata.uid)):
             outbox.put(effect)
         if outbox.retry_ns < 0:
             at = outbox.retry(now)
             effects.append(WakeAt(at, ("retry", at)))
 
-    def _is_latest(self, effect: PatchStatus) -> bool:
-        worker = self._kubelet.pods.get(effect.obj.metadata.uid)
-        # None: it is the node's, or a pod's last words.
-        return worker is None or worker.status == effect.obj.status
-
     def _send_deferred(self, now: int, outbox: Outbox, effects: list[Effect]) -> None:
         if self._state & _CUT:
             return  # all of it is said when the network is back
         effects.extend(outbox.take())
+        self._kubelet.report_unsent(effects)
         if outbox.lease_lost:
             self._stand(now, effects)
 
@@ -321,7 +357,8 @@ class Machine:
                 case WakeAt() | Observe():
                     effects.append(effect)
                 case PatchStatus() | Delete() | Record():
-                    self._outbox.put(effect)
+                    if not (isinstance(effect, PatchStatus) and self._kubelet.undelivered(effect.obj.metadata.uid)):
+                        self._outbox.put(effect)
                 case StandingLease() | Create() | Update() | Send():
                     pass
                 case _:
@@ -383,7 +420,7 @@ class Machine:
         if self._proxy is not None:
             self._proxy.forget()
         self._held = self._inbox = self._outbox = None
-        self._registered = self._lease_known = False
+        self._registered = self._lease_known = self._status_due = False
         self._lease_turn += 1
         self._frozen_until_ns = 0
 

@@ -39,6 +39,9 @@ class PodWorker(msgspec.Struct):
     reported_milli: int = -1
     last: ContainerState = ContainerState()
     status: PodStatus | None = None  # as reported last
+    sent: PodStatus | None = None  # on its way
+    sent_version: str = ""  # of the pod that it was made from
+    unsent: bool = False  # the status is to be sent when that is possible
 
     @property
     def able(self) -> bool:

@@ -15,6 +15,10 @@ LEASE_DURATION_S = 40
 LEASE_RENEWAL_NS = 10 * SECOND
 """Source: kubelet renews at a quarter of the duration (nodelease: renewIntervalFraction 0.25)."""
 
+NODE_STATUS_NS = 10 * SECOND
+"""How often the kubelet compares its node's status with what it knows. Source: KubeletConfiguration
+nodeStatusUpdateFrequency, 10s."""
+
 METRICS_NS = 15 * SECOND
 """Source: metrics-server --metric-resolution, 15s."""
 

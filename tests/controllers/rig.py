@@ -18,6 +18,7 @@ from harness.engine.component import (
     Create,
     Delete,
     Effect,
+    Observe,
     Outcome,
     PatchStatus,
     Start,
@@ -26,6 +27,7 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
+from harness.engine.guard import COMPONENT_FAULT
 from harness.engine.loop import Loop
 from harness.engine.messages import API_ADDRESS
 from harness.model.core import Container, ContainerStatus, Node, Pod, PodSpec, PodStatus, PodTemplateSpec
@@ -68,7 +70,15 @@ class Rig:
                 self.loop.post(self.loop.now + self.latency_ns, address, Watch(ADDED, obj))
 
     def _send(self, now: int, address: int, component: Component, events: list[Any]) -> None:
-        for effect in component.step(now, events):
+        failed = sum(isinstance(event, Outcome) and event.error is not None for event in events)
+        before = getattr(component, "handled_failures", 0)
+        effects = list(component.step(now, events))
+        handled = getattr(component, "handled_failures", 0) - before
+        assert handled >= failed, f"{component.name} does not handle that a write failed: {events}"
+        for effect in effects:
+            if isinstance(effect, Observe):
+                assert effect.topic != COMPONENT_FAULT, effect
+                continue
             if isinstance(effect, WakeAt):
                 self.loop.post(effect.at, address, Timer(effect.token))
                 continue

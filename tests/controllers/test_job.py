@@ -150,7 +150,7 @@ def test_container_restarts_count_where_the_pod_restarts_them(bench: Bench) -> N
     for count in (1, 2):
         assert bench.said("FailureTarget") == ""
         status = replace(pod.status, container_statuses=(ContainerStatus(name="c", restart_count=count),))
-        bench.do(PatchStatus(replace(pod, status=status)))
+        pod = bench.do(PatchStatus(replace(pod, status=status)))
         bench.run()
     assert bench.said("FailureTarget") == "True BackoffLimitExceeded"
 

@@ -65,6 +65,11 @@ def test_never_overfull_never_back_from_the_end_and_everything_comes_to_one(
     cpus: dict[str, int] = {}
     running: dict[str, int] = {}
     ended: set[str] = set()
+    short = {
+        f"p{number}"
+        for number, form in enumerate(pods)
+        if form["lasts"] == 0 and (form["restart"] == "Never" or (form["restart"] == "OnFailure" and not form["code"]))
+    }
     outage = any(isinstance(fault, RestartApiServer) for _, fault in faults)
 
     def check(kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
@@ -74,7 +79,8 @@ def test_never_overfull_never_back_from_the_end_and_everything_comes_to_one(
         assert name not in ended or phase in ("Succeeded", "Failed"), f"{name} came back"
         if change == "DELETED" or phase in ("Succeeded", "Failed"):
             running.pop(name, None)
-        elif phase == "Running":
+        elif phase == "Running" and name not in short:
+            # A pod that ends at once is told to have ended only when it is known to run, and others start meanwhile.
             running[name] = cpus[name]
             # Behind an outage the server may learn that one pod runs before it learns that another has ended.
             assert sum(running.values()) <= 6 or outage

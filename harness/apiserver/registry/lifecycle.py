@@ -24,6 +24,19 @@ def without_status(obj: Any) -> Any:
     return replaced(obj, extra=extra)
 
 
+def patched_status(current: Any, base: Any, new: Any) -> Any:
+    """`current` with those fields of `new` that differ from `base`; of conditions, those that differ from its own."""
+    changes = {}
+    for name in new.__struct_fields__:
+        value, was = getattr(new, name), getattr(base, name)
+        if value is was or value == was:
+            continue
+        if name == "conditions":
+            value = tuple(item for item in value if item not in was)
+        changes[name] = value
+    return replaced(current, **({"conditions": ()} | changes))
+
+
 def with_status(old: Any, new: Any) -> Any:
     """`old` with the status of `new`."""
     if hasattr(old, "status"):

@@ -31,6 +31,7 @@ from harness.engine.component import (
     StopMachine,
     Subscribe,
     Timer,
+    Update,
     WakeAt,
     Watch,
 )
@@ -58,6 +59,7 @@ class ClusterAutoscaling:
 class ClusterAutoscaler:
     """`rng`: of provisioning times and of an expander that draws."""
 
+    handled_failures = 0
     name = "cluster-autoscaler"
     watches = ("Node", "Pod")
 
@@ -65,10 +67,15 @@ class ClusterAutoscaler:
         self._pools = pools
         self._rng = rng
         self._expander = expander or LeastWaste()
+        self._state = ClusterState(pools)
         self._reset()
 
     def _reset(self) -> None:
+        """A new process. What was ordered of the provider is not forgotten: the provider knows."""
+        ordered = self._state.pools
         self._state = ClusterState(self._pools)
+        for name, pool in self._state.pools.items():
+            pool.created, pool.requested = ordered[name].created, ordered[name].requested
         self._scale_up = ScaleUp(self._state, self._expander, self._rng, self._request)
         self._scale_down = ScaleDown(self._state)
         self._armed = -1
@@ -86,12 +93,18 @@ class ClusterAutoscaler:
                     self._armed = -1
                     self._scan(now, effects)
             elif type(event) is Relist:
+                for gone in self._state.missing(event):
+                    self._observe(now, Watch(DELETED, gone))
                 for obj in event.objects:
                     self._observe(now, Watch("ADDED", obj))
             elif type(event) is Start:
                 self._reset()
             elif type(event) is Outcome:
-                pass  # what was refused is seen again at the next scan
+                if event.error is not None:
+                    self.handled_failures += 1  # what was refused is seen, and asked for again, at the next scan
+                elif type(event.effect) is Update and event.effect.token is not None:
+                    self._state.observe(now, Watch("MODIFIED", event.obj))
+                    self._scale_down.drain(event.effect.token, effects)
         if self._state.has_claims and not self._watches_volumes:
             self._watches_volumes = True
             effects.append(Subscribe(VOLUMES))
@@ -112,6 +125,8 @@ class ClusterAutoscaler:
         if isinstance(obj, Node):
             if event.type == DELETED:
                 self._scale_down.forget(obj.metadata.name)
+            else:
+                self._scale_down.observe_node(obj)
         elif isinstance(obj, Pod) and (event.type == DELETED or obj.spec.node_name or obj.status.phase in ENDED):
             self._scale_up.forget(obj.metadata.key)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.autoscaling.cluster.pool_state import PoolState
 from harness.autoscaling.pool import POOL_LABEL, NodePool
-from harness.engine.component import DELETED, MINUTE, Watch
+from harness.engine.component import DELETED, MINUTE, Relist, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition
 from harness.scheduling.feasibility.snapshot import Snapshot
@@ -40,6 +40,16 @@ class ClusterState:
             self._update_pod(obj, gone=event.type == DELETED)
         else:
             self.snapshot.tables.learn_volumes(obj, gone=event.type == DELETED)
+
+    def missing(self, event: Relist) -> list[Node | Pod]:
+        """What is known and not in the list any more."""
+        there = {obj.metadata.key: obj.metadata.uid for obj in event.objects}
+        known: list[Node | Pod] = []
+        if event.kind == "Node":
+            known = list(self.nodes.values())
+        elif event.kind == "Pod":
+            known = [*self.pods.values(), *self.pending.values()]
+        return [obj for obj in known if there.get(obj.metadata.key) != obj.metadata.uid]
 
     def view(self, pod: Pod) -> PodView:
         return self.snapshot.classes.view(pod)

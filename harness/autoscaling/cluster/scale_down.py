@@ -10,7 +10,7 @@ from harness.autoscaling.cluster.pool_state import PoolState
 from harness.autoscaling.cluster.scale_up import place
 from harness.autoscaling.pool import replaced
 from harness.engine.component import MINUTE, SECOND, Delete, Effect, EvictPod, Observe, Record, StopMachine, Update
-from harness.model.core import Pod, Taint
+from harness.model.core import Node, Pod, Taint
 
 UNNEEDED_NS = 10 * MINUTE
 """Source: --scale-down-unneeded-time."""
@@ -25,20 +25,34 @@ class ScaleDown:
         self._state = state
         self._unneeded: dict[str, int] = {}  # node: since when
         self._draining: dict[str, int] = {}  # node: since when
+        self._abandoned: dict[str, None] = {}  # tainted nodes that nobody drains: by an autoscaler that was here before
 
     @property
     def busy(self) -> bool:
-        return bool(self._draining)
+        return bool(self._draining or self._abandoned)
+
+    def observe_node(self, node: Node) -> None:
+        name = node.metadata.name
+        if name not in self._draining and _is_tainted(node):
+            self._abandoned[name] = None
+        else:
+            self._abandoned.pop(name, None)
 
     def forget(self, name: str) -> None:
         """The node is gone."""
         self._unneeded.pop(name, None)
         self._draining.pop(name, None)
+        self._abandoned.pop(name, None)
 
     def scan(self, now: int, effects: list[Effect]) -> None:
         state = self._state
+        for name in self._abandoned:
+            # Source: static_autoscaler.go cleanUpIfRequired, taints.CleanAllToBeDeleted.
+            node = state.nodes[name]
+            kept = tuple(taint for taint in node.spec.taints if taint.key != TO_BE_DELETED)
+            effects.append(Update(replaced(node, spec=replaced(node.spec, taints=kept))))
         for name in list(self._draining):
-            self._drain(name, effects)
+            self.drain(name, effects)
         candidates = [
             (pool, name) for pool in state.pools.values() for name in pool.members if name not in self._draining
         ]
@@ -65,15 +79,22 @@ class ScaleDown:
 
     def _start_drain(self, now: int, pool: PoolState, name: str, effects: list[Effect]) -> None:
         node = self._state.nodes[name]
-        taint = Taint(key=TO_BE_DELETED, value=str(now // SECOND), effect="NoSchedule")
-        effects.append(Update(replaced(node, spec=replaced(node.spec, taints=(*node.spec.taints, taint)))))
         effects.append(Record(node, "Normal", "ScaleDown", "marked the node as toBeDeleted/unschedulable"))
         effects.append(Observe("autoscaling", (pool.pool.name, "down", 1)))
         self._draining[name] = now
-        self._drain(name, effects)
+        self.drain(name, effects)
 
-    def _drain(self, name: str, effects: list[Effect]) -> None:
-        """Evict what is there; disruption budgets may refuse, then the next scan asks again."""
+    def drain(self, name: str, effects: list[Effect]) -> None:
+        """Taint the node; once it is tainted, evict what is there; once it is empty, remove it. What is refused, by a
+        disruption budget or for any other reason, is asked for again by the next scan."""
+        if name not in self._draining:
+            return
+        found = self._state.nodes[name]
+        if not _is_tainted(found):
+            since = str(self._draining[name] // SECOND)
+            taints = (*found.spec.taints, Taint(key=TO_BE_DELETED, value=since, effect="NoSchedule"))
+            effects.append(Update(replaced(found, spec=replaced(found.spec, taints=taints)), token=name))
+            return
         pods = self._state.pods_on(name)
         for pod in pods:
             if pod.metadata.deletion_timestamp is None:
@@ -108,6 +129,10 @@ class ScaleDown:
         for pod in pods:
             what_if.forget(pod.metadata.key)
         return all(place(what_if, state.view(_unbound(pod))) for pod in pods)
+
+
+def _is_tainted(node: Node) -> bool:
+    return any(taint.key == TO_BE_DELETED for taint in node.spec.taints)
 
 
 def _unbound(pod: Pod) -> Pod:

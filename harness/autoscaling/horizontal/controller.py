@@ -69,6 +69,8 @@ class HorizontalController:
     name = "horizontal-pod-autoscaler"
     watches = ("HorizontalPodAutoscaler", "Deployment", "ReplicaSet", "Pod", "PodMetrics")
 
+    handled_failures = 0
+
     def __init__(self, policy: str | ReplicaPolicy = "utilization") -> None:
         """`policy`: a replica policy, or the name of one. Raises UserError."""
         self._policy: ReplicaPolicy = REPLICA_POLICIES.make(policy) if isinstance(policy, str) else policy
@@ -79,6 +81,7 @@ class HorizontalController:
         self._memory: dict[str, _Memory] = {}
         self._targets: dict[tuple[str, str], Deployment | ReplicaSet] = {}
         self._pods: dict[tuple[str, str, str], dict[str, Pod]] = {}  # by namespace and label
+        self._known_pods: dict[str, Pod] = {}
         self._metrics: dict[str, PodMetrics] = {}
         self._armed = -1
 
@@ -96,12 +99,29 @@ class HorizontalController:
                         self._sync(now, self._scalers[key], effects)
             elif type(event) is Start:
                 self._reset()
-            elif type(event) is Outcome:
-                pass  # the next sync sees what is
+            elif type(event) is Outcome and event.error is not None:
+                self._refused(event, effects)
         if self._scalers and self._armed < 0:
             self._armed = (now // SYNC_NS + 1) * SYNC_NS
             effects.append(WakeAt(self._armed, self._armed))
         return effects
+
+    def _refused(self, outcome: Outcome, effects: list[Effect]) -> None:
+        """The next sync sees what is, and writes again. Source: horizontal.go reconcileAutoscaler: FailedRescale; what
+        was not scaled does not count towards the rates; the rate limiter asks again after one sync period."""
+        self.handled_failures += 1
+        effect, error = outcome.effect, outcome.error
+        if type(effect) is not Update:
+            return
+        key, scaling = effect.token
+        memory = self._memory.get(key)
+        if memory is not None:
+            memory.ups = [item for item in memory.ups if item != scaling]
+            memory.downs = [item for item in memory.downs if item != scaling]
+        scaler = self._scalers.get(key)
+        if scaler is not None:
+            text = f"New size: {effect.obj.spec.replicas}; error: {error}"
+            effects.append(Record(scaler, "Warning", "FailedRescale", text))
 
     # -- what the watches bring ----------------------------------------------------------------------------------------
 
@@ -110,9 +130,14 @@ class HorizontalController:
         kind = type(obj)
         meta = obj.metadata
         if kind is Pod:
-            if event.old is not None and event.old.metadata.labels is not meta.labels:
-                self._shelve(event.old, gone=True)
-            self._shelve(obj, gone=gone)
+            known = self._known_pods.get(meta.key)
+            if known is not None and (gone or known.metadata.labels is not meta.labels):
+                self._shelve(known, gone=True)
+            if gone:
+                self._known_pods.pop(meta.key, None)
+            else:
+                self._known_pods[meta.key] = obj
+                self._shelve(obj, gone=False)
         elif kind is PodMetrics:
             if gone:
                 self._metrics.pop(meta.key, None)
@@ -143,6 +168,7 @@ class HorizontalController:
     def _relist(self, event: Relist) -> None:
         if event.kind == "Pod":
             self._pods.clear()
+            self._known_pods.clear()
         elif event.kind == "PodMetrics":
             self._metrics.clear()
         elif event.kind == "HorizontalPodAutoscaler":
@@ -217,13 +243,15 @@ class HorizontalController:
             conditions = _told(conditions, now, "ScalingLimited", *limit)
         status = _counted(scaler, current, desired, utilization)
         if desired != current:
-            effects.append(Update(replaced(target, spec=replaced(target.spec, replicas=desired))))
+            scaling = (now, abs(desired - current))
+            resized = replaced(target, spec=replaced(target.spec, replicas=desired))
+            effects.append(Update(resized, token=(meta.key, scaling)))
             effects.append(Record(scaler, "Normal", "SuccessfulRescale", f"New size: {desired}; reason: {reason}"))
             conditions = _told(
                 conditions, now, "AbleToScale", "True", "SucceededRescale",
                 f"the HPA controller was able to update the target scale to {desired}",
             )  # fmt: skip
-            (memory.ups if desired > current else memory.downs).append((now, abs(desired - current)))
+            (memory.ups if desired > current else memory.downs).append(scaling)
             status = replaced(status, last_scale_time=Time(now))
         self._write_status(scaler, status, conditions, effects)
 
@@ -236,7 +264,7 @@ class HorizontalController:
     ) -> None:
         status = replaced(status, conditions=conditions)
         if status != scaler.status:
-            effects.append(PatchStatus(replaced(scaler, status=status)))
+            effects.append(PatchStatus(replaced(scaler, status=status), scaler))
 
     # -- how many ------------------------------------------------------------------------------------------------------
 

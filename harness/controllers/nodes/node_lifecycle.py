@@ -1,34 +1,19 @@
 """The node lifecycle controller: who has fallen silent, what its node's taints say about it, and how fast pods go.
 
 Source: pkg/controller/nodelifecycle (1.32). Health comes from the node's Lease. A lease that stands (annotation
-STANDING_LEASE) is being renewed on time; one that does not is good until renewTime + grace, looked at on the ticks
-of the monitor. Nothing is done for a node that is well, so an idle cluster costs nothing.
+STANDING_LEASE) is being renewed on time; one that does not is good until renewTime + grace. A node that is not well is
+looked at on every tick of the monitor, whatever was or was not heard of it meanwhile; one that is well, on the first
+tick after its lease has run out. So an idle cluster costs nothing, and what could not be written is written later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from heapq import heappop, heappush
+from typing import Any
 
 import msgspec
 
-from harness.engine.component import (
-    DELETED,
-    SECOND,
-    STANDING_LEASE,
-    Effect,
-    Event,
-    Instant,
-    Outcome,
-    PatchStatus,
-    Record,
-    Relist,
-    Start,
-    Timer,
-    Update,
-    WakeAt,
-    Watch,
-)
+from harness.controllers.runtime.reconciler import Reconciler
+from harness.engine.component import SECOND, STANDING_LEASE, Instant, Outcome, PatchStatus, Update
 from harness.model.core import Node, Pod, Taint
 from harness.model.meta import Condition, condition, with_condition
 from harness.model.wire import Time
@@ -49,159 +34,179 @@ LARGE_ZONE = 50
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 _OURS = (NOT_READY, UNREACHABLE)
+_TAINT_FOR = {"False": NOT_READY, "Unknown": UNREACHABLE}
+_BAD = ("False", "Unknown")
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+
+_TURNS = "/turns"
+"""The key that is due when a zone may have its next NoExecute taint; no node has this name."""
 
 replaced = msgspec.structs.replace
 
 
 class _Health(msgspec.Struct):
-    """`granted`: its turn for the NoExecute taint has come."""
+    """`granted`: its turn for the NoExecute taint has come. `unmarked`: pods, by key, still to be marked not ready."""
 
-    node: Node | None = None
+    zone: str = ""
     standing: bool = False
     last_ns: int = -1
     ready: str = ""  # True, False, Unknown
     granted: bool = False
-    queued: bool = False
-    marked: bool = False  # its pods have been told not to be ready
-    asked: tuple[Taint, ...] | None = None  # taints of an update that is on its way
+    unmarked: dict[str, None] = {}
 
 
-class NodeLifecycleController:
-    name = "node-lifecycle-controller"
-    watches = ("Node", "Lease", "Pod")
+class _Zone(msgspec.Struct):
+    nodes: int = 0
+    bad: int = 0  # not ready, of them
+    waiting: dict[str, None] = {}  # nodes whose turn has not come, in order
+    next_turn_ns: int = 0
 
-    def __init__(self, grace_ns: int = GRACE_NS) -> None:
+    @property
+    def state(self) -> str:
+        """Source: ComputeZoneState."""
+        if self.bad == self.nodes:
+            return "full"
+        return "partial" if self.bad > 2 and self.bad * 100 >= UNHEALTHY_PERCENT * self.nodes else "normal"
+
+
+class NodeLifecycleController(Reconciler):
+    """Keys are names of nodes."""
+
+    def __init__(self, grace_ns: int = GRACE_NS, name: str = "node-lifecycle-controller") -> None:
+        super().__init__(
+            name,
+            {"Node": self._node_changed, "Lease": self._lease_changed, "Pod": self._pod_changed},
+            {"Pod": _runs_on_a_node},
+        )
+        self._pods_on = self.informer.index("Pod", _node_of)
         self._grace = grace_ns
-        self._reset()
+        self._health: dict[str, _Health] = {}
+        self._zones: dict[str, _Zone] = {}
+        self._waiting = 0  # nodes, of all zones
 
-    def _reset(self) -> None:
-        self._nodes: dict[str, _Health] = {}
-        self._pods: dict[str, dict[str, Pod]] = {}  # by node, by key
-        self._deadlines: list[tuple[int, str]] = []
-        self._zones: dict[str, dict[str, None]] = {}
-        self._waiting: dict[str, dict[str, None]] = {}  # by zone: nodes whose turn has not come
-        self._turn_ns: dict[str, int] = {}  # by zone: when the next turn is
-        self._armed: set[int] = set()
+    def forget_all(self) -> None:
+        super().forget_all()
+        self._health.clear()
+        self._zones.clear()
+        self._waiting = 0
 
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            if type(event) is Watch and type(event.obj) is Pod:  # nearly all of them
-                self._pod(event.type, event.obj)
-                continue
-            match event:
-                case Watch(change, Node() as node, _):
-                    self._node(now, change, node, effects)
-                case Watch(change, Lease() as lease, _):
-                    self._lease(now, change, lease)
-                case Timer(token):
-                    self._armed.discard(token)
-                case Outcome(effect, _, error):
-                    if error is not None and type(effect) is Update:
-                        self._refused(now, effect.obj.metadata.name, effects)
-                case Start():
-                    self._reset()
-                case Relist(_, objects):
-                    for obj in objects:
-                        effects += self.step(now, (Watch("ADDED", obj),))
-                case _:
-                    pass
-        self._monitor(now, effects)
-        self._turns(now, effects)
-        return effects
+    # -- what happened -------------------------------------------------------------------------------------------------
 
-    # -- what the watches bring ----------------------------------------------------------------------------------------
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if new is None or not self._waits_for_mark(new):
+            pod = new if new is not None else old
+            assert pod is not None
+            health = self._health.get(pod.spec.node_name)
+            if health is not None and health.unmarked:
+                health.unmarked.pop(pod.metadata.key, None)
 
-    def _pod(self, change: str, pod: Pod) -> None:
-        node = pod.spec.node_name
-        if not node:
-            return
-        if change == DELETED or pod.status.phase in ("Succeeded", "Failed"):
-            held = self._pods.get(node)
-            if held is not None:
-                held.pop(pod.metadata.key, None)
-        else:
-            self._pods.setdefault(node, {})[pod.metadata.key] = pod
+    @staticmethod
+    def _waits_for_mark(pod: Pod) -> bool:
+        known = condition(pod.status.conditions, "Ready")
+        return known is not None and known.status == "True"
 
-    def _lease(self, now: int, change: str, lease: Lease) -> None:
+    def _lease_changed(self, old: Lease | None, new: Lease | None) -> None:
+        lease = new if new is not None else old
+        assert lease is not None
         name = lease.metadata.name
-        health = self._nodes.setdefault(name, _Health())
-        health.standing = change != DELETED and STANDING_LEASE in lease.metadata.annotations
+        health = self._health.get(name)
+        if health is None:
+            health = self._health[name] = _Health()
+        was = health.standing
+        health.standing = new is not None and STANDING_LEASE in new.metadata.annotations
         if lease.spec.renew_time is not None:
             health.last_ns = max(health.last_ns, lease.spec.renew_time)
-        if not health.standing:
-            self._watch_out(name, health)
+        if not health.standing and (was or old is None or health.ready != "True"):
+            self.queue.add(name)  # else the look that is due anyway takes notice
 
-    def _watch_out(self, name: str, health: _Health) -> None:
-        """Look again on the first tick after its time is up."""
-        due = health.last_ns + self._grace
-        heappush(self._deadlines, ((due // MONITOR_NS + 1) * MONITOR_NS, name))
-
-    def _node(self, now: int, change: str, node: Node, effects: list[Effect]) -> None:
-        name = node.metadata.name
-        if change == DELETED:
-            self._nodes.pop(name, None)
-            self._pods.pop(name, None)
-            zone = _zone(node)
-            self._zones.get(zone, {}).pop(name, None)
-            self._waiting.get(zone, {}).pop(name, None)
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if new is None:
+            assert old is not None
+            self._node_removed(old)
             return
-        health = self._nodes.setdefault(name, _Health())
-        if health.node is None:
-            self._zones.setdefault(_zone(node), {})[name] = None
+        name = new.metadata.name
+        health = self._health.get(name)
+        if health is None:
+            health = self._health[name] = _Health()
+        if old is None:
+            health.zone = _zone(new)
+            self._zones.setdefault(health.zone, _Zone()).nodes += 1
             if health.last_ns < 0:
-                health.last_ns = now  # a grace period to be heard of for the first time
-                self._watch_out(name, health)
-        health.node = node
-        if health.asked is not None and health.asked == node.spec.taints:
-            health.asked = None
-        known = condition(node.status.conditions, "Ready")
-        ready = "" if known is None else known.status
-        if ready == health.ready and health.asked is None and not health.granted and ready == "True":
+                health.last_ns = self.now  # a grace period to be heard of for the first time
+        known = condition(new.status.conditions, "Ready")
+        was = health.ready
+        self._ready_changed(name, health, "" if known is None else known.status)
+        if health.ready != "True" or was != health.ready or old is None or old.spec.taints is not new.spec.taints:
+            self.queue.add(name)
+
+    def _node_removed(self, node: Node) -> None:
+        name = node.metadata.name
+        health = self._health.pop(name)
+        self._wait_no_longer(name, health)
+        zone = self._zones[health.zone]
+        zone.nodes -= 1
+        zone.bad -= health.ready in _BAD
+        if not zone.nodes:
+            del self._zones[health.zone]
+        self.forget_events(node.metadata.uid)
+
+    def _ready_changed(self, name: str, health: _Health, ready: str) -> None:
+        was, health.ready = health.ready, ready
+        if was == ready:
             return
-        before, health.ready = health.ready, ready
-        if ready == "True":
-            health.granted = health.queued = health.marked = False
-            self._waiting.get(_zone(node), {}).pop(name, None)
-        elif ready in ("False", "Unknown"):
-            if not health.marked:
-                self._mark_pods(now, name, effects)
-                health.marked = True
-            if not health.granted and not health.queued:
-                health.queued = True
-                self._waiting.setdefault(_zone(node), {})[name] = None
-        if before != ready or ready != "True":
-            self._sync_taints(now, health, effects)
+        zone = self._zones[health.zone]
+        zone.bad += (ready in _BAD) - (was in _BAD)
+        if ready not in _BAD:
+            self._wait_no_longer(name, health)
+            health.granted = False
+            health.unmarked = {}
+        elif was not in _BAD:
+            # Source: pkg/controller/util/node MarkPodsNotReady.
+            health.unmarked = {k: None for k, pod in self._pods_on[name].items() if self._waits_for_mark(pod)}
+            if not health.granted and name not in zone.waiting:
+                zone.waiting[name] = None
+                self._waiting += 1
 
-    def _refused(self, now: int, name: str, effects: list[Effect]) -> None:
-        """The taints were written against a version that is gone; the newer one is here, or on its way."""
-        health = self._nodes.get(name)
-        if health is not None and health.node is not None:
-            health.asked = None
-            self._sync_taints(now, health, effects)
+    def _wait_no_longer(self, name: str, health: _Health) -> None:
+        zone = self._zones.get(health.zone)
+        if zone is not None and zone.waiting.pop(name, name) is None:
+            self._waiting -= 1
 
-    # -- the monitor ---------------------------------------------------------------------------------------------------
+    # -- what to do ----------------------------------------------------------------------------------------------------
 
-    def _monitor(self, now: int, effects: list[Effect]) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, name = heappop(self._deadlines)
-            health = self._nodes.get(name)
-            if health is None or health.standing or health.node is None:
-                continue
+    def reconcile(self, now: Instant, key: str) -> None:
+        node: Node | None = self.informer.get("Node", key)
+        if node is None:
+            return
+        health = self._health[key]
+        silent = not health.standing and now > health.last_ns + self._grace
+        if silent and health.ready != "Unknown":
+            self._silent(now, key, node)
+        else:
+            self._mark_pods(now, key, health)
+            self._sync_taints(now, key, node, health)
+        if silent or health.ready != "True":
+            self.queue.add_at(key, (now // MONITOR_NS + 1) * MONITOR_NS)
+        elif not health.standing:
             due = health.last_ns + self._grace
-            if due >= now:
-                self._watch_out(name, health)
-                continue
-            if health.ready != "Unknown":
-                self._silent(now, health, effects)
-        if self._deadlines:
-            self._wake(self._deadlines[0][0], effects)
+            self.queue.add_at(key, (due // MONITOR_NS + 1) * MONITOR_NS)
 
-    def _silent(self, now: int, health: _Health, effects: list[Effect]) -> None:
-        """Source: node_lifecycle_controller.go updateNodeHealth: every condition becomes Unknown."""
-        node = health.node
-        assert node is not None
+    def failed(self, key: str, outcome: Outcome) -> bool:
+        if isinstance(outcome.effect, PatchStatus) and outcome.error is not None and outcome.error.code in (404, 409):
+            health = self._health.get(key)
+            if health is not None:
+                health.unmarked.pop(outcome.effect.obj.metadata.key, None)  # it is another pod now, or none
+            return False
+        return super().failed(key, outcome)
+
+    def succeeded(self, key: str, outcome: Outcome) -> None:
+        health = self._health.get(key)
+        if health is not None and isinstance(outcome.effect, PatchStatus):
+            health.unmarked.pop(outcome.effect.obj.metadata.key, None)
+
+    def _silent(self, now: int, key: str, node: Node) -> None:
+        """Source: node_lifecycle_controller.go updateNodeHealth, tryUpdateNodeHealth: every condition becomes Unknown,
+        unless the node has been written since it was read."""
         conditions = node.status.conditions
         for kind in ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure"):
             unknown = Condition(
@@ -212,86 +217,65 @@ class NodeLifecycleController:
                 last_transition_time=Time(now),
             )
             conditions = with_condition(conditions, unknown)
-        effects.append(PatchStatus(replaced(node, status=replaced(node.status, conditions=conditions))))
-        effects.append(Record(node, "Normal", "NodeNotReady", f"Node {node.metadata.name} status is now: NodeNotReady"))
+        self.write(key, Update(replaced(node, status=replaced(node.status, conditions=conditions)), "status", key))
+        self.record(node, "Normal", "NodeNotReady", f"Node {node.metadata.name} status is now: NodeNotReady")
 
-    def _mark_pods(self, now: int, name: str, effects: list[Effect]) -> None:
-        """Source: pkg/controller/util/node MarkPodsNotReady."""
-        for pod in self._pods.get(name, {}).values():
-            known = condition(pod.status.conditions, "Ready")
-            if known is None or known.status != "True":
-                continue
-            conditions = with_condition(
-                pod.status.conditions,
-                Condition(type="Ready", status="False", last_transition_time=Time(now)),
-            )
-            effects.append(PatchStatus(replaced(pod, status=replaced(pod.status, conditions=conditions))))
-            effects.append(Record(pod, "Warning", "NodeNotReady", "Node is not ready"))
+    def _mark_pods(self, now: int, key: str, health: _Health) -> None:
+        for pod_key in health.unmarked:
+            pod: Pod = self.informer.get("Pod", pod_key)
+            unready = Condition(type="Ready", status="False", last_transition_time=Time(now))
+            status = replaced(pod.status, conditions=with_condition(pod.status.conditions, unready))
+            self.write(key, PatchStatus(replaced(pod, status=status), pod, key))
+            self.record(pod, "Warning", "NodeNotReady", "Node is not ready")
 
-    # -- taints --------------------------------------------------------------------------------------------------------
-
-    def _sync_taints(self, now: int, health: _Health, effects: list[Effect]) -> None:
-        node = health.node
-        assert node is not None
-        key = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(health.ready)
-        wanted = [taint for taint in node.spec.taints if taint.key not in _OURS]
-        if key is not None:
+    def _sync_taints(self, now: int, key: str, node: Node, health: _Health) -> None:
+        ours = _TAINT_FOR.get(health.ready)
+        there = node.spec.taints
+        if ours is None and not there:
+            return
+        wanted = [taint for taint in there if taint.key not in _OURS]
+        if ours is not None:
             for effect in ("NoSchedule", "NoExecute"):
                 if effect == "NoExecute" and not health.granted:
                     continue
-                there = [t for t in node.spec.taints if t.key == key and t.effect == effect]
-                wanted.append(there[0] if there else Taint(key=key, effect=effect, time_added=Time(now)))
+                held = [t for t in there if t.key == ours and t.effect == effect]
+                wanted.append(held[0] if held else Taint(key=ours, effect=effect, time_added=Time(now)))
         taints = tuple(wanted)
-        if taints == node.spec.taints or health.asked is not None:
-            return
-        health.asked = taints
-        effects.append(Update(replaced(node, spec=replaced(node.spec, taints=taints))))
+        if taints != there:
+            self.write(key, Update(replaced(node, spec=replaced(node.spec, taints=taints)), "", key))
 
-    def _turns(self, now: int, effects: list[Effect]) -> None:
-        """Give nodes their NoExecute taint, zone by zone, no faster than the zone's state allows."""
-        if not any(self._waiting.values()):
+    # -- whose turn it is ----------------------------------------------------------------------------------------------
+
+    def before_reconciling(self, now: Instant) -> None:
+        """Give nodes their NoExecute taint, zone by zone, no faster than the zone's state allows. Source:
+        handleDisruption, setLimiterInZone, ReducedQPSFunc, HealthyQPSFunc."""
+        if not self._waiting:
             return
-        rates = self._rates()
-        for zone in sorted(self._waiting):
-            waiting = self._waiting[zone]
-            rate = rates.get(zone, 0)
-            if not waiting or not rate:
+        if all(zone.state == "full" for zone in self._zones.values()):
+            return
+        for _, zone in sorted(self._zones.items()):
+            rate = EVICTION_RATE_MILLI
+            if zone.state == "partial":
+                rate = SECONDARY_RATE_MILLI if zone.nodes > LARGE_ZONE else 0
+            if not zone.waiting or not rate:
                 continue
-            while waiting and self._turn_ns.get(zone, 0) <= now:
-                name = next(iter(waiting))
-                del waiting[name]
-                health = self._nodes[name]
-                health.queued = False
-                health.granted = True
-                self._turn_ns[zone] = now + 1000 * SECOND // rate
-                self._sync_taints(now, health, effects)
-            if waiting:
-                self._wake(self._turn_ns[zone], effects)
+            while zone.waiting and zone.next_turn_ns <= now:
+                name = next(iter(zone.waiting))
+                del zone.waiting[name]
+                self._waiting -= 1
+                self._health[name].granted = True
+                zone.next_turn_ns = now + 1000 * SECOND // rate
+                self.queue.add(name)
+            if zone.waiting:
+                self.queue.add_at(_TURNS, zone.next_turn_ns)
 
-    def _rates(self) -> dict[str, int]:
-        """By zone, per 1000 s. Source: handleDisruption, setLimiterInZone, ReducedQPSFunc, HealthyQPSFunc."""
-        states = {zone: self._state(nodes) for zone, nodes in self._zones.items() if nodes}
-        if states and all(state == "full" for state in states.values()):
-            return {}
-        rates = {}
-        for zone, state in states.items():
-            if state == "partial":
-                rates[zone] = SECONDARY_RATE_MILLI if len(self._zones[zone]) > LARGE_ZONE else 0
-            else:
-                rates[zone] = EVICTION_RATE_MILLI
-        return rates
 
-    def _state(self, nodes: dict[str, None]) -> str:
-        """Source: ComputeZoneState."""
-        bad = sum(self._nodes[name].ready in ("False", "Unknown") for name in nodes)
-        if bad == len(nodes):
-            return "full"
-        return "partial" if bad > 2 and bad * 100 >= UNHEALTHY_PERCENT * len(nodes) else "normal"
+def _runs_on_a_node(pod: Any) -> bool:
+    return bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed")
 
-    def _wake(self, at: int, effects: list[Effect]) -> None:
-        if at not in self._armed:
-            self._armed.add(at)
-            effects.append(WakeAt(at, at))
+
+def _node_of(pod: Any) -> tuple[str, ...]:
+    return (pod.spec.node_name,)
 
 
 def _zone(node: Node) -> str:

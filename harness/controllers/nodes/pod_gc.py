@@ -1,30 +1,19 @@
-"""Pod garbage collection: pods of nodes that are gone, pods that were being deleted unscheduled, and the oldest of
-too many that have ended.
+"""Pod garbage collection: pods of nodes that are gone, and the oldest of too many that have ended.
 
-Source: pkg/controller/podgc (1.32): every 20 s; a node must have been gone for 40 s.
+Source: pkg/controller/podgc (1.32): every 20 s; a node must have been gone for 40 s. What could not be deleted is seen
+again on the next round.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from typing import Any
 
 import msgspec
 
-from harness.engine.component import (
-    DELETED,
-    SECOND,
-    Delete,
-    Effect,
-    Event,
-    Instant,
-    PatchStatus,
-    Relist,
-    Start,
-    Timer,
-    WakeAt,
-    Watch,
-)
+from harness.controllers.runtime.reconciler import Reconciler
+from harness.engine.component import SECOND, Delete, Instant, Outcome, PatchStatus
 from harness.model.core import Node, Pod
 from harness.model.meta import Condition, with_condition
 from harness.model.wire import Time
@@ -36,97 +25,84 @@ QUARANTINE_NS = 40 * SECOND
 TERMINATED_MOST = 12_500
 """Source: --terminated-pod-gc-threshold."""
 
+_ROUND = "/round"
+"""The key of a round; those of single pods are 'namespace/name'."""
+_ENDED = ("Succeeded", "Failed")
+
 replaced = msgspec.structs.replace
 
 
-class PodGarbageCollector:
-    name = "pod-garbage-collector"
-    watches = ("Node", "Pod")
-
-    def __init__(self, terminated_most: int = TERMINATED_MOST) -> None:
+class PodGarbageCollector(Reconciler):
+    def __init__(self, terminated_most: int = TERMINATED_MOST, name: str = "pod-garbage-collector") -> None:
+        super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed}, {"Pod": _may_be_collected})
+        self._pods_on = self.informer.index("Pod", _node_of)
         self._most = terminated_most
-        self._reset()
-
-    def _reset(self) -> None:
-        self._nodes: set[str] = set()
-        self._on: dict[str, dict[str, Pod]] = {}  # by node
-        self._ended: dict[str, Pod] = {}
+        self._ended = 0
         self._oldest: list[tuple[int, str]] = []  # heap of (creation, key) of those, and of some that are gone since
         self._absent: dict[str, int] = {}  # node: since when
-        self._armed = -1
 
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            if type(event) is Watch:
-                self._hear(now, event)
-            elif type(event) is Timer:
-                if event.token == self._armed:
-                    self._armed = -1
-                    self._collect(now, effects)
-            elif type(event) is Relist:
-                for obj in event.objects:
-                    self._hear(now, Watch("ADDED", obj))
-            elif type(event) is Start:
-                self._reset()
-        if self._armed < 0 and (self._absent or len(self._ended) > self._most):
-            self._armed = (now // PERIOD_NS + 1) * PERIOD_NS
-            effects.append(WakeAt(self._armed, self._armed))
-        return effects
+    def forget_all(self) -> None:
+        super().forget_all()
+        self._ended = 0
+        self._oldest.clear()
+        self._absent.clear()
 
-    def _hear(self, now: int, event: Watch) -> None:
-        obj = event.obj
-        if type(obj) is Node:
-            name = obj.metadata.name
-            if event.type == DELETED:
-                self._nodes.discard(name)
-                if self._on.get(name):
-                    self._absent[name] = now
-            else:
-                self._nodes.add(name)
-                self._absent.pop(name, None)
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if new is None:
+            assert old is not None
+            if old.metadata.name in self._pods_on:
+                self._absent[old.metadata.name] = self.now
+        elif old is None:
+            self._absent.pop(new.metadata.name, None)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        was = old is not None and old.status.phase in _ENDED
+        now = new is not None and new.status.phase in _ENDED
+        if was is not now:
+            self._ended += now - was
+            if now:
+                assert new is not None
+                heappush(self._oldest, (new.metadata.creation_timestamp or 0, new.metadata.key))
+        if new is None:
+            assert old is not None
+            if old.spec.node_name not in self._pods_on:
+                self._absent.pop(old.spec.node_name, None)
+        elif old is None or not old.spec.node_name:
+            node = new.spec.node_name
+            if node and node not in self._absent and self.informer.get("Node", node) is None:
+                self._absent[node] = self.now
+
+    def before_reconciling(self, now: Instant) -> None:
+        if self._absent or self._ended > self._most:
+            self.queue.add_at(_ROUND, (now // PERIOD_NS + 1) * PERIOD_NS)
+
+    def reconcile(self, now: Instant, key: str) -> None:
+        if key != _ROUND or now % PERIOD_NS:
             return
-        pod: Pod = obj
-        key, node = pod.metadata.key, pod.spec.node_name
-        if event.type == DELETED:
-            self._ended.pop(key, None)
-            held = self._on.get(node)
-            if held is not None:
-                held.pop(key, None)
-                if not held:
-                    del self._on[node]
-                    self._absent.pop(node, None)
-            return
-        if node:
-            self._on.setdefault(node, {})[key] = pod
-            if node not in self._nodes and node not in self._absent:
-                self._absent[node] = now
-        if pod.status.phase in ("Succeeded", "Failed"):
-            if key not in self._ended:
-                heappush(self._oldest, (pod.metadata.creation_timestamp or 0, key))
-            self._ended[key] = pod
-
-    def _collect(self, now: int, effects: list[Effect]) -> None:
         for node in sorted(self._absent):
             if now - self._absent[node] < QUARANTINE_NS:
                 continue
-            for pod in self._on.get(node, {}).values():
-                self._orphan(now, pod, effects)
-        excess = len(self._ended) - self._most
-        if excess > 0:
-            taken: list[tuple[int, str]] = []
-            while len(taken) < excess:
-                entry = heappop(self._oldest)
-                found = self._ended.get(entry[1])
-                if found is not None and (found.metadata.creation_timestamp or 0) == entry[0]:
-                    taken.append(entry)
-            for entry in taken:
-                effects.append(_delete(self._ended[entry[1]]))
-                heappush(self._oldest, entry)  # until it is seen to be gone
+            for pod in self._pods_on[node].values():
+                self._collect_orphan(now, pod)
+        excess = self._ended - self._most
+        taken: list[tuple[int, str]] = []
+        while len(taken) < excess:
+            entry = heappop(self._oldest)
+            found: Pod | None = self.informer.get("Pod", entry[1])
+            if found is None or found.status.phase not in _ENDED:
+                continue
+            if (found.metadata.creation_timestamp or 0) == entry[0]:
+                taken.append(entry)
+                self._delete(found)
+        for entry in taken:
+            heappush(self._oldest, entry)  # until it is seen to be gone
 
-    def _orphan(self, now: int, pod: Pod, effects: list[Effect]) -> None:
+    def settled(self, now: Instant, key: str, failures: Sequence[Outcome]) -> None:
+        """What failed is done again on the next round, which comes as long as anything is left to collect."""
+
+    def _collect_orphan(self, now: int, pod: Pod) -> None:
         """Source: gcOrphaned: marked Failed with a DisruptionTarget, then deleted without grace."""
-        if pod.status.phase not in ("Succeeded", "Failed"):
+        if pod.status.phase not in _ENDED:
             target = Condition(
                 type="DisruptionTarget",
                 status="True",
@@ -136,10 +112,17 @@ class PodGarbageCollector:
             )
             conditions = with_condition(pod.status.conditions, target)
             status = replaced(pod.status, phase="Failed", conditions=conditions)
-            effects.append(PatchStatus(replaced(pod, status=status)))
-        effects.append(_delete(pod))
+            self.write(_ROUND, PatchStatus(replaced(pod, status=status), pod, _ROUND))
+        self._delete(pod)
+
+    def _delete(self, pod: Pod) -> None:
+        meta = pod.metadata
+        self.write(_ROUND, Delete("Pod", meta.namespace, meta.name, uid=meta.uid, grace_s=0, token=_ROUND))
 
 
-def _delete(pod: Pod) -> Delete:
-    meta = pod.metadata
-    return Delete("Pod", meta.namespace, meta.name, uid=meta.uid, grace_s=0)
+def _may_be_collected(pod: Any) -> bool:
+    return bool(pod.spec.node_name) or pod.status.phase in _ENDED
+
+
+def _node_of(pod: Any) -> tuple[str, ...]:
+    return (pod.spec.node_name,)

@@ -1,149 +1,79 @@
 """Taint eviction: pods that do not tolerate a node's NoExecute taints go, at once or when their time is up.
 
-Source: pkg/controller/tainteviction.
+Source: pkg/controller/tainteviction (1.32).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from harness.engine.component import (
-    DELETED,
-    SECOND,
-    Delete,
-    Effect,
-    Event,
-    Instant,
-    Outcome,
-    PatchStatus,
-    Record,
-    Relist,
-    Start,
-    Timer,
-    WakeAt,
-    Watch,
-)
+from harness.controllers.runtime.reconciler import Reconciler
+from harness.engine.component import SECOND, Delete, Instant, PatchStatus
 from harness.model.core import Node, Pod, Taint
 from harness.model.meta import Condition, with_condition
 from harness.model.wire import Time
 
-RETRY_NS = 10 * SECOND
-
 replaced = msgspec.structs.replace
 
 
-class TaintEvictionController:
-    name = "taint-eviction-controller"
-    watches = ("Node", "Pod")
+class TaintEvictionController(Reconciler):
+    """Keys are 'namespace/name' of pods."""
 
-    def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
+    def __init__(self, name: str = "taint-eviction-controller") -> None:
+        super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed}, {"Pod": _may_be_evicted})
+        self._pods_on = self.informer.index("Pod", _node_of)
         self._taints: dict[str, tuple[Taint, ...]] = {}  # NoExecute, by node
-        self._pods: dict[str, dict[str, Pod]] = {}  # by node, by key
-        self._due: dict[str, tuple[int, str, str]] = {}  # by key of the pod: (when, uid, node)
+        self._since: dict[str, Instant] = {}  # pods whose time is running, by key
 
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            if type(event) is Watch:
-                if type(event.obj) is Pod:
-                    self._pod(now, event.type, event.obj, effects)
-                elif type(event.obj) is Node:
-                    self._node(now, event.type, event.obj, effects)
-            elif type(event) is Timer:
-                key = event.token
-                due = self._due.get(key)
-                if due is not None and due[0] <= now:
-                    self._evict(now, self._pods.get(due[2], {}).get(key), due[1], effects)
-            elif type(event) is Outcome:
-                effect, error = event.effect, event.error
-                if error is not None and type(effect) is Delete and error.code >= 500:
-                    key = f"{effect.namespace}/{effect.name}"
-                    self._due[key] = (now + RETRY_NS, effect.uid, effect.token)
-                    effects.append(WakeAt(now + RETRY_NS, key))
-            elif type(event) is Relist:
-                effects += self.step(now, [Watch("ADDED", obj) for obj in event.objects])
-            elif type(event) is Start:
-                self._reset()
-        return effects
+    def forget_all(self) -> None:
+        super().forget_all()
+        self._taints.clear()
+        self._since.clear()
 
-    def _pod(self, now: int, change: str, pod: Pod, effects: list[Effect]) -> None:
-        node = pod.spec.node_name
-        if not node:
-            return
-        key = pod.metadata.key
-        if (
-            change == DELETED
-            or pod.metadata.deletion_timestamp is not None
-            or pod.status.phase in ("Succeeded", "Failed")
-        ):
-            held = self._pods.get(node)
-            if held is not None:
-                held.pop(key, None)
-            self._due.pop(key, None)
-            return
-        held = self._pods.setdefault(node, {})
-        new = key not in held
-        held[key] = pod
-        if new:
-            taints = self._taints.get(node)
-            if taints:
-                self._weigh(now, pod, taints, effects)
-
-    def _node(self, now: int, change: str, node: Node, effects: list[Effect]) -> None:
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        node = new if new is not None else old
+        assert node is not None
         name = node.metadata.name
-        if change == DELETED:
-            taints: tuple[Taint, ...] = ()
-        else:
-            taints = tuple(taint for taint in node.spec.taints if taint.effect == "NoExecute")
-        before = self._taints.get(name, ())
-        if taints == before:
+        taints = () if new is None else tuple(taint for taint in new.spec.taints if taint.effect == "NoExecute")
+        if taints == self._taints.get(name, ()):
             return
         if taints:
             self._taints[name] = taints
         else:
             self._taints.pop(name, None)
-        for pod in list(self._pods.get(name, {}).values()):
-            if taints:
-                self._weigh(now, pod, taints, effects)
-            elif self._due.pop(pod.metadata.key, None) is not None:
-                effects.append(
-                    Record(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {pod.metadata.key}")
-                )
+        for key in self._pods_on[name]:
+            self.queue.add(key)
 
-    def _weigh(self, now: int, pod: Pod, taints: tuple[Taint, ...], effects: list[Effect]) -> None:
-        """How long the pod may stay: the least of what its tolerations say. Source: processPodOnNode."""
-        key, uid = pod.metadata.key, pod.metadata.uid
-        least: int | None = None
-        for taint in taints:
-            tolerating = [toleration for toleration in pod.spec.tolerations if toleration.tolerates(taint)]
-            if not tolerating:
-                self._evict(now, pod, uid, effects)
-                return
-            spans = [t.toleration_seconds for t in tolerating if t.toleration_seconds is not None]
-            if spans:
-                span = max(min(spans), 0)
-                least = span if least is None else min(least, span)
-        if least is None:
-            self._due.pop(key, None)
-            return
-        known = self._due.get(key)
-        at = now + least * SECOND
-        if known is not None and known[0] <= at:
-            return  # its time has been running since an earlier taint
-        self._due[key] = (at, uid, pod.spec.node_name)
-        effects.append(WakeAt(at, key))
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if new is None:
+            assert old is not None
+            self._since.pop(old.metadata.key, None)
+            self.forget_events(old.metadata.uid)
+        elif new.spec.node_name in self._taints and (old is None or old.spec is not new.spec):
+            self.queue.add(new.metadata.key)
 
-    def _evict(self, now: int, pod: Pod | None, uid: str, effects: list[Effect]) -> None:
-        if pod is None or pod.metadata.uid != uid:
+    def reconcile(self, now: Instant, key: str) -> None:
+        """Source: processPodOnNode: a pod may stay for the least of what its tolerations say."""
+        pod: Pod | None = self.informer.get("Pod", key)
+        if pod is None:
             return
-        key = pod.metadata.key
-        self._due.pop(key, None)
-        effects.append(Record(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key}"))
+        taints = self._taints.get(pod.spec.node_name, ())
+        stays_s = _stays_s(pod, taints)
+        if stays_s is None:
+            if self._since.pop(key, None) is not None and not taints:
+                self.record(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
+            return
+        due = self._since.setdefault(key, now) + stays_s * SECOND  # running since an earlier taint, if there was one
+        if now < due:
+            self.queue.add_at(key, due)
+        else:
+            self._evict(now, key, pod)
+
+    def _evict(self, now: int, key: str, pod: Pod) -> None:
+        """Source: addConditionAndDeletePod."""
+        self.record(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key}")
         target = Condition(
             type="DisruptionTarget",
             status="True",
@@ -151,7 +81,31 @@ class TaintEvictionController:
             message="Taint manager: deleting due to NoExecute taint",
             last_transition_time=Time(now),
         )
-        conditions = with_condition(pod.status.conditions, target)
-        effects.append(PatchStatus(replaced(pod, status=replaced(pod.status, conditions=conditions))))
+        status = replaced(pod.status, conditions=with_condition(pod.status.conditions, target))
+        self.write(key, PatchStatus(replaced(pod, status=status), pod, key))
         meta = pod.metadata
-        effects.append(Delete("Pod", meta.namespace, meta.name, uid=uid, token=pod.spec.node_name))
+        self.write(key, Delete("Pod", meta.namespace, meta.name, uid=meta.uid, token=key))
+
+
+def _stays_s(pod: Pod, taints: tuple[Taint, ...]) -> int | None:
+    """None: for as long as it likes."""
+    least: int | None = None
+    for taint in taints:
+        tolerating = [toleration for toleration in pod.spec.tolerations if toleration.tolerates(taint)]
+        if not tolerating:
+            return 0
+        spans = [t.toleration_seconds for t in tolerating if t.toleration_seconds is not None]
+        if spans:
+            span = max(min(spans), 0)
+            least = span if least is None else min(least, span)
+    return least
+
+
+def _may_be_evicted(pod: Any) -> bool:
+    if not pod.spec.node_name or pod.metadata.deletion_timestamp is not None:
+        return False
+    return pod.status.phase not in ("Succeeded", "Failed")
+
+
+def _node_of(pod: Any) -> tuple[str, ...]:
+    return (pod.spec.node_name,)

@@ -1,30 +1,18 @@
 """The garbage collector: what has lost all its owners goes; orphaning and foreground deletion by their finalizers.
 
-Source: pkg/controller/garbagecollector. The graph is kept by uid, so that an object of the same name is another one.
+Source: pkg/controller/garbagecollector (1.32). The graph is kept by uid, so that an object of the same name is another
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from harness.engine.component import (
-    DELETED,
-    SECOND,
-    Delete,
-    Effect,
-    Event,
-    Instant,
-    Outcome,
-    Relist,
-    Start,
-    Timer,
-    Update,
-    WakeAt,
-    Watch,
-)
+from harness.controllers.runtime.reconciler import Reconciler
+from harness.engine.component import SECOND, Delete, Instant, Update
+from harness.model.meta import OwnerReference
 from harness.model.objects import KINDS, kind_of
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
@@ -34,79 +22,79 @@ ABSENT_NS = 5 * SECOND
 """How long an owner that nobody has seen may still turn up: watches of different kinds are not ordered. kube asks the
 API server instead; what a watch has not brought after this long is not there."""
 
-RETRY_NS = SECOND
-
 replaced = msgspec.structs.replace
 
 
-class GarbageCollector:
-    name = "garbage-collector"
+class GarbageCollector(Reconciler):
+    """Keys are uids of objects: of those with owners, and of those that are going with one of the finalizers."""
 
-    def __init__(self) -> None:
-        self.watches = tuple(sorted(name for name, kind in KINDS.items() if kind.collected))
-        self._reset()
-
-    def _reset(self) -> None:
+    def __init__(self, name: str = "garbage-collector") -> None:
+        self._kinds = tuple(sorted(kind.kind for kind in KINDS.values() if kind.collected))
+        super().__init__(name, dict.fromkeys(self._kinds, self._changed))
         self._there: set[str] = set()
         self._owned: dict[str, Any] = {}  # objects with owners, by uid
         self._dependents: dict[str, dict[str, None]] = {}  # by owner's uid: theirs
         self._going: dict[str, Any] = {}  # owners with one of the finalizers, by uid
+        self._due: dict[str, Instant] = {}  # when an object whose owners are not there goes
 
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            if type(event) is Watch:
-                if event.type == DELETED:
-                    self._gone(event.obj, effects)
-                else:
-                    self._seen(now, event.obj, effects)
-            elif type(event) is Timer:
-                self._look(event.token, effects)
-            elif type(event) is Outcome:
-                self._answered(now, event, effects)
-            elif type(event) is Relist:
-                for obj in event.objects:
-                    self._seen(now, obj, effects)
-            elif type(event) is Start:
-                self._reset()
-        return effects
+    def forget_all(self) -> None:
+        super().forget_all()
+        self._there.clear()
+        self._owned.clear()
+        self._dependents.clear()
+        self._going.clear()
+        self._due.clear()
 
-    def _seen(self, now: int, obj: Any, effects: list[Effect]) -> None:
-        meta = obj.metadata
+    def subject(self, key: str) -> Any:
+        return self._owned.get(key) or self._going.get(key)
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def _changed(self, old: Any, new: Any) -> None:
+        if new is None:
+            self._removed(old)
+            return
+        meta = new.metadata
         uid = meta.uid
-        new = uid not in self._there
-        self._there.add(uid)
+        if old is None:
+            self._there.add(uid)
         owners = meta.owner_references
         if owners:
             before = self._owned.get(uid)
-            self._owned[uid] = obj
+            self._owned[uid] = new
             if before is None or before.metadata.owner_references != owners:
                 if before is not None:
-                    self._let_go(before, uid)
+                    self._unlink(before, uid)
                 for owner in owners:
                     self._dependents.setdefault(owner.uid, {})[uid] = None
-                if not any(owner.uid in self._there for owner in owners):
-                    effects.append(WakeAt(now + ABSENT_NS, uid))
-        elif not new and uid in self._owned:
-            self._let_go(self._owned.pop(uid), uid)
-        if meta.deletion_timestamp is not None and not {FOREGROUND, ORPHAN}.isdisjoint(meta.finalizers):
-            self._going[uid] = obj
-            self._finalize(uid, effects)
+                if not any(map(self._may_be_there, owners)):
+                    self.queue.add(uid)
+        elif old is not None and uid in self._owned:
+            self._unlink(self._owned.pop(uid), uid)
+            self._due.pop(uid, None)
+        if meta.deletion_timestamp is not None:
+            if ORPHAN in meta.finalizers or FOREGROUND in meta.finalizers:
+                self._going[uid] = new
+                self.queue.add(uid)
+            elif uid in self._going:
+                del self._going[uid]
 
-    def _gone(self, obj: Any, effects: list[Effect]) -> None:
+    def _removed(self, obj: Any) -> None:
         uid = obj.metadata.uid
         self._there.discard(uid)
         self._going.pop(uid, None)
+        self._due.pop(uid, None)
         owned = self._owned.pop(uid, None)
         if owned is not None:
-            self._let_go(owned, uid)
+            self._unlink(owned, uid)
             for owner in owned.metadata.owner_references:
                 if owner.uid in self._going:
-                    self._finalize(owner.uid, effects)
-        for dependent in list(self._dependents.get(uid, ())):
-            self._look(dependent, effects)
+                    self.queue.add(owner.uid)
+        for dependent in self._dependents.get(uid, ()):
+            self._due[dependent] = self.now  # its owner was there, and is not any more
+            self.queue.add(dependent)
 
-    def _let_go(self, obj: Any, uid: str) -> None:
+    def _unlink(self, obj: Any, uid: str) -> None:
         for owner in obj.metadata.owner_references:
             held = self._dependents.get(owner.uid)
             if held is not None:
@@ -114,50 +102,56 @@ class GarbageCollector:
                 if not held:
                     del self._dependents[owner.uid]
 
-    def _look(self, uid: str, effects: list[Effect]) -> None:
-        """Delete it when none of its owners is there."""
-        obj = self._owned.get(uid)
+    def _may_be_there(self, owner: OwnerReference) -> bool:
+        """Nobody can tell for kinds that are not watched: what they own is left alone, as kube does."""
+        return owner.uid in self._there or owner.kind not in self._kinds
+
+    # -- what to do ----------------------------------------------------------------------------------------------------
+
+    def reconcile(self, now: Instant, key: str) -> None:
+        if key in self._going:
+            self._finalize(key)
+        obj = self._owned.get(key)
         if obj is None or obj.metadata.deletion_timestamp is not None:
             return
-        if any(owner.uid in self._there for owner in obj.metadata.owner_references):
+        if any(map(self._may_be_there, obj.metadata.owner_references)):
+            self._due.pop(key, None)
             return
-        effects.append(_delete(obj))
+        due = self._due.setdefault(key, now + ABSENT_NS)
+        if now < due:
+            self.queue.add_at(key, due)
+        else:
+            self.write(key, _delete(obj, key))
 
-    def _finalize(self, uid: str, effects: list[Effect]) -> None:
-        owner = self._going[uid]
+    def _finalize(self, key: str) -> None:
+        owner = self._going[key]
         finalizers = owner.metadata.finalizers
-        dependents = [self._owned[dependent] for dependent in self._dependents.get(uid, ())]
+        dependents = [self._owned[dependent] for dependent in self._dependents.get(key, ())]
         if ORPHAN in finalizers:
             for obj in dependents:
-                kept = tuple(ref for ref in obj.metadata.owner_references if ref.uid != uid)
-                effects.append(Update(replaced(obj, metadata=replaced(obj.metadata, owner_references=kept))))
+                kept = tuple(ref for ref in obj.metadata.owner_references if ref.uid != key)
+                released = replaced(obj, metadata=replaced(obj.metadata, owner_references=kept))
+                self.write(key, Update(released, "", key))
             if not dependents:
-                effects.append(_without(owner, ORPHAN))
+                self.write(key, _without(owner, ORPHAN, key))
             return
-        blocking = [obj for obj in dependents if _blocks(obj, uid)]
-        effects += [_delete(obj) for obj in dependents if obj.metadata.deletion_timestamp is None]
-        if not blocking:
-            effects.append(_without(owner, FOREGROUND))
-
-    def _answered(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
-        effect, error = outcome.effect, outcome.error
-        if error is None or error.code == 404:
-            return
-        if type(effect) is Delete and error.code >= 500:
-            effects.append(WakeAt(now + RETRY_NS, effect.uid))
-        # A conflicting update is made again when the newer version arrives.
+        for obj in dependents:
+            if obj.metadata.deletion_timestamp is None:
+                self.write(key, _delete(obj, key))
+        if not any(_blocks(obj, key) for obj in dependents):
+            self.write(key, _without(owner, FOREGROUND, key))
 
 
 def _blocks(obj: Any, uid: str) -> bool:
     return any(ref.uid == uid and ref.block_owner_deletion for ref in obj.metadata.owner_references)
 
 
-def _delete(obj: Any) -> Delete:
+def _delete(obj: Any, key: str) -> Delete:
     meta = obj.metadata
-    return Delete(kind_of(obj), meta.namespace, meta.name, uid=meta.uid, propagation="Background")
+    return Delete(kind_of(obj), meta.namespace, meta.name, uid=meta.uid, propagation="Background", token=key)
 
 
-def _without(owner: Any, finalizer: str) -> Update:
+def _without(owner: Any, finalizer: str, key: str) -> Update:
     meta = owner.metadata
     kept = tuple(name for name in meta.finalizers if name != finalizer)
-    return Update(replaced(owner, metadata=replaced(meta, finalizers=kept)))
+    return Update(replaced(owner, metadata=replaced(meta, finalizers=kept)), "", key)

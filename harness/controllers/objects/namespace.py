@@ -1,100 +1,80 @@
 """The namespace controller: a namespace that is going is emptied, then let go.
 
-Source: pkg/controller/namespace/deletion.
+Source: pkg/controller/namespace/deletion (1.32).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from harness.engine.component import (
-    DELETED,
-    SECOND,
-    Delete,
-    Effect,
-    Event,
-    Instant,
-    Outcome,
-    Relist,
-    Start,
-    Timer,
-    Update,
-    WakeAt,
-    Watch,
-)
+from harness.controllers.runtime.reconciler import Reconciler
+from harness.engine.component import SECOND, Delete, Instant, Update
 from harness.model.core import Namespace
 from harness.model.objects import KINDS, kind_of
 
-RETRY_NS = SECOND
+LOOK_AGAIN_NS = 5 * SECOND
+"""Until what is still in a namespace is looked at again. Source: deletion of what has no grace is estimated at 5 s."""
 
 replaced = msgspec.structs.replace
 
 
-class NamespaceController:
-    name = "namespace-controller"
+class NamespaceController(Reconciler):
+    """Keys are names of namespaces. What is in one is listed when it begins to go, and followed from then on."""
 
-    def __init__(self) -> None:
-        kinds = sorted(name for name, kind in KINDS.items() if kind.namespaced and name != "Event")
-        self.watches = ("Namespace", *kinds)
-        self._reset()
+    def __init__(self, name: str = "namespace-controller") -> None:
+        self._contents = tuple(sorted(n for n, kind in KINDS.items() if kind.namespaced and n != "Event"))
+        contents = dict.fromkeys(self._contents, self._contents_changed)
+        super().__init__(name, {"Namespace": self._namespace_changed, **contents})
+        self._left: dict[str, dict[tuple[str, str], Any]] = {}  # of those that are going: by (kind, name)
 
-    def _reset(self) -> None:
-        self._going: dict[str, Namespace] = {}
-        self._held: dict[str, dict[tuple[str, str], Any]] = {}  # by namespace, by (kind, name)
+    def forget_all(self) -> None:
+        super().forget_all()
+        self._left.clear()
 
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        look: dict[str, None] = {}
-        for event in events:
-            if type(event) is Watch:
-                self._hear(event, look)
-            elif type(event) is Timer:
-                look[event.token] = None
-            elif type(event) is Outcome:
-                error = event.error
-                if error is not None and error.code != 404:
-                    effects.append(WakeAt(now + RETRY_NS, event.effect.token))
-            elif type(event) is Relist:
-                for obj in event.objects:
-                    self._hear(Watch("ADDED", obj), look)
-            elif type(event) is Start:
-                self._reset()
-        for name in look:
-            if name in self._going:
-                self._empty(name, effects)
-        return effects
+    def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
+        if new is None:
+            assert old is not None
+            self._left.pop(old.metadata.name, None)
+        elif new.metadata.deletion_timestamp is not None:
+            self.queue.add(new.metadata.name)
 
-    def _hear(self, event: Watch, look: dict[str, None]) -> None:
-        obj = event.obj
+    def _contents_changed(self, old: Any, new: Any) -> None:
+        if not self._left:
+            return
+        obj = new if new is not None else old
         meta = obj.metadata
-        if type(obj) is Namespace:
-            if event.type == DELETED:
-                self._going.pop(meta.name, None)
-            elif meta.deletion_timestamp is not None:
-                self._going[meta.name] = obj
-                look[meta.name] = None
+        left = self._left.get(meta.namespace)
+        if left is None:
             return
-        held = self._held.setdefault(meta.namespace, {})
-        key = (kind_of(obj), meta.name)
-        if event.type == DELETED:
-            held.pop(key, None)
-            if meta.namespace in self._going:
-                look[meta.namespace] = None
+        at = (kind_of(obj), meta.name)
+        if new is not None:
+            left[at] = new
+            if old is None:
+                self.queue.add(meta.namespace)
         else:
-            held[key] = obj
-            if meta.namespace in self._going:
-                look[meta.namespace] = None
+            left.pop(at, None)
+            if not left:
+                self.queue.add(meta.namespace)
 
-    def _empty(self, name: str, effects: list[Effect]) -> None:
-        held = self._held.get(name)
-        if not held:
-            space = self._going[name]
-            if space.spec.finalizers:
-                effects.append(Update(replaced(space, spec=replaced(space.spec, finalizers=())), "finalize", name))
+    def reconcile(self, now: Instant, key: str) -> None:
+        space: Namespace | None = self.informer.get("Namespace", key)
+        if space is None or space.metadata.deletion_timestamp is None:
             return
-        for (kind, own), obj in sorted(held.items(), key=lambda item: item[0]):
+        left = self._left.get(key)
+        if left is None:
+            left = self._left[key] = {
+                (kind, obj.metadata.name): obj
+                for kind in self._contents
+                for obj in self.informer.objects(kind).values()
+                if obj.metadata.namespace == key
+            }
+        if not left:
+            if space.spec.finalizers:
+                self.write(key, Update(replaced(space, spec=replaced(space.spec, finalizers=())), "finalize", key))
+            return
+        for (kind, own), obj in sorted(left.items(), key=lambda item: item[0]):
             if obj.metadata.deletion_timestamp is None:
-                effects.append(Delete(kind, name, own, uid=obj.metadata.uid, propagation="Background", token=name))
+                self.write(key, Delete(kind, key, own, uid=obj.metadata.uid, propagation="Background", token=key))
+        self.queue.add_at(key, now + LOOK_AGAIN_NS)

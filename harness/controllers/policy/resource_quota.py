@@ -22,6 +22,9 @@ RESYNC_NS = 5 * MINUTE
 """Source: --resource-quota-sync-period."""
 
 
+_NOTHING: Usage = {}
+
+
 class ResourceQuotaController(Reconciler):
     """Keys are 'namespace/name' of ResourceQuotas. Kinds are watched from when some quota counts them."""
 
@@ -31,13 +34,19 @@ class ResourceQuotaController(Reconciler):
         self.watches = ("ResourceQuota",)
         self._in_namespace = {kind: self.informer.index(kind, _namespace) for kind in counted_kinds()}
         self._watched: set[str] = set()
-        self._used: dict[str, dict[str, int]] = {}  # by key of quota: thousandths by resource
+        # By key of quota: what each object was counted as, by kind and key; and the sums, thousandths by resource. What
+        # an object uses changes with time (a pod's grace ends), so what is taken away is what was added.
+        self._counted: dict[str, dict[tuple[str, str], Usage]] = {}
+        self._used: dict[str, Usage] = {}
+        self._counted_at: dict[str, Instant] = {}  # when all of it was counted
         self._quotas: dict[str, dict[str, ResourceQuota]] = {}  # by namespace, then by key
 
     def forget_all(self) -> None:
         super().forget_all()
         self._watched.clear()
+        self._counted.clear()
         self._used.clear()
+        self._counted_at.clear()
         self._quotas.clear()
 
     # -- what happened -------------------------------------------------------------------------------------------------
@@ -47,7 +56,7 @@ class ResourceQuotaController(Reconciler):
             assert old is not None
             meta = old.metadata
             held = self._quotas[meta.namespace]
-            del held[meta.key], self._used[meta.key]
+            del held[meta.key], self._used[meta.key], self._counted[meta.key], self._counted_at[meta.key]
             if not held:
                 del self._quotas[meta.namespace]
             return
@@ -60,11 +69,28 @@ class ResourceQuotaController(Reconciler):
         if more:
             self._watched.update(more)
             self._effects.append(Subscribe(more))
-        used = self._used[meta.key] = {}
-        for kind in kinds:
-            for obj in self._in_namespace[kind][meta.namespace].values():
-                _count(used, new, obj, self.now, 1)
+        self._recount(new, self.now)
         self.queue.add(meta.key)
+
+    def _recount(self, quota: ResourceQuota, now: Instant) -> None:
+        meta = quota.metadata
+        self._used[meta.key] = {}
+        self._counted[meta.key] = {}
+        self._counted_at[meta.key] = now
+        for kind in sorted({kind_of_quota(resource) for resource in quota.spec.hard}):
+            for obj in self._in_namespace[kind][meta.namespace].values():
+                self._count(quota, kind, obj, obj, now)
+
+    def _count(self, quota: ResourceQuota, kind: str, obj: Any, new: Any, now: Instant) -> None:
+        """`new`: `obj` as it is now, None when it is gone."""
+        key = quota.metadata.key
+        used, counted, at = self._used[key], self._counted[key], (kind, obj.metadata.key)
+        for name, milli in counted.pop(at, _NOTHING).items():
+            used[name] -= milli
+        if new is not None and concerns(quota, new):
+            usage = counted[at] = usage_of(new, now)
+            for name, milli in usage.items():
+                used[name] = used.get(name, 0) + milli
 
     def _counted_changed(self, old: Any, new: Any) -> None:
         found = new if new is not None else old
@@ -77,11 +103,7 @@ class ResourceQuotaController(Reconciler):
         for key, quota in quotas.items():
             if all(kind_of_quota(resource) != kind for resource in quota.spec.hard):
                 continue
-            used = self._used[key]
-            if old is not None:
-                _count(used, quota, old, self.now, -1)
-            if new is not None:
-                _count(used, quota, new, self.now, 1)
+            self._count(quota, kind, found, new, self.now)
             self.queue.add(key)
 
     # -- what to do ----------------------------------------------------------------------------------------------------
@@ -90,19 +112,14 @@ class ResourceQuotaController(Reconciler):
         quota: ResourceQuota | None = self.informer.get("ResourceQuota", key)
         if quota is None:
             return
+        if now - self._counted_at[key] >= RESYNC_NS:
+            self._recount(quota, now)
         hard = quota.spec.hard
         status = ResourceQuotaStatus(hard=hard, used=total(hard, (self._used[key],)), extra=quota.status.extra)
         if status != quota.status:
             # With the resourceVersion read: what admission charged in the meantime is not overwritten.
             self.write(key, Update(replace(quota, status=status), "status", key))
-        self.queue.add_at(key, now + RESYNC_NS)
-
-
-def _count(used: dict[str, int], quota: ResourceQuota, obj: Any, now: Instant, sign: int) -> None:
-    if concerns(quota, obj):
-        usage: Usage = usage_of(obj, now)
-        for name, milli in usage.items():
-            used[name] = used.get(name, 0) + sign * milli
+        self.queue.add_at(key, self._counted_at[key] + RESYNC_NS)
 
 
 def _same(old: Pod, new: Pod) -> bool:

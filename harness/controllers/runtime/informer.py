@@ -90,6 +90,11 @@ class Informer:
             KINDS[kind].type: shelf for kind, shelf in self._shelves.items() if KINDS[kind].type is not Unstructured
         }
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """In the order in which they were given."""
+        return tuple(self._shelves)
+
     def objects(self, kind: str) -> Mapping[str, Any]:
         return self._shelves[kind].held
 
@@ -118,7 +123,9 @@ class Informer:
         meta = obj.metadata
         key = f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
         if gone:
-            self._remove(shelf, key)
+            held = shelf.held.get(key)
+            if held is not None and held.metadata.uid == meta.uid:  # else: news of one that another has replaced
+                self._remove(shelf, key)
         else:
             if event.type == ADDED and key in shelf.held and shelf.held[key].metadata.uid != meta.uid:
                 self._remove(shelf, key)
@@ -166,7 +173,7 @@ class Informer:
     def _put(self, shelf: _Shelf, key: str, obj: Any) -> None:
         old = shelf.held.get(key)
         if old is not None:
-            if old is obj:
+            if old is obj or _is_older(obj.metadata.resource_version, old.metadata.resource_version):
                 return
             ahead = shelf.ahead
             if key in ahead:
@@ -191,3 +198,8 @@ class Informer:
             index.changed(key, old, None)
         if shelf.handler is not None:
             shelf.handler(old, None)
+
+
+def _is_older(version: str, than: str) -> bool:
+    """Of two decimal numbers: a watch that was replayed tells what is known already."""
+    return len(version) < len(than) or (len(version) == len(than) and version < than)

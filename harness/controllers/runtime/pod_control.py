@@ -64,11 +64,11 @@ class PodControl(Reconciler):
         self._next_batch(key, managing)
 
     def delete_pods(self, now: Instant, key: str, uid: str, pods: Iterable[Pod]) -> None:
-        going = [(pod.metadata.namespace, pod.metadata.name) for pod in pods]
-        self.expected.expect_deletions(uid, [f"{namespace}/{name}" for namespace, name in going], now)
+        going = [pod.metadata for pod in pods]
+        self.expected.expect_deletions(uid, [meta.key for meta in going], now)
         self._managing[key] = Managing("Delete")
-        for namespace, name in going:
-            self.write(key, Delete("Pod", namespace, name, token=key))
+        for meta in going:
+            self.write(key, Delete("Pod", meta.namespace, meta.name, meta.uid, token=key))
 
     def _next_batch(self, key: str, managing: Managing) -> None:
         size = managing.batch = 2 * managing.batch or SLOW_START

@@ -28,6 +28,7 @@ from harness.engine.component import (
     Update,
     Watch,
 )
+from harness.engine.guard import fault_of
 
 Asked: TypeAlias = Create | Update | PatchStatus | Delete | EvictPod
 
@@ -45,6 +46,9 @@ class Reconciler:
     Every write of `reconcile(now, key)` has `key` as its token and goes through `self.write`.
     """
 
+    handled_failures = 0
+    """Writes that failed and were handled: retried, given up for a reason, or no longer needed."""
+
     def __init__(
         self,
         name: str,
@@ -61,6 +65,7 @@ class Reconciler:
         self._failures: dict[str, list[Outcome]] = {}
         self._again: dict[str, None] = {}
         self._recorded: dict[str, tuple[int, Instant]] = {}
+        self._started = self._restarted = False
 
     def step(self, now: Instant, events: Sequence[Event]) -> Iterable[Effect]:
         self.now = now
@@ -73,28 +78,42 @@ class Reconciler:
                 case Watch() | Relist():
                     take(event)
                 case Outcome():
-                    self._answered(now, event)
+                    self._take_outcome(now, event)
                 case Timer():
                     queue.fired(event.token, now)
                 case Start():
                     self.forget_all()
                 case _:
                     raise AssertionError(f"{self.name} is no machine: {event}")
+        self.before_reconciling(now)
         unanswered = self._unanswered
         for key in queue.drain():
             if key in unanswered:
                 self._again[key] = None
                 continue
-            self.reconcile(now, key)
+            begun = len(self._effects)
+            try:
+                self.reconcile(now, key)
+            except Exception as error:
+                self._contain(now, key, begun, error)
+                continue
             if key not in unanswered:
                 queue.forget(key)
         effects, self._effects = self._effects, []
         effects += queue.wakes()
         return effects
 
+    def before_reconciling(self, now: Instant) -> None:
+        """All events of this step are in."""
+
     def reconcile(self, now: Instant, key: str) -> None:
         """Compare what is with what is wanted, and write."""
         raise NotImplementedError
+
+    def subject(self, key: str) -> Any:
+        """The object that `key` is about, if any: the first of that key, by the order of kinds."""
+        held = (self.informer.get(kind, key) for kind in self.informer.kinds)
+        return next((found for found in held if found is not None), None)
 
     def succeeded(self, key: str, outcome: Outcome) -> None:
         """One write of `key` went through."""
@@ -113,6 +132,8 @@ class Reconciler:
 
     def forget_all(self) -> None:
         """Start: the process is new."""
+        self._restarted = self._started
+        self._started = True
         self.informer.clear()
         self.queue.clear()
         self._effects.clear()
@@ -151,12 +172,35 @@ class Reconciler:
         """Nothing will be recorded about this object any more."""
         self._recorded.pop(uid, None)
 
+    def _contain(self, now: Instant, key: str, begun: int, error: Exception) -> None:
+        """One key raised: nothing of this attempt is written, it is told, and tried again after a backoff."""
+        del self._effects[begun:]
+        self._unanswered.pop(key, None)
+        self._failures.pop(key, None)
+        self._again.pop(key, None)
+        subject = self.subject(key)
+        fault = fault_of(self.name, error, subject, key)
+        self._effects.append(fault.observation())
+        if subject is not None:
+            self.record(subject, "Warning", "ComponentFault", f"{fault.component}: {fault.error} (in {fault.where})")
+        self.queue.retry(key, now)
+
+    def _take_outcome(self, now: Instant, outcome: Outcome) -> None:
+        begun = len(self._effects)
+        try:
+            self._answered(now, outcome)
+        except Exception as error:
+            self._contain(now, outcome.token, begun, error)
+
     def _answered(self, now: Instant, outcome: Outcome) -> None:
         key = outcome.token
         left = self._unanswered.get(key, 0) - 1
         if left < 0:
-            return  # of an event recorded, or asked by the process that was here before
+            # Of an Event, which is recorded at most once; or asked by the process that was here before.
+            self.handled_failures += type(outcome.effect) is Record or self._restarted
+            return
         if outcome.error is not None:
+            self.handled_failures += 1
             if self.failed(key, outcome):
                 self._failures.setdefault(key, []).append(outcome)
         else:

@@ -28,7 +28,7 @@ def report_unschedulable(now: int, pod: Pod, message: str, nominated: str) -> li
         nominated_node_name=nominated,
         extra=was.extra,
     )
-    effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status)))
+    effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status), pod))
     return effects
 
 

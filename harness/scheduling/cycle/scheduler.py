@@ -42,6 +42,8 @@ _TICK = "tick"
 
 
 class Scheduler:
+    handled_failures = 0
+
     def __init__(
         self,
         strategy: Strategy,
@@ -129,6 +131,7 @@ class Scheduler:
         context = self._context
         effect = outcome.effect
         if type(effect) is Subscribe or type(effect) is Update:
+            self.handled_failures += outcome.error is not None  # the binder of volumes asks again
             for key in context.volumes.answered(outcome):
                 pod = context.pending.get(key)
                 if pod is not None:
@@ -136,6 +139,9 @@ class Scheduler:
             return
         if outcome.error is None:
             return
+        # A pod that could not be bound comes back, a victim that could not be deleted is looked for again, and a status
+        # that could not be written is written by the next attempt, which finds that the pod does not have it.
+        self.handled_failures += 1
         if type(effect) is Delete:
             node = context.preemptor.handle_delete_failure(effect)
             if node is not None:  # the pod that the victim should have made room for tries again

@@ -153,7 +153,8 @@ class Preemptor:
                 nominations.drop(other.key)
                 pod = self._pending.get(other.key)
                 if pod is not None:
-                    effects.append(PatchStatus(replace(pod, status=replace(pod.status, nominated_node_name=""))))
+                    unnominated = replace(pod, status=replace(pod.status, nominated_node_name=""))
+                    effects.append(PatchStatus(unnominated, pod))
                 yield other.key
 
     def handle_delete_failure(self, effect: Delete) -> int | None:
@@ -177,7 +178,7 @@ def _evict(now: int, victim: Pod, preemptor: Pod, node: str) -> list[Effect]:
     )
     message = f"Preempted by pod {preemptor.metadata.uid} on node {node}"
     return [
-        PatchStatus(replace(victim, status=replace(victim.status, conditions=(target,)))),
+        PatchStatus(replace(victim, status=replace(victim.status, conditions=(target,))), victim),
         Delete("Pod", meta.namespace, meta.name, uid=meta.uid),
         Record(victim, "Normal", "Preempted", message),
     ]

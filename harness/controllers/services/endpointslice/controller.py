@@ -316,7 +316,8 @@ class EndpointSliceController(Reconciler):
             new = replace(obj, endpoints=listed)
             if not listed:
                 if left:
-                    self.write(key, Delete("EndpointSlice", obj.metadata.namespace, obj.metadata.name, token=key))
+                    gone = obj.metadata
+                    self.write(key, Delete("EndpointSlice", gone.namespace, gone.name, gone.uid, token=key))
                     continue
                 # A Service without endpoints keeps one empty slice.
                 left = 1

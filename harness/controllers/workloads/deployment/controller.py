@@ -315,7 +315,8 @@ class DeploymentController(Reconciler):
     def _forget_revisions(self, key: str, deployment: Deployment, old: Sequence[ReplicaSet]) -> None:
         limit = deployment.spec.revision_history_limit
         for item in to_forget(old, None if limit == rollout_status.NO_DEADLINE else limit):
-            self.write(key, Delete("ReplicaSet", item.metadata.namespace, item.metadata.name, token=key))
+            meta = item.metadata
+            self.write(key, Delete("ReplicaSet", meta.namespace, meta.name, meta.uid, token=key))
 
     def _write_status(self, key: str, deployment: Deployment, status: DeploymentStatus) -> bool:
         if status == deployment.status:
