@@ -21,7 +21,7 @@ from harness.model.core import Node, Pod
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass, Unstructured, dump_kinds
 from harness.scheduling.cycle import watched_objects
-from harness.scheduling.feasibility.fit_error import before, pre_filter, reasons_on_node
+from harness.scheduling.feasibility.fit_error import reasons_on_node, run_pre_filters
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
@@ -236,7 +236,7 @@ class FromManifests:
                 "",
                 told,
                 self._by_node(asked, view) if each else (),
-                pre_filter(on, on.classes.class_now(view)),
+                run_pre_filters(on, on.classes.class_now(view)),
                 again or "" if goes else "",
                 None if chosen >= 0 or len(batch) > 1 else self._preemption.answer(view, pod),
             )
@@ -269,7 +269,7 @@ class FromManifests:
         out = []
         for node in np.flatnonzero(on.alive).tolist():
             plugin, reasons, resolvable = "", tuple(reasons_on_node(on, cls, node)), False
-            if before(on, cls):
+            if run_pre_filters(on, cls):
                 plugin = "PreFilter"
             elif reasons:
                 failed = on.nominations.first_failure(cls, node) or next(

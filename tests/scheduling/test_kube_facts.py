@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -119,6 +121,50 @@ def test_a_selector_that_does_not_parse_keeps_the_pod_from_every_node() -> None:
         assert str(diagnose(on, on.classes.view(item))) == text
     bind(on, pod("p", {"app": "x"}, affinity=Affinity(pod_anti_affinity=away)), "node1")
     assert fits(on, pod("p", {"app": "x"})) == ["node1"]  # of a pod that runs, such a term says nothing
+
+
+def test_the_first_plugin_that_keeps_a_pod_from_every_node_says_why() -> None:
+    """runtime/framework.go RunPreFilterPlugins goes by filter order. Found by a random cluster: a pod whose affinity
+    terms are at odds and whose selector does not parse was told of the selector."""
+    named = [NodeSelectorRequirement(key="metadata.name", operator="In", values=(name,)) for name in ("n1", "n2")]
+    at_odds = NodeAffinity(
+        required_during_scheduling_ignored_during_execution=NodeSelector(
+            node_selector_terms=(NodeSelectorTerm(match_fields=tuple(named)),)
+        )
+    )
+    odd = LabelSelector(match_expressions=(LabelSelectorRequirement(key="app", operator="Exists", values=("x",)),))
+    away = PodAffinity(
+        required_during_scheduling_ignored_during_execution=(PodAffinityTerm(topology_key="zone", label_selector=odd),)
+    )
+    spreading = spread("zone", label_selector=odd).spec.topology_spread_constraints
+    claim = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}
+    on = cluster("a")
+
+    def told(**spec: Any) -> str:
+        return diagnose(on, on.classes.view(pod("p", **spec))).before
+
+    both = Affinity(node_affinity=at_odds, pod_anti_affinity=away)
+    assert told(affinity=both, topology_spread_constraints=spreading, extra=claim) == "pod affinity terms conflict"
+    of_pods = Affinity(pod_anti_affinity=away)
+    missing = 'persistentvolumeclaim "data" not found'
+    assert told(affinity=of_pods, topology_spread_constraints=spreading, extra=claim) == missing
+    assert told(affinity=of_pods, topology_spread_constraints=spreading).startswith("get constraints from pod")
+    assert told(affinity=of_pods).startswith("parsing pod")
+
+
+def test_a_selector_that_only_scores_keeps_the_pod_from_no_node() -> None:
+    """podtopologyspread/common.go filterTopologySpreadConstraints: the filter parses constraints that forbid. Found
+    by a course of random events: a ScheduleAnyway constraint whose selector does not parse."""
+    odd = LabelSelector(match_expressions=(LabelSelectorRequirement(key="app", operator="Exists", values=("x",)),))
+    soft = TopologySpreadConstraint(
+        max_skew=1, topology_key="zone", when_unsatisfiable="ScheduleAnyway", label_selector=odd
+    )
+    on = cluster("a", "b")
+    item = pod("p", {"app": "x"}, topology_spread_constraints=(soft,))
+    assert fits(on, item) == ["node1", "node2"]
+    bind(on, item, "node1")
+    chosen = list(kube().place([on.classes.view(item)], on, array_stream(0, "test")))
+    assert [type(decision) for decision in chosen] == [Bind]  # it counts nobody, and so prefers no node
 
 
 def test_match_label_keys_select_alone_where_there_is_no_selector() -> None:

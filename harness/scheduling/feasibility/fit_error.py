@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.scheduling.feasibility.nominations import only_amounts
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters.filter import CountsReasons, Filter, PreFilters, Scope
+from harness.scheduling.filters.filter import CountsReasons, Filter, Scope
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 _CLASSES = 64  # of which what the nodes' specs say is remembered
@@ -99,23 +99,17 @@ def _ask(term: Filter, seen: Any, reasons: Counter[str], left: Bool, resolvable:
     left &= holds
 
 
-def before(snapshot: Snapshot, cls: PodClass) -> str:
-    """Why the class is held against no node at all (kube-scheduler's PreFilter); empty where it is."""
-    if cls.constraints.refusal:
-        return str(cls.constraints.refusal)
-    for term in cls.constraints.cluster:
-        if isinstance(term, PreFilters) and (why := term.pre_filter(snapshot)):
-            return why
-    return ""
+def run_pre_filters(snapshot: Snapshot, cls: PodClass) -> tuple[str, str] | None:
+    """(plugin, reason) of what keeps the class from being held against any node; None where nothing does.
 
-
-def pre_filter(state: Snapshot, cls: PodClass) -> tuple[str, str] | None:
-    """(plugin, reason) of what keeps the class from being held against any node; None where nothing does."""
+    No plugin ('') where this scheduler refuses the pod. Source: runtime/framework.go RunPreFilterPlugins: in order, the
+    first that rejects ends it.
+    """
     if cls.constraints.refusal:
         return "", str(cls.constraints.refusal)
-    for term in cls.constraints.cluster:
-        if isinstance(term, PreFilters) and (why := term.pre_filter(state)):
-            return term.plugin, why  # type: ignore[attr-defined]  # a Filter, which offers this besides
+    for item in cls.constraints.pre_filters:
+        if why := item.pre_filter(snapshot):
+            return item.plugin, str(why)
     return None
 
 
@@ -126,9 +120,9 @@ def diagnose(snapshot: Snapshot, pod: PodView) -> Diagnosis:
 
 def _diagnose(snapshot: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
     """`specs`: where known already."""
-    foreclosed = before(snapshot, cls)
-    if foreclosed:
-        return Diagnosis(len(snapshot), {}, np.zeros(0, dtype=np.int64), foreclosed)
+    rejected = run_pre_filters(snapshot, cls)
+    if rejected:
+        return Diagnosis(len(snapshot), {}, np.zeros(0, dtype=np.int64), rejected[1])
     specs = specs or _of_specs(snapshot, cls)
     reasons, left, resolvable = specs.reasons.copy(), specs.left.copy(), specs.resolvable.copy()
     beside: Any = snapshot
@@ -176,9 +170,9 @@ class _Beside:
 
 def reasons_on_node(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:
     """Of one node; empty when everything holds."""
-    foreclosed = before(snapshot, cls)
-    if foreclosed:
-        return (foreclosed,)
+    rejected = run_pre_filters(snapshot, cls)
+    if rejected:
+        return (rejected[1],)
     if node in snapshot.nominations.by_node:
         found = snapshot.nominations.reasons(cls, node)
         if found:

@@ -7,14 +7,17 @@ are; required anti-affinity of running pods holds against newcomers too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from harness.model.core import Affinity as PodAffinities
 from harness.model.core import Pod, PodAffinity
+from harness.model.meta import LabelSelector
 from harness.scheduling.filters.filter import Filter, Scope
 from harness.scheduling.filters.live_masks import DomainMask, NodeMask, all_of, live_mask, node_mask
+from harness.scheduling.filters.malformed import find_malformed
 from harness.scheduling.matching.pod_selectors import PodSelector, Requirements, hold, of_term
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes
@@ -150,10 +153,13 @@ class _Mates:
 
 
 def make_filters(pod: Pod) -> tuple[Filter, ...]:
-    """The pod's own terms, affinity before anti-affinity; those of running pods come with its class (classes.py)."""
+    """The pod's own terms, affinity first; those of running pods come with its class (pod_classes.py)."""
     affinity = pod.spec.affinity
     if affinity is None:
         return ()
+    malformed = find_malformed("InterPodAffinity", "parsing pod", _selectors(affinity))
+    if malformed:
+        return malformed
     out: list[Filter] = []
     wanted = _required(pod, affinity.pod_affinity)
     if wanted:
@@ -163,6 +169,16 @@ def make_filters(pod: Pod) -> tuple[Filter, ...]:
     if shunned:
         out.append(AntiAffinity(tuple(sorted(set(shunned), key=repr))))
     return tuple(out)
+
+
+def _selectors(affinity: PodAffinities) -> Iterator[LabelSelector | None]:
+    """Of all terms, the preferred ones too: they are parsed together (framework/types.go NewPodInfo)."""
+    for group in (affinity.pod_affinity, affinity.pod_anti_affinity):
+        if group is not None:
+            preferred = (item.pod_affinity_term for item in group.preferred_during_scheduling_ignored_during_execution)
+            for term in (*group.required_during_scheduling_ignored_during_execution, *preferred):
+                yield term.label_selector
+                yield term.namespace_selector
 
 
 def _itself(pod: Pod, selectors: Sequence[PodSelector]) -> tuple[bool, tuple[tuple[str, Requirements], ...]]:

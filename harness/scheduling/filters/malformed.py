@@ -1,4 +1,4 @@
-"""Selectors that do not parse: a pod that has one is held against no node at all.
+"""A selector that does not parse: in place of its plugin's filters stands one that no node passes.
 
 Source: kube-scheduler 1.32 plugins/interpodaffinity PreFilter ("parsing pod"), plugins/podtopologyspread
 calPreFilterState ("get constraints from pod"). The API server lets none pass; a cluster file may hold one.
@@ -6,29 +6,47 @@ calPreFilterState ("get constraints from pod"). The API server lets none pass; a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from harness.model.core import Pod
+import numpy as np
+
 from harness.model.meta import LabelSelector
+from harness.scheduling.filters.filter import Scope
 from harness.scheduling.matching.pod_selectors import MALFORMED, requirements
+from harness.scheduling.state.cluster_state import ClusterState
+from harness.scheduling.state.columns import Nodes
+from harness.scheduling.strategy import Bool
 
 
-def malformed(pod: Pod) -> str:
-    """Which selector does not parse, in words; empty when all do."""
-    for where, selector in _selectors(pod):
-        if selector is not None and requirements(selector) == MALFORMED:
-            return f"{where}: a label selector does not parse"
-    return ""
+@dataclass(frozen=True, slots=True)
+class MalformedSelector:
+    """The pod is held against no node at all."""
+
+    plugin: str
+    reason: str
+
+    scope = Scope.NODE
+    resolvable = False
+    node_names = None
+
+    def pre_filter(self, state: ClusterState) -> str:
+        return self.reason
+
+    def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
+        return np.zeros(len(state.node_table), dtype=np.bool_)[nodes]
+
+    def holds(self, state: ClusterState, node: int) -> bool:
+        return False
+
+    def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
+        return (self.reason,)
 
 
-def _selectors(pod: Pod) -> Iterator[tuple[str, LabelSelector | None]]:
-    for constraint in pod.spec.topology_spread_constraints:
-        yield "get constraints from pod", constraint.label_selector
-    affinity = pod.spec.affinity
-    for group in (affinity.pod_affinity, affinity.pod_anti_affinity) if affinity is not None else ():
-        if group is None:
-            continue
-        preferred = (item.pod_affinity_term for item in group.preferred_during_scheduling_ignored_during_execution)
-        for term in (*group.required_during_scheduling_ignored_during_execution, *preferred):
-            yield "parsing pod", term.label_selector
-            yield "parsing pod", term.namespace_selector
+def find_malformed(
+    plugin: str, context: str, selectors: Iterable[LabelSelector | None]
+) -> tuple[MalformedSelector, ...]:
+    """The filter of a plugin of whose selectors one does not parse; () where all do. `context`: the plugin's words."""
+    if any(selector is not None and requirements(selector) == MALFORMED for selector in selectors):
+        return (MalformedSelector(plugin, f"{context}: a label selector does not parse"),)
+    return ()

@@ -30,6 +30,9 @@ class NodeAffinity:
     def node_names(self) -> tuple[str, ...] | None:
         return self.required.node_names
 
+    def pre_filter(self, state: ClusterState) -> str:
+        return CONFLICT if self.node_names == () else ""
+
     def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         return self.required.mask(state.node_table, nodes)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from harness.scheduling.filters.filter import Filter, Scope
-from harness.scheduling.filters.node_affinity import CONFLICT
+from harness.scheduling.filters.filter import Filter, PreFilters, Scope
 from harness.scheduling.state.footprint import Footprint
 
 
@@ -12,11 +11,22 @@ class PodConstraints:
 
     `filters`: all of them, in filter order; `node`, `node_usage` and `cluster`: the same by scope.
     `node_names`: names of the only nodes that come into question, None when that is open.
-    `refusal`: why the pod is held against no node at all: what is not modelled, or terms at odds; empty when it is.
+    `pre_filters`: those that may keep the pod from being held against any node at all, in filter order.
+    `refusal`: why the pod is not placed by this scheduler: what is not modelled, what cannot be read; else empty.
     `repelling`: ids of the affinity terms of running pods that keep the class away from their domains.
     """
 
-    __slots__ = ("cluster", "filters", "footprint", "node", "node_names", "node_usage", "refusal", "repelling")
+    __slots__ = (
+        "cluster",
+        "filters",
+        "footprint",
+        "node",
+        "node_names",
+        "node_usage",
+        "pre_filters",
+        "refusal",
+        "repelling",
+    )
 
     def __init__(
         self, footprint: Footprint, filters: tuple[Filter, ...], refusal: str, repelling: tuple[int, ...]
@@ -32,4 +42,5 @@ class PodConstraints:
             if named is not None:
                 known: tuple[str, ...] | None = self.node_names
                 self.node_names = named if known is None else tuple(name for name in known if name in named)
-        self.refusal = CONFLICT if not refusal and self.node_names == () else refusal
+        self.pre_filters = tuple(item for item in filters if isinstance(item, PreFilters))
+        self.refusal = refusal

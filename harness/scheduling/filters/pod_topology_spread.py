@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.model.core import Pod, TopologySpreadConstraint
 from harness.scheduling.filters.filter import Filter, Scope
 from harness.scheduling.filters.live_masks import DomainMask, NodeMask, live_mask, node_mask
+from harness.scheduling.filters.malformed import find_malformed
 from harness.scheduling.filters.taint_toleration import TaintToleration, taint_toleration
 from harness.scheduling.matching.pod_selectors import PodSelector, hold, requirements
 from harness.scheduling.state.cluster_state import ClusterState
@@ -156,6 +157,10 @@ def eligible(pod: Pod, constraint: TopologySpreadConstraint, keys: tuple[str, ..
 def make_filters(pod: Pod) -> tuple[Filter, ...]:
     """Two filters a hard constraint, in the order in which kube-scheduler looks at them."""
     hard = [c for c in pod.spec.topology_spread_constraints if c.when_unsatisfiable == HARD]
+    # Those that only score are not looked at here (common.go filterTopologySpreadConstraints).
+    malformed = find_malformed("PodTopologySpread", "get constraints from pod", (c.label_selector for c in hard))
+    if malformed:
+        return malformed
     keys = tuple(sorted({c.topology_key for c in hard}))
     out: list[Filter] = []
     for constraint in hard:

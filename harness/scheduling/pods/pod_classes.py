@@ -15,7 +15,6 @@ from harness.model.meta import ObjectMeta
 from harness.scheduling.filters.filter import Filter
 from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.filters.inter_pod_affinity import ExistingAntiAffinity
-from harness.scheduling.filters.malformed import malformed
 from harness.scheduling.filters.node_ports import NodePorts
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.order import filters_of, in_order
@@ -176,7 +175,7 @@ class PodClasses:
     def _read(self, pod: Pod) -> PodClass:
         amounts, whole_gpus = requests_of(pod.spec)
         missing = unmodelled(pod)
-        refusal = f"{', '.join(missing)} not modelled, so the pod is not placed" if missing else malformed(pod)
+        refusal = f"{', '.join(missing)} not modelled, so the pod is not placed" if missing else ""
         try:
             gpu = gpu_request(pod, whole_gpus)
         except ValueError as error:

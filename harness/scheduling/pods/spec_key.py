@@ -15,6 +15,7 @@ from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from msgspec import NODEFAULT
 from msgspec.structs import fields, replace
 
 from harness.model.core import Pod, PodSpec
@@ -101,7 +102,11 @@ def _reads_claims(pod: Pod) -> bool:
 
 @cache
 def _irrelevant_defaults(spec: type[PodSpec]) -> dict[str, Any]:
-    return {field.name: field.default for field in fields(spec) if field.name in IRRELEVANT_FIELDS}
+    return {
+        field.name: field.default_factory() if field.default is NODEFAULT else field.default
+        for field in fields(spec)
+        if field.name in IRRELEVANT_FIELDS
+    }
 
 
 def _is_scalar(hint: Any) -> bool:
