@@ -19,6 +19,7 @@ Instant: TypeAlias = int
 """Nanoseconds since the run began."""
 
 MS, SECOND, MINUTE, HOUR = 10**6, 10**9, 60 * 10**9, 3600 * 10**9
+"""In nanoseconds."""
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 ADDRESS_BITS = 24
 ADDRESS_MASK = (1 << ADDRESS_BITS) - 1
+"""An instant and an address make one integer: the key of a mailbox in the heap. 24 bits: 16 million machines."""
 
 Handler: TypeAlias = Callable[[int, list[Any]], None]
 """(now, the mailbox); sends by posting."""

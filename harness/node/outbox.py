@@ -13,6 +13,7 @@ from harness.model.objects import kind_of
 from harness.node.settings import RETRY_FIRST_NS, RETRY_MOST_NS
 
 MOST_RECORDS = 1000
+"""Events kept while the API server cannot be reached. Source: client-go tools/record maxQueuedEvents."""
 
 Key: TypeAlias = tuple[str, ...]
 

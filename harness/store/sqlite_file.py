@@ -13,7 +13,7 @@ from harness.store.tail_record import DamagedTail, TailRecord
 
 # Marks the file as ours (SQLite's PRAGMA application_id; `file` shows it). "pody" in ASCII.
 APPLICATION_ID = 0x706F6479
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 2  # raised when the tables change: an older file is then refused in plain words
 
 _TABLES = (
     """CREATE TABLE history (

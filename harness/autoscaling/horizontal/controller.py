@@ -53,6 +53,7 @@ PERIOD_NS = 15 * SECOND
 UP_PODS, UP_PERCENT, DOWN_PERCENT = 4, 100, 100
 """Source: pkg/apis/autoscaling/v2/defaults.go: scale up max(4 pods, 100 %), down 100 %, each in 15 s."""
 SCRAPE_NS = 15 * SECOND
+"""Source: metrics-server --metric-resolution, 15s."""
 
 replaced = msgspec.structs.replace
 
