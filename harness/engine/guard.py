@@ -44,7 +44,7 @@ started again. Source: the kubelet's crash-loop backoff, which restarts a contro
 CAREFUL_NS = 2 * BACKOFF_MOST_NS
 """How long after a fault its component is given one event at a time."""
 
-MESSAGE_MOST = 300
+MESSAGE_MOST = 300  # characters of an error that are kept
 
 
 class ComponentFault(msgspec.Struct, frozen=True):
