@@ -13,7 +13,7 @@ from harness.model.wire import MicroTime
 class StandingLeases:
     def __init__(self, server: ApiServer) -> None:
         self._server = server
-        self._standing: dict[str, tuple[int, int]] = {}  # node: (first renewal, period)
+        self._standing: dict[str, tuple[int, int, int]] = {}  # node: (first renewal, period, phase)
 
     def begin(self, effect: StandingLease) -> Any:
         """Write the lease, annotated with its period. Raises ApiError."""
@@ -21,7 +21,7 @@ class StandingLeases:
         meta = lease.metadata
         text = f"{effect.period_ns // 10**9}s"
         standing = replaced(lease, metadata=replaced(meta, annotations={**meta.annotations, STANDING_LEASE: text}))
-        self._standing[meta.name] = (lease.spec.renew_time or self._server.now, effect.period_ns)
+        self._standing[meta.name] = (lease.spec.renew_time or self._server.now, effect.period_ns, effect.phase_ns)
         if meta.key in self._server.objects("Lease"):
             return self._server.update(standing)
         return self._server.create(standing)
@@ -48,6 +48,6 @@ class StandingLeases:
         return None if stood is None else _last_renewal(stood, self._server.now)
 
 
-def _last_renewal(stood: tuple[int, int], until: int) -> int:
-    first, period = stood
-    return first + max(0, until - first) // period * period
+def _last_renewal(stood: tuple[int, int, int], until: int) -> int:
+    first, period, phase = stood
+    return max(first, (until - phase) // period * period + phase)

@@ -12,8 +12,8 @@ from harness.autoscaling.pool import NodePool
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import controllers
 from harness.cluster.workload_driver import WorkloadDriver
-from harness.engine.component import Component, Instant
-from harness.engine.streams import array_stream, stream
+from harness.engine.component import MS, Component, Instant, Periodic
+from harness.engine.streams import array_stream, seed_of, stream
 from harness.faults.timeline import Planned, Timeline
 from harness.model.core import Node
 from harness.scheduling.cycle.scheduler import Scheduler
@@ -65,6 +65,13 @@ class Assembled:
         return driver
 
 
+def in_phase(component: Component, seed: int) -> Component:
+    """What looks at intervals does so at a phase of its own: a fault finds it anywhere in its period."""
+    if isinstance(component, Periodic):
+        component.phase_ns = seed_of(seed, f"{component.name}/phase") % (component.period_ns // MS) * MS
+    return component
+
+
 def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     """A cluster whose clock stands at `start`; nothing has happened in it yet. Raises UserError for names of plug-ins.
 
@@ -76,10 +83,10 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     cluster.loop.now = cluster.server.now = start
     cluster.start_nodes(plan.nodes)
     for component in controllers(plan.controllers):
-        cluster.add(component)
+        cluster.add(in_phase(component, seed))
     if plan.pools:
         policy: NodePolicy = NODE_POLICIES.make(plan.autoscaler)
-        cluster.add(policy.component(plan.pools, stream(seed, "cluster-autoscaler")))
+        cluster.add(in_phase(policy.component(plan.pools, stream(seed, "cluster-autoscaler")), seed))
     if plan.faults:
         cluster.add(Timeline(plan.faults, stream(seed, "faults"), start))
     scheduler: Scheduler | None = None

@@ -7,7 +7,7 @@ changes it through API writes; a driver decides when and where it runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -159,7 +159,7 @@ class Record(_Message, frozen=True, gc=False):
 
 class StandingLease(_Message, frozen=True, gc=False):
     """Machines only, on virtual time: from now on this Lease is renewed every `period_ns`, on time, until the machine
-    is disturbed or stops.
+    is disturbed or stops: at once, and then at instants that are `phase_ns` beyond a whole number of periods.
 
     What never matters to anyone is folded: the server writes the Lease once, annotated with STANDING_LEASE, and writes
     it again without the annotation, with the last renewTime that it would have had, when the machine falls silent.
@@ -167,6 +167,7 @@ class StandingLease(_Message, frozen=True, gc=False):
 
     lease: Lease
     period_ns: int
+    phase_ns: int = 0
     token: Any = None
 
 
@@ -232,6 +233,20 @@ class RestartApiServer(_Message, frozen=True, gc=False):
 
 
 Effect: TypeAlias = Write | WakeAt | Observe | Send | StartMachine | StopMachine | InjectFault | RestartApiServer
+
+
+def next_tick(now: Instant, period_ns: int, phase_ns: int) -> Instant:
+    """The first instant after `now` that is `phase_ns` beyond a whole number of periods."""
+    return ((now - phase_ns) // period_ns + 1) * period_ns + phase_ns
+
+
+@runtime_checkable
+class Periodic(Protocol):
+    """A component that looks every `period_ns`. Whoever puts a cluster together sets its phase, as processes that were
+    not started together have each their own; 0: at whole numbers of periods."""
+
+    period_ns: int
+    phase_ns: int
 
 
 class Component(Protocol):

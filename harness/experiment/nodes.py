@@ -143,7 +143,12 @@ def gateway() -> Node:
     return Node(
         metadata=ObjectMeta(
             name=GATEWAY,
-            labels={HOSTNAME: GATEWAY, "node-role.kubernetes.io/gateway": ""},
+            labels={
+                HOSTNAME: GATEWAY,
+                "node-role.kubernetes.io/gateway": "",
+                # Clients are no zone of the cluster: when all others are down, all of it is.
+                "node.kubernetes.io/exclude-disruption": "",
+            },
             annotations={RANK: str((1 << 31) - 1)},
         ),
         spec=NodeSpec(unschedulable=True, taints=(Taint(key="node.kubernetes.io/unschedulable"),)),

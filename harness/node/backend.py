@@ -8,14 +8,14 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from harness.engine.component import Event, Observe, Packet, Send, Timer, WakeAt
+from harness.engine.component import MS, Event, Observe, Packet, Send, Timer, WakeAt
 from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Loop
 from harness.engine.messages import Observed
-from harness.engine.streams import stream
+from harness.engine.streams import seed_of, stream
 from harness.model.core import Node
 from harness.node.machine import Machine, MachineReport
-from harness.node.settings import NodeSettings
+from harness.node.settings import LEASE_RENEWAL_NS, NodeSettings
 
 FIRST_NODE_ADDRESS = 1024
 """Addresses below are the control plane's."""
@@ -56,7 +56,9 @@ class MachineRunner:
         self.address = address
         drawn = not all(isinstance(hop, Constant) for hop in hops_of(power.settings.latencies))
         self.rng = stream(power.seed, f"node/{power.node.metadata.name}") if drawn else _UNDRAWN
-        self.machine = Machine(power.node, power.settings, self.rng)
+        # Kubelets were not started together: each renews at a phase of its own, which spreads what is seen of a crash.
+        phase = seed_of(power.seed, f"lease/{power.node.metadata.name}") % (LEASE_RENEWAL_NS // MS) * MS
+        self.machine = Machine(power.node, power.settings, self.rng, phase)
         self.to_server = to_server
         self.to_node = to_node
         self._loop = loop

@@ -85,6 +85,7 @@ class Machine:
         "_inbox",
         "_kubelet",
         "_lease_known",
+        "_lease_phase_ns",
         "_lease_turn",
         "_node",
         "_outbox",
@@ -98,7 +99,9 @@ class Machine:
         "name",
     )
 
-    def __init__(self, node: Node, settings: NodeSettings, rng: Random) -> None:
+    def __init__(self, node: Node, settings: NodeSettings, rng: Random, lease_phase_ns: int = 0) -> None:
+        """`lease_phase_ns`: its lease is renewed so long after each whole number of renewal periods."""
+        self._lease_phase_ns = lease_phase_ns
         self.name = node.metadata.name
         self._node = node
         self._settings = settings
@@ -280,7 +283,7 @@ class Machine:
         if self._outbox is not None:
             self._outbox.lease_lost = False
         if self._settings.folded:
-            effects.append(StandingLease(lease(self.name, now), LEASE_RENEWAL_NS))
+            effects.append(StandingLease(lease(self.name, now), LEASE_RENEWAL_NS, self._lease_phase_ns))
         else:
             self._renew(now, effects)
 
@@ -288,7 +291,8 @@ class Machine:
         renewed = lease(self.name, now)
         effects.append(Update(renewed) if self._lease_known else Create(renewed))
         self._lease_known = True
-        effects.append(WakeAt(now + LEASE_RENEWAL_NS, ("lease", self._lease_turn)))
+        due = ((now - self._lease_phase_ns) // LEASE_RENEWAL_NS + 1) * LEASE_RENEWAL_NS + self._lease_phase_ns
+        effects.append(WakeAt(due, ("lease", self._lease_turn)))
 
     # -- what the server did not take ----------------------------------------------------------------------------------
 

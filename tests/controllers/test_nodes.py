@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.cluster.assembly import ClusterPlan, assemble
@@ -189,11 +190,43 @@ def test_a_small_zone_that_is_mostly_down_evicts_nobody() -> None:
 
 
 def test_when_every_zone_is_down_evictions_stop() -> None:
+    """Leases run out one after the other, so some nodes are tainted before all are down; then they lose it again."""
     story = Story(4, "ab")
+    story.replicas(4)
     story.run(60)
     story.disturb(Crash(), 0, 1, 2, 3)
-    story.run(600)
-    assert sum(story.no_execute_at(f"n{i:02}") is not None for i in range(4)) <= 1
+    story.run(1200)
+    for node in story.server.listed("Node"):
+        assert [taint.effect for taint in node.spec.taints] == ["NoSchedule"], node.metadata.name
+    assert len(story.pods()) == len(story.server.listed("Pod")) == 4
+
+
+def test_evictions_go_on_when_a_node_is_back() -> None:
+    story = Story(4, "ab")
+    story.replicas(4)
+    story.run(60)
+    story.disturb(Crash(down_ns=400 * SECOND), 0)
+    story.disturb(Crash(), 1, 2, 3)
+    story.run(1200)
+    tainted = [
+        n.metadata.name for n in story.server.listed("Node") if any(t.effect == "NoExecute" for t in n.spec.taints)
+    ]
+    assert tainted == ["n01", "n02", "n03"]
+    assert all(pod.spec.node_name in ("n00", "") for pod in story.pods())
+
+
+def test_nodes_that_are_excluded_count_for_no_zone() -> None:
+    """The clients' node is no part of the cluster: it does not keep a cluster alive that is down."""
+    story = Story(4, "ab")
+    node = story.server.get("Node", "", "n00")
+    labels = {**node.metadata.labels, "node.kubernetes.io/exclude-disruption": ""}
+    story.server.update(msgspec.structs.replace(node, metadata=msgspec.structs.replace(node.metadata, labels=labels)))
+    story.run(60)
+    story.disturb(Crash(), 1, 2, 3)
+    story.run(900)
+    for name in ("n01", "n02", "n03"):
+        node = story.server.get("Node", "", name)
+        assert [taint.effect for taint in node.spec.taints] == ["NoSchedule"]
 
 
 def test_pods_of_a_node_that_was_deleted_are_collected_after_their_quarantine() -> None:

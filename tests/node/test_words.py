@@ -99,7 +99,8 @@ def test_renewals_go_on_after_an_outage_one_every_ten_seconds() -> None:
     rig.run(27)
     rig.run(100)
     assert len(found) in (7, 8)
-    assert all(9 < later - earlier < 11 for earlier, later in pairwise(found))
+    # What could not be said is said again; after that each is ten seconds after the one before, at the node's phase.
+    assert {round((later - earlier), 1) for earlier, later in pairwise(found[-5:])} == {10.0}
 
 
 def test_after_a_partition_the_lease_is_renewed_once_and_then_on_time() -> None:
@@ -108,7 +109,10 @@ def test_after_a_partition_the_lease_is_renewed_once_and_then_on_time() -> None:
     rig.run(5)
     rig.disturb(Partition(for_ns=63 * SECOND))
     rig.run(100)
-    assert [round(at) for at in found] == [68, 78, 88, 98]
+    after = [at for at in found if at > 5]
+    assert round(after[0]) == 68  # when the network is back
+    assert 0 < after[1] - after[0] <= 10
+    assert {round(later - earlier, 1) for earlier, later in pairwise(after[1:])} == {10.0}
 
 
 def test_a_deadline_holds_in_back_off_and_the_pod_is_not_ready() -> None:

@@ -34,6 +34,7 @@ from harness.engine.component import (
     Update,
     WakeAt,
     Watch,
+    next_tick,
 )
 from harness.model.core import Node, Pod
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
@@ -61,6 +62,7 @@ class ClusterAutoscaler:
 
     handled_failures = 0
     name = "cluster-autoscaler"
+    period_ns, phase_ns = SCAN_NS, 0
     watches = ("Node", "Pod")
 
     def __init__(self, pools: tuple[NodePool, ...], rng: Random, expander: Expander | None = None) -> None:
@@ -109,7 +111,7 @@ class ClusterAutoscaler:
             self._watches_volumes = True
             effects.append(Subscribe(VOLUMES))
         if self._armed < 0 and self._busy():
-            self._armed = (now // SCAN_NS + 1) * SCAN_NS
+            self._armed = next_tick(now, SCAN_NS, self.phase_ns)
             effects.append(WakeAt(self._armed, self._armed))
         return effects
 

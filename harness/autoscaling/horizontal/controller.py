@@ -29,6 +29,7 @@ from harness.engine.component import (
     Update,
     WakeAt,
     Watch,
+    next_tick,
 )
 from harness.model.core import Pod
 from harness.model.meta import Condition, LabelSelector, condition, with_condition
@@ -68,6 +69,7 @@ class _Memory(msgspec.Struct):
 
 class HorizontalController:
     name = "horizontal-pod-autoscaler"
+    period_ns, phase_ns = SYNC_NS, 0
     watches = ("HorizontalPodAutoscaler", "Deployment", "ReplicaSet", "Pod", "PodMetrics")
 
     handled_failures = 0
@@ -103,7 +105,7 @@ class HorizontalController:
             elif type(event) is Outcome and event.error is not None:
                 self._refused(event, effects)
         if self._scalers and self._armed < 0:
-            self._armed = (now // SYNC_NS + 1) * SYNC_NS
+            self._armed = next_tick(now, SYNC_NS, self.phase_ns)
             effects.append(WakeAt(self._armed, self._armed))
         return effects
 

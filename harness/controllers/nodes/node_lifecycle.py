@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import SECOND, STANDING_LEASE, Instant, Outcome, PatchStatus, Update
+from harness.engine.component import SECOND, STANDING_LEASE, Instant, Outcome, PatchStatus, Update, next_tick
 from harness.model.core import Node, Pod, Taint
 from harness.model.meta import Condition, condition, with_condition
 from harness.model.wire import Time
@@ -38,6 +38,9 @@ _TAINT_FOR = {"False": NOT_READY, "Unknown": UNREACHABLE}
 _BAD = ("False", "Unknown")
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 
+EXCLUDED = "node.kubernetes.io/exclude-disruption"
+"""Nodes with this label count for no zone. Source: labelNodeDisruptionExclusion, node_lifecycle_controller.go."""
+
 _TURNS = "/turns"
 """The key that is due when a zone may have its next NoExecute taint; no node has this name."""
 
@@ -52,11 +55,13 @@ class _Health(msgspec.Struct):
     last_ns: int = -1
     ready: str = ""  # True, False, Unknown
     granted: bool = False
+    counted: bool = False  # for the state of its zone
     unmarked: dict[str, None] = {}
 
 
 class _Zone(msgspec.Struct):
-    nodes: int = 0
+    members: int = 0
+    nodes: int = 0  # that count for its state
     bad: int = 0  # not ready, of them
     waiting: dict[str, None] = {}  # nodes whose turn has not come, in order
     next_turn_ns: int = 0
@@ -64,13 +69,15 @@ class _Zone(msgspec.Struct):
     @property
     def state(self) -> str:
         """Source: ComputeZoneState."""
-        if self.bad == self.nodes:
+        if self.nodes and self.bad == self.nodes:
             return "full"
         return "partial" if self.bad > 2 and self.bad * 100 >= UNHEALTHY_PERCENT * self.nodes else "normal"
 
 
 class NodeLifecycleController(Reconciler):
     """Keys are names of nodes."""
+
+    period_ns, phase_ns = MONITOR_NS, 0
 
     def __init__(self, grace_ns: int = GRACE_NS, name: str = "node-lifecycle-controller") -> None:
         super().__init__(
@@ -83,12 +90,14 @@ class NodeLifecycleController(Reconciler):
         self._health: dict[str, _Health] = {}
         self._zones: dict[str, _Zone] = {}
         self._waiting = 0  # nodes, of all zones
+        self._all_down = False
 
     def forget_all(self) -> None:
         super().forget_all()
         self._health.clear()
         self._zones.clear()
         self._waiting = 0
+        self._all_down = False
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
@@ -130,9 +139,10 @@ class NodeLifecycleController(Reconciler):
             health = self._health[name] = _Health()
         if old is None:
             health.zone = _zone(new)
-            self._zones.setdefault(health.zone, _Zone()).nodes += 1
+            self._zones.setdefault(health.zone, _Zone()).members += 1
             if health.last_ns < 0:
                 health.last_ns = self.now  # a grace period to be heard of for the first time
+        self._count(health, EXCLUDED not in new.metadata.labels)
         known = condition(new.status.conditions, "Ready")
         was = health.ready
         self._ready_changed(name, health, "" if known is None else known.status)
@@ -143,19 +153,27 @@ class NodeLifecycleController(Reconciler):
         name = node.metadata.name
         health = self._health.pop(name)
         self._wait_no_longer(name, health)
+        self._count(health, False)
         zone = self._zones[health.zone]
-        zone.nodes -= 1
-        zone.bad -= health.ready in _BAD
-        if not zone.nodes:
+        zone.members -= 1
+        if not zone.members:
             del self._zones[health.zone]
         self.forget_events(node.metadata.uid)
+
+    def _count(self, health: _Health, counted: bool) -> None:
+        if health.counted is not counted:
+            by = 1 if counted else -1
+            zone = self._zones[health.zone]
+            zone.nodes += by
+            zone.bad += by * (health.ready in _BAD)
+            health.counted = counted
 
     def _ready_changed(self, name: str, health: _Health, ready: str) -> None:
         was, health.ready = health.ready, ready
         if was == ready:
             return
         zone = self._zones[health.zone]
-        zone.bad += (ready in _BAD) - (was in _BAD)
+        zone.bad += ((ready in _BAD) - (was in _BAD)) * health.counted
         if ready not in _BAD:
             self._wait_no_longer(name, health)
             health.granted = False
@@ -186,10 +204,10 @@ class NodeLifecycleController(Reconciler):
             self._mark_pods(now, key, health)
             self._sync_taints(now, key, node, health)
         if silent or health.ready != "True":
-            self.queue.add_at(key, (now // MONITOR_NS + 1) * MONITOR_NS)
+            self.queue.add_at(key, next_tick(now, MONITOR_NS, self.phase_ns))
         elif not health.standing:
             due = health.last_ns + self._grace
-            self.queue.add_at(key, (due // MONITOR_NS + 1) * MONITOR_NS)
+            self.queue.add_at(key, next_tick(due, MONITOR_NS, self.phase_ns))
 
     def failed(self, key: str, outcome: Outcome) -> bool:
         if isinstance(outcome.effect, PatchStatus) and outcome.error is not None and outcome.error.code in (404, 409):
@@ -249,9 +267,8 @@ class NodeLifecycleController(Reconciler):
     def before_reconciling(self, now: Instant) -> None:
         """Give nodes their NoExecute taint, zone by zone, no faster than the zone's state allows. Source:
         handleDisruption, setLimiterInZone, ReducedQPSFunc, HealthyQPSFunc."""
-        if not self._waiting:
-            return
-        if all(zone.state == "full" for zone in self._zones.values()):
+        self._master_disruption()
+        if not self._waiting or self._all_down:
             return
         for _, zone in sorted(self._zones.items()):
             rate = EVICTION_RATE_MILLI
@@ -268,6 +285,22 @@ class NodeLifecycleController(Reconciler):
                 self.queue.add(name)
             if zone.waiting:
                 self.queue.add_at(_TURNS, zone.next_turn_ns)
+
+    def _master_disruption(self) -> None:
+        """When all zones are down it is more likely us who hear nothing: nodes lose the NoExecute taints that they were
+        given on the way there, and none is given until one is ready again. Source: handleDisruption, when
+        allAreFullyDisrupted: markNodeAsReachable for each node, limiters at 0."""
+        states = [zone.state for zone in self._zones.values() if zone.nodes]
+        all_down = bool(states) and all(state == "full" for state in states)
+        if all_down and not self._all_down:
+            for name, health in self._health.items():
+                zone = self._zones.get(health.zone)
+                if health.granted and zone is not None:
+                    health.granted = False
+                    zone.waiting[name] = None
+                    self._waiting += 1
+                    self.queue.add(name)
+        self._all_down = all_down
 
 
 def _runs_on_a_node(pod: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import SECOND, Delete, Instant, Outcome, PatchStatus
+from harness.engine.component import SECOND, Delete, Instant, Outcome, PatchStatus, next_tick
 from harness.model.core import Node, Pod
 from harness.model.meta import Condition, with_condition
 from harness.model.wire import Time
@@ -33,6 +33,8 @@ replaced = msgspec.structs.replace
 
 
 class PodGarbageCollector(Reconciler):
+    period_ns, phase_ns = PERIOD_NS, 0
+
     def __init__(self, terminated_most: int = TERMINATED_MOST, name: str = "pod-garbage-collector") -> None:
         super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed}, {"Pod": _may_be_collected})
         self._pods_on = self.informer.index("Pod", _node_of)
@@ -74,10 +76,10 @@ class PodGarbageCollector(Reconciler):
 
     def before_reconciling(self, now: Instant) -> None:
         if self._absent or self._ended > self._most:
-            self.queue.add_at(_ROUND, (now // PERIOD_NS + 1) * PERIOD_NS)
+            self.queue.add_at(_ROUND, next_tick(now, PERIOD_NS, self.phase_ns))
 
     def reconcile(self, now: Instant, key: str) -> None:
-        if key != _ROUND or now % PERIOD_NS:
+        if key != _ROUND or (now - self.phase_ns) % PERIOD_NS:
             return
         for node in sorted(self._absent):
             if now - self._absent[node] < QUARANTINE_NS:
