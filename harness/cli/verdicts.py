@@ -36,6 +36,8 @@ def verdicts(
         raise UserError("no cluster is given", expected="-f FILE, a folder, or - for standard input")
     strategy = load(scheduler)()
     cluster = FromManifests(filename)
+    for text in cluster.notices:
+        print(f"note: {text}", file=sys.stderr)
     if cluster.astray:
         print(f"{cluster.astray} running pods left out: their nodes are not among the manifests", file=sys.stderr)
     found = []

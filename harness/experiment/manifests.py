@@ -7,16 +7,64 @@ from pathlib import Path
 from typing import Any
 
 from harness.apiserver.kinds import defaulted, problems
+from harness.experiment.unmodelled import UNINTERPRETED, judged
 from harness.model.core import Node, Pod, PodSpec, ResourceList
+from harness.model.loading import Document
 from harness.model.objects import KINDS, Kind
 from harness.model.quantity import too_much
+from harness.model.schema import Visit
 from harness.model.status import Cause
-from workloads.readers.manifests import Manifest, read_manifests
+from workloads.readers.manifests import Manifest, Rules, name_of, read_manifests
 
 
-def read_checked_manifests(paths: Sequence[Path], kinds: Mapping[str, Kind] = KINDS) -> tuple[Manifest, ...]:
-    """As `read_manifests`. Raises UserError, also for what the API server would refuse of an object alone."""
-    return read_manifests(paths, refusals, kinds)
+def read_checked_manifests(
+    paths: Sequence[Path], notices: Notices | None = None, kinds: Mapping[str, Kind] = KINDS
+) -> tuple[Manifest, ...]:
+    """As `read_manifests`. Raises UserError, also for what the API server would refuse of an object alone, and for a
+    field that bears on what is simulated and is not modelled; `notices` takes what is only told. Where it is lenient,
+    it takes both."""
+    notices = Notices() if notices is None else notices
+    found = read_manifests(paths, Rules(refusals, notices.see, kinds))
+    for manifest in found:
+        notices.see_kind(manifest)
+    return found
+
+
+class Notices:
+    """What manifests ask for and is not modelled, one line a kind and field."""
+
+    def __init__(self, *, lenient: bool = False) -> None:
+        self._lenient = lenient
+        self._found: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def see(self, document: Document, visit: Visit) -> None:
+        verdict = judged(visit)
+        if verdict is None:
+            return
+        word, why = verdict
+        data = document.data
+        what = f"{data['kind']} {name_of(data)}: {visit.path} is not modelled: {why}"
+        if word == "refused" and not self._lenient:
+            raise document.error(visit.path, what, found=repr(visit.value)[:80], expected="the object without it")
+        self._note((data["kind"], f"{visit.model}.{visit.field}"), document, visit.path, what)
+
+    def see_kind(self, manifest: Manifest) -> None:
+        why = UNINTERPRETED.get(manifest.kind)
+        if why is not None:
+            what = f"{manifest.kind} {manifest.object.metadata.name} is not modelled: {why}"
+            self._note((manifest.kind, ""), manifest.document, "", what)
+
+    def _note(self, key: tuple[str, str], document: Document, path: str, what: str) -> None:
+        first = self._found.get(key)
+        if first is None:
+            line = document.line_of(path)
+            self._found[key] = (f"{document.file}{'' if line is None else f':{line}'}: {what}", 1)
+        else:
+            self._found[key] = (first[0], first[1] + 1)
+
+    def __iter__(self) -> Iterator[str]:
+        for text, count in self._found.values():
+            yield text if count == 1 else f"{text} (and {count - 1} more)"
 
 
 def refusals(kind: Kind, obj: Any, name: str) -> tuple[Cause, ...]:

@@ -25,6 +25,7 @@ DISK = "ephemeral-storage"
 class Machines:
     nodes: tuple[Node, ...]
     tables: tuple[NodeTable, ...]
+    notices: tuple[str, ...] = ()  # of what manifests ask for and is not modelled
 
 
 def machines(loaded: Loaded, seed: int) -> Machines:
@@ -32,19 +33,22 @@ def machines(loaded: Loaded, seed: int) -> Machines:
     nodes: list[Node] = []
     tables: list[NodeTable] = []
     names: set[str] = set()
+    notices: list[str] = []
     for index, source in enumerate(loaded.scenario.spec.nodes):
         where = f"spec.nodes[{index}]"
         if source.group is not None:
             made: Sequence[Node] = _group(loaded, source.group, f"{where}.group", len(nodes))
             tables.append(_table(made))
         elif source.manifests is not None:
-            from harness.experiment.manifests import read_checked_manifests
+            from harness.experiment.manifests import Notices, read_checked_manifests
 
+            told = Notices()
             files = [loaded.find(path, f"{where}.manifests[{at}]") for at, path in enumerate(source.manifests)]
-            made = [item.object for item in read_checked_manifests(files) if item.kind == "Node"]
+            made = [item.object for item in read_checked_manifests(files, told) if item.kind == "Node"]
             if not made:
                 raise loaded.error(f"{where}.manifests", "there are no nodes in these manifests")
             tables.append(_table(made))
+            notices.extend(told)
         else:
             table = _from_table(loaded, index, where, seed)
             tables.append(table)
@@ -54,7 +58,7 @@ def machines(loaded: Loaded, seed: int) -> Machines:
                 raise loaded.error(where, "a node of this name is there already", found=node.metadata.name)
             names.add(node.metadata.name)
         nodes.extend(made)
-    return Machines(tuple(nodes), tuple(tables))
+    return Machines(tuple(nodes), tuple(tables), tuple(notices))
 
 
 def _from_table(loaded: Loaded, index: int, where: str, seed: int) -> NodeTable:

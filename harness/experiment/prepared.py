@@ -16,6 +16,7 @@ from harness.cluster.cluster import ClusterSettings
 from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
+from harness.experiment.fault_checks import check_faults
 from harness.experiment.gates import check_gates
 from harness.experiment.latencies import latencies
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_template
@@ -45,6 +46,11 @@ class Prepared:
     faults: tuple[Planned, ...]
     scheduling: SchedulerSettings
     duration_ns: int | None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is asked for and not modelled, though it bears on what is simulated."""
+        return tuple(dict.fromkeys((*self.machines.notices, *self.workload.notices)))
 
     def cluster_plan(
         self,
@@ -98,14 +104,17 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     workload = plan(loaded, found.tables, seed)
     if spec.duration is None and workload.traffic and not endless:
         raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
+    pools, faults = _pools(loaded), _faults(loaded)
+    ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
+    check_faults(loaded, faults, found.nodes, pools, workload.pod_labels(), ends)
     return Prepared(
         loaded=loaded,
         seed=seed,
         machines=found,
         workload=workload,
         latencies=hops,
-        pools=_pools(loaded),
-        faults=_faults(loaded),
+        pools=pools,
+        faults=faults,
         scheduling=SchedulerSettings(
             latency=hops.scheduling,
             batch_size=spec.scheduling.batch,
@@ -115,7 +124,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
             clock=time.perf_counter,
             lifetime_of=_declared if spec.scheduling.lifetimes else None,
         ),
-        duration_ns=None if spec.duration is None else duration(loaded, spec.duration, "spec.duration"),
+        duration_ns=ends,
     )
 
 

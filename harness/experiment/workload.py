@@ -15,6 +15,7 @@ from harness.measure.demand import Demand
 from harness.model.core import (
     Container,
     ContainerPort,
+    Pod,
     PodSpec,
     PodTemplateSpec,
     ResourceList,
@@ -65,11 +66,29 @@ class Plan:
     traffic: list[Traffic] = field(default_factory=list)
     originals: list[Workload] = field(default_factory=list)
     """What strategies may learn the mix of pods from: a trace's own list, without the copies of an arrival order."""
+    notices: list[str] = field(default_factory=list)
+    """What manifests ask for and is not modelled."""
+
+    def pod_labels(self) -> list[dict[str, str]]:
+        """Each set of labels that a pod of the workload has, with its app where it comes from a table."""
+        later = [obj for arrivals in self.arrivals if isinstance(arrivals, list) for _, obj in arrivals]
+        found = [labels for obj in (*self.at_once, *later) if (labels := _labels_of_pods(obj)) is not None]
+        found += [{"app": app} for table in self.tables for app in table.app.values if app]
+        found += [{}] if self.tables else []
+        return list({tuple(sorted(labels.items())): labels for labels in found}.values())
 
     def stream(self) -> Iterator[tuple[Instant, Any]]:
         """(instant, object) in order; at one instant in the order of the scenario."""
         yield from ((SETTLE_NS // 2, obj) for obj in self.at_once)
         yield from merge(*self.arrivals, key=lambda item: item[0])
+
+
+def _labels_of_pods(obj: Any) -> dict[str, str] | None:
+    """Of the pod that an object is, or of those that it makes."""
+    if isinstance(obj, Pod):
+        return obj.metadata.labels
+    template = getattr(getattr(obj, "spec", None), "template", None)
+    return template.metadata.labels if isinstance(template, PodTemplateSpec) else None
 
 
 def noted(items: Iterable[tuple[Instant, Any]], demand: Demand) -> Iterator[tuple[Instant, Any]]:
@@ -181,16 +200,18 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
 
 
 def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:
-    from harness.experiment.manifests import read_checked_manifests
+    from harness.experiment.manifests import Notices, read_checked_manifests
 
     files = [loaded.find(path, f"{where}[{index}]") for index, path in enumerate(paths)]
     later: list[tuple[Instant, Any]] = []
-    for manifest in read_checked_manifests(files):
+    told = Notices()
+    for manifest in read_checked_manifests(files, told):
         if manifest.arrival_ns:
             later.append((SETTLE_NS + manifest.arrival_ns, manifest.object))
         else:
             made.at_once.append(manifest.object)
     made.arrivals.append(later)
+    made.notices.extend(told)
 
 
 def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None:

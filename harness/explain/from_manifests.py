@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
 from harness.apiserver.kinds import defaulted
-from harness.experiment.manifests import read_checked_manifests
+from harness.experiment.manifests import Notices, read_checked_manifests
 from harness.experiment.scheduler_notes import Resumed
 from harness.explain.explain import Explanation, explained
 from harness.explain.preemption import PreemptionAnswer, PreemptionDryRun
@@ -102,7 +102,9 @@ class FromManifests:
         self.waiting: dict[str, Pod] = {}
         self.bound: dict[str, str] = {}  # node of the pods that `bind` placed
         self.astray = 0  # running pods on nodes that are not there
-        manifests = [self._known(manifest) for manifest in read_checked_manifests(paths, dump_kinds())]
+        self.notices = Notices(lenient=True)
+        read = read_checked_manifests(paths, self.notices, dump_kinds())
+        manifests = [self._known(manifest) for manifest in read]
         if not any(isinstance(obj, Node) for _, obj in manifests):
             raise UserError(
                 "no node among the manifests",

@@ -44,6 +44,13 @@ class Targets:
     def in_zone(self, zone: str) -> list[str]:
         return sorted(n for n, node in self.nodes.items() if node.metadata.labels.get(ZONE) == zone)
 
+    def zones(self) -> list[str]:
+        return sorted({zone for node in self.nodes.values() if (zone := node.metadata.labels.get(ZONE, ""))})
+
+    def apps(self) -> list[str]:
+        pods = (pod for held in self.pods.values() for pod in held.values())
+        return sorted({app for pod in pods if (app := pod.metadata.labels.get("app", ""))})
+
     def running(self, app: str) -> list[str]:
         """Nodes by how many pods of the app they run, most first."""
         counts = {

@@ -48,6 +48,8 @@ class Recovery:
             self._pod(at_ns, obj, old)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        if topic == "fault" and not data[2]:  # it hit nothing: a row that says so
+            self.faults.append(Fault(at_ns, data[1], [], []))
         if topic != "disturbed":
             return
         target, kind = data[0], data[1]
@@ -103,6 +105,10 @@ class Recovery:
         """One entry a fault; seconds since the fault, over its victims."""
         replacements = self._replacements()
         return [self._told(fault, replacements, until_ns) for fault in self.faults]
+
+    def idle(self) -> list[str]:
+        """The faults that hit nothing, in words."""
+        return [f"{fault.kind} at {fault.at_ns / 1e9:g} s" for fault in self.faults if not fault.targets]
 
     def _replacements(self) -> dict[str, PodTimes]:
         """By the victim's uid. Each pod replaces one victim only; faults in order of time, victims by creation."""
@@ -167,7 +173,7 @@ class Recovery:
             serving = self._serving_since.get(new.uid, [])
             if serving:
                 spent["serving"].append(serving[0] - at)
-        following = [other.at_ns for other in self.faults if other.at_ns > at]
+        following = [other.at_ns for other in self.faults if other.at_ns > at and other.targets]
         end = min(following, default=until_ns)
         lost = {name: round(self._traffic.lost_between(name, at, end), 3) for name in sorted(self._traffic.services)}
         return {

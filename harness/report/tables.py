@@ -53,6 +53,8 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
             console.print(f"GATE MISSED  {_name(result)}: {text}")
         _end_state(console, result)
         _violations(console, result)
+    for text in dict.fromkeys(text for result in results for text in result.notices):
+        console.print(f"NOTE  {text}")
     for result in results:
         where = f"  {result.folder}" if result.folder is not None else ""
         console.print(f"{_name(result)}: digest {result.digest or '- (wall clock or deadline: no replay)'}{where}")
@@ -252,7 +254,8 @@ def _recovery(by_strategy: dict[str, list[Result]]) -> Family:
             targets, phases = fault["targets"], fault["phases"]
             rows.append(
                 [
-                    f"{fault['fault']} {targets[0]}" + (f" +{len(targets) - 1}" if len(targets) > 1 else ""),
+                    f"{fault['fault']} {targets[0] if targets else 'HIT NOTHING'}"
+                    + (f" +{len(targets) - 1}" if len(targets) > 1 else ""),
                     f"{fault['atSeconds']:.0f}",
                     result.scheduler if len(runs) == len(by_strategy) else _name(result),
                     str(fault["victims"]),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.model.errors import UserError, did_you_mean
 from harness.model.loading import DUMP, STDIN, Document, load_all, read_text
 from harness.model.objects import KINDS, Kind, from_wire
+from harness.model.schema import Visit, walk
 from harness.model.status import Cause
 from harness.model.times import parse_duration
 from harness.model.wire import DecodeError
@@ -18,8 +19,37 @@ from harness.model.wire import DecodeError
 ARRIVAL = "podyard.dev/arrival"
 """Annotation: when the object is created, a duration since the run began ('90s'); at 0 without it."""
 
+OWN = "podyard.dev/"
+ANNOTATIONS = (
+    "podyard.dev/arrival",
+    "podyard.dev/cpu-per-request",
+    "podyard.dev/cpu-usage",
+    "podyard.dev/duration",
+    "podyard.dev/exit-code",
+    "podyard.dev/free",
+    "podyard.dev/rank",
+    "podyard.dev/ready-after",
+    "podyard.dev/standing",
+    "podyard.dev/stop-after",
+    "podyard.dev/unhealthy-after",
+)
+"""Annotations of our own that mean something; another one is a typo."""
+
 Refusals: TypeAlias = Callable[[Kind, Any, str], Iterable[Cause]]
 """(kind, object, its name or what a generated one may be) -> what an API server would refuse of the object alone."""
+
+Noticed: TypeAlias = Callable[[Document, Visit], None]
+"""Told of each field that is written, and may raise UserError for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What manifests are held against. `kinds`: those that are known."""
+
+    refusals: Refusals
+    noticed: Noticed = lambda document, visit: None
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
+
 
 _FORM = "Kubernetes manifests in YAML or JSON"
 _TYPES = re.compile(r"expected (.+), found (.+)", re.DOTALL)
@@ -44,20 +74,18 @@ class Manifest:
         return self.document.line_of() or 1
 
 
-def read_manifests(
-    paths: Sequence[Path], refusals: Refusals, kinds: Mapping[str, Kind] = KINDS
-) -> tuple[Manifest, ...]:
+def read_manifests(paths: Sequence[Path], rules: Rules) -> tuple[Manifest, ...]:
     """All objects of files and folders (their .yaml, .yml and .json files by name), by arrival, then as written;
-    "-" is standard input. `kinds`: those that are known.
+    "-" is standard input.
 
     Raises UserError with file and line for text that is no YAML, a key or a name that is given twice, an unknown kind
-    or version, a field of a wrong type, a missing name, and whatever `refusals` finds.
+    or version, a field of a wrong type, a missing name, and whatever `rules` find.
     """
     found: list[Manifest] = []
     for path in paths:
         for file in _files(path):
-            found.extend(_read(file, refusals, kinds))
-    _check_unique(found, kinds)
+            found.extend(_read(file, rules))
+    _check_unique(found, rules.kinds)
     if not found:
         raise UserError(
             "no objects",
@@ -78,12 +106,12 @@ def _files(path: Path) -> list[Path]:
         raise UserError("the folder cannot be read", file=path, found=found, expected=_FORM) from None
 
 
-def _read(path: Path, refusals: Refusals, kinds: Mapping[str, Kind]) -> Iterator[Manifest]:
+def _read(path: Path, rules: Rules) -> Iterator[Manifest]:
     for document in load_all(read_text(path, expected=_FORM), path, DUMP):
-        yield from _objects(document, refusals, kinds)
+        yield from _objects(document, rules)
 
 
-def _objects(document: Document, refusals: Refusals, kinds: Mapping[str, Kind]) -> Iterator[Manifest]:
+def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
     data = document.data
     if not isinstance(data, dict):
         found, expected = type(data).__name__, "apiVersion, kind, metadata"
@@ -92,27 +120,25 @@ def _objects(document: Document, refusals: Refusals, kinds: Mapping[str, Kind]) 
     if not isinstance(kind, str) or not kind:
         found = "nothing" if kind is None else repr(kind)[:80]
         raise document.error("kind", "kind is missing", found=found, expected="kind: Deployment, or another")
-    if kind == "List" or (kind.endswith("List") and isinstance(data.get("items"), list) and kind not in kinds):
+    if kind == "List" or (kind.endswith("List") and isinstance(data.get("items"), list) and kind not in rules.kinds):
         items = data.get("items") or []
         if not isinstance(items, list):
             raise document.error("items", "items is no list", found=type(items).__name__)
         for index, item in enumerate(items):
-            yield from _objects(document.part(f"items[{index}]", item), refusals, kinds)
+            yield from _objects(document.part(f"items[{index}]", item), rules)
         return
-    yield _object(document, data, kind, refusals, kinds)
+    yield _object(document, data, kind, rules)
 
 
-def _object(
-    document: Document, data: dict[str, Any], kind: str, refusals: Refusals, kinds: Mapping[str, Kind]
-) -> Manifest:
-    known = kinds.get(kind)
+def _object(document: Document, data: dict[str, Any], kind: str, rules: Rules) -> Manifest:
+    known = rules.kinds.get(kind)
     if known is None:
         raise document.error(
             "kind",
             f"unknown kind {kind!r}",
             found=kind,
-            expected=", ".join(sorted(kinds)),
-            hint=did_you_mean(kind, kinds),
+            expected=", ".join(sorted(rules.kinds)),
+            hint=did_you_mean(kind, rules.kinds),
         )
     version = data.get("apiVersion")
     if version != known.api_version:
@@ -122,6 +148,7 @@ def _object(
             found=version if version is not None else "no apiVersion",
             expected=known.api_version,
         )
+    _check_fields(document, data, known, rules)
     try:
         value = from_wire(data)
     except DecodeError as error:
@@ -134,7 +161,7 @@ def _object(
     if not name and not value.metadata.generate_name:
         found = "neither name nor generateName"
         raise document.error("metadata", f"{kind} has no metadata.name", found=found, expected="a name")
-    _check(document, known, value, refusals)
+    _check(document, known, value, rules)
     text = value.metadata.annotations.get(ARRIVAL, "0")
     try:
         arrival = parse_duration(text)
@@ -145,10 +172,37 @@ def _object(
     return Manifest(arrival, value, kind, document)
 
 
-def _check(document: Document, kind: Kind, value: Any, refusals: Refusals) -> None:
+def _check_fields(document: Document, data: dict[str, Any], kind: Kind, rules: Rules) -> None:
+    """A field that is not in the schema is an error: a typo must not change what is simulated."""
+    for found in walk(kind.api_version, kind.kind, data):
+        if isinstance(found, Visit):
+            rules.noticed(document, found)
+            if found.field == "annotations" and isinstance(found.value, dict):
+                _check_annotations(document, found)
+            continue
+        what = f"{kind.kind} {name_of(data)}: {found.path}: {found.what}"
+        raise document.error(found.path, what, found=found.found, expected=found.expected, hint=found.hint)
+
+
+def _check_annotations(document: Document, visit: Visit) -> None:
+    for name in visit.value:
+        if name.startswith(OWN) and name not in ANNOTATIONS:
+            path, expected = f"{visit.path}.{name}", ", ".join(ANNOTATIONS)
+            what = f"{path}: there is no such annotation"
+            raise document.error(path, what, found=name, expected=expected, hint=did_you_mean(name, ANNOTATIONS))
+
+
+def name_of(data: dict[str, Any]) -> str:
+    """Of an object as plain data, as far as it has one."""
+    metadata = data.get("metadata")
+    name = (metadata.get("name") or metadata.get("generateName")) if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) else "without a name"
+
+
+def _check(document: Document, kind: Kind, value: Any, rules: Rules) -> None:
     """What the API server would refuse when the run is on its way is told before it begins, by file and line."""
     meta = value.metadata
-    for cause in refusals(kind, value, meta.name or f"{meta.generate_name}00000"):
+    for cause in rules.refusals(kind, value, meta.name or f"{meta.generate_name}00000"):
         what = f"{kind.kind} {meta.name or meta.generate_name}: {cause.field}: {cause.message}"
         raise document.error(cause.field, what)
 

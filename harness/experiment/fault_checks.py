@@ -1,0 +1,84 @@
+"""Faults that can hit nothing, told before the run: targets that no node, pool or workload of the scenario has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+
+from harness.autoscaling.pool import NodePool
+from harness.engine.component import ADDED, Watch
+from harness.experiment.scenario import Loaded
+from harness.faults.targets import Targets
+from harness.faults.timeline import Planned
+from harness.model.core import Node, Pod, PodSpec, PodStatus
+from harness.model.errors import did_you_mean
+from harness.model.meta import ObjectMeta
+
+MOST_NAMES = 20
+
+
+def check_faults(
+    loaded: Loaded,
+    faults: tuple[Planned, ...],
+    nodes: Iterable[Node],
+    pools: tuple[NodePool, ...],
+    labels: Iterable[Mapping[str, str]],
+    duration_ns: int | None,
+) -> None:
+    """`labels`: of the workload's pods. Raises UserError for a fault that would hit nothing though every node were
+    there, one of each pool, and a pod of each kind ran; for a name that no node can have; and for one after the end."""
+    if not faults:
+        return
+    everything = list(nodes)
+    everything += [pool.node(f"{pool.name}-0") for pool in pools]
+    targets = _targets(everything, labels)
+    for index, planned in enumerate(faults):
+        where = f"spec.faults[{index}]"
+        _check_names(loaded, planned, where, targets, pools)
+        if not planned.fault.effects(targets, Random(0)):
+            raise loaded.error(where, "this fault can hit nothing", **_about(planned, targets))
+        if duration_ns is not None and planned.at_ns >= duration_ns and not planned.every_ns:
+            found = f"at {planned.at_ns / 1e9:g} s, the run ends at {duration_ns / 1e9:g} s"
+            raise loaded.error(where, "this fault comes after the end", found=found, expected="a longer duration")
+
+
+def _targets(nodes: list[Node], labels: Iterable[Mapping[str, str]]) -> Targets:
+    targets = Targets()
+    for node in nodes:
+        targets.observe(Watch(ADDED, node))
+    for index, of_pod in enumerate(labels):
+        pod = Pod(metadata=ObjectMeta(name=f"p{index}", namespace="default", labels=dict(of_pod)))
+        home = nodes[0].metadata.name if nodes else "n"
+        targets.observe(Watch(ADDED, replace(pod, spec=PodSpec(node_name=home), status=PodStatus(phase="Running"))))
+    return targets
+
+
+def _check_names(loaded: Loaded, planned: Planned, where: str, targets: Targets, pools: tuple[NodePool, ...]) -> None:
+    names = getattr(getattr(planned.fault, "select", None), "names", ())
+    for name in names:
+        if name in targets.nodes or any(name.startswith(f"{pool.name}-") for pool in pools):
+            continue
+        known = sorted(set(targets.nodes) - {f"{pool.name}-0" for pool in pools})
+        expected, hint = ", ".join(known[:MOST_NAMES]), did_you_mean(name, known)
+        raise loaded.error(where, "there is no node of this name", found=name, expected=expected, hint=hint)
+
+
+def _about(planned: Planned, targets: Targets) -> dict[str, Any]:
+    """What it asks for, and what there is."""
+    fault = planned.fault
+    select = getattr(fault, "select", fault)
+    zone, app = getattr(select, "zone", ""), getattr(select, "app", "")
+    if zone:
+        known = targets.zones()
+        return {"found": f"zone {zone}", "expected": _one_of(known), "hint": did_you_mean(zone, known)}
+    if app:
+        known = targets.apps()
+        return {"found": f"app {app}", "expected": _one_of(known), "hint": did_you_mean(app, known)}
+    return {"found": type(fault).__name__}
+
+
+def _one_of(known: list[str]) -> str:
+    return "one of " + ", ".join(known[:MOST_NAMES]) if known else "there is none to be hit"

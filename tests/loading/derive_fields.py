@@ -1,0 +1,104 @@
+"""Derives harness/model/schema/fields.txt from the official Python client, made from Kubernetes' OpenAPI.
+
+python -m tests.loading.derive_fields > harness/model/schema/fields.txt
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from harness.model.objects import KINDS
+
+SPECIAL = {"Event": "CoreV1Event"}
+"""Kinds whose models are not named <version><kind>."""
+
+MORE = (
+    "apps/v1 StatefulSet", "apps/v1 ControllerRevision", "batch/v1 CronJob", "v1 ReplicationController",
+    "v1 Endpoints", "v1 PodTemplate", "v1 Binding",
+    "autoscaling/v1 HorizontalPodAutoscaler", "autoscaling/v1 Scale",
+    "policy/v1 Eviction", "networking.k8s.io/v1 IngressClass",
+    "node.k8s.io/v1 RuntimeClass", "storage.k8s.io/v1 CSIDriver",
+    "storage.k8s.io/v1 CSINode", "storage.k8s.io/v1 CSIStorageCapacity", "storage.k8s.io/v1 VolumeAttachment",
+    "resource.k8s.io/v1 DeviceClass", "resource.k8s.io/v1 ResourceClaim", "resource.k8s.io/v1 ResourceClaimTemplate",
+    "resource.k8s.io/v1 ResourceSlice",
+)  # fmt: skip
+"""Everyday kinds besides those that are known here."""
+
+PODGROUP = """\
+PodGroup: apiVersion s, kind s, metadata V1ObjectMeta, spec PodGroupSpec, status PodGroupStatus
+PodGroupSpec: minMember i, minResources %q, scheduleTimeoutSeconds i
+PodGroupStatus: failed i, occupiedBy s, phase s, running i, scheduleStartTime t, scheduled i, succeeded i
+"""
+"""Source: kubernetes-sigs/scheduler-plugins apis/scheduling/v1alpha1/types.go (08079b7; `scheduled` of older ones)."""
+
+QUANTITIES = (
+    "limits", "requests", "capacity", "allocatable", "hard", "used", "overhead", "default", "defaultRequest", "max",
+    "min", "maxLimitRequestRatio", "divisor", "sizeLimit", "averageValue", "value", "tolerance", "allocatedResources",
+    "usage", "maximumVolumeSize",
+)  # fmt: skip
+"""Names of the fields that hold resource.Quantity, which the client's models have as str."""
+
+AMOUNTS = {"V2MetricTarget", "V2MetricValueStatus", "V2HPAScalingRules"}
+"""Models whose `value` or `tolerance` is a quantity; elsewhere they are texts or numbers."""
+
+
+def models() -> dict[str, str]:
+    """(apiVersion, kind) as text -> model."""
+    out = {}
+    client = importlib.import_module("kubernetes.client")
+    for key in (*(f"{known.api_version} {kind}" for kind, known in KINDS.items()), *MORE):
+        version, _, kind = key.rpartition(" ")
+        name = SPECIAL.get(kind) or f"{version.rpartition('/')[2].capitalize()}{kind}"
+        if hasattr(client, name):
+            out[key] = name
+    return out
+
+
+def fields(model: str) -> Iterator[tuple[str, str]]:
+    kind = getattr(importlib.import_module("kubernetes.client"), model)
+    for attribute, text in kind.openapi_types.items():
+        yield kind.attribute_map[attribute], word(model, kind.attribute_map[attribute], text)
+
+
+def word(model: str, name: str, text: str) -> str:
+    text = text.replace("Dict[str, ", "%").replace("List[", "*").rstrip("]")
+    bare = text.lstrip("%*")
+    if (
+        bare == "str"
+        and name in QUANTITIES
+        and (text != "str" or name not in ("value", "tolerance") or model in AMOUNTS)
+    ):
+        return text.replace("str", "q")
+    short = {"str": "s", "int": "i", "bool": "b", "float": "f", "bytes": "s", "object": "o", "datetime": "t"}
+    return text.replace(bare, short.get(bare, bare))
+
+
+def table() -> str:
+    roots = models()
+    rows: dict[str, str] = {}
+    todo = sorted(set(roots.values()))
+    while todo:
+        model = todo.pop()
+        if model in rows:
+            continue
+        found = list(fields(model))
+        rows[model] = ", ".join(f"{name} {text}" for name, text in found)
+        todo += [bare for _, text in found if re.match(r"[A-Z]", bare := text.lstrip("%*"))]
+    head = f"""\
+# Fields of Kubernetes' kinds: what a manifest may say, whether it is modelled here or not.
+# Source: Kubernetes' OpenAPI (release-1.37), as the official Python client {version("kubernetes")} has it,
+# and scheduler-plugins' PodGroup; made by tests/loading/derive_fields.py. No field of a GA kind is ever taken away.
+# "@ VERSION KIND MODEL" are the kinds; then a model a line: FIELD TYPE, ..
+# Types: s string, b bool, i integer, f number, t time, q quantity, o anything; * list of, % map from string to.
+"""
+    roots["scheduling.x-k8s.io/v1alpha1 PodGroup"] = "PodGroup"
+    kinds = "".join(f"@ {key} {model}\n" for key, model in sorted(roots.items()))
+    return head + kinds + "".join(f"{model}: {row}\n" for model, row in sorted(rows.items())) + PODGROUP
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())
