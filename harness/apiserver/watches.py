@@ -57,7 +57,7 @@ class Watches:
     def enqueue_watch_event(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         name = kind.kind
         if name in self._by_kind:
-            event = Watch(change, obj, old)
+            event = Watch(change, obj, old, obj.metadata.key)
             queued = self._changed.get(name)
             if queued is None:
                 self._changed[name] = [event]

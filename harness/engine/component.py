@@ -32,11 +32,15 @@ class _Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Watch(_Message, frozen=True, gc=False):
-    """A subscribed object changed. `old`: as it was before, None when ADDED. Per subscriber in order of revision."""
+    """A subscribed object changed. `old`: as it was before, None when ADDED. Per subscriber in order of revision.
+
+    `key`: 'namespace/name' or 'name' of the object, made once for all who are told; empty where nobody made it.
+    """
 
     type: str
     obj: Any
     old: Any = None
+    key: str = ""
 
 
 class Relist(_Message, frozen=True, gc=False):

@@ -28,6 +28,7 @@ class Told:
         self.heard: list[tuple[str, str]] = []
         self.informer = Informer({"Pod": self._heard, "Node": None})
         self.by_node = self.informer.index("Pod", lambda item: (item.spec.node_name,) if item.spec.node_name else ())
+        assert not self.by_node  # asked once, it is kept up to date from then on
 
     def _heard(self, old: Any, new: Any) -> None:
         self.heard.append(

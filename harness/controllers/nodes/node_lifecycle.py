@@ -82,10 +82,9 @@ class NodeLifecycleController(Reconciler):
     def __init__(self, grace_ns: int = GRACE_NS, name: str = "node-lifecycle-controller") -> None:
         super().__init__(
             name,
-            {"Node": self._node_changed, "Lease": self._lease_changed, "Pod": self._pod_changed},
-            {"Pod": _runs_on_a_node},
+            {"Node": self._node_changed, "Lease": self._lease_changed, "Pod": None},
         )
-        self._pods_on = self.informer.index("Pod", _node_of)
+        self._pods_on = self.informer.index("Pod", _node_of, "spec")
         self._grace = grace_ns
         self._health: dict[str, _Health] = {}
         self._zones: dict[str, _Zone] = {}
@@ -100,19 +99,6 @@ class NodeLifecycleController(Reconciler):
         self._all_down = False
 
     # -- what happened -------------------------------------------------------------------------------------------------
-
-    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        if new is None or not self._waits_for_mark(new):
-            pod = new if new is not None else old
-            assert pod is not None
-            health = self._health.get(pod.spec.node_name)
-            if health is not None and health.unmarked:
-                health.unmarked.pop(pod.metadata.key, None)
-
-    @staticmethod
-    def _waits_for_mark(pod: Pod) -> bool:
-        known = condition(pod.status.conditions, "Ready")
-        return known is not None and known.status == "True"
 
     def _lease_changed(self, old: Lease | None, new: Lease | None) -> None:
         lease = new if new is not None else old
@@ -180,7 +166,7 @@ class NodeLifecycleController(Reconciler):
             health.unmarked = {}
         elif was not in _BAD:
             # Source: pkg/controller/util/node MarkPodsNotReady.
-            health.unmarked = {k: None for k, pod in self._pods_on[name].items() if self._waits_for_mark(pod)}
+            health.unmarked = {k: None for k, pod in self._pods_on[name].items() if _is_ready(pod)}
             if not health.granted and name not in zone.waiting:
                 zone.waiting[name] = None
                 self._waiting += 1
@@ -238,9 +224,12 @@ class NodeLifecycleController(Reconciler):
         self.write(key, Update(replaced(node, status=replaced(node.status, conditions=conditions)), "status", key))
         self.record(node, "Normal", "NodeNotReady", f"Node {node.metadata.name} status is now: NodeNotReady")
 
-    def _mark_pods(self, now: int, key: str, health: _Health) -> None:
-        for pod_key in health.unmarked:
-            pod: Pod = self.informer.get("Pod", pod_key)
+    def _mark_pods(self, now: Instant, key: str, health: _Health) -> None:
+        for pod_key in list(health.unmarked):
+            pod: Pod | None = self.informer.get("Pod", pod_key)
+            if pod is None or not _is_ready(pod):
+                del health.unmarked[pod_key]
+                continue
             unready = Condition(type="Ready", status="False", last_transition_time=Time(now))
             status = replaced(pod.status, conditions=with_condition(pod.status.conditions, unready))
             self.write(key, PatchStatus(replaced(pod, status=status), pod, key))
@@ -303,12 +292,13 @@ class NodeLifecycleController(Reconciler):
         self._all_down = all_down
 
 
-def _runs_on_a_node(pod: Any) -> bool:
-    return bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed")
+def _is_ready(pod: Pod) -> bool:
+    known = condition(pod.status.conditions, "Ready")
+    return known is not None and known.status == "True" and pod.status.phase not in ("Succeeded", "Failed")
 
 
 def _node_of(pod: Any) -> tuple[str, ...]:
-    return (pod.spec.node_name,)
+    return (pod.spec.node_name,) if pod.spec.node_name else ()
 
 
 def _zone(node: Node) -> str:

@@ -36,8 +36,8 @@ class PodGarbageCollector(Reconciler):
     period_ns, phase_ns = PERIOD_NS, 0
 
     def __init__(self, terminated_most: int = TERMINATED_MOST, name: str = "pod-garbage-collector") -> None:
-        super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed}, {"Pod": _may_be_collected})
-        self._pods_on = self.informer.index("Pod", _node_of)
+        super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed})
+        self._pods_on = self.informer.index("Pod", _node_of, "spec")
         self._most = terminated_most
         self._ended = 0
         self._oldest: list[tuple[int, str]] = []  # heap of (creation, key) of those, and of some that are gone since
@@ -67,7 +67,7 @@ class PodGarbageCollector(Reconciler):
                 heappush(self._oldest, (new.metadata.creation_timestamp or 0, new.metadata.key))
         if new is None:
             assert old is not None
-            if old.spec.node_name not in self._pods_on:
+            if self._absent and old.spec.node_name not in self._pods_on:
                 self._absent.pop(old.spec.node_name, None)
         elif old is None or not old.spec.node_name:
             node = new.spec.node_name
@@ -122,9 +122,5 @@ class PodGarbageCollector(Reconciler):
         self.write(_ROUND, Delete("Pod", meta.namespace, meta.name, uid=meta.uid, grace_s=0, token=_ROUND))
 
 
-def _may_be_collected(pod: Any) -> bool:
-    return bool(pod.spec.node_name) or pod.status.phase in _ENDED
-
-
 def _node_of(pod: Any) -> tuple[str, ...]:
-    return (pod.spec.node_name,)
+    return (pod.spec.node_name,) if pod.spec.node_name else ()

@@ -22,8 +22,8 @@ class TaintEvictionController(Reconciler):
     """Keys are 'namespace/name' of pods."""
 
     def __init__(self, name: str = "taint-eviction-controller") -> None:
-        super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed}, {"Pod": _may_be_evicted})
-        self._pods_on = self.informer.index("Pod", _node_of)
+        super().__init__(name, {"Node": self._node_changed, "Pod": None})
+        self._pods_on = self.informer.index("Pod", _node_of, "spec")
         self._taints: dict[str, tuple[Taint, ...]] = {}  # NoExecute, by node
         self._since: dict[str, Instant] = {}  # pods whose time is running, by key
 
@@ -45,6 +45,8 @@ class TaintEvictionController(Reconciler):
             self._taints.pop(name, None)
         for key in self._pods_on[name]:
             self.queue.add(key)
+        # Pods are of no interest as long as no node is tainted.
+        self.informer.listen("Pod", self._pod_changed if self._taints or self._since else None)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if new is None:
@@ -57,7 +59,8 @@ class TaintEvictionController(Reconciler):
     def reconcile(self, now: Instant, key: str) -> None:
         """Source: processPodOnNode: a pod may stay for the least of what its tolerations say."""
         pod: Pod | None = self.informer.get("Pod", key)
-        if pod is None:
+        if pod is None or not _may_be_evicted(pod):
+            self._since.pop(key, None)
             return
         taints = self._taints.get(pod.spec.node_name, ())
         stays_s = _stays_s(pod, taints)
@@ -108,4 +111,4 @@ def _may_be_evicted(pod: Any) -> bool:
 
 
 def _node_of(pod: Any) -> tuple[str, ...]:
-    return (pod.spec.node_name,)
+    return (pod.spec.node_name,) if pod.spec.node_name else ()

@@ -56,9 +56,11 @@ class GarbageCollector(Reconciler):
             return
         meta = new.metadata
         uid = meta.uid
+        owners = meta.owner_references
         if old is None:
             self._there.add(uid)
-        owners = meta.owner_references
+        elif not owners and meta.deletion_timestamp is None and not old.metadata.owner_references:
+            return  # of no interest to anybody
         if owners:
             before = self._owned.get(uid)
             self._owned[uid] = new

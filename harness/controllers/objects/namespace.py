@@ -25,24 +25,28 @@ class NamespaceController(Reconciler):
 
     def __init__(self, name: str = "namespace-controller") -> None:
         self._contents = tuple(sorted(n for n, kind in KINDS.items() if kind.namespaced and n != "Event"))
-        contents = dict.fromkeys(self._contents, self._contents_changed)
-        super().__init__(name, {"Namespace": self._namespace_changed, **contents})
+        super().__init__(name, {"Namespace": self._namespace_changed, **dict.fromkeys(self._contents)})
         self._left: dict[str, dict[tuple[str, str], Any]] = {}  # of those that are going: by (kind, name)
 
     def forget_all(self) -> None:
         super().forget_all()
         self._left.clear()
+        self._listen()
+
+    def _listen(self) -> None:
+        """To what is in namespaces, as long as any of them is going."""
+        for kind in self._contents:
+            self.informer.listen(kind, self._contents_changed if self._left else None)
 
     def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
         if new is None:
             assert old is not None
-            self._left.pop(old.metadata.name, None)
+            if self._left.pop(old.metadata.name, None) is not None:
+                self._listen()
         elif new.metadata.deletion_timestamp is not None:
             self.queue.add(new.metadata.name)
 
     def _contents_changed(self, old: Any, new: Any) -> None:
-        if not self._left:
-            return
         obj = new if new is not None else old
         meta = obj.metadata
         left = self._left.get(meta.namespace)
@@ -70,6 +74,7 @@ class NamespaceController(Reconciler):
                 for obj in self.informer.objects(kind).values()
                 if obj.metadata.namespace == key
             }
+            self._listen()
         if not left:
             if space.spec.finalizers:
                 self.write(key, Update(replaced(space, spec=replaced(space.spec, finalizers=())), "finalize", key))

@@ -26,7 +26,6 @@ from harness.engine.component import (
     Start,
     Timer,
     Update,
-    Watch,
 )
 from harness.engine.guard import fault_of
 
@@ -69,14 +68,13 @@ class Reconciler:
 
     def step(self, now: Instant, events: Sequence[Event]) -> Iterable[Effect]:
         self.now = now
-        queue, take = self.queue, self.informer.take
-        for event in events:
-            if type(event) is Watch:  # nearly all of them
-                take(event)
-                continue
+        queue, informer = self.queue, self.informer
+        index, count = informer.take_run(events, 0), len(events)  # nearly all of them
+        while index < count:
+            event = events[index]
             match event:
-                case Watch() | Relist():
-                    take(event)
+                case Relist():
+                    informer.take(event)
                 case Outcome():
                     self._take_outcome(now, event)
                 case Timer():
@@ -85,6 +83,7 @@ class Reconciler:
                     self.forget_all()
                 case _:
                     raise AssertionError(f"{self.name} is no machine: {event}")
+            index = informer.take_run(events, index + 1)
         self.before_reconciling(now)
         unanswered = self._unanswered
         for key in queue.drain():
