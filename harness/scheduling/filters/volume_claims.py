@@ -38,3 +38,9 @@ def has_ephemeral(spec: PodSpec) -> bool:
     """A claim is made for one of its volumes, named after the pod."""
     given: list[dict[str, Any]] = (spec.extra or {}).get("volumes") or []
     return any("ephemeral" in volume for volume in given)
+
+
+def has_claims(spec: PodSpec) -> bool:
+    """Whether `claims_of` has any."""
+    given: list[dict[str, Any]] = (spec.extra or {}).get("volumes") or []
+    return any("ephemeral" in volume or isinstance(volume.get("persistentVolumeClaim"), dict) for volume in given)

@@ -160,8 +160,9 @@ class PodClasses:
     def _find(self, pod: Pod) -> _Read:
         spec = pod.spec
         # Pods of one template share the parts of their spec: found by identity, without reading them again.
-        parts = key_fields(type(spec)).parts(spec)
-        key = spec_key(pod, parts)
+        fields = key_fields(type(spec))
+        parts = fields.parts(spec)
+        key = spec_key(pod, fields, parts)
         found = self._cache.get(key)
         if found is None:
             if len(self._cache) >= _CACHE_SIZE:

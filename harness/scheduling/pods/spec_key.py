@@ -20,7 +20,7 @@ from msgspec.structs import fields, replace
 
 from harness.model.core import Pod, PodSpec
 from harness.model.meta import ObjectMeta
-from harness.scheduling.filters.volume_claims import claims_of, has_ephemeral
+from harness.scheduling.filters.volume_claims import has_claims, has_ephemeral
 from harness.scheduling.matching.affinity_terms import label_key
 from harness.scheduling.pods.requests import GPU_ANNOTATIONS
 
@@ -34,6 +34,8 @@ IRRELEVANT_FIELDS: dict[str, str] = {
     "service_account_name": "who the pod is to the API server",
 }
 """Fields of PodSpec that matter neither to where a pod may go nor to what it takes or prefers, with the reason."""
+
+_NO_GPU_ANNOTATIONS = (None,) * len(GPU_ANNOTATIONS)
 
 _SCALARS = (str, int, bool, float, NoneType)
 
@@ -56,22 +58,23 @@ def key_fields(spec: type[PodSpec]) -> KeyFields:
     return KeyFields(names, _getter(scalars), _getter([name for name in names if name not in scalars]))
 
 
-def spec_key(pod: Pod, parts: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Equal for pods of one class, as long as their `parts` (KeyFields) live: hold them with the key."""
+def spec_key(pod: Pod, key_fields: KeyFields, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Equal for pods of one class, as long as their `parts` live: hold them with the key."""
     spec, meta = pod.spec, pod.metadata
-    annotations = meta.annotations
     own: Any = None
     if _reads_labels(spec):
         own = label_key(meta.namespace, meta.labels)
-    if _reads_claims(pod):
+    if spec.extra is not None and has_claims(spec):  # named in its namespace; an ephemeral one after the pod itself
         own = (own, meta.namespace, (meta.name, meta.uid) if has_ephemeral(spec) else None)
-    return (*map(id, parts), *key_fields(type(spec)).values(spec), own, *map(annotations.get, GPU_ANNOTATIONS))
+    annotations = meta.annotations
+    gpu = tuple(map(annotations.get, GPU_ANNOTATIONS)) if annotations else _NO_GPU_ANNOTATIONS
+    return *map(id, parts), *key_fields.values(spec), own, gpu
 
 
 def visible_pod(pod: Pod) -> Pod:
     """The pod without all that `spec_key` does not tell apart."""
     spec, meta = pod.spec, pod.metadata
-    labels, claims = _reads_labels(spec), _reads_claims(pod)
+    labels, claims = _reads_labels(spec), has_claims(spec)
     ephemeral = claims and has_ephemeral(spec)
     return Pod(
         metadata=ObjectMeta(
@@ -88,16 +91,9 @@ def visible_pod(pod: Pod) -> Pod:
 def _reads_labels(spec: PodSpec) -> bool:
     """Its constraints look at the pod's own namespace and labels."""
     affinity = spec.affinity
-    return bool(
-        spec.topology_spread_constraints
-        or (affinity is not None and (affinity.pod_affinity is not None or affinity.pod_anti_affinity is not None))
-    )
-
-
-def _reads_claims(pod: Pod) -> bool:
-    """Claims are in the pod's namespace; an ephemeral one is named after the pod and belongs to it alone."""
-    extra = pod.spec.extra
-    return extra is not None and "volumes" in extra and bool(claims_of(pod))
+    if affinity is not None and (affinity.pod_affinity is not None or affinity.pod_anti_affinity is not None):
+        return True
+    return len(spec.topology_spread_constraints) > 0
 
 
 @cache
