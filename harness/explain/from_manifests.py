@@ -130,7 +130,7 @@ class FromManifests:
             pod = self.waiting[key]
             node = self.on.node_table.index.get(pod.status.nominated_node_name)
             if node is not None and not pod.spec.scheduling_gates:
-                self.on.nominations.put(self._view(pod), node)
+                self.on.nominations.nominate(self._view(pod), node)
 
     @staticmethod
     def _known(manifest: Manifest) -> tuple[Manifest, Any]:
@@ -212,12 +212,12 @@ class FromManifests:
         skipped = self._skips(pod, strategy)
         if skipped:
             return Judged(key, skipped, None, (), gates=tuple(gate.name for gate in pod.spec.scheduling_gates))
-        nominated = on.nominations.drop(key)  # its own nomination bears on others, not on itself
+        nominated = on.nominations.remove(key)  # its own nomination bears on others, not on itself
         try:
             return self._judged(key, nominated, strategy, name, node, each)
         finally:
             if nominated is not None:
-                on.nominations.put(self._view(pod), nominated)
+                on.nominations.nominate(self._view(pod), nominated)
 
     def _judged(
         self, key: str, nominated: int | None, strategy: Any, name: str, node: str | None, each: bool
@@ -287,7 +287,7 @@ class FromManifests:
         on, rng = self.on, np.random.default_rng(0)
         if self._skips(self.waiting[key], strategy):
             return
-        nominated = on.nominations.drop(key)
+        nominated = on.nominations.remove(key)
         batch = self._together(key)
         (view,) = (member for member in batch if member.key == key)
         goes = nominated is not None and on.verdicts.holds(on.classes.class_now(view), nominated)
@@ -299,6 +299,6 @@ class FromManifests:
             for bind in () if isinstance(done, Refused) else done:
                 self.bound[bind.pod.key] = on.node_table.names[bind.node]
                 self._preemption.add_pod(self.waiting.pop(bind.pod.key))
-                on.nominations.drop(bind.pod.key)
+                on.nominations.remove(bind.pod.key)
         if nominated is not None and key in self.waiting:
-            on.nominations.put(view, nominated)
+            on.nominations.nominate(view, nominated)

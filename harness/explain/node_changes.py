@@ -153,7 +153,7 @@ def columns_of(on: Snapshot, node: int) -> dict[str, Any]:
         "labels": dict(facts.labels[node]),
         "taints": tuple(facts.taints(node)),
         "unschedulable": facts.unschedulable[node],
-        "images": on.images.of(node),
+        "images": on.images.images_of(node),
     }
 
 

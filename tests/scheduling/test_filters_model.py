@@ -82,7 +82,7 @@ def agree(on: Snapshot, world: naive.World, item: Pod, view: PodView, note: naiv
     mask = on.feasible(view)
     found = diagnose(on, view)
     if expected.before:
-        assert found.before.startswith(expected.before)
+        assert found.pre_filter_message.startswith(expected.before)
         assert found.nodes == len(world.nodes)
         assert not mask.any()
         return
@@ -92,7 +92,7 @@ def agree(on: Snapshot, world: naive.World, item: Pod, view: PodView, note: naiv
         if not any("didn't satisfy plugin" in reason for reason in why):  # which is said of many nodes at once
             assert sorted(reasons_on_node(on, cls, at)) == sorted(why), name
     assert np.count_nonzero(mask) == sum(not why for why in expected.reasons.values())
-    assert not found.before
+    assert not found.pre_filter_message
     assert found.reasons == dict(sorted(expected.counts().items()))
     text = ", ".join(sorted(f"{count} {reason}" for reason, count in expected.counts().items()))
     assert str(found) == f"0/{len(world.nodes)} nodes are available:" + (f" {text}." if text else "")

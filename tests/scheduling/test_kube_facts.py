@@ -141,7 +141,7 @@ def test_the_first_plugin_that_keeps_a_pod_from_every_node_says_why() -> None:
     on = cluster("a")
 
     def told(**spec: Any) -> str:
-        return diagnose(on, on.classes.view(pod("p", **spec))).before
+        return diagnose(on, on.classes.view(pod("p", **spec))).pre_filter_message
 
     both = Affinity(node_affinity=at_odds, pod_anti_affinity=away)
     assert told(affinity=both, topology_spread_constraints=spreading, extra=claim) == "pod affinity terms conflict"
@@ -358,13 +358,13 @@ def test_only_what_is_a_resource_of_the_scheduler_is_scored() -> None:
 def test_a_node_that_has_an_image_alone_says_its_size_anew() -> None:
     """cache.go UpdateNode: a node's images are taken out and put in; the first to report one says its size."""
     book = NodeImages()
-    book.put(0, [(("a:1", "a:2"), 100), (("a:1",), 300)])
-    assert (book.size("a:1"), book.size("a:2")) == (100, 100)
-    book.put(0, [(("a:1",), 200)])
-    assert (book.size("a:1"), book.size("a:2")) == (200, 0)
-    book.put(1, [(("a:1",), 900)])
-    book.put(0, [(("a:1",), 800)])  # the other node had it all the while
-    assert (book.size("a:1"), list(book.where("a:1"))) == (200, [1, 0])
+    book.set_node(0, [(("a:1", "a:2"), 100), (("a:1",), 300)])
+    assert (book.size_of("a:1"), book.size_of("a:2")) == (100, 100)
+    book.set_node(0, [(("a:1",), 200)])
+    assert (book.size_of("a:1"), book.size_of("a:2")) == (200, 0)
+    book.set_node(1, [(("a:1",), 900)])
+    book.set_node(0, [(("a:1",), 800)])  # the other node had it all the while
+    assert (book.size_of("a:1"), list(book.nodes_with("a:1"))) == (200, [1, 0])
 
 
 def test_preferences_added_by_the_profile_count_for_every_pod() -> None:
@@ -403,9 +403,9 @@ def test_the_selector_of_a_replication_controller_wins_over_a_services() -> None
         found.put_controller(kind, "d", "own", (("app", "In", ("y",)),))
     cls = PodClasses().intern({})
     of = PodView("d/p", cls, labels, owner=("ReplicationController", "own"))
-    assert found.of(of) == (("app", "In", ("y",)), ("tier", "In", ("f",)))
+    assert found.requirements_of(of) == (("app", "In", ("y",)), ("tier", "In", ("f",)))
     of = PodView("d/p", cls, labels, owner=("ReplicaSet", "own"))
-    assert found.of(of) == (("app", "In", ("x",)), ("app", "In", ("y",)), ("tier", "In", ("f",)))
+    assert found.requirements_of(of) == (("app", "In", ("x",)), ("app", "In", ("y",)), ("tier", "In", ("f",)))
 
 
 def test_nodes_without_a_zone_are_a_zone_of_their_own_where_the_system_spreads() -> None:

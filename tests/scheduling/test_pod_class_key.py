@@ -99,7 +99,7 @@ def test_pods_that_differ_in_one_field_are_told_apart(field: str, others: set[st
 def test_an_irrelevant_field_makes_no_other_class_and_nobody_sees_it(field: str) -> None:
     classes = PodClasses()
     plain, other = PodSpec(containers=CONTAINERS), PodSpec(**{"containers": CONTAINERS, field: OTHER_VALUES[field]})
-    assert classes.of(pod(plain)) is classes.of(pod(other))
+    assert classes.class_of(pod(plain)) is classes.class_of(pod(other))
     assert visible_pod(pod(other)) == visible_pod(pod(plain))
 
 
@@ -149,7 +149,9 @@ def test_a_field_that_is_added_to_the_pod_spec_counts_at_once(field: str, monkey
     gvisor = pod(NewerSpec(containers=CONTAINERS, runtime_class_name="gvisor"))
     assert on.feasible(on.classes.view(runc)).tolist() == [True, False]
     assert on.feasible(on.classes.view(gvisor)).tolist() == [False, True]
-    assert on.classes.of(gvisor) is on.classes.of(pod(NewerSpec(containers=CONTAINERS, runtime_class_name="gvisor")))
+    assert on.classes.class_of(gvisor) is on.classes.class_of(
+        pod(NewerSpec(containers=CONTAINERS, runtime_class_name="gvisor"))
+    )
 
 
 def test_who_makes_a_class_sees_of_the_metadata_what_the_key_holds() -> None:
@@ -170,7 +172,7 @@ def test_the_identity_of_a_part_that_is_gone_is_not_taken_for_another() -> None:
     classes = PodClasses()
     for turn in range(10_000):
         spec = PodSpec(containers=(Container(name="c", ports=(ContainerPort(container_port=1, host_port=turn + 1),)),))
-        assert classes.of(pod(spec)).constraints.footprint.ports == (("TCP", turn + 1, "0.0.0.0"),)
+        assert classes.class_of(pod(spec)).constraints.footprint.ports == (("TCP", turn + 1, "0.0.0.0"),)
 
 
 def test_keys_of_decoded_pods_are_values_where_parts_are_not_shared() -> None:
@@ -179,4 +181,4 @@ def test_keys_of_decoded_pods_are_values_where_parts_are_not_shared() -> None:
     spec = PodSpec(containers=CONTAINERS, node_selector={"disk": "ssd"}, tolerations=(Toleration(key="t"),))
     copied = msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=PodSpec)
     assert copied.containers is not spec.containers
-    assert classes.of(pod(copied)) is classes.of(pod(spec))
+    assert classes.class_of(pod(copied)) is classes.class_of(pod(spec))

@@ -90,7 +90,7 @@ class Both:
         ):
             pod = named(pod, f"w{i}")
             self.case.nominated.append((pod, at))
-            self.on.nominations.put(self.on.classes.view(pod), self.on.node_table.index[at])
+            self.on.nominations.nominate(self.on.classes.view(pod), self.on.node_table.index[at])
 
     def fill(self, data: st.DataObject) -> None:
         """No CPU is left anywhere."""
@@ -164,7 +164,7 @@ def test_what_is_remembered_of_dry_runs_is_what_a_new_one_says(data: st.DataObje
             found = both.ask(new, data.draw(st.sampled_from([1, 2, 100])))
             if isinstance(found, real.Victims) and data.draw(st.booleans()):
                 both.case.nominated.append((new, both.on.node_table.names[found.node]))
-                both.on.nominations.put(both.on.classes.view(new), found.node)
+                both.on.nominations.nominate(both.on.classes.view(new), found.node)
                 for victim in found.pods:
                     both.end(victim.key)
         other = named(data.draw(pods(plain)), f"later{i}")

@@ -441,10 +441,13 @@ def test_the_log_forgets_and_says_so() -> None:
 
 def test_equal_specs_share_a_class_whatever_objects_they_are() -> None:
     on = Snapshot()
-    one, two = on.classes.of(pod("a", requests={"cpu": "1"})), on.classes.of(pod("b", requests={"cpu": "1000m"}))
+    one, two = (
+        on.classes.class_of(pod("a", requests={"cpu": "1"})),
+        on.classes.class_of(pod("b", requests={"cpu": "1000m"})),
+    )
     assert one is two
-    assert on.classes.of(pod("c", requests={"cpu": "1"}, node_selector={"a": "b"})) is not one
-    assert on.classes.of(pod("d", requests={"cpu": "1"}, priority=5)) is not one
+    assert on.classes.class_of(pod("c", requests={"cpu": "1"}, node_selector={"a": "b"})) is not one
+    assert on.classes.class_of(pod("d", requests={"cpu": "1"}, priority=5)) is not one
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6, unique=True))

@@ -187,7 +187,7 @@ def test_of_volumes_that_fit_the_smallest_is_promised_once() -> None:
     )  # fmt: skip
     for name, given in (("c1", "small"), ("c2", "large")):
         assert place(on, pod(f"p-{name}", name), "a") == ""
-        promise = on.volumes.promised(f"default/p-{name}")
+        promise = on.volumes.reservation_of(f"default/p-{name}")
         assert promise is not None
         assert [found.metadata.name for _, found in promise.bindings] == [given]
     message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind."
@@ -216,7 +216,7 @@ def test_the_smallest_claim_chooses_first() -> None:
         volume("v3", storage="3Gi"), claim("large", storage="2Gi"), claim("small", storage="1Gi"),
     )  # fmt: skip
     assert place(on, pod("p", "large", "small"), "a") == ""
-    promise = on.volumes.promised("default/p")
+    promise = on.volumes.reservation_of("default/p")
     assert promise is not None
     given = {asked.metadata.name: found.metadata.name for asked, found in promise.bindings}
     assert given == {"small": "v2", "large": "v3"}
@@ -271,7 +271,7 @@ def test_a_gang_of_which_one_finds_no_volume_gives_back_the_others() -> None:
     )
     views = [on.classes.view(pod(name, name)) for name in ("c1", "c2")]
     assert isinstance(apply(on, BindTogether(tuple(Bind(view, 0) for view in views))), Refused)
-    assert on.volumes.promised("default/c1") is None
+    assert on.volumes.reservation_of("default/c1") is None
     assert fits(on, pod("c2", "c2")) == ["a"]
 
 
@@ -463,7 +463,7 @@ class VolumesMachine(RuleBasedStateMachine):
             return
         wanted = naive.found(self.world, names, self.world.nodes[at])
         assert wanted is not None
-        promise = self.on.volumes.promised(item.metadata.key)
+        promise = self.on.volumes.reservation_of(item.metadata.key)
         assert promise is not None
         assert {asked.metadata.name: given.metadata.name for asked, given in promise.bindings} == wanted[0]
         assert sorted(asked.metadata.name for asked in promise.provisions) == sorted(wanted[1])
@@ -504,7 +504,7 @@ class VolumesMachine(RuleBasedStateMachine):
                 assert list(reasons_on_node(self.on, view.cls, index)) == reasons
                 counted.update(reasons)
             found = diagnose(self.on, view)
-            assert found.before == why
+            assert found.pre_filter_message == why
             assert found.reasons == ({} if why else dict(sorted(counted.items())))
 
 

@@ -93,7 +93,7 @@ class SchedulerContext:
 
     def drop_nomination(self, now: int, key: str) -> None:
         """The pod no longer needs its nominated node; others may."""
-        node = self.snapshot.nominations.drop(key)
+        node = self.snapshot.nominations.remove(key)
         if node is not None:
             self.wake_for_node(now, node, "AssignedPodDelete")
 

@@ -59,7 +59,7 @@ class FailureHandler:
         if pod is None:
             context.queue.remove(key)
             return []
-        diagnosis = context.diagnoses.of(context.snapshot, view)
+        diagnosis = context.diagnoses.diagnose(context.snapshot, view)
         message = str(diagnosis)
         if wait and wait != NOWHERE:  # the diagnosis says more
             message = f"{message} {wait}" if not wait.startswith("0/") else wait

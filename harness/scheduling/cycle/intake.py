@@ -158,8 +158,8 @@ class Intake:
     def _remove_node(self, now: Instant, name: str) -> None:
         context = self._context
         nominations = context.snapshot.nominations
-        for pod in nominations.on(self._nodes()[name]):
-            nominations.drop(pod.key)
+        for pod in nominations.pods_on(self._nodes()[name]):
+            nominations.remove(pod.key)
             context.queue.wake_pod(pod.key, now, "NodeDelete")
         context.snapshot.remove_node(name)
 

@@ -50,7 +50,7 @@ def nominated_first(
             yield ask
             ask = []
         if snapshot.verdicts.holds(snapshot.classes.class_now(view), node, view.key):
-            snapshot.nominations.drop(view.key)
+            snapshot.nominations.remove(view.key)
             decide(Bind(view, node))
         else:
             ask.append(view)

@@ -24,7 +24,7 @@ def wake_for_node(
         ]
         return max(1, min(fits, default=1))
 
-    for pod in snapshot.nominations.on(node):
+    for pod in snapshot.nominations.pods_on(node):
         if snapshot.verdicts.holds(snapshot.classes.class_now(pod), node, pod.key):
             queue.wake_pod(pod.key, now, event)
     queue.wake_where(room, now, event)

@@ -145,7 +145,7 @@ class Scheduler:
         if type(effect) is Delete:
             node = context.preemptor.handle_delete_failure(effect)
             if node is not None:  # the pod that the victim should have made room for tries again
-                for nominee in context.snapshot.nominations.on(node):
+                for nominee in context.snapshot.nominations.pods_on(node):
                     context.queue.wake_pod(nominee.key, now, "ScheduleAttemptFailure")
         if type(effect) is BindPod:
             self._binder.handle_failure(now, effect)

@@ -77,7 +77,7 @@ class VolumeBinder:
 
     def bind(self, now: int, pod: str, bind: BindPod) -> list[Effect]:
         """The pod was decided on: what to write. Where nothing is left to be bound, that is the pod's own binding."""
-        promise = self.snapshot.volumes.promised(pod)
+        promise = self.snapshot.volumes.reservation_of(pod)
         if promise is None or not (promise.bindings or promise.provisions):
             return [bind]
         book = self.snapshot.volumes.catalog

@@ -30,14 +30,14 @@ class Diagnosis:
     nodes: int
     reasons: dict[str, int]
     resolvable: Int64 = field(compare=False)  # ascending
-    before: str = ""  # what kept the pod from being held against any node
+    pre_filter_message: str = ""  # what kept the pod from being held against any node
 
     def __str__(self) -> str:
         if not self.nodes:
             return NO_NODES
         head = f"0/{self.nodes} nodes are available:"
-        if self.before:
-            return f"{head} {self.before}."
+        if self.pre_filter_message:
+            return f"{head} {self.pre_filter_message}."
         if not self.reasons:
             return head
         return f"{head} {', '.join(sorted(f'{count} {reason}' for reason, count in self.reasons.items()))}."
@@ -45,13 +45,13 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class _Specs:
-    """What the nodes' own specs say of a class: nodes by reason, where there is `left` to ask on, which terms are."""
+    """What the nodes' own specs say of a class: nodes by reason, where there is `left` to ask on, which filters are."""
 
     nodes: int
     reasons: Counter[str]
     left: Bool
     resolvable: Bool
-    terms: tuple[Filter, ...]
+    filters: tuple[Filter, ...]
 
 
 def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
@@ -60,8 +60,8 @@ def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
     left = snapshot.node_table.alive[:n].copy()
     count = int(np.count_nonzero(left))
     reasons: Counter[str] = Counter()
-    terms: tuple[Filter, ...] = cls.constraints.filters
-    narrowing = sorted({term.plugin for term in terms if term.node_names is not None})
+    filters: tuple[Filter, ...] = cls.constraints.filters
+    narrowing = sorted({item.plugin for item in filters if item.node_names is not None})
     if narrowing:
         named = np.zeros(n, dtype=np.bool_)
         named[
@@ -75,26 +75,26 @@ def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
         reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] = int(np.count_nonzero(left & ~named))
         left &= named
     resolvable = np.zeros(n, dtype=np.bool_)
-    first = next((at for at, term in enumerate(terms) if term.scope is not Scope.NODE), len(terms))
-    for term in terms[:first]:
-        _ask(term, snapshot, reasons, left, resolvable)
-    return _Specs(count, reasons, left, resolvable, terms[first:])
+    first = next((at for at, item in enumerate(filters) if item.scope is not Scope.NODE), len(filters))
+    for item in filters[:first]:
+        _ask(item, snapshot, reasons, left, resolvable)
+    return _Specs(count, reasons, left, resolvable, filters[first:])
 
 
-def _ask(term: Filter, seen: Any, reasons: Counter[str], left: Bool, resolvable: Bool) -> None:
-    """Of the nodes that are `left`, those where `term` does not hold, and why."""
-    holds = term.mask(seen, slice(0, len(left)))
+def _ask(item: Filter, seen: Any, reasons: Counter[str], left: Bool, resolvable: Bool) -> None:
+    """Of the nodes that are `left`, those where `item` does not hold, and why."""
+    holds = item.mask(seen, slice(0, len(left)))
     rejects = left & ~holds
     rejected = np.flatnonzero(rejects)
     if not len(rejected):
         return
-    if isinstance(term, CountsReasons):
-        for reason, nodes in term.count_reasons(seen, rejected):
+    if isinstance(item, CountsReasons):
+        for reason, nodes in item.count_reasons(seen, rejected):
             reasons[reason] += nodes
     else:
         for node in rejected.tolist():
-            reasons.update(term.reasons(seen, node))
-    if term.resolvable:
+            reasons.update(item.reasons(seen, node))
+    if item.resolvable:
         resolvable |= rejects
     left &= holds
 
@@ -137,8 +137,8 @@ def _diagnose(snapshot: Snapshot, cls: PodClass, specs: _Specs | None = None) ->
                     reasons.update(snapshot.nominations.reasons(cls, node))
                     resolvable[node] = failed.resolvable
                     left[node] = False
-    for term in specs.terms:
-        _ask(term, snapshot if term.scope is not Scope.NODE_USAGE else beside, reasons, left, resolvable)
+    for item in specs.filters:
+        _ask(item, snapshot if item.scope is not Scope.NODE_USAGE else beside, reasons, left, resolvable)
     told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
     return Diagnosis(specs.nodes, told, np.flatnonzero(resolvable))
 
@@ -177,9 +177,9 @@ def reasons_on_node(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, 
         found = snapshot.nominations.reasons(cls, node)
         if found:
             return found
-    for term in cls.constraints.filters:
-        if not term.holds(snapshot, node):
-            return tuple(term.reasons(snapshot, node))
+    for item in cls.constraints.filters:
+        if not item.holds(snapshot, node):
+            return tuple(item.reasons(snapshot, node))
     return ()
 
 
@@ -192,7 +192,7 @@ class Diagnoses:
         self._specs: dict[int, _Specs] = {}
         self._spec_version = -1
 
-    def of(self, snapshot: Snapshot, pod: PodView) -> Diagnosis:
+    def diagnose(self, snapshot: Snapshot, pod: PodView) -> Diagnosis:
         if self._version != snapshot.version:
             self._version = snapshot.version
             self._of.clear()
@@ -217,9 +217,9 @@ def rejecting_plugins(snapshot: Snapshot, cls: PodClass) -> list[str]:
         return []
     left = snapshot.alive.copy()
     out: dict[str, None] = {}
-    for term in cls.constraints.filters:
-        holds = term.mask(snapshot, slice(0, len(left)))
+    for item in cls.constraints.filters:
+        holds = item.mask(snapshot, slice(0, len(left)))
         if (left & ~holds).any():
-            out[term.plugin] = None
+            out[item.plugin] = None
         left &= holds
     return list(out)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from harness.scheduling.feasibility.fit_error import reasons_on_node
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters.volume_fit import choose
+from harness.scheduling.filters.volume_fit import choose_volumes
 from harness.scheduling.state.gpu_devices import choose_devices
 from harness.scheduling.strategy import Bind, BindTogether, PodView
 
@@ -79,9 +79,9 @@ def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
         bind = replace(bind, devices=devices)
     claims = bind.pod.cls.constraints.footprint.claims
     if claims:  # before it is there itself: who uses a claim keeps it from others
-        promise = choose(snapshot, snapshot.volumes.wanted(claims), bind.node)
+        promise = choose_volumes(snapshot, snapshot.volumes.pod_volume_claims(claims), bind.node)
         assert promise is not None, f"{bind.pod.key} fits, yet its claims find nothing"
-        snapshot.volumes.promise(bind.pod.key, promise)
+        snapshot.volumes.reserve(bind.pod.key, promise)
     snapshot.assume(bind.pod, bind.node, bind.devices)
     return bind
 

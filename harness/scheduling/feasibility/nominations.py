@@ -37,15 +37,15 @@ class Nominations:
     def node_of(self, key: str) -> int | None:
         return self._node_of.get(key)
 
-    def put(self, pod: PodView, node: int) -> None:
+    def nominate(self, pod: PodView, node: int) -> None:
         """`pod` is to go to `node`, and nowhere that it was to go before."""
-        self.drop(pod.key)
+        self.remove(pod.key)
         self.by_node.setdefault(node, {})[pod.key] = pod
         self._node_of[pod.key] = node
         self._hold(pod, node, 1)
         self._state.log.add(node)
 
-    def drop(self, key: str) -> int | None:
+    def remove(self, key: str) -> int | None:
         """The node that was kept for it."""
         node = self._node_of.pop(key, None)
         if node is None:
@@ -57,7 +57,7 @@ class Nominations:
         self._state.log.add(node)
         return node
 
-    def on(self, node: int) -> Sequence[PodView]:
+    def pods_on(self, node: int) -> Sequence[PodView]:
         return tuple(self.by_node.get(node, {}).values())
 
     def ahead_of(self, cls: PodClass, node: int, except_pod: str = "") -> list[PodView]:
@@ -93,7 +93,7 @@ class Nominations:
         with WhatIf(self._state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
-            return next((term for term in cls.constraints.filters if not term.holds(self._state, node)), None)
+            return next((item for item in cls.constraints.filters if not item.holds(self._state, node)), None)
 
     def reasons(self, cls: PodClass, node: int) -> tuple[str, ...]:
         """The words of that constraint; () when there is none."""
@@ -103,9 +103,9 @@ class Nominations:
         with WhatIf(self._state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
-            for term in cls.constraints.filters:
-                if not term.holds(self._state, node):
-                    return tuple(term.reasons(self._state, node))
+            for item in cls.constraints.filters:
+                if not item.holds(self._state, node):
+                    return tuple(item.reasons(self._state, node))
         return ()
 
     def free_beside(self, priority: int, row: int) -> Int64:

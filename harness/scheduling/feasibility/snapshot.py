@@ -79,7 +79,7 @@ class Snapshot(ClusterState):
         return not (constraints.cluster or constraints.footprint.ports or constraints.repelling)
 
     def feasible(self, pod: PodView) -> Bool:
-        return self.verdicts.column(self.classes.class_now(pod))
+        return self.verdicts.mask(self.classes.class_now(pod))
 
     @property
     def version(self) -> int:

@@ -66,7 +66,7 @@ class Tentative:
             del self._bound[key]
         else:
             pod = next(pod for pod in here if pod.key == key)
-            devices, promise = snapshot.devices(key), snapshot.volumes.promised(key)
+            devices, promise = snapshot.devices(key), snapshot.volumes.reservation_of(key)
             self.removed[key] = Removed(pod, snapshot.node_table.names[node], devices, promise)
         snapshot.forget(key)
         return True
@@ -94,4 +94,4 @@ def put_back(snapshot: Snapshot, item: Removed) -> None:
     node = snapshot.node_table.index[item.node]
     snapshot.assume(item.pod, node, item.devices if item.pod.cls.gpu.count else None)
     if item.promise is not None:
-        snapshot.volumes.promise(item.pod.key, item.promise)
+        snapshot.volumes.reserve(item.pod.key, item.promise)

@@ -14,12 +14,12 @@ from harness.scheduling.state.columns import frozen
 from harness.scheduling.strategy import Bool, Int64, PodClass
 
 _BUDGET_BYTES = 128 << 20  # of cached masks, over all classes
-_MASKS = 4096  # classes whose masks over CLUSTER terms are found by number
+_MASKS = 4096  # classes whose masks over CLUSTER filters are found by number
 _FEW = 20  # so many changed nodes are cheaper one by one than by numpy
 
 
 class _Verdicts:
-    """Of one class. `node`: where the terms on the node's spec hold; `all`: where every term but CLUSTER ones does."""
+    """Of one class. `node`: where the filters of Scope.NODE hold; `all`: where all but those of Scope.CLUSTER do."""
 
     __slots__ = ("all", "all_array", "cluster_seen", "cluster_view", "epoch", "node", "node_array", "seen", "spec_seen")
 
@@ -43,7 +43,7 @@ class VerdictCache:
         self._state = state
         self._nominations = nominations
         self._verdicts: OrderedDict[int, _Verdicts] = OrderedDict()
-        self._masks: dict[int, tuple[int, NodeMask]] = {}  # of CLUSTER terms, by class, with their generation
+        self._masks: dict[int, tuple[int, NodeMask]] = {}  # of CLUSTER filters, by class, with their generation
 
     def holds(self, cls: PodClass, node: int, except_pod: str = "") -> bool:
         """Whether every constraint of the class holds on one node now. `but`: a nominated pod that is not counted."""
@@ -52,25 +52,25 @@ class VerdictCache:
         if constraints.refusal:
             return False
         if constraints.node_names is not None:  # one of a few nodes: no verdicts on all the others for its sake
-            if not (state.node_table.alive[node] and all(term.holds(state, node) for term in constraints.node)):
+            if not (state.node_table.alive[node] and all(item.holds(state, node) for item in constraints.node)):
                 return False
         elif not self.spec_verdicts(cls)[node]:
             return False
-        for term in constraints.node_usage:
-            if not term.holds(state, node):
+        for item in constraints.node_usage:
+            if not item.holds(state, node):
                 return False
         if constraints.cluster and not self.cluster_scope_mask(cls).holds(node):
             return False
         return node not in self._nominations.by_node or self._nominations.leave_room(cls, node, except_pod)
 
-    def among(self, cls: PodClass) -> list[int]:
+    def feasible_named_nodes(self, cls: PodClass) -> list[int]:
         """Of a class that names its nodes: those where it fits now."""
         index = self._state.node_table.index
         named = [index[name] for name in cls.constraints.node_names if name in index]
         return [node for node in named if self.holds(cls, node)]
 
     def spec_verdicts(self, cls: PodClass) -> bytearray:
-        """Where the terms on the nodes' own specs hold, a byte a node; valid until the next change of a node's spec."""
+        """Where the filters of Scope.NODE hold, a byte a node; valid until the next change of a node's spec."""
         found = self._verdicts.get(cls.id)
         state = self._state
         if found is None or found.epoch != state.epoch:
@@ -79,7 +79,7 @@ class VerdictCache:
             self._refresh_specs(found, cls)
         return found.node
 
-    def column(self, cls: PodClass) -> Bool:
+    def mask(self, cls: PodClass) -> Bool:
         """Where every constraint holds now, bool [nodes], read-only."""
         state = self._state
         constraints: PodConstraints = cls.constraints
@@ -88,7 +88,7 @@ class VerdictCache:
             return frozen(np.zeros(n, dtype=np.bool_))
         if constraints.node_names is not None:
             named = np.zeros(n, dtype=np.bool_)
-            named[self.among(cls)] = True
+            named[self.feasible_named_nodes(cls)] = True
             return frozen(named)
         self.spec_verdicts(cls)
         found = self._verdicts[cls.id]
@@ -107,7 +107,7 @@ class VerdictCache:
         return found.cluster_view
 
     def cluster_scope(self, cls: PodClass) -> Bool:
-        """Where the CLUSTER terms hold now, bool [nodes]; valid until the next change. For classes that have some."""
+        """Where the CLUSTER filters hold now, bool [nodes]; valid until the next change. For classes that have some."""
         live = self.cluster_scope_mask(cls)
         live.refresh()
         mask = live.mask[: len(self._state.node_table)]
@@ -125,8 +125,8 @@ class VerdictCache:
         while generation != pod_counts.generation:  # making a mask may void those made before
             generation = pod_counts.generation
             parts = [
-                live_mask(self._state, term) if isinstance(term, HasLiveMask) else RecomputedMask(self._state, term)
-                for term in cls.constraints.cluster
+                live_mask(self._state, item) if isinstance(item, HasLiveMask) else RecomputedMask(self._state, item)
+                for item in cls.constraints.cluster
             ]
         if len(self._masks) >= _MASKS:
             self._masks.clear()
@@ -134,15 +134,15 @@ class VerdictCache:
         self._masks[cls.id] = (generation, mask)
         return mask
 
-    def local(self, cls: PodClass, nodes: Int64) -> Bool:
-        """Where every term but the CLUSTER ones holds now, bool [len(nodes)], uncached."""
+    def mask_without_cluster_scope(self, cls: PodClass, nodes: Int64) -> Bool:
+        """Where every item but the CLUSTER ones holds now, bool [len(nodes)], uncached."""
         constraints: PodConstraints = cls.constraints
         self.spec_verdicts(cls)
         out: Bool = self._verdicts[cls.id].node_array[nodes]
         if constraints.refusal:
             out[:] = False
-        for term in constraints.node_usage:
-            out &= term.mask(self._state, nodes)
+        for item in constraints.node_usage:
+            out &= item.mask(self._state, nodes)
         nominations = self._nominations
         return nominations.mask(cls, out, nodes) if nominations.by_node and not constraints.cluster else out
 
@@ -155,8 +155,8 @@ class VerdictCache:
             self._verdicts.popitem(last=False)
         n = len(state.node_table)
         mask = state.node_table.alive[:n].copy()
-        for term in cls.constraints.node:
-            mask &= term.mask(state, slice(0, n))
+        for item in cls.constraints.node:
+            mask &= item.mask(state, slice(0, n))
         found.node_array[:n] = mask
         found.epoch, found.spec_seen = state.epoch, state.spec_log.version
         return found
@@ -167,14 +167,14 @@ class VerdictCache:
         if changed is None or len(changed) > _FEW:
             seen = found.seen
             mine = state.node_table.alive[: len(state.node_table)].copy()
-            for term in cls.constraints.node:
-                mine &= term.mask(state, slice(0, len(state.node_table)))
+            for item in cls.constraints.node:
+                mine &= item.mask(state, slice(0, len(state.node_table)))
             found.node_array[: len(mine)] = mine
             found.seen = seen
         else:
             for node in changed:
                 found.node[node] = bool(state.node_table.alive[node]) and all(
-                    term.holds(state, node) for term in cls.constraints.node
+                    item.holds(state, node) for item in cls.constraints.node
                 )
         found.spec_seen = state.spec_log.version
 
@@ -185,8 +185,8 @@ class VerdictCache:
             found.all = bytearray(len(found.node))
             found.all_array = np.frombuffer(found.all, dtype=np.bool_)
         mask: Bool = found.node_array[:n].copy()
-        for term in cls.constraints.node_usage:
-            mask &= term.mask(state, slice(0, n))
+        for item in cls.constraints.node_usage:
+            mask &= item.mask(state, slice(0, n))
         if self._nominations.by_node and not cls.constraints.cluster:
             mask = self._nominations.mask(cls, mask)
         found.all_array[:n] = mask
@@ -200,14 +200,14 @@ class VerdictCache:
         if len(changed) <= _FEW:
             for node in changed:
                 verdict = found.node[node] != 0
-                for term in load:
-                    verdict = verdict and term.holds(state, node)
+                for item in load:
+                    verdict = verdict and item.holds(state, node)
                 if verdict and node in nominated:
                     verdict = nominations.leave_room(cls, node)
                 found.all[node] = verdict
             return
         nodes = np.array(list(dict.fromkeys(changed)), dtype=np.int64)
         mask: Bool = found.node_array[nodes]
-        for term in load:
-            mask &= term.mask(state, nodes)
+        for item in load:
+            mask &= item.mask(state, nodes)
         found.all_array[nodes] = nominations.mask(cls, mask, nodes) if nominated else mask

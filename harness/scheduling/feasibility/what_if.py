@@ -40,14 +40,14 @@ class WhatIf:
             self._added[pod.key] = pod
         self._state.assume(pod, self._node, had[1] if had is not None and pod.cls.gpu.count else None)
         if had is not None and had[2] is not None:
-            self._state.volumes.promise(pod.key, had[2])
+            self._state.volumes.reserve(pod.key, had[2])
 
     def take(self, pod: PodView) -> None:
         if self._added.pop(pod.key, None) is None:
-            self._taken[pod.key] = (pod, self._state.devices(pod.key), self._state.volumes.promised(pod.key))
+            self._taken[pod.key] = (pod, self._state.devices(pod.key), self._state.volumes.reservation_of(pod.key))
         self._state.forget(pod.key)
 
     def holds(self, cls: PodClass) -> bool:
         """Whether what runs here and elsewhere would let in a pod of `cls`; the node's own spec aside."""
         state, node, needs = self._state, self._node, cls.constraints
-        return all(term.holds(state, node) for term in (*needs.node_usage, *needs.cluster))
+        return all(item.holds(state, node) for item in (*needs.node_usage, *needs.cluster))

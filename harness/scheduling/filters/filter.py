@@ -1,4 +1,4 @@
-"""What a constraint is: a term of a pod class, evaluated over columns or on one node, that gives its reason."""
+"""What a filter is: a constraint of a pod class, evaluated over columns or on one node, that gives its reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.scheduling.strategy import Bool, Int64
 
 
 class Scope(IntEnum):
-    """What can turn a term's verdict on a node, which says how long a cached verdict lives."""
+    """What can turn a filter's verdict on a node, which says how long a cached verdict lives."""
 
     NODE = 0  # the node's own spec: labels, taints, capacity, unschedulable
     NODE_USAGE = 1  # also what runs on that node
@@ -20,7 +20,7 @@ class Scope(IntEnum):
 
 
 class Filter(Protocol):
-    """A constraint as one pod class uses it. Terms are values: equal terms make equal classes, so they must hash."""
+    """A constraint of a pod class. Filters are values: equal filters make equal classes, so they must hash."""
 
     @property
     def plugin(self) -> str:
@@ -49,7 +49,7 @@ class Filter(Protocol):
 
 @runtime_checkable
 class PreFilters(Protocol):
-    """What a term may offer besides: why the pod is held against no node at all (kube-scheduler's PreFilter)."""
+    """What a filter may offer besides: why the pod is held against no node at all (kube-scheduler's PreFilter)."""
 
     def pre_filter(self, state: ClusterState) -> str:
         """Empty where it is held against nodes."""
@@ -57,7 +57,7 @@ class PreFilters(Protocol):
 
 @runtime_checkable
 class CountsReasons(Protocol):
-    """What a term may offer besides: its reasons counted over many nodes at once, for clusters of thousands."""
+    """What a filter may offer besides: its reasons counted over many nodes at once, for clusters of thousands."""
 
     def count_reasons(self, state: ClusterState, nodes: Int64) -> Iterable[tuple[str, int]]:
         """(reason, nodes), over `nodes` where it does not hold; the same as counting `reasons` of each."""

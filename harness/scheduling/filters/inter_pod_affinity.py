@@ -71,10 +71,10 @@ class Affinity(_Live):
     reason = REASON_AFFINITY
 
     def live(self, state: ClusterState) -> NodeMask:
-        mates = state.pod_counts.count(PodSelection(self.selectors))
+        mates = state.pod_counts.count_selected(PodSelection(self.selectors))
         known = state.tables.namespaces  # when they change, every mask is made anew
         itself = self.itself and all(known.meets(name, wanted) for name, wanted in self.spaces)
-        return _Mates(state, [state.pod_counts.domains(mates, key) for key in self.keys], itself)
+        return _Mates(state, [state.pod_counts.count_by_domain(mates, key) for key in self.keys], itself)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class AntiAffinity(_Live):
 
     def live(self, state: ClusterState) -> NodeMask:
         pod_counts = state.pod_counts
-        tallies = [(pod_counts.count(PodSelection((selector,))), key) for key, selector in self.terms]
-        return all_of([_nobody(state, pod_counts.domains(tally, key)) for tally, key in tallies])
+        counts = [(pod_counts.count_selected(PodSelection((selector,))), key) for key, selector in self.terms]
+        return all_of([_nobody(state, pod_counts.count_by_domain(pod_count, key)) for pod_count, key in counts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class ExistingAntiAffinity(_Live):
 
     def live(self, state: ClusterState) -> NodeMask:
         pod_counts, terms = state.pod_counts, state.tables.affinity_terms.terms
-        tallies = [(pod_counts.carriers(number), terms[number].key) for number in self.numbers]
-        return all_of([_nobody(state, pod_counts.domains(tally, key)) for tally, key in tallies])
+        counts = [(pod_counts.count_with_affinity_term(number), terms[number].key) for number in self.numbers]
+        return all_of([_nobody(state, pod_counts.count_by_domain(pod_count, key)) for pod_count, key in counts])
 
 
 def _nobody(state: ClusterState, domains: DomainCounts) -> NodeMask:

@@ -148,18 +148,18 @@ class DomainMask:
 
 
 class RecomputedMask:
-    """A term that keeps no live mask: asked for every node after each change."""
+    """A filter that keeps no live mask: asked for every node after each change."""
 
-    def __init__(self, state: ClusterState, term: Filter) -> None:
+    def __init__(self, state: ClusterState, of: Filter) -> None:
         self._state = state
-        self._term = term
+        self._filter = of
         self._seen = -1
         self.dirty: list[int] = []
         self.stamp = 0
         self.mask: Bool = np.zeros(0, dtype=np.bool_)
 
     def holds(self, node: int) -> bool:
-        return self._term.holds(self._state, node)
+        return self._filter.holds(self._state, node)
 
     def parts(self) -> Sequence[DomainMask] | None:
         return None
@@ -170,7 +170,7 @@ class RecomputedMask:
             self._seen = state.log.version
             self.mask = np.zeros(state.room, dtype=np.bool_)
             n = len(state.node_table)
-            self.mask[:n] = self._term.mask(state, slice(0, n))
+            self.mask[:n] = self._filter.mask(state, slice(0, n))
             self.stamp += 1
 
 

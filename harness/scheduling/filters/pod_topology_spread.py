@@ -100,7 +100,9 @@ class TopologySpread:
     node_names = None
 
     def live(self, state: ClusterState) -> NodeMask:
-        domains = state.pod_counts.domains(state.pod_counts.count(self.selection), self.key, self.eligible)
+        domains = state.pod_counts.count_by_domain(
+            state.pod_counts.count_selected(self.selection), self.key, self.eligible
+        )
         return _Spread(state, domains, self.max_skew - self.itself, self.min_domains)
 
     def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
@@ -125,8 +127,8 @@ class _Spread(DomainMask):
         self._min_domains = min_domains
 
     def limit(self) -> int:
-        least = self.domains.least()
-        if self._min_domains > 1 and self.domains.there() < self._min_domains:
+        least = self.domains.min_count()
+        if self._min_domains > 1 and self.domains.domain_count() < self._min_domains:
             least = 0
         return least + self._above
 

@@ -1,4 +1,4 @@
-"""VolumeBinding: the pod's bound claims are reached from the node, and the others find a volume there.
+"""VolumeBinding: the pod's bound claims are reachable_mask from the node, and the others find a volume there.
 
 Source of the semantics: kube-scheduler 1.32 plugins/volumebinding.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.model.core import Pod
 from harness.scheduling.filters.volume_claims import OwnedClaim, claims_of, owned_claims
-from harness.scheduling.filters.volume_fit import choose, findable, reached, reaches
+from harness.scheduling.filters.volume_fit import bindable_mask, choose_volumes, is_reachable, reachable_mask
 from harness.scheduling.filters.volume_mask import VolumeFilter
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes
@@ -33,7 +33,7 @@ class VolumeBinding(VolumeFilter):
 
     def pre_filter(self, state: ClusterState) -> str:
         """Why the pod is held against no node at all: what PreFilter refuses."""
-        why = state.volumes.wanted(self.claims).before
+        why = state.volumes.pod_volume_claims(self.claims).rejection
         for key, pod, uid in self.owned:
             claim = state.volumes.catalog.claims.get(key)
             if claim is None:
@@ -47,41 +47,41 @@ class VolumeBinding(VolumeFilter):
         return why
 
     def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
-        wanted = state.volumes.wanted(self.claims)
+        wanted = state.volumes.pod_volume_claims(self.claims)
         out = np.full(len(state.node_table), not self.pre_filter(state))
-        if not wanted.before:
+        if not wanted.rejection:
             for volume in wanted.bound:
-                out &= reached(state, (volume,))
+                out &= reachable_mask(state, (volume,))
             if wanted.to_bind:
-                out &= findable(state, wanted)
+                out &= bindable_mask(state, wanted)
         return out[nodes]
 
     def holds(self, state: ClusterState, node: int) -> bool:
-        wanted = state.volumes.wanted(self.claims)
+        wanted = state.volumes.pod_volume_claims(self.claims)
         return (
             not self.pre_filter(state)
-            and all(reaches(state, volume, node) for volume in wanted.bound)
-            and (not wanted.to_bind or choose(state, wanted, node) is not None)
+            and all(is_reachable(state, volume, node) for volume in wanted.bound)
+            and (not wanted.to_bind or choose_volumes(state, wanted, node) is not None)
         )
 
     def reasons(self, state: ClusterState, node: int) -> tuple[str, ...]:
-        wanted = state.volumes.wanted(self.claims)
+        wanted = state.volumes.pod_volume_claims(self.claims)
         why = self.pre_filter(state)
         if why:
             return (why,)
-        here = all(reaches(state, volume, node) for volume in wanted.bound)
-        found = not wanted.to_bind or choose(state, wanted, node) is not None
+        here = all(is_reachable(state, volume, node) for volume in wanted.bound)
+        found = not wanted.to_bind or choose_volumes(state, wanted, node) is not None
         return (*(() if here else (NODE_CONFLICT,)), *(() if found else (BIND_CONFLICT,)))
 
     def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
-        wanted = state.volumes.wanted(self.claims)
+        wanted = state.volumes.pod_volume_claims(self.claims)
         why = self.pre_filter(state)
         if why:
             return [(why, len(nodes))]
         here = np.ones(len(state.node_table), dtype=np.bool_)
         for volume in wanted.bound:
-            here &= reached(state, (volume,))
-        found = len(nodes) if not wanted.to_bind else int(np.count_nonzero(findable(state, wanted)[nodes]))
+            here &= reachable_mask(state, (volume,))
+        found = len(nodes) if not wanted.to_bind else int(np.count_nonzero(bindable_mask(state, wanted)[nodes]))
         return [(NODE_CONFLICT, int(np.count_nonzero(~here[nodes]))), (BIND_CONFLICT, len(nodes) - found)]
 
 

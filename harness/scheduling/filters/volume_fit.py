@@ -14,23 +14,23 @@ from harness.model.volumes import NO_PROVISIONER
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.node_selectors import Requirement, all_hold
 from harness.scheduling.state.volume_catalog import Affinity
-from harness.scheduling.state.volume_reservations import ToBind, VolumeReservation, Wanted
+from harness.scheduling.state.volume_reservations import ClaimToBind, PodVolumeClaims, VolumeReservation
 from harness.scheduling.strategy import Bool
 
 
-def reaches(state: ClusterState, volume: PersistentVolume, node: int) -> bool:
-    """Whether the volume can be reached from the node."""
+def is_reachable(state: ClusterState, volume: PersistentVolume, node: int) -> bool:
+    """Whether the volume can be reachable_mask from the node."""
     return _allows(state, state.volumes.catalog.affinity(volume), node)
 
 
-def reached(state: ClusterState, volumes: Iterable[PersistentVolume]) -> Bool:
-    """From where at least one of them can be reached, bool [nodes]."""
+def reachable_mask(state: ClusterState, volumes: Iterable[PersistentVolume]) -> Bool:
+    """From where at least one of them can be reachable_mask, bool [nodes]."""
     affinity = state.volumes.catalog.affinity
     found = {id(of): of for of in map(affinity, volumes)}  # held by the book, so that identities do not come again
     return _any_of(state, found.values())
 
 
-def choose(state: ClusterState, wanted: Wanted, node: int) -> VolumeReservation | None:
+def choose_volumes(state: ClusterState, wanted: PodVolumeClaims, node: int) -> VolumeReservation | None:
     """What the claims would be bound to on one node; None where some claim finds nothing."""
     name = state.node_table.names[node]
     chosen: set[str] = set()
@@ -40,8 +40,8 @@ def choose(state: ClusterState, wanted: Wanted, node: int) -> VolumeReservation 
         if item.node and item.node != name:
             return None
         volume = None
-        for offered in (item.only,) if item.only is not None else item.open:
-            if offered.metadata.name not in chosen and reaches(state, offered, node):
+        for offered in (item.prebound,) if item.prebound is not None else item.candidates:
+            if offered.metadata.name not in chosen and is_reachable(state, offered, node):
                 volume = offered
                 break
         if volume is not None:
@@ -54,8 +54,8 @@ def choose(state: ClusterState, wanted: Wanted, node: int) -> VolumeReservation 
     return VolumeReservation(name, tuple(bindings), tuple(provisions))
 
 
-def findable(state: ClusterState, wanted: Wanted) -> Bool:
-    """Where `choose` finds something for every claim, bool [nodes]."""
+def bindable_mask(state: ClusterState, wanted: PodVolumeClaims) -> Bool:
+    """Where `choose_volumes` finds something for every claim, bool [nodes]."""
     items = wanted.to_bind
     out = np.ones(len(state.node_table), dtype=np.bool_)
     for item in items:
@@ -65,33 +65,31 @@ def findable(state: ClusterState, wanted: Wanted) -> Bool:
             if index is not None:
                 here[index] = True
             out &= here
-    offers = [(item.only,) if item.only is not None else item.open for item in items]
+    offers = [(item.prebound,) if item.prebound is not None else item.candidates for item in items]
     names = [volume.metadata.name for offer in offers for volume in offer]
     if len(set(names)) == len(names):  # no two claims compete for a volume
         for item, offer in zip(items, offers, strict=True):
-            out &= reached(state, offer) | _any_of(state, (_provisionable(item.storage_class),))
+            out &= reachable_mask(state, offer) | _any_of(state, (_provisionable(item.storage_class),))
         return out
-    return out & _competing(state, wanted, items, offers)
+    return out & _competing(state, items, offers)
 
 
-def _competing(
-    state: ClusterState, wanted: Wanted, items: Sequence[ToBind], offers: Sequence[Sequence[PersistentVolume]]
-) -> Bool:
+def _competing(state: ClusterState, items: Sequence[ClaimToBind], offers: Sequence[Sequence[PersistentVolume]]) -> Bool:
     """Which claim gets which volume decides: tried once for all nodes that reach the same volumes."""
     catalog = state.volumes.catalog
     affinities = {catalog.affinity(volume): None for offer in offers for volume in offer}
     affinities |= {_provisionable(item.storage_class): None for item in items}
     reach = np.array([_any_of(state, (affinity,)) for affinity in affinities])
     _, first, alike = np.unique(np.packbits(reach, axis=0), axis=1, return_index=True, return_inverse=True)
-    # Of claims whose volume is to be made for one node, `findable` knows: here that node stands for no other.
-    free = Wanted(to_bind=tuple(_anywhere(item) for item in items))
-    verdicts = np.array([choose(state, free, node) is not None for node in first.tolist()], dtype=np.bool_)
+    # Of claims whose volume is to be made for one node, `bindable_mask` knows: here that node stands for no other.
+    free = PodVolumeClaims(to_bind=tuple(_anywhere(item) for item in items))
+    verdicts = np.array([choose_volumes(state, free, node) is not None for node in first.tolist()], dtype=np.bool_)
     found: Bool = verdicts[alike.reshape(-1)]
     return found
 
 
-def _anywhere(item: ToBind) -> ToBind:
-    return ToBind(item.claim, item.storage_class, item.only, item.open, "")
+def _anywhere(item: ClaimToBind) -> ClaimToBind:
+    return ClaimToBind(item.claim, item.storage_class, item.prebound, item.candidates, "")
 
 
 def _provisionable(storage_class: StorageClass) -> Affinity:

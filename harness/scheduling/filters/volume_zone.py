@@ -36,7 +36,7 @@ class VolumeZone(VolumeFilter):
     resolvable = False
 
     def _needs(self, state: ClusterState) -> Iterator[tuple[str, frozenset[str]]]:
-        for volume in state.volumes.wanted(self.claims).bound:
+        for volume in state.volumes.pod_volume_claims(self.claims).bound:
             yield from _topology(volume)
 
     def mask(self, state: ClusterState, nodes: Nodes) -> Bool:

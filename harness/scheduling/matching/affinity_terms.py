@@ -54,7 +54,7 @@ class AffinityTerms:
         self._known: dict[LabelKey, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._known_at = (0, 0)
 
-    def number(self, term: AffinityTerm) -> int:
+    def id_of(self, term: AffinityTerm) -> int:
         found = self._numbers.get(term)
         if found is None:
             found = self._numbers[term] = len(self.terms)
@@ -63,7 +63,7 @@ class AffinityTerms:
             self.repelling += term.kind is AffinityKind.REPELS
         return found
 
-    def of(self, pod: Pod) -> tuple[int, ...]:
+    def ids_of(self, pod: Pod) -> tuple[int, ...]:
         """Numbers of the terms that a pod carries."""
         affinity = pod.spec.affinity
         if affinity is None or (affinity.pod_affinity is None and affinity.pod_anti_affinity is None):
@@ -83,10 +83,10 @@ class AffinityTerms:
             for terms in (required, preferred):
                 # Source: framework/types.go NewPodInfo: a list with a selector that does not parse is no list at all.
                 if not any(term.selector.malformed for term in terms):
-                    out += map(self.number, terms)
+                    out += map(self.id_of, terms)
         return tuple(out)
 
-    def against(self, namespace: str, labels: Labels) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def matching(self, namespace: str, labels: Labels) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Numbers of the terms that speak of such a pod, ascending: those that repel it, and those that are scored."""
         now = (len(self.terms), self._namespaces.version)
         if now != self._known_at or len(self._known) > _CACHE_SIZE:

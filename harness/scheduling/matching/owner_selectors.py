@@ -44,7 +44,7 @@ class OwnerSelectors:
     def __bool__(self) -> bool:
         return bool(self._controllers) or any(self._services.values())
 
-    def of(self, pod: PodView) -> Requirements:
+    def requirements_of(self, pod: PodView) -> Requirements:
         """What the pod is spread by; () when nothing selects it, so that it is not spread."""
         owner = pod.owner if pod.owner is not None and pod.owner[0] in CONTROLLERS else None
         key = (label_key(pod.namespace, pod.labels), owner)

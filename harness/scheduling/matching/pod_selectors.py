@@ -75,7 +75,7 @@ class Namespaces:
         self.version = 0
         self.assumed: Meets = _Assumed(self._labels)
 
-    def put(self, name: str, labels: Labels | None) -> bool:
+    def set_labels(self, name: str, labels: Labels | None) -> bool:
         """Its labels, None when it is gone; whether that is news."""
         new = None if labels is None else dict(labels)
         if self._labels.get(name) == new:

@@ -136,7 +136,7 @@ class PodClasses:
         return pod if cls is pod.cls else replace(pod, cls=cls)
 
     def _with_repelling(self, cls: PodClass, namespace: str, labels: Labels) -> PodClass:
-        repelling = self.tables.affinity_terms.against(namespace, labels)[0]
+        repelling = self.tables.affinity_terms.matching(namespace, labels)[0]
         constraints: PodConstraints = cls.constraints
         if repelling == constraints.repelling:
             return cls
@@ -150,7 +150,7 @@ class PodClasses:
 
     # -- from the API's pods -----------------------------------------------------------------------------------------
 
-    def of(self, pod: Pod) -> PodClass:
+    def class_of(self, pod: Pod) -> PodClass:
         """The class of a model pod."""
         cls = self._find(pod)[0]
         if not self.tables.affinity_terms.repelling:
@@ -169,7 +169,7 @@ class PodClasses:
                 self._cache.clear()
             seen = visible_pod(pod)
             # Holding the parts keeps their identities from being used again.
-            found = (self._read(seen), self.tables.affinity_terms.of(seen), self._preferences.of(seen), parts)
+            found = (self._read(seen), self.tables.affinity_terms.ids_of(seen), self._preferences.of(seen), parts)
             self._cache[key] = found
         return found
 

@@ -37,7 +37,7 @@ class PodPreference:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class PreferenceValues:
     """The parts of Preferences, by value."""
 
     nodes: tuple[tuple[int, tuple[Requirement, ...]], ...]  # (weight, requirements) of preferred node affinity
@@ -54,7 +54,7 @@ class Wishes:
 @dataclass(frozen=True, slots=True, eq=False)
 class Preferences:
     id: int
-    wishes: Wishes
+    values: PreferenceValues
 
 
 class AllPreferences:
@@ -67,17 +67,17 @@ class AllPreferences:
         self._made = 0
 
     def of(self, pod: Pod) -> Preferences:
-        wishes = wishes_of(pod)
-        found = self._known.get(wishes)
+        values = preference_values_of(pod)
+        found = self._known.get(values)
         if found is None:
             if len(self._known) >= self._MOST:
                 self._known.clear()
             self._made += 1
-            found = self._known[wishes] = Preferences(self._made, wishes)
+            found = self._known[values] = Preferences(self._made, values)
         return found
 
 
-def wishes_of(pod: Pod) -> Wishes:
+def preference_values_of(pod: Pod) -> PreferenceValues:
     spec = pod.spec
     affinity = spec.affinity
     nodes: tuple[tuple[int, tuple[Requirement, ...]], ...] = ()
@@ -96,7 +96,7 @@ def wishes_of(pod: Pod) -> Wishes:
                     for weighted in group.preferred_during_scheduling_ignored_during_execution
                 ]
     containers = (*spec.init_containers, *spec.containers)
-    return Wishes(
+    return PreferenceValues(
         nodes,
         tuple(
             # Source: kube-scheduler 1.32 plugins/tainttoleration getAllTolerationPreferNoSchedule.
@@ -134,10 +134,10 @@ def normalised_image(name: str) -> str:
     return f"{name}:latest" if name.rfind(":") <= name.rfind("/") else name
 
 
-NO_WISHES = Wishes((), (), (), (), (), 0, "", False, False)
+NO_WISHES = PreferenceValues((), (), (), (), (), 0, "", False, False)
 
 
-def preferences_of(pod: PodView) -> Wishes:
+def preferences_of(pod: PodView) -> PreferenceValues:
     """What a pod view prefers; nothing where it was made without a spec."""
-    found: Wishes = NO_WISHES if pod.preferences is None else pod.preferences.wishes
+    found: PreferenceValues = NO_WISHES if pod.preferences is None else pod.preferences.values
     return found

@@ -44,7 +44,7 @@ def plan(
     if any(node is not None and preemption.is_being_cleared(node, member.priority) for member, node in kept):
         return NoPreemption(WAITING, keep=True)
     for member, _ in kept:
-        snapshot.nominations.drop(member.key)
+        snapshot.nominations.remove(member.key)
     wanted = legality.needs_gang(snapshot, members[0])
     with _Attempt(snapshot) as attempt:
         for member in sorted(members, key=lambda member: -member.priority):
@@ -121,7 +121,7 @@ def to_kept_places(
     if not kept:
         return None
     for member, _ in kept:
-        nominations.drop(member.key)
+        nominations.remove(member.key)
     binds: list[Bind] = []
     for member, node in kept:
         done = legality.apply_alone(snapshot, Bind(member, node))
@@ -133,5 +133,5 @@ def to_kept_places(
         return BindTogether(tuple(Bind(member, node) for member, node in kept))
     if any(clearing(node, member.priority) for member, node in kept):
         for member, node in kept:
-            nominations.put(member, node)
+            nominations.nominate(member, node)
     return None

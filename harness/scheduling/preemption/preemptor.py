@@ -80,9 +80,9 @@ class Preemptor:
         known = nominations.node_of(view.key)
         if name:
             if known is None and name in nodes:
-                nominations.put(view, nodes[name])
+                nominations.nominate(view, nodes[name])
         elif known is not None and known == nodes.get(was):
-            nominations.drop(view.key)
+            nominations.remove(view.key)
 
     # -- what is done --------------------------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class Preemptor:
         match verdict:
             case NoPreemption(reason, keep):
                 if not keep:
-                    nominations.drop(view.key)
+                    nominations.remove(view.key)
                 return Attempt(f"preemption: {reason}")
             case Victims(node, victims):
                 effects: list[Effect] = []
@@ -101,7 +101,7 @@ class Preemptor:
                 for victim in victims:
                     self._send_away(now, victim, pod, name, effects)
                 released = tuple(self._release(node, view, effects))
-                nominations.put(view, node)
+                nominations.nominate(view, node)
                 return Attempt("", tuple(effects), released, len(victims))
             case _:
                 assert_never(verdict)
@@ -134,7 +134,7 @@ class Preemptor:
                     self._send_away(now, victim, self._pending[member.key], names[node_of[member.key]], effects)
                 released = [key for member, node in places for key in self._release(node, member, effects)]
                 for member, node in places:
-                    nominations.put(member, node)
+                    nominations.nominate(member, node)
                 return Attempt("", tuple(effects), tuple(released), len(victims))
             case _:
                 assert_never(found)
@@ -148,9 +148,9 @@ class Preemptor:
     def _release(self, node: int, view: PodView, effects: list[Effect]) -> Iterable[str]:
         """Pods of lower priority that were to come here look for another place."""
         nominations = self._snapshot.nominations
-        for other in nominations.on(node):
+        for other in nominations.pods_on(node):
             if other.priority < view.priority and (view.group is None or other.group != view.group):
-                nominations.drop(other.key)
+                nominations.remove(other.key)
                 pod = self._pending.get(other.key)
                 if pod is not None:
                     unnominated = replace(pod, status=replace(pod.status, nominated_node_name=""))

@@ -163,7 +163,7 @@ class ScoreTable:
 
     def _best_named(self, pod: PodView) -> int:
         """Of a class that names its nodes (a DaemonSet's pod): no column for its sake."""
-        nodes = self.snapshot.verdicts.among(pod.cls)
+        nodes = self.snapshot.verdicts.feasible_named_nodes(pod.cls)
         if len(nodes) < 2:
             return nodes[0] if nodes else -1
         scores = checked(self._score.score(pod, self._shown, np.array(nodes)), len(nodes)).tolist()
@@ -219,7 +219,7 @@ class ScoreTable:
 
     def _values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes`, NEVER where infeasible; only feasible nodes are scored."""
-        fits = np.flatnonzero(self.snapshot.verdicts.local(pod.cls, nodes))
+        fits = np.flatnonzero(self.snapshot.verdicts.mask_without_cluster_scope(pod.cls, nodes))
         if len(fits) == len(nodes):
             return checked(self._score.score(pod, self._shown, nodes), len(nodes))
         out = np.full(len(nodes), NEVER)

@@ -33,15 +33,15 @@ def rebuild_snapshot(old: Snapshot, without: Collection[str], removed: Sequence[
             taints=old.node_table.taints(node),
             unschedulable=bool(old.node_table.unschedulable[node]),
             rank=int(old.rank[node]),
-            images=old.images.of(node),
+            images=old.images.images_of(node),
         )
         for pod in old.pods_on(node):
             if pod.key in gone or nominations.node_of(pod.key) is not None:
                 continue  # what is nominated is on no node: it was being tried
             if old.where(pod.key) == node:
                 new.assume(pod, new.node_table.index[name], old.devices(pod.key) or None)
-        for pod in nominations.on(node):
-            new.nominations.put(pod, new.node_table.index[name])
+        for pod in nominations.pods_on(node):
+            new.nominations.nominate(pod, new.node_table.index[name])
     new.volumes.carry_on(old.volumes)
     for name, pod, devices in old.placements.on_unknown_nodes.all():
         new.assume_on(pod, name, devices)

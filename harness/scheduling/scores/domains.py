@@ -29,7 +29,7 @@ def domain_count(snapshot: Snapshot, domains: DomainCounts, labels: LabelColumn)
     """The count in the node's domain, 0 for a node without the label."""
 
     def at(nodes: Int64) -> Int64:
-        found: Int64 = snapshot.pod_counts.column(domains).now()[nodes]
+        found: Int64 = snapshot.pod_counts.domain_column(domains).now()[nodes]
         return found
 
     return Feature(("domain", id(domains)), at, of_domain=domains, labels=labels)

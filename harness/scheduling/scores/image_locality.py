@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.pods.preferences import Wishes, preferences_of
+from harness.scheduling.pods.preferences import PreferenceValues, preferences_of
 from harness.scheduling.scores.plugin import ColumnCache, ColumnRows, Feature, RowsPlugin
 from harness.scheduling.strategy import MAX_NODE_SCORE, DependsOn, Int64, PodView
 
@@ -37,12 +37,12 @@ class ImageLocality(RowsPlugin):
         return ColumnRows(Feature(self.name, column.__getitem__), lambda scores: scores)
 
 
-def _image_scores(snapshot: Snapshot, wanted: Wishes) -> Int64:
+def _image_scores(snapshot: Snapshot, wanted: PreferenceValues) -> Int64:
     raw = np.zeros(len(snapshot.node_table), dtype=np.int64)
     for name in wanted.images:
-        where = list(snapshot.images.where(name))
+        where = list(snapshot.images.nodes_with(name))
         if where:
-            raw[where] += int(snapshot.images.size(name) * (len(where) / len(snapshot)))
+            raw[where] += int(snapshot.images.size_of(name) * (len(where) / len(snapshot)))
     most = MAX_BYTES_PER_CONTAINER * wanted.containers
     out: Int64 = MAX_NODE_SCORE * (np.clip(raw, MIN_BYTES, most) - MIN_BYTES) // (most - MIN_BYTES)
     return out

@@ -44,7 +44,7 @@ class InterPodAffinity(RowsPlugin):
         features: list[Feature] = []
         parts: list[tuple[int, DomainCounts | None]] = []
         for count, key, weight in terms:
-            domains = snapshot.pod_counts.domains(count, key)
+            domains = snapshot.pod_counts.count_by_domain(count, key)
             labels = snapshot.node_table.label_column(key)
             if looked_up_by_code(labels, grouped=grouped):
                 features.append(domain_code(labels, key))
@@ -58,13 +58,13 @@ class InterPodAffinity(RowsPlugin):
         """(pods, topology key, weight) of every term that bears on the pod, whether any such pod runs or not."""
         counts, table = snapshot.pod_counts, snapshot.tables.affinity_terms
         wanted = preferences_of(pod).pods
-        out = [(counts.count(PodSelection((item.selector,))), item.key, item.weight) for item in wanted]
+        out = [(counts.count_selected(PodSelection((item.selector,))), item.key, item.weight) for item in wanted]
         if self._ignore_existing and not out:
             return []  # Source: plugins/interpodaffinity/scoring.go PreScore: such a pod skips the plugin
         if table.terms and table.repelling < len(table.terms):
-            for number in table.against(pod.namespace, pod.labels)[1]:
+            for number in table.matching(pod.namespace, pod.labels)[1]:
                 weight = self._weight_of(table.terms[number].kind, table.terms[number].weight)
-                carriers = counts.carriers(number)
+                carriers = counts.count_with_affinity_term(number)
                 if weight:
                     out.append((carriers, table.terms[number].key, weight))
         return out

@@ -68,13 +68,13 @@ class PodTopologySpread(RowsPlugin):
         groupable = True
         for item in constraints:
             labels = snapshot.node_table.label_column(item.key)
-            pods = snapshot.pod_counts.count(item.selection)
+            pods = snapshot.pod_counts.count_selected(item.selection)
             if item.key == HOSTNAME:
                 features.append(_count_on_host(snapshot, labels, pods))
                 parts.append(_Constraint(item.max_skew))
                 continue
             node_filter = Eligible(keys, item.eligible.affinity, item.eligible.taints)
-            domains = snapshot.pod_counts.domains(pods, item.key, node_filter)
+            domains = snapshot.pod_counts.count_by_domain(pods, item.key, node_filter)
             features.append(domain_code(labels, item.key))
             counted = not grouped and not looked_up_by_code(labels, grouped=False)
             if counted:
@@ -93,7 +93,7 @@ class PodTopologySpread(RowsPlugin):
         wanted = preferences_of(pod)
         if wanted.constrained or not self._defaults or not snapshot.tables.owner_selectors:
             return wanted.spread, True
-        selector = snapshot.tables.owner_selectors.of(pod)
+        selector = snapshot.tables.owner_selectors.requirements_of(pod)
         if not selector:
             return (), True
         affinity = next((item for item in pod.cls.constraints.filters if item.plugin == "NodeAffinity"), None)

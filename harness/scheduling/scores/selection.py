@@ -58,7 +58,7 @@ class NodeSelection:
             if enough < len(snapshot):
                 self._search.sync(snapshot)
                 self._search.passed_by(sum(name in snapshot.node_table.index for name in named))
-            nodes = np.array(snapshot.verdicts.among(pod.cls), dtype=np.int64)
+            nodes = np.array(snapshot.verdicts.feasible_named_nodes(pod.cls), dtype=np.int64)
         elif enough < len(snapshot):
             self._search.sync(snapshot)
             nodes = self._search.search(snapshot.feasible(pod), enough)

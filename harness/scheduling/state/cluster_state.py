@@ -122,9 +122,9 @@ class ClusterState:
             self.tie_order.position_of.append(-1)
             self.placements.pods.append([])
             self.amounts.append()
-        self.node_table.put(node, name, new.labels or {}, tuple(new.taints), new.unschedulable)
-        self.images.put(node, new.images)
-        self.tie_order.put(node, new.rank)
+        self.node_table.set_node(node, name, new.labels or {}, tuple(new.taints), new.unschedulable)
+        self.images.set_node(node, new.images)
+        self.tie_order.add(node, new.rank)
         self._widen(gpu_devices)
         self.amounts.set_node(node, capacities, gpu_devices, gpu_model)
         self._changed_spec(node)
@@ -147,15 +147,15 @@ class ClusterState:
         new = NodeSpec(**details)
         node = self.node_table.index[name]
         amounts, labels = self.amounts, new.labels or {}
-        self.images.put(node, new.images)
+        self.images.set_node(node, new.images)
         capacities = self._by_row(capacity)
         same_gpus = gpu_devices == len(self.devices_of[node]) and (not gpu_devices or gpu_model == amounts.model(node))
-        if new.rank is not None and self.tie_order.move(node, new.rank):
+        if new.rank is not None and self.tie_order.set_rank(node, new.rank):
             self.log.add(node)
         same_amounts = same_gpus and capacities == self.capacity_of[node]
-        if same_amounts and self.node_table.same(node, labels, new.taints, new.unschedulable):
+        if same_amounts and self.node_table.is_same(node, labels, new.taints, new.unschedulable):
             return node
-        self.node_table.put(node, name, labels, tuple(new.taints), new.unschedulable)
+        self.node_table.set_node(node, name, labels, tuple(new.taints), new.unschedulable)
         amounts.set_capacity(node, capacities)
         if not same_gpus:
             self._widen(gpu_devices)
@@ -176,9 +176,9 @@ class ClusterState:
         for pod, _ in left:
             self.forget(pod.key)
         self.node_table.remove(node)
-        self.images.put(node, ())
+        self.images.set_node(node, ())
         self.amounts.clear_node(node)
-        self.tie_order.leave(node)
+        self.tie_order.remove(node)
         self._changed_spec(node)
         heapq.heappush(self._vacant, node)
         for pod, devices in left:
@@ -223,13 +223,13 @@ class ClusterState:
         if node is not None:
             self.assume(pod, node, devices)
             return
-        self.placements.on_unknown_nodes.put(name, pod, devices)
+        self.placements.on_unknown_nodes.add(name, pod, devices)
 
     def forget(self, key: str) -> int | None:
         """The pod runs no longer; the node that it was on, None when it was on none that is known."""
         node = self.placements.node_of.get(key)
         if node is None:
-            self.placements.on_unknown_nodes.forget(key)
+            self.placements.on_unknown_nodes.remove(key)
             return None
         pod = self.placements.remove(key, node)
         footprint: Footprint = pod.cls.constraints.footprint

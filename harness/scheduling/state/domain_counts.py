@@ -194,7 +194,7 @@ class DomainCounts:
     def _fit(self) -> None:
         self.counts.extend([0] * (len(self.index.nodes_in) - len(self.counts)))
 
-    def least(self) -> int:
+    def min_count(self) -> int:
         """The lowest count of a domain that has a node; 0 when none has. Call `sync` first."""
         if self._stale:
             histogram: dict[int, int] = {}
@@ -206,10 +206,10 @@ class DomainCounts:
             self._stale = False
         return self._least
 
-    def there(self) -> int:
+    def domain_count(self) -> int:
         """Domains that have a node."""
         if self._stale:
-            self.least()
+            self.min_count()
         return sum(self._histogram.values())
 
 

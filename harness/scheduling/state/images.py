@@ -22,7 +22,7 @@ class NodeImages:
         self._nodes: dict[str, dict[int, None]] = {}
         self._size: dict[str, int] = {}
 
-    def put(self, node: int, images: Iterable[Image]) -> None:
+    def set_node(self, node: int, images: Iterable[Image]) -> None:
         """What a node has now; nothing when it has left."""
         new = tuple(images)
         old = self._of.get(node, ())
@@ -42,15 +42,15 @@ class NodeImages:
         else:
             del self._of[node]
 
-    def where(self, name: str) -> Mapping[int, None]:
+    def nodes_with(self, name: str) -> Mapping[int, None]:
         """Nodes that have the image of this normalised name."""
         return self._nodes.get(name, _NOWHERE)
 
-    def of(self, node: int) -> tuple[Image, ...]:
+    def images_of(self, node: int) -> tuple[Image, ...]:
         """What `put` was told of a node."""
         return self._of.get(node, ())
 
-    def size(self, name: str) -> int:
+    def size_of(self, name: str) -> int:
         return self._size.get(name, 0)
 
     def __bool__(self) -> bool:

@@ -34,7 +34,7 @@ class NodeOrder:
         self.positions = grown(self.positions, (room,), -1)
         self.rank = grown(self.rank, (room,))
 
-    def put(self, node: int, rank: int | None) -> None:
+    def add(self, node: int, rank: int | None) -> None:
         """A node came; None: behind all that came before."""
         rank = self._next_rank if rank is None else rank
         self.rank[node] = rank
@@ -45,7 +45,7 @@ class NodeOrder:
         self.position_of[node] = self.positions[node] = len(self.node_at)
         self.node_at.append(node)
 
-    def move(self, node: int, rank: int) -> bool:
+    def set_rank(self, node: int, rank: int) -> bool:
         """Whether its rank was another before."""
         if rank == self.rank[node]:
             return False
@@ -54,7 +54,7 @@ class NodeOrder:
         self._unordered = True
         return True
 
-    def leave(self, node: int) -> None:
+    def remove(self, node: int) -> None:
         self.node_at[self.position_of[node]] = -1
         self.position_of[node] = self.positions[node] = -1
         self._column = None

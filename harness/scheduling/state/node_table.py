@@ -28,7 +28,7 @@ class LabelColumn:
     values: dict[str, int] = field(default_factory=dict)
     _members: list[list[int]] | None = None
 
-    def put(self, node: int, value: str | None) -> None:
+    def set(self, node: int, value: str | None) -> None:
         code = -1 if value is None else self.values.setdefault(value, len(self.values))
         if self._members is not None:
             old = int(self.codes[node])
@@ -97,7 +97,7 @@ class NodeTable:
         for column in self._columns.values():
             column.codes = grown(column.codes, (room,), -1)
 
-    def put(
+    def set_node(
         self, node: int, name: str, labels: Mapping[str, str], taints: tuple[Taint, ...], unschedulable: bool
     ) -> None:
         """Write one row; `node` is at most len(self)."""
@@ -119,10 +119,10 @@ class NodeTable:
         zone = labels.get(ZONE_LABEL)
         self.zone[node] = -1 if zone is None else self._zone(zone)
         for key, column in self._columns.items():
-            column.put(node, labels.get(key))
+            column.set(node, labels.get(key))
 
-    def same(self, node: int, labels: Mapping[str, str], taints: Sequence[Taint], unschedulable: bool) -> bool:
-        """Whether `put` with these would change nothing."""
+    def is_same(self, node: int, labels: Mapping[str, str], taints: Sequence[Taint], unschedulable: bool) -> bool:
+        """Whether `set_node` with these would change nothing."""
         mine = self.labels[node]
         return (
             (mine is labels or mine == labels)
@@ -139,7 +139,7 @@ class NodeTable:
         self.alive[node] = False
         self.zone[node] = -1
         for column in self._columns.values():
-            column.put(node, None)
+            column.set(node, None)
 
     def taints(self, node: int) -> tuple[Taint, ...]:
         return self.taint_sets[int(self.taint_code[node])]
@@ -150,7 +150,7 @@ class NodeTable:
         if column is None:
             column = self._columns[key] = LabelColumn(np.full(len(self.alive), -1, dtype=np.int32))
             for node, labels in enumerate(self.labels):
-                column.put(node, labels.get(key))
+                column.set(node, labels.get(key))
         return column
 
     def _zone(self, name: str) -> int:

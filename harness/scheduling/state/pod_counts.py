@@ -142,7 +142,7 @@ class PodCounts:
 
     # -- what is asked --------------------------------------------------------------------------------------------
 
-    def count(self, selection: PodSelection) -> PodCount:
+    def count_selected(self, selection: PodSelection) -> PodCount:
         """Pods of `pick` by node, live until `generation` grows."""
         found = self._pod_counts.get(selection)
         if found is not None:
@@ -170,11 +170,11 @@ class PodCounts:
             return list(self._groups.values())
         return [group for pair in anchors for group in self._groups_by_label.get(pair, {}).values()]
 
-    def carriers(self, number: int) -> PodCount:
+    def count_with_affinity_term(self, number: int) -> PodCount:
         """Pods that carry the term of this number, by node."""
         return self._carriers.setdefault(number, PodCount())
 
-    def domains(self, pod_count: PodCount, key: str, node_filter: NodeFilter | None = None) -> DomainCounts:
+    def count_by_domain(self, pod_count: PodCount, key: str, node_filter: NodeFilter | None = None) -> DomainCounts:
         """`tally` by the domains of topology `key`, over the nodes of `which` (None: all)."""
         index = self._indexes.get((key, node_filter))
         if index is None:
@@ -185,7 +185,7 @@ class PodCounts:
             self._bytes += 8 * len(found.counts)
         return found
 
-    def column(self, domains: DomainCounts) -> DomainColumn:
+    def domain_column(self, domains: DomainCounts) -> DomainColumn:
         """`domains` as a live column, one for all who ask."""
         found = self._columns.get(id(domains))
         if found is None:

@@ -23,7 +23,7 @@ class PodsOnUnknownNodes:
     def __len__(self) -> int:
         return len(self._at)
 
-    def put(self, name: str, pod: PodView, devices: tuple[int, ...] | None) -> None:
+    def add(self, name: str, pod: PodView, devices: tuple[int, ...] | None) -> None:
         self._by_node.setdefault(name, {})[pod.key] = (pod, devices)
         self._at[pod.key] = name
 
@@ -34,7 +34,7 @@ class PodsOnUnknownNodes:
             del self._at[pod.key]
         return here
 
-    def forget(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         name = self._at.pop(key, None)
         if name is not None:
             pods = self._by_node[name]

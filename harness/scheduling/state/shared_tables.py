@@ -39,7 +39,7 @@ class SharedTables:
 
     def put_namespace(self, name: str, labels: Labels | None) -> None:
         """The labels of a namespace, None when it is gone: what namespaceSelector looks at."""
-        if self.namespaces.put(name, labels):
+        if self.namespaces.set_labels(name, labels):
             for follower in list(self._followers):
                 follower.namespaces_changed()
 

@@ -25,23 +25,23 @@ UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"
 
 
 @dataclass(frozen=True, slots=True)
-class ToBind:
+class ClaimToBind:
     """A claim that waits for its first consumer, and what could be bound to it."""
 
     claim: PersistentVolumeClaim
     storage_class: StorageClass
-    only: PersistentVolume | None  # the one that is for it already
-    open: tuple[PersistentVolume, ...]  # else one of these, the smallest first
+    prebound: PersistentVolume | None  # the one that is for it already
+    candidates: tuple[PersistentVolume, ...]  # else one of these, the smallest first
     node: str  # where it is to be made, once that was decided
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a pod's claims come to. `before`: why it is held against no node at all."""
+class PodVolumeClaims:
+    """What a pod's claims come to. `rejection`: why it is held against no node at all."""
 
-    before: str = ""
+    rejection: str = ""
     bound: tuple[PersistentVolume, ...] = ()
-    to_bind: tuple[ToBind, ...] = ()  # the smallest claim first
+    to_bind: tuple[ClaimToBind, ...] = ()  # the smallest claim first
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ class VolumeReservations:
     catalog: VolumeCatalog
     version: int = 0
     _users: dict[str, dict[str, None]] = field(default_factory=dict)  # placed pods by claim
-    _promises: dict[str, VolumeReservation] = field(default_factory=dict)  # by pod
+    _reservations: dict[str, VolumeReservation] = field(default_factory=dict)  # by pod
     _taken: dict[str, str] = field(default_factory=dict)  # volume -> claim
     _given: dict[str, str] = field(default_factory=dict)  # claim -> volume
     _chosen: dict[str, str] = field(default_factory=dict)  # claim -> node that its volume is to be made for
     _sharers: dict[str, dict[str, None]] = field(default_factory=dict)  # pods that were promised a claim
-    _wanted: dict[tuple[str, ...], tuple[tuple[int, int], Wanted]] = field(default_factory=dict)
+    _wanted: dict[tuple[str, ...], tuple[tuple[int, int], PodVolumeClaims]] = field(default_factory=dict)
 
     def copy(self) -> VolumeReservations:
         twin = VolumeReservations(self.catalog, self.version)
@@ -75,7 +75,7 @@ class VolumeReservations:
 
     def carry_on(self, old: VolumeReservations) -> None:
         """The promises of `old` stand; who uses what is learned from the pods themselves."""
-        self._promises, self._taken = dict(old._promises), dict(old._taken)
+        self._reservations, self._taken = dict(old._reservations), dict(old._taken)
         self._given, self._chosen = dict(old._given), dict(old._chosen)
         self._sharers = {claim: dict(pods) for claim, pods in old._sharers.items()}
         self.version += 1
@@ -111,8 +111,8 @@ class VolumeReservations:
 
     # -- promises ------------------------------------------------------------------------------------------------------
 
-    def promise(self, pod: str, what: VolumeReservation) -> None:
-        self._promises[pod] = what
+    def reserve(self, pod: str, what: VolumeReservation) -> None:
+        self._reservations[pod] = what
         for claim in (*(claim for claim, _ in what.bindings), *what.provisions):
             self._sharers.setdefault(claim.metadata.key, {})[pod] = None
         for claim, volume in what.bindings:
@@ -122,12 +122,12 @@ class VolumeReservations:
             self._chosen[claim.metadata.key] = what.node
         self.version += 1
 
-    def promised(self, pod: str) -> VolumeReservation | None:
-        return self._promises.get(pod)
+    def reservation_of(self, pod: str) -> VolumeReservation | None:
+        return self._reservations.get(pod)
 
     def release(self, pod: str) -> None:
         """Nothing of what the pod was promised is held for it any longer: it is bound, or will not be."""
-        what = self._promises.pop(pod, None)
+        what = self._reservations.pop(pod, None)
         if what is None:
             return
         for claim, volume in what.bindings:
@@ -149,7 +149,7 @@ class VolumeReservations:
 
     # -- what claims come to -------------------------------------------------------------------------------------------
 
-    def wanted(self, claims: tuple[str, ...]) -> Wanted:
+    def pod_volume_claims(self, claims: tuple[str, ...]) -> PodVolumeClaims:
         """Of claims by 'namespace/name', in the order of the pod's volumes."""
         known = self._wanted.get(claims)
         if known is not None and known[0] == self.seen:
@@ -160,18 +160,18 @@ class VolumeReservations:
         self._wanted[claims] = (self.seen, found)
         return found
 
-    def _read(self, keys: tuple[str, ...]) -> Wanted:
+    def _read(self, keys: tuple[str, ...]) -> PodVolumeClaims:
         catalog = self.catalog
         claims = []
         for key in keys:
             claim = catalog.claims.get(key)
             why = _amiss(key, claim)
             if why:
-                return Wanted(why)
+                return PodVolumeClaims(why)
             assert claim is not None
             claims.append(claim)
         bound: list[PersistentVolume] = []
-        to_bind: list[ToBind] = []
+        to_bind: list[ClaimToBind] = []
         missing = ""
         for claim in claims:
             if fully_bound(claim):
@@ -184,28 +184,28 @@ class VolumeReservations:
             storage_class = catalog.classes.get(claim_class(claim))
             late = storage_class is not None and storage_class.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
             if storage_class is None or not late or claim.spec.volume_name:
-                return Wanted(UNBOUND_IMMEDIATE)
+                return PodVolumeClaims(UNBOUND_IMMEDIATE)
             to_bind.append(self._to_bind(claim, storage_class))
         if missing:
-            return Wanted(missing)
+            return PodVolumeClaims(missing)
         to_bind.sort(key=lambda item: storage_bytes(item.claim.spec.resources.requests))
-        return Wanted("", tuple(bound), tuple(to_bind))
+        return PodVolumeClaims("", tuple(bound), tuple(to_bind))
 
-    def _to_bind(self, claim: PersistentVolumeClaim, storage_class: StorageClass) -> ToBind:
+    def _to_bind(self, claim: PersistentVolumeClaim, storage_class: StorageClass) -> ClaimToBind:
         """Source: binder.go FindPodVolumes, component-helpers FindMatchingVolume."""
         catalog, key, name = self.catalog, claim.metadata.key, claim_class(claim)
         node = self._chosen.get(key) or claim.metadata.annotations.get(SELECTED_NODE, "")
         if node:
-            return ToBind(claim, storage_class, None, (), node)
+            return ClaimToBind(claim, storage_class, None, (), node)
         given = catalog.volumes.get(self._given.get(key, ""))
         if given is None:
             mine = (v for v in catalog.reserved(key) if is_for(v, claim) and big_enough(v, claim))
             given = next((volume for volume in mine if volume_class(volume) == name), None)
         if given is not None:
-            return ToBind(claim, storage_class, given, (), "")
+            return ClaimToBind(claim, storage_class, given, (), "")
         taken = self._taken
         fitting = tuple([v for v in catalog.suiting(claim) if v.metadata.name not in taken])
-        return ToBind(claim, storage_class, None, fitting, "")
+        return ClaimToBind(claim, storage_class, None, fitting, "")
 
 
 def not_found(claim: str) -> str:
