@@ -23,10 +23,10 @@ from harness.model.core import (
 from harness.model.errors import UserError
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, GPU_MODEL, WHOLE_GPU
 from harness.model.meta import LabelSelector, ObjectMeta
-from harness.model.objects import Job, PriorityClass, Unstructured
+from harness.model.objects import Job, PriorityClass
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.times import duration_text
-from harness.model.workloads import JobSpec
+from harness.model.workloads import JobSpec, PodGroup, PodGroupSpec
 from workloads.table import FOREVER, NodeTable, Workload
 
 DURATION = "podyard.dev/duration"
@@ -178,7 +178,7 @@ def priority_class(priority: int) -> str:
     return f"workload-{priority}" if priority >= 0 else f"workload-minus-{-priority}"
 
 
-def to_prerequisites(workload: Workload) -> Iterator[Namespace | PriorityClass | Unstructured]:
+def to_prerequisites(workload: Workload) -> Iterator[Namespace | PriorityClass | PodGroup]:
     """What must be there before the pods: namespaces, priority classes, pod groups (minMember: all pods of a gang)."""
     spaces = [workload.namespace.values[code] for code in np.unique(workload.namespace.codes).tolist()]
     for name in sorted(spaces):
@@ -192,13 +192,9 @@ def to_prerequisites(workload: Workload) -> Iterator[Namespace | PriorityClass |
     for code, row in zip(first[0].tolist(), first[1].tolist(), strict=True):
         name = workload.group.values[code]
         if name:
-            yield Unstructured(
+            yield PodGroup(
                 metadata=ObjectMeta(name=name, namespace=workload.namespace[row]),
-                extra={
-                    "apiVersion": "scheduling.x-k8s.io/v1alpha1",
-                    "kind": "PodGroup",
-                    "spec": {"minMember": sizes[code]},
-                },
+                spec=PodGroupSpec(min_member=sizes[code]),
             )
 
 

@@ -13,7 +13,7 @@ from harness.apiserver.admission.chain import Chain
 from harness.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from harness.apiserver.admission.plugin import Request
 from harness.apiserver.admission.resource_quota import ResourceQuota
-from harness.apiserver.kinds import RULES, usage_of
+from harness.apiserver.kinds import RULES, KindRules, usage_of
 from harness.apiserver.registry import eviction, lifecycle
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.names import Names, suffix
@@ -37,6 +37,14 @@ Listener: TypeAlias = Callable[[Kind, str, Any, Any, int], None]
 
 CREATED_AT_ONCE = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Source: kubernetes/pkg/controlplane/controller/systemnamespaces."""
+
+
+def _check_status(rules: KindRules, new: Any, old: Any) -> None:
+    """Raises ApiError Invalid."""
+    if rules.status_problems is not None:
+        causes = rules.status_problems(new, old)
+        if causes:
+            raise invalid(rules.kind.kind, new.metadata.name, tuple(causes), rules.kind.group)
 
 
 class ApiServer:
@@ -140,6 +148,7 @@ class ApiServer:
         rules = RULES[kind.kind]
         if subresource == "status":
             new = lifecycle.with_status(old, obj)
+            _check_status(rules, new, old)
         elif subresource == "finalize":
             new = replaced(old, spec=obj.spec)
         else:
@@ -181,6 +190,7 @@ class ApiServer:
         if status == old.status:
             return old
         new = self._numbered(replaced(old, status=status))
+        _check_status(RULES[kind.kind], new, old)
         self._write(kind, old.metadata.key, new, old)
         return new
 
@@ -298,6 +308,8 @@ class ApiServer:
         name = kind_of(obj)
         if name not in KINDS:
             raise bad_request(f"no kind {name!r} is registered")
+        if KINDS[name].type is not Unstructured:
+            raise bad_request(f"a {name} is a {KINDS[name].type.__name__} here, not Unstructured")
         return KINDS[name]
 
     def _numbered(self, obj: Any) -> Any:

@@ -19,7 +19,8 @@ from harness.explain.preemption import PreemptionAnswer, PreemptionDryRun
 from harness.explain.recorded_decision import Case, ask
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError, did_you_mean
-from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass, Unstructured, dump_kinds
+from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass, dump_kinds
+from harness.model.workloads import PodGroup
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.fit_error import reasons_on_node, run_pre_filters
 from harness.scheduling.feasibility.legality import Refused, apply
@@ -145,8 +146,8 @@ class FromManifests:
             self._priorities[obj.metadata.name] = obj.value
             if obj.global_default:
                 self._default = (obj.metadata.name, obj.value)
-        elif manifest.kind == "PodGroup" and isinstance(obj, Unstructured):
-            self._least[obj.metadata.key] = int(((obj.extra or {}).get("spec") or {}).get("minMember", 0))
+        elif isinstance(obj, PodGroup):
+            self._least[obj.metadata.key] = obj.spec.min_member or 0
         elif not isinstance(obj, Node | Pod):
             watched_objects.observe(self.on.classes, obj)
 

@@ -48,6 +48,7 @@ from harness.model.workloads import (
     Job,
     Lease,
     PodDisruptionBudget,
+    PodGroup,
     PodMetrics,
     PriorityClass,
     ReplicaSet,
@@ -76,6 +77,7 @@ Object: TypeAlias = (
     | PriorityClass
     | PodDisruptionBudget
     | HorizontalPodAutoscaler
+    | PodGroup
     | PodMetrics
     | ResourceQuota
     | LimitRange
@@ -163,6 +165,7 @@ _KINDS = (
     Kind("PersistentVolume", "v1", "persistentvolumes", PersistentVolume, False, ("pv",), status=True),
     Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims", PersistentVolumeClaim, True, ("pvc",), status=True),
     Kind("StorageClass", "storage.k8s.io/v1", "storageclasses", StorageClass, False, ("sc",)),
+    Kind("PodGroup", "scheduling.x-k8s.io/v1alpha1", "podgroups", PodGroup, True, ("pg",), status=True),
     # Kept whole, interpreted by nobody yet.
     Kind("Secret", "v1", "secrets", Unstructured),
     Kind("ServiceAccount", "v1", "serviceaccounts", Unstructured, short_names=("sa",)),
@@ -172,7 +175,6 @@ _KINDS = (
     Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", Unstructured),
     Kind("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles", Unstructured, False),
     Kind("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings", Unstructured, False),
-    Kind("PodGroup", "scheduling.x-k8s.io/v1alpha1", "podgroups", Unstructured, True, ("pg",), status=True),
 )
 KINDS: dict[str, Kind] = {item.kind: item for item in _KINDS}
 BY_TYPE: dict[type[Any], Kind] = {item.type: item for item in _KINDS if item.type is not Unstructured}
@@ -271,6 +273,7 @@ __all__ = [
     "PersistentVolumeClaim",
     "Pod",
     "PodDisruptionBudget",
+    "PodGroup",
     "PodMetrics",
     "PodSpec",
     "PodStatus",

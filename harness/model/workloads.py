@@ -263,3 +263,27 @@ class DaemonSet(Wire, frozen=True, kw_only=True):
     metadata: ObjectMeta = ObjectMeta()
     spec: DaemonSetSpec = DaemonSetSpec()
     status: DaemonSetStatus = DaemonSetStatus()
+
+
+class PodGroupSpec(Wire, frozen=True, kw_only=True):
+    min_member: int | None = None
+    min_resources: ResourceList = {}
+    schedule_timeout_seconds: int | None = None
+
+
+class PodGroupStatus(Wire, frozen=True, kw_only=True):
+    phase: str = ""
+    occupied_by: str = ""
+    running: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+    schedule_start_time: Time | None = None
+
+
+class PodGroup(Wire, frozen=True, kw_only=True):
+    """Pods that are placed together or not at all. Source: kubernetes-sigs/scheduler-plugins v0.30,
+    apis/scheduling/v1alpha1/types.go."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodGroupSpec = PodGroupSpec()
+    status: PodGroupStatus = PodGroupStatus()

@@ -21,8 +21,9 @@ from harness.engine.latency import Constant
 from harness.faults.timeline import parse
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta
-from harness.model.objects import PriorityClass, Unstructured
+from harness.model.objects import PriorityClass
 from harness.model.times import duration_text
+from harness.model.workloads import PodGroup, PodGroupSpec
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.registry import load
 from harness.scheduling.strategy import Strategy
@@ -111,14 +112,7 @@ class Cluster:
             sim.server.create(PriorityClass(metadata=ObjectMeta(name=f"p{value}"), value=value))
         for group, least in self._groups.items():
             sim.server.create(
-                Unstructured(
-                    metadata=ObjectMeta(name=group, namespace="default"),
-                    extra={
-                        "apiVersion": "scheduling.x-k8s.io/v1alpha1",
-                        "kind": "PodGroup",
-                        "spec": {"minMember": least},
-                    },
-                )
+                PodGroup(metadata=ObjectMeta(name=group, namespace="default"), spec=PodGroupSpec(min_member=least))
             )
         sim.api.flush(sim.server.now)
         self._advance(0.0)

@@ -267,6 +267,8 @@ def test_whatever_happens_the_slices_list_what_is_there(story: list[tuple[str, i
         street.run(number * 0.002)
         pods = [item for item in street.pods() if item.metadata.deletion_timestamp is None]
         item = pods[number % len(pods)] if pods else None
+        if item and item.status.phase == "Succeeded" and what in ("ready", "unready"):
+            continue  # the API server lets no pod leave a terminal phase
         match what:
             case "new":
                 street.create(pod(f"p{turn}"))

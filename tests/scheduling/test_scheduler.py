@@ -27,8 +27,9 @@ from harness.model.core import (
     Taint,
 )
 from harness.model.meta import LabelSelector, ObjectMeta, condition
-from harness.model.objects import PriorityClass, Unstructured
+from harness.model.objects import PriorityClass, from_wire
 from harness.model.quantity import count_quantity, parse_quantity
+from harness.model.workloads import PodGroup, PodGroupSpec
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.strategy import Bind, ClusterView, Decision, Evict, PodBatch, Strategy, Wait
 from harness.store.codec import ObjectCodec
@@ -235,10 +236,7 @@ def test_gated_pods_and_other_schedulers_pods_are_left_alone() -> None:
 def test_a_gang_is_bound_together_or_not_at_all() -> None:
     story = Story()
     story.server.create(
-        Unstructured(
-            metadata=ObjectMeta(name="ring", namespace="default"),
-            extra={"apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup", "spec": {"minMember": 3}},
-        )
+        PodGroup(metadata=ObjectMeta(name="ring", namespace="default"), spec=PodGroupSpec(min_member=3))
     )
     story.node("n", cpu="2")
     story.run(1)
@@ -254,14 +252,7 @@ def test_a_gang_is_bound_together_or_not_at_all() -> None:
 
 def pod_group(story: Story, least: int, **spec: Any) -> None:
     story.server.create(
-        Unstructured(
-            metadata=ObjectMeta(name="ring", namespace="default"),
-            extra={
-                "apiVersion": "scheduling.x-k8s.io/v1alpha1",
-                "kind": "PodGroup",
-                "spec": {"minMember": least, **spec},
-            },
-        )
+        from_wire({"kind": "PodGroup", "metadata": {"name": "ring"}, "spec": {"minMember": least, **spec}})
     )
 
 

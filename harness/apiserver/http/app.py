@@ -17,9 +17,10 @@ from harness.apiserver.http.answers import Encoder
 from harness.apiserver.http.auth import rbac, reviews, tokens
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
 from harness.apiserver.http.auth.tokens import Bearer, Tokens
-from harness.apiserver.http.call import Answer, Call, Objects, One, too_large
+from harness.apiserver.http.bodies import JSON, LARGEST_BODY, checked, parsed, too_large
+from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.driver_queue import DriverQueue
-from harness.apiserver.http.negotiate import JSON, LARGEST_BODY, form_of, parsed
+from harness.apiserver.http.negotiate import form_of
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
 from harness.apiserver.http.verbs import perform
@@ -150,8 +151,9 @@ class Front:
         watch = request.method == "GET" and query.get("watch", "") in ("1", "true", "True")
         verb = "watch" if watch else _verb(request.method, target)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        body = parsed(await _body(request), content_type) if request.method != "GET" else None
-        call = Call(user, verb, target, query, body, content_type, self._epoch)
+        duplicates: list[str] | None = None if query.get("fieldValidation") == "Ignore" else []
+        body = parsed(await _body(request), content_type, duplicates) if request.method != "GET" else None
+        call = Call(user, verb, target, query, body, content_type, self._epoch, duplicates or [])
         encoder = Encoder(call, form)
         if watch:
             if target.subresource:
@@ -163,19 +165,21 @@ class Front:
             return json_response(await self._ask(lambda s: self._issue(s, call)), 201)
         match await self._ask(lambda s: perform(s, call)):
             case Answer(body=answer, code=code):
-                return json_response(answer, code)
+                response = json_response(answer, code)
             case One(obj=obj, now=now, code=code):
-                return json_response(encoder.one(obj, now), code)
+                response = json_response(encoder.one(obj, now), code)
             case Objects() as page:
-                return json_response(await encoder.page(page))
+                response = json_response(await encoder.page(page))
+        for warning in call.warnings:
+            response.headers.append("Warning", warning_header(warning))
+        return response
 
     def _issue(self, server: ApiServer, call: Call) -> dict[str, Any]:
         """A TokenRequest answered."""
         if call.verb != "create":
             raise _not_allowed()
         rbac.check(server, call.user, call.action())
-        body = call.body if isinstance(call.body, dict) else {}
-        spec = body.get("spec") or {}
+        spec = checked("authentication.k8s.io/v1", "TokenRequest", call.body).get("spec") or {}
         return tokens.answered(self._tokens, server, call.target.namespace, call.target.name, spec, self._epoch)
 
     # -- documents -----------------------------------------------------------------------------------------------------
@@ -249,6 +253,13 @@ async def _body(request: Request) -> bytes:
 
 def json_response(value: Any, code: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=code, media_type=JSON)
+
+
+def warning_header(text: str) -> str:
+    """Source: apimachinery pkg/util/net NewWarningHeader; RFC 7234, warn-code 299."""
+    plain = "".join(mark if mark.isprintable() and mark.isascii() else "?" for mark in text)
+    quoted = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{quoted}"'
 
 
 def refusal(error: ApiError) -> Response:

@@ -11,8 +11,11 @@ from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.resources import Resource, Target
 from harness.apiserver.kinds import RULES
 from harness.model.objects import Unstructured, from_wire, to_wire
+from harness.model.schema import check_fields
 from harness.model.status import ApiError, Cause, bad_request, invalid
 from harness.model.wire import DecodeError
+
+Json = dict[str, Any]
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -25,6 +28,10 @@ class Call(msgspec.Struct, frozen=True):
     body: Any
     content_type: str
     epoch_unix_ns: int
+    duplicates: list[str] = []
+    """Paths of the fields that the body has more than once."""
+    warnings: list[str] = []
+    """What the client is told besides the answer."""
 
     @property
     def resource(self) -> Resource:
@@ -37,6 +44,16 @@ class Call(msgspec.Struct, frozen=True):
         if value not in ("", "All"):
             raise bad_request(f'Invalid value: "{value}": supported values: "All"')
         return value == "All"
+
+    @property
+    def field_validation(self) -> str:
+        """Ignore, Warn or Strict. Raises ApiError Invalid. Source: metav1.CreateOptions, FieldValidationDirective."""
+        value = self.query.get("fieldValidation", "") or "Warn"
+        if value not in ("Ignore", "Warn", "Strict"):
+            told = f'Unsupported value: "{value}": supported values: "Ignore", "Strict", "Warn"'
+            cause = Cause("fieldValidation", "FieldValueNotSupported", told)
+            raise invalid(f"{self.verb.title()}Options", "", (cause,), "meta.k8s.io")
+        return value
 
     def action(self, verb: str = "", *, name: str | None = None) -> Action:
         target = self.target
@@ -52,9 +69,29 @@ class Call(msgspec.Struct, frozen=True):
     def wire(self, obj: Any) -> dict[str, Any]:
         return outward(self.resource, obj, self.epoch_unix_ns)
 
-    def typed(self, data: Any, *, name: str = "") -> Any:
-        """The object in a request body, with what the URL says filled in. Raises ApiError."""
-        return inward(self.target, data, self.epoch_unix_ns, name=name)
+    def typed(self, data: Any, *, name: str = "", before: Json | None = None) -> Any:
+        """The object in a request body, with what the URL says filled in and without unknown fields. Raises ApiError.
+
+        `before`: the object that `data` is a patched copy of; unknown fields that it has are not the client's.
+        """
+        body = addressed(self.target, data, name)
+        kind = self.resource.kind
+        body, findings = check_fields(kind, self.resource.api_version, body)
+        if findings.wrong:
+            path, message = findings.wrong[0]
+            raise _not_handled(self.resource, f"{path}: {message}")
+        unknown = findings.unknown
+        if unknown and before is not None:
+            known = set(check_fields(kind, self.resource.api_version, before)[1].unknown)
+            unknown = [path for path in unknown if path not in known]
+        told = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{p}"' for p in self.duplicates]
+        if told:
+            match self.field_validation:
+                case "Strict":
+                    raise _not_handled(self.resource, f"strict decoding error: {', '.join(told)}")
+                case "Warn":
+                    self.warnings.extend(told)
+        return inward(self.resource, body, self.epoch_unix_ns)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -95,8 +132,8 @@ def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     return data if resource.outward is None else resource.outward(data)
 
 
-def inward(target: Target, data: Any, epoch_unix_ns: int, *, name: str = "") -> Any:
-    """Raises ApiError BadRequest (of another kind, in another namespace, of a wrong shape), Invalid."""
+def addressed(target: Target, data: Any, name: str) -> Json:
+    """An object's JSON with what the URL says. Raises ApiError BadRequest: another kind, another namespace or name."""
     resource, kind = target.resource, target.resource.kind
     if not isinstance(data, dict):
         raise bad_request(f"the body of the request is no {kind.kind} object")
@@ -109,16 +146,25 @@ def inward(target: Target, data: Any, epoch_unix_ns: int, *, name: str = "") -> 
         )
     meta = body.get("metadata")
     if meta is not None and not isinstance(meta, dict):
-        raise bad_request("metadata: expected an object")
+        raise _not_handled(resource, "metadata: expected an object")
     meta = dict(meta or {})
     if kind.namespaced:
-        if target.namespace and meta.setdefault("namespace", target.namespace) != target.namespace:
+        if target.namespace and (meta.get("namespace") or target.namespace) != target.namespace:
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        meta["namespace"] = target.namespace or meta.get("namespace")
     else:
         meta.pop("namespace", None)
-    if name and meta.setdefault("name", name) != name:
+    if name and (meta.get("name") or name) != name:
         raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+    if name:
+        meta["name"] = name
     body["metadata"] = meta
+    return body
+
+
+def inward(resource: Resource, body: Json, epoch_unix_ns: int) -> Any:
+    """The typed object of checked JSON. Raises ApiError BadRequest (of a wrong shape), Invalid."""
+    kind = resource.kind
     if resource.inward is not None:
         body = resource.inward(body)
     try:
@@ -126,13 +172,17 @@ def inward(target: Target, data: Any, epoch_unix_ns: int, *, name: str = "") -> 
     except DecodeError as error:
         if error.message == "Required value":
             cause = Cause(error.path, "FieldValueRequired", "Required value")
-            raise invalid(kind.kind, str(meta.get("name", "")), (cause,), kind.group) from None
-        raise bad_request(
-            f'{kind.kind} in version "{resource.version}" cannot be handled as a {kind.kind}: {error}'
-        ) from None
+            raise invalid(kind.kind, str(body["metadata"].get("name") or ""), (cause,), kind.group) from None
+        raise _not_handled(resource, str(error)) from None
     if isinstance(obj, Unstructured):
         obj = msgspec.structs.replace(obj, extra={**(obj.extra or {}), "apiVersion": kind.api_version})
     return obj
+
+
+def _not_handled(resource: Resource, why: str) -> ApiError:
+    """Source: apiserver pkg/endpoints/handlers/negotiation/errors.go."""
+    kind = resource.kind.kind
+    return bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {why}')
 
 
 def status_success(target: Target, name: str, uid: str) -> dict[str, Any]:
@@ -141,7 +191,3 @@ def status_success(target: Target, name: str, uid: str) -> dict[str, Any]:
     if target.resource.group:
         details["group"] = target.resource.group
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-
-def too_large(what: str) -> ApiError:
-    return ApiError(413, "RequestEntityTooLarge", what)

@@ -1,23 +1,11 @@
-"""What a client can read, and what it has written: Accept and Content-Type."""
+"""What a client can read: Accept."""
 
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Any
 
-import msgspec
-import yaml
-
-from harness.apiserver.http import protobuf
-from harness.apiserver.http.call import too_large
-from harness.model.status import ApiError, bad_request
-
-LARGEST_BODY = 3 * 1024 * 1024
-"""Bytes. Source: apiserver pkg/server/config.go MaxRequestBodyBytes."""
-
-JSON = "application/json"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
-YAML_TYPES = ("application/yaml", "application/apply-patch+yaml")
+from harness.apiserver.http.bodies import JSON
+from harness.model.status import ApiError
 
 
 class Form(Enum):
@@ -46,30 +34,3 @@ def form_of(accept: str) -> Form:
             case _:
                 continue
     raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {JSON}", kind="", name="")
-
-
-def parsed(body: bytes, content_type: str) -> Any:
-    """The value in a body; None when it is empty. Raises ApiError BadRequest, UnsupportedMediaType, 413."""
-    if len(body) > LARGEST_BODY:
-        raise too_large(f"Request entity too large: limit is {LARGEST_BODY}")
-    if not body:
-        return None
-    media = content_type.partition(";")[0].strip().lower()
-    if media == PROTOBUF:
-        return protobuf.decode(body)
-    if media in YAML_TYPES:
-        try:
-            return yaml.safe_load(body)
-        except yaml.YAMLError as error:
-            raise bad_request(f"error decoding YAML: {error}") from None
-    # No type at all is JSON, as the Python client sends it.
-    if media and media != JSON and not media.endswith("+json"):
-        what = (
-            "the body of the request was in an unknown format - accepted media types include: "
-            f"{JSON}, application/yaml, {PROTOBUF}"
-        )
-        raise ApiError(415, "UnsupportedMediaType", what)
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_request(f"the object provided is unrecognized: {error}") from None

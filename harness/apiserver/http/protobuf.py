@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from functools import cache
-from importlib.resources import files
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
+from harness.model.schema import INLINE, api_fields
 from harness.model.status import ApiError, bad_request
 from harness.model.wire import time_text
 
@@ -22,64 +21,22 @@ MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST = 64
 
-INLINE = frozenset({
-    "ephemeralContainerCommon", "handler", "ingressRuleValue", "localObjectReference", "volumeSource",
-})  # fmt: skip
-"""Fields of their own in protobuf that JSON spreads over the object around them (embedded structs in Go)."""
-
-RENAMED = {"uID": "uid"}
-
 POINTERS = frozenset({
-    "activeDeadlineSeconds", "allocateLoadBalancerNodePorts", "allowPrivilegeEscalation",
+    "activeDeadlineSeconds", "allowVolumeExpansion", "allocateLoadBalancerNodePorts", "allowPrivilegeEscalation",
     "automountServiceAccountToken", "backoffLimit", "backoffLimitPerIndex", "blockOwnerDeletion", "completions",
     "controller", "defaultMode", "enableServiceLinks", "expirationSeconds", "failedJobsHistoryLimit", "fsGroup",
-    "gracePeriodSeconds", "hostProcess", "hostUsers", "immutable", "manualSelector", "maxFailedIndexes",
+    "gracePeriodSeconds", "hostProcess", "hostUsers", "immutable", "leaseDurationSeconds", "leaseTransitions",
+    "manualSelector", "maxFailedIndexes",
     "minDomains", "minReplicas", "mode", "optional", "orphanDependents", "parallelism", "priority", "privileged",
-    "progressDeadlineSeconds", "readOnlyRootFilesystem", "replicas", "revisionHistoryLimit", "runAsGroup",
-    "runAsNonRoot", "runAsUser", "setHostnameAsFQDN", "shareProcessNamespace", "stabilizationWindowSeconds",
-    "startingDeadlineSeconds", "successfulJobsHistoryLimit", "suspend", "targetCPUUtilizationPercentage",
+    "progressDeadlineSeconds", "readOnlyRootFilesystem", "ready", "replicas", "revisionHistoryLimit", "runAsGroup",
+    "runAsNonRoot", "runAsUser", "serving", "setHostnameAsFQDN", "shareProcessNamespace", "stabilizationWindowSeconds",
+    "startingDeadlineSeconds", "successfulJobsHistoryLimit", "suspend", "targetCPUUtilizationPercentage", "terminating",
     "terminationGracePeriodSeconds", "timeoutSeconds", "tolerationSeconds", "ttlSecondsAfterFinished",
 })  # fmt: skip
 """Where a zero was said: pointers in Go. Every other field is on the wire even when nobody set it, so its zero is
 dropped. (A probe's timeoutSeconds is no pointer, but its zero is defaulted away.) Source: k8s.io/api types.go."""
 
 Json = dict[str, Any]
-
-
-class Field(msgspec.Struct, frozen=True):
-    name: str
-    type: str
-    repeated: bool = False
-    mapped: bool = False
-
-
-Message: TypeAlias = dict[int, Field]
-
-
-@cache
-def schema() -> tuple[dict[tuple[str, str], str], dict[str, Message]]:
-    """(message of each version and kind, fields of each message)."""
-    kinds: dict[tuple[str, str], str] = {}
-    messages: dict[str, Message] = {}
-    text = files("harness.apiserver.http").joinpath("protobuf_fields.txt").read_text(encoding="utf-8")
-    for line in text.splitlines():
-        if line.startswith("#"):
-            continue
-        if line.startswith("@"):
-            _, version, *names = line.split()
-            for name in names:
-                kind, _, message = name.partition("=")
-                kinds[version, kind] = message or kind
-            continue
-        name, _, rest = line.partition(": ")
-        fields: Message = {}
-        for part in rest.split(", ") if rest else ():
-            number, field, kind = part.split()
-            fields[int(number)] = Field(
-                RENAMED.get(field, field), kind.lstrip("*%"), kind.startswith("*"), kind.startswith("%")
-            )
-        messages[name.rstrip(":")] = fields
-    return kinds, messages
 
 
 def decode(body: bytes) -> Json:
@@ -90,7 +47,7 @@ def decode(body: bytes) -> Json:
         unknown = {number: value for number, _, value in _fields(body[len(MAGIC) :])}
         about = {number: value for number, _, value in _fields(unknown.get(1, b""))}
         version, kind = about.get(1, b"").decode(), about.get(2, b"").decode()
-        message = schema()[0].get((version, kind))
+        message = api_fields()[0].get((version, kind))
         if message is None and kind == "DeleteOptions":
             message = "DeleteOptions"  # sent under the version of whatever is deleted
         if message is None:
@@ -139,7 +96,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 def _message(data: bytes, name: str, depth: int) -> Json:
     if depth > _DEEPEST:
         raise ValueError("nested too deeply")
-    fields = schema()[1][name]
+    fields = api_fields()[1][name]
     out: Json = {}
     for number, wire, raw in _fields(data):
         field = fields.get(number)
@@ -149,7 +106,7 @@ def _message(data: bytes, name: str, depth: int) -> Json:
             key, value = _entry(raw, field.type, depth)
             out.setdefault(field.name, {})[key] = value
         elif field.repeated:
-            values = _packed(raw) if field.type in "ib" and wire == _BYTES else [raw]
+            values = _packed(raw) if field.type in "ilb" and wire == _BYTES else [raw]
             out.setdefault(field.name, []).extend(_value(item, field.type, depth) for item in values)
         elif field.name in INLINE:
             out.update(_value(raw, field.type, depth))
@@ -170,7 +127,7 @@ def _packed(data: bytes) -> list[int]:
 
 
 def _entry(data: bytes, kind: str, depth: int) -> tuple[str, Any]:
-    key, value = "", _value(b"", kind, depth) if kind not in "ib" else 0
+    key, value = "", _value(b"", kind, depth) if kind not in "ilb" else 0
     for number, _, raw in _fields(data):
         if number == 1:
             key = raw.decode()
@@ -185,7 +142,7 @@ def _value(raw: Any, kind: str, depth: int) -> Any:
             return raw.decode()
         case "b":
             return bool(raw)
-        case "i":
+        case "i" | "l":
             return raw - (1 << 64) if raw >> 63 else raw
         case "B":
             return base64.b64encode(raw).decode()

@@ -11,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 from harness.apiserver.http.answers import AT_ONCE, Encoder
 from harness.apiserver.http.auth import rbac
+from harness.apiserver.http.bodies import JSON
 from harness.apiserver.http.call import Call
 from harness.apiserver.http.driver_queue import DriverQueue
-from harness.apiserver.http.negotiate import JSON
 from harness.apiserver.http.verbs import number, selector
 from harness.apiserver.http.watch import Feed, Happened, Hub
 from harness.apiserver.server import ApiServer

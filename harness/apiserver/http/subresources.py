@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.patches import patched
 from harness.apiserver.registry.lifecycle import replaced
@@ -43,16 +44,18 @@ def _object(server: ApiServer, call: Call) -> Any:
 
 def _part(server: ApiServer, call: Call, part: str) -> One:
     old = _object(server, call)
+    before: dict[str, Any] | None = None
     match call.verb:
         case "get":
             return One(old, server.now)
         case "update":
             body = call.body
         case "patch":
-            body = patched(call.content_type, call.wire(old), call.body, call.resource.kind.kind)
+            before = call.wire(old)
+            body = patched(call.content_type, before, call.body, call.resource.kind.kind)
         case _:
             raise _refused(call)
-    obj = call.typed(body, name=call.target.name)
+    obj = call.typed(body, name=call.target.name, before=before)
     return One(server.update(obj, part, dry_run=call.dry_run), server.now)
 
 
@@ -71,10 +74,9 @@ def _scale(server: ApiServer, call: Call) -> Answer:
             wanted = patched(call.content_type, scale, call.body, "Scale")
         case _:
             raise _refused(call)
-    if not isinstance(wanted, dict) or not isinstance(wanted.get("spec", {}), dict):
-        raise bad_request("the body of the request is no Scale object")
-    replicas = wanted.get("spec", {}).get("replicas", 0)
-    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+    wanted = checked("autoscaling/v1", "Scale", wanted)
+    replicas = (wanted.get("spec") or {}).get("replicas") or 0
+    if replicas < 0:
         cause = Cause(
             "spec.replicas",
             "FieldValueInvalid",
@@ -132,9 +134,9 @@ def _succeeded(code: int = 201) -> Answer:
 def _bind(server: ApiServer, call: Call) -> Answer:
     if call.verb != "create":
         raise _refused(call)
-    body = call.body if isinstance(call.body, dict) else {}
+    body = checked("v1", "Binding", call.body)
     meta, target = body.get("metadata") or {}, body.get("target") or {}
-    name = call.target.name or meta.get("name", "")
+    name = call.target.name or meta.get("name") or ""
     if not name:
         raise bad_request("name is required: the binding's metadata.name is the pod's")
     if target.get("kind") not in (None, "", "Node"):
@@ -151,7 +153,7 @@ def _bind(server: ApiServer, call: Call) -> Answer:
 def _evict(server: ApiServer, call: Call) -> Answer:
     if call.verb != "create":
         raise _refused(call)
-    body = call.body if isinstance(call.body, dict) else {}
+    body = checked("policy/v1", "Eviction", call.body)
     named = (body.get("metadata") or {}).get("name")
     if named and named != call.target.name:
         raise bad_request(f"name in URL does not match name in Eviction object: {named}")

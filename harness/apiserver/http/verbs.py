@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.apiserver.http import subresources
 from harness.apiserver.http.auth import rbac
+from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One, status_success
 from harness.apiserver.http.patches import patched
 from harness.apiserver.http.selectors import Selector, parse
@@ -69,8 +70,9 @@ def _update(server: ApiServer, call: Call) -> One:
 
 def _patch(server: ApiServer, call: Call) -> One:
     old = _get(server, call)
-    body = patched(call.content_type, call.wire(old), call.body, call.resource.kind.kind)
-    obj = call.typed(body, name=call.target.name)
+    before = call.wire(old)
+    body = patched(call.content_type, before, call.body, call.resource.kind.kind)
+    obj = call.typed(body, name=call.target.name, before=before)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
     return One(server.update(obj, dry_run=call.dry_run), server.now)
 
@@ -92,13 +94,12 @@ def _delete(server: ApiServer, call: Call) -> Result:
 
 
 def dry(call: Call) -> bool:
-    body = call.body if isinstance(call.body, dict) else {}
-    return call.dry_run or body.get("dryRun") == ["All"]
+    return call.dry_run or checked("meta.k8s.io/v1", "DeleteOptions", call.body).get("dryRun") == ["All"]
 
 
 def delete_options(call: Call) -> dict[str, Any]:
     """From the body (DeleteOptions) or the query. Raises ApiError BadRequest."""
-    body = call.body if isinstance(call.body, dict) else {}
+    body = checked("meta.k8s.io/v1", "DeleteOptions", call.body)
     grace = body.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
     if grace is not None:
         try:

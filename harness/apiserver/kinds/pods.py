@@ -16,6 +16,7 @@ from harness.apiserver.registry.identity_memo import IdentityMemo
 from harness.apiserver.registry.lifecycle import qos_class, replaced
 from harness.apiserver.registry.table_cells import NONE, Json, Moment, created, name_of, part
 from harness.apiserver.validation import names
+from harness.apiserver.validation.causes import wrong
 from harness.apiserver.validation.pods import pod_spec_problems, pod_update_problems
 from harness.model.core import Pod, PodSpec, PodStatus
 from harness.model.meta import ObjectMeta
@@ -101,6 +102,18 @@ def _grace_s(pod: Pod, asked: int | None) -> int:
 def _usage(pod: Pod, now: int) -> Usage:
     """A pod that has ended counts as an object alone."""
     return {} if has_ended(pod, now) else {"pods": 1000, **pod_usage(pod.spec)}
+
+
+_TERMINAL = ("Succeeded", "Failed")
+
+
+def _status_problems(new: Pod, old: Pod) -> list[Cause]:
+    """A pod that has ended stays so. In Kubernetes the kubelet's status manager sees to it (pkg/kubelet/status,
+    updateStatusInternal); here it is a rule of the door, for whoever writes."""
+    was, phase = old.status.phase, new.status.phase
+    if was in _TERMINAL and phase != was:
+        return [wrong("status.phase", phase, f"a pod that is {was} stays {was}")]
+    return []
 
 
 # -- what kubectl prints -----------------------------------------------------------------------------------------------
@@ -218,6 +231,7 @@ RULES = (
         admission=(LimitRanger, PodSpecDefaults),
         problems=_problems,
         on_create=_on_create,
+        status_problems=_status_problems,
         grace_s=_grace_s,
         returned_when_deleted=True,
         quota_name="pods",

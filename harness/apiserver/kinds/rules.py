@@ -66,6 +66,8 @@ class KindRules:
     """(new, old or None) -> what is wrong besides metadata."""
     problems: Callable[[Any, Any, str], tuple[Cause, ...]] = _unset
     """(new, old or None, name, a generated one included) -> what is wrong. By default metadata's, then `validate`'s."""
+    status_problems: Callable[[Any, Any], list[Cause]] | None = None
+    """(new, old) -> what is wrong with a write of the status."""
     counts_generation: bool = False
     """metadata.generation counts changes of what is wanted."""
     on_create: Callable[[Any, ObjectMeta], Any] = _unset

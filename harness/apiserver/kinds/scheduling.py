@@ -1,4 +1,4 @@
-"""PriorityClass. Source: pkg/apis/scheduling: validation and v1/defaults.go."""
+"""PriorityClass, PodGroup. Source: pkg/apis/scheduling: validation and v1/defaults.go."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, number
-from harness.apiserver.validation.causes import forbidden, immutable, unsupported
+from harness.apiserver.validation.causes import at_least, forbidden, immutable, unsupported
 from harness.model.objects import KINDS
 from harness.model.status import Cause
-from harness.model.workloads import PriorityClass
+from harness.model.workloads import PodGroup, PriorityClass
 
 HIGHEST_USER_PRIORITY = 1_000_000_000
 """Source: pkg/apis/scheduling/types.go HighestUserDefinablePriority."""
@@ -52,6 +52,13 @@ def _complete_wire(data: Json) -> None:
     data.setdefault("value", 0)
 
 
+def _group_problems(new: PodGroup, old: PodGroup | None) -> list[Cause]:
+    found: list[Cause] = []
+    at_least(found, "spec.minMember", new.spec.min_member)
+    at_least(found, "spec.scheduleTimeoutSeconds", new.spec.schedule_timeout_seconds)
+    return found
+
+
 RULES = (
     KindRules(
         kind=KINDS["PriorityClass"],
@@ -61,4 +68,5 @@ RULES = (
         table=Table(("Name", "Value", "Global-Default", "Age", "PreemptionPolicy"), _cells),
         complete_wire=_complete_wire,
     ),
+    KindRules(kind=KINDS["PodGroup"], validate=_group_problems),
 )

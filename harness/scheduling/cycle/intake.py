@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.engine.component import ADDED, DELETED, Instant, Relist, Watch
 from harness.model.core import Node, Pod
-from harness.model.objects import PodDisruptionBudget, Unstructured
+from harness.model.objects import PodDisruptionBudget, PodGroup
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.cycle.binding import Binder
 from harness.scheduling.cycle.context import SchedulerContext
@@ -171,10 +171,10 @@ class Intake:
         if isinstance(obj, PodDisruptionBudget):
             context.preemptor.observe_budget(change, obj)
         elif not watched_objects.observe(context.snapshot.classes, obj, gone=change == DELETED):
-            assert type(obj) is Unstructured
+            assert type(obj) is PodGroup
             self._handle_pod_group(now, change, obj)
 
-    def _handle_pod_group(self, now: Instant, change: str, group: Unstructured) -> None:
+    def _handle_pod_group(self, now: Instant, change: str, group: PodGroup) -> None:
         context = self._context
         key = context.pod_groups.observe(change, group)
         for pod_key in list(context.queue.keys()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.engine.component import DELETED, SECOND
-from harness.model.objects import Unstructured
+from harness.model.workloads import PodGroup
 
 GROUP_TIMEOUT_S = 60
 """How long a gang waits for members. Source: kubernetes-sigs/scheduler-plugins, CoschedulingArgs
@@ -15,12 +15,12 @@ class PodGroups:
         self._min_member: dict[str, int] = {}
         self._timeout_ns: dict[str, int] = {}
 
-    def observe(self, change: str, group: Unstructured) -> str:
+    def observe(self, change: str, group: PodGroup) -> str:
         """A PodGroup as it is now; its key."""
-        spec = (group.extra or {}).get("spec") or {}
+        spec = group.spec
         key = group.metadata.key
-        self._min_member[key] = 0 if change == DELETED else int(spec.get("minMember", 0))
-        self._timeout_ns[key] = int(spec.get("scheduleTimeoutSeconds") or GROUP_TIMEOUT_S) * SECOND
+        self._min_member[key] = 0 if change == DELETED else spec.min_member or 0
+        self._timeout_ns[key] = (spec.schedule_timeout_seconds or GROUP_TIMEOUT_S) * SECOND
         return key
 
     def min_member(self, group: str | None) -> int:

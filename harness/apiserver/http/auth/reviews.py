@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.auth.rbac import Action, User
+from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.discovery import REVIEWS
 from harness.apiserver.server import ApiServer
 from harness.model.status import bad_request
@@ -28,8 +29,8 @@ def review_of(path: str) -> tuple[str, str] | None:
 def perform(server: ApiServer, user: User, api_version: str, plural: str, body: Any) -> Json:
     """The review with its status. Raises ApiError Forbidden, BadRequest."""
     rbac.check(server, user, Action("create", api_version.partition("/")[0], plural))
-    data = body if isinstance(body, dict) else {}
     kind = REVIEWS[api_version][plural]
+    data = dict(checked(api_version, kind, body))
     if data.setdefault("kind", kind) != kind:
         raise bad_request(f"expected a {kind}, found a {data['kind']}")
     spec = data.get("spec") or {}

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
+import msgspec
+
 from harness.model.status import ApiError, bad_request
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+
+COPY_LIMIT = 3 * 1024 * 1024
+"""Bytes that copy operations may add. Source: apiserver pkg/server/config.go JSONPatchMaxCopyBytes."""
 
 LIMIT = 10_000
 """Operations in one patch. Source: apiserver pkg/endpoints/handlers/patch.go maxJSONPatchOperations."""
@@ -19,14 +27,16 @@ def json_patch(target: Any, operations: Any) -> Any:
         what = f"The allowed maximum operations in a JSON patch is {LIMIT}, got {len(operations)}"
         raise ApiError(413, "RequestEntityTooLarge", what)
     document = copy.deepcopy(target)
+    copied = [0]
     for operation in operations:
         if not isinstance(operation, dict) or "op" not in operation or not isinstance(operation.get("path"), str):
             raise bad_request(f"a JSON patch operation needs op and path: {operation!r}")
-        document = _apply(document, operation)
+        document = _apply(document, operation, copied)
     return document
 
 
-def _apply(document: Any, operation: dict[str, Any]) -> Any:
+def _apply(document: Any, operation: dict[str, Any], copied: list[int]) -> Any:
+    """`copied`: bytes that copy operations have added so far."""
     path = _pointer(operation["path"])
     match operation["op"]:
         case "add":
@@ -46,13 +56,25 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
                 raise _refused(f"testing path {operation['path']} value failed")
             return document
         case "move":
-            source = _pointer(operation.get("from", ""))
+            source = _source(operation)
             value = _read(document, source)
             return _add(_remove(document, source), path, value)
         case "copy":
-            return _add(document, path, copy.deepcopy(_read(document, _pointer(operation.get("from", "")))))
+            value = _read(document, _source(operation))
+            copied[0] += len(msgspec.json.encode(value))
+            if copied[0] > COPY_LIMIT:
+                what = f"Unable to complete the copy, the accumulated size increase of copy is over {COPY_LIMIT} bytes"
+                raise ApiError(413, "RequestEntityTooLarge", what)
+            return _add(document, path, copy.deepcopy(value))
         case other:
             raise bad_request(f"unknown JSON patch operation {other!r}")
+
+
+def _source(operation: dict[str, Any]) -> list[str]:
+    source = operation.get("from")
+    if not isinstance(source, str):
+        raise bad_request(f"a JSON patch operation {operation['op']} needs from: {operation!r}")
+    return _pointer(source)
 
 
 def _pointer(text: str) -> list[str]:
@@ -68,7 +90,7 @@ def _key(parent: Any, part: str) -> Any:
     if isinstance(parent, dict):
         if part in parent:
             return part
-    elif isinstance(parent, list) and part.isdigit() and int(part) < len(parent):
+    elif isinstance(parent, list) and _INDEX.fullmatch(part) and int(part) < len(parent):
         return int(part)
     raise _refused(f"nonexistent key: {part}")
 
@@ -89,7 +111,7 @@ def _add(document: Any, path: list[str], value: Any) -> Any:
         parent[part] = value
     elif isinstance(parent, list) and part == "-":
         parent.append(value)
-    elif isinstance(parent, list) and part.isdigit() and int(part) <= len(parent):
+    elif isinstance(parent, list) and _INDEX.fullmatch(part) and int(part) <= len(parent):
         parent.insert(int(part), value)
     else:
         raise _refused(f"cannot add at {part}")

@@ -1,0 +1,142 @@
+"""A request's body into plain data: bounded in size, depth and aliases, whatever a client sends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from harness.apiserver.http import protobuf
+from harness.model.errors import UserError
+from harness.model.loading import Limits, TooLarge, load_one
+from harness.model.schema import check_body
+from harness.model.status import ApiError, bad_request
+
+LARGEST_BODY = 3 * 1024 * 1024
+"""Bytes. Source: apiserver pkg/server/config.go MaxRequestBodyBytes."""
+
+DEEPEST = 100
+"""Objects and lists within each other. No kind of Kubernetes nests half as deep."""
+
+JSON = "application/json"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+YAML_TYPES = ("application/yaml", "application/apply-patch+yaml")
+
+_LIMITS = Limits(yaml_bytes=LARGEST_BODY, json_bytes=LARGEST_BODY, depth=DEEPEST, values=400_000)
+
+
+def too_large(what: str) -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", what)
+
+
+def parsed(body: bytes, content_type: str, duplicates: list[str] | None = None) -> Any:
+    """The value in a body; None when it is empty. Raises ApiError BadRequest, UnsupportedMediaType, 413.
+
+    `duplicates`, where given, gets the path of each field that the JSON has more than once; the last one counts.
+    """
+    if len(body) > LARGEST_BODY:
+        raise too_large(f"Request entity too large: limit is {LARGEST_BODY}")
+    if not body:
+        return None
+    media = content_type.partition(";")[0].strip().lower()
+    if media == PROTOBUF:
+        return protobuf.decode(body)
+    if media in YAML_TYPES:
+        return _from_yaml(body)
+    # No type at all is JSON, as the Python client sends it.
+    if media and media != JSON and not media.endswith("+json"):
+        what = (
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{JSON}, application/yaml, {PROTOBUF}"
+        )
+        raise ApiError(415, "UnsupportedMediaType", what)
+    try:
+        value = msgspec.json.decode(body) if duplicates is None else _with_duplicates(body, duplicates)
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise bad_request(f"the object provided is unrecognized: {error}") from None
+    if not _is_within_depth(value):
+        raise _too_deep()
+    return value
+
+
+def checked(api_version: str, kind: str, body: Any) -> dict[str, Any]:
+    """The body of a request that is no stored object, an empty one where there is none. Raises ApiError BadRequest."""
+    if body is None:
+        return {}
+    wrong = check_body(api_version, kind, body).wrong
+    if wrong:
+        path, message = wrong[0]
+        raise bad_request(f"{kind} in version {api_version!r} cannot be handled as a {kind}: {path}: {message}")
+    assert isinstance(body, dict)
+    return body
+
+
+def _too_deep() -> ApiError:
+    return bad_request(f"the object provided is unrecognized: exceeded max depth: {DEEPEST}")
+
+
+def _is_within_depth(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += [found for found in item.values() if isinstance(found, (dict, list))]
+            elif isinstance(item, list):
+                below += [found for found in item if isinstance(found, (dict, list))]
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def _from_yaml(body: bytes) -> Any:
+    try:
+        return load_one(body.decode(), "the body", _LIMITS).data
+    except TooLarge as error:
+        raise too_large(f"Request entity too large: {error}") from None
+    except (UserError, UnicodeDecodeError) as error:
+        raise bad_request(f"error decoding YAML: {error}") from None
+
+
+class _Repeating(dict[str, Any]):
+    """A JSON object in which fields stand more than once."""
+
+    names: tuple[str, ...] = ()
+
+
+def _with_duplicates(body: bytes, duplicates: list[str]) -> Any:
+    seen = False
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal seen
+        made = dict(pairs)
+        if len(made) == len(pairs):
+            return made
+        seen = True
+        names = [name for name, _ in pairs]
+        repeating = _Repeating(made)
+        repeating.names = tuple(name for name in made if names.count(name) > 1)
+        return repeating
+
+    value = json.loads(body, object_pairs_hook=collect, parse_constant=_no_constant)
+    if seen:
+        _name_duplicates(value, "", duplicates)
+    return value
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _name_duplicates(value: Any, path: str, duplicates: list[str]) -> None:
+    if isinstance(value, dict):
+        duplicates += [f"{path}.{name}".lstrip(".") for name in getattr(value, "names", ())]
+        for name, item in value.items():
+            _name_duplicates(item, f"{path}.{name}".lstrip("."), duplicates)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _name_duplicates(item, f"{path}[{index}]", duplicates)

@@ -1,0 +1,290 @@
+"""The fields of the Kubernetes API: what the JSON of a kind may hold, and of which types.
+
+Types of this package model what somebody here reads; everything else rides along in `extra`. This says what may ride
+along: a field that is not in the schema is unknown (a typo, mostly), and one of another type is wrong. Kinds without a
+schema in `kubernetes_fields.txt` have that of their type here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+import msgspec
+
+from harness.model.objects import KINDS, Kind, Unstructured
+from harness.model.quantity import Quantity, parse_quantity
+from harness.model.wire import MicroTime, Time, Wire, parse_time
+
+Json = dict[str, Any]
+
+
+class Field(msgspec.Struct, frozen=True):
+    """`type`: a letter of the file (s, b, i, l, B) or the name of a message."""
+
+    name: str
+    type: str
+    repeated: bool = False
+    mapped: bool = False
+
+
+Message: TypeAlias = dict[int, Field]
+"""Fields by their number in protobuf."""
+
+INLINE = frozenset({
+    "ephemeralContainerCommon", "handler", "ingressRuleValue", "localObjectReference", "persistentVolumeSource",
+    "volumeSource",
+})  # fmt: skip
+"""Fields of their own in protobuf that JSON spreads over the object around them (embedded structs in Go)."""
+
+_RENAMED = {"uID": "uid"}
+
+
+@cache
+def api_fields() -> tuple[dict[tuple[str, str], str], dict[str, Message]]:
+    """(message of each version and kind, fields of each message)."""
+    kinds: dict[tuple[str, str], str] = {}
+    messages: dict[str, Message] = {}
+    text = files("harness.model").joinpath("kubernetes_fields.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        if line.startswith("@"):
+            _, version, *names = line.split()
+            for name in names:
+                kind, _, message = name.partition("=")
+                kinds[version, kind] = message or kind
+            continue
+        name, _, rest = line.partition(": ")
+        fields: Message = {}
+        for part in rest.split(", ") if rest else ():
+            number, field, kind = part.split()
+            fields[int(number)] = Field(
+                _RENAMED.get(field, field), kind.lstrip("*%"), kind.startswith("*"), kind.startswith("%")
+            )
+        messages[name.rstrip(":")] = fields
+    return kinds, messages
+
+
+class Findings:
+    """What is wrong with the JSON of an object: `unknown` paths, and (path, message) of values of a wrong type."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+        self.wrong: list[tuple[str, str]] = []
+
+
+Check: TypeAlias = Callable[[Any, str, Findings], Any]
+"""(value, path, findings) -> the value without its unknown fields, the same one where it has none."""
+
+
+def check_fields(kind: Kind, api_version: str, data: Json) -> tuple[Json, Findings]:
+    """An object's JSON without what is not in the schema of its kind, and what is wrong with it.
+
+    `api_version`: the version that it is written in, which may be another one than the kind's own.
+    """
+    findings = Findings()
+    message = api_fields()[0].get((api_version, kind.kind))
+    if message is not None:
+        check = _message(message)
+    elif kind.kind in KINDS and kind.type is not Unstructured and api_version == kind.api_version:
+        check = _typed(kind.type)
+    else:
+        return data, findings
+    head = {name: data[name] for name in ("apiVersion", "kind") if name in data}
+    body = {name: value for name, value in data.items() if name not in head}
+    pruned = check(body, "", findings)
+    return (data if pruned is body else head | pruned), findings
+
+
+def check_body(api_version: str, kind: str, data: Any) -> Findings:
+    """What is wrong with the JSON of something that is no stored kind: a Scale, a Binding, DeleteOptions, a review."""
+    findings = Findings()
+    _message(api_fields()[0][api_version, kind])(data, "", findings)
+    return findings
+
+
+# -- by the file -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _message(name: str) -> Check:
+    return _object(lambda: _of_message(name))
+
+
+def _of_message(name: str) -> dict[str, Check]:
+    out: dict[str, Check] = {}
+    for field in api_fields()[1][name].values():
+        if field.name in INLINE:
+            out |= _of_message(field.type)
+            continue
+        check = _SCALARS.get(field.type) or (_list(_SCALARS["s"]) if field.type == "ExtraValue" else None)
+        check = check or _message(field.type)
+        out[field.name] = _list(check) if field.repeated else _map(check) if field.mapped else check
+    return out
+
+
+# -- by a type ---------------------------------------------------------------------------------------------------------
+
+
+_BY_TYPE: dict[type[Wire], Check] = {}
+
+
+def _typed(kind: type[Wire]) -> Check:
+    found = _BY_TYPE.get(kind)
+    if found is None:
+        found = _BY_TYPE[kind] = _object(lambda: _of_type(kind))
+    return found
+
+
+def _of_type(kind: type[Wire]) -> dict[str, Check]:
+    hints = typing.get_type_hints(kind)
+    fields = [field for field in msgspec.structs.fields(kind) if field.name != "extra"]
+    return {field.encode_name: _of_hint(hints[field.name]) for field in fields}
+
+
+def _of_hint(hint: Any) -> Check:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = [arg for arg in args if arg is not type(None)]
+        return _of_hint(options[0]) if len(options) == 1 else _SCALARS["IntOrString"]
+    if origin is tuple:
+        return _list(_of_hint(args[0]))
+    if origin in (dict, Mapping):
+        return _map(_of_hint(args[1]))
+    if isinstance(hint, type) and issubclass(hint, Wire):
+        # What every kind shares has its own schema.
+        return _message(hint.__name__) if hint.__name__ in ("ObjectMeta", "LabelSelector") else _typed(hint)
+    return _SCALARS[_LETTERS[hint]]
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+def _object(fields_of: Callable[[], dict[str, Check]]) -> Check:
+    known: dict[str, Check] = {}
+
+    def check(value: Any, path: str, findings: Findings) -> Any:
+        if value is None:
+            return value
+        if not isinstance(value, dict):
+            findings.wrong.append((path, f"expected an object, found {_shown(value)}"))
+            return value
+        if not known:
+            known.update(fields_of())
+        changed: Json = {}
+        unknown: list[str] = []
+        for name, item in value.items():
+            at = f"{path}.{name}" if path else name
+            found = known.get(name)
+            if found is None:
+                findings.unknown.append(at)
+                unknown.append(name)
+                continue
+            kept = found(item, at, findings)
+            if kept is not item:
+                changed[name] = kept
+        if not unknown and not changed:
+            return value
+        return {name: changed.get(name, item) for name, item in value.items() if name not in unknown}
+
+    return check
+
+
+def _list(item: Check) -> Check:
+    def check(value: Any, path: str, findings: Findings) -> Any:
+        if value is None:
+            return value
+        if not isinstance(value, list):
+            findings.wrong.append((path, f"expected a list, found {_shown(value)}"))
+            return value
+        kept = [item(found, f"{path}[{index}]", findings) for index, found in enumerate(value)]
+        return value if all(a is b for a, b in zip(kept, value, strict=True)) else kept
+
+    return check
+
+
+def _map(item: Check) -> Check:
+    def check(value: Any, path: str, findings: Findings) -> Any:
+        if value is None:
+            return value
+        if not isinstance(value, dict):
+            findings.wrong.append((path, f"expected a map, found {_shown(value)}"))
+            return value
+        kept = {name: item(found, f"{path}.{name}", findings) for name, found in value.items()}
+        return value if all(kept[name] is value[name] for name in value) else kept
+
+    return check
+
+
+def _scalar(words: str, holds: Callable[[Any], bool]) -> Check:
+    def check(value: Any, path: str, findings: Findings) -> Any:
+        if value is not None and not holds(value):
+            findings.wrong.append((path, f"expected {words}, found {_shown(value)}"))
+        return value
+
+    return check
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}.."
+
+
+def _integer(bits: int) -> Callable[[Any], bool]:
+    most = 1 << (bits - 1)
+    return lambda value: type(value) is int and -most <= value < most
+
+
+def _is_base64(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
+def _is_quantity(value: Any) -> bool:
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        return False
+    try:
+        parse_quantity(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        parse_time(value, 0)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return False
+    return True
+
+
+_SCALARS: dict[str, Check] = {
+    "s": _scalar("a string", lambda value: isinstance(value, str)),
+    "b": _scalar("true or false", lambda value: isinstance(value, bool)),
+    "i": _scalar("an integer of 32 bits", _integer(32)),
+    "l": _scalar("an integer of 64 bits", _integer(64)),
+    "d": _scalar("a number", lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)),
+    "B": _scalar("text in base64", _is_base64),
+    "Quantity": _scalar("a quantity, as 250m, 2 or 1.5Gi", _is_quantity),
+    "IntOrString": _scalar(
+        "an integer of 32 bits or a string", lambda value: isinstance(value, str) or _integer(32)(value)
+    ),
+    "Time": _scalar("an RFC 3339 time", _is_time),
+    "MicroTime": _scalar("an RFC 3339 time", _is_time),
+    "Raw": lambda value, path, findings: value,
+}
+_LETTERS: dict[Any, str] = {
+    str: "s", int: "l", bool: "b", float: "d", Quantity: "Quantity", Time: "Time", MicroTime: "MicroTime", Any: "Raw",
+}  # fmt: skip

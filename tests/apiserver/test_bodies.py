@@ -1,0 +1,243 @@
+"""What clients may send: bounded bodies, known fields, values of the right type; a refusal names the field."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="the live extra is not installed")
+
+from harness.apiserver.http.bodies import parsed
+from harness.apiserver.http.patches import patched
+from harness.model.status import ApiError
+from tests.apiserver.live import Live, live
+
+pytestmark = pytest.mark.live
+
+PODS = "/api/v1/namespaces/default/pods"
+MERGE = {"Content-Type": "application/merge-patch+json"}
+YAML = {"Content-Type": "application/yaml"}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Live]:
+    with live() as made:
+        yield made
+
+
+def pod(name: str, **spec: Any) -> dict[str, Any]:
+    spec = {"containers": [{"name": "c", "image": "i"}], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+# -- bounded -----------------------------------------------------------------------------------------------------------
+
+BRACKETS = b"[" * 3_000 + b"]" * 3_000
+DEEP = b'{"a":' * 3_000 + b"1" + b"}" * 3_000
+BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
+    b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % (n + 1, n + 1, *[n] * 9) for n in range(ord("a"), ord("m"))
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        (b" " * (3 * 1024 * 1024 + 1), {}, 413),
+        (BRACKETS, {}, 400),
+        (DEEP, {}, 400),
+        (b"[" * 3_000_000, {}, 400),
+        (b"[" * 3_000, YAML, 400),
+        (DEEP, YAML, 400),
+        (BOMB, YAML, 413),
+        (b"a: &a [*a]", YAML, 400),
+        (b'{"a": 1' * 1000, {}, 400),
+        (b"\xff\xfe", {}, 400),
+        (b"\xff\xfe", YAML, 400),
+        (b'{"metadata": NaN}', {}, 400),
+        (b"1" * 5_000, {}, 400),
+        (b"a: " + b"1" * 5_000, YAML, 400),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+def test_no_body_is_too_much(cluster: Live, method: str, body: bytes, headers: dict[str, str], code: int) -> None:
+    cluster.request("POST", PODS, pod("there"))
+    path = PODS if method == "POST" else f"{PODS}/there"
+    if method == "PATCH" and not headers:
+        headers = MERGE
+    begun = time.process_time()
+    found, status = cluster.request(method, path, body, headers=headers)
+    assert (found, status["kind"]) == (code, "Status")
+    assert time.process_time() - begun < 2, "a body this small keeps nobody busy"
+
+
+def test_a_patch_that_copies_itself_over_and_over_is_stopped() -> None:
+    """Each copy doubles the object: thirty of them are a gigabyte. Source: apiserver's JSONPatchMaxCopyBytes."""
+    patch = [{"op": "copy", "from": "", "path": f"/{index}"} for index in range(60)]
+    with pytest.raises(ApiError) as refused:
+        patched("application/json-patch+json", pod("a"), patch, "Pod")
+    assert refused.value.code == 413
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "copy", "path": "/a"},
+        {"op": "move", "from": 7, "path": "/a"},
+        {"op": "add", "path": "/spec/containers/²", "value": 1},
+        {"op": "add", "path": "/spec/containers/" + "1" * 5000, "value": 1},
+        {"op": "remove", "path": "/spec/containers/-1"},
+        {"op": "replace", "path": "a", "value": 1},
+        {"op": ["add"], "path": "/a"},
+    ],
+)
+def test_an_operation_that_is_none_is_refused(operation: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as refused:
+        patched("application/json-patch+json", pod("a"), [operation], "Pod")
+    assert refused.value.code in (400, 422)
+
+
+# -- unknown fields ----------------------------------------------------------------------------------------------------
+
+TYPO = pod("typo", replicas=3, nodeSelectr={"a": "b"})
+TYPO["spec"]["containers"][0]["imge"] = "x"
+UNKNOWN = ["spec.containers[0].imge", "spec.replicas", "spec.nodeSelectr"]
+
+
+def test_strict_refuses_every_unknown_field_by_its_path(cluster: Live) -> None:
+    code, status = cluster.request("POST", PODS + "?fieldValidation=Strict", TYPO)
+    assert code == 400
+    for path in UNKNOWN:
+        assert f'unknown field "{path}"' in status["message"]
+    assert "strict decoding error" in status["message"]
+    assert cluster.request("GET", PODS + "/typo")[0] == 404
+
+
+@pytest.mark.parametrize("mode", ["", "?fieldValidation=Warn", "?fieldValidation=Ignore"])
+def test_unknown_fields_are_pruned_and_warned_of(cluster: Live, mode: str) -> None:
+    body = {**TYPO, "metadata": {"name": f"pruned{len(mode)}"}}
+    with cluster.open("POST", PODS + mode, body) as answer:
+        made = json.load(answer)
+        warnings = answer.headers.get_all("Warning") or []
+    assert answer.status == 201
+    assert "imge" not in made["spec"]["containers"][0]
+    assert not {"replicas", "nodeSelectr"} & made["spec"].keys()
+    expected = [] if "Ignore" in mode else [f'299 - "unknown field \\"{path}\\""' for path in UNKNOWN]
+    assert sorted(warnings) == sorted(expected)
+
+
+def test_a_field_given_twice_is_told(cluster: Live) -> None:
+    body = b'{"kind":"Pod","metadata":{"name":"twice"},"spec":{"containers":[{"name":"c","image":"a","image":"b"}]}}'
+    code, status = cluster.request("POST", PODS + "?fieldValidation=Strict", body)
+    assert (code, 'duplicate field "spec.containers[0].image"' in status["message"]) == (400, True)
+    code, made = cluster.request("POST", PODS, body)
+    assert (code, made["spec"]["containers"][0]["image"]) == (201, "b")
+
+
+def test_field_validation_has_three_values(cluster: Live) -> None:
+    code, status = cluster.request("POST", PODS + "?fieldValidation=Loose", pod("loose", typo=1))
+    assert (code, status["details"]["causes"][0]["field"]) == (422, "fieldValidation")
+
+
+@pytest.mark.parametrize("headers", [MERGE, {"Content-Type": "application/strategic-merge-patch+json"}])
+def test_a_patch_obeys_field_validation(cluster: Live, headers: dict[str, str]) -> None:
+    cluster.request("POST", PODS, pod("patched"))
+    patch = {"metadata": {"labels": {"a": "b"}}, "spec": {"replicas": 2}}
+    code, status = cluster.request("PATCH", f"{PODS}/patched?fieldValidation=Strict", patch, headers=headers)
+    assert (code, 'unknown field "spec.replicas"' in status["message"]) == (400, True)
+    code, made = cluster.request("PATCH", f"{PODS}/patched", patch, headers=headers)
+    assert (code, made["metadata"]["labels"], "replicas" in made["spec"]) == (200, {"a": "b"}, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "unknown"),
+    [
+        ("/api/v1/nodes", "Node", {"spec": {"unschedulabel": True}}, "spec.unschedulabel"),
+        ("/apis/apps/v1/namespaces/default/daemonsets", "DaemonSet", {"spec": {"replicas": 1}}, "spec.replicas"),
+        ("/api/v1/namespaces/default/secrets", "Secret", {"strngData": {}}, "strngData"),
+        (
+            "/apis/scheduling.x-k8s.io/v1alpha1/namespaces/default/podgroups",
+            "PodGroup",
+            {"spec": {"minMembers": 2}},
+            "spec.minMembers",
+        ),
+        (
+            "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers",
+            "HorizontalPodAutoscaler",
+            {"spec": {"metrics": []}},
+            "spec.metrics",
+        ),
+    ],
+)
+def test_every_kind_has_a_schema(cluster: Live, path: str, kind: str, body: dict[str, Any], unknown: str) -> None:
+    code, status = cluster.request(
+        "POST", f"{path}?fieldValidation=Strict", {"kind": kind, "metadata": {"name": "x"}, **body}
+    )
+    assert (code, f'unknown field "{unknown}"' in status["message"]) == (400, True), status
+
+
+# -- types -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"volumes": ["v"]}, "spec.volumes[0]"),
+        ({"volumes": "v"}, "spec.volumes"),
+        ({"volumes": [{"name": "v", "persistentVolumeClaim": "c"}]}, "spec.volumes[0].persistentVolumeClaim"),
+        ({"hostNetwork": "yes"}, "spec.hostNetwork"),
+        ({"terminationGracePeriodSeconds": "30"}, "spec.terminationGracePeriodSeconds"),
+        ({"terminationGracePeriodSeconds": 1 << 63}, "spec.terminationGracePeriodSeconds"),
+        ({"tolerations": [{"tolerationSeconds": 1.5}]}, "spec.tolerations[0].tolerationSeconds"),
+        ({"nodeSelector": {"a": 1}}, "spec.nodeSelector.a"),
+        ({"overhead": {"cpu": "1e999999999"}}, "spec.overhead.cpu"),
+        ({"containers": {"name": "c"}}, "spec.containers"),
+    ],
+)
+def test_a_wrong_type_is_refused_with_its_path(cluster: Live, spec: dict[str, Any], field: str) -> None:
+    code, status = cluster.request("POST", PODS, pod("wrong", **spec))
+    assert (code, f" {field}: expected" in status["message"]) == (400, True), status
+
+
+def test_a_pod_group_of_many_is_refused(cluster: Live) -> None:
+    """minMember "many" once ended the whole cluster: the scheduler read it as a number."""
+    path = "/apis/scheduling.x-k8s.io/v1alpha1/namespaces/default/podgroups"
+    code, status = cluster.request("POST", path, {"metadata": {"name": "g"}, "spec": {"minMember": "many"}})
+    assert (code, "spec.minMember: expected an integer" in status["message"]) == (400, True), status
+
+
+@pytest.mark.parametrize("part", ["scale", "status"])
+def test_parts_have_types_too(cluster: Live, part: str) -> None:
+    base = "/apis/apps/v1/namespaces/default/deployments"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    cluster.request("POST", base, {"kind": "Deployment", "metadata": {"name": "d"}, "spec": spec})
+    for wrong in ("x", [1], {"spec": "x", "status": "x"}, {"spec": {"replicas": "x"}, "status": {"replicas": "x"}}, 7):
+        assert cluster.request("PUT", f"{base}/d/{part}", json.dumps(wrong).encode())[0] == 400, wrong
+
+
+def test_duplicates_are_looked_for_only_where_they_are_told() -> None:
+    assert parsed(b'{"a":1,"a":2}', "") == {"a": 2}
+    found: list[str] = []
+    assert parsed(b'{"a":[{"b":1,"b":2}]}', "", found) == {"a": [{"b": 2}]}
+    assert found == ["a[0].b"]
+
+
+# -- terminal phases ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("was", ["Succeeded", "Failed"])
+@pytest.mark.parametrize("phase", ["Running", "Pending", "", "Succeeded", "Failed"])
+def test_a_pod_that_has_ended_stays_so(cluster: Live, was: str, phase: str) -> None:
+    name = f"{was}-{phase or 'none'}".lower()
+    made = cluster.request("POST", PODS, pod(name))[1]
+    code, made = cluster.request("PUT", f"{PODS}/{name}/status", {**made, "status": {"phase": was}})
+    assert code == 200
+    code, status = cluster.request("PUT", f"{PODS}/{name}/status", {**made, "status": {"phase": phase}})
+    if phase == was:
+        assert code == 200
+    else:
+        assert (code, status["details"]["causes"][0]["field"]) == (422, "status.phase")
