@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.apiserver.http.protobuf import MAGIC, POINTERS, decode
-from harness.model.schema import INLINE, api_fields
+from harness.model.field_types import INLINE, api_fields
 from harness.model.status import ApiError
 
 

@@ -9,8 +9,8 @@ import msgspec
 
 from harness.apiserver.http import protobuf
 from harness.model.errors import UserError
+from harness.model.field_types import check_body
 from harness.model.loading import Limits, TooLarge, load_one
-from harness.model.schema import check_body
 from harness.model.status import ApiError, bad_request
 
 LARGEST_BODY = 3 * 1024 * 1024

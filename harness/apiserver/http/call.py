@@ -10,8 +10,8 @@ import msgspec
 from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.resources import Resource, Target
 from harness.apiserver.kinds import RULES
+from harness.model.field_types import check_fields
 from harness.model.objects import Unstructured, from_wire, to_wire
-from harness.model.schema import check_fields
 from harness.model.status import ApiError, Cause, bad_request, invalid
 from harness.model.wire import DecodeError
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from harness.model.schema import INLINE, api_fields
+from harness.model.field_types import INLINE, api_fields
 from harness.model.status import ApiError, bad_request
 from harness.model.wire import time_text
 

@@ -1,8 +1,9 @@
 """The fields of the Kubernetes API: what the JSON of a kind may hold, and of which types.
 
 Types of this package model what somebody here reads; everything else rides along in `extra`. This says what may ride
-along: a field that is not in the schema is unknown (a typo, mostly), and one of another type is wrong. Kinds without a
-schema in `kubernetes_fields.txt` have that of their type here.
+along: a field that is not in the table is unknown (a typo, mostly), and one of another type is wrong. Kinds that are
+not in `kubernetes_fields.txt` have the fields of their type here. `harness.model.schema` judges manifests, with hints
+for people; a test holds the two tables against each other.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ INLINE = frozenset({
 })  # fmt: skip
 """Fields of their own in protobuf that JSON spreads over the object around them (embedded structs in Go)."""
 
-_RENAMED = {"uID": "uid"}
+_RENAMED = {"aPIGroup": "apiGroup", "uID": "uid"}
 
 
 @cache
