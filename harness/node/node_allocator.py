@@ -27,8 +27,12 @@ def allocatable_of(allocatable: ResourceList) -> Allocatable:
     if known is not None and known.keep is allocatable:
         return known
     gpus = allocatable.get(GPU_COUNT) or allocatable.get(WHOLE_GPU)
+    milli = {name: amount.milli for name, amount in allocatable.items()}
+    if gpus is not None:
+        # The same devices, by either name: a pod asks for whole ones, or by annotation for shares.
+        milli.setdefault(WHOLE_GPU, gpus.milli)
     known = Allocatable(
-        milli={name: amount.milli for name, amount in allocatable.items()},
+        milli=milli,
         devices=0 if gpus is None else gpus.milli // 1000,
         keep=allocatable,
     )

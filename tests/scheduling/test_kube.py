@@ -200,6 +200,17 @@ def test_pods_of_a_controller_or_service_are_spread_by_default() -> None:
     assert scores(on, replica("p"), "PodTopologySpread", without) == [0, 0, 0]
 
 
+def test_default_spread_counts_only_the_nodes_that_the_pod_selects() -> None:
+    """A pod with a node selector that a service selects made the strategy raise."""
+    on = cluster((4000, GIB), (4000, GIB), (4000, GIB), zones=2)
+    on.tables.owner_selectors.put_service("d", "svc", {"app": "x"})
+    bind(on, replica("a"), 0)
+    asking = on.classes.view(pod("p", labels={"app": "x"}, node_selector={ZONE: "z0"}))
+    found = kube().explain(asking, on)["PodTopologySpread"]
+    assert found[0] < found[2]
+    assert np.isnan(found[1])
+
+
 # -- which nodes are scored -------------------------------------------------------------------------------------------
 
 
@@ -490,7 +501,7 @@ def test_what_cannot_be_honored_is_told_with_its_line(text: str, line: int, what
 def test_another_kind_of_file_is_told_apart() -> None:
     with pytest.raises(UserError, match="no scheduler configuration"):
         parse("apiVersion: kubescheduler.config.k8s.io/v1beta3\nkind: KubeSchedulerConfiguration")
-    with pytest.raises(UserError, match="no YAML"):
+    with pytest.raises(UserError, match="malformed YAML"):
         parse("a: [")
 
 

@@ -1,30 +1,35 @@
 """The cluster autoscaler: node pools that grow for pods that fit nowhere, and shrink when nodes are not needed.
 
-Source: kubernetes/autoscaler cluster-autoscaler (FAQ and core/static_autoscaler.go, 1.32). Whether a pod would fit is
-asked of the scheduler's own snapshot and constraints, on a copy to which the nodes of a pool are added.
+Source: kubernetes/autoscaler cluster-autoscaler (FAQ.md and core/static_autoscaler.go, 1.32). Whether a pod would fit
+is asked of the scheduler's own snapshot and filters, on a fork of the whole cluster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
+from harness.autoscaling.cluster.actuation import Actuator
 from harness.autoscaling.cluster.cluster_state import ClusterState
-from harness.autoscaling.cluster.expander import LeastWaste
+from harness.autoscaling.cluster.drainability import is_daemon
+from harness.autoscaling.cluster.estimator import add_template_node
 from harness.autoscaling.cluster.expander import expander as make_expander
-from harness.autoscaling.cluster.scale_down import ScaleDown
-from harness.autoscaling.cluster.scale_up import ScaleUp
+from harness.autoscaling.cluster.fork import Fork
+from harness.autoscaling.cluster.pool_state import PoolState
+from harness.autoscaling.cluster.scale_down import ScaleDownPlanner
+from harness.autoscaling.cluster.scale_up import ScaleUp, oldest_first
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings, UnknownFlag, parse_flags
 from harness.autoscaling.policy import Expander
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import (
     DELETED,
-    MINUTE,
-    SECOND,
     Effect,
     Event,
     Instant,
     Observe,
     Outcome,
+    Record,
     Relist,
     Start,
     StartMachine,
@@ -37,51 +42,73 @@ from harness.engine.component import (
     next_tick,
 )
 from harness.model.core import Node, Pod
+from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
+from harness.scheduling.strategy import PodView
 
-SCAN_NS = 10 * SECOND
-"""Source: --scan-interval."""
-PROVISION_NS = 15 * MINUTE
-"""Source: --max-node-provision-time."""
-BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 5 * MINUTE, 30 * MINUTE
-"""Source: --initial-node-group-backoff-duration, --max-node-group-backoff-duration."""
+ENDED = ("Succeeded", "Failed")
 
 
 class ClusterAutoscaling:
-    """cluster-autoscaler on node pools, with `expander` (or several, with commas) to choose the pool that grows."""
+    """cluster-autoscaler on node pools; its flags are parameters: `?expander=random&scale-down-unneeded-time=5m`."""
 
-    def __init__(self, expander: str = "least-waste") -> None:
-        self._expander = make_expander(expander)
+    def __init__(self, **flags: Any) -> None:
+        """Raises UserError for a flag that is unknown or malformed."""
+        try:
+            self._settings = parse_flags(flags)
+        except UnknownFlag as error:
+            expected = ", ".join(error.known)
+            raise UserError(
+                "cluster-autoscaler has no such flag, or it is not modelled",
+                found=error.name,
+                expected=expected,
+                hint=did_you_mean(error.name, error.known),
+            ) from None
+        except ValueError as error:
+            raise UserError(f"cluster-autoscaler: {error}") from None
+        self._expander = make_expander(self._settings.expander)
 
     def component(self, pools: tuple[NodePool, ...], rng: Random) -> ClusterAutoscaler:
-        return ClusterAutoscaler(pools, rng, self._expander)
+        return ClusterAutoscaler(pools, rng, self._settings, self._expander)
 
 
 class ClusterAutoscaler:
-    """`rng`: of provisioning times and of an expander that draws."""
+    """`rng`: of provisioning times and of expanders that draw."""
 
     handled_failures = 0
+    phase_ns = 0
     name = "cluster-autoscaler"
-    period_ns, phase_ns = SCAN_NS, 0
-    watches = ("Node", "Pod")
+    watches = ("Node", "Pod", "DaemonSet", "PodDisruptionBudget")
 
-    def __init__(self, pools: tuple[NodePool, ...], rng: Random, expander: Expander | None = None) -> None:
+    def __init__(
+        self,
+        pools: tuple[NodePool, ...],
+        rng: Random,
+        settings: ClusterAutoscalerSettings | None = None,
+        expander: Expander | None = None,
+    ) -> None:
         self._pools = pools
         self._rng = rng
-        self._expander = expander or LeastWaste()
-        self._state = ClusterState(pools)
+        self._settings = settings or ClusterAutoscalerSettings()
+        self.period_ns = self._settings.scan_interval_ns
+        self._expander = expander or make_expander(self._settings.expander)
+        self._state = ClusterState(pools, self._settings)
         self._reset()
 
     def _reset(self) -> None:
         """A new process. What was ordered of the provider is not forgotten: the provider knows."""
         ordered = self._state.pools
-        self._state = ClusterState(self._pools)
+        self._state = ClusterState(self._pools, self._settings)
         for name, pool in self._state.pools.items():
             pool.created, pool.requested = ordered[name].created, ordered[name].requested
         self._scale_up = ScaleUp(self._state, self._expander, self._rng, self._request)
-        self._scale_down = ScaleDown(self._state)
+        self._planner = ScaleDownPlanner(self._state)
+        self._actuator = Actuator(self._state, self._planner)
         self._armed = -1
         self._watches_volumes = False
+        self._last_scale_up_ns: int | None = None
+        self._last_delete_ns: int | None = None
+        self._told_unhealthy = False
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -89,90 +116,197 @@ class ClusterAutoscaler:
             if type(event) is Watch:
                 self._observe(now, event)
             elif type(event) is Timer:
-                if isinstance(event.token, tuple):
-                    self._start_machine(event.token, effects)
-                elif event.token == self._armed:
-                    self._armed = -1
-                    self._scan(now, effects)
+                self._on_timer(now, event.token, effects)
             elif type(event) is Relist:
-                for gone in self._state.missing(event):
-                    self._observe(now, Watch(DELETED, gone))
-                for obj in event.objects:
-                    self._observe(now, Watch("ADDED", obj))
+                self._relist(now, event)
             elif type(event) is Start:
                 self._reset()
             elif type(event) is Outcome:
-                if event.error is not None:
-                    self.handled_failures += 1  # what was refused is seen, and asked for again, at the next scan
-                elif type(event.effect) is Update and event.effect.token is not None:
-                    self._state.observe(now, Watch("MODIFIED", event.obj))
-                    self._scale_down.drain(event.effect.token, effects)
+                self._on_outcome(now, event)
         if self._state.has_claims and not self._watches_volumes:
             self._watches_volumes = True
             effects.append(Subscribe(VOLUMES))
         if self._armed < 0 and self._busy():
-            self._armed = next_tick(now, SCAN_NS, self.phase_ns)
+            self._armed = next_tick(now, self.period_ns, self.phase_ns)
             effects.append(WakeAt(self._armed, self._armed))
         return effects
 
-    def _busy(self) -> bool:
-        """Whether there is anything to scan for."""
-        if self._state.pending or self._scale_down.busy:
-            return True
-        return any(pool.requested or len(pool.members) != pool.pool.least for pool in self._state.pools.values())
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def _on_timer(self, now: int, token: object, effects: list[Effect]) -> None:
+        if isinstance(token, tuple):
+            if token[0] == "machine":
+                self._start_machine(token, effects)
+            else:
+                self._actuator.go_on(now, token[1], effects)
+        elif token == self._armed:
+            self._armed = -1
+            self._scan(now, effects)
+
+    def _on_outcome(self, now: int, event: Outcome) -> None:
+        """A taint that was refused stops its deletion. Every other write is seen to at the next scan, from what is."""
+        if event.error is None:
+            return
+        self.handled_failures += 1
+        if isinstance(event.effect, Update) and isinstance(event.token, tuple):
+            self._actuator.taint_failed(now, event.token[1])
+
+    def _relist(self, now: int, event: Relist) -> None:
+        """Everything of a kind as it is: what is not among it is gone."""
+        for gone in self._state.missing(event):
+            self._observe(now, Watch(DELETED, gone))
+        for obj in event.objects:
+            self._observe(now, Watch("ADDED", obj))
 
     def _observe(self, now: int, event: Watch) -> None:
         self._state.observe(now, event)
         obj = event.obj
         if isinstance(obj, Node):
             if event.type == DELETED:
-                self._scale_down.forget(obj.metadata.name)
-            else:
-                self._scale_down.observe_node(obj)
+                self._planner.forget(obj.metadata.name)
+                self._actuator.forget(obj.metadata.name)
         elif isinstance(obj, Pod) and (event.type == DELETED or obj.spec.node_name or obj.status.phase in ENDED):
             self._scale_up.forget(obj.metadata.key)
+
+    def _busy(self) -> bool:
+        """Whether there is anything to scan for."""
+        if self._state.pending or self._actuator.going:
+            return True
+        return any(pool.requested or len(pool.members) != pool.pool.least for pool in self._state.pools.values())
 
     # -- a scan --------------------------------------------------------------------------------------------------------
 
     def _scan(self, now: int, effects: list[Effect]) -> None:
+        """Source: static_autoscaler.go RunOnce."""
+        state = self._state
         self._give_up_overdue(now, effects)
-        for pool in self._state.pools.values():
+        state.settle_starting(now)
+        self._actuator.clean_up(now, effects)
+        for name in sorted(self._actuator.going):
+            self._actuator.go_on(now, name, effects)
+        for pool in state.pools.values():
             missing = pool.pool.least - pool.size
             if missing > 0:
                 self._request(now, pool.pool, missing, effects)
-        if self._state.pending:
-            self._scale_up.scan(now, effects)
-        self._scale_down.scan(now, effects)
+        if not self._is_healthy(effects):
+            self._planner.clear()
+            return
+        fork = Fork(state.snapshot)
+        try:
+            self._simulate(now, fork, effects)
+        finally:
+            fork.revert()
+
+    def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> None:
+        state = self._state
+        for pool in state.pools.values():
+            for name in pool.requested:
+                add_template_node(fork, pool.pool, name, state.daemon_pods)
+        self._place_moving(fork)
+        left, pods = self._place_pending(now, fork)
+        wait = False
+        if left:
+            wait = self._scale_up.are_new(now, pods)
+            if not wait and self._scale_up.scan(now, fork, left, effects):
+                self._last_scale_up_ns = now
+                return  # no scale-down in this scan
+        if not self._settings.scale_down_enabled:
+            return
+        self._planner.update(now, fork, self._actuator.going)
+        if not wait and not self._in_cooldown(now):
+            empty, drain = self._planner.to_delete(now, *self._actuator.counts, self._actuator.going)
+            for name in (*empty, *drain):
+                self._actuator.start(now, name, name in drain, effects)
+                self._planner.forget(name)
+                self._last_delete_ns = now
+        self._actuator.mark_candidates(now, effects)
+
+    def _place_moving(self, fork: Fork) -> None:
+        """Pods of nodes that are drained will need places. Source: pod_list_processor currently_drained_nodes.go."""
+        state = self._state
+        for name in sorted(self._actuator.going):
+            for pod in state.pods_on(name):
+                if any(owner.controller and owner.kind != "DaemonSet" for owner in pod.metadata.owner_references):
+                    fork.forget(state.view(pod))
+                    fork.place(state.unbound_view(pod))
+
+    def _place_pending(self, now: int, fork: Fork) -> tuple[list[PodView], list[Pod]]:
+        """Pending pods that fit on nothing that is there or coming, as views and as objects; the others count where
+        they fit. Source: core/podlistprocessor (expendable, nominated, DaemonSet and schedulable pods)."""
+        state = self._state
+        left, pods = [], []
+        for _, pod in sorted(state.pending.items(), key=oldest_first):
+            if state.is_expendable(pod) or is_daemon(pod) or pod.metadata.deletion_timestamp is not None:
+                continue
+            view = state.view(pod)
+            nominated = fork.snapshot.node_table.index.get(pod.status.nominated_node_name)
+            if nominated is not None:
+                fork.assume(view, nominated)  # it waits there for others to go
+                continue
+            age = now - (pod.metadata.creation_timestamp or 0)
+            if fork.place(view) is None and age >= self._settings.new_pod_scale_up_delay_ns:
+                left.append(view)
+                pods.append(pod)
+        return left, pods
+
+    def _in_cooldown(self, now: int) -> bool:
+        settings = self._settings
+        return any(
+            since is not None and since + delay > now
+            for since, delay in (
+                (self._last_scale_up_ns, settings.scale_down_delay_after_add_ns),
+                (self._actuator.last_failure_ns, settings.scale_down_delay_after_failure_ns),
+                (self._last_delete_ns, settings.scale_down_delay_after_delete_ns),
+            )
+        )
+
+    def _is_healthy(self, effects: list[Effect]) -> bool:
+        """Too many nodes that are not ready: nothing is done. Source: clusterstate.go IsClusterHealthy."""
+        state, settings = self._state, self._settings
+        unready = len(state.unready)
+        share = settings.max_total_unready_percentage / 100 * len(state.nodes)
+        healthy = unready <= settings.ok_total_unready_count or unready <= share
+        if not healthy and not self._told_unhealthy:
+            some = next(iter(state.nodes.values()))
+            effects.append(Record(some, "Warning", "ClusterUnhealthy", "Cluster is unhealthy"))
+        self._told_unhealthy = not healthy
+        return healthy
+
+    # -- machines ------------------------------------------------------------------------------------------------------
 
     def _give_up_overdue(self, now: int, effects: list[Effect]) -> None:
         """Machines that have not registered in time are given up, and their pool is left alone for a while."""
         for pool in self._state.pools.values():
-            late = [name for name, since in pool.requested.items() if now - since > PROVISION_NS]
+            limit = self._settings.max_node_provision_time_ns
+            late = [name for name, since in pool.requested.items() if now - since > limit]
             for name in late:
                 del pool.requested[name]
                 effects.append(StopMachine(name))
             if late:
-                pool.backoff_ns = min(max(2 * pool.backoff_ns, BACKOFF_FIRST_NS), BACKOFF_MOST_NS)
-                pool.backoff_until_ns = now + pool.backoff_ns
-                self._scale_up.forget_all()
+                self._back_off(now, pool)
 
-    def _request(self, now: int, pool: NodePool, count: int, effects: list[Effect]) -> list[str]:
+    def _back_off(self, now: int, pool: PoolState) -> None:
+        """Source: utils/backoff/exponential_backoff.go."""
+        settings = self._settings
+        failed = pool.failed_ns
+        if failed is None or now - failed > settings.node_group_backoff_reset_timeout_ns:
+            pool.backoff_ns = settings.initial_node_group_backoff_duration_ns
+        else:
+            pool.backoff_ns = min(2 * pool.backoff_ns, settings.max_node_group_backoff_duration_ns)
+        pool.failed_ns = now
+        pool.backoff_until_ns = now + pool.backoff_ns
+
+    def _request(self, now: int, pool: NodePool, count: int, effects: list[Effect]) -> None:
         """Order machines: each is there, and its kubelet starts, when the provider has provisioned it."""
         state = self._state.pools[pool.name]
-        names = []
         for _ in range(count):
             name = state.next_name()
             state.requested[name] = now
-            names.append(name)
             effects.append(WakeAt(now + pool.provisioning.draw(self._rng), ("machine", pool.name, name)))
         effects.append(Observe("autoscaling", (pool.name, "up", count)))
-        return names
 
-    def _start_machine(self, token: tuple[str, str, str], effects: list[Effect]) -> None:
+    def _start_machine(self, token: tuple[str, ...], effects: list[Effect]) -> None:
         _, pool_name, name = token
         pool = self._state.pools[pool_name]
         if name in pool.requested:
             effects.append(StartMachine(pool.pool.node(name)))
-
-
-ENDED = ("Succeeded", "Failed")

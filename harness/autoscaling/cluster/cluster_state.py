@@ -2,104 +2,178 @@
 
 from __future__ import annotations
 
+from harness.autoscaling.cluster.daemon_pods import DaemonPods
+from harness.autoscaling.cluster.drainability import RemainingBudgets
 from harness.autoscaling.cluster.pool_state import PoolState
-from harness.autoscaling.pool import POOL_LABEL, NodePool
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
+from harness.autoscaling.pool import POOL_LABEL, NodePool, replaced
 from harness.engine.component import DELETED, MINUTE, Relist, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition
+from harness.model.objects import DaemonSet, PodDisruptionBudget
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.volume_claims import claims_of
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
 
-DELAY_AFTER_ADD_NS = 10 * MINUTE
-"""Source: --scale-down-delay-after-add."""
+MAX_NODE_STARTUP_NS = 15 * MINUTE
+"""A node that was never ready counts as coming for so long. Source: clusterstate.MaxNodeStartupTime."""
+TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
+DELETION_CANDIDATE = "DeletionCandidateOfClusterAutoscaler"
+"""Taints of a node that goes, and of one that may go soon. Source: utils/taints."""
 
 
 class ClusterState:
-    """`pending`: pods that were told to be unschedulable; `pods`: bound and not ended; both by key."""
+    """`pending`: pods that were told to be unschedulable; `pods`: bound and not ended; both by key.
 
-    def __init__(self, pools: tuple[NodePool, ...]) -> None:
+    `snapshot` leaves out pods below the priority cutoff: they do not keep a place. A pool's node that was never ready
+    stands in it as its pool's template says, so that pending pods are placed on it and buy no other.
+    """
+
+    def __init__(self, pools: tuple[NodePool, ...], settings: ClusterAutoscalerSettings) -> None:
+        self.settings = settings
         self.snapshot = Snapshot()
+        self.daemon_pods = DaemonPods(self.snapshot)
         self.pools = {pool.name: PoolState(pool) for pool in pools}
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, Pod] = {}
         self.pending: dict[str, Pod] = {}
-        self.last_add_ns = -DELAY_AFTER_ADD_NS
+        self.budgets: dict[str, PodDisruptionBudget] = {}
+        self.starting: dict[str, int] = {}  # nodes of pools that were never ready, by name: since when
+        self.unready: dict[str, None] = {}  # nodes that are not ready, and were
         self.has_claims = False  # whether any pod had volumes
+        self._keys_on: dict[str, dict[str, None]] = {}  # by node: pods, the expendable ones included
+        self._unbound: dict[str, tuple[str, PodView]] = {}
 
     def observe(self, now: int, event: Watch) -> None:
-        obj = event.obj
+        obj, gone = event.obj, event.type == DELETED
         if isinstance(obj, Node):
-            if event.type == DELETED:
+            if gone:
                 self._remove_node(obj)
             else:
                 self._update_node(now, obj)
         elif isinstance(obj, Pod):
-            self._update_pod(obj, gone=event.type == DELETED)
+            self._update_pod(obj, gone=gone)
+        elif isinstance(obj, PodDisruptionBudget):
+            if gone:
+                self.budgets.pop(obj.metadata.key, None)
+            else:
+                self.budgets[obj.metadata.key] = obj
+        elif isinstance(obj, DaemonSet):
+            if gone:
+                self.daemon_pods.remove(obj.metadata.key)
+            else:
+                self.daemon_pods.put(obj)
         else:
-            self.snapshot.tables.learn_volumes(obj, gone=event.type == DELETED)
+            self.snapshot.tables.learn_volumes(obj, gone=gone)
 
-    def missing(self, event: Relist) -> list[Node | Pod]:
+    def missing(self, event: Relist) -> list[Node | Pod | PodDisruptionBudget]:
         """What is known and not in the list any more."""
         there = {obj.metadata.key: obj.metadata.uid for obj in event.objects}
-        known: list[Node | Pod] = []
+        known: list[Node | Pod | PodDisruptionBudget] = []
         if event.kind == "Node":
             known = list(self.nodes.values())
         elif event.kind == "Pod":
             known = [*self.pods.values(), *self.pending.values()]
+        elif event.kind == "PodDisruptionBudget":
+            known = list(self.budgets.values())
         return [obj for obj in known if there.get(obj.metadata.key) != obj.metadata.uid]
 
     def view(self, pod: Pod) -> PodView:
         return self.snapshot.classes.view(pod)
 
+    def unbound_view(self, pod: Pod) -> PodView:
+        """As it would come to the scheduler again."""
+        key, version = pod.metadata.key, pod.metadata.resource_version
+        known = self._unbound.get(key)
+        if known is None or known[0] != version:
+            view = self.view(replaced(pod, spec=replaced(pod.spec, node_name="")))
+            self._unbound[key] = known = (version, view)
+        return known[1]
+
     def pods_on(self, name: str) -> list[Pod]:
-        node = self.snapshot.node_table.index.get(name)
-        if node is None:
-            return []
-        return [self.pods[view.key] for view in self.snapshot.pods_on(node) if view.key in self.pods]
+        """Bound there and not ended, but for the expendable ones."""
+        keys = self._keys_on.get(name, ())
+        return [pod for key in keys if not self.is_expendable(pod := self.pods[key])]
+
+    def is_expendable(self, pod: Pod) -> bool:
+        return (pod.spec.priority or 0) < self.settings.expendable_pods_priority_cutoff
 
     def pool_of(self, node: Node) -> PoolState | None:
         return self.pools.get(node.metadata.labels.get(POOL_LABEL, ""))
+
+    def remaining_budgets(self) -> RemainingBudgets:
+        return RemainingBudgets(self.budgets)
+
+    def settle_starting(self, now: int) -> None:
+        """Nodes that were not ready in time are taken as they are."""
+        for name, since in list(self.starting.items()):
+            if now - since > MAX_NODE_STARTUP_NS:
+                del self.starting[name]
+                self.unready[name] = None
+                self.snapshot.update_node(**node_columns(self.nodes[name]))
+
+    # -- within --------------------------------------------------------------------------------------------------------
 
     def _remove_node(self, node: Node) -> None:
         name = node.metadata.name
         if self.nodes.pop(name, None) is not None:
             self.snapshot.remove_node(name)
+        self.starting.pop(name, None)
+        self.unready.pop(name, None)
         pool = self.pool_of(node)
         if pool is not None:
             pool.members.pop(name, None)
 
     def _update_node(self, now: int, node: Node) -> None:
         name = node.metadata.name
-        if name in self.nodes:
-            self.snapshot.update_node(**node_columns(node))
+        new = name not in self.nodes
+        pool = self.pool_of(node)
+        ready = condition(node.status.conditions, "Ready")
+        if ready is not None and ready.status == "True":
+            self.starting.pop(name, None)
+            self.unready.pop(name, None)
+        elif new and pool is not None and name in pool.requested:
+            self.starting[name] = now
+        elif name not in self.starting:
+            self.unready[name] = None
+        seen = pool.pool.node(name) if pool is not None and name in self.starting else node
+        if not new:
+            self.snapshot.update_node(**node_columns(seen))
         else:
-            self.snapshot.add_node(**node_columns(node))
-            pool = self.pool_of(node)
+            self.snapshot.add_node(**node_columns(seen))
             if pool is not None:
                 pool.members[name] = None
-                self.last_add_ns = now
                 if pool.requested.pop(name, None) is not None:
-                    pool.backoff_ns = 0
+                    pool.failed_ns = None
         self.nodes[name] = node
 
     def _update_pod(self, pod: Pod, *, gone: bool) -> None:
         key = pod.metadata.key
         if gone or pod.status.phase in ("Succeeded", "Failed"):
             self.pending.pop(key, None)
-            if self.pods.pop(key, None) is not None:
-                self.snapshot.forget(key)
+            self._unbound.pop(key, None)
+            old = self.pods.pop(key, None)
+            if old is not None:
+                self._keys_on[old.spec.node_name].pop(key, None)
+                if not self.is_expendable(old):
+                    self.snapshot.forget(key)
             return
         self.has_claims = self.has_claims or bool(claims_of(pod))
         node = pod.spec.node_name
         if node:
             self.pending.pop(key, None)
             if key not in self.pods:
-                self.snapshot.assume_on(self.view(pod), node, bound_devices(pod))
+                self._keys_on.setdefault(node, {})[key] = None
+                if not self.is_expendable(pod):
+                    self.snapshot.assume_on(self.view(pod), node, bound_devices(pod))
+            elif self.pods[key].metadata.labels != pod.metadata.labels:
+                self.snapshot.update_pod(self.view(pod))
             self.pods[key] = pod
             return
         scheduled = condition(pod.status.conditions, "PodScheduled")
         if scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable":
             self.pending[key] = pod
+        else:
+            self.pending.pop(key, None)

@@ -16,6 +16,7 @@ class PoolState(msgspec.Struct):
     created: int = 0  # nodes ever requested: the next one's number
     backoff_ns: int = 0
     backoff_until_ns: int = 0  # no scale-up before
+    failed_ns: int | None = None  # the last scale-up that failed, unless one has succeeded since
 
     def next_name(self) -> str:
         """Of a node that there is not, also where an earlier process made some."""

@@ -1,140 +1,228 @@
-"""Scale-down: which nodes are not needed, and how one is drained and removed.
+"""Scale-down planning: which nodes are not needed, since when, and which of them may go now.
 
-Source: cluster-autoscaler core/scaledown (planner, unneeded, actuation) and simulator/utilization (1.32).
+Source: cluster-autoscaler core/scaledown/{planner,eligibility,unneeded,budgets}, simulator/cluster.go and
+simulator/utilization/info.go (1.32).
 """
 
 from __future__ import annotations
 
-from harness.autoscaling.cluster.cluster_state import DELAY_AFTER_ADD_NS, ClusterState
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.autoscaling.cluster.cluster_state import TO_BE_DELETED, ClusterState
+from harness.autoscaling.cluster.drainability import (
+    MIRROR,
+    Blocked,
+    RemainingBudgets,
+    fate_of,
+    is_daemon,
+    long_terminating,
+)
+from harness.autoscaling.cluster.fork import Fork
 from harness.autoscaling.cluster.pool_state import PoolState
-from harness.autoscaling.cluster.scale_up import place
-from harness.autoscaling.pool import replaced
-from harness.engine.component import MINUTE, SECOND, Delete, Effect, EvictPod, Observe, Record, StopMachine, Update
-from harness.model.core import Node, Pod, Taint
+from harness.model.core import Node, Pod
+from harness.scheduling.strategy import Bool
 
-UNNEEDED_NS = 10 * MINUTE
-"""Source: --scale-down-unneeded-time."""
-UTILIZATION_PERCENT = 50
-"""Source: --scale-down-utilization-threshold."""
-TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
-"""Taint of a node that is being drained. Source: utils/taints."""
+SCALE_DOWN_DISABLED = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
+"""Node annotation."""
 
 
-class ScaleDown:
+@dataclass(frozen=True, slots=True)
+class Removable:
+    """A node that could go: its pods, in order, would find places. `since`: unneeded without a break."""
+
+    name: str
+    since: int
+    pods: tuple[Pod, ...]
+
+
+class ScaleDownPlanner:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
-        self._unneeded: dict[str, int] = {}  # node: since when
-        self._draining: dict[str, int] = {}  # node: since when
-        self._abandoned: dict[str, None] = {}  # tainted nodes that nobody drains: by an autoscaler that was here before
+        self._unneeded: dict[str, Removable] = {}
+        self._unremovable_until: dict[str, int] = {}  # looked at again then
+        self.reasons: dict[str, str] = {}  # nodes that stay, and why, as of the last scan
 
     @property
-    def busy(self) -> bool:
-        return bool(self._draining or self._abandoned)
-
-    def observe_node(self, node: Node) -> None:
-        name = node.metadata.name
-        if name not in self._draining and _is_tainted(node):
-            self._abandoned[name] = None
-        else:
-            self._abandoned.pop(name, None)
+    def unneeded(self) -> tuple[str, ...]:
+        return tuple(self._unneeded)
 
     def forget(self, name: str) -> None:
-        """The node is gone."""
+        """The node is gone, or goes."""
         self._unneeded.pop(name, None)
-        self._draining.pop(name, None)
-        self._abandoned.pop(name, None)
+        self._unremovable_until.pop(name, None)
+        self.reasons.pop(name, None)
 
-    def scan(self, now: int, effects: list[Effect]) -> None:
-        state = self._state
-        for name in self._abandoned:
-            # Source: static_autoscaler.go cleanUpIfRequired, taints.CleanAllToBeDeleted.
-            node = state.nodes[name]
-            kept = tuple(taint for taint in node.spec.taints if taint.key != TO_BE_DELETED)
-            effects.append(Update(replaced(node, spec=replaced(node.spec, taints=kept))))
-        for name in list(self._draining):
-            self.drain(name, effects)
-        candidates = [
-            (pool, name) for pool in state.pools.values() for name in pool.members if name not in self._draining
-        ]
-        self._mark_unneeded(now, [name for _, name in candidates])
-        if now - state.last_add_ns < DELAY_AFTER_ADD_NS or self._draining:
-            return
-        for pool, name in candidates:
-            since = self._unneeded.get(name)
-            if since is None or now - since < UNNEEDED_NS or len(pool.members) <= pool.pool.least:
+    def clear(self) -> None:
+        self._unneeded.clear()
+
+    def update(self, now: int, fork: Fork, going: set[str]) -> None:
+        """Simulate the removal of one node after the other; each that succeeds stays in the fork, so that all that are
+        unneeded could go together."""
+        state, settings = self._state, self._state.settings
+        budgets = state.remaining_budgets()
+        snapshot = fork.snapshot
+        allowed = np.zeros(snapshot.room, dtype=np.bool_)
+        for name in state.nodes:
+            if name not in going and name not in state.starting:
+                allowed[snapshot.node_table.index[name]] = True
+        limit = self._limit()
+        found: dict[str, Removable] = {}
+        self.reasons = {}
+        for name in self._candidates(now, going):
+            if len(found) >= limit:
+                break
+            pods = self._simulate(now, name, fork, allowed, budgets)
+            if pods is None:
+                self._unremovable_until[name] = now + settings.unremovable_node_recheck_timeout_ns
                 continue
-            self._start_drain(now, pool, name, effects)
-            return  # one that is not empty at a time. Source: --max-drain-parallelism 1
+            budgets.spend(list(pods))
+            known = self._unneeded.get(name)
+            found[name] = Removable(name, known.since if known is not None else now, pods)
+        self._unneeded = found
 
-    def _mark_unneeded(self, now: int, names: list[str]) -> None:
-        """Judged for all before any is marked: what fits elsewhere is asked of the cluster as it is."""
-        needed = {
-            name for name in names if self.utilization(name) >= UTILIZATION_PERCENT or not self.fits_elsewhere(name)
+    def to_delete(self, now: int, empty_going: int, drain_going: int, going: set[str]) -> tuple[list[str], list[str]]:
+        """(empty nodes, nodes to drain) that may go now, within the parallelism that is left."""
+        state, settings = self._state, self._state.settings
+        sizes = {
+            name: pool.size - sum(member in going for member in pool.members) for name, pool in state.pools.items()
         }
-        for name in names:
-            if name in needed:
-                self._unneeded.pop(name, None)
-            else:
-                self._unneeded.setdefault(name, now)
+        lists: tuple[list[str], list[str]] = ([], [])
+        for wanted in (False, True):
+            for removable in self._unneeded.values():
+                if bool(removable.pods) != wanted or not self._long_enough(now, removable):
+                    continue
+                pool = state.pool_of(state.nodes[removable.name])
+                assert pool is not None, removable.name
+                if sizes[pool.pool.name] <= pool.pool.least:
+                    self.reasons[removable.name] = "NodeGroupMinSizeReached"
+                    continue
+                sizes[pool.pool.name] -= 1
+                lists[wanted].append(removable.name)
+        left = settings.max_scale_down_parallelism - empty_going - drain_going
+        empty = lists[False][: max(left, 0)]
+        left -= len(empty)
+        return empty, lists[True][: max(min(left, settings.max_drain_parallelism - drain_going), 0)]
 
-    def _start_drain(self, now: int, pool: PoolState, name: str, effects: list[Effect]) -> None:
-        node = self._state.nodes[name]
-        effects.append(Record(node, "Normal", "ScaleDown", "marked the node as toBeDeleted/unschedulable"))
-        effects.append(Observe("autoscaling", (pool.pool.name, "down", 1)))
-        self._draining[name] = now
-        self.drain(name, effects)
+    # -- within --------------------------------------------------------------------------------------------------------
 
-    def drain(self, name: str, effects: list[Effect]) -> None:
-        """Taint the node; once it is tainted, evict what is there; once it is empty, remove it. What is refused, by a
-        disruption budget or for any other reason, is asked for again by the next scan."""
-        if name not in self._draining:
-            return
-        found = self._state.nodes[name]
-        if not _is_tainted(found):
-            since = str(self._draining[name] // SECOND)
-            taints = (*found.spec.taints, Taint(key=TO_BE_DELETED, value=since, effect="NoSchedule"))
-            effects.append(Update(replaced(found, spec=replaced(found.spec, taints=taints)), token=name))
-            return
-        pods = self._state.pods_on(name)
-        for pod in pods:
-            if pod.metadata.deletion_timestamp is None:
-                meta = pod.metadata
-                effects.append(EvictPod(meta.namespace, meta.name, uid=meta.uid))
-        if not pods:
-            node = self._state.nodes[name]
-            effects.append(StopMachine(name))
-            effects.append(Delete("Node", "", name, uid=node.metadata.uid))
-            effects.append(Record(node, "Normal", "ScaleDown", "node removed by cluster autoscaler"))
+    def _long_enough(self, now: int, removable: Removable) -> bool:
+        settings = self._state.settings
+        unready = removable.name in self._state.unready
+        needed = settings.scale_down_unready_time_ns if unready else settings.scale_down_unneeded_time_ns
+        # CA asks for more than that, but its scans drift by the time that each takes; here they are on the grid.
+        return now - removable.since >= needed
 
-    def utilization(self, name: str) -> int:
-        """Percent of CPU or memory, whichever is more. Source: simulator/utilization."""
-        snapshot = self._state.snapshot
-        node = snapshot.node_table.index.get(name)
-        if node is None:
-            return 100
-        out = 0
+    def _limit(self) -> int:
+        """More unneeded nodes would have to wait anyway. Source: planner.go unneededNodesLimit."""
+        settings = self._state.settings
+        parallel = settings.max_scale_down_parallelism
+        loops = max(settings.scale_down_unneeded_time_ns // max(settings.scan_interval_ns, 1), 1)
+        return min(len(self._unneeded) + 2 * parallel, parallel * loops + parallel)
+
+    def _candidates(self, now: int, going: set[str]) -> list[str]:
+        """Eligible nodes: those found unneeded before, then empty ones, then the others, as pools list them."""
+        state = self._state
+        out: list[tuple[bool, bool, str]] = []
+        for pool in state.pools.values():
+            for name in pool.members:
+                if name in going or name in state.starting:
+                    continue
+                if self._unremovable_until.get(name, -1) > now:
+                    self.reasons[name] = "RecentlyUnremovable"
+                    continue
+                reason = self._ineligible(now, pool, state.nodes[name])
+                if reason:
+                    self.reasons[name] = reason
+                    continue
+                out.append((name not in self._unneeded, bool(state.pods_on(name)), name))
+        out.sort(key=lambda item: item[:2])
+        return [name for _, _, name in out]
+
+    def _ineligible(self, now: int, pool: PoolState, node: Node) -> str:
+        """Source: eligibility.go unremovableReasonAndNodeUtilization; '' for none."""
+        settings = self._state.settings
+        if any(taint.key == TO_BE_DELETED for taint in node.spec.taints):
+            return "CurrentlyBeingDeleted"
+        if node.metadata.annotations.get(SCALE_DOWN_DISABLED) == "true":
+            return "ScaleDownDisabledAnnotation"
+        if not settings.scale_down_unready_enabled and node.metadata.name in self._state.unready:
+            return "ScaleDownUnreadyDisabled"
+        used, of_gpus = self.utilization(now, node.metadata.name)
+        threshold = (
+            settings.scale_down_gpu_utilization_threshold if of_gpus else settings.scale_down_utilization_threshold
+        )
+        return "NotUnderutilized" if used > threshold else ""
+
+    def utilization(self, now: int, name: str) -> tuple[float, bool]:
+        """(share that is requested, whether of its GPUs): of CPU or memory the larger one. Pods that should have ended
+        long ago do not count. Source: utilization.Calculate."""
+        state, settings = self._state, self._state.settings
+        snapshot = state.snapshot
+        node = snapshot.node_table.index[name]
+        aside_pods: list[Pod] = []  # neither used nor there
+        over: list[Pod] = []
+        for pod in state.pods_on(name):
+            if (settings.ignore_daemonsets_utilization and is_daemon(pod)) or (
+                settings.ignore_mirror_pods_utilization and MIRROR in pod.metadata.annotations
+            ):
+                aside_pods.append(pod)
+            elif long_terminating(pod, now):
+                over.append(pod)
+        devices = snapshot.devices_of[node]
+        if devices:
+            there = 1000 * len(devices)
+            used = there - sum(devices)
+            aside, gone = (
+                sum(view.cls.gpu.count * view.cls.gpu.milli for view in map(state.view, pods))
+                for pods in (aside_pods, over)
+            )
+            return (used - aside - gone) / max(there - aside, 1), True
+        out = 0.0
         for row in (0, 1):
-            capacity = int(snapshot.capacity[row, node])
-            if capacity:
-                out = max(out, (capacity - int(snapshot.free[row, node])) * 100 // capacity)
+            there, free = int(snapshot.capacity[row, node]), int(snapshot.free[row, node])
+            aside, gone = (sum(state.view(pod).cls.amounts[row] for pod in pods) for pods in (aside_pods, over))
+            if there - aside > 0:
+                out = max(out, (there - free - aside - gone) / (there - aside))
+        return out, False
+
+    def is_ignored(self, now: int, pod: Pod, budgets: RemainingBudgets) -> bool:
+        """Whether it does not count at all: a mirror pod, one that ended, or should have long ago."""
+        return fate_of(pod, now, budgets, self._state.settings) == "ignore"
+
+    def pods_to_move(self, now: int, name: str, budgets: RemainingBudgets) -> list[Pod] | Blocked:
+        """Source: simulator/drain.go GetPodsToMove."""
+        out = []
+        for pod in self._state.pods_on(name):
+            fate = fate_of(pod, now, budgets, self._state.settings)
+            if isinstance(fate, Blocked):
+                return fate
+            if fate == "move":
+                out.append(pod)
         return out
 
-    def fits_elsewhere(self, name: str) -> bool:
+    def _simulate(
+        self, now: int, name: str, fork: Fork, allowed: Bool, budgets: RemainingBudgets
+    ) -> tuple[Pod, ...] | None:
+        """The pods that would move; None when the node cannot go. What moves stays moved in the fork."""
         state = self._state
-        pods = state.pods_on(name)
-        if not pods:
-            return True
-        what_if = state.snapshot.copy()
-        what_if.remove_node(name)
-        for pod in pods:
-            what_if.forget(pod.metadata.key)
-        return all(place(what_if, state.view(_unbound(pod))) for pod in pods)
-
-
-def _is_tainted(node: Node) -> bool:
-    return any(taint.key == TO_BE_DELETED for taint in node.spec.taints)
-
-
-def _unbound(pod: Pod) -> Pod:
-    """As it would come to the scheduler again."""
-    return replaced(pod, spec=replaced(pod.spec, node_name=""))
+        moved = self.pods_to_move(now, name, budgets)
+        if isinstance(moved, Blocked):
+            self.reasons[name] = f"BlockedByPod: {moved.pod.metadata.key} {moved.message}"
+            return None
+        index = fork.snapshot.node_table.index[name]
+        mark = fork.mark
+        allowed[index] = False
+        for pod in moved:
+            fork.forget(state.view(pod))
+        for pod in moved:
+            if fork.place(state.unbound_view(pod), allowed) is None:
+                fork.revert(mark)
+                allowed[index] = True
+                self.reasons[name] = "NoPlaceToMovePods"
+                return None
+        for view in tuple(fork.snapshot.pods_on(index)):
+            fork.forget(view)
+        fork.remove_node(state.nodes[name])
+        return tuple(moved)

@@ -1,123 +1,177 @@
-"""Scale-up: which pools grow, and by how many nodes, for pods that fit nowhere.
+"""Scale-up: which pool grows, and by how many nodes, for pods that fit nowhere; one scale-up a scan.
 
-Source: cluster-autoscaler core/scaleup/orchestrator and estimator/binpacking_estimator.go (1.32).
+Source: cluster-autoscaler core/scaleup/orchestrator, core/static_autoscaler.go (RunOnce) and
+processors/status/eventing_scale_up_processor.go (1.32).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
 
+from harness.autoscaling.cluster.balancing import are_similar, balance
 from harness.autoscaling.cluster.cluster_state import ClusterState
+from harness.autoscaling.cluster.estimator import Groups, estimate, reasons_against
+from harness.autoscaling.cluster.fork import Fork
+from harness.autoscaling.cluster.pool_state import PoolState
 from harness.autoscaling.policy import Expander, ScaleUpOption
 from harness.autoscaling.pool import NodePool
-from harness.engine.component import Effect, Record
+from harness.engine.component import MINUTE, SECOND, Effect, Record
 from harness.model.core import Pod
-from harness.scheduling.feasibility import legality
-from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.state.from_node import node_columns
-from harness.scheduling.strategy import Bind, PodView
+from harness.scheduling.strategy import PodView
+
+NEW_PODS_NS, NEW_GPU_PODS_NS = 2 * SECOND, 30 * SECOND
+"""Pods so young may be the first of many: one scan is left out. Source: static_autoscaler.go
+unschedulablePodTimeBuffer, unschedulablePodWithGpuTimeBuffer."""
+REPEAT_NS = 5 * MINUTE
+"""The same Event about the same pod is not told again within. Source: --record-duplicated-events."""
+MAX_SIZE, BACKOFF, NOT_READY = (
+    "max node group size reached",
+    "in backoff after failed scale-up",
+    "not ready for scale-up",
+)
+"""Source: core/scaleup/orchestrator/skippedreasons.go."""
 
 
 class ScaleUp:
-    """`request`: orders nodes of a pool and returns their names; what it does is appended to the effects."""
+    """`request`: orders nodes of a pool; what it does is appended to the effects."""
 
     def __init__(
         self,
         state: ClusterState,
         expander: Expander,
         rng: Random,
-        request: Callable[[int, NodePool, int, list[Effect]], list[str]],
+        request: Callable[[int, NodePool, int, list[Effect]], object],
     ) -> None:
         self._state = state
         self._expander = expander
         self._rng = rng
         self._request = request
-        self._recorded: dict[str, None] = {}  # pods with an Event that says what was done about them
+        self._recorded: dict[str, tuple[str, int]] = {}  # by pod: the last Event about it, and when
 
     def forget(self, key: str) -> None:
         """The pod is bound or gone."""
         self._recorded.pop(key, None)
 
-    def forget_all(self) -> None:
-        self._recorded.clear()
+    def are_new(self, now: int, pods: Sequence[Pod]) -> bool:
+        """Whether to wait a scan for more of them."""
+        created = [pod.metadata.creation_timestamp or 0 for pod in pods]
+        if min(created) + NEW_PODS_NS > now:
+            return True
+        with_gpu = [at for at, pod in zip(created, pods, strict=True) if self._state.view(pod).cls.gpu.count]
+        return bool(with_gpu) and min(with_gpu) + NEW_GPU_PODS_NS > now
 
-    def scan(self, now: int, effects: list[Effect]) -> None:
-        """First what exists and what is coming; for the rest the pool that the expander likes, pool after pool."""
-        state = self._state
-        what_if = state.snapshot.copy()
-        for pool in state.pools.values():
-            for name in pool.requested:
-                what_if.add_node(**node_columns(pool.pool.node(name)))
-        waiting = [state.view(pod) for _, pod in sorted(state.pending.items(), key=_oldest_first)]
-        left = [view for view in waiting if not place(what_if, view)]
-        while left:
-            options = self._options(now, left)
-            if not options:
-                break
-            chosen = self._expander.best(options, self._rng)[0]
-            pool = state.pools[chosen.pool]
-            before = pool.size
-            for name in self._request(now, pool.pool, chosen.count, effects):
-                what_if.add_node(**node_columns(pool.pool.node(name)))
-            text = f"pod triggered scale-up: [{{{chosen.pool} {before}->{pool.size} (max: {pool.pool.most})}}]"
-            self._record(chosen.pods, "TriggeredScaleUp", text, effects)
-            keys = {view.key for view in chosen.pods}
-            left = [view for view in left if view.key not in keys]
-        self._record(left, "NotTriggerScaleUp", "pod didn't trigger scale-up: no node pool would help", effects)
-
-    def _options(self, now: int, pods: list[PodView]) -> list[ScaleUpOption]:
-        out = []
+    def scan(self, now: int, fork: Fork, pods: Sequence[PodView], effects: list[Effect]) -> bool:
+        """Whether a pool grows for `pods`, which fit on nothing that is there or coming."""
+        groups: dict[int, list[PodView]] = {}
+        for view in pods:
+            groups.setdefault(view.cls.id, []).append(view)
+        against: dict[str, dict[int, tuple[str, ...]]] = {}  # by pool, then group
+        options = []
         for pool in self._state.pools.values():
-            if pool.room <= 0 or now < pool.backoff_until_ns:
+            skipped = self._skip_reason(now, pool)
+            if skipped:
+                against[pool.pool.name] = dict.fromkeys(groups, (skipped,))
                 continue
-            count, placed = self._estimate(pool.pool, pods, pool.room)
-            if placed:
-                out.append(ScaleUpOption(pool.pool.name, pool.pool.template, count, tuple(placed)))
-        return out
+            against[pool.pool.name] = rejected = reasons_against(fork, pool.pool, groups, self._state.daemon_pods)
+            fitting = {key: found for key, found in groups.items() if key not in rejected}
+            limit = self._limit(now, pool)
+            if fitting and limit > 0:
+                count, placed = estimate(fork, pool.pool, fitting, limit, self._state.daemon_pods)
+                if placed:
+                    options.append(ScaleUpOption(pool.pool.name, pool.pool.template, count, tuple(placed)))
+        if not options:
+            self._tell_nothing_helps(now, groups, against, effects)
+            return False
+        # CA draws among the best; here the pool that is named first grows, so that runs can be compared.
+        chosen = self._expander.best(options, self._rng)[0]
+        self._grow(now, chosen, groups, against, effects)
+        return True
 
-    def _estimate(self, pool: NodePool, pods: list[PodView], room: int) -> tuple[int, list[PodView]]:
-        """Nodes of the pool that the pods need, at most `room`, and who would fit. Source: BinpackingNodeEstimator:
-        first fit, biggest first."""
-        empty = Snapshot(self._state.snapshot.classes)
-        cpu = max((a.milli for name, a in pool.template.status.allocatable.items() if name == "cpu"), default=1)
-        order = sorted(pods, key=lambda view: (-view.cls.amounts[0] / max(cpu, 1), -view.cls.amounts[1], view.key))
-        placed: list[PodView] = []
-        refused: set[int] = set()
-        count = 0
-        for view in order:
-            if view.cls.id in refused:
-                continue
-            if count and place(empty, view):
-                placed.append(view)
-                continue
-            if count < room:
-                empty.add_node(**node_columns(pool.node(f"{pool.name}-estimate-{count}")))
-                if place(empty, view):
-                    count += 1
-                    placed.append(view)
-                    continue
-                empty.remove_node(f"{pool.name}-estimate-{count}")
-            refused.add(view.cls.id)
-        return count, placed
+    # -- within --------------------------------------------------------------------------------------------------------
 
-    def _record(self, views: Sequence[PodView], reason: str, text: str, effects: list[Effect]) -> None:
-        for view in views:
-            if view.key not in self._recorded:
-                self._recorded[view.key] = None
-                effects.append(Record(self._state.pending[view.key], "Normal", reason, text))
+    def _skip_reason(self, now: int, pool: PoolState) -> str:
+        if pool.room <= 0:
+            return MAX_SIZE
+        if now < pool.backoff_until_ns:
+            return BACKOFF
+        return "" if self._is_healthy(pool) else NOT_READY
+
+    def _is_healthy(self, pool: PoolState) -> bool:
+        """Source: clusterstate.go IsNodeGroupHealthy."""
+        state, settings = self._state, self._state.settings
+        unready = sum(name in state.unready for name in pool.members)
+        if unready <= settings.ok_total_unready_count:
+            return True
+        return unready <= settings.max_total_unready_percentage / 100 * len(pool.members)
+
+    def _limit(self, now: int, pool: PoolState) -> int:
+        """New nodes in one scale-up. Source: estimator/sng_capacity_threshold.go, cluster_capacity_threshold.go."""
+        settings = self._state.settings
+        room = pool.room
+        if settings.balance_similar_node_groups:
+            room += sum(other.room for other in self._similar(now, pool))
+        limit = min(room, settings.max_nodes_per_scaleup)
+        if settings.max_nodes_total:
+            there = len(self._state.nodes) + sum(len(other.requested) for other in self._state.pools.values())
+            limit = min(limit, settings.max_nodes_total - there)
+        return limit
+
+    def _similar(self, now: int, pool: PoolState) -> list[PoolState]:
+        template = pool.pool.template
+        return [
+            other
+            for other in self._state.pools.values()
+            if other is not pool
+            and not self._skip_reason(now, other)
+            and are_similar(template, other.pool.template, self._state.settings)
+        ]
+
+    def _grow(
+        self,
+        now: int,
+        chosen: ScaleUpOption,
+        groups: Groups,
+        against: dict[str, dict[int, tuple[str, ...]]],
+        effects: list[Effect],
+    ) -> None:
+        state = self._state
+        pool = state.pools[chosen.pool]
+        targets = [pool]
+        if state.settings.balance_similar_node_groups:
+            # Only pools that could take the same pods. Source: orchestrator.go matchingSchedulablePodGroups.
+            fitting = set(groups) - set(against[chosen.pool])
+            targets += [other for other in self._similar(now, pool) if not fitting & set(against[other.pool.name])]
+        told = []
+        for target, more in balance(targets, chosen.count):
+            before = target.size
+            self._request(now, target.pool, more, effects)
+            told.append(f"{{{target.pool.name} {before}->{target.size} (max: {target.pool.most})}}")
+        text = f"pod triggered scale-up: [{' '.join(told)}]"
+        for view in chosen.pods:
+            self._record(now, view, "TriggeredScaleUp", text, effects)
+
+    def _tell_nothing_helps(
+        self, now: int, groups: Groups, against: dict[str, dict[int, tuple[str, ...]]], effects: list[Effect]
+    ) -> None:
+        """Source: ReasonsMessage; in order of reason, where CA takes a map's."""
+        for key, pods in groups.items():
+            counts = Counter(reason for rejected in against.values() for reason in rejected.get(key, ()))
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+            text = f"pod didn't trigger scale-up: {reasons}"
+            for view in pods:
+                self._record(now, view, "NotTriggerScaleUp", text, effects)
+
+    def _record(self, now: int, view: PodView, reason: str, text: str, effects: list[Effect]) -> None:
+        last = self._recorded.get(view.key)
+        if last is not None and last[0] == text and now - last[1] < REPEAT_NS:
+            return
+        self._recorded[view.key] = (text, now)
+        effects.append(Record(self._state.pending[view.key], "Normal", reason, text))
 
 
-def place(on: Snapshot, view: PodView) -> bool:
-    """On the first node, in order, that takes it; whether there was one."""
-    feasible = on.feasible(view)
-    for node in on.order():
-        if node >= 0 and feasible[node]:
-            return not isinstance(legality.apply_alone(on, Bind(view, node)), legality.Refused)
-    return False
-
-
-def _oldest_first(item: tuple[str, Pod]) -> tuple[int, int, str]:
+def oldest_first(item: tuple[str, Pod]) -> tuple[int, int, str]:
     """By priority, then by age."""
     key, pod = item
     return (-(pod.spec.priority or 0), pod.metadata.creation_timestamp or 0, key)

@@ -13,6 +13,7 @@ from math import log
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.node_affinity import NodeAffinity
 from harness.scheduling.filters.pod_topology_spread import Eligible
 from harness.scheduling.matching.pod_selectors import PodSelector
 from harness.scheduling.pods.preferences import SoftSpread, preferences_of
@@ -96,7 +97,8 @@ class PodTopologySpread(RowsPlugin):
         selector = snapshot.tables.owner_selectors.requirements_of(pod)
         if not selector:
             return (), True
-        affinity = next((item for item in pod.cls.constraints.filters if item.plugin == "NodeAffinity"), None)
+        filters = pod.cls.constraints.filters
+        affinity = next((item.required for item in filters if isinstance(item, NodeAffinity)), None)
         selection = PodSelection((PodSelector((pod.namespace,), None, selector),), living=True)
         eligible = Eligible((), affinity, None)
         soft = tuple(SoftSpread(item.key, selection, item.max_skew, 1, eligible) for item in self._defaults)

@@ -1,0 +1,61 @@
+"""Pools that are alike, and a scale-up spread over them.
+
+Source: cluster-autoscaler processors/nodegroupset/compare_nodegroups.go and balancing_processor.go (1.32).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.autoscaling.cluster.pool_state import PoolState
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
+from harness.autoscaling.pool import POOL_LABEL
+from harness.model.core import Node
+
+IGNORED_LABELS = (
+    "kubernetes.io/hostname",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "beta.kubernetes.io/fluentd-ds-ready",
+    "kops.k8s.io/instancegroup",
+    POOL_LABEL,  # ours: it tells pools apart, as a provider's own labels do, which its comparator ignores
+)
+
+
+def are_similar(one: Node, other: Node, settings: ClusterAutoscalerSettings) -> bool:
+    a, b = one.status.capacity, other.status.capacity
+    if a.keys() != b.keys():
+        return False
+    for name, amount in a.items():
+        ratio = settings.memory_difference_ratio if name == "memory" else 0.0
+        if not _within(amount.milli, b[name].milli, ratio):
+            return False
+    a, b = one.status.allocatable, other.status.allocatable
+    if a.keys() != b.keys():
+        return False
+    # Templates are empty but for DaemonSet pods, so what is free is within the tolerance if what is there is.
+    ratio = min(settings.max_allocatable_difference_ratio, settings.max_free_difference_ratio)
+    if not all(_within(amount.milli, b[name].milli, ratio) for name, amount in a.items()):
+        return False
+    return _compared_labels(one) == _compared_labels(other)
+
+
+def balance(pools: Sequence[PoolState], nodes: int) -> list[tuple[PoolState, int]]:
+    """(pool, new nodes), the smallest pools first and in the order given; no more than the pools have room for."""
+    order = sorted((pool for pool in pools if pool.room > 0), key=lambda pool: pool.size)
+    more = {pool.pool.name: 0 for pool in order}
+    for _ in range(min(nodes, sum(pool.room for pool in order))):
+        open_pools = [pool for pool in order if more[pool.pool.name] < pool.room]
+        least = min(open_pools, key=lambda pool: pool.size + more[pool.pool.name])
+        more[least.pool.name] += 1
+    return [(pool, more[pool.pool.name]) for pool in order if more[pool.pool.name]]
+
+
+def _within(a: int, b: int, ratio: float) -> bool:
+    return max(a, b) - min(a, b) <= max(a, b) * ratio
+
+
+def _compared_labels(node: Node) -> dict[str, str]:
+    return {key: value for key, value in node.metadata.labels.items() if key not in IGNORED_LABELS}

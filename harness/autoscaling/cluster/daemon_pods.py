@@ -1,0 +1,53 @@
+"""The DaemonSet pods that will stand on a node of a pool.
+
+Source: cluster-autoscaler simulator/nodes and utils/daemonset/daemonset.go, GetDaemonSetPodsForNode (1.32): the pods of
+all DaemonSets that suit the node are part of its template.
+"""
+
+from __future__ import annotations
+
+from harness.autoscaling.pool import replaced
+from harness.model.core import Pod, Toleration
+from harness.model.meta import ObjectMeta
+from harness.model.objects import DaemonSet
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.strategy import PodView
+
+TOLERATED = tuple(
+    Toleration(key=f"node.kubernetes.io/{key}", operator="Exists", effect=effect)
+    for key, effect in (
+        ("not-ready", "NoExecute"),
+        ("unreachable", "NoExecute"),
+        ("disk-pressure", "NoSchedule"),
+        ("memory-pressure", "NoSchedule"),
+        ("pid-pressure", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+    )
+)
+"""Source: kubernetes 1.32 pkg/controller/daemon/util/daemonset_util.go AddOrUpdateDaemonPodTolerations."""
+
+
+class DaemonPods:
+    """`DaemonSets` by key, and their pods as the snapshot's classes see them."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._pods: dict[str, Pod] = {}
+
+    def put(self, daemon_set: DaemonSet) -> None:
+        template, meta = daemon_set.spec.template, daemon_set.metadata
+        spec = replaced(template.spec, tolerations=(*template.spec.tolerations, *TOLERATED))
+        pod_meta = ObjectMeta(namespace=meta.namespace, name=meta.name, labels=template.metadata.labels)
+        self._pods[meta.key] = Pod(metadata=replaced(pod_meta, annotations=template.metadata.annotations), spec=spec)
+
+    def remove(self, key: str) -> None:
+        self._pods.pop(key, None)
+
+    def of_node(self, name: str) -> list[PodView]:
+        """Of every DaemonSet the pod that it would start on the node `name`, whether it suits the node or not."""
+        out = []
+        for key in sorted(self._pods):
+            pod = self._pods[key]
+            named = replaced(pod.metadata, name=f"{pod.metadata.name}-{name}")
+            out.append(self._snapshot.classes.view(replaced(pod, metadata=named)))
+        return out

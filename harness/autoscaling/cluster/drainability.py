@@ -1,0 +1,116 @@
+"""Which pods keep a node from being removed, which are moved, and which do not count.
+
+Source: cluster-autoscaler simulator/drainability/rules (rules.go: their order) and utils/drain/drain.go (1.32). Not
+modelled: --min-replica-count, and a controller that is gone while its pods are still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
+from harness.engine.component import SECOND
+from harness.model.core import Pod
+from harness.model.objects import PodDisruptionBudget
+
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+SAFE_LOCAL_VOLUMES = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+MIRROR = "kubernetes.io/config.mirror"
+LONG_TERMINATING_NS = 30 * SECOND
+"""Source: PodLongTerminatingExtraThreshold."""
+REPLICATED = ("ReplicationController", "Job", "ReplicaSet", "StatefulSet")
+
+Fate: TypeAlias = Literal["move", "daemon", "ignore"]
+"""What becomes of a pod when its node goes: it must find another place, is its DaemonSet's, or does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The pod keeps its node. `reason`: as CA names it."""
+
+    pod: Pod
+    reason: str
+    message: str
+
+
+class RemainingBudgets:
+    """Disruptions that are still allowed while removals are planned. Source: core/scaledown/pdb/basic.go."""
+
+    def __init__(self, budgets: Mapping[str, PodDisruptionBudget]) -> None:
+        self._budgets = budgets
+        self._left = {key: budget.status.disruptions_allowed or 0 for key, budget in budgets.items()}
+
+    def matching(self, pod: Pod) -> list[str]:
+        meta = pod.metadata
+        return [
+            key
+            for key, budget in self._budgets.items()
+            if budget.metadata.namespace == meta.namespace
+            and budget.spec.selector is not None
+            and budget.spec.selector.matches(meta.labels)
+        ]
+
+    def allows(self, pod: Pod) -> bool:
+        return all(self._left[key] >= 1 for key in self.matching(pod))
+
+    def spend(self, pods: list[Pod]) -> None:
+        for pod in pods:
+            for key in self.matching(pod):
+                self._left[key] -= 1
+
+
+def is_daemon(pod: Pod) -> bool:
+    return any(owner.controller and owner.kind == "DaemonSet" for owner in pod.metadata.owner_references)
+
+
+def long_terminating(pod: Pod, now: int) -> bool:
+    """It is being deleted, and its grace period has long run out: its kubelet is gone."""
+    deleted = pod.metadata.deletion_timestamp
+    if deleted is None:
+        return False
+    # CA adds the grace period, though the API server's timestamp already includes it.
+    grace = pod.spec.termination_grace_period_seconds
+    return deleted + (30 if grace is None else grace) * SECOND + LONG_TERMINATING_NS < now
+
+
+def fate_of(pod: Pod, now: int, budgets: RemainingBudgets, settings: ClusterAutoscalerSettings) -> Fate | Blocked:
+    meta = pod.metadata
+    if MIRROR in meta.annotations or long_terminating(pod, now):
+        return "ignore"
+    if is_daemon(pod):
+        return "daemon"
+    if meta.annotations.get(SAFE_TO_EVICT) == "true":
+        return "move"
+    if _is_terminal(pod):
+        return "ignore"
+    controller = next((owner for owner in meta.owner_references if owner.controller), None)
+    kinds = REPLICATED if settings.skip_nodes_with_custom_controller_pods else None
+    if controller is None or (kinds is not None and controller.kind not in kinds):
+        return Blocked(pod, "NotReplicated", "is not replicated")
+    if settings.skip_nodes_with_system_pods and meta.namespace == "kube-system" and not budgets.matching(pod):
+        return Blocked(pod, "UnmovableKubeSystemPod", "is a kube-system pod without a budget")
+    if meta.annotations.get(SAFE_TO_EVICT) == "false":
+        return Blocked(pod, "NotSafeToEvictAnnotation", "is annotated as not safe to evict")
+    if settings.skip_nodes_with_local_storage and _has_blocking_local_storage(pod):
+        return Blocked(pod, "LocalStorageRequested", "has local storage")
+    if not budgets.allows(pod):
+        return Blocked(pod, "NotEnoughPdb", "has not enough disruption budget")
+    return "move"
+
+
+def _is_terminal(pod: Pod) -> bool:
+    phase = pod.status.phase
+    return phase == "Failed" or (phase == "Succeeded" and pod.spec.restart_policy in ("Never", "OnFailure"))
+
+
+def _has_blocking_local_storage(pod: Pod) -> bool:
+    safe = pod.metadata.annotations.get(SAFE_LOCAL_VOLUMES, "").split(",")
+    for volume in (pod.spec.extra or {}).get("volumes") or ():
+        if not isinstance(volume, dict) or volume.get("name") in safe:
+            continue
+        empty = volume.get("emptyDir")
+        if "hostPath" in volume or (isinstance(empty, dict) and empty.get("medium") != "Memory"):
+            return True
+    return False
