@@ -121,6 +121,7 @@ class Workload:
         for words in (self.gpu_models, self.group, self.app, self.namespace, self.node_selector):
             assert len(words) == rows, f"a column of words has {len(words)} rows, name has {rows}"
 
+    # size: each parameter is a column of the table.
     @classmethod
     def of(
         cls,
@@ -298,6 +299,7 @@ class NodeTable:
         for words in (self.gpu_model, self.zone, self.labels):
             assert len(words) == rows, f"a column of words has {len(words)} rows, name has {rows}"
 
+    # size: each parameter is a column of the table.
     @classmethod
     def of(
         cls,

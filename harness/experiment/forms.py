@@ -169,8 +169,6 @@ class SchedulingForm(Form, frozen=True, kw_only=True):
     """`retry` false: a pod that does not fit when it is first tried is left out. `batch`: pods handed over at once.
     `preemption`: pods of higher priority evict others; null: as soon as two pods differ in priority, and never where
     nothing is retried.
-
-    `charge`: the time that deciding takes on the virtual clock, `model` (the strategy's or the latency's).
     """
 
     retry: bool = True

@@ -57,6 +57,7 @@ class Clock:
         return self.scale > 0
 
 
+# size: what to run, then where, and what to do with the outcome; each by name, with a default.
 def run_once(
     loaded: Loaded,
     scheduler: str,

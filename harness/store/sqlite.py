@@ -41,6 +41,7 @@ _CACHED = 65_536  # entries kept decoded
 _ROW = "h.id, h.key, h.value, h.create_revision, h.version, h.lease"
 
 
+# size: one method for each of the Store protocol's, and the transaction that they share.
 class SqliteStore:
     """`codec` turns values to bytes and back. `synchronous` FULL: a write that returned survives a power cut; NORMAL:
     it survives the death of the process, and a power cut may take the latest writes, in order, none of them half.

@@ -9,6 +9,8 @@ nodeports,noderesources,podtopologyspread,interpodaffinity}, component-helpers/s
 component-helpers/resource, apimachinery/pkg/labels.
 """
 
+# size: kube-scheduler's filters as one program, to be read beside their source.
+
 from __future__ import annotations
 
 import re

@@ -286,6 +286,7 @@ namespaces_made = st.dictionaries(
 )
 
 
+# size: each parameter is a part of the cluster that Hypothesis draws.
 @settings(max_examples=150, deadline=None)
 @given(
     made=st.lists(scored_worlds.nodes, min_size=3, max_size=7),

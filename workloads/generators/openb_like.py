@@ -17,6 +17,7 @@ from workloads.table import FOREVER, Int64, NodeTable, Provenance, Workload
 DAY_NS = 86_400 * 10**9
 
 
+# size: each parameter is a knob of the generator with a default, given by name.
 def openb_like(
     pods: int,
     nodes: int,
