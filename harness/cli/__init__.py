@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -25,3 +26,40 @@ def main() -> None:
         # Whoever read our output has seen enough (podyard .. | head).
         sys.stderr.close()
         raise SystemExit(0) from None
+
+
+LEFTOVER_S = 5.0
+"""So long a finished command waits for threads that somebody else's code has left running."""
+
+
+def console() -> None:
+    """`main` in a process of its own, which ends when the command has, whatever threads a strategy left behind."""
+    import threading
+
+    code: int | str | None = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    left = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if left:
+        # The interpreter waits for them at its end; so does this, but not for ever.
+        threading.Thread(target=_leave, args=(left, code if isinstance(code, int) else 1), daemon=True).start()
+    raise SystemExit(code)
+
+
+def _leave(left: list[Any], code: int) -> None:
+    import atexit
+    import os
+    import time
+
+    until = time.monotonic() + LEFTOVER_S
+    for thread in left:
+        thread.join(max(0.0, until - time.monotonic()))
+    alive = [thread.name for thread in left if thread.is_alive()]
+    if alive:
+        print(f"note: threads were left running and are not waited for: {', '.join(alive)}", file=sys.stderr)
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

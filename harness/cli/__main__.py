@@ -1,5 +1,5 @@
 """python -m harness.cli: podyard where the console script is not on the path."""
 
-from harness.cli import main
+from harness.cli import console
 
-main()
+console()

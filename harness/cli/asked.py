@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.experiment.scenario import Loaded
 
 
 def settings_of(items: list[str] | None) -> dict[str, str]:
@@ -42,6 +46,30 @@ def variables_of(items: list[str] | None, path: Path, settings: dict[str, str]) 
     return out
 
 
+def strategies_of(loaded: Loaded, asked: str | None) -> list[str]:
+    """Names separated by commas, or the scenario's own. Raises UserError for one that does not load: before anything
+    runs, and with its line where the scenario names it."""
+    from harness.model.errors import UserError
+    from harness.scheduling.registry import load
+
+    names = [name.strip() for name in asked.split(",") if name.strip()] if asked else []
+    for name in names:
+        load(name)
+    if names:
+        return names
+    for index, name in enumerate(loaded.scenario.spec.schedulers):
+        try:
+            load(name)
+        except UserError as error:
+            about = {"found": error.found, "expected": error.expected, "hint": error.hint}
+            raise loaded.error(f"spec.schedulers[{index}]", error.what, **about) from None
+    return loaded.scenario.spec.schedulers
+
+
+MOST_SEEDS = 100_000
+MOST_SEED = (1 << 63) - 1
+
+
 def seeds_of(text: str) -> list[int]:
     """'3', '1-5', '1,4,7-9'. Raises UserError."""
     from harness.model.errors import UserError
@@ -51,7 +79,10 @@ def seeds_of(text: str) -> list[int]:
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if match is None:
             raise UserError("--seeds wants whole numbers", found=text, expected="as 3, 1-5 or 1,4,7")
-        first, last = int(match[1]), int(match[2] or match[1])
+        first, last = (int(text) if len(text) < 19 else MOST_SEED + 1 for text in (match[1], match[2] or match[1]))
+        if last > MOST_SEED or last - first >= MOST_SEEDS:
+            expected = f"at most {MOST_SEEDS:,} seeds, each below 2^63"
+            raise UserError("--seeds names too many, or too large ones", found=part.strip(), expected=expected)
         out.extend(range(first, last + 1))
     if not out:
         raise UserError("--seeds names none", found=text)

@@ -1,8 +1,10 @@
-"""How far long work has come, on stderr: a bar on a terminal, a line a run elsewhere."""
+"""How far long work has come, on stderr: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def bar(quiet: bool, runs: int) -> Silent:
-    if quiet or not sys.stderr.isatty():
+    if quiet:
         return Silent()
-    return Bar(runs)
+    return Bar(runs) if sys.stderr.isatty() else Lines(runs)
 
 
 class Counter:
@@ -58,6 +60,28 @@ class Silent:
 
     def __call__(self, what: str, at_ns: int, settled: int) -> None:
         pass
+
+
+class Lines(Silent):
+    """A line when a run has taken FIRST_S, and then every EVERY_S; nothing of short ones."""
+
+    FIRST_S, EVERY_S = 3.0, 10.0
+
+    def __init__(self, runs: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._runs, self._begun, self._clock = runs, 0, clock
+        self._what, self._next = "", 0.0
+
+    def start(self, what: str) -> None:
+        self._begun += 1
+        self._what, self._next = what, self._clock() + self.FIRST_S
+
+    def __call__(self, what: str, at_ns: int, settled: int) -> None:
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + self.EVERY_S
+        text = f"{self._begun}/{self._runs} {self._what}: {at_ns / 1e9:,.0f} s of virtual time, {settled} pods done"
+        print(text, file=sys.stderr, flush=True)
 
 
 class Bar(Silent):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.asked import seeds_of, settings_of, variables_of
+from harness.cli.asked import seeds_of, settings_of, strategies_of, variables_of
 from harness.cli.many import many
 from harness.cli.output import Form, Output, write
 from harness.cli.progress import bar
@@ -66,15 +66,12 @@ def run(
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.experiment.sweep import jobs
     from harness.experiment.window import settle
-    from harness.scheduling.registry import load
 
     path, given = find_scenario(scenario), settings_of(settings)
     loaded = read_scenario(path, given)
     spec = loaded.scenario.spec
     variables = variables_of(vary, path, given)
-    names = [name.strip() for name in scheduler.split(",") if name.strip()] if scheduler else spec.schedulers
-    for name in names:
-        load(name)  # before anything runs: a wrong name is told at once
+    names = strategies_of(loaded, scheduler)
     todo = jobs(
         lambda chosen: read_scenario(path, given, chosen), variables, names, seeds_of(seeds) if seeds else [spec.seed]
     )

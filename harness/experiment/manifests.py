@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.apiserver.kinds import defaulted, problems
+from harness.experiment.scenario import Loaded
 from harness.experiment.unmodelled import UNINTERPRETED, judged
 from harness.model.core import Node, Pod, PodSpec, ResourceList
 from harness.model.loading import Document
-from harness.model.objects import KINDS, Kind
+from harness.model.objects import KINDS, Kind, kind_of
 from harness.model.quantity import too_much
 from harness.model.schema import Visit
 from harness.model.status import Cause
@@ -65,6 +66,14 @@ class Notices:
     def __iter__(self) -> Iterator[str]:
         for text, count in self._found.values():
             yield text if count == 1 else f"{text} (and {count - 1} more)"
+
+
+def check_object(loaded: Loaded, obj: Any, where: str) -> None:
+    """Raises UserError for what the API server would refuse of an object that the scenario makes at `where`."""
+    kind = KINDS[kind_of(obj)]
+    for cause in refusals(kind, obj, obj.metadata.name or "made-00000"):
+        own = cause.field.removeprefix("spec.") if ".taints[" in cause.field else cause.field.rpartition(".")[2]
+        raise loaded.error(f"{where}.{own}", f"{kind.kind}: {cause.field}: {cause.message}")
 
 
 def refusals(kind: Kind, obj: Any, name: str) -> tuple[Cause, ...]:

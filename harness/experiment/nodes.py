@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
+from harness.apiserver.validation.names import qualified_problem
 from harness.autoscaling.pool import POOL_LABEL
 from harness.experiment.forms import NodeGroup, Pool, TaintForm
+from harness.experiment.manifests import Notices, check_object, read_checked_manifests
 from harness.experiment.scenario import Loaded, amount
 from harness.model.core import Node, NodeSpec, NodeStatus, ResourceList, Taint
 from harness.model.gpu import GPU_COUNT, GPU_MODEL
@@ -38,10 +42,10 @@ def machines(loaded: Loaded, seed: int) -> Machines:
         where = f"spec.nodes[{index}]"
         if source.group is not None:
             made: Sequence[Node] = _group(loaded, source.group, f"{where}.group", len(nodes))
+            for node in made[-1:]:
+                check_object(loaded, node, f"{where}.group")
             tables.append(_table(made))
         elif source.manifests is not None:
-            from harness.experiment.manifests import Notices, read_checked_manifests
-
             told = Notices()
             files = [loaded.find(path, f"{where}.manifests[{at}]") for at, path in enumerate(source.manifests)]
             made = [item.object for item in read_checked_manifests(files, told) if item.kind == "Node"]
@@ -93,7 +97,14 @@ def _resources(loaded: Loaded, form: NodeGroup | Pool, where: str) -> ResourceLi
         if name != DISK and "/" not in name:
             expected = f"{DISK}, or an extended resource with a domain, as example.com/fpga"
             raise loaded.error(path, "this is no resource of its own name", found=name, expected=expected)
+        problem = qualified_problem(name)
+        if problem:
+            raise loaded.error(path, problem, found=name, expected=f"{DISK}, or as example.com/fpga")
         thousandths = amount(loaded, value, path)
+        if thousandths % 1000:
+            raise loaded.error(
+                path, "an extended resource comes in whole units", found=value, expected="a whole number"
+            )
         resources[name] = bytes_quantity(thousandths // 1000) if name == DISK else Quantity(thousandths)
     return resources
 
@@ -131,11 +142,13 @@ def pool_template(loaded: Loaded, pool: Pool, where: str) -> Node:
         labels[ZONE] = pool.zone
     if pool.gpus and pool.gpu_model:
         labels[GPU_MODEL] = pool.gpu_model
-    return Node(
+    template = Node(
         metadata=ObjectMeta(labels=labels),
         spec=NodeSpec(taints=_taints(pool.taints)),
         status=NodeStatus(capacity=resources, allocatable=resources),
     )
+    check_object(loaded, replace(template, metadata=ObjectMeta(name=f"{pool.name}-0", labels=labels)), where)
+    return template
 
 
 def gateway() -> Node:

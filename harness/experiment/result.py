@@ -60,6 +60,7 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)
     end_state: EndState | None = None  # of a run with faults
     variables: dict[str, str] = field(default_factory=dict)  # those of the scenario that were chosen
+    tracebacks: dict[str, str] = field(default_factory=dict)  # of violations, by reason
     notices: list[str] = field(default_factory=list)  # what was asked for and had no effect, in words
     scheduler_version: str = ""  # the scheduler's full name, as fgd-v1; empty in records older than versions
     accounts: dict[str, Any] = field(default_factory=dict)  # what averages over time are made of (Occupancy.accounts)
@@ -85,6 +86,7 @@ class Result:
                 {"atSeconds": at / 1e9, "kind": kind, "pod": pod, "reason": reason}
                 for at, kind, pod, reason in self.violations
             ],
+            **({"tracebacks": self.tracebacks} if self.tracebacks else {}),
             "gatesMissed": self.missed,
             **({"notices": self.notices} if self.notices else {}),
             "timing": self.timing,
@@ -110,6 +112,7 @@ def from_record(folder: Path) -> Result:
         timing=data.get("timing", {}),
         missed=data.get("gatesMissed", []),
         notices=data.get("notices", []),
+        tracebacks=data.get("tracebacks", {}),
         folder=folder,
         versions=data.get("versions", {}),
         variables=data.get("variables", {}),

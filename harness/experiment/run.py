@@ -151,6 +151,7 @@ class Run:
         self.cluster.api.observers.append(self.measures.journal.observed)
         if unfit is not None:
             self.scheduler.tally.violations.append((0, unfit.kind, unfit.pod, unfit.reason))
+            self.scheduler.tally.tracebacks[unfit.reason] = unfit.traceback
 
     # -- playing -------------------------------------------------------------------------------------------------------
 
@@ -229,6 +230,7 @@ class Run:
             metrics=metrics,
             broken=broken,
             violations=list(tally.violations),
+            tracebacks=dict(tally.tracebacks),
             timing={
                 "decidingSeconds": tally.deciding_s,
                 "decisionMicroseconds": tally.deciding_s / decided * 1e6 if decided else 0.0,

@@ -10,6 +10,7 @@ from typing import Any
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
 from harness.experiment.forms import ServiceTasks, TaskSource
+from harness.experiment.manifests import Notices, check_object, read_checked_manifests
 from harness.experiment.scenario import Loaded, amount, curve, duration
 from harness.measure.demand import Demand
 from harness.model.core import (
@@ -120,7 +121,10 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
         elif task.trace is not None:
             _trace(loaded, task, where, made, seed)
         elif task.service is not None:
+            before = len(made.at_once)
             _service(loaded, task.service, f"{where}.service", made)
+            for obj in made.at_once[before:]:
+                check_object(loaded, obj, f"{where}.service")
         elif task.manifests is not None:
             _manifests(loaded, task.manifests, f"{where}.manifests", made)
     return made
@@ -200,8 +204,6 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
 
 
 def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:
-    from harness.experiment.manifests import Notices, read_checked_manifests
-
     files = [loaded.find(path, f"{where}[{index}]") for index, path in enumerate(paths)]
     later: list[tuple[Instant, Any]] = []
     told = Notices()

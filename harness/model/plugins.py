@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class PluginGroup:
             raise UserError(
                 f"there is no {self.noun} {name!r}",
                 expected=f"one of {', '.join(known)}; or package.module:object",
-                hint=did_you_mean(name, known),
+                hint=did_you_mean(name, {*known, *(re.sub(r"-v[0-9]+$", "", full) for full in known)}),
             )
         if len(points) > 1:
             raise UserError(

@@ -229,11 +229,13 @@ class StrategyFault:
     """What a strategy did wrong, counted as a violation of its run. `pod`: its key, empty where no pod is concerned.
 
     A strategy that stands for another program may yield one among its decisions, of kind and reason of its own.
+    `traceback`: of what it raised, for the record.
     """
 
     kind: str
     pod: str
     reason: str
+    traceback: str = field(default="", compare=False, repr=False)
 
 
 class WhatIf(Protocol):

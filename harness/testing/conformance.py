@@ -30,6 +30,7 @@ DEADLINE_S = 10.0
 
 _ROUNDS = 40  # of the memory property, three times
 _PODS_A_ROUND = 16
+_MINUTES = 60  # of the liveness property
 _KEPT_BYTES = 128  # for each pod that was ever handed over: less than its name in a dict
 
 
@@ -169,6 +170,23 @@ def legality(subject: Subject, world: World) -> None:
     fault = subject.trial(world).fault()
     if fault:
         raise Broken(fault)
+
+
+def liveness(subject: Subject, world: World) -> None:
+    """Where a pod fits, something is placed: not at once, perhaps, but within an hour of asking each minute."""
+    on = world.snapshot()
+    guard = Guard(subject.factory(), subject.deadline_s)
+    rng = np.random.default_rng(7)
+    waiting = world.views(on)
+    fits = next(((view.key, node) for view in waiting for node in np.flatnonzero(on.feasible(view)).tolist()), None)
+    if fits is None:
+        return
+    done = Trial()
+    for minute in range(_MINUTES):
+        on.now_ns = minute * 60 * 10**9
+        if call(guard, waiting, on, rng, done) or done.faults:
+            return  # faults are another property's matter
+    raise Broken(f"it placed nothing in an hour, though {fits[0]} fits on {on.node_table.names[fits[1]]}")
 
 
 def gangs(subject: Subject, world: World) -> None:
@@ -316,6 +334,7 @@ def _place(at: tuple[str, tuple[int, ...]] | None) -> str:
 PROPERTIES: dict[str, tuple[Property, dict[str, bool]]] = {
     "deadline": (deadline, {}),
     "legality": (legality, {"gangs": False}),
+    "liveness": (liveness, {"gangs": False}),
     "gang atomicity": (gangs, {"gangs": True}),
     "determinism": (repeatable, {}),
     "input order": (order, {"gangs": False}),
@@ -374,7 +393,7 @@ def memory(subject: Subject) -> Verdict:
         for number in range(3 * _ROUNDS):
             pods = [replace(shapes[i % len(shapes)], key=f"default/pod-{number}-{i}") for i in range(_PODS_A_ROUND)]
             call(guard, pods, on, rng, Trial())
-            for key in on.placements.node_of:
+            for key in list(on.placements.node_of):
                 on.forget(key)
             del pods
             if (number + 1) % _ROUNDS == 0:

@@ -23,6 +23,9 @@ readme = "README.md"
 requires-python = ">=3.11"
 dependencies = ["podyard"]
 
+[project.optional-dependencies]
+test = ["pytest>=8"]
+
 [project.entry-points."podyard.schedulers"]
 {name} = "{module}:{function}"
 
@@ -71,9 +74,9 @@ _README = """\
 A scheduling strategy for Podyard. The strategy is `src/{module}/__init__.py`.
 
 ```sh
-pip install -e .
+pip install -e ".[test]"
 podyard schedulers                                 # lists {name}
-podyard check {name}                               # legality, determinism, purity, gangs, deadline, memory
+podyard check {name}                               # legality, liveness, determinism, purity, gangs, deadline, memory
 podyard run quickstart --scheduler {name},greedy   # how good it is
 pytest
 ```

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -78,16 +77,33 @@ def test_in_a_fresh_environment_it_is_listed_checked_and_compared(tmp_path: Path
 
     run("harness.cli", "new", "scheduler", "my-fit")
     assert "my-fit" not in run("harness.cli", "schedulers")
-    run("pip", "--python", python, "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", str(package))
-    listed = run("harness.cli", "schedulers")
-    assert "my-fit: podyard_my_fit:my_fit" in listed.replace("\n", " ")
-    assert "my-fit: conforms" in run("harness.cli", "check", "my-fit", "--examples", "20")
-    table = run("harness.cli", "run", "quickstart", "--scheduler", "my-fit,greedy", "--nodes", "inline")
-    assert "Placement quality" in table
-    assert "my-fit/1: digest" in table
-    # The plugin comes by podyard's entry point; where an installed copy is older than that, it is named.
-    known = any(point.name == "podyard" for point in entry_points(group="pytest11"))
-    run("pytest", "-q", *(() if known else ("-p", "harness.testing.plugin")), str(package))
+    # pip and pytest of this environment for that one, without an index: what the package needs must be lent.
+    env |= {"PATH": f"{env_dir / 'bin'}{os.pathsep}{os.environ['PATH']}", "PIP_NO_INDEX": "1"}
+    env |= {"PIP_NO_BUILD_ISOLATION": "0"}  # pip's way to say that it is switched off
+    for name, words in {
+        "pip": f"{sys.executable} -m pip --python {python}",
+        "podyard": f"{python} -m harness.cli",
+        "pytest": f"{python} -m pytest",
+    }.items():
+        script = env_dir / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        script.chmod(0o755)
+    block = (package / "README.md").read_text().partition("```sh\n")[2].partition("```")[0]
+    said = {}
+    for line in block.splitlines():
+        command = line.partition("#")[0].strip()
+        command += {"podyard check": " --examples 20", "podyard run": " --nodes inline"}.get(
+            command.rpartition(" ")[0], ""
+        )
+        ran = subprocess.run(
+            command, shell=True, cwd=package, env=env, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert ran.returncode == 0, f"{line}\n{ran.stdout}{ran.stderr}"
+        said[command.split(" --")[0]] = ran.stdout
+    assert "my-fit: podyard_my_fit:my_fit" in said["podyard schedulers"].replace("\n", " ")
+    assert "my-fit: conforms" in said["podyard check my-fit"]
+    assert "Placement quality" in said["podyard run quickstart"]
+    assert "2 passed" in said["pytest"]
 
 
 def test_the_plugin_costs_nothing_until_it_is_used() -> None:

@@ -22,6 +22,9 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.preemption.preemptor import Preemptor
 from harness.scheduling.strategy import PodView
 
+MOST_TRACEBACKS = 20
+"""Kept of a run, each of another fault."""
+
 
 class SchedulerContext:
     """`pending`: unbound pods as last seen, by key. `gated`: pods that wait for their scheduling gates to go.
@@ -108,7 +111,9 @@ class SchedulerContext:
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def record_violation(self, now: int, kind: str, pod: str, reason: str) -> Effect:
+    def record_violation(self, now: int, kind: str, pod: str, reason: str, traceback: str = "") -> Effect:
         """Count what a strategy did wrong; the effect tells the journal."""
         self.tally.violations.append((now, kind, pod, reason))
+        if traceback and len(self.tally.tracebacks) < MOST_TRACEBACKS:
+            self.tally.tracebacks.setdefault(reason, traceback)
         return Observe("violation", (self.name, kind, pod, reason))

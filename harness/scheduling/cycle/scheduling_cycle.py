@@ -96,7 +96,7 @@ class SchedulingCycle:
             for answer in self.guard.place(turn, context.snapshot, self._strategy_rng):
                 if isinstance(answer, StrategyFault):
                     at = answer.pod or next((key for key in pods if key not in waits), "")
-                    effects.append(context.record_violation(now, answer.kind, at, answer.reason))
+                    effects.append(context.record_violation(now, answer.kind, at, answer.reason, answer.traceback))
                 else:
                     self._apply(now, answer, pods, waits, effects)
             if self.guard.interrupted:
@@ -139,7 +139,7 @@ class SchedulingCycle:
         context = self._context
         modelled = self.guard.modelled_ns(decided, len(context.snapshot))
         if isinstance(modelled, StrategyFault):
-            effects.append(context.record_violation(now, modelled.kind, "", modelled.reason))
+            effects.append(context.record_violation(now, modelled.kind, "", modelled.reason, modelled.traceback))
             modelled = None
         latency = context.settings.latency
         if modelled is not None:

@@ -22,6 +22,7 @@ class SchedulerTally:
     deciding_s: float = 0.0
     cycles: int = 0
     violations: list[tuple[int, str, str, str]] = field(default_factory=list)  # (instant, kind, pod, reason)
+    tracebacks: dict[str, str] = field(default_factory=dict)  # by reason; they name paths of a machine
 
 
 @dataclass(frozen=True, slots=True)

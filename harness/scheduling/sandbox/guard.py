@@ -11,6 +11,7 @@ can contain: a call into C that never returns, os._exit, a crash of the interpre
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import FrozenInstanceError
 from pathlib import PurePath
@@ -36,6 +37,7 @@ OVERRUNS = 3
 _LONGEST_MODELLED_S = 10 * 365 * 86400.0
 _SPARE = 1000  # decisions in a call beyond two for each pod handed over and one for each that runs
 _LONGEST = 500  # characters of a reason
+_LONGEST_TRACEBACK = 20_000
 _BOOKS_EACH = 64  # pods handed over between two looks at some of the books
 _BOOKS = 16  # nodes looked at
 
@@ -284,18 +286,39 @@ def _raised(error: BaseException) -> StrategyFault:
         isinstance(error, ValueError) and ("read-only" in told(error) or "WRITEABLE" in told(error))
     )
     wrote = wrote or (isinstance(error, TypeError) and "'mappingproxy' object" in told(error))
-    where = _where(error.__traceback__)
-    return StrategyFault("mutation" if wrote else "raised", "", f"{type(error).__name__}: {told(error, str)}{where}")
+    frames = _frames(error.__traceback__)
+    kind, reason = "mutation" if wrote else "raised", f"{type(error).__name__}: {told(error, str)}{_where(frames)}"
+    return StrategyFault(kind, "", reason, _traceback(error, frames))
 
 
-def _where(trace: TracebackType | None) -> str:
-    last = ""
+def _frames(trace: TracebackType | None) -> list[TracebackType]:
+    """Theirs: what comes after the guard's own."""
+    found = []
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_filename != __file__:
-            last = f" ({PurePath(code.co_filename).name}:{trace.tb_lineno})"
+        if trace.tb_frame.f_code.co_filename != __file__:
+            found.append(trace)
         trace = trace.tb_next
-    return last
+    return found
+
+
+def _where(frames: Sequence[TracebackType]) -> str:
+    """File, line and function of the author's: the last in the package of the first that is not the harness's."""
+    if not frames:
+        return ""
+    packages = [str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] for trace in frames]
+    author = next((package for package in packages if package != "harness"), "harness")
+    last = next(trace for trace, package in zip(reversed(frames), reversed(packages), strict=True) if package == author)
+    code = last.tb_frame.f_code
+    return f" ({PurePath(code.co_filename).name}:{last.tb_lineno}, in {code.co_qualname})"
+
+
+def _traceback(error: BaseException, frames: Sequence[TracebackType]) -> str:
+    """As Python prints it, without the guard's own frames; shortened in its middle where it is endless."""
+    try:
+        text = "".join(traceback.format_exception(type(error), error, frames[0] if frames else None, limit=-30))
+    except Exception:  # whatever their exception does when it is printed
+        return ""
+    return text if len(text) <= _LONGEST_TRACEBACK else f"{text[:1000]}\n..\n{text[1000 - _LONGEST_TRACEBACK :]}"
 
 
 def told(thing: Any, how: Any = repr) -> str:
