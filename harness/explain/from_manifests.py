@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass, dump_kinds
 from harness.model.workloads import PodGroup
 from harness.scheduling.cycle import watched_objects
-from harness.scheduling.feasibility.fit_error import reasons_on_node, run_pre_filters
+from harness.scheduling.feasibility.fit_error import diagnose, left_out_by, reasons_on_node, run_pre_filters
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
@@ -102,6 +103,7 @@ class FromManifests:
         self.on = Snapshot()
         self.waiting: dict[str, Pod] = {}
         self.bound: dict[str, str] = {}  # node of the pods that `bind` placed
+        self._terminating: list[Pod] = []  # and unbound
         self.astray = 0  # running pods on nodes that are not there
         self.notices = Notices(lenient=True)
         read = read_checked_manifests(paths, self.notices, dump_kinds())
@@ -127,8 +129,7 @@ class FromManifests:
                 self._pod(manifest, obj)
             elif isinstance(obj, PodDisruptionBudget):
                 self._preemption.add_budget(obj)
-        for key in self.in_order():
-            pod = self.waiting[key]
+        for pod in (*(self.waiting[key] for key in self.in_order()), *self._terminating):
             node = self.on.node_table.index.get(pod.status.nominated_node_name)
             if node is not None and not pod.spec.scheduling_gates:
                 self.on.nominations.nominate(self._view(pod), node)
@@ -163,6 +164,8 @@ class FromManifests:
                 self.astray += 1
         elif pod.metadata.deletion_timestamp is None:
             self.waiting[pod.metadata.key] = pod
+        else:  # it is scheduled no more, yet the node that was kept for it is kept until it is gone
+            self._terminating.append(pod)
 
     def _with_priority(self, manifest: Manifest, pod: Pod) -> Pod:
         """As admission completes it. Source: plugin/pkg/admission/priority."""
@@ -213,19 +216,32 @@ class FromManifests:
         skipped = self._skips(pod, strategy)
         if skipped:
             return Judged(key, skipped, None, (), gates=tuple(gate.name for gate in pod.spec.scheduling_gates))
+        batch = self._together(key)
+        view = next(member for member in batch if member.key == key)
         nominated = on.nominations.remove(key)  # its own nomination bears on others, not on itself
         try:
-            return self._judged(key, nominated, strategy, name, node, each)
+            judged = self._judged(view, batch, nominated, strategy, name, node, each)
+            diagnosis = diagnose(on, view)
         finally:
             if nominated is not None:
                 on.nominations.nominate(self._view(pod), nominated)
+        assert judged.explanation is not None
+        if judged.explanation.node or len(batch) > 1:
+            return judged
+        return dataclasses.replace(judged, preemption=self._preemption.answer(view, pod, diagnosis))
 
     def _judged(
-        self, key: str, nominated: int | None, strategy: Any, name: str, node: str | None, each: bool
+        self,
+        view: PodView,
+        batch: list[PodView],
+        nominated: int | None,
+        strategy: Any,
+        name: str,
+        node: str | None,
+        each: bool,
     ) -> Judged:
-        pod, on = self.waiting[key], self.on
-        batch = self._together(key)
-        view = next(member for member in batch if member.key == key)
+        key, on = view.key, self.on
+        pod = self.waiting[key]
         state = strategy.state() if hasattr(strategy, "restore") else None
         asked = strategy if state is None else Resumed(strategy, state)  # or one question would turn the next answer
         try:
@@ -241,7 +257,6 @@ class FromManifests:
                 self._by_node(asked, view) if each else (),
                 run_pre_filters(on, on.classes.class_now(view)),
                 again or "" if goes else "",
-                None if chosen >= 0 or len(batch) > 1 else self._preemption.answer(view, pod),
             )
         finally:
             if state is not None:
@@ -274,9 +289,14 @@ class FromManifests:
             plugin, reasons, resolvable = "", tuple(reasons_on_node(on, cls, node)), False
             if run_pre_filters(on, cls):
                 plugin = "PreFilter"
+            elif cls.constraints.node_names is not None and on.node_table.names[node] not in cls.constraints.node_names:
+                plugin, reasons = "PreFilter", (left_out_by(cls),)
             elif reasons:
-                failed = on.nominations.first_failure(cls, node) or next(
-                    term for term in cls.constraints.filters if not term.holds(on, node)
+                beside = on.nominations.first_failure(cls, node)
+                failed = (
+                    beside[0]
+                    if beside is not None
+                    else next(item for item in cls.constraints.filters if not item.holds(on, node))
                 )
                 plugin, resolvable = failed.plugin, failed.resolvable
             parts = {} if plugin else {name: float(column[node]) for name, column in scores.items()}

@@ -240,7 +240,8 @@ def _help(term: Any, on: Snapshot, node: int, leaving: bool) -> list[Change] | N
         case GpuDevices(count, milli) if not leaving:
             enough = sum(idle >= milli for idle in on.devices_of[node])
             model = on.model_of[node]
-            return [Devices(count - enough, on.gpu_models[model] if model >= 0 else "GPU")]
+            other = on.gpu_models[0] if on.gpu_models else "GPU"
+            return [Devices(count - enough, on.gpu_models[model] if model >= 0 else other)]
         case _:
             return _leaving(term, on, node)
 

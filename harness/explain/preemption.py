@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.model.core import Pod
 from harness.model.objects import PodDisruptionBudget
-from harness.scheduling.feasibility.fit_error import diagnose
+from harness.scheduling.feasibility.fit_error import Diagnosis
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.preemption.victims import NoPreemption, Preemption, Victims
 from harness.scheduling.strategy import PodView
@@ -50,9 +50,8 @@ class PreemptionDryRun:
     def add_budget(self, budget: PodDisruptionBudget) -> None:
         self._preemption.budgets.put(budget)
 
-    def answer(self, view: PodView, pod: Pod) -> PreemptionAnswer:
-        """For a pod that fits nowhere."""
-        diagnosis = diagnose(self._snapshot, view)
+    def answer(self, view: PodView, pod: Pod, diagnosis: Diagnosis) -> PreemptionAnswer:
+        """For a pod that fits nowhere, as `diagnosis` says."""
         verdict = self._preemption.verdict(view, pod, diagnosis)
         if isinstance(verdict, NoPreemption):
             return PreemptionAnswer((), {}, {}, verdict.reason)

@@ -236,8 +236,8 @@ def test_one_pod_alone_uses_a_claim_that_says_so() -> None:
     assert story.where("first")
     assert not story.where("second")
     assert story.told("second", "FailedScheduling")[-1].startswith(
-        "0/2 nodes are available: 2 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode"
-        " already in-use by another pod."
+        "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod"
+        " access mode."
     )
     story.delete("Pod", "first")
     story.run(15)

@@ -174,10 +174,7 @@ def reasons(world: Storage, names: list[str], node: Node) -> list[str]:
     """Of one node, those of the first plugin that refuses it. For pods that `before` lets pass."""
     used = [name for claims in world.running for name in claims]
     if any("ReadWriteOncePod" in world.claims[name].spec.access_modes and name in used for name in names):
-        return [
-            "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by"
-            " another pod"
-        ]
+        return ["node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"]
     theirs = [world.volumes[world.claims[name].spec.volume_name] for name in names if bound(world.claims[name])]
     out = []
     if not all(reaches(volume, node) for volume in theirs):

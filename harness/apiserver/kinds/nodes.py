@@ -59,6 +59,16 @@ def _node_problems(new: Node, old: Node | None) -> list[Cause]:
     return found
 
 
+def _defaulted(node: Node) -> Node:
+    """What is allocatable is all of the capacity, where the node does not say.
+
+    Source: Kubernetes 1.32 pkg/apis/core/v1/defaults.go SetDefaults_NodeStatus.
+    """
+    if node.status.allocatable or not node.status.capacity:
+        return node
+    return replaced(node, status=replaced(node.status, allocatable=node.status.capacity))
+
+
 def _on_create(node: Node, meta: ObjectMeta) -> Node:
     """The kubelet registers with its status."""
     return replaced(node, metadata=meta)
@@ -110,6 +120,7 @@ _COLUMNS = (
 RULES = (
     KindRules(
         kind=KINDS["Node"],
+        defaults=_defaulted,
         validate=_node_problems,
         on_create=_on_create,
         table=Table(_COLUMNS, _node_cells),

@@ -54,6 +54,12 @@ class _Specs:
     filters: tuple[Filter, ...]
 
 
+def left_out_by(cls: PodClass) -> str:
+    """What FitError says of nodes that PreFilter left out, where the class names its nodes; '' where it does not."""
+    plugins = sorted({item.plugin for item in cls.constraints.filters if item.node_names is not None})
+    return f"node(s) didn't satisfy plugin(s) [{' '.join(plugins)}]" if plugins else ""
+
+
 def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
     """Good until the next change of a node's spec."""
     n = len(snapshot.node_table)
@@ -61,8 +67,8 @@ def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
     count = int(np.count_nonzero(left))
     reasons: Counter[str] = Counter()
     filters: tuple[Filter, ...] = cls.constraints.filters
-    narrowing = sorted({item.plugin for item in filters if item.node_names is not None})
-    if narrowing:
+    narrowed = left_out_by(cls)
+    if narrowed:
         named = np.zeros(n, dtype=np.bool_)
         named[
             [
@@ -72,7 +78,7 @@ def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
             ]
         ] = True
         # Source: schedule_one.go findNodesThatFitPod, the status of nodes that PreFilter left out.
-        reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(narrowing)}]"] = int(np.count_nonzero(left & ~named))
+        reasons[narrowed] = int(np.count_nonzero(left & ~named))
         left &= named
     resolvable = np.zeros(n, dtype=np.bool_)
     first = next((at for at, item in enumerate(filters) if item.scope is not Scope.NODE), len(filters))
@@ -115,11 +121,11 @@ def run_pre_filters(snapshot: Snapshot, cls: PodClass) -> tuple[str, str] | None
 
 def diagnose(snapshot: Snapshot, pod: PodView) -> Diagnosis:
     """Of every node, the reasons of the first filter that rejects it; as text, FitError's words."""
-    return _diagnose(snapshot, snapshot.classes.class_now(pod))
+    return _diagnose(snapshot, snapshot.classes.class_now(pod), pod.key)
 
 
-def _diagnose(snapshot: Snapshot, cls: PodClass, specs: _Specs | None = None) -> Diagnosis:
-    """`specs`: where known already."""
+def _diagnose(snapshot: Snapshot, cls: PodClass, key: str, specs: _Specs | None = None) -> Diagnosis:
+    """`key`: of the pod, whose own nomination does not bear on it. `specs`: where known already."""
     rejected = run_pre_filters(snapshot, cls)
     if rejected:
         return Diagnosis(len(snapshot), {}, np.zeros(0, dtype=np.int64), rejected[1])
@@ -129,13 +135,13 @@ def _diagnose(snapshot: Snapshot, cls: PodClass, specs: _Specs | None = None) ->
     if snapshot.nominations.by_node:
         # Nodes that are kept for others: judged with those there, as kube-scheduler's first pass does.
         if only_amounts(cls):
-            beside = _Beside(_Free(snapshot, cls.priority), snapshot.resources)
+            beside = _Beside(_Free(snapshot, cls.priority, key), snapshot.resources)
         else:
             for node in snapshot.nominations.by_node:
-                failed = snapshot.nominations.first_failure(cls, node) if left[node] else None
+                failed = snapshot.nominations.first_failure(cls, node, key) if left[node] else None
                 if failed is not None:
-                    reasons.update(snapshot.nominations.reasons(cls, node))
-                    resolvable[node] = failed.resolvable
+                    reasons.update(failed[1])
+                    resolvable[node] = failed[0].resolvable
                     left[node] = False
     for item in specs.filters:
         _ask(item, snapshot if item.scope is not Scope.NODE_USAGE else beside, reasons, left, resolvable)
@@ -146,17 +152,18 @@ def _diagnose(snapshot: Snapshot, cls: PodClass, specs: _Specs | None = None) ->
 class _Free:
     """`nominations.free_beside` of one priority, by row, int64 [nodes]: only of the rows that are asked for."""
 
-    __slots__ = ("_priority", "_rows", "_snapshot")
+    __slots__ = ("_except_pod", "_priority", "_rows", "_snapshot")
 
-    def __init__(self, snapshot: Snapshot, priority: int) -> None:
+    def __init__(self, snapshot: Snapshot, priority: int, except_pod: str) -> None:
         self._snapshot = snapshot
         self._priority = priority
+        self._except_pod = except_pod
         self._rows: dict[int, Int64] = {}
 
     def __getitem__(self, row: int) -> Int64:
         found = self._rows.get(row)
         if found is None:
-            found = self._rows[row] = self._snapshot.nominations.free_beside(self._priority, row)
+            found = self._rows[row] = self._snapshot.nominations.free_beside(self._priority, row, self._except_pod)
         return found
 
 
@@ -174,12 +181,12 @@ def reasons_on_node(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, 
     if rejected:
         return (rejected[1],)
     if node in snapshot.nominations.by_node:
-        found = snapshot.nominations.reasons(cls, node)
-        if found:
-            return found
-    for item in cls.constraints.filters:
-        if not item.holds(snapshot, node):
-            return tuple(item.reasons(snapshot, node))
+        failed = snapshot.nominations.first_failure(cls, node)
+        if failed is not None:
+            return failed[1]
+    for term in cls.constraints.filters:
+        if not term.holds(snapshot, node):
+            return tuple(term.reasons(snapshot, node))
     return ()
 
 
@@ -199,7 +206,8 @@ class Diagnoses:
             if self._spec_version != snapshot.spec_log.version:
                 self._spec_version = snapshot.spec_log.version
                 self._specs.clear()
-        known = self._of.get(pod.cls.id)
+        nominated = snapshot.nominations.node_of(pod.key) is not None  # judged without itself, so not like its class
+        known = None if nominated else self._of.get(pod.cls.id)
         if known is None:
             cls = snapshot.classes.class_now(pod)
             specs = self._specs.get(cls.id)
@@ -207,7 +215,9 @@ class Diagnoses:
                 if len(self._specs) >= _CLASSES:
                     self._specs.clear()
                 specs = self._specs[cls.id] = _of_specs(snapshot, cls)
-            known = self._of[pod.cls.id] = _diagnose(snapshot, cls, specs)
+            known = _diagnose(snapshot, cls, pod.key, specs)
+            if not nominated:
+                self._of[pod.cls.id] = known
         return known
 
 

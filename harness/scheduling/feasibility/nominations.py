@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.scheduling.feasibility.what_if import WhatIf
 from harness.scheduling.filters.filter import Filter
+from harness.scheduling.filters.inter_pod_affinity import ExistingAntiAffinity
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
@@ -20,6 +21,20 @@ def only_amounts(cls: PodClass) -> bool:
     """What runs on a node bears on the class by the amounts left alone: no ports, no devices, no look at other pods."""
     needs = cls.constraints
     return len(needs.node_usage) == 1 and not needs.cluster
+
+
+def _run_beside(state: ClusterState, cls: PodClass) -> Sequence[Filter]:
+    """The filters of `cls` that run beside nominated pods.
+
+    kube-scheduler's PreFilter skips InterPodAffinity for a pod without terms of its own that no running pod's
+    anti-affinity speaks of; then Filter does not see that of a nominated pod either.
+    Source: kube-scheduler 1.32 plugins/interpodaffinity/filtering.go PreFilter.
+    """
+    filters: Sequence[Filter] = cls.constraints.filters
+    own = [item for item in filters if item.plugin == "InterPodAffinity"]
+    if len(own) == 1 and isinstance(own[0], ExistingAntiAffinity) and not own[0].bears_on(state):
+        return [item for item in filters if item is not own[0]]
+    return filters
 
 
 class Nominations:
@@ -80,40 +95,37 @@ class Nominations:
                 for row, amount in pod.cls.constraints.footprint.amounts:
                     left[row] -= amount
             return all(amount <= left[row] for row, amount in cls.constraints.footprint.amounts)
-        with WhatIf(self._state, node) as trial:
+        return self._failure_beside(cls, node, ahead) is None
+
+    def first_failure(self, cls: PodClass, node: int, except_pod: str = "") -> tuple[Filter, tuple[str, ...]] | None:
+        """The first filter that does not hold beside them, with its reasons; None when all do, or there is nobody."""
+        ahead = self.ahead_of(cls, node, except_pod)
+        return self._failure_beside(cls, node, ahead) if ahead else None
+
+    def _failure_beside(
+        self, cls: PodClass, node: int, ahead: Sequence[PodView]
+    ) -> tuple[Filter, tuple[str, ...]] | None:
+        state = self._state
+        filters = _run_beside(state, cls)
+        with WhatIf(state, node) as trial:
             for pod in ahead:
                 trial.put(pod)
-            return trial.holds(cls)
+            for item in filters:
+                if not item.holds(state, node):
+                    return item, tuple(item.reasons(state, node))
+        return None
 
-    def first_failure(self, cls: PodClass, node: int) -> Filter | None:
-        """The first constraint that does not hold beside them; None when all do, or when there is nobody."""
-        ahead = self.ahead_of(cls, node)
-        if not ahead:
-            return None
-        with WhatIf(self._state, node) as trial:
-            for pod in ahead:
-                trial.put(pod)
-            return next((item for item in cls.constraints.filters if not item.holds(self._state, node)), None)
-
-    def reasons(self, cls: PodClass, node: int) -> tuple[str, ...]:
-        """The words of that constraint; () when there is none."""
-        ahead = self.ahead_of(cls, node)
-        if not ahead:
-            return ()
-        with WhatIf(self._state, node) as trial:
-            for pod in ahead:
-                trial.put(pod)
-            for item in cls.constraints.filters:
-                if not item.holds(self._state, node):
-                    return tuple(item.reasons(self._state, node))
-        return ()
-
-    def free_beside(self, priority: int, row: int) -> Int64:
+    def free_beside(self, priority: int, row: int, except_pod: str = "") -> Int64:
         """What is free of a resource, less what those of `priority` or above are to take, int64 [nodes]."""
         free: Int64 = self._state.free[row]
         for level, amounts in self._held.items():
             if level >= priority:
                 free = free - (amounts[row, : len(free)] if row < len(amounts) else 0)
+        node = self._node_of.get(except_pod)
+        own = None if node is None else self.by_node[node][except_pod]
+        if own is not None and own.priority >= priority:
+            free = free.copy()
+            free[node] += dict(own.cls.constraints.footprint.amounts).get(row, 0)
         return free
 
     def _hold(self, pod: PodView, node: int, sign: int) -> None:
@@ -129,8 +141,7 @@ class Nominations:
                             amount for _, amount in other.cls.constraints.footprint.amounts
                         ]
             self._held[level] = held
-            if sign > 0:
-                return  # it is there already
+            return  # counted from `by_node`, where a pod that is put is by now, and one that is dropped no longer
         for row, amount in pod.cls.constraints.footprint.amounts:
             held[row, node] += sign * amount
 

@@ -52,15 +52,22 @@ class GpuModel:
 
 @dataclass(frozen=True, slots=True)
 class GpuDevices:
-    """`count` devices with at least `milli` idle each."""
+    """`count` devices with at least `milli` idle each.
+
+    Whole devices are Kubernetes' extended resource nvidia.com/gpu: a lack of them is told by NodeResourcesFit, beside
+    the other resources that lack.
+    """
 
     count: int
     milli: int
 
-    plugin = "GpuDevices"
     scope = Scope.NODE_USAGE
     resolvable = True
     node_names = None
+
+    @property
+    def plugin(self) -> str:
+        return "NodeResourcesFit" if self.milli == DEVICE_MILLI else "GpuDevices"
 
     def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         idle = state.gpu_free[nodes]

@@ -99,6 +99,10 @@ class ExistingAntiAffinity(_Live):
 
     reason = REASON_EXISTING
 
+    def bears_on(self, state: ClusterState) -> bool:
+        """Whether any pod that carries one of the terms runs."""
+        return any(state.pod_counts.count_with_affinity_term(number).on_node for number in self.numbers)
+
     def live(self, state: ClusterState) -> NodeMask:
         pod_counts, terms = state.pod_counts, state.tables.affinity_terms.terms
         counts = [(pod_counts.count_with_affinity_term(number), terms[number].key) for number in self.numbers]

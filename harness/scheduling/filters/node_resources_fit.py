@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.scheduling.filters.filter import Scope
+from harness.scheduling.filters.gpu_devices import GpuDevices
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes
 from harness.scheduling.strategy import PODS, Bool, Int64
@@ -14,7 +15,14 @@ from harness.scheduling.strategy import PODS, Bool, Int64
 
 @dataclass(frozen=True, slots=True)
 class NodeResourcesFit:
-    needs: tuple[tuple[int, int], ...]  # (row, amount), only what is requested: a zero request fits anywhere
+    """`needs`: (row, amount), only what is requested: a zero request fits anywhere.
+
+    `devices`: whole GPUs that the pod asks for besides. They are a filter of their own, which comes next; here a lack
+    of them is told along with that of other resources.
+    """
+
+    needs: tuple[tuple[int, int], ...]
+    devices: GpuDevices | None = None
 
     plugin = "NodeResourcesFit"
     scope = Scope.NODE_USAGE
@@ -43,6 +51,8 @@ class NodeResourcesFit:
         short = [row for row, amount in self.needs if amount > free[row]]
         out = ["Too many pods"] if PODS in short else []
         out += [f"Insufficient {state.resources[row]}" for row in short if row != PODS]
+        if self.devices is not None and not self.devices.holds(state, node):
+            out += self.devices.reasons(state, node)
         return tuple(out)
 
     def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
@@ -53,4 +63,7 @@ class NodeResourcesFit:
                 free = free[nodes]
             short = int(np.count_nonzero(free < amount))
             out.append(("Too many pods" if row == PODS else f"Insufficient {state.resources[row]}", short))
+        if self.devices is not None:
+            lacking = int(np.count_nonzero(~self.devices.mask(state, nodes)))
+            out += [(reason, lacking) for reason, _ in self.devices.count_reasons(state, nodes)]
         return out

@@ -18,6 +18,7 @@ from harness.scheduling.filters import (
     node_name,
     node_ports,
     node_unschedulable,
+    node_volume_limits,
     pod_topology_spread,
     taint_toleration,
     volume_binding,
@@ -80,8 +81,13 @@ FILTER_PLUGINS: tuple[Plugin, ...] = (
         volume_restrictions.make_filters,
     ),
     Plugin(
+        "NodeVolumeLimits",
+        "volumes that are attached can become fewer by eviction: before the two that evictions cannot resolve",
+        node_volume_limits.make_filters,
+    ),
+    Plugin(
         "VolumeBinding",
-        "where the volumes are or can be made; NodeVolumeLimits would stand before it",
+        "where the volumes are or can be made",
         volume_binding.make_filters,
     ),
     Plugin(

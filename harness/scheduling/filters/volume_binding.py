@@ -25,6 +25,11 @@ BIND_CONFLICT = "node(s) didn't find available persistent volumes to bind"
 
 @dataclass(frozen=True, slots=True)
 class VolumeBinding(VolumeFilter):
+    """`claims`: once for each volume that names it: an unbound claim in two volumes asks for two.
+
+    Source: kube-scheduler 1.32 plugins/volumebinding binder.go GetPodVolumeClaims, FindPodVolumes.
+    """
+
     claims: tuple[str, ...]
     owned: tuple[OwnedClaim, ...] = ()
 

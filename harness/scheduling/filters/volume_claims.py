@@ -12,14 +12,14 @@ OwnedClaim: TypeAlias = tuple[str, str, str]
 
 
 def claims_of(pod: Pod) -> tuple[str, ...]:
-    """The pod's claims, 'namespace/name', in the order of its volumes."""
+    """The pod's claims, 'namespace/name', in the order of its volumes; once for each volume that names it."""
     given: list[dict[str, Any]] = (pod.spec.extra or {}).get("volumes") or []
-    names: dict[str, None] = {}
+    names: list[str] = []
     for volume in given:
         if isinstance(volume.get("persistentVolumeClaim"), dict):
-            names[str(volume["persistentVolumeClaim"].get("claimName", ""))] = None
+            names.append(str(volume["persistentVolumeClaim"].get("claimName", "")))
         elif "ephemeral" in volume:
-            names[ephemeral_name(pod, volume)] = None
+            names.append(ephemeral_name(pod, volume))
     return tuple(f"{pod.metadata.namespace}/{name}" for name in names)
 
 

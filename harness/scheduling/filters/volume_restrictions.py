@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.model.core import Pod
-from harness.scheduling.filters.volume_claims import claims_of
+from harness.scheduling.filters.volume_claims import claims_of, owned_claims
 from harness.scheduling.filters.volume_mask import VolumeFilter
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes
+from harness.scheduling.state.volume_reservations import not_found
 from harness.scheduling.strategy import Bool, Int64
 
-IN_USE = (
-    "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod"
-)
+IN_USE = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
 """Source: kube-scheduler 1.32 plugins/volumerestrictions ErrReasonReadWriteOncePodConflict."""
 
 
@@ -25,6 +24,11 @@ class VolumeRestrictions(VolumeFilter):
 
     plugin = "VolumeRestrictions"
     resolvable = True
+
+    def pre_filter(self, state: ClusterState) -> str:
+        """Source: plugins/volumerestrictions PreFilter, which looks up every claim that the pod names."""
+        known = state.volumes.catalog.claims
+        return next((not_found(key) for key in self.claims if key not in known), "")
 
     def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
         return np.full(len(state.node_table), not state.volumes.in_use(self.claims))[nodes]
@@ -40,5 +44,6 @@ class VolumeRestrictions(VolumeFilter):
 
 
 def make_filters(pod: Pod) -> tuple[VolumeRestrictions, ...]:
-    claims = claims_of(pod)
+    own = {key for key, _, _ in owned_claims(pod)}
+    claims = tuple(dict.fromkeys(key for key in claims_of(pod) if key not in own))
     return (VolumeRestrictions(claims),) if claims else ()

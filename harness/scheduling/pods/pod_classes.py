@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from harness.model.core import Pod
+from harness.model.gpu import DEVICE_MILLI
 from harness.model.meta import ObjectMeta
 from harness.scheduling.filters.filter import Filter
 from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
@@ -106,16 +107,20 @@ class PodClasses:
         for row, amount in key.amounts:
             column[row] = amount
         wanted = tuple((row, amount) for row, amount in key.amounts if amount > 0)
-        filters: list[Filter] = [*key.filters, NodeResourcesFit(wanted)]
         gpu = key.gpu
-        if gpu.count:
-            filters += [GpuModel(gpu.models), GpuDevices(gpu.count, gpu.milli)]
+        devices = GpuDevices(gpu.count, gpu.milli) if gpu.count else None
+        whole = devices if gpu.milli == DEVICE_MILLI else None  # nvidia.com/gpu, a resource like any other
+        filters: list[Filter] = [*key.filters, NodeResourcesFit(wanted, whole)]
+        if devices is not None:
+            if gpu.models or whole is None:
+                filters.append(GpuModel(gpu.models))
+            filters.append(devices)
         if key.repelling:
             filters.append(ExistingAntiAffinity(key.repelling))
         footprint = Footprint(
             wanted,
             next((item.ports for item in filters if isinstance(item, NodePorts)), ()),
-            next((item.claims for item in filters if isinstance(item, VolumeBinding)), ()),
+            tuple(dict.fromkeys(key for item in filters if isinstance(item, VolumeBinding) for key in item.claims)),
             key.non_requested,
         )
         self._made += 1  # never used again, so what caches by id cannot mistake one class for another

@@ -7,6 +7,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from harness.model.objects import Unstructured, kind_of
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.volumes import claim_class, smallest_first, storage_bytes, suits, volume_class
 from harness.scheduling.state.node_selectors import Requirement, requirements_of
@@ -30,6 +31,7 @@ class VolumeCatalog:
         self.claims: dict[str, PersistentVolumeClaim] = {}
         self.volumes: dict[str, PersistentVolume] = {}
         self.classes: dict[str, StorageClass] = {}
+        self.volume_limits: dict[str, dict[str, int]] = {}  # by node's name: volumes that a CSI driver attaches there
         self._open: dict[str, dict[str, PersistentVolume]] = {}  # without a claim, by class
         self._ordered: dict[str, tuple[PersistentVolume, ...]] = {}
         self._reserved: dict[str, dict[str, PersistentVolume]] = {}  # by the claim that they are for
@@ -47,6 +49,11 @@ class VolumeCatalog:
                 self._volume(obj.metadata.name, None if gone else obj)
             case StorageClass():
                 _put(self.classes, obj.metadata.name, None if gone else obj)
+            case Unstructured() if kind_of(obj) == "CSINode":
+                limits = {} if gone else _volume_limits(obj)
+                _put(self.volume_limits, obj.metadata.name, limits or None)
+                self.version += 1
+                return True
             case _:
                 return False
         self.version += 1
@@ -136,3 +143,13 @@ def _affinity(volume: PersistentVolume) -> Affinity:
         if all(requirement.matches("") for requirement in found if requirement.field) and found:
             terms.append(tuple(requirement for requirement in found if not requirement.field))
     return tuple(terms)
+
+
+def _volume_limits(csi_node: Unstructured) -> dict[str, int]:
+    """Of a CSINode, by driver; a driver without a limit is left out."""
+    out: dict[str, int] = {}
+    for driver in ((csi_node.extra or {}).get("spec") or {}).get("drivers") or []:
+        count = (driver.get("allocatable") or {}).get("count")
+        if count is not None:
+            out[str(driver.get("name", ""))] = int(count)
+    return out
