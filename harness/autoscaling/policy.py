@@ -62,21 +62,26 @@ class PodSample:
 @dataclass(frozen=True, slots=True)
 class ScaleTarget:
     """What a HorizontalPodAutoscaler (`key`, namespace/name) scales: `replicas` as specified, CPU `target_percent` of
-    the request, and the pods that exist, by key."""
+    the request or, where that is 0, `target_milli` a pod, and the pods that exist, by key. Nothing changes while usage
+    is between 1 - `tolerance_down` and 1 + `tolerance_up` of the target."""
 
     key: str
     now_ns: Instant
     replicas: int
     target_percent: int
     pods: tuple[PodSample, ...]
+    target_milli: int = 0
+    tolerance_up: float = 0.1
+    tolerance_down: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`utilization_percent`: what the status shows as the current utilization."""
+    """`utilization_percent`, `average_milli`: what the status shows as the current usage, the one that is aimed at."""
 
     replicas: int
     utilization_percent: int
+    average_milli: int = 0
 
 
 class ReplicaPolicy(Protocol):

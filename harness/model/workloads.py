@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.model.core import PodTemplateSpec, ResourceList
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
+from harness.model.quantity import Quantity
 from harness.model.wire import MicroTime, Time, Wire
 
 
@@ -182,6 +183,7 @@ class CrossVersionObjectReference(Wire, frozen=True, kw_only=True):
 class MetricTarget(Wire, frozen=True, kw_only=True):
     type: str
     average_utilization: int | None = None
+    average_value: Quantity | None = None
 
 
 class ResourceMetricSource(Wire, frozen=True, kw_only=True):
@@ -194,11 +196,30 @@ class MetricSpec(Wire, frozen=True, kw_only=True):
     resource: ResourceMetricSource | None = None
 
 
+class HPAScalingPolicy(Wire, frozen=True, kw_only=True):
+    type: str
+    value: int
+    period_seconds: int
+
+
+class HPAScalingRules(Wire, frozen=True, kw_only=True):
+    stabilization_window_seconds: int | None = None
+    select_policy: str | None = None
+    policies: tuple[HPAScalingPolicy, ...] = ()
+    tolerance: Quantity | None = None
+
+
+class HorizontalPodAutoscalerBehavior(Wire, frozen=True, kw_only=True):
+    scale_up: HPAScalingRules | None = None
+    scale_down: HPAScalingRules | None = None
+
+
 class HorizontalPodAutoscalerSpec(Wire, frozen=True, kw_only=True):
     scale_target_ref: CrossVersionObjectReference
     min_replicas: int | None = None
     max_replicas: int
     metrics: tuple[MetricSpec, ...] = ()
+    behavior: HorizontalPodAutoscalerBehavior | None = None
 
 
 class HorizontalPodAutoscalerStatus(Wire, frozen=True, kw_only=True):

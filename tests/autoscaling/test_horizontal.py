@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.autoscaling.horizontal.behavior import Memory, normalize, replaced
 from harness.autoscaling.horizontal.controller import HorizontalController
 from harness.engine.component import MINUTE, SECOND, Effect, PatchStatus, Record, Timer, Update, Watch
+from harness.experiment.run import Home, Run
 from harness.model.core import (
     Container,
     Pod,
@@ -26,11 +28,16 @@ from harness.model.workloads import (
     ContainerMetrics,
     CrossVersionObjectReference,
     DeploymentSpec,
+    HorizontalPodAutoscalerBehavior,
     HorizontalPodAutoscalerSpec,
+    HPAScalingPolicy,
+    HPAScalingRules,
     MetricSpec,
     MetricTarget,
     ResourceMetricSource,
 )
+from harness.scheduling.registry import load
+from tests.experiment.scenarios import loaded
 
 LABELS = {"app": "web"}
 LATE = 60 * MINUTE  # nothing is starting any more
@@ -163,7 +170,7 @@ def test_scaling_up_is_limited_to_twice_as_many_or_four_more() -> None:
     assert story.condition("ScalingLimited") == ("True", "ScaleUpLimit")
     story = Story(1, target=10)
     story.pods(100)
-    assert story.sync() == 5
+    assert story.sync() == 4, "without behavior: to twice as many, or four"
 
 
 def test_the_maximum_and_the_minimum_hold() -> None:
@@ -257,3 +264,148 @@ def test_a_steady_load_settles(usage: int) -> None:
         story.pods(*[total // story.replicas] * story.replicas)
         story.sync()
     assert abs(total / story.replicas / 50 - 1) <= 0.25
+
+
+# -- behavior, metrics, silent nodes -----------------------------------------------------------------------------------
+
+
+def rules(*policies: tuple[str, int, int], window: int | None = None, select: str | None = None) -> HPAScalingRules:
+    return HPAScalingRules(
+        policies=tuple(
+            HPAScalingPolicy(type=kind, value=value, period_seconds=period) for kind, value, period in policies
+        ),
+        stabilization_window_seconds=window,
+        select_policy=select,
+    )
+
+
+@pytest.mark.parametrize(
+    # Worked by hand from calculateScaleUpLimitWithScalingRules and calculateScaleDownLimitWithBehaviors.
+    ("up", "down", "current", "proposed", "expected"),
+    [
+        (None, None, 10, 100, 20),  # the defaults: 100 %, or 4 pods
+        (None, None, 2, 100, 6),
+        (rules(select="Disabled"), None, 10, 100, 10),
+        (rules(("Pods", 2, 60)), None, 10, 100, 12),
+        (rules(("Pods", 2, 60), ("Percent", 50, 60)), None, 10, 100, 15),
+        (rules(("Pods", 2, 60), ("Percent", 50, 60), select="Min"), None, 10, 100, 12),
+        (rules(("Percent", 1, 60)), None, 10, 100, 11),  # rounded up, or it would never scale
+        (None, rules(window=0), 10, 1, 1),
+        (None, rules(select="Disabled", window=0), 10, 1, 10),
+        (None, rules(("Pods", 3, 60), window=0), 10, 1, 7),
+        (None, rules(("Pods", 3, 60), ("Percent", 50, 60), window=0), 10, 1, 5),
+        (None, rules(("Pods", 3, 60), ("Percent", 50, 60), window=0, select="Min"), 10, 1, 7),
+        (None, rules(("Percent", 50, 60), window=0), 5, 1, 2),
+    ],
+)
+def test_rates_by_behavior(
+    up: HPAScalingRules | None, down: HPAScalingRules | None, current: int, proposed: int, expected: int
+) -> None:
+    behavior = HorizontalPodAutoscalerBehavior(scale_up=up, scale_down=down)
+    assert normalize(10**12, Memory(), behavior, current, proposed, 1, 1000).replicas == expected
+
+
+def test_what_was_added_and_deleted_in_the_period_counts() -> None:
+    behavior = HorizontalPodAutoscalerBehavior(scale_up=rules(("Pods", 4, 60)))
+    now = 1000 * SECOND
+    added = Memory(ups=[(now - 30 * SECOND, 3), (now - 90 * SECOND, 5)])
+    assert normalize(now, added, behavior, 10, 100, 1, 1000).replicas == 11
+    both = Memory(ups=[(now - 30 * SECOND, 3)], downs=[(now - 20 * SECOND, 2)])
+    assert normalize(now, both, behavior, 10, 100, 1, 1000).replicas == 13
+
+
+def test_a_window_for_scaling_up_takes_the_lowest_recommendation_in_it() -> None:
+    behavior = HorizontalPodAutoscalerBehavior(scale_up=rules(window=60))
+    memory = Memory()
+    found = []
+    for at, proposed in ((0, 10), (15, 14), (30, 12), (45, 20), (61, 20), (76, 20), (91, 20)):
+        found.append(normalize((1000 + at) * SECOND, memory, behavior, 10, proposed, 1, 1000))
+    assert [item.replicas for item in found] == [10, 10, 10, 10, 12, 12, 20]
+    assert found[1].able[1] == "ScaleUpStabilized"
+
+
+def test_a_window_of_zero_scales_down_at_once() -> None:
+    quick = HorizontalPodAutoscalerBehavior(scale_down=rules(window=0))
+    memory = Memory(recommended=[(999 * SECOND, 30)])
+    assert normalize(1000 * SECOND, memory, quick, 30, 3, 1, 100).replicas == 3
+    slow = normalize(1000 * SECOND, Memory(recommended=[(999 * SECOND, 30)]), None, 30, 3, 1, 100)
+    assert (slow.replicas, slow.able[1]) == (30, "ScaleDownStabilized")
+
+
+def metric(kind: str, name: str = "cpu", **target: Any) -> MetricSpec:
+    if kind != "Resource":
+        return MetricSpec(type=kind)
+    return MetricSpec(type=kind, resource=ResourceMetricSource(name=name, target=MetricTarget(type="", **target)))
+
+
+def with_metrics(story: Story, *metrics: MetricSpec) -> Story:
+    story._tell(replaced(story.scaler, spec=replaced(story.scaler.spec, metrics=metrics)))
+    return story
+
+
+def test_average_value_is_a_target_of_its_own() -> None:
+    story = with_metrics(Story(4), metric("Resource", average_value=milli_quantity(50)))
+    story.pods(*[100] * 4, request=0)
+    assert story.sync() == 8
+
+
+def test_the_metric_that_asks_for_most_wins() -> None:
+    cpu = metric("Resource", average_utilization=100)
+    story = with_metrics(Story(4), cpu, metric("Resource", average_value=milli_quantity(50)))
+    story.pods(*[75] * 4)
+    assert story.sync() == 6
+
+
+@pytest.mark.parametrize("kind", ["Pods", "External", "Object", "ContainerResource", "memory"])
+def test_a_metric_that_fails_keeps_from_scaling_down_and_not_up(kind: str) -> None:
+    other = metric("Resource", "memory", average_utilization=50) if kind == "memory" else metric(kind)
+    cpu = metric("Resource", average_utilization=50)
+    up = with_metrics(Story(4), other, cpu)
+    up.pods(*[100] * 4)
+    assert up.sync() == 8
+    down = with_metrics(Story(4), other, cpu)
+    down.pods(*[10] * 4)
+    for _ in range(30):
+        assert down.sync() == 4
+    status, reason = down.condition("ScalingActive")
+    assert status == "False"
+    assert reason.startswith("FailedGet")
+
+
+def test_tolerance_by_direction() -> None:
+    wide = HPAScalingRules(tolerance=milli_quantity(600))
+    story = Story(4, target=50)
+    spec = replaced(story.scaler.spec, behavior=HorizontalPodAutoscalerBehavior(scale_up=wide))
+    story._tell(replaced(story.scaler, spec=spec))
+    story.pods(*[75] * 4)
+    assert story.sync() == 4
+    other = Story(4, target=50)
+    other.pods(*[75] * 4)
+    assert other.sync() == 6
+
+
+def test_pods_of_a_silent_node_have_no_metrics() -> None:
+    """Their last usage made the autoscaler scale up while the node was dead: they count as missing instead."""
+    crash = {"at": "5m", "nodeCrash": {"select": {"names": ["n-0"]}}}
+    shop = {
+        "service": {
+            "name": "shop",
+            "replicas": 6,
+            "cpu": 1,
+            "cpuPerRequest": "10m",
+            "load": {"constant": {"rps": 300}},
+            "autoscaler": {"min": 2, "max": 30, "targetCpu": 50},
+        }
+    }
+    group = {"group": {"name": "n", "count": 3, "cpu": 8, "memory": "16Gi"}}
+    story = loaded(nodes=[group], duration="11m", workload=[shop], faults=[crash])
+    run = Run(story, load("least-allocated")(), 1, Home())
+    sizes: list[int] = []
+
+    def write(kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
+        if kind.kind == "Deployment":
+            sizes.append(obj.spec.replicas)
+
+    run.cluster.server.listeners.append(write)
+    run.play()
+    assert max(sizes) == 8

@@ -26,6 +26,7 @@ from harness.model.objects import KINDS
 from harness.model.status import Cause
 from harness.model.workloads import (
     HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerBehavior,
     MetricSpec,
     MetricTarget,
     ResourceMetricSource,
@@ -76,7 +77,34 @@ def _problems(new: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler | None)
                 where = f"{at}.resource.target.averageUtilization"
                 if metric.resource.target.average_utilization < 1:
                     found.append(wrong(where, metric.resource.target.average_utilization, "must be greater than 0"))
+    if spec.behavior is not None:
+        _behavior_problems(found, spec.behavior)
     return found
+
+
+def _behavior_problems(found: list[Cause], behavior: HorizontalPodAutoscalerBehavior) -> None:
+    """Source: validation.go validateBehavior, validateScalingRules, validateScalingPolicy."""
+    for name, rules in (("scaleUp", behavior.scale_up), ("scaleDown", behavior.scale_down)):
+        if rules is None:
+            continue
+        at = f"spec.behavior.{name}"
+        window = rules.stabilization_window_seconds
+        if window is not None and not 0 <= window <= 3600:
+            why = "must be greater than or equal to zero" if window < 0 else "must be less than or equal to 3600"
+            found.append(wrong(f"{at}.stabilizationWindowSeconds", window, why))
+        if rules.select_policy is not None and rules.select_policy not in ("Disabled", "Max", "Min"):
+            found.append(unsupported(f"{at}.selectPolicy", rules.select_policy, ("Disabled", "Max", "Min")))
+        for index, policy in enumerate(rules.policies):
+            where = f"{at}.policies[{index}]"
+            if policy.type not in ("Percent", "Pods"):
+                found.append(unsupported(f"{where}.type", policy.type, ("Percent", "Pods")))
+            if policy.value <= 0:
+                found.append(wrong(f"{where}.value", policy.value, "must be greater than zero"))
+            if policy.period_seconds <= 0:
+                found.append(wrong(f"{where}.periodSeconds", policy.period_seconds, "must be greater than zero"))
+            elif policy.period_seconds > 1800:
+                why = "must be less than or equal to 1800"
+                found.append(wrong(f"{where}.periodSeconds", policy.period_seconds, why))
 
 
 def _cells(obj: Json, moment: Moment) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The horizontal pod autoscaler: replicas by CPU utilisation, by Kubernetes' algorithm.
+"""The horizontal pod autoscaler: replicas by CPU usage, by Kubernetes' algorithm.
 
 Source: pkg/controller/podautoscaler horizontal.go and replica_calculator.go (1.32). Kubelets here report usage only
 when it changed, so the last PodMetrics of a pod is what every scrape since has shown.
@@ -6,17 +6,19 @@ when it changed, so the last PodMetrics of a pod is what every scrape since has 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace as replaced_dataclass
 from typing import Any
 
 import msgspec
 
+from harness.autoscaling.horizontal.behavior import Memory, normalize
 from harness.autoscaling.policy import REPLICA_POLICIES, PodSample, Proposal, ReplicaPolicy, ScaleTarget
 from harness.engine.component import (
     DELETED,
     MINUTE,
     SECOND,
+    STANDING_LEASE,
     Effect,
     Event,
     Instant,
@@ -25,6 +27,7 @@ from harness.engine.component import (
     Record,
     Relist,
     Start,
+    Subscribe,
     Timer,
     Update,
     WakeAt,
@@ -38,8 +41,12 @@ from harness.model.workloads import (
     Deployment,
     HorizontalPodAutoscaler,
     HorizontalPodAutoscalerStatus,
+    Lease,
+    MetricSpec,
+    MetricTarget,
     PodMetrics,
     ReplicaSet,
+    ResourceMetricSource,
 )
 
 SYNC_NS = 15 * SECOND
@@ -48,23 +55,19 @@ CPU_INITIALIZATION_NS = 5 * MINUTE
 """Source: --horizontal-pod-autoscaler-cpu-initialization-period."""
 READINESS_DELAY_NS = 30 * SECOND
 """Source: --horizontal-pod-autoscaler-initial-readiness-delay."""
-SCALE_DOWN_WINDOW_NS = 300 * SECOND
-"""Source: --horizontal-pod-autoscaler-downscale-stabilization."""
-PERIOD_NS = 15 * SECOND
-UP_PODS, UP_PERCENT, DOWN_PERCENT = 4, 100, 100
-"""Source: pkg/apis/autoscaling/v2/defaults.go: scale up max(4 pods, 100 %), down 100 %, each in 15 s."""
+TOLERANCE = 0.1
+"""Source: --horizontal-pod-autoscaler-tolerance."""
+LONGEST_PERIOD_NS = 1800 * SECOND
+"""Of a scaling policy: what is older bears on nothing. Source: validation.MaxPeriodSeconds."""
+SILENT_NS = 15 * SECOND
+"""A node that has not renewed its lease for so long could not be scraped, and its pods have no metrics. Source:
+metrics-server drops pods that are not in its latest scrape (pkg/storage/pod.go); the lease stands for the scrape."""
 SCRAPE_NS = 15 * SECOND
 """Source: metrics-server --metric-resolution, 15s."""
 
+NODE_LEASES = "kube-node-lease"
+
 replaced = msgspec.structs.replace
-
-
-class _Memory(msgspec.Struct):
-    """Of one autoscaler: recommendations and scalings with their instants."""
-
-    recommended: list[tuple[int, int]] = []
-    ups: list[tuple[int, int]] = []
-    downs: list[tuple[int, int]] = []
 
 
 class HorizontalController:
@@ -81,11 +84,13 @@ class HorizontalController:
 
     def _reset(self) -> None:
         self._scalers: dict[str, HorizontalPodAutoscaler] = {}
-        self._memory: dict[str, _Memory] = {}
+        self._memory: dict[str, Memory] = {}
         self._targets: dict[tuple[str, str], Deployment | ReplicaSet] = {}
         self._pods: dict[tuple[str, str, str], dict[str, Pod]] = {}  # by namespace and label
         self._known_pods: dict[str, Pod] = {}
         self._metrics: dict[str, PodMetrics] = {}
+        self._leases: dict[str, Lease] = {}
+        self._watches_leases = False
         self._armed = -1
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
@@ -104,6 +109,9 @@ class HorizontalController:
                 self._reset()
             elif type(event) is Outcome and event.error is not None:
                 self._refused(event, effects)
+        if self._scalers and not self._watches_leases:
+            self._watches_leases = True
+            effects.append(Subscribe(("Lease",)))
         if self._scalers and self._armed < 0:
             self._armed = next_tick(now, SYNC_NS, self.phase_ns)
             effects.append(WakeAt(self._armed, self._armed))
@@ -146,6 +154,13 @@ class HorizontalController:
                 self._metrics.pop(meta.key, None)
             else:
                 self._metrics[meta.key] = obj
+        elif kind is Lease:
+            if meta.namespace != NODE_LEASES:
+                return
+            if gone:
+                self._leases.pop(meta.name, None)
+            else:
+                self._leases[meta.name] = obj
         elif kind is HorizontalPodAutoscaler:
             if gone:
                 self._scalers.pop(meta.key, None)
@@ -174,6 +189,8 @@ class HorizontalController:
             self._known_pods.clear()
         elif event.kind == "PodMetrics":
             self._metrics.clear()
+        elif event.kind == "Lease":
+            self._leases.clear()
         elif event.kind == "HorizontalPodAutoscaler":
             self._scalers.clear()
         else:
@@ -207,10 +224,10 @@ class HorizontalController:
         conditions = _told(
             conditions, now, "AbleToScale", "True", "ReadyForNewScale", "recommended size matches current size"
         )
-        memory = self._memory.setdefault(meta.key, _Memory())
+        memory = self._memory.setdefault(meta.key, Memory())
         current = target.spec.replicas if target.spec.replicas is not None else 1
         least, most = spec.min_replicas or 1, spec.max_replicas
-        reason, utilization = "", None
+        reason, shown = "", None
         if current == 0:
             conditions = _told(
                 conditions, now, "ScalingActive", "False", "ScalingDisabled",
@@ -222,29 +239,26 @@ class HorizontalController:
         elif current < least:
             reason, desired = "Current number of replicas below Spec.MinReplicas", least
         else:
-            goal = _cpu_goal(scaler)
-            proposal = None if goal is None else self._proposal(meta.key, now, target, current, goal)
-            if proposal is None:
-                conditions = _told(
-                    conditions, now, "ScalingActive", "False", "FailedGetResourceMetric",
-                    "the HPA was unable to compute the replica count: no metrics returned from resource metrics API",
-                )  # fmt: skip
+            found = self._proposals(meta.key, now, target, current, scaler)
+            if isinstance(found, Failed):
+                conditions = _told(conditions, now, "ScalingActive", "False", found.reason, found.message)
+                effects.append(Record(scaler, "Warning", found.reason, found.error))
                 self._write_status(scaler, _counted(scaler, current, current), conditions, effects)
                 return
-            proposed, utilization = proposal.replicas, proposal.utilization_percent
+            proposed, metric, shown = found
             conditions = _told(
                 conditions, now, "ScalingActive", "True", "ValidMetricFound",
-                "the HPA was able to successfully calculate a replica count from cpu resource utilization "
-                "(percentage of request)",
+                f"the HPA was able to successfully calculate a replica count from {metric}",
             )  # fmt: skip
             if proposed > current:
-                reason = "cpu resource utilization (percentage of request) above target"
+                reason = f"{metric} above target"
             elif proposed < current:
                 reason = "All metrics below target"
-            desired = self._stabilized(now, memory, proposed)
-            desired, limit = self._limited(now, memory, current, desired, least, most)
-            conditions = _told(conditions, now, "ScalingLimited", *limit)
-        status = _counted(scaler, current, desired, utilization)
+            normal = normalize(now, memory, spec.behavior, current, proposed, least, most)
+            desired = normal.replicas
+            conditions = _told(conditions, now, "AbleToScale", *normal.able)
+            conditions = _told(conditions, now, "ScalingLimited", *normal.limited)
+        status = _counted(scaler, current, desired, shown)
         if desired != current:
             scaling = (now, abs(desired - current))
             resized = replaced(target, spec=replaced(target.spec, replicas=desired))
@@ -254,7 +268,8 @@ class HorizontalController:
                 conditions, now, "AbleToScale", "True", "SucceededRescale",
                 f"the HPA controller was able to update the target scale to {desired}",
             )  # fmt: skip
-            (memory.ups if desired > current else memory.downs).append(scaling)
+            events = memory.ups if desired > current else memory.downs
+            events[:] = [*(item for item in events if item[0] > now - LONGEST_PERIOD_NS), scaling]
             status = replaced(status, last_scale_time=Time(now))
         self._write_status(scaler, status, conditions, effects)
 
@@ -271,9 +286,11 @@ class HorizontalController:
 
     # -- how many ------------------------------------------------------------------------------------------------------
 
-    def _proposal(
-        self, key: str, now: int, target: Deployment | ReplicaSet, current: int, goal: int
-    ) -> Proposal | None:
+    def _proposals(
+        self, key: str, now: int, target: Deployment | ReplicaSet, current: int, scaler: HorizontalPodAutoscaler
+    ) -> tuple[int, str, list[Any]] | Failed:
+        """(replicas, the metric that asks for most, what the status shows). Where metrics fail, those that do not may
+        scale up, not down. Source: computeReplicasForMetrics."""
         selector = target.spec.selector
         assert selector is not None
         samples = tuple(
@@ -281,13 +298,59 @@ class HorizontalController:
             for pod in self._selected(target.metadata.namespace, selector)
             if pod.metadata.deletion_timestamp is None and pod.status.phase != "Failed"
         )
-        return self._policy.propose(ScaleTarget(key, now, current, goal, samples))
+        goal = ScaleTarget(key, now, current, 0, samples, 0, *_tolerances(scaler))
+        most, metric, shown = 0, "", []
+        failures: list[Failed] = []
+        metrics = scaler.spec.metrics or (DEFAULT_METRIC,)
+        for spec in metrics:
+            found = self._proposal(goal, spec)
+            if isinstance(found, Failed):
+                failures.append(found)
+                continue
+            proposal, name, status = found
+            shown.append(status)
+            if not metric or proposal.replicas > most:
+                most, metric = proposal.replicas, name
+        if failures and (len(failures) == len(metrics) or most < current):
+            first, count = failures[0], f"{len(failures)} invalid out of {len(metrics)}"
+            return Failed(first.reason, f"invalid metrics ({count}), first error is: {first.error}")
+        return most, metric, shown
+
+    def _proposal(self, goal: ScaleTarget, metric: MetricSpec) -> tuple[Proposal, str, Any] | Failed:
+        source = metric.resource
+        if metric.type != "Resource" or source is None:
+            reason, api = _OTHER_METRICS.get(metric.type, ("FailedGetResourceMetric", "resource metrics API"))
+            return Failed(reason, f"unable to get metric: no metrics returned from {api}")
+        unit = source.target
+        percent = unit.average_utilization or 0
+        milli = 0 if unit.average_value is None else unit.average_value.milli
+        if source.name != "cpu" or not (percent or milli):
+            error = f"failed to get {source.name} utilization: unable to get metrics for resource {source.name}: "
+            return Failed("FailedGetResourceMetric", error + "no metrics returned from resource metrics API")
+        aim = replaced_dataclass(goal, target_percent=percent, target_milli=0 if percent else milli)
+        proposal = self._policy.propose(aim)
+        if proposal is None:
+            error = "failed to get cpu utilization: unable to get metrics for resource cpu: "
+            return Failed("FailedGetResourceMetric", error + "no metrics returned from resource metrics API")
+        now: dict[str, Any] = {"averageUtilization": proposal.utilization_percent}
+        name = "cpu resource utilization (percentage of request)"
+        if not percent:
+            now, name = {"averageValue": f"{proposal.average_milli}m"}, "cpu resource"
+        return proposal, name, {"type": "Resource", "resource": {"name": "cpu", "current": now}}
 
     def _sample(self, now: int, pod: Pod) -> PodSample:
         metrics = self._metrics.get(pod.metadata.key)
         unready = pod.status.phase == "Pending" or (metrics is not None and self._still_starting(now, pod))
+        if metrics is not None and self._is_silent(now, pod.spec.node_name):
+            metrics = None
         usage = None if metrics is None else _cpu_usage(metrics)
         return PodSample(pod.metadata.key, _cpu_request(pod), usage, unready)
+
+    def _is_silent(self, now: int, node: str) -> bool:
+        lease = self._leases.get(node)
+        if lease is None or STANDING_LEASE in lease.metadata.annotations:
+            return False
+        return (lease.spec.renew_time or 0) + SILENT_NS < now
 
     def _still_starting(self, now: int, pod: Pod) -> bool:
         """Source: groupPods, for CPU."""
@@ -301,41 +364,39 @@ class HorizontalController:
             return ready.status == "False" or scraped < since + SCRAPE_NS
         return ready.status == "False" and started + READINESS_DELAY_NS > since
 
-    def _stabilized(self, now: int, memory: _Memory, proposed: int) -> int:
-        """The highest that was recommended within the window: up at once, down when all of it agrees."""
-        kept = [(at, count) for at, count in memory.recommended if at > now - SCALE_DOWN_WINDOW_NS]
-        memory.recommended = [*kept, (now, proposed)]
-        return max(count for _, count in memory.recommended)
 
-    def _limited(
-        self, now: int, memory: _Memory, current: int, desired: int, least: int, most: int
-    ) -> tuple[int, tuple[str, str, str]]:
-        """Within the rate and the bounds. Source: normalizeDesiredReplicasWithBehaviors, defaults."""
-        memory.ups = [(at, by) for at, by in memory.ups if at > now - PERIOD_NS]
-        memory.downs = [(at, by) for at, by in memory.downs if at > now - PERIOD_NS]
-        if desired > current:
-            begun = current - sum(by for _, by in memory.ups)
-            highest = max(begun + UP_PODS, math.ceil(begun * (1 + UP_PERCENT / 100)))
-            allowed = min(max(highest, current), most)
-            if desired > allowed:
-                if allowed == most:
-                    return most, (
-                        "True",
-                        "TooManyReplicas",
-                        "the desired replica count is more than the maximum replica count",
-                    )
-                return allowed, (
-                    "True",
-                    "ScaleUpLimit",
-                    "the desired replica count is increasing faster than the maximum scale rate",
-                )
-        elif desired < least:
-            return least, (
-                "True",
-                "TooFewReplicas",
-                "the desired replica count is less than the minimum replica count",
-            )
-        return desired, ("False", "DesiredWithinRange", "the desired count is within the acceptable range")
+class Failed(msgspec.Struct, frozen=True):
+    """A metric, or all of them, that says nothing."""
+
+    reason: str
+    error: str
+
+    @property
+    def message(self) -> str:
+        return f"the HPA was unable to compute the replica count: {self.error}"
+
+
+DEFAULT_METRIC = MetricSpec(
+    type="Resource",
+    resource=ResourceMetricSource(name="cpu", target=MetricTarget(type="Utilization", average_utilization=80)),
+)
+"""Source: v2/defaults.go DefaultCPUUtilization."""
+
+_OTHER_METRICS = {
+    "Pods": ("FailedGetPodsMetric", "custom metrics API"),
+    "Object": ("FailedGetObjectMetric", "custom metrics API"),
+    "External": ("FailedGetExternalMetric", "external metrics API"),
+    "ContainerResource": ("FailedGetContainerResourceMetric", "resource metrics API"),
+}
+"""There is no adapter for these, as in a cluster where none is installed. Source: horizontal.go computeStatusFor*."""
+
+
+def _tolerances(scaler: HorizontalPodAutoscaler) -> tuple[float, float]:
+    """(up, down). Source: HPAConfigurableTolerance, 1.33."""
+    behavior = scaler.spec.behavior
+    rules = (None, None) if behavior is None else (behavior.scale_up, behavior.scale_down)
+    up, down = (TOLERANCE if r is None or r.tolerance is None else r.tolerance.milli / 1000 for r in rules)
+    return up, down
 
 
 def _told(
@@ -346,13 +407,11 @@ def _told(
 
 
 def _counted(
-    scaler: HorizontalPodAutoscaler, current: int, desired: int, utilization: int | None = None
+    scaler: HorizontalPodAutoscaler, current: int, desired: int, shown: list[Any] | None = None
 ) -> HorizontalPodAutoscalerStatus:
     extra: dict[str, Any] = dict(scaler.status.extra or {})
-    if utilization is not None:
-        extra["currentMetrics"] = [
-            {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": utilization}}}
-        ]
+    if shown is not None:
+        extra["currentMetrics"] = shown
     return replaced(
         scaler.status,
         current_replicas=current,
@@ -360,13 +419,6 @@ def _counted(
         observed_generation=scaler.metadata.generation,
         extra=extra or None,
     )
-
-
-def _cpu_goal(scaler: HorizontalPodAutoscaler) -> int | None:
-    for metric in scaler.spec.metrics:
-        if metric.type == "Resource" and metric.resource is not None and metric.resource.name == "cpu":
-            return metric.resource.target.average_utilization
-    return None if scaler.spec.metrics else 80  # Source: DefaultCPUUtilization
 
 
 def _cpu_request(pod: Pod) -> int:

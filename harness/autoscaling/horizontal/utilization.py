@@ -1,6 +1,6 @@
-"""The horizontal pod autoscaler's own replica policy: CPU utilization against a target.
+"""The horizontal pod autoscaler's own replica policy: CPU utilization, or average CPU a pod, against a target.
 
-Source: pkg/controller/podautoscaler/replica_calculator.go GetResourceReplicas (1.32).
+Source: pkg/controller/podautoscaler/replica_calculator.go GetResourceReplicas, calcPlainMetricReplicas (1.34).
 """
 
 from __future__ import annotations
@@ -9,17 +9,13 @@ import math
 
 from harness.autoscaling.policy import Proposal, ScaleTarget
 
-TOLERANCE = 0.1
-"""Source: --horizontal-pod-autoscaler-tolerance."""
-
 
 class Utilization:
-    """Replicas in proportion to CPU utilization; what is not ready or not measured counts against a change."""
+    """Replicas in proportion to CPU usage; what is not ready or not measured counts against a change."""
 
     def propose(self, target: ScaleTarget) -> Proposal | None:
-        goal, current = target.target_percent, target.replicas
         requests = {pod.key: pod.request_milli for pod in target.pods}
-        if not all(requests.values()):
+        if target.target_percent and not all(requests.values()):
             return None  # missing request for cpu
         known: dict[str, int] = {}
         missing: list[str] = []
@@ -33,26 +29,41 @@ class Utilization:
                 known[pod.key] = pod.usage_milli
         if not known:
             return None
-        utilization = sum(known.values()) * 100 // sum(requests[key] for key in known)
-        ratio = utilization / goal
+        current = target.replicas
+        ratio, utilization, average = _ratio(target, known, requests)
         unready_count = bool(unready) and ratio > 1.0
         if not unready_count and not missing:
-            if abs(1.0 - ratio) <= TOLERANCE:
-                return Proposal(current, utilization)
-            return Proposal(math.ceil(ratio * len(known)), utilization)
+            wanted = current if _within(target, ratio) else math.ceil(ratio * len(known))
+            return Proposal(wanted, utilization, average)
         filled = dict(known)
         for key in missing:
             if ratio < 1.0:
-                filled[key] = requests[key] * max(100, goal) // 100
+                # As much as it may use at the target, so that nothing is taken away for its sake.
+                percent = max(100, target.target_percent)
+                filled[key] = requests[key] * percent // 100 if target.target_percent else target.target_milli
             elif ratio > 1.0:
                 filled[key] = 0
         if unready_count:
             for key in unready:
                 filled[key] = 0
-        again = (sum(filled.values()) * 100 // sum(requests[key] for key in filled)) / goal
-        if abs(1.0 - again) <= TOLERANCE or (ratio < 1.0) != (again < 1.0):
-            return Proposal(current, utilization)
+        again, _, _ = _ratio(target, filled, requests)
+        if _within(target, again) or (ratio < 1.0 < again) or (ratio > 1.0 > again):
+            return Proposal(current, utilization, average)
         wanted = math.ceil(again * len(filled))
         if (again < 1.0 and wanted > current) or (again > 1.0 and wanted < current):
-            return Proposal(current, utilization)
-        return Proposal(wanted, utilization)
+            return Proposal(current, utilization, average)
+        return Proposal(wanted, utilization, average)
+
+
+def _ratio(target: ScaleTarget, usage: dict[str, int], requests: dict[str, int]) -> tuple[float, int, int]:
+    """(usage to target, utilization in percent, average in milli)."""
+    total = sum(usage.values())
+    average = total // len(usage)
+    if not target.target_percent:
+        return average / target.target_milli, 0, average
+    utilization = total * 100 // sum(requests[key] for key in usage)
+    return utilization / target.target_percent, utilization, average
+
+
+def _within(target: ScaleTarget, ratio: float) -> bool:
+    return 1.0 - target.tolerance_down <= ratio <= 1.0 + target.tolerance_up
