@@ -92,6 +92,7 @@ def converged(
 CHECKERS: dict[str, Checker] = {
     "nodes": machines.nodes,
     "kubelets": machines.kubelets,
+    "ready-pods": machines.ready_pods,
     "unbound": machines.unbound,
     "tainted": machines.tainted,
     "replicas": workloads.replicas,

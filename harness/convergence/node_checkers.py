@@ -73,6 +73,18 @@ def kubelets(state: ClusterState) -> Iterator[tuple[str, str]]:
                 yield f"Node {name}", f"its kubelet runs pod {uid}, which the API server has not bound there"
 
 
+def ready_pods(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """No pod of a node that is not ready is ready."""
+    bad = {
+        node.metadata.name
+        for node in state.objects("Node").values()
+        if any(item.type == READY and item.status != "True" for item in node.status.conditions)
+    }
+    for pod in state.listed("Pod"):
+        if pod.spec.node_name in bad and pod.status.phase not in ENDED and is_ready(pod.status.conditions):
+            yield f"Pod {pod.metadata.key}", f"ready, its node {pod.spec.node_name} is not"
+
+
 def unbound(state: ClusterState) -> Iterator[tuple[str, str]]:
     """No pod is bound to a node that is not there."""
     there = state.objects("Node")

@@ -422,16 +422,17 @@ class Kubelet:
             self._report(worker, effects)
         return there.phase in ("Succeeded", "Failed")
 
-    def conflicted(self, uid: str, version: str, effects: list[Effect]) -> None:
-        """A status made from `version` came too late."""
+    def conflicted(self, uid: str, version: str, effects: list[Effect]) -> bool:
+        """A status made from `version` came too late; whether it waits for the newer one, which the watch brings."""
         worker = self.pods.get(uid)
         if worker is None or worker.sent is None or worker.sent_version != version:
-            return
+            return False
         worker.sent = None
         worker.unsent = True
-        if worker.pod.metadata.resource_version != version:
-            self._report(worker, effects)
-        # Else the newer version is on its way.
+        if worker.pod.metadata.resource_version == version:
+            return True
+        self._report(worker, effects)
+        return False
 
     def undelivered(self, uid: str) -> bool:
         """A status did not reach the API server; whether it will be sent again by `report_unsent`."""

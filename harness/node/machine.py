@@ -304,7 +304,9 @@ class Machine:
         if error.code >= 500:
             self._failed(now, effect, effects)
         elif kind is Pod and type(effect) is PatchStatus and error.reason == "Conflict":
-            self._kubelet.conflicted(effect.obj.metadata.uid, effect.obj.metadata.resource_version, effects)
+            meta = effect.obj.metadata
+            if self._kubelet.conflicted(meta.uid, meta.resource_version, effects):
+                self._retry_later(now, effects)  # in case the watch does not bring it
         elif error.reason == "AlreadyExists":
             if kind is Node:
                 effects.append(PatchStatus(obj))
@@ -317,8 +319,8 @@ class Machine:
                 effects.append(Create(lease(self.name, now)))
             elif kind is PodMetrics:
                 self._report_again(now, effect.obj, effects)
-        elif kind is Node and type(effect) is Create:
-            self._failed(now, effect, effects)  # it keeps trying to register. Source: kubelet_node_status.go
+        elif error.code != 404 and type(effect) is not Record and "Precondition failed: UID" not in error.message:
+            self._failed(now, effect, effects)  # a kubelet keeps trying: to register, to renew, to report, to delete
         # Anything else is about what is gone: there is nothing left to say.
 
     def _failed(self, now: int, effect: Effect, effects: list[Effect]) -> None:
@@ -334,8 +336,13 @@ class Machine:
             self._lease_turn += 1  # the renewals begin again with the retry
         elif not (isinstance(effect, PatchStatus) and self._kubelet.undelivered(effect.obj.metadata.uid)):
             outbox.put(effect)
-        if outbox.retry_ns < 0:
-            at = outbox.retry(now)
+        self._retry_later(now, effects)
+
+    def _retry_later(self, now: int, effects: list[Effect]) -> None:
+        if self._outbox is None:
+            self._outbox = Outbox()
+        if self._outbox.retry_ns < 0:
+            at = self._outbox.retry(now)
             effects.append(WakeAt(at, ("retry", at)))
 
     def _send_deferred(self, now: int, outbox: Outbox, effects: list[Effect]) -> None:

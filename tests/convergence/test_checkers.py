@@ -159,6 +159,13 @@ def revived(state: ClusterState) -> None:
     state.machines[pod.spec.node_name] = replace(report, pods=pods)
 
 
+def ready_on_a_bad_node(state: ClusterState) -> None:
+    pod = first(state, "Pod", app="web")
+    n = state.objects("Node")[pod.spec.node_name]
+    unknown = (Condition(type="Ready", status="Unknown", last_transition_time=Time(0)),)
+    put(state, "Node", replace(n, status=replace(n.status, conditions=unknown)))
+
+
 def node_gone(state: ClusterState) -> None:
     drop(state, "Node", state.objects("Node")["n0"])
 
@@ -244,6 +251,7 @@ WRONG: tuple[tuple[str, Callable[[ClusterState], None], str], ...] = (
     ("nodes", alive_but_tainted, "Node n0: tainted node.kubernetes.io/unreachable, its machine is healthy"),
     ("kubelets", killed_unseen, "whose kubelet does not run it"),
     ("kubelets", revived, "Running, ready True; its kubelet said Failed, ready False"),
+    ("ready-pods", ready_on_a_bad_node, "ready, its node n"),
     ("unbound", node_gone, "bound to n0, which is not there"),
     ("tainted", intolerant, "tainted k:NoExecute"),
     ("replicas", one_too_few, "2 pods, 3 are wanted"),

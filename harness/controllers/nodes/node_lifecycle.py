@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import SECOND, STANDING_LEASE, Instant, Outcome, PatchStatus, Update, next_tick
+from harness.engine.component import SECOND, STANDING_LEASE, Instant, PatchStatus, Update, next_tick
 from harness.model.core import Node, Pod, Taint
 from harness.model.meta import Condition, condition, with_condition
 from harness.model.wire import Time
@@ -48,7 +48,7 @@ replaced = msgspec.structs.replace
 
 
 class _Health(msgspec.Struct):
-    """`granted`: its turn for the NoExecute taint has come. `unmarked`: pods, by key, still to be marked not ready."""
+    """`granted`: its turn for the NoExecute taint has come."""
 
     zone: str = ""
     standing: bool = False
@@ -56,7 +56,6 @@ class _Health(msgspec.Struct):
     ready: str = ""  # True, False, Unknown
     granted: bool = False
     counted: bool = False  # for the state of its zone
-    unmarked: dict[str, None] = {}
 
 
 class _Zone(msgspec.Struct):
@@ -163,13 +162,9 @@ class NodeLifecycleController(Reconciler):
         if ready not in _BAD:
             self._wait_no_longer(name, health)
             health.granted = False
-            health.unmarked = {}
-        elif was not in _BAD:
-            # Source: pkg/controller/util/node MarkPodsNotReady.
-            health.unmarked = {k: None for k, pod in self._pods_on[name].items() if _is_ready(pod)}
-            if not health.granted and name not in zone.waiting:
-                zone.waiting[name] = None
-                self._waiting += 1
+        elif was not in _BAD and not health.granted and name not in zone.waiting:
+            zone.waiting[name] = None
+            self._waiting += 1
 
     def _wait_no_longer(self, name: str, health: _Health) -> None:
         zone = self._zones.get(health.zone)
@@ -195,19 +190,6 @@ class NodeLifecycleController(Reconciler):
             due = health.last_ns + self._grace
             self.queue.add_at(key, next_tick(due, MONITOR_NS, self.phase_ns))
 
-    def failed(self, key: str, outcome: Outcome) -> bool:
-        if isinstance(outcome.effect, PatchStatus) and outcome.error is not None and outcome.error.code in (404, 409):
-            health = self._health.get(key)
-            if health is not None:
-                health.unmarked.pop(outcome.effect.obj.metadata.key, None)  # it is another pod now, or none
-            return False
-        return super().failed(key, outcome)
-
-    def succeeded(self, key: str, outcome: Outcome) -> None:
-        health = self._health.get(key)
-        if health is not None and isinstance(outcome.effect, PatchStatus):
-            health.unmarked.pop(outcome.effect.obj.metadata.key, None)
-
     def _silent(self, now: int, key: str, node: Node) -> None:
         """Source: node_lifecycle_controller.go updateNodeHealth, tryUpdateNodeHealth: every condition becomes Unknown,
         unless the node has been written since it was read."""
@@ -225,15 +207,15 @@ class NodeLifecycleController(Reconciler):
         self.record(node, "Normal", "NodeNotReady", f"Node {node.metadata.name} status is now: NodeNotReady")
 
     def _mark_pods(self, now: Instant, key: str, health: _Health) -> None:
-        for pod_key in list(health.unmarked):
-            pod: Pod | None = self.informer.get("Pod", pod_key)
-            if pod is None or not _is_ready(pod):
-                del health.unmarked[pod_key]
-                continue
-            unready = Condition(type="Ready", status="False", last_transition_time=Time(now))
-            status = replaced(pod.status, conditions=with_condition(pod.status.conditions, unready))
-            self.write(key, PatchStatus(replaced(pod, status=status), pod, key))
-            self.record(pod, "Warning", "NodeNotReady", "Node is not ready")
+        """No pod of a node that is not ready is ready. Source: pkg/controller/util/node MarkPodsNotReady."""
+        if health.ready not in _BAD:
+            return
+        for pod in self._pods_on[key].values():
+            if _is_ready(pod):
+                unready = Condition(type="Ready", status="False", last_transition_time=Time(now))
+                status = replaced(pod.status, conditions=with_condition(pod.status.conditions, unready))
+                self.write(key, PatchStatus(replaced(pod, status=status), pod, key))
+                self.record(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     def _sync_taints(self, now: int, key: str, node: Node, health: _Health) -> None:
         ours = _TAINT_FOR.get(health.ready)
