@@ -140,9 +140,9 @@ def _greedy() -> Any:
     return greedy()
 
 
-@pytest.mark.parametrize("name", ["podDeletion", "outside_fault:PodDeletion"])
+@pytest.mark.parametrize("name", ["carelessUser", "outside_fault:PodDeletion"])
 def test_a_fault(install: Install, name: str) -> None:
-    install("outside_fault", FAULT, "podyard.faults", podDeletion="PodDeletion")
+    install("outside_fault", FAULT, "podyard.faults", carelessUser="PodDeletion")
     run, result = played(workload=[SERVICE], duration="2m", faults=[{"at": "1m", name: {"app": "web"}}])
     assert result.broken == []
     pods = run.measures.lives.all.values()

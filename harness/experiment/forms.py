@@ -140,10 +140,13 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
 
 
 class TaskSource(Form, frozen=True, kw_only=True):
+    """`manifests`: files of Kubernetes objects; `objects`: such objects as they are, here."""
+
     openb_like: OpenbTasks | None = None
     trace: TraceTasks | None = None
     service: ServiceTasks | None = None
     manifests: list[str] | None = None
+    objects: list[Any] | None = None
 
 
 class LatencyForm(Form, frozen=True, kw_only=True):

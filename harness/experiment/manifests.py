@@ -15,7 +15,7 @@ from harness.model.objects import KINDS, Kind, kind_of
 from harness.model.quantity import too_much
 from harness.model.schema import Visit
 from harness.model.status import Cause
-from workloads.readers.manifests import Manifest, Rules, name_of, read_manifests
+from workloads.readers.manifests import Manifest, Rules, manifests_of, name_of, read_manifests
 
 
 def read_checked_manifests(
@@ -26,6 +26,15 @@ def read_checked_manifests(
     it takes both."""
     notices = Notices() if notices is None else notices
     found = read_manifests(paths, Rules(refusals, notices.see, kinds))
+    for manifest in found:
+        notices.see_kind(manifest)
+    return found
+
+
+def checked_objects(loaded: Loaded, items: Sequence[Any], where: str, notices: Notices) -> tuple[Manifest, ...]:
+    """The same of objects that stand in the scenario itself."""
+    documents = (loaded.document.part(f"{where}[{index}]", item) for index, item in enumerate(items))
+    found = manifests_of(documents, Rules(refusals, notices.see))
     for manifest in found:
         notices.see_kind(manifest)
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
 from harness.experiment.forms import ServiceTasks, TaskSource
-from harness.experiment.manifests import Notices, check_object, read_checked_manifests
+from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
 from harness.experiment.scenario import Loaded, amount, curve, duration
 from harness.measure.demand import Demand
 from harness.model.core import (
@@ -37,6 +37,7 @@ from harness.model.workloads import (
     PodDisruptionBudgetSpec,
     ResourceMetricSource,
 )
+from workloads.readers.manifests import Manifest
 from workloads.table import NodeTable, Workload
 
 SETTLE_NS = SECOND
@@ -127,6 +128,9 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
                 check_object(loaded, obj, f"{where}.service")
         elif task.manifests is not None:
             _manifests(loaded, task.manifests, f"{where}.manifests", made)
+        elif task.objects is not None:
+            told = Notices()
+            _add_manifests(checked_objects(loaded, task.objects, f"{where}.objects", told), made, told)
     return made
 
 
@@ -205,9 +209,13 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
 
 def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:
     files = [loaded.find(path, f"{where}[{index}]") for index, path in enumerate(paths)]
-    later: list[tuple[Instant, Any]] = []
     told = Notices()
-    for manifest in read_checked_manifests(files, told):
+    _add_manifests(read_checked_manifests(files, told), made, told)
+
+
+def _add_manifests(manifests: Sequence[Manifest], made: Plan, told: Notices) -> None:
+    later: list[tuple[Instant, Any]] = []
+    for manifest in manifests:
         if manifest.arrival_ns:
             later.append((SETTLE_NS + manifest.arrival_ns, manifest.object))
         else:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
+from typing import Any
 
 from harness.engine.component import DELETED, Relist, Watch
 from harness.model.core import Node, Pod
+from harness.model.objects import kind_of
 
 ZONE = "topology.kubernetes.io/zone"
 GATEWAY = "node-role.kubernetes.io/gateway"
@@ -14,11 +16,12 @@ GATEWAY = "node-role.kubernetes.io/gateway"
 
 
 class Targets:
-    """Nodes and what runs on them, as the watch tells."""
+    """Nodes and what runs on them, as the watch tells; and objects of the kinds that a fault names in `watches`."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, dict[str, Pod]] = {}  # running ones, by node, by key
+        self.objects: dict[str, dict[str, Any]] = {}  # others that a fault watches, by kind, by key
 
     def observe(self, event: Watch | Relist) -> None:
         if isinstance(event, Relist):
@@ -37,6 +40,12 @@ class Targets:
                 held.pop(obj.metadata.key, None)
             else:
                 held[obj.metadata.key] = obj
+        elif not isinstance(obj, Pod):
+            others = self.objects.setdefault(kind_of(obj), {})
+            if event.type == DELETED:
+                others.pop(obj.metadata.key, None)
+            else:
+                others[obj.metadata.key] = obj
 
     def named(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if name in self.nodes]

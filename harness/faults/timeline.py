@@ -95,12 +95,13 @@ class Timeline:
     """`start`: the instant at which the cluster's clock stands; what was due before has been."""
 
     name = "faults"
-    watches = ("Node", "Pod")
 
     def __init__(self, planned: tuple[Planned, ...], rng: Random, start: Instant = 0) -> None:
         self._planned = planned
         self._rng = rng
         self._start = start
+        others = {kind: None for item in planned for kind in getattr(item.fault, "watches", ())}
+        self.watches = ("Node", "Pod", *others)
         self._targets = Targets()
         self._begun = False
 

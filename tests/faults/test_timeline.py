@@ -97,3 +97,21 @@ def test_what_is_wrong_with_a_fault_is_told(item: Any, told: str) -> None:
 def test_nothing_to_hit_is_no_fault() -> None:
     (planned,) = parse([{"at": "1m", "nodeCrash": {}}])
     assert planned.fault.effects(Targets(), Random(1)) == []
+
+
+def test_pods_are_deleted_and_made_anew() -> None:
+    spec = loaded(duration="2m", workload=[SERVICE], faults=[{"at": "1m", "podDeletion": {"app": "web", "count": 2}}])
+    result = run_once(spec, "greedy", 1)
+    assert result.metrics["placement"]["pods"] == 6
+    assert str(result.end_state) == "converged"
+
+
+def test_a_deployment_is_changed_by_somebody() -> None:
+    faults = [
+        {"at": "1m", "deploymentChange": {"name": "web", "replicas": 6}},
+        {"at": "2m", "deploymentChange": {"name": "web", "image": "i:2"}},
+        {"at": "3m", "deploymentChange": {"name": "nobody", "replicas": 1}},
+    ]
+    result = run_once(loaded(duration="5m", workload=[SERVICE], faults=faults), "greedy", 1)
+    assert result.metrics["placement"]["pods"] == 4 + 2 + 6
+    assert str(result.end_state) == "converged"

@@ -85,7 +85,6 @@ def read_manifests(paths: Sequence[Path], rules: Rules) -> tuple[Manifest, ...]:
     for path in paths:
         for file in _files(path):
             found.extend(_read(file, rules))
-    _check_unique(found, rules.kinds)
     if not found:
         raise UserError(
             "no objects",
@@ -93,6 +92,16 @@ def read_manifests(paths: Sequence[Path], rules: Rules) -> tuple[Manifest, ...]:
             found="nothing but comments and empty documents, if that",
             expected="Kubernetes manifests: apiVersion, kind, metadata",
         )
+    return _in_order(found, rules)
+
+
+def manifests_of(documents: Iterable[Document], rules: Rules) -> tuple[Manifest, ...]:
+    """The objects of documents that somebody has read, as of files."""
+    return _in_order([manifest for document in documents for manifest in _objects(document, rules)], rules)
+
+
+def _in_order(found: list[Manifest], rules: Rules) -> tuple[Manifest, ...]:
+    _check_unique(found, rules.kinds)
     return tuple(sorted(found, key=lambda manifest: manifest.arrival_ns))
 
 

@@ -1,0 +1,40 @@
+"""Somebody changes a Deployment while other things go wrong: another size, another image."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import ClassVar
+
+from msgspec.structs import replace
+
+from harness.engine.component import Effect, Update
+from harness.faults.fault import FaultForm
+from harness.faults.targets import Targets
+from harness.model.workloads import Deployment
+
+
+class DeploymentChange(FaultForm, frozen=True, kw_only=True):
+    """`replicas` or `image` (of all containers) of the Deployment `name`."""
+
+    watches: ClassVar[tuple[str, ...]] = ("Deployment",)
+    name: str
+    namespace: str = "default"
+    replicas: int | None = None
+    image: str = ""
+
+    def effects(self, targets: Targets, rng: Random) -> list[Effect]:
+        found = targets.objects.get("Deployment", {}).get(f"{self.namespace}/{self.name}")
+        if not isinstance(found, Deployment) or found.metadata.deletion_timestamp is not None:
+            return []
+        spec = found.spec
+        if self.replicas is not None:
+            spec = replace(spec, replicas=self.replicas)
+        if self.image:
+            pod = spec.template.spec
+            containers = tuple(replace(item, image=self.image) for item in pod.containers)
+            spec = replace(spec, template=replace(spec.template, spec=replace(pod, containers=containers)))
+        # Without a version the change wins over whatever else has been written since it was looked at.
+        return [Update(replace(found, metadata=replace(found.metadata, resource_version=""), spec=spec))]
+
+    def lasts_ns(self) -> int | None:
+        return 0

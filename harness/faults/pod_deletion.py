@@ -1,0 +1,29 @@
+"""Somebody deletes pods."""
+
+from __future__ import annotations
+
+from random import Random
+
+from harness.engine.component import Delete, Effect
+from harness.faults.fault import FaultForm
+from harness.faults.targets import Targets
+
+
+class PodDeletion(FaultForm, frozen=True, kw_only=True):
+    """`count` running pods of an `app`, drawn at random, are deleted with `graceSeconds`, else with their own."""
+
+    app: str
+    count: int = 1
+    grace_seconds: int | None = None
+
+    def effects(self, targets: Targets, rng: Random) -> list[Effect]:
+        pods = targets.pods_of(self.app)
+        chosen = sorted(rng.sample(pods, min(self.count, len(pods))))
+        out: list[Effect] = []
+        for _, key in chosen:
+            namespace, _, name = key.partition("/")
+            out.append(Delete("Pod", namespace, name, grace_s=self.grace_seconds))
+        return out
+
+    def lasts_ns(self) -> int | None:
+        return 0
