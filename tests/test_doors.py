@@ -217,6 +217,7 @@ def test_a_name_that_two_distributions_claim_is_an_error(install: Install) -> No
         ({"controllers": ["*", "jobcontroller"]}, "did you mean 'job-controller'?"),
         ({"controllers": ["*", "-jobs-controller"]}, "there is no controller 'jobs-controller' to leave out"),
         ({"controllers": ["job-controller?name=a&nam=b"]}, "has no parameter 'nam'"),
+        ({"controllers": ["*", "job-controller?name=namespace-controller"]}, "two components are called"),
         ({"autoscaler": "least-waste"}, "least-waste is no node policy"),
         ({"autoscaler": "cluster-autoscaler?expander=most-waste"}, "there is no expander 'most-waste'"),
         ({"faults": [{"at": "1m", "nowhere:Fault": {}}]}, "module 'nowhere' does not load"),

@@ -19,6 +19,7 @@ from harness.cli import (
     report,
     run,
     schedulers,
+    simulate,
     trace,
     train,
     up,
@@ -65,6 +66,7 @@ app.command("replay")(replay.replay)
 app.command("report")(report.report)
 app.command("measures")(measures.measures)
 app.command("schedulers")(schedulers.schedulers)
+app.command("simulate")(simulate.simulate)
 app.command("check")(check.check)
 app.add_typer(new.app, name="new")
 app.command("train", context_settings=train.PASSED_ON)(train.train)

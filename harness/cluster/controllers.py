@@ -32,6 +32,10 @@ DEFAULT = (
 """What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 
 
+RESERVED = ("scheduler", "workload", "faults", "auditor", "cluster-autoscaler")
+"""Names of components that are no controllers."""
+
+
 def _problem(made: Any) -> str:
     return (
         ""
@@ -64,4 +68,12 @@ def controllers(asked: Sequence[str] = ("*",)) -> list[Component]:
             del chosen[name]
         else:
             chosen[spec.partition("?")[0]] = spec
-    return [CONTROLLERS.make(spec) for spec in chosen.values()]
+    made: dict[str, Component] = {}
+    for spec in chosen.values():
+        component = CONTROLLERS.make(spec)
+        if component.name in made or component.name in RESERVED:
+            raise UserError(
+                f"two components are called {component.name!r}", found=spec, hint=f'"-{component.name}" leaves one out'
+            )
+        made[component.name] = component
+    return list(made.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,22 @@ def snapshot_of(objects: Callable[[str], Mapping[str, Any]]) -> Snapshot:
 
 
 def fitting_node(on: Snapshot, pod: Pod) -> str:
-    """The first node, by name, that all filters allow; '' where none does. Members of gangs are asked one by one."""
+    """The first node, by name, that all filters allow; '' where none does."""
     feasible = on.feasible(on.classes.view(pod))
     names = [on.node_table.names[index] for index in np.flatnonzero(feasible)]
     return min(names, default="")
+
+
+def gang_fits(on: Snapshot, members: Sequence[Pod], least: int) -> bool:
+    """Whether `least` members, with those that are placed already, can be placed one after the other, each on the
+    first node that takes it. (False does not say that no other order would do.)"""
+    trial = on.copy()
+    group = trial.classes.view(members[0]).group
+    placed = 0 if group is None else trial.placed_in_group(group)
+    for pod in members:
+        view = trial.classes.view(pod)
+        feasible = np.flatnonzero(trial.feasible(view))
+        if len(feasible):
+            trial.assume(view, int(feasible[0]))
+            placed += 1
+    return placed >= max(least, 1)

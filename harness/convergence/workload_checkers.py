@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
 from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, wanted_replicas
-from harness.convergence.fits import fitting_node, snapshot_of
+from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
+from harness.convergence.quota_refusals import quota_refuses
 from harness.engine.component import MINUTE
 from harness.model.core import Pod
 from harness.model.workloads import HorizontalPodAutoscaler, ReplicaSet
+from harness.scheduling.pods.pod_classes import GROUP_LABEL
 
 JOB_BACKOFF_NS = 7 * MINUTE
 """The longest wait before a failed pod of a Job is replaced (6 min), and some slack."""
@@ -26,7 +28,8 @@ def replicas(state: ClusterState) -> Iterator[tuple[str, str]]:
             sets.setdefault(owner.uid, []).append(item)
         wanted = wanted_replicas(item)
         active = [pod for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
-        if item.metadata.deletion_timestamp is None and len(active) != wanted:
+        refused = len(active) < wanted and quota_refuses(state, item.metadata.namespace, item.spec.template)
+        if item.metadata.deletion_timestamp is None and len(active) != wanted and not refused:
             yield f"ReplicaSet {item.metadata.key}", f"{len(active)} pods, {wanted} are wanted"
     for deployment in state.listed("Deployment"):
         spec = deployment.spec
@@ -35,6 +38,8 @@ def replicas(state: ClusterState) -> Iterator[tuple[str, str]]:
         mine = sets.get(deployment.metadata.uid, [])
         wanted = wanted_replicas(deployment)
         pods = [pod for item in mine for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
+        if quota_refuses(state, deployment.metadata.namespace, spec.template):
+            continue
         if len(pods) < wanted:
             yield f"Deployment {deployment.metadata.key}", f"{len(pods)} pods, {wanted} are wanted"
         if all(is_ready(pod.status.conditions) for pod in pods):
@@ -58,7 +63,8 @@ def daemon_pods(state: ClusterState) -> Iterator[tuple[str, str]]:
             name = node.metadata.name
             run, stay = eligible.on(node)
             count = on.pop(name, 0)
-            if (run and count != 1) or (not stay and count):
+            refused = not count and quota_refuses(state, item.metadata.namespace, item.spec.template)
+            if (run and count != 1 and not refused) or (not stay and count):
                 yield f"DaemonSet {item.metadata.key}", f"{count} pods on {name}, {int(run)} wanted"
         for name in on:
             yield f"DaemonSet {item.metadata.key}", f"a pod for {name or 'no node'}, which is not there"
@@ -75,7 +81,8 @@ def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
         most = 1 if job.spec.parallelism is None else job.spec.parallelism
         if over and active:
             yield f"Job {job.metadata.key}", f"over, with {active} pods at work"
-        if not over and not job.spec.suspend and most and not active and not _backing_off(state, pods):
+        waits = _backing_off(state, pods) or quota_refuses(state, job.metadata.namespace, job.spec.template)
+        if not over and not job.spec.suspend and most and not active and not waits:
             yield f"Job {job.metadata.key}", "neither over nor at work"
         if active > most:
             yield f"Job {job.metadata.key}", f"{active} pods at work, at most {most} are wanted"
@@ -131,7 +138,12 @@ def pending(state: ClusterState) -> Iterator[tuple[str, str]]:
     if not waiting:
         return
     on = snapshot_of(state.objects)
+    gangs: dict[str, list[Pod]] = {}
     for pod in waiting:
+        group = pod.metadata.labels.get(GROUP_LABEL, "")
+        if group:
+            gangs.setdefault(f"{pod.metadata.namespace}/{group}", []).append(pod)
+            continue
         try:
             node = fitting_node(on, pod)
         except Exception as error:  # a filter cannot read it; that may be why it waits
@@ -139,3 +151,8 @@ def pending(state: ClusterState) -> Iterator[tuple[str, str]]:
             continue
         if node:
             yield f"Pod {pod.metadata.key}", f"waits, though it fits on {node}"
+    for key, members in sorted(gangs.items()):
+        group_object = state.objects("PodGroup").get(key)
+        least = int(((group_object.extra or {}).get("spec") or {}).get("minMember", 0)) if group_object else 0
+        if gang_fits(on, members, least):
+            yield f"PodGroup {key}", f"{len(members)} members wait, though {max(least, 1)} of them fit together"

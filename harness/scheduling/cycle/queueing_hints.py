@@ -36,6 +36,8 @@ def wake_for_node(
 def wake_cluster_scope(snapshot: Snapshot, queue: SchedulingQueue, now: int) -> None:
     """Affinity and spread: a pod that came, went or changed anywhere may have opened any node."""
     for cls in sorted(queue.cluster_scope):
+        if cls not in queue.cluster_scope:
+            continue  # its last pod went with the gang of a pod of another class
         open_nodes = int(snapshot.feasible(queue.waiting(cls)).sum())
         if open_nodes:
             queue.wake(cls, open_nodes, now, "AssignedPodUpdate")

@@ -1,0 +1,135 @@
+"""Many seeds, in processes of their own: what was found, and the smallest scenario that shows it."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from harness.simulation.shrink import ATTEMPTS, shrink
+from harness.simulation.swarm import random_scenario
+from harness.simulation.trial import Finding, Outcome, play
+
+LONGEST_S = 120
+"""On the wall clock, of one scenario; a cluster of this size takes some tenths of a second. More is a hang."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """`smallest`: a scenario that shows what the first finding shows, where there is one and it was shrunk."""
+
+    seed: int
+    outcome: Outcome
+    smallest: dict[str, Any] | None = None
+    tried: int = 0
+
+
+@dataclass(slots=True)
+class Total:
+    seeds: int = 0
+    simulated_s: float = 0.0
+    writes: int = 0
+    failed: list[Seed] = field(default_factory=list)
+
+    def add(self, item: Seed) -> None:
+        self.seeds += 1
+        self.simulated_s += item.outcome.simulated_s
+        self.writes += item.outcome.writes
+        if item.outcome.findings:
+            self.failed.append(item)
+
+    def to_data(self) -> dict[str, Any]:
+        return {
+            "seeds": self.seeds,
+            "simulatedHours": round(self.simulated_s / 3600, 1),
+            "writes": self.writes,
+            "failed": [
+                {"seed": item.seed, "findings": [str(found) for found in item.outcome.findings]} for item in self.failed
+            ],
+        }
+
+
+def simulate(seed: int, *, shrunk: bool = True, attempts: int = ATTEMPTS) -> Seed:
+    """Raises nothing: what goes wrong is a finding."""
+    data = random_scenario(seed)
+    outcome = watched(data)
+    if not outcome.findings or not shrunk:
+        return Seed(seed, outcome)
+    check = outcome.findings[0].check
+    smallest, tried = shrink(data, lambda candidate: shows(candidate, check), attempts)
+    return Seed(seed, outcome, smallest, tried)
+
+
+def shows(data: dict[str, Any], check: str) -> bool:
+    return any(found.check == check for found in watched(data).findings)
+
+
+def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) -> Iterator[Seed]:
+    """Each as it is done, in the order of the seeds where `parallel` is 1."""
+    if parallel <= 1:
+        for seed in seeds:
+            yield simulate(seed, shrunk=shrunk)
+        return
+    rest = iter(seeds)
+    with ProcessPoolExecutor(parallel, mp_context=get_context("spawn")) as pool:
+        running: dict[Future[Seed], int] = {}
+
+        def start() -> None:
+            seed = next(rest, None)
+            if seed is not None:
+                running[pool.submit(simulate, seed, shrunk=shrunk)] = seed
+
+        for _ in range(parallel * 2):
+            start()
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                del running[future]
+                start()
+                yield future.result()
+
+
+def watched(data: dict[str, Any]) -> Outcome:
+    """Played; one that takes too long is a finding, too."""
+    try:
+        with _alarm(LONGEST_S):
+            return play(data)
+    except TimeoutError as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/harness/" in frame.filename]
+        where = f"{frames[-1].filename.rpartition('/harness/')[2]}:{frames[-1].name}" if frames else "nowhere"
+        return Outcome((Finding("hang", f"still going after {LONGEST_S} s, in {where}"),))
+
+
+@contextmanager
+def _alarm(seconds: int) -> Iterator[None]:
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def write_scenario(folder: Path, item: Seed) -> Path:
+    """The smallest scenario of a seed that failed, with what it shows, as a file that `podyard run` takes."""
+    assert item.smallest is not None
+    first = item.outcome.findings[0]
+    story = "".join(f"# {line}\n" for line in str(first).splitlines())
+    head = f"# Seed {item.seed} of podyard simulate, shrunk in {item.tried} steps. It showed:\n{story}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"seed-{item.seed}.yaml"
+    path.write_text(head + yaml.safe_dump(item.smallest, sort_keys=False, width=100))
+    return path

@@ -1,0 +1,249 @@
+"""Random Kubernetes objects, as manifests: controllers, what guards them, and what they ask for."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+FEATURES = (
+    "deployments",
+    "replicasets",
+    "jobs",
+    "daemonsets",
+    "bare-pods",
+    "budgets",
+    "quota",
+    "limit-range",
+    "priorities",
+    "spread",
+    "affinity",
+    "volumes",
+    "gangs",
+    "namespaces",
+    "crash-loops",
+    "late-arrivals",
+    "tolerations",
+    "host-ports",
+    "unready",
+    "slow-stops",
+    "hpa",
+    "services",
+)
+
+PRIORITIES = {"low": -10, "high": 1000}
+
+
+class _Draw:
+    """One seed's objects. `on`: the features that are switched on."""
+
+    def __init__(self, rng: Random, on: set[str]) -> None:
+        self.rng = rng
+        self.on = on
+        self.out: list[dict[str, Any]] = []
+        self.namespaces = ["default"]
+
+    def put(self, api: str, kind: str, name: str, namespace: str = "", /, **fields: Any) -> dict[str, Any]:
+        meta: dict[str, Any] = {"name": name, **({"namespace": namespace} if namespace else {})}
+        obj = {"apiVersion": api, "kind": kind, "metadata": meta, **fields}
+        if "late-arrivals" in self.on and self.rng.random() < 0.5 and kind not in ("Namespace", "PriorityClass"):
+            meta["annotations"] = {"podyard.dev/arrival": f"{self.rng.randint(1, 240)}s"}
+        self.out.append(obj)
+        return obj
+
+    def when(self, feature: str, chance: float = 0.6) -> bool:
+        return feature in self.on and self.rng.random() < chance
+
+    # -- pods ----------------------------------------------------------------------------------------------------------
+
+    def pod(self, app: str, namespace: str, restart: str) -> dict[str, Any]:
+        """A pod template."""
+        rng = self.rng
+        container: dict[str, Any] = {"name": "c", "image": "i:1"}
+        requests = {"cpu": rng.choice(("50m", "250m", "1", "1500m")), "memory": rng.choice(("64Mi", "1Gi"))}
+        if rng.random() < 0.9:
+            container["resources"] = {"requests": requests}
+        if self.when("host-ports", 0.3):
+            container["ports"] = [{"containerPort": 80, "hostPort": 8080}]
+        spec: dict[str, Any] = {"containers": [container]}
+        if restart:
+            spec["restartPolicy"] = restart
+        annotations: dict[str, str] = {}
+        if restart != "" or self.when("crash-loops", 0.3):
+            annotations["podyard.dev/duration"] = rng.choice(("3s", "40s", "2m"))
+            if self.when("crash-loops"):
+                annotations["podyard.dev/exit-code"] = "1"
+        if self.when("unready", 0.4):
+            annotations["podyard.dev/ready-after"] = rng.choice(("5s", "70s"))
+        if self.when("slow-stops", 0.4):
+            annotations["podyard.dev/stop-after"] = rng.choice(("0s", "25s", "5m"))
+            spec["terminationGracePeriodSeconds"] = rng.choice((0, 10, 45))
+        if self.when("priorities"):
+            spec["priorityClassName"] = rng.choice(tuple(PRIORITIES))
+        if self.when("tolerations"):
+            spec["tolerations"] = self._tolerations()
+        if self.when("spread", 0.4):
+            spec["topologySpreadConstraints"] = [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": rng.choice(("topology.kubernetes.io/zone", "kubernetes.io/hostname")),
+                    "whenUnsatisfiable": rng.choice(("DoNotSchedule", "ScheduleAnyway")),
+                    "labelSelector": {"matchLabels": {"app": app}},
+                }
+            ]
+        if self.when("affinity", 0.4):
+            term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": app}}}
+            kind = rng.choice(("podAntiAffinity", "podAffinity"))
+            spec["affinity"] = {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+        if self.when("volumes", 0.3):
+            spec["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": self.claim(app, namespace)}}]
+        template: dict[str, Any] = {"metadata": {"labels": {"app": app}}, "spec": spec}
+        if annotations:
+            template["metadata"]["annotations"] = annotations
+        return template
+
+    def _tolerations(self) -> list[dict[str, Any]]:
+        dedicated: dict[str, Any] = {"key": "dedicated", "operator": "Exists"}
+        seconds = self.rng.choice((0, 5, 60))
+        unreachable = {
+            "key": "node.kubernetes.io/unreachable",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": seconds,
+        }
+        everything = {"operator": "Exists"}
+        options: list[list[dict[str, Any]]] = [[dedicated], [unreachable], [dedicated, unreachable], [everything]]
+        return self.rng.choice(options)
+
+    def claim(self, app: str, namespace: str) -> str:
+        name = f"{app}-claim{len(self.out)}"
+        late = self.rng.choice(("now", "late"))
+        self.put(
+            "v1",
+            "PersistentVolumeClaim",
+            name,
+            namespace,
+            spec={
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": late,
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        )
+        return name
+
+    # -- objects -------------------------------------------------------------------------------------------------------
+
+    def surroundings(self) -> None:
+        if "namespaces" in self.on:
+            self.put("v1", "Namespace", "team")
+            self.namespaces.append("team")
+        if "priorities" in self.on:
+            for name, value in PRIORITIES.items():
+                self.put("scheduling.k8s.io/v1", "PriorityClass", name, value=value)
+        if "volumes" in self.on:
+            for name, mode in (("now", "Immediate"), ("late", "WaitForFirstConsumer")):
+                self.put(
+                    "storage.k8s.io/v1", "StorageClass", name, provisioner="podyard.dev/disk", volumeBindingMode=mode
+                )
+        for namespace in self.namespaces:
+            if self.when("quota"):
+                hard = {"pods": str(self.rng.randint(2, 12)), "requests.cpu": str(self.rng.randint(2, 12))}
+                self.put("v1", "ResourceQuota", "quota", namespace, spec={"hard": hard})
+                self.put("v1", "LimitRange", "limits", namespace, spec={"limits": [_limits()]})
+            elif self.when("limit-range"):
+                self.put("v1", "LimitRange", "limits", namespace, spec={"limits": [_limits()]})
+
+    def controllers(self) -> None:
+        rng = self.rng
+        for index in range(rng.randint(1, 3) if "deployments" in self.on else 0):
+            self.deployment(f"dep{index}", rng.choice(self.namespaces) if index else "default")
+        if "replicasets" in self.on:
+            namespace = rng.choice(self.namespaces)
+            spec = self.selecting("set", namespace)
+            self.put("apps/v1", "ReplicaSet", "set", namespace, spec={"replicas": rng.randint(0, 4), **spec})
+        for index in range(rng.randint(1, 2) if "jobs" in self.on else 0):
+            self.job(f"job{index}", rng.choice(self.namespaces))
+        if "daemonsets" in self.on:
+            namespace = rng.choice(self.namespaces)
+            self.put("apps/v1", "DaemonSet", "agent", namespace, spec=self.selecting("agent", namespace))
+        for index in range(rng.randint(1, 4) if "bare-pods" in self.on else 0):
+            namespace = rng.choice(self.namespaces)
+            template = self.pod("bare", namespace, rng.choice(("Always", "OnFailure", "Never")))
+            pod = self.put("v1", "Pod", f"bare{index}", namespace, spec=template["spec"])
+            annotations = {**pod["metadata"].get("annotations", {}), **template["metadata"].get("annotations", {})}
+            pod["metadata"] |= {"labels": {"app": "bare"}, **({"annotations": annotations} if annotations else {})}
+        if "gangs" in self.on:
+            self.gang(rng.choice(self.namespaces))
+
+    def selecting(self, app: str, namespace: str, restart: str = "") -> dict[str, Any]:
+        template = self.pod(app, namespace, restart)
+        return {"selector": {"matchLabels": {"app": app}}, "template": template}
+
+    def deployment(self, name: str, namespace: str) -> None:
+        rng = self.rng
+        spec: dict[str, Any] = {"replicas": rng.randint(0, 5), **self.selecting(name, namespace)}
+        if rng.random() < 0.3:
+            spec["strategy"] = {"type": "Recreate"}
+        elif rng.random() < 0.5:
+            surge, unavailable = rng.choice(((1, 0), (0, 1), ("50%", "50%"), (2, 2)))
+            spec["strategy"] = {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
+        if rng.random() < 0.2:
+            spec["progressDeadlineSeconds"] = 30
+        self.put("apps/v1", "Deployment", name, namespace, spec=spec)
+        if self.when("budgets"):
+            bound = rng.choice(({"minAvailable": 1}, {"maxUnavailable": 1}, {"minAvailable": "50%"}))
+            selector = {"matchLabels": {"app": name}}
+            self.put("policy/v1", "PodDisruptionBudget", name, namespace, spec={**bound, "selector": selector})
+        if self.when("services"):
+            service = {"selector": {"app": name}, "ports": [{"port": 80}]}
+            self.put("v1", "Service", name, namespace, spec=service)
+        if self.when("hpa"):
+            self.put(
+                "autoscaling/v2",
+                "HorizontalPodAutoscaler",
+                name,
+                namespace,
+                spec={
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+                    "minReplicas": 1,
+                    "maxReplicas": rng.randint(1, 5),
+                },
+            )
+
+    def job(self, name: str, namespace: str) -> None:
+        rng = self.rng
+        spec: dict[str, Any] = {
+            "completions": rng.randint(1, 5),
+            "parallelism": rng.randint(1, 3),
+            "backoffLimit": rng.choice((0, 2, 6)),
+            "template": self.pod(name, namespace, rng.choice(("Never", "OnFailure"))),
+        }
+        if rng.random() < 0.2:
+            spec["completionMode"] = "Indexed"
+        if rng.random() < 0.2:
+            spec["activeDeadlineSeconds"] = rng.choice((20, 100))
+        if rng.random() < 0.2:
+            spec["ttlSecondsAfterFinished"] = rng.choice((0, 30))
+        self.put("batch/v1", "Job", name, namespace, spec=spec)
+
+    def gang(self, namespace: str) -> None:
+        size = self.rng.randint(2, 4)
+        self.put("scheduling.x-k8s.io/v1alpha1", "PodGroup", "gang", namespace, spec={"minMember": size})
+        for index in range(size):
+            template = self.pod("gang", namespace, "Never")
+            pod = self.put("v1", "Pod", f"gang{index}", namespace, spec=template["spec"])
+            annotations = {**pod["metadata"].get("annotations", {}), **template["metadata"].get("annotations", {})}
+            labels = {"app": "gang", "scheduling.x-k8s.io/pod-group": "gang"}
+            pod["metadata"] |= {"labels": labels, **({"annotations": annotations} if annotations else {})}
+
+
+def _limits() -> dict[str, Any]:
+    return {"type": "Container", "defaultRequest": {"cpu": "100m", "memory": "64Mi"}}
+
+
+def objects(rng: Random, on: set[str]) -> list[dict[str, Any]]:
+    """As a List of manifests, in the order in which they can be created."""
+    draw = _Draw(rng, on)
+    draw.surroundings()
+    draw.controllers()
+    first = ("Namespace", "PriorityClass", "StorageClass", "ResourceQuota", "LimitRange", "PodGroup")
+    return sorted(draw.out, key=lambda obj: first.index(obj["kind"]) if obj["kind"] in first else len(first))

@@ -1,0 +1,183 @@
+"""A random scenario from a seed: cluster, workload, strategy, autoscalers, latencies, overlapping faults.
+
+Swarm-style: each seed switches a random half of all features off, so that what is left meets more often than it would
+if everything were always there. A scenario is plain data, as `podyard run` reads it. It heals: faults end, and then
+HEAL_NS pass.
+
+Source: Groce et al., "Swarm Testing", ISSTA 2012.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from harness.convergence.checkers import HEAL_NS
+from harness.engine.component import MINUTE, SECOND
+from harness.engine.streams import stream
+from harness.faults.timeline import parse
+from harness.simulation.objects import FEATURES as OBJECT_FEATURES
+from harness.simulation.objects import objects
+from harness.simulation.random_faults import FAULTS, random_fault
+
+STRATEGIES = ("greedy", "least-allocated", "random", "kube", "fgd", "best-fit", "dot-product", "binpack")
+FEATURES = (
+    *OBJECT_FEATURES,
+    *FAULTS,
+    "zones",
+    "taints",
+    "pools",
+    "service",
+    "autoscaler",
+    "batch",
+    "latencies",
+    "slow-watch",
+    "events",
+    "preemption",
+    "few-nodes",
+)
+STRIKES_NS = 6 * MINUTE
+"""Faults begin within so long of each other."""
+
+
+def random_scenario(seed: int) -> dict[str, Any]:
+    """The same for the same seed and version, on every machine."""
+    rng = stream(seed, "simulation")
+    on = {name for name in FEATURES if rng.random() < 0.5}
+    zones = ["a", "b", "c"][: rng.randint(2, 3)] if "zones" in on else ["a"]
+    workload = _workload(rng, on)
+    spec: dict[str, Any] = {
+        "seed": seed,
+        "nodes": _nodes(rng, on, zones),
+        "workload": workload,
+        "schedulers": [rng.choice(STRATEGIES)],
+        "bound": False,
+        "events": "events" in on,
+    }
+    if "pools" in on:
+        spec["pools"] = _pools(rng, zones)
+        spec["autoscaler"] = "cluster-autoscaler?expander=" + rng.choice(
+            ("least-waste", "most-pods", "least-nodes", "random", "most-pods,random")
+        )
+    if "preemption" in on:
+        spec["scheduling"] = {"preemption": True}
+    if "latencies" in on or "slow-watch" in on:
+        spec["latencies"] = _latencies(rng, slow="slow-watch" in on)
+    spec["faults"] = [
+        fault
+        for name in FAULTS
+        if name in on
+        for _ in range(rng.randint(1, 2))
+        if (fault := random_fault(name, rng, apps(workload), zones, round(STRIKES_NS / SECOND))) is not None
+    ]
+    quiet = max((planned.quiet_from_ns or 0 for planned in parse(spec["faults"])), default=0)
+    spec["duration"] = f"{(quiet + HEAL_NS) // MINUTE + 3}m"
+    return {
+        "apiVersion": "podyard.dev/v1",
+        "kind": "Scenario",
+        "metadata": {"name": f"simulated-{seed}"},
+        "spec": spec,
+    }
+
+
+def apps(workload: list[dict[str, Any]]) -> list[str]:
+    """Values of the label `app` among the pods of a workload."""
+    found: dict[str, None] = {}
+    for source in workload:
+        if "service" in source:
+            found[source["service"]["name"]] = None
+        for obj in source.get("objects", ()):
+            template = obj["spec"].get("template", obj) if isinstance(obj.get("spec"), dict) else obj
+            name = template.get("metadata", {}).get("labels", {}).get("app")
+            if name:
+                found[name] = None
+    return list(found)
+
+
+def _nodes(rng: Random, on: set[str], zones: list[str]) -> list[dict[str, Any]]:
+    groups = []
+    for index in range(rng.randint(1, 2)):
+        group: dict[str, Any] = {
+            "name": "nm"[index],
+            "count": rng.randint(1, 2) if "few-nodes" in on else rng.randint(2, 5),
+            "cpu": rng.choice((2, 4, 8)),
+            "memory": rng.choice(("4Gi", "16Gi")),
+            "zones": zones,
+        }
+        if rng.random() < 0.3:
+            group["pods"] = rng.choice((3, 8))
+        if rng.random() < 0.3:
+            group |= {"gpus": rng.choice((1, 4)), "gpuModel": "T4"}
+        if index and "taints" in on:
+            effect = rng.choice(("NoSchedule", "PreferNoSchedule", "NoExecute"))
+            group["taints"] = [{"key": "dedicated", "effect": effect}]
+        groups.append({"group": group})
+    return groups
+
+
+def _pools(rng: Random, zones: list[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": f"pool{index}",
+            "min": rng.choice((0, 0, 1)),
+            "max": rng.randint(1, 3),
+            "cpu": rng.choice((2, 4)),
+            "memory": "8Gi",
+            "zone": rng.choice(zones),
+            "provisioning": rng.choice(("10s", "45s", "3m")),
+        }
+        for index in range(rng.randint(1, 2))
+    ]
+
+
+def _workload(rng: Random, on: set[str]) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    if "service" in on:
+        service: dict[str, Any] = {
+            "name": "web",
+            "replicas": rng.randint(1, 4),
+            "cpu": rng.choice(("250m", "1")),
+            "memory": "256Mi",
+            "load": {"constant": {"rps": rng.choice((1, 20, 80))}},
+        }
+        if rng.random() < 0.5:
+            service["minAvailable"] = rng.choice((1, 2, "50%"))
+        if "autoscaler" in on:
+            least, most, target = rng.randint(1, 2), rng.randint(2, 6), rng.choice((30, 70))
+            service["autoscaler"] = {"min": least, "max": most, "targetCpu": target}
+        out.append({"service": service})
+    if "batch" in on:
+        out.append(
+            {
+                "openbLike": {
+                    "pods": rng.randint(3, 20),
+                    "longest": rng.choice(("1m", "4m")),
+                    "load": rng.choice((50, 120)),
+                    "controller": rng.choice(("none", "Job")),
+                }
+            }
+        )
+    made = objects(rng, on)
+    if made:
+        out.append({"objects": made})
+    if not out:
+        out.append({"objects": objects(rng, {"deployments"})})
+    return out
+
+
+def _latencies(rng: Random, *, slow: bool) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for hop, values in (
+        ("apiCall", ("1ms", "20ms", "200ms")),
+        ("watch", ("1ms", "50ms", "900ms")),
+        ("network", ("1ms", "10ms")),
+        ("scheduling", ("1ms", "100ms")),
+        ("containerStart", ("10ms", "3s")),
+    ):
+        if rng.random() < 0.6:
+            out[hop] = {"constant": rng.choice(values)}
+        elif rng.random() < 0.5:
+            out[hop] = {"median": rng.choice(("2ms", "20ms")), "p99": rng.choice(("100ms", "2s"))}
+    if slow:
+        out["watch"] = {"median": "100ms", "p99": "8s"}
+    return out

@@ -1,0 +1,76 @@
+"""One simulated scenario: played, watched at every write, judged at its end."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from harness.engine.component import SECOND
+from harness.experiment.run import Home, Run
+from harness.experiment.scenario import from_data
+from harness.model.errors import UserError
+from harness.scheduling.registry import load
+from harness.simulation.safety import Safety
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """`check`: what was looked at, the same for findings of one kind. `what`: what is wrong."""
+
+    check: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    findings: tuple[Finding, ...]
+    simulated_s: float = 0.0
+    writes: int = 0
+    digest: str = ""
+
+
+def play(data: dict[str, Any]) -> Outcome:
+    """A scenario as plain data, under its first strategy. What goes wrong is a finding, never an exception."""
+    try:
+        loaded = from_data(data, "simulated")
+        spec = loaded.scenario.spec
+        run = Run(loaded, load(spec.schedulers[0])(), spec.seed, Home())
+    except UserError as error:
+        return Outcome((Finding("scenario", str(error)),))
+    safety = Safety(run.cluster.server)
+    run.cluster.server.listeners.append(safety.written)
+    try:
+        run.play()
+        result = run.result(spec.schedulers[0])
+        end_state = run.end_state()
+    except Exception as error:  # whatever broke it is what is looked for
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{where.filename.rpartition('/harness/')[2]}:{where.name}"
+        found = Finding(f"crash in {place}", f"{type(error).__name__}: {error}")
+        return Outcome((found, *_said(safety)), run.cluster.now / SECOND, safety.writes)
+    finally:
+        run.close()
+    findings = [*_said(safety)]
+    findings += [Finding("invariant", text) for text in result.broken if not _refused(run, text)]
+    findings += [Finding(f"strategy {kind}", f"{pod}: {reason}") for _, kind, pod, reason in result.violations[:5]]
+    if end_state is not None:
+        if end_state.not_judged:
+            findings.append(Finding("scenario", str(end_state)))
+        for text in end_state.findings:
+            check, _, what = text.partition(": ")
+            findings.append(Finding(check, what))
+    return Outcome(tuple(findings), run.end_ns / SECOND, safety.writes, result.digest)
+
+
+def _refused(run: Run, text: str) -> bool:
+    """What the API server refuses is as it should be; a quota also keeps Jobs from making the pods that are counted."""
+    quota = bool(run.cluster.server.objects("ResourceQuota"))
+    return text.startswith("refused: ") or (quota and text.endswith("were never seen by the server"))
+
+
+def _said(safety: Safety) -> list[Finding]:
+    return [Finding(check, what) for check, what in safety.findings]

@@ -1,0 +1,129 @@
+"""The simulation: what it draws, that it finds what is wrong, that it makes it small; and some seeds of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli.app import app
+from harness.controllers.workloads.replicaset import ReplicaSetController
+from harness.engine.component import Effect
+from harness.experiment.scenario import from_data
+from harness.faults.fault import FaultForm
+from harness.faults.registry import FAULTS
+from harness.faults.targets import Targets
+from harness.simulation import random_faults
+from harness.simulation.campaign import campaign, simulate, write_scenario
+from harness.simulation.shrink import candidates, shrink
+from harness.simulation.swarm import FEATURES, random_scenario
+from harness.simulation.trial import play
+
+
+class Lazy(ReplicaSetController):
+    """Makes no pod for one that was deleted after the first minute."""
+
+    def step(self, now: Any, events: Any) -> Any:
+        if now > 60 * 10**9:
+            return ()
+        return super().step(now, events)
+
+
+class Explodes(FaultForm, frozen=True, kw_only=True):
+    def effects(self, targets: Targets, rng: Random) -> list[Effect]:
+        if targets.nodes:
+            raise RuntimeError("boom")
+        return []
+
+    def lasts_ns(self) -> int | None:
+        return 0
+
+
+def broken(seed: int) -> dict[str, Any]:
+    """A scenario whose ReplicaSets are not looked after."""
+    data = random_scenario(seed)
+    data["spec"]["controllers"] = ["*", "-replicaset-controller", "tests.simulation.test_simulate:Lazy"]
+    data["spec"]["workload"].append(
+        {
+            "service": {
+                "name": "victim", "replicas": 3, "cpu": "50m", "load": {"constant": {"rps": 1}},
+            }
+        }
+    )  # fmt: skip
+    data["spec"]["faults"].append({"at": "2m", "podDeletion": {"app": "victim", "count": 3}})
+    return data
+
+
+def test_a_seed_always_draws_the_same_and_what_it_draws_is_a_scenario() -> None:
+    for seed in range(1, 40):
+        data = random_scenario(seed)
+        assert data == random_scenario(seed)
+        from_data(json.loads(json.dumps(data)), "drawn")
+
+
+def test_every_shipped_fault_can_be_drawn() -> None:
+    assert sorted(random_faults.FAULTS) == sorted(FAULTS.names())
+    assert len(set(FEATURES)) == len(FEATURES)
+
+
+def test_the_same_seed_plays_the_same() -> None:
+    first, again = play(random_scenario(4)), play(random_scenario(4))
+    assert first.digest
+    assert first == again
+
+
+def test_what_does_not_converge_is_found_and_made_small(tmp_path: Path) -> None:
+    data = broken(3)
+    outcome = play(data)
+    assert "replicas" in {found.check for found in outcome.findings}
+
+    def fails(candidate: dict[str, Any]) -> bool:
+        return any(found.check == "replicas" for found in play(candidate).findings)
+
+    smallest, tried = shrink(data, fails, attempts=60)
+    assert tried <= 60
+    assert len(json.dumps(smallest)) < len(json.dumps(data)) / 2
+    assert fails(smallest)
+
+
+def test_each_candidate_is_smaller() -> None:
+    data = random_scenario(11)
+    size = len(json.dumps(data))
+    for candidate in candidates(data):
+        assert len(json.dumps(candidate)) <= size
+        assert candidate != data
+
+
+def test_a_crash_is_a_finding() -> None:
+    data = random_scenario(5)
+    data["spec"]["faults"] = [{"at": "10s", "tests.simulation.test_simulate:Explodes": {}}]
+    (found, *_) = play(data).findings
+    assert "boom" in found.what
+
+
+def test_seeds_converge() -> None:
+    """A few of those that `podyard simulate` runs; make sim runs a hundred."""
+    failed = {item.seed: [str(found) for found in item.outcome.findings] for item in campaign(range(1001, 1013))}
+    assert {seed: found for seed, found in failed.items() if found} == {}
+
+
+@pytest.mark.slow
+def test_the_command_tells_what_it_did(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["simulate", "--seeds", "1001-1004", "--parallel", "2", "--out", str(tmp_path)])
+    assert "4 seeds, " in result.stdout
+
+
+def test_a_small_scenario_is_written_with_its_story(tmp_path: Path) -> None:
+    item = simulate(1001, shrunk=False)
+    from dataclasses import replace
+
+    from harness.simulation.trial import Finding, Outcome
+
+    failed = replace(item, outcome=Outcome((Finding("pending", "Pod a/b: waits"),)), smallest=random_scenario(1001))
+    text = write_scenario(tmp_path, failed).read_text()
+    assert text.startswith("# Seed 1001 of podyard simulate")
+    assert "# pending: Pod a/b: waits" in text
