@@ -7,7 +7,7 @@ CHECKED := tests/house tests/engine tests/apiserver tests/controllers tests/node
 	tests/report tests/scheduling/test_scheduler.py tests/scheduling/test_snapshot.py tests/scheduling/test_scoring.py \
 	tests/scheduling/test_queue.py tests/scheduling/test_preemption.py tests/experiment/test_scenario.py
 
-.PHONY: demo test test-slow check lint coverage bench clean
+.PHONY: demo sim test test-slow check lint coverage bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/podyard run
@@ -31,6 +31,9 @@ lint: $(VENV)/.dev
 # The same tests as `make test`, and which lines of the three packages they did not run.
 coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered --cov-report=html:$(VENV)/coverage
+
+sim: $(VENV)/.dev
+	$(BIN)/podyard simulate --seeds 100
 
 bench: $(VENV)/.dev
 	PODYARD_BENCH=full $(BIN)/python -m pytest benchmarks -p no:xdist --benchmark-only

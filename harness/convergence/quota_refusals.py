@@ -7,7 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from harness.apiserver.admission.limit_ranger import filled
-from harness.apiserver.admission.quota import admitted, concerns, kind_counted, total, usage_of
+from harness.apiserver.admission.quota import admitted, concerns, total
+from harness.apiserver.kinds import kind_of_quota, usage_of
 from harness.convergence.cluster_state import ClusterState
 from harness.model.core import Pod, PodTemplateSpec
 from harness.model.meta import ObjectMeta
@@ -23,7 +24,7 @@ def quota_refuses(state: ClusterState, namespace: str, template: PodTemplateSpec
     meta = ObjectMeta(name="one-more", namespace=namespace, labels=template.metadata.labels)
     pod = Pod(metadata=meta, spec=filled(template.spec, ranges).spec)
     try:
-        admitted([_recounted(state, quota) for quota in quotas], pod, "pods", state.now)
+        admitted([_recounted(state, quota) for quota in quotas], pod, "pods", lambda obj: usage_of(obj, state.now))
     except ApiError:
         return True
     return False
@@ -32,7 +33,7 @@ def quota_refuses(state: ClusterState, namespace: str, template: PodTemplateSpec
 def _recounted(state: ClusterState, quota: ResourceQuota) -> ResourceQuota:
     usages: list[Any] = [
         usage_of(obj, state.now)
-        for kind in sorted({kind_counted(resource) for resource in quota.spec.hard})
+        for kind in sorted({kind_of_quota(resource) for resource in quota.spec.hard})
         for obj in state.listed(kind)
         if obj.metadata.namespace == quota.metadata.namespace and concerns(quota, obj)
     ]

@@ -24,7 +24,7 @@ class FaultForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 class Fault(Protocol):
     """A class attribute `watches` names kinds of objects, besides nodes and pods, that it wants to see in the targets.
-    A write that the API server refuses is lost, as a command that failed."""
+    A write that the API server refuses has failed; one that it could not take is sent again a second later."""
 
     def effects(self, targets: Targets, rng: Random) -> Sequence[Effect]:
         """What happens now; nothing where there is no target. Raises ValueError for a field that cannot be read (with

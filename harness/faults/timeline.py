@@ -8,7 +8,19 @@ from typing import Any
 
 import msgspec
 
-from harness.engine.component import Effect, Event, Instant, Observe, Relist, Start, Timer, WakeAt, Watch
+from harness.engine.component import (
+    SECOND,
+    Effect,
+    Event,
+    Instant,
+    Observe,
+    Outcome,
+    Relist,
+    Start,
+    Timer,
+    WakeAt,
+    Watch,
+)
 from harness.faults.fault import Fault
 from harness.faults.registry import FAULTS
 from harness.faults.targets import Targets
@@ -95,6 +107,7 @@ class Timeline:
     """`start`: the instant at which the cluster's clock stands; what was due before has been."""
 
     name = "faults"
+    handled_failures = 0
 
     def __init__(self, planned: tuple[Planned, ...], rng: Random, start: Instant = 0) -> None:
         self._planned = planned
@@ -117,8 +130,14 @@ class Timeline:
                         self._draw(now, index, effects)
                     elif planned.at_ns >= self._start:
                         effects.append(WakeAt(planned.at_ns, index))
-            elif isinstance(event, Timer):
+            elif isinstance(event, Timer) and isinstance(event.token, int):
                 self._inject(now, event.token, effects)
+            elif isinstance(event, Timer):
+                effects.append(event.token)
+            elif isinstance(event, Outcome) and event.error is not None:
+                self.handled_failures += 1
+                if event.error.code >= 500 or event.error.code == 429:
+                    effects.append(WakeAt(now + SECOND, event.effect))  # whoever made it asks again; else it failed
         return effects
 
     def _draw(self, now: int, index: int, effects: list[Effect]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,7 @@ def play(data: dict[str, Any]) -> Outcome:
     finally:
         run.close()
     findings = [*_said(safety)]
-    findings += [Finding("invariant", text) for text in result.broken if not _refused(run, text)]
+    findings += [Finding(_check_of(text), text) for text in result.broken if not _refused(run, text)]
     findings += [Finding(f"strategy {kind}", f"{pod}: {reason}") for _, kind, pod, reason in result.violations[:5]]
     if end_state is not None:
         if end_state.not_judged:
@@ -64,6 +65,12 @@ def play(data: dict[str, Any]) -> Outcome:
             check, _, what = text.partition(": ")
             findings.append(Finding(check, what))
     return Outcome(tuple(findings), run.end_ns / SECOND, safety.writes, result.digest)
+
+
+def _check_of(broken: str) -> str:
+    """Of what a component did wrong: the component and what, so that shrinking does not end at another's."""
+    component = re.match(r"component (\S+) (failed|did not handle)", broken)
+    return f"component {component[1]} {component[2]}" if component else "invariant"
 
 
 def _refused(run: Run, text: str) -> bool:
