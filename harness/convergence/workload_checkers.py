@@ -153,6 +153,6 @@ def pending(state: ClusterState) -> Iterator[tuple[str, str]]:
             yield f"Pod {pod.metadata.key}", f"waits, though it fits on {node}"
     for key, members in sorted(gangs.items()):
         group_object = state.objects("PodGroup").get(key)
-        least = int(((group_object.extra or {}).get("spec") or {}).get("minMember", 0)) if group_object else 0
+        least = (group_object.spec.min_member or 0) if group_object is not None else 0
         if gang_fits(on, members, least):
             yield f"PodGroup {key}", f"{len(members)} members wait, though {max(least, 1)} of them fit together"

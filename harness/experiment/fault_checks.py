@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import ADDED, Watch
 from harness.experiment.scenario import Loaded
+from harness.experiment.workload import Plan
 from harness.faults.targets import Targets
 from harness.faults.timeline import Planned
 from harness.model.core import Node, Pod, PodSpec, PodStatus
@@ -25,16 +26,16 @@ def check_faults(
     faults: tuple[Planned, ...],
     nodes: Iterable[Node],
     pools: tuple[NodePool, ...],
-    labels: Iterable[Mapping[str, str]],
+    workload: Plan,
     duration_ns: int | None,
 ) -> None:
-    """`labels`: of the workload's pods. Raises UserError for a fault that would hit nothing though every node were
+    """Raises UserError for a fault that would hit nothing though every node were
     there, one of each pool, and a pod of each kind ran; for a name that no node can have; and for one after the end."""
     if not faults:
         return
     everything = list(nodes)
     everything += [pool.node(f"{pool.name}-0") for pool in pools]
-    targets = _targets(everything, labels)
+    targets = _targets(everything, workload)
     for index, planned in enumerate(faults):
         where = f"spec.faults[{index}]"
         _check_names(loaded, planned, where, targets, pools)
@@ -45,11 +46,15 @@ def check_faults(
             raise loaded.error(where, "this fault comes after the end", found=found, expected="a longer duration")
 
 
-def _targets(nodes: list[Node], labels: Iterable[Mapping[str, str]]) -> Targets:
+def _targets(nodes: list[Node], workload: Plan) -> Targets:
     targets = Targets()
     for node in nodes:
         targets.observe(Watch(ADDED, node))
-    for index, of_pod in enumerate(labels):
+    for obj in workload.objects():
+        if not isinstance(obj, Node | Pod):
+            meta = replace(obj.metadata, namespace=obj.metadata.namespace or "default")
+            targets.observe(Watch(ADDED, replace(obj, metadata=meta)))
+    for index, of_pod in enumerate(workload.pod_labels()):
         pod = Pod(metadata=ObjectMeta(name=f"p{index}", namespace="default", labels=dict(of_pod)))
         home = nodes[0].metadata.name if nodes else "n"
         targets.observe(Watch(ADDED, replace(pod, spec=PodSpec(node_name=home), status=PodStatus(phase="Running"))))
@@ -77,7 +82,8 @@ def _about(planned: Planned, targets: Targets) -> dict[str, Any]:
     if app:
         known = targets.apps()
         return {"found": f"app {app}", "expected": _one_of(known), "hint": did_you_mean(app, known)}
-    return {"found": type(fault).__name__}
+    name = getattr(fault, "name", "")
+    return {"found": f"{type(fault).__name__} of {name}" if name else type(fault).__name__}
 
 
 def _one_of(known: list[str]) -> str:

@@ -106,7 +106,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
         raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
     pools, faults = _pools(loaded), _faults(loaded)
     ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
-    check_faults(loaded, faults, found.nodes, pools, workload.pod_labels(), ends)
+    check_faults(loaded, faults, found.nodes, pools, workload, ends)
     return Prepared(
         loaded=loaded,
         seed=seed,

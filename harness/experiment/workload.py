@@ -71,10 +71,14 @@ class Plan:
     notices: list[str] = field(default_factory=list)
     """What manifests ask for and is not modelled."""
 
+    def objects(self) -> list[Any]:
+        """All but what tables hold."""
+        later = [obj for arrivals in self.arrivals if isinstance(arrivals, list) for _, obj in arrivals]
+        return [*self.at_once, *later]
+
     def pod_labels(self) -> list[dict[str, str]]:
         """Each set of labels that a pod of the workload has, with its app where it comes from a table."""
-        later = [obj for arrivals in self.arrivals if isinstance(arrivals, list) for _, obj in arrivals]
-        found = [labels for obj in (*self.at_once, *later) if (labels := _labels_of_pods(obj)) is not None]
+        found = [labels for obj in self.objects() if (labels := _labels_of_pods(obj)) is not None]
         found += [{"app": app} for table in self.tables for app in table.app.values if app]
         found += [{}] if self.tables else []
         return list({tuple(sorted(labels.items())): labels for labels in found}.values())

@@ -42,7 +42,7 @@ def _app(fields: Callable[[Random], dict[str, Any]]) -> Draw:
 
 
 def _deployment_change(rng: Random, apps: list[str], zones: list[str]) -> dict[str, Any] | None:
-    names = [name for name in apps if name.startswith(("web", "dep"))]
+    names = [name for name in apps if name in ("web", "dep0")]  # those of the default namespace
     if not names:
         return None
     change = rng.choice(({"replicas": rng.randint(0, 5)}, {"image": f"i:{rng.randint(2, 9)}"}))

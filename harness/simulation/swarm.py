@@ -63,6 +63,8 @@ def random_scenario(seed: int) -> dict[str, Any]:
         spec["scheduling"] = {"preemption": True}
     if "latencies" in on or "slow-watch" in on:
         spec["latencies"] = _latencies(rng, slow="slow-watch" in on)
+    # The zones that are left where groups are smaller than there are zones.
+    zones = zones[: max(source["group"]["count"] for source in spec["nodes"])]
     spec["faults"] = [
         fault
         for name in FAULTS

@@ -110,8 +110,13 @@ def test_a_deployment_is_changed_by_somebody() -> None:
     faults = [
         {"at": "1m", "deploymentChange": {"name": "web", "replicas": 6}},
         {"at": "2m", "deploymentChange": {"name": "web", "image": "i:2"}},
-        {"at": "3m", "deploymentChange": {"name": "nobody", "replicas": 1}},
     ]
     result = run_once(loaded(duration="5m", workload=[SERVICE], faults=faults), "greedy", 1)
     assert result.metrics["placement"]["pods"] == 4 + 2 + 6
     assert str(result.end_state) == "converged"
+
+
+def test_a_deployment_that_is_not_there_is_told() -> None:
+    fault = {"at": "3m", "deploymentChange": {"name": "nobody", "replicas": 1}}
+    with pytest.raises(UserError, match="DeploymentChange of nobody"):
+        run_once(loaded(duration="5m", workload=[SERVICE], faults=[fault]), "greedy", 1)
