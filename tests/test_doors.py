@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from harness.autoscaling.policy import EXPANDERS, NODE_POLICIES, REPLICA_POLICIES
 from harness.cluster.controllers import CONTROLLERS, DEFAULT, controllers
+from harness.engine.component import Effect
 from harness.experiment.result import Result
 from harness.experiment.run import Home, Run
+from harness.faults.fault import FaultForm
 from harness.faults.registry import FAULTS
+from harness.faults.targets import Targets
 from harness.model.errors import UserError
 from tests.experiment.scenarios import SERVICE, loaded
 
@@ -209,6 +213,21 @@ def test_a_name_that_two_distributions_claim_is_an_error(install: Install) -> No
     with pytest.raises(UserError, match="registered more than once") as error:
         played(faults=[{"at": "1m", "nodeCrash": {}}])
     assert "outside_fault: outside_fault:PodDeletion" in str(error.value)
+
+
+class Careless(FaultForm, frozen=True, kw_only=True):
+    def effects(self, targets: Targets, rng: Random) -> list[Effect]:
+        node: Any = targets.nodes.get("n-0")
+        return [node.nonsense] if node is not None else []
+
+    def lasts_ns(self) -> int | None:
+        return 0
+
+
+def test_a_fault_that_fails_is_told_before_anything_runs() -> None:
+    with pytest.raises(UserError, match="Careless fails") as error:
+        played(faults=[{"at": "1m", "tests.test_doors:Careless": {}}])
+    assert "nonsense" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,12 @@ def check_faults(
     for index, planned in enumerate(faults):
         where = f"spec.faults[{index}]"
         _check_names(loaded, planned, where, targets, pools)
-        if not planned.fault.effects(targets, Random(0)):
+        try:
+            effects = planned.fault.effects(targets, Random(0))
+        except Exception as error:  # somebody else's code
+            found = f"{type(error).__name__}: {error}"
+            raise loaded.error(where, f"{type(planned.fault).__name__} fails", found=found) from error
+        if not effects:
             raise loaded.error(where, "this fault can hit nothing", **_about(planned, targets))
         if duration_ns is not None and planned.at_ns >= duration_ns and not planned.every_ns:
             found = f"at {planned.at_ns / 1e9:g} s, the run ends at {duration_ns / 1e9:g} s"
