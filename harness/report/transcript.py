@@ -147,6 +147,10 @@ class Transcript:
                 namespace, _, name = str(key).rpartition("/")
                 about = ("Pod", namespace, name) if name else ("", "", scheduler)
                 yield _line(entry, WARNING, "StrategyViolation", f"{what}: {why}", about)
+            case "componentFault" if not data[2]:  # of an object there is an Event, too
+                yield _line(entry, WARNING, "ComponentFault", f"{data[3]} ({data[4]})", ("", "", data[0]))
+            case "unhandledOutcome":
+                yield _line(entry, WARNING, "UnhandledOutcome", str(data[1]), ("", "", data[0]))
 
 
 def _line(entry: Entry, type_: str, reason: str, message: str, about: tuple[str, str, str], node: str = "") -> Line:
