@@ -12,10 +12,10 @@ from harness.model.meta import ObjectMeta
 from harness.model.objects import from_wire
 from harness.model.quantity import parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from harness.scheduling.feasibility.dry_run import DryRun
 from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.feasibility.what_if import WhatIf
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, BindTogether
 from tests.scheduling import naive_volumes as naive
@@ -186,8 +186,8 @@ def test_of_volumes_that_fit_the_smallest_is_promised_once() -> None:
     message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind."
     assert why_not(on, pod("p-c3", "c3")) == message
     first = on.classes.view(pod("p-c1", "c1"))
-    with WhatIf(on, 0) as trial:
-        trial.take(first)
+    with DryRun(on, 0) as dry_run:
+        dry_run.remove(first)
     assert why_not(on, pod("p-c3", "c3")) == message, "who was only tried without keeps what it was promised"
     on.forget("default/p-c1")
     assert fits(on, pod("p-c3", "c3")) == ["a"]

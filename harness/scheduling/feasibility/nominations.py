@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.scheduling.feasibility.what_if import WhatIf
+from harness.scheduling.feasibility.dry_run import DryRun
 from harness.scheduling.filters.filter import Filter
 from harness.scheduling.filters.inter_pod_affinity import ExistingAntiAffinity
 from harness.scheduling.state.cluster_state import ClusterState
@@ -107,9 +107,9 @@ class Nominations:
     ) -> tuple[Filter, tuple[str, ...]] | None:
         state = self._state
         filters = _run_beside(state, cls)
-        with WhatIf(state, node) as trial:
+        with DryRun(state, node) as dry_run:
             for pod in ahead:
-                trial.put(pod)
+                dry_run.add(pod)
             for item in filters:
                 if not item.holds(state, node):
                     return item, tuple(item.reasons(state, node))

@@ -174,7 +174,7 @@ class PodClasses:
                 self._cache.clear()
             seen = visible_pod(pod)
             # Holding the parts keeps their identities from being used again.
-            found = (self._read(seen), self.tables.affinity_terms.ids_of(seen), self._preferences.of(seen), parts)
+            found = (self._read(seen), self.tables.affinity_terms.ids_of(seen), self._preferences.intern(seen), parts)
             self._cache[key] = found
         return found
 

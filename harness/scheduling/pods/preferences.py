@@ -66,7 +66,7 @@ class AllPreferences:
         self._known: dict[Any, Preferences] = {}
         self._made = 0
 
-    def of(self, pod: Pod) -> Preferences:
+    def intern(self, pod: Pod) -> Preferences:
         values = preference_values_of(pod)
         found = self._known.get(values)
         if found is None:

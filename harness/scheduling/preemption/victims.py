@@ -15,10 +15,10 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.model.core import Pod
+from harness.scheduling.feasibility.dry_run import DryRun
 from harness.scheduling.feasibility.fit_error import Diagnosis
 from harness.scheduling.feasibility.nominations import only_amounts
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.feasibility.what_if import WhatIf
 from harness.scheduling.preemption.disruption_budgets import Budgets
 from harness.scheduling.state.change_log import ChangeLog
 from harness.scheduling.strategy import PODS, Bool, Int64, PodClass, PodView
@@ -341,32 +341,32 @@ class Preemption:
             return (NO_VICTIMS,)
         snapshot = self._snapshot
         ahead = snapshot.nominations.ahead_of(cls, node, key)
-        with WhatIf(snapshot, node) as trial:
+        with DryRun(snapshot, node) as dry_run:
 
             def fits() -> bool:
                 """With those nominated there and, if there are any, without them."""
                 for pod in ahead:
-                    trial.put(pod)
-                beside = trial.holds(cls)
+                    dry_run.add(pod)
+                beside = dry_run.passes(cls)
                 for pod in ahead:
-                    trial.take(pod)
-                return beside and (not ahead or trial.holds(cls))
+                    dry_run.remove(pod)
+                return beside and (not ahead or dry_run.passes(cls))
 
             for pod in lower:
-                trial.take(pod)
+                dry_run.remove(pod)
             if not fits():
                 for pod in ahead:
-                    trial.put(pod)
+                    dry_run.add(pod)
                 return next(
                     (tuple(t.reasons(snapshot, node)) for t in cls.constraints.filters if not t.holds(snapshot, node)),
                     (NO_HELP,),
                 )
 
             def keeps(pod: PodView) -> bool:
-                trial.put(pod)
+                dry_run.add(pod)
                 if fits():
                     return True
-                trial.take(pod)
+                dry_run.remove(pod)
                 return False
 
             return self._reprieved(node, lower, keeps)

@@ -42,7 +42,7 @@ def rebuild_snapshot(old: Snapshot, without: Collection[str], removed: Sequence[
                 new.assume(pod, new.node_table.index[name], old.devices(pod.key) or None)
         for pod in nominations.pods_on(node):
             new.nominations.nominate(pod, new.node_table.index[name])
-    new.volumes.carry_on(old.volumes)
+    new.volumes.copy_reservations(old.volumes)
     for name, pod, devices in old.placements.on_unknown_nodes.all():
         new.assume_on(pod, name, devices)
     for item in removed:

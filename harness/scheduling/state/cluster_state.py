@@ -196,7 +196,7 @@ class ClusterState:
         `devices` None lets the harness choose.
         """
         footprint: Footprint = pod.cls.constraints.footprint
-        self.amounts.take(footprint.amounts, node)
+        self.amounts.allocate(footprint.amounts, node)
         gpu = pod.cls.gpu
         if gpu.count:
             if devices is None:
@@ -204,7 +204,7 @@ class ClusterState:
                 devices = choose_devices(gpu, idle)
                 if devices is None:  # bound by someone else onto too little: show it as overcommitted
                     devices = tuple(sorted(range(len(idle)), key=lambda d: (-idle[d], d))[: gpu.count])
-            self.amounts.take_devices(devices, gpu.milli, node)
+            self.amounts.allocate_devices(devices, gpu.milli, node)
             self.placements.devices_of[pod.key] = devices
         self.placements.add(pod, node)
         if footprint.ports:
@@ -233,9 +233,9 @@ class ClusterState:
             return None
         pod = self.placements.remove(key, node)
         footprint: Footprint = pod.cls.constraints.footprint
-        self.amounts.give_back(footprint.amounts, node)
+        self.amounts.release(footprint.amounts, node)
         if pod.cls.gpu.count:
-            self.amounts.give_back_devices(self.placements.devices_of.pop(key), pod.cls.gpu.milli, node)
+            self.amounts.release_devices(self.placements.devices_of.pop(key), pod.cls.gpu.milli, node)
         if footprint.ports:
             self.ports.remove(footprint.ports, node)
         if footprint.claims:

@@ -108,7 +108,7 @@ class NodeResources:
 
     # -- pods ---------------------------------------------------------------------------------------------------
 
-    def take(self, amounts: Sequence[tuple[int, int]], node: int) -> None:
+    def allocate(self, amounts: Sequence[tuple[int, int]], node: int) -> None:
         """`amounts`: (row, amount). What is free may fall below zero."""
         free = self.free_of[node]
         columns = self._free_rows
@@ -116,20 +116,20 @@ class NodeResources:
             left = free[row] = free[row] - amount
             columns[row][node] = left
 
-    def give_back(self, amounts: Sequence[tuple[int, int]], node: int) -> None:
+    def release(self, amounts: Sequence[tuple[int, int]], node: int) -> None:
         free = self.free_of[node]
         columns = self._free_rows
         for row, amount in amounts:
             left = free[row] = free[row] + amount
             columns[row][node] = left
 
-    def take_devices(self, devices: Sequence[int], milli: int, node: int) -> None:
+    def allocate_devices(self, devices: Sequence[int], milli: int, node: int) -> None:
         idle = self.devices_of[node]
         for device in devices:
             left = idle[device] = idle[device] - milli
             self._gpu_free[node, device] = left
 
-    def give_back_devices(self, devices: Sequence[int], milli: int, node: int) -> None:
+    def release_devices(self, devices: Sequence[int], milli: int, node: int) -> None:
         """Devices that the node has lost since are passed over."""
         idle = self.devices_of[node]
         for device in devices:

@@ -70,11 +70,11 @@ class VolumeReservations:
     def copy(self) -> VolumeReservations:
         twin = VolumeReservations(self.catalog, self.version)
         twin._users = {claim: dict(pods) for claim, pods in self._users.items()}
-        twin.carry_on(self)
+        twin.copy_reservations(self)
         return twin
 
-    def carry_on(self, old: VolumeReservations) -> None:
-        """The promises of `old` stand; who uses what is learned from the pods themselves."""
+    def copy_reservations(self, old: VolumeReservations) -> None:
+        """The reservations of `old` stand; who uses what is learned from the pods themselves."""
         self._reservations, self._taken = dict(old._reservations), dict(old._taken)
         self._given, self._chosen = dict(old._given), dict(old._chosen)
         self._sharers = {claim: dict(pods) for claim, pods in old._sharers.items()}
