@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -205,7 +206,7 @@ def _list(item: Check) -> Check:
         if not isinstance(value, list):
             findings.wrong.append((path, f"expected a list, found {_shown(value)}"))
             return value
-        kept = [item(found, f"{path}[{index}]", findings) for index, found in enumerate(value)]
+        kept = [_within(item, found, f"{path}[{index}]", findings) for index, found in enumerate(value)]
         return value if all(a is b for a, b in zip(kept, value, strict=True)) else kept
 
     return check
@@ -218,10 +219,20 @@ def _map(item: Check) -> Check:
         if not isinstance(value, dict):
             findings.wrong.append((path, f"expected a map, found {_shown(value)}"))
             return value
-        kept = {name: item(found, f"{path}.{name}", findings) for name, found in value.items()}
+        kept = {name: _within(item, found, f"{path}.{name}", findings) for name, found in value.items()}
         return value if all(kept[name] is value[name] for name in value) else kept
 
     return check
+
+
+def _within(item: Check, value: Any, path: str, findings: Findings) -> Any:
+    """An item of a list or map: a null there is an empty object, as Go reads it, and no string or number."""
+    if value is not None:
+        return item(value, path, findings)
+    if item in _SCALARS.values():
+        findings.wrong.append((path, "expected a value, found null"))
+        return value
+    return {}
 
 
 def _scalar(words: str, holds: Callable[[Any], bool]) -> Check:
@@ -263,7 +274,12 @@ def _is_quantity(value: Any) -> bool:
     return True
 
 
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
 def _is_time(value: Any) -> bool:
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        return False
     try:
         parse_time(value, 0)
     except (TypeError, ValueError, AttributeError, OverflowError):

@@ -65,8 +65,12 @@ def encode(value: Wire, *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS) -> dict[s
 
 def time_text(instant_ns: int, epoch_unix_ns: int, *, micro: bool = False) -> str:
     seconds, rest = divmod(epoch_unix_ns + instant_ns, 10**9)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]  # strftime does not pad years below 1000
     return f"{text}.{rest // 1000:06d}Z" if micro else text + "Z"
+
+
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
+"""Seconds since 1970 of the first and the last instant that RFC 3339 can write."""
 
 
 def parse_time(text: str, epoch_unix_ns: int) -> int:
@@ -74,6 +78,8 @@ def parse_time(text: str, epoch_unix_ns: int) -> int:
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     whole = int(at.replace(microsecond=0).timestamp())
+    if not _FIRST_S <= whole <= _LAST_S:
+        raise ValueError(f"{text!r} is beyond the years 1 to 9999")
     return whole * 10**9 + at.microsecond * 1000 - epoch_unix_ns
 
 
@@ -110,7 +116,7 @@ def _time_codec(*, micro: bool) -> tuple[Decoder, Encoder]:
     def decode_time(data: Any, path: str, epoch: int) -> Any:
         try:
             return parse_time(data, epoch)
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError, AttributeError, OverflowError):
             raise DecodeError(path, f"{data!r} is not an RFC 3339 time") from None
 
     return decode_time, lambda value, epoch: time_text(value, epoch, micro=micro)

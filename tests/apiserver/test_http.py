@@ -184,6 +184,9 @@ def test_create_read_update_delete(cluster: Live) -> None:
     assert (code, status["message"]) == (404, 'configmaps "m" not found')
 
 
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+
+
 def test_every_field_comes_back_as_it_went(cluster: Live) -> None:
     body = pod("whole", app="whole")
     body["metadata"]["annotations"] = {"zero": "", "long": "x" * 1000}
@@ -197,7 +200,7 @@ def test_every_field_comes_back_as_it_went(cluster: Live) -> None:
         "lifecycle": {"preStop": {"httpGet": {"port": 8080, "path": "/bye"}}},
     }
     body["spec"] |= {
-        "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}}],
+        "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}}],
         "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},
         "hostNetwork": False,
         "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},

@@ -18,6 +18,7 @@ from harness.apiserver.registry.table_cells import (
     part,
     template_cells,
 )
+from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import at_least, immutable, required, unsupported
 from harness.apiserver.validation.templates import template_problems
 from harness.model.meta import LabelSelector, ObjectMeta
@@ -62,6 +63,7 @@ def _problems(new: Job, old: Job | None) -> list[Cause]:
         found.append(unsupported("spec.completionMode", spec.completion_mode, ("NonIndexed", "Indexed")))
     if spec.completion_mode == "Indexed" and spec.completions is None:
         found.append(required("spec.completions", "when completion mode is Indexed"))
+    found += names.selector_problems(spec.selector, "spec.selector")
     if old is None or spec.template is not old.spec.template:
         template_problems(found, spec.template, ("OnFailure", "Never"))
     if old is not None:

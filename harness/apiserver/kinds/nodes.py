@@ -16,6 +16,7 @@ from harness.apiserver.registry.table_cells import (
     part,
 )
 from harness.apiserver.validation import names
+from harness.apiserver.validation.amounts import node_amount_problems
 from harness.apiserver.validation.causes import (
     at_least,
     duplicate,
@@ -33,7 +34,7 @@ from harness.model.workloads import Lease
 
 
 def _node_problems(new: Node, old: Node | None) -> list[Cause]:
-    found: list[Cause] = []
+    found: list[Cause] = [] if old is not None else _status_problems(new, None)
     if old is not None and new.spec is old.spec:
         return found
     seen: set[tuple[str, str]] = set()
@@ -67,6 +68,16 @@ def _defaulted(node: Node) -> Node:
     if node.status.allocatable or not node.status.capacity:
         return node
     return replaced(node, status=replaced(node.status, allocatable=node.status.capacity))
+
+
+def _status_problems(new: Node, old: Node | None) -> list[Cause]:
+    """Source: ValidateNodeResources, for the signs."""
+    found: list[Cause] = []
+    for field in ("capacity", "allocatable"):
+        amounts = getattr(new.status, field)
+        if old is None or amounts is not getattr(old.status, field):
+            node_amount_problems(found, amounts, f"status.{field}")
+    return found
 
 
 def _on_create(node: Node, meta: ObjectMeta) -> Node:
@@ -123,6 +134,7 @@ RULES = (
         defaults=_defaulted,
         validate=_node_problems,
         on_create=_on_create,
+        status_problems=_status_problems,
         table=Table(_COLUMNS, _node_cells),
         fields={"spec.unschedulable": lambda node: "true" if node.spec.unschedulable else "false"},
         merge_keys={"status.addresses": "type"},

@@ -134,7 +134,7 @@ def _cells(obj: Json, moment: Moment) -> list[Any]:
     gate = NONE
     if gates:
         held = {item["type"]: item["status"] for item in status.get("conditions") or []}
-        gate = f"{sum(held.get(item['conditionType']) == 'True' for item in gates)}/{len(gates)}"
+        gate = f"{sum(held.get(item.get('conditionType')) == 'True' for item in gates)}/{len(gates)}"
     return [
         name_of(obj),
         f"{ready}/{total}",

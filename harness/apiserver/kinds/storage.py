@@ -23,15 +23,19 @@ from harness.apiserver.validation.causes import (
     unsupported,
     wrong,
 )
-from harness.model.core import ResourceList
+from harness.apiserver.validation.claims import (
+    VOLUME_MODES,
+    claim_spec_problems,
+    mode_problems,
+    one_of,
+    positive_storage,
+)
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import Cause
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 
-ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-
-
+_RECLAIM = ("Delete", "Recycle", "Retain")
 SOURCES = frozenset(
     {"awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker"}
     | {"gcePersistentDisk", "glusterfs", "hostPath", "iscsi", "local", "nfs", "photonPersistentDisk"}
@@ -49,14 +53,19 @@ def _default_volume(obj: PersistentVolume) -> PersistentVolume:
 
 def _volume_problems(new: PersistentVolume, old: PersistentVolume | None) -> list[Cause]:
     spec = new.spec
-    found = _mode_problems(spec.access_modes, "spec.accessModes")
+    found = mode_problems(spec.access_modes, "spec.accessModes")
     if not spec.capacity:
         found.append(required("spec.capacity"))
     elif set(spec.capacity) != {"storage"}:
         found.append(unsupported("spec.capacity", sorted(spec.capacity)[0], ("storage",)))
-    found += _positive(spec.capacity, "spec.capacity")
-    _one_of(found, "spec.persistentVolumeReclaimPolicy", spec.persistent_volume_reclaim_policy, _RECLAIM_VOLUME)
-    _one_of(found, "spec.volumeMode", spec.volume_mode, _VOLUME_MODES)
+    found += positive_storage(spec.capacity, "spec.capacity")
+    one_of(
+        found,
+        "spec.persistentVolumeReclaimPolicy",
+        spec.persistent_volume_reclaim_policy,
+        _RECLAIM,
+    )
+    one_of(found, "spec.volumeMode", spec.volume_mode, VOLUME_MODES)
     if spec.storage_class_name and (why := names.subdomain_problem(spec.storage_class_name)):
         found.append(wrong("spec.storageClassName", spec.storage_class_name, why))
     sources = sorted(SOURCES & set(spec.extra or {}))
@@ -99,7 +108,7 @@ def _volume_cells(obj: Json, moment: Moment) -> list[Any]:
         ",".join(_MODE_WORDS.get(mode, mode) for mode in spec.get("accessModes") or []),
         spec.get("persistentVolumeReclaimPolicy") or "Retain",
         part(obj, "status", "phase") or "Available",
-        f"{claim['namespace']}/{claim['name']}" if claim.get("name") else "",
+        f"{claim.get('namespace', '')}/{claim['name']}" if claim.get("name") else "",
         spec.get("storageClassName") or "",
         spec.get("volumeAttributesClassName") or "<unset>",
         part(obj, "status", "reason") or "",
@@ -114,14 +123,8 @@ def _default_claim(obj: PersistentVolumeClaim) -> PersistentVolumeClaim:
 
 def _claim_problems(new: PersistentVolumeClaim, old: PersistentVolumeClaim | None) -> list[Cause]:
     spec = new.spec
-    found = _mode_problems(spec.access_modes, "spec.accessModes")
+    found = claim_spec_problems(spec, "spec")
     requests = spec.resources.requests
-    if "storage" not in requests:
-        found.append(required("spec.resources[storage]"))
-    found += _positive(requests, "spec.resources")
-    _one_of(found, "spec.volumeMode", spec.volume_mode, _VOLUME_MODES)
-    if spec.storage_class_name and (why := names.subdomain_problem(spec.storage_class_name)):
-        found.append(wrong("spec.storageClassName", spec.storage_class_name, why))
     if old is not None and spec != old.spec:
         was = old.spec
         # A volume and a class may be given once, by whoever binds the claim; a bound claim may ask for more.
@@ -183,8 +186,8 @@ def _class_problems(new: StorageClass, old: StorageClass | None) -> list[Cause]:
         found.append(required("provisioner", str(new.provisioner)))
     elif why := names.qualified_problem(new.provisioner.lower()):
         found.append(wrong("provisioner", new.provisioner, why))
-    _one_of(found, "reclaimPolicy", new.reclaim_policy, ("Delete", "Retain"))
-    _one_of(found, "volumeBindingMode", new.volume_binding_mode, ("Immediate", "WaitForFirstConsumer"))
+    one_of(found, "reclaimPolicy", new.reclaim_policy, ("Delete", "Retain"))
+    one_of(found, "volumeBindingMode", new.volume_binding_mode, ("Immediate", "WaitForFirstConsumer"))
     for index, term in enumerate(new.allowed_topologies):
         seen: set[str] = set()
         for number, requirement in enumerate(term.match_label_expressions):
@@ -221,33 +224,6 @@ def _class_cells(obj: Json, moment: Moment) -> list[Any]:
         bool(obj.get("allowVolumeExpansion")),
         moment.age(created(obj)),
     ]
-
-
-_RECLAIM_VOLUME = ("Delete", "Recycle", "Retain")
-
-
-_VOLUME_MODES = ("Block", "Filesystem")
-
-
-def _mode_problems(modes: tuple[str, ...], at: str) -> list[Cause]:
-    if not modes:
-        return [required(at, "at least 1 access mode is required")]
-    found = [unsupported(at, mode, ACCESS_MODES) for mode in modes if mode not in ACCESS_MODES]
-    if "ReadWriteOncePod" in modes and len(set(modes)) > 1:
-        found.append(forbidden(at, "may not use ReadWriteOncePod with other access modes"))
-    return found
-
-
-def _positive(amounts: ResourceList, at: str) -> list[Cause]:
-    amount = amounts.get("storage")
-    if amount is None or amount.milli > 0:
-        return []
-    return [wrong(f"{at}[storage]", str(amount), "must be greater than zero")]
-
-
-def _one_of(found: list[Cause], at: str, value: str, known: tuple[str, ...]) -> None:
-    if value and value not in known:
-        found.append(unsupported(at, value, known))
 
 
 _CLAIM_COLUMNS = (

@@ -5,12 +5,12 @@ Source: pkg/apis/core/validation/validation.go ValidatePodSpec, ValidatePodUpdat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.validation import names
 from harness.apiserver.validation.affinity import affinity_problems, spread_problems
+from harness.apiserver.validation.amounts import amount_problems
 from harness.apiserver.validation.causes import (
     at_least,
     duplicate,
@@ -20,9 +20,12 @@ from harness.apiserver.validation.causes import (
     unsupported,
     wrong,
 )
-from harness.model.core import Container, PodSpec, Probe, Toleration
-from harness.model.quantity import Quantity
+from harness.apiserver.validation.claims import claim_spec_problems
+from harness.model.core import Container, PodSpec, Probe, ResourceList, Toleration
+from harness.model.meta import ObjectMeta
 from harness.model.status import Cause
+from harness.model.storage import PersistentVolumeClaimSpec
+from harness.model.wire import DecodeError, decode
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -154,12 +157,33 @@ def _volumes(found: list[Cause], spec: PodSpec, path: str) -> set[str]:
         if not isinstance(name, str) or not name:
             found.append(required(at))
             continue
+        _ephemeral(found, volume, f"{path}.volumes[{index}].ephemeral")
         if why := names.label_problem(name):
             found.append(wrong(at, name, why))
         elif name in seen:
             found.append(duplicate(at, name))
         seen.add(name)
     return seen
+
+
+def _ephemeral(found: list[Cause], volume: dict[str, Any], at: str) -> None:
+    """A claim will be made of it, so it must be one. Source: validateEphemeralVolumeSource."""
+    source = volume.get("ephemeral")
+    if source is None:
+        return
+    template = source.get("volumeClaimTemplate") if isinstance(source, dict) else None
+    if not isinstance(template, dict):
+        found.append(required(f"{at}.volumeClaimTemplate"))
+        return
+    at += ".volumeClaimTemplate"
+    try:
+        meta = decode(ObjectMeta, template.get("metadata"), path=f"{at}.metadata")
+        spec = decode(PersistentVolumeClaimSpec, template.get("spec"), path=f"{at}.spec")
+    except DecodeError as error:
+        found.append(Cause(error.path, "FieldValueInvalid", error.message))
+        return
+    found += names.part_problems(meta, f"{at}.metadata")
+    found += claim_spec_problems(spec, f"{at}.spec")
 
 
 def _ports(found: list[Cause], container: Container, at: str, host_ports: set[tuple[str, str, int]]) -> None:
@@ -182,16 +206,15 @@ def _ports(found: list[Cause], container: Container, at: str, host_ports: set[tu
             host_ports.add(claim)
 
 
-def _amounts(found: list[Cause], amounts: Mapping[str, Quantity], path: str) -> None:
+def _amounts(found: list[Cause], amounts: ResourceList, path: str) -> None:
+    amount_problems(found, amounts, path)
     for resource, amount in amounts.items():
         where = f"{path}[{resource}]"
         if why := names.qualified_problem(resource):
             found.append(wrong(where, resource, why))
         elif "/" not in resource and resource not in _NATIVE and not resource.startswith("hugepages-"):
             found.append(wrong(where, resource, "must be a standard resource type or fully qualified"))
-        if amount.milli < 0:
-            found.append(wrong(where, str(amount), "must be greater than or equal to 0"))
-        elif amount.milli % 1000 and "/" in resource:
+        if amount.milli > 0 and amount.milli % 1000 and "/" in resource:
             found.append(wrong(where, str(amount), "must be an integer"))
 
 
