@@ -115,11 +115,17 @@ def test_from_bound_to_succeeded(benchmark: Any) -> None:
         ended = 0
         for i, event in enumerate(events):
             machine = made[i % NODES]
-            due = machine.step(10_000 + i // NODES, [event])
+            at = 10_000 + i // NODES
+            due = list(machine.step(at, [event]))
             while due:
                 wakes = [effect for effect in due if type(effect) is WakeAt]
-                ended += sum(type(e) is PatchStatus and e.obj.status.phase == "Succeeded" for e in due)
-                due = [said for wake in wakes for said in machine.step(wake.at, [Timer(wake.token)])]
+                asked = [effect for effect in due if type(effect) is PatchStatus]
+                ended += sum(effect.obj.status.phase == "Succeeded" for effect in asked)
+                shown = [
+                    said for effect in asked for said in machine.step(at, [Watch(MODIFIED, effect.obj, event.obj)])
+                ]
+                due = shown + [said for wake in wakes for said in machine.step(wake.at, [Timer(wake.token)])]
+                at = max([at, *(wake.at for wake in wakes)])
         assert ended == PODS
 
     benchmark.pedantic(play, setup=setup, rounds=7)
