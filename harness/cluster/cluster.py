@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from harness.apiserver.dispatcher import Dispatcher
 from harness.apiserver.server import ApiServer
@@ -29,7 +29,7 @@ from harness.engine.loop import Handler, Loop, SharedLoop
 from harness.engine.messages import API_ADDRESS, ComeBack, FellSilent, Observed, Resubscribe
 from harness.engine.streams import stream
 from harness.model.core import Node
-from harness.model.faults import ContainerCrash, Crash
+from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
 from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, PowerOn
 from harness.node.inline import InlineNodes
 from harness.node.settings import NodeSettings
@@ -194,14 +194,14 @@ class Cluster:
                 self._start_machine(now, node)
             case StopMachine(name):
                 self._stop_machine(now, name)
-            case InjectFault(nodes, fault):
+            case InjectFault(nodes, fault, cause):
                 at = now + self.latencies.window_ns
                 for name in nodes:
                     address = self._running.get(name)
                     if address is None:
                         continue
                     self._post(at, address, FaultInjected(fault))
-                    self._note(at, "disturbed", (name, type(fault).__name__))
+                    self._note(at, "disturbed", (name, type(fault).__name__, *_extent(fault), cause))
                     if isinstance(fault, ContainerCrash):
                         continue
                     self._silence(name, at)
@@ -209,10 +209,10 @@ class Cluster:
                         self._post(
                             at + fault.down_ns + self.latencies.window_ns, API_ADDRESS, (0, Resubscribe(address, name))
                         )
-            case RestartApiServer(down_ns):
+            case RestartApiServer(down_ns, cause):
                 self.api.restart(now, down_ns)
                 self._post(now + down_ns, API_ADDRESS, (0, ComeBack()))
-                self._note(now, "disturbed", ("apiserver", "Restart"))
+                self._note(now, "disturbed", ("apiserver", "Restart", down_ns, "", cause))
 
     def _start_machine(self, now: int, node: Node) -> None:
         name = node.metadata.name
@@ -244,7 +244,7 @@ class Cluster:
         """The process that these machines lived in is dead. The control plane must find out by itself."""
         for name in names:
             if self._running.pop(name, None) is not None:
-                self._note(now, "disturbed", (name, "Crash"))
+                self._note(now, "disturbed", (name, "Crash", -1, "", 0))
                 if self.settings.folded:
                     self._silence(name, now)
 
@@ -255,6 +255,19 @@ class Cluster:
 
     def _note(self, at: int, topic: str, data: tuple[Any, ...]) -> None:
         self._post(max(at, self.loop.now + 1), API_ADDRESS, (0, Observed(at, "driver", Observe(topic, data))))
+
+
+def _extent(fault: NodeFault) -> tuple[int, str]:
+    """(how long it lasts in ns, -1 for ever; the pod that it is about)."""
+    match fault:
+        case Crash(down_ns):
+            return down_ns or -1, ""
+        case Freeze(for_ns) | Partition(for_ns):
+            return for_ns, ""
+        case ContainerCrash(pod):
+            return 0, pod
+        case _:
+            assert_never(fault)
 
 
 _TO_THE_MACHINES = (StartMachine, StopMachine, InjectFault, RestartApiServer)

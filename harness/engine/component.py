@@ -224,16 +224,18 @@ class StopMachine(_Message, frozen=True, gc=False):
 
 
 class InjectFault(_Message, frozen=True, gc=False):
-    """A fault, done to nodes."""
+    """A fault, done to nodes. `cause`: which of the faults that the timeline injected it is, counted from 1."""
 
     nodes: tuple[str, ...]
     fault: NodeFault
+    cause: int = 0
 
 
 class RestartApiServer(_Message, frozen=True, gc=False):
     """The API server process stops now and is back, recovered from its store, `down_ns` later."""
 
     down_ns: int
+    cause: int = 0
 
 
 Effect: TypeAlias = Write | WakeAt | Observe | Send | StartMachine | StopMachine | InjectFault | RestartApiServer

@@ -239,7 +239,7 @@ class Run:
             missed=failed_gates(loaded, metrics),
             versions=versions(),
             variables=loaded.chosen,
-            notices=[*self.prepared.notices, *(f"{fault} hit nothing" for fault in measures.recovery.idle())],
+            notices=[*self.prepared.notices, *measures.recovery.idle()],
             accounts=measures.placement.occupancy.accounts(end),
         )
 

@@ -12,10 +12,12 @@ from harness.engine.component import (
     SECOND,
     Effect,
     Event,
+    InjectFault,
     Instant,
     Observe,
     Outcome,
     Relist,
+    RestartApiServer,
     Start,
     Timer,
     WakeAt,
@@ -117,6 +119,7 @@ class Timeline:
         self.watches = ("Node", "Pod", *others)
         self._targets = Targets()
         self._begun = False
+        self._injected = 0
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -149,7 +152,13 @@ class Timeline:
     def _inject(self, now: int, index: int, effects: list[Effect]) -> None:
         planned = self._planned[index]
         injected = planned.fault.effects(self._targets, self._rng)
-        effects.append(Observe("fault", (index, type(planned.fault).__name__, len(injected))))
-        effects.extend(injected)
+        self._injected += 1
+        effects.append(Observe("fault", (index, type(planned.fault).__name__, len(injected), self._injected)))
+        effects += [
+            msgspec.structs.replace(effect, cause=self._injected)
+            if isinstance(effect, InjectFault | RestartApiServer)
+            else effect
+            for effect in injected
+        ]
         if planned.every_ns:
             self._draw(now, index, effects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -45,6 +46,7 @@ class PodLives:
     def __init__(self) -> None:
         self.all: dict[str, PodTimes] = {}
         self.alive: dict[str, PodTimes] = {}
+        self._on: dict[str, dict[str, PodTimes]] = {}  # by node, by uid: bound and neither ended nor gone
         self._requests = Requests()
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
@@ -58,6 +60,10 @@ class PodLives:
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         pass
+
+    def on(self, node: str) -> Iterable[PodTimes]:
+        """What is bound to a node and has not ended, in order of binding."""
+        return self._on.get(node, {}).values()
 
     def _pod(self, at_ns: int, change: str, pod: Pod) -> None:
         meta = pod.metadata
@@ -73,6 +79,7 @@ class PodLives:
         if spec.node_name and life.bound_ns == NEVER:
             life.node = spec.node_name
             life.bound_ns = at_ns
+            self._on.setdefault(life.node, {})[life.uid] = life
         if status.phase != life.phase:
             life.phase = status.phase
             life.reason = status.reason
@@ -80,6 +87,7 @@ class PodLives:
                 life.running_ns = at_ns
             elif status.phase in ("Succeeded", "Failed"):
                 life.ended_ns = at_ns
+                self._on.get(life.node, {}).pop(life.uid, None)
         if status.container_statuses:
             life.restarts = sum(item.restart_count or 0 for item in status.container_statuses)
         if life.ready_ns == NEVER and life.running_ns != NEVER and is_ready(pod):
@@ -88,6 +96,7 @@ class PodLives:
             life.deleted_ns = at_ns
         if change == "DELETED":
             life.gone_ns = at_ns
+            self._on.get(life.node, {}).pop(life.uid, None)
             if life.ended_ns == NEVER:
                 life.ended_ns = at_ns
             if self.alive.get(life.key) is life:

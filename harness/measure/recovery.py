@@ -1,31 +1,64 @@
 """Recovery latency: from a fault to detected, evicted, recreated, bound, running and serving again; by fault.
 
-Victims are the pods on the disturbed nodes at the instant of the fault. A victim's replacement is the next pod that
-its owner (the same controller) gets after the victim was told to go. What comes back by itself (its node thaws in time)
-is told as returned; what ended by itself meanwhile (a task that was done) as completed.
+Each loss has one cause. A pod is hit by the first fault that befalls it, until it is back or told to go; what befalls
+it meanwhile is not charged again. An eviction is what its DisruptionTarget condition says it is (taint manager, pod
+garbage collection); a pod that its own controller removes meanwhile is told as removed, and no other is expected in its
+place. Another pod replaces it where its owner had fewer than it wanted: the next that the owner makes. What never came
+back counts to the end of the run, as a lower bound. A fault that hit nothing says so.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from harness.measure.journal import node_ready
+from harness.measure.journal import is_ready, node_ready
 from harness.measure.pods import NEVER, PodLives, PodTimes, seconds
 from harness.measure.traffic import Traffic
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
 
+BY_THE_NODE = ("DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet")
+"""Reasons of the condition DisruptionTarget that come from the state of a node. Source: core/v1 PodReason*."""
 
-class Fault(msgspec.Struct):
+FOR_EVER = 1 << 62
+
+
+class Fault(msgspec.Struct, eq=False):
+    """`lasts_ns`: until it is undone by itself, FOR_EVER or 0. `injected`: in how many steps. `spared`: targets that
+    were down already."""
+
     at_ns: int
     kind: str
-    targets: list[str]
-    victims: list[PodTimes]
-    detected_ns: int = NEVER
-    back_ns: int = NEVER  # the last target ready again
+    lasts_ns: int = 0
+    injected: int = 1
+    targets: list[str] = []
+    spared: list[str] = []
+    hits: list[Hit] = []
+    detected: dict[str, int] = {}  # by node
+
+    @property
+    def until_ns(self) -> int:
+        return self.at_ns + self.lasts_ns
+
+
+class Hit(msgspec.Struct, eq=False):
+    """A pod that a fault befell. `needed`: whether its owner wants another in its place."""
+
+    life: PodTimes
+    fault: Fault
+    served: bool  # it was an endpoint
+    lost_before: int  # requests lost on the way to it, until then (milli-rps x ns)
+    lost_after: int = -1  # until another fault befell it
+    unready_ns: int = NEVER
+    back_ns: int = NEVER
+    left_ns: int = NEVER
+    evicted: bool = False
+    needed: bool = False
+    new: PodTimes | None = None
 
 
 class Recovery:
@@ -33,49 +66,88 @@ class Recovery:
         self._lives = lives
         self._traffic = traffic
         self.faults: list[Fault] = []
+        self._by_cause: dict[int, Fault] = {}
         self._ready: dict[str, str] = {}
+        self._power: dict[str, int] = {}  # node: without power until
+        self._trouble: dict[str, list[Fault]] = {}  # by node, in order
+        self._open: dict[str, Hit] = {}  # by uid: neither back nor gone
+        self._last_hit: dict[str, Hit] = {}
         self._serving_since: dict[str, list[int]] = {}  # uid: instants at which it became a ready endpoint
         self._endpoints: dict[str, frozenset[str]] = {}
-        self._unready_at: dict[str, list[int]] = {}
-        self._ready_at: dict[str, list[int]] = {}
+        self._wanted: dict[str, int] = {}  # replicas, by uid of the ReplicaSet
+        self._active: dict[str, int] = {}  # pods that are neither ended nor told to go, by uid of the owner
+        self._gone: set[str] = set()  # of those that were active
+        self._vacant: dict[str, deque[Hit | None]] = {}  # by owner: places to be filled, in order
+
+    # -- the fold ------------------------------------------------------------------------------------------------------
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
-        if kind == "Node":
+        if kind == "Pod":
+            self._pod(at_ns, change, obj, old)
+        elif kind == "Node":
             self._node(at_ns, obj)
         elif kind == "EndpointSlice":
             self._slice(at_ns, change, obj)
-        elif kind == "Pod" and old is not None:
-            self._pod(at_ns, obj, old)
+        elif kind == "ReplicaSet":
+            self._replicas(obj)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
-        if topic == "fault" and not data[2]:  # it hit nothing: a row that says so
-            self.faults.append(Fault(at_ns, data[1], [], []))
-        if topic != "disturbed":
+        if topic == "fault":
+            _, kind, injected, cause = data
+            self._by_cause[cause] = fault = Fault(at_ns, kind, injected=injected)
+            self.faults.append(fault)
+        elif topic == "disturbed":
+            self._disturbed(at_ns, *data)
+
+    def _disturbed(self, at_ns: int, target: str, kind: str, lasts_ns: int, pod: str, cause: int) -> None:
+        fault = self._by_cause.get(cause)
+        if fault is None:  # nobody planned it: a process was killed
+            last = self.faults[-1] if self.faults else None
+            if last is None or (last.at_ns, last.kind) != (at_ns, kind):
+                last = Fault(at_ns, kind)
+                self.faults.append(last)
+            fault = last
+        if not fault.targets:
+            fault.at_ns, fault.kind = at_ns, kind
+        fault.lasts_ns = FOR_EVER if lasts_ns < 0 else lasts_ns
+        fault.targets.append(target)
+        if kind == "Restart":
             return
-        target, kind = data[0], data[1]
-        last = self.faults[-1] if self.faults else None
-        if last is None or last.at_ns != at_ns or last.kind != kind:
-            last = Fault(at_ns, kind, [], [])
-            self.faults.append(last)
-        last.targets.append(target)
-        last.victims.extend(
-            life
-            for life in self._lives.alive.values()
-            if life.node == target and life.running_ns != NEVER and life.ended_ns == NEVER
-        )
+        if self._power.get(target, 0) > at_ns:
+            fault.spared.append(target)
+        else:
+            for life in list(self._lives.on(target)):
+                if life.ended_ns == NEVER and (not pod or life.key == pod):
+                    self._hit(fault, life)
+        if kind == "Crash":
+            self._power[target] = max(self._power.get(target, 0), fault.until_ns)
+        if kind != "ContainerCrash":
+            self._trouble.setdefault(target, []).append(fault)
+
+    def _hit(self, fault: Fault, life: PodTimes) -> None:
+        if life.uid in self._open or life.deleted_ns != NEVER:
+            return  # the loss has its cause
+        lost = self._traffic.lost_on(life.uid, fault.at_ns)
+        earlier = self._last_hit.get(life.uid)
+        if earlier is not None:
+            earlier.lost_after = lost
+        served = any(life.uid in uids for uids in self._endpoints.values())
+        hit = Hit(life, fault, served, lost)
+        fault.hits.append(hit)
+        self._open[life.uid] = self._last_hit[life.uid] = hit
 
     def _node(self, at_ns: int, node: Any) -> None:
         name, ready = node.metadata.name, node_ready(node)
         if self._ready.get(name) == ready:
             return
         self._ready[name] = ready
-        for fault in reversed(self.faults):
-            if name in fault.targets:
-                if ready != "True" and fault.detected_ns == NEVER:
-                    fault.detected_ns = at_ns
-                elif ready == "True" and fault.detected_ns != NEVER:
-                    fault.back_ns = at_ns
-                break
+        open_faults = self._trouble.get(name)
+        if not open_faults:
+            return
+        if ready == "True":
+            self._trouble[name] = [fault for fault in open_faults if fault.until_ns > at_ns]
+        elif not any(name in fault.detected for fault in open_faults):
+            open_faults[0].detected[name] = at_ns
 
     def _slice(self, at_ns: int, change: str, obj: Any) -> None:
         key = obj.metadata.key
@@ -88,106 +160,202 @@ class Recovery:
             self._serving_since.setdefault(uid, []).append(at_ns)
         self._endpoints[key] = now
 
-    def _pod(self, at_ns: int, pod: Any, old: Any) -> None:
-        before, after = old.status, pod.status
-        if before.conditions is after.conditions:
+    def _replicas(self, obj: Any) -> None:
+        uid = obj.metadata.uid
+        wanted = 0 if obj.metadata.deletion_timestamp is not None else int(obj.spec.replicas or 0)
+        before, self._wanted[uid] = self._wanted.get(uid, 0), wanted
+        vacant = self._vacant.get(uid)
+        while vacant and wanted < before and len(vacant) > max(0, wanted - self._active.get(uid, 0)):
+            hit = vacant.pop()
+            if hit is not None:
+                hit.needed = False
+
+    def _pod(self, at_ns: int, change: str, pod: Any, old: Any) -> None:
+        uid = pod.metadata.uid
+        life = self._lives.all[uid]
+        if change == "ADDED":
+            self._active[life.owner] = self._active.get(life.owner, 0) + 1
+            vacant = self._vacant.get(life.owner)
+            if vacant:
+                hit = vacant.popleft()
+                if hit is not None:
+                    hit.new = life
             return
-        was = any(c.type == "Ready" and c.status == "True" for c in before.conditions)
-        now = any(c.type == "Ready" and c.status == "True" for c in after.conditions)
-        if was and not now:
-            self._unready_at.setdefault(pod.metadata.uid, []).append(at_ns)
-        elif now and not was:
-            self._ready_at.setdefault(pod.metadata.uid, []).append(at_ns)
+        hit = self._open.get(uid)
+        if hit is not None and old is not None and old.status.conditions is not pod.status.conditions:
+            was, now = is_ready(old), is_ready(pod)
+            if was and not now and hit.unready_ns == NEVER:
+                hit.unready_ns = at_ns
+            elif now and not was and pod.metadata.deletion_timestamp is None:
+                hit.back_ns = at_ns
+                del self._open[uid]
+                hit = None
+        ended = pod.status.phase in ("Succeeded", "Failed")
+        going = change == "DELETED" or ended or pod.metadata.deletion_timestamp is not None
+        if going and uid not in self._gone:
+            self._leave(at_ns, life, pod, hit)
+
+    def _leave(self, at_ns: int, life: PodTimes, pod: Any, hit: Hit | None) -> None:
+        """It has ended, or has been told to go."""
+        self._gone.add(life.uid)
+        self._active[life.owner] -= 1
+        wanted = self._wanted.get(life.owner)
+        done = pod.status.phase == "Succeeded"
+        vacant = bool(life.owner) and not done and (wanted is None or self._active[life.owner] < wanted)
+        if hit is not None:
+            self._open.pop(life.uid, None)
+            hit.left_ns = at_ns
+            hit.needed = vacant or not life.owner
+            hit.evicted = any(
+                item.type == "DisruptionTarget" and item.status == "True" and item.reason in BY_THE_NODE
+                for item in pod.status.conditions
+            )
+        if vacant:
+            self._vacant.setdefault(life.owner, deque()).append(hit)
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
     def metrics(self, until_ns: int) -> list[dict[str, Any]]:
-        """One entry a fault; seconds since the fault, over its victims."""
-        replacements = self._replacements()
-        return [self._told(fault, replacements, until_ns) for fault in self.faults]
+        """One entry a fault; seconds since the fault, over the pods that it hit."""
+        for hit in self._open.values():
+            # It stood still, or was cut off, and nobody noticed: then it was back when that was over.
+            fault = hit.fault
+            if fault.kind in ("Freeze", "Partition") and hit.unready_ns == NEVER and fault.until_ns <= until_ns:
+                hit.back_ns = fault.until_ns
+        lost = self._losses(until_ns)
+        return [self._told(fault, lost[index], until_ns) for index, fault in enumerate(self.faults)]
 
     def idle(self) -> list[str]:
         """The faults that hit nothing, in words."""
-        return [f"{fault.kind} at {fault.at_ns / 1e9:g} s" for fault in self.faults if not fault.targets]
+        return [
+            f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s hit nothing: {why}"
+            for fault in self.faults
+            if (why := self._nothing(fault))
+        ]
 
-    def _replacements(self) -> dict[str, PodTimes]:
-        """By the victim's uid. Each pod replaces one victim only; faults in order of time, victims by creation."""
-        by_owner: dict[str, list[PodTimes]] = {}
-        for life in self._lives.all.values():
-            if life.owner:
-                by_owner.setdefault(life.owner, []).append(life)
-        out: dict[str, PodTimes] = {}
-        taken: set[str] = set()
-        for fault in self.faults:
-            for victim in fault.victims:
-                if victim.phase == "Succeeded" or self._returned_ns(fault, victim) is not None:
-                    continue
-                if victim.deleted_ns == NEVER and victim.gone_ns == NEVER and victim.phase != "Failed":
-                    continue  # it is still there, and not back
-                left_ns = victim.deleted_ns if victim.deleted_ns != NEVER else max(victim.ended_ns, fault.at_ns)
-                for life in by_owner.get(victim.owner, []):
-                    if life.created_ns >= left_ns and life.uid not in taken:
-                        out[victim.uid] = life
-                        taken.add(life.uid)
-                        break
-        return out
+    def _serving_again(self, hit: Hit) -> int:
+        """When requests got through again, to it or to what replaced it."""
+        life = hit.new if hit.new is not None else hit.life
+        since = hit.fault.at_ns
+        again = next((at for at in self._serving_since.get(life.uid, ()) if at > since), NEVER)
+        if again == NEVER and hit.back_ns != NEVER:
+            return hit.back_ns  # it never ceased to be an endpoint
+        return again
 
-    def _returned_ns(self, fault: Fault, victim: PodTimes) -> int | None:
-        """When it was ready again, if that was before anybody told it to go."""
-        back = next((t for t in self._ready_at.get(victim.uid, []) if t > fault.at_ns), None)
-        if back is None or (victim.deleted_ns != NEVER and victim.deleted_ns < back):
-            return None
-        return back
-
-    def _told(self, fault: Fault, replacements: dict[str, PodTimes], until_ns: int) -> dict[str, Any]:
+    def _told(self, fault: Fault, lost: dict[str, float], until_ns: int) -> dict[str, Any]:
         at = fault.at_ns
         spent: dict[str, list[int]] = {phase: [] for phase in PHASES}
-        if fault.detected_ns != NEVER:
-            spent["detected"].append(fault.detected_ns - at)
-        returned = completed = 0
-        for victim in fault.victims:
-            if victim.phase == "Succeeded" and victim.uid not in self._unready_at:
-                completed += 1
+        late: dict[str, list[int]] = {phase: [] for phase in PHASES}
+        counts = dict.fromkeys(("replaced", "returned", "completed", "removed", "lost"), 0)
+        spent["detected"] += [instant - at for instant in fault.detected.values()]
+        if fault.until_ns > until_ns:
+            silent = [name for name in fault.targets if name not in fault.detected and name not in fault.spared]
+            late["detected"] += [until_ns - at] * len(silent)
+        for hit in fault.hits:
+            life = hit.life
+            if fault.kind == "ContainerCrash" and hit.unready_ns != NEVER:
+                spent["detected"].append(hit.unready_ns - at)
+            if hit.evicted:
+                spent["evicted"].append(hit.left_ns - at)
+            if hit.back_ns != NEVER:
+                counts["returned"] += 1
+                steps = {"running": hit.back_ns}
+            elif life.phase == "Succeeded":
+                counts["completed"] += 1
                 continue
-            back = self._returned_ns(fault, victim)
-            unready = [t for t in self._unready_at.get(victim.uid, []) if t > at]
-            if fault.kind == "ContainerCrash" and unready:
-                spent["detected"].append(unready[0] - at)
-            if back is None and victim.deleted_ns != NEVER and victim.deleted_ns > at:
-                spent["evicted"].append(victim.deleted_ns - at)
-            new = replacements.get(victim.uid)
-            if new is None:
-                if back is not None:
-                    returned += 1
-                    spent["running"].append(back - at)
-                    serving = [t for t in self._serving_since.get(victim.uid, []) if t > at]
-                    if serving:
-                        spent["serving"].append(serving[0] - at)
-                elif victim.phase == "Succeeded":
-                    completed += 1
+            elif hit.left_ns != NEVER and not hit.needed:
+                counts["removed"] += 1
                 continue
-            spent["recreated"].append(new.created_ns - at)
-            for phase, instant in (("bound", new.bound_ns), ("running", new.running_ns)):
-                if instant != NEVER:
+            else:
+                new = hit.new
+                counts["replaced"] += new is not None
+                counts["lost"] += not life.owner and hit.left_ns != NEVER
+                steps = {
+                    "recreated": NEVER if new is None else new.created_ns,
+                    "bound": NEVER if new is None else new.bound_ns,
+                    "running": NEVER if new is None else new.running_ns,
+                }
+            if hit.served:
+                steps["serving"] = self._serving_again(hit)
+            for phase, instant in steps.items():
+                if instant == NEVER:
+                    late[phase].append(until_ns - at)
+                else:
                     spent[phase].append(instant - at)
-            serving = self._serving_since.get(new.uid, [])
-            if serving:
-                spent["serving"].append(serving[0] - at)
-        following = [other.at_ns for other in self.faults if other.at_ns > at and other.targets]
-        end = min(following, default=until_ns)
-        lost = {name: round(self._traffic.lost_between(name, at, end), 3) for name in sorted(self._traffic.services)}
         return {
             "atSeconds": at / 1e9,
             "fault": fault.kind,
             "targets": fault.targets,
-            "victims": len(fault.victims),
-            "replaced": sum(victim.uid in replacements for victim in fault.victims),
-            "returned": returned,
-            "completed": completed,
-            "phases": {
-                phase: {"first": min(values) / 1e9, "last": max(values) / 1e9, **seconds(np.array(values))}
-                for phase, values in spent.items()
-                if values
-            },
+            "victims": len(fault.hits),
+            **counts,
+            **({"hitNothing": nothing} if (nothing := self._nothing(fault)) else {}),
+            "phases": {phase: _phase(spent[phase], late[phase]) for phase in PHASES if spent[phase] or late[phase]},
+            **({"outage": self._outage(fault, until_ns)} if fault.kind == "Restart" else {}),
             "requestsLost": lost,
         }
+
+    def _nothing(self, fault: Fault) -> str:
+        """Why it hit nothing; '' where it did something."""
+        if not fault.injected:
+            return "nothing was there to be hit"
+        if fault.kind == "Restart" or not fault.targets:
+            return ""
+        if len(fault.spared) == len(fault.targets):
+            return "what it was to hit was down already"
+        return "" if fault.hits or fault.kind != "ContainerCrash" else "its pod had been hit before"
+
+    def _outage(self, fault: Fault, until_ns: int) -> dict[str, Any]:
+        """Nobody could bind a pod: for how long, how many waited when that was over, and until they all had a node."""
+        back = fault.until_ns
+        waiting = [
+            life
+            for life in self._lives.all.values()
+            if life.created_ns <= back and (life.bound_ns > fault.at_ns or (life.bound_ns == life.ended_ns == NEVER))
+        ]
+        bound = [life.bound_ns for life in self._lives.all.values() if life.bound_ns > fault.at_ns]
+        out: dict[str, Any] = {"seconds": fault.lasts_ns / 1e9, "backlog": len(waiting)}
+        if waiting:
+            first = min(bound, default=until_ns)
+            last = max(until_ns if life.bound_ns == NEVER else life.bound_ns for life in waiting)
+            out |= {"withoutDecisions": (first - fault.at_ns) / 1e9, "catchUp": max(0, last - back) / 1e9}
+            open_ends = {"withoutDecisions": not bound, "catchUp": last == until_ns}
+            if any(open_ends.values()):
+                out["atLeast"] = [name for name, open_end in open_ends.items() if open_end]
+        return out
+
+    def _losses(self, until_ns: int) -> list[dict[str, float]]:
+        """By fault and service: requests on the way to pods that it hit, and those that found no endpoint at all while
+        pods of that service were hit and not yet served for again; these are the first such fault's."""
+        out: list[dict[str, float]] = []
+        spans: list[dict[str, tuple[int, int]]] = []
+        for fault in self.faults:
+            lost: dict[str, float] = dict.fromkeys(sorted(self._traffic.services), 0.0)
+            open_for: dict[str, tuple[int, int]] = {}
+            for hit in fault.hits:
+                service = self._traffic.service_of(hit.life.uid)
+                if service is None:
+                    continue
+                after = hit.lost_after if hit.lost_after >= 0 else self._traffic.lost_on(hit.life.uid, until_ns)
+                lost[service] = lost.get(service, 0.0) + (after - hit.lost_before) / 1e12
+                again = self._serving_again(hit)
+                end = until_ns if again == NEVER else again
+                open_for[service] = (fault.at_ns, max(end, open_for.get(service, (0, 0))[1]))
+            out.append(lost)
+            spans.append(open_for)
+        for service in self._traffic.services:
+            taken = 0
+            for lost, open_for in zip(out, spans, strict=True):
+                if service in open_for:
+                    begin, end = max(open_for[service][0], taken), open_for[service][1]
+                    if end > begin:
+                        lost[service] += self._traffic.unrouted_between(service, begin, end)
+                        taken = end
+        return [{name: round(value, 3) for name, value in lost.items()} for lost in out]
+
+
+def _phase(spent: list[int], late: list[int]) -> dict[str, Any]:
+    out = seconds(np.array(spent, dtype=np.int64), np.array(late, dtype=np.int64))
+    out |= {"first": min(spent or late) / 1e9, "last": max((*spent, *late)) / 1e9}
+    if late:
+        out["atLeast"] = [*out["atLeast"], "last", *(() if spent else ("first",))]
+    return out

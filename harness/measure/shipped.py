@@ -306,14 +306,28 @@ def _recovery() -> list[Measure]:
     out = [
         Measure(f"{at}.atSeconds", "fault at", "s", "neither", "instant of the fault", digits=0),
         Measure(
-            f"{at}.victims", "pods hit", "", "neither", "running pods on the nodes, or named by the fault", digits=0
+            f"{at}.victims",
+            "pods hit",
+            "",
+            "neither",
+            "pods on its nodes, or named by it, that nothing had hit before",
+            digits=0,
         ),
         _count(f"{at}.replaced", "pods replaced", "neither", "victims for which another pod was made"),
         _count(f"{at}.returned", "pods back by themselves", "neither", "victims that were ready again"),
-        Measure(
-            f"{at}.completed", "pods completed meanwhile", "", "neither", "victims that ended by themselves", digits=0
+        _count(f"{at}.completed", "pods completed", "neither", "victims that ended by themselves"),
+        _count(f"{at}.removed", "pods removed meanwhile", "neither", "victims that their controller wanted no longer"),
+        _count(f"{at}.lost", "pods lost", "less", "victims that nobody makes anew"),
+        Measure(f"{at}.outage.seconds", "API server away", "s", "neither", "how long the fault lasted"),
+        Measure(f"{at}.outage.withoutDecisions", "without decisions", "s", "less", "until a pod was bound again"),
+        _count(f"{at}.outage.backlog", "backlog after the outage", "less", "pods without a node when it was over"),
+        Measure(f"{at}.outage.catchUp", "catch-up", "s", "less", "from its end until all of those had a node"),
+        _count(
+            f"{at}.requestsLost.*",
+            "requests lost to the fault",
+            "less",
+            "on the way to pods that it hit, or to nobody while those were not replaced",
         ),
-        Measure(f"{at}.requestsLost.*", "requests lost after the fault", "", "less", "until the next fault", digits=0),
     ]
     for phase in PHASES:
         about = f"from the fault to {phase}, over the pods that it hit"

@@ -6,6 +6,7 @@ A proxy says where it sends how much from now on ("route"), a machine when a pod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -28,7 +29,11 @@ class Traffic:
         self._to: dict[str, dict[str, int]] = {}  # pod uid: milli-rps by service
         self._serving: dict[str, bool] = {}
         self._on: dict[str, dict[str, None]] = {}  # uids by node
-        self.losses: list[tuple[int, str, int]] = []  # (instant, service, milli-rps lost from then on)
+        self._log: dict[str, list[tuple[int, int]]] = {}  # service: (instant, milli-rps lost from then on)
+        self._service: dict[str, str] = {}  # by uid of a pod that was ever sent to
+        self._lost_on: dict[str, list[int]] = {}  # uid: milli-rps x ns, milli-rps now, since
+        self._unrouted: dict[str, list[tuple[int, int]]] = {}  # service: (instant, milli-rps from then on)
+        self._unrouted_now: dict[str, int] = {}
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
         if kind == "Pod" and obj.spec.node_name:
@@ -55,18 +60,23 @@ class Traffic:
         service.sent -= missing
         service.lost -= missing
         for uid, rate in before:
-            self._send(service, name, uid, -rate)
+            self._send(at_ns, service, name, uid, -rate)
         for uid, rate in targets:
-            self._send(service, name, uid, rate)
+            self._send(at_ns, service, name, uid, rate)
         service.sent += unrouted
         service.lost += unrouted
         self._routes[(source, name)] = (targets, unrouted)
-        self._note(at_ns, name, service)
+        if unrouted != missing:
+            self._unrouted_now[name] = self._unrouted_now.get(name, 0) + unrouted - missing
+            self._unrouted.setdefault(name, []).append((at_ns, self._unrouted_now[name]))
+        self._log.setdefault(name, []).append((at_ns, service.lost))
 
-    def _send(self, service: _Service, name: str, uid: str, rate: int) -> None:
+    def _send(self, at_ns: int, service: _Service, name: str, uid: str, rate: int) -> None:
         service.sent += rate
+        self._service.setdefault(uid, name)
         if not self._serving.get(uid, False):
             service.lost += rate
+            self._lose(at_ns, uid, rate)
         to = self._to.setdefault(uid, {})
         to[name] = to.get(name, 0) + rate
         if not to[name]:
@@ -78,7 +88,8 @@ class Traffic:
         for name, rate in self._to.get(uid, {}).items():
             service = self._upto(name, at_ns)
             service.lost += -rate if able else rate
-            self._note(at_ns, name, service)
+            self._lose(at_ns, uid, -rate if able else rate)
+            self._log.setdefault(name, []).append((at_ns, service.lost))
         self._serving[uid] = able
 
     def _upto(self, name: str, at_ns: int) -> _Service:
@@ -91,23 +102,29 @@ class Traffic:
         service.since_ns = max(service.since_ns, at_ns)
         return service
 
-    def _note(self, at_ns: int, name: str, service: _Service) -> None:
-        self.losses.append((at_ns, name, service.lost))
+    def _lose(self, at_ns: int, uid: str, rate: int) -> None:
+        """So much more is lost on the way to a pod from now on."""
+        held = self._lost_on.setdefault(uid, [0, 0, at_ns])
+        held[0] += held[1] * max(0, at_ns - held[2])
+        held[1] += rate
+        held[2] = max(held[2], at_ns)
+
+    def lost_on(self, uid: str, until_ns: int) -> int:
+        """Requests lost on the way to a pod, milli-rps x ns."""
+        area, rate, since = self._lost_on.get(uid, (0, 0, 0))
+        return area + rate * max(0, until_ns - since)
+
+    def service_of(self, uid: str) -> str | None:
+        """Whose requests the pod was sent; None if it never was sent any."""
+        return self._service.get(uid)
+
+    def unrouted_between(self, name: str, start_ns: int, end_ns: int) -> float:
+        """Requests of a service that found no endpoint in [start_ns, end_ns)."""
+        return _between(self._unrouted.get(name, ()), start_ns, end_ns)
 
     def lost_between(self, name: str, start_ns: int, end_ns: int) -> float:
         """Requests of a service lost in [start_ns, end_ns)."""
-        total, rate, since = 0, 0, start_ns
-        for at, service, lost in self.losses:
-            if service != name:
-                continue
-            if at >= end_ns:
-                break
-            if at > since:
-                total += rate * (at - since)
-                since = at
-            rate = lost
-        total += rate * max(0, end_ns - since)
-        return total / 1e12
+        return _between(self._log.get(name, ()), start_ns, end_ns)
 
     def metrics(self, until_ns: int) -> dict[str, Any]:
         """Requests by service: sent, lost, and the share lost."""
@@ -117,3 +134,16 @@ class Traffic:
             sent, lost = service.sent_area / 1e12, service.lost_area / 1e12
             out[name] = {"sent": sent, "lost": lost, "lostShare": lost / sent if sent else 0.0}
         return out
+
+
+def _between(log: Iterable[tuple[int, int]], start_ns: int, end_ns: int) -> float:
+    """A step function in milli-rps, given by its changes, summed over [start_ns, end_ns), in requests."""
+    total, rate, since = 0, 0, start_ns
+    for at, changed in log:
+        if at >= end_ns:
+            break
+        if at > since:
+            total += rate * (at - since)
+            since = at
+        rate = changed
+    return (total + rate * max(0, end_ns - since)) / 1e12

@@ -155,7 +155,8 @@ def _recoveries(results: Sequence[Result]) -> list[str]:
             ends = [(phase, fault["phases"][phase]["last"]) for phase in PHASES if phase in fault["phases"]]
             if ends:
                 targets = fault["targets"]
-                name = f"{fault['fault']} {targets[0]}" + (f" +{len(targets) - 1}" if len(targets) > 1 else "")
+                more = f" +{len(targets) - 1}" if len(targets) > 1 else ""
+                name = " ".join([fault["fault"], *targets[:1]]) + more
                 rows.append((f"{name}, {result.scheduler}/{result.seed}", ends))
     if not rows:
         return []

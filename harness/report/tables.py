@@ -254,14 +254,19 @@ def _recovery(by_strategy: dict[str, list[Result]]) -> Family:
             targets, phases = fault["targets"], fault["phases"]
             rows.append(
                 [
-                    f"{fault['fault']} {targets[0] if targets else 'HIT NOTHING'}"
-                    + (f" +{len(targets) - 1}" if len(targets) > 1 else ""),
+                    " ".join([fault["fault"], *targets[:1], *([f"+{len(targets) - 1}"] if len(targets) > 1 else [])]),
                     f"{fault['atSeconds']:.0f}",
                     result.scheduler if len(runs) == len(by_strategy) else _name(result),
-                    str(fault["victims"]),
-                    str(fault["replaced"] + fault["returned"] + fault["completed"]),
-                    *(f"{phases[phase]['last']:.1f}" if phase in phases else "-" for phase in PHASES),
+                    "none" if "hitNothing" in fault else str(fault["victims"]),
+                    str(fault["replaced"] + fault["returned"] + fault["completed"] + fault.get("removed", 0)),
+                    *(_last(phases.get(phase)) for phase in PHASES),
                     f"{sum(fault['requestsLost'].values()):.0f}",
                 ]
             )
     return "Recovery latency: seconds from the fault to the last pod hit", columns, rows
+
+
+def _last(phase: dict[str, Any] | None) -> str:
+    if phase is None:
+        return "-"
+    return f"{'>' if 'last' in phase.get('atLeast', ()) else ''}{phase['last']:.1f}"

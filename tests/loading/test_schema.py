@@ -263,6 +263,6 @@ def test_a_fault_that_hit_nothing_says_so() -> None:
     """There is such an app, but none of its pods runs when the fault strikes."""
     faults = [{"at": "1s", "containerCrash": {"app": "web"}}]
     result = run_once(loaded(duration="1m", bound=False, workload=[SERVICE], faults=faults), "greedy", 1)
-    assert result.notices == ["ContainerCrash at 1 s hit nothing"]
+    assert result.notices == ["ContainerCrash at 1 s hit nothing: nothing was there to be hit"]
     (row,) = result.metrics["recovery"]
     assert (row["targets"], row["victims"]) == ([], 0)

@@ -208,7 +208,9 @@ def test_requests_to_who_does_not_serve_and_to_nobody_are_lost() -> None:
     measured = traffic.metrics(25 * S)["d/web"]
     assert measured["sent"] == pytest.approx(250)
     assert measured["lost"] == pytest.approx(50 + 30 + 20)
-    assert traffic.lost_between("d/web", 20 * S, 23 * S) == pytest.approx(30)
+    assert traffic.lost_on("a", 23 * S) / 1e12 == pytest.approx(30)
+    assert traffic.unrouted_between("d/web", 0, 24 * S) == pytest.approx(60)
+    assert traffic.service_of("a") == "d/web"
 
 
 RATE = st.integers(0, 5000)

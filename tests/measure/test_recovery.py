@@ -1,0 +1,217 @@
+"""Every loss has one cause: small scenarios through whole clusters, and what recovery says about their faults."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.experiment.run import run_once
+from harness.experiment.scenario import from_data
+from harness.measure.recovery import Recovery
+
+SHOP: dict[str, Any] = {"name": "shop", "replicas": 6, "cpu": 1, "load": {"constant": {"rps": 30}}}
+
+
+def recovery(
+    *faults: dict[str, Any],
+    seed: int = 0,
+    duration: str = "15m",
+    shop: dict[str, Any] | None = None,
+    workload: list[dict[str, Any]] | None = None,
+    count: int = 6,
+) -> list[dict[str, Any]]:
+    data = {
+        "apiVersion": "podyard.dev/v1",
+        "kind": "Scenario",
+        "metadata": {"name": "faults"},
+        "spec": {
+            "duration": duration,
+            "bound": False,
+            "nodes": [{"group": {"name": "w", "count": count, "cpu": 4, "memory": "16Gi", "zones": ["a", "b", "c"]}}],
+            "workload": workload if workload is not None else [{"service": {**SHOP, **(shop or {})}}],
+            "faults": list(faults),
+        },
+    }
+    found: list[dict[str, Any]] = run_once(from_data(data, "faults.yaml"), "least-allocated", seed).metrics["recovery"]
+    return found
+
+
+def crash(at: str, *names: str, **more: Any) -> dict[str, Any]:
+    return {"at": at, "nodeCrash": {"select": {"names": list(names)}, **more}}
+
+
+def test_a_crash_is_seen_evicted_and_replaced_in_kubernetes_times() -> None:
+    (fault,) = recovery(crash("1m", "w-0"))
+    phases = fault["phases"]
+    assert 40 <= phases["detected"]["last"] <= 55.1
+    assert phases["evicted"]["last"] - phases["detected"]["last"] == pytest.approx(300, abs=1)
+    assert fault["replaced"] == fault["victims"] == 1
+    assert phases["serving"]["last"] > phases["running"]["last"] >= phases["bound"]["last"]
+    assert fault["requestsLost"]["default/shop"] == pytest.approx(5 * phases["detected"]["last"], rel=0.02)
+
+
+def test_detection_spreads_over_the_seeds() -> None:
+    seen = [
+        recovery(crash("1m", "w-0"), seed=seed, duration="3m")[0]["phases"]["detected"]["last"] for seed in range(12)
+    ]
+    assert len({round(value, 3) for value in seen}) == 12
+    assert all(40 <= value <= 55.1 for value in seen)
+    assert max(seen) - min(seen) > 4
+
+
+def test_the_second_fault_on_a_dead_node_hits_nothing_and_takes_nothing_from_the_first() -> None:
+    alone = recovery(crash("1m", "w-0"))
+    first, second, third = recovery(
+        crash("1m", "w-0"),
+        crash("70s", "w-0"),
+        {"at": "80s", "nodeFreeze": {"select": {"names": ["w-0"]}, "for": "5s"}},
+    )
+    assert first == alone[0]
+    for fault in (second, third):
+        assert fault["hitNothing"] == "what it was to hit was down already"
+        assert (fault["victims"], fault["phases"]) == (0, {})
+        assert sum(fault["requestsLost"].values()) == 0
+
+
+def test_a_container_crash_hits_its_pod_alone() -> None:
+    (fault,) = recovery({"at": "1m", "containerCrash": {"app": "shop"}}, duration="4m", shop={"replicas": 12})
+    assert (fault["victims"], fault["returned"], fault["replaced"]) == (1, 1, 0)
+    assert fault["phases"]["serving"]["last"] < 10
+
+
+def test_a_fault_that_finds_nobody_says_so() -> None:
+    """Before any pod of the service runs."""
+    (told,) = recovery({"at": "1s", "containerCrash": {"app": "shop"}}, duration="1m")
+    assert told["hitNothing"] == "nothing was there to be hit"
+    assert told["targets"] == []
+
+
+def test_overlapping_faults_share_no_victim() -> None:
+    """A freeze of a whole zone, then a crash within it: what was hit by the first is not charged to the second."""
+    zone, node = recovery(
+        {"at": "1m", "zonePartition": {"zone": "a", "for": "30s"}}, crash("70s", "w-0"), duration="12m", count=6
+    )
+    assert (zone["victims"], node["victims"]) == (2, 0)
+    assert (zone["returned"], zone["replaced"]) == (1, 1)
+    assert zone["phases"]["evicted"]["last"] > 300
+
+
+def test_what_an_autoscaler_takes_away_during_a_fault_is_no_eviction() -> None:
+    """The load falls while a zone is cut off: the replicas that go are wanted no longer, and none is made for them."""
+    shop = {
+        "replicas": 12,
+        "cpuPerRequest": "20m",
+        "load": {"step": {"at": "2m", "before": 360, "after": 30}},
+        "autoscaler": {"min": 2, "max": 12, "targetCpu": 60},
+    }
+    (fault,) = recovery({"at": "6m", "zonePartition": {"zone": "a", "for": "4m"}}, shop=shop, duration="14m")
+    assert fault["removed"] > 0
+    assert "evicted" not in fault["phases"]
+    assert fault["replaced"] == 0
+    assert fault["victims"] == fault["returned"] + fault["removed"]
+
+
+@pytest.mark.parametrize("with_service", [False, True])
+def test_when_all_zones_are_down_nothing_is_evicted(with_service: bool, tmp_path: Any) -> None:
+    labels = {"app": "d"}
+    pod = {"containers": [{"name": "c", "image": "x", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d", "namespace": "default"},
+        "spec": {
+            "replicas": 6,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+    path = tmp_path / "d.yaml"
+    path.write_text(yaml.safe_dump(deployment))
+    workload: list[dict[str, Any]] = [{"manifests": [str(path)]}]
+    if with_service:
+        workload.append({"service": SHOP})
+    everyone = {"at": "2m", "nodeCrash": {"select": {"count": 6}, "downFor": "10m"}}
+    (fault,) = recovery(everyone, workload=workload, duration="16m")
+    assert "evicted" not in fault["phases"]
+    assert fault["returned"] == fault["victims"] == (12 if with_service else 6)
+
+
+def test_what_never_comes_back_counts_to_the_end_as_a_lower_bound() -> None:
+    """No room is left for what the node held."""
+    (fault,) = recovery(crash("2m", "w-0"), shop={"replicas": 3, "cpu": 3}, count=3, duration="12m")
+    for phase in ("bound", "running", "serving"):
+        assert fault["phases"][phase]["last"] == pytest.approx(600, abs=0.1)
+        assert "last" in fault["phases"][phase]["atLeast"]
+    assert "atLeast" not in fault["phases"]["evicted"]
+
+
+def test_bare_tasks_of_a_dead_node_are_lost() -> None:
+    tasks = {"openbLike": {"pods": 60, "longest": "10m", "load": 200}}
+    (fault,) = recovery({"at": "4m", "nodeCrash": {"select": {"count": 2}}}, workload=[tasks], duration="14m", count=4)
+    if fault["victims"]:
+        assert fault["lost"] == fault["victims"] - fault["completed"]
+
+
+def test_a_freeze_that_nobody_noticed_is_over_when_it_is_over() -> None:
+    (fault,) = recovery({"at": "1m", "nodeFreeze": {"select": {"names": ["w-0"]}, "for": "10s"}}, duration="3m")
+    assert (fault["victims"], fault["returned"]) == (1, 1)
+    assert fault["phases"]["running"]["last"] == pytest.approx(10)
+    assert "detected" not in fault["phases"]
+    assert fault["requestsLost"]["default/shop"] == pytest.approx(50, abs=2)
+
+
+def test_an_outage_of_the_api_server_is_measured() -> None:
+    tasks = {"openbLike": {"pods": 80, "longest": "1m", "load": 60}}
+    data = [tasks]
+    nodes_down = {"at": "60s", "apiServerRestart": {"downFor": "30s"}}
+    (fault,) = recovery(nodes_down, workload=data, duration="6m")
+    outage = fault["outage"]
+    assert outage["seconds"] == 30
+    if outage["backlog"]:
+        assert outage["withoutDecisions"] >= 30
+
+
+def test_no_deletion_is_charged_twice() -> None:
+    """Faults at random, on top of each other, for a while: no pod stands in two of them at once."""
+    from harness.experiment.run import Home, Run
+    from harness.scheduling.registry import load
+
+    for seed in range(3):
+        data = yaml.safe_load(
+            """
+apiVersion: podyard.dev/v1
+kind: Scenario
+metadata: {name: storm}
+spec:
+  duration: 20m
+  bound: false
+  nodes: [{group: {name: w, count: 6, cpu: 4, memory: 16Gi, zones: [a, b, c]}}]
+  workload: [{service: {name: shop, replicas: 12, cpu: 1, load: {constant: {rps: 60}}}}]
+  faults:
+    - {every: 60s, nodeCrash: {downFor: 90s}}
+    - {every: 60s, nodeFreeze: {for: 70s}}
+    - {every: 30s, containerCrash: {app: shop}}
+    - {every: 200s, zonePartition: {zone: a, for: 100s}}
+"""
+        )
+        run = Run(from_data(data, "storm.yaml"), load("least-allocated")(), seed, Home())
+        run.play()
+        seen: Recovery = run.measures.recovery
+        told = seen.metrics(run.end_ns)
+        for uid in {hit.life.uid for fault in seen.faults for hit in fault.hits}:
+            mine = sorted(
+                (hit.fault.at_ns, hit.back_ns if hit.back_ns >= 0 else hit.left_ns if hit.left_ns >= 0 else 1 << 62)
+                for fault in seen.faults
+                for hit in fault.hits
+                if hit.life.uid == uid
+            )
+            assert all(end <= begin for (_, end), (begin, _) in pairwise(mine)), (seed, mine)
+        news = [hit.new.uid for fault in seen.faults for hit in fault.hits if hit.new is not None]
+        assert len(news) == len(set(news))
+        lost = sum(sum(fault["requestsLost"].values()) for fault in told)
+        everything = run.measures.traffic.metrics(run.end_ns)["default/shop"]["lost"]
+        assert lost <= everything + 1e-3
+        run.close()
