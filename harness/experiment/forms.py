@@ -124,8 +124,18 @@ class Autoscaled(Form, frozen=True, kw_only=True):
     target_cpu: Percent = 70  # averageUtilization, percent of the request
 
 
+class SloForm(Form, frozen=True, kw_only=True):
+    """`objective` percent of requests are to be answered within `latency` (none: ten times what one takes alone, 250 ms
+    at least)."""
+
+    latency: str | None = None
+    objective: Annotated[float, Meta(gt=0, lt=100)] = 99.0
+
+
 class ServiceTasks(Form, frozen=True, kw_only=True):
-    """A Deployment behind a Service, with clients that send `load` requests a second; each costs CPU."""
+    """A Deployment behind a Service, with clients that send `load` requests a second; each costs CPU. A pod works on
+    `concurrency` of them at once (none: one for each CPU of its limit), `queueLimit` wait, and clients give up after
+    `timeout`. Defaults of these two are Envoy's: max_pending_requests 1024, route timeout 15 s."""
 
     name: Name
     replicas: Count
@@ -134,6 +144,11 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
     memory: Amount = "256Mi"
     cpu_per_request: Amount = "5m"  # milli-CPU-seconds
     min_available: Count | Annotated[str, Meta(pattern=r"^[0-9]{1,3}%$")] | None = None  # a PodDisruptionBudget
+    concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    service_time: Literal["exponential"] = "exponential"
+    queue_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1024
+    timeout: str = "15s"
+    slo: SloForm = SloForm()
     ready_after: str = "2s"
     node_selector: dict[str, str] = {}
     autoscaler: Autoscaled | None = None

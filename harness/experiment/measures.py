@@ -35,7 +35,7 @@ class Measures:
         ]
         self._bound = prepared.loaded.scenario.spec.bound
         self.lives = PodLives()
-        self.traffic = Traffic()
+        self.traffic = Traffic({item.service: item.model for item in prepared.workload.traffic})
         self.placement = _placement(prepared, self.lives, demand)
         fills = [
             task.trace is not None and task.trace.mode == "fill" for task in prepared.loaded.scenario.spec.workload
@@ -122,12 +122,8 @@ def _targets(prepared: Prepared) -> tuple[Target, ...]:
         Target(
             service=item.service,
             curve=item.curve,
-            cpu_us=item.cpu_per_request_us,
-            request_milli=item.request_milli,
-            percent=item.target_percent or 100,
-            least=scaler.min,
-            most=scaler.max,
+            model=item.model,
         )
         for item in prepared.workload.traffic
-        if (form := services.get(item.service)) is not None and (scaler := form.autoscaler) is not None
+        if item.service in services
     )

@@ -13,6 +13,7 @@ from harness.experiment.forms import ServiceTasks, TaskSource
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
 from harness.experiment.scenario import Loaded, amount, curve, duration
 from harness.measure.demand import Demand
+from harness.measure.queueing import QueueModel, most_in_time
 from harness.model.core import (
     Container,
     ContainerPort,
@@ -49,13 +50,11 @@ READY_AFTER = "podyard.dev/ready-after"
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Clients of a service: its key, the load curve, and what a request costs."""
+    """Clients of a service: its key, the load curve, and what a pod of it does with requests."""
 
     service: str
     curve: Any
-    cpu_per_request_us: int
-    request_milli: int  # of a replica's CPU
-    target_percent: int | None  # of the autoscaler
+    model: QueueModel
 
 
 @dataclass(slots=True)
@@ -233,7 +232,6 @@ def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None
     name = form.name
     labels = {"app": name}
     requests: ResourceList = {"cpu": parse_quantity(form.cpu), "memory": parse_quantity(form.memory)}
-    per_request = parse_quantity(form.cpu_per_request)
     template = PodTemplateSpec(
         metadata=ObjectMeta(
             labels=labels,
@@ -295,11 +293,36 @@ def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None
         Traffic(
             service=f"default/{name}",
             curve=Delayed(load, SETTLE_NS),
-            cpu_per_request_us=per_request.milli * 1000,
-            request_milli=amount(loaded, form.cpu, f"{where}.cpu"),
-            target_percent=None if scaler is None else scaler.target_cpu,
+            model=_queue(loaded, form, where, 2 * amount(loaded, form.cpu, f"{where}.cpu")),
         )
     )
+
+
+def _queue(loaded: Loaded, form: ServiceTasks, where: str, limit_milli: int) -> QueueModel:
+    """What a pod with this CPU limit does with requests: its workers together use up the limit when all are busy."""
+    per_request_s = max(parse_quantity(form.cpu_per_request).milli / 1000, 1e-6)
+    workers = form.concurrency or max(1, -(-limit_milli // 1000))
+    service_s = per_request_s * workers * 1000 / limit_milli
+    slo = form.slo
+    slo_s = max(0.25, 10 * service_s)
+    if slo.latency is not None:
+        slo_s = duration(loaded, slo.latency, f"{where}.slo.latency") / SECOND
+    model = QueueModel(
+        service_s=service_s,
+        concurrency=workers,
+        queue_limit=form.queue_limit,
+        timeout_s=duration(loaded, form.timeout, f"{where}.timeout") / SECOND,
+        slo_s=slo_s,
+        objective=slo.objective / 100,
+    )
+    if not most_in_time(model):
+        raise loaded.error(
+            f"{where}.slo",
+            "no number of replicas meets it",
+            found=f"{slo.objective:g} % within {slo_s:g} s, where a request alone takes {service_s:g} s on average",
+            expected="more time, or a lower objective",
+        )
+    return model
 
 
 def _twice(requests: ResourceList) -> ResourceList:

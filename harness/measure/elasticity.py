@@ -1,16 +1,20 @@
 """Autoscaling response: demand and supply of replicas over time, how long and how far they were apart, and why.
 
-Demand d is what the load needs at the autoscaler's target; supply s the ready endpoints. Accuracy, timeshare,
-instability and jitter as in SPEC RG (Herbst et al., "Ready for Rain?", SPEC-RG-2016-01). Looked at once a second.
+Demand d is the least supply that meets the service's SLO under the load (`queueing`): it knows nothing of any
+autoscaler, and is the same for all. Supply s are the ready endpoints. Accuracy, timeshare, instability and jitter as in
+SPEC RG (Herbst et al., "Ready for Rain?", SPEC-RG-2016-01). Looked at once a second.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from harness.measure.queueing import QueueModel, most_in_time
 
 Int64 = npt.NDArray[np.int64]
 SECOND_NS = 10**9
@@ -21,21 +25,16 @@ class Curve(Protocol):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What an autoscaler holds a service to. `cpu_us`: CPU of one request; `least`, `most`: its replicas."""
+    """A service whose replicas are scaled, its load, and what one of them can do."""
 
     service: str
     curve: Any
-    cpu_us: int
-    request_milli: int
-    percent: int
-    least: int
-    most: int
+    model: QueueModel
 
     def demand(self, t_ns: int) -> int:
-        busy_milli_us = self.curve.rate_milli_rps(t_ns) * self.cpu_us  # milli-rps x us = 1e-9 cores
-        per_replica = self.request_milli * self.percent * 10**4  # in the same unit
-        wanted: int = -(-busy_milli_us // per_replica)
-        return max(self.least, min(self.most, wanted))
+        """Replicas, alike and with even shares of the load, of which the objective's share is answered in time."""
+        rate_rps = float(self.curve.rate_milli_rps(t_ns)) / 1000
+        return math.ceil(rate_rps / most_in_time(self.model) - 1e-9)
 
 
 class Elasticity:
@@ -84,7 +83,7 @@ class Elasticity:
         grid = np.arange(0, max(until_ns // SECOND_NS, 1), dtype=np.int64) * SECOND_NS
         demand = np.array([target.demand(at) for at in grid.tolist()], dtype=np.int64)
         supply = _along(self._supply[target.service], grid)
-        first = int(np.argmax(supply >= target.least)) if (supply >= target.least).any() else 0
+        first = int(np.argmax(supply > 0)) if (supply > 0).any() else 0
         demand, supply, grid = demand[first:], supply[first:], grid[first:]  # from the first time that it was up
         under, over = np.maximum(demand - supply, 0), np.maximum(supply - demand, 0)
         change_d, change_s = np.sign(np.diff(demand)), np.sign(np.diff(supply))
@@ -101,18 +100,21 @@ class Elasticity:
             "supplyPeak": int(supply.max(initial=0)),
             "rescales": max(len(self._wanted[target.service]) - 1, 0),
         }
+        out["podHours"] = float(supply.sum()) / 3600
+        lengths = [end - begin for begin, end in episodes]
+        out["responseSeconds"] = {
+            "episodes": len(lengths),
+            "mean": sum(lengths) / len(lengths) if lengths else 0.0,
+            "max": max(lengths, default=0),
+        }
+        if episodes and episodes[-1][1] >= len(grid):  # it goes on when one stops looking
+            out["responseSeconds"]["atLeast"] = ["mean", *(["max"] if lengths[-1] == max(lengths) else [])]
         if episodes:
-            lengths = [end - begin for begin, end in episodes]
-            out["responseSeconds"] = {
-                "episodes": len(lengths),
-                "mean": sum(lengths) / len(lengths),
-                "max": max(lengths),
-            }
             begin, end = max(episodes, key=lambda item: (item[1] - item[0], -item[0]))
             out["longest"] = self._waterfall(target, int(grid[begin]), int(grid[min(end, len(grid) - 1)]))
         if self._nodes:
-            counts = [count for _, count in self._nodes]
-            out["nodesPeak"] = max(counts)
+            out["nodesPeak"] = max(count for _, count in self._nodes)
+            out["nodeHours"] = float(_along([(0, 0), *self._nodes], grid).sum()) / 3600
         return out
 
     def _waterfall(self, target: Target, begin_ns: int, end_ns: int) -> dict[str, float]:

@@ -346,7 +346,10 @@ class Recovery:
             taken = 0
             for lost, open_for in zip(out, spans, strict=True):
                 if service in open_for:
-                    begin, end = max(open_for[service][0], taken), open_for[service][1]
+                    begin, end = (
+                        max(open_for[service][0], taken, self._traffic.warm_since(service)),
+                        open_for[service][1],
+                    )
                     if end > begin:
                         lost[service] += self._traffic.unrouted_between(service, begin, end)
                         taken = end

@@ -5,6 +5,8 @@ from __future__ import annotations
 from harness.measure.catalogue import SPEC_RG, Better, Catalogue, Measure, spread
 from harness.measure.recovery import PHASES
 
+QUEUE = "M/M/c/K in its steady state: Kleinrock, Queueing Systems I, 1975"
+
 RESOURCES = {"cpu": "CPU", "memory": "memory", "gpu": "GPU", "pods": "pod places"}
 
 
@@ -263,9 +265,16 @@ def _autoscaling() -> list[Measure]:
         row("rescales", "rescales", "", "less", "times that the autoscaler wanted another number", digits=0),
         row("supplyPeak", "replicas, peak", "", "neither", "most ready replicas", digits=0),
         row("nodesPeak", "nodes, peak", "", "neither", "most nodes", digits=0),
+        Measure(f"{at}.podHours", "pod-hours", "h", "less", "ready replicas over time"),
+        Measure(f"{at}.nodeHours", "node-hours", "h", "less", "nodes of the cluster over time"),
         Measure(f"{at}.jitter", "jitter", "1/s", "neither", "(supply changes - demand changes) / time", SPEC_RG),
         Measure(
-            f"{at}.demandPeak", "demand, peak", "replicas", "neither", "most replicas that the load needed", digits=0
+            f"{at}.demandPeak",
+            "demand, peak",
+            "replicas",
+            "neither",
+            "most replicas that the load needed to meet the SLO",
+            digits=0,
         ),
         _longest("atSeconds", "began at", "neither", "instant of its beginning"),
         Measure(
@@ -285,8 +294,24 @@ def _longest(key: str, name: str, better: Better, definition: str) -> Measure:
 
 def _requests() -> list[Measure]:
     return [
-        Measure("requests.*.sent", "requests sent", "", "neither", "requests that clients sent", digits=0),
-        Measure("requests.*.lost", "requests lost", "", "less", "sent, and never answered", digits=0),
+        _count("requests.*.sent", "requests sent", "neither", "requests that clients sent once the service had served"),
+        _count("requests.*.warmUp", "requests before it served", "neither", "sent before; they count for nothing else"),
+        _count("requests.*.lost", "requests lost", "less", "sent, and not answered in the client's time"),
+        _count("requests.*.lostBy.noEndpoint", "lost: no endpoint", "less", "no pod was ready"),
+        _count("requests.*.lostBy.unreachable", "lost: unreachable", "less", "sent to a pod that did not serve"),
+        _count("requests.*.lostBy.overload", "lost: overload", "less", "the pod's line was full"),
+        _count("requests.*.lostBy.timeout", "lost: timeout", "less", "the client had given up"),
+        Measure("requests.*.goodput", "goodput", "requests/s", "more", "answered within the SLO's latency, on average"),
+        Measure("requests.*.utilisation", "servers busy", "%", "neither", "of the pods that served", QUEUE, 100),
+        Measure(
+            "requests.*.errorBudgetUsed",
+            "error budget used",
+            "%",
+            "less",
+            "share not answered in time, over what the objective allows",
+            "Beyer et al., Site Reliability Engineering, 2016, chapter 3",
+            100,
+        ),
         Measure(
             "requests.*.lostShare",
             "requests lost",
@@ -296,7 +321,32 @@ def _requests() -> list[Measure]:
             "",
             100,
             primary=True,
-            tables=("autoscaling",),
+            tables=("autoscaling", "requests"),
+        ),
+        Measure(
+            "requests.*.sloAttainment",
+            "answered in time",
+            "% of sent",
+            "more",
+            "within the SLO's latency",
+            QUEUE,
+            100,
+            primary=True,
+            tables=("autoscaling", "requests"),
+        ),
+        *(
+            Measure(
+                f"requests.*.latencySeconds.{key}",
+                f"latency, {word}",
+                "ms",
+                "less",
+                "from sent to answered, of those that a pod let in",
+                QUEUE,
+                1000,
+                tables=("autoscaling", "requests") if key in ("p50", "p99") else (),
+                digits=1,
+            )
+            for key, word in {"p50": "median", "p90": "p90", "p95": "p95", "p99": "p99", "mean": "mean"}.items()
         ),
     ]
 

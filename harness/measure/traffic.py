@@ -1,29 +1,43 @@
-"""Requests: how many were sent, served and lost, integrated exactly over what proxies and machines said; a fold.
+"""Requests: how many were sent, served and lost, and how long they took; a fold over what proxies and machines said.
 
 A proxy says where it sends how much from now on ("route"), a machine when a pod begins and ceases to serve
-("serving"). Requests sent to a pod that does not serve, or to nobody, are lost.
+("serving"). Requests sent to a pod that does not serve, or to nobody, are lost. Those sent to one that does stand in
+its queue (`queueing`): for how long a pod was sent how much is kept, and what became of that is looked up at the end.
+What clients send before the service has ever served is warm-up, and counts apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
+
+from harness.measure.queueing import QueueModel, outcome, quantile
 
 
 class _Service(msgspec.Struct):
     since_ns: int = 0
     sent: int = 0  # milli-requests per second, now
     lost: int = 0
-    sent_area: int = 0  # milli-rps x ns
+    unrouted: int = 0  # of those
+    warm: bool = False  # some pod has served
+    warm_ns: int = 0  # since when
+    warm_up_area: int = 0  # sent before that, milli-rps x ns
+    sent_area: int = 0
     lost_area: int = 0
+    unrouted_area: int = 0
 
 
 class Traffic:
     """`route`: (service, ((pod uid, milli-rps), ..), unrouted milli-rps); `serving`: (pod key, pod uid, 1 or 0)."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Mapping[str, QueueModel] | None = None) -> None:
+        """`models`: of the services that have one, what a pod of it does with requests."""
+        self._models = dict(models or {})
+        self._served: dict[str, dict[int, int]] = {}  # service: milli-rps of a pod that serves: ns in all
+        self._queues: dict[str, tuple[str, int, int]] = {}  # uid of a pod that serves: service, milli-rps, since
         self.services: dict[str, _Service] = {}
         self._routes: dict[tuple[str, str], tuple[tuple[tuple[str, int], ...], int]] = {}
         self._to: dict[str, dict[str, int]] = {}  # pod uid: milli-rps by service
@@ -65,6 +79,7 @@ class Traffic:
             self._send(at_ns, service, name, uid, rate)
         service.sent += unrouted
         service.lost += unrouted
+        service.unrouted += unrouted - missing
         self._routes[(source, name)] = (targets, unrouted)
         if unrouted != missing:
             self._unrouted_now[name] = self._unrouted_now.get(name, 0) + unrouted - missing
@@ -81,6 +96,7 @@ class Traffic:
         to[name] = to.get(name, 0) + rate
         if not to[name]:
             del to[name]
+        self._queue(at_ns, uid)
 
     def _serve(self, at_ns: int, uid: str, able: bool) -> None:
         if self._serving.get(uid, False) == able:
@@ -91,28 +107,56 @@ class Traffic:
             self._lose(at_ns, uid, -rate if able else rate)
             self._log.setdefault(name, []).append((at_ns, service.lost))
         self._serving[uid] = able
+        self._queue(at_ns, uid)
+
+    def _queue(self, at_ns: int, uid: str) -> None:
+        """What a pod is sent has changed, or whether it serves."""
+        before = self._queues.pop(uid, None)
+        if before is not None:
+            name, rate, since = before
+            held = self._served.setdefault(name, {})
+            held[rate] = held.get(rate, 0) + max(0, at_ns - since)
+        if self._serving.get(uid, False):
+            for name, rate in self._to.get(uid, {}).items():
+                self._queues[uid] = (name, rate, at_ns)
+                service = self.services[name]
+                if not service.warm:
+                    service.warm, service.warm_ns = True, at_ns
 
     def _upto(self, name: str, at_ns: int) -> _Service:
         service = self.services.get(name)
         if service is None:
             service = self.services[name] = _Service(since_ns=at_ns)
         spent = max(0, at_ns - service.since_ns)
-        service.sent_area += service.sent * spent
-        service.lost_area += service.lost * spent
+        if service.warm:
+            service.sent_area += service.sent * spent
+            service.lost_area += service.lost * spent
+            service.unrouted_area += service.unrouted * spent
+        else:
+            service.warm_up_area += service.sent * spent
         service.since_ns = max(service.since_ns, at_ns)
         return service
 
     def _lose(self, at_ns: int, uid: str, rate: int) -> None:
         """So much more is lost on the way to a pod from now on."""
         held = self._lost_on.setdefault(uid, [0, 0, at_ns])
-        held[0] += held[1] * max(0, at_ns - held[2])
+        held[0] += held[1] * max(0, at_ns - self._counted_from(uid, held[2]))
         held[1] += rate
         held[2] = max(held[2], at_ns)
 
     def lost_on(self, uid: str, until_ns: int) -> int:
         """Requests lost on the way to a pod, milli-rps x ns."""
         area, rate, since = self._lost_on.get(uid, (0, 0, 0))
-        return area + rate * max(0, until_ns - since)
+        return area + rate * max(0, until_ns - self._counted_from(uid, since))
+
+    def _counted_from(self, uid: str, since_ns: int) -> int:
+        """Warm-up counts for nothing."""
+        return max(since_ns, self.warm_since(self._service.get(uid, "")))
+
+    def warm_since(self, name: str) -> int:
+        """When a service first served; beyond all instants where it never did."""
+        service = self.services.get(name)
+        return service.warm_ns if service is not None and service.warm else 1 << 62
 
     def service_of(self, uid: str) -> str | None:
         """Whose requests the pod was sent; None if it never was sent any."""
@@ -127,12 +171,55 @@ class Traffic:
         return _between(self._log.get(name, ()), start_ns, end_ns)
 
     def metrics(self, until_ns: int) -> dict[str, Any]:
-        """Requests by service: sent, lost, and the share lost."""
+        """By service: sent, lost and why; of services with a model latencies and what became of the SLO, too."""
+        for uid in list(self._queues):
+            self._queue(until_ns, uid)
         out = {}
         for name in sorted(self.services):
             service = self._upto(name, until_ns)
-            sent, lost = service.sent_area / 1e12, service.lost_area / 1e12
-            out[name] = {"sent": sent, "lost": lost, "lostShare": lost / sent if sent else 0.0}
+            sent, missed = service.sent_area / 1e12, service.lost_area / 1e12
+            nobody = service.unrouted_area / 1e12
+            told: dict[str, Any] = {"sent": sent, "warmUp": service.warm_up_area / 1e12}
+            by = {"noEndpoint": nobody, "unreachable": missed - nobody}
+            model = self._models.get(name)
+            if model is not None and sent:
+                told |= self._queued(model, name, sent, max(1, until_ns - service.warm_ns) / 1e9, by)
+            lost = sum(by.values())
+            out[name] = told | {"lost": lost, "lostShare": lost / sent if sent else 0.0, "lostBy": by}
+        return out
+
+    def _queued(
+        self, model: QueueModel, name: str, sent: float, seconds: float, by: dict[str, float]
+    ) -> dict[str, Any]:
+        """Over all pods and rates, each for as long as it lasted. Adds what was lost there to `by`."""
+        blocked = late = in_time = let_in = busy = served_s = total = 0.0
+        tail = np.zeros(len(model.grid))
+        for rate, lasted in sorted(self._served.get(name, {}).items()):
+            requests = rate * lasted / 1e12
+            found = outcome(model, rate / 1000)
+            blocked += requests * found.blocked
+            late += requests * found.late
+            in_time += requests * found.in_time
+            inside = requests * (1 - found.blocked)
+            let_in += inside
+            total += inside * found.mean_s
+            tail += inside * found.tail
+            busy += found.busy * lasted / 1e9
+            served_s += lasted / 1e9
+        by |= {"overload": blocked, "timeout": late}
+        attained = min(1.0, in_time / sent)
+        out: dict[str, Any] = {
+            "sloAttainment": attained,
+            "goodput": in_time / seconds,
+            "errorBudgetUsed": (1 - attained) / (1 - model.objective),
+            "utilisation": busy / (served_s * model.concurrency) if served_s else 0.0,
+        }
+        if let_in:
+            shares = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+            out["latencySeconds"] = {
+                **{key: quantile(model, tail / let_in, share) for key, share in shares.items()},
+                "mean": total / let_in,
+            }
         return out
 
 

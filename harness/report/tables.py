@@ -204,6 +204,10 @@ def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
         placement,
         *(_family(f"Autoscaling response of {name}", by_strategy, known, "autoscaling", name) for name in services),
     ]
+    plain = dict.fromkeys(
+        name for result in results for name in result.metrics.get("requests", {}) if name not in services
+    )
+    out += [_family(f"Requests of {name}", by_strategy, known, "requests", name) for name in plain]
     extra = _family("Other measures", by_strategy, known, "extra", "")
     if extra[2]:
         out.append(extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from harness.measure.invariants import Invariants
 from harness.measure.journal import Journal
 from harness.measure.occupancy import CPU, Occupancy
 from harness.measure.pods import PodLives, censored, seconds, spans
+from harness.measure.queueing import QueueModel, most_in_time
 from harness.measure.traffic import Traffic
 from harness.model.core import (
     Container,
@@ -206,8 +208,10 @@ def test_requests_to_who_does_not_serve_and_to_nobody_are_lost() -> None:
     traffic.observe(20 * S, "n", "serving", ("d/a", "a", 0))  # it crashed; the proxy learns of it 3 s later
     traffic.observe(23 * S, "gateway", "route", ("d/web", (), 10_000))
     measured = traffic.metrics(25 * S)["d/web"]
-    assert measured["sent"] == pytest.approx(250)
-    assert measured["lost"] == pytest.approx(50 + 30 + 20)
+    assert measured["warmUp"] == pytest.approx(50)  # before it ever served
+    assert measured["sent"] == pytest.approx(200)
+    assert measured["lost"] == pytest.approx(30 + 20)
+    assert measured["lostBy"] == {"noEndpoint": pytest.approx(20), "unreachable": pytest.approx(30)}
     assert traffic.lost_on("a", 23 * S) / 1e12 == pytest.approx(30)
     assert traffic.unrouted_between("d/web", 0, 24 * S) == pytest.approx(60)
     assert traffic.service_of("a") == "d/web"
@@ -223,11 +227,15 @@ def test_lost_equals_the_slow_sum(moves: list[tuple[int, str, int, int]]) -> Non
     traffic = Traffic()
     routes: dict[str, tuple[int, int]] = {}
     serving = {"a": False, "b": False}
-    now = sent = lost = 0
+    now = sent = lost = warm_up = 0
+    warm = False
     for wait, what, first, second in moves:
         for rate_a, rate_b in routes.values():
-            sent += (rate_a + rate_b) * wait
-            lost += (0 if serving["a"] else rate_a) * wait + (0 if serving["b"] else rate_b) * wait
+            if warm:
+                sent += (rate_a + rate_b) * wait
+                lost += (0 if serving["a"] else rate_a) * wait + (0 if serving["b"] else rate_b) * wait
+            else:
+                warm_up += (rate_a + rate_b) * wait
         now += wait
         if what.startswith("serve"):
             serving[what[-1]] = bool(first % 2)
@@ -235,8 +243,12 @@ def test_lost_equals_the_slow_sum(moves: list[tuple[int, str, int, int]]) -> Non
         else:
             routes[what] = (first, second)
             traffic.observe(now * S, what, "route", ("d/web", (("a", first), ("b", second)), 0))
-    measured = traffic.metrics(now * S).get("d/web", {"sent": 0.0, "lost": 0.0})
+        warm = warm or any(
+            serving[uid] and any(rates[index] for rates in routes.values()) for index, uid in enumerate(("a", "b"))
+        )
+    measured = traffic.metrics(now * S).get("d/web", {"sent": 0.0, "lost": 0.0, "warmUp": 0.0})
     assert measured["sent"] == pytest.approx(sent / 1000)
+    assert measured["warmUp"] == pytest.approx(warm_up / 1000)
     assert measured["lost"] == pytest.approx(lost / 1000)
 
 
@@ -260,19 +272,31 @@ def endpoints(count: int) -> EndpointSlice:
 
 
 def test_shortage_and_excess_over_time() -> None:
-    # A request costs 10 ms of CPU: 10 rps keep 100 milli busy, 100 rps 1000; a replica of 100 milli at 50 % takes 50.
-    target = Target("d/web", Step(), 10_000, 100, 50, 1, 50)
-    assert [target.demand(t * S) for t in (0, 99, 100)] == [2, 2, 20]
+    # One at a time, 100 ms each, 90 % within 454.5 ms: P(R <= t) = 1 - exp(-(10 - rate) t) allows for 4.9338 a second.
+    model = QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9)
+    assert most_in_time(model) == pytest.approx(10 - math.log(10) / 0.4545, rel=1e-3)
+    target = Target("d/web", Step(), model)
+    assert [target.demand(t * S) for t in (0, 99, 100)] == [3, 3, 21]
     seen = Elasticity((target,))
-    seen.write(0, "EndpointSlice", "ADDED", endpoints(2), None)
+    seen.write(0, "EndpointSlice", "ADDED", endpoints(3), None)
     seen.write(130 * S, "EndpointSlice", "MODIFIED", endpoints(11), None)
     seen.write(150 * S, "EndpointSlice", "MODIFIED", endpoints(25), None)
     measured = seen.metrics(200 * S)["d/web"]
     assert measured["responseSeconds"] == {"episodes": 1, "mean": 50.0, "max": 50}
     assert measured["underTimeshare"] == pytest.approx(25.0)
     assert measured["overTimeshare"] == pytest.approx(25.0)
-    assert measured["underAccuracy"] == pytest.approx(100 * (30 * 18 / 20 + 20 * 9 / 20) / 200)
-    assert measured["overAccuracy"] == pytest.approx(100 * (50 * 5 / 20) / 200)
+    assert measured["underAccuracy"] == pytest.approx(100 * (30 * 18 / 21 + 20 * 10 / 21) / 200)
+    assert measured["overAccuracy"] == pytest.approx(100 * (50 * 4 / 21) / 200)
+    assert measured["podHours"] == pytest.approx((130 * 3 + 20 * 11 + 50 * 25) / 3600)
+
+
+def test_a_shortage_without_an_end_is_a_lower_bound_and_none_is_none() -> None:
+    target = Target("d/web", Step(), QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
+    seen = Elasticity((target,))
+    seen.write(0, "EndpointSlice", "ADDED", endpoints(5), None)
+    assert seen.metrics(90 * S)["d/web"]["responseSeconds"] == {"episodes": 0, "mean": 0.0, "max": 0}
+    short = seen.metrics(160 * S)["d/web"]["responseSeconds"]
+    assert short == {"episodes": 1, "mean": 60.0, "max": 60, "atLeast": ["mean", "max"]}
 
 
 # -- journal and invariants --------------------------------------------------------------------------------------------
