@@ -11,6 +11,7 @@ from harness.cli import (
     compact,
     compare,
     explain,
+    gate,
     journal,
     measures,
     new,
@@ -57,6 +58,7 @@ def root(
 
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
+app.command("gate")(gate.gate)
 app.command("compact")(compact.compact)
 app.command("explain")(explain.explain)
 app.command("journal")(journal.journal)

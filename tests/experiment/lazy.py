@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.scheduling.strategy import CPU, ClusterView, Decision, PodBatch, Wait
 from schedulers.greedy import greedy
+from schedulers.random_fit import RandomFit
 
 
 class Late:
@@ -36,3 +37,14 @@ class Picky:
         small = [pod for pod in pods if pod.requests[CPU] < 12_000]
         yield from self._greedy.place(small, cluster, rng)
         yield from (Wait(pod, "too large for me") for pod in large)
+
+
+class OtherRandom:
+    """The `random` strategy with other luck: not a whit better or worse."""
+
+    def __init__(self) -> None:
+        self._random = RandomFit()
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
+        rng.random(7)
+        yield from self._random.place(pods, cluster, rng)
