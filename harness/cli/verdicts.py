@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.output import Form, Output, write
+
+if TYPE_CHECKING:
+    from harness.explain.from_manifests import Judged
 
 
 def verdicts(
@@ -55,7 +59,24 @@ def verdicts(
             continue
         if output is Output.table:
             show(judged.explanation)
+            for line in _beside_the_choice(judged):
+                print(line)
         if bind:
             cluster.bind(key, strategy)
     if output is not Output.table:
         write({"scheduler": scheduler, "pods": found}, output)
+
+
+def _beside_the_choice(judged: Judged) -> Iterator[str]:
+    """A nomination, and who would be evicted where the pod fits nowhere."""
+    if judged.nominated:
+        yield f"nominated: {judged.nominated} is kept for it and takes it, whatever the scores"
+    preemption = judged.preemption
+    if preemption is None:
+        return
+    if not preemption.best:
+        yield f"preemption: {preemption.message}"
+    for node in preemption.best:
+        broken = preemption.violations.get(node, 0)
+        budgets = f", breaking {broken} disruption budgets" if broken else ""
+        yield f"preemption: on {node} would go {', '.join(preemption.victims[node])}{budgets}"

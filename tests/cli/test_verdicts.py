@@ -251,3 +251,25 @@ def test_claims_volumes_and_classes_count(tmp_path: Path) -> None:
         "VolumeBinding",
         ["node(s) had volume node affinity conflict"],
     )
+
+
+def test_who_would_go_and_what_is_kept_is_told(tmp_path: Path) -> None:
+    small = node("small", "2")
+    running = {**pod("running", "2"), "status": {"phase": "Running"}}
+    running["spec"]["nodeName"] = "small"
+    urgent = pod("urgent", "2", priority=9)
+    kept = {**pod("kept", "2", priority=5), "status": {"nominatedNodeName": "spare"}}
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump_all([small, node("spare", "2"), running, kept, urgent]))
+    text = called("-f", str(path)).stdout
+    assert "nominated: spare is kept for it and takes it, whatever the scores" in text
+    (low, high) = sorted(told(tmp_path, [small, running, urgent, pod("low", "2")]), key=lambda item: item["pod"])
+    assert low["preemption"]["message"].endswith("1 No preemption victims found for incoming pod.")
+    assert high["preemption"] == {
+        "best": ["small"],
+        "candidates": {"small": ["default/running"]},
+        "violations": {},
+        "message": "",
+    }
+    path.write_text(yaml.safe_dump_all([small, running, urgent]))
+    assert "preemption: on small would go default/running" in called("-f", str(path)).stdout

@@ -13,7 +13,7 @@ from harness.model.objects import from_wire
 from harness.model.quantity import parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.scheduling.feasibility.dry_run import DryRun
-from harness.scheduling.feasibility.fit_error import diagnose
+from harness.scheduling.feasibility.fit_error import diagnose, reasons_on_node
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.state.from_node import node_columns
@@ -256,6 +256,54 @@ def test_volumes_are_not_counted_where_no_driver_says_how_many() -> None:
         node("a"), *(claim(name, volume=f"pv-{name}") for name in names), *(volume(f"pv-{name}") for name in names)
     )
     assert fits(on, pod("p", *names)) == ["a"]
+
+
+def csi_node(name: str, **limits: int | None) -> Any:
+    drivers = [
+        {"name": driver, "nodeID": name, **({} if count is None else {"allocatable": {"count": count}})}
+        for driver, count in limits.items()
+    ]
+    wire = {"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": name}}
+    return from_wire({**wire, "spec": {"drivers": drivers}})
+
+
+def test_a_node_takes_as_many_volumes_as_its_csinode_says() -> None:
+    """Source: kube-scheduler 1.32 plugins/nodevolumelimits/csi.go."""
+    names = ("c0", "c1", "c2")
+    on = snapshot(
+        *(node(name) for name in ("none", "two", "zero", "unlimited")),
+        csi_node("two", ebs=2, fs=0),
+        csi_node("zero", ebs=0),
+        csi_node("unlimited", ebs=None),
+        *(claim(name, volume=f"pv-{name}") for name in names),
+        *(volume(f"pv-{name}", csi={"driver": "ebs", "volumeHandle": name}) for name in names),
+        storage_class("late", "ebs"),
+        claim("unbound"),
+    )
+    assert fits(on, pod("p", "c0", "c1")) == ["none", "two", "unlimited"]
+    assert fits(on, pod("p", *names)) == ["none", "unlimited"]
+    on.assume(on.classes.view(pod("first", "c0", "c1")), on.node_table.index["two"])
+    assert fits(on, pod("p", "c1")) == ["none", "two", "unlimited"], "a volume that is attached already counts once"
+    assert fits(on, pod("p", "c2")) == ["none", "unlimited"]
+    assert fits(on, pod("p", "unbound")) == ["none", "unlimited"], "what its class would provision"
+    view = on.classes.view(pod("p", "c2"))
+    assert reasons_on_node(on, on.classes.class_now(view), on.node_table.index["two"]) == (
+        "node(s) exceed max volume count",
+    )
+    on.forget("default/first")
+    assert fits(on, pod("p", "c2")) == ["none", "two", "unlimited"]
+
+
+def test_an_unbound_claim_in_two_volumes_asks_for_two() -> None:
+    """Source: kube-scheduler 1.32 plugins/volumebinding binder.go: each mention finds a volume of its own."""
+    local = storage_class("late", "kubernetes.io/no-provisioner")
+    one = snapshot(node("a"), local, claim("c"), volume("pv0"))
+    assert fits(one, pod("p", "c")) == ["a"]
+    assert fits(one, pod("p", "c", "c")) == []
+    two = snapshot(node("a"), local, claim("c"), volume("pv0"), volume("pv1"))
+    assert fits(two, pod("p", "c", "c")) == ["a"]
+    view = two.classes.view(pod("p", "c", "c"))
+    assert not isinstance(apply(two, Bind(view, 0)), Refused)
 
 
 def test_a_gang_of_which_one_finds_no_volume_gives_back_the_others() -> None:

@@ -23,16 +23,15 @@ class RequestCache(Generic[T]):
 
     def __init__(self, compute: Callable[[PodClass, tuple[str, ...]], tuple[T, ...]]) -> None:
         self._compute = compute
-        self._known: dict[tuple[int, int], tuple[T, ...]] = {}
+        self.known: dict[tuple[int, int], tuple[T, ...]] = {}
 
     def of(self, cls: PodClass, snapshot: Snapshot) -> tuple[T, ...]:
-        resources = snapshot.tables.rows.names
-        key = (cls.id, len(resources))  # a resource that is heard of later gets a row
-        found = self._known.get(key)
+        key = (cls.id, len(cls.amounts))  # a resource that is heard of later gets a row
+        found = self.known.get(key)
         if found is None:
-            if len(self._known) >= self._SIZE:
-                self._known.clear()
-            found = self._known[key] = self._compute(cls, tuple(resources))
+            if len(self.known) >= self._SIZE:
+                self.known.clear()
+            found = self.known[key] = self._compute(cls, tuple(snapshot.tables.rows.names))
         return found
 
 

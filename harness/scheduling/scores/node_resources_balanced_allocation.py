@@ -58,9 +58,11 @@ class NodeResourcesBalancedAllocation(NodePlugin):
         return scores
 
     def score_node(self, pod: PodView, snapshot: Snapshot, node: int) -> int:
+        cls = pod.cls
+        requests = self._requests.known.get((cls.id, len(cls.amounts))) or self._requests.of(cls, snapshot)
         free, capacity = snapshot.free_of[node], snapshot.capacity_of[node]
         shares = []
-        for row, amount in self._requests.of(pod.cls, snapshot):
+        for row, amount in requests:
             if row == GPU_ROW:
                 idle = snapshot.devices_of[node]
                 there, left = DEVICE_MILLI * len(idle), sum(idle)

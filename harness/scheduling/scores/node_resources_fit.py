@@ -81,7 +81,9 @@ class NodeResourcesFit(NodePlugin):
         non_requested = snapshot.amounts.non_requested_of.get(node)
         kind = self._strategy
         total = weights = 0
-        for row, weight, amount in self._requests.of(pod.cls, snapshot):
+        cls = pod.cls
+        requests = self._requests.known.get((cls.id, len(cls.amounts))) or self._requests.of(cls, snapshot)
+        for row, weight, amount in requests:
             if row == GPU_ROW:
                 idle = snapshot.devices_of[node]
                 there, left = DEVICE_MILLI * len(idle), sum(idle)

@@ -46,20 +46,22 @@ class NodeSelection:
         self._search = search
         self._percentage = percentage
         self._extenders = extenders
+        self._first_will_do = framework.scores_nothing and extenders is None
 
     def choose(self, pod: PodView, cluster: ClusterView) -> Bind | None:
         """The pod on its best node; None where no node takes it."""
         snapshot = _snapshot(cluster)
-        enough = nodes_to_find(self._percentage, len(snapshot))
-        if self.framework.scores_nothing and self._extenders is None:
-            enough = 1  # the first that fits. Source: schedule_one.go findNodesThatPassFilters, HasScorePlugins
+        count = len(snapshot)
+        enough = nodes_to_find(self._percentage, count)
+        if self._first_will_do:
+            enough = 1  # Source: schedule_one.go findNodesThatPassFilters, HasScorePlugins
         named = pod.cls.constraints.node_names
         if named is not None:
-            if enough < len(snapshot):
+            if enough < count:
                 self._search.sync(snapshot)
                 self._search.passed_by(sum(name in snapshot.node_table.index for name in named))
             nodes = np.array(snapshot.verdicts.feasible_named_nodes(pod.cls), dtype=np.int64)
-        elif enough < len(snapshot):
+        elif enough < count:
             self._search.sync(snapshot)
             nodes = self._search.search(snapshot.feasible(pod), enough)
         else:

@@ -25,6 +25,8 @@ class TaintToleration(RowsPlugin):
         self._any_soft = False
 
     def skips(self, pod: PodView, snapshot: Snapshot) -> bool:
+        if snapshot is self._snapshot and len(snapshot.node_table.taint_sets) == self._seen_sets:
+            return not self._any_soft
         return not self._any_soft_taint(snapshot)
 
     def rows(self, pod: PodView, snapshot: Snapshot, *, grouped: bool) -> ColumnRows | None:
