@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import replace
@@ -13,14 +12,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.notes import FULL
 from harness.apiserver.dispatcher import Dispatcher
 from harness.apiserver.server import ApiServer
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.controllers.policy.disruption import DisruptionController
 from harness.controllers.services.endpointslice.controller import EndpointSliceController
 from harness.controllers.workloads.deployment.controller import DeploymentController
 from harness.controllers.workloads.job.controller import JobController
 from harness.controllers.workloads.replicaset import ReplicaSetController
-from harness.engine.component import MS, SECOND, Component, Event, Timer, WakeAt
+from harness.engine.component import MS, SECOND, Component, Effect, Event
 from harness.engine.loop import Loop
-from harness.engine.messages import API_ADDRESS
 from harness.model.core import Container, Node, PodSpec, PodStatus, PodTemplateSpec, Service, ServicePort, ServiceSpec
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.wire import Time
@@ -37,9 +36,15 @@ class Clocked:
 
     def __init__(self, inner: Component) -> None:
         self.inner = inner
+        self.name = inner.name
+        self.watches = inner.watches
         self.seconds = 0.0
 
-    def step(self, now: int, events: Sequence[Event]) -> Iterable[Any]:
+    @property
+    def handled_failures(self) -> int:
+        return int(getattr(self.inner, "handled_failures", 0))
+
+    def step(self, now: int, events: Sequence[Event]) -> list[Effect]:
         begin = time.perf_counter()
         effects = list(self.inner.step(now, events))
         self.seconds += time.perf_counter() - begin
@@ -47,26 +52,10 @@ class Clocked:
 
 
 def assembled(*components: Component) -> tuple[ApiServer, Dispatcher, Loop, dict[str, Clocked]]:
-    server, loop = ApiServer(MemoryStore(ObjectCodec())), Loop()
-    api = Dispatcher(server, loop.post, lambda now, address: now + 5 * MS)
-    loop.handlers[API_ADDRESS] = api.handle
-    clocked = {}
-    for address, component in enumerate(components, 1):
-        clocked[component.name] = one = Clocked(component)
-        loop.handlers[address] = sender(loop, address, one)
-        api.subscribe(address, component.watches)
-    return server, api, loop, clocked
-
-
-def sender(loop: Loop, address: int, one: Clocked) -> Callable[[int, list[Any]], None]:
-    def handle(now: int, events: list[Any]) -> None:
-        for effect in one.step(now, events):
-            if isinstance(effect, WakeAt):
-                loop.post(effect.at, address, Timer(effect.token))
-            else:
-                loop.post(now + 5 * MS, API_ADDRESS, (address, effect))
-
-    return handle
+    clocked = {component.name: Clocked(component) for component in components}
+    plan = ClusterPlan(controllers=(), components=tuple(clocked.values()))
+    cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
+    return cluster.server, cluster.api, cluster.loop, clocked
 
 
 @pytest.mark.parametrize("pods", PODS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from harness.apiserver.dispatcher import Dispatcher
-from harness.apiserver.server import ApiServer
+from harness.cluster.assembly import ClusterPlan, assemble
+from harness.cluster.cluster import ClusterSettings
 from harness.engine.component import (
     ADDED,
     MS,
@@ -18,6 +18,7 @@ from harness.engine.component import (
     Create,
     Delete,
     Effect,
+    Event,
     Observe,
     Outcome,
     PatchStatus,
@@ -27,9 +28,7 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
-from harness.engine.guard import COMPONENT_FAULT
-from harness.engine.loop import Loop
-from harness.engine.messages import API_ADDRESS
+from harness.engine.latency import Constant, Latencies
 from harness.model.core import Container, ContainerStatus, Node, Pod, PodSpec, PodStatus, PodTemplateSpec
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.status import ApiError
@@ -37,60 +36,62 @@ from harness.model.wire import Time
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
-HANDS = 1000
 LATENCY_NS = 5 * MS
+
+
+class Tapped:
+    """A component whose writes are taken down, and refused where the story says so."""
+
+    def __init__(self, component: Component, rig: Rig) -> None:
+        self.component = component
+        self.name = component.name
+        self.watches = component.watches
+        self._rig = rig
+
+    @property
+    def handled_failures(self) -> int:
+        return int(getattr(self.component, "handled_failures", 0))
+
+    def step(self, now: int, events: Sequence[Event]) -> list[Effect]:
+        # A refusal comes as a timer that the cluster keeps, so that it comes when an answer would.
+        told = [e.token if isinstance(e, Timer) and isinstance(e.token, Outcome) else e for e in events]
+        failed = sum(isinstance(event, Outcome) and event.error is not None for event in told)
+        before = self.handled_failures
+        effects = list(self.component.step(now, told))
+        assert self.handled_failures - before >= failed, f"{self.name} does not handle that a write failed: {told}"
+        return [self._taken_down(now, effect) for effect in effects]
+
+    def _taken_down(self, now: int, effect: Effect) -> Effect:
+        if isinstance(effect, WakeAt | Observe):
+            return effect
+        self._rig.sent.append((self.name, effect))
+        error = self._rig.refuse(self.name, effect)
+        return effect if error is None else WakeAt(now + 2 * self._rig.latency_ns, Outcome(effect, None, error))
 
 
 class Rig:
     def __init__(self, *components: Component, latency_ns: int = LATENCY_NS) -> None:
         self.latency_ns = latency_ns
-        self.server = ApiServer(MemoryStore(ObjectCodec()))
-        self.loop = Loop()
-        self.api = Dispatcher(self.server, self.loop.post, lambda now, address: now + latency_ns)
-        self.loop.handlers[API_ADDRESS] = self.api.handle
-        self.loop.handlers[HANDS] = self._heard
         self.sent: list[tuple[str, Effect]] = []
         """Every write of every component, in order."""
         self.refuse: Callable[[str, Effect], ApiError | None] = lambda name, effect: None
-        self._outcomes: list[Outcome] = []
+        hop = Constant(latency_ns)
+        plan = ClusterPlan(
+            settings=ClusterSettings(latencies=Latencies(api_call=hop, watch=hop)),
+            controllers=(),
+            components=tuple(Tapped(component, self) for component in components),
+        )
+        self.cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
+        self.server, self.loop, self.api = self.cluster.server, self.cluster.loop, self.cluster.api
         self._addresses = {component.name: address for address, component in enumerate(components, 1)}
-        for component in components:
-            self.start(component)
 
     def start(self, component: Component) -> None:
-        """Start it, or start it again with its memory lost."""
+        """Start it again, with its memory lost."""
         address = self._addresses[component.name]
         self.loop.post(self.loop.now + 1, address, Start())
-        if address not in self.loop.handlers:
-            self.loop.handlers[address] = lambda now, events: self._send(now, address, component, events)
-            self.api.subscribe(address, component.watches)
-            return
         for kind in component.watches:
             for obj in self.server.listed(kind):
                 self.loop.post(self.loop.now + self.latency_ns, address, Watch(ADDED, obj))
-
-    def _send(self, now: int, address: int, component: Component, events: list[Any]) -> None:
-        failed = sum(isinstance(event, Outcome) and event.error is not None for event in events)
-        before = getattr(component, "handled_failures", 0)
-        effects = list(component.step(now, events))
-        handled = getattr(component, "handled_failures", 0) - before
-        assert handled >= failed, f"{component.name} does not handle that a write failed: {events}"
-        for effect in effects:
-            if isinstance(effect, Observe):
-                assert effect.topic != COMPONENT_FAULT, effect
-                continue
-            if isinstance(effect, WakeAt):
-                self.loop.post(effect.at, address, Timer(effect.token))
-                continue
-            self.sent.append((component.name, effect))
-            error = self.refuse(component.name, effect)
-            if error is not None:
-                self.loop.post(now + 2 * self.latency_ns, address, Outcome(effect, None, error))
-            else:
-                self.loop.post(now + self.latency_ns, API_ADDRESS, (address, effect))
-
-    def _heard(self, now: int, events: list[Any]) -> None:
-        self._outcomes += events
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
