@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.assembly import ClusterPlan, assemble
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import (
     MINUTE,
@@ -58,9 +58,8 @@ def config_map(name: str, number: str) -> ConfigMap:
 
 class Story:
     def __init__(self, *components: Any) -> None:
-        self.cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings())
-        for component in components:
-            self.cluster.add(component)
+        plan = ClusterPlan(controllers=(), components=components)
+        self.cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
         self.run(1)
 
     def run(self, seconds: float) -> None:

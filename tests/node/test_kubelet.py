@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.cluster.cluster import Cluster, ClusterSettings
+from harness.cluster.assembly import ClusterPlan, assemble
+from harness.cluster.cluster import ClusterSettings
 from harness.engine.component import SECOND
 from harness.model.core import Node, Probe
 from harness.model.faults import ContainerCrash, Crash, Freeze, Partition
@@ -53,8 +54,8 @@ def test_nodes_renew_at_phases_that_are_the_seeds() -> None:
     nodes = [Node(metadata=ObjectMeta(name=f"n{index}")) for index in range(200)]
 
     def phases_of(seed: int) -> list[int]:
-        cluster = Cluster(MemoryStore(ObjectCodec()), ClusterSettings(seed=seed))
-        cluster.start_nodes(nodes)
+        plan = ClusterPlan(settings=ClusterSettings(seed=seed), nodes=nodes, controllers=())
+        cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
         cluster.run(60 * SECOND)
         cluster.server.now = 60 * SECOND
         found = [cluster.api.renewed_ns(node.metadata.name) for node in nodes]
