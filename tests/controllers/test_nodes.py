@@ -229,6 +229,26 @@ def test_nodes_that_are_excluded_count_for_no_zone() -> None:
         assert [taint.effect for taint in node.spec.taints] == ["NoSchedule"]
 
 
+def test_a_cordon_is_a_taint_as_long_as_it_lasts() -> None:
+    """`kubectl describe node` shows node.kubernetes.io/unschedulable:NoSchedule beside SchedulingDisabled."""
+
+    def cordon(on: bool) -> None:
+        node = story.server.get("Node", "", "n00")
+        story.server.update(msgspec.structs.replace(node, spec=msgspec.structs.replace(node.spec, unschedulable=on)))
+        story.cluster.api.flush(story.server.now)
+
+    story = Story(2)
+    cordon(True)
+    story.run(2)
+    assert story.taints[-1][1:] == ("n00", ("unschedulable:NoSchedule",))
+    story.disturb(Crash(), 0)
+    story.run(60)
+    assert set(story.taints[-1][2]) >= {"unschedulable:NoSchedule", "unreachable:NoSchedule"}
+    cordon(False)
+    story.run(70)
+    assert "unschedulable:NoSchedule" not in story.taints[-1][2]
+
+
 def test_pods_of_a_node_that_was_deleted_are_collected_after_their_quarantine() -> None:
     story = Story(2)
     story.replicas(4)

@@ -34,6 +34,8 @@ LARGE_ZONE = 50
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 _OURS = (NOT_READY, UNREACHABLE)
+CORDONED = "node.kubernetes.io/unschedulable"
+"""Taint of a node whose spec is unschedulable. Source: node_lifecycle_controller.go doNoScheduleTaintingPass."""
 _TAINT_FOR = {"False": NOT_READY, "Unknown": UNREACHABLE}
 _BAD = ("False", "Unknown")
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
@@ -131,7 +133,13 @@ class NodeLifecycleController(Reconciler):
         known = condition(new.status.conditions, "Ready")
         was = health.ready
         self._ready_changed(name, health, "" if known is None else known.status)
-        if health.ready != "True" or was != health.ready or old is None or old.spec.taints is not new.spec.taints:
+        if (
+            health.ready != "True"
+            or was != health.ready
+            or old is None
+            or old.spec.taints is not new.spec.taints
+            or old.spec.unschedulable != new.spec.unschedulable
+        ):
             self.queue.add(name)
 
     def _node_removed(self, node: Node) -> None:
@@ -220,9 +228,16 @@ class NodeLifecycleController(Reconciler):
     def _sync_taints(self, now: int, key: str, node: Node, health: _Health) -> None:
         ours = _TAINT_FOR.get(health.ready)
         there = node.spec.taints
-        if ours is None and not there:
+        cordoned = bool(node.spec.unschedulable)
+        if ours is None and not there and not cordoned:
             return
-        wanted = [taint for taint in there if taint.key not in _OURS]
+        wanted = [
+            taint
+            for taint in there
+            if taint.key not in _OURS and (cordoned or (taint.key, taint.effect) != (CORDONED, "NoSchedule"))
+        ]
+        if cordoned and not any((taint.key, taint.effect) == (CORDONED, "NoSchedule") for taint in there):
+            wanted.append(Taint(key=CORDONED, effect="NoSchedule", time_added=Time(now)))
         if ours is not None:
             for effect in ("NoSchedule", "NoExecute"):
                 if effect == "NoExecute" and not health.granted:
