@@ -122,4 +122,4 @@ def test_a_mistake_is_told(record: Path, arguments: list[str], words: str) -> No
 def test_no_record(tmp_path: Path) -> None:
     done = journal(tmp_path)
     assert isinstance(done.exception, UserError)
-    assert "cannot read the record" in str(done.exception)
+    assert "the record cannot be read" in str(done.exception)

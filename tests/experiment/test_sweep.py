@@ -13,6 +13,8 @@ from typer.testing import CliRunner, Result
 from harness.cli.app import app
 from harness.experiment.record import read_record
 from harness.experiment.replay import replay_record
+from harness.experiment.run import Run
+from harness.model.errors import RunFailed, UserError
 from tests.experiment.scenarios import scenario
 
 
@@ -70,14 +72,29 @@ def test_resume_takes_what_is_recorded_of_the_very_same_scenario(path: Path) -> 
     assert "recorded before" not in changed.output
 
 
-def test_a_run_that_fails_does_not_take_the_others_with_it(path: Path) -> None:
-    text = path.read_text().replace("longest: '{longest}'", "longest: '{pods}m'")
-    path.write_text(text.replace("- 30", "- many").replace("    longest:\n    - 3m\n", ""))
+def test_a_run_that_fails_does_not_take_the_others_with_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Run.play
+
+    def fails_with_30(self: Run, *args: Any, **more: Any) -> Any:
+        if self.loaded.chosen["pods"] == "30":
+            raise RunFailed("the disk is full")
+        return play(self, *args, **more)
+
+    monkeypatch.setattr(Run, "play", fails_with_30)
     result = run(path, "--vary", "pods", "-s", "greedy", "-q", "-o", "json")
     assert result.exit_code == 1
     assert [row["variables"]["pods"] for row in json.loads(result.stdout)] == ["20"]
-    assert "pods=many greedy, seed 3" in result.stderr
-    assert "manym" in result.stderr
+    assert "pods=30 greedy, seed 3" in result.stderr
+    assert "the disk is full" in result.stderr
+
+
+def test_a_value_that_makes_no_scenario_is_told_before_anything_runs(path: Path) -> None:
+    text = path.read_text().replace("longest: '{longest}'", "longest: '{pods}m'")
+    path.write_text(text.replace("- 30", "- many").replace("    longest:\n    - 3m\n", ""))
+    result = run(path, "--vary", "pods", "-s", "greedy", "-q", "-o", "json")
+    assert isinstance(result.exception, UserError)
+    assert "'manym' is not a duration" in str(result.exception)
+    assert not (path.parent / "out").exists()
 
 
 @pytest.mark.parametrize(
