@@ -271,11 +271,16 @@ def main(
     pairs_: Annotated[int, typer.Option("--pairs", help="So many pairs of points, drawn.")] = 0,
     only: Annotated[list[str] | None, typer.Option("--scenario", help="Of this scenario; may be repeated.")] = None,
     outage: Annotated[list[str] | None, typer.Option("--outage", help="Of this kind; may be repeated.")] = None,
+    component: Annotated[list[str] | None, typer.Option(help="At writes of this component; may be repeated.")] = None,
     seed: int = 1,
     show: Annotated[int, typer.Option(help="At most so many failures are shown.")] = 20,
 ) -> None:
     rng = Random(seed)
-    every = [point for point in all_points(only or ()) if not outage or point.outage in outage]
+    every = [
+        point
+        for point in all_points(only or ())
+        if (not outage or point.outage in outage) and (not component or point.component in component)
+    ]
     chosen: list[tuple[Point, ...]] = []
     if all_:
         chosen += [(point,) for point in every]

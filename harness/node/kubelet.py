@@ -396,8 +396,8 @@ class Kubelet:
             return
         worker.unsent = False
         pod, status = worker.pod, worker.status
-        if status is None or pod.status.phase in ("Succeeded", "Failed"):
-            return
+        if status is None or pod.status.phase in ("Succeeded", "Failed") or _says(pod.status, status):
+            return  # a write that changes nothing would not be seen to arrive
         worker.sent = status
         worker.sent_version = pod.metadata.resource_version
         effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status, extra=pod.extra)))
@@ -410,11 +410,7 @@ class Kubelet:
             worker.sent = None  # it has arrived; who has written since did so knowing it
         if status is None:
             return True
-        if (
-            there.phase == status.phase
-            and there.container_statuses == status.container_statuses
-            and _is_ready(there) == _is_ready(status)
-        ):
+        if _says(there, status):
             worker.sent = None
             worker.unsent = False
             return True
@@ -461,6 +457,14 @@ def _unreadable_devices(wrong: tuple[str, ...]) -> tuple[str, str] | None:
         if text.startswith((GPU_INDEX, GPU_MILLI)):
             return "UnexpectedAdmissionError", f"devices are not understood: {text}"
     return None
+
+
+def _says(there: PodStatus, status: PodStatus) -> bool:
+    return (
+        there.phase == status.phase
+        and there.container_statuses == status.container_statuses
+        and _is_ready(there) == _is_ready(status)
+    )
 
 
 def _is_ready(status: PodStatus) -> bool:
