@@ -75,6 +75,7 @@ def up(
             print(f"{len(plan.nodes)} nodes at {http.url}; interrupt to stop", file=sys.stderr)
             print(f"export KUBECONFIG={kubeconfig.resolve()}", flush=True)
             # `kill` ends it as Ctrl-C does.
+            live.cluster.fault_listeners.append(lambda text: print(text, file=sys.stderr))
             signal.signal(signal.SIGTERM, lambda *_: live.stop())
             live.run()
         except KeyboardInterrupt:

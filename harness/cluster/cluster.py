@@ -84,6 +84,8 @@ class Cluster:
         self.component_faults: list[str] = []
         """What components and kubelets failed on, and writes whose failure none of them handled: a run that has any of
         these has failed, though the cluster went on."""
+        self.fault_listeners: list[Callable[[str], None]] = []
+        """Told of each new line of these at once."""
         self.api.observers.append(self._note_fault)
 
     # -- putting together ----------------------------------------------------------------------------------------------
@@ -168,6 +170,8 @@ class Cluster:
             return
         if text not in self.component_faults and len(self.component_faults) < FAULTS_KEPT:
             self.component_faults.append(text)
+            for listener in self.fault_listeners:
+                listener(text)
 
     def _runner(self, address: int, component: Component) -> Handler:
         loop, delay, name = self.loop, self._call_delay.at, component.name
