@@ -230,10 +230,14 @@ def from_wire(data: dict[str, Any], *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_N
     return decode(kind.type, body, epoch_unix_ns=epoch_unix_ns)
 
 
-def to_wire(value: Any, *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS) -> dict[str, Any]:
-    """The manifest of a typed object, unmodelled fields included."""
+def to_wire(value: Any, *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS, whole: bool = False) -> dict[str, Any]:
+    """The manifest of a typed object, unmodelled fields included; `whole`: with the empty objects that Go sends."""
     kind = KINDS[kind_of(value)]
-    return {"apiVersion": kind.api_version, "kind": kind.kind, **encode(value, epoch_unix_ns=epoch_unix_ns)}
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        **encode(value, epoch_unix_ns=epoch_unix_ns, whole=whole),
+    }
 
 
 __all__ = [

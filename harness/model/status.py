@@ -55,7 +55,10 @@ class ApiError(Exception):
         if self.kind:
             details["kind"] = self.kind
         if self.causes:
-            details["causes"] = [{"reason": c.reason, "message": c.message, "field": c.field} for c in self.causes]
+            details["causes"] = [
+                {"reason": c.reason, "message": c.message, **({"field": c.field} if c.field else {})}
+                for c in self.causes
+            ]
         if self.retry_after_s is not None:
             details["retryAfterSeconds"] = self.retry_after_s
         return {
@@ -65,7 +68,7 @@ class ApiError(Exception):
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
-            **({"details": details} if details else {}),
+            **({"details": details} if details or self.code == 404 else {}),
             "code": self.code,
         }
 

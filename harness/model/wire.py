@@ -56,9 +56,10 @@ def decode(kind: type[W], data: Any, *, path: str = "", epoch_unix_ns: int = VIR
     return value
 
 
-def encode(value: Wire, *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS) -> dict[str, Any]:
-    """Parsed JSON from a typed value, unmodelled fields included."""
-    out = _codec(type(value))[1](value, epoch_unix_ns)
+def encode(value: Wire, *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS, whole: bool = False) -> dict[str, Any]:
+    """Parsed JSON from a typed value, unmodelled fields included. `whole`: empty objects, too, where Go has a struct
+    and no pointer, as `spec: {}` and `resources: {}`."""
+    out = _codec(type(value), whole)[1](value, epoch_unix_ns)
     assert isinstance(out, dict)
     return out
 
@@ -84,7 +85,7 @@ def parse_time(text: str, epoch_unix_ns: int) -> int:
 
 
 @cache
-def _codec(kind: Any) -> tuple[Decoder, Encoder]:
+def _codec(kind: Any, whole: bool = False) -> tuple[Decoder, Encoder]:
     """Built once a type from its annotations."""
     origin = typing.get_origin(kind)
     args = typing.get_args(kind)
@@ -96,17 +97,17 @@ def _codec(kind: Any) -> tuple[Decoder, Encoder]:
         options = [arg for arg in args if arg is not type(None)]
         if len(options) > 1:  # IntOrString is the only such union in the API
             return _decode_int_or_string, lambda value, _: value
-        inner_decode, inner_encode = _codec(options[0])
+        inner_decode, inner_encode = _codec(options[0], whole)
         return (
             lambda data, path, epoch: None if data is None else inner_decode(data, path, epoch),
             lambda value, epoch: None if value is None else inner_encode(value, epoch),
         )
     if origin is tuple:
-        return _list_codec(args[0])
+        return _list_codec(args[0], whole)
     if origin in (dict, Mapping):
-        return _map_codec(args[1])
+        return _map_codec(args[1], whole)
     if isinstance(kind, type) and issubclass(kind, Wire):
-        return _struct_codec(kind)
+        return _struct_codec(kind, whole)
     if kind is Any:
         return lambda data, path, epoch: data, lambda value, epoch: value
     return _scalar_codec(kind)
@@ -137,8 +138,8 @@ def _decode_int_or_string(data: Any, path: str, epoch: int) -> int | str:
     raise DecodeError(path, f"{data!r} is neither an integer nor a string")
 
 
-def _list_codec(item: Any) -> tuple[Decoder, Encoder]:
-    item_decode, item_encode = _codec(item)
+def _list_codec(item: Any, whole: bool) -> tuple[Decoder, Encoder]:
+    item_decode, item_encode = _codec(item, whole)
 
     def decode_list(data: Any, path: str, epoch: int) -> Any:
         if data is None:
@@ -150,8 +151,8 @@ def _list_codec(item: Any) -> tuple[Decoder, Encoder]:
     return decode_list, lambda value, epoch: [item_encode(item, epoch) for item in value]
 
 
-def _map_codec(item: Any) -> tuple[Decoder, Encoder]:
-    item_decode, item_encode = _codec(item)
+def _map_codec(item: Any, whole: bool) -> tuple[Decoder, Encoder]:
+    item_decode, item_encode = _codec(item, whole)
 
     def decode_map(data: Any, path: str, epoch: int) -> Any:
         if data is None:
@@ -177,10 +178,10 @@ def _scalar_codec(kind: Any) -> tuple[Decoder, Encoder]:
 _WORDS = {str: "a string", int: "an integer", bool: "true or false", float: "a number"}
 
 
-def _struct_codec(kind: type[Wire]) -> tuple[Decoder, Encoder]:
+def _struct_codec(kind: type[Wire], whole: bool) -> tuple[Decoder, Encoder]:
     hints = typing.get_type_hints(kind)
     fields = [field for field in msgspec.structs.fields(kind) if field.name != "extra"]
-    codecs = {field.encode_name: (field.name, *_lazy(hints[field.name])) for field in fields}
+    codecs = {field.encode_name: (field.name, *_lazy(hints[field.name], whole)) for field in fields}
     defaults = {
         field.encode_name: field.default
         if field.default is not msgspec.NODEFAULT
@@ -211,7 +212,7 @@ def _struct_codec(kind: type[Wire]) -> tuple[Decoder, Encoder]:
         out: dict[str, Any] = {}
         for name, (attribute, _, encoder) in codecs.items():
             item = getattr(value, attribute)
-            if item is None or (item == defaults[name] and not _said(item)):
+            if item is None or (item == defaults[name] and not _said(item) and not (whole and isinstance(item, Wire))):
                 continue
             out[name] = encoder(item, epoch)
         if value.extra:
@@ -227,9 +228,9 @@ def _said(item: Any) -> bool:
     return isinstance(item, str) and item != ""
 
 
-def _lazy(kind: Any) -> tuple[Decoder, Encoder]:
+def _lazy(kind: Any, whole: bool) -> tuple[Decoder, Encoder]:
     """Deferred, so that recursive types end."""
     return (
-        lambda data, path, epoch: _codec(kind)[0](data, path, epoch),
-        lambda value, epoch: _codec(kind)[1](value, epoch),
+        lambda data, path, epoch: _codec(kind, whole)[0](data, path, epoch),
+        lambda value, epoch: _codec(kind, whole)[1](value, epoch),
     )

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
+from harness.apiserver.http.answers import SharedObjects
 from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.negotiate import Form
 from harness.apiserver.http.selectors import parse
 from harness.apiserver.http.watch import Hub
 from harness.apiserver.server import ApiServer
@@ -238,3 +240,24 @@ def test_a_call_that_submits_waits_for_the_next_round() -> None:
     assert not later[0].done()
     assert queue.run_pending() == 1
     assert later[0].result(0) == "done"
+
+
+def test_an_event_is_encoded_once_for_all_its_watchers() -> None:
+    """And each watcher is told in its own words what happened: its view may be another one."""
+    made: list[str] = []
+    shared = SharedObjects()
+    obj, other = ConfigMap(metadata=ObjectMeta(name="a")), ConfigMap(metadata=ObjectMeta(name="b"))
+
+    def get(value: ConfigMap, version: str = "v1", form: Form = Form.OBJECT) -> bytes:
+        def make() -> dict[str, Any]:
+            made.append(value.metadata.name)
+            return {"name": value.metadata.name}
+
+        return shared.get(value, version, form, make)
+
+    assert get(obj) == get(obj) == b'{"name":"a"}'
+    assert get(other) == b'{"name":"b"}'
+    assert made == ["a", "b"]
+    get(obj, form=Form.METADATA)
+    get(obj, version="v2")
+    assert made == ["a", "b", "a", "a"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, assert_never
 
 import msgspec
@@ -17,14 +18,36 @@ from harness.model.status import ApiError, bad_request
 
 Json = dict[str, Any]
 
+SHARED = 4096
+"""Objects that are kept as bytes, for watchers that are behind the first."""
+
 AT_ONCE = 200
 """Objects turned into JSON before others get their turn on the HTTP thread."""
 
 
-class Encoder:
-    """For one call. Used on the HTTP thread."""
+class SharedObjects:
+    """Objects of watch events as bytes, for all watchers of one kind in one form: made once, sent to each."""
 
-    def __init__(self, call: Call, form: Form) -> None:
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, str, Form], tuple[Any, bytes]] = {}
+
+    def get(self, obj: Any, api_version: str, form: Form, make: Callable[[], Json]) -> bytes:
+        """`make` gives the JSON of `obj` in that version and form."""
+        key = (id(obj), api_version, form)
+        found = self._held.get(key)
+        if found is None:
+            if len(self._held) >= SHARED:
+                self._held.clear()
+            # The object is held, so that its id is not used again meanwhile.
+            found = self._held[key] = (obj, msgspec.json.encode(make()))
+        return found[1]
+
+
+class Encoder:
+    """For one call. Used on the HTTP thread. `shared`: what several watchers are sent."""
+
+    def __init__(self, call: Call, form: Form, shared: SharedObjects | None = None) -> None:
+        self._shared = shared
         self._resource = call.resource
         self._kind = call.resource.kind.kind
         self._epoch = call.epoch_unix_ns
@@ -82,6 +105,10 @@ class Encoder:
         obj = happened.obj
         if happened.type == DELETED:
             obj = at_revision(obj, happened.revision)
+        elif self._shared is not None and self._form is not Form.TABLE:
+            version = self._resource.api_version
+            body = self._shared.get(obj, version, self._form, lambda: self.one(obj, happened.now))
+            return b'{"type":"' + happened.type.encode() + b'","object":' + body + b"}\n"
         data = self.one(obj, happened.now)
         if self._form is Form.TABLE:
             if self._columns_told:

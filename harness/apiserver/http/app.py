@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from harness.apiserver.http import discovery, openapi
-from harness.apiserver.http.answers import Encoder
+from harness.apiserver.http.answers import Encoder, SharedObjects
 from harness.apiserver.http.auth import rbac, reviews, tokens
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
 from harness.apiserver.http.auth.tokens import Bearer, Tokens
@@ -72,6 +72,7 @@ class Front:
         self._epoch = epoch_unix_ns
         self._address = address
         self._metrics = metrics
+        self._shared = SharedObjects()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", scope["type"]
@@ -154,7 +155,7 @@ class Front:
         duplicates: list[str] | None = None if query.get("fieldValidation") == "Ignore" else []
         body = parsed(await _body(request), content_type, duplicates) if request.method != "GET" else None
         call = Call(user, verb, target, query, body, content_type, self._epoch, duplicates or [])
-        encoder = Encoder(call, form)
+        encoder = Encoder(call, form, self._shared if watch else None)
         if watch:
             if target.subresource:
                 raise _not_allowed()

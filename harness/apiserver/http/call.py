@@ -122,7 +122,7 @@ class One(msgspec.Struct, frozen=True):
 
 def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     """The JSON of an object in the version of `resource`."""
-    data = to_wire(obj, epoch_unix_ns=epoch_unix_ns)
+    data = to_wire(obj, epoch_unix_ns=epoch_unix_ns, whole=True)
     data.setdefault("metadata", {})
     if resource.kind.status:
         data.setdefault("status", {})

@@ -17,6 +17,7 @@ from harness.apiserver.http.app import Front
 from harness.apiserver.http.auth import certs, kubeconfig, rbac
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
+from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_kubernetes_service
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.watch import Hub
 from harness.model.errors import RunFailed, UserError
@@ -53,6 +54,7 @@ class HttpServer:
         self._users = {**(users or {}), self.token: ADMIN}
         self._loop = asyncio.new_event_loop()
         self._hub = Hub(self._loop)
+        self._accounts = DefaultServiceAccounts(driver)
         self._certificates = certs.make(tuple(dict.fromkeys((*certs.HOSTS, host))))
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -76,6 +78,8 @@ class HttpServer:
         host, port = listener.getsockname()[:2]
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         rbac.bootstrap(self.driver.server)
+        ensure_kubernetes_service(self.driver.server, host, port)
+        self._accounts.attach()
         self._hub.attach(self.driver.server)
         front = Front(
             self.driver,
@@ -126,6 +130,7 @@ class HttpServer:
     def stop(self) -> None:
         """Ends every watch, refuses what waits, and waits for the thread."""
         self._hub.detach()
+        self._accounts.detach()
         self.driver.close()
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True

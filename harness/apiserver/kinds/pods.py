@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from harness.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
@@ -216,12 +218,29 @@ def _ended(container: Json) -> str:
 
 
 def _complete_wire(data: Json) -> None:
-    """Source: core/v1 ContainerStatus: ready, restartCount, image and imageID are always there."""
-    for status in data["status"].get("containerStatuses", ()):
-        status.setdefault("ready", False)
-        status.setdefault("restartCount", 0)
-        status.setdefault("image", "")
-        status.setdefault("imageID", "")
+    """What a kubelet reports besides what is kept here: addresses as lists, the ids of containers and of their images.
+
+    Source: core/v1 PodStatus; ContainerStatus, of which ready, restartCount, image and imageID are always there.
+    """
+    status = data["status"]
+    for one, many in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
+        if status.get(one):
+            status[many] = [{"ip": status[one]}]
+    uid = data["metadata"].get("uid", "")
+    for container in status.get("containerStatuses", ()):
+        container.setdefault("ready", False)
+        count = container.setdefault("restartCount", 0)
+        image = container.setdefault("image", "")
+        state = container.get("state") or {}
+        begun = "running" in state or "terminated" in state
+        container.setdefault("imageID", f"{image.partition('@')[0]}@sha256:{_digest(image)}" if begun else "")
+        if begun:
+            container.setdefault("containerID", "containerd://" + _digest(f"{uid}/{container['name']}/{count}"))
+
+
+@lru_cache(maxsize=16384)
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 RULES = (

@@ -7,12 +7,14 @@ from typing import Any
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, number, part
 from harness.apiserver.validation import names
-from harness.apiserver.validation.causes import wrong
+from harness.apiserver.validation.causes import unsupported, wrong
 from harness.apiserver.validation.templates import int_or_percent
 from harness.model.objects import KINDS
 from harness.model.status import Cause
 from harness.model.wire import encode
 from harness.model.workloads import PodDisruptionBudget
+
+_UNHEALTHY = ("AlwaysAllow", "IfHealthyBudget")
 
 
 def _budget_problems(new: PodDisruptionBudget, old: PodDisruptionBudget | None) -> list[Cause]:
@@ -23,6 +25,9 @@ def _budget_problems(new: PodDisruptionBudget, old: PodDisruptionBudget | None) 
     int_or_percent(found, spec.min_available, "spec.minAvailable", whole=True)
     int_or_percent(found, spec.max_unavailable, "spec.maxUnavailable", whole=True)
     found += names.selector_problems(spec.selector, "spec.selector")
+    if spec.unhealthy_pod_eviction_policy not in (None, *_UNHEALTHY):
+        at = "spec.unhealthyPodEvictionPolicy"
+        found.append(unsupported(at, spec.unhealthy_pod_eviction_policy, _UNHEALTHY))
     return found
 
 

@@ -216,6 +216,11 @@ def _default_network_policy(obj: Unstructured) -> Unstructured:
     return obj if after == before else replaced(obj, extra=after)
 
 
+def _complete_load_balancer(data: Json) -> None:
+    """Source: core/v1 ServiceStatus, networking/v1 IngressStatus: a struct, no pointer."""
+    data["status"].setdefault("loadBalancer", {})
+
+
 RULES = (
     KindRules(
         kind=KINDS["Service"],
@@ -228,6 +233,7 @@ RULES = (
         usage=_service_usage,
         table=Table(("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "Selector*"), _service_cells),
         fields={"spec.clusterIP": attribute("spec", "cluster_ip"), "spec.type": attribute("spec", "type")},
+        complete_wire=_complete_load_balancer,
         merge_keys={"spec.ports": "port"},
     ),
     KindRules(
@@ -243,6 +249,7 @@ RULES = (
         kind=KINDS["Ingress"],
         counts_generation=True,
         table=Table(("Name", "Class", "Hosts", "Address", "Ports", "Age"), _ingress_cells),
+        complete_wire=_complete_load_balancer,
     ),
     KindRules(
         kind=KINDS["NetworkPolicy"],

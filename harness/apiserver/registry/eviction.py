@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
+from harness.model.meta import condition
 from harness.model.objects import Pod, PodDisruptionBudget
-from harness.model.status import ApiError
+from harness.model.status import ApiError, Cause, forbidden
 from harness.model.wire import Time
+
+MOST_DISRUPTED = 2000
+"""Evictions that the disruption controller has not confirmed. Source: MaxDisruptedPodSize."""
 
 
 def spent_budget(cache: WatchCache, pod: Pod, now: int) -> PodDisruptionBudget | None:
@@ -30,7 +34,21 @@ def spent_budget(cache: WatchCache, pod: Pod, now: int) -> PodDisruptionBudget |
             "InternalError",
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
         )
-    return _spent(budgets[0], pod, now) if budgets and _healthy(pod) else None
+    if not budgets:
+        return None
+    (budget,) = budgets
+    if not _healthy(pod) and _may_go_unhealthy(budget):
+        return None
+    return _spent(budget, pod, now)
+
+
+def _may_go_unhealthy(budget: PodDisruptionBudget) -> bool:
+    """Whether a pod that is not ready is let go without asking the budget: always, or while enough others are."""
+    if budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
+        return True
+    status = budget.status
+    desired = status.desired_healthy or 0
+    return 0 < desired <= (status.current_healthy or 0)
 
 
 def _running(pod: Pod) -> bool:
@@ -44,20 +62,34 @@ def _healthy(pod: Pod) -> bool:
 def _spent(budget: PodDisruptionBudget, pod: Pod, now: int) -> PodDisruptionBudget:
     status = budget.status
     name = budget.metadata.name
-    observed = status.observed_generation or 0
-    allowed = (status.disruptions_allowed or 0) if observed >= (budget.metadata.generation or 0) else 0
+    if (status.observed_generation or 0) < (budget.metadata.generation or 0):
+        raise _blocked(name, f"The disruption budget {name} is still being processed by the server.", 10)
+    allowed = status.disruptions_allowed or 0
     if allowed <= 0:
-        raise ApiError(
-            429,
-            "TooManyRequests",
-            "Cannot evict pod as it would violate the pod's disruption budget.",
-            kind="poddisruptionbudgets",
-            name=name,
-            retry_after_s=10,
-        )
+        failed = condition(status.conditions, "DisruptionAllowed")
+        if failed is not None and failed.reason == "SyncFailed":
+            why = f"does not allow evicting pods currently because it failed sync: {failed.message}"
+        else:
+            desired, current = status.desired_healthy or 0, status.current_healthy or 0
+            why = f"needs {desired} healthy pods and has {current} currently"
+        raise _blocked(name, f"The disruption budget {name} {why}", None)
+    if len(status.disrupted_pods) > MOST_DISRUPTED:
+        why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+        raise forbidden("poddisruptionbudgets.policy", name, why)
     spent = replaced(
         status,
         disruptions_allowed=allowed - 1,
         disrupted_pods={**status.disrupted_pods, pod.metadata.name: Time(now)},
     )
     return replaced(budget, status=spent)
+
+
+def _blocked(name: str, why: str, retry_after_s: int | None) -> ApiError:
+    """Without a time to wait for, a client is not made to wait: `kubectl drain` tries again by itself, and gives up."""
+    return ApiError(
+        429,
+        "TooManyRequests",
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+        causes=(Cause("", "DisruptionBudget", why),),
+        retry_after_s=retry_after_s,
+    )

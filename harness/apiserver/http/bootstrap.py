@@ -1,0 +1,87 @@
+"""What is in every cluster that clients talk to: the `kubernetes` Service, and a `default` ServiceAccount a namespace.
+
+Source: pkg/controlplane/controller/kubernetesservice/controller.go;
+pkg/controller/serviceaccount/serviceaccounts_controller.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.server import ApiServer
+from harness.engine.component import ADDED, DELETED
+from harness.model.core import Service, ServicePort, ServiceSpec
+from harness.model.meta import ObjectMeta
+from harness.model.objects import Kind, Unstructured
+from harness.model.workloads import Endpoint, EndpointPort, EndpointSlice
+
+KUBERNETES = "kubernetes"
+SERVICE_IP, SERVICE_PORT = "10.96.0.1", 443
+"""The first address of the service range, as kubeadm's clusters have it."""
+
+DEFAULT = "default"
+
+
+def ensure_kubernetes_service(server: ApiServer, host: str, port: int) -> None:
+    """The Service and the slice that says where the API server listens now."""
+    at = ObjectMeta(name=KUBERNETES, namespace=DEFAULT, labels={"component": "apiserver", "provider": KUBERNETES})
+    if f"{DEFAULT}/{KUBERNETES}" not in server.objects("Service"):
+        ports = (ServicePort(name="https", port=SERVICE_PORT, target_port=port),)
+        server.create(Service(metadata=at, spec=ServiceSpec(cluster_ip=SERVICE_IP, ports=ports)))
+    slice_ = EndpointSlice(
+        metadata=ObjectMeta(name=KUBERNETES, namespace=DEFAULT, labels={"kubernetes.io/service-name": KUBERNETES}),
+        address_type="IPv6" if ":" in host else "IPv4",
+        endpoints=(Endpoint(addresses=(host,)),),
+        ports=(EndpointPort(name="https", port=port, protocol="TCP"),),
+    )
+    held = server.objects("EndpointSlice").get(f"{DEFAULT}/{KUBERNETES}")
+    if held is None:
+        server.create(slice_)
+    elif (held.address_type, held.endpoints, held.ports) != (slice_.address_type, slice_.endpoints, slice_.ports):
+        if held.address_type != slice_.address_type:
+            server.delete("EndpointSlice", DEFAULT, KUBERNETES)
+            server.create(slice_)
+        else:
+            server.update(replaced(held, endpoints=slice_.endpoints, ports=slice_.ports))
+
+
+class DefaultServiceAccounts:
+    """A listener of the server. It writes between events, as everybody does that is no component."""
+
+    def __init__(self, driver: DriverQueue) -> None:
+        self._driver = driver
+
+    def attach(self) -> None:
+        server = self._driver.server
+        for name in sorted(server.objects("Namespace")):
+            _ensure_account(server, name)
+        server.listeners.append(self._written)
+
+    def detach(self) -> None:
+        if self._written in self._driver.server.listeners:
+            self._driver.server.listeners.remove(self._written)
+
+    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+        meta = obj.metadata
+        if kind.kind == "Namespace" and change == ADDED:
+            self._submit(meta.name)
+        elif kind.kind == "ServiceAccount" and change == DELETED and meta.name == DEFAULT:
+            self._submit(meta.namespace)
+
+    def _submit(self, namespace: str) -> None:
+        self._driver.submit(lambda server: _ensure_account(server, namespace))
+
+
+def _ensure_account(server: ApiServer, namespace: str) -> None:
+    found = server.objects("Namespace").get(namespace)
+    if found is None or found.metadata.deletion_timestamp is not None:
+        return
+    if f"{namespace}/{DEFAULT}" not in server.objects("ServiceAccount"):
+        server.create(
+            Unstructured(
+                metadata=ObjectMeta(name=DEFAULT, namespace=namespace),
+                extra={"apiVersion": "v1", "kind": "ServiceAccount"},
+            )
+        )
