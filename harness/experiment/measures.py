@@ -42,7 +42,7 @@ class Measures:
         ]
         self.filling = Filling(self.placement.occupancy) if fills and all(fills) else None
         self.recovery = Recovery(self.lives, self.traffic)
-        self.elasticity = Elasticity(_targets(prepared))
+        self.elasticity = Elasticity(_targets(prepared), [pool.name for pool in prepared.pools])
         self.invariants = Invariants(self.lives, self.placement.occupancy)
         self.last_writes = LastWrites()
         self.journal = Journal(
@@ -68,7 +68,7 @@ class Measures:
         }
         if self.filling is not None:
             out["filling"] = self.filling.metrics()
-        if self.elasticity.targets:
+        if self.elasticity.seen:
             out["autoscaling"] = self.elasticity.metrics(end)
         if self.traffic.services:
             out["requests"] = self.traffic.metrics(end)

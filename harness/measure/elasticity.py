@@ -8,6 +8,7 @@ SPEC RG (Herbst et al., "Ready for Rain?", SPEC-RG-2016-01). Looked at once a se
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +19,8 @@ from harness.measure.queueing import QueueModel, most_in_time
 
 Int64 = npt.NDArray[np.int64]
 SECOND_NS = 10**9
+POOL = "podyard.dev/pool"
+"""Label of a node that a pool was asked for."""
 
 
 class Curve(Protocol):
@@ -38,11 +41,14 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Elasticity:
-    def __init__(self, targets: tuple[Target, ...]) -> None:
+    def __init__(self, targets: tuple[Target, ...], pools: Iterable[str] = ()) -> None:
         self.targets = targets
         self._ready: dict[str, dict[str, int]] = {target.service: {} for target in targets}
         self._supply: dict[str, list[tuple[int, int]]] = {target.service: [(0, 0)] for target in targets}
         self._wanted: dict[str, list[tuple[int, int]]] = {target.service: [] for target in targets}
+        self._scalers: dict[str, list[tuple[int, int]]] = {}  # HPAs of others: replicas that there are, by target
+        self._pools: dict[str, list[tuple[int, int]]] = {pool: [(0, 0)] for pool in pools}  # nodes
+        self._pool_of: dict[str, str] = {}
         self._nodes: list[tuple[int, int]] = []
         self._there: set[str] = set()
         self.asked: list[tuple[int, tuple[Any, ...]]] = []
@@ -58,11 +64,14 @@ class Elasticity:
         elif kind == "HorizontalPodAutoscaler":
             wanted = obj.status.desired_replicas
             service = f"{obj.metadata.namespace}/{obj.spec.scale_target_ref.name}"
-            if service in self._wanted and wanted is not None:
-                log = self._wanted[service]
+            if wanted is not None:
+                log = self._wanted.setdefault(service, [])
                 if not log or log[-1][1] != wanted:
                     log.append((at_ns, wanted))
+            if service not in self._supply:
+                self._scalers.setdefault(service, [(0, 0)]).append((at_ns, obj.status.current_replicas or 0))
         elif kind == "Node":
+            self._node_of_pool(at_ns, change, obj)
             before = len(self._there)
             if change == "DELETED":
                 self._there.discard(obj.metadata.name)
@@ -71,13 +80,43 @@ class Elasticity:
             if len(self._there) != before:
                 self._nodes.append((at_ns, len(self._there)))
 
+    def _node_of_pool(self, at_ns: int, change: str, node: Any) -> None:
+        name, pool = node.metadata.name, node.metadata.labels.get(POOL, "")
+        if change == "DELETED":
+            pool, step = self._pool_of.pop(name, ""), -1
+        elif pool and name not in self._pool_of:
+            self._pool_of[name], step = pool, 1
+        else:
+            return
+        if pool:
+            log = self._pools.setdefault(pool, [(0, 0)])
+            log.append((at_ns, log[-1][1] + step))
+
+    @property
+    def seen(self) -> bool:
+        """Whether anything scaled."""
+        return bool(self.targets or self._scalers or self._pools)
+
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "autoscaling":
             self.asked.append((at_ns, data))
 
     def metrics(self, until_ns: int) -> dict[str, Any]:
         """By service. Accuracy in percent of demand, shares in percent of time, times in seconds."""
-        return {target.service: self._of(target, until_ns) for target in self.targets}
+        out = {target.service: self._of(target, until_ns) for target in self.targets}
+        grid = np.arange(0, max(until_ns // SECOND_NS, 1), dtype=np.int64) * SECOND_NS
+        # Of these nobody says what load they are under, so there is supply and no demand.
+        for target, log in sorted(self._scalers.items()):
+            supply = _along(log, grid)
+            out[target] = {
+                "supplyPeak": int(supply.max(initial=0)),
+                "podHours": float(supply.sum()) / 3600,
+                "rescales": max(len(self._wanted.get(target, ())) - 1, 0),
+            }
+        for pool, log in sorted(self._pools.items()):
+            nodes = _along(log, grid)
+            out[f"pool {pool}"] = {"nodesPeak": int(nodes.max(initial=0)), "nodeHours": float(nodes.sum()) / 3600}
+        return out
 
     def _of(self, target: Target, until_ns: int) -> dict[str, Any]:
         grid = np.arange(0, max(until_ns // SECOND_NS, 1), dtype=np.int64) * SECOND_NS

@@ -265,8 +265,8 @@ def _autoscaling() -> list[Measure]:
         row("rescales", "rescales", "", "less", "times that the autoscaler wanted another number", digits=0),
         row("supplyPeak", "replicas, peak", "", "neither", "most ready replicas", digits=0),
         row("nodesPeak", "nodes, peak", "", "neither", "most nodes", digits=0),
-        Measure(f"{at}.podHours", "pod-hours", "h", "less", "ready replicas over time"),
-        Measure(f"{at}.nodeHours", "node-hours", "h", "less", "nodes of the cluster over time"),
+        row("podHours", "pod-hours", "h", "less", "replicas over time", digits=2),
+        row("nodeHours", "node-hours", "h", "less", "nodes over time, of the cluster or of the pool", digits=2),
         Measure(f"{at}.jitter", "jitter", "1/s", "neither", "(supply changes - demand changes) / time", SPEC_RG),
         Measure(
             f"{at}.demandPeak",

@@ -31,7 +31,16 @@ from harness.model.gpu import GPU_COUNT, GPU_INDEX, GPU_MILLI
 from harness.model.meta import ObjectMeta, OwnerReference
 from harness.model.objects import KINDS
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
-from harness.model.workloads import Endpoint, EndpointConditions, EndpointSlice, TargetRef
+from harness.model.workloads import (
+    CrossVersionObjectReference,
+    Endpoint,
+    EndpointConditions,
+    EndpointSlice,
+    HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerSpec,
+    HorizontalPodAutoscalerStatus,
+    TargetRef,
+)
 
 S = 10**9
 
@@ -353,3 +362,22 @@ def test_each_invariant_is_told_when_it_breaks() -> None:
     (lost,) = broken_by(new, created=3)
     assert "2 pods of the workload were never seen" in lost
     assert broken_by(differences=("a watcher is wrong",)) == ["a watcher is wrong"]
+
+
+def test_every_autoscaler_and_every_pool_is_told_of() -> None:
+    """An HPA that came as a manifest, of a Deployment whose load nobody knows, and a pool: supply without demand."""
+    seen = Elasticity(())
+    assert not seen.seen
+    target = CrossVersionObjectReference(kind="Deployment", name="api", api_version="apps/v1")
+    for at, current, wanted in ((10, 2, 2), (30, 2, 5), (40, 5, 5)):
+        status = HorizontalPodAutoscalerStatus(current_replicas=current, desired_replicas=wanted)
+        spec = HorizontalPodAutoscalerSpec(scale_target_ref=target, max_replicas=9)
+        scaler = HorizontalPodAutoscaler(metadata=ObjectMeta(name="h", namespace="d"), spec=spec, status=status)
+        seen.write(at * S, "HorizontalPodAutoscaler", "MODIFIED", scaler, None)
+    pooled = replace(node("burst-0"), metadata=ObjectMeta(name="burst-0", labels={"podyard.dev/pool": "burst"}))
+    seen.write(20 * S, "Node", "ADDED", pooled, None)
+    seen.write(80 * S, "Node", "DELETED", pooled, None)
+    measured = seen.metrics(100 * S)
+    assert seen.seen
+    assert measured["d/api"] == {"supplyPeak": 5, "podHours": pytest.approx((30 * 2 + 60 * 5) / 3600), "rescales": 1}
+    assert measured["pool burst"] == {"nodesPeak": 1, "nodeHours": pytest.approx(60 / 3600)}
