@@ -135,7 +135,8 @@ def question(
     catalogue: Catalogue, results: Sequence[Result], asked: Sequence[str] = (), declared: Sequence[str] = ()
 ) -> Question:
     """`asked`: these measures only, all of them primary. `declared`: the scenario's primary ones. Else those of the
-    catalogue, of allocation that of the scarcest resource alone: GPUs where there are some.
+    catalogue; of allocation that of the scarcest resource alone (GPUs where there are some), and only where the proven
+    bound says something of it.
 
     Raises UserError for a path that leads to no number of any run.
     """
@@ -153,6 +154,9 @@ def question(
     primary = frozenset(measure.path for measure in there if measure.primary)
     if "placement.allocation.gpu" in primary:
         primary -= {"placement.allocation.cpu"}
+    if not any("gap" in result.metrics.get("placement", {}).get("bound", {}) for result in results):
+        # Where controllers make pods more is no better: a surge, and a dead node's pods, are allocated, too.
+        primary = frozenset(path for path in primary if not path.startswith("placement.allocation."))
     return Question(tuple((measure.path, measure) for measure in there), primary)
 
 

@@ -20,7 +20,7 @@ from tests.experiment.scenarios import scenario
 
 
 def result(scheduler: str, seed: int, **metrics: float) -> Result:
-    return Result("s", scheduler, seed, "", {"placement": {"allocation": metrics}}, [], [], {})
+    return Result("s", scheduler, seed, "", {"placement": {"allocation": metrics, "bound": {"gap": 0.1}}}, [], [], {})
 
 
 def arms(results: list[Result]) -> dict[str, list[Result]]:
