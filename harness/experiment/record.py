@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def _journal_frame(journal: Iterator[Entry]) -> Any:
     import msgspec
     import polars as pl
 
-    columns: dict[str, list[Any]] = {name: [] for name in ("at_ns", "revision", "kind", "change", "key", "data")}
+    columns: dict[str, list[Any]] = {name: [] for name in JOURNAL}
     encode = msgspec.json.Encoder().encode
     for entry in journal:
         columns["at_ns"].append(entry.at_ns)
@@ -172,18 +173,42 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise UserError("not a record", file=path, found=found, expected=FORMAT)
-    for field in ("scenario", "scheduler", "seed", "digest"):
-        if field not in data:
-            raise UserError(f"the record is damaged: {field} is missing", file=path)
+    for name, kind in FIELDS.items():
+        if name not in data:
+            raise UserError(f"the record is damaged: {name} is missing", file=path)
+        if not isinstance(data[name], kind) or isinstance(data[name], bool):
+            found = repr(data[name])[:80]
+            raise UserError(f"the record is damaged: {name}", file=path, found=found, expected=kind.__name__)
     return data
+
+
+JOURNAL = ("at_ns", "revision", "kind", "change", "key", "data")
+"""Columns of journal.parquet."""
+
+FIELDS: Mapping[str, type] = {"scenario": dict, "scheduler": str, "seed": int, "digest": str}
+"""What every record has."""
+
+
+@contextmanager
+def whole_record(folder: Path) -> Iterator[None]:
+    """Around whatever reads a record's insides: what is not as a run has written it is a UserError."""
+    import polars as pl
+
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, pl.exceptions.PolarsError) as error:
+        found = f"{type(error).__name__}: {str(error)[:200]}"
+        hint = "run the scenario again"
+        raise UserError("the record is damaged, or of another version", file=folder, found=found, hint=hint) from error
 
 
 def read_journal(folder: Path) -> Any:
     """A polars frame: at_ns, revision, kind, change, key, data (JSON). Raises UserError."""
-    import polars as pl
+    from workloads.readers.parquet import read_parquet
 
     path = (folder if folder.is_dir() else folder.parent) / "journal.parquet"
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"cannot read the journal: {error}", file=path) from None
+    frame = read_parquet(path, expected="the journal of a record", hint="run the scenario again")
+    if frame.columns != list(JOURNAL):
+        found, expected = ", ".join(frame.columns), ", ".join(JOURNAL)
+        raise UserError("the journal is damaged", file=path, found=found, expected=expected)
+    return frame

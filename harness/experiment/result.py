@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.record import read_record
+from harness.experiment.record import read_record, whole_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,11 @@ class Result:
 def from_record(folder: Path) -> Result:
     """What a record says came out. Raises UserError for what is no record, or a damaged one."""
     data = read_record(folder)
+    with whole_record(folder):
+        return _of_data(data, folder)
+
+
+def _of_data(data: dict[str, Any], folder: Path) -> Result:
     scenario = data["scenario"]
     return Result(
         scenario=str(scenario.get("metadata", {}).get("name", "")) if isinstance(scenario, dict) else str(scenario),

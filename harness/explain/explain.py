@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.experiment.record import whole_record
 from harness.explain.node_changes import Change, columns_of, to_fit, to_win
 from harness.explain.pod_changes import PodChange, to_fit_by_pod
 from harness.explain.recorded_decision import Case, Recorded
@@ -109,8 +110,9 @@ class Explanation:
 
 def explain(folder: Path, pod: str, node: str | None = None) -> Explanation:
     """The last decision about a pod. Raises UserError for what the record does not know."""
-    recorded = Recorded(folder)
-    case = recorded.case(recorded.key_of(pod))
+    with whole_record(folder):
+        recorded = Recorded(folder)
+        case = recorded.case(recorded.key_of(pod))
     return explained(case, node)
 
 

@@ -90,7 +90,7 @@ class Recorded:
 
     def __init__(self, folder: Path) -> None:
         """Raises UserError for what is no record, or one without notes."""
-        import polars as pl
+        from workloads.readers.parquet import read_parquet
 
         self.folder = folder if folder.is_dir() else folder.parent
         self.record = read_record(folder)
@@ -103,10 +103,7 @@ class Recorded:
                     file=path,
                     hint="it was made with --no-journal, or by an older version: run the scenario again",
                 )
-            try:
-                frames.append(pl.read_parquet(path))
-            except (OSError, pl.exceptions.PolarsError) as error:
-                raise UserError(f"cannot read the record: {error}", file=path) from None
+            frames.append(read_parquet(path, expected="part of a record", hint="run the scenario again"))
         self._rows = frames[0]
         self._specs = frames[1]
 

@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 from pathlib import PurePath
 
+LONGEST = 1000
+"""Characters that are shown of one part of an error."""
+
 
 class UserError(Exception):
     """A mistake in the user's input; the CLI prints it on one screen and exits with `exit_code`."""
@@ -36,14 +39,20 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         where = "" if self.file is None else self.file + ("" if self.line is None else f":{self.line}") + ": "
-        rows = [where + self.what]
+        rows = [where + _shown(self.what)]
         if self.found is not None:
-            rows.append(f"  found:    {self.found}")
+            rows.append(f"  found:    {_shown(self.found)}")
         if self.expected is not None:
-            rows.append(f"  expected: {self.expected}")
+            rows.append(f"  expected: {_shown(self.expected)}")
         if self.hint is not None:
-            rows.append(f"  try:      {self.hint}")
+            rows.append(f"  try:      {_shown(self.hint)}")
         return "\n".join(rows)
+
+
+def _shown(value: object) -> str:
+    """As much as fits on a screen: what was found may be a whole file."""
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 20]} .. ({len(text)} characters)"
 
 
 def _rebuild(

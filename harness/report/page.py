@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.record import read_record
+from harness.experiment.record import read_record, whole_record
 from harness.experiment.result import Result, from_record
 from harness.measure.recovery import PHASES
 from harness.measure.registry import catalogue
@@ -64,20 +64,23 @@ def find(paths: Sequence[Path]) -> list[Path]:
 
 def load(folder: Path) -> Recorded:
     """Raises UserError for what is damaged."""
-    import polars as pl
+    from workloads.readers.parquet import read_parquet
 
     data = read_record(folder)
     result = from_record(folder)
     path = folder / "pods.parquet"
-    try:
-        pods = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"cannot read the pods: {error}", file=path, hint="run the scenario again") from None
-    return Recorded(result, data, over_time(pods, round(result.metrics.get("durationSeconds", 0) * 1e9)))
+    pods = read_parquet(path, expected="the pods of a record", hint="run the scenario again")
+    with whole_record(folder):
+        return Recorded(result, data, over_time(pods, round(result.metrics.get("durationSeconds", 0) * 1e9)))
 
 
 def page(records: Sequence[Recorded]) -> str:
     """HTML, self-contained. Records of several scenarios come one scenario after the other."""
+    with whole_record(records[0].result.folder or Path()):
+        return _page(records)
+
+
+def _page(records: Sequence[Recorded]) -> str:
     by_scenario: dict[str, list[Recorded]] = {}
     for record in records:
         by_scenario.setdefault(record.result.scenario, []).append(record)

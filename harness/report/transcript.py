@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from harness.experiment.record import read_journal, read_record
+from harness.experiment.record import read_journal, read_record, whole_record
 from harness.measure.journal import Entry
 
 STATUS = "Status"
@@ -181,10 +181,11 @@ def read_lines(folder: Path) -> list[Line]:
     read_record(folder)
     frame = read_journal(folder)
     decode = msgspec.json.Decoder(tuple[Any, ...]).decode
-    return transcript(
-        Entry(at_ns, revision, kind, change, key, decode(data))
-        for at_ns, revision, kind, change, key, data in frame.iter_rows()
-    )
+    with whole_record(folder):
+        return transcript(
+            Entry(at_ns, revision, kind, change, key, decode(data))
+            for at_ns, revision, kind, change, key, data in frame.iter_rows()
+        )
 
 
 # -- what changed in an object, from its essence before and after (harness/measure/journal.py) -------------------------

@@ -15,6 +15,7 @@ import polars as pl
 
 from harness.model.errors import UserError, did_you_mean
 from workloads.lint import Lint
+from workloads.readers.parquet import guarded
 from workloads.readers.text import reading
 from workloads.rows import DEFAULTS, MOST, SCHEMA, Rows
 from workloads.table import FOREVER, Provenance
@@ -112,17 +113,9 @@ def _schema(path: Path) -> dict[str, Any]:
 
 
 def _guarded(path: Path, read: Any) -> Any:
-    """Damaged Parquet files make the reader raise, or panic; both are the file's fault."""
     with reading(path):
         pass
-    try:
-        return read()
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, str(error)) from None
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise _damaged(path, str(error)) from None
+    return guarded(path, read, expected="a whole file of `podyard trace convert`", hint="convert the trace again")
 
 
 def _damaged(path: Path, found: str) -> UserError:
