@@ -143,7 +143,6 @@ JOB: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("base", "field", "value"),
     [
-        (HPA, "behavior", {"scaleDown": {"stabilizationWindowSeconds": 5}}),
         (HPA, "metrics", [{"type": "Pods", "pods": {"metric": {"name": "m"}, "target": {"type": "AverageValue"}}}]),
         (JOB, "podFailurePolicy", {"rules": []}),
         (JOB, "backoffLimitPerIndex", 1),
