@@ -25,6 +25,7 @@ from harness.engine.component import (
     Subscribe,
     Update,
 )
+from harness.engine.guard import COMPONENT_FAULT, fault_of
 from harness.engine.messages import (
     API_ADDRESS,
     ComeBack,
@@ -37,6 +38,8 @@ from harness.engine.messages import (
     Resubscribe,
 )
 from harness.model.status import ApiError, unavailable
+
+NAME = "kube-apiserver"
 
 COMPACTION_NS = 5 * MINUTE
 """Source: kube-apiserver --etcd-compaction-interval, 5m0s."""
@@ -106,6 +109,13 @@ class Dispatcher:
                 obj = act(effect)
             except ApiError as error:
                 post(self._delay(now, source), source, Outcome(effect, None, error))
+                continue
+            except Exception as error:  # a write that nobody can take ends neither the server nor the cluster
+                fault = fault_of(NAME, error, getattr(effect, "obj", None))
+                for observer in self.observers:
+                    observer(now, NAME, COMPONENT_FAULT, fault.observation().data)
+                told = ApiError(500, "InternalError", f"Internal error occurred: {fault.error}")
+                post(self._delay(now, source), source, Outcome(effect, None, told))
                 continue
             if effect.token is not None:
                 post(self._delay(now, source), source, Outcome(effect, obj, None))
