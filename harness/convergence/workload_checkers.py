@@ -82,7 +82,12 @@ def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
         if over and active:
             yield f"Job {job.metadata.key}", f"over, with {active} pods at work"
         waits = _backing_off(state, pods) or quota_refuses(state, job.metadata.namespace, job.spec.template)
-        if not over and not job.spec.suspend and most and not active and not waits:
+        # Decided, a Job waits for its last pods to be gone, which on a dead node they never are.
+        decided = over or any(
+            item.type in ("SuccessCriteriaMet", "FailureTarget") and item.status == "True"
+            for item in job.status.conditions
+        )
+        if not decided and not job.spec.suspend and most and not active and not waits:
             yield f"Job {job.metadata.key}", "neither over nor at work"
         if active > most:
             yield f"Job {job.metadata.key}", f"{active} pods at work, at most {most} are wanted"

@@ -17,7 +17,7 @@ from harness.model.errors import UserError
 from harness.model.faults import Crash, Freeze, NodeFault, Partition
 from harness.model.status import ApiError
 from harness.model.wire import DecodeError
-from tests.convergence.story import EVERYTHING, POD_SPEC, QUOTA, SERVICE, Manifest, Story, deployment, manifest
+from tests.convergence.story import EVERYTHING, JOB, POD_SPEC, QUOTA, SERVICE, Manifest, Story, deployment, manifest
 
 LEASES = pytest.mark.parametrize("folded", [True, False], ids=["standing leases", "single renewals"])
 
@@ -84,6 +84,16 @@ def test_a_pod_lost_with_its_node_does_not_come_back_to_life(down_ms: int) -> No
     story.hit(Crash(down_ms * 10**6), "n0", "n1")
     story.assert_converged()
     assert story.ended
+
+
+def test_a_job_whose_lost_pod_never_goes_is_done_all_the_same() -> None:
+    """Found by `podyard simulate --seeds 1037`: complete but for a pod that terminates on a dead node for ever."""
+    story = Story(JOB, nodes=2)
+    story.at(20)
+    story.hit(Crash(), "n0")
+    story.assert_converged()
+    conditions = story.cluster.server.get("Job", "default", "work").status.conditions
+    assert "SuccessCriteriaMet" in {item.type for item in conditions if item.status == "True"}
 
 
 # -- quotas ------------------------------------------------------------------------------------------------------------
