@@ -7,9 +7,29 @@ from random import Random
 import pytest
 
 from benchmarks.outage_scenarios import SCENARIOS
-from benchmarks.outages import OUTAGES, Point, all_points, failures, pairs, points_of, scenario
+from benchmarks.outages import KUBELET, OUTAGES, Point, all_points, failures, pairs, points_of, scenario
 
 SAMPLE, PAIRS = 80, 20
+
+
+FOUND = (
+    # A lease, a deletion, a status that met a conflict was not tried again.
+    Point("preemption", KUBELET, 1, "conflict"),
+    Point("jobs", KUBELET, 7, "conflict"),
+    Point("jobs", KUBELET, 17, "conflict"),
+    # What had arrived although the answer was lost was sent again, changed nothing, and was waited for.
+    Point("jobs", KUBELET, 2, "timeout"),
+    # Pods of a node that had been lost before were not marked.
+    Point("node loss", "node-lifecycle-controller", 0, "component restart"),
+    Point("node loss", "node-lifecycle-controller", 2, "conflict"),
+    # A pod that was assumed was nominated again by older news of it, and kept its node's room for ever.
+    Point("preemption", "default-scheduler", 19, "watch replayed"),
+)
+
+
+@pytest.mark.parametrize("point", FOUND, ids=str)
+def test_what_was_found_is_mended(point: Point) -> None:
+    assert failures([point]) == []
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,7 @@ class Intake:
         context.volumes.drop(key)
         if key in context.queue:
             context.queue.remove(key)
+        if len(context.snapshot.nominations):
             context.drop_nomination(now, key)
         preemptor = context.preemptor
         if _has_ended(change, pod):
@@ -115,9 +116,11 @@ class Intake:
         preemptor.observe_priority(pod.spec.priority)
         before = context.pending.get(key)
         context.pending[key] = pod
+        if context.snapshot.where(key) is not None:
+            return  # assumed: what its status says of a nomination is from before
         if pod.status.nominated_node_name or (old is not None and old.status.nominated_node_name):
             preemptor.observe_nomination(pod, context.view_of(pod), old)
-        if key in context.left_out or context.snapshot.where(key) is not None:
+        if key in context.left_out:
             return
         queue = context.queue
         if key not in queue:
