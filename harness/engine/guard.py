@@ -135,20 +135,18 @@ class Guard:
         if self._left_out or now < self._careful_until:
             return self._step_carefully(now, events)
         try:
-            effects = list(self._stepped(now, events))
+            for event in events:
+                if type(event) is Outcome and event.error is not None:
+                    return self._step_and_audit(now, events)
+            effects = self.component.step(now, events)
+            return effects if type(effects) is list else list(effects)
         except Exception as error:
             return self._contain(now, events, error)
-        return effects
 
-    def _stepped(self, now: Instant, events: Sequence[Event]) -> Sequence[Effect]:
+    def _step_and_audit(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        """A step of which it is told which failed writes nobody handled."""
         component = self.component
-        failed = 0
-        for event in events:
-            if type(event) is Outcome and event.error is not None:
-                failed += 1
-        if not failed:
-            effects = component.step(now, events)
-            return effects if isinstance(effects, list) else list(effects)
+        failed = sum(type(event) is Outcome and event.error is not None for event in events)
         before = getattr(component, "handled_failures", 0)
         effects = list(component.step(now, events))
         if getattr(component, "handled_failures", 0) - before < failed:
@@ -227,7 +225,7 @@ class Guard:
 
     def _try(self, now: Instant, event: Event, effects: list[Effect]) -> bool:
         try:
-            stepped = self._stepped(now, (event,))
+            stepped = self._step_and_audit(now, (event,))
         except Exception as error:
             self._blame(now, event.obj if type(event) is Watch else None, error, effects)
             return False

@@ -37,6 +37,10 @@ class WorkQueue(Generic[K]):
     def __contains__(self, key: K) -> bool:
         return key in self._keys
 
+    @property
+    def has_wakes(self) -> bool:
+        return bool(self._wakes)
+
     def add(self, key: K) -> None:
         self._keys[key] = None
 
