@@ -16,6 +16,10 @@ from harness.scheduling.pods.pod_classes import GROUP_LABEL
 JOB_BACKOFF_NS = 7 * MINUTE
 """The longest wait before a failed pod of a Job is replaced (6 min), and some slack."""
 
+OVER = ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget")
+"""Conditions of a Job that makes no more pods. The last two become the first two when the pods that are being deleted
+are gone, and those of a dead node never are. Source: pkg/controller/job/job_controller.go (1.32)."""
+
 TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 
 
@@ -76,7 +80,7 @@ def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
         if job.metadata.deletion_timestamp is not None:
             continue
         pods = state.pods_of(job.metadata.uid)
-        over = any(item.type in ("Complete", "Failed") and item.status == "True" for item in job.status.conditions)
+        over = any(item.type in OVER and item.status == "True" for item in job.status.conditions)
         active = sum(map(is_active, pods))
         most = 1 if job.spec.parallelism is None else job.spec.parallelism
         if over and active:
@@ -157,6 +161,9 @@ def pending(state: ClusterState) -> Iterator[tuple[str, str]]:
         if node:
             yield f"Pod {pod.metadata.key}", f"waits, though it fits on {node}"
     for key, members in sorted(gangs.items()):
+        members.sort(
+            key=lambda pod: (-(pod.spec.priority or 0), pod.metadata.creation_timestamp or 0)
+        )  # the queue's order
         group_object = state.objects("PodGroup").get(key)
         least = (group_object.spec.min_member or 0) if group_object is not None else 0
         if gang_fits(on, members, least):

@@ -9,7 +9,7 @@ from harness.engine.component import DELETED, SECOND, Effect, Event, Instant, Re
 from harness.model.objects import kind_of
 
 SETTLED_NS = SECOND
-"""A change is on its way for at most this long."""
+"""A change is acted upon so long after it was heard at most."""
 
 
 class Auditor:
@@ -32,14 +32,14 @@ class Auditor:
                 self.view[event.kind] = {obj.metadata.key: obj.metadata.resource_version for obj in event.objects}
         return ()
 
-    def differences(self, server: ApiServer, changed_ns: dict[tuple[str, str], int], now: Instant) -> list[str]:
+    def differences(self, server: ApiServer, changed_ns: dict[tuple[str, str], int], settled: Instant) -> list[str]:
         """What it believes and is not so, in words. `changed_ns`: when each object was last written; what changed
-        within SETTLED_NS may still be on its way."""
+        after `settled` may still be on its way."""
         out = []
         for kind in self.watches:
             view, there = self.view[kind], server.objects(kind)
             for key in sorted(set(view) | set(there)):
-                if changed_ns.get((kind, key), 0) > now - SETTLED_NS:
+                if changed_ns.get((kind, key), 0) > settled:
                     continue
                 obj = there.get(key)
                 truth = None if obj is None else obj.metadata.resource_version

@@ -199,9 +199,14 @@ class Run:
         end = self.end_ns
         tally = self.scheduler.tally
         pods = self.cluster.server.objects("Pod")
-        believed = self.auditor.differences(self.cluster.server, measures.last_writes.at_ns, end)
+        settled = end - SETTLED_NS - self.prepared.latencies.watch.least_ns
+        differences: list[str] = []
+        if not self.cluster.is_behind(self.auditor.name):
+            differences += self.auditor.differences(self.cluster.server, measures.last_writes.at_ns, settled)
+        if not self.cluster.is_behind(self.scheduler.name):
+            differences += self._scheduler_differences(settled)
         arrived = self.driver.pods - len(self.driver.refused)
-        measures.invariants.finish(pods, arrived, believed + self._scheduler_differences(end))
+        measures.invariants.finish(pods, arrived, differences)
         measured = measures.metrics(end)
         metrics: dict[str, Any] = {
             "durationSeconds": end / 1e9,
@@ -243,13 +248,13 @@ class Run:
             accounts=measures.placement.occupancy.accounts(end),
         )
 
-    def _scheduler_differences(self, now: Instant) -> list[str]:
-        """Where the scheduler's snapshot has a pod elsewhere than the store."""
+    def _scheduler_differences(self, settled: Instant) -> list[str]:
+        """Where the scheduler's snapshot has a pod elsewhere than the store, of those not written since `settled`."""
         snapshot = self.scheduler.snapshot
         out = []
         for key, pod in sorted(self.cluster.server.objects("Pod").items()):
             written_ns = self.measures.last_writes.at_ns[("Pod", key)]
-            if written_ns > now - SETTLED_NS or pod.status.phase in ("Succeeded", "Failed"):
+            if written_ns > settled or pod.status.phase in ("Succeeded", "Failed"):
                 continue
             node = snapshot.where(key)
             believed = "" if node is None else snapshot.node_table.names[node]

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
@@ -18,6 +18,9 @@ import yaml
 from harness.simulation.shrink import ATTEMPTS, shrink
 from harness.simulation.swarm import random_scenario
 from harness.simulation.trial import Finding, Outcome, play
+
+AGAIN = 10
+"""Every so many seeds one is played twice: the same inputs give the same bits."""
 
 LONGEST_S = 120
 """On the wall clock, of one scenario; a cluster of this size takes some tenths of a second. More is a hang."""
@@ -62,6 +65,8 @@ def simulate(seed: int, *, shrunk: bool = True, attempts: int = ATTEMPTS) -> See
     """Raises nothing: what goes wrong is a finding."""
     data = random_scenario(seed)
     outcome = watched(data)
+    if seed % AGAIN == 0 and not outcome.findings and watched(data).digest != outcome.digest:
+        return Seed(seed, replace(outcome, findings=(Finding("digest", "another one when it is played again"),)))
     if not outcome.findings or not shrunk:
         return Seed(seed, outcome)
     check = outcome.findings[0].check

@@ -49,6 +49,24 @@ def _deployment_change(rng: Random, apps: list[str], zones: list[str]) -> dict[s
     return {"name": rng.choice(names), **change}
 
 
+def _object_deletion(rng: Random, apps: list[str], zones: list[str]) -> dict[str, Any] | None:
+    """What it names may be elsewhere, or not there: then the command fails, as commands do."""
+    options: list[dict[str, Any]] = [{"kind": "Namespace", "name": "team"}]
+    for app in apps:
+        kind = {"dep": "Deployment", "web": "Deployment", "job": "Job", "set": "ReplicaSet", "age": "DaemonSet"}.get(
+            app[:3]
+        )
+        if kind is not None:
+            namespace = rng.choice(("default", "team"))
+            options.append({"kind": kind, "name": app, "namespace": namespace})
+            if kind == "Deployment":
+                options.append({"kind": "Service", "name": app, "namespace": namespace})
+    chosen = rng.choice(options)
+    if chosen["kind"] not in ("Namespace", "Service") and rng.random() < 0.6:
+        chosen["propagation"] = rng.choice(("Background", "Foreground", "Orphan"))
+    return chosen
+
+
 _DRAWS: dict[str, Draw] = {
     "nodeCrash": _node_crash,
     "nodeFreeze": lambda rng, apps, zones: {"select": _select(rng, apps, zones), "for": _lasts(rng)},
@@ -57,6 +75,7 @@ _DRAWS: dict[str, Draw] = {
     "apiServerRestart": lambda rng, apps, zones: {"downFor": rng.choice(("100ms", "5s", "30s", "2m"))},
     "podDeletion": _app(lambda rng: rng.choice(({}, {"graceSeconds": 0}, {"graceSeconds": 60}))),
     "deploymentChange": _deployment_change,
+    "objectDeletion": _object_deletion,
 }
 
 FAULTS = tuple(_DRAWS)

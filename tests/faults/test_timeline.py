@@ -120,3 +120,13 @@ def test_a_deployment_that_is_not_there_is_told() -> None:
     fault = {"at": "3m", "deploymentChange": {"name": "nobody", "replicas": 1}}
     with pytest.raises(UserError, match="DeploymentChange of nobody"):
         run_once(loaded(duration="5m", workload=[SERVICE], faults=[fault]), "greedy", 1)
+
+
+def test_an_object_is_deleted_with_what_it_owns() -> None:
+    spec: dict[str, Any] = {"duration": "3m", "workload": [SERVICE]}
+    gone = run_once(
+        loaded(**spec, faults=[{"at": "1m", "objectDeletion": {"kind": "Deployment", "name": "web"}}]), "greedy", 1
+    )
+    assert str(gone.end_state) == "converged"
+    with pytest.raises(UserError, match="'Deploy' is no kind"):
+        parse([{"at": "1m", "objectDeletion": {"kind": "Deploy", "name": "web"}}])
