@@ -31,6 +31,7 @@ STARTED, PULLED, READY, UNREADY, SICK, UNHEALTHY, ENDS, AGAIN, STOPPED, DEADLINE
 """What a timer of a pod is about; its token is (uid, turn, one of these)."""
 
 
+# size: one pod from admission to its end, a short method a step; all of them change the same few fields of a node.
 class Kubelet:
     """`turn`: that of the last container that ever started here. `images`: what is on the node's disk."""
 

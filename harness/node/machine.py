@@ -67,6 +67,7 @@ class MachineReport(msgspec.Struct, frozen=True):
         return self.powered and self.connected and not self.frozen
 
 
+# size: one short method for each event that reaches a machine; each must be right while it is off, frozen and cut off.
 class Machine:
     """`step` is all that anybody calls.
 

@@ -35,6 +35,7 @@ from harness.model.meta import Condition, ObjectMeta, OwnerReference, condition
 from harness.model.workloads import Deployment, DeploymentStatus, ReplicaSet
 
 
+# size: one reconciliation in the order of pkg/controller/deployment's sync; the arithmetic stands in rollout.py.
 class DeploymentController(Reconciler):
     """Keys are 'namespace/name' of Deployments."""
 
