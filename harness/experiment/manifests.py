@@ -25,7 +25,7 @@ def read_checked_manifests(
     field that bears on what is simulated and is not modelled; `notices` takes what is only told. Where it is lenient,
     it takes both."""
     notices = Notices() if notices is None else notices
-    found = read_manifests(paths, Rules(refusals, notices.see, kinds))
+    found = read_manifests(paths, Rules(refusals, notices.see, kinds, notices.see_skipped))
     for manifest in found:
         notices.see_kind(manifest)
     return found
@@ -34,7 +34,7 @@ def read_checked_manifests(
 def checked_objects(loaded: Loaded, items: Sequence[Any], where: str, notices: Notices) -> tuple[Manifest, ...]:
     """The same of objects that stand in the scenario itself."""
     documents = (loaded.document.part(f"{where}[{index}]", item) for index, item in enumerate(items))
-    found = manifests_of(documents, Rules(refusals, notices.see))
+    found = manifests_of(documents, Rules(refusals, notices.see, skipped=notices.see_skipped))
     for manifest in found:
         notices.see_kind(manifest)
     return found
@@ -63,6 +63,11 @@ class Notices:
         if why is not None:
             what = f"{manifest.kind} {manifest.object.metadata.name} is not modelled: {why}"
             self._note((manifest.kind, ""), manifest.document, "", what)
+
+    def see_skipped(self, document: Document, what: str) -> None:
+        data = document.data
+        kind = str(data.get("kind", "")) if isinstance(data, dict) else ""
+        self._note((kind, "skipped"), document, "kind", what)
 
     def _note(self, key: tuple[str, str], document: Document, path: str, what: str) -> None:
         first = self._found.get(key)

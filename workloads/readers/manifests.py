@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.model.errors import UserError, did_you_mean
 from harness.model.loading import DUMP, STDIN, Document, load_all, read_text
 from harness.model.objects import KINDS, Kind, from_wire
-from harness.model.schema import Visit, walk
+from harness.model.schema import Visit, is_known, walk
 from harness.model.status import Cause
 from harness.model.times import parse_duration
 from harness.model.wire import DecodeError
@@ -42,6 +43,10 @@ Noticed: TypeAlias = Callable[[Document, Visit], None]
 """Told of each field that is written, and may raise UserError for it."""
 
 
+Skipped: TypeAlias = Callable[[Document, str], None]
+"""Told of a document that is left out, and what that may change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What manifests are held against. `kinds`: those that are known."""
@@ -49,6 +54,7 @@ class Rules:
     refusals: Refusals
     noticed: Noticed = lambda document, visit: None
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
+    skipped: Skipped | None = None  # without it, a kind that is not known here is an error
 
 
 _FORM = "Kubernetes manifests in YAML or JSON"
@@ -75,16 +81,16 @@ class Manifest:
 
 
 def read_manifests(paths: Sequence[Path], rules: Rules) -> tuple[Manifest, ...]:
-    """All objects of files and folders (their .yaml, .yml and .json files by name), by arrival, then as written;
-    "-" is standard input.
+    """All objects of files and folders (their .yaml, .yml and .json files by path, subfolders included), by arrival,
+    then as written; "-" is standard input. Lists may be of one kind (PodList), and exports of kube-scheduler-simulator.
 
     Raises UserError with file and line for text that is no YAML, a key or a name that is given twice, an unknown kind
     or version, a field of a wrong type, a missing name, and whatever `rules` find.
     """
     found: list[Manifest] = []
     for path in paths:
-        for file in _files(path):
-            found.extend(_read(file, rules))
+        for file, of_folder in _files(path):
+            found.extend(_read(file, of_folder, rules))
     if not found:
         raise UserError(
             "no objects",
@@ -105,19 +111,58 @@ def _in_order(found: list[Manifest], rules: Rules) -> tuple[Manifest, ...]:
     return tuple(sorted(found, key=lambda manifest: manifest.arrival_ns))
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path) -> list[tuple[Path, bool]]:
+    """(file, whether it was found in a folder); hidden files and folders are left out."""
     try:
         if path == STDIN or not path.is_dir():
-            return [path]
-        return sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+            return [(path, False)]
+        below = (file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        return [(file, True) for file in sorted(below) if not any(p[0] == "." for p in file.relative_to(path).parts)]
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
         raise UserError("the folder cannot be read", file=path, found=found, expected=_FORM) from None
 
 
-def _read(path: Path, rules: Rules) -> Iterator[Manifest]:
+def _read(path: Path, of_folder: bool, rules: Rules) -> Iterator[Manifest]:
     for document in load_all(read_text(path, expected=_FORM), path, DUMP):
+        data = document.data
+        if (
+            of_folder
+            and rules.skipped is not None
+            and not (isinstance(data, dict) and {"apiVersion", "kind"} & {*data})
+        ):
+            rules.skipped(document, "this is no Kubernetes object, and is left out")
+            continue
         yield from _objects(document, rules)
+
+
+EXPORTED = {
+    "namespaces": ("v1", "Namespace"), "priorityClasses": ("scheduling.k8s.io/v1", "PriorityClass"),
+    "storageClasses": ("storage.k8s.io/v1", "StorageClass"), "nodes": ("v1", "Node"), "pvs": ("v1", "PersistentVolume"),
+    "pvcs": ("v1", "PersistentVolumeClaim"), "pods": ("v1", "Pod"),
+}  # fmt: skip
+"""Of an export of kube-scheduler-simulator, besides schedulerConfig.
+Source: kubernetes-sigs/kube-scheduler-simulator simulator/snapshot/snapshot.go (2084fc1), ResourcesForSnap."""
+
+
+def _exported(document: Document, rules: Rules) -> Iterator[Manifest]:
+    if document.data.get("schedulerConfig") and rules.skipped is not None:
+        rules.skipped(
+            document, "schedulerConfig is left out: it goes into a file of its own, --scheduler kube?config=.."
+        )
+    for name, (version, kind) in EXPORTED.items():
+        items = document.data.get(name) or []
+        if not isinstance(items, list):
+            raise document.error(name, f"{name} is no list", found=type(items).__name__)
+        for index, item in enumerate(items):
+            yield from _items(document, f"{name}[{index}]", item, version, kind, rules)
+
+
+def _items(document: Document, path: str, item: Any, version: str, kind: str, rules: Rules) -> Iterator[Manifest]:
+    """An item of a list of one kind, which need not say what it is."""
+    if isinstance(item, dict) and "kind" not in item:
+        item = {"apiVersion": version, "kind": kind, **item}
+    yield from _objects(document.part(path, item), rules)
 
 
 def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
@@ -126,6 +171,9 @@ def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
         found, expected = type(data).__name__, "apiVersion, kind, metadata"
         raise document.error("", "not a Kubernetes object", found=found, expected=expected)
     kind = data.get("kind")
+    if kind is None and data and {*data} <= {*EXPORTED, "schedulerConfig"}:
+        yield from _exported(document, rules)
+        return
     if not isinstance(kind, str) or not kind:
         found = "nothing" if kind is None else repr(kind)[:80]
         raise document.error("kind", "kind is missing", found=found, expected="kind: Deployment, or another")
@@ -133,10 +181,37 @@ def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
         items = data.get("items") or []
         if not isinstance(items, list):
             raise document.error("items", "items is no list", found=type(items).__name__)
+        version = str(data.get("apiVersion", ""))
         for index, item in enumerate(items):
-            yield from _objects(document.part(f"items[{index}]", item), rules)
+            if kind == "List":
+                yield from _objects(document.part(f"items[{index}]", item), rules)
+            else:
+                yield from _items(document, f"items[{index}]", item, version, kind.removesuffix("List"), rules)
+        return
+    reason = _out_of_sight(data, kind) if kind not in rules.kinds and rules.skipped is not None else ""
+    if reason and rules.skipped is not None:
+        rules.skipped(document, f"{kind} {name_of(data)} is left out: {reason}")
         return
     yield _object(document, data, kind, rules)
+
+
+_POD_MAKERS = ("StatefulSet", "CronJob", "ReplicationController")
+
+
+def _out_of_sight(data: dict[str, Any], kind: str) -> str:
+    """What it may change that a kind is not known here; '' for what is rather a typo."""
+    version = data.get("apiVersion")
+    if not isinstance(version, str):
+        return ""
+    group = version.rpartition("/")[0]
+    if kind in _POD_MAKERS:
+        return "the pods that it makes are not there"
+    if is_known(version, kind):
+        return "nothing here looks at it"
+    if "." in group and not group.endswith(".k8s.io"):
+        return "what its controller would make of it, pods too, is not there"
+    typo = get_close_matches(kind, KINDS, n=1, cutoff=0.8)
+    return "nothing here looks at it" if group.endswith(".k8s.io") and not typo else ""
 
 
 def _object(document: Document, data: dict[str, Any], kind: str, rules: Rules) -> Manifest:
