@@ -83,6 +83,14 @@ def test_structs_are_there_even_when_they_are_empty(
         assert found == {}, where
 
 
+def test_a_status_of_null_is_an_empty_one(cluster: Live) -> None:
+    made = cluster.request(
+        "POST", f"{DEFAULT}/services", {"metadata": {"name": "nul"}, "spec": {"ports": [{"port": 80}]}}
+    )[1]
+    code, made = cluster.request("PUT", f"{DEFAULT}/services/nul/status", made | {"status": None})
+    assert (code, made["status"]) == (200, {"loadBalancer": {}})
+
+
 def test_a_pod_has_lists_of_addresses_and_ids(cluster: Live) -> None:
     status = running_pod(cluster, "ids", True)["status"]
     assert (status["podIPs"], status["hostIPs"]) == ([{"ip": "10.0.0.7"}], [{"ip": "192.168.0.1"}])

@@ -124,8 +124,8 @@ def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     """The JSON of an object in the version of `resource`."""
     data = to_wire(obj, epoch_unix_ns=epoch_unix_ns, whole=True)
     data.setdefault("metadata", {})
-    if resource.kind.status:
-        data.setdefault("status", {})
+    if resource.kind.status and data.get("status") is None:
+        data["status"] = {}
     complete = RULES[resource.kind.kind].complete_wire
     if complete is not None:
         complete(data)
