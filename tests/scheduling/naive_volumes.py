@@ -34,10 +34,11 @@ def bound(claim: PersistentVolumeClaim) -> bool:
 
 
 def before(world: Storage, names: list[str]) -> str:
-    """Why no node is looked at."""
+    """Why no node is looked at. VolumeRestrictions comes first, and misses claims alone; then VolumeBinding."""
     for name in names:
         if name not in world.claims:
             return f'persistentvolumeclaim "{name}" not found'
+    for name in names:
         claim = world.claims[name]
         if claim.status.phase == "Lost":
             return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{claim.spec.volume_name}"'

@@ -40,7 +40,7 @@ KUBE_SCHEDULER = (
 def test_plugins_stand_in_kube_schedulers_order_each_with_its_reason_and_its_file() -> None:
     names = [plugin.name for plugin in FILTER_PLUGINS]
     of_kubernetes = [name for name in names if name in KUBE_SCHEDULER]
-    assert of_kubernetes == [name for name in KUBE_SCHEDULER if name != "NodeVolumeLimits"]  # nothing to refuse by it
+    assert of_kubernetes == list(KUBE_SCHEDULER)
     assert set(names) - set(KUBE_SCHEDULER) == {"GpuDevices"}
     for plugin in FILTER_PLUGINS:
         assert len(plugin.why_here) > 20
