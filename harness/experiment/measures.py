@@ -21,6 +21,7 @@ from harness.measure.pods import PodLives
 from harness.measure.recovery import Recovery
 from harness.measure.registry import PREFIX, Contained, Extra, extras
 from harness.measure.traffic import Traffic
+from harness.model.gpu import GPU_COUNT, GPU_MODEL
 
 
 class Measures:
@@ -108,6 +109,11 @@ def _placement(prepared: Prepared, lives: PodLives, demand: Demand) -> Placement
     for table in prepared.machines.tables:
         width = max(width, int(table.gpu_count.max(initial=0)))
         models.update((table.gpu_model[row], None) for row in range(len(table)) if table.gpu_count[row])
+    for pool in prepared.pools:  # whose nodes are not there yet
+        devices = pool.template.status.allocatable.get(GPU_COUNT)
+        if devices is not None and devices.milli:
+            width = max(width, devices.milli // 1000)
+            models[pool.template.metadata.labels.get(GPU_MODEL, "")] = None
     typical = typical_of(asked) if asked and width else None
     return Placement(lives, typical, tuple(models), width, demand)
 

@@ -59,12 +59,14 @@ class Fork:
         placed = next(other for other in snapshot.pods_on(node) if other.key == pod.key)
         devices = snapshot.devices(pod.key) or None
         reservation = snapshot.volumes.reservation_of(pod.key)
+        name = snapshot.node_table.names[node]
         snapshot.forget(pod.key)
 
         def put_back() -> None:
+            # By name: a node that was removed in between has come back at another index.
             if reservation is not None:
                 snapshot.volumes.reserve(pod.key, reservation)
-            snapshot.assume(placed, node, devices)
+            snapshot.assume_on(placed, name, devices)
 
         self._undo.append(put_back)
 
