@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
-from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, wanted_replicas
+from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, on_dead_node, wanted_replicas
 from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
 from harness.convergence.quota_refusals import quota_refuses
 from harness.engine.component import MINUTE
 from harness.model.core import Pod
-from harness.model.workloads import HorizontalPodAutoscaler, ReplicaSet
+from harness.model.workloads import Deployment, HorizontalPodAutoscaler, ReplicaSet
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
 
 JOB_BACKOFF_NS = 7 * MINUTE
@@ -42,7 +42,9 @@ def replicas(state: ClusterState) -> Iterator[tuple[str, str]]:
         mine = sets.get(deployment.metadata.uid, [])
         wanted = wanted_replicas(deployment)
         pods = [pod for item in mine for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
-        if quota_refuses(state, deployment.metadata.namespace, spec.template):
+        if quota_refuses(state, deployment.metadata.namespace, spec.template) or _waits_for_dead(
+            state, deployment, mine
+        ):
             continue
         if len(pods) < wanted:
             yield f"Deployment {deployment.metadata.key}", f"{len(pods)} pods, {wanted} are wanted"
@@ -51,6 +53,19 @@ def replicas(state: ClusterState) -> Iterator[tuple[str, str]]:
             current = tuple(c.image for c in spec.template.spec.containers)
             if len(pods) != wanted or images - {current}:
                 yield f"Deployment {deployment.metadata.key}", f"all {len(pods)} pods are ready, not rolled out"
+
+
+def _waits_for_dead(state: ClusterState, deployment: Deployment, sets: list[ReplicaSet]) -> bool:
+    """Recreate makes no new pod before the last old one is gone, and on a dead node it is never gone.
+
+    Source: pkg/controller/deployment/recreate.go oldPodsRunning (1.32).
+    """
+    there = state.objects("Node")
+    return deployment.spec.strategy.type == "Recreate" and any(
+        pod.metadata.deletion_timestamp is not None and on_dead_node(state, pod, there)
+        for item in sets
+        for pod in state.pods_of(item.metadata.uid)
+    )
 
 
 def daemon_pods(state: ClusterState) -> Iterator[tuple[str, str]]:

@@ -89,15 +89,15 @@ class GarbageCollector(Reconciler):
         owned = self._owned.pop(uid, None)
         if owned is not None:
             self._unlink(owned, uid)
-            for owner in owned.metadata.owner_references:
-                if owner.uid in self._going:
-                    self.queue.add(owner.uid)
         for dependent in self._dependents.get(uid, ()):
             self._due[dependent] = self.now  # its owner was there, and is not any more
             self.queue.add(dependent)
 
     def _unlink(self, obj: Any, uid: str) -> None:
+        """`obj` is gone, or no longer owned by these; an owner that waits for that is looked at again."""
         for owner in obj.metadata.owner_references:
+            if owner.uid in self._going:
+                self.queue.add(owner.uid)
             held = self._dependents.get(owner.uid)
             if held is not None:
                 held.pop(uid, None)

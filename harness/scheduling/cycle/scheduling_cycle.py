@@ -61,7 +61,9 @@ class SchedulingCycle:
         waits: dict[str, str] = {}
         clock = context.settings.clock
         started = clock() if clock is not None else 0.0
-        self._ask(now, [queued.view for queued in batch], pods, waits, effects)
+        # As classes are now: anti-affinity of pods that came later, in the same batch too, may have split them.
+        views = [context.snapshot.classes.current(queued.view) for queued in batch]
+        self._ask(now, views, pods, waits, effects)
         measured_s = clock() - started if clock is not None else None
         if measured_s is not None:
             context.tally.deciding_s += measured_s
