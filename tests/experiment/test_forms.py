@@ -30,7 +30,7 @@ VALUES: dict[str, Any] = {
     "name": "x", "count": 4, "cpu": 4, "max": 3, "pods": 20, "path": "x", "replicas": 2, "key": "k",
     "metric": "placement.podsBound", "load": {"constant": {"rps": 5}}, "zone": "a", "for": "5s", "app": "web",
     "at": "10s", "start": "1s", "end": "9s", "rps": 3, "from": 1, "to": 2, "before": 1, "after": 2, "base": 1,
-    "peak": 3, "low": 1, "high": 2,
+    "peak": 3, "low": 1, "high": 2, "kind": "Deployment",
 }  # fmt: skip
 """For what a form demands; whatever has a default keeps it."""
 
@@ -71,7 +71,10 @@ def test_workloads(key: str, form: Any) -> None:
 @pytest.mark.parametrize("name", FAULTS.names())
 def test_faults(name: str) -> None:
     spec = {"duration": "2m", "bound": False, "nodes": [NODES], "workload": [SERVICE]}
-    fault = {"at": "30s", name: demanded(FAULTS.load(name))}
+    given = demanded(FAULTS.load(name))
+    if "name" in given:
+        given["name"] = "web"  # an object that is there
+    fault = {"at": "30s", name: given}
     result = run_once(loaded(**spec, faults=[fault]), "greedy", 1)
     assert result.broken == []
 
