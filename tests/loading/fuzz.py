@@ -85,6 +85,8 @@ def fuzz(readers: list[Reader], count: int, seed: int, folder: Path) -> Report:
         path.write_bytes(raw)
         problem = tried(reader, path, report)
         report.count += 1
+        if report.count % 500 == 0:
+            print(f"{report.count} of {count}, {len(report.failures)} failures", file=sys.__stderr__, flush=True)
         report.by_reader[reader.name] += 1
         if problem:
             kept = folder / f"failed-{seed}-{number}{reader.suffix}"
@@ -278,8 +280,8 @@ def main() -> None:
         chosen = [reader for reader in chosen if reader.name in asked.only.split(",")]
     began = time.perf_counter()
     report = fuzz(chosen, asked.count, asked.seed, folder)
-    print(report)
-    print(f"{time.perf_counter() - began:.0f} s")
+    print(report, file=sys.__stdout__)
+    print(f"{time.perf_counter() - began:.0f} s", file=sys.__stdout__, flush=True)
     sys.exit(bool(report.failures) or report.peak_mb > MOST_MB)
 
 
