@@ -23,7 +23,7 @@ def put(data: Any, path: str, value: str, fields: Unknown) -> Any:
 
     What the path leads through is copied: parts that aliases share stay as they are elsewhere.
     """
-    parsed = load_value(value, f"--set {path}")
+    parsed = load_value(value, f"--set {path if len(path) <= 200 else path[:200] + ' ..'}")
     steps = _steps(path)
     return _put(data, steps, 0, path, parsed, fields)
 

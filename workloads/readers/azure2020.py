@@ -49,11 +49,11 @@ def pods(path: Path, lint: Lint, *, machine: str | None = None) -> Iterator[pl.D
     with closing(_opened(path)) as db:
         try:
             yield from _pods(db, path, lint, machine)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # names of columns are decoded strictly
             raise _damaged(path, error) from None
 
 
-def _damaged(path: Path, error: sqlite3.Error) -> UserError:
+def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
         "the SQLite file cannot be read",
         file=path,
@@ -78,7 +78,7 @@ def _opened(path: Path) -> sqlite3.Connection:
                     expected=", ".join(columns),
                     hint=did_you_mean(missing[0], found) or "`podyard trace fetch azure2020` tells where to get it",
                 )
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # names of columns are decoded strictly
         raise _damaged(path, error) from None
     return db
 
