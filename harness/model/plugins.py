@@ -13,10 +13,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -128,9 +129,15 @@ class PluginGroup:
 
 def _points(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
     """By name; more than one where distributions claim the same."""
+    return _points_on(group, entry_points, tuple(sys.path))
+
+
+@lru_cache(maxsize=64)
+def _points_on(group: str, find: Callable[..., Any], path: tuple[str, ...]) -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Looking through all distributions takes milliseconds, and a run asks some forty times. `path`: where they are."""
     own = _own(group)
     found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
-    for point in sorted(entry_points(group=group), key=lambda p: (p.name, _distribution(p) != OWN, p.value)):
+    for point in sorted(find(group=group), key=lambda p: (p.name, _distribution(p) != OWN, p.value)):
         if own is None or _distribution(point) != OWN:
             found.setdefault(point.name, {})[_distribution(point), point.value] = point
     for point in own or ():
