@@ -159,6 +159,7 @@ def test_what_was_found_is_refused_by_its_field(kind: str, body: dict[str, Any],
     assert (refused.value.code, field in {cause.field for cause in refused.value.causes}) == (422, True), refused.value
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))

@@ -65,6 +65,7 @@ def test_a_point_is_told_that_is_not_reached() -> None:
     assert failures([Point("volumes", "default-scheduler", 1000, "refused")]) == ["the point was not reached"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [one.name for one in SCENARIOS])
 def test_after_every_single_outage_everything_comes_to_rest(name: str) -> None:

@@ -30,6 +30,7 @@ def pool() -> dict[str, list[Result]]:
     return {arm: [run_once(spec, name, seed) for seed in range(SEEDS)] for arm, name in names.items()}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_equal_strategies_are_told_apart_in_one_of_twenty_at_most(pool: dict[str, list[Result]], seeds: int) -> None:

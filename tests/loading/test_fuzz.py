@@ -28,6 +28,7 @@ def test_each_reader_reads_or_tells(folder: Path) -> None:
     assert 0 < report.told < report.count
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_twenty_thousand_inputs() -> None:
     command = [sys.executable, "-m", "tests.loading.fuzz", "--count", "20000"]

@@ -52,6 +52,7 @@ def test_a_sample_is_judged_as_kube_scheduler_judges_it(corpus: Path, tmp_path: 
     assert not differ, told(differ)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_every_case_is_judged_as_kube_scheduler_judges_it(corpus: Path, tmp_path: Path) -> None:
     differ: list[Difference] = []

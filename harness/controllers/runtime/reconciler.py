@@ -85,7 +85,7 @@ class Reconciler:
                     raise AssertionError(f"{self.name} is no machine: {event}")
             index = informer.take_run(events, index + 1)
         self.before_reconciling(now)
-        if not queue and not queue.has_wakes and not self._effects:
+        if not (queue.keys or queue.asked_wakes or self._effects):
             return ()  # most steps: what happened concerns none of this controller's objects
         unanswered = self._unanswered
         for key in queue.drain():

@@ -26,30 +26,26 @@ class WorkQueue(Generic[K]):
     def __init__(self, first_ns: int = BACKOFF_FIRST_NS, most_ns: int = BACKOFF_MOST_NS) -> None:
         self._first_ns = first_ns
         self._most_ns = most_ns
-        self._keys: dict[K, None] = {}
+        self.keys: dict[K, None] = {}
         self._failures: dict[K, int] = {}
         self._due: dict[K, Instant] = {}
-        self._wakes: list[WakeAt] = []
+        self.asked_wakes: list[WakeAt] = []
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys)
 
     def __contains__(self, key: K) -> bool:
-        return key in self._keys
-
-    @property
-    def has_wakes(self) -> bool:
-        return bool(self._wakes)
+        return key in self.keys
 
     def add(self, key: K) -> None:
-        self._keys[key] = None
+        self.keys[key] = None
 
     def add_at(self, key: K, at: Instant) -> None:
         """Add it then; of several such times the earliest counts, so whoever is woken asks again for the next."""
         due = self._due.get(key)
         if due is None or at < due:
             self._due[key] = at
-            self._wakes.append(WakeAt(at, key))
+            self.asked_wakes.append(WakeAt(at, key))
 
     def retry(self, key: K, now: Instant) -> Instant:
         """Add it after a delay that doubles with each failure since `forget`; says when."""
@@ -71,21 +67,21 @@ class WorkQueue(Generic[K]):
         """A Timer whose token is `key` came due."""
         if self._due.get(key, now + 1) <= now:
             del self._due[key]
-        self._keys[key] = None
+        self.keys[key] = None
 
     def drain(self) -> list[K]:
         """All keys; the queue is empty then."""
-        keys = list(self._keys)
-        self._keys.clear()
+        keys = list(self.keys)
+        self.keys.clear()
         return keys
 
     def wakes(self) -> list[WakeAt]:
         """The timers asked for since the last call: effects for the step to return."""
-        wakes, self._wakes = self._wakes, []
+        wakes, self.asked_wakes = self.asked_wakes, []
         return wakes
 
     def clear(self) -> None:
-        self._keys.clear()
+        self.keys.clear()
         self._failures.clear()
         self._due.clear()
-        self._wakes.clear()
+        self.asked_wakes.clear()
