@@ -73,7 +73,7 @@ def test_the_same_fault_in_virtual_time_has_the_same_phases_within_the_modelled_
     # A lease is renewed every 10 s and good for 50 s; the monitor looks every 5 s; tolerations last 300 s, and a zone's
     # second node gets its NoExecute taint 10 s after the first.
     assert 40 <= phases["detected"]["last"] <= 56
-    assert 0 <= phases["evicted"]["first"] - phases["detected"]["last"] - 300 < 1
+    assert 0 <= phases["evicted"]["first"] - phases["detected"]["first"] - 300 < 1
     assert phases["evicted"]["last"] - phases["evicted"]["first"] <= 10.1
     # Everything after is API calls and watches of 5 ms, 1 ms of deciding, and half a second to start a container
     # (besides an image that the node has not pulled yet: 0.5 s and 1.5 s of bytes).
