@@ -35,6 +35,9 @@ from harness.store.interface import Store
 Listener: TypeAlias = Callable[[Kind, str, Any, Any, int], None]
 """(kind, ADDED/MODIFIED/DELETED, object, what it was before, revision): told of each write, in order."""
 
+Finish: TypeAlias = Callable[[Any, Any], Any]
+"""(object as it is to be written, what it was or None) -> the same with what only a client's door keeps of it."""
+
 CREATED_AT_ONCE = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Source: kubernetes/pkg/controlplane/controller/systemnamespaces."""
 
@@ -54,6 +57,8 @@ class ApiServer:
         self.store = store
         self.listeners: list[Listener] = []
         self.now = 0  # set by whoever drives, before each call
+        self.finish_update: Finish | None = None
+        """For updates from within of objects that have managedFields."""
         self.cache = WatchCache(store)
         of_kind = {name: rules.admission for name, rules in RULES.items()}
         self.admission = Chain(
@@ -92,7 +97,7 @@ class ApiServer:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def create(self, obj: Any, *, dry_run: bool = False) -> Any:
+    def create(self, obj: Any, *, dry_run: bool = False, finish: Finish | None = None) -> Any:
         """Raises ApiError AlreadyExists, Invalid, Forbidden, NotFound (its namespace)."""
         kind = self.kind_for(obj)
         meta = obj.metadata
@@ -129,11 +134,13 @@ class ApiServer:
             deletion_grace_period_seconds=None,
         )
         obj = rules.on_create(obj, new_meta)
+        if finish is not None:
+            obj = finish(obj, None)
         if not dry_run:
             self._write(kind, key, obj, None)
         return obj
 
-    def update(self, obj: Any, subresource: str = "", *, dry_run: bool = False) -> Any:
+    def update(self, obj: Any, subresource: str = "", *, dry_run: bool = False, finish: Finish | None = None) -> Any:
         """Raises ApiError NotFound, Conflict, Invalid, Forbidden. What changes nothing writes nothing."""
         kind = self.kind_for(obj)
         meta = obj.metadata
@@ -157,8 +164,12 @@ class ApiServer:
             causes = rules.problems(new, old, meta.name)
             if causes:
                 raise invalid(kind.kind, meta.name, causes, kind.group)
+        if finish is not None:
+            new = finish(new, old)
         if new == old:
             return old
+        if finish is None and self.finish_update is not None and "managedFields" in (was.extra or ()):
+            new = self.finish_update(new, old)
         new = self._numbered(new)
         if dry_run:
             return new

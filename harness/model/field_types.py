@@ -55,7 +55,7 @@ def api_fields() -> tuple[dict[tuple[str, str], str], dict[str, Message]]:
     messages: dict[str, Message] = {}
     text = files("harness.model").joinpath("kubernetes_fields.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
-        if line.startswith("#"):
+        if line.startswith(("#", "=")):
             continue
         if line.startswith("@"):
             _, version, *names = line.split()
@@ -72,6 +72,38 @@ def api_fields() -> tuple[dict[tuple[str, str], str], dict[str, Message]]:
             )
         messages[name.rstrip(":")] = fields
     return kinds, messages
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """How server-side apply sees a message. `lists`: of a field, ('set',) or the keys of its items; a list without an
+    entry is replaced as a whole, as are maps in `atomic_fields`, and the message itself when it is `atomic`."""
+
+    atomic: bool = False
+    lists: Mapping[str, tuple[str, ...]] = {}
+    atomic_fields: frozenset[str] = frozenset()
+    required: tuple[str, ...] = ()
+
+
+SET = ("set",)
+
+
+@cache
+def field_marks() -> dict[str, Marks]:
+    """By message, for those that have any."""
+    out: dict[str, Marks] = {}
+    text = files("harness.model").joinpath("kubernetes_fields.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if not line.startswith("= "):
+            continue
+        message, _, rest = line[2:].partition(": ")
+        said = [part.partition("=") for part in rest.split(", ")]
+        out[message] = Marks(
+            atomic=any(name == "atomic" for name, _, _ in said),
+            lists={name: tuple(kind.split("+")) for name, _, kind in said if kind and kind != "atomic"},
+            atomic_fields=frozenset(name for name, _, kind in said if kind == "atomic"),
+            required=tuple(name[:-1] for name, _, _ in said if name.endswith("!")),
+        )
+    return out
 
 
 class Findings:

@@ -155,6 +155,7 @@ class Front:
         duplicates: list[str] | None = None if query.get("fieldValidation") == "Ignore" else []
         body = parsed(await _body(request), content_type, duplicates) if request.method != "GET" else None
         call = Call(user, verb, target, query, body, content_type, self._epoch, duplicates or [])
+        call = msgspec.structs.replace(call, agent=request.headers.get("user-agent", ""))
         encoder = Encoder(call, form, self._shared if watch else None)
         if watch:
             if target.subresource:

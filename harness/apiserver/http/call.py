@@ -32,6 +32,8 @@ class Call(msgspec.Struct, frozen=True):
     """Paths of the fields that the body has more than once."""
     warnings: list[str] = []
     """What the client is told besides the answer."""
+    agent: str = ""
+    """The client's User-Agent."""
 
     @property
     def resource(self) -> Resource:
@@ -74,6 +76,10 @@ class Call(msgspec.Struct, frozen=True):
 
         `before`: the object that `data` is a patched copy of; unknown fields that it has are not the client's.
         """
+        return inward(self.resource, self.checked(data, name=name, before=before), self.epoch_unix_ns)
+
+    def checked(self, data: Any, *, name: str = "", before: Json | None = None) -> Json:
+        """The JSON of `typed`. Raises ApiError."""
         body = addressed(self.target, data, name)
         kind = self.resource.kind
         body, findings = check_fields(kind, self.resource.api_version, body)
@@ -91,7 +97,7 @@ class Call(msgspec.Struct, frozen=True):
                     raise _not_handled(self.resource, f"strict decoding error: {', '.join(told)}")
                 case "Warn":
                     self.warnings.extend(told)
-        return inward(self.resource, body, self.epoch_unix_ns)
+        return body
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""As much OpenAPI as kubectl needs: which paths there are and that the server validates; no schemas of kinds.
+"""The OpenAPI documents: which paths there are, that the server validates, and the schemas of all kinds.
 
 Source: kubernetes.io/docs/concepts/overview/kubernetes-api (OpenAPI v2, v3); what kubectl asks: cli-runtime
 pkg/resource/query_param_verifier_v3.go looks for `fieldValidation` on a kind's PATCH.
@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
+from harness.apiserver.http.bodies import JSON
 from harness.apiserver.http.resources import Resource, resources
+from harness.apiserver.http.schemas import REFERENCE, Schemas
 
 Json = dict[str, Any]
 
@@ -28,7 +30,13 @@ def v2_document(version: str) -> bytes:
 
 
 def v2_json(version: str) -> Json:
-    return {"swagger": "2.0", "info": {"title": "Kubernetes", "version": version}, "paths": {}}
+    """The schemas of all kinds, in the words of version 2."""
+    definitions: Json = {}
+    for api_version in resources():
+        definitions |= _made(_key(api_version))[0]["components"]["schemas"]
+    text = msgspec.json.encode(definitions).replace(REFERENCE.encode(), b"#/definitions/")
+    info = {"title": "Kubernetes", "version": version}
+    return {"swagger": "2.0", "info": info, "paths": {}, "definitions": msgspec.json.decode(text)}
 
 
 def v3_paths() -> Json:
@@ -36,18 +44,38 @@ def v3_paths() -> Json:
     out = {}
     for api_version in resources():
         path = _root(api_version)
-        digest = hashlib.sha256(msgspec.json.encode(v3_document(api_version))).hexdigest()[:16].upper()
-        out[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+        out[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={_made(_key(api_version))[1]}"}
     return {"paths": out}
 
 
 def v3_document(api_version: str) -> Json:
+    return _made(_key(api_version))[0]
+
+
+def _key(api_version: str) -> tuple[str, tuple[Resource, ...]]:
+    return api_version, tuple(resources()[api_version].values())
+
+
+_documents: dict[str, tuple[tuple[Resource, ...], tuple[Json, str]]] = {}
+"""By group-version: what it was made of, and the document with its digest."""
+
+
+def _made(key: tuple[str, tuple[Resource, ...]]) -> tuple[Json, str]:
+    api_version, served = key
+    held = _documents.get(api_version)
+    if held is not None and all(a is b for a, b in zip(held[0], served, strict=False)) and len(held[0]) == len(served):
+        return held[1]
     paths: Json = {}
-    for resource in resources()[api_version].values():
+    schemas = Schemas()
+    for resource in served:
+        name = schemas.add(resource)
         if not resource.read_only:
-            paths |= _paths(resource)
+            paths |= _paths(resource, name)
     info = {"title": "Kubernetes", "version": "unversioned"}
-    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": {}}}
+    document: Json = {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas.named}}
+    digest = hashlib.sha256(msgspec.json.encode(document)).hexdigest()[:16].upper()
+    _documents[api_version] = (served, (document, digest))
+    return document, digest
 
 
 def version_of(path: str) -> str | None:
@@ -62,7 +90,7 @@ def _root(api_version: str) -> str:
     return f"apis/{api_version}" if "/" in api_version else f"api/{api_version}"
 
 
-def _paths(resource: Resource) -> Json:
+def _paths(resource: Resource, schema: str) -> Json:
     base = f"/{_root(resource.api_version)}/"
     if resource.kind.namespaced:
         base += "namespaces/{namespace}/"
@@ -75,7 +103,9 @@ def _paths(resource: Resource) -> Json:
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": named,
             "parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names],
-            "responses": {"200": {"description": "OK"}},
+            "responses": {
+                "200": {"description": "OK", "content": {JSON: {"schema": {"$ref": REFERENCE + schema}}}},
+            },
         }
 
     return {

@@ -15,13 +15,17 @@ Convert = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind in one version. `outward` and `inward` turn the stored version's JSON into this one's and back."""
+    """One kind in one version. `outward` and `inward` turn the stored version's JSON into this one's and back.
+
+    `schema`: the OpenAPI schema of a kind that somebody has defined; None for what this code knows itself.
+    """
 
     kind: Kind
     api_version: str
     preferred: bool = True
     outward: Convert | None = None
     inward: Convert | None = None
+    schema: dict[str, Any] | None = None
 
     @property
     def group(self) -> str:

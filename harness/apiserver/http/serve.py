@@ -19,6 +19,7 @@ from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
 from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_kubernetes_service
 from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.managed_fields import tracking
 from harness.apiserver.http.watch import Hub
 from harness.model.errors import RunFailed, UserError
 
@@ -79,6 +80,8 @@ class HttpServer:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         rbac.bootstrap(self.driver.server)
         ensure_kubernetes_service(self.driver.server, host, port)
+        server = self.driver.server
+        server.finish_update = tracking.of_components(self._epoch, lambda: server.now)
         self._accounts.attach()
         self._hub.attach(self.driver.server)
         front = Front(
@@ -130,6 +133,7 @@ class HttpServer:
     def stop(self) -> None:
         """Ends every watch, refuses what waits, and waits for the thread."""
         self._hub.detach()
+        self.driver.server.finish_update = None
         self._accounts.detach()
         self.driver.close()
         if self._server is not None and self._thread is not None:

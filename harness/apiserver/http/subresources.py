@@ -6,7 +6,8 @@ from typing import Any
 
 from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One
-from harness.apiserver.http.patches import patched
+from harness.apiserver.http.managed_fields import tracking
+from harness.apiserver.http.patches import APPLY, patched
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.model.meta import LabelSelector
@@ -45,6 +46,7 @@ def _object(server: ApiServer, call: Call) -> Any:
 def _part(server: ApiServer, call: Call, part: str) -> One:
     old = _object(server, call)
     before: dict[str, Any] | None = None
+    finish = None if call.verb == "get" else tracking.tracked(server, call)
     match call.verb:
         case "get":
             return One(old, server.now)
@@ -52,11 +54,14 @@ def _part(server: ApiServer, call: Call, part: str) -> One:
             body = call.body
         case "patch":
             before = call.wire(old)
-            body = patched(call.content_type, before, call.body, call.resource.kind.kind)
+            if call.content_type == APPLY:
+                body, finish = tracking.apply(server, call, old)
+            else:
+                body = patched(call.content_type, before, call.body, call.resource.kind.kind)
         case _:
             raise _refused(call)
     obj = call.typed(body, name=call.target.name, before=before)
-    return One(server.update(obj, part, dry_run=call.dry_run), server.now)
+    return One(server.update(obj, part, dry_run=call.dry_run, finish=finish), server.now)
 
 
 # -- scale -------------------------------------------------------------------------------------------------------------
@@ -86,7 +91,8 @@ def _scale(server: ApiServer, call: Call) -> Answer:
     version = (wanted.get("metadata") or {}).get("resourceVersion", "")
     if version and version != old.metadata.resource_version:
         raise conflict(call.resource.plural, call.target.name, MODIFIED_MEANWHILE, call.resource.group)
-    new = server.update(replaced(old, spec=replaced(old.spec, replicas=replicas)), dry_run=call.dry_run)
+    wanted_obj = replaced(old, spec=replaced(old.spec, replicas=replicas))
+    new = server.update(wanted_obj, dry_run=call.dry_run, finish=tracking.tracked(server, call))
     return Answer(scale_of(new, call.epoch_unix_ns))
 
 

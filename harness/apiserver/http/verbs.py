@@ -10,12 +10,13 @@ from harness.apiserver.http import subresources
 from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One, status_success
-from harness.apiserver.http.patches import patched
+from harness.apiserver.http.managed_fields import tracking
+from harness.apiserver.http.patches import APPLY, patched
 from harness.apiserver.http.selectors import Selector, parse
 from harness.apiserver.kinds import RULES
 from harness.apiserver.server import ApiServer
 from harness.apiserver.watch_cache import prefix_of
-from harness.model.status import ApiError, bad_request, gone
+from harness.model.status import ApiError, Cause, bad_request, gone, invalid
 from harness.store.interface import Compacted, Entry, FutureRevision
 
 Result = Answer | Objects | One
@@ -59,22 +60,43 @@ def _get(server: ApiServer, call: Call) -> Any:
 def _create(server: ApiServer, call: Call) -> One:
     obj = call.typed(call.body)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
-    return One(server.create(obj, dry_run=call.dry_run), server.now, 201)
+    finish = tracking.tracked(server, call)
+    return One(server.create(obj, dry_run=call.dry_run, finish=finish), server.now, 201)
 
 
 def _update(server: ApiServer, call: Call) -> One:
     obj = call.typed(call.body, name=call.target.name)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
-    return One(server.update(obj, dry_run=call.dry_run), server.now)
+    return One(server.update(obj, dry_run=call.dry_run, finish=tracking.tracked(server, call)), server.now)
 
 
 def _patch(server: ApiServer, call: Call) -> One:
+    if call.content_type == APPLY:
+        return _apply(server, call)
+    if call.query.get("force"):
+        cause = Cause("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
+        raise invalid("PatchOptions.meta.k8s.io", "", (cause,))
     old = _get(server, call)
     before = call.wire(old)
     body = patched(call.content_type, before, call.body, call.resource.kind.kind)
     obj = call.typed(body, name=call.target.name, before=before)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
-    return One(server.update(obj, dry_run=call.dry_run), server.now)
+    return One(server.update(obj, dry_run=call.dry_run, finish=tracking.tracked(server, call)), server.now)
+
+
+def _apply(server: ApiServer, call: Call) -> One:
+    """Server-side apply: the object is made where there is none."""
+    target, kind = call.target, call.resource.kind
+    key = f"{target.namespace}/{target.name}" if kind.namespaced else target.name
+    old = server.objects(kind.kind).get(key)
+    if old is None:
+        rbac.check(server, call.user, call.action("create"))
+    body, finish = tracking.apply(server, call, old)
+    obj = call.typed(body, name=target.name, before=None if old is None else call.wire(old))
+    rbac.check_escalation(server, call.user, kind.kind, obj)
+    if old is None:
+        return One(server.create(obj, dry_run=call.dry_run, finish=finish), server.now, 201)
+    return One(server.update(obj, dry_run=call.dry_run, finish=finish), server.now)
 
 
 # -- delete ------------------------------------------------------------------------------------------------------------
