@@ -19,6 +19,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.names import Names, suffix
 from harness.apiserver.watch_cache import WatchCache, prefix_of
 from harness.engine.component import ADDED, DELETED, MODIFIED
+from harness.model.constants import DEFAULTS, Constants
 from harness.model.meta import Condition, ObjectMeta, with_condition
 from harness.model.objects import BY_TYPE, KINDS, Kind, Pod, Unstructured, kind_of
 from harness.model.status import (
@@ -53,7 +54,7 @@ def _check_status(rules: KindRules, new: Any, old: Any) -> None:
 class ApiServer:
     """`seed` makes uids and generated names: the same writes give the same ones."""
 
-    def __init__(self, store: Store, *, seed: int = 0) -> None:
+    def __init__(self, store: Store, *, seed: int = 0, constants: Constants = DEFAULTS) -> None:
         self.store = store
         self.listeners: list[Listener] = []
         self.now = 0  # set by whoever drives, before each call
@@ -67,6 +68,7 @@ class ApiServer:
             of_kind=of_kind,
             last=(lambda cache: ResourceQuota(cache, usage_of),),
         )
+        self.admission.configure(constants)
         self._observed = self.admission.observed
         self._names = Names(seed)
         self._objects = self.cache.by_kind

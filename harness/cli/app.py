@@ -10,6 +10,7 @@ from harness.cli import (
     check,
     compact,
     compare,
+    constants,
     explain,
     gate,
     journal,
@@ -67,6 +68,7 @@ app.command("regret")(regret.regret)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
 app.command("measures")(measures.measures)
+app.command("constants")(constants.constants)
 app.command("schedulers")(schedulers.schedulers)
 app.command("simulate")(simulate.simulate)
 app.command("check")(check.check)

@@ -23,16 +23,28 @@ def settings_of(items: list[str] | None) -> dict[str, str]:
 
 
 def variables_of(items: list[str] | None, path: Path, settings: dict[str, str]) -> dict[str, list[str]]:
-    """'list=a,b' or 'list', for all of its values. Raises UserError for one that the scenario does not have."""
-    from harness.experiment.scenario import read_variables
+    """'list=a,b' or 'list', for all of its values; 'constant.NAME=a,b' for one of Kubernetes' constants. Raises
+    UserError for one that the scenario, or Kubernetes, does not have."""
+    from harness.experiment.constants import defaults
+    from harness.experiment.scenario import CONSTANT, read_variables
     from harness.model.errors import UserError, did_you_mean
 
     if not items:
         return {}
-    known = read_variables(path, settings)
+    known, constants = read_variables(path, settings), defaults()
     out = {}
     for item in items:
         name, equals, values = item.partition("=")
+        if name.startswith(CONSTANT):
+            constant = name.removeprefix(CONSTANT)
+            named = [value.strip() for value in values.split(",") if value.strip()]
+            if constant not in constants:
+                hint = did_you_mean(constant, constants) or "podyard constants"
+                raise UserError("there is no such constant", found=constant, hint=hint)
+            if not named:
+                raise UserError(f"--vary {item} names no value", expected=f"as {name}={constants[constant]},..")
+            out[name] = named
+            continue
         if name not in known:
             raise UserError(
                 f"the scenario has no variable {name!r}",

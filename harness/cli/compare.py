@@ -62,7 +62,8 @@ def compare(
         typer.Option(help="What is no difference: 1% of the base's mean (the default), or PATH=AMOUNT; repeatable."),
     ] = None,
     vary: Annotated[
-        list[str] | None, typer.Option(help="NAME=a,b,.. of the scenario's variables, or NAME for all; repeatable.")
+        list[str] | None,
+        typer.Option(help="NAME=a,b,.. of the variables (NAME: all values), or constant.NAME=a,b,..; repeatable."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario; repeatable.")

@@ -52,7 +52,7 @@ def run(
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=a,b,.. of the scenario's variables, or NAME for all of its values; repeatable."),
+        typer.Option(help="NAME=a,b,.. of the variables (NAME: all values), or constant.NAME=a,b,..; repeatable."),
     ] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at once, as Ray tasks with their nodes inline.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Take runs that are recorded already as they are.")] = False,

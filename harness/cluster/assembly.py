@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import dropwhile
 from typing import Any
 
@@ -12,9 +12,10 @@ from harness.autoscaling.pool import NodePool
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import controllers
 from harness.cluster.workload_driver import WorkloadDriver
-from harness.engine.component import MS, Component, Instant, Periodic
+from harness.engine.component import MS, Component, Configured, Instant, Periodic
 from harness.engine.streams import array_stream, seed_of, stream
 from harness.faults.timeline import Planned, Timeline
+from harness.model.constants import Constants
 from harness.model.core import Node
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
@@ -27,9 +28,9 @@ class ClusterPlan:
     """All that a cluster consists of.
 
     `strategy`: None where pods are bound by hand. `controllers`: as `harness.cluster.controllers` takes them.
-    `autoscaler`: the node policy that sizes `pools`. `faults`: a timeline of them. `workload`: objects in the order of
-    the instants at which they are created. `components`: others, started last. `snapshot`: the scheduler's, when
-    somebody listens in.
+    `autoscaler`: the node policy that sizes `pools`, `autoscaler_flags`: parameters besides those that it names.
+    `faults`: a timeline of them. `workload`: objects in the order of the instants at which they are created.
+    `components`: others, started last. `snapshot`: the scheduler's, when somebody listens in.
     """
 
     settings: ClusterSettings = field(default_factory=ClusterSettings)
@@ -40,6 +41,7 @@ class ClusterPlan:
     controllers: Sequence[str] = ("*",)
     pools: tuple[NodePool, ...] = ()
     autoscaler: str = "cluster-autoscaler"
+    autoscaler_flags: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Planned, ...] = ()
     workload: Iterable[tuple[Instant, Any]] | None = None
     components: Sequence[Component] = ()
@@ -65,8 +67,10 @@ class Assembled:
         return driver
 
 
-def in_phase(component: Component, seed: int) -> Component:
+def set_up(component: Component, seed: int, constants: Constants) -> Component:
     """What looks at intervals does so at a phase of its own: a fault finds it anywhere in its period."""
+    if isinstance(component, Configured):
+        component.constants = constants
     if isinstance(component, Periodic):
         component.phase_ns = seed_of(seed, f"{component.name}/phase") % (component.period_ns // MS) * MS
     return component
@@ -78,21 +82,22 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     What the workload and the timeline of faults had before `start` has happened. The order of components is part of a
     run's digest: nodes, controllers, autoscaler, faults, scheduler, workload, the others.
     """
-    seed = plan.settings.seed
+    seed, constants = plan.settings.seed, plan.settings.constants
     cluster = Cluster(store, plan.settings)
     cluster.loop.now = cluster.server.now = start
     cluster.start_nodes(plan.nodes)
     for component in controllers(plan.controllers):
-        cluster.add(in_phase(component, seed))
+        cluster.add(set_up(component, seed, constants))
     if plan.pools:
-        policy: NodePolicy = NODE_POLICIES.make(plan.autoscaler)
-        cluster.add(in_phase(policy.component(plan.pools, stream(seed, "cluster-autoscaler")), seed))
+        policy: NodePolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
+        cluster.add(set_up(policy.component(plan.pools, stream(seed, "cluster-autoscaler")), seed, constants))
     if plan.faults:
         cluster.add(Timeline(plan.faults, stream(seed, "faults"), start))
     scheduler: Scheduler | None = None
     if plan.strategy is not None:
         rng, array_rng = stream(seed, "scheduler"), array_stream(seed, "strategy")
-        scheduler = Scheduler(plan.strategy, rng, array_rng, plan.scheduling, plan.snapshot)
+        scheduling = replace(plan.scheduling, constants=constants)
+        scheduler = Scheduler(plan.strategy, rng, array_rng, scheduling, plan.snapshot)
         cluster.add(scheduler)
     driver: WorkloadDriver | None = None
     if plan.workload is not None:

@@ -28,6 +28,7 @@ from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Handler, Loop, SharedLoop
 from harness.engine.messages import API_ADDRESS, ComeBack, FellSilent, Observed, Resubscribe
 from harness.engine.streams import stream
+from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import Node
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
 from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, PowerOn
@@ -44,11 +45,14 @@ class ClusterSettings:
     """`folded`: leases that are renewed on time are not replayed one by one (virtual time only). `wall`: on the wall
     clock a window is whatever has passed; nothing is replayable there, so nothing is lost.
 
+    `constants`: what the API server, the machines and the components are set to.
+
     `nodes`: where machines live; `actors`: in how many Ray actors. `settings_for`: per node, where they differ.
     """
 
     seed: int = 0
     latencies: Latencies = field(default_factory=Latencies)
+    constants: Constants = DEFAULTS
     nodes: Literal["inline", "ray"] = "inline"
     actors: int = 2
     ray_address: str | None = None
@@ -66,9 +70,12 @@ class Cluster:
         self.settings = settings = settings or ClusterSettings()
         self.latencies = settings.latencies
         self.loop: Loop = SharedLoop() if settings.nodes == "ray" else Loop()
-        self.server = ApiServer(store, seed=settings.seed)
+        self.server = ApiServer(store, seed=settings.seed, constants=settings.constants)
         self._node_settings = settings.node_settings or NodeSettings(
-            latencies=settings.latencies, folded=settings.folded, record_events=settings.record_events
+            latencies=settings.latencies,
+            constants=settings.constants,
+            folded=settings.folded,
+            record_events=settings.record_events,
         )
         self._addresses: dict[str, int] = {}  # of machines, by name; never given to another
         self._running: dict[str, int] = {}

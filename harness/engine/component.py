@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
+from harness.model.constants import Constants
 from harness.model.faults import NodeFault
 from harness.model.status import ApiError
 from harness.model.workloads import Lease
@@ -251,8 +252,18 @@ class Periodic(Protocol):
     """A component that looks every `period_ns`. Whoever puts a cluster together sets its phase, as processes that were
     not started together have each their own; 0: at whole numbers of periods."""
 
-    period_ns: int
+    @property
+    def period_ns(self) -> int: ...
+
     phase_ns: int
+
+
+@runtime_checkable
+class Configured(Protocol):
+    """A component that Kubernetes' constants bear on. Whoever puts a cluster together hands it those of the cluster;
+    before that it has the defaults."""
+
+    constants: Constants
 
 
 class Component(Protocol):

@@ -226,6 +226,8 @@ class Spec(Form, frozen=True, kw_only=True):
     schedulers: list[str] = msgspec.field(default_factory=lambda: ["greedy"])
     scheduling: SchedulingForm = SchedulingForm()
     latencies: LatenciesForm = LatenciesForm()
+    constants: dict[str, str | int | float | bool] = {}
+    """Kubernetes' constants under their own names (`podyard constants`), those of the cluster autoscaler too."""
     faults: list[Any] = []
     gates: list[Gate] = []
     compare: CompareForm = CompareForm()

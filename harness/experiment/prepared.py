@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from harness.cluster.cluster import ClusterSettings
 from harness.cluster.controllers import controllers
 from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
+from harness.experiment.constants import read_constants
 from harness.experiment.fault_checks import check_faults
 from harness.experiment.gates import check_gates
 from harness.experiment.latencies import latencies
@@ -24,6 +25,7 @@ from harness.experiment.scenario import Loaded, duration
 from harness.experiment.workload import Plan, plan
 from harness.faults.timeline import Planned, parse
 from harness.measure.demand import Demand
+from harness.model.constants import Constants, doubts
 from harness.model.core import Pod
 from harness.model.errors import UserError
 from harness.model.times import parse_duration
@@ -42,6 +44,8 @@ class Prepared:
     machines: Machines
     workload: Plan
     latencies: Latencies
+    constants: Constants
+    autoscaler_flags: Mapping[str, Any]
     pools: tuple[NodePool, ...]
     faults: tuple[Planned, ...]
     scheduling: SchedulerSettings
@@ -50,7 +54,12 @@ class Prepared:
     @property
     def notices(self) -> tuple[str, ...]:
         """What is asked for and not modelled, though it bears on what is simulated."""
-        return tuple(dict.fromkeys((*self.machines.notices, *self.workload.notices)))
+        return tuple(dict.fromkeys((*self.machines.notices, *self.workload.notices, *doubts(self.constants))))
+
+    @property
+    def _leases_last(self) -> bool:
+        """Whether a lease that is renewed on time cannot run out; else all renewals are played."""
+        return self.constants.node_monitor_grace_period_ns >= 2 * self.constants.lease_renewal_ns
 
     def cluster_plan(
         self,
@@ -67,9 +76,10 @@ class Prepared:
             settings=ClusterSettings(
                 seed=self.seed,
                 latencies=self.latencies,
+                constants=self.constants,
                 record_events=self.loaded.scenario.spec.events,
                 settings_for=self._settings_for if self.workload.traffic else None,
-                **settings,
+                **{**settings, "folded": settings.get("folded", True) and self._leases_last},
             ),
             nodes=(*self.machines.nodes, *((gateway(),) if self.workload.traffic else ())),
             strategy=strategy,
@@ -78,6 +88,7 @@ class Prepared:
             controllers=tuple(self.loaded.scenario.spec.controllers),
             pools=self.pools,
             autoscaler=self.loaded.scenario.spec.autoscaler,
+            autoscaler_flags=self.autoscaler_flags,
             faults=self.faults,
             workload=self.workload.stream() if workload is None else workload,
             components=components,
@@ -98,6 +109,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     """`endless`: somebody will stop it. Raises UserError for what is wrong with the scenario."""
     spec = loaded.scenario.spec
     _check_plugins(loaded)
+    constants, flags = read_constants(loaded)
     check_gates(loaded)
     found = machines(loaded, seed)
     hops = latencies(loaded)
@@ -113,6 +125,8 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
         machines=found,
         workload=workload,
         latencies=hops,
+        constants=constants,
+        autoscaler_flags=flags,
         pools=pools,
         faults=faults,
         scheduling=SchedulerSettings(

@@ -94,7 +94,12 @@ def run_once(
     }
     if out is not None:
         folder = folder_of(out, loaded.scenario.metadata.name, scheduler, seed, loaded.chosen)
-        record = {**result.to_data(), "scenario": loaded.data, "scenarioFile": Path(loaded.file).name}
+        record = {
+            **result.to_data(),
+            "constants": run.prepared.constants.texts,
+            "scenario": loaded.data,
+            "scenarioFile": Path(loaded.file).name,
+        }
         entries = iter(run.measures.journal) if journal else None
         write_record(
             folder,

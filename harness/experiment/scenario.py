@@ -23,6 +23,8 @@ from workloads.generators.load import LoadCurve, load_curve
 
 API_VERSION = "podyard.dev/v1"
 KIND = "Scenario"
+CONSTANT = "constant."
+"""What stands before the name of one of Kubernetes' constants among the values that were asked for."""
 TRACES = "PODYARD_TRACES"
 """Environment variable: folders (separated as in PATH) in which traces are looked for."""
 
@@ -38,6 +40,9 @@ class Loaded(msgspec.Struct, frozen=True):
     settings: dict[str, str] = {}  # by --set
 
     def error(self, path: str, what: str, **about: Any) -> UserError:
+        varied = CONSTANT + path.removeprefix("spec.constants.")
+        if varied in self.chosen:
+            return UserError(f"--vary {varied}={self.chosen[varied]}: {what}", **about)
         return _error(self.document, self.settings, path, f"{path}: {what}" if path else what, **about)
 
     def find(self, path: str, where: str) -> Path:
@@ -130,7 +135,11 @@ def from_document(
         if data.get(field) != wanted:
             found, expected = data.get(field), f"{field}: {wanted}"
             raise document.error(field, f"{field} is not {wanted}", found=found, expected=expected)
-    data = with_variables(document, data, chosen, told=told)
+    constants = {name.removeprefix(CONSTANT): value for name, value in chosen.items() if name.startswith(CONSTANT)}
+    for name, value in constants.items():
+        data = put(data, f"spec.constants[{name}]", value, _keys_at)
+    variables = {name: value for name, value in chosen.items() if not name.startswith(CONSTANT)}
+    data = with_variables(document, data, variables, told=told)
     try:
         scenario = msgspec.convert(data, Scenario)
     except msgspec.ValidationError as error:

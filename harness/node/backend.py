@@ -15,7 +15,7 @@ from harness.engine.messages import Observed
 from harness.engine.streams import seed_of, stream
 from harness.model.core import Node
 from harness.node.machine import Machine, MachineReport
-from harness.node.settings import LEASE_RENEWAL_NS, NodeSettings
+from harness.node.settings import NodeSettings
 
 FIRST_NODE_ADDRESS = 1024
 """Addresses below are the control plane's."""
@@ -57,7 +57,8 @@ class MachineRunner:
         drawn = not all(isinstance(hop, Constant) for hop in hops_of(power.settings.latencies))
         self.rng = stream(power.seed, f"node/{power.node.metadata.name}") if drawn else _UNDRAWN
         # Kubelets were not started together: each renews at a phase of its own, which spreads what is seen of a crash.
-        phase = seed_of(power.seed, f"lease/{power.node.metadata.name}") % (LEASE_RENEWAL_NS // MS) * MS
+        renewal_ns = power.settings.constants.lease_renewal_ns
+        phase = seed_of(power.seed, f"lease/{power.node.metadata.name}") % (renewal_ns // MS) * MS
         self.machine = Machine(power.node, power.settings, self.rng, phase)
         self.to_server = to_server
         self.to_node = to_node

@@ -8,42 +8,51 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.engine.component import SECOND, Delete, Effect, Observe, PatchStatus, Record, WakeAt
+from harness.engine.component import SECOND, Delete, Effect, Observe, PatchStatus, Record, WakeAt, next_tick
 from harness.model.core import Node, Pod, PodStatus
-from harness.model.gpu import GPU_INDEX, GPU_MILLI
 from harness.node import pod_status
 from harness.node.images import Images
 from harness.node.node_allocator import NodeAllocator
-from harness.node.pod_annotations import read_annotations
+from harness.node.pod_annotations import read_annotations, unreadable_devices
 from harness.node.pod_worker import Host, PodWorker, Stage
 from harness.node.run_spec import run_spec_of, tick
 from harness.node.settings import NodeSettings
 from harness.node.usage import Usage
 
-BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 10 * SECOND, 300 * SECOND
-"""Source: pkg/kubelet/kubelet.go MaxContainerBackOff 300 s, initial 10 s."""
-BACKOFF_RESET_NS = 2 * BACKOFF_MOST_NS
-"""Source: client-go util/flowcontrol/backoff.go hasExpired: twice the most since the last start."""
 KILLED, ASKED_TO_STOP = 137, 143
 """Exit codes of SIGKILL and of SIGTERM's default action: 128 and the signal's number."""
 
-STARTED, PULLED, READY, UNREADY, SICK, UNHEALTHY, ENDS, AGAIN, STOPPED, DEADLINE = range(10)
+STARTED, PULLED, READY, UNREADY, SICK, UNHEALTHY, ENDS, AGAIN, STOPPED, DEADLINE, SEEN_STARTED, SEEN_ENDED = range(12)
 """What a timer of a pod is about; its token is (uid, turn, one of these)."""
 
 
 # size: one pod from admission to its end, a short method a step; all of them change the same few fields of a node.
 class Kubelet:
-    """`turn`: that of the last container that ever started here. `images`: what is on the node's disk."""
+    """`turn`: that of the last container that ever started here, on kubelets before this one too. `images`: what is on
+    the node's disk."""
 
-    __slots__ = ("_allocator", "_images", "_rng", "_settings", "host", "pods", "reachable", "turn", "usage")
+    __slots__ = (
+        "_allocator",
+        "_images",
+        "_relist_phase_ns",
+        "_rng",
+        "_settings",
+        "host",
+        "pods",
+        "reachable",
+        "turn",
+        "usage",
+    )
 
     def __init__(
-        self, node: Node, settings: NodeSettings, rng: Random, host: Host, images: Images, usage: Usage, turn: int = 0
+        self, node: Node, settings: NodeSettings, rng: Random, host: Host, images: Images, usage: Usage, phase_ns: int
     ) -> None:
+        """`phase_ns`: its containers are looked at so long after each whole number of relist periods."""
         self.pods: dict[str, PodWorker] = {}  # by uid, in order of admission
         self.host = host
         self.usage = usage
-        self.turn = turn
+        self.turn = 0
+        self._relist_phase_ns = phase_ns
         self.reachable = True  # over the network
         self._settings = settings
         self._rng = rng
@@ -113,7 +122,7 @@ class Kubelet:
             effects.append(
                 Record(pod, "Warning", "InvalidAnnotation", f"not understood, ignored: {', '.join(annotations.wrong)}")
             )
-        refusal = _unreadable_devices(annotations.wrong) or self._allocator.lacks(run_spec, annotations)
+        refusal = unreadable_devices(annotations.wrong) or self._allocator.lacks(run_spec, annotations)
         if refusal is not None:
             reason, message = refusal
             worker.stage = Stage.ENDED
@@ -194,7 +203,7 @@ class Kubelet:
             elif what == STARTED:
                 self._started(now, worker, effects)
             elif what == ENDS:
-                self.exit(now, worker, worker.annotations.exit_code, effects)
+                self._ended(now, worker, worker.annotations.exit_code, effects)
             else:
                 self._stopped(now, worker, effects)
         elif what == READY:
@@ -213,6 +222,10 @@ class Kubelet:
             effects.append(Record(worker.pod, "Warning", "Unhealthy", "Liveness probe failed"))
             self._say(worker, "Killing", f"Container {name} failed liveness probe, will be restarted", effects)
             self.exit(now, worker, KILLED, effects)
+        elif what == SEEN_STARTED:
+            self._report(worker, effects)
+        elif what == SEEN_ENDED:
+            self.exit(now, worker, worker.ended[1], effects, worker.ended[0])
         elif what == PULLED:
             for image in worker.run_spec.images:
                 self._say(worker, "Pulled", f'Successfully pulled image "{image}"', effects)
@@ -245,10 +258,31 @@ class Kubelet:
             effects.append(WakeAt(now + wait, (uid, turn, READY)))
         if annotations.unhealthy_after_ns >= 0:
             self._will_fail(now, worker, now + annotations.unhealthy_after_ns, effects)
-        self._tell(worker, pod_status.running(worker, now, self.host), effects)
+        worker.status = pod_status.running(worker, now, self.host)
+        seen_ns = self._next_relist(now)
+        if seen_ns == now:
+            self._report(worker, effects)
+        else:
+            effects.append(WakeAt(seen_ns, (uid, turn, SEEN_STARTED)))
         if annotations.request_micro >= 0:
             self._serve(worker, effects)
             self.usage.changed(now, uid, effects)
+
+    def _next_relist(self, now: int) -> int:
+        """When what containers do is seen next. Source: pkg/kubelet/pleg/generic.go."""
+        period_ns = self._settings.constants.pleg_relist_period_ns
+        return next_tick(now - 1, period_ns, self._relist_phase_ns % period_ns) if period_ns else now
+
+    def _ended(self, now: int, worker: PodWorker, code: int, effects: list[Effect]) -> None:
+        """The container has ended by itself: it answers nobody any more, and is seen to have ended later."""
+        seen_ns = self._next_relist(now)
+        if seen_ns == now:
+            self.exit(now, worker, code, effects)
+            return
+        self.turn += 1
+        worker.turn, worker.stage, worker.until_ns, worker.ended = self.turn, Stage.WAITING, -1, (now, code)
+        self._serve(worker, effects)
+        effects.append(WakeAt(seen_ns, (worker.pod.metadata.uid, worker.turn, SEEN_ENDED)))
 
     def _will_fail(self, now: int, worker: PodWorker, sick_ns: int, effects: list[Effect]) -> None:
         """From `sick_ns` on the container answers no probe: the next probes fail, and enough of them have effects."""
@@ -265,14 +299,15 @@ class Kubelet:
         """The container of the pod `key`, or of the first that runs, ends although nobody asked it to."""
         for worker in self.pods.values():
             if worker.stage == Stage.RUNNING and key in ("", worker.pod.metadata.key):
-                self.exit(now, worker, exit_code, effects)
+                self._ended(now, worker, exit_code, effects)
                 return
 
-    def exit(self, now: int, worker: PodWorker, code: int, effects: list[Effect]) -> None:
-        """The container has ended by itself, or was killed; the restart policy says what follows."""
+    def exit(self, now: int, worker: PodWorker, code: int, effects: list[Effect], ended_ns: int = -1) -> None:
+        """The container has ended by itself (at `ended_ns`, else now), or was killed; the restart policy says what
+        follows."""
         pod = worker.pod
         meta, policy = pod.metadata, pod.spec.restart_policy or "Always"
-        state = pod_status.terminated(worker, now, code)
+        state = pod_status.terminated(worker, now if ended_ns < 0 else ended_ns, code)
         if policy == "Never" or (policy == "OnFailure" and code == 0):
             self._end(now, worker, pod_status.ended(worker, now, self.host, state), effects)
             return
@@ -287,11 +322,14 @@ class Kubelet:
         if worker.annotations.request_micro >= 0:
             self.usage.changed(now, meta.uid, effects)
         wait = 0
-        if now - worker.started_ns > BACKOFF_RESET_NS or not worker.backoff_ns:
-            worker.backoff_ns = BACKOFF_FIRST_NS  # the first restart comes at once
+        longest_ns = self._settings.constants.max_container_restart_period_ns
+        # Source: client-go util/flowcontrol/backoff.go hasExpired: twice the longest wait since the last start.
+        if now - worker.started_ns > 2 * longest_ns or not worker.backoff_ns:
+            worker.backoff_ns = min(self._settings.constants.initial_crash_loop_backoff_ns, longest_ns)
+            # the first restart comes at once
         else:
             wait = worker.backoff_ns
-            worker.backoff_ns = min(wait * 2, BACKOFF_MOST_NS)
+            worker.backoff_ns = min(wait * 2, longest_ns)
         if wait:
             who = f"{worker.run_spec.keep[0].name} in pod {meta.name}_{meta.namespace}({meta.uid})"
             effects.append(Record(pod, "Warning", "BackOff", f"Back-off restarting failed container {who}"))
@@ -397,7 +435,7 @@ class Kubelet:
             return
         worker.unsent = False
         pod, status = worker.pod, worker.status
-        if status is None or pod.status.phase in ("Succeeded", "Failed") or _says(pod.status, status):
+        if status is None or pod.status.phase in ("Succeeded", "Failed") or pod_status.says(pod.status, status):
             return  # a write that changes nothing would not be seen to arrive
         worker.sent = status
         worker.sent_version = pod.metadata.resource_version
@@ -411,7 +449,7 @@ class Kubelet:
             worker.sent = None  # it has arrived; who has written since did so knowing it
         if status is None:
             return True
-        if _says(there, status):
+        if pod_status.says(there, status):
             worker.sent = None
             worker.unsent = False
             return True
@@ -449,27 +487,6 @@ class Kubelet:
     def _say(self, worker: PodWorker, reason: str, message: str, effects: list[Effect]) -> None:
         if self._settings.record_events:
             effects.append(Record(worker.pod, "Normal", reason, message))
-
-
-def _unreadable_devices(wrong: tuple[str, ...]) -> tuple[str, str] | None:
-    """Devices that cannot be told must not be given out twice. Source: UnexpectedAdmissionError, as from the device
-    manager."""
-    for text in wrong:
-        if text.startswith((GPU_INDEX, GPU_MILLI)):
-            return "UnexpectedAdmissionError", f"devices are not understood: {text}"
-    return None
-
-
-def _says(there: PodStatus, status: PodStatus) -> bool:
-    return (
-        there.phase == status.phase
-        and there.container_statuses == status.container_statuses
-        and _is_ready(there) == _is_ready(status)
-    )
-
-
-def _is_ready(status: PodStatus) -> bool:
-    return any(item.type == "Ready" and item.status == "True" for item in status.conditions)
 
 
 def _gone(pod: Pod) -> Delete:

@@ -28,6 +28,7 @@ from harness.engine.component import (
     Update,
     WakeAt,
     Watch,
+    next_tick,
 )
 from harness.engine.guard import event_about, fault_of
 from harness.model.core import Node, Pod, PodStatus
@@ -42,9 +43,6 @@ from harness.node.outbox import Outbox
 from harness.node.pod_worker import Host, Stage
 from harness.node.proxy import Network, Proxy
 from harness.node.settings import (
-    LEASE_RENEWAL_NS,
-    METRICS_NS,
-    NODE_STATUS_NS,
     NodeSettings,
 )
 from harness.node.usage import Flow, Usage
@@ -108,8 +106,10 @@ class Machine:
         self._settings = settings
         self._rng = rng
         self._images = Images(node)
-        self._usage = Usage()
-        self._kubelet = Kubelet(node, settings, rng, Host(internal_ip_of(node)), self._images, self._usage)
+        self._usage = Usage(settings.constants.metric_resolution_ns)
+        self._kubelet = Kubelet(
+            node, settings, rng, Host(internal_ip_of(node)), self._images, self._usage, lease_phase_ns
+        )
         self._proxy = Proxy(settings) if settings.routes else None
         self._state = 0
         self._down_until_ns = self._frozen_until_ns = self._cut_until_ns = self._frozen_since_ns = 0
@@ -219,7 +219,7 @@ class Machine:
             return
         what, mark = token
         if what == "scrape":
-            if self._state & _CUT or now % METRICS_NS:
+            if self._state & _CUT or now % self._settings.constants.metric_resolution_ns:
                 self._usage.arm(now, effects)  # nobody reaches the kubelet; or it was frozen when it was due
             else:
                 self._usage.scrape(now, self._kubelet.pods, effects)
@@ -276,7 +276,8 @@ class Machine:
         known = condition(node.status.conditions, "Ready")
         if not self._status_due and known is not None and known.status != "True":
             self._status_due = True
-            effects.append(WakeAt((now // NODE_STATUS_NS + 1) * NODE_STATUS_NS, ("status", 0)))
+            every_ns = self._settings.constants.node_status_update_frequency_ns
+            effects.append(WakeAt(next_tick(now, every_ns, 0), ("status", 0)))
 
     def _stand(self, now: int, effects: list[Effect]) -> None:
         """Begin to renew the lease."""
@@ -284,16 +285,22 @@ class Machine:
         if self._outbox is not None:
             self._outbox.lease_lost = False
         if self._settings.folded:
-            effects.append(StandingLease(lease(self.name, now), LEASE_RENEWAL_NS, self._lease_phase_ns))
+            effects.append(
+                StandingLease(self._lease(now), self._settings.constants.lease_renewal_ns, self._lease_phase_ns)
+            )
         else:
             self._renew(now, effects)
 
     def _renew(self, now: int, effects: list[Effect]) -> None:
-        renewed = lease(self.name, now)
+        renewed = self._lease(now)
         effects.append(Update(renewed) if self._lease_known else Create(renewed))
         self._lease_known = True
-        due = ((now - self._lease_phase_ns) // LEASE_RENEWAL_NS + 1) * LEASE_RENEWAL_NS + self._lease_phase_ns
+        due = next_tick(now, self._settings.constants.lease_renewal_ns, self._lease_phase_ns)
         effects.append(WakeAt(due, ("lease", self._lease_turn)))
+
+    def _lease(self, now: int) -> Lease:
+        """Renewed now."""
+        return lease(self.name, now, self._settings.constants.node_lease_duration_s)
 
     # -- what the server did not take ----------------------------------------------------------------------------------
 
@@ -312,12 +319,12 @@ class Machine:
             if kind is Node:
                 effects.append(PatchStatus(obj))
             elif kind is Lease:
-                effects.append(Update(lease(self.name, now)))
+                effects.append(Update(self._lease(now)))
             elif kind is PodMetrics:
                 effects.append(Update(obj))
         elif error.reason == "NotFound" and type(effect) is Update:
             if kind is Lease:
-                effects.append(Create(lease(self.name, now)))
+                effects.append(Create(self._lease(now)))
             elif kind is PodMetrics:
                 self._report_again(now, effect.obj, effects)
         elif error.code != 404 and type(effect) is not Record and "Precondition failed: UID" not in error.message:
@@ -330,7 +337,7 @@ class Machine:
             self._report_again(now, effect.obj, effects)
             return
         if self._outbox is None:
-            self._outbox = Outbox()
+            self._outbox = Outbox(self._settings.constants.status_sync_period_ns)
         outbox = self._outbox
         if isinstance(effect, StandingLease) or (isinstance(effect, (Create, Update)) and type(effect.obj) is Lease):
             outbox.lease_lost = True
@@ -341,7 +348,7 @@ class Machine:
 
     def _retry_later(self, now: int, effects: list[Effect]) -> None:
         if self._outbox is None:
-            self._outbox = Outbox()
+            self._outbox = Outbox(self._settings.constants.status_sync_period_ns)
         if self._outbox.retry_ns < 0:
             at = self._outbox.retry(now)
             effects.append(WakeAt(at, ("retry", at)))
@@ -363,7 +370,7 @@ class Machine:
     def _defer(self, said: list[Effect], effects: list[Effect]) -> None:
         """Cut off: timers and facts pass, packets are lost, writes wait; the node and its lease are told anew then."""
         if self._outbox is None:
-            self._outbox = Outbox()
+            self._outbox = Outbox(self._settings.constants.status_sync_period_ns)
         for effect in said:
             match effect:
                 case WakeAt() | Observe():
@@ -425,9 +432,9 @@ class Machine:
         old = self._kubelet
         self._images.power_lost(now)
         self._usage.power_lost()
-        self._kubelet = Kubelet(
-            self._node, self._settings, self._rng, old.host, self._images, self._usage, turn=old.turn
-        )
+        phase_ns = self._lease_phase_ns
+        self._kubelet = Kubelet(self._node, self._settings, self._rng, old.host, self._images, self._usage, phase_ns)
+        self._kubelet.turn = old.turn
         self._kubelet.reachable = False
         if self._proxy is not None:
             self._proxy.forget()

@@ -8,7 +8,6 @@ from harness.model.core import Node, NodeAddress, NodeStatus
 from harness.model.meta import Condition, ObjectMeta
 from harness.model.wire import MicroTime, Time
 from harness.model.workloads import Lease, LeaseSpec
-from harness.node.settings import LEASE_DURATION_S
 
 RANK = "podyard.dev/rank"
 """Node annotation: its place in the order of nodes."""
@@ -77,9 +76,9 @@ def _conditions(now: int) -> tuple[Condition, ...]:
     return _said[1]
 
 
-def lease(name: str, now: int) -> Lease:
+def lease(name: str, now: int, duration_s: int) -> Lease:
     """Renewed now."""
     return Lease(
         metadata=ObjectMeta(name=name, namespace=LEASE_NAMESPACE),
-        spec=LeaseSpec(holder_identity=name, lease_duration_seconds=LEASE_DURATION_S, renew_time=MicroTime(now)),
+        spec=LeaseSpec(holder_identity=name, lease_duration_seconds=duration_s, renew_time=MicroTime(now)),
     )

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from harness.engine.component import Create, Delete, Effect, PatchStatus, Record, Update
 from harness.model.objects import kind_of
-from harness.node.settings import RETRY_FIRST_NS, RETRY_MOST_NS
+from harness.node.settings import RETRY_FIRST_NS
 
 MOST_RECORDS = 1000
 """Events kept while the API server cannot be reached. Source: client-go tools/record maxQueuedEvents."""
@@ -21,9 +21,10 @@ Key: TypeAlias = tuple[str, ...]
 class Outbox:
     """`lease_lost`: a renewal could not be said. It is not kept: what counts is the instant at which it is said."""
 
-    __slots__ = ("_records", "_retried_ns", "_unsent", "_wait_ns", "lease_lost", "retry_ns")
+    __slots__ = ("_longest_wait_ns", "_records", "_retried_ns", "_unsent", "_wait_ns", "lease_lost", "retry_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, longest_wait_ns: int) -> None:
+        self._longest_wait_ns = longest_wait_ns
         self.lease_lost = False
         self.retry_ns = -1  # when it is said again, if that is settled
         self._retried_ns = self._wait_ns = 0
@@ -59,7 +60,7 @@ class Outbox:
         """The server was away: when to try again; twice as long as it took last time, if that was just now."""
         if now - self._retried_ns > 2 * self._wait_ns:
             self._wait_ns = 0
-        self._wait_ns = min(max(RETRY_FIRST_NS, 2 * self._wait_ns), RETRY_MOST_NS)
+        self._wait_ns = min(max(RETRY_FIRST_NS, 2 * self._wait_ns), self._longest_wait_ns)
         self.retry_ns = self._retried_ns = now + self._wait_ns
         return self.retry_ns
 

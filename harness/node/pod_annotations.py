@@ -68,6 +68,15 @@ def read_annotations(annotations: Mapping[str, str]) -> PodAnnotations:
     return PodAnnotations(**found, wrong=tuple(wrong))  # type: ignore[arg-type]
 
 
+def unreadable_devices(wrong: tuple[str, ...]) -> tuple[str, str] | None:
+    """Devices that cannot be told must not be given out twice. Source: UnexpectedAdmissionError, as from the device
+    manager."""
+    for text in wrong:
+        if text.startswith((GPU_INDEX, GPU_MILLI)):
+            return "UnexpectedAdmissionError", f"devices are not understood: {text}"
+    return None
+
+
 def _span(text: str) -> int:
     # Traces write '123.5s', and there are many of them.
     whole, _, part = text[:-1].partition(".")

@@ -61,6 +61,19 @@ def terminated(worker: PodWorker, now: int, exit_code: int, reason: str = "") ->
     )
 
 
+def says(there: PodStatus, status: PodStatus) -> bool:
+    """Whether the API server's status is, for all that a kubelet tells, the one that it would send."""
+    return (
+        there.phase == status.phase
+        and there.container_statuses == status.container_statuses
+        and _is_ready(there) == _is_ready(status)
+    )
+
+
+def _is_ready(status: PodStatus) -> bool:
+    return any(item.type == "Ready" and item.status == "True" for item in status.conditions)
+
+
 def pod_ip(uid: str) -> str:
     """In 10.128.0.0/9, by the uid: the API server counts them up, so 8 million in a row differ."""
     number = int(uid[-12:], 16)

@@ -30,6 +30,7 @@ class PodWorker(msgspec.Struct):
     turn: int = 0
     started_ns: int = 0
     until_ns: int = -1  # when what the container is at (starting, running, stopping) is done; -1: never by itself
+    ended: tuple[int, int] = (-1, 0)  # when the last container ended by itself, and with which exit code
     ready: bool = False
     sick: bool = False
     serving: bool = False

@@ -25,7 +25,20 @@ class Network(IntEnum):
 class Proxy:
     """Knows only the services that clients here send to."""
 
-    __slots__ = ("_changed", "_curves", "_next", "_ready", "_sent", "_slices", "_step", "network")
+    __slots__ = (
+        "_changed",
+        "_curves",
+        "_least_ns",
+        "_next",
+        "_pending",
+        "_ready",
+        "_sent",
+        "_slices",
+        "_step",
+        "_sync_due",
+        "_synced_ns",
+        "network",
+    )
 
     def __init__(self, settings: NodeSettings) -> None:
         curves: dict[str, tuple[LoadCurve, ...]] = {}
@@ -39,8 +52,30 @@ class Proxy:
         self._sent: dict[str, tuple[tuple[tuple[str, str, int], ...], int]] = {}
         self._changed = True
         self._next = -1
+        self._pending: list[Watch | Relist] = []  # heard since the last sync
+        self._sync_due = -1
+        self._least_ns = settings.constants.proxy_min_sync_period_ns
+        self._synced_ns = -(1 << 62)
 
     def hear(self, event: Watch | Relist) -> None:
+        if self._least_ns:
+            self._pending.append(event)
+        else:
+            self._apply(event)
+
+    def _sync(self, now: int, effects: list[Effect]) -> None:
+        """What was heard takes effect, when the shortest time between two syncs has passed. Source: pkg/util/async
+        BoundedFrequencyRunner."""
+        due = self._synced_ns + self._least_ns
+        if now >= due:
+            pending, self._pending, self._synced_ns = self._pending, [], now
+            for event in pending:
+                self._apply(event)
+        elif due != self._sync_due:
+            self._sync_due = due
+            effects.append(WakeAt(due, ("route", due)))
+
+    def _apply(self, event: Watch | Relist) -> None:
         if isinstance(event, Relist):
             if event.kind == "EndpointSlice":
                 self.forget()
@@ -53,6 +88,8 @@ class Proxy:
         """Power was lost, or the watch: what is there will be told anew."""
         self._slices.clear()
         self._ready.clear()
+        self._pending.clear()
+        self._sync_due = -1
         self._changed = True
 
     def _take(self, item: EndpointSlice, *, gone: bool) -> None:
@@ -80,6 +117,8 @@ class Proxy:
 
     def route(self, now: int, effects: list[Effect]) -> None:
         """Say what goes where from now on, where that changed, and when to look again. Call it after every step."""
+        if self._pending:
+            self._sync(now, effects)
         if not self._changed and (self._next < 0 or now < self._next):
             return
         self._changed = False

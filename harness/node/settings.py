@@ -8,22 +8,10 @@ import msgspec
 
 from harness.engine.component import SECOND
 from harness.engine.latency import Latencies
+from harness.model.constants import DEFAULTS, Constants
 
-LEASE_DURATION_S = 40
-"""Source: KubeletConfiguration nodeLeaseDurationSeconds, 40."""
-
-LEASE_RENEWAL_NS = 10 * SECOND
-"""Source: kubelet renews at a quarter of the duration (nodelease: renewIntervalFraction 0.25)."""
-
-NODE_STATUS_NS = 10 * SECOND
-"""How often the kubelet compares its node's status with what it knows. Source: KubeletConfiguration
-nodeStatusUpdateFrequency, 10s."""
-
-METRICS_NS = 15 * SECOND
-"""Source: metrics-server --metric-resolution, 15s."""
-
-RETRY_FIRST_NS, RETRY_MOST_NS = SECOND, 10 * SECOND
-"""Until what the server could not take is said again, doubling. Source: the status manager's syncPeriod, 10 s."""
+RETRY_FIRST_NS = SECOND
+"""Until what the server could not take is said again; it doubles up to the status manager's syncPeriod."""
 
 
 class LoadCurve(Protocol):
@@ -48,6 +36,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     latencies: Latencies
+    constants: Constants = DEFAULTS
     folded: bool = True
     record_events: bool = True
     routes: tuple[Route, ...] = ()

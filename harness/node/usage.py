@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from harness.engine.component import Create, Delete, Effect, Update, WakeAt
+from harness.engine.component import Create, Delete, Effect, Update, WakeAt, next_tick
 from harness.model.meta import ObjectMeta, OwnerReference
 from harness.model.objects import PodMetrics
 from harness.model.quantity import milli_quantity
@@ -18,7 +18,6 @@ from harness.model.wire import Time
 from harness.model.workloads import ContainerMetrics
 from harness.node.pod_annotations import IDLE_PERCENT
 from harness.node.pod_worker import PodWorker, Stage
-from harness.node.settings import METRICS_NS
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -33,9 +32,11 @@ class Flow(msgspec.Struct, frozen=True):
 class Usage:
     """`_flows` is what is on its way to a pod, whatever becomes of it here: it outlives the kubelet."""
 
-    __slots__ = ("_due", "_flows", "_unreported")
+    __slots__ = ("_due", "_flows", "_resolution_ns", "_unreported")
 
-    def __init__(self) -> None:
+    def __init__(self, resolution_ns: int) -> None:
+        """`resolution_ns`: how often it is scraped."""
+        self._resolution_ns = resolution_ns
         self._flows: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}  # (since, rate) by (client node, service)
         self._unreported: dict[str, None] = {}
         self._due = -1
@@ -70,7 +71,7 @@ class Usage:
 
     def arm(self, now: int, effects: list[Effect]) -> None:
         if self._unreported and self._due <= now:
-            self._due = (now // METRICS_NS + 1) * METRICS_NS
+            self._due = next_tick(now, self._resolution_ns, 0)
             effects.append(WakeAt(self._due, ("scrape", self._due)))
 
     def scrape(self, now: int, workers: Mapping[str, PodWorker], effects: list[Effect]) -> None:

@@ -11,6 +11,7 @@ from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import ClusterSettings
 from harness.controllers.nodes.pod_gc import PodGarbageCollector
 from harness.engine.component import SECOND, InjectFault
+from harness.model.constants import parse_constants
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.faults import Crash, Freeze, NodeFault
 from harness.model.meta import LabelSelector, ObjectMeta, condition
@@ -292,7 +293,9 @@ def test_orphans_stay_without_their_owner() -> None:
 
 
 def test_of_too_many_ended_pods_the_oldest_go() -> None:
-    rig = Rig(PodGarbageCollector(terminated_most=3))
+    collector = PodGarbageCollector()
+    collector.constants = parse_constants({"terminated-pod-gc-threshold": 3})
+    rig = Rig(collector)
     for index in range(6):
         pod = rig.create(Pod(metadata=ObjectMeta(name=f"p{index}", namespace="default"), spec=template().spec))
         rig.run(1)

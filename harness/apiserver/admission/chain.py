@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from harness.apiserver.admission.plugin import CREATE, UPDATE, Plugin, Request
 from harness.apiserver.watch_cache import WatchCache
+from harness.model.constants import Constants
 
 PluginFactory: TypeAlias = Callable[[WatchCache], Plugin]
 
@@ -53,6 +54,10 @@ class Chain:
             self._admit_create[kind] = tuple(plugin for plugin in admits if CREATE in plugin.operations)
             self._admit_update[kind] = tuple(plugin for plugin in admits if UPDATE in plugin.operations)
             self._validate_create[kind] = tuple(plugin for plugin in validates if CREATE in plugin.operations)
+
+    def configure(self, constants: Constants) -> None:
+        for plugin in self._plugins:
+            plugin.configure(constants)
 
     def admit_create(self, request: Request) -> Any:
         """The object as the plugins complete it. Raises ApiError."""

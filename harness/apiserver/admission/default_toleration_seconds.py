@@ -9,19 +9,18 @@ from harness.apiserver.admission.pod_specs import PodSpecPlugin
 from harness.apiserver.registry.lifecycle import replaced
 from harness.model.core import PodSpec, Toleration
 
-TOLERATION_SECONDS = 300
-"""Source: --default-not-ready-toleration-seconds, --default-unreachable-toleration-seconds."""
-
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 
 
 class DefaultTolerationSeconds(PodSpecPlugin):
     def complete(self, spec: PodSpec, old: PodSpec | None, name: str) -> PodSpec:
         tolerations = spec.tolerations
-        for key in (NOT_READY, UNREACHABLE):
+        constants = self.constants
+        stays_s = {NOT_READY: constants.not_ready_toleration_s, UNREACHABLE: constants.unreachable_toleration_s}
+        for key, seconds in stays_s.items():
             if not any(t.key in ("", key) and t.effect in ("", "NoExecute") for t in tolerations):
                 tolerations = (
                     *tolerations,
-                    Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=TOLERATION_SECONDS),
+                    Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=seconds),
                 )
         return spec if tolerations is spec.tolerations else replaced(spec, tolerations=tolerations)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from harness.apiserver.watch_cache import WatchCache
+from harness.model.constants import Constants
 from harness.model.objects import Kind
 
 CREATE, UPDATE = "CREATE", "UPDATE"
@@ -42,6 +43,9 @@ class Plugin:
 
     def __init__(self, cache: WatchCache) -> None:
         self.cache = cache
+
+    def configure(self, constants: Constants) -> None:
+        """The API server's flags; before that the defaults hold."""
 
     def admit(self, request: Request) -> Any:
         """The object, completed. Raises ApiError."""

@@ -8,6 +8,7 @@ from harness.apiserver.admission.plugin import CREATE, UPDATE, Plugin, Request
 from harness.apiserver.registry.identity_memo import IdentityMemo
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
+from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import Pod, PodSpec
 
 
@@ -15,6 +16,7 @@ class PodSpecPlugin:
     """`observes`: kinds whose writes change what `complete` answers."""
 
     observes: ClassVar[frozenset[str]] = frozenset()
+    constants = DEFAULTS
 
     def __init__(self, cache: WatchCache) -> None:
         self.cache = cache
@@ -37,6 +39,10 @@ class PodSpecs(Plugin):
 
     def __init_subclass__(cls) -> None:
         cls.observes = frozenset[str]().union(*(plugin.observes for plugin in cls.plugins))
+
+    def configure(self, constants: Constants) -> None:
+        for plugin in self._plugins:
+            plugin.constants = constants
 
     def admit(self, request: Request) -> Any:
         pod: Pod = request.obj

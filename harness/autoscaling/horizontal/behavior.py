@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import msgspec
 
 from harness.engine.component import SECOND
+from harness.model.constants import DEFAULTS, Constants
 from harness.model.workloads import (
     HorizontalPodAutoscalerBehavior,
     HPAScalingPolicy,
     HPAScalingRules,
 )
 
-DOWNSCALE_STABILIZATION_S = 300
-"""Source: --horizontal-pod-autoscaler-downscale-stabilization."""
 SCALE_UP_FACTOR, SCALE_UP_LEAST = 2, 4
 """Without `behavior`: to twice as many, or four. Source: horizontal.go scaleUpLimitFactor, scaleUpLimitMinimum."""
 SCALE_UP_RULES = HPAScalingRules(
@@ -72,15 +71,17 @@ def normalize(
     proposed: int,
     least: int,
     most: int,
+    constants: Constants = DEFAULTS,
 ) -> Normalized:
     """`proposed`: what the metrics want. Remembers it."""
     if behavior is None:
-        stable, why = _highest_recommended(now, memory, proposed)
+        stable, why = _highest_recommended(now, memory, proposed, constants.hpa_downscale_stabilization_ns)
         desired, reason, message = _by_factor(current, stable, least, most)
     else:
         complete = with_defaults(behavior)
         up, down = complete.scale_up or SCALE_UP_RULES, complete.scale_down or SCALE_DOWN_RULES
-        stable, why = _stabilized(now, memory, _window_s(up, 0), _window_s(down), current, proposed)
+        windows_ns = _window_ns(up, 0), _window_ns(down, constants.hpa_downscale_stabilization_ns)
+        stable, why = _stabilized(now, memory, windows_ns, current, proposed)
         desired, reason, message = _by_rate(now, memory, complete, current, stable, least, most)
     limited = ("False" if desired == stable else "True", reason, message)
     return Normalized(desired, ("True", *why), limited)
@@ -100,28 +101,29 @@ _DOWN = (
 
 
 def _stabilized(
-    now: int, memory: Memory, up_s: int, down_s: int, current: int, proposed: int
+    now: int, memory: Memory, windows_ns: tuple[int, int], current: int, proposed: int
 ) -> tuple[int, tuple[str, str]]:
     """What is there now, brought between the lowest recommendation of the window for scaling up and the highest of that
     for scaling down. Source: stabilizeRecommendationWithBehaviors."""
-    recent = [(at, count) for at, count in memory.recommended if at > now - max(up_s, down_s) * SECOND]
+    up_ns, down_ns = windows_ns
+    recent = [(at, count) for at, count in memory.recommended if at > now - max(up_ns, down_ns)]
     memory.recommended = [*recent, (now, proposed)]
-    up = min([proposed, *(count for at, count in recent if at > now - up_s * SECOND)])
-    down = max([proposed, *(count for at, count in recent if at > now - down_s * SECOND)])
+    up = min([proposed, *(count for at, count in recent if at > now - up_ns)])
+    down = max([proposed, *(count for at, count in recent if at > now - down_ns)])
     stable = min(max(current, up), down)
     return stable, _READY if stable == proposed else _UP if proposed >= current else _DOWN
 
 
-def _highest_recommended(now: int, memory: Memory, proposed: int) -> tuple[int, tuple[str, str]]:
+def _highest_recommended(now: int, memory: Memory, proposed: int, window_ns: int) -> tuple[int, tuple[str, str]]:
     """Source: stabilizeRecommendation, without `behavior`."""
-    window_ns = DOWNSCALE_STABILIZATION_S * SECOND
     memory.recommended = [*(item for item in memory.recommended if item[0] > now - window_ns), (now, proposed)]
     stable = max(count for _, count in memory.recommended)
     return stable, _READY if stable == proposed else _DOWN
 
 
-def _window_s(rules: HPAScalingRules, default: int = DOWNSCALE_STABILIZATION_S) -> int:
-    return default if rules.stabilization_window_seconds is None else rules.stabilization_window_seconds
+def _window_ns(rules: HPAScalingRules, default_ns: int) -> int:
+    seconds = rules.stabilization_window_seconds
+    return default_ns if seconds is None else seconds * SECOND
 
 
 # -- rates and bounds --------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from harness.autoscaling.horizontal.behavior import Memory, normalize
 from harness.autoscaling.policy import REPLICA_POLICIES, PodSample, Proposal, ReplicaPolicy, ScaleTarget
 from harness.engine.component import (
     DELETED,
-    MINUTE,
     SECOND,
     STANDING_LEASE,
     Effect,
@@ -34,6 +33,7 @@ from harness.engine.component import (
     Watch,
     next_tick,
 )
+from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import Pod
 from harness.model.meta import Condition, LabelSelector, condition, with_condition
 from harness.model.wire import Time
@@ -49,21 +49,8 @@ from harness.model.workloads import (
     ResourceMetricSource,
 )
 
-SYNC_NS = 15 * SECOND
-"""Source: --horizontal-pod-autoscaler-sync-period."""
-CPU_INITIALIZATION_NS = 5 * MINUTE
-"""Source: --horizontal-pod-autoscaler-cpu-initialization-period."""
-READINESS_DELAY_NS = 30 * SECOND
-"""Source: --horizontal-pod-autoscaler-initial-readiness-delay."""
-TOLERANCE = 0.1
-"""Source: --horizontal-pod-autoscaler-tolerance."""
 LONGEST_PERIOD_NS = 1800 * SECOND
 """Of a scaling policy: what is older bears on nothing. Source: validation.MaxPeriodSeconds."""
-SILENT_NS = 15 * SECOND
-"""A node that has not renewed its lease for so long could not be scraped, and its pods have no metrics. Source:
-metrics-server drops pods that are not in its latest scrape (pkg/storage/pod.go); the lease stands for the scrape."""
-SCRAPE_NS = 15 * SECOND
-"""Source: metrics-server --metric-resolution, 15s."""
 
 NODE_LEASES = "kube-node-lease"
 
@@ -72,7 +59,8 @@ replaced = msgspec.structs.replace
 
 class HorizontalController:
     name = "horizontal-pod-autoscaler"
-    period_ns, phase_ns = SYNC_NS, 0
+    phase_ns = 0
+    constants = DEFAULTS
     watches = ("HorizontalPodAutoscaler", "Deployment", "ReplicaSet", "Pod", "PodMetrics")
 
     handled_failures = 0
@@ -81,6 +69,10 @@ class HorizontalController:
         """`policy`: a replica policy, or the name of one. Raises UserError."""
         self._policy: ReplicaPolicy = REPLICA_POLICIES.make(policy) if isinstance(policy, str) else policy
         self._reset()
+
+    @property
+    def period_ns(self) -> int:
+        return self.constants.hpa_sync_period_ns
 
     def _reset(self) -> None:
         self._scalers: dict[str, HorizontalPodAutoscaler] = {}
@@ -113,7 +105,7 @@ class HorizontalController:
             self._watches_leases = True
             effects.append(Subscribe(("Lease",)))
         if self._scalers and self._armed < 0:
-            self._armed = next_tick(now, SYNC_NS, self.phase_ns)
+            self._armed = next_tick(now, self.period_ns, self.phase_ns)
             effects.append(WakeAt(self._armed, self._armed))
         return effects
 
@@ -254,7 +246,7 @@ class HorizontalController:
                 reason = f"{metric} above target"
             elif proposed < current:
                 reason = "All metrics below target"
-            normal = normalize(now, memory, spec.behavior, current, proposed, least, most)
+            normal = normalize(now, memory, spec.behavior, current, proposed, least, most, self.constants)
             desired = normal.replicas
             conditions = _told(conditions, now, "AbleToScale", *normal.able)
             conditions = _told(conditions, now, "ScalingLimited", *normal.limited)
@@ -298,7 +290,7 @@ class HorizontalController:
             for pod in self._selected(target.metadata.namespace, selector)
             if pod.metadata.deletion_timestamp is None and pod.status.phase != "Failed"
         )
-        goal = ScaleTarget(key, now, current, 0, samples, 0, *_tolerances(scaler))
+        goal = ScaleTarget(key, now, current, 0, samples, 0, *_tolerances(scaler, self.constants.hpa_tolerance))
         most, metric, shown = 0, "", []
         failures: list[Failed] = []
         metrics = scaler.spec.metrics or (DEFAULT_METRIC,)
@@ -341,16 +333,10 @@ class HorizontalController:
     def _sample(self, now: int, pod: Pod) -> PodSample:
         metrics = self._metrics.get(pod.metadata.key)
         unready = pod.status.phase == "Pending" or (metrics is not None and self._still_starting(now, pod))
-        if metrics is not None and self._is_silent(now, pod.spec.node_name):
+        if metrics is not None and _is_silent(now, self._leases.get(pod.spec.node_name), self.constants):
             metrics = None
         usage = None if metrics is None else _cpu_usage(metrics)
         return PodSample(pod.metadata.key, _cpu_request(pod), usage, unready)
-
-    def _is_silent(self, now: int, node: str) -> bool:
-        lease = self._leases.get(node)
-        if lease is None or STANDING_LEASE in lease.metadata.annotations:
-            return False
-        return (lease.spec.renew_time or 0) + SILENT_NS < now
 
     def _still_starting(self, now: int, pod: Pod) -> bool:
         """Source: groupPods, for CPU."""
@@ -359,10 +345,20 @@ class HorizontalController:
         if ready is None or started is None:
             return True
         since = ready.last_transition_time or 0
-        if started + CPU_INITIALIZATION_NS > now:
-            scraped = now // SCRAPE_NS * SCRAPE_NS
-            return ready.status == "False" or scraped < since + SCRAPE_NS
-        return ready.status == "False" and started + READINESS_DELAY_NS > since
+        if started + self.constants.hpa_cpu_initialization_period_ns > now:
+            resolution = self.constants.metric_resolution_ns
+            return ready.status == "False" or now // resolution * resolution < since + resolution
+        return ready.status == "False" and started + self.constants.hpa_initial_readiness_delay_ns > since
+
+
+def _is_silent(now: int, lease: Lease | None, constants: Constants) -> bool:
+    """A node that has not renewed its lease for so long could not be scraped, and its pods have no metrics. Source:
+    metrics-server drops pods that are not in its latest scrape (pkg/storage/pod.go); the lease stands for it, and is
+    missed later where leases are renewed less often than pods are scraped."""
+    if lease is None or STANDING_LEASE in lease.metadata.annotations:
+        return False
+    silent_ns = max(constants.metric_resolution_ns, constants.lease_renewal_ns * 3 // 2)
+    return (lease.spec.renew_time or 0) + silent_ns < now
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -391,11 +387,11 @@ _OTHER_METRICS = {
 """There is no adapter for these, as in a cluster where none is installed. Source: horizontal.go computeStatusFor*."""
 
 
-def _tolerances(scaler: HorizontalPodAutoscaler) -> tuple[float, float]:
+def _tolerances(scaler: HorizontalPodAutoscaler, default: float) -> tuple[float, float]:
     """(up, down). Source: HPAConfigurableTolerance, 1.33."""
     behavior = scaler.spec.behavior
     rules = (None, None) if behavior is None else (behavior.scale_up, behavior.scale_down)
-    up, down = (TOLERANCE if r is None or r.tolerance is None else r.tolerance.milli / 1000 for r in rules)
+    up, down = (default if r is None or r.tolerance is None else r.tolerance.milli / 1000 for r in rules)
     return up, down
 
 

@@ -14,23 +14,11 @@ import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import SECOND, STANDING_LEASE, Instant, PatchStatus, Update, next_tick
+from harness.model.constants import DEFAULTS
 from harness.model.core import Node, Pod, Taint
 from harness.model.meta import Condition, condition, with_condition
 from harness.model.wire import Time
 from harness.model.workloads import Lease
-
-MONITOR_NS = 5 * SECOND
-"""Source: --node-monitor-period, 5s."""
-GRACE_NS = 50 * SECOND
-"""Source: --node-monitor-grace-period, 50s since 1.32 (40s before)."""
-EVICTION_RATE_MILLI = 100
-"""NoExecute taints per 1000 s and zone. Source: --node-eviction-rate, 0.1/s."""
-SECONDARY_RATE_MILLI = 10
-"""In a zone that is partly down. Source: --secondary-node-eviction-rate, 0.01/s."""
-UNHEALTHY_PERCENT = 55
-"""Source: --unhealthy-zone-threshold, 0.55; and at least 3 nodes (ComputeZoneState: notReady > 2)."""
-LARGE_ZONE = 50
-"""Zones up to this size evict nothing when partly down. Source: --large-cluster-size-threshold, 50."""
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 _OURS = (NOT_READY, UNREACHABLE)
@@ -67,30 +55,34 @@ class _Zone(msgspec.Struct):
     waiting: dict[str, None] = {}  # nodes whose turn has not come, in order
     next_turn_ns: int = 0
 
-    @property
-    def state(self) -> str:
-        """Source: ComputeZoneState."""
+    def state(self, threshold: float) -> str:
+        """`threshold`: the share of nodes that are not ready from which it is partly down, three at least. Source:
+        ComputeZoneState."""
         if self.nodes and self.bad == self.nodes:
             return "full"
-        return "partial" if self.bad > 2 and self.bad * 100 >= UNHEALTHY_PERCENT * self.nodes else "normal"
+        return "partial" if self.bad > 2 and self.bad / self.nodes >= threshold else "normal"
 
 
 class NodeLifecycleController(Reconciler):
     """Keys are names of nodes."""
 
-    period_ns, phase_ns = MONITOR_NS, 0
+    phase_ns = 0
+    constants = DEFAULTS
 
-    def __init__(self, grace_ns: int = GRACE_NS, name: str = "node-lifecycle-controller") -> None:
+    def __init__(self, name: str = "node-lifecycle-controller") -> None:
         super().__init__(
             name,
             {"Node": self._node_changed, "Lease": self._lease_changed, "Pod": None},
         )
         self._pods_on = self.informer.index("Pod", _node_of, "spec")
-        self._grace = grace_ns
         self._health: dict[str, _Health] = {}
         self._zones: dict[str, _Zone] = {}
         self._waiting = 0  # nodes, of all zones
         self._all_down = False
+
+    @property
+    def period_ns(self) -> int:
+        return self.constants.node_monitor_period_ns
 
     def forget_all(self) -> None:
         super().forget_all()
@@ -186,17 +178,17 @@ class NodeLifecycleController(Reconciler):
         if node is None:
             return
         health = self._health[key]
-        silent = not health.standing and now > health.last_ns + self._grace
+        silent = not health.standing and now > health.last_ns + self.constants.node_monitor_grace_period_ns
         if silent and health.ready != "Unknown":
             self._silent(now, key, node)
         else:
             self._mark_pods(now, key, health)
             self._sync_taints(now, key, node, health)
         if silent or health.ready != "True":
-            self.queue.add_at(key, next_tick(now, MONITOR_NS, self.phase_ns))
+            self.queue.add_at(key, next_tick(now, self.period_ns, self.phase_ns))
         elif not health.standing:
-            due = health.last_ns + self._grace
-            self.queue.add_at(key, next_tick(due, MONITOR_NS, self.phase_ns))
+            due = health.last_ns + self.constants.node_monitor_grace_period_ns
+            self.queue.add_at(key, next_tick(due, self.period_ns, self.phase_ns))
 
     def _silent(self, now: int, key: str, node: Node) -> None:
         """Source: node_lifecycle_controller.go updateNodeHealth, tryUpdateNodeHealth: every condition becomes Unknown,
@@ -253,13 +245,15 @@ class NodeLifecycleController(Reconciler):
     def before_reconciling(self, now: Instant) -> None:
         """Give nodes their NoExecute taint, zone by zone, no faster than the zone's state allows. Source:
         handleDisruption, setLimiterInZone, ReducedQPSFunc, HealthyQPSFunc."""
+        constants = self.constants
         self._master_disruption()
         if not self._waiting or self._all_down:
             return
         for _, zone in sorted(self._zones.items()):
-            rate = EVICTION_RATE_MILLI
-            if zone.state == "partial":
-                rate = SECONDARY_RATE_MILLI if zone.nodes > LARGE_ZONE else 0
+            rate = constants.node_eviction_rate
+            if zone.state(constants.unhealthy_zone_threshold) == "partial":
+                large = zone.nodes > constants.large_cluster_size_threshold
+                rate = constants.secondary_node_eviction_rate if large else 0.0
             if not zone.waiting or not rate:
                 continue
             while zone.waiting and zone.next_turn_ns <= now:
@@ -267,7 +261,7 @@ class NodeLifecycleController(Reconciler):
                 del zone.waiting[name]
                 self._waiting -= 1
                 self._health[name].granted = True
-                zone.next_turn_ns = now + 1000 * SECOND // rate
+                zone.next_turn_ns = now + round(SECOND / rate)
                 self.queue.add(name)
             if zone.waiting:
                 self.queue.add_at(_TURNS, zone.next_turn_ns)
@@ -276,7 +270,8 @@ class NodeLifecycleController(Reconciler):
         """When all zones are down it is more likely us who hear nothing: nodes lose the NoExecute taints that they were
         given on the way there, and none is given until one is ready again. Source: handleDisruption, when
         allAreFullyDisrupted: markNodeAsReachable for each node, limiters at 0."""
-        states = [zone.state for zone in self._zones.values() if zone.nodes]
+        threshold = self.constants.unhealthy_zone_threshold
+        states = [zone.state(threshold) for zone in self._zones.values() if zone.nodes]
         all_down = bool(states) and all(state == "full" for state in states)
         if all_down and not self._all_down:
             for name, health in self._health.items():

@@ -13,17 +13,11 @@ from typing import Any
 import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import SECOND, Delete, Instant, Outcome, PatchStatus, next_tick
+from harness.engine.component import Delete, Instant, Outcome, PatchStatus, next_tick
+from harness.model.constants import DEFAULTS
 from harness.model.core import Node, Pod
 from harness.model.meta import Condition, with_condition
 from harness.model.wire import Time
-
-PERIOD_NS = 20 * SECOND
-"""Source: gcCheckPeriod."""
-QUARANTINE_NS = 40 * SECOND
-"""Source: quarantineTime."""
-TERMINATED_MOST = 12_500
-"""Source: --terminated-pod-gc-threshold."""
 
 _ROUND = "/round"
 """The key of a round; those of single pods are 'namespace/name'."""
@@ -33,15 +27,19 @@ replaced = msgspec.structs.replace
 
 
 class PodGarbageCollector(Reconciler):
-    period_ns, phase_ns = PERIOD_NS, 0
+    phase_ns = 0
+    constants = DEFAULTS
 
-    def __init__(self, terminated_most: int = TERMINATED_MOST, name: str = "pod-garbage-collector") -> None:
+    def __init__(self, name: str = "pod-garbage-collector") -> None:
         super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed})
         self._pods_on = self.informer.index("Pod", _node_of, "spec")
-        self._most = terminated_most
         self._ended = 0
         self._oldest: list[tuple[int, str]] = []  # heap of (creation, key) of those, and of some that are gone since
         self._absent: dict[str, int] = {}  # node: since when
+
+    @property
+    def period_ns(self) -> int:
+        return self.constants.gc_check_period_ns
 
     def forget_all(self) -> None:
         super().forget_all()
@@ -75,18 +73,18 @@ class PodGarbageCollector(Reconciler):
                 self._absent[node] = self.now
 
     def before_reconciling(self, now: Instant) -> None:
-        if self._absent or self._ended > self._most:
-            self.queue.add_at(_ROUND, next_tick(now, PERIOD_NS, self.phase_ns))
+        if self._absent or self._ended > self.constants.terminated_pod_gc_threshold:
+            self.queue.add_at(_ROUND, next_tick(now, self.period_ns, self.phase_ns))
 
     def reconcile(self, now: Instant, key: str) -> None:
-        if key != _ROUND or (now - self.phase_ns) % PERIOD_NS:
+        if key != _ROUND or (now - self.phase_ns) % self.period_ns:
             return
         for node in sorted(self._absent):
-            if now - self._absent[node] < QUARANTINE_NS:
+            if now - self._absent[node] < self.constants.quarantine_time_ns:
                 continue
             for pod in self._pods_on[node].values():
                 self._collect_orphan(now, pod)
-        excess = self._ended - self._most
+        excess = self._ended - self.constants.terminated_pod_gc_threshold
         taken: list[tuple[int, str]] = []
         while len(taken) < excess:
             entry = heappop(self._oldest)

@@ -13,20 +13,19 @@ from msgspec.structs import replace
 from harness.apiserver.admission.quota import Usage, concerns, total
 from harness.apiserver.kinds import counted_kinds, kind_of_quota, usage_of
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import MINUTE, Instant, Subscribe, Update
+from harness.engine.component import Instant, Subscribe, Update
+from harness.model.constants import DEFAULTS
 from harness.model.core import Pod
 from harness.model.objects import kind_of
 from harness.model.policy import ResourceQuota, ResourceQuotaStatus
-
-RESYNC_NS = 5 * MINUTE
-"""Source: --resource-quota-sync-period."""
-
 
 _NOTHING: Usage = {}
 
 
 class ResourceQuotaController(Reconciler):
     """Keys are 'namespace/name' of ResourceQuotas. Kinds are watched from when some quota counts them."""
+
+    constants = DEFAULTS
 
     def __init__(self, name: str = "resourcequota-controller") -> None:
         counted = dict.fromkeys(counted_kinds(), self._counted_changed)
@@ -112,14 +111,14 @@ class ResourceQuotaController(Reconciler):
         quota: ResourceQuota | None = self.informer.get("ResourceQuota", key)
         if quota is None:
             return
-        if now - self._counted_at[key] >= RESYNC_NS:
+        if now - self._counted_at[key] >= self.constants.resource_quota_sync_period_ns:
             self._recount(quota, now)
         hard = quota.spec.hard
         status = ResourceQuotaStatus(hard=hard, used=total(hard, (self._used[key],)), extra=quota.status.extra)
         if status != quota.status:
             # With the resourceVersion read: what admission charged in the meantime is not overwritten.
             self.write(key, Update(replace(quota, status=status), "status", key))
-        self.queue.add_at(key, self._counted_at[key] + RESYNC_NS)
+        self.queue.add_at(key, self._counted_at[key] + self.constants.resource_quota_sync_period_ns)
 
 
 def _same(old: Pod, new: Pod) -> bool:

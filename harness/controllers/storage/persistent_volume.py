@@ -12,7 +12,8 @@ from collections.abc import Hashable, Sequence
 from msgspec.structs import replace
 
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import SECOND, Instant, Outcome, Update
+from harness.engine.component import Instant, Outcome, Update, next_tick
+from harness.model.constants import DEFAULTS
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.volumes import (
     BIND_COMPLETED,
@@ -33,14 +34,13 @@ from harness.model.volumes import (
     volume_class,
 )
 
-RESYNC_NS = 15 * SECOND
-"""How often a claim that is bound to nothing is looked at again. Source: --pvclaimbinder-sync-period."""
-
 _CLAIM, _VOLUME = "claim/", "volume/"
 
 
 class PersistentVolumeController(Reconciler):
     """Keys are 'claim/namespace/name' and 'volume/name'."""
+
+    constants = DEFAULTS
 
     def __init__(self, name: str = "persistentvolume-binder") -> None:
         super().__init__(
@@ -106,7 +106,7 @@ class PersistentVolumeController(Reconciler):
 
     def _unbound(self, now: Instant, key: str, claim: PersistentVolumeClaim) -> None:
         """Source: syncUnboundClaim."""
-        self.queue.add_at(key, (now // RESYNC_NS + 1) * RESYNC_NS)
+        self.queue.add_at(key, next_tick(now, self.constants.pvclaimbinder_sync_period_ns, 0))
         if claim.spec.volume_name:
             volume = self.informer.get("PersistentVolume", claim.spec.volume_name)
             if volume is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.engine.component import Effect, Observe
+from harness.engine.component import SECOND, Effect, Observe
 from harness.model.core import Pod
 from harness.scheduling.cycle import queueing_hints
 from harness.scheduling.cycle.metrics import SchedulerMetrics
@@ -40,7 +40,7 @@ class SchedulerContext:
         self.tally = SchedulerTally()
         self.metrics = SchedulerMetrics(self.name)
         self.snapshot = snapshot
-        self.queue = SchedulingQueue()
+        self.queue = SchedulingQueue(self.settings.constants)
         self.pod_groups = PodGroups()
         self.pending: dict[str, Pod] = {}
         self.gated: set[str] = set()
@@ -48,7 +48,7 @@ class SchedulerContext:
         self.deferred: list[Effect] = []
         self.diagnoses = Diagnoses()
         self.preemptor = self._new_preemptor()
-        self.volumes = VolumeBinder(snapshot)
+        self.volumes = VolumeBinder(snapshot, settings.constants.bind_timeout_s * SECOND)
 
     # -- lifecycle -----------------------------------------------------------------------------------------------------
 
@@ -56,10 +56,10 @@ class SchedulerContext:
         """Forget what was learned from watches: a restarted scheduler lists everything again."""
         self.snapshot = self.snapshot.fresh()
         self.diagnoses = Diagnoses()
-        self.queue = SchedulingQueue()
+        self.queue = SchedulingQueue(self.settings.constants)
         self.pending.clear()
         self.preemptor = self._new_preemptor()
-        self.volumes = VolumeBinder(self.snapshot)
+        self.volumes = VolumeBinder(self.snapshot, self.settings.constants.bind_timeout_s * SECOND)
         self.gated.clear()
         self.deferred.clear()
 

@@ -13,14 +13,9 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from harness.engine.component import MINUTE, SECOND
+from harness.engine.component import SECOND
+from harness.model.constants import DEFAULTS, Constants
 from harness.scheduling.strategy import PodView
-
-INITIAL_BACKOFF_NS, MAX_BACKOFF_NS = SECOND, 10 * SECOND
-"""Source: KubeSchedulerConfiguration podInitialBackoffSeconds 1, podMaxBackoffSeconds 10."""
-
-UNSCHEDULABLE_NS = 5 * MINUTE
-"""Source: DefaultPodMaxInUnschedulablePodsDuration."""
 
 
 class Queued(msgspec.Struct, gc=False):
@@ -38,9 +33,10 @@ class Queued(msgspec.Struct, gc=False):
 
 
 class SchedulingQueue:
-    def __init__(self, *, initial_backoff_ns: int = INITIAL_BACKOFF_NS, max_backoff_ns: int = MAX_BACKOFF_NS) -> None:
-        self._initial = initial_backoff_ns
-        self._most = max_backoff_ns
+    def __init__(self, constants: Constants = DEFAULTS) -> None:
+        self._initial = constants.pod_initial_backoff_s * SECOND
+        self._most = constants.pod_max_backoff_s * SECOND
+        self._unschedulable_ns = constants.max_in_unschedulable_ns
         self._pods: dict[str, Queued] = {}
         self._active: list[tuple[int, int, int, str, int]] = []
         self._backoff: list[tuple[int, int, str, int]] = []
@@ -195,7 +191,7 @@ class SchedulingQueue:
         self._nominated_count[pod.view.cls.id] += pod.nominated
         if pod.view.cls.constraints.cluster:
             self.cluster_scope[pod.view.cls.id] = None
-        heappush(self._flush, (now + UNSCHEDULABLE_NS, pod.view.key, pod.turn))
+        heappush(self._flush, (now + self._unschedulable_ns, pod.view.key, pod.turn))
 
     def back_off(self, pod: Queued, now: int) -> None:
         """Its binding failed; nothing needs to change before it is tried again."""

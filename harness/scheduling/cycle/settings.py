@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.engine.latency import Constant, Latency
+from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import Pod
 from harness.scheduling.sandbox.guard import DEADLINE_S
 
@@ -44,3 +45,4 @@ class SchedulerSettings:
     lifetime_of: Callable[[Pod], int | None] | None = None
     deadline_s: float | None = DEADLINE_S
     preemption: bool | None = None
+    constants: Constants = DEFAULTS

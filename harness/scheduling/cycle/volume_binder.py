@@ -9,16 +9,13 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from harness.engine.component import SECOND, BindPod, Effect, Outcome, Subscribe, Update
+from harness.engine.component import BindPod, Effect, Outcome, Subscribe, Update
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim
 from harness.model.volumes import SELECTED_NODE, bound_to, fully_bound, is_for
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.state.volume_reservations import VolumeReservation
 
 WATCHES = ("PersistentVolume", "PersistentVolumeClaim", "StorageClass")
-
-BIND_TIMEOUT_NS = 600 * SECOND
-"""Source: KubeSchedulerConfiguration VolumeBindingArgs bindTimeoutSeconds."""
 
 TOKEN = "volumes"
 
@@ -36,6 +33,7 @@ class VolumeBinder:
     """Pods whose claims are being bound. `due` says which can be bound now, and which cannot at all."""
 
     snapshot: Snapshot
+    timeout_ns: int  # how long binding the volumes of a pod may take
     listed: bool = False  # what there is of WATCHES is known
     _asked: bool = False
     _held_back: dict[str, None] = field(default_factory=dict)
@@ -83,7 +81,7 @@ class VolumeBinder:
         book = self.snapshot.volumes.catalog
         if book.news is None:
             book.news = {}
-        self._waiting[pod] = _Waiting(bind, promise, now + BIND_TIMEOUT_NS)
+        self._waiting[pod] = _Waiting(bind, promise, now + self.timeout_ns)
         self._look[pod] = None
         for name in _spoken_of(promise):
             self._about.setdefault(name, {})[pod] = None

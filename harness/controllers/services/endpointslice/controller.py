@@ -1,4 +1,4 @@
-"""The EndpointSlice controller: where each Service's pods can be reached, in slices of at most a hundred.
+"""The EndpointSlice controller: where each Service's pods can be reached, in slices of limited size.
 
 A change of a pod costs the rewriting of one slice, however many endpoints the Service has. Source:
 pkg/controller/endpointslice; staging/src/k8s.io/endpointslice reconciler.go.
@@ -25,12 +25,10 @@ from harness.controllers.services.endpointslice.endpoints import (
     unready_too,
 )
 from harness.engine.component import Create, Delete, Instant, Outcome, Update
+from harness.model.constants import DEFAULTS
 from harness.model.core import Node, Pod, Service
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference
 from harness.model.workloads import Endpoint, EndpointSlice
-
-MOST_ENDPOINTS = 100
-"""Per slice. Source: kube-controller-manager --max-endpoints-per-slice."""
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY, MANAGER = "endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io"
@@ -62,6 +60,8 @@ class _Served:
 
 class EndpointSliceController(Reconciler):
     """Keys are 'namespace/name' of Services."""
+
+    constants = DEFAULTS
 
     def __init__(self, name: str = "endpointslice-controller") -> None:
         super().__init__(
@@ -146,9 +146,13 @@ class EndpointSliceController(Reconciler):
             self._dirty(key, self._selectors.of(group))
 
     def _dirty(self, pod: str, services: tuple[str, ...]) -> None:
+        batch_ns = self.constants.endpointslice_batch_period_ns
         for key in services:
             self._of(key).dirty[pod] = None
-            self.queue.add(key)
+            if batch_ns:
+                self.queue.add_at(key, self.now + batch_ns)
+            else:
+                self.queue.add(key)
 
     def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         item = new if new is not None else old
@@ -272,20 +276,21 @@ class EndpointSliceController(Reconciler):
         """First into slices that change anyway, then full new ones, and the rest into the fullest slice that takes
         it, so that few slices are written. Source: reconciler.go reconcileByPortMapping."""
         left = list(endpoints.items())
+        most = self.constants.max_endpoints_per_slice
         for key in sorted(changed):
             if served.slices[key].obj.ports == ports:
-                room = MOST_ENDPOINTS - len(changed[key])
+                room = most - len(changed[key])
                 changed[key].update(left[:room])
                 left = left[room:]
         created = []
-        while len(left) >= MOST_ENDPOINTS:
-            created.append(_made(service, ports, tuple(item for _, item in left[:MOST_ENDPOINTS])))
-            left = left[MOST_ENDPOINTS:]
+        while len(left) >= most:
+            created.append(_made(service, ports, tuple(item for _, item in left[:most])))
+            left = left[most:]
         if left:
             fitting = [
                 (-len(item.endpoints), key)
                 for key, item in served.slices.items()
-                if key not in changed and item.obj.ports == ports and len(item.endpoints) + len(left) <= MOST_ENDPOINTS
+                if key not in changed and item.obj.ports == ports and len(item.endpoints) + len(left) <= most
             ]
             if fitting:
                 _edit(changed, served, min(fitting)[1]).update(left)
