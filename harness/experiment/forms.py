@@ -132,10 +132,23 @@ class SloForm(Form, frozen=True, kw_only=True):
     objective: Annotated[float, Meta(gt=0, lt=100)] = 99.0
 
 
+Distribution: TypeAlias = Literal["exponential", "deterministic", "gamma", "lognormal", "samples"]
+
+
+class ServiceTimeForm(Form, frozen=True, kw_only=True):
+    """How the time that a pod works on one request scatters about `cpuPerRequest`: `cv`, standard deviation over mean,
+    of gamma and lognormal; or `samples`, durations that were measured, of which only the proportions count."""
+
+    distribution: Distribution = "exponential"
+    cv: Annotated[float, Meta(ge=0.05, le=3)] | None = None
+    samples: Annotated[list[str], Meta(min_length=1, max_length=10_000)] | None = None
+
+
 class ServiceTasks(Form, frozen=True, kw_only=True):
     """A Deployment behind a Service, with clients that send `load` requests a second; each costs CPU. A pod works on
-    `concurrency` of them at once (none: one for each CPU of its limit), `queueLimit` wait, and clients give up after
-    `timeout`. Defaults of these two are Envoy's: max_pending_requests 1024, route timeout 15 s."""
+    `concurrency` of them at once (none: one for each CPU of its limit), each for a `serviceTime` (the name of a
+    distribution, or with its parameters), `queueLimit` wait, and clients give up after `timeout`. Defaults of these two
+    are Envoy's: max_pending_requests 1024, route timeout 15 s."""
 
     name: Name
     replicas: Count
@@ -145,7 +158,7 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
     cpu_per_request: Amount = "5m"  # milli-CPU-seconds
     min_available: Count | Annotated[str, Meta(pattern=r"^[0-9]{1,3}%$")] | None = None  # a PodDisruptionBudget
     concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    service_time: Literal["exponential"] = "exponential"
+    service_time: ServiceTimeForm | str = "exponential"
     queue_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1024
     timeout: str = "15s"
     slo: SloForm = SloForm()

@@ -9,52 +9,17 @@ from typing import Any
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
-from harness.experiment.forms import ServiceTasks, TaskSource
+from harness.experiment.forms import TaskSource
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
-from harness.experiment.scenario import Loaded, amount, curve, duration
+from harness.experiment.scenario import Loaded, duration
+from harness.experiment.services import Traffic, service
 from harness.measure.demand import Demand
-from harness.measure.queueing import QueueModel, most_in_time
-from harness.model.core import (
-    Container,
-    ContainerPort,
-    Pod,
-    PodSpec,
-    PodTemplateSpec,
-    ResourceList,
-    ResourceRequirements,
-    Service,
-    ServicePort,
-    ServiceSpec,
-)
-from harness.model.meta import LabelSelector, ObjectMeta
-from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget
-from harness.model.quantity import Quantity, parse_quantity
-from harness.model.workloads import (
-    CrossVersionObjectReference,
-    DeploymentSpec,
-    HorizontalPodAutoscalerSpec,
-    MetricSpec,
-    MetricTarget,
-    PodDisruptionBudgetSpec,
-    ResourceMetricSource,
-)
+from harness.model.core import Pod, PodTemplateSpec
 from workloads.readers.manifests import Manifest
 from workloads.table import NodeTable, Workload
 
 SETTLE_NS = SECOND
 """Nodes register before the first pod arrives: instant 0 of a workload is this long after the run's."""
-
-CPU_PER_REQUEST = "podyard.dev/cpu-per-request"
-READY_AFTER = "podyard.dev/ready-after"
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Clients of a service: its key, the load curve, and what a pod of it does with requests."""
-
-    service: str
-    curve: Any
-    model: QueueModel
 
 
 @dataclass(slots=True)
@@ -125,10 +90,11 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
         elif task.trace is not None:
             _trace(loaded, task, where, made, seed)
         elif task.service is not None:
-            before = len(made.at_once)
-            _service(loaded, task.service, f"{where}.service", made)
-            for obj in made.at_once[before:]:
+            objects, clients = service(loaded, task.service, f"{where}.service", SETTLE_NS)
+            for obj in objects:
                 check_object(loaded, obj, f"{where}.service")
+            made.at_once += objects
+            made.traffic.append(clients)
         elif task.manifests is not None:
             _manifests(loaded, task.manifests, f"{where}.manifests", made)
         elif task.objects is not None:
@@ -225,105 +191,3 @@ def _add_manifests(manifests: Sequence[Manifest], made: Plan, told: Notices) -> 
             made.at_once.append(manifest.object)
     made.arrivals.append(later)
     made.notices.extend(told)
-
-
-def _service(loaded: Loaded, form: ServiceTasks, where: str, made: Plan) -> None:
-    load = curve(loaded, form.load, f"{where}.load")
-    name = form.name
-    labels = {"app": name}
-    requests: ResourceList = {"cpu": parse_quantity(form.cpu), "memory": parse_quantity(form.memory)}
-    template = PodTemplateSpec(
-        metadata=ObjectMeta(
-            labels=labels,
-            annotations={CPU_PER_REQUEST: str(form.cpu_per_request), READY_AFTER: form.ready_after},
-        ),
-        spec=PodSpec(
-            containers=(
-                Container(
-                    name="main",
-                    image="registry.k8s.io/e2e-test-images/agnhost:2.53",
-                    resources=ResourceRequirements(requests=requests, limits=_twice(requests)),
-                    ports=(ContainerPort(container_port=8080),),
-                ),
-            ),
-            node_selector=form.node_selector,
-        ),
-    )
-    meta = ObjectMeta(name=name, namespace="default", labels=labels)
-    selector = LabelSelector(match_labels=labels)
-    made.at_once.append(
-        Service(metadata=meta, spec=ServiceSpec(selector=labels, ports=(ServicePort(port=80, target_port=8080),)))
-    )
-    made.at_once.append(
-        Deployment(
-            metadata=meta,
-            spec=DeploymentSpec(replicas=form.replicas, selector=selector, template=template),
-        )
-    )
-    if form.min_available is not None:
-        made.at_once.append(
-            PodDisruptionBudget(
-                metadata=meta, spec=PodDisruptionBudgetSpec(min_available=form.min_available, selector=selector)
-            )
-        )
-    scaler = form.autoscaler
-    if scaler is not None:
-        made.at_once.append(
-            HorizontalPodAutoscaler(
-                metadata=meta,
-                spec=HorizontalPodAutoscalerSpec(
-                    scale_target_ref=CrossVersionObjectReference(kind="Deployment", name=name, api_version="apps/v1"),
-                    min_replicas=scaler.min,
-                    max_replicas=scaler.max,
-                    metrics=(
-                        MetricSpec(
-                            type="Resource",
-                            resource=ResourceMetricSource(
-                                name="cpu",
-                                target=MetricTarget(type="Utilization", average_utilization=scaler.target_cpu),
-                            ),
-                        ),
-                    ),
-                ),
-            )
-        )
-    from workloads.generators.load import Delayed
-
-    made.traffic.append(
-        Traffic(
-            service=f"default/{name}",
-            curve=Delayed(load, SETTLE_NS),
-            model=_queue(loaded, form, where, 2 * amount(loaded, form.cpu, f"{where}.cpu")),
-        )
-    )
-
-
-def _queue(loaded: Loaded, form: ServiceTasks, where: str, limit_milli: int) -> QueueModel:
-    """What a pod with this CPU limit does with requests: its workers together use up the limit when all are busy."""
-    per_request_s = max(parse_quantity(form.cpu_per_request).milli / 1000, 1e-6)
-    workers = form.concurrency or max(1, -(-limit_milli // 1000))
-    service_s = per_request_s * workers * 1000 / limit_milli
-    slo = form.slo
-    slo_s = max(0.25, 10 * service_s)
-    if slo.latency is not None:
-        slo_s = duration(loaded, slo.latency, f"{where}.slo.latency") / SECOND
-    model = QueueModel(
-        service_s=service_s,
-        concurrency=workers,
-        queue_limit=form.queue_limit,
-        timeout_s=duration(loaded, form.timeout, f"{where}.timeout") / SECOND,
-        slo_s=slo_s,
-        objective=slo.objective / 100,
-    )
-    if not most_in_time(model):
-        raise loaded.error(
-            f"{where}.slo",
-            "no number of replicas meets it",
-            found=f"{slo.objective:g} % within {slo_s:g} s, where a request alone takes {service_s:g} s on average",
-            expected="more time, or a lower objective",
-        )
-    return model
-
-
-def _twice(requests: ResourceList) -> ResourceList:
-    return {name: Quantity(amount.milli * 2, amount.form) for name, amount in requests.items()}

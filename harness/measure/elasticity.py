@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from harness.measure.queueing import QueueModel, most_in_time
+from harness.measure.queue_model import QueueModel
+from harness.measure.queueing import most_in_time
 
 Int64 = npt.NDArray[np.int64]
 SECOND_NS = 10**9

@@ -1,11 +1,13 @@
 """How long requests wait in a pod, and how many are lost: a queue with several servers, a finite line, and clients who
 give up.
 
-A pod is an M/M/c/K queue: requests arrive at random (Poisson), `concurrency` are worked on at once, each for an
-exponential time of `service_s` on average, `queue_limit` more may wait, and what comes then is turned away. A client
-gives up after `timeout_s`; the pod, which does not know, works on. All of it in closed form, so a request rate costs no
-more to look at than any other. Between two changes of its rate a pod is taken to be in its steady state: what is
-neglected is how a queue fills and empties, about (queue length / capacity) seconds after a change.
+Requests come to a pod at random (Poisson), `concurrency` are worked on at once, each for a time of `service_s` on
+average, `queue_limit` more may wait, and what comes then is turned away. A client gives up after `timeout_s`; the pod,
+which does not know, works on. All of it in closed form, so a request rate costs no more to look at than any other.
+Between two changes of its rate a pod is taken to be in its steady state: what is neglected is how a queue fills and
+empties, about (queue length / capacity) seconds after a change.
+
+Exponential service times are here (M/M/c/K), all others in `general_queue` (M/G/c/K).
 
 Source: Kleinrock, Queueing Systems I, 1975, section 3 (M/M/m/K); Gross and Harris, Fundamentals of Queueing Theory, for
 the waiting time of those who are let in.
@@ -16,48 +18,11 @@ from __future__ import annotations
 import math
 from functools import cache, lru_cache
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
-
-STEP = 1.05
-"""Ratio of neighbouring points of the grid of latencies; between them the logarithm of the tail is interpolated."""
-
-
-class QueueModel(msgspec.Struct, frozen=True):
-    """One pod of a service. `slo_s`: a request is in time when it is answered within; `objective`: the share that must
-    be (0..1)."""
-
-    service_s: float
-    concurrency: int
-    queue_limit: int
-    timeout_s: float
-    slo_s: float
-    objective: float
-
-    @property
-    def capacity_rps(self) -> float:
-        """What it can answer at most."""
-        return self.concurrency / self.service_s
-
-    @property
-    def grid(self) -> Float64:
-        """Latencies in seconds, rising; the timeout and the objective's are among them."""
-        return _grid(self)
-
-
-class Outcome(msgspec.Struct, frozen=True, eq=False):
-    """Of requests that come at one rate. Shares of all: `blocked` found the line full, `late` were given up by their
-    client, `in_time` met the SLO. `tail`: share of those let in that take longer than each point of the grid."""
-
-    blocked: float
-    late: float
-    in_time: float
-    busy: float  # servers, on average
-    mean_s: float  # of those let in
-    tail: Float64
+from harness.measure.general_queue import general_outcome
+from harness.measure.queue_model import Outcome, QueueModel, outcome_of
+from harness.measure.service_time import Float64
 
 
 def outcome(model: QueueModel, rate_rps: float) -> Outcome:
@@ -67,19 +32,20 @@ def outcome(model: QueueModel, rate_rps: float) -> Outcome:
 
 @lru_cache(maxsize=4096)
 def _outcome(model: QueueModel, rate: float) -> Outcome:
+    if model.service_time.kind != "exponential":
+        return general_outcome(model, rate)
     probabilities = states(model, rate)
     c = model.concurrency
     blocked = float(probabilities[-1])
     let_in = probabilities[:-1] / max(1.0 - blocked, 1e-300)
     free, waiting = float(let_in[:c].sum()), let_in[c:]
-    grid = _grid(model)
+    grid = model.grid
     tail = free * np.exp(-grid / model.service_s) + _tails(model) @ waiting
     tail = np.clip(tail, 0.0, 1.0)
     queue = float(np.arange(len(waiting)) @ probabilities[c:-1]) + model.queue_limit * blocked
     busy = float(np.minimum(np.arange(len(probabilities)), c) @ probabilities)
     mean = model.service_s + (queue / (rate * (1.0 - blocked)) if rate and blocked < 1.0 else 0.0)
-    over, slow = (float(tail[np.searchsorted(grid, at)]) for at in (model.timeout_s, model.slo_s))
-    return Outcome(blocked, (1 - blocked) * over, (1 - blocked) * (1 - max(over, slow)), busy, mean, tail)
+    return outcome_of(model, blocked, busy, mean, tail)
 
 
 def states(model: QueueModel, rate: float) -> Float64:
@@ -97,21 +63,13 @@ def states(model: QueueModel, rate: float) -> Float64:
 
 
 @cache
-def _grid(model: QueueModel) -> Float64:
-    """From a thousandth of a service time to beyond all that can be."""
-    most = 3 * (model.service_s * (model.queue_limit / model.concurrency + 10) + model.timeout_s + model.slo_s)
-    points = np.geomspace(model.service_s / 1000, most, math.ceil(math.log(most / model.service_s * 1000, STEP)))
-    return np.unique(np.concatenate([points, [model.timeout_s, model.slo_s]]))
-
-
-@cache
 def _tails(model: QueueModel) -> Float64:
     """P(longer than t) of one that finds j waiting before it (all servers busy), float64 [grid, queue_limit]: it waits
     for j + 1 services at the pod's full rate, and then has its own."""
     from scipy.special import gammainc, gammaincc, gammaln
 
     c, k = model.concurrency, model.queue_limit
-    t = _grid(model)
+    t = model.grid
     own, full = 1.0 / model.service_s, c / model.service_s
     if c == 1:
         return np.asarray(gammaincc(np.arange(k)[None, :] + 2, (full * t)[:, None]))
@@ -152,7 +110,7 @@ def _most_in_time(model: QueueModel) -> float:
 
 def quantile(model: QueueModel, tail: Float64, share: float) -> float:
     """The latency that a share (0..1) of requests stays within, in seconds, of a mixture's tail over the grid."""
-    grid = _grid(model)
+    grid = model.grid
     above = 1.0 - share
     index = int(np.searchsorted(-tail, -above, side="left"))
     if index == 0:
@@ -160,7 +118,7 @@ def quantile(model: QueueModel, tail: Float64, share: float) -> float:
     if index >= len(grid):
         return float(grid[-1])
     before, after = float(tail[index - 1]), float(tail[index])
-    if after <= 0 or before <= after:
+    if before <= after:
         return float(grid[index])
-    part = math.log(before / above) / math.log(before / after)
+    part = math.log(before / above) / math.log(before / after) if after > 0 else (before - above) / before
     return float(grid[index - 1] + (grid[index] - grid[index - 1]) * part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.measure.catalogue import SPEC_RG, Better, Catalogue, Measure, spread
 from harness.measure.recovery import PHASES
 
-QUEUE = "M/M/c/K in its steady state: Kleinrock, Queueing Systems I, 1975"
+QUEUE = "M/G/c/K in its steady state: Kleinrock, Queueing Systems I, 1975; Tijms, Stochastic Models, 2003"
 
 RESOURCES = {"cpu": "CPU", "memory": "memory", "gpu": "GPU", "pods": "pod places"}
 

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from harness.measure.queueing import QueueModel, outcome, quantile
+from harness.measure.queue_model import QueueModel
+from harness.measure.queueing import outcome, quantile
 
 
 class _Service(msgspec.Struct):

@@ -67,6 +67,41 @@ def test_demand_is_the_same_for_every_autoscaler_and_starving_shows() -> None:
     assert max(shortage[40, target] for target in (30, 60, 90)) < 20
 
 
+def test_service_times_that_scatter_more_take_longer_at_the_tail() -> None:
+    found = [
+        measured(web({"constant": {"rps": 600}}, serviceTime=shape))["requests"]["default/web"]["latencySeconds"]["p99"]
+        for shape in (
+            "deterministic",
+            {"distribution": "gamma", "cv": 0.5},
+            "exponential",
+            {"distribution": "samples", "samples": ["1ms", "1ms", "1ms", "20ms"]},
+            {"distribution": "lognormal", "cv": 2.5},
+        )
+    ]
+    assert found == sorted(found)
+    assert found[-1] > 5 * found[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ("lognormall", "did you mean 'lognormal'"),
+        ("lognormal", "lognormal needs cv"),
+        ({"distribution": "exponential", "cv": 2}, "exponential has no cv"),
+        ({"distribution": "gamma", "cv": 9}, "too large"),
+        ({"distribution": "samples"}, "samples needs samples"),
+        ({"distribution": "samples", "samples": ["0s"]}, "take no time"),
+        ({"distribution": "samples", "samples": ["fast"]}, "samples[0]"),
+        ({"distribution": "gamma", "cvv": 1}, "unknown key 'cvv'"),
+    ],
+)
+def test_a_service_time_that_cannot_be_is_told(shape: Any, told: str) -> None:
+    with pytest.raises(UserError) as error:
+        measured(web({"constant": {"rps": 10}}, serviceTime=shape))
+    assert "serviceTime" in str(error.value)
+    assert told in str(error.value)
+
+
 def test_a_slo_that_no_number_of_replicas_meets_is_told() -> None:
     with pytest.raises(UserError, match="no number of replicas meets it"):
         measured(web({"constant": {"rps": 10}}, slo={"latency": "1ms"}))

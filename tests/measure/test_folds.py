@@ -16,7 +16,8 @@ from harness.measure.invariants import Invariants
 from harness.measure.journal import Journal
 from harness.measure.occupancy import CPU, Occupancy
 from harness.measure.pods import PodLives, censored, seconds, spans
-from harness.measure.queueing import QueueModel, most_in_time
+from harness.measure.queue_model import QueueModel
+from harness.measure.queueing import most_in_time
 from harness.measure.traffic import Traffic
 from harness.model.core import (
     Container,

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from harness.measure.queueing import QueueModel, most_in_time, outcome, quantile, states
+from harness.measure.queue_model import QueueModel
+from harness.measure.queueing import most_in_time, outcome, quantile, states
+from tests.measure.queue_simulation import noise, simulate
 
 
 def model(c: int = 2, k: int = 1024, service: float = 0.005, timeout: float = 15.0, slo: float = 0.05) -> QueueModel:
@@ -40,32 +42,6 @@ def test_a_long_line_is_that_of_mmc(c: int, load: float) -> None:
         assert share == pytest.approx(wanted, rel=2e-3, abs=1e-9)
 
 
-def simulate(queue: QueueModel, rate: float, requests: int, seed: int) -> tuple[np.ndarray, float]:
-    """(latencies of those let in, share blocked): each request by itself, first come first served."""
-    rng = np.random.default_rng(seed)
-    arrivals = np.cumsum(rng.exponential(1 / rate, requests)).tolist()
-    services = rng.exponential(queue.service_s, requests).tolist()
-    free = [0.0] * queue.concurrency  # when each server is free again
-    leaving: list[float] = []  # starts of those that wait, rising
-    begin = 0
-    latencies, blocked = [], 0
-    warm = requests // 10
-    for index, (at, takes) in enumerate(zip(arrivals, services, strict=True)):
-        while begin < len(leaving) and leaving[begin] <= at:
-            begin += 1
-        if len(leaving) - begin >= queue.queue_limit:
-            blocked += index >= warm
-            continue
-        server = min(range(queue.concurrency), key=free.__getitem__)
-        start = max(at, free[server])
-        free[server] = start + takes
-        if start > at:
-            leaving.append(start)
-        if index >= warm:
-            latencies.append(start + takes - at)
-    return np.array(latencies), blocked / (requests - warm)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("load", [0.3, 0.5, 0.7, 0.8, 1.0, 1.2, 1.5])
 @pytest.mark.parametrize("c", [1, 2, 8])
@@ -78,8 +54,7 @@ def test_it_is_within_two_percent_of_a_simulation(c: int, load: float) -> None:
     found = outcome(queue, rate)
 
     def close(ours: float, theirs: float, over: list[float], least: float = 0.0) -> None:
-        noise = 2 * float(np.std(over, ddof=1)) / math.sqrt(len(over))
-        assert abs(ours - theirs) <= 0.02 * abs(theirs) + noise + least, (ours, theirs, noise)
+        assert abs(ours - theirs) <= 0.02 * abs(theirs) + noise(over) + least, (ours, theirs, noise(over))
 
     close(found.mean_s, float(latencies.mean()), [float(batch.mean()) for batch in batches])
     for share in (0.5, 0.9, 0.95, 0.99):

@@ -1,0 +1,175 @@
+"""A scenario's service: Deployment, Service, budget and autoscaler; its clients; what a pod does with requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from harness.engine.component import SECOND
+from harness.experiment.forms import Distribution, ServiceTasks, ServiceTimeForm
+from harness.experiment.scenario import Loaded, amount, curve, duration
+from harness.measure.queue_model import QueueModel
+from harness.measure.queueing import most_in_time
+from harness.measure.service_time import EXPONENTIAL, ServiceTime
+from harness.model.core import (
+    Container,
+    ContainerPort,
+    PodSpec,
+    PodTemplateSpec,
+    ResourceList,
+    ResourceRequirements,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
+from harness.model.errors import did_you_mean
+from harness.model.meta import LabelSelector, ObjectMeta
+from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget
+from harness.model.quantity import Quantity, parse_quantity
+from harness.model.workloads import (
+    CrossVersionObjectReference,
+    DeploymentSpec,
+    HorizontalPodAutoscalerSpec,
+    MetricSpec,
+    MetricTarget,
+    PodDisruptionBudgetSpec,
+    ResourceMetricSource,
+)
+
+CPU_PER_REQUEST = "podyard.dev/cpu-per-request"
+READY_AFTER = "podyard.dev/ready-after"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Clients of a service: its key, the load curve, and what a pod of it does with requests."""
+
+    service: str
+    curve: Any
+    model: QueueModel
+
+
+def service(loaded: Loaded, form: ServiceTasks, where: str, from_ns: int) -> tuple[list[Any], Traffic]:
+    """(objects that are there at once, its clients, whose curve begins at `from_ns`). Raises UserError."""
+    made: list[Any] = []
+    load = curve(loaded, form.load, f"{where}.load")
+    name = form.name
+    labels = {"app": name}
+    requests: ResourceList = {"cpu": parse_quantity(form.cpu), "memory": parse_quantity(form.memory)}
+    template = PodTemplateSpec(
+        metadata=ObjectMeta(
+            labels=labels,
+            annotations={CPU_PER_REQUEST: str(form.cpu_per_request), READY_AFTER: form.ready_after},
+        ),
+        spec=PodSpec(
+            containers=(
+                Container(
+                    name="main",
+                    image="registry.k8s.io/e2e-test-images/agnhost:2.53",
+                    resources=ResourceRequirements(requests=requests, limits=_twice(requests)),
+                    ports=(ContainerPort(container_port=8080),),
+                ),
+            ),
+            node_selector=form.node_selector,
+        ),
+    )
+    meta = ObjectMeta(name=name, namespace="default", labels=labels)
+    selector = LabelSelector(match_labels=labels)
+    made.append(
+        Service(metadata=meta, spec=ServiceSpec(selector=labels, ports=(ServicePort(port=80, target_port=8080),)))
+    )
+    made.append(
+        Deployment(
+            metadata=meta,
+            spec=DeploymentSpec(replicas=form.replicas, selector=selector, template=template),
+        )
+    )
+    if form.min_available is not None:
+        made.append(
+            PodDisruptionBudget(
+                metadata=meta, spec=PodDisruptionBudgetSpec(min_available=form.min_available, selector=selector)
+            )
+        )
+    scaler = form.autoscaler
+    if scaler is not None:
+        made.append(
+            HorizontalPodAutoscaler(
+                metadata=meta,
+                spec=HorizontalPodAutoscalerSpec(
+                    scale_target_ref=CrossVersionObjectReference(kind="Deployment", name=name, api_version="apps/v1"),
+                    min_replicas=scaler.min,
+                    max_replicas=scaler.max,
+                    metrics=(
+                        MetricSpec(
+                            type="Resource",
+                            resource=ResourceMetricSource(
+                                name="cpu",
+                                target=MetricTarget(type="Utilization", average_utilization=scaler.target_cpu),
+                            ),
+                        ),
+                    ),
+                ),
+            )
+        )
+    from workloads.generators.load import Delayed
+
+    model = _queue(loaded, form, where, 2 * amount(loaded, form.cpu, f"{where}.cpu"))
+    return made, Traffic(service=f"default/{name}", curve=Delayed(load, from_ns), model=model)
+
+
+def _queue(loaded: Loaded, form: ServiceTasks, where: str, limit_milli: int) -> QueueModel:
+    """What a pod with this CPU limit does with requests: its workers together use up the limit when all are busy."""
+    per_request_s = max(parse_quantity(form.cpu_per_request).milli / 1000, 1e-6)
+    workers = form.concurrency or max(1, -(-limit_milli // 1000))
+    service_s = per_request_s * workers * 1000 / limit_milli
+    slo = form.slo
+    slo_s = max(0.25, 10 * service_s)
+    if slo.latency is not None:
+        slo_s = duration(loaded, slo.latency, f"{where}.slo.latency") / SECOND
+    model = QueueModel(
+        service_s=service_s,
+        concurrency=workers,
+        queue_limit=form.queue_limit,
+        timeout_s=duration(loaded, form.timeout, f"{where}.timeout") / SECOND,
+        slo_s=slo_s,
+        objective=slo.objective / 100,
+        service_time=_service_time(loaded, form, f"{where}.serviceTime"),
+    )
+    if not most_in_time(model):
+        raise loaded.error(
+            f"{where}.slo",
+            "no number of replicas meets it",
+            found=f"{slo.objective:g} % within {slo_s:g} s, where a request alone takes {service_s:g} s on average",
+            expected="more time, or a lower objective",
+        )
+    return model
+
+
+def _service_time(loaded: Loaded, form: ServiceTasks, where: str) -> ServiceTime:
+    asked = form.service_time
+    if isinstance(asked, str):
+        if asked not in get_args(Distribution):
+            known = get_args(Distribution)
+            hint = did_you_mean(asked, known)
+            raise loaded.error(where, "no such distribution", found=asked, expected=" or ".join(known), hint=hint)
+        asked = ServiceTimeForm(distribution=asked)  # type: ignore[arg-type]
+    kind = asked.distribution
+    for name, given, wanted in (
+        ("cv", asked.cv is not None, kind in ("gamma", "lognormal")),
+        ("samples", asked.samples is not None, kind == "samples"),
+    ):
+        if given != wanted:
+            what = f"{kind} needs {name}" if wanted else f"{kind} has no {name}"
+            example = {"cv": "cv: 1.5", "samples": "samples: [2ms, 5ms]"}[name]
+            expected = f"{{distribution: {kind}, {example}}}" if wanted else "distribution alone"
+            raise loaded.error(where, what, expected=expected)
+    if kind == "samples":
+        samples = [duration(loaded, text, f"{where}.samples[{at}]") for at, text in enumerate(asked.samples or ())]
+        if not any(samples):
+            raise loaded.error(f"{where}.samples", "take no time", expected="durations, some of them over 0s")
+        return ServiceTime("samples", samples=tuple(map(float, samples)))
+    return EXPONENTIAL if kind == "exponential" else ServiceTime(kind, 1.0 if asked.cv is None else asked.cv)
+
+
+def _twice(requests: ResourceList) -> ResourceList:
+    return {name: Quantity(amount.milli * 2, amount.form) for name, amount in requests.items()}
