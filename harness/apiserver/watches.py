@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.apiserver.server import ApiServer
-from harness.engine.component import ADDED, MODIFIED, Relist, Watch
+from harness.engine.component import ADDED, MODIFIED, LazyWatch, Relist, Watch
 from harness.engine.messages import Delay, Post, PostAll
 from harness.model.objects import KINDS, Kind
 from harness.model.status import ApiError
@@ -20,21 +21,60 @@ class Watches:
         self._post_all = post_all
         self._delay = delay
         self._by_kind: dict[str, list[int]] = {}
+        self._asleep: dict[tuple[int, str], LazyWatch] = {}  # by address and kind
+        self._awaited: dict[str, dict[int, list[LazyWatch]]] = {}  # kind that is waited for: by address
+        self._woken: dict[tuple[int, str], None] = {}
         self._by_node: dict[str, int] = {}  # pods by spec.nodeName
         self._changed: dict[str, list[Watch]] = {}
         self._changed_on: dict[int, list[Watch]] = {}  # by address, of the pods of one node
         server.listeners.append(self.enqueue_watch_event)
 
-    def subscribe(self, address: int, kinds: tuple[str, ...]) -> None:
-        """Every change of these kinds from now on, and what is there as ADDED."""
+    def subscribe(self, address: int, kinds: tuple[str, ...], lazy: Sequence[LazyWatch] = ()) -> None:
+        """Every change of these kinds from now on, and what is there as ADDED; of those in `lazy` when they are of use.
+
+        Kinds that are not of use yet stay so when they are asked for again: by a component that was started again.
+        """
         now = self._server.now
         at = self._delay(now, address)
+        for watch in lazy:
+            self._put_to_sleep(address, watch)
         for kind in kinds:
-            addresses = self._by_kind.setdefault(kind, [])
-            if address not in addresses:  # a component that was started again asks again
-                addresses.append(address)
-            for obj in self._server.listed(kind):
-                self._post(at, address, Watch(ADDED, obj))
+            if (address, kind) not in self._asleep:
+                self._begin(at, address, kind, self._server.listed(kind))
+
+    def _begin(self, at: int, address: int, kind: str, there: Iterable[Any]) -> None:
+        addresses = self._by_kind.setdefault(kind, [])
+        if address not in addresses:  # a component that was started again asks again
+            addresses.append(address)
+        for obj in there:
+            self._post(at, address, Watch(ADDED, obj))
+
+    def _put_to_sleep(self, address: int, watch: LazyWatch) -> None:
+        for kind, is_it in watch.until.items():
+            if any(is_it is None or is_it(obj) for obj in self._server.listed(kind)):
+                return
+        for kind in watch.kinds:
+            self._asleep[address, kind] = watch
+        for kind in watch.until:
+            self._awaited.setdefault(kind, {}).setdefault(address, []).append(watch)
+
+    def _wake(self, kind: str, obj: Any) -> None:
+        """`obj` may be what some lazy watches wait for; they begin when what has changed is sent."""
+        for address, watches in list(self._awaited[kind].items()):
+            for watch in watches.copy():
+                is_it = watch.until[kind]
+                if is_it is None or is_it(obj):
+                    self._woken.update(((address, name), None) for name in watch.kinds)
+                    self._await_no_longer(address, watch)
+
+    def _await_no_longer(self, address: int, watch: LazyWatch) -> None:
+        for name in watch.until:
+            awaited = self._awaited[name]
+            awaited[address].remove(watch)
+            if not awaited[address]:
+                del awaited[address]
+            if not awaited:
+                del self._awaited[name]
 
     def subscribe_node(self, address: int, node: str) -> None:
         """Pods bound to `node`."""
@@ -56,6 +96,8 @@ class Watches:
 
     def enqueue_watch_event(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         name = kind.kind
+        if name in self._awaited:
+            self._wake(name, obj)
         if name in self._by_kind:
             event = Watch(change, obj, old, obj.metadata.key)
             queued = self._changed.get(name)
@@ -85,10 +127,19 @@ class Watches:
 
     def flush(self, now: int) -> None:
         """Send what changed; called after each batch, and by whoever writes from outside the loop."""
+        woken: dict[tuple[int, str], None] = {}
+        if self._woken:
+            woken, self._woken = self._woken, {}
+            for address, kind in woken:
+                del self._asleep[address, kind]
+                # In the order in which they were created, as they would have been heard of.
+                self._begin(self._delay(now, address), address, kind, self._server.objects(kind).values())
         if self._changed:
             changed, self._changed = self._changed, {}
             for kind, events in changed.items():
                 for address in self._by_kind[kind]:
+                    if woken and (address, kind) in woken:
+                        continue  # what was listed is what has become of it
                     self._post_all(self._delay(now, address), address, events)
         if self._changed_on:
             on, self._changed_on = self._changed_on, {}

@@ -106,7 +106,7 @@ class Cluster:
         self.components[component.name] = component
         self.loop.handlers[address] = self._runner(address, Guard(component))
         self._post(self.loop.now + 1, address, Start())
-        self.api.subscribe(address, component.watches)
+        self.api.subscribe(address, component.watches, getattr(component, "lazy_watches", ()))
 
     def is_behind(self, name: str) -> bool:
         """Whether changes are on their way to this component: its view need not be the store's yet."""

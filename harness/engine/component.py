@@ -6,7 +6,7 @@ changes it through API writes; a driver decides when and where it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -191,6 +191,16 @@ STANDING_LEASE = "podyard.dev/standing"
 Write: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod | Record | StandingLease | Subscribe
 
 
+class LazyWatch(_Message, frozen=True):
+    """Changes of `kinds` are of no use to a component before there is an object of a kind in `until` that its function
+    there holds for (None: any object). Nothing of them is sent before; then, ahead of that object, all of `kinds` as
+    ADDED, and every change from then on. So the component acts as if it had watched all the time.
+    """
+
+    kinds: tuple[str, ...]
+    until: Mapping[str, Callable[[Any], bool] | None]
+
+
 class WakeAt(_Message, frozen=True, gc=False):
     """A Timer at `at`, or at once (that is, one nanosecond on) when that has passed."""
 
@@ -268,6 +278,8 @@ class Configured(Protocol):
 
 class Component(Protocol):
     """`name`: unique in the cluster, also that of its random stream. `watches`: the kinds that it subscribes to.
+
+    `lazy_watches`, if it has them: which of those are not worth hearing of yet. Of each kind at most one.
 
     One that writes counts in `handled_failures` the Outcomes with an error for which it has done what is to be done:
     tried again, given up for a reason. What is not counted is a fault of the component (see harness.engine.guard).

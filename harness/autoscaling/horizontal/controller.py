@@ -21,6 +21,7 @@ from harness.engine.component import (
     Effect,
     Event,
     Instant,
+    LazyWatch,
     Outcome,
     PatchStatus,
     Record,
@@ -62,6 +63,7 @@ class HorizontalController:
     phase_ns = 0
     constants = DEFAULTS
     watches = ("HorizontalPodAutoscaler", "Deployment", "ReplicaSet", "Pod", "PodMetrics")
+    lazy_watches = (LazyWatch(watches[1:], {"HorizontalPodAutoscaler": None}),)
 
     handled_failures = 0
 

@@ -79,6 +79,7 @@ class NodeLifecycleController(Reconciler):
         self._zones: dict[str, _Zone] = {}
         self._waiting = 0  # nodes, of all zones
         self._all_down = False
+        self._zones_changed = False
 
     @property
     def period_ns(self) -> int:
@@ -90,6 +91,7 @@ class NodeLifecycleController(Reconciler):
         self._zones.clear()
         self._waiting = 0
         self._all_down = False
+        self._zones_changed = False
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
@@ -139,6 +141,7 @@ class NodeLifecycleController(Reconciler):
         health = self._health.pop(name)
         self._wait_no_longer(name, health)
         self._count(health, False)
+        self._zones_changed = True
         zone = self._zones[health.zone]
         zone.members -= 1
         if not zone.members:
@@ -147,6 +150,7 @@ class NodeLifecycleController(Reconciler):
 
     def _count(self, health: _Health, counted: bool) -> None:
         if health.counted is not counted:
+            self._zones_changed = True
             by = 1 if counted else -1
             zone = self._zones[health.zone]
             zone.nodes += by
@@ -157,6 +161,7 @@ class NodeLifecycleController(Reconciler):
         was, health.ready = health.ready, ready
         if was == ready:
             return
+        self._zones_changed = True
         zone = self._zones[health.zone]
         zone.bad += ((ready in _BAD) - (was in _BAD)) * health.counted
         if ready not in _BAD:
@@ -246,7 +251,9 @@ class NodeLifecycleController(Reconciler):
         """Give nodes their NoExecute taint, zone by zone, no faster than the zone's state allows. Source:
         handleDisruption, setLimiterInZone, ReducedQPSFunc, HealthyQPSFunc."""
         constants = self.constants
-        self._master_disruption()
+        if self._zones_changed:
+            self._zones_changed = False
+            self._master_disruption()
         if not self._waiting or self._all_down:
             return
         for _, zone in sorted(self._zones.items()):

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import SECOND, Delete, Instant, Update
+from harness.engine.component import SECOND, Delete, Instant, LazyWatch, Update
 from harness.model.core import Namespace
 from harness.model.objects import KINDS, kind_of
 
@@ -26,6 +26,7 @@ class NamespaceController(Reconciler):
     def __init__(self, name: str = "namespace-controller") -> None:
         self._contents = tuple(sorted(n for n, kind in KINDS.items() if kind.namespaced and n != "Event"))
         super().__init__(name, {"Namespace": self._namespace_changed, **dict.fromkeys(self._contents)})
+        self.lazy_watches = (LazyWatch(self._contents, {"Namespace": _is_going}),)
         self._left: dict[str, dict[tuple[str, str], Any]] = {}  # of those that are going: by (kind, name)
 
     def forget_all(self) -> None:
@@ -83,3 +84,7 @@ class NamespaceController(Reconciler):
             if obj.metadata.deletion_timestamp is None:
                 self.write(key, Delete(kind, key, own, uid=obj.metadata.uid, propagation="Background", token=key))
         self.queue.add_at(key, now + LOOK_AGAIN_NS)
+
+
+def _is_going(space: Namespace) -> bool:
+    return space.metadata.deletion_timestamp is not None

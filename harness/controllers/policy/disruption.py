@@ -13,7 +13,7 @@ from harness.controllers.runtime.int_or_percent import scaled
 from harness.controllers.runtime.pods import ready_since
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.controllers.runtime.selectors import Group, Groups, Selectors
-from harness.engine.component import MINUTE, Instant, Update
+from harness.engine.component import MINUTE, Instant, LazyWatch, Update
 from harness.model.core import Pod
 from harness.model.meta import Condition, OwnerReference, condition
 from harness.model.wire import Time
@@ -53,6 +53,7 @@ class DisruptionController(Reconciler):
                 "Pod": self._pod_changed,
             },
         )
+        self.lazy_watches = (LazyWatch(("Deployment", "ReplicaSet", "Pod"), {"PodDisruptionBudget": None}),)
         self._replica_sets = self.informer.index("ReplicaSet", _uid)
         self._deployments = self.informer.index("Deployment", _uid)
         self._pods = Groups()

@@ -15,7 +15,7 @@ from harness.controllers.runtime.pod_control import BURST, Managing, PodControl
 from harness.controllers.runtime.pods import is_active, new_pod, owner_reference
 from harness.controllers.runtime.replica_tally import ReplicaTally
 from harness.controllers.runtime.selectors import LabelKeys
-from harness.engine.component import SECOND, Create, Instant, Update
+from harness.engine.component import SECOND, Create, Instant, LazyWatch, Update
 from harness.model.core import Pod, PodTemplateSpec
 from harness.model.meta import Condition, OwnerReference, condition
 from harness.model.wire import Time
@@ -29,6 +29,7 @@ class ReplicaSetController(PodControl):
 
     def __init__(self, name: str = "replicaset-controller") -> None:
         super().__init__(name, "ReplicaSet", {"ReplicaSet": self._replica_set_changed, "Pod": self._pod_changed})
+        self.lazy_watches = (LazyWatch(("Pod",), {"ReplicaSet": None}),)
         self._keys: dict[str, str] = {}  # uid -> key
         self._tallies: dict[str, ReplicaTally] = {}  # uid ->
         self._label_keys = LabelKeys()

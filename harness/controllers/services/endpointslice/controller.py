@@ -24,7 +24,7 @@ from harness.controllers.services.endpointslice.endpoints import (
     ports_of,
     unready_too,
 )
-from harness.engine.component import Create, Delete, Instant, Outcome, Update
+from harness.engine.component import Create, Delete, Instant, LazyWatch, Outcome, Update
 from harness.model.constants import DEFAULTS
 from harness.model.core import Node, Pod, Service
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference
@@ -74,6 +74,7 @@ class EndpointSliceController(Reconciler):
             },
             {"Pod": _labelled},
         )
+        self.lazy_watches = (LazyWatch(("Pod", "Node"), {"Service": None, "EndpointSlice": None}),)
         self._served: dict[str, _Served] = {}
         self._pods = Groups()
         self._selectors = Selectors()

@@ -29,7 +29,7 @@ from harness.controllers.workloads.deployment.revisions import (
     with_annotations,
 )
 from harness.controllers.workloads.deployment.rollout_status import progressing, with_set
-from harness.engine.component import Create, Delete, Instant, Outcome, Update
+from harness.engine.component import Create, Delete, Instant, LazyWatch, Outcome, Update
 from harness.model.core import Pod
 from harness.model.meta import Condition, ObjectMeta, OwnerReference, condition
 from harness.model.workloads import Deployment, DeploymentStatus, ReplicaSet
@@ -49,6 +49,7 @@ class DeploymentController(Reconciler):
             },
             {"Pod": _not_ended},
         )
+        self.lazy_watches = (LazyWatch(("Pod",), {"Deployment": None}),)
         self._owned = self.informer.index("ReplicaSet", _deployment_uid)
         self._orphans = Orphans()
         self._keys: dict[str, str] = {}  # uid of a Deployment -> key

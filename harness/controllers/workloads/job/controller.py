@@ -28,7 +28,7 @@ from harness.controllers.workloads.job.status import (
     status_of,
     uncounted_in,
 )
-from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Update
+from harness.engine.component import SECOND, Create, Delete, Instant, LazyWatch, Outcome, Update
 from harness.model.core import Pod, PodTemplateSpec
 from harness.model.meta import OwnerReference, condition
 from harness.model.workloads import Job, JobStatus
@@ -61,6 +61,7 @@ class JobController(PodControl):
 
     def __init__(self, name: str = "job-controller") -> None:
         super().__init__(name, "Job", {"Job": self._job_changed, "Pod": self._pod_changed})
+        self.lazy_watches = (LazyWatch(("Pod",), {"Job": None, "Pod": _is_uncounted}),)
         self._keys: dict[str, str] = {}  # uid -> key
         self._pods: dict[str, JobPods] = {}  # uid ->
         self._backoffs: dict[str, Backoff] = {}  # uid ->
@@ -363,3 +364,8 @@ def _reference(job: Job) -> OwnerReference:
 def _untracked(pod: Pod) -> Pod:
     kept = tuple(item for item in pod.metadata.finalizers if item != FINALIZER)
     return replace(pod, metadata=replace(pod.metadata, finalizers=kept))
+
+
+def _is_uncounted(pod: Pod) -> bool:
+    """It waits to be counted by a Job, which may be gone."""
+    return FINALIZER in pod.metadata.finalizers
