@@ -108,11 +108,6 @@ class Cluster:
         self._post(self.loop.now + 1, address, Start())
         self.api.subscribe(address, component.watches, getattr(component, "lazy_watches", ()))
 
-    def is_behind(self, name: str) -> bool:
-        """Whether changes are on their way to this component: its view need not be the store's yet."""
-        address = list(self.components).index(name) + 1
-        return self._watch_delay.last_ns(address) >= self.loop.now
-
     def start_nodes(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             self._start_machine(self.loop.now, node)
@@ -303,10 +298,6 @@ class Delays:
             self.at: Callable[[int, int], int] = lambda now, address: now + constant
         else:
             self.at = self._draw
-
-    def last_ns(self, address: int) -> int:
-        """When the last message there lands; 0 where latencies are constant, and nobody can tell."""
-        return self._last.get(address, 0)
 
     def _draw(self, now: int, address: int) -> int:
         rng = self._streams.get(address)

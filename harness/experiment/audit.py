@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from harness.apiserver.server import ApiServer
 from harness.engine.component import DELETED, SECOND, Effect, Event, Instant, Relist, Watch
 from harness.model.objects import kind_of
+from harness.scheduling.feasibility.snapshot import Snapshot
 
 SETTLED_NS = SECOND
 """A change is acted upon so long after it was heard at most."""
@@ -46,6 +49,20 @@ class Auditor:
                 if view.get(key) != truth:
                     out.append(f"a watcher believes {kind} {key} to be at {view.get(key)}, the store has {truth}")
         return out
+
+
+def miscounted(snapshot: Snapshot) -> list[str]:
+    """Nodes on which the scheduler counts as free what its own list of pods does not leave, in words."""
+    out = []
+    for name, node in sorted(snapshot.node_table.index.items()):
+        left = snapshot.capacity[:, node].copy()
+        for pod in snapshot.pods_on(node):
+            for row, amount in pod.cls.constraints.footprint.amounts:
+                left[row] -= amount
+        for row in np.flatnonzero(left != snapshot.free[:, node]).tolist():
+            is_, told = left[row], snapshot.free[row, node]
+            out.append(f"the scheduler counts {told} of {snapshot.resources[row]} free on {name}, its pods leave {is_}")
+    return out
 
 
 class LastWrites:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from harness.engine.component import MINUTE, SECOND
 from harness.engine.latency import Constant, Empirical, Latencies, Latency, LogNormal
 from harness.experiment.forms import LatencyForm
 from harness.experiment.scenario import Loaded, duration
+
+_LOST_NS = 45 * SECOND
+"""A connection on which nothing comes for so long is closed by its client and made anew, and what was on its way is
+sent again. Source: HTTP2_READ_IDLE_TIMEOUT_SECONDS 30 and HTTP2_PING_TIMEOUT_SECONDS 15, apimachinery
+pkg/util/net/http.go (1.32)."""
+
+_LONGEST_NS = {"api_call": _LOST_NS, "watch": _LOST_NS, "network": _LOST_NS, "container_start": 2 * MINUTE}
+"""Where the tail of a lognormal hop ends, or at its own p99 where that is longer. container_start: the kubelet then
+gives the call up and makes it again. Source: KubeletConfiguration runtimeRequestTimeout, 2m."""
 
 
 def latencies(loaded: Loaded) -> Latencies:
@@ -25,22 +35,24 @@ def latencies(loaded: Loaded) -> Latencies:
     ):
         if theirs is not None:
             where = "spec.latencies." + {"api_call": "apiCall", "container_start": "containerStart"}.get(ours, ours)
-            changes[ours] = _latency(loaded, theirs, where)
+            changes[ours] = _latency(loaded, theirs, where, _LONGEST_NS.get(ours, 0))
     made = replace(made, **changes)
     if made.window_ns <= 0:
         raise loaded.error("spec.latencies", "apiCall, watch and network must take some time", expected="over 0s")
     return made
 
 
-def _latency(loaded: Loaded, form: LatencyForm, where: str) -> Latency:
+def _latency(loaded: Loaded, form: LatencyForm, where: str, most_ns: int) -> Latency:
     if form.constant is not None:
         return Constant(duration(loaded, form.constant, f"{where}.constant"))
     if form.samples:
         return Empirical(tuple(duration(loaded, text, f"{where}.samples") for text in form.samples))
     if form.median is None or form.p99 is None:
         raise loaded.error(where, "says nothing", expected="constant, median and p99, or samples")
+    p99_ns = duration(loaded, form.p99, f"{where}.p99")
     return LogNormal(
         duration(loaded, form.median, f"{where}.median"),
-        duration(loaded, form.p99, f"{where}.p99"),
+        p99_ns,
         duration(loaded, form.least, f"{where}.least"),
+        max(most_ns, p99_ns) if most_ns else 0,
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from harness.cluster.assembly import assemble
 from harness.engine.component import HOUR, SECOND, Instant
 from harness.engine.wall import WallClock, drive
-from harness.experiment.audit import SETTLED_NS, Auditor
+from harness.experiment.audit import SETTLED_NS, Auditor, miscounted
 from harness.experiment.completion import Completion
 from harness.experiment.end_state import end_state
 from harness.experiment.gates import failed_gates
@@ -204,12 +204,9 @@ class Run:
         end = self.end_ns
         tally = self.scheduler.tally
         pods = self.cluster.server.objects("Pod")
-        settled = end - SETTLED_NS - self.prepared.latencies.watch.least_ns
-        differences: list[str] = []
-        if not self.cluster.is_behind(self.auditor.name):
-            differences += self.auditor.differences(self.cluster.server, measures.last_writes.at_ns, settled)
-        if not self.cluster.is_behind(self.scheduler.name):
-            differences += self._scheduler_differences(settled)
+        settled = end - SETTLED_NS - self.prepared.latencies.watch.most_ns
+        differences = self.auditor.differences(self.cluster.server, measures.last_writes.at_ns, settled)
+        differences += self._scheduler_differences(settled) + miscounted(self.scheduler.snapshot)
         arrived = self.driver.pods - len(self.driver.refused)
         measures.invariants.finish(pods, arrived, differences)
         measured = measures.metrics(end)
@@ -255,17 +252,22 @@ class Run:
 
     def _scheduler_differences(self, settled: Instant) -> list[str]:
         """Where the scheduler's snapshot has a pod elsewhere than the store, of those not written since `settled`."""
-        snapshot = self.scheduler.snapshot
+        snapshot, written_ns = self.scheduler.snapshot, self.measures.last_writes.at_ns
+        pods = self.cluster.server.objects("Pod")
         out = []
-        for key, pod in sorted(self.cluster.server.objects("Pod").items()):
-            written_ns = self.measures.last_writes.at_ns[("Pod", key)]
-            if written_ns > settled or pod.status.phase in ("Succeeded", "Failed"):
+        for key, pod in sorted(pods.items()):
+            if written_ns[("Pod", key)] > settled or pod.status.phase in ("Succeeded", "Failed"):
                 continue
             node = snapshot.where(key)
             believed = "" if node is None else snapshot.node_table.names[node]
             if believed != pod.spec.node_name and pod.spec.node_name in snapshot.node_table.index:
                 out.append(f"the scheduler has {key} on {believed or 'no node'}, the store on {pod.spec.node_name}")
-        return out
+        gone = sorted(snapshot.placements.node_of.keys() - pods.keys())
+        return out + [
+            f"the scheduler has {key} on a node, the store has no such pod"
+            for key in gone
+            if written_ns[("Pod", key)] <= settled
+        ]
 
     def end_state(self) -> EndState | None:
         """Whether the cluster has converged; the last that is asked of a run, as the cluster may go on meanwhile, and
