@@ -27,7 +27,7 @@ PATIENCE_NS = 60 * SECOND
 
 class Deletion(msgspec.Struct):
     """A node that goes. `evicting_since`: the first eviction; `evicted_at`: all were taken; `tried_at`: the last
-    round of evictions, or the last attempt to delete."""
+    round of evictions, or the last attempt to delete. `evicting`: uids of the pods that were there at the first."""
 
     pool: str
     drain: bool
@@ -35,6 +35,7 @@ class Deletion(msgspec.Struct):
     evicted_at: int = -1
     tried_at: int = -1
     deleting: bool = False
+    evicting: frozenset[str] = frozenset()
 
 
 class Actuator:
@@ -127,12 +128,17 @@ class Actuator:
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _drain(self, now: int, node: Node, deletion: Deletion, effects: list[Effect]) -> None:
+        """Those that were there when it began are evicted and waited for. Who tolerates the taint and comes later goes
+        with the node. Source: drain.go drainNode, waitPodsToDisappear."""
         name, settings = node.metadata.name, self._state.settings
         if deletion.evicting_since < 0:
             deletion.evicting_since = now
+            deletion.evicting = frozenset(
+                pod.metadata.uid for pod in self._state.pods_on(name) if not self._stays(now, pod)
+            )
             if settings.daemonset_eviction_for_occupied_nodes:
                 self._evict_daemons(now, name, effects)
-        pods = [pod for pod in self._state.pods_on(name) if not self._stays(now, pod)]
+        pods = [pod for pod in self._state.pods_on(name) if pod.metadata.uid in deletion.evicting]
         if not pods:
             self._delete(now, node, deletion, effects)
             return
