@@ -7,11 +7,14 @@ from random import Random
 import numpy as np
 import pytest
 
+from harness.experiment.audit import miscounted
 from harness.model.core import Container, Pod, PodSpec, ResourceRequirements
 from harness.model.meta import ObjectMeta
+from harness.model.objects import from_wire
 from harness.model.quantity import parse_quantity
 from harness.scheduling.feasibility.fit_error import diagnose, reasons_on_node
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.feasibility.tentative import Tentative
 
 
 def pod(name: str, cpu: int, priority: int = 0, **more: int) -> Pod:
@@ -78,3 +81,37 @@ def test_gpus_lack_beside_other_resources_and_can_be_freed() -> None:
     found = diagnose(on, waits)
     assert str(found) == "0/2 nodes are available: 1 Insufficient cpu, 2 Insufficient nvidia.com/gpu."
     assert found.resolvable.tolist() == [0, 1], "Unschedulable, as any other resource: 1.32 tries both"
+
+
+def test_a_nominee_that_is_tried_elsewhere_leaves_no_trace() -> None:
+    """Seed 1238 of podyard simulate: a member was assumed beside its gang, and once more, with the pods nominated to
+    another node, while the next member was looked at. Then its first node counted it for ever."""
+    on = Snapshot()
+    for name in ("a", "b"):
+        on.add_node(name, {"cpu": 4000, "memory": 1 << 40, "pods": 9}, labels={"kubernetes.io/hostname": name})
+    spread = from_wire(
+        {
+            "kind": "Pod",
+            "metadata": {"name": "second", "namespace": "d", "labels": {"app": "x"}},
+            "spec": {
+                "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}],
+                "topologySpreadConstraints": [
+                    {
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "DoNotSchedule",
+                        "labelSelector": {"matchLabels": {"app": "x"}},
+                    }
+                ],
+            },
+        }
+    )
+    first, second = on.classes.view(pod("first", 4)), on.classes.view(spread)
+    on.nominations.nominate(first, 0)
+    assert on.feasible(second).tolist() == [False, True]
+    with Tentative(on) as trial:
+        trial.bind(first, 1)
+        assert on.feasible(second).tolist() == [True, False], "node a is no longer kept for it"
+    assert on.free[0].tolist() == [4000, 4000]
+    assert on.feasible(second).tolist() == [False, True]
+    assert miscounted(on) == []

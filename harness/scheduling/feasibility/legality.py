@@ -46,6 +46,7 @@ def apply(snapshot: Snapshot, decision: Bind | BindTogether) -> Outcome:
 def take_back(snapshot: Snapshot, binds: tuple[Bind, ...]) -> None:
     for bind in binds:
         snapshot.forget(bind.pod.key)
+        snapshot.nominations.note_placement(bind.pod.key)
 
 
 def refusal(snapshot: Snapshot, bind: Bind) -> str | None:
@@ -83,6 +84,7 @@ def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
         assert promise is not None, f"{bind.pod.key} fits, yet its claims find nothing"
         snapshot.volumes.reserve(bind.pod.key, promise)
     snapshot.assume(bind.pod, bind.node, bind.devices)
+    snapshot.nominations.note_placement(bind.pod.key)
     return bind
 
 

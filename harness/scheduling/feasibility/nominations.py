@@ -76,11 +76,25 @@ class Nominations:
         return tuple(self.by_node.get(node, {}).values())
 
     def ahead_of(self, cls: PodClass, node: int, except_pod: str = "") -> list[PodView]:
-        """Those that a pod of `cls` (`but`: its key) yields to: of its priority or above."""
+        """Those that a pod of `cls` (not `except_pod`) yields to: of its priority or above, and on no node by now.
+
+        One that is assumed elsewhere, or is tried there with its gang, needs this node no longer.
+        """
         here = self.by_node.get(node)
         if here is None:
             return []
-        return [pod for pod in here.values() if pod.cls.priority >= cls.priority and pod.key != except_pod]
+        placed = self._state.placements.node_of
+        return [
+            pod
+            for pod in here.values()
+            if pod.cls.priority >= cls.priority and pod.key != except_pod and pod.key not in placed
+        ]
+
+    def note_placement(self, key: str) -> None:
+        """A pod was assumed, or no longer is: the log tells of the node that is kept for it."""
+        node = self._node_of.get(key)
+        if node is not None:
+            self._state.log.add(node)
 
     # -- beside them -----------------------------------------------------------------------------------------------
 
@@ -121,11 +135,12 @@ class Nominations:
         for level, amounts in self._held.items():
             if level >= priority:
                 free = free - (amounts[row, : len(free)] if row < len(amounts) else 0)
-        node = self._node_of.get(except_pod)
-        own = None if node is None else self.by_node[node][except_pod]
-        if own is not None and own.priority >= priority:
-            free = free.copy()
-            free[node] += dict(own.cls.constraints.footprint.amounts).get(row, 0)
+        placed = self._state.placements.node_of
+        for key, node in self._node_of.items():
+            pod = self.by_node[node][key]
+            if (key == except_pod or key in placed) and pod.priority >= priority:  # these need no room
+                free = free.copy()
+                free[node] += dict(pod.cls.constraints.footprint.amounts).get(row, 0)
         return free
 
     def _hold(self, pod: PodView, node: int, sign: int) -> None:

@@ -69,6 +69,7 @@ class Tentative:
             devices, promise = snapshot.devices(key), snapshot.volumes.reservation_of(key)
             self.removed[key] = Removed(pod, snapshot.node_table.names[node], devices, promise)
         snapshot.forget(key)
+        snapshot.nominations.note_placement(key)
         return True
 
     def undo(self) -> None:
@@ -79,6 +80,7 @@ class Tentative:
         snapshot = self._snapshot
         for key in self._bound:
             snapshot.forget(key)
+            snapshot.nominations.note_placement(key)
         for item in self.removed.values():
             put_back(snapshot, item)
         for node, pods in self._before.items():
