@@ -10,6 +10,7 @@ import numpy as np
 from harness.model.core import Pod
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.gangs import first_fit
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
 
@@ -39,15 +40,13 @@ def fitting_node(on: Snapshot, pod: Pod) -> str:
 
 
 def gang_fits(on: Snapshot, members: Sequence[Pod], least: int) -> bool:
-    """Whether `least` members, with those that are placed already, can be placed one after the other, each on the
-    first node that takes it. (False does not say that no other order would do.)"""
-    trial = on.copy()
-    group = trial.classes.view(members[0]).group
-    placed = 0 if group is None else trial.placed_in_group(group)
-    for pod in members:
-        view = trial.classes.view(pod)
-        feasible = np.flatnonzero(trial.feasible(view))
-        if len(feasible):
-            trial.assume(view, int(feasible[0]))
-            placed += 1
-    return placed >= max(least, 1)
+    """Whether `least` members, with those that are placed, fit beside each other: by first fit, in a few orders.
+
+    (False does not say that no other way would do.)
+    """
+    views = [on.classes.view(pod) for pod in members]
+    group = views[0].group
+    placed = 0 if group is None else on.placed_in_group(group)
+    # As they are by then: the anti-affinity of one may have split the class of another.
+    binds = first_fit([on.classes.current(view) for view in views], on)
+    return bool(binds) and placed + len(binds) >= max(least, 1)

@@ -7,6 +7,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
+from harness.scheduling import gangs
 from harness.scheduling.ranking.max_index import NEVER
 from harness.scheduling.ranking.score_table import ChoosesDevices, NodeLists, NodeScore, ScoreTable, checked
 from harness.scheduling.sandbox.read_only_view import snapshot_of, what_if
@@ -87,16 +88,21 @@ def one_by_one(pods: PodBatch, cluster: ClusterView, choose: Choice) -> Iterator
 
 
 def _together(members: Sequence[PodView], cluster: ClusterView, choose: Choice) -> Iterator[Decision]:
-    """Members are tried one after another, and then decided together."""
-    wanted = members[0].group_min - cluster.placed_in_group(members[0].group or "")
-    binds: list[Bind] = []
-    with what_if(cluster) as trial:
-        for pod in members:
-            bind = choose(pod)
-            done = None if bind is None else trial.bind(bind.pod, bind.node, bind.devices)
-            if isinstance(done, Bind):
-                binds.append(done)
-    enough = len(binds) >= max(wanted, 1)
+    """Members are tried one after another, and then decided together.
+
+    Where too few fit in the queue's order, other orders are tried, and at last the first node that fits instead of the
+    best: a gang that fits somehow does not wait for ever because its small members like the large nodes.
+    """
+    wanted = max(members[0].group_min - cluster.placed_in_group(members[0].group or ""), 1)
+    binds = _tried(members, cluster, choose)
+    if len(members) >= wanted > len(binds):
+        orders = list(gangs.other_orders(members, cluster))
+        for order in orders:
+            if len(binds) < wanted:
+                binds = max(binds, _tried(order, cluster, choose), key=len)
+        if orders and len(binds) < wanted:
+            binds = max(binds, gangs.first_fit(members, cluster), key=len)
+    enough = len(binds) >= wanted
     if enough:
         yield BindTogether(tuple(binds))
     bound = {bind.pod.key for bind in binds} if enough else set()
@@ -104,6 +110,17 @@ def _together(members: Sequence[PodView], cluster: ClusterView, choose: Choice) 
     for pod in members:
         if pod.key not in bound:
             yield Wait(pod, reason)
+
+
+def _tried(members: Sequence[PodView], cluster: ClusterView, choose: Choice) -> list[Bind]:
+    binds: list[Bind] = []
+    with what_if(cluster) as trial:
+        for pod in members:
+            bind = choose(pod)
+            done = None if bind is None else trial.bind(bind.pod, bind.node, bind.devices)
+            if isinstance(done, Bind):
+                binds.append(done)
+    return binds
 
 
 class Scored:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from harness.scheduling import gangs
 from harness.scheduling.scoring import what_if
 from harness.scheduling.strategy import (
     PODS,
@@ -201,13 +202,14 @@ class BinPack:
             progress = False
             for index in left:
                 gang = problem.gangs.get(index)
-                if index in bound or not cluster.feasible(pods[index]).any():
+                if index in bound:
                     continue
                 if gang is None or gang.quorum < 2 or not bound.isdisjoint(gang.members):
-                    bound.add(index)
-                    yield self._told(self._second_choice(pods[index], cluster))
-                    progress = True
-                elif index == gang.members[0]:
+                    if cluster.feasible(pods[index]).any():
+                        bound.add(index)
+                        yield self._told(self._second_choice(pods[index], cluster))
+                        progress = True
+                elif index == gang.members[0] and any(cluster.feasible(pods[m]).any() for m in gang.members):
                     binds = self._together(pods, gang, {}, cluster)
                     if binds:
                         bound.update(binds)
@@ -222,11 +224,29 @@ class BinPack:
         that costs least; none when they are fewer than the quorum.
 
         Tried on the snapshot, one after another, and taken back: what one member closes to the next (anti-affinity,
-        spread, ports) is known to the snapshot alone.
+        spread, ports) is known to the snapshot alone. Where too few fit, other orders are tried, and first fit.
         """
+        binds = self._tried(pods, gang.members, spots, cluster)
+        if len(binds) >= gang.quorum:
+            return binds
+        index_of = {pods[member].key: member for member in gang.members}
+        for order in gangs.other_orders([pods[member] for member in gang.members], cluster):
+            binds = self._tried(pods, [index_of[pod.key] for pod in order], spots, cluster)
+            if len(binds) >= gang.quorum:
+                return binds
+        binds = {index_of[bind.pod.key]: bind for bind in gangs.first_fit([pods[m] for m in gang.members], cluster)}
+        return binds if len(binds) >= gang.quorum else {}
+
+    def _tried(
+        self,
+        pods: PodBatch,
+        members: Sequence[int],
+        spots: Mapping[int, tuple[int, tuple[int, ...]]],
+        cluster: ClusterView,
+    ) -> dict[int, Bind]:
         binds: dict[int, Bind] = {}
         with what_if(cluster) as trial:
-            for member in gang.members:
+            for member in members:
                 pod, spot = pods[member], spots.get(member)
                 if spot is not None and self._still_open(pod, *spot, cluster):
                     bind = Bind(pod, spot[0], spot[1] or None)
@@ -236,7 +256,7 @@ class BinPack:
                     continue
                 if isinstance(trial.bind(bind.pod, bind.node, bind.devices), Bind):
                     binds[member] = bind
-        return binds if len(binds) >= gang.quorum else {}
+        return binds
 
     def _still_open(self, pod: PodView, node: int, devices: tuple[int, ...], cluster: ClusterView) -> bool:
         idle = cluster.gpu_free[node]
@@ -295,9 +315,7 @@ def _gangs(pods: PodBatch, cluster: ClusterView) -> dict[int, Gang]:
             together.setdefault(pod.group, []).append(index)
     found: dict[int, Gang] = {}
     for group, members in together.items():
-        quorum = pods[members[0]].group_min
-        if len(members) < quorum:  # the others may be running already, or not be there yet
-            quorum -= cluster.placed_in_group(group)
+        quorum = pods[members[0]].group_min - cluster.placed_in_group(group)
         gang = Gang(tuple(members), max(quorum, 1))
         found.update(dict.fromkeys(members, gang))
     return found
