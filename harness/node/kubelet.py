@@ -66,12 +66,11 @@ class Kubelet:
         meta = pod.metadata
         worker = self.pods.get(meta.uid)
         if worker is None:
-            if pod.status.phase in ("Succeeded", "Failed"):
-                return
             if meta.deletion_timestamp is not None:
-                effects.append(_gone(pod))  # nothing of it runs here (any more)
-                return
-            self._admit(now, pod, effects)
+                # Nothing of it runs here (any more), though it may have: power may have gone before this was said.
+                effects.append(_gone(pod))
+            elif pod.status.phase not in ("Succeeded", "Failed"):
+                self._admit(now, pod, effects)
             return
         worker.pod = pod
         reported = self._compare(worker, effects)

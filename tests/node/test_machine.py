@@ -251,3 +251,19 @@ def test_what_is_down_says_nothing() -> None:
     assert after == []
     at_once = [effect for at, effect in said if at == 10 * SECOND]
     assert all(isinstance(effect, (Observe, Send, WakeAt)) for effect in at_once)  # what others see of it, no words
+
+
+@pytest.mark.parametrize("after_ms", [0, 5, 10, 15, 20, 25, 30])
+def test_a_pod_that_ended_is_deleted_though_power_goes_meanwhile(after_ms: int) -> None:
+    """It was asked to go as its container ended, and the node lost power between the last status and the deletion. Then
+    its kubelet, up again, took no interest in a pod that has ended, and it stayed Terminating for good."""
+    rig = Rig()
+    rig.run(2)
+    rig.pod("a")
+    rig.run(8.995)
+    rig.disturb(ContainerCrash())
+    rig.delete("a", grace_s=None)
+    rig.run(8.995 + after_ms / 1000)
+    rig.disturb(Crash(SECOND))
+    rig.run(60)
+    assert rig.get("a") is None
