@@ -144,6 +144,23 @@ class ServiceTimeForm(Form, frozen=True, kw_only=True):
     samples: Annotated[list[str], Meta(min_length=1, max_length=10_000)] | None = None
 
 
+class RateFileForm(Form, frozen=True, kw_only=True):
+    """`load: {file: ..}`: request rates from a CSV (gzip, too) or Parquet file, its first row at the load's beginning,
+    its last rate for good. `time`: the column of RFC 3339 stamps or seconds (none: time, timestamp, ..); `rate`: that
+    of rates (none: rps, rate, ..), which counts requests in `per`; multiplied by `scale`. `speedup`: time runs so many
+    times faster. A `gap` between two rows that is longer (none: twice the median) is an error. `between` rows the rate
+    holds, or is a straight line."""
+
+    path: str
+    time: str | None = None
+    rate: str | None = None
+    per: str = "1s"
+    scale: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    speedup: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    gap: str | None = None
+    between: Literal["hold", "line"] = "hold"
+
+
 class ServiceTasks(Form, frozen=True, kw_only=True):
     """A Deployment behind a Service, with clients that send `load` requests a second; each costs CPU. A pod works on
     `concurrency` of them at once (none: one for each CPU of its limit), each for a `serviceTime` (the name of a

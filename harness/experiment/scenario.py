@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from harness.model.errors import UserError, did_you_mean
 from harness.model.loading import BY_HAND, Document, load_one, read_text
 from harness.model.quantity import parse_quantity, too_much
 from harness.model.times import parse_duration
-from workloads.generators.load import LoadCurve, load_curve
+from workloads.generators.load import FileReader, LoadCurve, constant, load_curve
 
 API_VERSION = "podyard.dev/v1"
 KIND = "Scenario"
@@ -27,6 +27,9 @@ CONSTANT = "constant."
 """What stands before the name of one of Kubernetes' constants among the values that were asked for."""
 TRACES = "PODYARD_TRACES"
 """Environment variable: folders (separated as in PATH) in which traces are looked for."""
+
+
+F = TypeVar("F", bound=Form)
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -60,6 +63,21 @@ class Loaded(msgspec.Struct, frozen=True):
             expected="beside the scenario, or in a folder of " + TRACES,
             hint=f"export {TRACES}=<the folder that holds it>",
         )
+
+    def form(self, fields: Any, kind: type[F], where: str) -> F:
+        """Fields that the scenario's own forms hold as plain data. Raises UserError."""
+        try:
+            return msgspec.convert(fields, kind)
+        except msgspec.ValidationError as error:
+            what, _, at = str(error).partition(" - at `$")
+            unknown = re.search(r"unknown field `([^`]+)`", what)
+            if unknown is None:
+                problem, expected = _in_words(what)
+                raise self.error(where + at.rstrip("`"), problem, expected=expected) from None
+            known = [field.encode_name for field in msgspec.structs.fields(kind)]
+            key = unknown.group(1)
+            about = {"expected": ", ".join(known), "hint": did_you_mean(key, known)}
+            raise self.error(f"{where}.{key}", f"unknown key {key!r}", **about) from None
 
     def _folders(self) -> Iterator[Path]:
         yield Path(self.file).resolve().parent
@@ -291,7 +309,7 @@ def _check(loaded: Loaded) -> None:
             amount(loaded, service.memory, f"{where}.service.memory")
             amount(loaded, service.cpu_per_request, f"{where}.service.cpuPerRequest", "cpu")
             duration(loaded, service.ready_after, f"{where}.service.readyAfter")
-            curve(loaded, service.load, f"{where}.service.load")
+            curve(loaded, service.load, f"{where}.service.load", lambda fields, at: constant(0))
             scaler = service.autoscaler
             if scaler is not None and scaler.min > scaler.max:
                 found = f"{scaler.min} to {scaler.max}"
@@ -350,10 +368,12 @@ def duration(loaded: Loaded, text: str, where: str) -> int:
     return found
 
 
-def curve(loaded: Loaded, form: Any, where: str) -> LoadCurve:
-    """A service's load. Raises UserError."""
+def curve(loaded: Loaded, form: Any, where: str, file: FileReader) -> LoadCurve:
+    """A service's load; `file` reads one that stands in a file. Raises UserError."""
     try:
-        return load_curve(form, where)
+        return load_curve(form, where, file)
     except UserError as error:
+        if error.file is not None:  # told by that reader
+            raise
         path, _, what = error.what.partition(": ")
         raise loaded.error(path, what, found=error.found, expected=error.expected, hint=error.hint) from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from harness.engine.component import SECOND
-from harness.experiment.forms import Distribution, ServiceTasks, ServiceTimeForm
+from harness.experiment.forms import Distribution, RateFileForm, ServiceTasks, ServiceTimeForm
 from harness.experiment.scenario import Loaded, amount, curve, duration
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
@@ -35,6 +35,7 @@ from harness.model.workloads import (
     PodDisruptionBudgetSpec,
     ResourceMetricSource,
 )
+from workloads.generators.load import Delayed, LoadCurve
 
 CPU_PER_REQUEST = "podyard.dev/cpu-per-request"
 READY_AFTER = "podyard.dev/ready-after"
@@ -52,7 +53,7 @@ class Traffic:
 def service(loaded: Loaded, form: ServiceTasks, where: str, from_ns: int) -> tuple[list[Any], Traffic]:
     """(objects that are there at once, its clients, whose curve begins at `from_ns`). Raises UserError."""
     made: list[Any] = []
-    load = curve(loaded, form.load, f"{where}.load")
+    load = curve(loaded, form.load, f"{where}.load", lambda fields, at: _of_file(loaded, fields, at))
     name = form.name
     labels = {"app": name}
     requests: ResourceList = {"cpu": parse_quantity(form.cpu), "memory": parse_quantity(form.memory)}
@@ -111,10 +112,30 @@ def service(loaded: Loaded, form: ServiceTasks, where: str, from_ns: int) -> tup
                 ),
             )
         )
-    from workloads.generators.load import Delayed
-
     model = _queue(loaded, form, where, 2 * amount(loaded, form.cpu, f"{where}.cpu"))
     return made, Traffic(service=f"default/{name}", curve=Delayed(load, from_ns), model=model)
+
+
+def _of_file(loaded: Loaded, fields: Any, where: str) -> LoadCurve:
+    """A load from a file of request rates."""
+    from workloads.rate_trace import RateTrace, read_rate_trace
+
+    form = loaded.form(fields, RateFileForm, where)
+    per_ns = duration(loaded, form.per, f"{where}.per")
+    if not per_ns:
+        raise loaded.error(f"{where}.per", "no time at all", expected="1s, 1m, ..")
+    return read_rate_trace(
+        loaded.find(form.path, f"{where}.path"),
+        RateTrace(
+            form.time,
+            form.rate,
+            per_ns,
+            form.scale,
+            form.speedup,
+            None if form.gap is None else duration(loaded, form.gap, f"{where}.gap"),
+            form.between,
+        ),
+    )
 
 
 def _queue(loaded: Loaded, form: ServiceTasks, where: str, limit_milli: int) -> QueueModel:

@@ -105,3 +105,37 @@ def test_a_service_time_that_cannot_be_is_told(shape: Any, told: str) -> None:
 def test_a_slo_that_no_number_of_replicas_meets_is_told() -> None:
     with pytest.raises(UserError, match="no number of replicas meets it"):
         measured(web({"constant": {"rps": 10}}, slo={"latency": "1ms"}))
+
+
+def test_load_from_a_file(tmp_path: Any) -> None:
+    """Ten times as fast as it was measured, half of it: 5 minutes of 400 requests a second are 30 s of 200, after
+    the second in which nodes register."""
+    import yaml
+
+    from harness.experiment.scenario import read_scenario
+    from tests.experiment.scenarios import scenario
+
+    rows = [f"{60 * minute},{24_000 if minute < 5 else 0}\n" for minute in range(8)]
+    (tmp_path / "rates.csv").write_text("when,hits\n" + "".join(rows))
+    load = {"file": {"path": "rates.csv", "time": "when", "rate": "hits", "per": "1m", "scale": 0.5, "speedup": 10}}
+    path = tmp_path / "s.yaml"
+
+    def write(load: dict[str, Any]) -> None:
+        path.write_text(yaml.safe_dump(scenario(nodes=NODES, workload=[web(load)], duration="2m"), sort_keys=False))
+
+    write(load)
+    requests = run_once(read_scenario(path), "greedy", 1).metrics["requests"]["default/web"]
+    assert requests["sent"] + requests["warmUp"] == pytest.approx(200 * 31, rel=0.01)
+    for change, told in (
+        ({"scal": 2}, "unknown key 'scal'"),
+        ({"path": "no.csv"}, "no such file"),
+        ({"scale": -1}, "scale: "),
+        ({"between": "curve"}, "between"),
+        ({"per": "0s"}, "no time at all"),
+        ({"rate": "hit"}, "did you mean 'hits'"),
+    ):
+        write({"file": {**load["file"], **change}})
+        with pytest.raises(UserError) as error:
+            run_once(read_scenario(path), "greedy", 1)
+        assert told in str(error.value)
+        assert error.value.line is not None

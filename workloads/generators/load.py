@@ -7,10 +7,10 @@ turns it into CPU usage or requests needs no sampling. All arithmetic is in inte
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from harness.model.errors import UserError, did_you_mean
 from harness.model.times import parse_duration
@@ -231,19 +231,27 @@ _FORMS: Mapping[str, tuple[dict[str, str], dict[str, Any]]] = {
 }
 
 
-def load_curve(form: Any, where: str = "load") -> LoadCurve:
+FileReader: TypeAlias = Callable[[Any, str], LoadCurve]
+"""Makes a curve of what stands under `file`, given where that is."""
+
+
+def load_curve(form: Any, where: str = "load", file: FileReader | None = None) -> LoadCurve:
     """A curve from plain data: `{ramp: {start: 0s, end: 10m, from: 5, to: 80}}`; a list is the sum of its curves.
+    `file` reads those that stand in a file.
 
     Raises UserError for anything else, naming the field under `where`.
     """
     if isinstance(form, list) and form:
-        return Sum(tuple(load_curve(item, f"{where}[{at}]") for at, item in enumerate(form)))
+        return Sum(tuple(load_curve(item, f"{where}[{at}]", file) for at, item in enumerate(form)))
+    known = (*_FORMS, "file") if file is not None else tuple(_FORMS)
     if not isinstance(form, Mapping) or len(form) != 1:
-        raise UserError(f"{where}: not a load curve", found=repr(form), expected=" or ".join(_FORMS))
+        raise UserError(f"{where}: not a load curve", found=repr(form), expected=" or ".join(known))
     ((kind, fields),) = form.items()
+    if kind == "file" and file is not None:
+        return file(fields, f"{where}.file")
     if kind not in _FORMS:
-        hint = did_you_mean(str(kind), _FORMS)
-        raise UserError(f"{where}: unknown load curve {kind!r}", expected=" or ".join(_FORMS), hint=hint)
+        hint = did_you_mean(str(kind), known)
+        raise UserError(f"{where}: unknown load curve {kind!r}", expected=" or ".join(known), hint=hint)
     where = f"{where}.{kind}"
     required, optional = _FORMS[kind]
     if not isinstance(fields, Mapping):
