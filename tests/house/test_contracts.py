@@ -28,6 +28,7 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
     "house": [
         ("harness.model.core", "harness.store.memory"),
         ("harness.engine.loop", "harness.measure.folds"),
+        ("harness.jobs.book", "harness.engine.clock"),
         ("harness.store.memory", "harness.apiserver.server"),
         ("harness.apiserver.server", "harness.scheduling.strategy"),
         ("harness.scheduling.strategy", "harness.controllers.runtime.reconciler"),
@@ -100,6 +101,7 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
         ("schedulers.greedy", "harness.apiserver.server"),
     ],
     "third-party": [
+        ("schedulers.rounds.gavel", "harness.jobs.book"),
         ("schedulers.new_one", "harness.scheduling.cycle.queue"),
         ("schedulers.greedy", "harness.scheduling.preemption.victims"),
     ],

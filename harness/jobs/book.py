@@ -1,0 +1,167 @@
+"""The job book: how far each job has come, in doubles of seconds and whole steps.
+
+A job that is not run keeps its steps. One that did not run in the round before starts again from its checkpoint, which
+costs `restart_s` of the first round's work. All sums are made in the order in which the published simulator makes
+them: equal priorities are told apart by the last bits of elapsed times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from harness.jobs.adaptation import (
+    ceil_div,
+    doubles,
+    epoch_steps,
+    exclusive_seconds,
+    gns_batch_size,
+    in_critical_regime,
+)
+from harness.jobs.protocol import JobView, Settlement
+from harness.model.training import MODELS, Speeds, TrainingJob
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRules:
+    """Lengths in seconds. A round that lasted at most `charged_from_s` is not charged for a restart."""
+
+    round_s: int = 120
+    restart_s: int = 20
+    charged_from_s: int = 115
+    failures: int = 5  # in a row, after which a job with nothing left to do is complete
+    longest: float = 1.5  # times its exclusive time, in which a job must be done
+
+
+RULES = RoundRules()
+
+
+@dataclass(slots=True)
+class Entry:
+    """One active job. `steps` and `done` are in steps of `batch_size`, which may change."""
+
+    job: TrainingJob
+    batch_size: int
+    steps: int
+    steps_per_s: float
+    exclusive_s: float
+    done: int = 0
+    ran_s: float = 0.0
+    failures: int = 0
+    flag: int = 0  # 1: a larger batch size from the next settlement on, -1: the first one again
+    batch_sizes: list[tuple[int, int]] = field(default_factory=list)  # round, batch size from it on
+
+    @property
+    def left(self) -> int:
+        return self.steps - self.done
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one job does in a round: planned steps, and the instant at which they are done."""
+
+    steps: int
+    finish_s: float
+    gpus: tuple[int, ...]
+
+
+class JobBook:
+    """Active jobs by id, and the times at which the others were complete."""
+
+    def __init__(self, speeds: Speeds, rules: RoundRules = RULES) -> None:
+        self._speeds = speeds
+        self._rules = rules
+        self.active: dict[int, Entry] = {}
+        self.completed_s: dict[int, float] = {}
+        self.busy_s: dict[int, float] = {}
+
+    def arrive(self, job: TrainingJob) -> None:
+        speed = self._speeds.steps_per_s[job.model, job.batch_size, job.gang]
+        exclusive = exclusive_seconds(job, self._speeds)
+        self.active[job.id] = Entry(job, job.batch_size, job.steps, speed, exclusive)
+
+    def plan(self, job: int, now_s: float, gpus: tuple[int, ...]) -> Run:
+        """What `job` can do in the round that begins at `now_s`."""
+        entry = self.active[job]
+        steps = min(int(entry.steps_per_s * self._rules.round_s), entry.left)
+        return Run(steps, max(now_s, now_s + steps / entry.steps_per_s), gpus)
+
+    def settle(self, runs: Mapping[int, Run], began_s: float, round: int, before: Iterable[int]) -> list[Settlement]:
+        """Accounts for the round before `round`, that began at `began_s`. `before`: jobs of the round before that one.
+
+        Completed jobs leave `active`.
+        """
+        warm = set(before)
+        settlements = [
+            self._settle(job, runs[job], began_s, charged=round >= 2 and job not in warm)
+            for job in sorted(runs, key=lambda job: (-runs[job].finish_s, job))
+        ]
+        for settlement in settlements:
+            if settlement.completed:
+                del self.active[settlement.job]
+                self.completed_s[settlement.job] = runs[settlement.job].finish_s
+            elif not settlement.failed:
+                self._change_batch_size(self.active[settlement.job], round)
+        return settlements
+
+    def adapt(self) -> None:
+        """Lets every job decide on its batch size, running or not. It takes effect when the job is settled next."""
+        for entry in self.active.values():
+            entry.flag = self._wanted(entry)
+
+    def view(self, job: int, gpus: tuple[int, ...]) -> JobView:
+        entry = self.active[job]
+        return JobView(job, entry.job.gang, entry.job.arrival_s, entry.left, entry.steps_per_s, gpus)
+
+    def _settle(self, job: int, run: Run, began_s: float, charged: bool) -> Settlement:
+        entry = self.active[job]
+        elapsed, steps = run.finish_s - began_s, run.steps
+        if charged and elapsed > self._rules.charged_from_s:
+            steps = int(steps * ((elapsed - self._rules.restart_s) / elapsed))
+            elapsed = elapsed - self._rules.restart_s
+        if steps <= 0 and elapsed <= 0:
+            entry.failures += 1
+            return Settlement(job, 0.0, completed=entry.failures >= self._rules.failures, failed=True)
+        entry.failures = 0
+        entry.done += steps
+        entry.ran_s += elapsed
+        for gpu in run.gpus:
+            self.busy_s[gpu] = self.busy_s.get(gpu, 0.0) + elapsed
+        late = entry.ran_s > int(self._rules.longest * int(entry.exclusive_s))
+        return Settlement(job, elapsed, completed=entry.left <= 0 or late)
+
+    def _wanted(self, entry: Entry) -> int:
+        job, batch = entry.job, entry.batch_size
+        model = MODELS[job.model]
+        if job.mode == "static" or job.model == "Transformer":
+            return 0
+        epoch = ceil_div(entry.done, epoch_steps(job.model, batch))
+        if job.mode == "gns":
+            if not doubles(job, self._speeds) or batch == model.largest_batch:
+                return 0
+            ahead = (gns_batch_size(job, self._speeds, at) for at in (epoch, epoch + 1))
+            return 1 if max(ahead) > batch else 0
+        critical = in_critical_regime(job, epoch)
+        if batch == job.batch_size:
+            return 1 if not critical and batch != model.largest_batch else 0
+        return -1 if critical and batch != model.smallest_batch else 0
+
+    def _change_batch_size(self, entry: Entry, round: int) -> None:
+        flag, entry.flag = entry.flag, 0
+        job, old = entry.job, entry.batch_size
+        largest = MODELS[job.model].largest_batch
+        if not flag or job.batch_size == largest:
+            return
+        new = 2 * old if job.mode == "gns" else (largest if flag > 0 else job.batch_size)
+        speed = self._speeds.steps_per_s.get((job.model, new, job.gang))
+        if speed is None:
+            return
+        epochs = ceil_div(entry.steps, epoch_steps(job.model, old))
+        steps = math.ceil(entry.steps * old / new)
+        if ceil_div(steps, epoch_steps(job.model, new)) != epochs:
+            steps = epochs * epoch_steps(job.model, new)
+        # Progress is kept in whole epochs, rounded up: a job may be done by this alone, and is settled as failing.
+        entry.done = ceil_div(entry.done, epoch_steps(job.model, old)) * epoch_steps(job.model, new)
+        entry.batch_size, entry.steps, entry.steps_per_s = new, steps, speed
+        entry.batch_sizes.append((round, new))

@@ -1,0 +1,58 @@
+"""What a round strategy is: it is asked at each boundary which jobs run until the next one, and on which GPUs.
+
+Unlike a strategy of `harness.scheduling.strategy`, which places pending pods one after the other, it sees the running
+jobs with their history too, and answers with the whole schedule: what is in it runs, what is not waits. It may keep
+state between the calls; one object serves one run. This module imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+Schedule: TypeAlias = Mapping[int, tuple[int, ...]]
+"""By job, the GPUs of its gang until the next boundary."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One active job at a boundary. Times in seconds since the trace's start, work in steps of its batch size."""
+
+    id: int
+    gang: int
+    arrival_s: float
+    steps_left: int
+    steps_per_s: float
+    gpus: tuple[int, ...] = ()  # where it ran in the round that has ended; empty: it did not
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a round gave one job. `elapsed_s`: the time that counted, without what its restart took."""
+
+    job: int
+    elapsed_s: float
+    completed: bool
+    failed: bool = False  # it could do nothing: no step was left to plan
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """`settlements`: of the round that has ended, in the order of the accounts: the last to finish first.
+
+    `arrived`: ids of jobs that came since the boundary before. `active`: all jobs that are not complete, by id;
+    none where the next ones are still to come.
+    """
+
+    round: int
+    now_s: float
+    gpus: int
+    settlements: Sequence[Settlement]
+    arrived: Sequence[int]
+    active: Sequence[JobView]
+
+
+class RoundStrategy(Protocol):
+    def schedule(self, boundary: Boundary) -> Schedule:
+        """Which jobs run in the round that begins, and on which GPUs (0 to `gpus` - 1, each once, `gang` a job)."""

@@ -1,0 +1,126 @@
+"""From shares of time to rounds, as Gavel does it (Narayanan et al., OSDI 2020) in Shockwave's fork.
+
+A policy says for each job which share of the time it should run. The jobs that have had least of their share run
+first. Shares are computed again at the first boundary at which a job came or went at least 1,000 s after the last time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from harness.jobs.protocol import Boundary, JobView, Schedule
+
+Shares: TypeAlias = Mapping[int, float]
+
+RECOMPUTE_AFTER_S = 1000
+FIRST_S = 60  # a job counts as having run for half a round when it comes, and after each computation of shares
+
+
+class SharePolicy(Protocol):
+    def shares(self, now_s: float, jobs: Sequence[JobView], gpus: int, last: Shares) -> Shares:
+        """For each of `jobs` (all active ones, by id) a share from 0 to 1. `last`: what was answered before."""
+
+
+@dataclass(slots=True)
+class _Account:
+    received_s: float = FIRST_S
+    deficit_s: float = 0.0
+    share: float | None = None  # none before the first computation after its arrival
+
+
+class GavelRounds:
+    """A round strategy around a policy of shares.
+
+    `strict`: the walk ends at the first job that does not fit, instead of going on with smaller ones.
+    `positive`: jobs whose share is 0 do not fill what is left over.
+    """
+
+    def __init__(self, policy: SharePolicy, *, strict: bool = False, positive: bool = False) -> None:
+        self._policy = policy
+        self._strict = strict
+        self._positive = positive
+        self._accounts: dict[int, _Account] = {}
+        self._received_s = 0.0  # of all jobs since the last computation
+        self._computed_s = 0.0
+        self._stale = False
+
+    def schedule(self, boundary: Boundary) -> Schedule:
+        self._account(boundary)
+        due = boundary.now_s - self._computed_s >= RECOMPUTE_AFTER_S or self._computed_s == 0
+        if self._stale and due and boundary.active:
+            self._recompute(boundary)
+        # A job without a share takes its part of the walk, but does not run: the policy has not seen it.
+        chosen = [job for job in self._walk(boundary) if self._accounts[job.id].share is not None]
+        return keep_gpus(chosen, boundary.gpus)
+
+    def _account(self, boundary: Boundary) -> None:
+        for settlement in boundary.settlements:
+            self._stale |= settlement.failed or settlement.completed
+            if not settlement.failed:
+                self._accounts[settlement.job].received_s += settlement.elapsed_s
+                self._received_s += settlement.elapsed_s
+            if settlement.completed:
+                del self._accounts[settlement.job]
+        for job in boundary.arrived:
+            self._accounts[job] = _Account()
+            self._stale = True
+
+    def _recompute(self, boundary: Boundary) -> None:
+        passed = boundary.now_s - self._computed_s
+        for account in self._accounts.values():
+            account.deficit_s += (account.share or 0.0) * passed - (account.received_s - FIRST_S)
+            account.received_s = FIRST_S
+        self._received_s = FIRST_S * len(boundary.active)
+        self._computed_s = boundary.now_s
+        self._stale = False
+        last = {job: account.share for job, account in self._accounts.items() if account.share is not None}
+        shares = self._policy.shares(boundary.now_s, boundary.active, boundary.gpus, last)
+        for job in boundary.active:
+            self._accounts[job.id].share = shares[job.id]
+
+    def _walk(self, boundary: Boundary) -> list[JobView]:
+        accounts = self._accounts
+
+        def order(job: JobView) -> tuple[float, float, float, int]:
+            account = accounts[job.id]
+            return (-self._priority(account), -account.deficit_s, -(account.share or 0.0), job.id)
+
+        free = boundary.gpus
+        chosen = []
+        for job in sorted(boundary.active, key=order):
+            if not free:
+                break
+            if self._positive and not self._priority(accounts[job.id]):
+                continue
+            if job.gang > free:
+                if self._strict:
+                    break
+                continue
+            chosen.append(job)
+            free -= job.gang
+        return chosen
+
+    def _priority(self, account: _Account) -> float:
+        if not account.share:
+            return 0.0
+        return account.share / (account.received_s / self._received_s)
+
+
+def keep_gpus(chosen: Sequence[JobView], gpus: int) -> dict[int, tuple[int, ...]]:
+    """GPUs for jobs in the order of the walk: the larger gangs first, and of one size those that keep their GPUs."""
+    free = set(range(gpus))
+    places: dict[int, tuple[int, ...]] = {}
+    for gang in sorted({job.gang for job in chosen}, reverse=True):
+        rest = []
+        for job in chosen:
+            if job.gang == gang and job.gpus and free.issuperset(job.gpus):
+                places[job.id] = job.gpus
+                free.difference_update(job.gpus)
+            elif job.gang == gang:
+                rest.append(job)
+        for job in rest:
+            places[job.id] = tuple(sorted(free)[:gang])
+            free.difference_update(places[job.id])
+    return places

@@ -1,0 +1,123 @@
+"""Traces of training jobs: a CSV with a row a job, and JSON tables of speeds, as Shockwave's and Gavel's runs use them.
+
+The CSV's columns: job_id, model, batch_size, scale_factor (GPUs of the gang), mode (static, accordion, gns),
+total_steps, arrival_s. The tables map "model|batch size|gang" to steps a second of the whole gang, and to the epochs
+at which a job of mode gns doubles its batch size.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.model.errors import UserError, did_you_mean
+from harness.model.loading import Document, load_json, read_text
+from harness.model.training import MODELS, MODES, SpeedKey, Speeds, TrainingJob
+
+COLUMNS = ("job_id", "model", "batch_size", "scale_factor", "mode", "total_steps", "arrival_s")
+
+
+def read_training_jobs(path: Path) -> tuple[TrainingJob, ...]:
+    """By arrival, then id. Raises UserError with file and line."""
+    rows = csv.DictReader(io.StringIO(read_text(path, expected="a CSV of training jobs")), strict=True)
+    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+    if missing:
+        raise UserError(
+            "columns of a trace of training jobs are missing",
+            file=path,
+            line=1,
+            found=f"no {', '.join(missing)}",
+            expected=",".join(COLUMNS),
+        )
+    jobs: dict[int, TrainingJob] = {}
+    try:
+        for row in rows:
+            job = _job(row, path, rows.line_num)
+            if job.id in jobs:
+                raise UserError("a job is there twice", file=path, line=rows.line_num, found=f"job_id {job.id}")
+            jobs[job.id] = job
+    except csv.Error as error:
+        raise UserError("this is no CSV", file=path, line=rows.line_num, found=str(error)) from None
+    if not jobs:
+        raise UserError("the trace has no jobs", file=path, found="a header alone", expected="a row a job")
+    return tuple(sorted(jobs.values(), key=lambda job: (job.arrival_s, job.id)))
+
+
+def read_speeds(speeds: Path, doublings: Path | None = None) -> Speeds:
+    """The two tables. A speed of 0 stands for a size that cannot run. Raises UserError with file and line."""
+    measured = {key: _speed(document, path, value) for key, document, path, value in _entries(speeds)}
+    steps = {key: speed for key, speed in measured.items() if speed}
+    epochs = {key: _epochs(document, path, value) for key, document, path, value in _entries(doublings)}
+    return Speeds(steps, epochs)
+
+
+def _job(row: Mapping[str, str], path: Path, line: int) -> TrainingJob:
+    def number(column: str, least: float) -> float:
+        try:
+            value = float(row[column])
+        except (TypeError, ValueError):
+            value = math.nan
+        if not least <= value < 2**53:
+            raise UserError(f"{column} is no number", file=path, line=line, found=repr(row[column]))
+        return value
+
+    def whole(column: str, least: int) -> int:
+        value = number(column, least)
+        if value != int(value):
+            raise UserError(f"{column} is no whole number", file=path, line=line, found=repr(row[column]))
+        return int(value)
+
+    def word(column: str, known: tuple[str, ...]) -> str:
+        if row[column] not in known:
+            raise UserError(
+                f"{column} is not known",
+                file=path,
+                line=line,
+                found=repr(row[column]),
+                expected=f"one of {', '.join(known)}",
+                hint=did_you_mean(row[column] or "", known),
+            )
+        return row[column]
+
+    return TrainingJob(
+        id=whole("job_id", 0),
+        model=word("model", tuple(MODELS)),
+        batch_size=whole("batch_size", 1),
+        gang=whole("scale_factor", 1),
+        mode=word("mode", MODES),
+        steps=whole("total_steps", 1),
+        arrival_s=number("arrival_s", 0),
+    )
+
+
+def _entries(path: Path | None) -> list[tuple[SpeedKey, Document, str, Any]]:
+    if path is None:
+        return []
+    document = load_json(read_text(path, expected="a JSON table"), path)
+    if not isinstance(document.data, dict):
+        raise document.error("", "a table is one JSON object", expected='{"model|batch size|gang": ..}')
+    return [(_key(key, document), document, key, value) for key, value in document.data.items()]
+
+
+def _key(text: str, document: Document) -> SpeedKey:
+    model, _, sizes = text.partition("|")
+    batch, _, gang = sizes.partition("|")
+    if not (batch.isdigit() and gang.isdigit()):
+        raise document.error(text, "a key of the table is wrong", found=repr(text), expected="model|batch size|gang")
+    return model, int(batch), int(gang)
+
+
+def _speed(document: Document, path: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise document.error(path, "a speed is wrong", found=repr(value), expected="steps a second, 0 or more")
+    return float(value)
+
+
+def _epochs(document: Document, path: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(epoch) is int and epoch >= 0 for epoch in value):
+        raise document.error(path, "epochs are wrong", found=repr(value), expected="a list of whole numbers")
+    return tuple(value)
