@@ -14,7 +14,7 @@ from harness.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from harness.apiserver.admission.plugin import Request
 from harness.apiserver.admission.resource_quota import ResourceQuota
 from harness.apiserver.kinds import RULES, KindRules, usage_of
-from harness.apiserver.registry import eviction, lifecycle
+from harness.apiserver.registry import ephemeral, eviction, lifecycle
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.names import Names, suffix
 from harness.apiserver.watch_cache import WatchCache, prefix_of
@@ -160,6 +160,8 @@ class ApiServer:
             _check_status(rules, new, old)
         elif subresource == "finalize":
             new = replaced(old, spec=obj.spec)
+        elif subresource == "ephemeralcontainers":
+            new = ephemeral.with_containers(old, obj)
         else:
             new = rules.updated(old, obj if rules.defaults is None else rules.defaults(obj))
             new = self.admission.admit_update(Request(kind, new, old, namespace, self.now))

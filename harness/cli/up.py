@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.model.core import Node
     from harness.store.interface import Store
 
-_LIVE = ("starlette", "uvicorn", "cryptography")
+_LIVE = ("starlette", "uvicorn", "wsproto", "cryptography")
 
 
 # size: each parameter is an option of the command line.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
+import msgspec
+
 from harness.apiserver.dispatcher import Dispatcher
 from harness.apiserver.server import ApiServer
 from harness.engine.component import (
@@ -77,6 +79,9 @@ class Cluster:
             folded=settings.folded,
             record_events=settings.record_events,
         )
+        if settings.wall:
+            # People try things out there, and expect of `sh -c "exit 3"` what it says.
+            self._node_settings = msgspec.structs.replace(self._node_settings, commands=True)
         self._addresses: dict[str, int] = {}  # of machines, by name; never given to another
         self._running: dict[str, int] = {}
         self._components = 0

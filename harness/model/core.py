@@ -204,6 +204,7 @@ class PodStatus(Wire, frozen=True, kw_only=True):
     start_time: Time | None = None
     qos_class: str = ""
     container_statuses: tuple[ContainerStatus, ...] = ()
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
 class Pod(Wire, frozen=True, kw_only=True):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.engine.component import SECOND, Delete, Effect, Observe, PatchStatus, Record, WakeAt, next_tick
+from harness.engine.component import SECOND, Effect, Observe, PatchStatus, Record, WakeAt, next_tick
 from harness.model.core import Node, Pod, PodStatus
 from harness.node import pod_status
+from harness.node.ephemeral import run_ephemeral
 from harness.node.images import Images
 from harness.node.node_allocator import NodeAllocator
 from harness.node.pod_annotations import read_annotations, unreadable_devices
-from harness.node.pod_worker import Host, PodWorker, Stage
+from harness.node.pod_commands import said_of
+from harness.node.pod_worker import Host, PodWorker, Stage, gone
 from harness.node.run_spec import run_spec_of, tick
 from harness.node.settings import NodeSettings
 from harness.node.usage import Usage
@@ -23,6 +25,7 @@ KILLED, ASKED_TO_STOP = 137, 143
 """Exit codes of SIGKILL and of SIGTERM's default action: 128 and the signal's number."""
 
 STARTED, PULLED, READY, UNREADY, SICK, UNHEALTHY, ENDS, AGAIN, STOPPED, DEADLINE, SEEN_STARTED, SEEN_ENDED = range(12)
+EPHEMERAL = 12
 """What a timer of a pod is about; its token is (uid, turn, one of these)."""
 
 
@@ -68,17 +71,19 @@ class Kubelet:
         if worker is None:
             if meta.deletion_timestamp is not None:
                 # Nothing of it runs here (any more), though it may have: power may have gone before this was said.
-                effects.append(_gone(pod))
+                effects.append(gone(pod))
             elif pod.status.phase not in ("Succeeded", "Failed"):
                 self._admit(now, pod, effects)
             return
         worker.pod = pod
         reported = self._compare(worker, effects)
+        if self._settings.commands:
+            self._debug(now, worker, effects)
         if worker.stage == Stage.ENDED:
             # It stays known until it is deleted, and is deleted when the API server has its last status.
             if meta.deletion_timestamp is not None and reported:
                 del self.pods[meta.uid]
-                effects.append(_gone(pod))
+                effects.append(gone(pod))
         elif pod.status.phase in ("Succeeded", "Failed"):
             self._kill(worker, effects)
         elif meta.deletion_timestamp is not None:
@@ -114,8 +119,9 @@ class Kubelet:
             self.update_pod(now, pod, effects)
 
     def _admit(self, now: int, pod: Pod, effects: list[Effect]) -> None:
-        run_spec, annotations = run_spec_of(pod), read_annotations(pod.metadata.annotations)
-        worker = PodWorker(pod, run_spec, annotations, now)
+        run_spec = run_spec_of(pod)
+        annotations = said_of(pod) if self._settings.commands else read_annotations(pod.metadata.annotations)
+        worker = PodWorker(pod, run_spec, annotations, now, ephemeral=pod.status.ephemeral_container_statuses)
         self.pods[pod.metadata.uid] = worker
         if annotations.wrong:
             effects.append(
@@ -191,8 +197,8 @@ class Kubelet:
         worker = self.pods.get(uid)
         if worker is None or worker.stage == Stage.ENDED:
             return
-        if what == DEADLINE:
-            self._deadline(now, worker, effects)
+        if what in (DEADLINE, EPHEMERAL):
+            (self._deadline if what == DEADLINE else self._debug)(now, worker, effects)
             return
         if worker.turn != turn:
             return
@@ -369,7 +375,12 @@ class Kubelet:
         self._serve(worker, effects)
         self._release(worker)
         del self.pods[pod.metadata.uid]
-        effects.append(_gone(pod))
+        effects.append(gone(pod))
+
+    def _debug(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
+        """Ephemeral containers, which somebody adds to a pod that runs."""
+        if run_ephemeral(now, worker, EPHEMERAL, effects) and worker.status is not None:
+            self._tell(worker, pod_status.with_ephemeral(worker), effects)
 
     def _deadline(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """Source: pkg/kubelet/active_deadline.go."""
@@ -444,7 +455,7 @@ class Kubelet:
         """Whether the API server has what was reported last; if not, it is reported again."""
         there = worker.pod.status
         sent, status = worker.sent, worker.status
-        if sent is not None and there.phase == sent.phase and there.container_statuses == sent.container_statuses:
+        if sent is not None and pod_status.says(there, sent, ready=False):
             worker.sent = None  # it has arrived; who has written since did so knowing it
         if status is None:
             return True
@@ -486,8 +497,3 @@ class Kubelet:
     def _say(self, worker: PodWorker, reason: str, message: str, effects: list[Effect]) -> None:
         if self._settings.record_events:
             effects.append(Record(worker.pod, "Normal", reason, message))
-
-
-def _gone(pod: Pod) -> Delete:
-    meta = pod.metadata
-    return Delete("Pod", meta.namespace, meta.name, uid=meta.uid, grace_s=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from harness.model.core import (
     ContainerState,
     ContainerStateRunning,
@@ -61,12 +63,22 @@ def terminated(worker: PodWorker, now: int, exit_code: int, reason: str = "") ->
     )
 
 
-def says(there: PodStatus, status: PodStatus) -> bool:
-    """Whether the API server's status is, for all that a kubelet tells, the one that it would send."""
+def with_ephemeral(worker: PodWorker) -> PodStatus:
+    """As reported last, with the ephemeral containers that there are now."""
+    assert worker.status is not None
+    return replace(worker.status, ephemeral_container_statuses=worker.ephemeral)
+
+
+def says(there: PodStatus, status: PodStatus, *, ready: bool = True) -> bool:
+    """Whether the API server's status is, for all that a kubelet tells, the one that it would send.
+
+    `ready`: also of its condition Ready, which others write, too.
+    """
     return (
         there.phase == status.phase
         and there.container_statuses == status.container_statuses
-        and _is_ready(there) == _is_ready(status)
+        and there.ephemeral_container_statuses == status.ephemeral_container_statuses
+        and (not ready or _is_ready(there) == _is_ready(status))
     )
 
 
@@ -102,6 +114,7 @@ def _status(
         pod_ip=pod_ip(worker.pod.metadata.uid),
         start_time=Time(worker.admitted_ns),
         container_statuses=_container_statuses(worker, state, ready=not unready),
+        ephemeral_container_statuses=worker.ephemeral,
         extra=status.extra,
     )
 

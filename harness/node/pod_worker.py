@@ -6,7 +6,8 @@ from enum import IntEnum
 
 import msgspec
 
-from harness.model.core import ContainerState, Pod, PodStatus
+from harness.engine.component import Delete
+from harness.model.core import ContainerState, ContainerStatus, Pod, PodStatus
 from harness.node.pod_annotations import PodAnnotations
 from harness.node.run_spec import RunSpec
 
@@ -39,6 +40,7 @@ class PodWorker(msgspec.Struct):
     backoff_ns: int = 0
     reported_milli: int = -1
     last: ContainerState = ContainerState()
+    ephemeral: tuple[ContainerStatus, ...] = ()
     status: PodStatus | None = None  # as reported last
     sent: PodStatus | None = None  # on its way
     sent_version: str = ""  # of the pod that it was made from
@@ -48,6 +50,12 @@ class PodWorker(msgspec.Struct):
     def able(self) -> bool:
         """Whether requests that reach it are answered: also while it stops."""
         return (self.stage == Stage.RUNNING or self.stage == Stage.STOPPING) and not self.sick
+
+
+def gone(pod: Pod) -> Delete:
+    """Nothing of it is left."""
+    meta = pod.metadata
+    return Delete("Pod", meta.namespace, meta.name, uid=meta.uid, grace_s=0)
 
 
 class Host(msgspec.Struct, frozen=True, gc=False):

@@ -32,6 +32,7 @@ class Route(msgspec.Struct, frozen=True):
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`folded`: the lease stands instead of being renewed one by one. `record_events`: Normal events are told, too.
 
+    `commands`: containers end when the commands of their specs do, where those are known (live clusters only).
     `traffic_step_ns`: how often clients look at a load that is changing.
     """
 
@@ -41,3 +42,4 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     record_events: bool = True
     routes: tuple[Route, ...] = ()
     traffic_step_ns: int = SECOND
+    commands: bool = False

@@ -8,17 +8,18 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from harness.apiserver.http import discovery, openapi
+from harness.apiserver.http import discovery, openapi, upgrades
 from harness.apiserver.http.answers import Encoder, SharedObjects
 from harness.apiserver.http.auth import rbac, reviews, tokens
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
 from harness.apiserver.http.auth.tokens import Bearer, Tokens
 from harness.apiserver.http.bodies import JSON, LARGEST_BODY, checked, parsed, too_large
 from harness.apiserver.http.call import Answer, Call, Objects, One
+from harness.apiserver.http.containers import logs
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.negotiate import form_of
 from harness.apiserver.http.resources import Target, target_of
@@ -75,6 +76,9 @@ class Front:
         self._shared = SharedObjects()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await upgrades.serve(self, self._epoch, scope, receive, send)
+            return
         assert scope["type"] == "http", scope["type"]
         request = Request(scope, receive)
         try:
@@ -93,7 +97,7 @@ class Front:
         path = request.url.path
         if path.rstrip("/") in _HEALTH:
             return Response("ok", media_type="text/plain")
-        user = await self._user(request)
+        user = await self.user(request)
         target = target_of(path)
         if target is not None:
             return await self._resource(request, user, target)
@@ -102,22 +106,22 @@ class Front:
             if request.method != "POST":
                 raise _not_allowed()
             body = parsed(await _body(request), request.headers.get("content-type", ""))
-            return json_response(await self._ask(lambda s: reviews.perform(s, user, *review, body)), 201)
+            return json_response(await self.ask(lambda s: reviews.perform(s, user, *review, body)), 201)
         if path == "/apis/apiextensions.k8s.io/v1/customresourcedefinitions":
             # kubectl asks for an unknown kind whether somebody has defined it.
             group, kind = "apiextensions.k8s.io/v1", "CustomResourceDefinitionList"
             return json_response({"kind": kind, "apiVersion": group, "metadata": {"resourceVersion": "0"}, "items": []})
         if rbac.MASTERS not in user.groups:
             url = path.rstrip("/") or "/"
-            await self._ask(lambda s: rbac.check(s, user, Action(request.method.lower(), url=url)))
+            await self.ask(lambda s: rbac.check(s, user, Action(request.method.lower(), url=url)))
         if request.method != "GET":
             raise _not_found()
         if path == "/metrics" and self._metrics is not None:
             tell = self._metrics
-            return Response(await self._ask(lambda _: tell()), media_type=METRICS_TYPE)
+            return Response(await self.ask(lambda _: tell()), media_type=METRICS_TYPE)
         return self._document(request, path)
 
-    async def _ask(self, fn: Callable[[ApiServer], T]) -> T:
+    async def ask(self, fn: Callable[[ApiServer], T]) -> T:
         """`fn` on the driver's thread. Raises ApiError Timeout when it does not get round to it."""
         try:
             return await asyncio.wait_for(asyncio.wrap_future(self._driver.submit(fn)), REQUEST_TIMEOUT_S)
@@ -126,15 +130,15 @@ class Front:
 
     # -- who -----------------------------------------------------------------------------------------------------------
 
-    async def _user(self, request: Request) -> User:
-        """Raises ApiError Unauthorized, Forbidden (to act as somebody else)."""
+    async def user(self, request: HTTPConnection) -> User:
+        """Who asks. Raises ApiError Unauthorized, Forbidden (to act as somebody else)."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         found = self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
         if found is None:
             raise tokens.unauthorized()
         if isinstance(found, Bearer):
             bearer = found
-            user = await self._ask(lambda s: tokens.confirm(s, bearer))
+            user = await self.ask(lambda s: tokens.confirm(s, bearer))
         else:
             user = found
         name, groups = request.headers.get("impersonate-user"), request.headers.getlist("impersonate-group")
@@ -142,7 +146,7 @@ class Front:
             return user
         if not name:
             raise ApiError(400, "BadRequest", "requested groups without impersonating a user")
-        return await self._ask(lambda s: _impersonated(s, user, name, tuple(groups)))
+        return await self.ask(lambda s: _impersonated(s, user, name, tuple(groups)))
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
@@ -161,11 +165,17 @@ class Front:
             if target.subresource:
                 raise _not_allowed()
             settings = WatchSettings.of(call)
-            feed, initial = await self._ask(lambda s: settings.open(s, self._hub, call))
+            feed, initial = await self.ask(lambda s: settings.open(s, self._hub, call))
             return WatchResponse(self._driver, self._hub, feed, initial, settings, encoder)
+        if target.subresource == "log" and request.method == "GET":
+            return await self._log(call)
+        if target.subresource in upgrades.PARTS:
+            # kubectl tries again without a WebSocket when the first try was refused, and shows this answer.
+            await self.ask(lambda s: upgrades.check(s, user, target, query, self._epoch))
+            raise upgrades.not_upgraded()
         if target.subresource == "token":
-            return json_response(await self._ask(lambda s: self._issue(s, call)), 201)
-        match await self._ask(lambda s: perform(s, call)):
+            return json_response(await self.ask(lambda s: self._issue(s, call)), 201)
+        match await self.ask(lambda s: perform(s, call)):
             case Answer(body=answer, code=code):
                 response = json_response(answer, code)
             case One(obj=obj, now=now, code=code):
@@ -175,6 +185,18 @@ class Front:
         for warning in call.warnings:
             response.headers.append("Warning", warning_header(warning))
         return response
+
+    async def _log(self, call: Call) -> Response:
+        """A container's log, followed when that is asked for."""
+        options, target, epoch = logs.LogOptions.of(call.query), call.target, self._epoch
+
+        def read(server: ApiServer) -> logs.Log:
+            rbac.check(server, call.user, call.action())
+            return logs.read(server, target.namespace, target.name, options, epoch)
+
+        first = await self.ask(read)
+        lines = logs.follow(lambda: self.ask(read), first, options, epoch)
+        return StreamingResponse(lines, media_type="text/plain")
 
     def _issue(self, server: ApiServer, call: Call) -> dict[str, Any]:
         """A TokenRequest answered."""

@@ -101,6 +101,7 @@ class HttpServer:
             config = uvicorn.Config(
                 front,
                 lifespan="off",
+                ws="wsproto",
                 log_config=None,
                 log_level="critical",  # refusals are answers; what goes wrong within is logged by Front
                 access_log=False,

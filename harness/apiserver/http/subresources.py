@@ -1,4 +1,4 @@
-"""Parts of objects with a door of their own: status, scale, binding, eviction, finalize, log."""
+"""Parts of objects with a door of their own: status, scale, binding, eviction, finalize."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = Answer | Objects | One
 def perform(server: ApiServer, call: Call) -> Result:
     """Raises ApiError."""
     match call.target.subresource:
-        case "status" | "finalize" as part:
+        case "status" | "finalize" | "ephemeralcontainers" as part:
             return _part(server, call, part)
         case "scale":
             return _scale(server, call)
@@ -28,8 +28,6 @@ def perform(server: ApiServer, call: Call) -> Result:
             return _bind(server, call)
         case "eviction":
             return _evict(server, call)
-        case "log":
-            return _log(server, call)
         case other:
             raise ApiError(404, "NotFound", f"the server could not find the requested resource {other}")
 
@@ -174,20 +172,3 @@ def _evict(server: ApiServer, call: Call) -> Answer:
         dry_run=call.dry_run or options.get("dryRun") == ["All"],
     )
     return _succeeded()
-
-
-def _log(server: ApiServer, call: Call) -> Answer:
-    """Containers are simulated: nothing runs in them that could write. Said, not invented."""
-    pod = _object(server, call)
-    names = [container.name for container in (*pod.spec.containers, *pod.spec.init_containers)]
-    asked = call.query.get("container", "")
-    if asked and asked not in names:
-        raise bad_request(f"container {asked} is not valid for pod {pod.metadata.name}")
-    raise ApiError(
-        501,
-        "NotImplemented",
-        f"containers of this cluster are simulated and write no log: the events of pod {pod.metadata.name} "
-        "tell what happened to it",
-        kind="pods",
-        name=pod.metadata.name,
-    )

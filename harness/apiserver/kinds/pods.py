@@ -266,6 +266,6 @@ RULES = (
             "status.nominatedNodeName": attribute("status", "nominated_node_name"),
         },
         complete_wire=_complete_wire,
-        subresources=("binding", "eviction", "log"),
+        subresources=("attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward"),
     ),
 )

@@ -1,0 +1,149 @@
+"""Requests that become a WebSocket: exec, attach and port-forward of a pod."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from harness.apiserver.http.auth import rbac
+from harness.apiserver.http.auth.rbac import User
+from harness.apiserver.http.call import Call
+from harness.apiserver.http.containers import channels, logs, port_forward
+from harness.apiserver.http.containers.channels import STDOUT, Channels, execute
+from harness.apiserver.http.containers.container import Known, find, running, surroundings_of
+from harness.apiserver.http.containers.logs import LogOptions
+from harness.apiserver.http.containers.spdy import DamagedError
+from harness.apiserver.http.resources import Target, target_of
+from harness.apiserver.server import ApiServer
+from harness.model.commands import Surroundings
+from harness.model.status import ApiError, bad_request
+
+log = logging.getLogger("podyard.apiserver")
+
+T = TypeVar("T")
+
+PARTS = ("exec", "attach", "portforward")
+
+_TRUE = ("1", "true", "True")
+
+
+class Door(Protocol):
+    """What the application lends: its way to the driver, and who asks."""
+
+    async def ask(self, fn: Callable[[ApiServer], T]) -> T: ...
+
+    async def user(self, request: HTTPConnection) -> User: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a client asked for, and found: the container and what surrounds it."""
+
+    known: Known
+    around: Surroundings
+
+
+def check(server: ApiServer, user: User, target: Target, query: Mapping[str, str], epoch_unix_ns: int) -> Opening:
+    """Raises ApiError where the request has no answer."""
+    call = Call(user, "get", target, query, None, "", epoch_unix_ns)
+    rbac.check(server, user, call.action())
+    asked = query.get("container", "")
+    if target.subresource == "portforward":
+        pod = server.get("Pod", target.namespace, target.name)
+        asked = pod.spec.containers[0].name
+    known = find(server, target.namespace, target.name, asked)
+    if target.subresource == "portforward":
+        if known.pod.status.phase != "Running":
+            told = f"unable to forward port because pod is not running. Current status={known.pod.status.phase}"
+            raise bad_request(told)
+    elif target.subresource == "exec" or known.state.terminated is None:
+        running(known)
+    return Opening(known, surroundings_of(server, known, epoch_unix_ns))
+
+
+def not_upgraded() -> ApiError:
+    """Source: pkg/kubelet/server/remotecommand: the status of a request that does not ask for an upgrade."""
+    return bad_request("Upgrade request required: a WebSocket, as kubectl 1.31 and later ask for")
+
+
+async def serve(door: Door, epoch_unix_ns: int, scope: Scope, receive: Receive, send: Send) -> None:
+    """One WebSocket from its handshake to its end."""
+    socket = WebSocket(scope, receive, send)
+    try:
+        target = target_of(socket.url.path)
+        if target is None or target.subresource not in PARTS:
+            raise ApiError(404, "NotFound", "the server could not find the requested resource")
+        user = await door.user(socket)
+        query = dict(socket.query_params)
+        opening = await door.ask(lambda s: check(s, user, target, query, epoch_unix_ns))
+        protocol = _protocol(scope, target.subresource)
+        argv = socket.query_params.getlist("command")
+        if target.subresource == "exec" and not argv:
+            raise bad_request("you must specify at least one command for the container")
+    except ApiError as error:
+        await _refuse(socket, send, error)
+        return
+    await socket.accept(subprotocol=protocol)
+    # A client may go away at any time.
+    with contextlib.suppress(WebSocketDisconnect, DamagedError):
+        await _run(door, epoch_unix_ns, socket, target, opening, protocol)
+    with contextlib.suppress(RuntimeError):
+        await socket.close()
+
+
+async def _run(
+    door: Door, epoch_unix_ns: int, socket: WebSocket, target: Target, opening: Opening, protocol: str
+) -> None:
+    query = socket.query_params
+    match target.subresource:
+        case "portforward":
+            ports = [int(port) for text in query.getlist("ports") for port in text.split(",") if port.isdecimal()]
+            await port_forward.forward(socket, protocol, opening.known, ports)
+        case "exec":
+            stdin, tty = query.get("stdin", "") in _TRUE, query.get("tty", "") in _TRUE
+            await execute(Channels(socket), query.getlist("command"), opening.around, stdin=stdin, tty=tty)
+        case _ if opening.known.interactive and query.get("stdin", "") in _TRUE:
+            tty = query.get("tty", "") in _TRUE
+            await execute(Channels(socket), opening.known.argv, opening.around, stdin=True, tty=tty)
+        case _:
+            await _attach(door, epoch_unix_ns, Channels(socket), target, opening.known.name)
+
+
+async def _attach(door: Door, epoch_unix_ns: int, to: Channels, target: Target, container: str) -> None:
+    """What the container writes, until it ends."""
+    options = LogOptions(container=container, follow=True)
+
+    def reader() -> Awaitable[logs.Log]:
+        return door.ask(lambda s: logs.read(s, target.namespace, target.name, options, epoch_unix_ns))
+
+    async for data in logs.follow(reader, await reader(), options, epoch_unix_ns):
+        await to.send(STDOUT, data)
+    await to.finish()
+
+
+def _protocol(scope: Scope, part: str) -> str:
+    """The first that both sides know. Raises ApiError Forbidden, as Kubernetes answers then."""
+    known = port_forward.PROTOCOLS if part == "portforward" else channels.PROTOCOLS
+    for offered in scope.get("subprotocols") or ():
+        if offered in known:
+            return str(offered)
+    raise ApiError(403, "Forbidden", f"unable to upgrade: none of the protocols is known; known: {', '.join(known)}")
+
+
+async def _refuse(socket: WebSocket, send: Send, error: ApiError) -> None:
+    """As an answer to the request, which has not become a WebSocket."""
+    body: Any = msgspec.json.encode(error.to_wire())
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if "websocket.http.response" not in socket.scope.get("extensions", {}):
+        await socket.close()
+        return
+    await send({"type": "websocket.http.response.start", "status": error.code, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
