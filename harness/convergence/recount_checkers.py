@@ -42,6 +42,10 @@ def statuses(state: ClusterState) -> Iterator[tuple[str, str]]:
         yield from differing_numbers("Job", job, ("active",), (job.status.active or 0,), (active_count,))
     daemon_set: DaemonSet
     for daemon_set in state.listed("DaemonSet"):
+        # Source: pkg/controller/daemon/daemon_controller.go syncDaemonSet (1.32): what is being deleted is left alone,
+        # its status too.
+        if daemon_set.metadata.deletion_timestamp is not None:
+            continue
         there = state.objects("Node")
         live = [pod for pod in state.pods_of(daemon_set.metadata.uid) if is_active(pod) and pod.spec.node_name in there]
         yield from differing_numbers(

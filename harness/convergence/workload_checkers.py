@@ -69,21 +69,29 @@ def _waits_for_dead(state: ClusterState, deployment: Deployment, sets: list[Repl
 
 
 def daemon_pods(state: ClusterState) -> Iterator[tuple[str, str]]:
-    """One pod of each DaemonSet on each node that should have one, none elsewhere."""
+    """One pod of each DaemonSet on each node that should have one, none elsewhere.
+
+    No new one comes before the old one is gone, and from a dead node it never goes. Source: pkg/controller/daemon/
+    daemon_controller.go podsShouldBeOnNode (1.32): a pod that is being deleted is one that exists.
+    """
+    there = state.objects("Node")
     for item in state.listed("DaemonSet"):
         if item.metadata.deletion_timestamp is not None:
             continue
         eligible = NodesForTemplate(item.spec.template)
         on: dict[str, int] = {}
+        staying: set[str] = set()
         for pod in state.pods_of(item.metadata.uid):
             if is_active(pod):
                 on[target_of(pod)] = on.get(target_of(pod), 0) + 1
+            elif pod.metadata.deletion_timestamp is not None and on_dead_node(state, pod, there):
+                staying.add(target_of(pod))
         for node in state.listed("Node"):
             name = node.metadata.name
             run, stay = eligible.on(node)
             count = on.pop(name, 0)
-            refused = not count and quota_refuses(state, item.metadata.namespace, item.spec.template)
-            if (run and count != 1 and not refused) or (not stay and count):
+            waits = not count and (name in staying or quota_refuses(state, item.metadata.namespace, item.spec.template))
+            if (run and count != 1 and not waits) or (not stay and count):
                 yield f"DaemonSet {item.metadata.key}", f"{count} pods on {name}, {int(run)} wanted"
         for name in on:
             yield f"DaemonSet {item.metadata.key}", f"a pod for {name or 'no node'}, which is not there"

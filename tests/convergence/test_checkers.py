@@ -281,5 +281,25 @@ def test_a_checker_finds_what_is_wrong(
     assert any(told in text for text in found), found
 
 
+def test_a_daemon_pod_that_never_goes_from_a_dead_node_is_waited_for(at_rest: Cluster) -> None:
+    """Seed 1923 of podyard simulate. Kubernetes, too, makes no other before it is gone."""
+    state = state_of(at_rest)
+    assert isinstance(state.machines, dict)
+    pod = first(state, "Pod", app="agent")
+    put(state, "Pod", replace(pod, metadata=replace(pod.metadata, deletion_timestamp=Time(SECOND))))
+    assert "0 pods on" in str(check(state, ("daemon-pods",)))
+    state.machines[pod.spec.node_name] = MachineReport(powered=False, frozen=False, connected=True, pods={})
+    assert check(state, ("daemon-pods",)) == []
+
+
+def test_the_status_of_a_daemon_set_that_is_being_deleted_is_left_alone(at_rest: Cluster) -> None:
+    state = state_of(at_rest)
+    item = first(state, "DaemonSet")
+    put(state, "DaemonSet", replace(item, status=replace(item.status, number_ready=7)))
+    assert check(state, ("statuses",)) != []
+    put(state, "DaemonSet", replace(item, metadata=replace(item.metadata, deletion_timestamp=Time(state.now))))
+    assert check(state, ("statuses",)) == []
+
+
 def test_every_checker_is_shown_to_find_something() -> None:
     assert {name for name, _, _ in WRONG} | {"volumes"} == set(CHECKERS)

@@ -44,6 +44,29 @@ def test_pods_go_for_a_whole_gang_and_its_members_come_together() -> None:
     assert story.scheduler.tally.violations == []
 
 
+def test_a_gang_that_lost_a_member_keeps_no_node_from_others() -> None:
+    """Seed 1573 of podyard simulate: what was left of the gang waited for members that nobody makes anew, and its
+    nominated node stood empty for good while others waited."""
+    story = Priorities()
+    pod_group(story, 2, scheduleTimeoutSeconds=20)
+    story.node("n", cpu="2")
+    story.run(1)
+    for index in range(2):
+        story.ranked(f"old{index}", stops_after_s=10)
+    story.run(5)
+    for index in range(2):
+        story.ranked(f"g{index}", priority="high", labels=MEMBER)
+    story.run(6)
+    assert story.get("g0").status.nominated_node_name == "n"
+    story.server.delete("Pod", "default", "g1")
+    story.ranked("late", cpu="2")
+    story.run(20)
+    assert story.get("late").spec.node_name == "", "the node is kept as long as the gang may come"
+    story.run(60)
+    assert story.get("late").spec.node_name == "n"
+    assert story.get("g0").status.nominated_node_name == ""
+
+
 def test_nobody_goes_for_a_gang_that_still_would_not_fit() -> None:
     story = Priorities()
     pod_group(story, 3)

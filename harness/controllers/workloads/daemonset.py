@@ -144,24 +144,25 @@ class DaemonSetController(PodControl):
         if daemon_set is None:
             return
         meta = daemon_set.metadata
-        if meta.deletion_timestamp is None:
-            if self.expected.satisfied(meta.uid, now):
-                needed, going = self._manage(now, key, daemon_set)
-                if going:
-                    self.delete_pods(now, key, meta.uid, going)
+        if meta.deletion_timestamp is not None:
+            return  # its status is left alone, too. Source: daemon_controller.go syncDaemonSet (1.32)
+        if self.expected.satisfied(meta.uid, now):
+            needed, going = self._manage(now, key, daemon_set)
+            if going:
+                self.delete_pods(now, key, meta.uid, going)
+                return
+            if needed:
+                self._create(now, key, daemon_set, needed[:BURST])
+                return
+            if daemon_set.spec.update_strategy.type == "RollingUpdate":
+                old = self._outdated(now, daemon_set)
+                if old:
+                    self.delete_pods(now, key, meta.uid, old)
                     return
-                if needed:
-                    self._create(now, key, daemon_set, needed[:BURST])
-                    return
-                if daemon_set.spec.update_strategy.type == "RollingUpdate":
-                    old = self._outdated(now, daemon_set)
-                    if old:
-                        self.delete_pods(now, key, meta.uid, old)
-                        return
-            else:
-                until = self.expected.until(meta.uid)
-                if until is not None:
-                    self.queue.add_at(key, until)
+        else:
+            until = self.expected.until(meta.uid)
+            if until is not None:
+                self.queue.add_at(key, until)
         self.conclude(now, key, None)
 
     def _manage(self, now: Instant, key: str, daemon_set: DaemonSet) -> tuple[list[str], list[Pod]]:

@@ -43,7 +43,10 @@ class FailureHandler:
                 present = context.queue.waiting_in(group) + context.snapshot.placed_in_group(group)
                 message = f"pod group {group}: {present} of at least {min_member} pods are there after {seconds} s"
                 context.tally.unschedulable += 1
-                effects += pod_status.report_unschedulable(now, pod, message, pod.status.nominated_node_name)
+                # Nobody can tell when the others come, if ever: the node that was kept for it is for others to have.
+                context.drop_nomination(now, queued.view.key)
+                queued.nominated = False
+                effects += pod_status.report_unschedulable(now, pod, message, "")
                 if context.settings.retry:
                     context.queue.back_off(queued, now)
                 else:
