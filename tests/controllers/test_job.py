@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from harness.controllers.workloads.job.controller import JobController
 from harness.controllers.workloads.job.indexes import parsed, text_of
 from harness.controllers.workloads.job.pods import FINALIZER
-from harness.engine.component import Create, Delete, PatchStatus
+from harness.engine.component import Create, Delete, PatchStatus, Update
 from harness.model.core import ContainerStatus, Pod
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.workloads import Job, JobSpec
@@ -383,3 +383,18 @@ def test_never_more_than_parallelism_and_every_pod_counted_once(
     creations = [effect for _, effect in bench.sent if isinstance(effect, Create)]
     assert len(creations) == len(made)
     assert all(FINALIZER not in pod.metadata.finalizers for pod in bench.pods())
+
+
+@pytest.mark.parametrize("labels", [{"app": "pi"}, {}])
+def test_a_pod_that_no_job_owns_any_more_is_let_go(bench: Bench, labels: dict[str, str]) -> None:
+    """Seed 2858 of podyard simulate: its Job was deleted with Orphan, nobody took the finalizer away, and the pod
+    stayed Terminating once its node was lost. Source: job_controller.go updatePod, syncOrphanPod (1.32)."""
+    bench.create(job())
+    bench.run()
+    (pod,) = bench.pods()
+    assert FINALIZER in pod.metadata.finalizers
+    bench.do(Update(replace(pod, metadata=replace(pod.metadata, owner_references=(), labels=labels))))
+    bench.delete("Job", "pi")
+    bench.run()
+    (pod,) = bench.pods()
+    assert FINALIZER not in pod.metadata.finalizers

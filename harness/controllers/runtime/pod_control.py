@@ -76,10 +76,10 @@ class PodControl(Reconciler):
         managing.left = managing.left[size:]
 
     def _concerns(self, pod: Pod) -> bool:
-        """Pods of this kind of owner, and those of nobody that could be adopted by their labels."""
+        """Pods of this kind of owner, and those of nobody that could be adopted by their labels or must be let go."""
         owners = pod.metadata.owner_references
         if not owners:
-            return bool(pod.metadata.labels)
+            return bool(pod.metadata.labels or pod.metadata.finalizers)
         owner = owners[0] if owners[0].controller else pod.metadata.controller()
         return owner is None or owner.kind == self.kind
 

@@ -110,6 +110,8 @@ class JobController(PodControl):
             self._orphans.drop(old.metadata.key, old)
         elif new is not None and not new.metadata.owner_references:
             before = old if old is not None and not old.metadata.owner_references else None
+            if FINALIZER in new.metadata.finalizers:  # no Job counts it any more
+                self.queue.add(_LOOSE + new.metadata.key)
             if is_active(new):
                 for adopter in self._orphans.put(new.metadata.key, before, new):
                     self.queue.add(adopter)
@@ -282,8 +284,7 @@ class JobController(PodControl):
         """The status holds them, so their finalizers have done their work."""
         if not pods.uncounted:
             return False
-        succeeded, failed = uncounted_in(job.status)
-        held = {*succeeded, *failed}
+        held = {uid for uids in uncounted_in(job.status) for uid in uids}
         released = [pod for pod in pods.uncounted.values() if pod.metadata.uid in held]
         for pod in released:
             self.write(key, Update(_untracked(pod), "", key))
