@@ -293,7 +293,8 @@ class ApiServer:
                             ),
                         ),
                     ),
-                )
+                ),
+                pod,  # only this condition is the eviction's to say
             )
         return self.delete("Pod", namespace, name, uid=uid, grace_s=grace_s, dry_run=dry_run)
 

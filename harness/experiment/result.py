@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -64,11 +65,33 @@ class Result:
     notices: list[str] = field(default_factory=list)  # what was asked for and had no effect, in words
     scheduler_version: str = ""  # the scheduler's full name, as fgd-v1; empty in records older than versions
     accounts: dict[str, Any] = field(default_factory=dict)  # what averages over time are made of (Occupancy.accounts)
+    component_faults: list[str] = field(default_factory=list)  # what components and kubelets failed on
+    refused: list[str] = field(default_factory=list)  # objects of the workload that the API server did not take
+    measures_failed: list[str] = field(default_factory=list)  # a user's own measures that raised
 
     @property
     def ok(self) -> bool:
         settled = self.end_state is None or self.end_state.converged is not False
-        return settled and not self.broken and not self.violations and not self.missed
+        return settled and not self.violations and not any(self.wrong())
+
+    def wrong(self) -> Iterator[tuple[str, str]]:
+        """(what kind of thing went wrong, what), besides the end state and what the strategy did."""
+        for kind, texts in (
+            ("INVARIANT BROKEN", self.broken),
+            ("COMPONENT FAILED", self.component_faults),
+            ("REFUSED BY THE API SERVER", self.refused),
+            ("MEASURE FAILED", self.measures_failed),
+            ("GATE MISSED", self.missed),
+        ):
+            for text in texts:
+                yield kind, text
+
+    def _rare(self) -> dict[str, list[str]]:
+        return {
+            "componentFaults": self.component_faults,
+            "refused": self.refused,
+            "measuresFailed": self.measures_failed,
+        }
 
     def to_data(self) -> dict[str, Any]:
         return {
@@ -81,6 +104,7 @@ class Result:
             "metrics": self.metrics,
             "accounts": self.accounts,
             "invariantsBroken": self.broken,
+            **{name: texts for name, texts in self._rare().items() if texts},
             **({} if self.end_state is None else {"endState": self.end_state.to_data()}),
             "violations": [
                 {"atSeconds": at / 1e9, "kind": kind, "pod": pod, "reason": reason}
@@ -116,6 +140,9 @@ def _of_data(data: dict[str, Any], folder: Path) -> Result:
         ],
         timing=data.get("timing", {}),
         missed=data.get("gatesMissed", []),
+        component_faults=data.get("componentFaults", []),
+        refused=data.get("refused", []),
+        measures_failed=data.get("measuresFailed", []),
         notices=data.get("notices", []),
         tracebacks=data.get("tracebacks", {}),
         folder=folder,

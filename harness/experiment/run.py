@@ -224,9 +224,6 @@ class Run:
         broken = list(measures.invariants.broken)
         if measures.placement.beaten:
             broken.append(measures.placement.beaten)
-        broken.extend(item.broken for item in measures.extras if item.broken)
-        broken.extend(f"refused: {text}" for text in self.driver.refused[:10])
-        broken.extend(self.cluster.component_faults)
         decided = tally.decisions + tally.unschedulable
         return Result(
             scenario=loaded.scenario.metadata.name,
@@ -236,6 +233,9 @@ class Run:
             digest="" if self.clock.wall or self.scheduler.guard.overruns else measures.journal.digest(),
             metrics=metrics,
             broken=broken,
+            component_faults=list(self.cluster.component_faults),
+            refused=self.driver.refused[:10],
+            measures_failed=[item.broken for item in measures.extras if item.broken],
             violations=list(tally.violations),
             tracebacks=dict(tally.tracebacks),
             timing={

@@ -115,8 +115,7 @@ def _wrong(results: Sequence[Result]) -> list[str]:
     told: list[str] = []
     for result in results:
         who = f"{result.scheduler}/{result.seed}"
-        told += [f"Invariant broken, {who}: {text}" for text in result.broken]
-        told += [f"Gate missed, {who}: {text}" for text in result.missed]
+        told += [f"{kind.capitalize().replace('api', 'API')}, {who}: {text}" for kind, text in result.wrong()]
         if result.violations:
             at, kind, pod, reason = result.violations[0]
             first = f"{at / 1e9:.3f} s {kind} {pod}: {reason}"

@@ -36,6 +36,12 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, markup=False, width=140)
 
 
+FAULT_MEANS = (
+    "A component of the cluster raised an exception, or did nothing about a write that was refused. It was started "
+    "again and the cluster went on, but what it should have done meanwhile is missing from these figures."
+)
+
+
 def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
     """The three families of measures, a column a strategy; then what went wrong, and where the records are.
 
@@ -47,10 +53,7 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
     for table in families(results, catalogue(loaded.scenario.spec.measures)):
         print_table(*table)
     for result in results:
-        for text in result.broken:
-            console.print(f"INVARIANT BROKEN  {_name(result)}: {text}")
-        for text in result.missed:
-            console.print(f"GATE MISSED  {_name(result)}: {text}")
+        _wrong(console, result)
         _end_state(console, result)
         _violations(console, result)
     for text in dict.fromkeys(text for result in results for text in result.notices):
@@ -79,8 +82,7 @@ def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:
     _console().print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
     print_table("", columns, rows)
     for result in results:
-        for text in (*(f"INVARIANT BROKEN  {text}" for text in result.broken), *result.missed):
-            _console().print(f"{_name(result)}: {text}")
+        _wrong(_console(), result)
         _violations(_console(), result)
 
 
@@ -136,6 +138,13 @@ def _figure(value: float) -> str:
 
 def _name(result: Result) -> str:
     return f"{result.scheduler}/{result.seed}"
+
+
+def _wrong(console: Console, result: Result) -> None:
+    for kind, text in result.wrong():
+        console.print(f"{kind}  {_name(result)}: {text}")
+    if result.component_faults:
+        console.print(f"  {FAULT_MEANS}")
 
 
 def _end_state(console: Console, result: Result) -> None:

@@ -56,7 +56,8 @@ def play(data: dict[str, Any]) -> Outcome:
     finally:
         run.close()
     findings = [*_said(safety)]
-    findings += [Finding(_check_of(text), text) for text in result.broken if not _refused(run, text)]
+    findings += [Finding("invariant", text) for text in result.broken if not _refused(run, text)]
+    findings += [Finding(_check_of(text), text) for text in result.component_faults]
     findings += [Finding(f"strategy {kind}", f"{pod}: {reason}") for _, kind, pod, reason in result.violations[:5]]
     if end_state is not None:
         if end_state.not_judged:
@@ -67,16 +68,15 @@ def play(data: dict[str, Any]) -> Outcome:
     return Outcome(tuple(findings), run.end_ns / SECOND, safety.writes, result.digest)
 
 
-def _check_of(broken: str) -> str:
-    """Of what a component did wrong: the component and what, so that shrinking does not end at another's."""
-    component = re.match(r"component (\S+) (failed|did not handle)", broken)
-    return f"component {component[1]} {component[2]}" if component else "invariant"
+def _check_of(fault: str) -> str:
+    """The component and what, so that shrinking does not end at another's."""
+    found = re.match(r"component (\S+) (failed|did not handle)", fault)
+    return f"component {found[1]} {found[2]}" if found else "component"
 
 
 def _refused(run: Run, text: str) -> bool:
-    """What the API server refuses is as it should be; a quota also keeps Jobs from making the pods that are counted."""
-    quota = bool(run.cluster.server.objects("ResourceQuota"))
-    return text.startswith("refused: ") or (quota and text.endswith("were never seen by the server"))
+    """A quota also keeps Jobs from making the pods that are counted."""
+    return bool(run.cluster.server.objects("ResourceQuota")) and text.endswith("were never seen by the server")
 
 
 def _said(safety: Safety) -> list[Finding]:

@@ -76,7 +76,7 @@ def test_a_measure_of_ones_own_is_in_metrics_parquet_tables_gates_and_comparison
 
 def test_one_that_raises_is_told_and_ends_itself() -> None:
     result = run_once(loaded(duration="1m", nodes=NODES, measures=[f"{HERE}:raises"]), "greedy", 1)
-    assert result.broken == ["measure extra.raises: RuntimeError: not today"]
+    assert result.measures_failed == ["measure extra.raises: RuntimeError: not today"]
     assert result.metrics["placement"]["pods"] > 0
 
 

@@ -1,0 +1,36 @@
+"""What is printed of a run in which something went wrong: each thing under its own name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.experiment.result import from_record
+from harness.experiment.run import run_once
+from harness.report.tables import print_results
+from tests.experiment.scenarios import loaded
+
+LAZY = {"podyard.dev/arrival": "1s"}
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "a", "namespace": "nowhere", "annotations": LAZY},
+    "spec": {"containers": [{"name": "c", "image": "i"}]},
+}
+
+
+def test_what_went_wrong_is_told_by_its_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = loaded(duration="30s", workload=[{"objects": [POD]}])
+    result = run_once(small, "greedy", 1, out=tmp_path)
+    assert not result.ok
+    assert result.broken == []
+    assert from_record(tmp_path / "small" / "greedy" / "1").refused == result.refused
+    fault = "component x-controller failed on Pod d/a: KeyError: 'k' (in harness.x.reconcile, line 7)"
+    print_results(small, [replace(result, broken=["pod d/b lost"], component_faults=[fault])])
+    told = capsys.readouterr().out
+    assert "INVARIANT BROKEN  greedy/1: pod d/b lost" in told
+    assert f"COMPONENT FAILED  greedy/1: {fault}"[:100] in told
+    assert "started again" in told
+    assert 'REFUSED BY THE API SERVER  greedy/1: namespaces "nowhere" not found' in told
