@@ -10,12 +10,12 @@ from typing import Any
 from harness.autoscaling.policy import NODE_POLICIES, NodePolicy
 from harness.autoscaling.pool import NodePool
 from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import controllers
+from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, controllers
 from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import MS, Component, Configured, Instant, Periodic
 from harness.engine.streams import array_stream, seed_of, stream
 from harness.faults.timeline import Planned, Timeline
-from harness.model.constants import Constants
+from harness.model.constants import MANAGER, SCHEDULER, Constants
 from harness.model.core import Node
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
@@ -87,7 +87,8 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     cluster.loop.now = cluster.server.now = start
     cluster.start_nodes(plan.nodes)
     for component in controllers(plan.controllers):
-        cluster.add(set_up(component, seed, constants))
+        managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
+        cluster.add(set_up(component, seed, constants), MANAGER if managed else "")
     if plan.pools:
         policy: NodePolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
         cluster.add(set_up(policy.component(plan.pools, stream(seed, "cluster-autoscaler")), seed, constants))
@@ -98,7 +99,7 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
         rng, array_rng = stream(seed, "scheduler"), array_stream(seed, "strategy")
         scheduling = replace(plan.scheduling, constants=constants)
         scheduler = Scheduler(plan.strategy, rng, array_rng, scheduling, plan.snapshot)
-        cluster.add(scheduler)
+        cluster.add(scheduler, SCHEDULER)
     driver: WorkloadDriver | None = None
     if plan.workload is not None:
         driver = WorkloadDriver(dropwhile(lambda item: item[0] < start, plan.workload))

@@ -19,9 +19,11 @@ from harness.engine.component import (
     Observe,
     Packet,
     RestartApiServer,
+    RestartProcess,
     Start,
     StartMachine,
     StopMachine,
+    Subscribe,
     Timer,
     WakeAt,
 )
@@ -93,6 +95,8 @@ class Cluster:
         self.api = Dispatcher(self.server, self._post, self._watch_delay.at, post_all, records=True)
         self.loop.handlers[API_ADDRESS] = self.api.handle
         self.components: dict[str, Component] = {}
+        self._processes: dict[str, dict[int, Component]] = {}
+        self._stopped_until: dict[str, Instant] = {}
         self.component_faults: list[str] = []
         """What components and kubelets failed on, and writes whose failure none of them handled: a run that has any of
         these has failed, though the cluster went on."""
@@ -102,13 +106,15 @@ class Cluster:
 
     # -- putting together ----------------------------------------------------------------------------------------------
 
-    def add(self, component: Component) -> None:
-        """A component of the control plane, started at once."""
+    def add(self, component: Component, process: str = "") -> None:
+        """A component of the control plane, started at once. `process`: the one it lives in, and stops with."""
         self._components += 1
         address = self._components
         assert address < FIRST_NODE_ADDRESS
         assert component.name not in self.components, f"two components are called {component.name}"
         self.components[component.name] = component
+        if process:
+            self._processes.setdefault(process, {})[address] = component
         self.loop.handlers[address] = self._runner(address, Guard(component))
         self._post(self.loop.now + 1, address, Start())
         self.api.subscribe(address, component.watches, getattr(component, "lazy_watches", ()))
@@ -230,6 +236,29 @@ class Cluster:
                 self._post(now + down_ns, API_ADDRESS, (0, ComeBack()))
                 self._note(now, "disturbed", ("apiserver", "Restart", down_ns, "", cause))
 
+            case RestartProcess(process, down_ns, cause):
+                self._stop_process(now, process, down_ns, cause)
+
+    def _stop_process(self, now: int, process: str, down_ns: int, cause: int) -> None:
+        """Its components hear nothing and do nothing. What they sent is sent; what they are sent is lost."""
+        components = self._processes.get(process)
+        if components is None:
+            return
+        until = self._stopped_until[process] = max(self._stopped_until.get(process, 0), now + down_ns)
+        for address, component in components.items():
+            self.loop.handlers[address] = self._stopped(process, address, component)
+            self._post(until, address, Start())
+        self._note(now, "disturbed", (process, "Outage", down_ns, "", cause))
+
+    def _stopped(self, process: str, address: int, component: Component) -> Handler:
+        def handle(now: int, events: list[Any]) -> None:
+            if now >= self._stopped_until[process]:  # else an outage that began meanwhile goes on
+                running = self.loop.handlers[address] = self._runner(address, Guard(component))
+                running(now, [Start()])
+                self._post(now + 1, API_ADDRESS, (address, Subscribe(component.watches)))
+
+        return handle
+
     def _start_machine(self, now: int, node: Node) -> None:
         name = node.metadata.name
         address = self._addresses.get(name)
@@ -286,7 +315,7 @@ def _extent(fault: NodeFault) -> tuple[int, str]:
             assert_never(fault)
 
 
-_TO_THE_MACHINES = (StartMachine, StopMachine, InjectFault, RestartApiServer)
+_TO_THE_MACHINES = (StartMachine, StopMachine, InjectFault, RestartApiServer, RestartProcess)
 
 
 class Delays:

@@ -32,6 +32,9 @@ DEFAULT = (
 """What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 
 
+NOT_THE_MANAGERS = ("external-provisioner",)
+"""Of the default ones, what runs in a process of its own: here a CSI driver's sidecar."""
+
 RESERVED = ("scheduler", "workload", "faults", "auditor", "cluster-autoscaler")
 """Names of components that are no controllers."""
 

@@ -249,7 +249,17 @@ class RestartApiServer(_Message, frozen=True, gc=False):
     cause: int = 0
 
 
-Effect: TypeAlias = Write | WakeAt | Observe | Send | StartMachine | StopMachine | InjectFault | RestartApiServer
+class RestartProcess(_Message, frozen=True, gc=False):
+    """The components of a process of the control plane stop now; `down_ns` later they start with nothing in memory."""
+
+    process: str
+    down_ns: int
+    cause: int = 0
+
+
+Effect: TypeAlias = (
+    Write | WakeAt | Observe | Send | StartMachine | StopMachine | InjectFault | RestartApiServer | RestartProcess
+)
 
 
 def next_tick(now: Instant, period_ns: int, phase_ns: int) -> Instant:

@@ -18,6 +18,7 @@ from harness.engine.component import (
     Outcome,
     Relist,
     RestartApiServer,
+    RestartProcess,
     Start,
     Timer,
     WakeAt,
@@ -156,7 +157,7 @@ class Timeline:
         effects.append(Observe("fault", (index, type(planned.fault).__name__, len(injected), self._injected)))
         effects += [
             msgspec.structs.replace(effect, cause=self._injected)
-            if isinstance(effect, InjectFault | RestartApiServer)
+            if isinstance(effect, InjectFault | RestartApiServer | RestartProcess)
             else effect
             for effect in injected
         ]

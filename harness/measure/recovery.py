@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import msgspec
 import numpy as np
 
+from harness.measure.fault import FOR_EVER, OUTAGES, Fault, Hit
 from harness.measure.journal import is_ready, node_ready
+from harness.measure.missing_replicas import MissingReplicas
+from harness.measure.outage import outage
 from harness.measure.pods import NEVER, PodLives, PodTimes, seconds
 from harness.measure.traffic import Traffic
 
@@ -24,47 +26,12 @@ PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
 BY_THE_NODE = ("DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet")
 """Reasons of the condition DisruptionTarget that come from the state of a node. Source: core/v1 PodReason*."""
 
-FOR_EVER = 1 << 62
-
-
-class Fault(msgspec.Struct, eq=False):
-    """`lasts_ns`: until it is undone by itself, FOR_EVER or 0. `injected`: in how many steps. `spared`: targets that
-    were down already."""
-
-    at_ns: int
-    kind: str
-    lasts_ns: int = 0
-    injected: int = 1
-    targets: list[str] = []
-    spared: list[str] = []
-    hits: list[Hit] = []
-    detected: dict[str, int] = {}  # by node
-
-    @property
-    def until_ns(self) -> int:
-        return self.at_ns + self.lasts_ns
-
-
-class Hit(msgspec.Struct, eq=False):
-    """A pod that a fault befell. `needed`: whether its owner wants another in its place."""
-
-    life: PodTimes
-    fault: Fault
-    served: bool  # it was an endpoint
-    lost_before: int  # requests lost on the way to it, until then (milli-rps x ns)
-    lost_after: int = -1  # until another fault befell it
-    unready_ns: int = NEVER
-    back_ns: int = NEVER
-    left_ns: int = NEVER
-    evicted: bool = False
-    needed: bool = False
-    new: PodTimes | None = None
-
 
 class Recovery:
     def __init__(self, lives: PodLives, traffic: Traffic) -> None:
         self._lives = lives
         self._traffic = traffic
+        self._missing = MissingReplicas()
         self.faults: list[Fault] = []
         self._by_cause: dict[int, Fault] = {}
         self._ready: dict[str, str] = {}
@@ -82,6 +49,7 @@ class Recovery:
     # -- the fold ------------------------------------------------------------------------------------------------------
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
+        self._missing.write(at_ns, kind, change, obj, old)
         if kind == "Pod":
             self._pod(at_ns, change, obj, old)
         elif kind == "Node":
@@ -111,7 +79,7 @@ class Recovery:
             fault.at_ns, fault.kind = at_ns, kind
         fault.lasts_ns = FOR_EVER if lasts_ns < 0 else lasts_ns
         fault.targets.append(target)
-        if kind == "Restart":
+        if kind in OUTAGES:
             return
         if self._power.get(target, 0) > at_ns:
             fault.spared.append(target)
@@ -290,7 +258,11 @@ class Recovery:
             **counts,
             **({"hitNothing": nothing} if (nothing := self._nothing(fault)) else {}),
             "phases": {phase: _phase(spent[phase], late[phase]) for phase in PHASES if spent[phase] or late[phase]},
-            **({"outage": self._outage(fault, until_ns)} if fault.kind == "Restart" else {}),
+            **(
+                {"outage": outage(fault, self._lives.all.values(), self._missing, until_ns)}
+                if fault.kind in OUTAGES and fault.targets
+                else {}
+            ),
             "requestsLost": lost,
         }
 
@@ -298,30 +270,13 @@ class Recovery:
         """Why it hit nothing; '' where it did something."""
         if not fault.injected:
             return "nothing was there to be hit"
-        if fault.kind == "Restart" or not fault.targets:
+        if fault.kind in (*OUTAGES, "SchedulerOutage", "ControllerManagerOutage") and not fault.targets:
+            return "no such process runs"
+        if fault.kind in OUTAGES or not fault.targets:
             return ""
         if len(fault.spared) == len(fault.targets):
             return "what it was to hit was down already"
         return "" if fault.hits or fault.kind != "ContainerCrash" else "its pod had been hit before"
-
-    def _outage(self, fault: Fault, until_ns: int) -> dict[str, Any]:
-        """Nobody could bind a pod: for how long, how many waited when that was over, and until they all had a node."""
-        back = fault.until_ns
-        waiting = [
-            life
-            for life in self._lives.all.values()
-            if life.created_ns <= back and (life.bound_ns > fault.at_ns or (life.bound_ns == life.ended_ns == NEVER))
-        ]
-        bound = [life.bound_ns for life in self._lives.all.values() if life.bound_ns > fault.at_ns]
-        out: dict[str, Any] = {"seconds": fault.lasts_ns / 1e9, "backlog": len(waiting)}
-        if waiting:
-            first = min(bound, default=until_ns)
-            last = max(until_ns if life.bound_ns == NEVER else life.bound_ns for life in waiting)
-            out |= {"withoutDecisions": (first - fault.at_ns) / 1e9, "catchUp": max(0, last - back) / 1e9}
-            open_ends = {"withoutDecisions": not bound, "catchUp": last == until_ns}
-            if any(open_ends.values()):
-                out["atLeast"] = [name for name, open_end in open_ends.items() if open_end]
-        return out
 
     def _losses(self, until_ns: int) -> list[dict[str, float]]:
         """By fault and service: requests on the way to pods that it hit, and those that found no endpoint at all while

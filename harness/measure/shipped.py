@@ -368,10 +368,22 @@ def _recovery() -> list[Measure]:
         _count(f"{at}.completed", "pods completed", "neither", "victims that ended by themselves"),
         _count(f"{at}.removed", "pods removed meanwhile", "neither", "victims that their controller wanted no longer"),
         _count(f"{at}.lost", "pods lost", "less", "victims that nobody makes anew"),
-        Measure(f"{at}.outage.seconds", "API server away", "s", "neither", "how long the fault lasted"),
-        Measure(f"{at}.outage.withoutDecisions", "without decisions", "s", "less", "until a pod was bound again"),
-        _count(f"{at}.outage.backlog", "backlog after the outage", "less", "pods without a node when it was over"),
-        Measure(f"{at}.outage.catchUp", "catch-up", "s", "less", "from its end until all of those had a node"),
+        Measure(f"{at}.outage.seconds", "process away", "s", "neither", "how long the fault lasted"),
+        Measure(
+            f"{at}.outage.withoutDecisions",
+            "without decisions",
+            "s",
+            "less",
+            "from the fault until a pod was bound, or a missing replica made, again",
+        ),
+        _count(
+            f"{at}.outage.backlog",
+            "backlog after the outage",
+            "less",
+            "when it was over: pods without a node (of an API server or scheduler), replicas not there (of an API "
+            "server or controller manager)",
+        ),
+        Measure(f"{at}.outage.catchUp", "catch-up", "s", "less", "from its end until all of the backlog was done"),
         _count(
             f"{at}.requestsLost.*",
             "requests lost to the fault",

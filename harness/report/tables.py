@@ -222,6 +222,9 @@ def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
         out.append(extra)
     if any("recovery" in result.metrics for result in results):
         out.append(_recovery(by_strategy))
+        outages = _outages(by_strategy)
+        if outages[2]:
+            out.append(outages)
     return out
 
 
@@ -277,6 +280,32 @@ def _recovery(by_strategy: dict[str, list[Result]]) -> Family:
                 ]
             )
     return "Recovery latency: seconds from the fault to the last pod hit", columns, rows
+
+
+def _outages(by_strategy: dict[str, list[Result]]) -> Family:
+    """Faults of the control plane: what waited for it, and how long."""
+    columns = ("fault", "at s", "strategy", "away", "without decisions", "backlog", "catch-up")
+    runs = [result for results in by_strategy.values() for result in results]
+    rows = []
+    for index in range(max(len(result.metrics.get("recovery", [])) for result in runs)):
+        for result in runs:
+            faults = result.metrics.get("recovery", [])
+            if index >= len(faults) or "outage" not in faults[index]:
+                continue
+            fault, outage = faults[index], faults[index]["outage"]
+            marks = dict.fromkeys(outage.get("atLeast", ()), ">")
+            rows.append(
+                [
+                    " ".join([fault["fault"], *fault["targets"][:1]]),
+                    f"{fault['atSeconds']:.0f}",
+                    result.scheduler if len(runs) == len(by_strategy) else _name(result),
+                    f"{outage['seconds']:.1f}",
+                    f"{marks.get('withoutDecisions', '')}{outage['withoutDecisions']:.1f}",
+                    str(outage["backlog"]),
+                    f"{marks.get('catchUp', '')}{outage['catchUp']:.1f}",
+                ]
+            )
+    return "Outages of the control plane: seconds", columns, rows
 
 
 def _last(phase: dict[str, Any] | None) -> str:
