@@ -118,6 +118,7 @@ class Catalogue:
     def __init__(self, measures: Iterable[Measure] = ()) -> None:
         self._by_path: dict[str, Measure] = {}
         self._titles: dict[str, str] = {}
+        self._patterns: list[tuple[list[str], Measure]] = []
         for measure in measures:
             self.add(measure)
 
@@ -131,6 +132,8 @@ class Catalogue:
             )
         self._by_path[measure.path] = measure
         self._titles[measure.title] = measure.path
+        if "*" in measure.path:
+            self._patterns.append((measure.path.split("."), measure))
 
     def __iter__(self) -> Iterator[Measure]:
         return iter(self._by_path.values())
@@ -142,7 +145,8 @@ class Catalogue:
         """The measure that a path leads to, or that is written like it; the one with the fewest stars, of several."""
         if path in self._by_path:
             return self._by_path[path]
-        found = [measure for measure in self if measure.matches(path)]
+        parts = path.split(".")
+        found = [measure for pattern, measure in self._patterns if _matches(pattern, parts)]
         return min(found, key=lambda measure: measure.path.count("*"), default=None)
 
     def get(self, path: str) -> Measure:

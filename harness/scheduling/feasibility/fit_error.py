@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.scheduling.feasibility.nominations import only_amounts
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.filters.filter import CountsReasons, Filter, Scope
+from harness.scheduling.filters.filter import Filter, Scope, counts_reasons
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 _CLASSES = 64  # of which what the nodes' specs say is remembered
@@ -94,7 +94,7 @@ def _ask(item: Filter, seen: Any, reasons: Counter[str], left: Bool, resolvable:
     rejected = np.flatnonzero(rejects)
     if not len(rejected):
         return
-    if isinstance(item, CountsReasons):
+    if counts_reasons(item):
         for reason, nodes in item.count_reasons(seen, rejected):
             reasons[reason] += nodes
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes
@@ -61,3 +61,12 @@ class CountsReasons(Protocol):
 
     def count_reasons(self, state: ClusterState, nodes: Int64) -> Iterable[tuple[str, int]]:
         """(reason, nodes), over `nodes` where it does not hold; the same as counting `reasons` of each."""
+
+
+def pre_filters(item: object) -> TypeGuard[PreFilters]:
+    """Asked of the type, which remembers the answer: `isinstance` with a protocol looks at its members each time."""
+    return issubclass(type(item), PreFilters)
+
+
+def counts_reasons(item: object) -> TypeGuard[CountsReasons]:
+    return issubclass(type(item), CountsReasons)

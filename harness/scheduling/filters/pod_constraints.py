@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.scheduling.filters.filter import Filter, PreFilters, Scope
+from harness.scheduling.filters.filter import Filter, Scope, pre_filters
 from harness.scheduling.state.footprint import Footprint
 
 
@@ -42,5 +42,5 @@ class PodConstraints:
             if named is not None:
                 known: tuple[str, ...] | None = self.node_names
                 self.node_names = named if known is None else tuple(name for name in known if name in named)
-        self.pre_filters = tuple(item for item in filters if isinstance(item, PreFilters))
+        self.pre_filters = tuple(item for item in filters if pre_filters(item))
         self.refusal = refusal
