@@ -57,7 +57,7 @@ def miscounted(snapshot: Snapshot) -> list[str]:
     for name, node in sorted(snapshot.node_table.index.items()):
         left = snapshot.capacity[:, node].copy()
         for pod in snapshot.pods_on(node):
-            for row, amount in pod.cls.constraints.footprint.amounts:
+            for row, amount in pod.cls.footprint.amounts:
                 left[row] -= amount
         for row in np.flatnonzero(left != snapshot.free[:, node]).tolist():
             is_, told = left[row], snapshot.free[row, node]

@@ -19,6 +19,7 @@ from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.filter import CountsReasons
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.strategy import PodView
 
 
@@ -173,7 +174,7 @@ def _verdicts(on: Snapshot, view: PodView) -> tuple[Verdict, ...]:
     n = len(on.node_table)
     left = on.node_table.alive[:n].copy()
     out = []
-    for term in cls.constraints.filters:
+    for term in constraints_of(cls).filters:
         mask = term.mask(on, slice(0, n))
         rejected = np.flatnonzero(left & ~mask)
         reasons: dict[str, int] = {}
@@ -213,9 +214,9 @@ def _on_node(case: Case, node: int, scores: Mapping[str, Any], picked: int | Non
     on, view = case.on, case.view
     cls = on.classes.class_now(view)
     rejects = tuple(
-        (term.plugin, tuple(term.reasons(on, node))) for term in cls.constraints.filters if not term.holds(on, node)
+        (term.plugin, tuple(term.reasons(on, node))) for term in constraints_of(cls).filters if not term.holds(on, node)
     )
-    fits = not rejects and not cls.constraints.refusal
+    fits = not rejects and not constraints_of(cls).refusal
     ways: list[tuple[Change | PodChange, ...]] = []
     if not fits:
         ways += to_fit(on, view, node)

@@ -26,6 +26,7 @@ from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.fit_error import diagnose, left_out_by, reasons_on_node, run_pre_filters
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
@@ -282,6 +283,8 @@ class FromManifests:
     def _by_node(self, strategy: Any, view: PodView) -> tuple[OnNode, ...]:
         on = self.on
         cls = on.classes.class_now(view)
+        constraints = constraints_of(cls)
+        named = constraints.node_names
         tell = getattr(strategy, "explain", None)
         scores = {} if tell is None else {name: np.asarray(part) for name, part in tell(view, on).items()}
         out = []
@@ -289,14 +292,14 @@ class FromManifests:
             plugin, reasons, resolvable = "", tuple(reasons_on_node(on, cls, node)), False
             if run_pre_filters(on, cls):
                 plugin = "PreFilter"
-            elif cls.constraints.node_names is not None and on.node_table.names[node] not in cls.constraints.node_names:
+            elif named is not None and on.node_table.names[node] not in named:
                 plugin, reasons = "PreFilter", (left_out_by(cls),)
             elif reasons:
                 beside = on.nominations.first_failure(cls, node)
                 failed = (
                     beside[0]
                     if beside is not None
-                    else next(item for item in cls.constraints.filters if not item.holds(on, node))
+                    else next(item for item in constraints.filters if not item.holds(on, node))
                 )
                 plugin, resolvable = failed.plugin, failed.resolvable
             parts = {} if plugin else {name: float(column[node]) for name, column in scores.items()}

@@ -20,6 +20,7 @@ from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.filters.node_affinity import NodeAffinity
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.node_unschedulable import NodeUnschedulable
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.filters.taint_toleration import TaintToleration
 from harness.scheduling.state.node_selectors import Requirement
 from harness.scheduling.strategy import CPU, MEMORY, PodView
@@ -210,7 +211,7 @@ def to_fit(on: Snapshot, view: PodView, node: int) -> list[tuple[Change, ...]]:
 def _towards(on: Snapshot, view: PodView, node: int, leaving: bool) -> list[Change] | None:
     """Changes that together make every term hold, not yet the least; None where a term cannot be helped."""
     found: list[Change] = []
-    for term in on.classes.class_now(view).constraints.filters:
+    for term in constraints_of(on.classes.class_now(view)).filters:
         with changed(on, node, found):
             if term.holds(on, node):
                 continue
@@ -218,7 +219,7 @@ def _towards(on: Snapshot, view: PodView, node: int, leaving: bool) -> list[Chan
         if helped is None:
             return None
         found += [change for change in helped if change not in found]
-    refusal = on.classes.class_now(view).constraints.refusal
+    refusal = constraints_of(on.classes.class_now(view)).refusal
     return None if refusal else found
 
 

@@ -21,6 +21,7 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.gpu_devices import GpuDevices
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.node_unschedulable import CORDON
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.strategy import PodView
 
 ANY_SKEW = 1 << 20
@@ -162,7 +163,7 @@ def _candidates(on: Snapshot, pod: Pod, view: PodView, node: int) -> Iterable[Po
         yield Tolerates(CORDON)
     if view.gpu.models:
         yield AnyModel()
-    for term in on.classes.class_now(view).constraints.filters:
+    for term in constraints_of(on.classes.class_now(view)).filters:
         if term.holds(on, node):
             continue
         if isinstance(term, GpuDevices):

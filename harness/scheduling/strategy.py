@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -41,19 +41,41 @@ class GpuRequest:
 NO_GPU = GpuRequest()
 
 
+HostPort: TypeAlias = tuple[str, int, str]
+"""Protocol, port, host IP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a pod takes of the cluster where it is placed: all that assume and forget must know of it. Of every pod of
+    one class; its GPU devices aside, which are chosen by pod.
+
+    `amounts`: (resource row, amount) of what is requested, plain ints, in milli-CPU, bytes, pods and units.
+    `claims`: 'namespace/name'. `non_requested`: milli-CPU and bytes beyond the requests that kube-scheduler's scores
+    assume for containers without any (util.GetNonzeroRequests); () for none.
+    """
+
+    amounts: tuple[tuple[int, int], ...] = ()
+    ports: tuple[HostPort, ...] = ()
+    claims: tuple[str, ...] = ()
+    non_requested: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class PodClass:
     """What all pods with the same scheduling-relevant spec share; one object a class, so caches key on `id`.
 
     `requests`: int64 [resources], in milli-CPU, bytes, 1 (pods), and units of each extended resource. Read-only.
-    `constraints` is the harness's own (selectors, tolerations, affinity); strategies treat it as opaque.
+    `footprint` and `constraints` (selectors, tolerations, affinity) are the harness's own, opaque to strategies; the
+    second is a PodConstraints of harness.scheduling.filters, which stands above this module: `constraints_of` gives it.
     """
 
     id: int
     requests: Int64
     gpu: GpuRequest = NO_GPU
     priority: int = 0
-    constraints: Any = None
+    footprint: Footprint = field(default_factory=Footprint)
+    constraints: object = None
     amounts: tuple[int, ...] = field(init=False)  # `requests` in plain ints, for arithmetic on one node
 
     def __post_init__(self) -> None:
@@ -76,7 +98,7 @@ class PodView:
     lifetime_ns: int | None = None  # what the workload declares, None when it says nothing
     # The harness's own, opaque to strategies: affinity terms towards other pods, by number; what the pod prefers.
     affinity_term_ids: tuple[int, ...] = ()
-    preferences: Any = None
+    preferences: object = None  # harness.scheduling.pods.preferences.preferences_of gives them
     terminating: bool = False  # being deleted: PodTopologySpread no longer counts it
     owner: tuple[str, str] | None = None  # kind and name of the controller that makes it anew; None: nobody does
 

@@ -172,7 +172,7 @@ def test_the_identity_of_a_part_that_is_gone_is_not_taken_for_another() -> None:
     classes = PodClasses()
     for turn in range(10_000):
         spec = PodSpec(containers=(Container(name="c", ports=(ContainerPort(container_port=1, host_port=turn + 1),)),))
-        assert classes.class_of(pod(spec)).constraints.footprint.ports == (("TCP", turn + 1, "0.0.0.0"),)
+        assert classes.class_of(pod(spec)).footprint.ports == (("TCP", turn + 1, "0.0.0.0"),)
 
 
 def test_keys_of_decoded_pods_are_values_where_parts_are_not_shared() -> None:

@@ -30,7 +30,7 @@ class Binder:
         namespace, _, name = key.rpartition("/")
         devices = {GPU_INDEX: devices_text(bind.devices)} if bind.devices else {}
         binding = BindPod(namespace, name, queued.uid, context.snapshot.node_table.names[bind.node], devices)
-        if bind.pod.cls.constraints.footprint.claims:
+        if bind.pod.cls.footprint.claims:
             return context.volumes.bind(now, key, binding)
         return [binding]
 

@@ -125,7 +125,7 @@ class Intake:
         queue = context.queue
         if key not in queue:
             view = context.view_of(pod)
-            if view.cls.constraints.footprint.claims and context.volumes.must_wait(key):
+            if view.cls.footprint.claims and context.volumes.must_wait(key):
                 return
             queue.add(view, pod.metadata.uid, now)
             if view.group is not None and not context.missing_members(view):

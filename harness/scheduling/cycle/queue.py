@@ -15,6 +15,7 @@ import msgspec
 
 from harness.engine.component import SECOND
 from harness.model.constants import DEFAULTS, Constants
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.strategy import PodView
 
 
@@ -189,7 +190,7 @@ class SchedulingQueue:
         self.incoming["ScheduleAttemptFailure", "unschedulable"] += 1
         self._unschedulable.setdefault(pod.view.cls.id, {})[pod.view.key] = pod
         self._nominated_count[pod.view.cls.id] += pod.nominated
-        if pod.view.cls.constraints.cluster:
+        if constraints_of(pod.view.cls).cluster:
             self.cluster_scope[pod.view.cls.id] = None
         heappush(self._flush, (now + self._unschedulable_ns, pod.view.key, pod.turn))
 

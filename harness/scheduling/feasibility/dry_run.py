@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.volume_reservations import VolumeReservation
 from harness.scheduling.strategy import PodClass, PodView
@@ -49,5 +50,5 @@ class DryRun:
 
     def passes(self, cls: PodClass) -> bool:
         """Whether what runs here and elsewhere would let in a pod of `cls`; the node's own spec aside."""
-        state, node, needs = self._state, self._node, cls.constraints
+        state, node, needs = self._state, self._node, constraints_of(cls)
         return all(item.holds(state, node) for item in (*needs.node_usage, *needs.cluster))

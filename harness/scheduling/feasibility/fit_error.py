@@ -15,6 +15,7 @@ import numpy as np
 from harness.scheduling.feasibility.nominations import only_amounts
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.filter import Filter, Scope, counts_reasons
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 _CLASSES = 64  # of which what the nodes' specs say is remembered
@@ -56,7 +57,7 @@ class _Specs:
 
 def left_out_by(cls: PodClass) -> str:
     """What FitError says of nodes that PreFilter left out, where the class names its nodes; '' where it does not."""
-    plugins = sorted({item.plugin for item in cls.constraints.filters if item.node_names is not None})
+    plugins = sorted({item.plugin for item in constraints_of(cls).filters if item.node_names is not None})
     return f"node(s) didn't satisfy plugin(s) [{' '.join(plugins)}]" if plugins else ""
 
 
@@ -66,17 +67,11 @@ def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
     left = snapshot.node_table.alive[:n].copy()
     count = int(np.count_nonzero(left))
     reasons: Counter[str] = Counter()
-    filters: tuple[Filter, ...] = cls.constraints.filters
+    filters = constraints_of(cls).filters
     narrowed = left_out_by(cls)
     if narrowed:
-        named = np.zeros(n, dtype=np.bool_)
-        named[
-            [
-                snapshot.node_table.index[name]
-                for name in cls.constraints.node_names
-                if name in snapshot.node_table.index
-            ]
-        ] = True
+        named, index = np.zeros(n, dtype=np.bool_), snapshot.node_table.index
+        named[[index[name] for name in constraints_of(cls).node_names or () if name in index]] = True
         # Source: schedule_one.go findNodesThatFitPod, the status of nodes that PreFilter left out.
         reasons[narrowed] = int(np.count_nonzero(left & ~named))
         left &= named
@@ -111,11 +106,11 @@ def run_pre_filters(snapshot: Snapshot, cls: PodClass) -> tuple[str, str] | None
     No plugin ('') where this scheduler refuses the pod. Source: runtime/framework.go RunPreFilterPlugins: in order, the
     first that rejects ends it.
     """
-    if cls.constraints.refusal:
-        return "", str(cls.constraints.refusal)
-    for item in cls.constraints.pre_filters:
+    if constraints_of(cls).refusal:
+        return "", constraints_of(cls).refusal
+    for plugin, item in constraints_of(cls).pre_filters:
         if why := item.pre_filter(snapshot):
-            return item.plugin, str(why)
+            return plugin, why
     return None
 
 
@@ -184,7 +179,7 @@ def reasons_on_node(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, 
         failed = snapshot.nominations.first_failure(cls, node)
         if failed is not None:
             return failed[1]
-    for term in cls.constraints.filters:
+    for term in constraints_of(cls).filters:
         if not term.holds(snapshot, node):
             return tuple(term.reasons(snapshot, node))
     return ()
@@ -223,11 +218,11 @@ class Diagnoses:
 
 def rejecting_plugins(snapshot: Snapshot, cls: PodClass) -> list[str]:
     """Plugins that reject some node for the class, each node counted by the first that does."""
-    if cls.constraints.refusal:
+    if constraints_of(cls).refusal:
         return []
     left = snapshot.alive.copy()
     out: dict[str, None] = {}
-    for item in cls.constraints.filters:
+    for item in constraints_of(cls).filters:
         holds = item.mask(snapshot, slice(0, len(left)))
         if (left & ~holds).any():
             out[item.plugin] = None

@@ -78,7 +78,7 @@ def apply_alone(snapshot: Snapshot, bind: Bind) -> Bind | Refused:
         devices = choose_devices(gpu, snapshot.devices_of[bind.node])
         assert devices is not None, f"{bind.pod.key} fits, yet on no devices"
         bind = replace(bind, devices=devices)
-    claims = bind.pod.cls.constraints.footprint.claims
+    claims = bind.pod.cls.footprint.claims
     if claims:  # before it is there itself: who uses a claim keeps it from others
         promise = choose_volumes(snapshot, snapshot.volumes.pod_volume_claims(claims), bind.node)
         assert promise is not None, f"{bind.pod.key} fits, yet its claims find nothing"

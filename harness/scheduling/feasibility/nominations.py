@@ -13,13 +13,14 @@ import numpy as np
 from harness.scheduling.feasibility.dry_run import DryRun
 from harness.scheduling.filters.filter import Filter
 from harness.scheduling.filters.inter_pod_affinity import ExistingAntiAffinity
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
 
 def only_amounts(cls: PodClass) -> bool:
     """What runs on a node bears on the class by the amounts left alone: no ports, no devices, no look at other pods."""
-    needs = cls.constraints
+    needs = constraints_of(cls)
     return len(needs.node_usage) == 1 and not needs.cluster
 
 
@@ -30,7 +31,7 @@ def _run_beside(state: ClusterState, cls: PodClass) -> Sequence[Filter]:
     anti-affinity speaks of; then Filter does not see that of a nominated pod either.
     Source: kube-scheduler 1.32 plugins/interpodaffinity/filtering.go PreFilter.
     """
-    filters: Sequence[Filter] = cls.constraints.filters
+    filters = constraints_of(cls).filters
     own = [item for item in filters if item.plugin == "InterPodAffinity"]
     if len(own) == 1 and isinstance(own[0], ExistingAntiAffinity) and not own[0].bears_on(state):
         return [item for item in filters if item is not own[0]]
@@ -106,9 +107,9 @@ class Nominations:
         if only_amounts(cls):
             left = list(self._state.free_of[node])
             for pod in ahead:
-                for row, amount in pod.cls.constraints.footprint.amounts:
+                for row, amount in pod.cls.footprint.amounts:
                     left[row] -= amount
-            return all(amount <= left[row] for row, amount in cls.constraints.footprint.amounts)
+            return all(amount <= left[row] for row, amount in cls.footprint.amounts)
         return self._failure_beside(cls, node, ahead) is None
 
     def first_failure(self, cls: PodClass, node: int, except_pod: str = "") -> tuple[Filter, tuple[str, ...]] | None:
@@ -140,7 +141,7 @@ class Nominations:
             pod = self.by_node[node][key]
             if (key == except_pod or key in placed) and pod.priority >= priority:  # these need no room
                 free = free.copy()
-                free[node] += dict(pod.cls.constraints.footprint.amounts).get(row, 0)
+                free[node] += dict(pod.cls.footprint.amounts).get(row, 0)
         return free
 
     def _hold(self, pod: PodView, node: int, sign: int) -> None:
@@ -152,12 +153,12 @@ class Nominations:
             for at, pods in self.by_node.items():
                 for other in pods.values():
                     if other.cls.priority == level:
-                        held[[row for row, _ in other.cls.constraints.footprint.amounts], at] += [
-                            amount for _, amount in other.cls.constraints.footprint.amounts
+                        held[[row for row, _ in other.cls.footprint.amounts], at] += [
+                            amount for _, amount in other.cls.footprint.amounts
                         ]
             self._held[level] = held
             return  # counted from `by_node`, where a pod that is put is by now, and one that is dropped no longer
-        for row, amount in pod.cls.constraints.footprint.amounts:
+        for row, amount in pod.cls.footprint.amounts:
             held[row, node] += sign * amount
 
     def mask(self, cls: PodClass, mask: Bool, nodes: Int64 | None = None) -> Bool:

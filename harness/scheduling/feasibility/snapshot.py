@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.scheduling.feasibility.nominations import Nominations
 from harness.scheduling.feasibility.verdict_cache import VerdictCache
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import frozen
@@ -72,11 +73,12 @@ class Snapshot(ClusterState):
         return tuple((taint.key, taint.value, taint.effect) for taint in self.node_table.taints(node))
 
     def admits(self, pod: PodView, node: int) -> bool:
-        return all(item.holds(self, node) for item in pod.cls.constraints.node)
+        return all(item.holds(self, node) for item in constraints_of(pod.cls).node)
 
     def is_independent(self, pod: PodView) -> bool:
-        constraints = self.classes.class_now(pod).constraints
-        return not (constraints.cluster or constraints.footprint.ports or constraints.repelling)
+        cls = self.classes.class_now(pod)
+        constraints = constraints_of(cls)
+        return not (constraints.cluster or cls.footprint.ports or constraints.repelling)
 
     def feasible(self, pod: PodView) -> Bool:
         return self.verdicts.mask(self.classes.class_now(pod))

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.scheduling.feasibility.nominations import Nominations
 from harness.scheduling.filters.live_masks import HasLiveMask, NodeMask, RecomputedMask, all_of, live_mask
-from harness.scheduling.filters.pod_constraints import PodConstraints
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import frozen
 from harness.scheduling.strategy import Bool, Int64, PodClass
@@ -47,7 +47,7 @@ class VerdictCache:
 
     def holds(self, cls: PodClass, node: int, except_pod: str = "") -> bool:
         """Whether every constraint of the class holds on one node now. `but`: a nominated pod that is not counted."""
-        constraints: PodConstraints = cls.constraints
+        constraints = constraints_of(cls)
         state = self._state
         if constraints.refusal:
             return False
@@ -66,7 +66,7 @@ class VerdictCache:
     def feasible_named_nodes(self, cls: PodClass) -> list[int]:
         """Of a class that names its nodes: those where it fits now."""
         index = self._state.node_table.index
-        named = [index[name] for name in cls.constraints.node_names if name in index]
+        named = [index[name] for name in constraints_of(cls).node_names or () if name in index]
         return [node for node in named if self.holds(cls, node)]
 
     def spec_verdicts(self, cls: PodClass) -> bytearray:
@@ -82,7 +82,7 @@ class VerdictCache:
     def mask(self, cls: PodClass) -> Bool:
         """Where every constraint holds now, bool [nodes], read-only."""
         state = self._state
-        constraints: PodConstraints = cls.constraints
+        constraints = constraints_of(cls)
         n = len(state.node_table)
         if constraints.refusal:
             return frozen(np.zeros(n, dtype=np.bool_))
@@ -126,7 +126,7 @@ class VerdictCache:
             generation = pod_counts.generation
             parts = [
                 live_mask(self._state, item) if isinstance(item, HasLiveMask) else RecomputedMask(self._state, item)
-                for item in cls.constraints.cluster
+                for item in constraints_of(cls).cluster
             ]
         if len(self._masks) >= _MASKS:
             self._masks.clear()
@@ -136,7 +136,7 @@ class VerdictCache:
 
     def mask_without_cluster_scope(self, cls: PodClass, nodes: Int64) -> Bool:
         """Where every item but the CLUSTER ones holds now, bool [len(nodes)], uncached."""
-        constraints: PodConstraints = cls.constraints
+        constraints = constraints_of(cls)
         self.spec_verdicts(cls)
         out: Bool = self._verdicts[cls.id].node_array[nodes]
         if constraints.refusal:
@@ -155,7 +155,7 @@ class VerdictCache:
             self._verdicts.popitem(last=False)
         n = len(state.node_table)
         mask = state.node_table.alive[:n].copy()
-        for item in cls.constraints.node:
+        for item in constraints_of(cls).node:
             mask &= item.mask(state, slice(0, n))
         found.node_array[:n] = mask
         found.epoch, found.spec_seen = state.epoch, state.spec_log.version
@@ -167,14 +167,14 @@ class VerdictCache:
         if changed is None or len(changed) > _FEW:
             seen = found.seen
             mine = state.node_table.alive[: len(state.node_table)].copy()
-            for item in cls.constraints.node:
+            for item in constraints_of(cls).node:
                 mine &= item.mask(state, slice(0, len(state.node_table)))
             found.node_array[: len(mine)] = mine
             found.seen = seen
         else:
             for node in changed:
                 found.node[node] = bool(state.node_table.alive[node]) and all(
-                    item.holds(state, node) for item in cls.constraints.node
+                    item.holds(state, node) for item in constraints_of(cls).node
                 )
         found.spec_seen = state.spec_log.version
 
@@ -185,18 +185,18 @@ class VerdictCache:
             found.all = bytearray(len(found.node))
             found.all_array = np.frombuffer(found.all, dtype=np.bool_)
         mask: Bool = found.node_array[:n].copy()
-        for item in cls.constraints.node_usage:
+        for item in constraints_of(cls).node_usage:
             mask &= item.mask(state, slice(0, n))
-        if self._nominations.by_node and not cls.constraints.cluster:
+        if self._nominations.by_node and not constraints_of(cls).cluster:
             mask = self._nominations.mask(cls, mask)
         found.all_array[:n] = mask
 
     def _refresh_all(self, found: _Verdicts, cls: PodClass, changed: list[int]) -> None:
         state = self._state
         assert found.all is not None
-        load = cls.constraints.node_usage
+        load = constraints_of(cls).node_usage
         nominations = self._nominations
-        nominated = nominations.by_node if not cls.constraints.cluster else {}
+        nominated = nominations.by_node if not constraints_of(cls).cluster else {}
         if len(changed) <= _FEW:
             for node in changed:
                 verdict = found.node[node] != 0

@@ -14,8 +14,8 @@ from harness.model.core import Pod
 from harness.scheduling.filters.filter import Scope
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes
-from harness.scheduling.state.host_ports import ANY_IP, HostPort
-from harness.scheduling.strategy import Bool, Int64
+from harness.scheduling.state.host_ports import ANY_IP
+from harness.scheduling.strategy import Bool, HostPort, Int64
 
 REASON = "node(s) didn't have free ports for the requested pod ports"
 """Source: kube-scheduler 1.32 plugins/nodeports ErrReason."""

@@ -47,7 +47,7 @@ class NodeVolumeLimits(VolumeFilter):
         wanted = _volumes(state, self.claims)
         attached: dict[str, str] = {}
         for pod in state.pods_on(node):
-            attached |= _volumes(state, pod.cls.constraints.footprint.claims)
+            attached |= _volumes(state, pod.cls.footprint.claims)
         more = Counter(driver for volume, driver in wanted.items() if volume not in attached)
         there = Counter(attached.values())
         return all(there[driver] + count <= limits[driver] for driver, count in more.items() if driver in limits)

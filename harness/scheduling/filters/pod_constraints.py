@@ -1,9 +1,9 @@
-"""What keeps a pod class off nodes, sorted by what can turn a verdict, and what its pods take: filters, footprint."""
+"""What keeps a pod class off nodes, sorted by what can turn a verdict."""
 
 from __future__ import annotations
 
-from harness.scheduling.filters.filter import Filter, Scope, pre_filters
-from harness.scheduling.state.footprint import Footprint
+from harness.scheduling.filters.filter import Filter, PreFilters, Scope, pre_filters
+from harness.scheduling.strategy import PodClass
 
 
 class PodConstraints:
@@ -11,7 +11,7 @@ class PodConstraints:
 
     `filters`: all of them, in filter order; `node`, `node_usage` and `cluster`: the same by scope.
     `node_names`: names of the only nodes that come into question, None when that is open.
-    `pre_filters`: those that may keep the pod from being held against any node at all, in filter order.
+    `pre_filters`: plugin, and those that may keep the pod from being held against any node at all, in filter order.
     `refusal`: why the pod is not placed by this scheduler: what is not modelled, what cannot be read; else empty.
     `repelling`: ids of the affinity terms of running pods that keep the class away from their domains.
     """
@@ -19,7 +19,6 @@ class PodConstraints:
     __slots__ = (
         "cluster",
         "filters",
-        "footprint",
         "node",
         "node_names",
         "node_usage",
@@ -28,10 +27,7 @@ class PodConstraints:
         "repelling",
     )
 
-    def __init__(
-        self, footprint: Footprint, filters: tuple[Filter, ...], refusal: str, repelling: tuple[int, ...]
-    ) -> None:
-        self.footprint = footprint
+    def __init__(self, filters: tuple[Filter, ...], refusal: str = "", repelling: tuple[int, ...] = ()) -> None:
         self.filters = filters
         self.repelling = repelling
         self.node = tuple(item for item in filters if item.scope is Scope.NODE)
@@ -42,5 +38,22 @@ class PodConstraints:
             if named is not None:
                 known: tuple[str, ...] | None = self.node_names
                 self.node_names = named if known is None else tuple(name for name in known if name in named)
-        self.pre_filters = tuple(item for item in filters if pre_filters(item))
+        pre: list[tuple[str, PreFilters]] = []
+        for item in filters:
+            plugin = item.plugin
+            if pre_filters(item):
+                pre.append((plugin, item))
+        self.pre_filters = tuple(pre)
         self.refusal = refusal
+
+
+NO_CONSTRAINTS = PodConstraints(())
+
+
+def constraints_of(cls: PodClass) -> PodConstraints:
+    """Those of a class that PodClasses made; none for one that was made by hand."""
+    found = cls.constraints
+    if type(found) is PodConstraints:
+        return found
+    assert found is None, f"constraints of a pod class: {found!r}"
+    return NO_CONSTRAINTS

@@ -19,7 +19,7 @@ from harness.scheduling.filters.inter_pod_affinity import ExistingAntiAffinity
 from harness.scheduling.filters.node_ports import NodePorts
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.order import filters_of, in_order
-from harness.scheduling.filters.pod_constraints import PodConstraints
+from harness.scheduling.filters.pod_constraints import PodConstraints, constraints_of
 from harness.scheduling.filters.unmodelled import unmodelled
 from harness.scheduling.filters.volume_binding import VolumeBinding
 from harness.scheduling.matching.owner_selectors import CONTROLLERS
@@ -28,9 +28,8 @@ from harness.scheduling.pods.preferences import AllPreferences, Preferences
 from harness.scheduling.pods.requests import gpu_request, non_requested, requests_of
 from harness.scheduling.pods.spec_key import key_fields, spec_key, visible_pod
 from harness.scheduling.state.columns import frozen
-from harness.scheduling.state.footprint import Footprint
 from harness.scheduling.state.shared_tables import SharedTables
-from harness.scheduling.strategy import NO_GPU, PODS, GpuRequest, PodClass, PodView
+from harness.scheduling.strategy import NO_GPU, PODS, Footprint, GpuRequest, PodClass, PodView
 
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
 """Pod label that names its PodGroup (kubernetes-sigs/scheduler-plugins, coscheduling)."""
@@ -124,8 +123,8 @@ class PodClasses:
             key.non_requested,
         )
         self._made += 1  # never used again, so what caches by id cannot mistake one class for another
-        constraints = PodConstraints(footprint, in_order(filters), key.refusal, key.repelling)
-        return PodClass(self._made, frozen(column), gpu, key.priority, constraints)
+        constraints = PodConstraints(in_order(filters), key.refusal, key.repelling)
+        return PodClass(self._made, frozen(column), gpu, key.priority, footprint, constraints)
 
     # -- pods that others keep away ----------------------------------------------------------------------------------
 
@@ -142,7 +141,7 @@ class PodClasses:
 
     def _with_repelling(self, cls: PodClass, namespace: str, labels: Labels) -> PodClass:
         repelling = self.tables.affinity_terms.matching(namespace, labels)[0]
-        constraints: PodConstraints = cls.constraints
+        constraints = constraints_of(cls)
         if repelling == constraints.repelling:
             return cls
         key = (cls.id, repelling)

@@ -53,6 +53,8 @@ class PreferenceValues:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preferences:
+    """`PodView.preferences`."""
+
     id: int
     values: PreferenceValues
 
@@ -139,5 +141,8 @@ NO_WISHES = PreferenceValues((), (), (), (), (), 0, "", False, False)
 
 def preferences_of(pod: PodView) -> PreferenceValues:
     """What a pod view prefers; nothing where it was made without a spec."""
-    found: PreferenceValues = NO_WISHES if pod.preferences is None else pod.preferences.values
-    return found
+    found = pod.preferences
+    if type(found) is Preferences:
+        return found.values
+    assert found is None, f"preferences of a pod view: {found!r}"
+    return NO_WISHES

@@ -38,7 +38,7 @@ def plan(
 
     Places that were kept for members before are given up, unless somebody is on the way off one of them.
     """
-    if any(member.cls.constraints.footprint.claims for member in members):
+    if any(member.cls.footprint.claims for member in members):
         return NoPreemption(CLAIMS, keep=True)
     kept = [(member, snapshot.nominations.node_of(member.key)) for member in members]
     if any(node is not None and preemption.is_being_cleared(node, member.priority) for member, node in kept):

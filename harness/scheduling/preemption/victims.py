@@ -19,6 +19,7 @@ from harness.scheduling.feasibility.dry_run import DryRun
 from harness.scheduling.feasibility.fit_error import Diagnosis
 from harness.scheduling.feasibility.nominations import only_amounts
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.preemption.disruption_budgets import Budgets
 from harness.scheduling.state.change_log import ChangeLog
 from harness.scheduling.strategy import PODS, Bool, Int64, PodClass, PodView
@@ -170,7 +171,7 @@ class Preemption:
     def could_help(self, cls: PodClass, node: int) -> bool:
         """Whether evictions on one node may open it for a pod of `cls`, as far as amounts go."""
         self._sync()
-        if only_amounts(cls) and cls.constraints.node_names is None:
+        if only_amounts(cls) and constraints_of(cls).node_names is None:
             return bool(self._board(cls).open[node])
         return self._snapshot.verdicts.spec_verdicts(cls)[node] != 0 and isinstance(
             self._reckoned(cls, "", node), Victims
@@ -222,7 +223,11 @@ class Preemption:
         enough = min(max(count * MIN_CANDIDATES_PERCENT // 100, MIN_CANDIDATES), count)
         offset = self._offsets.randrange(count)
         self._sync()
-        if only_amounts(cls) and cls.constraints.node_names is None and self._snapshot.nominations.node_of(key) is None:
+        if (
+            only_amounts(cls)
+            and constraints_of(cls).node_names is None
+            and self._snapshot.nominations.node_of(key) is None
+        ):
             board = self._board(cls)
             chosen = board.best(int(potential[offset]), enough)
             return chosen, told if chosen is not None else board.told()
@@ -304,17 +309,17 @@ class Preemption:
         if not lower:
             return (NO_VICTIMS,)
         snapshot = self._snapshot
-        needs: tuple[tuple[int, int], ...] = cls.constraints.footprint.amounts
+        needs: tuple[tuple[int, int], ...] = cls.footprint.amounts
         free = snapshot.free_of[node]
         ahead = snapshot.nominations.ahead_of(cls, node, key)
         # What would be left for the victims to keep, of the resources that the pod asks for.
         left = {row: free[row] - amount for row, amount in needs}
         for pod in ahead:
-            for row, amount in pod.cls.constraints.footprint.amounts:
+            for row, amount in pod.cls.footprint.amounts:
                 if row in left:
                     left[row] -= amount
         for pod in lower:
-            for row, amount in pod.cls.constraints.footprint.amounts:
+            for row, amount in pod.cls.footprint.amounts:
                 if row in left:
                     left[row] += amount
         if min(left.values()) < 0:
@@ -323,7 +328,7 @@ class Preemption:
             return (*out, *(f"Insufficient {snapshot.resources[row]}" for row in short if row != PODS))
 
         def keeps(pod: PodView) -> bool:
-            amounts = pod.cls.constraints.footprint.amounts
+            amounts = pod.cls.footprint.amounts
             for row, amount in amounts:
                 if row in left and amount > left[row]:
                     return False
@@ -358,7 +363,11 @@ class Preemption:
                 for pod in ahead:
                     dry_run.add(pod)
                 return next(
-                    (tuple(t.reasons(snapshot, node)) for t in cls.constraints.filters if not t.holds(snapshot, node)),
+                    (
+                        tuple(t.reasons(snapshot, node))
+                        for t in constraints_of(cls).filters
+                        if not t.holds(snapshot, node)
+                    ),
                     (NO_HELP,),
                 )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.live_masks import DomainMask, NodeMask
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.ranking.max_index import NEVER, MaxIndex
 from harness.scheduling.ranking.max_index_by_domain import MaxIndexByDomain
 from harness.scheduling.strategy import ClusterView, Float64, IncrementalScore, Int64, PodView
@@ -88,12 +89,12 @@ class ScoreTable:
 
     def best(self, pod: PodView) -> int:
         """The feasible node of the highest score, lowest rank on ties; -1 when there is none."""
-        if pod.cls.constraints.node_names is not None:
+        if constraints_of(pod.cls).node_names is not None:
             return self._best_named(pod)
         order = self.snapshot.order()
         column = self._current(pod)
         scores = column.scores
-        if pod.cls.constraints.cluster:
+        if constraints_of(pod.cls).cluster:
             masked = self._index_by_domain(column, pod)
             if masked is None:
                 return self._best_masked(scores, pod, order)
@@ -110,7 +111,7 @@ class ScoreTable:
 
     def values(self, pod: PodView, nodes: Int64) -> Float64:
         """Scores of `nodes` as they are now, float64 [len(nodes)]; NEVER where the node does not take the pod."""
-        if pod.cls.constraints.node_names is not None:
+        if constraints_of(pod.cls).node_names is not None:
             return checked(self._score.score(pod, self._shown, nodes), len(nodes))
         self.snapshot.order()
         return self._current(pod).scores.column[self.snapshot.positions[nodes]]
@@ -199,10 +200,10 @@ class ScoreTable:
             return
         cls = pod.cls
         spec = snapshot.verdicts.spec_verdicts(cls)
-        load = cls.constraints.node_usage
+        load = constraints_of(cls).node_usage
         score_node, shown = self._score_node, self._shown
         nominations = snapshot.nominations
-        nominated = nominations.by_node if not cls.constraints.cluster else {}
+        nominated = nominations.by_node if not constraints_of(cls).cluster else {}
         for node in changed:
             position = snapshot.position_of[node]
             if position < 0:
@@ -233,11 +234,11 @@ class ScoreTable:
         positions = np.flatnonzero(order >= 0)
         values = np.full(snapshot.room, NEVER)
         values[positions] = self._values(pod, order[positions])
-        if pod.cls.constraints.refusal:
+        if constraints_of(pod.cls).refusal:
             values[:] = NEVER
         column = self._columns[pod.cls.id] = _Column(MaxIndex(values), snapshot.epoch, snapshot.log.version)
         self._columns.move_to_end(pod.cls.id)
-        limit = max(32, _BUDGET_BYTES // ((32 if pod.cls.constraints.cluster else 8) * snapshot.room))
+        limit = max(32, _BUDGET_BYTES // ((32 if constraints_of(pod.cls).cluster else 8) * snapshot.room))
         while len(self._columns) > limit:
             self._columns.popitem(last=False)
         return column

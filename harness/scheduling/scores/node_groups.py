@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.matching.affinity_terms import label_key
 from harness.scheduling.ranking.max_index import NEVER
 from harness.scheduling.ranking.score_table import ScoreTable
@@ -237,8 +238,7 @@ def _state(snapshot: Snapshot) -> tuple[int, ...]:
 
 def kind_of(pod: PodView) -> tuple[object, ...]:
     """Pods of equal kind score alike on every node."""
-    preferences = None if pod.preferences is None else pod.preferences.id
-    return (pod.cls.id, preferences, label_key(pod.namespace, pod.labels), pod.owner)
+    return (pod.cls.id, pod.preferences, label_key(pod.namespace, pod.labels), pod.owner)
 
 
 class _Kind:
@@ -267,7 +267,7 @@ class GroupCache:
 
     def best(self, snapshot: Snapshot, pod: PodView, table: ScoreTable) -> int | None:
         """The node that wins, -1 where none takes the pod; None where that is to be found one by one."""
-        if len(snapshot) < self._grouping.nodes or pod.cls.constraints.cluster:
+        if len(snapshot) < self._grouping.nodes or constraints_of(pod.cls).cluster:
             return None
         if snapshot is not self._snapshot:
             self._snapshot, self._kinds, self._grouped = snapshot, OrderedDict(), OrderedDict()

@@ -41,7 +41,7 @@ class NodeResourcesFit(NodePlugin):
 
     def _requests_of(self, cls: PodClass, resources: tuple[str, ...]) -> tuple[_Request, ...]:
         rows = rows_by_name(resources)
-        assumed = dict(zip((CPU, MEMORY), cls.constraints.footprint.non_requested or (0, 0), strict=True))
+        assumed = dict(zip((CPU, MEMORY), cls.footprint.non_requested or (0, 0), strict=True))
         return tuple(
             (row, weight, amount + assumed.get(row, 0))
             for name, weight in self._resources

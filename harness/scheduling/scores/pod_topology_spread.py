@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.node_affinity import NodeAffinity
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.filters.pod_topology_spread import Eligible
 from harness.scheduling.matching.pod_selectors import PodSelector
 from harness.scheduling.pods.preferences import SoftSpread, preferences_of
@@ -97,7 +98,7 @@ class PodTopologySpread(RowsPlugin):
         selector = snapshot.tables.owner_selectors.requirements_of(pod)
         if not selector:
             return (), True
-        filters = pod.cls.constraints.filters
+        filters = constraints_of(pod.cls).filters
         affinity = next((item.required for item in filters if isinstance(item, NodeAffinity)), None)
         selection = PodSelection((PodSelector((pod.namespace,), None, selector),), living=True)
         eligible = Eligible((), affinity, None)

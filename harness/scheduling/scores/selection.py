@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.pods.preferences import preferences_of
 from harness.scheduling.sandbox.read_only_view import snapshot_of
 from harness.scheduling.scores.framework import ScoreFramework
@@ -55,7 +56,7 @@ class NodeSelection:
         enough = nodes_to_find(self._percentage, count)
         if self._first_will_do:
             enough = 1  # Source: schedule_one.go findNodesThatPassFilters, HasScorePlugins
-        named = pod.cls.constraints.node_names
+        named = constraints_of(pod.cls).node_names
         if named is not None:
             if enough < count:
                 self._search.sync(snapshot)

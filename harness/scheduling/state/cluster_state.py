@@ -12,7 +12,6 @@ from typing import Unpack
 
 from harness.scheduling.state.change_log import ChangeLog
 from harness.scheduling.state.columns import frozen
-from harness.scheduling.state.footprint import Footprint
 from harness.scheduling.state.from_node import NodeDetails, NodeSpec
 from harness.scheduling.state.gpu_devices import choose_devices
 from harness.scheduling.state.host_ports import HostPorts
@@ -195,7 +194,7 @@ class ClusterState:
 
         `devices` None lets the harness choose.
         """
-        footprint: Footprint = pod.cls.constraints.footprint
+        footprint = pod.cls.footprint
         self.amounts.allocate(footprint.amounts, node)
         gpu = pod.cls.gpu
         if gpu.count:
@@ -232,7 +231,7 @@ class ClusterState:
             self.placements.on_unknown_nodes.remove(key)
             return None
         pod = self.placements.remove(key, node)
-        footprint: Footprint = pod.cls.constraints.footprint
+        footprint = pod.cls.footprint
         self.amounts.release(footprint.amounts, node)
         if pod.cls.gpu.count:
             self.amounts.release_devices(self.placements.devices_of.pop(key), pod.cls.gpu.milli, node)

@@ -6,13 +6,10 @@ and 0.0.0.0 stands for every IP.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from harness.scheduling.strategy import HostPort
 
 ANY_IP = "0.0.0.0"
 """Source: kube-scheduler 1.32 framework/types.go DefaultBindAllHostIP."""
-
-HostPort: TypeAlias = tuple[str, int, str]
-"""Protocol, port, host IP."""
 
 
 class HostPorts:
