@@ -105,9 +105,9 @@ def compare(
                 failed += misses
     finally:
         if parallel > 1:
-            from harness.node.ray_actors import stop_ray
+            from harness.node.actors.session import end_ray
 
-            stop_ray()
+            end_ray()
     results = [result for runs in found.values() for result in runs]
     of_result = {id(result): item for item in arms for result in found[item.name]}
     if all(item.path == arms[0].path for item in arms):

@@ -62,6 +62,10 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Run a scenario and print placement quality, autoscaling response and recovery latency of each strategy."""
+    if nodes is Nodes.ray and parallel == 1:
+        from harness.node.actors.session import ray_session
+
+        ray_session(ray_address, actors)  # it starts while everything else is imported and read
     from harness.experiment.run import Clock, Home
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.experiment.sweep import jobs
@@ -128,9 +132,9 @@ def _in_turn(todo: list[Job], home: Home, pace: Clock, out: Path, journal: bool,
 def _end(nodes: Nodes) -> None:
     """Also after Ctrl-C: no process of ours stays behind."""
     if nodes is Nodes.ray:
-        from harness.node.ray_actors import stop_ray
+        from harness.node.actors.session import end_ray
 
-        stop_ray()
+        end_ray()
 
 
 def _tell_actors(run: Run) -> None:

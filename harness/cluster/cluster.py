@@ -97,6 +97,8 @@ class Cluster:
         self.components: dict[str, Component] = {}
         self._processes: dict[str, dict[int, Component]] = {}
         self._stopped_until: dict[str, Instant] = {}
+        self.lost_actors: list[str] = []
+        """What no seed foretells: processes of machines that died, when, and why."""
         self.component_faults: list[str] = []
         """What components and kubelets failed on, and writes whose failure none of them handled: a run that has any of
         these has failed, though the cluster went on."""
@@ -126,7 +128,7 @@ class Cluster:
     def _make_backend(self) -> NodeBackend:
         if self.settings.nodes == "inline":
             return InlineNodes(self.loop, self._to_server, self._to_node)
-        from harness.node.ray_actors import RayNodes
+        from harness.node.actors.nodes import RayNodes
 
         assert isinstance(self.loop, SharedLoop)
         return RayNodes(
@@ -285,8 +287,10 @@ class Cluster:
         self.backend.post(at, address, PowerOff())
         self._silence(name, at)
 
-    def _crashed(self, now: int, names: list[str]) -> None:
+    def _crashed(self, now: int, names: list[str], why: str) -> None:
         """The process that these machines lived in is dead. The control plane must find out by itself."""
+        what = f"the Ray actor of {', '.join(names) or 'no node yet'} died at {now / 1e9:.3f} s"
+        self.lost_actors.append(f"{what}: {why or 'Ray does not say why'}")
         for name in names:
             if self._running.pop(name, None) is not None:
                 self._note(now, "disturbed", (name, "Crash", -1, "", 0))

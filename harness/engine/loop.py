@@ -90,7 +90,11 @@ class SharedLoop(Loop):
     it where one process alone would have had it.
     """
 
-    __slots__ = ()
+    __slots__ = ("_limit",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = 0
 
     def post(self, at: int, address: int, message: Any) -> None:
         super().post(at, address, (self.key, message))
@@ -103,10 +107,16 @@ class SharedLoop(Loop):
         """From another process."""
         super().post(at, address, (tag, message))
 
+    def stop_before(self, at: int) -> None:
+        """`run` under way ends before `at`: another process may answer by then what was just sent to it."""
+        limit = at << ADDRESS_BITS
+        if limit < self._limit:
+            self._limit = limit
+
     def run(self, horizon: int) -> None:
         heap, boxes, handlers = self._heap, self._boxes, self.handlers
-        limit = horizon << ADDRESS_BITS
-        while heap and heap[0] < limit:
+        self._limit = horizon << ADDRESS_BITS
+        while heap and heap[0] < self._limit:
             key = heappop(heap)
             box = boxes.pop(key)
             box.sort(key=_tag)
@@ -117,7 +127,7 @@ class SharedLoop(Loop):
             handler = handlers.get(key & ADDRESS_MASK)
             if handler is not None:
                 handler(now, [message for _, message in box])
-        self.now = max(self.now, horizon - 1)
+        self.now = max(self.now, (self._limit >> ADDRESS_BITS) - 1)
 
 
 def _tag(tagged: tuple[int, Any]) -> int:

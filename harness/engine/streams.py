@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from random import Random
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def stream(seed: int, name: str) -> Random:
@@ -15,6 +17,8 @@ def stream(seed: int, name: str) -> Random:
 
 def array_stream(seed: int, name: str) -> np.random.Generator:
     """The same for numpy."""
+    import numpy as np  # slow to import, and only a scheduler needs it: not an actor's process
+
     return np.random.Generator(np.random.PCG64(seed_of(seed, name)))
 
 

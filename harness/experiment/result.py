@@ -46,7 +46,7 @@ class EndState:
 @dataclass(slots=True)
 class Result:
     """`metrics` by family; `timing` is measured and differs between runs. `digest` of the journal, empty on the wall
-    clock and where a strategy was ended by its deadline: such runs cannot be replayed."""
+    clock, where a strategy was ended by its deadline, and where a Ray actor died: such runs cannot be replayed."""
 
     scenario: str
     scheduler: str
@@ -67,6 +67,7 @@ class Result:
     accounts: dict[str, Any] = field(default_factory=dict)  # what averages over time are made of (Occupancy.accounts)
     component_faults: list[str] = field(default_factory=list)  # what components and kubelets failed on
     refused: list[str] = field(default_factory=list)  # objects of the workload that the API server did not take
+    lost_actors: list[str] = field(default_factory=list)  # Ray actors that died, on virtual time
     measures_failed: list[str] = field(default_factory=list)  # a user's own measures that raised
 
     @property
@@ -80,6 +81,7 @@ class Result:
             ("INVARIANT BROKEN", self.broken),
             ("COMPONENT FAILED", self.component_faults),
             ("REFUSED BY THE API SERVER", self.refused),
+            ("CANNOT BE REPLAYED", self.lost_actors),
             ("MEASURE FAILED", self.measures_failed),
             ("GATE MISSED", self.missed),
         ):
@@ -90,6 +92,7 @@ class Result:
         return {
             "componentFaults": self.component_faults,
             "refused": self.refused,
+            "lostActors": self.lost_actors,
             "measuresFailed": self.measures_failed,
         }
 
@@ -142,6 +145,7 @@ def _of_data(data: dict[str, Any], folder: Path) -> Result:
         missed=data.get("gatesMissed", []),
         component_faults=data.get("componentFaults", []),
         refused=data.get("refused", []),
+        lost_actors=data.get("lostActors", []),
         measures_failed=data.get("measuresFailed", []),
         notices=data.get("notices", []),
         tracebacks=data.get("tracebacks", {}),

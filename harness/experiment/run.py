@@ -224,17 +224,19 @@ class Run:
         broken = list(measures.invariants.broken)
         if measures.placement.beaten:
             broken.append(measures.placement.beaten)
+        lost = [] if self.clock.wall else self.cluster.lost_actors
         decided = tally.decisions + tally.unschedulable
         return Result(
             scenario=loaded.scenario.metadata.name,
             scheduler=scheduler,
             scheduler_version=full_name(scheduler),
             seed=self.seed,
-            digest="" if self.clock.wall or self.scheduler.guard.overruns else measures.journal.digest(),
+            digest="" if self.clock.wall or self.scheduler.guard.overruns or lost else measures.journal.digest(),
             metrics=metrics,
             broken=broken,
             component_faults=list(self.cluster.component_faults),
             refused=self.driver.refused[:10],
+            lost_actors=list(lost),
             measures_failed=[item.broken for item in measures.extras if item.broken],
             violations=list(tally.violations),
             tracebacks=dict(tally.tracebacks),

@@ -5,14 +5,12 @@ A run that fails does not take the others with it; what was recorded before can 
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from harness.experiment.record import folder_of, read_record
 from harness.experiment.result import Result, from_record, versions
@@ -90,38 +88,12 @@ def _run(job: Job, out: Path | None, journal: bool) -> Ended:
     return Ended(job, result, time.perf_counter() - began)
 
 
-def _far(job: Job, out: Path | None, journal: bool, path: list[str], folder: str) -> Ended:
-    """In a worker: finds the same modules and files as the process that asked."""
-    sys.path[:] = path + [item for item in sys.path if item not in path]
-    os.chdir(folder)
-    return _run(job, out, journal)
-
-
 def _on_ray(
     todo: Sequence[Job], out: Path | None, parallel: int, journal: bool, address: str | None
 ) -> Iterator[Ended]:
-    import ray
+    from harness.node.actors.session import ray_session
 
-    from harness.node.ray_actors import start_ray
-
-    start_ray(address)
-    task = ray.remote(num_cpus=1, max_retries=0)(_far)
     where = None if out is None else out.absolute()
-    rest = iter(todo)
-    running: dict[Any, Job] = {}
-
-    def start() -> None:
-        job = next(rest, None)
-        if job is not None:
-            running[task.remote(job, where, journal, sys.path, str(Path.cwd()))] = job
-
-    for _ in range(parallel):
-        start()
-    while running:
-        (done,), _ = ray.wait(list(running), num_returns=1)
-        job = running.pop(done)
-        start()
-        try:
-            yield ray.get(done)
-        except ray.exceptions.RayError as error:
-            yield Ended(job, None, 0.0, str(error).strip().splitlines()[-1])
+    work = [(_run, (job, where, journal)) for job in todo]
+    for index, ended, lost in ray_session(address, cpus=parallel).run_tasks(work, parallel):
+        yield Ended(todo[index], None, 0.0, lost) if ended is None else ended

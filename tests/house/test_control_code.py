@@ -51,7 +51,7 @@ EDGES: dict[str, tuple[set[str], str]] = {
         "serves remote clients: sockets, certificates",
     ),
     "harness/scheduling/sandbox/deadline.py": ({"clock", "thread", "file"}, "ends a stranger's call that overruns"),
-    "harness/node/ray_actors.py": ({"thread", "file"}, "nodes that live in Ray actors"),
+    "harness/node/actors": ({"clock", "thread", "socket", "file", "chance"}, "nodes that live in Ray actors"),
     "schedulers/extender/client.py": ({"socket"}, "asks a scheduler extender over HTTP"),
     "schedulers/kube/config.py": ({"file"}, "reads a KubeSchedulerConfiguration"),
     "schedulers/ranked/__init__.py": ({"file"}, "finds the weights beside the code"),
