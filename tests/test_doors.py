@@ -88,8 +88,8 @@ POLICIES = '''
 from harness.autoscaling.policy import Proposal
 
 class Five:
-    def propose(self, target):
-        return Proposal(5, 100)
+    def propose(self, target, metric):
+        return Proposal(5, "five", {"type": metric.type})
 
 class Last:
     def best(self, options, rng):

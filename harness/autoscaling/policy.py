@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+from harness.autoscaling.metrics_client import MetricsClient, Startup, Tolerances
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import Component, Instant
-from harness.model.core import Node
+from harness.model.core import Node, Pod
 from harness.model.plugins import PluginGroup
+from harness.model.workloads import MetricSpec
 from harness.scheduling.strategy import PodView
 
 GROUP = "podyard.autoscalers"
@@ -46,50 +48,36 @@ class Expander(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PodSample:
-    """One pod of a scale target: CPU in milli, per container summed up.
-
-    `request_milli` 0: a container has no request. `usage_milli` None: no metrics. `unready`: it is pending, or was
-    started so lately that its usage is not to be trusted.
-    """
-
-    key: str
-    request_milli: int
-    usage_milli: int | None
-    unready: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ScaleTarget:
-    """What a HorizontalPodAutoscaler (`key`, namespace/name) scales: `replicas` as specified, CPU `target_percent` of
-    the request or, where that is 0, `target_milli` a pod, and the pods that exist, by key. Nothing changes while usage
-    is between 1 - `tolerance_down` and 1 + `tolerance_up` of the target."""
+    """What a HorizontalPodAutoscaler (`key`, namespace/name) scales. `replicas` as specified, `status_replicas` as
+    there are; `pods`: all that its selector matches, in order of their keys; `metrics`: where to ask what they use."""
 
     key: str
+    namespace: str
     now_ns: Instant
     replicas: int
-    target_percent: int
-    pods: tuple[PodSample, ...]
-    target_milli: int = 0
-    tolerance_up: float = 0.1
-    tolerance_down: float = 0.1
+    status_replicas: int
+    pods: tuple[Pod, ...]
+    metrics: MetricsClient
+    tolerances: Tolerances
+    startup: Startup
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`utilization_percent`, `average_milli`: what the status shows as the current usage, the one that is aimed at."""
+    """`metric`: what it is called in events. `current`: its entry of status.currentMetrics."""
 
     replicas: int
-    utilization_percent: int
-    average_milli: int = 0
+    metric: str
+    current: dict[str, Any]
 
 
 class ReplicaPolicy(Protocol):
-    """One instance serves all autoscalers of a cluster; the autoscaler limits what is proposed (bounds, rates,
-    stabilization) by Kubernetes' rules."""
+    """One instance serves all autoscalers of a cluster; the autoscaler takes the highest of several metrics, and limits
+    it (bounds, rates, stabilization) by Kubernetes' rules."""
 
-    def propose(self, target: ScaleTarget) -> Proposal | None:
-        """How many replicas there should be; None where the metrics do not say."""
+    def propose(self, target: ScaleTarget, metric: MetricSpec) -> Proposal:
+        """How many replicas `metric` asks for. Raises MetricError where it does not say."""
         ...
 
 
@@ -102,4 +90,4 @@ def _group(noun: str, method: str, form: str) -> PluginGroup:
 
 NODE_POLICIES = _group("node policy", "component", "component(pools, rng)")
 EXPANDERS = _group("expander", "best", "best(options, rng)")
-REPLICA_POLICIES = _group("replica policy", "propose", "propose(target)")
+REPLICA_POLICIES = _group("replica policy", "propose", "propose(target, metric)")

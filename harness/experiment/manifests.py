@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.apiserver.kinds import defaulted, problems
+from harness.apiserver.kinds import RULES, defaulted, problems
 from harness.experiment.scenario import Loaded
 from harness.experiment.unmodelled import UNINTERPRETED, judged
 from harness.model.core import Node, Pod, PodSpec, ResourceList
@@ -17,6 +17,9 @@ from harness.model.schema import Visit
 from harness.model.status import Cause
 from workloads.readers.manifests import Manifest, Rules, manifests_of, name_of, read_manifests
 
+VERSIONS = {(kind, other.api_version): other.inward for kind, rules in RULES.items() for other in rules.versions}
+"""Other versions that are served, too."""
+
 
 def read_checked_manifests(
     paths: Sequence[Path], notices: Notices | None = None, kinds: Mapping[str, Kind] = KINDS
@@ -25,7 +28,7 @@ def read_checked_manifests(
     field that bears on what is simulated and is not modelled; `notices` takes what is only told. Where it is lenient,
     it takes both."""
     notices = Notices() if notices is None else notices
-    found = read_manifests(paths, Rules(refusals, notices.see, kinds, notices.see_skipped))
+    found = read_manifests(paths, Rules(refusals, notices.see, kinds, notices.see_skipped, VERSIONS))
     for manifest in found:
         notices.see_kind(manifest)
     return found
@@ -34,7 +37,7 @@ def read_checked_manifests(
 def checked_objects(loaded: Loaded, items: Sequence[Any], where: str, notices: Notices) -> tuple[Manifest, ...]:
     """The same of objects that stand in the scenario itself."""
     documents = (loaded.document.part(f"{where}[{index}]", item) for index, item in enumerate(items))
-    found = manifests_of(documents, Rules(refusals, notices.see, skipped=notices.see_skipped))
+    found = manifests_of(documents, Rules(refusals, notices.see, skipped=notices.see_skipped, versions=VERSIONS))
     for manifest in found:
         notices.see_kind(manifest)
     return found

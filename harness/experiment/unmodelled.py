@@ -14,7 +14,6 @@ from harness.model.schema import Visit
 
 _JOBS = "failed indexes are not told apart, so the job would go on, or fail, at another point"
 _DRA = "dynamic resource allocation is not modelled, so the pod could not be placed"
-_METRIC = "the autoscaler sees CPU usage alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +25,6 @@ class Rule:
 
 
 REFUSED: Mapping[str, Rule] = {
-    "V2MetricSpec.containerResource": Rule(_METRIC),
-    "V2MetricSpec.external": Rule(_METRIC),
-    "V2MetricSpec.object": Rule(_METRIC),
-    "V2MetricSpec.pods": Rule(_METRIC),
-    "V2MetricTarget.value": Rule(_METRIC),
-    "V2ResourceMetricSource.name": Rule(_METRIC, ("cpu",)),
     "V1JobSpec.backoffLimitPerIndex": Rule(_JOBS),
     "V1JobSpec.maxFailedIndexes": Rule(_JOBS),
     "V1JobSpec.podFailurePolicy": Rule("every failed pod counts against backoffLimit"),

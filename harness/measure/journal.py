@@ -158,7 +158,7 @@ def _budget(obj: PodDisruptionBudget) -> tuple[Any, ...]:
 
 
 def _metrics(obj: PodMetrics) -> tuple[Any, ...]:
-    return tuple(usage.milli for container in obj.containers for usage in container.usage.values())
+    return (sum(cpu.milli for container in obj.containers if (cpu := container.usage.get("cpu")) is not None),)
 
 
 def _event(event: Event) -> tuple[Any, ...]:

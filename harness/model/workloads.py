@@ -182,19 +182,53 @@ class CrossVersionObjectReference(Wire, frozen=True, kw_only=True):
 
 
 class MetricTarget(Wire, frozen=True, kw_only=True):
-    type: str
-    average_utilization: int | None = None
+    type: str = ""  # Utilization, Value or AverageValue
+    value: Quantity | None = None
     average_value: Quantity | None = None
+    average_utilization: int | None = None
+
+
+class MetricIdentifier(Wire, frozen=True, kw_only=True):
+    name: str = ""
+    selector: LabelSelector | None = None
 
 
 class ResourceMetricSource(Wire, frozen=True, kw_only=True):
-    name: str
-    target: MetricTarget
+    name: str = ""
+    target: MetricTarget = MetricTarget()
+
+
+class ContainerResourceMetricSource(Wire, frozen=True, kw_only=True):
+    name: str = ""
+    container: str = ""
+    target: MetricTarget = MetricTarget()
+
+
+class PodsMetricSource(Wire, frozen=True, kw_only=True):
+    metric: MetricIdentifier = MetricIdentifier()
+    target: MetricTarget = MetricTarget()
+
+
+class ObjectMetricSource(Wire, frozen=True, kw_only=True):
+    described_object: CrossVersionObjectReference
+    metric: MetricIdentifier = MetricIdentifier()
+    target: MetricTarget = MetricTarget()
+
+
+class ExternalMetricSource(Wire, frozen=True, kw_only=True):
+    metric: MetricIdentifier = MetricIdentifier()
+    target: MetricTarget = MetricTarget()
 
 
 class MetricSpec(Wire, frozen=True, kw_only=True):
-    type: str
+    """One of the sources, as `type` says: Resource, ContainerResource, Pods, Object or External."""
+
+    type: str = ""
     resource: ResourceMetricSource | None = None
+    container_resource: ContainerResourceMetricSource | None = None
+    pods: PodsMetricSource | None = None
+    object: ObjectMetricSource | None = None
+    external: ExternalMetricSource | None = None
 
 
 class HPAScalingPolicy(Wire, frozen=True, kw_only=True):

@@ -271,7 +271,7 @@ class Kubelet:
             effects.append(WakeAt(seen_ns, (uid, turn, SEEN_STARTED)))
         if annotations.request_micro >= 0:
             self._serve(worker, effects)
-            self.usage.changed(now, uid, effects)
+            self.usage.changed(now, worker, effects)
 
     def _next_relist(self, now: int) -> int:
         """When what containers do is seen next. Source: pkg/kubelet/pleg/generic.go."""
@@ -325,7 +325,7 @@ class Kubelet:
         worker.until_ns = -1
         self._serve(worker, effects)
         if worker.annotations.request_micro >= 0:
-            self.usage.changed(now, meta.uid, effects)
+            self.usage.changed(now, worker, effects)
         wait = 0
         longest_ns = self._settings.constants.max_container_restart_period_ns
         # Source: client-go util/flowcontrol/backoff.go hasExpired: twice the longest wait since the last start.
@@ -399,7 +399,7 @@ class Kubelet:
         self._release(worker)
         self._tell(worker, status, effects)
         if worker.reported_milli >= 0:
-            self.usage.changed(now, worker.pod.metadata.uid, effects)
+            self.usage.changed(now, worker, effects)
 
     def _release(self, worker: PodWorker) -> None:
         if worker.holds:

@@ -106,7 +106,7 @@ class Machine:
         self._settings = settings
         self._rng = rng
         self._images = Images(node)
-        self._usage = Usage(settings.constants.metric_resolution_ns)
+        self._usage = Usage(settings.constants.metric_resolution_ns, requests=settings.reports_requests)
         self._kubelet = Kubelet(
             node, settings, rng, Host(internal_ip_of(node)), self._images, self._usage, lease_phase_ns
         )
@@ -247,7 +247,7 @@ class Machine:
         worker = self._kubelet.pods.get(flow.pod)
         self._usage.flow(packet.source, flow, known=worker is not None or bool(down))
         if worker is not None and worker.annotations.request_micro >= 0:
-            self._usage.changed(now, flow.pod, effects)
+            self._usage.changed(now, worker, effects)
 
     # -- presence ------------------------------------------------------------------------------------------------------
 
@@ -267,7 +267,7 @@ class Machine:
             self._proxy.set_network(Network.UP)
         for uid in usage.loaded:
             if uid in kubelet.pods:
-                usage.changed(now, uid, effects)
+                usage.changed(now, kubelet.pods[uid], effects)
         usage.arm(now, effects)
 
     def _see_node(self, now: int, node: Node, effects: list[Effect]) -> None:
@@ -365,7 +365,7 @@ class Machine:
         worker = self._kubelet.pods.get(metrics.metadata.owner_references[0].uid)
         if worker is not None:
             worker.reported_milli = -1
-            self._usage.changed(now, worker.pod.metadata.uid, effects)
+            self._usage.changed(now, worker, effects)
 
     def _defer(self, said: list[Effect], effects: list[Effect]) -> None:
         """Cut off: timers and facts pass, packets are lost, writes wait; the node and its lease are told anew then."""

@@ -9,6 +9,7 @@ import msgspec
 
 from harness.engine.component import SECOND
 from harness.model.gpu import DEVICE_MILLI, GPU_INDEX, GPU_MILLI, parse_devices
+from harness.model.pod_usage import CPU_PER_REQUEST, CPU_USAGE, MEMORY_PER_RPS, MEMORY_USAGE
 from harness.model.quantity import parse_quantity
 from harness.model.times import parse_duration
 
@@ -22,14 +23,8 @@ STOP_AFTER = "podyard.dev/stop-after"
 """How long they take to stop after SIGTERM."""
 UNHEALTHY_AFTER = "podyard.dev/unhealthy-after"
 """From then on they answer neither probes nor requests."""
-CPU_USAGE = "podyard.dev/cpu-usage"
-"""CPU that the pod uses without requests."""
-CPU_PER_REQUEST = "podyard.dev/cpu-per-request"
-"""CPU-seconds a request; marks a pod that serves requests."""
 
 STOP_AFTER_NS = SECOND
-IDLE_PERCENT = 10
-"""CPU that a pod uses without requests where it does not say, in percent of what it asks for."""
 
 
 class PodAnnotations(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +38,8 @@ class PodAnnotations(msgspec.Struct, frozen=True, gc=False):
     unhealthy_after_ns: int = -1
     idle_milli: int = -1
     request_micro: int = -1
+    memory_milli: int = -1
+    memory_per_rps_milli: int = 0
     devices: tuple[int, ...] = ()
     device_milli: int = DEVICE_MILLI
     wrong: tuple[str, ...] = ()
@@ -110,6 +107,8 @@ _READERS = {
     UNHEALTHY_AFTER: ("unhealthy_after_ns", _span),
     CPU_USAGE: ("idle_milli", _milli),
     CPU_PER_REQUEST: ("request_micro", _micro),
+    MEMORY_USAGE: ("memory_milli", _milli),
+    MEMORY_PER_RPS: ("memory_per_rps_milli", _milli),
     GPU_INDEX: ("devices", lambda text: tuple(map(_positive, parse_devices(text)))),
     GPU_MILLI: ("device_milli", lambda text: _positive(int(text))),
 }

@@ -33,7 +33,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`folded`: the lease stands instead of being renewed one by one. `record_events`: Normal events are told, too.
 
     `commands`: containers end when the commands of their specs do, where those are known (live clusters only).
-    `traffic_step_ns`: how often clients look at a load that is changing.
+    `traffic_step_ns`: how often clients look at a load that is changing. `reports_requests`: what pods are sent is told
+    whenever it changes, and not only with their CPU usage: somebody scales by it.
     """
 
     latencies: Latencies
@@ -43,3 +44,4 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     traffic_step_ns: int = SECOND
     commands: bool = False
+    reports_requests: bool = False

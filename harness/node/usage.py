@@ -1,7 +1,8 @@
 """What pods use, which is not what they request: idle usage and what requests cost, told when a scrape finds a change.
 
-Source: metrics-server scrapes every kubelet each --metric-resolution. Here the instantaneous usage is told, in a
-PodMetrics object of its own, and only for pods that requests cost something: nobody looks at others.
+Source: metrics-server scrapes every kubelet each --metric-resolution. Here the kubelet tells what there is at a scrape,
+in a PodMetrics object of its own, with the averages that metrics-server would make of its samples, and only for pods
+that requests cost something: what others use follows from their spec (`harness.model.pod_usage`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,18 @@ import msgspec
 from harness.engine.component import Create, Delete, Effect, Update, WakeAt, next_tick
 from harness.model.meta import ObjectMeta, OwnerReference
 from harness.model.objects import PodMetrics
-from harness.model.quantity import milli_quantity
+from harness.model.pod_usage import (
+    CPU_WINDOWS,
+    IDLE_CPU_PERCENT,
+    REQUESTS,
+    container_metrics,
+    last_scrape_ns,
+    memory_milli,
+    sample_ns,
+    window,
+)
+from harness.model.times import duration_text
 from harness.model.wire import Time
-from harness.model.workloads import ContainerMetrics
-from harness.node.pod_annotations import IDLE_PERCENT
 from harness.node.pod_worker import PodWorker, Stage
 
 
@@ -29,14 +38,63 @@ class Flow(msgspec.Struct, frozen=True):
     since_ns: int
 
 
+class _Counter(msgspec.Struct):
+    """CPU that a pod has used since it started, in milli x ns, as cAdvisor counts it. `milli`: what it uses since
+    `at_ns`. `sample`: the last one taken, (instant, count); `scraped`: the one that the last scrape got."""
+
+    resolution_ns: int
+    started_ns: int
+    at_ns: int
+    count: int = 0
+    milli: int = 0
+    sample: tuple[int, int] = (-1, 0)
+    scraped: tuple[int, int] = (-1, 0)
+
+    def advance(self, now: int) -> None:
+        """Nothing has changed since the last time."""
+        scrape = last_scrape_ns(now, self.resolution_ns)
+        got = sample_ns(scrape)
+        if got > self.scraped[0]:
+            self.scraped = self._at(got)
+        taken = sample_ns(now)
+        if taken > self.sample[0]:
+            self.sample = self._at(taken)
+        self.count += self.milli * (now - self.at_ns)
+        self.at_ns = now
+
+    def _at(self, instant: int) -> tuple[int, int]:
+        if instant < self.at_ns:  # before the last change: that sample was taken then
+            return self.sample if self.sample[0] == instant else (instant, 0)
+        return instant, self.count + self.milli * (instant - self.at_ns)
+
+    def windows(self, now: int) -> tuple[int, int]:
+        """Milli-CPU on average between the last two samples at a scrape, and at the next one if nothing changes; as it
+        is where there are no two."""
+        found = []
+        end, count = self.sample
+        points = window(self.started_ns, now, self.resolution_ns)
+        if points is None:
+            found.append(self.milli)
+        else:
+            begin = points[0]
+            before = self.scraped[1] if begin == self.scraped[0] else 0
+            found.append(-((before - count) // (end - begin)))
+        following = sample_ns(now + self.resolution_ns)
+        found.append(-((count - self.count - self.milli * (following - now)) // (following - end)))
+        return found[0], found[1]
+
+
 class Usage:
     """`_flows` is what is on its way to a pod, whatever becomes of it here: it outlives the kubelet."""
 
-    __slots__ = ("_due", "_flows", "_resolution_ns", "_unreported")
+    __slots__ = ("_counters", "_due", "_flows", "_requests", "_resolution_ns", "_told", "_unreported")
 
-    def __init__(self, resolution_ns: int) -> None:
-        """`resolution_ns`: how often it is scraped."""
+    def __init__(self, resolution_ns: int, *, requests: bool = False) -> None:
+        """`resolution_ns`: how often it is scraped. `requests`: what pods are sent is told, too, when that changes."""
         self._resolution_ns = resolution_ns
+        self._requests = requests
+        self._told: dict[str, int] = {}  # milli-rps by uid
+        self._counters: dict[str, _Counter] = {}
         self._flows: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}  # (since, rate) by (client node, service)
         self._unreported: dict[str, None] = {}
         self._due = -1
@@ -59,15 +117,33 @@ class Usage:
     def forget(self, uid: str) -> None:
         self._flows.pop(uid, None)
         self._unreported.pop(uid, None)
+        self._counters.pop(uid, None)
+        self._told.pop(uid, None)
 
     def power_lost(self) -> None:
         self._unreported.clear()
+        self._counters.clear()
+        self._told.clear()
         self._due = -1
 
-    def changed(self, now: int, uid: str, effects: list[Effect]) -> None:
-        """Look at it at the next scrape."""
+    def changed(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
+        """What it uses has changed, or may have: look at it at the next scrape."""
+        uid = worker.pod.metadata.uid
+        self._count(now, uid, worker)
         self._unreported[uid] = None
         self.arm(now, effects)
+
+    def _count(self, now: int, uid: str, worker: PodWorker) -> _Counter | None:
+        """None: it does not run."""
+        counter = self._counters.get(uid)
+        if worker.stage not in (Stage.RUNNING, Stage.STOPPING):
+            self._counters.pop(uid, None)
+            return None
+        if counter is None or counter.started_ns != worker.started_ns:
+            counter = self._counters[uid] = _Counter(self._resolution_ns, worker.started_ns, worker.started_ns)
+        counter.advance(now)
+        counter.milli = self.milli(worker)
+        return counter
 
     def arm(self, now: int, effects: list[Effect]) -> None:
         if self._unreported and self._due <= now:
@@ -82,22 +158,35 @@ class Usage:
             if worker is None or worker.annotations.request_micro < 0:
                 continue
             before, meta = worker.reported_milli, worker.pod.metadata
-            if worker.stage not in (Stage.RUNNING, Stage.STOPPING):
+            counter = self._count(now, uid, worker)
+            if counter is None:
                 if before >= 0:
                     worker.reported_milli = -1
                     effects.append(Delete("PodMetrics", meta.namespace, meta.name))
                 continue
-            usage = self.milli(worker)
-            if before >= 0 and (usage == before or abs(usage - before) * 100 < before):
+            usage, sent = counter.milli, self._sent(uid)
+            if before >= 0 and not _shows(usage, before) and not (self._requests and self._tells(uid, sent)):
                 continue
             worker.reported_milli = usage
-            metrics = _metrics(worker, usage, now)
+            self._told[uid] = sum(sent.values())
+            metrics = _metrics(worker, now, counter, sent)
             effects.append(Create(metrics) if before < 0 else Update(metrics))
+
+    def _sent(self, uid: str) -> dict[str, int]:
+        """Milli-rps by service."""
+        out: dict[str, int] = {}
+        for (_, service), (_, rate) in self._flows.get(uid, {}).items():
+            out[service] = out.get(service, 0) + rate
+        return out
+
+    def _tells(self, uid: str, sent: Mapping[str, int]) -> bool:
+        return _shows(sum(sent.values()), self._told.get(uid, 0))
 
     def milli(self, worker: PodWorker) -> int:
         """CPU in thousandths, rounded up, at most its limit."""
         annotations, run_spec = worker.annotations, worker.run_spec
-        usage = run_spec.cpu_milli * IDLE_PERCENT // 100 if annotations.idle_milli < 0 else annotations.idle_milli
+        idle = run_spec.cpu_milli * IDLE_CPU_PERCENT // 100
+        usage = idle if annotations.idle_milli < 0 else annotations.idle_milli
         flows = self._flows.get(worker.pod.metadata.uid)
         if flows and annotations.request_micro > 0 and not worker.sick:
             # milli-requests/s times micro-CPU-seconds: 10^-9 cores.
@@ -105,16 +194,25 @@ class Usage:
         return min(usage, run_spec.cpu_limit_milli) if run_spec.cpu_limit_milli else usage
 
 
-def _metrics(worker: PodWorker, usage: int, now: int) -> PodMetrics:
+def _shows(now: int, before: int) -> bool:
+    """A change of a percent or more."""
+    return now != before and abs(now - before) * 100 >= before
+
+
+def _metrics(worker: PodWorker, now: int, counter: _Counter, sent: Mapping[str, int]) -> PodMetrics:
     meta = worker.pod.metadata
+    annotations = {CPU_WINDOWS: ",".join(map(str, counter.windows(now)))}
+    if sent:
+        annotations[REQUESTS] = ",".join(f"{service}={rate}" for service, rate in sorted(sent.items()))
     return PodMetrics(
         metadata=ObjectMeta(
             name=meta.name,
             namespace=meta.namespace,
             labels=meta.labels,
+            annotations=annotations,
             owner_references=(OwnerReference(api_version="v1", kind="Pod", name=meta.name, uid=meta.uid),),
         ),
         timestamp=Time(now),
-        window="15s",
-        containers=(ContainerMetrics(name=worker.run_spec.keep[0].name, usage={"cpu": milli_quantity(usage)}),),
+        window=duration_text(counter.resolution_ns),
+        containers=container_metrics(worker.pod, counter.milli, memory_milli(worker.pod, sum(sent.values()))),
     )

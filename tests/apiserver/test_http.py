@@ -477,7 +477,7 @@ def test_an_autoscaler_is_the_same_in_both_versions(cluster: Live) -> None:
     cluster.request("PATCH", v1 + "/h", {"spec": {"targetCPUUtilizationPercentage": 50}}, headers=MERGE)
     _, both = cluster.request("GET", v2 + "/h")
     cpu["resource"]["target"]["averageUtilization"] = 50  # type: ignore[index]
-    assert both["spec"]["metrics"] == [cpu, memory], "what version 1 cannot say survives a change through it"
+    assert both["spec"]["metrics"] == [memory, cpu], "what version 1 cannot say survives a change through it"
     assert "annotations" not in both["metadata"]
     cluster.request("DELETE", v1 + "/h")
 

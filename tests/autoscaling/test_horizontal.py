@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.autoscaling.horizontal.behavior import Memory, normalize, replaced
-from harness.autoscaling.horizontal.controller import HorizontalController
-from harness.engine.component import MINUTE, SECOND, Effect, PatchStatus, Record, Timer, Update, Watch
+from harness.autoscaling.horizontal.behavior import Memory, Recommendation, ScaleEvent, normalize
+from harness.autoscaling.horizontal.controller import HorizontalController, replaced
+from harness.engine.component import MINUTE, SECOND, Effect, Outcome, PatchStatus, Record, Timer, Update, Watch
 from harness.experiment.run import Home, Run
 from harness.model.core import (
     Container,
@@ -22,24 +22,31 @@ from harness.model.core import (
 )
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodMetrics
+from harness.model.pod_usage import CPU_PER_REQUEST
 from harness.model.quantity import milli_quantity
 from harness.model.wire import Time
 from harness.model.workloads import (
     ContainerMetrics,
+    ContainerResourceMetricSource,
     CrossVersionObjectReference,
     DeploymentSpec,
+    ExternalMetricSource,
     HorizontalPodAutoscalerBehavior,
     HorizontalPodAutoscalerSpec,
     HPAScalingPolicy,
     HPAScalingRules,
+    MetricIdentifier,
     MetricSpec,
     MetricTarget,
+    ObjectMetricSource,
+    PodsMetricSource,
     ResourceMetricSource,
 )
 from harness.scheduling.registry import load
 from tests.experiment.scenarios import loaded
 
 LABELS = {"app": "web"}
+SERVES = {CPU_PER_REQUEST: "1m"}  # its kubelet tells what it uses
 LATE = 60 * MINUTE  # nothing is starting any more
 
 
@@ -92,7 +99,7 @@ class Story:
             name = f"web-{ready}-{number}"
             self._tell(
                 Pod(
-                    metadata=ObjectMeta(name=name, namespace="default", labels=LABELS, uid=name),
+                    metadata=ObjectMeta(name=name, namespace="default", labels=LABELS, uid=name, annotations=SERVES),
                     spec=PodSpec(
                         containers=(
                             Container(
@@ -126,10 +133,11 @@ class Story:
         self.now = max(self.now, token)
         self.controller._armed = self.now
         self.effects = self.controller.step(self.now, [Timer(self.now)])
-        for effect in self.effects:
+        for effect in self.effects:  # which grows
             if isinstance(effect, Update):
                 self.replicas = effect.obj.spec.replicas
                 self._deployment()
+                self.effects += self.controller.step(self.now, [Outcome(effect, effect.obj)])
             elif isinstance(effect, PatchStatus):
                 self.scaler = effect.obj
                 self._tell(self.scaler)
@@ -302,16 +310,16 @@ def test_rates_by_behavior(
     up: HPAScalingRules | None, down: HPAScalingRules | None, current: int, proposed: int, expected: int
 ) -> None:
     behavior = HorizontalPodAutoscalerBehavior(scale_up=up, scale_down=down)
-    assert normalize(10**12, Memory(), behavior, current, proposed, 1, 1000).replicas == expected
+    assert normalize(10**12, Memory(), behavior, current, proposed, (1, 1000)).replicas == expected
 
 
 def test_what_was_added_and_deleted_in_the_period_counts() -> None:
     behavior = HorizontalPodAutoscalerBehavior(scale_up=rules(("Pods", 4, 60)))
     now = 1000 * SECOND
-    added = Memory(ups=[(now - 30 * SECOND, 3), (now - 90 * SECOND, 5)])
-    assert normalize(now, added, behavior, 10, 100, 1, 1000).replicas == 11
-    both = Memory(ups=[(now - 30 * SECOND, 3)], downs=[(now - 20 * SECOND, 2)])
-    assert normalize(now, both, behavior, 10, 100, 1, 1000).replicas == 13
+    added = Memory(ups=[ScaleEvent(now - 30 * SECOND, 3), ScaleEvent(now - 90 * SECOND, 5)])
+    assert normalize(now, added, behavior, 10, 100, (1, 1000)).replicas == 11
+    both = Memory(ups=[ScaleEvent(now - 30 * SECOND, 3)], downs=[ScaleEvent(now - 20 * SECOND, 2)])
+    assert normalize(now, both, behavior, 10, 100, (1, 1000)).replicas == 13
 
 
 def test_a_window_for_scaling_up_takes_the_lowest_recommendation_in_it() -> None:
@@ -319,23 +327,38 @@ def test_a_window_for_scaling_up_takes_the_lowest_recommendation_in_it() -> None
     memory = Memory()
     found = []
     for at, proposed in ((0, 10), (15, 14), (30, 12), (45, 20), (61, 20), (76, 20), (91, 20)):
-        found.append(normalize((1000 + at) * SECOND, memory, behavior, 10, proposed, 1, 1000))
+        found.append(normalize((1000 + at) * SECOND, memory, behavior, 10, proposed, (1, 1000)))
     assert [item.replicas for item in found] == [10, 10, 10, 10, 12, 12, 20]
     assert found[1].able[1] == "ScaleUpStabilized"
 
 
 def test_a_window_of_zero_scales_down_at_once() -> None:
     quick = HorizontalPodAutoscalerBehavior(scale_down=rules(window=0))
-    memory = Memory(recommended=[(999 * SECOND, 30)])
-    assert normalize(1000 * SECOND, memory, quick, 30, 3, 1, 100).replicas == 3
-    slow = normalize(1000 * SECOND, Memory(recommended=[(999 * SECOND, 30)]), None, 30, 3, 1, 100)
+    memory = Memory(recommendations=[Recommendation(999 * SECOND, 30)])
+    assert normalize(1000 * SECOND, memory, quick, 30, 3, (1, 100)).replicas == 3
+    slow = normalize(1000 * SECOND, Memory(recommendations=[Recommendation(999 * SECOND, 30)]), None, 30, 3, (1, 100))
     assert (slow.replicas, slow.able[1]) == (30, "ScaleDownStabilized")
 
 
 def metric(kind: str, name: str = "cpu", **target: Any) -> MetricSpec:
-    if kind != "Resource":
-        return MetricSpec(type=kind)
-    return MetricSpec(type=kind, resource=ResourceMetricSource(name=name, target=MetricTarget(type="", **target)))
+    """Of kinds besides Resource: one that nobody serves."""
+    aim = MetricTarget(type="", **target)
+    unserved = MetricIdentifier(name="cheese")
+    five = MetricTarget(type="AverageValue", average_value=milli_quantity(5000))
+    match kind:
+        case "ContainerResource":
+            inner = ContainerResourceMetricSource(name="cpu", container="other", target=five)
+            return MetricSpec(type=kind, container_resource=inner)
+        case "Pods":
+            return MetricSpec(type=kind, pods=PodsMetricSource(metric=unserved, target=five))
+        case "Object":
+            described = CrossVersionObjectReference(kind="Service", name="s")
+            source = ObjectMetricSource(described_object=described, metric=unserved, target=five)
+            return MetricSpec(type=kind, object=source)
+        case "External":
+            return MetricSpec(type=kind, external=ExternalMetricSource(metric=unserved, target=five))
+        case _:
+            return MetricSpec(type=kind, resource=ResourceMetricSource(name=name, target=aim))
 
 
 def with_metrics(story: Story, *metrics: MetricSpec) -> Story:
@@ -369,7 +392,7 @@ def test_a_metric_that_fails_keeps_from_scaling_down_and_not_up(kind: str) -> No
         assert down.sync() == 4
     status, reason = down.condition("ScalingActive")
     assert status == "False"
-    assert reason.startswith("FailedGet")
+    assert reason == f"FailedGet{'Resource' if kind == 'memory' else kind}Metric"
 
 
 def test_tolerance_by_direction() -> None:

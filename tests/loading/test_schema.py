@@ -143,7 +143,6 @@ JOB: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("base", "field", "value"),
     [
-        (HPA, "metrics", [{"type": "Pods", "pods": {"metric": {"name": "m"}, "target": {"type": "AverageValue"}}}]),
         (JOB, "podFailurePolicy", {"rules": []}),
         (JOB, "backoffLimitPerIndex", 1),
         (JOB, "successPolicy", {"rules": []}),

@@ -28,6 +28,8 @@ ANNOTATIONS = (
     "podyard.dev/duration",
     "podyard.dev/exit-code",
     "podyard.dev/free",
+    "podyard.dev/memory-per-rps",
+    "podyard.dev/memory-usage",
     "podyard.dev/rank",
     "podyard.dev/ready-after",
     "podyard.dev/standing",
@@ -43,6 +45,8 @@ Noticed: TypeAlias = Callable[[Document, Visit], None]
 """Told of each field that is written, and may raise UserError for it."""
 
 
+Convert: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
 Skipped: TypeAlias = Callable[[Document, str], None]
 """Told of a document that is left out, and what that may change."""
 
@@ -55,6 +59,8 @@ class Rules:
     noticed: Noticed = lambda document, visit: None
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
     skipped: Skipped | None = None  # without it, a kind that is not known here is an error
+    versions: Mapping[tuple[str, str], Convert] = field(default_factory=dict)
+    """By (kind, apiVersion): how an object of another version becomes one of the version that is known."""
 
 
 _FORM = "Kubernetes manifests in YAML or JSON"
@@ -225,16 +231,18 @@ def _object(document: Document, data: dict[str, Any], kind: str, rules: Rules) -
             hint=did_you_mean(kind, rules.kinds),
         )
     version = data.get("apiVersion")
-    if version != known.api_version:
+    convert = rules.versions.get((kind, version)) if isinstance(version, str) else None
+    if version != known.api_version and convert is None:
+        others = [other for of, other in rules.versions if of == kind]
         raise document.error(
             "apiVersion",
             f"{kind} of this version is not served",
             found=version if version is not None else "no apiVersion",
-            expected=known.api_version,
+            expected=" or ".join((known.api_version, *others)),
         )
     _check_fields(document, data, known, rules)
     try:
-        value = from_wire(data)
+        value = from_wire(data if convert is None else convert(data))
     except DecodeError as error:
         types = _TYPES.match(error.message)
         if types is None:
@@ -258,7 +266,7 @@ def _object(document: Document, data: dict[str, Any], kind: str, rules: Rules) -
 
 def _check_fields(document: Document, data: dict[str, Any], kind: Kind, rules: Rules) -> None:
     """A field that is not in the schema is an error: a typo must not change what is simulated."""
-    for found in walk(kind.api_version, kind.kind, data):
+    for found in walk(data["apiVersion"], kind.kind, data):
         if isinstance(found, Visit):
             rules.noticed(document, found)
             if found.field == "annotations" and isinstance(found.value, dict):
