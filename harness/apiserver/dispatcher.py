@@ -37,9 +37,12 @@ from harness.engine.messages import (
     PostAll,
     Resubscribe,
 )
+from harness.model.core import EventSource
 from harness.model.status import ApiError, unavailable
 
 NAME = "kube-apiserver"
+
+_NOBODY = EventSource()
 
 COMPACTION_NS = 5 * MINUTE
 """Source: kube-apiserver --etcd-compaction-interval, 5m0s."""
@@ -57,6 +60,9 @@ class Dispatcher:
         self._post = post
         self._delay = delay
         self._recorder = Recorder(server) if records else None
+        self._sender = 0
+        self.reporter_of: Callable[[int], EventSource] = lambda address: _NOBODY
+        """Who an Event of the component or machine at an address is from."""
         self._leases = StandingLeases(server)
         self._watches = watches = Watches(server, post, post_all or self._one_by_one, delay)
         self._next_compaction = COMPACTION_NS
@@ -105,6 +111,7 @@ class Dispatcher:
             if now < self.down_until:
                 post(self._delay(now, source), source, Outcome(effect, None, unavailable("connection refused")))
                 continue
+            self._sender = source
             try:
                 obj = act(effect)
             except ApiError as error:
@@ -141,9 +148,11 @@ class Dispatcher:
                 raise AssertionError(f"the API server was sent {message!r}")
 
     def _record(self, effect: Record) -> Any:
-        if self._recorder is None:
-            return None
-        return self._recorder.record(effect)
+        return self.record(effect, self.reporter_of(self._sender))
+
+    def record(self, effect: Record, source: EventSource) -> Any:
+        """An Event, from `source`; the object that was written, None where Events are not kept."""
+        return None if self._recorder is None else self._recorder.record(effect, source)
 
     # -- down and up ---------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Recorder:
         """After a restart: aggregation starts anew; events that are there stay until they are too old."""
         self._known.clear()
 
-    def record(self, effect: Record) -> Any:
+    def record(self, effect: Record, source: EventSource) -> Any:
         server = self._server
         now = server.now
         self._expire(now)
@@ -66,7 +66,9 @@ class Recorder:
                     count=1,
                     first_timestamp=Time(now),
                     last_timestamp=Time(now),
-                    source=EventSource(),
+                    source=source,
+                    reporting_component=source.component,
+                    reporting_instance=source.host,
                 )
             )
         except ApiError:

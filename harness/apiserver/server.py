@@ -58,6 +58,8 @@ class ApiServer:
         self.store = store
         self.listeners: list[Listener] = []
         self.now = 0  # set by whoever drives, before each call
+        self.views: dict[str, Callable[[], list[Any]]] = {}
+        """Kinds that clients read and nobody stores, by name: their objects as they are now, in order of key."""
         self.finish_update: Finish | None = None
         """For updates from within of objects that have managedFields."""
         self.cache = WatchCache(store)

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from harness.model.core import Node
     from harness.store.interface import Store
 
+_PLATFORM = {
+    "kubernetes.io/os": "linux",
+    "kubernetes.io/arch": "amd64",
+    "beta.kubernetes.io/os": "linux",
+    "beta.kubernetes.io/arch": "amd64",
+}
+"""Labels that every kubelet gives its node. Source: core/v1 well_known_labels.go."""
+
 _LIVE = ("starlette", "uvicorn", "wsproto", "cryptography")
 
 
@@ -173,7 +181,7 @@ def _nodes(count: int, cpu: str, memory: str, pods: int) -> list[Node]:
         name = f"node-{index:0{len(str(max(count - 1, 0)))}d}"
         out.append(
             Node(
-                metadata=ObjectMeta(name=name, labels={HOSTNAME: name}, annotations={RANK: str(index)}),
+                metadata=ObjectMeta(name=name, labels={HOSTNAME: name, **_PLATFORM}, annotations={RANK: str(index)}),
                 status=NodeStatus(capacity=amounts, allocatable=amounts),
             )
         )

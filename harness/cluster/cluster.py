@@ -33,7 +33,7 @@ from harness.engine.loop import Handler, Loop, SharedLoop
 from harness.engine.messages import API_ADDRESS, ComeBack, FellSilent, Observed, Resubscribe
 from harness.engine.streams import stream
 from harness.model.constants import DEFAULTS, Constants
-from harness.model.core import Node
+from harness.model.core import EventSource, Node
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
 from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, PowerOn
 from harness.node.inline import InlineNodes
@@ -94,11 +94,13 @@ class Cluster:
         post_all = self.loop.post_all if settings.nodes == "inline" else self._post_all_apart
         self.api = Dispatcher(self.server, self._post, self._watch_delay.at, post_all, records=True)
         self.loop.handlers[API_ADDRESS] = self.api.handle
+        self.api.reporter_of = self._reporter_of
         self.components: dict[str, Component] = {}
         self._processes: dict[str, dict[int, Component]] = {}
         self._stopped_until: dict[str, Instant] = {}
         self.lost_actors: list[str] = []
         """What no seed foretells: processes of machines that died, when, and why."""
+        self._reporters: dict[int, EventSource] = {}
         self.component_faults: list[str] = []
         """What components and kubelets failed on, and writes whose failure none of them handled: a run that has any of
         these has failed, though the cluster went on."""
@@ -124,6 +126,10 @@ class Cluster:
     def start_nodes(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             self._start_machine(self.loop.now, node)
+
+    def has_machine(self, name: str) -> bool:
+        """Whether one of this name runs."""
+        return name in self._running
 
     def _make_backend(self) -> NodeBackend:
         if self.settings.nodes == "inline":
@@ -209,6 +215,19 @@ class Cluster:
                     loop.post(delay(now, address), API_ADDRESS, (address, effect))
 
         return handle
+
+    def _reporter_of(self, address: int) -> EventSource:
+        """Source: the component names of kube-controller-manager's event recorders, and kubelet's with its host."""
+        known = self._reporters.get(address)
+        if known is None:
+            if address >= FIRST_NODE_ADDRESS:
+                names = list(self._addresses)
+                known = EventSource(component="kubelet", host=names[address - FIRST_NODE_ADDRESS])
+            else:
+                name = list(self.components)[address - 1]
+                known = EventSource(component=_REPORTERS.get(name, name))
+            self._reporters[address] = known
+        return known
 
     # -- machines ------------------------------------------------------------------------------------------------------
 
@@ -318,6 +337,15 @@ def _extent(fault: NodeFault) -> tuple[int, str]:
         case _:
             assert_never(fault)
 
+
+_REPORTERS = {
+    "scheduler": "default-scheduler",
+    "disruption-controller": "controllermanager",
+    "node-lifecycle-controller": "node-controller",
+    "persistentvolume-binder": "persistentvolume-controller",
+    "endpointslice-controller": "endpoint-slice-controller",
+}
+"""Components that call themselves something else in their events."""
 
 _TO_THE_MACHINES = (StartMachine, StopMachine, InjectFault, RestartApiServer, RestartProcess)
 

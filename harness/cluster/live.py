@@ -10,9 +10,11 @@ from harness.apiserver.http.driver_queue import DriverQueue
 from harness.autoscaling.pool import POOL_LABEL
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import Cluster
-from harness.engine.component import SECOND, Instant
+from harness.cluster.live_events import LiveEvents
+from harness.engine.component import ADDED, SECOND, Instant
 from harness.engine.wall import IDLE_S, STEP_NS, WallClock
 from harness.model.core import Node
+from harness.model.meta import ObjectMeta
 from harness.model.objects import Kind
 from harness.store.interface import Store
 
@@ -40,6 +42,8 @@ class LiveCluster:
         self._step = round(STEP_NS * max(time_scale, 1.0))
         self._stopping = False
         self.cluster.server.listeners.append(self._on_write)
+        self._events = LiveEvents(self.cluster.api)
+        self._created: list[Node] = []  # that have no machine yet
         self.cluster.start_nodes(_provisioned(self.cluster, plan))
 
     def run(self, *, until: Instant | None = None) -> None:
@@ -62,6 +66,10 @@ class LiveCluster:
         cluster.loop.now = max(cluster.loop.now, now)  # between mailboxes the clock stands where we look
         cluster.server.now = cluster.loop.now
         self.driver_queue.run_pending()
+        self._events.record()
+        if self._created:
+            created, self._created = self._created, []
+            cluster.start_nodes(node for node in created if not cluster.has_machine(node.metadata.name))
         if self._written:
             self._written = False
             cluster.api.flush(cluster.loop.now)
@@ -79,6 +87,10 @@ class LiveCluster:
 
     def _on_write(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         self._written = True
+        if kind.kind == "Node" and change == ADDED and obj.status.capacity:
+            # A machine registers itself; where a client has made the node, a machine of that size is started for it.
+            meta = ObjectMeta(name=obj.metadata.name, labels=obj.metadata.labels, annotations=obj.metadata.annotations)
+            self._created.append(Node(metadata=meta, status=obj.status))
 
     def _save_clock(self, now: Instant) -> None:
         self._saved = now

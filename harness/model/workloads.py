@@ -285,6 +285,15 @@ class PodMetrics(Wire, frozen=True, kw_only=True):
     containers: tuple[ContainerMetrics, ...] = ()
 
 
+class NodeMetrics(Wire, frozen=True, kw_only=True):
+    """metrics.k8s.io/v1beta1: the same of a node."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    timestamp: Time | None = None
+    window: str = ""
+    usage: ResourceList = {}
+
+
 class RollingUpdateDaemonSet(Wire, frozen=True, kw_only=True):
     max_unavailable: int | str | None = None
     max_surge: int | str | None = None

@@ -53,7 +53,6 @@ def running_pod(cluster: Live, name: str, ready: bool, **labels: str) -> dict[st
 @pytest.mark.parametrize(
     ("path", "body", "empty"),
     [
-        ("/api/v1/nodes", {"metadata": {"name": "bare"}}, ["spec", "status"]),
         (f"{DEFAULT}/resourcequotas", {"metadata": {"name": "q"}}, ["spec", "status"]),
         (f"{DEFAULT}/limitranges", {"metadata": {"name": "l"}}, ["spec"]),
         (PODS, pod("bare"), ["spec.containers.0.resources"]),

@@ -13,12 +13,14 @@ from typing import Any
 
 import uvicorn
 
+from harness.apiserver.http import metrics_view
 from harness.apiserver.http.app import Front
 from harness.apiserver.http.auth import certs, kubeconfig, rbac
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
 from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_kubernetes_service
 from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.endpoints import EndpointsMirror
 from harness.apiserver.http.managed_fields import tracking
 from harness.apiserver.http.watch import Hub
 from harness.model.errors import RunFailed, UserError
@@ -56,6 +58,7 @@ class HttpServer:
         self._loop = asyncio.new_event_loop()
         self._hub = Hub(self._loop)
         self._accounts = DefaultServiceAccounts(driver)
+        self._endpoints = EndpointsMirror(driver)
         self._certificates = certs.make(tuple(dict.fromkeys((*certs.HOSTS, host))))
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -83,6 +86,8 @@ class HttpServer:
         server = self.driver.server
         server.finish_update = tracking.of_components(self._epoch, lambda: server.now)
         self._accounts.attach()
+        self._endpoints.attach()
+        metrics_view.attach(server)
         self._hub.attach(self.driver.server)
         front = Front(
             self.driver,
@@ -136,6 +141,8 @@ class HttpServer:
         self._hub.detach()
         self.driver.server.finish_update = None
         self._accounts.detach()
+        self._endpoints.detach()
+        metrics_view.detach(self.driver.server)
         self.driver.close()
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True

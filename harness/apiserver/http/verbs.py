@@ -16,7 +16,7 @@ from harness.apiserver.http.selectors import Selector, parse
 from harness.apiserver.kinds import RULES
 from harness.apiserver.server import ApiServer
 from harness.apiserver.watch_cache import prefix_of
-from harness.model.status import ApiError, Cause, bad_request, gone, invalid
+from harness.model.status import ApiError, Cause, bad_request, gone, invalid, not_found
 from harness.store.interface import Compacted, Entry, FutureRevision
 
 Result = Answer | Objects | One
@@ -54,13 +54,23 @@ def not_allowed(call: Call) -> ApiError:
 
 def _get(server: ApiServer, call: Call) -> Any:
     target = call.target
-    return server.get(target.resource.kind.kind, target.namespace, target.name)
+    kind = target.resource.kind
+    view = server.views.get(kind.kind)
+    if view is None:
+        return server.get(kind.kind, target.namespace, target.name)
+    for obj in view():
+        if (obj.metadata.namespace, obj.metadata.name) == (target.namespace, target.name):
+            return obj
+    raise not_found(kind.plural, target.name, kind.group)
 
 
 def _create(server: ApiServer, call: Call) -> One:
     obj = call.typed(call.body)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
     finish = tracking.tracked(server, call)
+    completed = RULES[call.resource.kind.kind].from_client
+    if completed is not None:
+        obj = completed(obj)
     return One(server.create(obj, dry_run=call.dry_run, finish=finish), server.now, 201)
 
 
@@ -188,6 +198,10 @@ def _list(server: ApiServer, call: Call) -> Objects:
         revision, start = _opened(token)
     else:
         revision, start = (wanted if match == "Exact" else 0), ""
+    view = server.views.get(kind.kind)
+    if view is not None:
+        found_here = [obj for obj in view() if not namespace or obj.metadata.namespace == namespace]
+        return Objects([obj for obj in found_here if chosen.matches(kind, obj)], server.revision, server.now)
     if not limit and not revision:
         name = chosen.name
         if name is not None and (namespace or not kind.namespaced):

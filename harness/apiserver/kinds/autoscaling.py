@@ -165,4 +165,5 @@ RULES = (
         versions=(OtherVersion("autoscaling/v1", to_v1, from_v1),),
     ),
     KindRules(kind=KINDS["PodMetrics"], counted=False, read_only=True),
+    KindRules(kind=KINDS["NodeMetrics"], counted=False, read_only=True),
 )

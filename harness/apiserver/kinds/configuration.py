@@ -85,7 +85,19 @@ def _service_account_cells(obj: Json, moment: Moment) -> list[Any]:
     return [name_of(obj), len(obj.get("secrets") or []), moment.age(created(obj))]
 
 
+def _component_cells(obj: Json, moment: Moment) -> list[Any]:
+    held: Json = next((item for item in obj.get("conditions") or [] if item.get("type") == "Healthy"), {})
+    status = {"True": "Healthy", "False": "Unhealthy"}.get(held.get("status", ""), "Unknown")
+    return [name_of(obj), status, held.get("message", ""), held.get("error", "")]
+
+
 RULES = (
+    KindRules(
+        kind=KINDS["ComponentStatus"],
+        counted=False,
+        read_only=True,
+        table=Table(("Name", "Status", "Message", "Error"), _component_cells),
+    ),
     KindRules(
         kind=KINDS["ConfigMap"],
         validate=_config_map_problems,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, Table
@@ -26,7 +27,7 @@ from harness.apiserver.validation.causes import (
     wrong,
 )
 from harness.apiserver.validation.pods import EFFECTS
-from harness.model.core import Node
+from harness.model.core import Node, Taint
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import Cause
@@ -80,10 +81,51 @@ def _status_problems(new: Node, old: Node | None) -> list[Cause]:
     return found
 
 
+NOT_READY = Taint(key="node.kubernetes.io/not-ready", effect="NoSchedule")
+
+
+def _not_ready(node: Node) -> Node:
+    """A node that a client creates takes no pods until it is ready. Source: plugin/pkg/admission/nodetaint."""
+    if any((taint.key, taint.effect) == (NOT_READY.key, NOT_READY.effect) for taint in node.spec.taints):
+        return node
+    return replaced(node, spec=replaced(node.spec, taints=(*node.spec.taints, NOT_READY)))
+
+
 def _on_create(node: Node, meta: ObjectMeta) -> Node:
     """The kubelet registers with its status."""
     return replaced(node, metadata=meta)
 
+
+def _complete(data: Json) -> None:
+    """What a kubelet says of its machine, where nobody has: simulated, and called so."""
+    status = data["status"]
+    name = part(data, "metadata", "name") or ""
+    identity = blake2b(name.encode(), digest_size=16).hexdigest()
+    info = {
+        "machineID": identity,
+        "systemUUID": _dashed(identity),
+        "bootID": _dashed(blake2b(f"{name}/boot".encode(), digest_size=16).hexdigest()),
+        "kernelVersion": "6.1.0-podyard",
+        "osImage": "Podyard (simulated)",
+        "containerRuntimeVersion": "containerd://2.0.0-podyard",
+        "kubeletVersion": KUBELET_VERSION,
+        "kubeProxyVersion": KUBELET_VERSION,
+        "operatingSystem": "linux",
+        "architecture": "amd64",
+    }
+    status["nodeInfo"] = info | (status.get("nodeInfo") or {})
+    status.setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 10250}})
+    for item in status.get("conditions") or ():
+        # A kubelet writes both together here.
+        if "lastTransitionTime" in item:
+            item.setdefault("lastHeartbeatTime", item["lastTransitionTime"])
+
+
+def _dashed(digits: str) -> str:
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+KUBELET_VERSION = "v1.32.0"
 
 _ROLE = "node-role.kubernetes.io/"
 
@@ -135,6 +177,8 @@ RULES = (
         validate=_node_problems,
         on_create=_on_create,
         status_problems=_status_problems,
+        complete_wire=_complete,
+        from_client=_not_ready,
         table=Table(_COLUMNS, _node_cells),
         fields={"spec.unschedulable": lambda node: "true" if node.spec.unschedulable else "false"},
         merge_keys={"status.addresses": "type"},

@@ -68,6 +68,8 @@ class KindRules:
     """(new, old or None, name, a generated one included) -> what is wrong. By default metadata's, then `validate`'s."""
     status_problems: Callable[[Any, Any], list[Cause]] | None = None
     """(new, old) -> what is wrong with a write of the status."""
+    from_client: Callable[[Any], Any] | None = None
+    """What an object gets besides when a client creates it, and no component of the cluster."""
     counts_generation: bool = False
     """metadata.generation counts changes of what is wanted."""
     on_create: Callable[[Any, ObjectMeta], Any] = _unset

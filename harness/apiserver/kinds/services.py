@@ -221,7 +221,34 @@ def _complete_load_balancer(data: Json) -> None:
     data["status"].setdefault("loadBalancer", {})
 
 
+def _endpoints_problems(new: Unstructured, old: Unstructured | None) -> list[Cause]:
+    found: list[Cause] = []
+    for index, subset in enumerate((new.extra or {}).get("subsets") or []):
+        for part_, field in (("addresses", "ip"), ("notReadyAddresses", "ip"), ("ports", "port")):
+            for place, item in enumerate(subset.get(part_) or []):
+                if not item.get(field):
+                    found.append(required(f"subsets[{index}].{part_}[{place}].{field}"))
+    return found
+
+
+def _endpoints_cells(obj: Json, moment: Moment) -> list[Any]:
+    """Source: printers.go formatEndpoints: three at most, then how many more."""
+    found = [
+        f"{address['ip']}:{port['port']}"
+        for subset in obj.get("subsets") or []
+        for port in subset.get("ports") or []
+        for address in subset.get("addresses") or []
+    ]
+    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
+    return [name_of(obj), ",".join(found[:3]) + more if found else NONE, moment.age(created(obj))]
+
+
 RULES = (
+    KindRules(
+        kind=KINDS["Endpoints"],
+        validate=_endpoints_problems,
+        table=Table(("Name", "Endpoints", "Age"), _endpoints_cells),
+    ),
     KindRules(
         kind=KINDS["Service"],
         defaults=_default_service,

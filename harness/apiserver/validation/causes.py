@@ -9,6 +9,8 @@ from harness.model.status import Cause
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, separators=(",", ":"))  # as Kubernetes shows them from 1.33 on
     return json.dumps(value) if isinstance(value, (str, bool)) or value is None else str(value)
 
 
