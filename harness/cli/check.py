@@ -23,20 +23,31 @@ def check(
     ] = Path("results/local/check"),
     output: Form = Output.table,
 ) -> None:
-    """Hold a strategy against what each owes the harness: legality, determinism, purity, gangs, deadline, memory."""
+    """Hold a strategy against what each owes the harness: legality, determinism, purity, gangs, deadline, memory.
+
+    At last whole clusters with faults run under it: each must have converged at its end.
+    """
     from harness.scheduling.registry import load
-    from harness.testing.conformance import verdicts
+    from harness.simulation.end_states import NAME, judge_end_states
+    from harness.testing.conformance import Verdict, verdicts
 
     factory = load(scheduler)
     factory()  # what cannot be made is told at once
     safe = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in scheduler)
-    found = []
+    found: list[Verdict] = []
+
+    def tell(verdict: Verdict) -> None:
+        if sys.stderr.isatty():
+            print(f"{verdict.name}: {_WORDS[verdict.ok]}", file=sys.stderr)
+        found.append(verdict)
+
     with TemporaryDirectory() as notes, redirect_stdout(sys.stderr):  # what the strategy prints is not our result
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", notes)  # else it leaves a folder where we were called
         for verdict in verdicts(factory, spec=scheduler, examples=examples, deadline_s=deadline, write_to=out / safe):
-            if sys.stderr.isatty():
-                print(f"{verdict.name}: {_WORDS[verdict.ok]}", file=sys.stderr)
-            found.append(verdict)
+            tell(verdict)
+        ends = all(verdict.ok is not False for verdict in found if verdict.name == "deadline")
+        not_tried = Verdict(NAME, None, "not tried: its calls do not end")
+        tell(judge_end_states(scheduler, write_to=out / safe) if ends else not_tried)
     if output is Output.table:
         for verdict in found:
             print(f"{_WORDS[verdict.ok]:<7} {verdict.name}" + (f": {verdict.reason}" if verdict.reason else ""))

@@ -69,13 +69,13 @@ def simulate(seed: int, *, shrunk: bool = True, attempts: int = ATTEMPTS) -> See
         return Seed(seed, replace(outcome, findings=(Finding("digest", "another one when it is played again"),)))
     if not outcome.findings or not shrunk:
         return Seed(seed, outcome)
-    check = outcome.findings[0].check
-    smallest, tried = shrink(data, lambda candidate: shows(candidate, check), attempts)
+    about = outcome.findings[0].about
+    smallest, tried = shrink(data, lambda candidate: shows(candidate, about), attempts)
     return Seed(seed, outcome, smallest, tried)
 
 
-def shows(data: dict[str, Any], check: str) -> bool:
-    return any(found.check == check for found in watched(data).findings)
+def shows(data: dict[str, Any], about: str) -> bool:
+    return any(found.about == about for found in watched(data).findings)
 
 
 def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) -> Iterator[Seed]:

@@ -22,6 +22,12 @@ class Finding:
     check: str
     what: str
 
+    @property
+    def about(self) -> str:
+        """The check, and the kind of the object where it is about one, so that shrinking does not end at another's."""
+        kind = self.what.partition(" ")[0]
+        return f"{self.check} {kind}" if kind[:1].isupper() else self.check
+
     def __str__(self) -> str:
         return f"{self.check}: {self.what}"
 

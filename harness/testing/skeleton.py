@@ -76,7 +76,7 @@ A scheduling strategy for Podyard. The strategy is `src/{module}/__init__.py`.
 ```sh
 pip install -e ".[test]"
 podyard schedulers                                 # lists {name}
-podyard check {name}                               # legality, liveness, determinism, purity, gangs, deadline, memory
+podyard check {name}                               # legality, gangs, determinism, memory, .., converged after faults
 podyard run quickstart --scheduler {name},greedy   # how good it is
 pytest
 ```

@@ -1,0 +1,58 @@
+"""Whether clusters come to rest under a strategy: random scenarios with faults, each judged at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.simulation.campaign import Seed, watched, write_scenario
+from harness.simulation.shrink import shrink
+from harness.simulation.swarm import random_scenario
+from harness.simulation.trial import Outcome
+from harness.testing.conformance import Verdict
+
+NAME = "end state"
+SEEDS = range(1, 13)
+ATTEMPTS = 60
+"""Scenarios tried at most to make one that fails small."""
+
+
+def judge_end_states(scheduler: str, *, seeds: Iterable[int] = SEEDS, write_to: Path | None = None) -> Verdict:
+    """'converged', or what did not in the first scenario where that is the strategy's doing, as `greedy` converges.
+
+    `scheduler`: a name, or module:object. That scenario is made small and written into `write_to`.
+    """
+    count = own = 0
+    for seed in seeds:
+        data = _under(random_scenario(seed), scheduler)
+        outcome = watched(data)
+        count += 1
+        if not outcome.findings:
+            continue
+        if watched(_under(data, "greedy")).findings:
+            own += 1  # the cluster's own fault
+            continue
+        return _failed(seed, data, outcome, scheduler, write_to)
+    if own == count:
+        return Verdict(NAME, None, "not judged: these clusters do not converge under greedy either")
+    return Verdict(NAME, True, f"converged in {count - own} clusters with faults")
+
+
+def _under(data: dict[str, Any], scheduler: str) -> dict[str, Any]:
+    return {**data, "spec": {**data["spec"], "schedulers": [scheduler]}}
+
+
+def _failed(seed: int, data: dict[str, Any], outcome: Outcome, scheduler: str, write_to: Path | None) -> Verdict:
+    first = outcome.findings[0]
+    reason = f"{len(outcome.findings)} findings at the end of a run with faults, the first: {first}"
+    if write_to is None:
+        return Verdict(NAME, False, reason)
+
+    def fails(candidate: dict[str, Any]) -> bool:
+        same = candidate["spec"]["schedulers"] == [scheduler]
+        return same and any(found.about == first.about for found in watched(candidate).findings)
+
+    smallest, tried = shrink(data, fails, ATTEMPTS)
+    item = Seed(seed, outcome, smallest, tried)
+    return Verdict(NAME, False, reason, file=write_scenario(write_to, item))
