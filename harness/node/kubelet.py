@@ -70,8 +70,11 @@ class Kubelet:
         worker = self.pods.get(meta.uid)
         if worker is None:
             if meta.deletion_timestamp is not None:
-                # Nothing of it runs here (any more), though it may have: power may have gone before this was said.
-                effects.append(gone(pod))
+                if (lost := pod_status.lost(pod, now, self.host)) is None:
+                    effects.append(gone(pod))
+                else:
+                    self.pods[meta.uid] = lost
+                    self._report(lost, effects)
             elif pod.status.phase not in ("Succeeded", "Failed"):
                 self._admit(now, pod, effects)
             return
@@ -106,9 +109,7 @@ class Kubelet:
 
     def give_up(self, pod: Pod, effects: list[Effect]) -> None:
         """Nothing of it runs here: it could not be handled."""
-        worker = self.pods.pop(pod.metadata.uid, None)
-        if worker is not None:
-            self._kill(worker, effects)
+        self.remove_pod(pod, effects)
 
     def keep_only(self, now: int, pods: tuple[Pod, ...], effects: list[Effect]) -> None:
         """The watch was lost and this is the list: what is not in it is gone."""

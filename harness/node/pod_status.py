@@ -15,8 +15,9 @@ from harness.model.core import (
 )
 from harness.model.meta import Condition
 from harness.model.wire import Time
-from harness.node.pod_worker import Host, PodWorker
-from harness.node.run_spec import RunSpec
+from harness.node.pod_annotations import read_annotations
+from harness.node.pod_worker import Host, PodWorker, Stage
+from harness.node.run_spec import RunSpec, run_spec_of
 
 
 def running(worker: PodWorker, now: int, host: Host) -> PodStatus:
@@ -50,6 +51,24 @@ def rejected(pod: Pod, reason: str, message: str, now: int) -> PodStatus:
         start_time=Time(now),
         extra=pod.status.extra,
     )
+
+
+def lost(pod: Pod, now: int, host: Host) -> PodWorker | None:
+    """Of a pod that is being deleted and does not run here (any more): power may have gone before its end was said.
+
+    A worker that says it, where finalizers keep the pod and somebody will look at it; else None: it can be deleted.
+    Source: pkg/kubelet/status/status_manager.go TerminatePod (1.32): a pod that is deleted gets a terminal phase.
+    """
+    if not pod.metadata.finalizers or pod.status.phase in ("Succeeded", "Failed"):
+        return None
+    worker = PodWorker(pod, run_spec_of(pod), read_annotations(pod.metadata.annotations), pod.status.start_time or now)
+    worker.stage = Stage.ENDED
+    was = pod.status.container_statuses
+    worker.restarts = (was[0].restart_count or 0) if was else 0
+    running = was[0].state.running if was else None
+    worker.started_ns = (running.started_at if running is not None else None) or now
+    worker.status = ended(worker, now, host, terminated(worker, now, 137, "ContainerStatusUnknown"))
+    return worker
 
 
 def terminated(worker: PodWorker, now: int, exit_code: int, reason: str = "") -> ContainerState:

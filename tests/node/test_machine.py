@@ -268,3 +268,27 @@ def test_a_pod_that_ended_is_deleted_though_power_goes_meanwhile(after_ms: int) 
     rig.disturb(Crash(SECOND))
     rig.run(60)
     assert rig.get("a") is None
+
+
+def test_a_pod_that_finalizers_keep_is_told_to_have_ended_though_power_went() -> None:
+    """Seed 154 of podyard simulate: deleted while its node was down, held by somebody's finalizer, it stayed Running in
+    the API server's books for good."""
+    rig = Rig()
+    rig.run(2)
+    rig.pod("a", finalizers=("example.com/held",))
+    rig.run(5)
+    rig.disturb(Crash(5 * SECOND))
+    rig.run(6)
+    rig.delete("a", grace_s=None)
+    rig.run(60)
+    held = rig.get("a")
+    assert held is not None
+    assert held.status.phase == "Failed"
+    (status,) = held.status.container_statuses
+    assert status.state.terminated is not None
+    assert status.state.terminated.reason == "ContainerStatusUnknown"
+    rig.pod("b", cpu="4")
+    rig.run(70)
+    again = rig.get("b")
+    assert again is not None
+    assert again.status.phase == "Running", "what it held is given back"
