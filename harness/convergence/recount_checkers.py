@@ -30,6 +30,10 @@ def statuses(state: ClusterState) -> Iterator[tuple[str, str]]:
             of_deployment.setdefault(owner.uid, []).append(item)
     deployment: Deployment
     for deployment in state.listed("Deployment"):
+        # Source: pkg/controller/deployment/recreate.go, rolling.go (1.32): where its new ReplicaSet is refused, a sync
+        # ends in that error before the numbers are written.
+        if any(item.reason == "ReplicaSetCreateError" for item in deployment.status.conditions):
+            continue
         sets = of_deployment.get(deployment.metadata.uid, [])
         active = [pod for item in sets for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
         told = (deployment.status.replicas or 0, deployment.status.ready_replicas or 0)

@@ -1,4 +1,4 @@
-"""Whether a namespace's quotas have room for one more pod of a template, by a recount of what is there."""
+"""Whether the API server would refuse what a controller is to create: quotas by a recount, a missing PriorityClass."""
 
 from __future__ import annotations
 
@@ -14,17 +14,29 @@ from harness.model.core import Pod, PodTemplateSpec
 from harness.model.meta import ObjectMeta
 from harness.model.policy import ResourceQuota
 from harness.model.status import ApiError
+from harness.model.workloads import Deployment, ReplicaSet
 
 
-def quota_refuses(state: ClusterState, namespace: str, template: PodTemplateSpec) -> bool:
-    quotas = [item for item in state.listed("ResourceQuota") if item.metadata.namespace == namespace]
-    if not quotas:
-        return False
+def pod_refused(state: ClusterState, namespace: str, template: PodTemplateSpec) -> bool:
+    """One more pod of a template."""
+    name = template.spec.priority_class_name
+    if name and not name.startswith("system-") and name not in state.objects("PriorityClass"):
+        return True
     ranges = [item for item in state.listed("LimitRange") if item.metadata.namespace == namespace]
     meta = ObjectMeta(name="one-more", namespace=namespace, labels=template.metadata.labels)
-    pod = Pod(metadata=meta, spec=filled(template.spec, ranges).spec)
+    return _over_quota(state, Pod(metadata=meta, spec=filled(template.spec, ranges).spec), "pods")
+
+
+def replica_set_refused(state: ClusterState, deployment: Deployment) -> bool:
+    """One more ReplicaSet of a Deployment: a new version of its pods may need one."""
+    namespace = deployment.metadata.namespace
+    return _over_quota(state, ReplicaSet(metadata=ObjectMeta(name="one-more", namespace=namespace)), "replicasets")
+
+
+def _over_quota(state: ClusterState, obj: Any, plural: str) -> bool:
+    quotas = [item for item in state.listed("ResourceQuota") if item.metadata.namespace == obj.metadata.namespace]
     try:
-        admitted([_recounted(state, quota) for quota in quotas], pod, "pods", lambda obj: usage_of(obj, state.now))
+        admitted([_recounted(state, quota) for quota in quotas], obj, plural, lambda obj: usage_of(obj, state.now))
     except ApiError:
         return True
     return False

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
 from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, on_dead_node, wanted_replicas
 from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
-from harness.convergence.quota_refusals import quota_refuses
+from harness.convergence.refusals import pod_refused, replica_set_refused
 from harness.engine.component import MINUTE
 from harness.model.core import Pod
 from harness.model.workloads import Deployment, HorizontalPodAutoscaler, ReplicaSet
@@ -32,7 +32,7 @@ def replicas(state: ClusterState) -> Iterator[tuple[str, str]]:
             sets.setdefault(owner.uid, []).append(item)
         wanted = wanted_replicas(item)
         active = [pod for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
-        refused = len(active) < wanted and quota_refuses(state, item.metadata.namespace, item.spec.template)
+        refused = len(active) < wanted and pod_refused(state, item.metadata.namespace, item.spec.template)
         if item.metadata.deletion_timestamp is None and len(active) != wanted and not refused:
             yield f"ReplicaSet {item.metadata.key}", f"{len(active)} pods, {wanted} are wanted"
     for deployment in state.listed("Deployment"):
@@ -42,8 +42,10 @@ def replicas(state: ClusterState) -> Iterator[tuple[str, str]]:
         mine = sets.get(deployment.metadata.uid, [])
         wanted = wanted_replicas(deployment)
         pods = [pod for item in mine for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
-        if quota_refuses(state, deployment.metadata.namespace, spec.template) or _waits_for_dead(
-            state, deployment, mine
+        if (
+            pod_refused(state, deployment.metadata.namespace, spec.template)
+            or replica_set_refused(state, deployment)
+            or _waits_for_dead(state, deployment, mine)
         ):
             continue
         if len(pods) < wanted:
@@ -90,7 +92,7 @@ def daemon_pods(state: ClusterState) -> Iterator[tuple[str, str]]:
             name = node.metadata.name
             run, stay = eligible.on(node)
             count = on.pop(name, 0)
-            waits = not count and (name in staying or quota_refuses(state, item.metadata.namespace, item.spec.template))
+            waits = not count and (name in staying or pod_refused(state, item.metadata.namespace, item.spec.template))
             if (run and count != 1 and not waits) or (not stay and count):
                 yield f"DaemonSet {item.metadata.key}", f"{count} pods on {name}, {int(run)} wanted"
         for name in on:
@@ -108,7 +110,7 @@ def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
         most = 1 if job.spec.parallelism is None else job.spec.parallelism
         if over and active:
             yield f"Job {job.metadata.key}", f"over, with {active} pods at work"
-        waits = _backing_off(state, pods) or quota_refuses(state, job.metadata.namespace, job.spec.template)
+        waits = _backing_off(state, pods) or pod_refused(state, job.metadata.namespace, job.spec.template)
         # Decided, a Job waits for its last pods to be gone, which on a dead node they never are.
         decided = over or any(
             item.type in ("SuccessCriteriaMet", "FailureTarget") and item.status == "True"

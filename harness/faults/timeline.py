@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from harness.engine.component import (
+    MS,
     SECOND,
     Effect,
     Event,
@@ -21,6 +22,7 @@ from harness.engine.component import (
     RestartProcess,
     Start,
     Timer,
+    Update,
     WakeAt,
     Watch,
 )
@@ -29,6 +31,9 @@ from harness.faults.registry import FAULTS
 from harness.faults.targets import Targets
 from harness.model.errors import UserError, did_you_mean
 from harness.model.times import parse_duration
+
+AGAIN_NS = 10 * MS
+"""After a conflict a change is made again. Source: client-go util/retry DefaultRetry, 10 ms."""
 
 WHEN = ("at", "every", "until")
 """Keys of an entry besides the fault's name: one fault `at` an instant, or again and again `every` so long on average
@@ -106,6 +111,12 @@ def _fault(name: str, data: Any, where: str) -> Fault:
         raise UserError(f"{where}.{name}{path}: {what}") from None
 
 
+class _Again(msgspec.Struct, frozen=True):
+    """A change to be made from the newest version of its object; `index` of the entry."""
+
+    index: int
+
+
 class Timeline:
     """`start`: the instant at which the cluster's clock stands; what was due before has been."""
 
@@ -136,13 +147,26 @@ class Timeline:
                         effects.append(WakeAt(planned.at_ns, index))
             elif isinstance(event, Timer) and isinstance(event.token, int):
                 self._inject(now, event.token, effects)
+            elif isinstance(event, Timer) and isinstance(event.token, _Again):
+                effects += self._effects(event.token.index)
             elif isinstance(event, Timer):
                 effects.append(event.token)
             elif isinstance(event, Outcome) and event.error is not None:
                 self.handled_failures += 1
                 if event.error.code >= 500 or event.error.code == 429:
                     effects.append(WakeAt(now + SECOND, event.effect))  # whoever made it asks again; else it failed
+                elif event.error.reason == "Conflict" and isinstance(event.effect.token, _Again):
+                    effects.append(WakeAt(now + AGAIN_NS, event.effect.token))
         return effects
+
+    def _effects(self, index: int) -> list[Effect]:
+        """Of a change that was made from a version of its object: marked, so that it can be made again."""
+        return [
+            msgspec.structs.replace(effect, token=_Again(index))
+            if isinstance(effect, Update) and effect.obj.metadata.resource_version
+            else effect
+            for effect in self._planned[index].fault.effects(self._targets, self._rng)
+        ]
 
     def _draw(self, now: int, index: int, effects: list[Effect]) -> None:
         planned = self._planned[index]
@@ -152,7 +176,7 @@ class Timeline:
 
     def _inject(self, now: int, index: int, effects: list[Effect]) -> None:
         planned = self._planned[index]
-        injected = planned.fault.effects(self._targets, self._rng)
+        injected = self._effects(index)
         self._injected += 1
         effects.append(Observe("fault", (index, type(planned.fault).__name__, len(injected), self._injected)))
         effects += [

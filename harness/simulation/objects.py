@@ -28,9 +28,28 @@ FEATURES = (
     "slow-stops",
     "hpa",
     "services",
+    "node-selectors",
+    "probes",
+    "init-containers",
+    "deadlines",
+    "foreign-finalizers",
+    "more-volumes",
+    "quota-scopes",
+    "odd-gangs",
+    "other-schedulers",
+    "preferences",
 )
 
-PRIORITIES = {"low": -10, "high": 1000}
+PRIORITIES = {"low": -10, "high": 1000, "polite": 500}
+"""Pods of class polite preempt nobody."""
+
+
+HELD = ("Deployment", "Job", "Pod", "Service", "PersistentVolumeClaim")
+"""Some of these have a finalizer that nobody takes away."""
+
+
+FIRST = ("Namespace", "PriorityClass", "StorageClass", "PersistentVolume", "ResourceQuota", "LimitRange", "PodGroup")
+"""Created before what needs them."""
 
 
 class _Draw:
@@ -47,6 +66,8 @@ class _Draw:
         obj = {"apiVersion": api, "kind": kind, "metadata": meta, **fields}
         if "late-arrivals" in self.on and self.rng.random() < 0.5 and kind not in ("Namespace", "PriorityClass"):
             meta["annotations"] = {"podyard.dev/arrival": f"{self.rng.randint(1, 240)}s"}
+        if kind in HELD and self.when("foreign-finalizers", 0.15):
+            meta["finalizers"] = ["example.com/held"]
         self.out.append(obj)
         return obj
 
@@ -65,6 +86,17 @@ class _Draw:
         if self.when("host-ports", 0.3):
             container["ports"] = [{"containerPort": 80, "hostPort": 8080}]
         spec: dict[str, Any] = {"containers": [container]}
+        if self.when("node-selectors", 0.4):
+            spec["nodeSelector"] = {"tier": rng.choice(("gold", "iron"))}
+        if self.when("init-containers", 0.4):
+            first: dict[str, Any] = {"name": "first", "image": f"i:{rng.randint(1, 3)}"}
+            spec["initContainers"] = [first | ({"restartPolicy": "Always"} if rng.random() < 0.4 else {})]
+        if restart != "" and self.when("deadlines", 0.3):
+            spec["activeDeadlineSeconds"] = rng.choice((10, 200))
+        if self.when("other-schedulers", 0.2):
+            spec["schedulerName"] = "nobody"
+        if self.when("preferences", 0.5):
+            spec["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [_prefers(rng)]}}
         if restart:
             spec["restartPolicy"] = restart
         annotations: dict[str, str] = {}
@@ -72,6 +104,11 @@ class _Draw:
             annotations["podyard.dev/duration"] = rng.choice(("3s", "40s", "2m"))
             if self.when("crash-loops"):
                 annotations["podyard.dev/exit-code"] = "1"
+        if self.when("probes", 0.4):
+            probe: dict[str, Any] = {"httpGet": {"path": "/", "port": 80}, "periodSeconds": rng.choice((2, 10))}
+            container |= rng.choice(({"readinessProbe": probe}, {"livenessProbe": probe}))
+            if rng.random() < 0.4:
+                annotations["podyard.dev/unhealthy-after"] = rng.choice(("20s", "3m"))
         if self.when("unready", 0.4):
             annotations["podyard.dev/ready-after"] = rng.choice(("5s", "70s"))
         if self.when("slow-stops", 0.4):
@@ -93,9 +130,10 @@ class _Draw:
         if self.when("affinity", 0.4):
             term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": app}}}
             kind = rng.choice(("podAntiAffinity", "podAffinity"))
-            spec["affinity"] = {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+            required = {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+            spec["affinity"] = {**spec.get("affinity", {}), **required}
         if self.when("volumes", 0.3):
-            spec["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": self.claim(app, namespace)}}]
+            spec["volumes"] = [self.volume(app, namespace)]
         template: dict[str, Any] = {"metadata": {"labels": {"app": app}}, "spec": spec}
         if annotations:
             template["metadata"]["annotations"] = annotations
@@ -114,21 +152,18 @@ class _Draw:
         options: list[list[dict[str, Any]]] = [[dedicated], [unreachable], [dedicated, unreachable], [everything]]
         return self.rng.choice(options)
 
-    def claim(self, app: str, namespace: str) -> str:
+    def volume(self, app: str, namespace: str) -> dict[str, Any]:
+        more = "more-volumes" in self.on
+        spec = {
+            "accessModes": [self.rng.choice(("ReadWriteOnce", "ReadWriteOncePod") if more else ("ReadWriteOnce",))],
+            "storageClassName": self.rng.choice(("now", "late", "local") if more else ("now", "late")),
+            "resources": {"requests": {"storage": "1Gi"}},
+        }
+        if more and self.rng.random() < 0.4:
+            return {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
         name = f"{app}-claim{len(self.out)}"
-        late = self.rng.choice(("now", "late"))
-        self.put(
-            "v1",
-            "PersistentVolumeClaim",
-            name,
-            namespace,
-            spec={
-                "accessModes": ["ReadWriteOnce"],
-                "storageClassName": late,
-                "resources": {"requests": {"storage": "1Gi"}},
-            },
-        )
-        return name
+        self.put("v1", "PersistentVolumeClaim", name, namespace, spec=spec)
+        return {"name": "v", "persistentVolumeClaim": {"claimName": name}}
 
     # -- objects -------------------------------------------------------------------------------------------------------
 
@@ -138,19 +173,48 @@ class _Draw:
             self.namespaces.append("team")
         if "priorities" in self.on:
             for name, value in PRIORITIES.items():
-                self.put("scheduling.k8s.io/v1", "PriorityClass", name, value=value)
+                policy = {"preemptionPolicy": "Never"} if name == "polite" else {}
+                self.put("scheduling.k8s.io/v1", "PriorityClass", name, value=value, **policy)
         if "volumes" in self.on:
             for name, mode in (("now", "Immediate"), ("late", "WaitForFirstConsumer")):
                 self.put(
                     "storage.k8s.io/v1", "StorageClass", name, provisioner="podyard.dev/disk", volumeBindingMode=mode
                 )
+            if "more-volumes" in self.on:
+                self.local_volumes()
         for namespace in self.namespaces:
+            if self.when("quota-scopes", 0.5):
+                scope = self.rng.choice(("BestEffort", "NotBestEffort", "Terminating", "NotTerminating"))
+                self.put("v1", "ResourceQuota", "scoped", namespace, spec={"hard": {"pods": "4"}, "scopes": [scope]})
+                counted = {"count/jobs.batch": "1", "count/replicasets.apps": "4", "services": "2"}
+                self.put("v1", "ResourceQuota", "objects", namespace, spec={"hard": counted})
             if self.when("quota"):
                 hard = {"pods": str(self.rng.randint(2, 12)), "requests.cpu": str(self.rng.randint(2, 12))}
                 self.put("v1", "ResourceQuota", "quota", namespace, spec={"hard": hard})
                 self.put("v1", "LimitRange", "limits", namespace, spec={"limits": [_limits()]})
             elif self.when("limit-range"):
                 self.put("v1", "LimitRange", "limits", namespace, spec={"limits": [_limits()]})
+
+    def local_volumes(self) -> None:
+        """Volumes that exist already, each on a node of its own."""
+        self.put(
+            "storage.k8s.io/v1",
+            "StorageClass",
+            "local",
+            provisioner="kubernetes.io/no-provisioner",
+            volumeBindingMode="WaitForFirstConsumer",
+        )
+        for index in range(2):
+            host = {"key": "kubernetes.io/hostname", "operator": "In", "values": [f"n-{index}"]}
+            spec = {
+                "capacity": {"storage": "2Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": "local",
+                "persistentVolumeReclaimPolicy": "Retain",
+                "local": {"path": "/disk"},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [host]}]}},
+            }
+            self.put("v1", "PersistentVolume", f"disk{index}", spec=spec)
 
     def controllers(self) -> None:
         rng = self.rng
@@ -226,14 +290,30 @@ class _Draw:
         self.put("batch/v1", "Job", name, namespace, spec=spec)
 
     def gang(self, namespace: str) -> None:
-        size = self.rng.randint(2, 4)
-        self.put("scheduling.x-k8s.io/v1alpha1", "PodGroup", "gang", namespace, spec={"minMember": size})
+        rng, odd = self.rng, "odd-gangs" in self.on
+        size = rng.randint(2, 4)
+        least = rng.randint(1, size + 1) if odd else size
+        spec: dict[str, Any] = {"minMember": least}
+        if odd and rng.random() < 0.5:
+            spec["scheduleTimeoutSeconds"] = rng.choice((5, 300))
+        self.put("scheduling.x-k8s.io/v1alpha1", "PodGroup", "gang", namespace, spec=spec)
+        labels = {"app": "gang", "scheduling.x-k8s.io/pod-group": "gang"}
+        if odd and rng.random() < 0.5:  # made anew when they are lost
+            template = self.pod("gang", namespace, "")
+            template["metadata"]["labels"] = labels
+            of = {"replicas": size, "selector": {"matchLabels": {"app": "gang"}}, "template": template}
+            self.put("apps/v1", "ReplicaSet", "gang", namespace, spec=of)
+            return
         for index in range(size):
             template = self.pod("gang", namespace, "Never")
             pod = self.put("v1", "Pod", f"gang{index}", namespace, spec=template["spec"])
             annotations = {**pod["metadata"].get("annotations", {}), **template["metadata"].get("annotations", {})}
-            labels = {"app": "gang", "scheduling.x-k8s.io/pod-group": "gang"}
             pod["metadata"] |= {"labels": labels, **({"annotations": annotations} if annotations else {})}
+
+
+def _prefers(rng: Random) -> dict[str, Any]:
+    zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": [rng.choice("abc")]}
+    return {"weight": rng.randint(1, 100), "preference": {"matchExpressions": [zone]}}
 
 
 def _limits() -> dict[str, Any]:
@@ -245,5 +325,13 @@ def objects(rng: Random, on: set[str]) -> list[dict[str, Any]]:
     draw = _Draw(rng, on)
     draw.surroundings()
     draw.controllers()
-    first = ("Namespace", "PriorityClass", "StorageClass", "ResourceQuota", "LimitRange", "PodGroup")
+    first = (
+        "Namespace",
+        "PriorityClass",
+        "StorageClass",
+        "PersistentVolume",
+        "ResourceQuota",
+        "LimitRange",
+        "PodGroup",
+    )
     return sorted(draw.out, key=lambda obj: first.index(obj["kind"]) if obj["kind"] in first else len(first))

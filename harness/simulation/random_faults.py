@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeAlias
 
-Draw: TypeAlias = Callable[[Random, list[str], list[str]], dict[str, Any] | None]
-"""(rng, apps, zones) -> the fault's own fields; None where it has nothing to hit."""
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What faults may hit. `apps`: values of the label `app`; `objects`: (kind, namespace, name) of the workload."""
+
+    apps: list[str]
+    zones: list[str]
+    nodes: list[str]
+    objects: list[tuple[str, str, str]]
+
+    def named(self, *kinds: str) -> list[tuple[str, str, str]]:
+        return [item for item in self.objects if item[0] in kinds]
+
+
+Draw: TypeAlias = Callable[[Random, Scene], dict[str, Any] | None]
+"""-> the fault's own fields; None where it has nothing to hit."""
+
+OWNERS = ("Deployment", "ReplicaSet", "DaemonSet", "Job")
+"""Deleted with a propagation policy."""
 
 
 def _lasts(rng: Random) -> str:
@@ -16,74 +34,136 @@ def _lasts(rng: Random) -> str:
     return rng.choice(("300ms", "5s", "20s", near, near, "90s", "6m", "11m"))
 
 
-def _select(rng: Random, apps: list[str], zones: list[str]) -> dict[str, Any]:
+def _select(rng: Random, scene: Scene) -> dict[str, Any]:
     return rng.choice(
         (
             {"count": 1},
             {"count": 2},
-            {"zone": rng.choice(zones)},
-            {"app": rng.choice(apps)} if apps else {"count": 1},
+            {"zone": rng.choice(scene.zones)},
+            {"app": rng.choice(scene.apps)} if scene.apps else {"count": 1},
         )
     )
 
 
-def _node_crash(rng: Random, apps: list[str], zones: list[str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"select": _select(rng, apps, zones)}
+def _node_crash(rng: Random, scene: Scene) -> dict[str, Any]:
+    fields: dict[str, Any] = {"select": _select(rng, scene)}
     if rng.random() < 0.8:
         fields["downFor"] = _lasts(rng)
     return fields
 
 
+def _outage(rng: Random) -> dict[str, Any]:
+    return {"downFor": rng.choice(("100ms", "5s", "30s", "2m"))}
+
+
 def _app(fields: Callable[[Random], dict[str, Any]]) -> Draw:
-    def draw(rng: Random, apps: list[str], zones: list[str]) -> dict[str, Any] | None:
-        return {"app": rng.choice(apps), "count": rng.randint(1, 3), **fields(rng)} if apps else None
+    def draw(rng: Random, scene: Scene) -> dict[str, Any] | None:
+        return {"app": rng.choice(scene.apps), "count": rng.randint(1, 3), **fields(rng)} if scene.apps else None
 
     return draw
 
 
-def _deployment_change(rng: Random, apps: list[str], zones: list[str]) -> dict[str, Any] | None:
-    names = [name for name in apps if name in ("web", "dep0")]  # those of the default namespace
-    if not names:
+def _deployment_change(rng: Random, scene: Scene) -> dict[str, Any] | None:
+    found = scene.named("Deployment")
+    if not found:
         return None
+    _, namespace, name = rng.choice(found)
     change = rng.choice(({"replicas": rng.randint(0, 5)}, {"image": f"i:{rng.randint(2, 9)}"}))
-    return {"name": rng.choice(names), **change}
+    return {"name": name, "namespace": namespace, **change}
 
 
-def _object_deletion(rng: Random, apps: list[str], zones: list[str]) -> dict[str, Any] | None:
-    """What it names may be elsewhere, or not there: then the command fails, as commands do."""
-    options: list[dict[str, Any]] = [{"kind": "Namespace", "name": "team"}]
-    for app in apps:
-        kind = {"dep": "Deployment", "web": "Deployment", "job": "Job", "set": "ReplicaSet", "age": "DaemonSet"}.get(
-            app[:3]
-        )
-        if kind is not None:
-            namespace = rng.choice(("default", "team"))
-            options.append({"kind": kind, "name": app, "namespace": namespace})
-            if kind == "Deployment":
-                options.append({"kind": "Service", "name": app, "namespace": namespace})
-    chosen = rng.choice(options)
-    if chosen["kind"] not in ("Namespace", "Service") and rng.random() < 0.6:
+def _object_deletion(rng: Random, scene: Scene) -> dict[str, Any]:
+    """Of anything in the workload; sometimes of what is not there, and then the command fails, as commands do."""
+    kind, namespace, name = rng.choice([*scene.objects, ("Namespace", "", "team"), ("ConfigMap", "default", "absent")])
+    chosen = {"kind": kind, "name": name, **({"namespace": namespace} if namespace else {})}
+    if kind in OWNERS and rng.random() < 0.7:
         chosen["propagation"] = rng.choice(("Background", "Foreground", "Orphan"))
     return chosen
 
 
+def _template(rng: Random) -> dict[str, Any]:
+    """Of a controller's pods: another version."""
+    return rng.choice(
+        (
+            {"template": {"metadata": {"annotations": {"version": str(rng.randint(1, 9))}}}},
+            {"template": {"spec": {"nodeSelector": {"tier": rng.choice(("gold", "iron"))}}}},
+            {"template": {"spec": {"terminationGracePeriodSeconds": rng.choice((0, 20))}}},
+        )
+    )
+
+
+_PATCHES: dict[str, Callable[[Random], dict[str, Any]]] = {
+    "Deployment": lambda rng: rng.choice(
+        (
+            {"spec": {"paused": rng.random() < 0.4}},
+            {"spec": {"replicas": rng.randint(0, 6)}},
+            {"spec": {"minReadySeconds": rng.choice((0, 5, 40))}},
+            {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}},
+            {"metadata": {"labels": {"seen": "yes"}}},
+            {"spec": _template(rng)},
+        )
+    ),
+    "ReplicaSet": lambda rng: {"spec": {"replicas": rng.randint(0, 5)}},
+    "DaemonSet": lambda rng: {"spec": rng.choice((_template(rng), {"updateStrategy": {"type": "OnDelete"}}))},
+    "Job": lambda rng: {
+        "spec": rng.choice(
+            (
+                {"suspend": rng.random() < 0.5},
+                {"parallelism": rng.randint(0, 4)},
+                {"activeDeadlineSeconds": rng.choice((30, 300))},
+                {"ttlSecondsAfterFinished": rng.choice((0, 60))},
+            )
+        )
+    },
+    "PodDisruptionBudget": lambda rng: {
+        "spec": rng.choice(
+            ({"minAvailable": None, "maxUnavailable": rng.choice((0, 1, "100%"))}, {"minAvailable": rng.randint(0, 3)})
+        )
+    },
+    "ResourceQuota": lambda rng: {"spec": {"hard": {"pods": str(rng.randint(0, 20))}}},
+    "HorizontalPodAutoscaler": lambda rng: {"spec": {"minReplicas": 1, "maxReplicas": rng.randint(1, 6)}},
+    "Service": lambda rng: {"spec": {"selector": {"app": rng.choice(("dep0", "dep1", "web", "nobody"))}}},
+    "PodGroup": lambda rng: {"spec": {"minMember": rng.randint(1, 4)}},
+    "Node": lambda rng: rng.choice(
+        (
+            {"spec": {"unschedulable": True}},
+            {"spec": {"unschedulable": None}},
+            {"metadata": {"labels": {"tier": rng.choice(("gold", "iron"))}}},
+            # A merge patch replaces the list, with the taints of the node lifecycle controller in it.
+            {"spec": {"taints": [{"key": "dedicated", "effect": rng.choice(("NoSchedule", "NoExecute"))}]}},
+            {"spec": {"taints": None}},
+        )
+    ),
+}
+
+
+def _object_change(rng: Random, scene: Scene) -> dict[str, Any] | None:
+    options = [*scene.named(*_PATCHES), *(("Node", "", name) for name in scene.nodes[:3])]
+    kind, namespace, name = rng.choice(options)
+    where = {"namespace": namespace} if namespace else {}
+    return {"kind": kind, "name": name, **where, "patch": _PATCHES[kind](rng)}
+
+
 _DRAWS: dict[str, Draw] = {
     "nodeCrash": _node_crash,
-    "nodeFreeze": lambda rng, apps, zones: {"select": _select(rng, apps, zones), "for": _lasts(rng)},
-    "zonePartition": lambda rng, apps, zones: {"zone": rng.choice(zones), "for": _lasts(rng)},
+    "nodeFreeze": lambda rng, scene: {"select": _select(rng, scene), "for": _lasts(rng)},
+    "zonePartition": lambda rng, scene: {"zone": rng.choice(scene.zones), "for": _lasts(rng)},
     "containerCrash": _app(lambda rng: {"exitCode": rng.choice((0, 1, 137))}),
-    "apiServerRestart": lambda rng, apps, zones: {"downFor": rng.choice(("100ms", "5s", "30s", "2m"))},
+    "apiServerRestart": lambda rng, scene: _outage(rng),
+    "schedulerOutage": lambda rng, scene: _outage(rng),
+    "controllerManagerOutage": lambda rng, scene: _outage(rng),
     "podDeletion": _app(lambda rng: rng.choice(({}, {"graceSeconds": 0}, {"graceSeconds": 60}))),
     "deploymentChange": _deployment_change,
+    "objectChange": _object_change,
     "objectDeletion": _object_deletion,
 }
 
 FAULTS = tuple(_DRAWS)
 
 
-def random_fault(name: str, rng: Random, apps: list[str], zones: list[str], within_s: int) -> dict[str, Any] | None:
+def random_fault(name: str, rng: Random, scene: Scene, within_s: int) -> dict[str, Any] | None:
     """At an instant within `within_s`, to the millisecond, or at a rate until then."""
-    fields = _DRAWS[name](rng, apps, zones)
+    fields = _DRAWS[name](rng, scene)
     if fields is None:
         return None
     if rng.random() < 0.25:

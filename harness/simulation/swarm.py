@@ -18,9 +18,31 @@ from harness.engine.streams import stream
 from harness.faults.timeline import parse
 from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
-from harness.simulation.random_faults import FAULTS, random_fault
+from harness.simulation.random_faults import FAULTS, Scene, random_fault
 
-STRATEGIES = ("greedy", "least-allocated", "random", "kube", "fgd", "best-fit", "dot-product", "binpack")
+STRATEGIES = (
+    "greedy",
+    "least-allocated",
+    "random",
+    "kube",
+    "kube",
+    "fgd",
+    "best-fit",
+    "dot-product",
+    "gpu-packing",
+    "gpu-clustering",
+    "random-fit",
+    "ranked",
+    "binpack",
+    "binpack?batch_size=1",
+    "binpack?batch_size=8",
+    "migrating",
+    "harness.simulation.third_party:least_pods",
+    "harness.simulation.third_party:WholeBatch",
+    "harness.simulation.third_party:Evicting",
+)
+"""Those that come along, and some as a third party may write them."""
+
 FEATURES = (
     *OBJECT_FEATURES,
     *FAULTS,
@@ -35,6 +57,9 @@ FEATURES = (
     "events",
     "preemption",
     "few-nodes",
+    "node-labels",
+    "small-batches",
+    "wild-pools",
 )
 STRIKES_NS = 6 * MINUTE
 """Faults begin within so long of each other."""
@@ -55,22 +80,28 @@ def random_scenario(seed: int) -> dict[str, Any]:
         "events": "events" in on,
     }
     if "pools" in on:
-        spec["pools"] = _pools(rng, zones)
+        spec["pools"] = _pools(rng, zones, wild="wild-pools" in on)
         spec["autoscaler"] = "cluster-autoscaler?expander=" + rng.choice(
             ("least-waste", "most-pods", "least-nodes", "random", "most-pods,random")
         )
+    scheduling: dict[str, Any] = {}
     if "preemption" in on:
-        spec["scheduling"] = {"preemption": True}
+        scheduling["preemption"] = True
+    if "small-batches" in on:
+        scheduling["batch"] = rng.choice((1, 2, 7))
+    if scheduling:
+        spec["scheduling"] = scheduling
     if "latencies" in on or "slow-watch" in on:
         spec["latencies"] = _latencies(rng, slow="slow-watch" in on)
     # The zones that are left where groups are smaller than there are zones.
     zones = zones[: max(source["group"]["count"] for source in spec["nodes"])]
+    scene = _scene(spec, workload, zones)
     spec["faults"] = [
         fault
         for name in FAULTS
         if name in on
         for _ in range(rng.randint(1, 2))
-        if (fault := random_fault(name, rng, apps(workload), zones, round(STRIKES_NS / SECOND))) is not None
+        if (fault := random_fault(name, rng, scene, round(STRIKES_NS / SECOND))) is not None
     ]
     quiet = max((planned.quiet_from_ns or 0 for planned in parse(spec["faults"])), default=0)
     spec["duration"] = f"{(quiet + HEAL_NS) // MINUTE + 3}m"
@@ -80,6 +111,20 @@ def random_scenario(seed: int) -> dict[str, Any]:
         "metadata": {"name": f"simulated-{seed}"},
         "spec": spec,
     }
+
+
+def _scene(spec: dict[str, Any], workload: list[dict[str, Any]], zones: list[str]) -> Scene:
+    objects: list[tuple[str, str, str]] = []
+    for source in workload:
+        if "service" in source:
+            name = source["service"]["name"]
+            objects += [("Deployment", "default", name), ("Service", "default", name)]
+        for obj in source.get("objects", ()):
+            meta = obj["metadata"]
+            objects.append((obj["kind"], meta.get("namespace", ""), meta["name"]))
+    groups = [source["group"] for source in spec["nodes"]]
+    nodes = [f"{group['name']}-{index}" for group in groups for index in range(group["count"])]
+    return Scene(apps(workload), zones, nodes, objects)
 
 
 def apps(workload: list[dict[str, Any]]) -> list[str]:
@@ -110,6 +155,8 @@ def _nodes(rng: Random, on: set[str], zones: list[str]) -> list[dict[str, Any]]:
             group["pods"] = rng.choice((3, 8))
         if rng.random() < 0.3:
             group |= {"gpus": rng.choice((1, 4)), "gpuModel": "T4"}
+        if "node-labels" in on:
+            group["labels"] = {"tier": rng.choice(("gold", "iron"))}
         if index and "taints" in on:
             effect = rng.choice(("NoSchedule", "PreferNoSchedule", "NoExecute"))
             group["taints"] = [{"key": "dedicated", "effect": effect}]
@@ -117,9 +164,11 @@ def _nodes(rng: Random, on: set[str], zones: list[str]) -> list[dict[str, Any]]:
     return groups
 
 
-def _pools(rng: Random, zones: list[str]) -> list[dict[str, Any]]:
-    return [
-        {
+def _pools(rng: Random, zones: list[str], *, wild: bool) -> list[dict[str, Any]]:
+    """`wild`: with devices, taints, labels, few pods a node, nodes that take ten minutes."""
+    out: list[dict[str, Any]] = []
+    for index in range(rng.randint(1, 3 if wild else 2)):
+        pool: dict[str, Any] = {
             "name": f"pool{index}",
             "min": rng.choice((0, 0, 1)),
             "max": rng.randint(1, 3),
@@ -128,8 +177,18 @@ def _pools(rng: Random, zones: list[str]) -> list[dict[str, Any]]:
             "zone": rng.choice(zones),
             "provisioning": rng.choice(("10s", "45s", "3m")),
         }
-        for index in range(rng.randint(1, 2))
-    ]
+        if wild:
+            pool |= rng.choice(
+                (
+                    {"gpus": 2, "gpuModel": "T4"},
+                    {"taints": [{"key": "dedicated", "effect": rng.choice(("NoSchedule", "NoExecute"))}]},
+                    {"labels": {"tier": "gold"}},
+                    {"pods": 2},
+                    {"provisioning": "10m"},
+                )
+            )
+        out.append(pool)
+    return out
 
 
 def _workload(rng: Random, on: set[str]) -> list[dict[str, Any]]:
@@ -175,11 +234,12 @@ def _latencies(rng: Random, *, slow: bool) -> dict[str, Any]:
         ("network", ("1ms", "10ms")),
         ("scheduling", ("1ms", "100ms")),
         ("containerStart", ("10ms", "3s")),
+        ("imagePull", ("100ms", "20s")),
     ):
         if rng.random() < 0.6:
             out[hop] = {"constant": rng.choice(values)}
         elif rng.random() < 0.5:
-            out[hop] = {"median": rng.choice(("2ms", "20ms")), "p99": rng.choice(("100ms", "2s"))}
+            out[hop] = {"median": rng.choice(("2ms", "20ms")), "p99": rng.choice(("100ms", "2s", "8s"))}
     if slow:
-        out["watch"] = {"median": "100ms", "p99": "8s"}
+        out["watch"] = {"median": rng.choice(("2ms", "100ms")), "p99": rng.choice(("8s", "30s"))}
     return out
