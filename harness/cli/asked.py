@@ -88,7 +88,7 @@ def seeds_of(text: str) -> list[int]:
 
     out: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*([0-9]+)(?:-([0-9]+))?\s*", part)
         if match is None:
             raise UserError("--seeds wants whole numbers", found=text, expected="as 3, 1-5 or 1,4,7")
         first, last = (int(text) if len(text) < 19 else MOST_SEED + 1 for text in (match[1], match[2] or match[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -178,6 +179,9 @@ def within_of(items: list[str] | None, loaded: Loaded) -> Within:
                 share = item
         if not share.endswith("%"):
             raise ValueError
-        return Within(float(share[:-1]) / 100, amounts)
+        within = Within(float(share[:-1]) / 100, amounts)
+        if not all(math.isfinite(amount) and amount >= 0 for amount in (within.share, *amounts.values())):
+            raise ValueError
+        return within
     except ValueError:
         raise UserError("--within is not understood", found=str(items or form), expected="1%, or PATH=AMOUNT") from None

@@ -24,9 +24,10 @@ def simulate(
 ) -> None:
     """Run random scenarios with overlapping faults; each must keep every rule and converge once all faults are over."""
     from harness.cli.asked import seeds_of
+    from harness.model.whole_numbers import whole_number
     from harness.simulation.campaign import Total, campaign, write_scenario
 
-    wanted = seeds_of(f"1-{seeds}" if seeds.strip().isdecimal() and int(seeds) > 1 else seeds)
+    wanted = seeds_of(f"1-{seeds}" if (whole_number(seeds.strip()) or 0) > 1 else seeds)
     processes = min(parallel or os.cpu_count() or 1, len(wanted))
     total = Total()
     began = time.monotonic()

@@ -142,6 +142,7 @@ def convert(
 
 def _options(pairs: Sequence[str] | None) -> dict[str, Any]:
     from harness.model.errors import UserError
+    from harness.model.whole_numbers import whole_number
 
     out: dict[str, Any] = {}
     for pair in pairs or ():
@@ -152,7 +153,8 @@ def _options(pairs: Sequence[str] | None) -> dict[str, Any]:
         if word in ("true", "false"):
             out[name] = word == "true"
         else:
-            out[name] = int(text) if text.isascii() and text.removeprefix("-").isdigit() else text
+            number = whole_number(text.removeprefix("-"))
+            out[name] = text if number is None else -number if text.startswith("-") else number
     return out
 
 

@@ -147,6 +147,7 @@ def _check_extra() -> None:
 def _store(text: str) -> Store:
     """Raises UserError."""
     from harness.model.errors import UserError
+    from harness.model.whole_numbers import whole_number
     from harness.store.codec import ObjectCodec
 
     kind, _, rest = text.partition(":")
@@ -158,9 +159,10 @@ def _store(text: str) -> Store:
         from harness.store.sqlite import SqliteStore
 
         path, _, option = rest.partition("?accept-revision=")
-        if option and not option.isdecimal():
+        revision = whole_number(option)
+        if option and revision is None:
             raise UserError("--store is not understood", found=text, expected="sqlite:FILE?accept-revision=NUMBER")
-        return SqliteStore(path, ObjectCodec(), accept_revision=int(option) if option else None)
+        return SqliteStore(path, ObjectCodec(), accept_revision=revision)
     raise UserError("--store is not understood", found=text, expected="memory, or sqlite:FILE")
 
 

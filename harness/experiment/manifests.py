@@ -15,6 +15,7 @@ from harness.model.objects import KINDS, Kind, kind_of
 from harness.model.quantity import too_much
 from harness.model.schema import Visit
 from harness.model.status import Cause
+from harness.node.pod_annotations import READ_AS, unreadable
 from workloads.readers.manifests import Manifest, Rules, manifests_of, name_of, read_manifests
 
 VERSIONS = {(kind, other.api_version): other.inward for kind, rules in RULES.items() for other in rules.versions}
@@ -97,7 +98,19 @@ def refusals(kind: Kind, obj: Any, name: str) -> tuple[Cause, ...]:
     """What the API server would refuse of a new object, defaults filled in."""
     if kind.kind not in KINDS:  # read of a dump, not served
         return ()
-    return (*problems(kind, defaulted(kind, obj), None, name), *_amounts(obj))
+    return (*problems(kind, defaulted(kind, obj), None, name), *_amounts(obj), *_annotations(obj))
+
+
+def _annotations(obj: Any) -> Iterator[Cause]:
+    """What kubelets read in annotations and cannot read in these."""
+    template = getattr(getattr(obj, "spec", None), "template", None)
+    for meta, path in (
+        (obj.metadata if isinstance(obj, Pod) else None, "metadata.annotations"),
+        (getattr(template, "metadata", None), "spec.template.metadata.annotations"),
+    ):
+        for name, text in unreadable(meta.annotations) if meta is not None else ():
+            expected = f"{text[:80]!r} is not {READ_AS[name]}"
+            yield Cause(reason="FieldValueInvalid", field=f"{path}.{name}", message=f"Invalid value: {expected}")
 
 
 def _amounts(obj: Any) -> Iterator[Cause]:

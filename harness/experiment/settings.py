@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.model.errors import UserError, did_you_mean
 from harness.model.loading import Document, load_value
+from harness.model.whole_numbers import whole_number
 
 Unknown = Callable[[str], Iterable[str]]
 """The names of the fields that a path may have."""
@@ -37,10 +38,9 @@ def _steps(path: str) -> list[str | int]:
             raise _wrong(path, "cannot be read", found=path[at:])
         if found[1] is not None:
             steps.append(found[1])
-        elif found[2].isdecimal() and len(found[2]) < 10:
-            steps.append(int(found[2]))
         else:
-            steps.append(found[2])
+            index = whole_number(found[2])
+            steps.append(found[2] if index is None else index)
         at = found.end()
     if not steps:
         raise _wrong(path, "is empty")

@@ -87,14 +87,17 @@ def _extend(result: Result, until: float, demand: Demand) -> None:
 
 
 def _waits(result: Result, until: float) -> dict[str, Any]:
-    import polars as pl
+    from workloads.readers.parquet import read_parquet
 
     assert result.folder is not None
     path = result.folder / "pods.parquet"
-    try:
-        pods = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"cannot read the pods: {error}", file=path, hint="run the scenario again") from None
+    hint = "run the scenario again"
+    pods = read_parquet(path, expected="the pods of a record", hint=hint)
+    for name in ("created_ns", "bound_ns", "running_ns", "ended_ns", "gone_ns"):
+        found = str(pods.schema[name]) if name in pods.columns else "no such column"
+        if found != "Int64" or pods[name].null_count():
+            what = f"the pods have no whole numbers in {name}"
+            raise UserError(what, file=path, found=found, expected="Int64, without nulls", hint=hint)
     created, ended, gone = (pods[name].to_numpy() for name in ("created_ns", "ended_ns", "gone_ns"))
     far = round(until * 1e9)
     left = np.minimum(np.where(ended == NEVER, far, ended), np.where(gone == NEVER, far, gone))

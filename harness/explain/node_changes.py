@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, assert_never
 from harness.explain.amounts import shown
 from harness.explain.minimal_change import smallest
 from harness.model.core import Taint
+from harness.model.whole_numbers import whole_number
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.filters.node_affinity import NodeAffinity
@@ -313,7 +314,7 @@ def _labels(term: NodeAffinity, on: Snapshot, node: int) -> list[Change] | None:
 
 
 def _is_int(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
+    return whole_number(text.removeprefix("-")) is not None
 
 
 # -- so that the node is picked ----------------------------------------------------------------------------------------

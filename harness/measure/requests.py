@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.model.core import Pod, ResourceList
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, WHOLE_GPU
+from harness.model.whole_numbers import whole_number
 
 _REMEMBERED = 65_536
 
@@ -33,8 +34,9 @@ class Requests:
             requests = container.resources.requests
             cpu = max(cpu, milli_of(requests, "cpu"))
             memory = max(memory, milli_of(requests, "memory") // 1000)
-        milli = int(share) if share.isdecimal() else DEVICE_MILLI
-        devices = int(count) if count.isdecimal() else whole
+        said_milli, said_devices = whole_number(share), whole_number(count)
+        milli = DEVICE_MILLI if said_milli is None else said_milli
+        devices = whole if said_devices is None else said_devices
         amounts = (cpu, memory, devices * milli)
         if len(self._known) > _REMEMBERED:
             self._known.clear()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.model.whole_numbers import whole_number
+
 DEVICE_MILLI = 1000
 """What one device offers."""
 
@@ -33,4 +35,9 @@ def devices_text(devices: Sequence[int]) -> str:
 
 def parse_devices(text: str) -> tuple[int, ...]:
     """Of an annotation value of GPU_INDEX; () when it is empty. Raises ValueError on anything but indices."""
-    return tuple(int(part) for part in text.split("-")) if text else ()
+    if not text:
+        return ()
+    found = tuple(whole_number(part) for part in text.split("-"))
+    if None in found:
+        raise ValueError(f"{text[:80]!r} is no list of devices (expected e.g. 0-1)")
+    return tuple(index for index in found if index is not None)

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from harness.model.core import Node, NodeAddress, NodeStatus
 from harness.model.meta import Condition, ObjectMeta
+from harness.model.whole_numbers import whole_number
 from harness.model.wire import MicroTime, Time
 from harness.model.workloads import Lease, LeaseSpec
 
@@ -21,9 +22,9 @@ def internal_ip_of(node: Node) -> str:
     for item in node.status.addresses:
         if item.type == "InternalIP":
             return item.address
-    rank = node.metadata.annotations.get(RANK, "")
-    if rank.isdecimal() and int(rank) + 1 < 1 << 20:
-        number = (172 << 24 | 16 << 16) + int(rank) + 1
+    rank = whole_number(node.metadata.annotations.get(RANK, ""))
+    if rank is not None and rank + 1 < 1 << 20:
+        number = (172 << 24 | 16 << 16) + rank + 1
     else:
         digest = int.from_bytes(blake2b(node.metadata.name.encode(), digest_size=8).digest(), "big")
         number = (10 << 24) + digest % (96 << 16)

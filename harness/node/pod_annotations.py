@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 
 import msgspec
 
@@ -12,6 +11,7 @@ from harness.model.gpu import DEVICE_MILLI, GPU_INDEX, GPU_MILLI, parse_devices
 from harness.model.pod_usage import CPU_PER_REQUEST, CPU_USAGE, MEMORY_PER_RPS, MEMORY_USAGE
 from harness.model.quantity import parse_quantity
 from harness.model.times import parse_duration
+from harness.model.whole_numbers import whole_number
 
 DURATION = "podyard.dev/duration"
 """Its containers end by themselves so long after they started."""
@@ -25,6 +25,8 @@ UNHEALTHY_AFTER = "podyard.dev/unhealthy-after"
 """From then on they answer neither probes nor requests."""
 
 STOP_AFTER_NS = SECOND
+_MOST_S = 1 << 33
+"""Below which whole seconds are nanoseconds of 64 bits."""
 
 
 class PodAnnotations(msgspec.Struct, frozen=True, gc=False):
@@ -59,7 +61,7 @@ def read_annotations(annotations: Mapping[str, str]) -> PodAnnotations:
             try:
                 found[reader[0]] = reader[1](text)
             except (ValueError, ArithmeticError):
-                wrong.append(f"{name}: {text!r}")
+                wrong.append(f"{name}: {text[:80]!r}")
     if not found and not wrong:
         return NO_ANNOTATIONS
     return PodAnnotations(**found, wrong=tuple(wrong))  # type: ignore[arg-type]
@@ -74,11 +76,22 @@ def unreadable_devices(wrong: tuple[str, ...]) -> tuple[str, str] | None:
     return None
 
 
+def unreadable(annotations: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(name, text) of those that a kubelet reads and cannot read; READ_AS says what it expects."""
+    out = []
+    for name, text in annotations.items():
+        if name in _READERS and read_annotations({name: text}).wrong:
+            out.append((name, text))
+    return out
+
+
 def _span(text: str) -> int:
     # Traces write '123.5s', and there are many of them.
     whole, _, part = text[:-1].partition(".")
-    if text[-1:] == "s" and whole.isdecimal() and (not part or (part.isdecimal() and len(part) <= 9)):
-        return int(whole) * SECOND + (int(part) * SECOND // 10 ** len(part) if part else 0)
+    seconds, rest = whole_number(whole), whole_number(part) if part else 0
+    if text[-1:] == "s" and seconds is not None and seconds < _MOST_S and rest is not None and len(part) <= 9:
+        below: int = rest * SECOND // 10 ** len(part)
+        return seconds * SECOND + below
     return parse_duration(text)
 
 
@@ -89,8 +102,22 @@ def _milli(text: str) -> int:
 def _micro(text: str) -> int:
     """Quantities of a thousandth and more; '200u' too, which is finer than a Quantity is."""
     if text.endswith("u"):
-        return _positive(int(Decimal(text[:-1])))
+        return _whole(text[:-1].partition(".")[0])
     return _milli(text) * 1000
+
+
+def _whole(text: str) -> int:
+    found = whole_number(text)
+    if found is None:
+        raise ValueError(f"{text[:80]!r} is no whole number")
+    return found
+
+
+def _code(text: str) -> int:
+    found = _whole(text)
+    if found > 255:
+        raise ValueError(f"{found} is no exit code")
+    return found
 
 
 def _positive(number: int) -> int:
@@ -101,7 +128,7 @@ def _positive(number: int) -> int:
 
 _READERS = {
     DURATION: ("duration_ns", _span),
-    EXIT_CODE: ("exit_code", lambda text: _positive(int(text))),
+    EXIT_CODE: ("exit_code", _code),
     READY_AFTER: ("ready_after_ns", _span),
     STOP_AFTER: ("stop_after_ns", _span),
     UNHEALTHY_AFTER: ("unhealthy_after_ns", _span),
@@ -109,6 +136,19 @@ _READERS = {
     CPU_PER_REQUEST: ("request_micro", _micro),
     MEMORY_USAGE: ("memory_milli", _milli),
     MEMORY_PER_RPS: ("memory_per_rps_milli", _milli),
-    GPU_INDEX: ("devices", lambda text: tuple(map(_positive, parse_devices(text)))),
-    GPU_MILLI: ("device_milli", lambda text: _positive(int(text))),
+    GPU_INDEX: ("devices", parse_devices),
+    GPU_MILLI: ("device_milli", _whole),
+}
+READ_AS = {
+    DURATION: "a duration, as 90s or 1h30m",
+    EXIT_CODE: "an exit code, 0 to 255",
+    READY_AFTER: "a duration, as 90s or 1h30m",
+    STOP_AFTER: "a duration, as 90s or 1h30m",
+    UNHEALTHY_AFTER: "a duration, as 90s or 1h30m",
+    CPU_USAGE: "an amount of CPU, as 250m",
+    CPU_PER_REQUEST: "CPU-seconds, as 5m or 200u",
+    MEMORY_USAGE: "an amount of memory, as 64Mi",
+    MEMORY_PER_RPS: "an amount of memory, as 64Ki",
+    GPU_INDEX: "a list of devices, as 0-1",
+    GPU_MILLI: "a whole number",
 }

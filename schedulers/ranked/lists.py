@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.model.errors import UserError
+from harness.model.whole_numbers import whole_number
 from workloads.generators.facts import Facts, Request
 from workloads.generators.openb_facts import OPENB
 from workloads.generators.openb_like import openb_like
@@ -23,6 +24,7 @@ TEST_SEEDS = frozenset(range(42, 52))
 """Seeds of the published arrival orders (FGD, USENIX ATC 2023): results are judged by them, nobody trains on them."""
 
 LEAST_SEED = 2000
+MOST_SEEDS = 100_000
 """Training lists begin here, far from any seed that a person would judge by."""
 
 LOAD_PERCENT = 130
@@ -49,14 +51,15 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Of "2000-2039,2050". Raises UserError for what is none, or what results are judged by."""
     seeds: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        left, dash, right = part.strip().partition("-")
+        first, last = whole_number(left), whole_number(right if dash else left)
+        if first is None or last is None or last - first > MOST_SEEDS:
             raise UserError(
                 "training lists are generated, and named by their seeds: a list of a trace is a test list",
                 found=part.strip(),
                 expected=f"seeds from {LEAST_SEED} on, as {LEAST_SEED}-{LEAST_SEED + 9}",
             )
-        seeds.extend(range(int(first), int(last or first) + 1))
+        seeds.extend(range(first, last + 1))
     if not seeds:
         raise UserError("no training lists", found=text, expected=f"as {LEAST_SEED}-{LEAST_SEED + 9}")
     for seed in seeds:

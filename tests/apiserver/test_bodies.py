@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -241,3 +243,39 @@ def test_a_pod_that_has_ended_stays_so(cluster: Live, was: str, phase: str) -> N
         assert code == 200
     else:
         assert (code, status["details"]["causes"][0]["field"]) == (422, "status.phase")
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "9" * 5_000, "-1", "1e9"])
+def test_numbers_of_a_query_are_ascii_and_bounded(cluster: Live, text: str) -> None:
+    """'²'.isdigit() holds, and int('²') raises."""
+    quoted = urllib.parse.quote(text)
+    for query in (f"limit={quoted}", f"resourceVersion={quoted}", f"labelSelector={urllib.parse.quote('a>')}{quoted}"):
+        code, told = cluster.request("GET", f"{PODS}?{query}")
+        assert code == 400, (query[:60], told)
+
+
+@pytest.mark.parametrize("value", ['{"rv": 1e999, "start": ""}', '{"rv": [], "start": ""}', "[" * 9_000, "7"])
+def test_a_continue_token_that_is_none_is_refused(cluster: Live, value: str) -> None:
+    token = base64.urlsafe_b64encode(value.encode()).decode()
+    assert cluster.request("GET", f"{PODS}?limit=1&continue={token}")[0] == 400
+
+
+@pytest.mark.parametrize("share", ["9" * 5_000 + "%", "٣%", "1_0%", "%"])
+def test_a_percentage_that_is_none_is_refused(cluster: Live, share: str) -> None:
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "b"},
+        "spec": {"minAvailable": share, "selector": {"matchLabels": {"a": "b"}}},
+    }
+    code, told = cluster.request("POST", "/apis/policy/v1/namespaces/default/poddisruptionbudgets", budget)
+    assert code == 422, told
+    assert "minAvailable" in told["message"]
+
+
+def test_a_node_of_any_rank_is_no_surprise(cluster: Live) -> None:
+    for number, rank in enumerate(("9" * 5_000, "9" * 19, "²", "-1")):
+        meta = {"name": f"n{number}", "annotations": {"podyard.dev/rank": rank}}
+        assert (
+            cluster.request("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": meta})[0] == 201
+        )

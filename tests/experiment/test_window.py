@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from harness.experiment.record import read_record
@@ -84,3 +85,25 @@ def test_a_bound_that_says_nothing_says_why() -> None:
     )
     bound = run_once(spec, "greedy", 1).metrics["placement"]["bound"]
     assert "Deployment default/web" in bound["saysNothing"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path, pods: path.write_bytes(path.read_bytes()[:100]), "damaged"),
+        (lambda path, pods: path.unlink(), "cannot be read"),
+        (lambda path, pods: pods.with_columns(bound_ns=pl.lit("x")).write_parquet(path), "bound_ns"),
+        (lambda path, pods: pods.drop("gone_ns").write_parquet(path), "gone_ns"),
+        (lambda path, pods: pods.with_columns(ended_ns=pl.lit(None, dtype=pl.Int64)).write_parquet(path), "ended_ns"),
+    ],
+)
+def test_a_record_whose_pods_are_damaged_is_told(tmp_path: Path, damage: Any, words: str) -> None:
+    endless = loaded(**TINY)
+    results = [run_once(endless, name, 0, out=tmp_path) for name in ("greedy", LAZY[0])]
+    for result in results:
+        assert result.folder is not None
+        path = result.folder / "pods.parquet"
+        damage(path, pl.read_parquet(path))
+    with pytest.raises(UserError, match=words) as told:
+        settle(results, lambda result: endless)
+    assert "pods.parquet" in str(told.value)

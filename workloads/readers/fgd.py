@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.model.errors import UserError
+from harness.model.whole_numbers import whole_number
 from workloads.lint import Lint
 from workloads.readers.text import lines
 from workloads.table import NodeTable, Workload
@@ -43,9 +44,10 @@ def read_ranks(path: Path) -> dict[str, int]:
     for block in lines(path, Lint(path.name, strict=True)):
         for number, text in zip(block.numbers, block.texts, strict=True):
             words = text.split()
-            if len(words) != 2 or not (words[1].isascii() and words[1].isdigit()):
+            rank = whole_number(words[1]) if len(words) == 2 else None
+            if rank is None:
                 raise UserError("not a rank", file=path, line=number, found=text[:80], expected="<node> <rank>")
-            node, rank = words[0], int(words[1])
+            node = words[0]
             if node in ranks:
                 raise UserError("this node has a rank already", file=path, line=number, found=node)
             if rank in taken:

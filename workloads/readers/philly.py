@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from harness.model.errors import UserError
+from harness.model.whole_numbers import whole_number
 from workloads.lint import Lint
 from workloads.readers.text import empty, reading, table
 from workloads.rows import GIB, SECOND_NS, Rows
@@ -114,7 +115,7 @@ def _jobs(path: Path, lint: Lint) -> Iterator[_Gang]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         byte = str(error).rpartition("(byte ")[2].rstrip(")")
         # Without a byte the data ended too early: at its last line.
-        broken = data.count(b"\n", 0, int(byte) if byte.isdigit() else len(data.rstrip())) + 1
+        broken = data.count(b"\n", 0, number if (number := whole_number(byte)) is not None else len(data.rstrip())) + 1
         raise UserError(
             "this is no whole JSON array",
             file=path,

@@ -93,7 +93,7 @@ def _comments(block: Lines, head: dict[str, str]) -> Lines:
 
 
 def _per_node(head: dict[str, str], lint: Lint) -> int:
-    digits = {key: re.match(r"\d{1,9}", head.get(key, "")) for key in ("MaxProcs", "MaxNodes")}
+    digits = {key: re.match(r"[0-9]{1,9}", head.get(key, "")) for key in ("MaxProcs", "MaxNodes")}
     found = {key: int(match[0]) for key, match in digits.items() if match}
     processors, nodes = found.get("MaxProcs", 0), found.get("MaxNodes", 0)
     if not processors or not nodes:

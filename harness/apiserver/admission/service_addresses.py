@@ -14,6 +14,7 @@ from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import DELETED
 from harness.model.core import Service
 from harness.model.status import ApiError, Cause, invalid
+from harness.model.whole_numbers import whole_number
 
 _BASE = (10 << 24) | (96 << 16)
 _SIZE = 1 << 20
@@ -158,12 +159,12 @@ def _kept(new: Service, old: Service) -> Service:
 
 
 def _number(address: str) -> int | None:
-    parts = address.split(".")
-    if len(parts) != 4 or not all(part.isdigit() for part in parts):
-        return None
+    parts = [whole_number(part) for part in address.split(".")]
     number = 0
     for part in parts:
-        number = number << 8 | int(part)
+        if part is None or part > 255 or len(parts) != 4:
+            return None
+        number = number << 8 | part
     return number - _BASE
 
 

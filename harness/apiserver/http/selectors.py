@@ -18,6 +18,7 @@ from harness.apiserver.registry.fields import attribute
 from harness.model.meta import LabelSelectorRequirement
 from harness.model.objects import Kind
 from harness.model.status import bad_request
+from harness.model.whole_numbers import whole_number
 
 
 class Selector(msgspec.Struct, frozen=True):
@@ -98,7 +99,7 @@ def parse_labels(text: str) -> tuple[LabelSelectorRequirement, ...]:
             out.append(LabelSelectorRequirement(key=match["key"], operator=_SET[match["set"]], values=values))
         elif match["operator"]:
             operator = _COMPARE[match["operator"]]
-            if operator in ("Gt", "Lt") and not match["value"].isdigit():
+            if operator in ("Gt", "Lt") and whole_number(match["value"]) is None:
                 raise bad_request(f"for 'Gt', 'Lt' operators, the value must be an integer: {match['value']!r}")
             out.append(LabelSelectorRequirement(key=match["key"], operator=operator, values=(match["value"],)))
         else:
@@ -108,11 +109,12 @@ def parse_labels(text: str) -> tuple[LabelSelectorRequirement, ...]:
 
 def _label_matches(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
     if requirement.operator in ("Gt", "Lt"):
-        found = labels.get(requirement.key, "")
-        if not found.lstrip("-").isdigit():
+        text = labels.get(requirement.key, "")
+        found, bound = whole_number(text.removeprefix("-")), whole_number(requirement.values[0])
+        if found is None or bound is None:
             return False
-        bound = int(requirement.values[0])
-        return int(found) > bound if requirement.operator == "Gt" else int(found) < bound
+        found = -found if text.startswith("-") else found
+        return found > bound if requirement.operator == "Gt" else found < bound
     return requirement.matches(labels)
 
 

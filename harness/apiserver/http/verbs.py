@@ -17,6 +17,7 @@ from harness.apiserver.kinds import RULES
 from harness.apiserver.server import ApiServer
 from harness.apiserver.watch_cache import prefix_of
 from harness.model.status import ApiError, Cause, bad_request, gone, invalid, not_found
+from harness.model.whole_numbers import whole_number
 from harness.store.interface import Compacted, Entry, FutureRevision
 
 Result = Answer | Objects | One
@@ -180,9 +181,10 @@ def number(call: Call, name: str) -> int:
     text = call.query.get(name, "")
     if not text:
         return 0
-    if not text.isdigit():
-        raise bad_request(f'invalid value for {name}: "{text}" is not a number')
-    return int(text)
+    found = whole_number(text)
+    if found is None:
+        raise bad_request(f'invalid value for {name}: "{text[:80]}" is not a number')
+    return found
 
 
 def _list(server: ApiServer, call: Call) -> Objects:
@@ -264,5 +266,5 @@ def _opened(token: str) -> tuple[int, str]:
     try:
         found = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         return int(found["rv"]), str(found["start"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise bad_request(f"continue key is not valid: {token!r}") from None

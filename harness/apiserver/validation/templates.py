@@ -13,6 +13,7 @@ from harness.apiserver.validation.pods import pod_spec_problems
 from harness.model.core import PodTemplateSpec
 from harness.model.meta import LabelSelector
 from harness.model.status import Cause
+from harness.model.whole_numbers import whole_number
 
 _PERCENT = re.compile(r"[0-9]+%")
 
@@ -22,12 +23,12 @@ def int_or_percent(found: list[Cause], value: int | str | None, field: str, *, w
     if value is None:
         return None
     if isinstance(value, str):
-        if not _PERCENT.fullmatch(value):
+        percent = whole_number(value.removesuffix("%"))
+        if not _PERCENT.fullmatch(value) or percent is None:
             found.append(
                 wrong(field, value, "a valid percent string must be a numeric string followed by an ending '%'")
             )
             return None
-        percent = int(value[:-1])
         if whole and percent > 100:
             found.append(wrong(field, value, "must not be greater than 100%"))
         return percent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.model.whole_numbers import whole_number
+
 
 def scaled(value: int | str | None, total: int, *, up: bool) -> int:
     """A count: `value` itself, or its share of `total`, rounded up or down. What is neither counts as 0."""
@@ -10,7 +12,8 @@ def scaled(value: int | str | None, total: int, *, up: bool) -> int:
     if isinstance(value, int):
         return value
     digits = value.removesuffix("%")
-    if digits == value or not (digits.isascii() and digits.isdigit()):
+    percent = whole_number(digits)
+    if digits == value or percent is None:
         return 0
-    share = int(digits) * total
+    share = percent * total
     return -(-share // 100) if up else share // 100

@@ -34,6 +34,7 @@ from harness.model.volumes import (
     claim_class,
     claim_reference,
 )
+from harness.model.whole_numbers import whole_number
 
 PROVISIONING_NS = 3 * SECOND
 """How long a volume takes to make: of the order of seconds, as network disks take. Modelled, not measured."""
@@ -166,8 +167,9 @@ def name_hash(claim: str) -> tuple[int, int]:
     """
     index, hashed = 0, claim
     head, dash, tail = claim.rpartition("-")
-    if dash and tail.isdecimal() and int(tail) < 1 << 32:
-        index = int(tail)
+    ordinal = whole_number(tail)
+    if dash and ordinal is not None and ordinal < 1 << 32:
+        index = ordinal
         hashed = head.rpartition("-")[2]
     value = 2166136261
     for byte in hashed.encode():

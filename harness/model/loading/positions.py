@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from harness.model.whole_numbers import whole_number
+
 
 class Place:
     """The line of a mapping or a list (that of its key, where it has one), and the positions of what it holds."""
@@ -41,7 +43,8 @@ def _step(place: Place, path: str) -> tuple[Position | None, str]:
         index, _, rest = path[1:].partition("]")
         if isinstance(place.below, dict):
             return place.below.get(index), rest
-        found = place.below[int(index)] if index.isdecimal() and int(index) < len(place.below) else None
+        number = whole_number(index)
+        found = place.below[number] if number is not None and number < len(place.below) else None
         return found, rest
     if not isinstance(place.below, dict):
         return None, path

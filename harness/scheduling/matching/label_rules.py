@@ -31,7 +31,7 @@ def label_value(value: str) -> bool:
 
 def integer(text: str) -> int | None:
     """As strconv.ParseInt(text, 10, 64) reads it; None where that is an error."""
-    if not _INTEGER.fullmatch(text):
+    if len(text) > _LONGEST or not _INTEGER.fullmatch(text):
         return None
     found = int(text)
     return found if -(1 << 63) <= found < 1 << 63 else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from harness.model.core import Container, Pod, PodSpec
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_INDEX, GPU_MILLI, GPU_MODEL, WHOLE_GPU, parse_devices
 from harness.model.pod_amounts import pod_amounts, thousandths
+from harness.model.whole_numbers import whole_number
 from harness.scheduling.state.resource_names import counted
 from harness.scheduling.strategy import NO_GPU, GpuRequest
 
@@ -60,9 +61,10 @@ def _int(annotations: Mapping[str, str], key: str, default: int) -> int:
     text = annotations.get(key)
     if not text:
         return default
-    if not text.isdecimal():
-        raise ValueError(f"annotation {key}: {text!r} is not a whole number")
-    return int(text)
+    number = whole_number(text)
+    if number is None:
+        raise ValueError(f"annotation {key}: {text[:80]!r} is not a whole number")
+    return number
 
 
 def bound_devices(pod: Pod) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ from typing import TypedDict
 from harness.model.core import Node, Taint
 from harness.model.gpu import GPU_COUNT, GPU_MILLI, GPU_MODEL, WHOLE_GPU
 from harness.model.pod_amounts import resource_amounts
+from harness.model.whole_numbers import whole_number
 from harness.scheduling.state.images import Image
 
 RANK = "podyard.dev/rank"
@@ -46,7 +47,6 @@ class NodeSpec:
 def node_columns(node: Node) -> NodeArguments:
     """Arguments of ClusterState.add_node and update_node; a RANK that is no whole number is none."""
     capacity = resource_amounts(node.status.allocatable)
-    rank = node.metadata.annotations.get(RANK, "")
     whole = capacity.pop(WHOLE_GPU, 0)
     devices = capacity.pop(GPU_COUNT, whole)
     capacity.pop(GPU_MILLI, None)  # says the same as the count of devices
@@ -58,6 +58,6 @@ def node_columns(node: Node) -> NodeArguments:
         "labels": node.metadata.labels,
         "taints": node.spec.taints,
         "unschedulable": bool(node.spec.unschedulable),
-        "rank": int(rank) if rank.isdecimal() else None,
+        "rank": whole_number(node.metadata.annotations.get(RANK, "")),
         "images": tuple((image.names, image.size_bytes or 0) for image in node.status.images),
     }

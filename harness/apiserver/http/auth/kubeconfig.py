@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from harness.model.errors import UserError
+from harness.model.loading import BY_HAND, load_one, read_text
 
 
 def kubeconfig(server: str, authority: bytes, token: str, *, name: str = "podyard") -> dict[str, Any]:
@@ -63,15 +64,16 @@ def _check_ours(path: Path) -> None:
     if not path.exists():
         return
     try:
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_text(path, most=BY_HAND.yaml_bytes, what="kubeconfig")
+        there = load_one(text, path).data if text.strip() else {}
         clusters = [item["name"] for item in (there or {}).get("clusters") or []]
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, KeyError):
+    except (UserError, AttributeError, TypeError, KeyError):
         clusters = ["something that is no kubeconfig"]
     if any(name != "podyard" for name in clusters):
         raise UserError(
             "the kubeconfig file is somebody else's",
             file=path,
-            found=", ".join(map(str, clusters)),
+            found=", ".join(map(str, clusters))[:200],
             expected="no file, or one that podyard wrote",
             hint="name another file and point KUBECONFIG at it",
         )

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from harness.controllers.runtime.template_hash import template_hash
 from harness.model.core import PodTemplateSpec
 from harness.model.meta import ObjectMeta
+from harness.model.whole_numbers import whole_number
 from harness.model.workloads import Deployment, ReplicaSet, ReplicaSetSpec
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -62,8 +63,7 @@ def wanted(item: Deployment | ReplicaSet) -> int:
 
 
 def number(item: Deployment | ReplicaSet, annotation: str) -> int | None:
-    text = item.metadata.annotations.get(annotation, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return whole_number(item.metadata.annotations.get(annotation, ""))
 
 
 def revision(item: ReplicaSet) -> int:

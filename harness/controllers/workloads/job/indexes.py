@@ -8,24 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.model.core import Pod
+from harness.model.whole_numbers import whole_number
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Pod annotation and label. Source: batch/v1 JobCompletionIndexAnnotation."""
 
 
 def index_of(pod: Pod) -> int | None:
-    text = pod.metadata.annotations.get(INDEX, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return whole_number(pod.metadata.annotations.get(INDEX, ""))
 
 
 def parsed(text: str, completions: int) -> set[int]:
     """Those below `completions`; text that no controller wrote counts for nothing."""
     out: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        last = last or first
-        if first.isascii() and first.isdigit() and last.isascii() and last.isdigit():
-            out.update(range(int(first), min(int(last), completions - 1) + 1))
+        left, _, right = part.partition("-")
+        first, last = whole_number(left), whole_number(right or left)
+        if first is not None and last is not None:
+            out.update(range(first, min(last, completions - 1) + 1))
     return out
 
 
