@@ -17,6 +17,7 @@ from typing import Any
 from harness.model.errors import UserError, did_you_mean
 from harness.model.loading import Document, load_json, read_text
 from harness.model.training import MODELS, MODES, SpeedKey, Speeds, TrainingJob
+from harness.model.whole_numbers import whole_number
 
 COLUMNS = ("job_id", "model", "batch_size", "scale_factor", "mode", "total_steps", "arrival_s")
 
@@ -106,9 +107,10 @@ def _entries(path: Path | None) -> list[tuple[SpeedKey, Document, str, Any]]:
 def _key(text: str, document: Document) -> SpeedKey:
     model, _, sizes = text.partition("|")
     batch, _, gang = sizes.partition("|")
-    if not (batch.isdigit() and gang.isdigit()):
+    batch_size, gang_size = whole_number(batch), whole_number(gang)
+    if batch_size is None or gang_size is None:
         raise document.error(text, "a key of the table is wrong", found=repr(text), expected="model|batch size|gang")
-    return model, int(batch), int(gang)
+    return model, batch_size, gang_size
 
 
 def _speed(document: Document, path: str, value: Any) -> float:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from harness.model.whole_numbers import whole_number
+
 SECOND_NS = 10**9
 FOREVER = -1
 """Of a command that ends only when it is killed."""
@@ -369,7 +371,8 @@ def _go_on(shell: _Shell) -> None:
 
 
 def _exit(shell: _Shell, arguments: list[str]) -> int:
-    shell.code = int(arguments[0]) & 255 if arguments and arguments[0].isdecimal() else shell.code
+    code = whole_number(arguments[0]) if arguments else None
+    shell.code = shell.code if code is None else code & 255
     raise _Ended
 
 

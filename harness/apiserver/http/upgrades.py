@@ -25,6 +25,7 @@ from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.server import ApiServer
 from harness.model.commands import Surroundings
 from harness.model.status import ApiError, bad_request
+from harness.model.whole_numbers import whole_number
 
 log = logging.getLogger("podyard.apiserver")
 
@@ -105,7 +106,12 @@ async def _run(
     query = socket.query_params
     match target.subresource:
         case "portforward":
-            ports = [int(port) for text in query.getlist("ports") for port in text.split(",") if port.isdecimal()]
+            ports = [
+                port
+                for text in query.getlist("ports")
+                for part in text.split(",")
+                if (port := whole_number(part)) is not None
+            ]
             await port_forward.forward(socket, protocol, opening.known, ports)
         case "exec":
             stdin, tty = query.get("stdin", "") in _TRUE, query.get("tty", "") in _TRUE

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from harness.model import commands
 from harness.model.commands import NotKnownError, Outcome, Surroundings
+from harness.model.whole_numbers import whole_number
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
 
@@ -128,7 +129,8 @@ async def _interactive(channels: Channels, around: Surroundings, *, tty: bool) -
             text = line.decode("utf-8", "replace").strip()
             if text.partition(" ")[0] == "exit":
                 rest = text.partition(" ")[2].strip()
-                await channels.finish(int(rest) & 255 if rest.isdecimal() else code)
+                said = whole_number(rest)
+                await channels.finish(code if said is None else said & 255)
                 return
             code = await _line(channels, text, around, tty=tty)
             if tty:

@@ -17,6 +17,7 @@ from harness.model import commands
 from harness.model.commands import Outcome
 from harness.model.core import ContainerState
 from harness.model.status import ApiError, Cause, bad_request, invalid
+from harness.model.whole_numbers import whole_number
 from harness.model.wire import parse_time, time_text
 
 POLL_S = 0.25
@@ -52,10 +53,11 @@ class LogOptions:
             text = query.get(name, "")
             if not text:
                 return -1
-            if not text.lstrip("-").isdecimal() or int(text) < least:
-                told = f"Invalid value: {text}: must be greater than or equal to {least}"
+            found = whole_number(text)
+            if found is None or found < least:
+                told = f"Invalid value: {text[:80]}: must be greater than or equal to {least}"
                 raise invalid("PodLogOptions", "", (Cause(name, "FieldValueInvalid", told),))
-            return int(text)
+            return found
 
         since = number("sinceSeconds", 1)
         if since >= 0 and query.get("sinceTime"):

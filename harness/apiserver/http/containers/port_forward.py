@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from harness.apiserver.http.containers.container import Known
 from harness.apiserver.http.containers.spdy import Data, Opened, Ping, Reset, Session
+from harness.model.whole_numbers import whole_number
 
 SPDY = "SPDY/3.1+portforward.k8s.io"
 CHANNELS = ("v4.channel.k8s.io", "portforward.k8s.io")
@@ -52,7 +53,7 @@ class SimulatedService:
                 return out, True
             headers = {name.strip().lower(): value.strip() for name, _, value in (x.partition(":") for x in lines[1:])}
             size = headers.get("content-length", "0")
-            length = int(size) if size.isdecimal() else 0
+            length = whole_number(size) or 0
             if len(rest) < length:
                 break
             self._held = rest[length:]
@@ -96,8 +97,8 @@ async def _forward_streams(socket: WebSocket, service: Callable[[int], Simulated
                     port = headers.get("port", "")
                     if headers.get("streamtype") == "error":
                         errors[headers.get("requestid", "")] = stream
-                    elif port.isdecimal():
-                        made = service(int(port))
+                    elif (number := whole_number(port)) is not None:
+                        made = service(number)
                         error = errors.pop(headers.get("requestid", ""), 0)
                         if made.listening:
                             services[stream] = made
