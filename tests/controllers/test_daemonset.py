@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.controllers.workloads.daemonset import HASH, DaemonSetController, target_of
-from harness.engine.component import SECOND
-from harness.model.core import Node, NodeSpec, NodeStatus, Taint
+from harness.engine.component import SECOND, Delete, Update
+from harness.model.core import Node, NodeSpec, NodeStatus, Pod, Taint
 from harness.model.meta import ObjectMeta
 from harness.model.objects import from_wire, to_wire
 from harness.model.quantity import count_quantity, parse_quantity
@@ -200,3 +200,85 @@ def test_surge_is_refused_by_name() -> None:
     rig = Rig(DaemonSetController())
     with pytest.raises(ApiError, match="surge updates of DaemonSets are not modelled"):
         rig.create(daemon_set(strategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}))
+
+
+# -- by hand -----------------------------------------------------------------------------------------------------------
+
+
+def by_hand(*nodes: str, **pod: Any) -> Rig:
+    rig = Rig(DaemonSetController())
+    rig.create(daemon_set(**pod))
+    for name in nodes:
+        rig.node(name)
+    rig.run(1)
+    return rig
+
+
+def another(rig: Rig, name: str) -> Pod:
+    """As one that the controller had made before and lost sight of."""
+    there = rig.pods()[0]
+    meta = ObjectMeta(
+        name=name, namespace="default", labels=there.metadata.labels, owner_references=there.metadata.owner_references
+    )
+    made: Pod = rig.create(Pod(metadata=meta, spec=there.spec))
+    return made
+
+
+def live(rig: Rig) -> list[str]:
+    return [pod.metadata.name for pod in rig.pods() if pod.metadata.deletion_timestamp is None]
+
+
+def test_of_two_on_a_node_the_older_stays() -> None:
+    rig = by_hand("a")
+    (first,) = live(rig)
+    another(rig, "second")
+    rig.run(1)
+    assert live(rig) == [first]
+
+
+def test_of_two_on_a_node_one_that_is_bound_stays() -> None:
+    rig = by_hand("a")
+    second = another(rig, "second")
+    rig.bind(second, "a")
+    rig.run(1)
+    assert live(rig) == ["second"]
+
+
+def test_pods_whose_node_goes_before_they_are_bound_go_with_it() -> None:
+    rig = by_hand("a", "b")
+    bound = next(pod for pod in rig.pods() if target_of(pod) == "b")
+    rig.bind(bound, "b")
+    for name in ("a", "b"):
+        rig.do(Delete("Node", "", name))
+    rig.run(1)
+    assert live(rig) == [bound.metadata.name], "the other one is the pod garbage collector's"
+
+
+def test_a_pod_that_fails_is_replaced_ever_later() -> None:
+    rig = by_hand("a")
+    at: list[float] = []
+    for wait in (0, 2, 4, 8):
+        (pod,) = [pod for pod in rig.pods() if pod.metadata.deletion_timestamp is None]
+        began = rig.now
+        rig.finish(rig.bind(pod, "a"), "Failed")
+        while pod.metadata.uid in {p.metadata.uid for p in rig.pods() if p.metadata.deletion_timestamp is None}:
+            rig.run(0.5)
+            assert rig.now - began < 60 * SECOND
+        at.append((rig.now - began) / SECOND)
+        for gone in rig.pods():
+            if gone.metadata.deletion_timestamp is not None:
+                rig.kubelet_kills(gone)
+        rig.run(0.1)
+        assert wait - 1 <= at[-1] <= wait + 1, at
+    assert len(rig.events("FailedDaemonPod")) == 4
+    assert "will try to kill it" in rig.events("FailedDaemonPod")[0].message
+
+
+def test_a_deleted_daemon_set_makes_no_pods_any_more() -> None:
+    rig = by_hand("a")
+    found = rig.get("DaemonSet", "agent")
+    rig.do(Update(replace(found, metadata=replace(found.metadata, finalizers=("x/y",)))))
+    rig.delete("DaemonSet", "agent")
+    rig.node("b")
+    rig.run(1)
+    assert len(live(rig)) == 1

@@ -15,7 +15,7 @@ from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.engine.component import SECOND, Create, Delete, Update
 from harness.model.core import Pod
 from harness.model.meta import Condition, ObjectMeta, condition
-from harness.model.status import forbidden
+from harness.model.status import ApiError, forbidden
 from harness.model.workloads import (
     Deployment,
     DeploymentSpec,
@@ -454,3 +454,47 @@ def test_deleted_with_finalizers_it_only_tells_its_status(stage: Stage) -> None:
     stage.run()
     assert stage.web.status.available_replicas == 1
     assert not [effect for _, effect in stage.sent if isinstance(effect, (Create, Delete))]
+
+
+def test_in_a_namespace_that_goes_no_replica_set_is_tried_again(stage: Stage) -> None:
+    going = forbidden("replicasets", "web", "because it is being terminated")
+    stage.refuse = lambda name, effect: going if isinstance(effect, Create) else None
+    stage.create(deployment(1))
+    stage.run(2)
+    assert stage.events("ReplicaSetCreateError") == []
+    assert stage.reason() != "False ReplicaSetCreateError"
+    stage.sent.clear()
+    stage.run(600)
+    assert [effect for _, effect in stage.sent if isinstance(effect, Create)] == []
+
+
+def test_a_write_that_failed_is_made_again(stage: Stage) -> None:
+    stage.create(deployment(2))
+    stage.all_ready()
+    stage.refuse = lambda name, effect: ApiError(500, "InternalError", "no") if isinstance(effect, Update) else None
+    stage.change("Deployment", "web", replicas=4)
+    stage.run(3)
+    assert stage.sizes() == [2]
+    stage.refuse = lambda name, effect: None
+    stage.run(30)
+    assert stage.sizes() == [4]
+
+
+def test_progress_of_any_kind_moves_the_deadline(stage: Stage) -> None:
+    """One pod more that is ready, or one old one fewer, each 20 s: never late at a deadline of 30 s."""
+    stage.create(deployment(3, surge=1, unavailable=0, progress_deadline_seconds=30))
+    stage.all_ready()
+    stage.roll_to("i:2")
+    for _ in range(3):
+        stage.run(20)
+        assert stage.reason() == "True ReplicaSetUpdated"
+        fresh = [pod for pod in stage.live() if pod.spec.containers[0].image == "i:2" and not is_ready(pod)]
+        stage.set_ready(fresh[0])
+        stage.run(5)
+        for pod in stage.pods():
+            if pod.metadata.deletion_timestamp is not None:
+                stage.kubelet_kills(pod)
+    stage.run(5)
+    assert stage.reason() == "True NewReplicaSetAvailable"
+    stage.run(600)
+    assert stage.reason() == "True NewReplicaSetAvailable"

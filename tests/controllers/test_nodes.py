@@ -9,14 +9,17 @@ import pytest
 
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import ClusterSettings
+from harness.controllers.nodes.node_lifecycle import NodeLifecycleController
 from harness.controllers.nodes.pod_gc import PodGarbageCollector
-from harness.engine.component import SECOND, InjectFault
+from harness.engine.component import SECOND, Delete, InjectFault, PatchStatus, Update
 from harness.model.constants import parse_constants
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.faults import Crash, Freeze, NodeFault
-from harness.model.meta import LabelSelector, ObjectMeta, condition
+from harness.model.meta import Condition, LabelSelector, ObjectMeta, condition
 from harness.model.quantity import count_quantity, parse_quantity
-from harness.model.workloads import ReplicaSet, ReplicaSetSpec
+from harness.model.status import ApiError
+from harness.model.wire import MicroTime
+from harness.model.workloads import Lease, LeaseSpec, ReplicaSet, ReplicaSetSpec
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import least_allocated
@@ -306,3 +309,148 @@ def test_of_too_many_ended_pods_the_oldest_go() -> None:
     rig.finish(rig.get("Pod", "p1"))
     rig.run(41)
     assert sorted(rig.server.objects("Pod")) == [f"default/p{i}" for i in (3, 4, 5)]
+
+
+# -- by hand -----------------------------------------------------------------------------------------------------------
+
+
+def by_hand(*names: str, heard: tuple[str, ...] = ()) -> Rig:
+    """Nodes of one zone that were ready when they came; those of `heard` go on renewing their leases."""
+    rig = Rig(NodeLifecycleController())
+    for name in names:
+        conditions = (Condition(type="Ready", status="True"), Condition(type="DiskPressure", status="False"))
+        rig.create(Node(metadata=ObjectMeta(name=name, labels={ZONE: "a"}), status=NodeStatus(conditions=conditions)))
+    for name in heard:
+        meta = ObjectMeta(name=name, namespace="kube-node-lease")
+        rig.create(Lease(metadata=meta, spec=LeaseSpec(holder_identity=name, renew_time=MicroTime(10**6 * SECOND))))
+    return rig
+
+
+def ready(rig: Rig, name: str) -> str:
+    found = condition(rig.get("Node", name, "").status.conditions, "Ready")
+    return "" if found is None else found.status
+
+
+def tainted(rig: Rig, effect: str = "NoExecute") -> list[str]:
+    return sorted(
+        node.metadata.name for node in rig.server.listed("Node") if any(t.effect == effect for t in node.spec.taints)
+    )
+
+
+def test_a_node_that_was_never_heard_of_is_unknown_after_a_grace_period() -> None:
+    rig = by_hand("n", "well", heard=("well",))
+    rig.run(50)
+    assert ready(rig, "n") == "True"
+    rig.run(5.1)
+    assert ready(rig, "n") == "Unknown"
+    assert ready(rig, "well") == "True"
+    conditions = {item.type: item.status for item in rig.get("Node", "n", "").status.conditions}
+    assert conditions == dict.fromkeys(("Ready", "MemoryPressure", "DiskPressure", "PIDPressure"), "Unknown")
+    assert len(rig.events("NodeNotReady")) == 1
+    rig.run(600)
+    assert len(rig.events("NodeNotReady")) == 1
+    assert ready(rig, "well") == "True"
+
+
+def test_a_status_that_could_not_be_written_is_written_later() -> None:
+    rig = by_hand("n", "well", heard=("well",))
+    rig.refuse = lambda name, effect: ApiError(500, "InternalError", "no") if isinstance(effect, Update) else None
+    rig.run(70)
+    assert ready(rig, "n") == "True"
+    rig.refuse = lambda name, effect: None
+    rig.run(30)
+    assert ready(rig, "n") == "Unknown"
+    assert tainted(rig) == ["n"]
+
+
+def test_a_kubelet_that_says_not_ready_gets_the_other_taint() -> None:
+    rig = by_hand("n", "well", heard=("n", "well"))
+    node = rig.get("Node", "n", "")
+    down = Condition(type="Ready", status="False", reason="KubeletNotReady")
+    rig.do(PatchStatus(msgspec.structs.replace(node, status=NodeStatus(conditions=(down,)))))
+    rig.run(1)
+    keys = [(t.key, t.effect) for t in rig.get("Node", "n", "").spec.taints]
+    assert keys == [("node.kubernetes.io/not-ready", "NoSchedule"), ("node.kubernetes.io/not-ready", "NoExecute")]
+    up = Condition(type="Ready", status="True", reason="KubeletReady")
+    rig.do(PatchStatus(msgspec.structs.replace(rig.get("Node", "n", ""), status=NodeStatus(conditions=(up,)))))
+    rig.run(1)
+    assert rig.get("Node", "n", "").spec.taints == ()
+
+
+def test_nodes_that_leave_a_zone_count_no_longer_for_its_state() -> None:
+    """Four of six down: nobody is evicted. With three of them gone one of three is down: it is."""
+    rig = by_hand("n0", "n1", "n2", "n3", "n4", "n5", heard=("n4", "n5"))
+    rig.run(120)
+    assert tainted(rig, "NoSchedule") == ["n0", "n1", "n2", "n3"]
+    assert tainted(rig) == []
+    for name in ("n0", "n1", "n2"):
+        rig.do(Delete("Node", "", name))
+    rig.run(1)
+    assert tainted(rig) == ["n3"]
+
+
+def test_a_node_that_comes_again_under_its_name_is_another_one() -> None:
+    rig = by_hand("n", "well", heard=("well",))
+    rig.run(60)
+    assert tainted(rig) == ["n"]
+    rig.do(Delete("Node", "", "n"))
+    rig.run(1)
+    rig.create(
+        Node(
+            metadata=ObjectMeta(name="n", labels={ZONE: "b"}),
+            status=NodeStatus(conditions=(Condition(type="Ready", status="True"),)),
+        )
+    )
+    rig.run(49)
+    assert ready(rig, "n") == "True"
+    assert rig.get("Node", "n", "").spec.taints == ()
+    rig.run(7)
+    assert ready(rig, "n") == "Unknown"
+
+
+def test_a_large_zone_that_is_mostly_down_evicts_one_in_a_hundred_seconds() -> None:
+    names = tuple(f"n{i:02}" for i in range(52))
+    rig = by_hand(*names, heard=names[:20])
+    rig.run(60)
+    assert len(tainted(rig, "NoSchedule")) == 32
+    assert len(tainted(rig)) == 1
+    rig.run(90)
+    assert len(tainted(rig)) == 1
+    rig.run(10)
+    assert len(tainted(rig)) == 2
+
+
+def test_pods_of_a_node_that_comes_back_within_the_quarantine_stay() -> None:
+    rig = Rig(PodGarbageCollector())
+    pod = rig.create(Pod(metadata=ObjectMeta(name="p", namespace="default"), spec=template().spec))
+    rig.set_ready(pod)
+    rig.run(5)
+    rig.do(Delete("Node", "", "n"))
+    rig.run(30)
+    rig.node("n")
+    rig.run(120)
+    assert sorted(rig.server.objects("Pod")) == ["default/p"]
+    rig.do(Delete("Node", "", "n"))
+    rig.run(38)
+    assert sorted(rig.server.objects("Pod")) == ["default/p"], "its quarantine begins anew"
+    rig.run(22)
+    assert sorted(rig.server.objects("Pod")) == []
+
+
+def test_an_orphan_that_runs_has_failed_before_it_goes_and_one_that_ended_has_not() -> None:
+    rig = Rig(PodGarbageCollector())
+    for name in ("runs", "done"):
+        rig.set_ready(rig.create(Pod(metadata=ObjectMeta(name=name, namespace="default"), spec=template().spec)))
+    rig.finish(rig.get("Pod", "done"))
+    seen: list[tuple[str, str, list[str]]] = []
+    rig.server.listeners.append(
+        lambda kind, change, obj, old, revision: (
+            seen.append((obj.metadata.name, obj.status.phase, [c.type for c in obj.status.conditions]))
+            if kind.kind == "Pod" and change == "MODIFIED"
+            else None
+        )
+    )
+    rig.do(Delete("Node", "", "n"))
+    rig.run(61)
+    assert sorted(rig.server.objects("Pod")) == []
+    assert seen == [("runs", "Failed", ["PodScheduled", "Ready", "DisruptionTarget"])]

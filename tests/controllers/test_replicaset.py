@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from harness.controllers.workloads.replicaset import ReplicaSetController
-from harness.engine.component import MINUTE, SECOND, Create, Update
+from harness.engine.component import MINUTE, SECOND, Create, Delete, Update
 from harness.model.core import Pod
 from harness.model.meta import LabelSelector, ObjectMeta, condition
-from harness.model.status import forbidden
+from harness.model.status import ApiError, forbidden
 from harness.model.workloads import ReplicaSet, ReplicaSetSpec
 from tests.controllers.rig import Rig, selector, template
 
@@ -309,3 +309,28 @@ def test_whatever_happens_it_ends_with_as_many_as_wanted(story: list[tuple[str, 
     assert status.replicas == wanted
     assert (status.ready_replicas or 0) == (status.available_replicas or 0) == ready
     assert (status.fully_labeled_replicas or 0) == wanted
+
+
+def test_a_pod_that_could_not_be_deleted_is_told_and_deleted_later(rig: Rig) -> None:
+    rig.create(replica_set(2))
+    rig.run()
+    rig.refuse = lambda name, effect: ApiError(500, "InternalError", "no") if isinstance(effect, Delete) else None
+    rig.change("ReplicaSet", "web", replicas=0)
+    rig.run(0.5)
+    assert len(rig.pods()) == 2
+    assert {event.message for event in rig.events("FailedDelete")} == {"Error deleting: no"}
+    rig.refuse = lambda name, effect: None
+    rig.run(30)
+    assert rig.pods() == []
+    assert rig.get("ReplicaSet", "web").status.replicas in (0, None)
+
+
+def test_in_a_namespace_that_goes_nothing_is_tried_again(rig: Rig) -> None:
+    going = forbidden("pods", "", "unable to create new content in namespace default because it is being terminated")
+    rig.refuse = lambda name, effect: going if isinstance(effect, Create) else None
+    rig.create(replica_set(2))
+    rig.run(5)
+    assert rig.events("FailedCreate") == []
+    rig.sent.clear()
+    rig.run(600)
+    assert [effect for _, effect in rig.sent if isinstance(effect, Create)] == []

@@ -193,9 +193,7 @@ class DaemonSetController(PodControl):
                 else:
                     live.append(pod)
             if len(live) > 1:
-                live.sort(
-                    key=lambda pod: (not pod.spec.node_name, pod.metadata.creation_timestamp or 0, pod.metadata.name)
-                )
+                live.sort(key=_first_to_stay)
                 going += live[1:]
         for name, pods in by_node.items():  # whose node is gone before they were bound to it
             if name not in nodes:
