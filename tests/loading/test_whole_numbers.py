@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from harness.model.gpu import GPU_INDEX, parse_devices
 from harness.model.times import parse_duration
 from harness.model.whole_numbers import whole_number
 from harness.node.pod_annotations import read_annotations
-from tests.house.source import modules
 
 HUGE = "9" * 5000
 NONE = ["", "-1", "+1", " 1", "1_0", "1.0", "٣", "²", "x", HUGE, "9" * 19]
@@ -29,18 +27,6 @@ def test_what_is_no_whole_number(text: str) -> None:
     assert whole_number(text) is None
     assert whole_number("9" * 18) == 10**18 - 1
     assert whole_number("007") == 7
-
-
-def test_digits_are_read_in_one_place() -> None:
-    """`isdecimal` and `isdigit` hold for text that `int` then reads otherwise, or refuses."""
-    found = [
-        f"{path}:{node.lineno}"
-        for path in modules("harness", "schedulers", "workloads")
-        if path.as_posix().rpartition("/")[2] != "whole_numbers.py"
-        for node in ast.walk(ast.parse(Path(path).read_text()))
-        if isinstance(node, ast.Attribute) and node.attr in ("isdecimal", "isdigit", "isnumeric")
-    ]
-    assert found == []
 
 
 @pytest.mark.parametrize("text", ["-1", "1-", "1--2", "x", "٣", "0-" + HUGE])

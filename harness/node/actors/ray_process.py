@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from harness.model.whole_numbers import whole_number
 from harness.node.actors.channel import Channel, Closed
 
 REACH_S = 4.0
@@ -216,10 +217,11 @@ def _reach(address: str) -> None:
     host, colon, port = address.partition("://")[2 if "://" in address else 0].rpartition(":")
     if address in ("auto", "local"):
         return
-    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
+    number = whole_number(port) or 0
+    if not colon or not 0 < number < 65536:
         raise NoRay("that is no address of a Ray cluster", address, "HOST:PORT, ray://HOST:PORT or auto")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+        socket.create_connection((host.strip("[]"), number), REACH_S).close()
     except OSError as error:
         why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
         raise NoRay(f"there is no Ray cluster at {address}", why, _HINT) from error

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.errors import RunFailed, UserError
+from harness.model.whole_numbers import whole_number
 from harness.node.actors.actor import own_versions
 from harness.node.actors.channel import Channel, Closed
 
@@ -263,10 +264,11 @@ def _end_all(session: int) -> None:
     if not os.path.isdir("/proc/self"):
         return
     for name in os.listdir("/proc"):
-        if name.isdecimal():
+        process = whole_number(name)
+        if process is not None:
             with contextlib.suppress(OSError):
-                if os.getsid(int(name)) == session:
-                    os.kill(int(name), signal.SIGKILL)
+                if os.getsid(process) == session:
+                    os.kill(process, signal.SIGKILL)
 
 
 _session: Session | None = None
