@@ -26,6 +26,7 @@ from harness.cli import (
     train,
     up,
     verdicts,
+    whatif,
 )
 from harness.cli.commands import CommandGroup
 
@@ -62,6 +63,7 @@ app.command("compare")(compare.compare)
 app.command("gate")(gate.gate)
 app.command("compact")(compact.compact)
 app.command("explain")(explain.explain)
+app.command("whatif")(whatif.whatif)
 app.command("journal")(journal.journal)
 app.command("verdicts")(verdicts.verdicts)
 app.command("regret")(regret.regret)

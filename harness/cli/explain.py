@@ -1,4 +1,4 @@
-"""podyard explain: why a pod went where it went, why not elsewhere, and what would have changed it."""
+"""podyard explain: why a pod went where it went, and which timers a recovery or a scale-up waited for."""
 
 from __future__ import annotations
 
@@ -23,11 +23,23 @@ WIDE = 3
 
 def explain(
     record: Annotated[Path, typer.Argument(help="A folder that `podyard run` wrote.")],
-    pod: Annotated[str, typer.Argument(help="NAMESPACE/NAME, or NAME where only one pod is called so.")],
+    pod: Annotated[
+        str | None, typer.Argument(help="NAMESPACE/NAME, or NAME where only one pod is called so.", show_default=False)
+    ] = None,
     node: Annotated[str | None, typer.Option(help="One node in detail, and what would make it fit or win.")] = None,
+    fault: Annotated[int | None, typer.Option(min=1, help="The waterfall of this fault's recovery, from 1.")] = None,
+    scale_up: Annotated[int | None, typer.Option(min=1, help="The waterfall of this scale-up, from 1.")] = None,
     output: Form = Output.table,
 ) -> None:
-    """Bring the last decision about a pod back: constraints, scores, the runner-up, the smallest changes."""
+    """Why a pod went there (constraints, scores, the smallest changes), or what a recovery or scale-up waited for.
+
+    Without a pod, --fault or --scale-up: all recoveries and scale-ups of the record, with their dominant timers.
+    """
+    if pod is None or fault is not None or scale_up is not None:
+        if pod is not None or node is not None or (fault is not None and scale_up is not None):
+            raise typer.BadParameter("one of a pod, --fault and --scale-up", param_hint="POD")
+        _waterfalls(record, fault, scale_up, output)
+        return
     from harness.explain.explain import explain as why
 
     found = why(record, pod, node)
@@ -35,6 +47,40 @@ def explain(
         _print(found)
     else:
         write(found.to_data(), output)
+
+
+def _waterfalls(record: Path, fault: int | None, scale_up: int | None, output: Output) -> None:
+    from harness.experiment.waterfalls import waterfalls
+    from harness.model.errors import UserError
+    from harness.report.tables import print_table
+    from harness.report.waterfall import picture, table
+
+    found = waterfalls(record)
+    if fault is None and scale_up is None:
+        falls = [*found.recoveries, *found.scale_ups]
+        if output is not Output.table:
+            write(found.to_data(), output)
+        elif falls:
+            print_table("Waterfalls", ("", "at, s", "in all, s", "dominant timer", "share"), table(falls))
+        else:
+            print("no fault was injected, and nothing scaled up")
+        return
+    number, some, what = (
+        (fault, found.recoveries, "fault") if fault is not None else (scale_up, found.scale_ups, "scale-up")
+    )
+    assert number is not None
+    if number > len(some):
+        raise UserError(
+            f"there is no {what} {number} in this record",
+            file=record,
+            expected=f"1 to {len(some)}" if some else f"a record with a {what}",
+            hint="podyard explain RECORD lists them",
+        )
+    fall = some[number - 1]
+    if output is Output.table:
+        print(picture(fall))
+    else:
+        write(fall.to_data(), output)
 
 
 def _print(found: Explanation) -> None:

@@ -12,8 +12,8 @@ from harness.autoscaling.pool import NodePool
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, controllers
 from harness.cluster.workload_driver import WorkloadDriver
-from harness.engine.component import MS, Component, Configured, Instant, Periodic
-from harness.engine.streams import array_stream, seed_of, stream
+from harness.engine.component import Component, Configured, Instant, Periodic
+from harness.engine.streams import array_stream, phase_of, stream
 from harness.faults.timeline import Planned, Timeline
 from harness.model.constants import MANAGER, SCHEDULER, Constants
 from harness.model.core import Node
@@ -72,7 +72,7 @@ def set_up(component: Component, seed: int, constants: Constants) -> Component:
     if isinstance(component, Configured):
         component.constants = constants
     if isinstance(component, Periodic):
-        component.phase_ns = seed_of(seed, f"{component.name}/phase") % (component.period_ns // MS) * MS
+        component.phase_ns = phase_of(seed, f"{component.name}/phase", component.period_ns)
     return component
 
 

@@ -22,5 +22,10 @@ def array_stream(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed_of(seed, name)))
 
 
+def phase_of(seed: int, name: str, period_ns: int) -> int:
+    """How long after each whole number of periods, in whole milliseconds, what is called `name` looks."""
+    return seed_of(seed, name) % (period_ns // 1_000_000) * 1_000_000
+
+
 def seed_of(seed: int, name: str) -> int:
     return int.from_bytes(blake2b(f"{seed}/{name}".encode(), digest_size=16).digest(), "big")

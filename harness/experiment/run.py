@@ -23,6 +23,7 @@ from harness.experiment.scenario import Loaded
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.workload import noted
+from harness.measure.recovery import victims
 from harness.scheduling.registry import full_name, load
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
@@ -97,6 +98,7 @@ def run_once(
         record = {
             **result.to_data(),
             "constants": run.prepared.constants.texts,
+            "victims": victims(run.measures.recovery),
             "scenario": loaded.data,
             "scenarioFile": Path(loaded.file).name,
         }

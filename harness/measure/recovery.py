@@ -311,6 +311,37 @@ class Recovery:
         return [{name: round(value, 3) for name, value in lost.items()} for lost in out]
 
 
+def victims(recovery: Recovery) -> list[list[dict[str, Any]]]:
+    """By fault the pods that it hit: uid, pod, node, what became of them, and the uid of what replaced them. Ask after
+    `Recovery.metrics`."""
+    return [
+        [
+            {
+                "uid": hit.life.uid,
+                "pod": hit.life.key,
+                "node": hit.life.node,
+                "outcome": _outcome(hit),
+                **({"replacedBy": hit.new.uid} if hit.new is not None else {}),
+            }
+            for hit in fault.hits
+        ]
+        for fault in recovery.faults
+    ]
+
+
+def _outcome(hit: Hit) -> str:
+    """returned, completed, removed, replaced, lost; or waiting: for another pod in its place, or to be noticed."""
+    if hit.back_ns != NEVER:
+        return "returned"
+    if hit.life.phase == "Succeeded":
+        return "completed"
+    if hit.left_ns != NEVER and not hit.needed:
+        return "removed"
+    if hit.new is not None:
+        return "replaced"
+    return "lost" if not hit.life.owner and hit.left_ns != NEVER else "waiting"
+
+
 def _phase(spent: list[int], late: list[int]) -> dict[str, Any]:
     out = seconds(np.array(spent, dtype=np.int64), np.array(late, dtype=np.int64))
     out |= {"first": min(spent or late) / 1e9, "last": max((*spent, *late)) / 1e9}

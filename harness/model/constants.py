@@ -258,6 +258,7 @@ UNMODELLED = {
     "node-startup-grace-period": "a node that was never heard of has node-monitor-grace-period, too",
     "pod-eviction-timeout": "Kubernetes 1.27 removed it: default-unreachable-toleration-seconds says it",
     "nodeStatusReportFrequency": "a node's status is written when it differs",
+    "housekeeping-interval": "kubelets take a sample of their containers' usage every 10s",
     "syncFrequency": "a kubelet looks at a pod when something about it changes",
     "concurrent-service-endpoint-syncs": "controllers have no workers: what is due is done",
     "leader-elect-lease-duration": "there is one of each component",

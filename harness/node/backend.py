@@ -8,11 +8,11 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from harness.engine.component import MS, Event, Observe, Packet, Send, Timer, WakeAt
+from harness.engine.component import Event, Observe, Packet, Send, Timer, WakeAt
 from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Loop
 from harness.engine.messages import Observed
-from harness.engine.streams import seed_of, stream
+from harness.engine.streams import phase_of, stream
 from harness.model.core import Node
 from harness.node.machine import Machine, MachineReport
 from harness.node.settings import NodeSettings
@@ -58,7 +58,7 @@ class MachineRunner:
         self.rng = stream(power.seed, f"node/{power.node.metadata.name}") if drawn else _UNDRAWN
         # Kubelets were not started together: each renews at a phase of its own, which spreads what is seen of a crash.
         renewal_ns = power.settings.constants.lease_renewal_ns
-        phase = seed_of(power.seed, f"lease/{power.node.metadata.name}") % (renewal_ns // MS) * MS
+        phase = phase_of(power.seed, f"lease/{power.node.metadata.name}", renewal_ns)
         self.machine = Machine(power.node, power.settings, self.rng, phase)
         self.to_server = to_server
         self.to_node = to_node

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from harness.experiment.record import read_record, whole_record
 from harness.experiment.result import Result, from_record
+from harness.experiment.waterfalls import waterfalls
 from harness.measure.recovery import PHASES
 from harness.measure.registry import catalogue
+from harness.measure.waterfall.hops import Waterfall
 from harness.model.errors import UserError
 from harness.report import svg
 from harness.report.series import Steps, over_time
 from harness.report.tables import families
+from harness.report.waterfall import headline, span
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5d6b7c;--rule:#d9dfe6;--page:#fff;--panel:#f6f8fa;
@@ -42,11 +45,16 @@ height:.25em;margin-right:.4em;vertical-align:middle;background:currentColor}
 )
 
 
+MOST_WATERFALLS = 12
+"""Of one record that a page has room for."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
     result: Result
     data: dict[str, Any]
     curves: dict[str, Steps]
+    falls: list[Waterfall] = field(default_factory=list)
 
 
 def find(paths: Sequence[Path]) -> list[Path]:
@@ -71,7 +79,11 @@ def load(folder: Path) -> Recorded:
     path = folder / "pods.parquet"
     pods = read_parquet(path, expected="the pods of a record", hint="run the scenario again")
     with whole_record(folder):
-        return Recorded(result, data, over_time(pods, round(result.metrics.get("durationSeconds", 0) * 1e9)))
+        curves = over_time(pods, round(result.metrics.get("durationSeconds", 0) * 1e9))
+    if "victims" not in data or not (folder / "journal.parquet").is_file():
+        return Recorded(result, data, curves)  # of an earlier version, or without its journal
+    found = waterfalls(folder)
+    return Recorded(result, data, curves, [*found.recoveries, *found.scale_ups])
 
 
 def page(records: Sequence[Recorded]) -> str:
@@ -102,6 +114,7 @@ def _scenario(name: str, records: Sequence[Recorded]) -> list[str]:
         out.append(f"<h2>{escape(title)}</h2>{_table(columns, rows)}")
     out += _curves(records)
     out += _recoveries(results)
+    out += _waterfalls(records)
     out += _again(records)
     return out
 
@@ -164,6 +177,35 @@ def _recoveries(results: Sequence[Result]) -> list[str]:
         return []
     what = "Seconds from the fault until the last pod that it hit had come so far; the widest stage is the one to tune."
     return [f'<h2>Recovery by stage</h2><p class="soft">{what}</p>', svg.legend(PHASES), svg.stages(rows)]
+
+
+def _waterfalls(records: Sequence[Recorded]) -> list[str]:
+    """Of each strategy's first seed: the hops of each recovery and scale-up, to scale."""
+    out: list[str] = []
+    shown: set[str] = set()
+    for record in records:
+        who = record.result.scheduler
+        if who in shown:
+            continue
+        shown.add(who)
+        for fall in [fall for fall in record.falls if fall.hops][:MOST_WATERFALLS]:
+            at = fall.start_ns
+            hops = [
+                (hop.name, span(hop.ns), (hop.start_ns - at) / 1e9, (hop.end_ns - at) / 1e9, hop.timer)
+                for hop in fall.hops
+            ]
+            timer, ns = fall.dominant
+            share = f"{100 * ns / fall.total_ns:.0f} % of it is {timer}" if timer and fall.total_ns else ""
+            constant = fall.dominant_constant[0]
+            more = f"; of Kubernetes' constants most is {constant}" if constant and constant != timer else ""
+            out.append(f"<h3>{escape(f'{who}/{record.result.seed}, {headline(fall)}')}</h3>")
+            out.append(f'<p class="soft">{escape(share + more)}</p>')
+            out.append(svg.waterfall(hops, fall.total_ns / 1e9))
+        left = len(record.falls) - MOST_WATERFALLS
+        if left > 0:
+            out.append(f'<p class="soft">{left} more: podyard explain {escape(str(record.result.folder))}</p>')
+    what = "From what happened to the first request that the last pod was sent; hops add up to the total exactly."
+    return [f'<h2>Waterfalls</h2><p class="soft">{what}</p>', *out] if out else []
 
 
 def _again(records: Sequence[Recorded]) -> list[str]:

@@ -79,6 +79,24 @@ def stages(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> str:
     return "".join(out)
 
 
+def waterfall(hops: Sequence[tuple[str, str, float, float, str]], total: float) -> str:
+    """A bar a hop where it lies in time, to scale: (name, how long in words, start, end, what it waits for), in s."""
+    left, right, bar = 150, 90, 16
+    height = len(hops) * (bar + 4) + 4
+    out = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="waterfall">']
+    colours = {timer: index % COLOURS for index, timer in enumerate(dict.fromkeys(hop[4] for hop in hops))}
+    for row, (name, words, start, end, timer) in enumerate(hops):
+        y = row * (bar + 4) + 2
+        x, stop = (left + (WIDTH - left - right) * at / (total or 1.0) for at in (start, end))
+        out.append(f'<text x="{left - 8}" y="{y + 12}" class="end">{escape(name)}</text>')
+        title = f"<title>{escape(name)}: {escape(words)}, {escape(timer or 'no known timer')}</title>"
+        shape = f'x="{x:.1f}" y="{y}" width="{max(stop - x, 0.7):.1f}" height="{bar}"'
+        out.append(f'<rect class="bar c{colours[timer]}" {shape}>{title}</rect>')
+        out.append(f'<text x="{stop + 6:.1f}" y="{y + 12}">{escape(words)}</text>')
+    out.append("</svg>")
+    return "".join(out)
+
+
 def ticks(most: float) -> list[float]:
     """Round values from 0 to about `most`, four to seven of them."""
     if most <= 0 or not math.isfinite(most):

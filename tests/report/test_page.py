@@ -44,10 +44,18 @@ def test_the_page_holds_the_numbers_and_needs_nothing_else(records: Path) -> Non
     for record in recorded:
         assert record.result.digest in text
         assert f"{record.result.metrics['placement']['podsBound']:.0f}" in text
-    for title in ("Placement quality", "Recovery by stage", "pods pending", "GPUs allocated", "podyard replay"):
+    for title in (
+        "Placement quality",
+        "Recovery by stage",
+        "Waterfalls",
+        "pods pending",
+        "GPUs allocated",
+        "podyard replay",
+    ):
         assert title in text
     drawings = re.findall(r"<svg.*?</svg>", text)
-    assert len(drawings) == 5
+    assert len([drawing for drawing in drawings if 'aria-label="waterfall"' not in drawing]) == 5
+    assert any('aria-label="waterfall"' in drawing for drawing in drawings)
     for drawing in drawings:
         assert "nan" not in drawing
         ET.fromstring(drawing)

@@ -1,0 +1,132 @@
+"""The way of one pod in hops: from its creation to the first request that it was sent."""
+
+from __future__ import annotations
+
+from harness.measure.waterfall.hops import Chain
+from harness.measure.waterfall.story import NEVER, PodStory, Story
+from harness.measure.waterfall.timers import (
+    BATCH,
+    CLUSTER_AUTOSCALER,
+    FIRST_BACKOFF,
+    LONGEST_BACKOFF,
+    PLEG,
+    PROXY_SYNC,
+    SCAN_INTERVAL,
+    Timers,
+)
+
+LATENCIES, PULL, START = "spec.latencies", "spec.latencies.imagePull", "spec.latencies.containerStart"
+PROVISIONING, READINESS, ROOM = "spec.pools provisioning", "readiness of the container", "room on a node"
+"""What decides a hop and is no constant: settings of the scenario and of its workload."""
+
+SOON_NS = 100 * 10**6
+"""What follows so soon is a matter of latencies."""
+
+
+def to_served(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+    """From where the chain stands (the pod is created) to the first request, or as far as it came. A pod that was told
+    to go on the way went there."""
+    to_bound(chain, pod, story, timers, until_ns)
+    if pod.bound_ns != NEVER:
+        to_running(chain, pod, timers, pod.bound_ns, until_ns)
+        if not chain.unended:
+            from_running(chain, pod, story, timers, pod.running_ns(pod.bound_ns), until_ns)
+
+
+def to_bound(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+    failed = pod.event("FailedScheduling", pod.created_ns, None if pod.bound_ns == NEVER else pod.bound_ns)
+    if failed == NEVER:
+        if pod.bound_ns == NEVER:
+            chain.open(_end(pod, until_ns), "bound to a node")
+        else:
+            chain.to(pod.bound_ns, "scheduled", LATENCIES)
+        return
+    chain.to(failed, "first attempt fails", LATENCIES)
+    bought = pod.event("TriggeredScaleUp", failed, None if pod.bound_ns == NEVER else pod.bound_ns)
+    if bought != NEVER:
+        _bought(chain, pod, story, timers, bought, until_ns)
+    if pod.bound_ns == NEVER:
+        if not chain.unended:
+            chain.open(_end(pod, until_ns), "bound to a node", "no node had room")
+        return
+    _queued(chain, pod, timers, new_node=bought != NEVER)
+
+
+def _bought(chain: Chain, pod: PodStory, story: Story, timers: Timers, at_ns: int, until_ns: int) -> None:
+    """The cluster autoscaler orders a node. Whether the pod goes there shows later."""
+    decided = timers.last_tick(CLUSTER_AUTOSCALER, at_ns - 1)
+    # What it looks at has been said to it some milliseconds before.
+    scans = max(1, (decided - timers.last_tick(CLUSTER_AUTOSCALER, chain.at_ns)) // timers.scan_interval_ns)
+    if at_ns - decided <= SOON_NS and decided > chain.at_ns:
+        chain.to(decided, "pool decision", SCAN_INTERVAL, "tick", of=CLUSTER_AUTOSCALER, count=scans)
+        chain.to(at_ns, "node ordered", LATENCIES)
+    else:
+        chain.to(at_ns, "pool decision", SCAN_INTERVAL, note="not at a scan of the run's phase: a lower bound of scans")
+    registered = story.registered_ns(pod.node) if pod.node else NEVER
+    if registered != NEVER and registered > at_ns:
+        chain.to(registered, "provisioning", PROVISIONING)
+        ready = story.ready_ns(pod.node, registered)
+        if ready != NEVER and (pod.bound_ns == NEVER or ready <= pod.bound_ns):
+            chain.to(ready, "node ready", LATENCIES)
+    elif not pod.node:
+        chain.open(_end(pod, until_ns), "bound to the node ordered")
+
+
+def _queued(chain: Chain, pod: PodStory, timers: Timers, *, new_node: bool) -> None:
+    """In the scheduling queue until something helped, then until its backoff is over."""
+    tries = [at for at, reason, _ in pod.events if reason == "FailedScheduling" and at <= pod.bound_ns]
+    rested = tries[-1] + timers.backoff_ns(len(tries))
+    timer = LONGEST_BACKOFF if timers.backoff_ns(len(tries) + 1) == timers.backoff_ns(len(tries)) else FIRST_BACKOFF
+    if abs(pod.bound_ns - rested) <= SOON_NS and rested > chain.at_ns:
+        chain.to(rested, "backoff", timer, "backoff", count=len(tries), since_ns=tries[-1])
+    elif pod.bound_ns - chain.at_ns > SOON_NS:
+        note = "" if new_node else "what made room is not in the journal"
+        chain.to(pod.bound_ns, "no node has room", ROOM, note=note)
+    chain.to(pod.bound_ns, "scheduled", LATENCIES)
+
+
+def to_running(chain: Chain, pod: PodStory, timers: Timers, since_ns: int, until_ns: int) -> None:
+    """Images, the container's start, and that its kubelet tells of it."""
+    running = pod.running_ns(since_ns)
+    before = _end(pod, until_ns) if running == NEVER else running
+    pulling, pulled = pod.event("Pulling", since_ns, before), pod.event("Pulled", since_ns, before)
+    started = pod.event("Started", since_ns, before)
+    if pulled != NEVER:
+        chain.to(pulled, "image pulled", PULL if pulling != NEVER else LATENCIES)
+    if started != NEVER:
+        chain.to(started, "container started", START)
+    if running == NEVER:
+        chain.open(before, "running")
+    elif started == NEVER:
+        chain.to(running, "pulled and started", START, note="without events they cannot be told apart")
+    else:
+        chain.to(running, "seen to run", PLEG if timers.value_ns(PLEG) else LATENCIES)
+
+
+def from_running(chain: Chain, pod: PodStory, story: Story, timers: Timers, since_ns: int, until_ns: int) -> None:
+    """Ready, an endpoint, sent requests: as far as it applies."""
+    ready = pod.ready_ns(since_ns)
+    if ready == NEVER:
+        served = any(other.endpoint_ns for other in story.pods.values() if other.owner and other.owner == pod.owner)
+        if served or pod.going_ns == NEVER:
+            chain.open(_end(pod, until_ns), "ready")
+        return
+    chain.to(ready, "ready", READINESS)
+    endpoint = next((at for at in pod.endpoint_ns if at >= ready), NEVER)
+    if endpoint == NEVER:
+        if any(other.endpoint_ns for other in story.pods.values() if other.owner and other.owner == pod.owner):
+            chain.open(_end(pod, until_ns), "an endpoint")
+        return
+    batch_ns = timers.value_ns(BATCH)
+    if batch_ns and endpoint - chain.at_ns >= batch_ns:
+        chain.to(chain.at_ns + batch_ns, "changes gathered", BATCH, "wait")
+    chain.to(endpoint, "endpoint", LATENCIES)
+    routed = next((at for at in pod.routed_ns if at >= endpoint), NEVER)
+    if routed != NEVER:
+        chain.to(routed, "first request", PROXY_SYNC if timers.value_ns(PROXY_SYNC) else LATENCIES)
+    elif story.rates and any(other.routed_ns for other in story.pods.values() if other.owner == pod.owner):
+        chain.open(_end(pod, until_ns), "sent a request")
+
+
+def _end(pod: PodStory, until_ns: int) -> int:
+    return until_ns if pod.going_ns == NEVER else pod.going_ns

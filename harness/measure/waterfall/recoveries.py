@@ -1,0 +1,225 @@
+"""The waterfall of a fault: from its instant to the first request that the last of its victims, or what replaced it,
+was sent.
+
+A node that falls silent: its lease is missed, runs out, is looked at; the node is NotReady, tainted, its pods tolerate
+that for a while, are evicted, replaced, and the new ones go their way. Source of the order: pkg/controller/
+nodelifecycle and tainteviction (1.34); which pod replaced which is recovery's (harness/measure/recovery.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.measure.waterfall.hops import Chain, Waterfall
+from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, from_running, to_running, to_served
+from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
+from harness.measure.waterfall.timers import (
+    EVICTION_RATE,
+    GRACE,
+    LEASE,
+    MONITOR,
+    MONITOR_PERIOD,
+    PLEG,
+    TOLERATION,
+    Timers,
+)
+
+ALIVE = ("returned", "replaced", "waiting", "lost")
+"""Outcomes of victims that have a way back to be told; others completed, or nobody wanted them any more."""
+
+FAULT_LASTS = "the fault's own duration"
+RESTART_BACKOFF = "initialCrashLoopBackOff"
+
+
+def recoveries(
+    story: Story,
+    timers: Timers,
+    victims: Sequence[Sequence[Mapping[str, Any]]],
+    metrics: Sequence[Mapping[str, Any]],
+    until_ns: int,
+) -> list[Waterfall]:
+    """One a fault. `victims`: by fault, as `harness.measure.recovery.victims` gives them; `metrics`: recovery's."""
+    out = []
+    for index, fault in enumerate(story.faults):
+        hit = victims[index] if index < len(victims) else []
+        outage = metrics[index].get("outage") if index < len(metrics) else None
+        out.append(_recovery(index + 1, fault, hit, outage, story, timers, until_ns))
+    return out
+
+
+def _recovery(
+    number: int,
+    fault: FaultStory,
+    victims: Sequence[Mapping[str, Any]],
+    outage: Mapping[str, Any] | None,
+    story: Story,
+    timers: Timers,
+    until_ns: int,
+) -> Waterfall:
+    more = f" +{len(fault.targets) - 1}" if len(fault.targets) > 1 else ""
+    title = " ".join([fault.kind, *fault.targets[:1]]) + more
+    fall = Waterfall(kind="recovery", number=number, title=title, start_ns=fault.at_ns)
+    ways = []
+    for victim in victims:
+        if victim["outcome"] not in ALIVE:
+            continue
+        chain = Chain(fault.at_ns)
+        _way(chain, fault, victim, story, timers, until_ns)
+        pod = story.pods.get(victim.get("replacedBy") or victim["uid"])
+        ways.append((bool(chain.unended), chain.at_ns, "" if pod is None else pod.key, chain))
+    if ways:
+        last = max(ways, key=lambda item: item[:3])
+        fall.subject, fall.hops, fall.unended = last[2], last[3].hops, last[3].unended
+        rest = sorted((way for way in ways if way is not last), key=lambda item: item[:3], reverse=True)
+        fall.others = [(key, at - fault.at_ns) for _, at, key, _ in rest]
+    elif not victims:
+        _outage(fall, fault, outage, until_ns)
+    else:
+        fall.notes.append("each pod that it hit had completed, or nobody wanted it any more")
+    return fall
+
+
+def _outage(fall: Waterfall, fault: FaultStory, outage: Mapping[str, Any] | None, until_ns: int) -> None:
+    """An outage of the control plane hits no pod: what waited for it is decided first, and then all of it."""
+    if outage is None:
+        fall.notes.append("it hit no pod")
+        return
+    chain = Chain(fault.at_ns)
+    back = min(fault.at_ns + fault.lasts_ns, until_ns)
+    chain.to(back, "it lasts", FAULT_LASTS, "until")
+    if outage["backlog"]:
+        unended = outage.get("atLeast", [])
+        first = fault.at_ns + round(outage["withoutDecisions"] * 1e9)
+        last = back + round(outage["catchUp"] * 1e9)
+        if "withoutDecisions" in unended:
+            chain.open(until_ns, "deciding again")
+        else:
+            chain.to(first, "first decision again")
+            if "catchUp" in unended:
+                chain.open(until_ns, "caught up")
+            else:
+                chain.to(last, "caught up with the backlog")
+    else:
+        fall.notes.append("nothing waited for it")
+    fall.hops, fall.unended = chain.hops, chain.unended
+
+
+def _way(
+    chain: Chain, fault: FaultStory, victim: Mapping[str, Any], story: Story, timers: Timers, until_ns: int
+) -> None:
+    pod = story.pods[victim["uid"]]
+    if fault.kind == "ContainerCrash":
+        _restarted(chain, pod, story, timers, until_ns)
+        return
+    undone = until_ns + 1 if fault.lasts_ns < 0 else fault.at_ns + fault.lasts_ns
+    if victim["outcome"] == "returned":
+        _returned(chain, pod, undone, story, timers, until_ns)
+        return
+    _not_ready(chain, pod.node, min(undone, until_ns + 1), story, timers, until_ns)
+    if chain.unended:
+        return
+    _evicted(chain, pod, story, timers, until_ns)
+    if chain.unended:
+        return
+    if victim["outcome"] == "lost":
+        chain.open(until_ns, "replaced", "it has no owner that makes another")
+        return
+    new = story.pods.get(victim.get("replacedBy") or "")
+    if new is None:
+        chain.open(until_ns, "replaced")
+        return
+    chain.to(new.created_ns, "replaced", LATENCIES)
+    to_served(chain, new, story, timers, until_ns)
+
+
+def _not_ready(chain: Chain, node: str, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
+    """The node falls silent, and that is noticed. Nothing, where it was not before the fault was undone."""
+    at = chain.at_ns
+    seen = story.not_ready_ns(node, at)
+    before = story.nodes.get(node, [])
+    if any(state.at_ns <= at for state in before) and story.ready_since(node, at) == NEVER:
+        return  # it was not ready when the fault came
+    if seen == NEVER or seen > undone_ns:
+        if undone_ns > until_ns:
+            chain.open(until_ns, "seen to be NotReady")
+        return
+    up = story.ready_since(node, at)
+    renewed = max(timers.last_renewal(node, at), up)
+    constants = timers.constants
+    over = renewed + constants.node_monitor_grace_period_ns
+    look = timers.next_tick(MONITOR, over)
+    if 0 <= seen - look <= SOON_NS:
+        missed = min(renewed + constants.lease_renewal_ns, over)
+        chain.to(missed, "lease not renewed", LEASE, "renewal", of=node, since_ns=renewed)
+        chain.to(over, "lease runs out", GRACE, "grace", of=node, since_ns=renewed)
+        chain.to(look, "monitor looks", MONITOR_PERIOD, "tick", of=MONITOR)
+        chain.to(seen, "NotReady written", LATENCIES)
+    else:
+        chain.to(seen, "seen to be NotReady", GRACE, note="not at an instant of the run's phases: not told apart")
+
+
+def _evicted(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+    """The node is tainted, the pod tolerates that for a while, and is told to go."""
+    tainted = story.tainted_ns(pod.node, chain.at_ns)
+    if pod.going_ns != NEVER and (tainted == NEVER or pod.going_ns < tainted):
+        chain.to(pod.going_ns, "told to go", note="not by the taint of its node")
+        return
+    if tainted == NEVER:
+        chain.open(until_ns, "tainted NoExecute", "its zone's rate of evictions does not allow it")
+        return
+    waited = tainted - chain.at_ns > SOON_NS
+    chain.to(tainted, "its turn for the taint" if waited else "tainted", EVICTION_RATE if waited else LATENCIES)
+    if pod.going_ns == NEVER:
+        chain.open(until_ns, "evicted")
+        return
+    stays = timers.value_ns(TOLERATION) or 0
+    stayed = pod.going_ns - chain.at_ns
+    if stays <= stayed <= stays + SOON_NS:
+        chain.to(chain.at_ns + stays, "taint tolerated", TOLERATION, "wait")
+        chain.to(pod.going_ns, "evicted", LATENCIES)
+    else:
+        chain.to(pod.going_ns, "taint tolerated", "tolerationSeconds of the pod")
+
+
+def _returned(chain: Chain, pod: PodStory, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
+    """The node comes back with the pod on it."""
+    _not_ready(chain, pod.node, undone_ns, story, timers, until_ns)
+    noticed = bool(chain.hops)
+    if undone_ns <= until_ns:
+        chain.to(undone_ns, "until it is undone", FAULT_LASTS, "until")
+    ready = story.ready_ns(pod.node, chain.at_ns) if noticed else NEVER
+    if ready != NEVER:
+        chain.to(ready, "node ready again", LATENCIES)
+    _again(chain, pod, story, timers, until_ns)
+
+
+def _restarted(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+    """Its container ended and is started again."""
+    at = chain.at_ns
+    seen = next((state.at_ns for state in pod.states if state.at_ns >= at and not state.ready), NEVER)
+    if seen == NEVER:
+        chain.open(until_ns, "seen to have ended")
+        return
+    chain.to(seen, "seen to have ended", PLEG if timers.value_ns(PLEG) else LATENCIES)
+    backed_off = pod.event("BackOff", at, seen + SOON_NS) != NEVER
+    if backed_off:
+        started = pod.event("Started", seen)
+        waited = -1 if started == NEVER else started - chain.at_ns
+        if waited > 0:
+            chain.to(started, "back-off and start", RESTART_BACKOFF)
+    _again(chain, pod, story, timers, until_ns)
+
+
+def _again(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+    """Running, ready and served again, as far as it had ceased to be."""
+    since = chain.at_ns
+    begun = chain.hops[0].start_ns if chain.hops else since
+    unready = any(begun <= state.at_ns and not state.ready for state in pod.states)
+    if not unready:
+        return
+    started = pod.event("Started", begun)
+    if started != NEVER and started >= since:
+        to_running(chain, pod, timers, since, until_ns)
+    if not chain.unended:
+        from_running(chain, pod, story, timers, min(since, chain.at_ns), until_ns)
