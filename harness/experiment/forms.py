@@ -15,6 +15,9 @@ Percent: TypeAlias = Annotated[int, Meta(ge=1, le=100_000)]
 Seed: TypeAlias = Annotated[int, Meta(ge=0)]
 Tasks: TypeAlias = Annotated[int, Meta(ge=0, le=10_000_000)]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
+Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
+"""Of one node for an hour, in any currency; without it, cost is told as a lower bound or not at all."""
+
 Amount: TypeAlias = str | int | float
 """A quantity, as Kubernetes writes it; its range is checked where it is read."""
 
@@ -43,6 +46,7 @@ class NodeGroup(Form, frozen=True, kw_only=True):
     zones: list[str] = []
     labels: dict[str, str] = {}
     taints: list[TaintForm] = []
+    price: Price | None = None
 
 
 class OpenbNodes(Form, frozen=True, kw_only=True):
@@ -51,6 +55,7 @@ class OpenbNodes(Form, frozen=True, kw_only=True):
     count: Count
     cpu_nodes: bool = True
     zones: Count = 0
+    price: Price | None = None
 
 
 class TraceNodes(Form, frozen=True, kw_only=True):
@@ -60,6 +65,7 @@ class TraceNodes(Form, frozen=True, kw_only=True):
     format: str | None = None
     options: dict[str, Any] = {}
     ranks: str | None = None
+    price: Price | None = None
 
 
 class NodeSource(Form, frozen=True, kw_only=True):
@@ -85,6 +91,7 @@ class Pool(Form, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     taints: list[TaintForm] = []
     provisioning: str = "45s"
+    price: Price | None = None
 
 
 class OpenbTasks(Form, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from harness.measure.elasticity import Elasticity, Target
 from harness.measure.filling import Filling
 from harness.measure.invariants import Invariants
 from harness.measure.journal import Fold, Journal
+from harness.measure.node_hours import Prices
 from harness.measure.placement import Placement, typical_of
 from harness.measure.pods import PodLives
 from harness.measure.recovery import Recovery
@@ -43,7 +44,7 @@ class Measures:
         ]
         self.filling = Filling(self.placement.occupancy) if fills and all(fills) else None
         self.recovery = Recovery(self.lives, self.traffic)
-        self.elasticity = Elasticity(_targets(prepared), [pool.name for pool in prepared.pools])
+        self.elasticity = Elasticity(_targets(prepared), [pool.name for pool in prepared.pools], _prices(prepared))
         self.invariants = Invariants(self.lives, self.placement.occupancy)
         self.last_writes = LastWrites()
         self.journal = Journal(
@@ -119,17 +120,17 @@ def _placement(prepared: Prepared, lives: PodLives, demand: Demand) -> Placement
 
 
 def _targets(prepared: Prepared) -> tuple[Target, ...]:
-    services = {
-        f"default/{task.service.name}": task.service
+    scaled = {
+        f"default/{task.service.name}"
         for task in prepared.loaded.scenario.spec.workload
         if task.service is not None and task.service.autoscaler is not None
     }
     return tuple(
-        Target(
-            service=item.service,
-            curve=item.curve,
-            model=item.model,
-        )
+        Target(service=item.service, curve=item.curve, model=item.model, scaled=item.service in scaled)
         for item in prepared.workload.traffic
-        if item.service in services
     )
+
+
+def _prices(prepared: Prepared) -> Prices:
+    pools = prepared.loaded.scenario.spec.pools
+    return Prices({pool.name: pool.price for pool in pools if pool.price is not None}, prepared.machines.prices)

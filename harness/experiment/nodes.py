@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -30,6 +30,7 @@ class Machines:
     nodes: tuple[Node, ...]
     tables: tuple[NodeTable, ...]
     notices: tuple[str, ...] = ()  # of what manifests ask for and is not modelled
+    prices: dict[str, float] = field(default_factory=dict)  # of nodes that have one, by name
 
 
 def machines(loaded: Loaded, seed: int) -> Machines:
@@ -38,6 +39,7 @@ def machines(loaded: Loaded, seed: int) -> Machines:
     tables: list[NodeTable] = []
     names: set[str] = set()
     notices: list[str] = []
+    prices: dict[str, float] = {}
     for index, source in enumerate(loaded.scenario.spec.nodes):
         where = f"spec.nodes[{index}]"
         if source.group is not None:
@@ -62,7 +64,10 @@ def machines(loaded: Loaded, seed: int) -> Machines:
                 raise loaded.error(where, "a node of this name is there already", found=node.metadata.name)
             names.add(node.metadata.name)
         nodes.extend(made)
-    return Machines(tuple(nodes), tuple(tables), tuple(notices))
+        form = source.group or source.openb_like or source.trace
+        if form is not None and form.price is not None:
+            prices.update((node.metadata.name, form.price) for node in made)
+    return Machines(tuple(nodes), tuple(tables), tuple(notices), prices)
 
 
 def _from_table(loaded: Loaded, index: int, where: str, seed: int) -> NodeTable:

@@ -2,7 +2,8 @@
 
 Demand d is the least supply that meets the service's SLO under the load (`queueing`): it knows nothing of any
 autoscaler, and is the same for all. Supply s are the ready endpoints. Accuracy, timeshare, instability and jitter as in
-SPEC RG (Herbst et al., "Ready for Rain?", SPEC-RG-2016-01). Looked at once a second.
+SPEC RG (Herbst et al., "Ready for Rain?", SPEC-RG-2016-01). Looked at once a second; as replicas come and go in jumps,
+instability compares how both moved over the last minute.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from harness.measure.node_hours import NodeHours, Prices
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
 
 Int64 = npt.NDArray[np.int64]
 SECOND_NS = 10**9
-POOL = "podyard.dev/pool"
-"""Label of a node that a pool was asked for."""
+
+TREND_S = 60
+"""Over so long supply and demand rise or fall, when it is asked whether they do the same."""
 
 
 class Curve(Protocol):
@@ -29,11 +32,13 @@ class Curve(Protocol):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A service whose replicas are scaled, its load, and what one of them can do."""
+    """A service, its load, and what one replica can do. `scaled`: whether an autoscaler is known to size it; else it
+    counts from when a HorizontalPodAutoscaler names its Deployment."""
 
     service: str
     curve: Any
     model: QueueModel
+    scaled: bool = True
 
     def demand(self, t_ns: int) -> int:
         """Replicas, alike and with even shares of the load, of which the objective's share is answered in time."""
@@ -42,16 +47,14 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Elasticity:
-    def __init__(self, targets: tuple[Target, ...], pools: Iterable[str] = ()) -> None:
+    def __init__(self, targets: tuple[Target, ...], pools: Iterable[str] = (), prices: Prices | None = None) -> None:
         self.targets = targets
+        self._scaled = {target.service for target in targets if target.scaled}
+        self._machines = NodeHours(pools, prices)
         self._ready: dict[str, dict[str, int]] = {target.service: {} for target in targets}
         self._supply: dict[str, list[tuple[int, int]]] = {target.service: [(0, 0)] for target in targets}
         self._wanted: dict[str, list[tuple[int, int]]] = {target.service: [] for target in targets}
         self._scalers: dict[str, list[tuple[int, int]]] = {}  # HPAs of others: replicas that there are, by target
-        self._pools: dict[str, list[tuple[int, int]]] = {pool: [(0, 0)] for pool in pools}  # nodes
-        self._pool_of: dict[str, str] = {}
-        self._nodes: list[tuple[int, int]] = []
-        self._there: set[str] = set()
         self.asked: list[tuple[int, tuple[Any, ...]]] = []
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
@@ -65,6 +68,7 @@ class Elasticity:
         elif kind == "HorizontalPodAutoscaler":
             wanted = obj.status.desired_replicas
             service = f"{obj.metadata.namespace}/{obj.spec.scale_target_ref.name}"
+            self._scaled.add(service)
             if wanted is not None:
                 log = self._wanted.setdefault(service, [])
                 if not log or log[-1][1] != wanted:
@@ -72,31 +76,12 @@ class Elasticity:
             if service not in self._supply:
                 self._scalers.setdefault(service, [(0, 0)]).append((at_ns, obj.status.current_replicas or 0))
         elif kind == "Node":
-            self._node_of_pool(at_ns, change, obj)
-            before = len(self._there)
-            if change == "DELETED":
-                self._there.discard(obj.metadata.name)
-            else:
-                self._there.add(obj.metadata.name)
-            if len(self._there) != before:
-                self._nodes.append((at_ns, len(self._there)))
-
-    def _node_of_pool(self, at_ns: int, change: str, node: Any) -> None:
-        name, pool = node.metadata.name, node.metadata.labels.get(POOL, "")
-        if change == "DELETED":
-            pool, step = self._pool_of.pop(name, ""), -1
-        elif pool and name not in self._pool_of:
-            self._pool_of[name], step = pool, 1
-        else:
-            return
-        if pool:
-            log = self._pools.setdefault(pool, [(0, 0)])
-            log.append((at_ns, log[-1][1] + step))
+            self._machines.write(at_ns, kind, change, obj, old)
 
     @property
     def seen(self) -> bool:
         """Whether anything scaled."""
-        return bool(self.targets or self._scalers or self._pools)
+        return bool(self._scaled or self._machines.pools)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "autoscaling":
@@ -104,7 +89,7 @@ class Elasticity:
 
     def metrics(self, until_ns: int) -> dict[str, Any]:
         """By service. Accuracy in percent of demand, shares in percent of time, times in seconds."""
-        out = {target.service: self._of(target, until_ns) for target in self.targets}
+        out = {target.service: self._of(target, until_ns) for target in self.targets if target.service in self._scaled}
         grid = np.arange(0, max(until_ns // SECOND_NS, 1), dtype=np.int64) * SECOND_NS
         # Of these nobody says what load they are under, so there is supply and no demand.
         for target, log in sorted(self._scalers.items()):
@@ -113,10 +98,10 @@ class Elasticity:
                 "supplyPeak": int(supply.max(initial=0)),
                 "podHours": float(supply.sum()) / 3600,
                 "rescales": max(len(self._wanted.get(target, ())) - 1, 0),
+                **self._machines.of_cluster(0, until_ns),
             }
-        for pool, log in sorted(self._pools.items()):
-            nodes = _along(log, grid)
-            out[f"pool {pool}"] = {"nodesPeak": int(nodes.max(initial=0)), "nodeHours": float(nodes.sum()) / 3600}
+        for pool in self._machines.pools:
+            out[f"pool {pool}"] = self._machines.of_pool(pool, until_ns)
         return out
 
     def _of(self, target: Target, until_ns: int) -> dict[str, Any]:
@@ -134,7 +119,7 @@ class Elasticity:
             "overAccuracy": 100.0 * float((over / np.maximum(demand, 1)).sum()) / spent,
             "underTimeshare": 100.0 * int((under > 0).sum()) / spent,
             "overTimeshare": 100.0 * int((over > 0).sum()) / spent,
-            "instability": 100.0 * int((change_d * change_s < 0).sum()) / spent,
+            "instability": 100.0 * int((_trend(demand) * _trend(supply) < 0).sum()) / spent,
             "jitter": (int((change_s != 0).sum()) - int((change_d != 0).sum())) / spent,
             "demandPeak": int(demand.max(initial=0)),
             "supplyPeak": int(supply.max(initial=0)),
@@ -152,10 +137,7 @@ class Elasticity:
         if episodes:
             begin, end = max(episodes, key=lambda item: (item[1] - item[0], -item[0]))
             out["longest"] = self._waterfall(target, int(grid[begin]), int(grid[min(end, len(grid) - 1)]))
-        if self._nodes:
-            out["nodesPeak"] = max(count for _, count in self._nodes)
-            out["nodeHours"] = float(_along([(0, 0), *self._nodes], grid).sum()) / 3600
-        return out
+        return out | self._machines.of_cluster(first * SECOND_NS, until_ns)
 
     def _waterfall(self, target: Target, begin_ns: int, end_ns: int) -> dict[str, float]:
         """Seconds from the beginning of the longest shortage to each step that ended it."""
@@ -166,10 +148,16 @@ class Elasticity:
         asked = [at for at, _ in self.asked if begin_ns <= at <= end_ns]
         if asked:
             out["nodesAskedSeconds"] = (asked[0] - begin_ns) / 1e9
-        came = [at for at, _ in self._nodes if begin_ns <= at <= end_ns]
+        came = [at for at in self._machines.came if begin_ns <= at <= end_ns]
         if came:
             out["nodesThereSeconds"] = (came[0] - begin_ns) / 1e9
         return out
+
+
+def _trend(values: Int64) -> Int64:
+    """Whether it rose (1) or fell (-1) over the last TREND_S."""
+    before = np.concatenate([np.repeat(values[:1], TREND_S), values])[: len(values)]
+    return np.asarray(np.sign(values - before))
 
 
 def _along(log: list[tuple[int, int]], grid: Int64) -> Int64:

@@ -259,7 +259,7 @@ def _autoscaling() -> list[Measure]:
             "instability",
             "% of time",
             "less",
-            "share of time in which supply and demand move in opposite directions",
+            "share of time in which supply and demand have moved in opposite directions over the last minute",
             SPEC_RG,
         ),
         row("rescales", "rescales", "", "less", "times that the autoscaler wanted another number", digits=0),
@@ -267,6 +267,14 @@ def _autoscaling() -> list[Measure]:
         row("nodesPeak", "nodes, peak", "", "neither", "most nodes", digits=0),
         row("podHours", "pod-hours", "h", "less", "replicas over time", digits=2),
         row("nodeHours", "node-hours", "h", "less", "nodes over time, of the cluster or of the pool", digits=2),
+        row(
+            "cost",
+            "cost, money",
+            "",
+            "less",
+            "node-hours times the price of each, of the cluster or of the pool",
+            digits=2,
+        ),
         Measure(f"{at}.jitter", "jitter", "1/s", "neither", "(supply changes - demand changes) / time", SPEC_RG),
         Measure(
             f"{at}.demandPeak",

@@ -139,3 +139,34 @@ def test_load_from_a_file(tmp_path: Any) -> None:
             run_once(read_scenario(path), "greedy", 1)
         assert told in str(error.value)
         assert error.value.line is not None
+
+
+def test_an_autoscaler_from_manifests_has_the_demand_of_its_service(tmp_path: Any) -> None:
+    """The same HPA, written by hand: demand, supply, node-hours and money are told alike."""
+    cpu = {"type": "Utilization", "averageUtilization": 60}
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "by-hand", "namespace": "default"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "minReplicas": 2,
+            "maxReplicas": 40,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": cpu}}],
+        },
+    }
+    ramp = {"ramp": {"start": "1m", "end": "3m", "from": 200, "to": 2000}}
+    nodes = [{"group": {**NODES[0]["group"], "price": 0.5}}]
+
+    def scaling(*workload: dict[str, Any]) -> dict[str, Any]:
+        data = loaded(nodes=nodes, workload=list(workload), duration="10m")
+        found: dict[str, Any] = run_once(data, "greedy", 1).metrics["autoscaling"]["default/web"]
+        return found
+
+    ours = scaling(web(ramp, autoscaler={"min": 2, "max": 40, "targetCpu": 60}))
+    theirs = scaling(web(ramp), {"objects": [scaler]})
+    assert set(ours) == set(theirs)
+    for name in ("demandPeak", "nodesPeak"):
+        assert ours[name] == theirs[name]
+    assert theirs["overTimeshare"] == pytest.approx(ours["overTimeshare"], abs=5)
+    assert theirs["cost"] == pytest.approx(0.5 * theirs["nodeHours"]) == pytest.approx(6 * 0.5 / 6, rel=0.02)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from harness.measure.elasticity import Elasticity, Target
 from harness.measure.invariants import Invariants
 from harness.measure.journal import Journal
+from harness.measure.node_hours import Prices
 from harness.measure.occupancy import CPU, Occupancy
 from harness.measure.pods import PodLives, censored, seconds, spans
 from harness.measure.queue_model import QueueModel
@@ -380,5 +381,45 @@ def test_every_autoscaler_and_every_pool_is_told_of() -> None:
     seen.write(80 * S, "Node", "DELETED", pooled, None)
     measured = seen.metrics(100 * S)
     assert seen.seen
-    assert measured["d/api"] == {"supplyPeak": 5, "podHours": pytest.approx((30 * 2 + 60 * 5) / 3600), "rescales": 1}
-    assert measured["pool burst"] == {"nodesPeak": 1, "nodeHours": pytest.approx(60 / 3600)}
+    hours = {"nodesPeak": 1, "nodeHours": pytest.approx(60 / 3600)}
+    assert measured["d/api"] == {
+        "supplyPeak": 5,
+        "podHours": pytest.approx((30 * 2 + 60 * 5) / 3600),
+        "rescales": 1,
+        **hours,
+    }
+    assert measured["pool burst"] == hours
+
+
+def test_money_is_node_hours_times_prices_and_a_lower_bound_where_a_node_has_none() -> None:
+    def write(seen: Elasticity, at: int, change: str, name: str, labels: dict[str, str]) -> None:
+        seen.write(at * S, "Node", change, replace(node(name), metadata=ObjectMeta(name=name, labels=labels)), None)
+
+    target = Target("d/web", Step(), QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
+    for other, bound in (("a-1", []), ("stranger", ["cost"])):
+        seen = Elasticity((target,), ["burst"], Prices({"burst": 3.6}, {"a-0": 36.0, "a-1": 72.0}))
+        seen.write(0, "EndpointSlice", "ADDED", endpoints(3), None)
+        write(seen, 0, "ADDED", "gateway", {"node-role.kubernetes.io/gateway": ""})  # nobody rents it
+        write(seen, 0, "ADDED", "a-0", {})
+        write(seen, 100, "ADDED", other, {})
+        write(seen, 150, "ADDED", "burst-0", {"podyard.dev/pool": "burst"})
+        write(seen, 200, "DELETED", "burst-0", {})
+        measured = seen.metrics(300 * S)
+        assert measured["pool burst"] == {
+            "nodesPeak": 1,
+            "nodeHours": pytest.approx(50 / 3600),
+            "cost": pytest.approx(0.05),
+        }
+        assert measured["d/web"]["nodesPeak"] == 3
+        assert measured["d/web"]["cost"] == pytest.approx(3 + 0.05 + (4 if not bound else 0))
+        assert measured["d/web"].get("atLeast", []) == bound
+    assert "cost" not in Elasticity((target,)).metrics(10 * S)["d/web"]
+
+
+def test_instability_is_the_time_in_which_supply_runs_against_demand() -> None:
+    """Demand rises at 100 s, from when on supply falls for a while; over a minute each."""
+    target = Target("d/web", Step(), QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
+    seen = Elasticity((target,))
+    seen.write(0, "EndpointSlice", "ADDED", endpoints(9), None)
+    seen.write(120 * S, "EndpointSlice", "MODIFIED", endpoints(5), None)
+    assert seen.metrics(200 * S)["d/web"]["instability"] == pytest.approx(100 * 40 / 200)

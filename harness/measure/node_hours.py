@@ -1,0 +1,121 @@
+"""Nodes and what they cost, over time: of the cluster, and of each pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+POOL = "podyard.dev/pool"
+"""Label of a node that a pool was asked for."""
+
+CLIENTS = "node-role.kubernetes.io/gateway"
+"""Label of the node that clients sit on: nobody rents it."""
+
+HOUR_NS = 3600 * 10**9
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """Of a node for an hour, in any currency; by pool, and of the other nodes by name."""
+
+    pools: Mapping[str, float] = {}
+    nodes: Mapping[str, float] = {}
+
+    @property
+    def any(self) -> bool:
+        return bool(self.pools or self.nodes)
+
+
+class NodeHours:
+    """A fold. A node counts from when it registers until it is deleted."""
+
+    def __init__(self, pools: Iterable[str] = (), prices: Prices | None = None) -> None:
+        self._prices = prices or Prices()
+        self.came: list[int] = []
+        """Instants at which a node came or went."""
+        self._log: list[tuple[int, int]] = [(0, 0)]  # nodes, from then on
+        self._pools: dict[str, list[tuple[int, int]]] = {pool: [(0, 0)] for pool in pools}
+        self._there: dict[str, str] = {}  # the pool of each node, '' for none
+        self._since: dict[str, int] = {}
+        self._spells: list[tuple[str, int, int]] = []  # of nodes that are gone: name, from, until
+        self._unpriced = False
+
+    def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
+        if kind != "Node" or CLIENTS in obj.metadata.labels:
+            return
+        name = obj.metadata.name
+        if change == "DELETED":
+            pool = self._there.pop(name, None)
+            if pool is None:
+                return
+            self._spells.append((name, self._since.pop(name), at_ns))
+            step = -1
+        elif name in self._there:
+            return
+        else:
+            pool = self._there[name] = obj.metadata.labels.get(POOL, "")
+            self._since[name] = at_ns
+            self._unpriced |= self._price(name, pool) is None
+            step = 1
+        self.came.append(at_ns)
+        self._log.append((at_ns, self._log[-1][1] + step))
+        if pool:
+            log = self._pools.setdefault(pool, [(0, 0)])
+            log.append((at_ns, log[-1][1] + step))
+
+    def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+        pass
+
+    def _price(self, name: str, pool: str) -> float | None:
+        return self._prices.pools.get(pool) if pool else self._prices.nodes.get(name)
+
+    @property
+    def pools(self) -> list[str]:
+        return sorted(self._pools)
+
+    def of_cluster(self, from_ns: int, until_ns: int) -> dict[str, Any]:
+        """Most nodes, hours, and money where there are prices; a lower bound where some node has none."""
+        out: dict[str, Any] = {
+            "nodesPeak": _peak(self._log, from_ns),
+            "nodeHours": _hours(self._log, from_ns, until_ns),
+        }
+        if self._prices.any:
+            pools = {
+                pool: _hours(log, from_ns, until_ns) * self._prices.pools.get(pool, 0.0)
+                for pool, log in self._pools.items()
+            }
+            out["cost"] = sum(pools.values()) + self._of_others(from_ns, until_ns)
+            if self._unpriced:
+                out["atLeast"] = ["cost"]
+        return out
+
+    def of_pool(self, pool: str, until_ns: int) -> dict[str, Any]:
+        log = self._pools[pool]
+        out: dict[str, Any] = {"nodesPeak": _peak(log, 0), "nodeHours": _hours(log, 0, until_ns)}
+        if pool in self._prices.pools:
+            out["cost"] = out["nodeHours"] * self._prices.pools[pool]
+        return out
+
+    def _of_others(self, from_ns: int, until_ns: int) -> float:
+        """Money for nodes of no pool."""
+        spells = [*self._spells, *((name, since, until_ns) for name, since in self._since.items())]
+        return sum(
+            self._prices.nodes.get(name, 0.0) * max(0, min(end, until_ns) - max(since, from_ns)) / HOUR_NS
+            for name, since, end in spells
+        )
+
+
+def _peak(log: list[tuple[int, int]], from_ns: int) -> int:
+    """The most at any instant from one on."""
+    return max(
+        count for (_, count), until in zip(log, [*(at for at, _ in log[1:]), 1 << 62], strict=True) if until > from_ns
+    )
+
+
+def _hours(log: list[tuple[int, int]], from_ns: int, until_ns: int) -> float:
+    ends = [*(at for at, _ in log[1:]), until_ns]
+    area = sum(
+        count * max(0, min(end, until_ns) - max(begin, from_ns)) for (begin, count), end in zip(log, ends, strict=True)
+    )
+    return area / HOUR_NS
