@@ -115,13 +115,18 @@ def test_failures_are_retried_after_10_20_40_seconds(bench: Bench) -> None:
 
 
 def test_a_success_forgives_the_failures_before(bench: Bench) -> None:
-    bench.create(job(completions=2, parallelism=1))
+    bench.create(job(completions=3, parallelism=1))
     bench.run()
-    bench.finish(bench.active()[0], "Failed")
-    bench.run(11)
-    bench.finish(bench.active()[0])
-    bench.run(1)
-    assert len(bench.active()) == 1
+    waits = []
+    for phase in ("Failed", "Failed", "Succeeded", "Failed"):
+        (pod,) = bench.active()
+        bench.finish(pod, phase)
+        ended_at = bench.now
+        bench.run(0.5)
+        while not bench.active():
+            bench.run(0.5)
+        waits.append(round(((bench.active()[0].metadata.creation_timestamp or 0) - ended_at) / 1e9))
+    assert waits == [10, 20, 0, 10]
 
 
 def test_too_many_failures_end_the_other_pods(bench: Bench) -> None:
