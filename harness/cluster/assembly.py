@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import dropwhile
 from typing import Any
 
+from harness.autoscaling.horizontal.controller import HorizontalController
+from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.policy import NODE_POLICIES, NodePolicy
 from harness.autoscaling.pool import NodePool
 from harness.cluster.cluster import Cluster, ClusterSettings
@@ -30,7 +32,8 @@ class ClusterPlan:
     `strategy`: None where pods are bound by hand. `controllers`: as `harness.cluster.controllers` takes them.
     `autoscaler`: the node policy that sizes `pools`, `autoscaler_flags`: parameters besides those that it names.
     `faults`: a timeline of them. `workload`: objects in the order of the instants at which they are created.
-    `components`: others, started last. `snapshot`: the scheduler's, when somebody listens in.
+    `metrics`: what autoscalers may ask for besides CPU and memory. `components`: others, started last. `snapshot`:
+    the scheduler's, when somebody listens in.
     """
 
     settings: ClusterSettings = field(default_factory=ClusterSettings)
@@ -44,6 +47,7 @@ class ClusterPlan:
     autoscaler_flags: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Planned, ...] = ()
     workload: Iterable[tuple[Instant, Any]] | None = None
+    metrics: MetricsAdapter = field(default_factory=MetricsAdapter)
     components: Sequence[Component] = ()
 
 
@@ -87,6 +91,8 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     cluster.loop.now = cluster.server.now = start
     cluster.start_nodes(plan.nodes)
     for component in controllers(plan.controllers):
+        if isinstance(component, HorizontalController):
+            component.adapter = plan.metrics
         managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
         cluster.add(set_up(component, seed, constants), MANAGER if managed else "")
     if plan.pools:

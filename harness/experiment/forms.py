@@ -249,6 +249,23 @@ class CompareForm(Form, frozen=True, kw_only=True):
     within: str | dict[str, float] = "1%"
 
 
+class ObjectForm(Form, frozen=True, kw_only=True):
+    kind: str
+    name: str
+
+
+class MetricForm(Form, frozen=True, kw_only=True):
+    """A metric that autoscalers may ask for and that nothing here measures: `series` over time in the forms of a load,
+    with its own unit for requests a second. `object`: what it is of (none: it is external, with `labels`);
+    `namespace`: where it is served (none: in all)."""
+
+    name: str
+    series: Any
+    namespace: str = ""
+    labels: dict[str, str] = {}
+    object: ObjectForm | None = None
+
+
 class Spec(Form, frozen=True, kw_only=True):
     nodes: list[NodeSource]
     workload: list[TaskSource]
@@ -265,6 +282,8 @@ class Spec(Form, frozen=True, kw_only=True):
     latencies: LatenciesForm = LatenciesForm()
     constants: dict[str, str | int | float | bool] = {}
     """Kubernetes' constants under their own names (`podyard constants`), those of the cluster autoscaler too."""
+    metrics: list[MetricForm] = []
+    """Served besides those of pods and of requests, as custom and external metrics."""
     faults: list[Any] = []
     gates: list[Gate] = []
     compare: CompareForm = CompareForm()

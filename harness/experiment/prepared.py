@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.policy import NODE_POLICIES
 from harness.autoscaling.pool import NodePool
 from harness.cluster.assembly import ClusterPlan
@@ -20,9 +21,10 @@ from harness.experiment.constants import read_constants
 from harness.experiment.fault_checks import check_faults
 from harness.experiment.gates import check_gates
 from harness.experiment.latencies import latencies
+from harness.experiment.metric_series import check_metrics, metrics_adapter, needs_requests
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_template
 from harness.experiment.scenario import Loaded, duration
-from harness.experiment.workload import Plan, plan
+from harness.experiment.workload import SETTLE_NS, Plan, plan
 from harness.faults.timeline import Planned, parse
 from harness.measure.demand import Demand
 from harness.model.constants import Constants, doubts
@@ -37,12 +39,15 @@ from workloads.manifests import DURATION
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`duration_ns` None: until everything that ends by itself has ended."""
+    """`metrics`: what autoscalers may ask for besides CPU and memory; `reports_requests`: kubelets tell of requests
+    whenever they change. `duration_ns` None: until everything that ends by itself has ended."""
 
     loaded: Loaded
     seed: int
     machines: Machines
     workload: Plan
+    metrics: MetricsAdapter
+    reports_requests: bool
     latencies: Latencies
     constants: Constants
     autoscaler_flags: Mapping[str, Any]
@@ -91,6 +96,7 @@ class Prepared:
             autoscaler_flags=self.autoscaler_flags,
             faults=self.faults,
             workload=self.workload.stream() if workload is None else workload,
+            metrics=self.metrics,
             components=components,
         )
 
@@ -100,7 +106,7 @@ class Prepared:
 
     def _settings_for(self, name: str, settings: NodeSettings) -> NodeSettings:
         if name != GATEWAY:
-            return settings
+            return msgspec.structs.replace(settings, reports_requests=True) if self.reports_requests else settings
         routes = tuple(Route(service=item.service, curve=item.curve) for item in self.workload.traffic)
         return msgspec.structs.replace(settings, routes=routes)
 
@@ -116,6 +122,8 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     workload = plan(loaded, found.tables, seed)
     if spec.duration is None and workload.traffic and not endless:
         raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
+    adapter = metrics_adapter(loaded, workload.traffic, SETTLE_NS)
+    check_metrics(loaded, workload.objects(), adapter)
     pools, faults = _pools(loaded), _faults(loaded)
     ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
     check_faults(loaded, faults, found.nodes, pools, workload, ends)
@@ -124,6 +132,8 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
         seed=seed,
         machines=found,
         workload=workload,
+        metrics=adapter,
+        reports_requests=needs_requests(workload.objects()),
         latencies=hops,
         constants=constants,
         autoscaler_flags=flags,

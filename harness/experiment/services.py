@@ -53,7 +53,7 @@ class Traffic:
 def service(loaded: Loaded, form: ServiceTasks, where: str, from_ns: int) -> tuple[list[Any], Traffic]:
     """(objects that are there at once, its clients, whose curve begins at `from_ns`). Raises UserError."""
     made: list[Any] = []
-    load = curve(loaded, form.load, f"{where}.load", lambda fields, at: _of_file(loaded, fields, at))
+    load = curve(loaded, form.load, f"{where}.load", lambda fields, at: load_of_file(loaded, fields, at))
     name = form.name
     labels = {"app": name}
     requests: ResourceList = {"cpu": parse_quantity(form.cpu), "memory": parse_quantity(form.memory)}
@@ -116,7 +116,7 @@ def service(loaded: Loaded, form: ServiceTasks, where: str, from_ns: int) -> tup
     return made, Traffic(service=f"default/{name}", curve=Delayed(load, from_ns), model=model)
 
 
-def _of_file(loaded: Loaded, fields: Any, where: str) -> LoadCurve:
+def load_of_file(loaded: Loaded, fields: Any, where: str) -> LoadCurve:
     """A load from a file of request rates."""
     from workloads.rate_trace import RateTrace, read_rate_trace
 

@@ -24,7 +24,11 @@ class Rule:
     harmless: tuple[Any, ...] = ()
 
 
+_RESOURCES = Rule("metrics-server measures cpu and memory, so the autoscaler would have no metric", ("cpu", "memory"))
+
 REFUSED: Mapping[str, Rule] = {
+    "V2ResourceMetricSource.name": _RESOURCES,
+    "V2ContainerResourceMetricSource.name": _RESOURCES,
     "V1JobSpec.backoffLimitPerIndex": Rule(_JOBS),
     "V1JobSpec.maxFailedIndexes": Rule(_JOBS),
     "V1JobSpec.podFailurePolicy": Rule("every failed pod counts against backoffLimit"),

@@ -70,18 +70,22 @@ class _Counter(msgspec.Struct):
     def windows(self, now: int) -> tuple[int, int]:
         """Milli-CPU on average between the last two samples at a scrape, and at the next one if nothing changes; as it
         is where there are no two."""
-        found = []
         end, count = self.sample
-        points = window(self.started_ns, now, self.resolution_ns)
-        if points is None:
-            found.append(self.milli)
-        else:
-            begin = points[0]
-            before = self.scraped[1] if begin == self.scraped[0] else 0
-            found.append(-((before - count) // (end - begin)))
         following = sample_ns(now + self.resolution_ns)
-        found.append(-((count - self.count - self.milli * (following - now)) // (following - end)))
-        return found[0], found[1]
+        later = self.count + self.milli * (following - now)
+        return (
+            self._average(now, (end, count), self.scraped),
+            self._average(now + self.resolution_ns, (following, later), (end, count)),
+        )
+
+    def _average(self, scrape_ns: int, last: tuple[int, int], before: tuple[int, int]) -> int:
+        """Rounded up, as a Quantity of nanocores is in thousandths."""
+        points = window(self.started_ns, scrape_ns, self.resolution_ns)
+        if points is None:
+            return self.milli
+        begin, end = points
+        counted = before[1] if begin == before[0] else 0  # it had not started
+        return -((counted - last[1]) // (end - begin))
 
 
 class Usage:
