@@ -14,10 +14,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
+from harness.model.core import Container, PodSpec, PodTemplateSpec, ResourceRequirements
 from harness.model.errors import UserError, did_you_mean
+from harness.model.gpu import WHOLE_GPU
 from harness.model.loading import Document, load_json, read_text
-from harness.model.training import MODELS, MODES, SpeedKey, Speeds, TrainingJob
+from harness.model.meta import ObjectMeta
+from harness.model.quantity import parse_quantity
+from harness.model.training import (
+    MODELS,
+    MODES,
+    ROUND_SCHEDULER,
+    TRAINING,
+    SpeedKey,
+    Speeds,
+    TrainingJob,
+    training_text,
+)
 from harness.model.whole_numbers import whole_number
+from harness.model.workloads import Job, JobSpec
 
 COLUMNS = ("job_id", "model", "batch_size", "scale_factor", "mode", "total_steps", "arrival_s")
 
@@ -54,6 +70,25 @@ def read_speeds(speeds: Path, doublings: Path | None = None) -> Speeds:
     steps = {key: speed for key, speed in measured.items() if speed}
     epochs = {key: _epochs(document, path, value) for key, document, path, value in _entries(doublings)}
     return Speeds(steps, epochs)
+
+
+def to_job(job: TrainingJob) -> Job:
+    """As a Kubernetes object: a suspended Job of as many pods as the gang has GPUs, one GPU each."""
+    name = f"job-{job.id}"
+    gpu = {WHOLE_GPU: parse_quantity("1")}
+    container = Container(name="train", image="training", resources=ResourceRequirements(requests=gpu, limits=gpu))
+    spec = PodSpec(containers=(container,), restart_policy="Never", scheduler_name=ROUND_SCHEDULER)
+    spec = replace(spec, termination_grace_period_seconds=0)
+    return Job(
+        metadata=ObjectMeta(name=name, namespace="default", annotations={TRAINING: training_text(job)}),
+        spec=JobSpec(
+            parallelism=job.gang,
+            completions=job.gang,
+            backoff_limit=2**31 - 1,
+            suspend=True,
+            template=PodTemplateSpec(metadata=ObjectMeta(labels={"app": name}), spec=spec),
+        ),
+    )
 
 
 def _job(row: Mapping[str, str], path: Path, line: int) -> TrainingJob:

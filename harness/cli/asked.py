@@ -61,17 +61,17 @@ def variables_of(items: list[str] | None, path: Path, settings: dict[str, str]) 
 def strategies_of(loaded: Loaded, asked: str | None) -> list[str]:
     """Names separated by commas, or the scenario's own. Raises UserError for one that does not load: before anything
     runs, and with its line where the scenario names it."""
+    from harness.experiment.strategies import load_strategy
     from harness.model.errors import UserError
-    from harness.scheduling.registry import load
 
     names = [name.strip() for name in asked.split(",") if name.strip()] if asked else []
     for name in names:
-        load(name)
+        load_strategy(loaded, name)
     if names:
         return names
     for index, name in enumerate(loaded.scenario.spec.schedulers):
         try:
-            load(name)
+            load_strategy(loaded, name)
         except UserError as error:
             about = {"found": error.found, "expected": error.expected, "hint": error.hint}
             raise loaded.error(f"spec.schedulers[{index}]", error.what, **about) from None

@@ -84,17 +84,17 @@ def compare(
     from harness.experiment.compare import compare as held_against
     from harness.experiment.compare import question
     from harness.experiment.result import Result
+    from harness.experiment.strategies import load_strategy
     from harness.experiment.sweep import jobs
     from harness.experiment.window import settle
     from harness.measure.registry import catalogue
-    from harness.scheduling.registry import load
 
     arms = arms_of(scenario, scheduler, arm or [], settings_of(settings))
     first = arms[0].read()
     declared = first.scenario.spec.compare
     margins = within_of(within, first)
-    for name in dict.fromkeys(item.scheduler for item in arms):
-        load(name)
+    for item in arms:
+        load_strategy(item.read(), item.scheduler)
     found: dict[str, list[Result]] = {}
     failed = 0
     try:

@@ -6,10 +6,15 @@ from harness.cli.output import Form, Output, write
 
 
 def schedulers(output: Form = Output.table) -> None:
-    """List the strategies that --scheduler knows by name; any other is package.module:object."""
+    """List the strategies that --scheduler knows by name; any other is package.module:object.
+
+    Those that say so are round strategies: of scenarios with training jobs.
+    """
+    from harness.jobs.registry import STRATEGIES as ROUND_STRATEGIES
     from harness.scheduling.registry import available, bare_name
 
-    listed = available()
+    rounds = ROUND_STRATEGIES.available()
+    listed = (*available(), *rounds)
     if output is not Output.table:
         rows = [
             {
@@ -17,6 +22,7 @@ def schedulers(output: Form = Output.table) -> None:
                 "version": item.name,
                 "from": item.source,
                 "does": item.summary,
+                "decides": "rounds" if item in rounds else "pods",
                 "loads": item.loads,
             }
             for item in listed
@@ -27,6 +33,9 @@ def schedulers(output: Form = Output.table) -> None:
 
     print_table(
         "",
-        ("name", "version", "from", "what it does"),
-        [(bare_name(item.name), item.name, item.source, item.summary) for item in listed],
+        ("name", "version", "decides", "from", "what it does"),
+        [
+            (bare_name(item.name), item.name, "rounds" if item in rounds else "pods", item.source, item.summary)
+            for item in listed
+        ],
     )

@@ -114,12 +114,12 @@ def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None,
     from harness.cli.asked import settings_of
     from harness.experiment.prepared import prepare
     from harness.experiment.scenario import find_scenario, read_scenario
+    from harness.experiment.strategies import load_strategy
     from harness.experiment.strategy_fit import fit_strategy
-    from harness.scheduling.registry import load
 
     loaded = read_scenario(find_scenario(name), settings_of(settings))
     spec = loaded.scenario.spec
-    strategy = load(scheduler or spec.schedulers[0])()
+    strategy = load_strategy(loaded, scheduler or spec.schedulers[0])()
     prepared = prepare(loaded, spec.seed if seed is None else seed, endless=True)
     unfit = fit_strategy(strategy, prepared.workload)
     if unfit is not None:

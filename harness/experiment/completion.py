@@ -7,6 +7,7 @@ from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import SECOND
 from harness.experiment.workload import SETTLE_NS
 from harness.measure.pods import PodLives
+from harness.model.training import TRAINING
 from harness.scheduling.cycle.scheduler import Scheduler
 from workloads.manifests import DURATION
 
@@ -53,7 +54,8 @@ class Completion:
         return not counts["active"] and not counts["backoff"]
 
     def _jobs_between_pods(self) -> bool:
-        """Whether some Job is about to make a pod: its first, or one for a pod that it lost."""
+        """Whether some Job is about to make a pod: its first, or one for a pod that it lost. A training job goes on in
+        rounds until it is complete, whether it has pods now or not."""
         jobs = self._cluster.server.objects("Job")
         if not jobs:
             return False
@@ -64,7 +66,7 @@ class Completion:
             for owner in pod.metadata.owner_references
         }
         return any(
-            job.metadata.uid not in with_pod
+            (job.metadata.uid not in with_pod or TRAINING in job.metadata.annotations)
             and not any(told.type in ("Complete", "Failed") and told.status == "True" for told in job.status.conditions)
             for job in jobs.values()
         )

@@ -191,12 +191,25 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
     autoscaler: Autoscaled | None = None
 
 
+class TrainingTasks(Form, frozen=True, kw_only=True):
+    """Training jobs of a trace (CSV: job_id, model, batch_size, scale_factor, mode, total_steps, arrival_s), that go on
+    from their checkpoint after a restart. `speeds`: a JSON table of steps a second by model, batch size and gang;
+    `doublings`: one of epochs at which jobs of mode gns double their batch size. Strategies are round strategies."""
+
+    path: str
+    speeds: str
+    doublings: str | None = None
+    round: str = "120s"  # at most so long between two boundaries
+    restart: str = "20s"  # of a round's work, where a job did not run in the round before
+
+
 class TaskSource(Form, frozen=True, kw_only=True):
     """`manifests`: files of Kubernetes objects; `objects`: such objects as they are, here."""
 
     openb_like: OpenbTasks | None = None
     trace: TraceTasks | None = None
     service: ServiceTasks | None = None
+    training: TrainingTasks | None = None
     manifests: list[str] | None = None
     objects: list[Any] | None = None
 
@@ -218,6 +231,7 @@ class LatenciesForm(Form, frozen=True, kw_only=True):
     scheduling: LatencyForm | None = None
     container_start: LatencyForm | None = None
     image_pull: LatencyForm | None = None  # besides its bytes
+    image_bytes: Amount | None = None  # of an image that nobody gave a size; 150M
 
 
 class SchedulingForm(Form, frozen=True, kw_only=True):

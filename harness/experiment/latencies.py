@@ -8,7 +8,7 @@ from typing import Any
 from harness.engine.component import MINUTE, SECOND
 from harness.engine.latency import Constant, Empirical, Latencies, Latency, LogNormal
 from harness.experiment.forms import LatencyForm
-from harness.experiment.scenario import Loaded, duration
+from harness.experiment.scenario import Loaded, amount, duration
 
 _LOST_NS = 45 * SECOND
 """A connection on which nothing comes for so long is closed by its client and made anew, and what was on its way is
@@ -36,6 +36,8 @@ def latencies(loaded: Loaded) -> Latencies:
         if theirs is not None:
             where = "spec.latencies." + {"api_call": "apiCall", "container_start": "containerStart"}.get(ours, ours)
             changes[ours] = _latency(loaded, theirs, where, _LONGEST_NS.get(ours, 0))
+    if form.image_bytes is not None:
+        changes["image_bytes"] = amount(loaded, form.image_bytes, "spec.latencies.imageBytes") // 1000
     made = replace(made, **changes)
     if made.window_ns <= 0:
         raise loaded.error("spec.latencies", "apiCall, watch and network must take some time", expected="over 0s")

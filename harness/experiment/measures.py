@@ -11,6 +11,7 @@ import numpy as np
 from harness.engine.component import Instant
 from harness.experiment.audit import LastWrites
 from harness.experiment.prepared import Prepared
+from harness.experiment.workload import SETTLE_NS
 from harness.measure.demand import Demand
 from harness.measure.elasticity import Elasticity, Target
 from harness.measure.filling import Filling
@@ -21,6 +22,7 @@ from harness.measure.placement import Placement, typical_of
 from harness.measure.pods import PodLives
 from harness.measure.recovery import Recovery
 from harness.measure.registry import PREFIX, Contained, Extra, extras
+from harness.measure.rounds import Rounds
 from harness.measure.traffic import Traffic
 from harness.model.gpu import GPU_COUNT, GPU_MODEL
 
@@ -43,6 +45,8 @@ class Measures:
             task.trace is not None and task.trace.mode == "fill" for task in prepared.loaded.scenario.spec.workload
         ]
         self.filling = Filling(self.placement.occupancy) if fills and all(fills) else None
+        training = prepared.workload.training
+        self.rounds = None if training is None else Rounds(training.jobs, training.speeds, len(prepared.gpus()))
         self.recovery = Recovery(self.lives, self.traffic)
         self.elasticity = Elasticity(_targets(prepared), [pool.name for pool in prepared.pools], _prices(prepared))
         self.invariants = Invariants(self.lives, self.placement.occupancy)
@@ -53,6 +57,7 @@ class Measures:
                 self.lives,
                 *self.placement.folds,
                 *((self.filling,) if self.filling is not None else ()),
+                *((self.rounds,) if self.rounds is not None else ()),
                 self.traffic,
                 self.recovery,
                 self.elasticity,
@@ -70,6 +75,8 @@ class Measures:
         }
         if self.filling is not None:
             out["filling"] = self.filling.metrics()
+        if self.rounds is not None:
+            out["jobs"] = self.rounds.metrics(max(0.0, (end - SETTLE_NS) / 1e9))
         if self.elasticity.seen:
             out["autoscaling"] = self.elasticity.metrics(end)
         if self.traffic.services:

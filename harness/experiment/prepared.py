@@ -15,6 +15,7 @@ from harness.autoscaling.pool import NodePool
 from harness.cluster.assembly import ClusterPlan
 from harness.cluster.cluster import ClusterSettings
 from harness.cluster.controllers import controllers
+from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
 from harness.experiment.constants import read_constants
@@ -28,12 +29,14 @@ from harness.experiment.workload import SETTLE_NS, Plan, plan
 from harness.faults.timeline import Planned, parse
 from harness.measure.demand import Demand
 from harness.model.constants import Constants, doubts
-from harness.model.core import Pod
+from harness.model.core import Node, Pod
 from harness.model.errors import UserError
+from harness.model.gpu import GPU_COUNT, WHOLE_GPU
 from harness.model.times import parse_duration
 from harness.node.settings import NodeSettings, Route
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.registry import load
 from workloads.manifests import DURATION
 
 
@@ -77,6 +80,11 @@ class Prepared:
     ) -> ClusterPlan:
         """`settings`: those of the cluster that are not the scenario's (where nodes live, on which clock). `workload`:
         the scenario's, where somebody takes note of it."""
+        if self.workload.training is not None:
+            training = self.workload.training
+            rounds = RoundScheduler(strategy, training.speeds, self.gpus(), SETTLE_NS, training.rules)
+            components = (rounds, *components)
+            strategy = load("greedy")()  # of other pods; there are none
         return ClusterPlan(
             settings=ClusterSettings(
                 seed=self.seed,
@@ -99,6 +107,10 @@ class Prepared:
             metrics=self.metrics,
             components=components,
         )
+
+    def gpus(self) -> list[str]:
+        """For each GPU of the cluster the name of its node, in the order of the nodes."""
+        return [node.metadata.name for node in self.machines.nodes for _ in range(gpus_of(node))]
 
     def demand(self) -> Demand:
         """What the nodes, and those that pools may add, are asked for: nothing yet."""
@@ -150,6 +162,13 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
         ),
         duration_ns=ends,
     )
+
+
+def gpus_of(node: Node) -> int:
+    """Whole devices that a node offers."""
+    offered = node.status.allocatable
+    found = offered.get(WHOLE_GPU) or offered.get(GPU_COUNT)
+    return 0 if found is None else found.milli // 1000
 
 
 def _check_plugins(loaded: Loaded) -> None:

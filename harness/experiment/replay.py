@@ -12,7 +12,7 @@ from harness.experiment.record import read_journal, read_record
 from harness.experiment.result import versions
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
-from harness.scheduling.registry import load
+from harness.experiment.strategies import load_strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ def replay_record(folder: Path) -> Verdict:
     """Raises UserError for a record that cannot be read or run."""
     record = read_record(folder)
     loaded = from_data(record["scenario"], str(folder / "record.json"))
-    run = Run(loaded, load(record.get("schedulerVersion") or record["scheduler"])(), int(record["seed"]), Home())
+    strategy = load_strategy(loaded, record.get("schedulerVersion") or record["scheduler"])()
+    run = Run(loaded, strategy, int(record["seed"]), Home())
     try:
         run.play()
         digest = run.measures.journal.digest()

@@ -21,10 +21,10 @@ from harness.experiment.record import folder_of, write_record
 from harness.experiment.result import EndState, Result, versions
 from harness.experiment.scenario import Loaded
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
+from harness.experiment.strategies import full_name, load_strategy
 from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.workload import noted
 from harness.measure.recovery import victims
-from harness.scheduling.registry import full_name, load
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
@@ -75,7 +75,7 @@ def run_once(
     there all the same. Raises UserError for what is wrong with the scenario or the name of the scheduler."""
     clock = clock or Clock()
     started = time.perf_counter()
-    strategy = load(scheduler)()
+    strategy = load_strategy(loaded, scheduler)()
     run = Run(loaded, strategy, seed, home or Home(), clock, Notes() if out is not None and journal else None)
     try:
         built = time.perf_counter()
@@ -138,7 +138,7 @@ class Run:
         demand = self.prepared.demand()
         self.auditor = Auditor()
         plan = self.prepared.cluster_plan(
-            strategy if notes is None else Noted(strategy, notes),
+            strategy if notes is None or self.prepared.workload.training is not None else Noted(strategy, notes),
             {
                 "nodes": home.nodes,
                 "actors": home.actors,
@@ -231,7 +231,7 @@ class Run:
         return Result(
             scenario=loaded.scenario.metadata.name,
             scheduler=scheduler,
-            scheduler_version=full_name(scheduler),
+            scheduler_version=full_name(loaded, scheduler),
             seed=self.seed,
             digest="" if self.clock.wall or self.scheduler.guard.overruns or lost else measures.journal.digest(),
             metrics=metrics,

@@ -9,17 +9,28 @@ from typing import Any
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
-from harness.experiment.forms import TaskSource
+from harness.experiment.forms import TaskSource, TrainingTasks
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
 from harness.experiment.scenario import Loaded, duration
 from harness.experiment.services import Traffic, service
+from harness.jobs.book import RoundRules
 from harness.measure.demand import Demand
 from harness.model.core import Pod, PodTemplateSpec
+from harness.model.training import Speeds, TrainingJob
 from workloads.readers.manifests import Manifest
 from workloads.table import NodeTable, Workload
 
 SETTLE_NS = SECOND
 """Nodes register before the first pod arrives: instant 0 of a workload is this long after the run's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Training jobs, and how fast they go."""
+
+    jobs: tuple[TrainingJob, ...]
+    speeds: Speeds
+    rules: RoundRules
 
 
 @dataclass(slots=True)
@@ -32,6 +43,7 @@ class Plan:
     traffic: list[Traffic] = field(default_factory=list)
     originals: list[Workload] = field(default_factory=list)
     """What strategies may learn the mix of pods from: a trace's own list, without the copies of an arrival order."""
+    training: Training | None = None
     notices: list[str] = field(default_factory=list)
     """What manifests ask for and is not modelled."""
 
@@ -95,6 +107,8 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
                 check_object(loaded, obj, f"{where}.service")
             made.at_once += objects
             made.traffic.append(clients)
+        elif task.training is not None:
+            made.training = _training(loaded, task.training, f"{where}.training", made)
         elif task.manifests is not None:
             _manifests(loaded, task.manifests, f"{where}.manifests", made)
         elif task.objects is not None:
@@ -174,6 +188,31 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
     if form.first is not None:
         workload = workload.take(slice(0, form.first))
     _add_table(made, workload, 0, form.controller, form.gpu_words, original)
+
+
+def _training(loaded: Loaded, form: TrainingTasks, where: str, made: Plan) -> Training:
+    from workloads.training import read_speeds, read_training_jobs, to_job
+
+    if len(loaded.scenario.spec.workload) > 1:
+        raise loaded.error(
+            where, "training jobs have a scenario to themselves", expected="no other workload beside them"
+        )
+    jobs = read_training_jobs(loaded.find(form.path, f"{where}.path"))
+    doublings = loaded.find(form.doublings, f"{where}.doublings") if form.doublings is not None else None
+    speeds = read_speeds(loaded.find(form.speeds, f"{where}.speeds"), doublings)
+    made.arrivals.append([(SETTLE_NS + round(job.arrival_s * 1e9), to_job(job)) for job in jobs])
+    rules = RoundRules(
+        round_s=_whole_seconds(loaded, form.round, f"{where}.round", least=1),
+        restart_s=_whole_seconds(loaded, form.restart, f"{where}.restart", least=0),
+    )
+    return Training(jobs, speeds, rules)
+
+
+def _whole_seconds(loaded: Loaded, text: str, where: str, least: int) -> int:
+    ns = duration(loaded, text, where)
+    if ns % SECOND or ns < least * SECOND:
+        raise loaded.error(where, "is no whole number of seconds", found=text, expected=f"{least}s or more")
+    return ns // SECOND
 
 
 def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:

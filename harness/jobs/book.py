@@ -57,13 +57,18 @@ class Entry:
         return self.steps - self.done
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """What one job does in a round: planned steps, and the instant at which they are done."""
+    """What one job does in a round: planned steps, and the instant at which they are done.
+
+    `delay_s`: so long after the boundary its gang was running. `broken_s`: the instant at which it lost a member.
+    """
 
     steps: int
     finish_s: float
     gpus: tuple[int, ...]
+    delay_s: float = 0.0
+    broken_s: float | None = None
 
 
 class JobBook:
@@ -74,7 +79,6 @@ class JobBook:
         self._rules = rules
         self.active: dict[int, Entry] = {}
         self.completed_s: dict[int, float] = {}
-        self.busy_s: dict[int, float] = {}
 
     def arrive(self, job: TrainingJob) -> None:
         speed = self._speeds.steps_per_s[job.model, job.batch_size, job.gang]
@@ -101,7 +105,7 @@ class JobBook:
             if settlement.completed:
                 del self.active[settlement.job]
                 self.completed_s[settlement.job] = runs[settlement.job].finish_s
-            elif not settlement.failed:
+            elif not settlement.failed and runs[settlement.job].broken_s is None:
                 self._change_batch_size(self.active[settlement.job], round)
         return settlements
 
@@ -116,20 +120,40 @@ class JobBook:
 
     def _settle(self, job: int, run: Run, began_s: float, charged: bool) -> Settlement:
         entry = self.active[job]
-        elapsed, steps = run.finish_s - began_s, run.steps
-        if charged and elapsed > self._rules.charged_from_s:
-            steps = int(steps * ((elapsed - self._rules.restart_s) / elapsed))
-            elapsed = elapsed - self._rules.restart_s
+        if run.broken_s is not None:
+            return Settlement(job, 0.0, completed=False, lost_s=max(0.0, run.broken_s - began_s - run.delay_s))
+        steps, elapsed = self._given(run, began_s, charged)
         if steps <= 0 and elapsed <= 0:
             entry.failures += 1
             return Settlement(job, 0.0, completed=entry.failures >= self._rules.failures, failed=True)
         entry.failures = 0
+        late = self._is_late(entry, elapsed)
         entry.done += steps
         entry.ran_s += elapsed
-        for gpu in run.gpus:
-            self.busy_s[gpu] = self.busy_s.get(gpu, 0.0) + elapsed
-        late = entry.ran_s > int(self._rules.longest * int(entry.exclusive_s))
         return Settlement(job, elapsed, completed=entry.left <= 0 or late)
+
+    def completes(self, job: int, run: Run, began_s: float, round: int, before: Iterable[int]) -> bool:
+        """Whether `settle` with the same would find it complete."""
+        entry = self.active[job]
+        steps, elapsed = self._given(run, began_s, charged=round >= 2 and job not in before)
+        if run.broken_s is not None:
+            return False
+        if steps <= 0 and elapsed <= 0:
+            return entry.failures + 1 >= self._rules.failures
+        return steps >= entry.left or self._is_late(entry, elapsed)
+
+    def _given(self, run: Run, began_s: float, charged: bool) -> tuple[int, float]:
+        """Steps and seconds that count: less than planned after a restart."""
+        steps, elapsed = run.steps, run.finish_s - began_s
+        if run.delay_s:
+            elapsed -= run.delay_s
+        if charged and elapsed > self._rules.charged_from_s:
+            steps = int(steps * ((elapsed - self._rules.restart_s) / elapsed))
+            elapsed = elapsed - self._rules.restart_s
+        return steps, elapsed
+
+    def _is_late(self, entry: Entry, elapsed_s: float) -> bool:
+        return entry.ran_s + elapsed_s > int(self._rules.longest * int(entry.exclusive_s))
 
     def _wanted(self, entry: Entry) -> int:
         job, batch = entry.job, entry.batch_size

@@ -35,6 +35,7 @@ class Settlement:
     elapsed_s: float
     completed: bool
     failed: bool = False  # it could do nothing: no step was left to plan
+    lost_s: float = 0.0  # it ran so long for nothing: its gang was broken, and it goes on from its last checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Boundary:
     """`settlements`: of the round that has ended, in the order of the accounts: the last to finish first.
 
     `arrived`: ids of jobs that came since the boundary before. `active`: all jobs that are not complete, by id;
-    none where the next ones are still to come.
+    none where the next ones are still to come. `unusable`: GPUs that nothing can run on now.
     """
 
     round: int
@@ -51,6 +52,7 @@ class Boundary:
     settlements: Sequence[Settlement]
     arrived: Sequence[int]
     active: Sequence[JobView]
+    unusable: frozenset[int] = frozenset()
 
 
 class RoundStrategy(Protocol):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.jobs.adaptation import profile
 from harness.jobs.book import RULES, JobBook, RoundRules, Run
-from harness.jobs.protocol import Boundary, RoundStrategy, Schedule
+from harness.jobs.protocol import Boundary, RoundStrategy, Schedule, Settlement
 from harness.model.errors import UserError
 from harness.model.training import Speeds, TrainingJob
+
+ROUND, SETTLED = "rounds/round", "rounds/settled"
+"""Topics of observations: at each boundary (seconds, active jobs, ((job, *gpus), ..)), and before it, of each job that
+ran, (job, seconds that counted, finish in seconds where it is complete, failed, seconds lost)."""
 
 
 @dataclass(slots=True)
@@ -28,54 +33,104 @@ class RoundsRecord:
     active: list[tuple[int, ...]] = field(default_factory=list)
     completed_s: dict[int, float] = field(default_factory=dict)
     busy_s: dict[int, float] = field(default_factory=dict)
+    lost_s: dict[int, float] = field(default_factory=dict)  # by job: ran for nothing
     makespan_s: float = 0.0
+
+    def settle(
+        self, settlements: Iterable[Settlement], gpus: Mapping[int, tuple[int, ...]], finish_s: Mapping[int, float]
+    ) -> None:
+        """What a round gave. `gpus`, by job, in that round; `finish_s`, of those that are complete."""
+        for settlement in settlements:
+            job = settlement.job
+            if settlement.lost_s:
+                self.lost_s[job] = self.lost_s.get(job, 0.0) + settlement.lost_s
+            if not settlement.failed:
+                for gpu in gpus[job]:
+                    self.busy_s[gpu] = self.busy_s.get(gpu, 0.0) + settlement.elapsed_s
+            if settlement.completed:
+                self.completed_s[job] = finish_s[job]
 
 
 class RoundLoop:
-    """One boundary after the other. `next_s` is the instant of the next one."""
+    """One boundary after the other. `next_s` is the instant of the next one, None while no job is there."""
 
-    def __init__(
-        self,
-        jobs: Iterable[TrainingJob],
-        speeds: Speeds,
-        gpus: int,
-        strategy: RoundStrategy,
-        rules: RoundRules = RULES,
-    ) -> None:
-        self._to_come = sorted(jobs, key=lambda job: (job.arrival_s, job.id))
-        for job in self._to_come:
-            _check_job(job, speeds, gpus)
+    def __init__(self, speeds: Speeds, gpus: int, strategy: RoundStrategy, rules: RoundRules = RULES) -> None:
+        self._speeds = speeds
         self._rules = rules
         self._strategy = strategy
+        self._to_come: list[TrainingJob] = []  # by arrival, then id
         self.book = JobBook(speeds, rules)
-        self.record = RoundsRecord(gpus, {job.id: job for job in self._to_come})
-        self._runs: dict[int, Run] = {}
+        self.record = RoundsRecord(gpus, {})
+        self.runs: dict[int, Run] = {}
+        self.settlements: list[Settlement] = []  # of the round that ended last
         self._before: tuple[int, ...] = ()  # jobs of the round before the one that runs
-        self.next_s: float = self._to_come[0].arrival_s if self._to_come else 0.0
+        self.next_s: float | None = None
 
-    def step(self) -> bool:
-        """The boundary at `next_s`. False when there is nothing left to do."""
+    def submit(self, job: TrainingJob) -> None:
+        """A job that arrives at the next boundary or later. Raises UserError for one that can never run."""
+        _check_job(job, self._speeds, self.record.gpus)
+        self.record.jobs[job.id] = job
+        insort(self._to_come, job, key=lambda each: (each.arrival_s, each.id))
+        if not self.book.active and not self.runs:
+            self.next_s = max(self.record.makespan_s, self._to_come[0].arrival_s)
+
+    def delay(self, job: int, delay_s: float) -> None:
+        """The gang of `job` was running only so long after the boundary: it is done so much later."""
+        run = self.runs[job]
+        run.finish_s += delay_s - run.delay_s
+        run.delay_s = delay_s
+        self._set_end()
+
+    def interrupt(self, job: int, at_s: float) -> None:
+        """The gang of `job` was broken: what it did in this round is lost, and it waits for the next boundary."""
+        run = self.runs[job]
+        if run.broken_s is None:
+            run.broken_s = at_s
+            self._set_end()
+
+    def completes(self, job: int) -> bool:
+        """Whether `job`, which runs in this round, is complete at its end."""
+        starts = self.record.starts_s
+        return self.book.completes(job, self.runs[job], starts[-1], len(starts), self._before)
+
+    def step(self, unusable: frozenset[int] = frozenset()) -> bool:
+        """The boundary at `next_s`. False when no job is left, nor to come."""
         record, book, now = self.record, self.book, self.next_s
+        if now is None:
+            return False
         number = len(record.starts_s)
-        settlements = book.settle(self._runs, record.starts_s[-1] if number else now, number, self._before)
+        began = record.starts_s[-1] if number else now
+        self.settlements = book.settle(self.runs, began, number, self._before)
+        record.settle(self.settlements, {job: run.gpus for job, run in self.runs.items()}, book.completed_s)
         book.adapt()
         arrived = self._arrivals(now)
+        record.makespan_s = now
+        gpus = {job: run.gpus for job, run in self.runs.items()}
+        self._before, self.runs = tuple(self.runs), {}
         if not book.active and not self._to_come:
-            record.makespan_s = now
-            record.completed_s, record.busy_s = book.completed_s, book.busy_s
+            self.next_s = None
             return False
-        gpus = {job: run.gpus for job, run in self._runs.items()}
         active = tuple(sorted(book.active))
         views = [book.view(job, gpus.get(job, ())) for job in active]
-        schedule = self._strategy.schedule(Boundary(number, now, record.gpus, settlements, arrived, views))
-        self._check(schedule)
-        self._before = tuple(self._runs)
-        self._runs = {job: book.plan(job, now, tuple(gpus)) for job, gpus in schedule.items()}
+        boundary = Boundary(number, now, record.gpus, self.settlements, arrived, views, unusable)
+        schedule = self._strategy.schedule(boundary)
+        self._check(schedule, unusable)
+        self.runs = {job: book.plan(job, now, tuple(gpus)) for job, gpus in schedule.items()}
         record.starts_s.append(now)
-        record.schedules.append({job: run.gpus for job, run in self._runs.items()})
+        record.schedules.append({job: run.gpus for job, run in self.runs.items()})
         record.active.append(active)
-        self.next_s = self._end(now)
+        self._set_end()
         return True
+
+    def _set_end(self) -> None:
+        now = self.record.starts_s[-1]
+        if self.runs:
+            ends = [run.finish_s for run in self.runs.values() if run.broken_s is None]
+            self.next_s = max(ends or (run.broken_s or now for run in self.runs.values()))
+        elif self.book.active:
+            self.next_s = now + self._rules.round_s
+        else:
+            self.next_s = self._to_come[0].arrival_s
 
     def _arrivals(self, now: float) -> list[int]:
         arrived = []
@@ -86,14 +141,8 @@ class RoundLoop:
             arrived.append(job.id)
         return arrived
 
-    def _end(self, now: float) -> float:
-        if self._runs:
-            return max(run.finish_s for run in self._runs.values())
-        # Nothing runs: an empty round, or up to the next arrival where nothing is there that could.
-        return now + self._rules.round_s if self.book.active else self._to_come[0].arrival_s
-
-    def _check(self, schedule: Schedule) -> None:
-        taken: set[int] = set()
+    def _check(self, schedule: Schedule, unusable: frozenset[int]) -> None:
+        taken: set[int] = set(unusable)
         for job, gpus in schedule.items():
             entry = self.book.active.get(job)
             if entry is None:
@@ -102,7 +151,9 @@ class RoundLoop:
                 raise UserError(f"job {job} needs its whole gang", found=f"{len(gpus)} GPUs", expected=entry.job.gang)
             for gpu in gpus:
                 if gpu in taken or not 0 <= gpu < self.record.gpus:
-                    why = "given twice" if gpu in taken else f"not among 0 to {self.record.gpus - 1}"
+                    why = f"not among 0 to {self.record.gpus - 1}"
+                    if gpu in taken:
+                        why = "not usable" if gpu in unusable else "given twice"
                     raise UserError(f"job {job} cannot have this GPU", found=f"GPU {gpu}, {why}")
                 taken.add(gpu)
 
@@ -127,7 +178,9 @@ def run_rounds(
     rules: RoundRules = RULES,
 ) -> RoundsRecord:
     """All jobs to their end, without a cluster. Raises UserError for a schedule that cannot be."""
-    loop = RoundLoop(jobs, speeds, gpus, strategy, rules)
+    loop = RoundLoop(speeds, gpus, strategy, rules)
+    for job in jobs:
+        loop.submit(job)
     while loop.step():
         pass
     return loop.record

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
 
 MODES = ("static", "accordion", "gns")
 
@@ -56,3 +58,36 @@ class Speeds:
 
     steps_per_s: Mapping[SpeedKey, float]
     doublings: Mapping[SpeedKey, tuple[int, ...]]
+
+
+TRAINING = "podyard.dev/training"
+"""Annotation of a Job: that it is a training job, and what it has to do; JSON, see `TrainingSpec`."""
+
+ROUND_SCHEDULER = "round-scheduler"
+"""spec.schedulerName of the pods of training jobs."""
+
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+
+
+class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The annotation's value. The gang is the Job's parallelism."""
+
+    id: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    model: str
+    batch_size: _Count
+    mode: Literal["static", "accordion", "gns"] = "static"
+    steps: _Count
+
+
+def training_text(job: TrainingJob) -> str:
+    """`job` as the annotation has it."""
+    spec = TrainingSpec(id=job.id, model=job.model, batch_size=job.batch_size, mode=job.mode, steps=job.steps)  # type: ignore[arg-type]
+    return msgspec.json.encode(spec).decode()
+
+
+def read_training(text: str, gang: int, arrival_s: float) -> TrainingJob:
+    """The job that an annotation describes. Raises ValueError saying what is wrong with it."""
+    spec = msgspec.json.decode(text, type=TrainingSpec)
+    if spec.model not in MODELS:
+        raise ValueError(f"model is {spec.model!r}, not one of {', '.join(MODELS)}")
+    return TrainingJob(spec.id, spec.model, spec.batch_size, gang, spec.mode, spec.steps, arrival_s)

@@ -16,6 +16,7 @@ from harness.node.images import Images
 from harness.node.node_allocator import NodeAllocator
 from harness.node.pod_annotations import read_annotations, unreadable_devices
 from harness.node.pod_commands import said_of
+from harness.node.pod_duration import set_pod
 from harness.node.pod_worker import Host, PodWorker, Stage, gone
 from harness.node.run_spec import run_spec_of, tick
 from harness.node.settings import NodeSettings
@@ -78,7 +79,7 @@ class Kubelet:
             elif pod.status.phase not in ("Succeeded", "Failed"):
                 self._admit(now, pod, effects)
             return
-        worker.pod = pod
+        set_pod(now, worker, pod, ENDS, effects)
         reported = self._compare(worker, effects)
         if self._settings.commands:
             self._debug(now, worker, effects)
@@ -93,7 +94,7 @@ class Kubelet:
             self._stop(now, worker, effects)
 
     def remove_pod(self, pod: Pod, effects: list[Effect]) -> None:
-        """It is gone from the API: kill what is left of it."""
+        """It is gone from the API, or could not be handled: kill what is left of it."""
         worker = self.pods.pop(pod.metadata.uid, None)
         if worker is not None:
             self._kill(worker, effects)
@@ -106,10 +107,6 @@ class Kubelet:
         worker.status = None  # the API server says how it ended
         self._serve(worker, effects)
         self._release(worker)
-
-    def give_up(self, pod: Pod, effects: list[Effect]) -> None:
-        """Nothing of it runs here: it could not be handled."""
-        self.remove_pod(pod, effects)
 
     def keep_only(self, now: int, pods: tuple[Pod, ...], effects: list[Effect]) -> None:
         """The watch was lost and this is the list: what is not in it is gone."""
@@ -204,7 +201,9 @@ class Kubelet:
         if worker.turn != turn:
             return
         if what in (STARTED, ENDS, STOPPED):
-            if now < worker.until_ns:  # the node stood still meanwhile
+            if what == ENDS and worker.until_ns < 0:
+                return  # it was said otherwise
+            if now < worker.until_ns:  # the node stood still meanwhile, or it was said otherwise
                 effects.append(WakeAt(worker.until_ns, (uid, turn, what)))
             elif what == STARTED:
                 self._started(now, worker, effects)

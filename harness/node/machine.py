@@ -155,7 +155,7 @@ class Machine:
         subject = event.obj if type(event) is Watch else None
         fault = fault_of(f"kubelet {self.name}", error, subject)
         if type(subject) is Pod:
-            self._kubelet.give_up(subject, effects)
+            self._kubelet.remove_pod(subject, effects)
         effects.append(fault.observation())
         if subject is not None:
             effects.append(event_about(subject, fault))

@@ -14,7 +14,7 @@ from harness.model.times import parse_duration
 from harness.model.whole_numbers import whole_number
 
 DURATION = "podyard.dev/duration"
-"""Its containers end by themselves so long after they started."""
+"""Its containers end by themselves so long after they started. May be set, changed or taken away while they run."""
 EXIT_CODE = "podyard.dev/exit-code"
 """What they end with; 0."""
 READY_AFTER = "podyard.dev/ready-after"

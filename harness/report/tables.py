@@ -217,6 +217,8 @@ def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
         name for result in results for name in result.metrics.get("requests", {}) if name not in services
     )
     out += [_family(f"Requests of {name}", by_strategy, known, "requests", name) for name in plain]
+    if any("jobs" in result.metrics for result in results):
+        out.append(_family("Jobs over time", by_strategy, known, "jobs", ""))
     extra = _family("Other measures", by_strategy, known, "extra", "")
     if extra[2]:
         out.append(extra)

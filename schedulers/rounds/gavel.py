@@ -53,7 +53,7 @@ class GavelRounds:
             self._recompute(boundary)
         # A job without a share takes its part of the walk, but does not run: the policy has not seen it.
         chosen = [job for job in self._walk(boundary) if self._accounts[job.id].share is not None]
-        return keep_gpus(chosen, boundary.gpus)
+        return keep_gpus(chosen, boundary.gpus, boundary.unusable)
 
     def _account(self, boundary: Boundary) -> None:
         for settlement in boundary.settlements:
@@ -76,7 +76,7 @@ class GavelRounds:
         self._computed_s = boundary.now_s
         self._stale = False
         last = {job: account.share for job, account in self._accounts.items() if account.share is not None}
-        shares = self._policy.shares(boundary.now_s, boundary.active, boundary.gpus, last)
+        shares = self._policy.shares(boundary.now_s, boundary.active, boundary.gpus - len(boundary.unusable), last)
         for job in boundary.active:
             self._accounts[job.id].share = shares[job.id]
 
@@ -87,7 +87,7 @@ class GavelRounds:
             account = accounts[job.id]
             return (-self._priority(account), -account.deficit_s, -(account.share or 0.0), job.id)
 
-        free = boundary.gpus
+        free = boundary.gpus - len(boundary.unusable)
         chosen = []
         for job in sorted(boundary.active, key=order):
             if not free:
@@ -108,9 +108,11 @@ class GavelRounds:
         return account.share / (account.received_s / self._received_s)
 
 
-def keep_gpus(chosen: Sequence[JobView], gpus: int) -> dict[int, tuple[int, ...]]:
+def keep_gpus(
+    chosen: Sequence[JobView], gpus: int, unusable: frozenset[int] = frozenset()
+) -> dict[int, tuple[int, ...]]:
     """GPUs for jobs in the order of the walk: the larger gangs first, and of one size those that keep their GPUs."""
-    free = set(range(gpus))
+    free = set(range(gpus)) - unusable
     places: dict[int, tuple[int, ...]] = {}
     for gang in sorted({job.gang for job in chosen}, reverse=True):
         rest = []

@@ -13,6 +13,7 @@ from harness.controllers.runtime.informer import Handler, Informer
 from harness.controllers.runtime.work_queue import WorkQueue
 from harness.engine.component import (
     SECOND,
+    BindPod,
     Create,
     Delete,
     Effect,
@@ -29,7 +30,7 @@ from harness.engine.component import (
 )
 from harness.engine.guard import fault_of
 
-Asked: TypeAlias = Create | Update | PatchStatus | Delete | EvictPod
+Asked: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod
 
 EVENT_BURST, EVENT_REFILL_NS = 25, 300 * SECOND
 """Events about one object that one source may record: 25, and one more every 5 minutes.

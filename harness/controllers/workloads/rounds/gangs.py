@@ -1,0 +1,100 @@
+"""The pods of training jobs: which gang they belong to, on which nodes they are, and whether a whole gang runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from harness.controllers.runtime.pods import controller_of
+from harness.engine.component import Instant
+from harness.model.core import Pod
+
+
+class Gangs:
+    """Live pods (not ended) by the key of their Job, and how many of them each node has."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, dict[str, Pod]] = {}
+        self._on_node: Counter[str] = Counter()
+
+    def changed(self, old: Pod | None, new: Pod | None) -> str | None:
+        """The key of the Job that the pod is of, if any."""
+        job = _job_of(new if new is not None else old)
+        if job is None:
+            return None
+        if old is not None and _lives(old):
+            self._remove(job, old)
+        if new is not None and _lives(new):
+            self._pods.setdefault(job, {})[new.metadata.key] = new
+            if new.spec.node_name:
+                self._on_node[new.spec.node_name] += 1
+        return job
+
+    def _remove(self, job: str, pod: Pod) -> None:
+        pods = self._pods[job]
+        del pods[pod.metadata.key]
+        if not pods:
+            del self._pods[job]
+        if pod.spec.node_name:
+            self._on_node[pod.spec.node_name] -= 1
+
+    def pods(self, job: str) -> list[Pod]:
+        """In the order in which they came."""
+        return list(self._pods.get(job, {}).values())
+
+    def count_on(self, node: str) -> int:
+        return self._on_node[node]
+
+    def clear(self) -> None:
+        self._pods.clear()
+        self._on_node.clear()
+
+
+def misplaced(pods: Iterable[Pod], wanted: Iterable[str]) -> list[Pod]:
+    """Those on nodes that are not wanted, or more than are wanted there."""
+    free = Counter(wanted)
+    out = []
+    for pod in pods:
+        node = pod.spec.node_name
+        if node and free[node] <= 0:
+            out.append(pod)
+        elif node:
+            free[node] -= 1
+    return out
+
+
+def missing_nodes(pods: Iterable[Pod], wanted: Iterable[str]) -> list[str]:
+    """The wanted nodes that no pod is bound to yet, in order."""
+    taken = Counter(pod.spec.node_name for pod in pods if pod.spec.node_name)
+    out = []
+    for node in wanted:
+        if taken[node]:
+            taken[node] -= 1
+        else:
+            out.append(node)
+    return out
+
+
+def running_since(pod: Pod) -> Instant | None:
+    """When its container started, None where it does not run."""
+    if pod.status.phase != "Running" or not pod.status.container_statuses:
+        return None
+    running = pod.status.container_statuses[0].state.running
+    return None if running is None else running.started_at
+
+
+def gang_since(pods: Iterable[Pod], gang: int, lost: Mapping[str, object]) -> Instant | None:
+    """When the last of a whole gang started, None where not all of it runs. `lost`: nodes that say nothing."""
+    since = [running_since(pod) for pod in pods if pod.spec.node_name not in lost]
+    if len(since) < gang or any(at is None for at in since):
+        return None
+    return max(at for at in since if at is not None)
+
+
+def _job_of(pod: Pod | None) -> str | None:
+    owner = None if pod is None else controller_of(pod, "Job")
+    return None if owner is None or pod is None else f"{pod.metadata.namespace}/{owner.name}"
+
+
+def _lives(pod: Pod) -> bool:
+    return pod.status.phase not in ("Succeeded", "Failed")

@@ -1,0 +1,270 @@
+"""The round scheduler: it asks a round strategy at each boundary, and moves the pods of training jobs as it answers.
+
+A training job is a Job (batch/v1) with the annotation podyard.dev/training, made suspended, whose pods name this
+scheduler. What is to run is resumed, and its pods are bound to the nodes of its GPUs; what is to wait is suspended, so
+that the Job controller deletes its pods, and none of this counts as a failure. Source of the way of admission: Kueue
+0.9, which suspends and resumes Jobs. The job book is in seconds from `origin_ns`, in doubles; instants only say when
+things happen. What takes less than RESOLUTION_NS in the cluster takes no time in the book.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from harness.controllers.runtime.reconciler import Reconciler
+from harness.controllers.workloads.rounds.gangs import (
+    Gangs,
+    gang_since,
+    misplaced,
+    missing_nodes,
+    running_since,
+)
+from harness.engine.component import SECOND, STANDING_LEASE, BindPod, Instant, Observe, Update
+from harness.jobs.book import RULES, RoundRules
+from harness.jobs.protocol import RoundStrategy
+from harness.jobs.rounds import ROUND, SETTLED, RoundLoop
+from harness.model.constants import DEFAULTS
+from harness.model.core import Node, Pod
+from harness.model.errors import UserError
+from harness.model.meta import condition
+from harness.model.training import ROUND_SCHEDULER, TRAINING, Speeds, read_training
+from harness.model.workloads import Job, Lease
+
+RESOLUTION_NS = 1000
+"""Hops of a nanosecond, which order what happens at one instant, add up to less than this."""
+
+DURATION = "podyard.dev/duration"
+"""Pod annotation: its containers end by themselves so long after they started (harness.node.pod_annotations)."""
+
+_BOUNDARY = "boundary "
+"""The key of the boundary; a Job's has no space."""
+
+
+class RoundScheduler(Reconciler):
+    """Keys are 'namespace/name' of Jobs, and _BOUNDARY. `gpus`: for each GPU the name of its node."""
+
+    constants = DEFAULTS
+
+    def __init__(
+        self,
+        strategy: RoundStrategy,
+        speeds: Speeds,
+        gpus: Sequence[str],
+        origin_ns: Instant,
+        rules: RoundRules = RULES,
+        name: str = ROUND_SCHEDULER,
+    ) -> None:
+        handlers = {"Job": self._job_changed, "Pod": self._pod_changed, "Node": self._node_changed, "Lease": None}
+        super().__init__(name, handlers, {"Job": _is_training, "Lease": _is_of_node})
+        self.loop = RoundLoop(speeds, len(gpus), strategy, rules)
+        self._rules = rules
+        self._gpus = list(gpus)
+        self._origin_ns = origin_ns
+        self._gangs = Gangs()
+        self._ids: dict[str, int] = {}  # by key of Job
+        self._keys: dict[int, str] = {}
+        self._wanted: dict[int, tuple[str, ...]] = {}  # by job, the nodes of its GPUs in this round
+        self._starting: dict[int, None] = {}  # wanted, and not all of the gang runs yet
+        self._began_ns: Instant = 0
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def _job_changed(self, old: Job | None, new: Job | None) -> None:
+        if new is None:
+            return
+        key = new.metadata.key
+        if key not in self._ids:
+            self._submit(key, new)
+        self.queue.add(key)
+
+    def _submit(self, key: str, job: Job) -> None:
+        arrival_s = self._seconds(job.metadata.creation_timestamp or self.now)
+        try:
+            found = read_training(job.metadata.annotations[TRAINING], job.spec.parallelism or 1, arrival_s)
+            if found.id in self._keys:
+                raise ValueError(f"id {found.id} is that of {self._keys[found.id]}")
+            self.loop.submit(found)
+        except (ValueError, UserError) as error:
+            self.record(job, "Warning", "InvalidTraining", f"never scheduled: {error}")
+            self._ids[key] = -1
+            return
+        self._ids[key] = found.id
+        self._keys[found.id] = key
+        self._arm()
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        key = self._gangs.changed(old, new)
+        if key is None or key not in self._ids:
+            return
+        self.queue.add(key)
+        if new is None or new.status.phase in ("Succeeded", "Failed"):
+            for job in self._starting:  # it may have waited for this GPU
+                self.queue.add(self._keys[job])
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if old is not None and new is not None and _usable(old) == _usable(new):
+            return
+        for job, nodes in self._wanted.items():
+            if (new or old).metadata.name in nodes:  # type: ignore[union-attr]
+                self.queue.add(self._keys[job])
+
+    # -- boundaries ----------------------------------------------------------------------------------------------------
+
+    def _seconds(self, at: Instant) -> float:
+        return (at - self._origin_ns) // RESOLUTION_NS / (SECOND // RESOLUTION_NS)
+
+    def _instant(self, seconds: float) -> Instant:
+        return self._origin_ns + math.ceil(seconds * 1e9)
+
+    def _arm(self) -> None:
+        if self.loop.next_s is not None:
+            # What happens at this very instant has come in half a resolution later.
+            self.queue.add_at(_BOUNDARY, max(self.now, self._instant(self.loop.next_s) + RESOLUTION_NS // 2))
+
+    def _boundary(self, now: Instant) -> None:
+        loop = self.loop
+        if loop.next_s is None or now < self._instant(loop.next_s) + RESOLUTION_NS // 2:
+            self._arm()
+            return
+        patience_ns = self._began_ns + self._rules.round_s * SECOND
+        if self._starting and now < patience_ns:
+            self.queue.add_at(_BOUNDARY, patience_ns)
+            return
+        silent = self._silent(now)
+        for job in list(self._wanted):
+            if job in self._starting:
+                loop.interrupt(job, loop.record.starts_s[-1])  # it never ran
+            elif silent.keys() & set(self._wanted[job]):
+                loop.interrupt(job, loop.next_s)
+        unusable = frozenset(gpu for gpu, node in enumerate(self._gpus) if node in silent)
+        going_on = loop.step(unusable)
+        for settlement in loop.settlements:
+            finish_s = loop.record.completed_s.get(settlement.job)
+            data = (settlement.job, settlement.elapsed_s, finish_s, settlement.failed, settlement.lost_s)
+            self._effects.append(Observe(SETTLED, data))
+        before, self._wanted, self._starting = self._wanted, {}, {}
+        self._began_ns = now
+        if going_on:
+            record = loop.record
+            rows = tuple((job, *gpus) for job, gpus in record.schedules[-1].items())
+            self._effects.append(Observe(ROUND, (record.starts_s[-1], record.active[-1], rows)))
+            for job, gpus in record.schedules[-1].items():
+                self._wanted[job] = tuple(self._gpus[gpu] for gpu in gpus)
+                if before.get(job) != self._wanted[job]:
+                    self._starting[job] = None
+        for job in {**before, **self._wanted}:
+            self.queue.add_at(self._keys[job], now + 1)  # the keys of this step have been taken
+        self._arm()
+
+    def _silent(self, now: Instant) -> dict[str, None]:
+        """Nodes that nothing can be started on, or that have not renewed their lease when they should have."""
+        period_ns = self.constants.lease_renewal_ns
+        out: dict[str, None] = {}
+        for name in dict.fromkeys(self._gpus):
+            node: Node | None = self.informer.get("Node", name)
+            lease: Lease | None = self.informer.get("Lease", f"kube-node-lease/{name}")
+            late = lease is not None and not lease.metadata.annotations.get(STANDING_LEASE)
+            if (late and (lease.spec.renew_time or 0) + 2 * period_ns < now) or node is None or not _usable(node):  # type: ignore[union-attr]
+                out[name] = None
+        return out
+
+    # -- pods ----------------------------------------------------------------------------------------------------------
+
+    def reconcile(self, now: Instant, key: str) -> None:
+        if key == _BOUNDARY:
+            self._boundary(now)
+            return
+        job: Job | None = self.informer.get("Job", key)
+        number = self._ids.get(key, -1)
+        if job is None or number < 0 or number in self.loop.record.completed_s or _over(job):
+            return
+        wanted = self._wanted.get(number)
+        pods = self._gangs.pods(key)
+        if wanted is None:
+            self._suspend(key, job, True)
+            return
+        live = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+        if number not in self._starting:
+            if len(self._kept(live, wanted)) < len(wanted) and not self._ending(number):
+                self.loop.interrupt(number, self._seconds(now))
+                del self._wanted[number]
+                self._suspend(key, job, True)
+                self._arm()
+            else:
+                self._end_in_time(key, number, live)
+            return
+        if misplaced(live, wanted):
+            self._suspend(key, job, True)
+        elif any(pod.metadata.deletion_timestamp is not None and self._reachable(pod) for pod in pods):
+            return  # its end is told
+        elif job.spec.suspend:
+            self._suspend(key, job, False)
+        else:
+            self._bind(key, number, live, wanted)
+
+    def _kept(self, live: Sequence[Pod], wanted: Sequence[str]) -> list[Pod]:
+        return [pod for pod in live if pod.spec.node_name in wanted]
+
+    def _suspend(self, key: str, job: Job, suspend: bool) -> None:
+        if bool(job.spec.suspend) != suspend:
+            self.write(key, Update(replace(job, spec=replace(job.spec, suspend=suspend)), "", key))
+
+    def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str]) -> None:
+        unbound = [pod for pod in live if not pod.spec.node_name]
+        room = {node: self._gpus.count(node) - self._gangs.count_on(node) for node in set(wanted)}
+        for pod, node in zip(unbound, missing_nodes(live, wanted), strict=False):
+            if room[node] > 0:
+                room[node] -= 1
+                meta = pod.metadata
+                self.write(key, BindPod(meta.namespace, meta.name, meta.uid, node, {}, key))
+        since = gang_since(live, len(wanted), {})
+        if since is None:
+            return
+        del self._starting[number]
+        self.loop.delay(number, max(0, since - self._began_ns) // RESOLUTION_NS / (SECOND // RESOLUTION_NS))
+        self._arm()
+        self._end_in_time(key, number, live)
+
+    def _ending(self, number: int) -> bool:
+        """Whether it is complete at the end of this round."""
+        return number in self.loop.runs and self.loop.completes(number)
+
+    def _end_in_time(self, key: str, number: int, live: Sequence[Pod]) -> None:
+        """The containers of a job that is done in this round end when its last step is."""
+        if not self._ending(number):
+            return
+        ends_ns = self._instant(self.loop.runs[number].finish_s)
+        for pod in live:
+            since = running_since(pod)
+            if since is None:
+                continue
+            lasts_ns = max(0, ends_ns - since)
+            text = f"{lasts_ns // SECOND}.{lasts_ns % SECOND:09d}s"
+            meta = pod.metadata
+            if meta.annotations.get(DURATION) != text:
+                told = replace(meta, annotations={**meta.annotations, DURATION: text})
+                self.write(key, Update(replace(pod, metadata=told), "", key))
+
+    def _reachable(self, pod: Pod) -> bool:
+        node: Node | None = self.informer.get("Node", pod.spec.node_name)
+        return node is not None and _usable(node)
+
+
+def _usable(node: Node) -> bool:
+    ready = condition(node.status.conditions, "Ready")
+    return not node.spec.unschedulable and ready is not None and ready.status == "True"
+
+
+def _is_training(job: Job) -> bool:
+    return TRAINING in job.metadata.annotations
+
+
+def _is_of_node(lease: Lease) -> bool:
+    return lease.metadata.namespace == "kube-node-lease"
+
+
+def _over(job: Job) -> bool:
+    return any(item.type in ("Complete", "Failed") and item.status == "True" for item in job.status.conditions)

@@ -1,0 +1,123 @@
+"""Training jobs through API server, Job controller, binding and kubelets: the published runs, and faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.experiment.run import Home, Run
+from harness.experiment.scenario import Loaded, find_scenario, from_data, read_scenario
+from harness.experiment.strategies import load_strategy
+from harness.jobs.rounds import RoundsRecord
+from harness.measure.jobs import JobsSummary
+from tests.jobs.published import Published, completion_s, schedules
+
+TRACE = """job_id,model,batch_size,scale_factor,mode,total_steps,arrival_s
+0,LM,10,2,static,6000,0
+1,LM,10,1,static,4000,0
+2,LM,10,1,accordion,3000,100
+3,LM,10,2,static,2000,130.5
+"""
+SPEEDS = '{"LM|10|1": 10.0, "LM|10|2": 20.0, "LM|80|1": 4.0, "LM|80|2": 8.0}'
+
+
+def played(loaded: Loaded, strategy: str) -> tuple[RoundsRecord, JobsSummary, Run]:
+    run = Run(loaded, load_strategy(loaded, strategy)(), 0, Home())
+    try:
+        run.play()
+        assert run.measures.rounds is not None
+        assert run.cluster.component_faults == []
+        return run.measures.rounds.record, run.measures.rounds.summary(run.end_ns / 1e9), run
+    finally:
+        run.close()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name", "variables"),
+    [
+        ("gandiva-fair", "expected/gandiva_fair", {}),
+        pytest.param("allox", "expected/allox", {}, marks=pytest.mark.slow),
+        pytest.param("fifo", "rerun/fifo_perf_120", {}, marks=pytest.mark.slow),
+        pytest.param(
+            "gandiva-fair",
+            "rerun/gandiva_fair_220",
+            {"jobs": "220", "gpus": "64", "speeds": "wisr"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_published_runs_through_the_whole_control_plane(
+    published: Published, monkeypatch: pytest.MonkeyPatch, strategy: str, name: str, variables: dict[str, str]
+) -> None:
+    monkeypatch.setenv("PODYARD_TRACES", str(published.root))
+    settings = {f"spec.variables.{key}": f"[{value}]" for key, value in variables.items()}
+    record, _, _ = played(read_scenario(find_scenario("shockwave"), settings), strategy)
+    result = published.result(name)
+    assert [dict(round) for round in record.schedules] == schedules(result)
+    assert completion_s(record) == result["jct"]
+    assert record.makespan_s == result["makespan"]
+
+
+def scenario(tmp_path: Path, **more: Any) -> Loaded:
+    (tmp_path / "jobs.csv").write_text(TRACE)
+    (tmp_path / "speeds.json").write_text(SPEEDS)
+    spec = {
+        "nodes": [{"group": {"name": "gpu", "count": 3, "cpu": 8, "memory": "8Gi", "gpus": 1}}],
+        "workload": [{"training": {"path": "jobs.csv", "speeds": "speeds.json"}}],
+        "schedulers": ["gandiva-fair"],
+        **more,
+    }
+    data = {"apiVersion": "podyard.dev/v1", "kind": "Scenario", "metadata": {"name": "small"}, "spec": spec}
+    return from_data(data, str(tmp_path / "small.yaml"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"at": "150s", "nodeCrash": {"select": {"names": ["gpu-1"]}, "downFor": "200s"}},
+        {"at": "150s", "nodeFreeze": {"select": {"names": ["gpu-1"]}, "for": "90s"}},
+        {"at": "150s", "apiServerRestart": {"downFor": "30s"}},
+        {"at": "150s", "podDeletion": {"app": "job-0"}},
+    ],
+    ids=lambda fault: next(key for key in fault if key != "at"),
+)
+def test_every_job_ends_under_faults_and_no_work_is_counted_twice(tmp_path: Path, fault: dict[str, Any]) -> None:
+    record, summary, run = played(scenario(tmp_path, faults=[fault]), "gandiva-fair")
+    assert summary.censored == 0
+    # Steps of LM at batch size 10 take 0.1 s alone and 0.05 s in a gang of two: nobody is faster than that.
+    for job in record.jobs.values():
+        if job.mode == "static":
+            ends = [*record.starts_s[1:], record.makespan_s]
+            rounds = zip(record.starts_s, ends, record.schedules, strict=True)
+            ran_s = sum(end - start for start, end, round in rounds if job.id in round)
+            assert ran_s >= job.steps / (10 * job.gang) + record.lost_s.get(job.id, 0.0) - 1e-3
+    assert all(
+        any(item.type == "Complete" and item.status == "True" for item in job.status.conditions)
+        for job in run.cluster.server.objects("Job").values()
+    )
+
+
+def test_a_crash_costs_what_the_gang_did_since_its_checkpoint(tmp_path: Path) -> None:
+    crash = {"at": "150s", "nodeCrash": {"select": {"names": ["gpu-0"]}, "downFor": "600s"}}
+    with_it, summary, _ = played(scenario(tmp_path, faults=[crash]), "gandiva-fair")
+    without, _, _ = played(scenario(tmp_path), "gandiva-fair")
+    assert sum(with_it.lost_s.values()) > 0
+    assert without.lost_s == {}
+    assert with_it.makespan_s > without.makespan_s
+    assert summary.censored == 0
+
+
+def test_other_work_beside_training_jobs_is_refused(tmp_path: Path) -> None:
+    from harness.model.errors import UserError
+
+    loaded = scenario(
+        tmp_path,
+        workload=[
+            {"training": {"path": "jobs.csv", "speeds": "speeds.json"}},
+            {"openbLike": {"pods": 3}},
+        ],
+    )
+    with pytest.raises(UserError, match="a scenario to themselves"):
+        Run(loaded, load_strategy(loaded, "gandiva-fair")(), 0, Home())
