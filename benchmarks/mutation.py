@@ -6,7 +6,7 @@ One process collects the tests of the part and runs them once, with the lines th
 mutants (`benchmarks/mutants.py`) by the seed, and forks once for each: the child puts the changed code in the place of
 the function's, and runs those tests that execute one of the changed lines, the quickest first, until one fails. What
 runs when a module is imported (constants, defaults) cannot be replaced so: its child imports everything anew. A mutant
-that no test executes has survived. One that keeps the tests busy for ten times as long as usual is noticed.
+that no test executes has survived. One that keeps the tests busy for five times as long as usual is noticed.
 
 Hypothesis draws the same examples for each mutant. Written are `PART.csv`, one mutant a row, and `scores.csv`.
 Survivors that `equivalent.csv` in the same folder names, each with the reason why no test can notice it, do not count.
@@ -21,6 +21,7 @@ import gc
 import importlib
 import importlib.machinery
 import json
+import math
 import os
 import pickle
 import resource
@@ -58,6 +59,8 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Part -> files to change, tests (and options of pytest) to judge by."""
 
 KILLED, SURVIVED, HANGS, NOT_RUN = "killed", "survived", "killed: hangs", "survived: no test runs it"
+WAITS = 20
+"""Times its CPU time that a mutant may take by the clock, on a machine that has other work too."""
 MOST_BYTES = 6 << 30
 """Of address space, for a mutant that never stops to allocate."""
 SOURCES = ("harness", "schedulers", "workloads", "tests", "benchmarks")
@@ -110,9 +113,9 @@ class Mutation:
         measure.start()
         for item, after in zip(session.items, [*session.items[1:], None], strict=True):
             measure.switch_context(item.nodeid)
-            began = time.perf_counter()
+            began = time.process_time()
             session.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
-            seconds[item.nodeid] = time.perf_counter() - began
+            seconds[item.nodeid] = time.process_time() - began
             if failures.first:
                 return failures.first
         measure.stop()
@@ -136,7 +139,7 @@ class Mutation:
         if not tests:
             return NOT_RUN, ""
         order = sorted(tests, key=lambda test: (runs.seconds[test], test))
-        limit = 10 + 10 * sum(runs.seconds[test] for test in tests)
+        limit = 10 + 5 * sum(runs.seconds[test] for test in tests)
         by = _in_child(lambda: self._run(mutant, [items[test] for test in order]), limit)
         if by is None:
             return HANGS, ""
@@ -222,7 +225,7 @@ def _import_anew(path: str, code: CodeType) -> None:
 
 
 def _in_child(work: Any, limit_s: float) -> Any:
-    """What `work` returns in a process of its own; None if it takes longer than `limit_s`, or the process dies."""
+    """What `work` returns in a process of its own; None if it takes more CPU than `limit_s`, or the process dies."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -231,6 +234,7 @@ def _in_child(work: Any, limit_s: float) -> Any:
         os.dup2(silent, 2)
         try:
             resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit_s), math.ceil(limit_s)))
             said: Any = work()
         except BaseException as error:
             said = error
@@ -239,7 +243,7 @@ def _in_child(work: Any, limit_s: float) -> Any:
         os._exit(0)
     os.close(writing)
     out = b""
-    end = time.monotonic() + limit_s
+    end = time.monotonic() + WAITS * limit_s  # for one that waits for nothing
     with os.fdopen(reading, "rb") as pipe:
         while select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
             part = os.read(pipe.fileno(), 1 << 20)

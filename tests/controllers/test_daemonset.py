@@ -282,3 +282,17 @@ def test_a_deleted_daemon_set_makes_no_pods_any_more() -> None:
     rig.node("b")
     rig.run(1)
     assert len(live(rig)) == 1
+
+
+def test_a_taint_of_no_execute_ends_its_pod_and_one_of_no_schedule_does_not() -> None:
+    rig = by_hand("a", "b", "c")
+    for name, effect in (("a", "NoExecute"), ("b", "NoSchedule"), ("c", "PreferNoSchedule")):
+        found = rig.get("Node", name, "")
+        rig.do(Update(replace(found, spec=replace(found.spec, taints=(Taint(key="mine", effect=effect),)))))
+    rig.run(1)
+    assert sorted(target_of(pod) for pod in rig.pods() if pod.metadata.deletion_timestamp is None) == ["b", "c"]
+    status = rig.get("DaemonSet", "agent").status
+    assert (status.desired_number_scheduled, status.number_misscheduled) == (1, 1)
+    rig.delete("Pod", next(pod.metadata.name for pod in rig.pods() if target_of(pod) == "b"))
+    rig.run(1)
+    assert sorted(target_of(pod) for pod in rig.pods()) == ["c"], "a new one is not started there"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from harness.controllers.workloads.deployment.rollout import scaling_sizes
-from harness.model.meta import ObjectMeta
+from typing import Any
+
+from harness.controllers.workloads.deployment.rollout import old_sizes, scaling_sizes
+from harness.model.meta import ObjectMeta, condition
 from harness.model.wire import Time
 from harness.model.workloads import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus
-from tests.controllers.test_deployment import deployment
+from tests.controllers.rig import selector, template
+from tests.controllers.test_deployment import Stage, deployment
 
 
 def sized(name: str, size: int, created: int = 0, *, most: int = 0, desired: int = 0, available: int = 0) -> ReplicaSet:
@@ -48,3 +51,54 @@ def test_with_a_single_one_that_runs_all_of_it_goes_there() -> None:
         "b": 0,
     }
     assert scaling_sizes(deployment(3), [], None) == {}
+
+
+def test_pods_that_are_not_available_go_first_over_all_old_replica_sets_and_no_further_than_allowed() -> None:
+    """10 wanted, 2 may be missing; 8 + 3 there, none of the 3 new ones and 3 of the old ones ready."""
+    web = deployment(10, surge=1, unavailable=2)
+    new = sized("new", 3, 9)
+    old = [sized("a", 4, 1, available=2), sized("b", 4, 2, available=4)]
+    # 11 in all, at least 8 must stay, and 3 new ones are not available: nothing may go.
+    assert old_sizes(web, old, new) == {}
+    ready = sized("new", 3, 9, available=3)
+    # 3 may go: first the two that are not available, and then one of the oldest.
+    assert old_sizes(web, old, ready) == {"a": 1}
+    broken = [sized("a", 4, 1, available=3), sized("b", 4, 2, available=1)]
+    # One of a, two of b: the room for what is not available is shared.
+    assert old_sizes(web, broken, ready) == {"a": 3, "b": 2}
+
+
+def test_an_orphan_that_comes_later_is_adopted() -> None:
+    stage = Stage()
+    made = stage.create(deployment(2))
+    stage.all_ready()
+    stage.create(
+        ReplicaSet(
+            metadata=ObjectMeta(name="older", namespace="default", labels={"app": "web"}),
+            spec=ReplicaSetSpec(replicas=1, selector=selector(app="web"), template=template("i:0", app="web")),
+        )
+    )
+    stage.run(1)
+    stage.all_ready()
+    older = stage.get("ReplicaSet", "older")
+    assert [ref.uid for ref in older.metadata.owner_references] == [made.metadata.uid]
+    assert older.spec.replicas == 0
+
+
+def test_the_condition_tells_how_the_rollout_goes_on() -> None:
+    stage = Stage()
+    seen: list[str] = []
+
+    def note(kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
+        if kind.kind == "Deployment" and change != "DELETED":
+            found = condition(obj.status.conditions, "Progressing")
+            if found is not None and seen[-1:] != [f"{found.status} {found.reason}"]:
+                seen.append(f"{found.status} {found.reason}")
+
+    stage.server.listeners.append(note)
+    stage.create(deployment(2))
+    stage.all_ready()
+    stage.change("Deployment", "web", replicas=3)
+    stage.all_ready()
+    assert seen == ["True NewReplicaSetCreated", "True ReplicaSetUpdated", "True NewReplicaSetAvailable"]
+    assert stage.web.status.observed_generation == 2

@@ -457,3 +457,20 @@ def test_an_orphan_that_runs_has_failed_before_it_goes_and_one_that_ended_has_no
     rig.run(61)
     assert sorted(rig.server.objects("Pod")) == []
     assert seen == [("runs", "Failed", ["PodScheduled", "Ready", "DisruptionTarget"])]
+
+
+def test_when_the_last_node_that_is_well_leaves_nobody_is_evicted_any_more() -> None:
+    rig = by_hand("n", "well", heard=("well",))
+    rig.run(60)
+    assert tainted(rig) == ["n"]
+    rig.do(Delete("Node", "", "well"))
+    rig.run(10)
+    assert tainted(rig) == []
+    assert tainted(rig, "NoSchedule") == ["n"]
+    other = Node(
+        metadata=ObjectMeta(name="other", labels={ZONE: "b"}),
+        status=NodeStatus(conditions=(Condition(type="Ready", status="True"),)),
+    )
+    rig.create(other)
+    rig.run(10)
+    assert tainted(rig) == ["n"]

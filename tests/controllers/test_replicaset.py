@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -334,3 +335,38 @@ def test_in_a_namespace_that_goes_nothing_is_tried_again(rig: Rig) -> None:
     rig.sent.clear()
     rig.run(600)
     assert [effect for _, effect in rig.sent if isinstance(effect, Create)] == []
+
+
+def test_a_deletion_cost_that_is_no_number_counts_as_none(rig: Rig) -> None:
+    rig.create(replica_set(3))
+    rig.run()
+    costs = ("5", "many", "-5")
+    pods = rig.pods()
+    for pod, cost in zip(pods, costs, strict=True):
+        pod = rig.set_ready(pod)
+        meta = replace(pod.metadata, annotations={"controller.kubernetes.io/pod-deletion-cost": cost})
+        rig.do(Update(replace(pod, metadata=meta)))
+    rig.run()
+    for left in (2, 1):
+        rig.change("ReplicaSet", "web", replicas=left)
+        rig.run()
+        for pod in rig.pods():
+            if pod.metadata.deletion_timestamp is not None:
+                rig.kubelet_kills(pod)
+        rig.run()
+        assert [pod.metadata.uid for pod in rig.pods()] == [pod.metadata.uid for pod in pods[:left]]
+
+
+def test_events_come_again_one_in_five_minutes(rig: Rig) -> None:
+    no = forbidden("pods", "", "exceeded quota")
+    rig.refuse = lambda name, effect: no if isinstance(effect, Create) else None
+    rig.create(replica_set(1))
+    told = []
+    for _ in range(12):
+        for turn in range(10):
+            rig.change("ReplicaSet", "web", replicas=2 + turn % 2)
+            rig.run(30)
+        told.append(sum(event.count or 1 for event in rig.events("FailedCreate")))
+    assert told[1] >= 25
+    grown = [later - earlier for earlier, later in pairwise(told[3:])]
+    assert set(grown) == {1}
