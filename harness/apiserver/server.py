@@ -48,7 +48,7 @@ def _check_status(rules: KindRules, new: Any, old: Any) -> None:
     if rules.status_problems is not None:
         causes = rules.status_problems(new, old)
         if causes:
-            raise invalid(rules.kind.kind, new.metadata.name, tuple(causes), rules.kind.group)
+            raise invalid(rules.kind.wire, new.metadata.name, tuple(causes), rules.kind.group)
 
 
 class ApiServer:
@@ -119,7 +119,7 @@ class ApiServer:
         obj = self.admission.admit_create(request)
         causes = rules.problems(obj, None, name)
         if causes:
-            raise invalid(kind.kind, name, causes, kind.group)
+            raise invalid(kind.wire, name, causes, kind.group)
         reserved = self.admission.validate_create(request)
         if not dry_run:
             for quota in reserved:
@@ -169,7 +169,7 @@ class ApiServer:
             new = self.admission.admit_update(Request(kind, new, old, namespace, self.now))
             causes = rules.problems(new, old, meta.name)
             if causes:
-                raise invalid(kind.kind, meta.name, causes, kind.group)
+                raise invalid(kind.wire, meta.name, causes, kind.group)
         if finish is not None:
             new = finish(new, old)
         if new == old:

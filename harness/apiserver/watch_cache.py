@@ -24,12 +24,16 @@ class WatchCache:
 
     def rebuild(self) -> None:
         """Forget everything and read it from the store again."""
-        for name, kind in KINDS.items():
-            held = self.by_kind[name]
-            held.clear()
-            prefix = prefix_of(kind)
-            for entry in self._store.range(prefix):
-                held[entry.key[len(prefix) :]] = entry.value
+        for name in self.by_kind:
+            self.add(KINDS[name])
+
+    def add(self, kind: Kind) -> None:
+        """Read a kind from the store."""
+        held = self.by_kind.setdefault(kind.kind, {})
+        held.clear()
+        prefix = prefix_of(kind)
+        for entry in self._store.range(prefix):
+            held[entry.key[len(prefix) :]] = entry.value
 
     def objects(self, kind: str) -> dict[str, Any]:
         """All of a kind by key ('namespace/name' or 'name'), live: read, never write."""

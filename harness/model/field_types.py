@@ -137,6 +137,12 @@ def check_fields(kind: Kind, api_version: str, data: Json) -> tuple[Json, Findin
     return (data if pruned is body else head | pruned), findings
 
 
+def check_metadata(data: Any) -> tuple[Any, Findings]:
+    """The metadata of any object, likewise."""
+    findings = Findings()
+    return _message("ObjectMeta")(data, "", findings), findings
+
+
 def check_body(api_version: str, kind: str, data: Any) -> Findings:
     """What is wrong with the JSON of something that is no stored kind: a Scale, a Binding, DeleteOptions, a review."""
     findings = Findings()

@@ -103,6 +103,9 @@ class Kind:
     status: bool = False  # has a status subresource
     scale: bool = False
     collected: bool = True  # followed by the garbage collector
+    wire_name: str = ""
+    """What clients call it, where that is not `kind`: of kinds that users define, as two groups may have one name."""
+    wire_singular: str = ""
 
     @property
     def group(self) -> str:
@@ -113,8 +116,13 @@ class Kind:
         return self.api_version.rpartition("/")[2]
 
     @property
+    def wire(self) -> str:
+        """Its name in `kind:` of an object's JSON."""
+        return self.wire_name or self.kind
+
+    @property
     def singular(self) -> str:
-        return self.kind.lower()
+        return self.wire_singular or self.kind.lower()
 
 
 _ALL = ("all",)
@@ -170,6 +178,16 @@ _KINDS = (
     Kind("PodGroup", "scheduling.x-k8s.io/v1alpha1", "podgroups", PodGroup, True, ("pg",), status=True),
     # Kept whole, interpreted by nobody yet.
     Kind("Secret", "v1", "secrets", Unstructured),
+    Kind(
+        "CustomResourceDefinition",
+        "apiextensions.k8s.io/v1",
+        "customresourcedefinitions",
+        Unstructured,
+        False,
+        ("crd", "crds"),
+        status=True,
+        collected=False,
+    ),
     Kind("Endpoints", "v1", "endpoints", Unstructured, short_names=("ep",), collected=False),
     Kind("ComponentStatus", "v1", "componentstatuses", Unstructured, False, ("cs",), collected=False),
     Kind("ServiceAccount", "v1", "serviceaccounts", Unstructured, short_names=("sa",)),
@@ -203,7 +221,7 @@ def dump_kinds() -> dict[str, Kind]:
 
 def register_kind(kind: Kind) -> None:
     """Make a kind from outside known; see `harness.apiserver.kinds.register`. Raises ValueError where one is."""
-    if kind.kind in KINDS or kind.type in BY_TYPE:
+    if kind.kind in KINDS or (kind.type is not Unstructured and kind.type in BY_TYPE):
         raise ValueError(f"a kind {kind.kind}, or one of type {kind.type.__name__}, is known already")
     if any((kind.group, kind.plural) == (known.group, known.plural) for known in KINDS.values()):
         raise ValueError(f"{kind.plural} of group {kind.group!r} are served already")
@@ -213,7 +231,9 @@ def register_kind(kind: Kind) -> None:
 
 
 def unregister_kind(name: str) -> None:
-    BY_TYPE.pop(KINDS.pop(name).type, None)
+    kind = KINDS.pop(name)
+    if kind.type is not Unstructured:
+        BY_TYPE.pop(kind.type, None)
 
 
 def kind_of(value: Any) -> str:

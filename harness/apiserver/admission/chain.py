@@ -27,6 +27,8 @@ class Chain:
         last: tuple[PluginFactory, ...],
     ) -> None:
         made: dict[PluginFactory, Plugin] = {}
+        self._for_all = (*general, *last)
+        self._made = made
         for item in (*general, *(item for items in of_kind.values() for item in items), *last):
             if item not in made:
                 made[item] = item(cache)
@@ -40,6 +42,11 @@ class Chain:
                 self._observers.setdefault(kind, []).append(plugin)
         self.observed = frozenset(self._observers)
         """Kinds whose writes some plugin observes."""
+        self._choose()
+
+    def add(self, kind: str) -> None:
+        """A kind that is served from now on: the plugins that see every kind see it."""
+        self._of_kind[kind] = tuple(self._made[item] for item in self._for_all)
         self._choose()
 
     def _choose(self) -> None:

@@ -50,6 +50,7 @@ class Encoder:
         self._shared = shared
         self._resource = call.resource
         self._kind = call.resource.kind.kind
+        self._wire = call.resource.kind.wire
         self._epoch = call.epoch_unix_ns
         self._form = form
         self._include = call.query.get("includeObject", "Metadata")
@@ -97,7 +98,7 @@ class Encoder:
         if self._form is Form.METADATA:
             head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
         else:
-            head = {"kind": f"{self._kind}List", "apiVersion": self._resource.api_version}
+            head = {"kind": f"{self._wire}List", "apiVersion": self._resource.api_version}
         return {**head, "metadata": meta, "items": items}
 
     def event(self, happened: Happened) -> bytes:
@@ -122,7 +123,7 @@ class Encoder:
             meta["annotations"] = annotations
         match self._form:
             case Form.OBJECT:
-                data: Json = {"kind": self._kind, "apiVersion": self._resource.api_version, "metadata": meta}
+                data: Json = {"kind": self._wire, "apiVersion": self._resource.api_version, "metadata": meta}
                 if self._kind in ("Pod", "Deployment", "ReplicaSet", "Node", "Service", "Job", "Namespace"):
                     data |= {"spec": _EMPTY_SPECS.get(self._kind, {}), "status": {}}
             case Form.METADATA:

@@ -10,12 +10,15 @@ import msgspec
 from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.resources import Resource, Target
 from harness.apiserver.kinds import RULES
-from harness.model.field_types import check_fields
+from harness.apiserver.kinds.custom import structural
+from harness.model.field_types import check_fields, check_metadata
 from harness.model.objects import Unstructured, from_wire, to_wire
 from harness.model.status import ApiError, Cause, bad_request, invalid
 from harness.model.wire import DecodeError
 
 Json = dict[str, Any]
+
+APPLY = "application/apply-patch+yaml"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -82,6 +85,8 @@ class Call(msgspec.Struct, frozen=True):
         """The JSON of `typed`. Raises ApiError."""
         body = addressed(self.target, data, name)
         kind = self.resource.kind
+        if self.resource.schema is not None:
+            return self._checked_custom(body, self.resource.schema, before)
         body, findings = check_fields(kind, self.resource.api_version, body)
         if findings.wrong:
             path, message = findings.wrong[0]
@@ -90,6 +95,11 @@ class Call(msgspec.Struct, frozen=True):
         if unknown and before is not None:
             known = set(check_fields(kind, self.resource.api_version, before)[1].unknown)
             unknown = [path for path in unknown if path not in known]
+        self._tell_unknown(unknown)
+        return body
+
+    def _tell_unknown(self, unknown: list[str]) -> None:
+        """Raises ApiError BadRequest where the client wants none."""
         told = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{p}"' for p in self.duplicates]
         if told:
             match self.field_validation:
@@ -97,7 +107,25 @@ class Call(msgspec.Struct, frozen=True):
                     raise _not_handled(self.resource, f"strict decoding error: {', '.join(told)}")
                 case "Warn":
                     self.warnings.extend(told)
-        return body
+
+    def _checked_custom(self, body: Json, schema: Json, before: Json | None) -> Json:
+        """Pruned, defaulted and valid by its definition's schema. Raises ApiError BadRequest, Invalid."""
+        kind = self.resource.kind
+        unknown: list[str] = []
+        out: Json = structural.pruned(body, schema, unknown)
+        _, findings = check_metadata(body.get("metadata") or {})
+        if findings.wrong:
+            path, message = findings.wrong[0]
+            raise _not_handled(self.resource, f"metadata.{path}: {message}")
+        self._tell_unknown(unknown)
+        if self.content_type == APPLY and before is None:
+            return out  # what is applied is what is said; defaults come when it is laid over what is there
+        out = structural.defaulted(out, schema)
+        causes = structural.problems(out, schema)
+        if causes:
+            name = str(out.get("metadata", {}).get("name") or "")
+            raise invalid(kind.wire, name, tuple(causes), kind.group)
+        return out
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -130,7 +158,7 @@ def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     """The JSON of an object in the version of `resource`."""
     data = to_wire(obj, epoch_unix_ns=epoch_unix_ns, whole=True)
     data.setdefault("metadata", {})
-    if resource.kind.status and data.get("status") is None:
+    if resource.kind.status and not resource.kind.wire_name and data.get("status") is None:
         data["status"] = {}
     complete = RULES[resource.kind.kind].complete_wire
     if complete is not None:
@@ -142,13 +170,13 @@ def addressed(target: Target, data: Any, name: str) -> Json:
     """An object's JSON with what the URL says. Raises ApiError BadRequest: another kind, another namespace or name."""
     resource, kind = target.resource, target.resource.kind
     if not isinstance(data, dict):
-        raise bad_request(f"the body of the request is no {kind.kind} object")
+        raise bad_request(f"the body of the request is no {kind.wire} object")
     body = dict(data)
-    found = (body.setdefault("apiVersion", resource.api_version), body.setdefault("kind", kind.kind))
-    if found != (resource.api_version, kind.kind):
+    found = (body.setdefault("apiVersion", resource.api_version), body.setdefault("kind", kind.wire))
+    if found != (resource.api_version, kind.wire):
         raise bad_request(
             f"the API version in the data ({found[0]}, kind {found[1]}) does not match the expected API version "
-            f"({resource.api_version}, kind {kind.kind})"
+            f"({resource.api_version}, kind {kind.wire})"
         )
     meta = body.get("metadata")
     if meta is not None and not isinstance(meta, dict):
@@ -178,7 +206,7 @@ def inward(resource: Resource, body: Json, epoch_unix_ns: int) -> Any:
     except DecodeError as error:
         if error.message == "Required value":
             cause = Cause(error.path, "FieldValueRequired", "Required value")
-            raise invalid(kind.kind, str(body["metadata"].get("name") or ""), (cause,), kind.group) from None
+            raise invalid(kind.wire, str(body["metadata"].get("name") or ""), (cause,), kind.group) from None
         raise _not_handled(resource, str(error)) from None
     if isinstance(obj, Unstructured):
         obj = msgspec.structs.replace(obj, extra={**(obj.extra or {}), "apiVersion": kind.api_version})
@@ -187,7 +215,7 @@ def inward(resource: Resource, body: Json, epoch_unix_ns: int) -> Any:
 
 def _not_handled(resource: Resource, why: str) -> ApiError:
     """Source: apiserver pkg/endpoints/handlers/negotiation/errors.go."""
-    kind = resource.kind.kind
+    kind = resource.kind.wire
     return bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {why}')
 
 

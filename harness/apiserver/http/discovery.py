@@ -61,7 +61,7 @@ def _subresource(resource: Resource, name: str) -> tuple[Json, tuple[str, ...]]:
     if name in _SUBRESOURCE_KINDS:
         group, version, kind, allowed = _SUBRESOURCE_KINDS[name]
         return {"group": group, "version": version, "kind": kind}, allowed
-    own = {"group": resource.group, "version": resource.version, "kind": resource.kind.kind}
+    own = {"group": resource.group, "version": resource.version, "kind": resource.kind.wire}
     return own, {"log": ("get",), "finalize": ("update",)}.get(name, ("get", "patch", "update"))
 
 
@@ -69,7 +69,7 @@ def _aggregated_resource(resource: Resource) -> Json:
     kind = resource.kind
     out: Json = {
         "resource": resource.plural,
-        "responseKind": {"group": resource.group, "version": resource.version, "kind": kind.kind},
+        "responseKind": {"group": resource.group, "version": resource.version, "kind": kind.wire},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
         "verbs": list(verbs(resource)),
@@ -154,7 +154,7 @@ def _plain_resources(group: str, version: str) -> Json | None:
             "name": resource.plural,
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
-            "kind": kind.kind,
+            "kind": kind.wire,
             "verbs": list(verbs(resource)),
         }
         if kind.short_names:

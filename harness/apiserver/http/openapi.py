@@ -95,7 +95,7 @@ def _paths(resource: Resource, schema: str) -> Json:
     if resource.kind.namespaced:
         base += "namespaces/{namespace}/"
     base += resource.plural
-    named = {"group": resource.group, "version": resource.version, "kind": resource.kind.kind}
+    named = {"group": resource.group, "version": resource.version, "kind": resource.kind.wire}
 
     def operation(action: str, *, writes: bool) -> Json:
         names = ["dryRun", "fieldManager", "fieldValidation", "pretty"] if writes else ["pretty"]

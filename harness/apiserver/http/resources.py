@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from harness.apiserver import kinds
 from harness.apiserver.kinds import RULES
 from harness.model.objects import KINDS, Kind
 
@@ -55,12 +56,20 @@ class Resource:
 
 
 @lru_cache(maxsize=1)
-def _resources(kinds: tuple[str, ...]) -> dict[str, dict[str, Resource]]:
-    """`kinds`: all of them, for one may be registered after the first call."""
+def _resources(generation: int, count: int) -> dict[str, dict[str, Resource]]:
+    """For one may be registered after the first call."""
     out: dict[str, dict[str, Resource]] = {}
-    found = [Resource(kind, kind.api_version) for kind in KINDS.values()]
-    for name in kinds:
-        found += [Resource(KINDS[name], o.api_version, False, o.outward, o.inward) for o in RULES[name].versions]
+    found: list[Resource] = []
+    others: list[Resource] = []
+    for kind in list(KINDS.values()):
+        rules = RULES[kind.kind]
+        found.append(_defined(kind, kind.api_version, True) if kind.wire_name else Resource(kind, kind.api_version))
+        for o in rules.versions:
+            if kind.wire_name:
+                others.append(_defined(kind, o.api_version, False))
+            else:
+                others.append(Resource(kind, o.api_version, False, o.outward, o.inward))
+    found += others
     for resource in found:
         out.setdefault(resource.api_version, {})[resource.plural] = resource
     return out
@@ -68,7 +77,17 @@ def _resources(kinds: tuple[str, ...]) -> dict[str, dict[str, Resource]]:
 
 def resources() -> dict[str, dict[str, Resource]]:
     """By group-version, then by plural."""
-    return _resources(tuple(KINDS))
+    return _resources(kinds.generation, len(KINDS))
+
+
+def _defined(kind: Kind, api_version: str, preferred: bool) -> Resource:
+    """A kind that users define: inside it has another name, and the version it is stored in."""
+    schema = RULES[kind.kind].schemas[api_version]
+    outward = {"apiVersion": api_version, "kind": kind.wire}
+    inward = {"apiVersion": kind.api_version, "kind": kind.kind}
+    return Resource(
+        kind, api_version, preferred, lambda data: {**data, **outward}, lambda data: {**data, **inward}, schema
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,8 @@ def root_name(resource: Resource) -> str:
     """The schema of a kind in one version."""
     if resource.group and "." in resource.group and not resource.group.endswith(".k8s.io"):
         group = ".".join(reversed(resource.group.split(".")))
-        return f"{group}.{resource.version}.{resource.kind.kind}"
-    return f"io.k8s.api.{_short(resource.group)}.{resource.version}.{resource.kind.kind}"
+        return f"{group}.{resource.version}.{resource.kind.wire}"
+    return f"io.k8s.api.{_short(resource.group)}.{resource.version}.{resource.kind.wire}"
 
 
 def _short(group: str) -> str:
@@ -99,7 +99,7 @@ class Schemas:
         """The name under which the kind's schema is."""
         name = root_name(resource)
         if resource.schema is not None:
-            self.named[name] = {**resource.schema, **_group_version_kind(resource, resource.kind.kind)}
+            self.named[name] = {**resource.schema, **_group_version_kind(resource, resource.kind.wire)}
             self._complete_custom(name)
         else:
             message = api_fields()[0].get((resource.api_version, resource.kind.kind))
@@ -113,10 +113,10 @@ class Schemas:
             of_kind = self.named[name]
             of_kind["description"] = _described(resource)
             of_kind["properties"] = {**_HEAD, **of_kind.get("properties", {})}
-            of_kind.update(_group_version_kind(resource, resource.kind.kind))
+            of_kind.update(_group_version_kind(resource, resource.kind.wire))
         self.named.setdefault(f"{_META}ListMeta", LIST_META)
         self.named[f"{name}List"] = {
-            "description": f"A list of {resource.kind.kind}.",
+            "description": f"A list of {resource.kind.wire}.",
             "type": "object",
             "required": ["items"],
             "properties": {
@@ -124,7 +124,7 @@ class Schemas:
                 "items": {"type": "array", "items": _reference(name)},
                 "metadata": _reference(f"{_META}ListMeta"),
             },
-            **_group_version_kind(resource, f"{resource.kind.kind}List"),
+            **_group_version_kind(resource, f"{resource.kind.wire}List"),
         }
         return name
 
@@ -237,7 +237,7 @@ _HEAD: Json = {
 
 def _described(resource: Resource) -> str:
     where = "in a namespace" if resource.kind.namespaced else "of the whole cluster"
-    return f"{resource.kind.kind}: an object {where}, as the Kubernetes API defines it."
+    return f"{resource.kind.wire}: an object {where}, as the Kubernetes API defines it."
 
 
 def _group_version_kind(resource: Resource, kind: str) -> Json:

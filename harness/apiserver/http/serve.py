@@ -19,6 +19,7 @@ from harness.apiserver.http.auth import certs, kubeconfig, rbac
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
 from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_kubernetes_service
+from harness.apiserver.http.custom_resources import CustomResources
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.endpoints import EndpointsMirror
 from harness.apiserver.http.managed_fields import tracking
@@ -59,6 +60,7 @@ class HttpServer:
         self._hub = Hub(self._loop)
         self._accounts = DefaultServiceAccounts(driver)
         self._endpoints = EndpointsMirror(driver)
+        self._custom = CustomResources(driver, epoch_unix_ns)
         self._certificates = certs.make(tuple(dict.fromkeys((*certs.HOSTS, host))))
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -87,6 +89,7 @@ class HttpServer:
         server.finish_update = tracking.of_components(self._epoch, lambda: server.now)
         self._accounts.attach()
         self._endpoints.attach()
+        self._custom.attach()
         metrics_view.attach(server)
         self._hub.attach(self.driver.server)
         front = Front(
@@ -142,6 +145,7 @@ class HttpServer:
         self.driver.server.finish_update = None
         self._accounts.detach()
         self._endpoints.detach()
+        self._custom.detach()
         metrics_view.detach(self.driver.server)
         self.driver.close()
         if self._server is not None and self._thread is not None:

@@ -8,9 +8,12 @@ from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.managed_fields import tracking
 from harness.apiserver.http.patches import APPLY, patched
+from harness.apiserver.kinds import RULES
 from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.table_cells import part
 from harness.apiserver.server import ApiServer
 from harness.model.meta import LabelSelector
+from harness.model.objects import kind_of
 from harness.model.status import MODIFIED_MEANWHILE, ApiError, Cause, bad_request, conflict, invalid
 from harness.model.wire import time_text
 
@@ -20,8 +23,8 @@ Result = Answer | Objects | One
 def perform(server: ApiServer, call: Call) -> Result:
     """Raises ApiError."""
     match call.target.subresource:
-        case "status" | "finalize" | "ephemeralcontainers" as part:
-            return _part(server, call, part)
+        case "status" | "finalize" | "ephemeralcontainers" as door:
+            return _part(server, call, door)
         case "scale":
             return _scale(server, call)
         case "binding":
@@ -41,7 +44,7 @@ def _object(server: ApiServer, call: Call) -> Any:
     return server.get(target.resource.kind.kind, target.namespace, target.name)
 
 
-def _part(server: ApiServer, call: Call, part: str) -> One:
+def _part(server: ApiServer, call: Call, door: str) -> One:
     old = _object(server, call)
     before: dict[str, Any] | None = None
     finish = None if call.verb == "get" else tracking.tracked(server, call)
@@ -59,7 +62,7 @@ def _part(server: ApiServer, call: Call, part: str) -> One:
         case _:
             raise _refused(call)
     obj = call.typed(body, name=call.target.name, before=before)
-    return One(server.update(obj, part, dry_run=call.dry_run, finish=finish), server.now)
+    return One(server.update(obj, door, dry_run=call.dry_run, finish=finish), server.now)
 
 
 # -- scale -------------------------------------------------------------------------------------------------------------
@@ -89,14 +92,34 @@ def _scale(server: ApiServer, call: Call) -> Answer:
     version = (wanted.get("metadata") or {}).get("resourceVersion", "")
     if version and version != old.metadata.resource_version:
         raise conflict(call.resource.plural, call.target.name, MODIFIED_MEANWHILE, call.resource.group)
-    wanted_obj = replaced(old, spec=replaced(old.spec, replicas=replicas))
-    new = server.update(wanted_obj, dry_run=call.dry_run, finish=tracking.tracked(server, call))
+    new = server.update(_scaled(old, replicas), dry_run=call.dry_run, finish=tracking.tracked(server, call))
     return Answer(scale_of(new, call.epoch_unix_ns))
+
+
+def _scaled(obj: Any, replicas: int) -> Any:
+    paths = RULES[kind_of(obj)].scale_paths
+    if paths is None:
+        return replaced(obj, spec=replaced(obj.spec, replicas=replicas))
+    body = dict(obj.extra or {})
+    at = body
+    for step in paths.replicas[:-1]:
+        below = at.get(step)
+        at[step] = dict(below) if isinstance(below, dict) else {}
+        at = at[step]
+    at[paths.replicas[-1]] = replicas
+    return replaced(obj, extra=body)
 
 
 def scale_of(obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     """autoscaling/v1 Scale of something with replicas and a selector."""
     meta = obj.metadata
+    paths = RULES[kind_of(obj)].scale_paths
+    if paths is None:
+        replicas, current, selector = obj.spec.replicas, obj.status.replicas, selector_text(obj.spec.selector)
+    else:
+        body = obj.extra or {}
+        replicas, current = part(body, *paths.replicas), part(body, *paths.status_replicas)
+        selector = str(part(body, *paths.selector) or "") if paths.selector else ""
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -107,8 +130,8 @@ def scale_of(obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
             "resourceVersion": meta.resource_version,
             "creationTimestamp": time_text(meta.creation_timestamp or 0, epoch_unix_ns),
         },
-        "spec": {"replicas": obj.spec.replicas or 0},
-        "status": {"replicas": obj.status.replicas or 0, "selector": selector_text(obj.spec.selector)},
+        "spec": {"replicas": replicas or 0},
+        "status": {"replicas": current or 0, "selector": selector},
     }
 
 

@@ -103,7 +103,7 @@ def _apply(server: ApiServer, call: Call) -> One:
     if old is None:
         rbac.check(server, call.user, call.action("create"))
     body, finish = tracking.apply(server, call, old)
-    obj = call.typed(body, name=target.name, before=None if old is None else call.wire(old))
+    obj = call.typed(body, name=target.name, before={} if old is None else call.wire(old))
     rbac.check_escalation(server, call.user, kind.kind, obj)
     if old is None:
         return One(server.create(obj, dry_run=call.dry_run, finish=finish), server.now, 201)

@@ -22,18 +22,36 @@ RULES: dict[str, KindRules] = {}
 
 _UNIT = 1000
 
+generation = 0
+"""How often a kind came or went: what is derived from all kinds is made again when this moves."""
+
 
 def register(rules: KindRules) -> None:
     """Serve a kind from outside; to be called before a server is made. Raises ValueError for a kind that is known."""
-    register_kind(rules.kind)
+    # Rules first: other threads find a kind by KINDS, and then expect its rules.
+    known = RULES.get(rules.kind.kind)
     RULES[rules.kind.kind] = rules
-    kind_of_quota.cache_clear()
+    try:
+        register_kind(rules.kind)
+    except ValueError:
+        if known is None:
+            del RULES[rules.kind.kind]
+        else:
+            RULES[rules.kind.kind] = known
+        raise
+    _changed()
 
 
 def unregister(name: str) -> None:
     """Take back what `register` did, as a test does when it ends."""
     unregister_kind(name)
     del RULES[name]
+    _changed()
+
+
+def _changed() -> None:
+    global generation
+    generation += 1
     kind_of_quota.cache_clear()
 
 

@@ -37,6 +37,15 @@ class OtherVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Steps below an object; `selector`: none where it has no selector."""
+
+    replicas: tuple[str, ...]
+    status_replicas: tuple[str, ...]
+    selector: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """What `kubectl get` prints. A column is 'Name', or 'Name*' when only `-o wide` shows it; a cell a column."""
 
@@ -105,6 +114,10 @@ class KindRules:
     versions: tuple[OtherVersion, ...] = ()
     subresources: tuple[str, ...] = ()
     """Besides status and scale."""
+    schemas: Mapping[str, Json] = field(default_factory=dict)
+    """By version: the OpenAPI schema of a kind that users define."""
+    scale_paths: ScalePaths | None = None
+    """Where the scale subresource finds its numbers, in a kind that no type models."""
     read_only: bool = False
     """Measured, not written by clients."""
 
