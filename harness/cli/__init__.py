@@ -20,7 +20,6 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:
         # Whoever read our output has seen enough (podyard .. | head).
@@ -34,13 +33,22 @@ LEFTOVER_S = 5.0
 
 def console() -> None:
     """`main` in a process of its own, which ends when the command has, whatever threads a strategy left behind."""
-    import threading
+    from harness.cli import interrupts
 
+    interrupts.install()
     code: int | str | None = 0
     try:
         main()
     except SystemExit as end:
         code = end.code
+    except BaseException:  # an import, say, makes something else of an interrupt
+        if not interrupts.exit_code():
+            raise
+    if interrupts.exit_code():
+        print(interrupts.word(), file=sys.stderr)
+        code = interrupts.exit_code()
+    import threading
+
     left = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
     if left:
         # The interpreter waits for them at its end; so does this, but not for ever.

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from harness.experiment.scenario import Loaded
 
 
+RAY_ADDRESS = "A Ray cluster that is running; else that of RAY_ADDRESS; local, or neither: one is started."
+
+
 def settings_of(items: list[str] | None) -> dict[str, str]:
     from harness.model.errors import UserError
 

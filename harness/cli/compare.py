@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.asked import seeds_of, settings_of, variables_of
+from harness.cli.asked import RAY_ADDRESS, seeds_of, settings_of, variables_of
 from harness.cli.many import many
 from harness.cli.output import Form, Output, write
 
@@ -71,7 +71,7 @@ def compare(
     ] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at once, as Ray tasks.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Take runs that are recorded already as they are.")] = False,
-    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster that is running; else one is started.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help=RAY_ADDRESS)] = None,
     out: Annotated[Path, typer.Option(help="Where records go.")] = Path("results/local"),
     output: Form = Output.table,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,

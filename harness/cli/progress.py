@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.cluster.cluster import Cluster
     from harness.experiment.run import Progress
 
 
@@ -15,6 +16,12 @@ def bar(quiet: bool, runs: int) -> Silent:
     if quiet:
         return Silent()
     return Bar(runs) if sys.stderr.isatty() else Lines(runs)
+
+
+def tell_actors(cluster: Cluster) -> None:
+    """Which process holds which nodes: for those who want to kill one."""
+    for pid, names in getattr(cluster.backend, "pids", {}).items():
+        print(f"actor {pid}: {', '.join(names)}", file=sys.stderr, flush=True)
 
 
 class Counter:

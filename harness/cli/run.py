@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.asked import seeds_of, settings_of, strategies_of, variables_of
+from harness.cli.asked import RAY_ADDRESS, seeds_of, settings_of, strategies_of, variables_of
 from harness.cli.many import many
 from harness.cli.output import Form, Output, write
-from harness.cli.progress import bar
+from harness.cli.progress import bar, tell_actors
 
 if TYPE_CHECKING:
     from harness.experiment.result import Result
@@ -42,7 +42,7 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="Seeds: 3, 1-5 or 1,4,7; else the scenario's.")] = None,
     nodes: Annotated[Nodes, typer.Option(help="Where nodes live: in this process, or in Ray actors.")] = Nodes.ray,
     actors: Annotated[int, typer.Option(min=1, help="Ray actors that share the nodes.")] = 2,
-    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster that is running; else one is started.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help=RAY_ADDRESS)] = None,
     clock: Annotated[ClockKind, typer.Option(help="Virtual time, or the wall clock.")] = ClockKind.virtual,
     time_scale: Annotated[
         float, typer.Option(min=0.001, help="On the wall clock: seconds of the cluster for each of yours.")
@@ -122,7 +122,7 @@ def _in_turn(todo: list[Job], home: Home, pace: Clock, out: Path, journal: bool,
                     out=out,
                     progress=told,
                     clock=pace,
-                    begun=_tell_actors,
+                    begun=_begun,
                     journal=journal,
                 )
             )
@@ -137,9 +137,7 @@ def _end(nodes: Nodes) -> None:
         end_ray()
 
 
-def _tell_actors(run: Run) -> None:
-    """Which process holds which nodes: for those who want to kill one."""
-    pids = getattr(run.cluster.backend, "pids", None)
-    if run.clock.wall and pids:
-        for pid, names in pids.items():
-            print(f"actor {pid}: {', '.join(names)}", file=sys.stderr, flush=True)
+def _begun(run: Run) -> None:
+    if run.clock.wall:
+        tell_actors(run.cluster)
+        run.cluster.fault_listeners.append(lambda text: print(text, file=sys.stderr, flush=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -32,8 +33,8 @@ def simulate(
     total = Total()
     began = time.monotonic()
     files: dict[int, Path] = {}
-    with Counter(len(wanted), quiet) as told:
-        for item in campaign(wanted, parallel=processes, shrunk=shrink):
+    with Counter(len(wanted), quiet) as told, closing(campaign(wanted, parallel=processes, shrunk=shrink)) as found:
+        for item in found:
             total.add(item)
             findings = item.outcome.findings
             if item.smallest is not None:
@@ -48,8 +49,8 @@ def simulate(
         for item in sorted(total.failed, key=lambda item: item.seed):
             where = f"  {files[item.seed]}" if item.seed in files else ""
             print(f"seed {item.seed}: {len(item.outcome.findings)} findings{where}")
-            for found in item.outcome.findings[:5]:
-                print(f"  {found}")
+            for finding in item.outcome.findings[:5]:
+                print(f"  {finding}")
         hours = total.simulated_s / 3600
         print(
             f"{total.seeds} seeds, {hours:.0f} simulated hours, {total.writes} writes: "

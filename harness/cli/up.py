@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from harness.cli.asked import RAY_ADDRESS
+from harness.cli.progress import tell_actors
 
 if TYPE_CHECKING:
     from harness.cluster.assembly import ClusterPlan
@@ -46,6 +50,10 @@ def up(
     cpu: Annotated[str | None, typer.Option(help="Of each of --nodes; 4.")] = None,
     memory: Annotated[str | None, typer.Option(help="Of each of --nodes; 16Gi.")] = None,
     pods: Annotated[int | None, typer.Option(min=1, help="That each of --nodes takes; 110.")] = None,
+    actors: Annotated[
+        int, typer.Option(min=0, help="Ray actors that the nodes live in; 0: they live in this process.")
+    ] = 0,
+    ray_address: Annotated[str | None, typer.Option(help=RAY_ADDRESS)] = None,
     seed: Annotated[int | None, typer.Option(help="Of names and of draws; else the scenario's.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario, as spec.events=false; repeatable.")
@@ -72,6 +80,9 @@ def up(
             if value is not None:
                 raise UserError(f"{option} is of a cluster without a scenario", hint="--set spec.nodes[0]..=..")
         plan = _scenario_plan(scenario, settings, scheduler, seed)
+    if actors:
+        where: dict[str, Any] = {"nodes": "ray", "actors": actors, "ray_address": ray_address}
+        plan = replace(plan, settings=replace(plan.settings, **where))
     live = LiveCluster(_store(store), plan, time_scale=time_scale)
     try:
         http = HttpServer(
@@ -84,10 +95,9 @@ def up(
             print(f"export KUBECONFIG={kubeconfig.resolve()}", flush=True)
             # `kill` ends it as Ctrl-C does.
             live.cluster.fault_listeners.append(lambda text: print(text, file=sys.stderr))
+            tell_actors(live.cluster)
             signal.signal(signal.SIGTERM, lambda *_: live.stop())
             live.run()
-        except KeyboardInterrupt:
-            print("stopping", file=sys.stderr)
         finally:
             http.stop()
     finally:

@@ -309,7 +309,10 @@ class Cluster:
     def _crashed(self, now: int, names: list[str], why: str) -> None:
         """The process that these machines lived in is dead. The control plane must find out by itself."""
         what = f"the Ray actor of {', '.join(names) or 'no node yet'} died at {now / 1e9:.3f} s"
-        self.lost_actors.append(f"{what}: {why or 'Ray does not say why'}")
+        text = f"{what}: {why or 'Ray does not say why'}"
+        self.lost_actors.append(text)
+        for listener in self.fault_listeners:
+            listener(text)
         for name in names:
             if self._running.pop(name, None) is not None:
                 self._note(now, "disturbed", (name, "Crash", -1, "", 0))

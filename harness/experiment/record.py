@@ -88,6 +88,12 @@ def write_record(
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """What is left of a record whose writer was killed."""
+    for beside in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 MEASURES = {
     "path": "String",
     "name": "String",

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import TypeAlias
 
-from harness.experiment.record import folder_of, read_record
+from harness.experiment.record import folder_of, read_record, remove_unfinished
 from harness.experiment.result import Result, from_record, versions
 from harness.experiment.run import run_once
 from harness.experiment.scenario import Loaded
@@ -24,6 +24,11 @@ class Job:
     loaded: Loaded
     scheduler: str
     seed: int
+
+    @property
+    def place(self) -> tuple[str, str, int, Mapping[str, str]]:
+        """Whose record it writes, as `folder_of` asks."""
+        return self.loaded.scenario.metadata.name, self.scheduler, self.seed, self.loaded.chosen
 
     def __str__(self) -> str:
         words = [f"{name}={value}" for name, value in self.loaded.chosen.items()]
@@ -59,7 +64,7 @@ def jobs(
 
 def recorded(job: Job, out: Path) -> Result | None:
     """The result of an earlier run of the very same: scenario, strategy, seed and versions; else None."""
-    folder = folder_of(out, job.loaded.scenario.metadata.name, job.scheduler, job.seed, job.loaded.chosen)
+    folder = folder_of(out, *job.place)
     try:
         record = read_record(folder)
     except UserError:
@@ -95,5 +100,15 @@ def _on_ray(
 
     where = None if out is None else out.absolute()
     work = [(_run, (job, where, journal)) for job in todo]
-    for index, ended, lost in ray_session(address, cpus=parallel).run_tasks(work, parallel):
-        yield Ended(todo[index], None, 0.0, lost) if ended is None else ended
+    session = ray_session(address, cpus=parallel)
+    left = dict(enumerate(todo))
+    try:
+        for index, ended, lost in session.run_tasks(work, parallel):
+            yield Ended(left.pop(index), None, 0.0, lost) if ended is None else ended
+            left.pop(index, None)
+    finally:
+        if left:  # interrupted
+            session.close()
+            if where is not None:
+                for job in left.values():
+                    remove_unfinished(folder_of(where, *job.place))

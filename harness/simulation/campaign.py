@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -78,21 +80,22 @@ def shows(data: dict[str, Any], about: str) -> bool:
     return any(found.about == about for found in watched(data).findings)
 
 
-def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) -> Iterator[Seed]:
+def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) -> Generator[Seed, None, None]:
     """Each as it is done, in the order of the seeds where `parallel` is 1."""
     if parallel <= 1:
         for seed in seeds:
             yield simulate(seed, shrunk=shrunk)
         return
     rest = iter(seeds)
-    with ProcessPoolExecutor(parallel, mp_context=get_context("spawn")) as pool:
-        running: dict[Future[Seed], int] = {}
+    pool = ProcessPoolExecutor(parallel, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    running: dict[Future[Seed], int] = {}
 
-        def start() -> None:
-            seed = next(rest, None)
-            if seed is not None:
-                running[pool.submit(simulate, seed, shrunk=shrunk)] = seed
+    def start() -> None:
+        seed = next(rest, None)
+        if seed is not None:
+            running[pool.submit(simulate, seed, shrunk=shrunk)] = seed
 
+    try:
         for _ in range(parallel * 2):
             start()
         while running:
@@ -101,6 +104,24 @@ def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) ->
                 del running[future]
                 start()
                 yield future.result()
+    finally:
+        if running:  # interrupted: nobody waits for what is under way
+            for process in list(pool._processes.values()):
+                process.kill()
+        pool.shutdown(wait=not running, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """In a worker: Ctrl-C is the parent's affair, and so is when to end, however the parent itself ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def watched(data: dict[str, Any]) -> Outcome:

@@ -37,6 +37,7 @@ def settle(instance: Instance, hint: Packing | None, work: float) -> Exact | Non
         model.hint(hint)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
+    solver.parameters.catch_sigint_signal = False  # Ctrl-C is for the whole run
     solver.parameters.random_seed = 0
     solver.parameters.max_deterministic_time = work
     status = solver.Solve(model.model)

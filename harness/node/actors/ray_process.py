@@ -14,12 +14,13 @@ import shutil
 import socket
 import sys
 import threading
-import time
 from collections.abc import Sequence
+from queue import SimpleQueue
 from typing import Any
 
 from harness.model.whole_numbers import whole_number
 from harness.node.actors.channel import Channel, Closed
+from harness.node.actors.processes import end_session
 
 REACH_S = 4.0
 """So long a port may take to be opened: a machine that is not there answers nothing at all."""
@@ -30,48 +31,55 @@ STARTS = 3
 WHY_S = 5.0
 """So long Ray may take to find out why an actor died."""
 
+LEAVE_S = 1.5
+"""So long it may take to take leave of a cluster that goes on; it notices all the same."""
+
 LOST_TASKS = 2
 """How often a task is begun again whose worker or machine died under it."""
 
 
 class NoRay(Exception):
-    """(what, found, hint)."""
+    """Why, in one line."""
 
 
 def main(arguments: Sequence[str]) -> None:
     place, address, folder, cpus, actors, *path = arguments
     channel = Channel.connect(place)
+    asked: SimpleQueue[list[Any]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(channel, asked, place, address), daemon=True).start()
     host = _Host(channel, place, path)
-    node: Any = None
     try:
-        try:
-            if address:
-                host.join(address)
-            else:
-                node = host.start(folder, int(cpus))
-            host.add_actors(range(int(actors)))
-            channel.tell("ready")
-        except NoRay as error:
-            channel.tell("failed", *error.args)
-            channel.receive()
-        host.obey()
-    except Closed:
-        pass
-    finally:
-        if node is not None:
-            with contextlib.suppress(Exception):
-                node.kill_all_processes(check_alive=False, allow_graceful=False)
-        elif address:
-            with contextlib.suppress(Exception):
-                import ray
+        if address:
+            host.join(address)
+        else:
+            host.start(folder, int(cpus))
+        host.add_actors(range(int(actors)))
+        host.tell("ready")
+    except NoRay as error:
+        host.tell("failed", str(error))
+    while True:
+        host.do(*asked.get())
 
-                ray.shutdown()
-        for _ in range(20):
-            shutil.rmtree(os.path.dirname(place), ignore_errors=True)
-            if not os.path.exists(folder):
-                break
-            time.sleep(0.05)  # a worker that had not ended yet wrote a line
-        os._exit(0)  # Ray's own way out takes seconds, and has nothing left to do
+
+def _listen(channel: Channel, asked: SimpleQueue[list[Any]], place: str, address: str) -> None:
+    """Ends this process with the session, whatever it is doing."""
+    with contextlib.suppress(Closed):
+        while True:
+            asked.put(channel.told())
+    if address:
+        leaving = threading.Thread(target=_leave, daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_S)
+    else:
+        end_session(os.getsid(0))
+    shutil.rmtree(os.path.dirname(place), ignore_errors=True)
+    os._exit(0)  # Ray's own way out takes seconds, and has nothing left to do
+
+
+def _leave() -> None:
+    ray = sys.modules.get("ray")
+    if ray is not None:
+        ray.shutdown()
 
 
 class _Host:
@@ -90,7 +98,7 @@ class _Host:
 
     # -- a Ray ---------------------------------------------------------------------------------------------------------
 
-    def start(self, folder: str, cpus: int) -> Any:
+    def start(self, folder: str, cpus: int) -> None:
         """One of our own: on loopback, with a token of its own, without Ray's dashboard, log monitor and autoscaler."""
         # Ray's switch for single machines; else it takes the machine's outward address and listens on all of them.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -105,14 +113,13 @@ class _Host:
             try:
                 node = _head(folder, cpus)
                 self._init(node.address)
-                return node
+                return
             except Exception as error:
                 if attempt == STARTS:
-                    hint = "--nodes inline does without Ray"
-                    raise NoRay("Ray does not start on this machine", _first_line(error), hint) from error
+                    text = f"Ray does not start on this machine: {_first_line(error)} (--nodes inline does without)"
+                    raise NoRay(text) from error
                 with contextlib.suppress(Exception):
                     ray.shutdown()
-        raise AssertionError
 
     def join(self, address: str) -> None:
         """The cluster at `address`: 'host:port', 'ray://host:port' or 'auto'."""
@@ -126,9 +133,8 @@ class _Host:
             text = str(error)
             if "ersion mismatch" in text or "versions of" in text:
                 found = " ".join(line.strip() for line in text.splitlines() if "Ray:" in line or "Python:" in line)
-                hint = "run Podyard with the Ray and the Python of the cluster"
-                raise NoRay(f"the Ray cluster at {address} is of another version", found or text, hint) from error
-            raise NoRay(f"there is no Ray cluster at {address}", _first_line(error), _HINT) from error
+                raise NoRay(f"the Ray cluster at {address} is of another version: {found or text}") from error
+            raise NoRay(f"there is no Ray cluster at {address}: {_first_line(error)}") from error
         self.tell("answered")
         del ray
 
@@ -142,17 +148,14 @@ class _Host:
 
     # -- what the session asks for -------------------------------------------------------------------------------------
 
-    def obey(self) -> None:
-        """Until the session is over: raises Closed."""
-        while True:
-            what, *rest = self._channel.told()
-            if what == "actors":
-                self.add_actors(rest[0])
-            elif what == "why":
-                self.tell("why", rest[0], self._why(rest[0]))
-            else:
-                assert what == "task", what
-                threading.Thread(target=self._run_task, args=rest, daemon=True).start()
+    def do(self, what: str, *rest: Any) -> None:
+        if what == "actors":
+            self.add_actors(rest[0])
+        elif what == "why":
+            self.tell("why", rest[0], self._why(rest[0]))
+        else:
+            assert what == "task", what
+            threading.Thread(target=self._run_task, args=rest, daemon=True).start()
 
     def add_actors(self, keys: Sequence[int]) -> None:
         import ray
@@ -209,9 +212,6 @@ class _Host:
             self.tell("done", number, done)
 
 
-_HINT = "ray status, with that address; without one, Podyard starts a Ray of its own"
-
-
 def _reach(address: str) -> None:
     """Raises NoRay when nobody listens there."""
     host, colon, port = address.partition("://")[2 if "://" in address else 0].rpartition(":")
@@ -219,12 +219,12 @@ def _reach(address: str) -> None:
         return
     number = whole_number(port) or 0
     if not colon or not 0 < number < 65536:
-        raise NoRay("that is no address of a Ray cluster", address, "HOST:PORT, ray://HOST:PORT or auto")
+        raise NoRay(f"{address!r} is no address of a Ray cluster; one is HOST:PORT, ray://HOST:PORT, auto or local")
     try:
         socket.create_connection((host.strip("[]"), number), REACH_S).close()
     except OSError as error:
         why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise NoRay(f"there is no Ray cluster at {address}", why, _HINT) from error
+        raise NoRay(f"there is no Ray cluster at {address}: {why}") from error
 
 
 def _head(folder: str, cpus: int) -> Any:

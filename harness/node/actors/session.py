@@ -13,7 +13,6 @@ import os
 import pickle
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -25,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.errors import RunFailed, UserError
-from harness.model.whole_numbers import whole_number
 from harness.node.actors.actor import own_versions
 from harness.node.actors.channel import Channel, Closed
+from harness.node.actors.processes import can_end_session, end_session
 
 ANSWER_S = 6.0
 """So long a Ray cluster whose port is open may take to answer."""
@@ -35,8 +34,11 @@ ANSWER_S = 6.0
 START_S = 180.0
 """So long Ray may take to start, and to start actors: a machine that is very busy is no failure."""
 
-END_S = 5.0
-"""So long Ray's processes may take to end by themselves."""
+END_S = 2.0
+"""So long it may take to take leave of a cluster that goes on."""
+
+WHY_S = 10.0
+"""So long Ray may take to say why an actor died."""
 
 LONGEST_FOLDER = 24
 """Ray makes sockets some 80 characters below its folder, and a socket's path is at most 107 long (macOS: 103)."""
@@ -59,6 +61,7 @@ class Session:
 
     def __init__(self, address: str | None, actors: int, cpus: int) -> None:
         self.address = address
+        self.closed = False
         self._owner = os.getpid()
         place = tempfile.gettempdir()
         self._folder = tempfile.mkdtemp(prefix="podyard-", dir=place if len(place) <= LONGEST_FOLDER else "/tmp")
@@ -120,7 +123,7 @@ class Session:
         actor.channel.close()
         try:
             self._tell("why", actor.key)
-            until = time.monotonic() + 2 * END_S
+            until = time.monotonic() + WHY_S
             while actor.key not in self._whys:
                 self._listen(until)
         except UserError:
@@ -175,8 +178,8 @@ class Session:
             raise self._gone()
         elif limit is not None and time.monotonic() >= limit:
             if self._asking:
-                raise self._failure(f"there is no Ray cluster at {self.address}", f"no answer in {ANSWER_S:.0f} s", "")
-            raise self._failure("Ray does not come up", f"nothing in {START_S:.0f} s", "--nodes inline")
+                raise self._failure(f"there is no Ray cluster at {self.address}: no answer in {ANSWER_S:.0f} s")
+            raise self._failure(f"Ray did not get ready in {START_S:.0f} s (--nodes inline does without)")
 
     def _welcome(self, channel: Channel) -> None:
         if self._control is None:
@@ -188,12 +191,8 @@ class Session:
             return
         assert what == "actor"
         if versions != own_versions():
-            raise self._failure(
-                "Ray's workers have other versions than this process, and would not give the same bits",
-                ", ".join(versions),
-                "",
-                expected=", ".join(own_versions()),
-            )
+            theirs, ours = ", ".join(versions), ", ".join(own_versions())
+            raise self._failure(f"Ray's workers have {theirs}, this process {ours}: the bits might differ")
         self._came[key] = Actor(key, pid, channel)
 
     def _take(self, what: str, *words: Any) -> None:
@@ -204,13 +203,14 @@ class Session:
                 self._asking = False
             case "ready", ():
                 self._ready = True
-            case "failed", (text, found, hint):
-                raise self._failure(text, found, hint)
+            case "failed", (text,):
+                raise self._failure(text)
             case "died", (key, why):
                 self._whys[key] = why
                 self._idle = [actor for actor in self._idle if actor.key != key]
                 if key in self._waited:
-                    raise self._failure("an actor does not start on Ray", why, _hint_of(why))
+                    hint = " (podyard must be installed on each machine of the cluster)" if "No module" in why else ""
+                    raise self._failure(f"an actor does not start on Ray: {why}{hint}")
             case "why", (key, why):
                 self._whys[key] = why
             case (("done" | "lost"), (number, found)):
@@ -218,57 +218,46 @@ class Session:
             case _:
                 raise AssertionError((what, words))
 
-    def _failure(self, what: str, found: str, hint: str, expected: str | None = None) -> UserError:
+    def _failure(self, what: str) -> UserError:
         self.close()
-        return UserError(what, found=found or None, expected=expected, hint=hint or None)
+        return UserError(what)
 
     def _gone(self) -> UserError:
         """Its process has ended, and did not say why."""
-        lines = Path(f"{self._folder}/log").read_text(errors="replace").splitlines() if not self._closed else []
+        lines = Path(f"{self._folder}/log").read_text(errors="replace").splitlines() if not self.closed else []
         self.close()
-        return RunFailed("Ray's processes have ended", found=lines[-1] if lines else None)
+        return RunFailed(f"Ray has ended{': ' if lines else ''}{lines[-1] if lines else ''}")
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    @property
-    def _closed(self) -> bool:
-        return not self._folder
-
     def close(self) -> None:
         """Nothing of it is left afterwards: no process, no folder."""
-        if self._closed or os.getpid() != self._owner:
+        if self.closed or os.getpid() != self._owner:
             return
-        folder, self._folder = self._folder, ""
+        self.closed = True
         for channel in (self._control, *(actor.channel for actor in (*self._idle, *self._came.values()))):
             if channel is not None:
                 channel.close()
         self._listener.close()
         self._log.close()
-        if self._control is None:
-            self._process.kill()  # it has nothing yet that would have to be put away
-        try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        _end_all(self._process.pid)
+        if self.address is not None or not can_end_session():
+            # A cluster that goes on is to be told; its Ray kills our actors and tasks then.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """At once. A Ray of our own has nothing that it would have to put away."""
+        self._process.kill()
+        end_session(self._process.pid)
         self._process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _hint_of(why: str) -> str:
-    return "pip install podyard on each machine of the Ray cluster" if "No module named" in why else ""
-
-
-def _end_all(session: int) -> None:
-    """Whatever of a process' session is still there."""
-    if not os.path.isdir("/proc/self"):
-        return
-    for name in os.listdir("/proc"):
-        process = whole_number(name)
-        if process is not None:
-            with contextlib.suppress(OSError):
-                if os.getsid(process) == session:
-                    os.kill(process, signal.SIGKILL)
+def kill_ray() -> None:
+    """At once, whatever is under way."""
+    if _session is not None:
+        _session.kill()
 
 
 _session: Session | None = None
@@ -284,7 +273,7 @@ def ray_session(address: str | None, actors: int = 0, cpus: int = 0) -> Session:
     """This process' session: the one that there is, if it is of the same Ray. It does not wait for Ray to be there."""
     global _session
     where = ray_address(address)
-    if _session is None or _session._closed or _session.address != where:
+    if _session is None or _session.closed or _session.address != where:
         end_ray()
         _session = Session(where, actors, max(actors, cpus, 1))
     return _session
