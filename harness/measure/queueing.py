@@ -4,8 +4,7 @@ give up.
 Requests come to a pod at random (Poisson), `concurrency` are worked on at once, each for a time of `service_s` on
 average, `queue_limit` more may wait, and what comes then is turned away. A client gives up after `timeout_s`; the pod,
 which does not know, works on. All of it in closed form, so a request rate costs no more to look at than any other.
-Between two changes of its rate a pod is taken to be in its steady state: what is neglected is how a queue fills and
-empties, about (queue length / capacity) seconds after a change.
+This is the steady state of a rate; how a line fills in overload and empties afterwards is in `passage`.
 
 Exponential service times are here (M/M/c/K), all others in `general_queue` (M/G/c/K).
 

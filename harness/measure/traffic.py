@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from harness.measure.passage import Passage, passage, passage_outcome
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import outcome, quantile
 
@@ -39,6 +40,8 @@ class Traffic:
         self._models = dict(models or {})
         self._served: dict[str, dict[int, int]] = {}  # service: milli-rps of a pod that serves: ns in all
         self._queues: dict[str, tuple[str, int, int]] = {}  # uid of a pod that serves: service, milli-rps, since
+        self._lines: dict[str, tuple[float, int]] = {}  # uid of a pod that was overloaded: requests in line, when
+        self._passages: dict[str, dict[Passage, int]] = {}  # by service: how many pods had them
         self.services: dict[str, _Service] = {}
         self._routes: dict[tuple[str, str], tuple[tuple[tuple[str, int], ...], int]] = {}
         self._to: dict[str, dict[str, int]] = {}  # pod uid: milli-rps by service
@@ -115,14 +118,33 @@ class Traffic:
         before = self._queues.pop(uid, None)
         if before is not None:
             name, rate, since = before
+            lasted = max(0, at_ns - since)
+            model = self._models.get(name)
+            if model is not None and lasted:
+                lasted -= self._pass(at_ns, uid, name, model, rate, since)
             held = self._served.setdefault(name, {})
-            held[rate] = held.get(rate, 0) + max(0, at_ns - since)
-        if self._serving.get(uid, False):
+            held[rate] = held.get(rate, 0) + lasted
+        if not self._serving.get(uid, False):
+            self._lines.pop(uid, None)  # it dies with the pod
+        else:
             for name, rate in self._to.get(uid, {}).items():
                 self._queues[uid] = (name, rate, at_ns)
                 service = self.services[name]
                 if not service.warm:
                     service.warm, service.warm_ns = True, at_ns
+
+    def _pass(self, at_ns: int, uid: str, name: str, model: QueueModel, rate: int, since_ns: int) -> int:
+        """For how many ns of the time since then the pod's line has grown or shrunk."""
+        line, then = self._lines.pop(uid, (0.0, since_ns))
+        line = max(0.0, line - model.capacity_rps * (since_ns - then) / 1e9)  # nothing was sent meanwhile
+        found, line = passage(model, line, rate / 1000, (at_ns - since_ns) / 1e9)
+        if line:
+            self._lines[uid] = (line, at_ns)
+        if found is None:
+            return 0
+        held = self._passages.setdefault(name, {})
+        held[found] = held.get(found, 0) + 1
+        return min(at_ns - since_ns, round(found.seconds * 1e9))
 
     def _upto(self, name: str, at_ns: int) -> _Service:
         service = self.services.get(name)
@@ -195,9 +217,14 @@ class Traffic:
         """Over all pods and rates, each for as long as it lasted. Adds what was lost there to `by`."""
         blocked = late = in_time = let_in = busy = served_s = total = 0.0
         tail = np.zeros(len(model.grid))
-        for rate, lasted in sorted(self._served.get(name, {}).items()):
-            requests = rate * lasted / 1e12
-            found = outcome(model, rate / 1000)
+        rates = sorted(self._served.get(name, {}).items())
+        steady = ((rate / 1000, ns / 1e9, outcome(model, rate / 1000)) for rate, ns in rates)
+        passing = (
+            (item.rate_rps, item.seconds * pods, passage_outcome(model, item))
+            for item, pods in self._passages.get(name, {}).items()
+        )
+        for rate, lasted, found in (*steady, *passing):
+            requests = rate * lasted
             blocked += requests * found.blocked
             late += requests * found.late
             in_time += requests * found.in_time
@@ -205,8 +232,8 @@ class Traffic:
             let_in += inside
             total += inside * found.mean_s
             tail += inside * found.tail
-            busy += found.busy * lasted / 1e9
-            served_s += lasted / 1e9
+            busy += found.busy * lasted
+            served_s += lasted
         by |= {"overload": blocked, "timeout": late}
         attained = min(1.0, in_time / sent)
         out: dict[str, Any] = {

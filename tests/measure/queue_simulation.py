@@ -29,15 +29,11 @@ def draw(dist: ServiceTime, count: int, rng: np.random.Generator) -> Float64:
             return rng.choice(samples / samples.mean(), count)
 
 
-def simulate(queue: QueueModel, rate: float, requests: int, seed: int) -> tuple[Float64, float]:
-    """(latencies of those let in, share blocked): each request by itself, first come first served. The first tenth is
-    left out."""
-    rng = np.random.default_rng(seed)
-    arrivals = np.cumsum(rng.exponential(1 / rate, requests)).tolist()
-    services = (draw(queue.service_time, requests, rng) * queue.service_s).tolist()
+def serve(queue: QueueModel, arrivals: list[float], services: list[float], warm: int = 0) -> tuple[list[float], int]:
+    """(latencies of those let in, how many were not), first come first served; the first `warm` do not count."""
     free = [0.0] * queue.concurrency  # a heap: when each server is free again
     line: deque[float] = deque()  # starts of those that wait, rising
-    latencies, blocked, warm = [], 0, requests // 10
+    latencies, blocked = [], 0
     for index, (at, takes) in enumerate(zip(arrivals, services, strict=True)):
         while line and line[0] <= at:
             line.popleft()
@@ -50,6 +46,16 @@ def simulate(queue: QueueModel, rate: float, requests: int, seed: int) -> tuple[
             line.append(start)
         if index >= warm:
             latencies.append(start + takes - at)
+    return latencies, blocked
+
+
+def simulate(queue: QueueModel, rate: float, requests: int, seed: int) -> tuple[Float64, float]:
+    """(latencies of those let in, share blocked): each request by itself. The first tenth is left out."""
+    rng = np.random.default_rng(seed)
+    arrivals = np.cumsum(rng.exponential(1 / rate, requests)).tolist()
+    services = (draw(queue.service_time, requests, rng) * queue.service_s).tolist()
+    warm = requests // 10
+    latencies, blocked = serve(queue, arrivals, services, warm)
     return np.array(latencies), blocked / (requests - warm)
 
 
