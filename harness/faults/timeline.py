@@ -35,6 +35,9 @@ from harness.model.times import parse_duration
 AGAIN_NS = 10 * MS
 """After a conflict a change is made again. Source: client-go util/retry DefaultRetry, 10 ms."""
 
+LEAST_EVERY_NS = 10**9
+"""Faults that come more often keep a run busy for hours, and leave no time in which anything recovers."""
+
 WHEN = ("at", "every", "until")
 """Keys of an entry besides the fault's name: one fault `at` an instant, or again and again `every` so long on average
 (exponentially), `until` an instant or else the end."""
@@ -77,6 +80,10 @@ def _entry(item: Any, where: str) -> Planned:
         raise UserError(f"{where}: until is of faults that come again", expected="every beside it")
     try:
         at, every, until = (_instant(item, key, where) for key in WHEN)
+        if "every" in item and every < LEAST_EVERY_NS:
+            raise UserError(f"{where}.every: too often", found=item["every"], expected="1s or more, on average")
+        if "until" in item and not until:
+            raise UserError(f"{where}.until: the faults end before they begin", found=item["until"])
         fault = _fault(named[0], item[named[0]], where)
         fault.effects(Targets(), Random(0))  # its fields are read here, so that a wrong one is told at once
         fault.lasts_ns()
