@@ -60,12 +60,12 @@ def settings(data: Mapping[str, Any]) -> Settings:
         made = msgspec.convert(dict(data), Settings)
     except msgspec.ValidationError as error:
         raise UserError(f"this is no extender: {error}") from None
-    parts = urlsplit(made.url_prefix)
     try:
-        known_port = parts.port is None or parts.port > 0
-    except ValueError:
-        known_port = False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not known_port:
+        parts = urlsplit(made.url_prefix)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # of a port that is none, or of brackets that are not closed
+        fits = False
+    if not fits:
         raise UserError(
             "an extender needs a urlPrefix", found=made.url_prefix, expected="as http://127.0.0.1:8888/scheduler"
         )

@@ -33,6 +33,8 @@ _POINTS = (
     "preBind", "bind", "postBind", "multiPoint",
 )  # fmt: skip
 _HELD = ("queueSort", "preEnqueue", "preFilter", "filter", "postFilter", "reserve", "permit", "preBind", "bind")
+_MOST_WEIGHT = (1 << 31) - 1
+"""Source: kube-scheduler 1.32 apis/config/types.go: Weight and Parallelism are int32."""
 _BACKOFF: Mapping[str, int] = {"podInitialBackoffSeconds": 1, "podMaxBackoffSeconds": 10}
 """Fields with the only value that is honored, kube-scheduler's default.
 Source: kube-scheduler 1.32 apis/config/v1/defaults.go."""
@@ -71,6 +73,7 @@ class _Reader(PluginArgs):
             self.fail("this is no scheduler configuration", (), found=found, expected=f"{API_VERSION}, {KIND}")
         self.check_fields(data, _TOP, ())
         self.check_fixed(data, _BACKOFF, ())
+        self.int_of(data, "parallelism", 16, 1, _MOST_WEIGHT, ())  # of no effect here
         self.extenders(data)
         share = self.percentage_of(data, ())
         profiles = self.list_of(data.get("profiles"), ("profiles",))
@@ -98,6 +101,8 @@ class _Reader(PluginArgs):
         self.check_mapping(data, path)
         self.check_fields(data, ("schedulerName", "percentageOfNodesToScore", "plugins", "pluginConfig"), path)
         own = self.percentage_of(data, path)
+        if not isinstance(data.get("schedulerName") or "", str):
+            self.fail("a schedulerName is a text", (*path, "schedulerName"), found=repr(data["schedulerName"]))
         args, outside_args = self.read_plugin_config(data.get("pluginConfig"), (*path, "pluginConfig"))
         weights = self._weights(data.get("plugins") or {}, (*path, "plugins"))
         return Profile(
@@ -166,8 +171,9 @@ class _Reader(PluginArgs):
                 name, weight = item.get("name"), item.get("weight") or 1  # a weight of 0 counts as 1
                 if not (name == "*" and side == "disabled"):
                     self.check_plugin_name(name, at)
-                if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
-                    self.fail("a weight is a whole number", (*at, "weight"), found=weight)
+                if not isinstance(weight, int) or isinstance(weight, bool) or not 0 <= weight <= _MOST_WEIGHT:
+                    expected = f"0 to {_MOST_WEIGHT}"
+                    self.fail("a weight is a whole number", (*at, "weight"), found=weight, expected=expected)
                 if name in found and side == "enabled":
                     self.fail(f"{name} is enabled twice", at)
                 found[name] = weight

@@ -129,6 +129,17 @@ SOFT_ZONE = "{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}"
         ("profiles:\n- plugins:\n    filter:\n      disabled: [{name: NodePorts}]", 6, "holds every constraint", None),
         ("profiles:\n- {}\n- schedulerName: default-scheduler", 5, "two profiles have one schedulerName", None),
         ("percentageOfNodesToScore: 101", 3, "out of range", None),
+        ("parallelism: many", 3, "out of range", None),
+        ("parallelism: 0", 3, "out of range", None),
+        ("profiles:\n- schedulerName: [a]", 4, "a schedulerName is a text", None),
+        (
+            "profiles: [{plugins: {score: {enabled: [{name: NodeAffinity, weight: 2147483648}]}}}]",
+            3,
+            "a weight is a whole number",
+            None,
+        ),
+        ("extenders: [{urlPrefix: 'http://[::1'}]", 3, "an extender needs a urlPrefix", None),
+        ("extenders: [{urlPrefix: 'http://h:99999'}]", 3, "an extender needs a urlPrefix", None),
         ("extenders: [{urlPrefix: 'x'}]", 3, "an extender needs a urlPrefix", None),
         (
             "profiles:\n- plugins:\n    multiPoint:\n      disabled: [{name: PodTopologySpread}]",
