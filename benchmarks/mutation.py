@@ -51,7 +51,10 @@ SCHEDULER = (
     ),
 )
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "store": (("harness/store",), ("tests/store", "--ignore=tests/store/test_crash.py")),
+    "store": (
+        ("harness/store",),
+        ("tests/store", "--ignore=tests/store/test_crash.py", "--ignore=tests/store/test_etcd.py"),
+    ),
     "controllers": (("harness/controllers",), ("tests/controllers", *STORIES)),
     "filters": (("harness/scheduling/filters", "harness/scheduling/matching"), (*SCHEDULER, "tests/golden")),
     "queue": (("harness/scheduling/cycle",), (*SCHEDULER, *STORIES)),
