@@ -263,11 +263,15 @@ def _impersonated(server: ApiServer, user: User, name: str, groups: tuple[str, .
 
 async def _body(request: Request) -> bytes:
     pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > LARGEST_BODY:
-            raise too_large(f"Request entity too large: limit is {LARGEST_BODY}")
-        pieces.append(piece)
+    try:
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > LARGEST_BODY:
+                    raise too_large(f"Request entity too large: limit is {LARGEST_BODY}")
+                pieces.append(piece)
+    except TimeoutError:
+        raise ApiError(408, "Timeout", "Timeout: the body of the request did not arrive in time") from None
     return b"".join(pieces)
 
 

@@ -19,6 +19,7 @@ from harness.apiserver.http.auth import certs, kubeconfig, rbac
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
 from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_kubernetes_service
+from harness.apiserver.http.connections import IDLE_S, BoundedHttp
 from harness.apiserver.http.custom_resources import CustomResources
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.endpoints import EndpointsMirror
@@ -109,6 +110,7 @@ class HttpServer:
             config = uvicorn.Config(
                 front,
                 lifespan="off",
+                http=BoundedHttp,
                 ws="wsproto",
                 log_config=None,
                 log_level="critical",  # refusals are answers; what goes wrong within is logged by Front
@@ -117,7 +119,7 @@ class HttpServer:
                 ssl_certfile=str(certificate),
                 ssl_keyfile=str(key),
                 timeout_graceful_shutdown=1,
-                timeout_keep_alive=60,
+                timeout_keep_alive=IDLE_S,
             )
             config.load()
         self._server = uvicorn.Server(config)

@@ -27,6 +27,18 @@ NOT_FOUND_CODE = 127
 PROMPT = "/ # "
 
 
+async def received(socket: WebSocket) -> bytes | None:
+    """One message, None when the client has gone; some clients send what is text as text."""
+    try:
+        message = await socket.receive()
+    except (WebSocketDisconnect, RuntimeError):
+        return None
+    if message["type"] != "websocket.receive":
+        return None
+    data = message.get("bytes")
+    return bytes(data) if data is not None else str(message.get("text") or "").encode()
+
+
 class Channels:
     """The server's side of one exec or attach."""
 
@@ -54,9 +66,8 @@ class Channels:
     async def typed(self) -> AsyncIterator[bytes]:
         """What comes on stdin, until that is closed or the client goes away."""
         while True:
-            try:
-                data = await self._socket.receive_bytes()
-            except (WebSocketDisconnect, KeyError):
+            data = await received(self._socket)
+            if data is None:
                 return
             if len(data) == 2 and data[0] == CLOSE and data[1] == STDIN:
                 return
@@ -67,11 +78,8 @@ class Channels:
         """Until the client goes away."""
         async for _ in self.typed():
             pass
-        while True:
-            try:
-                await self._socket.receive_bytes()
-            except (WebSocketDisconnect, KeyError, RuntimeError):
-                return
+        while await received(self._socket) is not None:
+            pass
 
 
 async def execute(channels: Channels, argv: list[str], around: Surroundings, *, stdin: bool, tty: bool) -> None:

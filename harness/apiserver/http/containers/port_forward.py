@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
+from harness.apiserver.http.containers.channels import received
 from harness.apiserver.http.containers.container import Known
 from harness.apiserver.http.containers.spdy import Data, Opened, Ping, Reset, Session
 from harness.model.whole_numbers import whole_number
@@ -86,11 +87,10 @@ async def _forward_streams(socket: WebSocket, service: Callable[[int], Simulated
     services: dict[int, SimulatedService] = {}
     errors: dict[str, int] = {}  # request id: its stream for errors
     while True:
-        try:
-            received = await socket.receive_bytes()
-        except (WebSocketDisconnect, KeyError):
+        data_in = await received(socket)
+        if data_in is None:
             return
-        for frame in session.received(received):
+        for frame in session.received(data_in):
             match frame:
                 case Opened(stream, headers):
                     await socket.send_bytes(session.reply(stream))
@@ -134,15 +134,14 @@ async def _forward_channels(socket: WebSocket, services: list[SimulatedService],
         if not services[index].listening:
             await socket.send_bytes(bytes((2 * index + 1,)) + services[index].refusal.encode())
     while True:
-        try:
-            received = await socket.receive_bytes()
-        except (WebSocketDisconnect, KeyError):
+        data_in = await received(socket)
+        if data_in is None:
             return
-        index, is_error = divmod(received[0], 2) if received else (len(services), 0)
+        index, is_error = divmod(data_in[0], 2) if data_in else (len(services), 0)
         if index >= len(services) or is_error or not services[index].listening:
             continue
-        answer, closes = services[index].received(received[1:])
+        answer, closes = services[index].received(data_in[1:])
         if answer:
-            await socket.send_bytes(received[:1] + answer)
+            await socket.send_bytes(data_in[:1] + answer)
         if closes:
             return
