@@ -30,7 +30,7 @@ VALUES: dict[str, Any] = {
     "name": "x", "count": 4, "cpu": 4, "max": 3, "pods": 20, "path": "x", "replicas": 2, "key": "k",
     "metric": "placement.podsBound", "load": {"constant": {"rps": 5}}, "zone": "a", "for": "5s", "app": "web",
     "at": "10s", "start": "1s", "end": "9s", "rps": 3, "from": 1, "to": 2, "before": 1, "after": 2, "base": 1,
-    "peak": 3, "low": 1, "high": 2, "kind": "Deployment", "speeds": "x",
+    "peak": 3, "low": 1, "high": 2, "kind": "Deployment", "speeds": "x", "patch": {"metadata": {"labels": {"a": "b"}}},
 }  # fmt: skip
 """For what a form demands; whatever has a default keeps it."""
 
