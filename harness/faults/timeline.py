@@ -11,6 +11,7 @@ import msgspec
 from harness.engine.component import (
     MS,
     SECOND,
+    Delete,
     Effect,
     Event,
     InjectFault,
@@ -186,6 +187,11 @@ class Timeline:
         injected = self._effects(index)
         self._injected += 1
         effects.append(Observe("fault", (index, type(planned.fault).__name__, len(injected), self._injected)))
+        effects += [
+            Observe("podDeleted", (effect.namespace, effect.name, self._injected))
+            for effect in injected
+            if isinstance(effect, Delete) and effect.kind == "Pod"
+        ]
         effects += [
             msgspec.structs.replace(effect, cause=self._injected)
             if isinstance(effect, InjectFault | RestartApiServer | RestartProcess)

@@ -66,6 +66,8 @@ class Recovery:
             self.faults.append(fault)
         elif topic == "disturbed":
             self._disturbed(at_ns, *data)
+        elif topic == "podDeleted":
+            self._deleted(*data)
 
     def _disturbed(self, at_ns: int, target: str, kind: str, lasts_ns: int, pod: str, cause: int) -> None:
         fault = self._by_cause.get(cause)
@@ -91,6 +93,13 @@ class Recovery:
             self._power[target] = max(self._power.get(target, 0), fault.until_ns)
         if kind != "ContainerCrash":
             self._trouble.setdefault(target, []).append(fault)
+
+    def _deleted(self, namespace: str, name: str, cause: int) -> None:
+        """Somebody asks for the deletion of a pod."""
+        fault, life = self._by_cause.get(cause), self._lives.alive.get(f"{namespace}/{name}")
+        if fault is not None and life is not None and life.ended_ns == NEVER:
+            fault.targets.append(life.key)
+            self._hit(fault, life)
 
     def _hit(self, fault: Fault, life: PodTimes) -> None:
         if life.uid in self._open or life.deleted_ns != NEVER:

@@ -82,6 +82,18 @@ def test_a_container_crash_hits_its_pod_alone() -> None:
     assert fault["phases"]["serving"]["last"] < 10
 
 
+def test_pods_that_somebody_deletes_are_hit_by_that() -> None:
+    """They are replaced at once; one that a dead node held already is charged to the crash."""
+    (fault,) = recovery({"at": "1m", "podDeletion": {"app": "shop", "count": 2}}, duration="4m")
+    assert (fault["fault"], fault["victims"], fault["replaced"], len(fault["targets"])) == ("PodDeletion", 2, 2, 2)
+    assert set(fault["phases"]) == {"recreated", "bound", "running", "serving"}
+    assert fault["phases"]["serving"]["last"] < 10
+    first, second = recovery(
+        crash("1m", "w-0"), {"at": "70s", "podDeletion": {"app": "shop", "count": 6}}, duration="4m"
+    )
+    assert (first["victims"], second["victims"]) == (1, 5)
+
+
 def test_a_fault_that_finds_nobody_says_so() -> None:
     """Before any pod of the service runs."""
     (told,) = recovery({"at": "1s", "containerCrash": {"app": "shop"}}, duration="1m")
