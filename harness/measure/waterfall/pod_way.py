@@ -19,6 +19,9 @@ LATENCIES, PULL, START = "spec.latencies", "spec.latencies.imagePull", "spec.lat
 PROVISIONING, READINESS, ROOM = "spec.pools provisioning", "readiness of the container", "room on a node"
 """What decides a hop and is no constant: settings of the scenario and of its workload."""
 
+NEW, NEW_NS = "unschedulablePodTimeBuffer", 2 * 10**9
+"""The cluster autoscaler waits for more as long as all pods are younger. Source: core/static_autoscaler.go (1.32)."""
+
 SOON_NS = 100 * 10**6
 """What follows so soon is a matter of latencies."""
 
@@ -55,6 +58,8 @@ def to_bound(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns
 def _bought(chain: Chain, pod: PodStory, story: Story, timers: Timers, at_ns: int, until_ns: int) -> None:
     """The cluster autoscaler orders a node. Whether the pod goes there shows later."""
     decided = timers.last_tick(CLUSTER_AUTOSCALER, at_ns - 1)
+    if decided > pod.created_ns + NEW_NS:
+        chain.to(pod.created_ns + NEW_NS, "pod is very new", NEW)
     # What it looks at has been said to it some milliseconds before.
     scans = max(1, (decided - timers.last_tick(CLUSTER_AUTOSCALER, chain.at_ns)) // timers.scan_interval_ns)
     if at_ns - decided <= SOON_NS and decided > chain.at_ns:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.measure.waterfall.hops import Chain, Waterfall
-from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, from_running, to_running, to_served
+from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, START, from_running, to_served
 from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
 from harness.measure.waterfall.timers import (
     EVICTION_RATE,
@@ -218,8 +218,8 @@ def _again(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: 
     unready = any(begun <= state.at_ns and not state.ready for state in pod.states)
     if not unready:
         return
-    started = pod.event("Started", begun)
-    if started != NEVER and started >= since:
-        to_running(chain, pod, timers, since, until_ns)
-    if not chain.unended:
-        from_running(chain, pod, story, timers, min(since, chain.at_ns), until_ns)
+    started = pod.event("Started", since)
+    if started != NEVER:  # its phase was Running all the time
+        chain.to(pod.event("Pulled", since, started), "image pulled", LATENCIES)
+        chain.to(started, "container started", START)
+    from_running(chain, pod, story, timers, since, until_ns)

@@ -26,7 +26,7 @@ TOLERATION, EVICTION_RATE = "default-unreachable-toleration-seconds", "node-evic
 
 def is_constant(timer: str) -> bool:
     """Whether a timer is one of Kubernetes' constants, and not a setting of the scenario or its workload."""
-    return timer in TABLE or timer in (SCAN_INTERVAL, HOUSEKEEPING)
+    return timer in TABLE or timer in (SCAN_INTERVAL, HOUSEKEEPING, "unschedulablePodTimeBuffer")
 
 
 @dataclass(frozen=True, slots=True)
