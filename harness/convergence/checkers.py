@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.autoscaling.pool import NodePool
 from harness.convergence import leftover_checkers as leftovers
 from harness.convergence import node_checkers as machines
+from harness.convergence import pool_checkers as autoscaled
 from harness.convergence import recount_checkers as recounts
 from harness.convergence import workload_checkers as workloads
 from harness.convergence.cluster_state import Checker, ClusterState
@@ -71,6 +73,7 @@ def converged(
     *,
     schedulers: tuple[str, ...] = ("default-scheduler",),
     pools: Mapping[str, tuple[int, int]] | None = None,
+    templates: Mapping[str, NodePool] | None = None,
     only: Iterable[str] = (),
 ) -> list[Unconverged]:
     """What is not as it should be now, and still is not LOOK_AGAIN_NS later; the cluster runs meanwhile. Empty: it has
@@ -78,7 +81,12 @@ def converged(
 
     def look() -> list[Unconverged]:
         state = ClusterState(
-            cluster.server.objects, cluster.now, cluster.backend.inspect(), schedulers, dict(pools or {})
+            cluster.server.objects,
+            cluster.now,
+            cluster.backend.inspect(),
+            schedulers,
+            dict(pools or {}),
+            templates=dict(templates or {}),
         )
         return check(state, only)
 
@@ -100,6 +108,7 @@ CHECKERS: dict[str, Checker] = {
     "jobs": workloads.jobs,
     "autoscalers": workloads.autoscalers,
     "pending": workloads.pending,
+    "pools": autoscaled.pools,
     "statuses": recounts.statuses,
     "quotas": recounts.quotas,
     "endpoints": recounts.endpoints,

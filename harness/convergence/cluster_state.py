@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from harness.autoscaling.pool import NodePool
 from harness.engine.component import Instant
 from harness.model.core import Node, Pod
 from harness.model.meta import LabelSelector
@@ -21,6 +22,7 @@ class ClusterState:
 
     `schedulers`: names whose pods must not wait where they fit; empty: nobody promises to place anything.
     `pools`: (least, most) nodes of each autoscaled pool, by name. `pool_label`: the node label that names its pool.
+    `templates`: of the pools that an autoscaler sizes, by name; empty: nobody promises to make nodes or take them away.
     """
 
     objects: Callable[[str], Mapping[str, Any]]
@@ -29,6 +31,7 @@ class ClusterState:
     schedulers: tuple[str, ...] = ("default-scheduler",)
     pools: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     pool_label: str = "podyard.dev/pool"
+    templates: Mapping[str, NodePool] = field(default_factory=dict)
 
     def listed(self, kind: str) -> list[Any]:
         """In order of key."""

@@ -25,8 +25,14 @@ def end_state(prepared: Prepared, cluster: Cluster, end: Instant, *, wall: bool 
         cluster,
         schedulers=("default-scheduler",) if prepared.loaded.scenario.spec.scheduling.retry else (),
         pools={pool.name: (pool.least, pool.most) for pool in prepared.pools},
+        templates={pool.name: pool for pool in prepared.pools} if _sizes_pools(prepared) else {},
     )
     if found and since < HEAL_NS:
         what = f"{since // SECOND} s after the last fault, {HEAL_NS // SECOND} s are needed"
         return EndState(f"{len(found)} things are not at rest {what}; the first: {found[0]}")
     return EndState(findings=tuple(map(str, found)))
+
+
+def _sizes_pools(prepared: Prepared) -> bool:
+    """By the rules of the cluster autoscaler; another policy has its own."""
+    return prepared.loaded.scenario.spec.autoscaler.partition("?")[0] == "cluster-autoscaler"

@@ -302,4 +302,4 @@ def test_the_status_of_a_daemon_set_that_is_being_deleted_is_left_alone(at_rest:
 
 
 def test_every_checker_is_shown_to_find_something() -> None:
-    assert {name for name, _, _ in WRONG} | {"volumes"} == set(CHECKERS)
+    assert {name for name, _, _ in WRONG} | {"volumes", "pools"} == set(CHECKERS)

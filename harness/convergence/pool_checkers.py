@@ -1,0 +1,105 @@
+"""Autoscaled pools at rest: nobody waits for a node that a pool would make, and no node stands empty that could go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.autoscaling.pool import NodePool
+from harness.controllers.workloads.daemonset import NodesForTemplate
+from harness.controllers.workloads.job.pods import finished_at
+from harness.convergence.cluster_state import ENDED, ClusterState, is_ready
+from harness.convergence.fits import snapshot_of
+from harness.engine.component import MINUTE, SECOND
+from harness.model.core import Node, Pod
+from harness.model.meta import ObjectMeta, condition
+from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import GROUP_LABEL
+from harness.scheduling.state.from_node import node_columns
+
+EXPENDABLE = -10
+"""Pods below this priority make no pool grow. Source: cluster-autoscaler --expendable-pods-priority-cutoff."""
+
+NEW = "one-more"
+
+DELETION_CANDIDATE = "DeletionCandidateOfClusterAutoscaler"
+
+IDLE_NS = 25 * MINUTE
+"""So long nobody may have needed a node that is still there: ten minutes unneeded, ten after the last scale-up, and
+some for scans and deletions one after the other."""
+
+
+def pools(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """Not judged while a node is not ready: an autoscaler does nothing in an unhealthy cluster. Gangs make no pool grow
+    here: one member more makes none whole. Source: cluster-autoscaler clusterstate.go IsClusterHealthy (1.32)."""
+    if not state.templates or any(not is_ready(node.status.conditions) for node in state.listed("Node")):
+        return
+    of_pool: dict[str, list[str]] = {name: [] for name in state.templates}
+    for node in state.listed("Node"):
+        name = node.metadata.labels.get(state.pool_label, "")
+        if name in of_pool:
+            of_pool[name].append(node.metadata.name)
+    waiting = [pod for pod in state.listed("Pod") if _waits(state, pod)]
+    yield from _empty(state, of_pool, waiting)
+    alone = [pod for pod in waiting if not pod.metadata.labels.get(GROUP_LABEL)]
+    for name, pool in sorted(state.templates.items()):
+        if alone and len(of_pool[name]) < pool.most:
+            on = snapshot_of(state.objects)
+            index = _add_new(state, on, pool)
+            for pod in alone:
+                if bool(on.feasible(on.classes.view(pod))[index]):
+                    yield f"Pod {pod.metadata.key}", f"waits, though it would fit on a new node of pool {name}"
+
+
+def _waits(state: ClusterState, pod: Pod) -> bool:
+    scheduled = condition(pod.status.conditions, "PodScheduled")
+    owner = pod.metadata.controller()
+    return (
+        not pod.spec.node_name
+        and not pod.status.nominated_node_name
+        and pod.metadata.deletion_timestamp is None
+        and pod.status.phase not in ENDED
+        and scheduled is not None
+        and scheduled.reason == "Unschedulable"
+        and (pod.spec.priority or 0) >= EXPENDABLE
+        and (pod.spec.scheduler_name or "default-scheduler") in state.schedulers
+        and (owner is None or owner.kind != "DaemonSet")
+    )
+
+
+def _add_new(state: ClusterState, on: Snapshot, pool: NodePool) -> int:
+    """A node of the pool, with the pods that DaemonSets would put there; its index."""
+    node = pool.node(NEW)
+    on.add_node(**node_columns(node))
+    for item in state.listed("DaemonSet"):
+        if NodesForTemplate(item.spec.template).on(node)[0]:
+            meta = ObjectMeta(name=f"{NEW}-{item.metadata.name}", namespace=item.metadata.namespace)
+            on.assume_on(on.classes.view(Pod(metadata=meta, spec=item.spec.template.spec)), NEW)
+    return on.node_table.index[NEW]
+
+
+def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod]) -> Iterator[tuple[str, str]]:
+    """A node on which somebody waiting would fit, if only its gang came, is in use. Source: core/podlistprocessor
+    filter_out_schedulable.go (1.32)."""
+    on = snapshot_of(state.objects)
+    fits = [on.feasible(on.classes.view(pod)) for pod in waiting]
+    used: dict[str, int] = {}  # until when, by node
+    for pod in state.listed("Pod"):
+        owner = pod.metadata.controller()
+        if pod.status.phase not in ENDED and (owner is None or owner.kind != "DaemonSet"):
+            used[pod.spec.node_name] = state.now
+        elif pod.status.phase in ENDED:
+            used[pod.spec.node_name] = max(used.get(pod.spec.node_name, 0), finished_at(pod))
+    for name, nodes in sorted(of_pool.items()):
+        least = state.templates[name].least
+        for node in nodes if len(nodes) > least else ():
+            since = max(used.get(node, 0), _noticed_ns(state.objects("Node")[node]))
+            if since + IDLE_NS < state.now and not any(mask[on.node_table.index[node]] for mask in fits):
+                text = f"empty for {(state.now - since) // SECOND} s, though pool {name} has {len(nodes)} nodes"
+                yield f"Node {node}", f"{text} and needs {least}"
+
+
+def _noticed_ns(node: Node) -> int:
+    """When the autoscaler found that nobody needs it, or else when it came: pods that are gone tell nothing."""
+    marked = [taint.value for taint in node.spec.taints if taint.key == DELETION_CANDIDATE]
+    came = int(node.metadata.creation_timestamp or 0)
+    return max(came, int(marked[0]) * SECOND) if marked and marked[0].isdecimal() else came
