@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.cluster.assembly import ClusterPlan, assemble
-from harness.engine.component import SECOND
+from harness.engine.component import MS, SECOND
+from harness.engine.latency import Constant
 from harness.model.core import (
     Affinity,
     Container,
@@ -395,3 +396,16 @@ def test_whatever_comes_and_goes_the_view_equals_the_store_and_nothing_is_overfu
     for pod in pods:  # work-conserving: what waits fits nowhere
         if not pod.spec.node_name:
             assert not snapshot.feasible(snapshot.classes.view(pod)).any()
+
+
+def test_what_a_small_batch_leaves_over_is_not_forgotten() -> None:
+    """Seed 469 of podyard simulate: a batch that placed nothing left no timer for the rest of the queue, which waited
+    until something else happened, minutes later."""
+    story = Story(batch_size=1, latency=Constant(100 * MS))
+    story.node("n", cpu="2")
+    story.run(1)
+    for index in range(5):
+        story.pod(f"large{index}", "8")
+    story.pod("small", "1")
+    story.run(2)
+    assert [name for _, name, _ in story.bound] == ["small"]

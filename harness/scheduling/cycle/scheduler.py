@@ -168,7 +168,9 @@ class Scheduler:
     def _set_timer(self, effects: list[Effect]) -> None:
         """One timer at a time, for whatever is due first."""
         context = self._context
-        due = self._cycle.busy_until if context.deferred else context.queue.next_tick()
+        # Decisions to send, or pods that the last batch left over: both when deciding is done.
+        busy = bool(context.deferred) or context.queue.has_active
+        due = self._cycle.busy_until if busy else context.queue.next_tick()
         volumes_due = context.volumes.next_due()
         if volumes_due is not None:
             due = volumes_due if due is None else min(due, volumes_due)
