@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from harness.scheduling import gangs
-from harness.scheduling.scoring import what_if
+from harness.scheduling.scoring import NOWHERE, what_if
 from harness.scheduling.strategy import (
     PODS,
     Bind,
@@ -90,6 +90,9 @@ class BinPack:
         if kept:
             pods = [pod for pod in pods if pod.key not in kept]
         if not pods:
+            return
+        if not cluster.alive.any():  # the scheduler has just started, and has heard of no node yet
+            yield from (Wait(pod, NOWHERE) for pod in pods)
             return
         self._board.sync(cluster, self._current_stranding())
         problem = self._problem(pods, cluster)

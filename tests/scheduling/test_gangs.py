@@ -13,7 +13,7 @@ from harness.model.objects import from_wire
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.gangs import first_fit
 from harness.scheduling.registry import load
-from harness.scheduling.strategy import BindTogether, PodView
+from harness.scheduling.strategy import BindTogether, PodView, Wait
 
 HOST = "kubernetes.io/hostname"
 SELECTOR = {"matchLabels": {"app": "gang"}}
@@ -90,3 +90,20 @@ def test_members_are_found_a_place_in_whatever_order_they_come(data: st.DataObje
     if len(found) == len(members):
         decisions = list(load("least-allocated")().place(shuffled, on, np.random.default_rng(1)))
         assert [type(decision) for decision in decisions] == [BindTogether]
+
+
+@pytest.mark.parametrize(
+    "strategy", ["greedy", "least-allocated", "kube", "random", "fgd", "ranked", "binpack", "migrating"]
+)
+@pytest.mark.parametrize("spec", [{}, ONE_A_NODE, beside("podAffinity"), {"nodeSelector": {"a": "b"}}], ids=str)
+def test_a_scheduler_that_has_just_started_knows_no_node(strategy: str, spec: dict[str, Any]) -> None:
+    """Seed 2155 of podyard simulate: pods were heard of before nodes, and a constraint on other pods raised."""
+    on = Snapshot()
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "d", "labels": {"app": "gang"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}], **spec},
+    }
+    made: Any = load(strategy)()
+    decisions = list(made.place([on.classes.view(from_wire(pod))], on, np.random.default_rng(1)))
+    assert [type(decision) for decision in decisions] == [Wait]

@@ -175,6 +175,8 @@ class ScoreTable:
     def _best_masked(self, scores: MaxIndex, pod: PodView, order: Sequence[int]) -> int:
         """With constraints that look elsewhere the mask moves by itself: one pass over the column."""
         where = self.snapshot.order_column()
+        if not len(where):
+            return -1  # no node was ever heard of: the scheduler has just started
         allowed = self.snapshot.verdicts.cluster_scope(pod.cls)[where]  # a hole takes what the last node has
         values = np.where(allowed, scores.column[: len(where)], NEVER)
         while True:
