@@ -15,6 +15,9 @@ from harness.node.machine import MachineReport
 
 ENDED = ("Succeeded", "Failed")
 
+KNOWN_FINALIZERS = ("orphan", "foregroundDeletion", "batch.kubernetes.io/job-tracking", "kubernetes")
+"""Removed by controllers of this cluster; any other finalizer is somebody else's to remove."""
+
 
 @dataclass
 class ClusterState:

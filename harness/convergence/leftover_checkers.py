@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.convergence.cluster_state import ClusterState, on_dead_node
+from harness.convergence.cluster_state import KNOWN_FINALIZERS, ClusterState, on_dead_node
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Pod
 from harness.model.meta import OwnerReference
@@ -13,9 +13,6 @@ from harness.model.objects import KINDS
 
 GRACE_SLACK_NS = MINUTE
 """Beyond its grace period an object may take so long to be gone: kubelet, API calls, retries."""
-
-KNOWN_FINALIZERS = ("orphan", "foregroundDeletion", "batch.kubernetes.io/job-tracking", "kubernetes")
-"""Removed by controllers of this cluster; any other finalizer is somebody else's to remove."""
 
 
 def terminating(state: ClusterState) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.convergence.cluster_state import ENDED, ClusterState, is_ready
+from harness.convergence.cluster_state import ENDED, KNOWN_FINALIZERS, ClusterState, is_ready
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Pod
 from harness.model.meta import condition
@@ -86,10 +86,12 @@ def ready_pods(state: ClusterState) -> Iterator[tuple[str, str]]:
 
 
 def unbound(state: ClusterState) -> Iterator[tuple[str, str]]:
-    """No pod is bound to a node that is not there."""
+    """No pod is bound to a node that is not there, but for those that somebody's finalizer keeps."""
     there = state.objects("Node")
     for pod in state.listed("Pod"):
-        if pod.spec.node_name and pod.spec.node_name not in there:
+        meta = pod.metadata
+        kept = meta.deletion_timestamp is not None and any(name not in KNOWN_FINALIZERS for name in meta.finalizers)
+        if pod.spec.node_name and pod.spec.node_name not in there and not kept:
             yield f"Pod {pod.metadata.key}", f"bound to {pod.spec.node_name}, which is not there"
 
 

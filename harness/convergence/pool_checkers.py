@@ -12,6 +12,7 @@ from harness.convergence.fits import snapshot_of
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Node, Pod
 from harness.model.meta import ObjectMeta, condition
+from harness.model.whole_numbers import whole_number
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
 from harness.scheduling.state.from_node import node_columns
@@ -100,6 +101,6 @@ def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod
 
 def _noticed_ns(node: Node) -> int:
     """When the autoscaler found that nobody needs it, or else when it came: pods that are gone tell nothing."""
-    marked = [taint.value for taint in node.spec.taints if taint.key == DELETION_CANDIDATE]
     came = int(node.metadata.creation_timestamp or 0)
-    return max(came, int(marked[0]) * SECOND) if marked and marked[0].isdecimal() else came
+    marked = [whole_number(taint.value) for taint in node.spec.taints if taint.key == DELETION_CANDIDATE]
+    return max([came, *(seconds * SECOND for seconds in marked if seconds is not None)])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.apiserver.admission.quota import concerns, total
 from harness.apiserver.kinds import kind_of_quota, usage_of
+from harness.controllers.workloads.daemonset import NodesForTemplate
 from harness.convergence.cluster_state import ENDED, ClusterState, count_ready, differing_numbers, is_active, is_ready
 from harness.model.core import Service
 from harness.model.meta import LabelSelector
@@ -50,8 +51,13 @@ def statuses(state: ClusterState) -> Iterator[tuple[str, str]]:
         # its status too.
         if daemon_set.metadata.deletion_timestamp is not None:
             continue
-        there = state.objects("Node")
-        live = [pod for pod in state.pods_of(daemon_set.metadata.uid) if is_active(pod) and pod.spec.node_name in there]
+        # Where one should not run, one that does is misscheduled, whether ready or not (updateDaemonSetStatus).
+        fit, there = NodesForTemplate(daemon_set.spec.template), state.objects("Node")
+        live = [
+            pod
+            for pod in state.pods_of(daemon_set.metadata.uid)
+            if is_active(pod) and pod.spec.node_name in there and fit.on(there[pod.spec.node_name])[0]
+        ]
         yield from differing_numbers(
             "DaemonSet", daemon_set, ("numberReady",), (daemon_set.status.number_ready or 0,), (count_ready(live),)
         )

@@ -13,6 +13,10 @@ MOST = 20
 
 ENDED = ("Succeeded", "Failed")
 
+OF_DELETION = {"orphan", "foregroundDeletion"}
+"""A second deletion may ask for another propagation. Source: apiserver pkg/registry/generic/registry/store.go
+deletionFinalizersForGarbageCollection (1.32)."""
+
 
 class Safety:
     """A listener of the API server's writes. `findings`: (check, what)."""
@@ -45,7 +49,7 @@ class Safety:
         if before.deletion_timestamp is not None:
             if new.deletion_timestamp is None:
                 self._say("deletion", f"{subject} was being deleted, and no longer is")
-            added = set(new.finalizers) - set(before.finalizers)
+            added = set(new.finalizers) - set(before.finalizers) - OF_DELETION
             if added:
                 self._say("deletion", f"{subject} is being deleted, and gets finalizers: {', '.join(sorted(added))}")
 
