@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.engine.component import Outcome
 from harness.model.core import Container, Node, NodeSpec, NodeStatus, Pod, PodSpec
 from harness.model.meta import ObjectMeta
 from harness.model.objects import from_wire
 from harness.model.quantity import parse_quantity
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from harness.scheduling.cycle.volume_binder import VolumeBinder
 from harness.scheduling.feasibility.dry_run import DryRun
 from harness.scheduling.feasibility.fit_error import diagnose, reasons_on_node
 from harness.scheduling.feasibility.legality import Refused, apply
@@ -343,3 +345,17 @@ def test_a_copy_of_the_snapshot_promises_for_itself() -> None:
     assert place(twin, pod("p", "c"), "a") == ""
     assert fits(twin, pod("q", "d")) == []
     assert fits(on, pod("q", "d")) == ["a"]
+
+
+def test_the_list_that_an_earlier_process_asked_for_is_not_this_ones() -> None:
+    """Seed 2205 of podyard simulate: the scheduler was started again while the answer was on its way, took that for its
+    own list of claims, and knew of none of them for good."""
+    old, new = VolumeBinder(Snapshot(), 1), VolumeBinder(Snapshot(), 1, process=1)
+    assert old.must_wait("d/a")
+    (asked,) = old.subscription()
+    assert new.must_wait("d/a")
+    assert new.answered(Outcome(asked)) == []
+    assert new.must_wait("d/a"), "nothing is known yet"
+    (again,) = new.subscription()
+    assert new.answered(Outcome(again)) == ["d/a"]
+    assert not new.must_wait("d/a")

@@ -59,7 +59,8 @@ class SchedulerContext:
         self.queue = SchedulingQueue(self.settings.constants)
         self.pending.clear()
         self.preemptor = self._new_preemptor()
-        self.volumes = VolumeBinder(self.snapshot, self.settings.constants.bind_timeout_s * SECOND)
+        timeout_ns = self.settings.constants.bind_timeout_s * SECOND
+        self.volumes = VolumeBinder(self.snapshot, timeout_ns, self.volumes.process + 1)
         self.gated.clear()
         self.deferred.clear()
 

@@ -34,6 +34,7 @@ class VolumeBinder:
 
     snapshot: Snapshot
     timeout_ns: int  # how long binding the volumes of a pod may take
+    process: int = 0  # how often the scheduler was started again before
     listed: bool = False  # what there is of WATCHES is known
     _asked: bool = False
     _held_back: dict[str, None] = field(default_factory=dict)
@@ -54,11 +55,13 @@ class VolumeBinder:
         if self._asked or not self._held_back:
             return []
         self._asked = True
-        return [Subscribe(WATCHES, token=TOKEN)]
+        return [Subscribe(WATCHES, token=(TOKEN, self.process))]
 
     def answered(self, outcome: Outcome) -> list[str]:
         """A write of this binder's, or its subscription, was answered; the pods that waited for the latter."""
         if type(outcome.effect) is Subscribe:
+            if outcome.token != (TOKEN, self.process):
+                return []  # asked by the process that was here before: its list went to it
             self.listed = True
             pods = list(self._held_back)
             self._held_back.clear()
