@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from harness.apiserver.admission.scale_to_zero import below_one
 from harness.autoscaling.horizontal.metrics_adapter import NAMES, MetricsAdapter, Series, ServiceLoad
 from harness.experiment.scenario import Loaded, curve
 from harness.experiment.services import Traffic, load_of_file
+from harness.model.constants import Constants
 from harness.model.errors import did_you_mean
 from harness.model.workloads import HorizontalPodAutoscaler, MetricSpec
 from workloads.generators.load import Delayed
@@ -37,10 +39,15 @@ def _in_rps(form: Any) -> Any:
     return form
 
 
-def check_metrics(loaded: Loaded, objects: Iterable[Any], adapter: MetricsAdapter) -> None:
-    """An autoscaler that asks for a metric which nothing serves would not scale by it. Raises UserError."""
+def check_autoscalers(loaded: Loaded, objects: Iterable[Any], adapter: MetricsAdapter, constants: Constants) -> None:
+    """One that asks for a metric which nothing serves would not scale by it; one with a minimum of 0 would not be there
+    without its gate. Raises UserError."""
     for obj in objects:
         if isinstance(obj, HorizontalPodAutoscaler):
+            cause = below_one(obj, constants)
+            if cause is not None:
+                what = f"HorizontalPodAutoscaler {obj.metadata.key}: {cause.field}: {cause.message}"
+                raise loaded.error("spec", what, found="0", hint="spec.constants: {HPAScaleToZero: true}")
             for metric in obj.spec.metrics:
                 _check(loaded, obj, metric, adapter)
 

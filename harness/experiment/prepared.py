@@ -22,7 +22,7 @@ from harness.experiment.constants import read_constants
 from harness.experiment.fault_checks import check_faults
 from harness.experiment.gates import check_gates
 from harness.experiment.latencies import latencies
-from harness.experiment.metric_series import check_metrics, metrics_adapter, needs_requests
+from harness.experiment.metric_series import check_autoscalers, metrics_adapter, needs_requests
 from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_template
 from harness.experiment.scenario import Loaded, duration
 from harness.experiment.workload import SETTLE_NS, Plan, plan
@@ -135,7 +135,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     if spec.duration is None and workload.traffic and not endless:
         raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
     adapter = metrics_adapter(loaded, workload.traffic, SETTLE_NS)
-    check_metrics(loaded, workload.objects(), adapter)
+    check_autoscalers(loaded, workload.objects(), adapter, constants)
     pools, faults = _pools(loaded), _faults(loaded)
     ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
     check_faults(loaded, faults, found.nodes, pools, workload, ends)

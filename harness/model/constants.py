@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 from harness.model.errors import UserError, did_you_mean
 from harness.model.times import duration_text, parse_duration
 
-Unit: TypeAlias = Literal["duration", "seconds", "number", "count"]
-"""How Kubernetes writes it: 40s; a whole number of seconds; 0.1; a whole number."""
+Unit: TypeAlias = Literal["duration", "seconds", "number", "count", "gate"]
+"""How Kubernetes writes it: 40s; a whole number of seconds; 0.1; a whole number; a feature gate, true or false."""
 
 SECOND, MINUTE = 10**9, 60 * 10**9
 SHORTEST_PERIOD_NS = 10 * 10**6
@@ -42,6 +42,8 @@ class Constant:
         return self.text(self.default)
 
     def text(self, value: int | float) -> str:
+        if self.unit == "gate":
+            return str(bool(value)).lower()
         return duration_text(int(value)) if self.unit == "duration" else f"{value:g}"
 
     def ns(self, value: int | float) -> int:
@@ -56,6 +58,7 @@ class Constant:
             "seconds": f"a whole number of seconds, {least}",
             "number": f"a number such as {self.default:g}, {least}",
             "count": f"a whole number, {least}",
+            "gate": "true or false",
         }[self.unit]
 
 
@@ -202,6 +205,11 @@ class Constants:
         "metric-resolution", METRICS_SERVER, "duration", 15 * SECOND,
         "how often the usage of pods is scraped", "metrics-server --metric-resolution",
     )  # fmt: skip
+    hpa_scale_to_zero: bool = _of(
+        "HPAScaleToZero", API_SERVER, "gate", False,
+        "whether minReplicas may be 0, with an Object or External metric", "pkg/features: alpha since 1.16, off",
+        positive=False,
+    )  # fmt: skip
     pod_initial_backoff_s: int = _of(
         "podInitialBackoffSeconds", SCHEDULER, "seconds", 1,
         "wait of a pod that did not fit before its second attempt; it doubles", "KubeSchedulerConfiguration",
@@ -311,6 +319,10 @@ def _parse(constant: Constant, value: Any) -> int | float:
         return ConstantError(what, name=constant.name, found=repr(value)[:80], expected=constant.expected)
 
     number: int | float
+    if constant.unit == "gate":
+        if not isinstance(value, bool):
+            raise wrong("not true or false")
+        return value
     if constant.unit == "duration":
         if not isinstance(value, str):
             raise wrong("not a duration")

@@ -269,6 +269,22 @@ def test_a_metric_that_nothing_serves_is_refused_by_name() -> None:
         assert "HorizontalPodAutoscaler worker" in told.value.what or "default/worker" in told.value.what
 
 
+def test_scale_to_zero_and_back_by_its_gate() -> None:
+    series = [{"spike": {"at": at, "base": 0, "peak": 30, "hold": "1m"}} for at in ("1m", "9m")]
+    to_zero = scaler(external({"type": "AverageValue", "averageValue": "10"}))
+    to_zero["spec"]["minReplicas"] = 0
+    spec: dict[str, Any] = {
+        "duration": "10m",
+        "metrics": [{"name": "queue_depth", "series": series}],
+        "workload": [{"objects": [WORKER, to_zero]}],
+    }
+    with pytest.raises(UserError, match=r"minReplicas.*greater than or equal to 1"):
+        sizes("worker", **spec)
+    found = sizes("worker", constants={"HPAScaleToZero": True}, **spec)
+    assert [count for _, count in found] == [1, 3, 0, 3]
+    assert found[2][0] >= 121 + 300, "the highest recommendation of five minutes"
+
+
 def test_version_1_is_read_from_files(tmp_path: Path) -> None:
     file = tmp_path / "h.yaml"
     annotation = '[{"type":"Pods","pods":{"metricName":"rps","targetAverageValue":"10"}}]'

@@ -112,7 +112,7 @@ def test_any_values_are_constants_or_refused(values: dict[str, Any]) -> None:
 
 
 def test_what_is_written_is_read_again() -> None:
-    units = {"duration": str, "seconds": int, "count": int, "number": float}
+    units: dict[str, Any] = {"duration": str, "seconds": int, "count": int, "number": float, "gate": "true".__eq__}
     values = {name: units[item.unit](DEFAULTS.text(name)) for name, item in TABLE.items()}
     assert parse_constants(values) == DEFAULTS
 
@@ -203,7 +203,7 @@ def test_a_live_cluster_has_them() -> None:
 
 
 def test_defaults_written_out_change_no_bit(tmp_path: Path) -> None:
-    units = {"duration": str, "seconds": int, "count": int, "number": float}
+    units: dict[str, Any] = {"duration": str, "seconds": int, "count": int, "number": float, "gate": "true".__eq__}
     same = {name: units[item.unit](DEFAULTS.text(name)) for name, item in TABLE.items()}
     assert run(tmp_path / "a", {}, faults=[CRASH])["digest"] == run(tmp_path / "b", same, faults=[CRASH])["digest"]
 

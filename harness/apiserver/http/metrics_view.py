@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.apiserver.server import ApiServer
 from harness.engine.component import SECOND
-from harness.model.core import Pod
+from harness.model.core import Node, Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Unstructured
 from harness.model.pod_usage import container_metrics, idle_cpu_milli, measured, memory_milli
@@ -34,7 +34,13 @@ def detach(server: ApiServer) -> None:
 
 
 def _running(server: ApiServer) -> list[Pod]:
-    return [pod for pod in server.listed("Pod") if pod.status.phase == "Running" and pod.spec.node_name]
+    """Those on nodes that answer."""
+    ready = {node.metadata.name for node in server.listed("Node") if _is_ready(node)}
+    return [pod for pod in server.listed("Pod") if pod.status.phase == "Running" and pod.spec.node_name in ready]
+
+
+def _is_ready(node: Node) -> bool:
+    return any(item.type == "Ready" and item.status == "True" for item in node.status.conditions)
 
 
 def _of_pod(server: ApiServer, pod: Pod) -> PodMetrics:
@@ -64,7 +70,7 @@ def _of_nodes(server: ApiServer) -> list[NodeMetrics]:
     out = []
     for node in server.listed("Node"):
         name = node.metadata.name
-        if any(item.type == "Ready" and item.status == "True" for item in node.status.conditions):
+        if _is_ready(node):
             of_node = used.get(name, {})
             usage = {
                 "cpu": milli_quantity(of_node.get("cpu", 0)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.admission.scale_to_zero import ScaleToZero
 from harness.apiserver.kinds.rules import KindRules, OtherVersion, Table
 from harness.apiserver.registry.autoscaling_v1 import from_v1, to_v1
 from harness.apiserver.registry.lifecycle import replaced
@@ -159,6 +160,7 @@ RULES = (
     KindRules(
         kind=KINDS["HorizontalPodAutoscaler"],
         defaults=_defaults,
+        admission=(ScaleToZero,),
         validate=autoscaler_problems,
         table=Table(("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age"), _cells),
         complete_wire=_complete_wire,
