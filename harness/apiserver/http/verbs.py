@@ -92,7 +92,7 @@ def _patch(server: ApiServer, call: Call) -> One:
     body = patched(call.content_type, before, call.body, call.resource.kind.kind)
     obj = call.typed(body, name=call.target.name, before=before)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
-    return One(server.update(obj, dry_run=call.dry_run, finish=tracking.tracked(server, call)), server.now)
+    return One(server.update(obj, dry_run=call.dry_run, finish=tracking.tracked(server, call, before)), server.now)
 
 
 def _apply(server: ApiServer, call: Call) -> One:

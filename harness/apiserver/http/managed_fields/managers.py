@@ -89,8 +89,24 @@ class Write:
         )
 
 
+_read: dict[int, tuple[Any, list[Manager]]] = {}
+_READ_MOST = 4096
+"""Objects whose managers are remembered, by the identity of their managedFields."""
+
+
 def read(entries: Any) -> list[Manager]:
     """Of metadata.managedFields. Entries that cannot be read count as not there, as in Kubernetes."""
+    known = _read.get(id(entries))
+    if known is not None and known[0] is entries:
+        return known[1]
+    found = _parsed(entries)
+    if len(_read) >= _READ_MOST:
+        _read.clear()
+    _read[id(entries)] = (entries, found)
+    return found
+
+
+def _parsed(entries: Any) -> list[Manager]:
     out: list[Manager] = []
     for entry in entries if isinstance(entries, list) else ():
         try:

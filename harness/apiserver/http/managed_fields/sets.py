@@ -6,8 +6,8 @@ A path is a tuple of steps in FieldsV1's own spelling: `f:spec`, `k:{"name":"web
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from harness.apiserver.http.managed_fields.structure import ANY, Form, Structure
@@ -156,27 +156,26 @@ def _collect_whole(value: Any, structure: Structure, path: Path, out: set[Path])
 # -- FieldsV1 ----------------------------------------------------------------------------------------------------------
 
 
-def to_fields_v1(paths: Iterable[Path]) -> Json:
-    """Source: fieldpath/serialize.go: a member that has others below it is written as "." within them."""
+@lru_cache(maxsize=1024)
+def to_fields_v1(paths: frozenset[Path]) -> Json:
+    """A member that has others below it is written as "." within them. Source: fieldpath/serialize.go.
+
+    Objects of one shape share the answer: many are written alike, and it is never changed.
+    """
     root: Json = {}
+    members: list[Json] = []
     for path in sorted(paths):
         at = root
-        for step in path[:-1]:
-            below_step = at.setdefault(step, {})
+        for step in path:
+            below_step = at.get(step)
+            if below_step is None:
+                below_step = at[step] = {}
             at = below_step
-        if path:
-            at.setdefault(path[-1], {})[_SELF] = {}
-    return _without_needless(root)
-
-
-def _without_needless(tree: Json) -> Json:
-    out: Json = {}
-    for step, item in tree.items():
-        if step == _SELF or list(item) == [_SELF]:
-            out[step] = {}
-        else:
-            out[step] = _without_needless(item)
-    return out
+        members.append(at)
+    for at in members:
+        if at:
+            at[_SELF] = {}
+    return root
 
 
 def of_fields_v1(data: Any) -> set[Path]:

@@ -62,15 +62,16 @@ def _options(call: Call) -> str:
     return {"patch": "PatchOptions", "create": "CreateOptions"}.get(call.verb, "UpdateOptions") + ".meta.k8s.io"
 
 
-def tracked(server: ApiServer, call: Call) -> Finish:
-    """For a write that is no apply."""
+def tracked(server: ApiServer, call: Call, before: Json | None = None) -> Finish:
+    """For a write that is no apply. `before`: the JSON of what is there, where somebody has made it already."""
     write = _write(call, UPDATE, server.now)
     resource, epoch = call.resource, call.epoch_unix_ns
-    return lambda new, old: _finished(new, old, resource, epoch, write)
+    return lambda new, old: _finished(new, old, resource, epoch, write, before)
 
 
-def _finished(new: Any, old: Any, resource: Resource, epoch: int, write: Write) -> Any:
-    before = {} if old is None else outward(resource, old, epoch)
+def _finished(new: Any, old: Any, resource: Resource, epoch: int, write: Write, before: Json | None = None) -> Any:
+    if before is None:
+        before = {} if old is None else outward(resource, old, epoch)
     held = managers.read(_entries(new, old))
     after = managers.updated(held, write, before, outward(resource, new, epoch))
     return _with_entries(new, managers.written(after))
