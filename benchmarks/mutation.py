@@ -46,9 +46,11 @@ STORIES = ("tests/golden", "tests/convergence", "tests/seeds", "tests/faults/tes
 SCHEDULER = (
     "tests/scheduling",
     *(
-        f"--ignore=tests/scheduling/test_{name}.py"  # of deadlines, scores and victims: slow, and about other folders
-        for name in ("guard", "fgd", "kube_model", "kube_tables", "preemption_model", "pod_class_key", "score_plugin")
+        f"--ignore=tests/scheduling/test_{name}.py"  # of scores and victims: slow, and about other folders
+        for name in ("fgd", "kube_model", "kube_tables", "preemption_model", "pod_class_key", "score_plugin")
     ),
+    "--ignore=tests/scheduling/test_guard.py",  # a deadline may interrupt the tracer, which then keeps its lock
+    "--deselect=tests/scheduling/test_what_if.py::test_a_call_that_is_broken_off_loses_nobody",
 )
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "store": (
@@ -81,8 +83,8 @@ class Runs:
 class Mutation:
     """A pytest plugin that runs the collected tests once for each mutant, in a process of its own."""
 
-    def __init__(self, chosen: Sequence[Mutant], files: Sequence[str], options: list[str]) -> None:
-        self._chosen, self._files, self._options = chosen, files, options
+    def __init__(self, chosen: Sequence[Mutant], files: Sequence[str], options: list[str], within_s: float) -> None:
+        self._chosen, self._files, self._options, self._within_s = chosen, files, options, within_s
         self.outcomes: list[tuple[Mutant, str, str]] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -93,8 +95,11 @@ class Mutation:
         if not isinstance(runs, Runs):
             raise SystemExit(f"without a mutant a test fails: {runs}")
         items = {item.nodeid: item for item in session.items}
+        first = time.perf_counter()
         for number, mutant in enumerate(self._chosen, 1):
             began = time.perf_counter()
+            if self._within_s and began - first > self._within_s:
+                break
             outcome, by = self._judge(mutant, runs, items)
             self.outcomes.append((mutant, outcome, by))
             spent = time.perf_counter() - began
@@ -276,6 +281,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="files of the part whose path holds this")
     parser.add_argument("--count", type=int, default=150, help="how many mutants are drawn; 0: all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=0, help="judge those that can be judged so long; 0: all")
     parser.add_argument("--out", type=Path, default=Path("results/local/mutation"))
     given = parser.parse_args()
     folders, tests = PARTS[given.part]
@@ -295,13 +301,15 @@ def main() -> None:
     )
     options = ["-q", "-s", "-pno:cacheprovider", "-pno:xdist", "--hypothesis-profile=mutation"]
     options += [test for test in tests if test.startswith("-")]
-    mutation = Mutation(chosen, files, options)
+    mutation = Mutation(chosen, files, options, 60 * given.minutes)
     pytest.main([*options, *(test for test in tests if not test.startswith("-"))], plugins=[mutation])
     given.out.mkdir(parents=True, exist_ok=True)
-    print(json.dumps(written(given.part, given.seed, mutation.outcomes, given.out)))
+    print(json.dumps(written(given.part, given.seed, len(chosen), mutation.outcomes, given.out)))
 
 
-def written(part: str, seed: int, outcomes: Sequence[tuple[Mutant, str, str]], out: Path) -> dict[str, object]:
+def written(
+    part: str, seed: int, drawn: int, outcomes: Sequence[tuple[Mutant, str, str]], out: Path
+) -> dict[str, object]:
     """The part's line of scores.csv; writes it and PART.csv."""
     judged: dict[tuple[str, str, str, str], str] = {}
     if (out / "equivalent.csv").exists():
@@ -325,7 +333,8 @@ def written(part: str, seed: int, outcomes: Sequence[tuple[Mutant, str, str]], o
     row = {
         "part": part,
         "seed": seed,
-        "mutants": len(outcomes),
+        "drawn": drawn,
+        "judged": len(outcomes),
         KILLED: counts[KILLED],
         SURVIVED: counts[SURVIVED],
         "equivalent": counts["equivalent"],

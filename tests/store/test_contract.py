@@ -411,6 +411,14 @@ def test_a_deleted_key_has_left_its_lease(store: Store) -> None:
     assert keys(store.range("")) == ["a"]
 
 
+def test_a_prefix_ends_before_the_next_character_that_there_is(store: Store) -> None:
+    """Between U+D7FF and U+E000 there are surrogates, which are no characters."""
+    for key in ("/a\ud7ff", "/a\ud7ff/x", "/a\ue000", "/a\ue000/y", "/b"):
+        store.put(key, key)
+    assert [entry.key for entry in store.range("/a\ud7ff")] == ["/a\ud7ff", "/a\ud7ff/x"]
+    assert [entry.key for entry in store.range("/a\ue000")] == ["/a\ue000", "/a\ue000/y"]
+
+
 # -- errors cross processes --------------------------------------------------------------------------------------------
 
 
@@ -418,3 +426,15 @@ def test_a_deleted_key_has_left_its_lease(store: Store) -> None:
 def test_errors_survive_pickling(error: Exception) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (Compacted(3, 5), "required revision has been compacted: asked 3, oldest 5"),
+        (FutureRevision(9, 5), "required revision is a future revision: asked 9, newest 5"),
+    ],
+)
+def test_errors_say_what_was_asked_for_and_what_is_there(error: Exception, words: str) -> None:
+    """The first words are etcd's. Source: etcd 3.5 server/storage/mvcc ErrCompacted, ErrFutureRev."""
+    assert str(error) == words

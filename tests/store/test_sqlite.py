@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -234,4 +235,35 @@ def test_a_value_that_is_no_api_object_writes_nothing(path: Path) -> None:
         store.txn([], [Put("b", 2), Put("c", object())])
     assert store.delete("a") == 3
     assert (store.get("a"), store.get("b")) == (None, None), "what was not written is not remembered"
+    store.close()
+
+
+def test_what_is_compacted_takes_no_room(path: Path) -> None:
+    """Keys that came and went leave no row, but for those that went at the compacted revision itself."""
+    store = opened(path)
+    for number in range(20):
+        store.put(f"/k/{number}", "x" * 100)
+        store.put(f"/k/{number}", "y" * 100)
+        store.delete(f"/k/{number}")
+    store.compact(store.revision)
+    store.put("/stays", "z")
+    store.compact(store.revision)
+    assert [entry.key for entry in store.range("")] == ["/stays"]
+    store.close()
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT count(*) FROM history").fetchone() == (1,)
+        assert file.execute("SELECT count(*) FROM heads").fetchone() == (1,)
+
+
+def test_more_writes_than_a_revision_has_places_for_are_refused_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.store.sqlite._PLACES", 4)  # a million, in fact
+    store = opened(path)
+    store.txn([], [Put(f"/k/{number}", number) for number in range(3)])
+    before = store.revision
+    with pytest.raises(ValueError, match="more than 3 writes"):
+        store.txn([], [Put(f"/k/{number}", "new") for number in range(5)])
+    assert [entry.value for entry in store.range("")] == [0, 1, 2]
+    assert store.revision == before
     store.close()
