@@ -16,6 +16,7 @@ from harness.model.whole_numbers import whole_number
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
 from harness.scheduling.state.from_node import node_columns
+from harness.scheduling.strategy import CPU, MEMORY
 
 EXPENDABLE = -10
 """Pods below this priority make no pool grow. Source: cluster-autoscaler --expendable-pods-priority-cutoff."""
@@ -94,9 +95,20 @@ def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod
         least = state.templates[name].least
         for node in nodes if len(nodes) > least else ():
             since = max(used.get(node, 0), _noticed_ns(state.objects("Node")[node]))
-            if since + IDLE_NS < state.now and not any(mask[on.node_table.index[node]] for mask in fits):
+            if (
+                since + IDLE_NS < state.now
+                and not _is_busy(on, node)
+                and not any(mask[on.node_table.index[node]] for mask in fits)
+            ):
                 text = f"empty for {(state.now - since) // SECOND} s, though pool {name} has {len(nodes)} nodes"
                 yield f"Node {node}", f"{text} and needs {least}"
+
+
+def _is_busy(on: Snapshot, name: str) -> bool:
+    """By what daemons alone ask for. Source: cluster-autoscaler --scale-down-utilization-threshold 0.5, and
+    --ignore-daemonsets-utilization false."""
+    node = on.node_table.index[name]
+    return any(2 * on.free[row, node] <= on.capacity[row, node] for row in (CPU, MEMORY) if on.capacity[row, node])
 
 
 def _noticed_ns(node: Node) -> int:

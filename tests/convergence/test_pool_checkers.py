@@ -53,6 +53,10 @@ def test_a_node_that_nobody_needs_is_not_left_standing() -> None:
     assert text.startswith("pools: Node p-0: empty for 3600 s, though pool p has 1 nodes and needs 0")
     assert found(node("p-0", "p"), least=1) == []
     assert found(node("p-0", "p"), pod("a", "1", "p-0")) == []
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "x", "uid": "x", "controller": True}
+    assert found(node("p-0", "p"), pod("daemon", "1", "p-0", ownerReferences=[owner])) != []
+    busy = pod("daemon", "2", "p-0", ownerReferences=[owner])
+    assert found(node("p-0", "p"), busy) == [], "seed 727: by its daemons it is in use"
     gang = pod("waits-for-its-gang", "1", labels={"scheduling.x-k8s.io/pod-group": "g"})
     assert found(node("p-0", "p"), gang) == [], "somebody would fit there, if only its gang came"
 
