@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from harness.experiment.record import FILES
+from harness.model.whole_numbers import whole_number
 from tests.experiment.scenarios import SERVICE, written
 
 ROOT = Path(__file__).parents[2]
@@ -43,10 +44,11 @@ def processes_of(folder: Path) -> dict[int, str]:
     """Whose temporary files would go there."""
     found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+        process = whole_number(entry.name)
+        if process is not None and process != os.getpid():
             try:
                 if f"TMPDIR={folder}".encode() in (entry / "environ").read_bytes():
-                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:120]
+                    found[process] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:120]
             except OSError:
                 continue
     return found
@@ -74,14 +76,13 @@ def podyard(place: Path, *words: str, **environment: str) -> Iterator[subprocess
 
 def busy(folder: Path, **more: Any) -> Path:
     """Takes some ten seconds a strategy."""
-    return written(
-        folder,
-        duration="3h",
-        schedulers=["greedy", "least-allocated", "random"],
-        nodes=[{"openbLike": {"count": 40}}],
-        workload=[SERVICE, {"openbLike": {"pods": 3000, "longest": "10m", "load": 110}}],
-        **more,
-    )
+    spec = {
+        "duration": "3h",
+        "schedulers": ["greedy", "least-allocated", "random"],
+        "nodes": [{"openbLike": {"count": 40}}],
+        "workload": [SERVICE, {"openbLike": {"pods": 3000, "longest": "10m", "load": 110}}],
+    }
+    return written(folder, **spec | more)
 
 
 def actors_of(place: Path) -> list[int]:
@@ -131,10 +132,9 @@ def test_a_port_that_says_nothing_is_given_up(place: Path, tmp_path: Path) -> No
 # -- a cluster of several machines -------------------------------------------------------------------------------------
 
 THREE = """
-import os, sys
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+import sys
 from ray.cluster_utils import Cluster
-quiet = dict(include_dashboard=False, include_log_monitor=False, no_monitor=True, node_ip_address="127.0.0.1")
+quiet = dict(include_dashboard=False, include_log_monitor=False, no_monitor=True)
 cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, temp_dir=sys.argv[1], **quiet))
 nodes = [cluster.add_node(num_cpus=1, **quiet) for _ in range(2)]
 print(cluster.address, flush=True)
@@ -217,6 +217,30 @@ def test_a_sweep_survives_that_one_of_three_machines_dies(place: Path, tmp_path:
     assert process.returncode == 0, err
     assert [result["seed"] for result in json.loads(told)] == list(range(1, 9))
     assert sorted(int(record.parent.name) for record in out.rglob("record.json")) == list(range(1, 9))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("apart", [False, True], ids=["by socket", "by calls"])
+def test_a_run_whose_machine_dies_ends_and_says_that_it_cannot_be_replayed(
+    place: Path, tmp_path: Path, apart: bool
+) -> None:
+    environment = {"RAY_AUTH_MODE": "disabled"}
+    if apart:
+        (tmp_path / "sitecustomize.py").write_text(APART)
+        environment["PYTHONPATH"] = f"{tmp_path}:{ROOT}"
+    with three_nodes(place, **environment) as (address, kill):
+        path = str(busy(tmp_path, duration="1h"))
+        words = ("run", path, "-s", "greedy", "--ray-address", address, "--actors", "6", "-o", "json")
+        with podyard(place, *words, "--out", str(tmp_path / "out"), **environment) as process:
+            assert process.stderr is not None
+            assert "1/1 greedy, seed 3: " in process.stderr.readline()  # it has run for three seconds
+            kill()
+            kill()  # Ray need not have put an actor on each
+            told, err = process.communicate(timeout=240)
+    (result,) = json.loads(told)
+    assert process.returncode == 1, err
+    assert result["digest"] == ""
+    assert "died at" in result["lostActors"][0]
 
 
 # -- actors that die ---------------------------------------------------------------------------------------------------

@@ -124,10 +124,13 @@ class _Host:
     def join(self, address: str) -> None:
         """The cluster at `address`: 'host:port', 'ray://host:port' or 'auto'."""
         _reach(address)
-        import ray
+        import ray  # noqa: F401 before the clock runs
 
         self.tell("asking")
         try:
+            if "://" not in address and address != "auto":
+                _ask(address)
+                self.tell("answered")  # the rest takes as long as it takes
             self._init(address)
         except Exception as error:
             text = str(error)
@@ -136,7 +139,6 @@ class _Host:
                 raise NoRay(f"the Ray cluster at {address} is of another version: {found or text}") from error
             raise NoRay(f"there is no Ray cluster at {address}: {_first_line(error)}") from error
         self.tell("answered")
-        del ray
 
     def _init(self, address: str) -> None:
         import logging
@@ -162,7 +164,7 @@ class _Host:
 
         from harness.node.actors.actor import NodeActor
 
-        remote = ray.remote(num_cpus=0, max_restarts=0)(NodeActor)
+        remote = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD")(NodeActor)
         for key in keys:
             self._actors[key] = remote.remote(self._path)
             threading.Thread(target=self._keep, args=(key,), daemon=True).start()
@@ -225,6 +227,14 @@ def _reach(address: str) -> None:
     except OSError as error:
         why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
         raise NoRay(f"there is no Ray cluster at {address}: {why}") from error
+
+
+def _ask(address: str) -> None:
+    """Waits for the cluster's control service: a cheap question."""
+    import ray._raylet
+
+    raylet: Any = ray._raylet
+    raylet.GcsClient(address=address).internal_kv_get(b"session_name", b"session", timeout=REACH_S)
 
 
 def _head(folder: str, cpus: int) -> Any:
