@@ -474,3 +474,16 @@ def test_when_the_last_node_that_is_well_leaves_nobody_is_evicted_any_more() -> 
     rig.create(other)
     rig.run(10)
     assert tainted(rig) == ["n"]
+
+
+def test_an_orphan_that_somebody_deletes_first_does_not_keep_the_others() -> None:
+    rig = Rig(PodGarbageCollector())
+    for name in ("first", "second"):
+        rig.set_ready(rig.create(Pod(metadata=ObjectMeta(name=name, namespace="default"), spec=template().spec)))
+    rig.do(Delete("Node", "", "n"))
+    rig.run(10)
+    rig.kubelet_kills(rig.get("Pod", "first"))
+    rig.run(29)
+    assert sorted(rig.server.objects("Pod")) == ["default/second"]
+    rig.run(22)
+    assert sorted(rig.server.objects("Pod")) == []
