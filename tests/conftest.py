@@ -11,12 +11,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from harness.cluster.cluster import Cluster
+from tests.examples import examples
 
 # No profile has a deadline: a loaded machine must not fail a test. A failure prints a blob for @reproduce_failure.
-# `development` draws new examples in each run. `ci` draws the same ones each time, so that a change fails for what it
-# changed. `search` looks for what the others have not met: `pytest --hypothesis-profile search`.
+# `development` draws new examples in each run, and fewer (tests/examples.py). `ci` draws the same ones each time, so
+# that a change fails for what it changed. `search` looks for what the others have not met:
+# `pytest --hypothesis-profile search`.
 _ANY_MACHINE = (HealthCheck.too_slow,)  # how fast examples are drawn depends on who else is at work
-settings.register_profile("development", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE)
+settings.register_profile(
+    "development", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE, max_examples=examples(100)
+)
 settings.register_profile(
     "ci", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE, derandomize=True, database=None
 )

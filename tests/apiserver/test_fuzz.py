@@ -26,6 +26,7 @@ from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.kube import kube
 from tests.apiserver.any_json import AnyJson, kinds
+from tests.examples import examples
 
 ADMIN = User("admin", (MASTERS,))
 PATCHES = ("application/strategic-merge-patch+json", "application/merge-patch+json")
@@ -59,7 +60,7 @@ def answered(server: ApiServer, asked: Call) -> One | None:
     return answer
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_any_json_is_stored_or_refused(seed: int) -> None:
     """Created, replaced, patched, its status written: ten objects an example, shown in every form."""
@@ -161,7 +162,7 @@ def test_what_was_found_is_refused_by_its_field(kind: str, body: dict[str, Any],
 
 @pytest.mark.exhaustive
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_no_object_ends_a_component_at_length(seed: int) -> None:
     survives(seed, 120)

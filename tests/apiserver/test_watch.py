@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
+
 pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
 from harness.apiserver.http.answers import SharedObjects
@@ -137,7 +139,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(steps, st.integers(0, 30), st.sampled_from(["colour=red", "colour!=red", "colour", ""]), st.booleans())
 def test_a_watcher_sees_at_last_what_a_list_shows(
     history: list[tuple[str, str, str, int]], joins: int, selector: str, resume: bool

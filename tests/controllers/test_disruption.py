@@ -24,6 +24,7 @@ from harness.model.workloads import (
     PodDisruptionBudgetSpec,
 )
 from tests.controllers.rig import Rig, selector, template
+from tests.examples import examples
 
 
 def budget(chosen: LabelSelector | None = None, **spec: Any) -> PodDisruptionBudget:
@@ -186,7 +187,7 @@ def test_no_pods_no_disruptions() -> None:
     assert town.reason() == "False InsufficientPods"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     replicas=st.integers(1, 6),
     away=st.integers(0, 3),

@@ -15,6 +15,7 @@ from harness.model.core import Container, ContainerPort, Pod, PodSpec, Service, 
 from harness.model.meta import ObjectMeta
 from harness.model.workloads import Endpoint, EndpointSlice
 from tests.controllers.rig import Rig
+from tests.examples import examples
 
 
 def service(name: str = "web", port: int | str = 8080, **spec: Any) -> Service:
@@ -251,7 +252,7 @@ def test_the_zone_of_a_node_that_is_heard_of_late_is_filled_in() -> None:
     assert update.obj.endpoints[0].zone == "z9"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["new", "new", "ready", "unready", "end", "kill", "move", "restart", "conflict"]),

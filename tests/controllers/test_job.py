@@ -17,6 +17,7 @@ from harness.model.core import ContainerStatus, Pod
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.workloads import Job, JobSpec
 from tests.controllers.rig import Rig, selector, template
+from tests.examples import examples
 
 
 def job(name: str = "pi", **spec: Any) -> Job:
@@ -336,7 +337,7 @@ def test_a_large_job_is_counted_through_the_status_in_portions() -> None:
     assert bench.said("Complete") == "True CompletionsReached"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     completions=st.integers(1, 8),
     parallelism=st.integers(1, 5),

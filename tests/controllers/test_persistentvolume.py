@@ -15,6 +15,7 @@ from harness.model.objects import from_wire
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim
 from harness.model.volumes import BOUND_BY_CONTROLLER, IS_DEFAULT_CLASS, SELECTED_NODE, ZONE
 from tests.controllers.rig import Rig
+from tests.examples import examples
 from tests.experiment.test_volumes import claim, storage_class, volume
 
 
@@ -40,7 +41,7 @@ def volume_of(made: Rig, name: str) -> PersistentVolume:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     asked=st.lists(st.integers(1, 9), min_size=1, max_size=6),

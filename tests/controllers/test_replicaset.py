@@ -17,6 +17,7 @@ from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.status import ApiError, forbidden
 from harness.model.workloads import ReplicaSet, ReplicaSetSpec
 from tests.controllers.rig import Rig, selector, template
+from tests.examples import examples
 
 
 def replica_set(replicas: int, name: str = "web", **spec: Any) -> ReplicaSet:
@@ -264,7 +265,7 @@ def test_what_was_expected_and_never_seen_is_given_up_after_five_minutes() -> No
     assert expected.satisfied("u", SECOND)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.one_of(

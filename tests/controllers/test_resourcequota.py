@@ -15,6 +15,7 @@ from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.model.objects import from_wire, to_wire
 from harness.model.status import ApiError
 from tests.controllers.rig import Rig
+from tests.examples import examples
 
 
 def quota(hard: dict[str, str], name: str = "q", **spec: Any) -> Any:
@@ -180,7 +181,7 @@ def in_use(rig: Rig, names: Iterable[str]) -> dict[str, int]:
     return live
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(STEPS)
 def test_at_rest_a_quota_says_what_is_used_and_it_is_never_exceeded(steps: list[tuple[str, int, Any]]) -> None:
     rig = Rig(ResourceQuotaController())

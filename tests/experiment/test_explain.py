@@ -42,6 +42,7 @@ from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView, Strategy
 from schedulers.fgd import best_fit
 from schedulers.greedy import greedy, least_allocated
+from tests.examples import examples
 from tests.experiment.scenarios import loaded
 from tests.scheduling import worlds
 
@@ -160,7 +161,7 @@ def constrained_pods(draw: st.DrawFn) -> tuple[Snapshot, Pod]:
     return on, worlds.pod("new", draw(worlds.metas), draw(worlds.pod_specs))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(constrained())
 def test_the_smallest_change_that_makes_a_node_feasible(world: tuple[Snapshot, PodView]) -> None:
     on, view = world
@@ -179,7 +180,7 @@ def test_the_smallest_change_that_makes_a_node_feasible(world: tuple[Snapshot, P
     assert sorted(before[2]) == sorted(on.placements.node_of)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(constrained_pods())
 def test_the_smallest_change_of_a_pod_that_a_node_takes(world: tuple[Snapshot, Pod]) -> None:
     on, pod = world
@@ -291,7 +292,7 @@ def loads(draw: st.DrawFn) -> tuple[Snapshot, PodView]:
 
 
 @pytest.mark.parametrize("make", [greedy, least_allocated, best_fit])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(world=loads())
 def test_the_smallest_change_that_makes_a_node_the_winner(
     make: type[Strategy], world: tuple[Snapshot, PodView]
@@ -331,7 +332,7 @@ def test_a_case_whose_regret_is_known() -> None:
     assert (found.gpu_milli, found.cpu_milli) == (0, 4000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(world=loads(), asked=st.lists(AMOUNTS, min_size=1, max_size=4))
 def test_what_is_regretted_would_have_been_possible(
     world: tuple[Snapshot, PodView], asked: list[tuple[int, int]]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.measure.bound import Effort, Instance, Nodes, Pods, aggregate, nodes_needed, upper_bound
+from tests.examples import examples
 
 T = TypeVar("T")
 Gpu = tuple[int, int]  # devices, milli of each
@@ -178,7 +179,7 @@ def by_cp_sat(case: Case, *, count_nodes: bool = False) -> tuple[int | None, int
     return found, round(solver.BestObjectiveBound())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(cases(nodes=3, pods=6, kinds=4))
 def test_every_rung_is_at_least_the_optimum_found_by_trying_everything(case: Case) -> None:
     value, number = by_trying_everything(case)
@@ -205,7 +206,7 @@ def assert_optimum_lies_between(case: Case) -> None:
         assert not bound.proven_optimal or found <= bound.value <= limit
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(cases(nodes=8, pods=30, kinds=8))
 def test_the_optimum_of_eight_nodes_and_thirty_pods_lies_between(case: Case) -> None:
     assert_optimum_lies_between(case)
@@ -217,7 +218,7 @@ def test_the_optimum_of_crowded_clusters_lies_between(case: Case) -> None:
     assert_optimum_lies_between(case)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(cases(nodes=5, pods=12, kinds=5))
 def test_no_fewer_nodes_suffice_than_are_needed(case: Case) -> None:
     case = replace(case, pods=tuple((row[0] or 500, *row[1:]) for row in case.pods))
@@ -231,7 +232,7 @@ def test_no_fewer_nodes_suffice_than_are_needed(case: Case) -> None:
     assert bound.packing is None or bound.packing.faults(case.instance.placing(case.instance.pod_count)) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(cases(nodes=6, pods=16, kinds=6), st.data())
 def test_a_certificate_bounds_every_part_of_what_it_was_made_for(case: Case, data: st.DataObject) -> None:
     instance = case.instance

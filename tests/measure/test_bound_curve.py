@@ -20,6 +20,7 @@ from harness.measure.bound import (
     lifetimes,
     upper_bound,
 )
+from tests.examples import examples
 
 CHEAP = Effort(exact_size=0)
 
@@ -51,7 +52,7 @@ def there(changes: Changes, at_ns: int, classes: int) -> np.ndarray:
     return counts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(pods, st.integers(1, 4))
 def test_no_prefix_of_the_arrivals_can_have_more_allocated(pods: list[tuple[int, int, int]], points: int) -> None:
     instance = cluster(pods)
@@ -64,7 +65,7 @@ def test_no_prefix_of_the_arrivals_can_have_more_allocated(pods: list[tuple[int,
         assert curve.value[index] <= sum(gpus * milli for _, gpus, milli in pods[: index + 1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(pods, st.data())
 def test_no_instant_can_have_more_allocated_while_pods_and_nodes_come_and_go(
     pods: list[tuple[int, int, int]], data: st.DataObject

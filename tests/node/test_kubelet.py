@@ -17,6 +17,7 @@ from harness.model.faults import ContainerCrash, Crash, Freeze, Partition
 from harness.model.meta import ObjectMeta
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
+from tests.examples import examples
 from tests.node.rig import Rig
 
 HANDLER = {"httpGet": {"port": 8080}}
@@ -246,7 +247,7 @@ FAULT: Any = st.one_of(
 
 @given(pods=st.lists(POD, max_size=12), faults=st.lists(st.tuples(st.integers(1, 30), FAULT), max_size=3))
 @example(pods=[(1, 0, 1, False)], faults=[(1, Freeze(SECOND)), (1, Crash(SECOND))])  # the crash waited for the thaw
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_whatever_happens_a_node_is_never_overfull_and_what_ends_stays_ended(
     pods: list[tuple[int, int, int, bool]], faults: list[tuple[int, Any]]
 ) -> None:

@@ -37,6 +37,7 @@ from harness.model.quantity import count_quantity, parse_quantity
 from harness.node.machine import Machine
 from harness.node.pod_annotations import DURATION, UNHEALTHY_AFTER
 from harness.node.settings import NodeSettings, Route
+from tests.examples import examples
 from tests.node.rig import Rig
 from workloads.generators.load import ramp
 
@@ -58,7 +59,7 @@ POD = st.fixed_dictionaries(
 
 
 @given(pods=st.lists(POD, max_size=10), faults=st.lists(st.tuples(st.integers(1, 40), FAULTS), max_size=5))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_never_overfull_never_back_from_the_end_and_everything_comes_to_one(
     pods: list[dict[str, Any]], faults: list[tuple[int, Any]]
 ) -> None:

@@ -21,6 +21,7 @@ from schedulers.binpack.mix import Means
 from schedulers.binpack.plan import OBJECTIVES, Plan, Problem
 from schedulers.binpack.prices import DEVICE_MILLI, WORTH, residual_worth
 from schedulers.binpack.solve import Effort, improve
+from tests.examples import examples
 from tests.schedulers.packing import GIB, Cluster, crowded, share, whole
 
 NODES = st.tuples(st.integers(1, 16), st.integers(1, 32), st.integers(0, 4), st.sampled_from(["A", "B"]))
@@ -47,7 +48,7 @@ def clusters(draw: st.DrawFn, most_nodes: int = 6, most_pods: int = 24, gangs: b
 OBJECTIVE_NAMES = st.sampled_from(sorted(OBJECTIVES))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(clusters(), OBJECTIVE_NAMES, st.sampled_from([1, 5, 64]))
 def test_every_bind_is_legal_and_no_single_pod_that_fits_is_left_out(
     cluster: Cluster, objective: str, window: int
@@ -62,7 +63,7 @@ def test_every_bind_is_legal_and_no_single_pod_that_fits_is_left_out(
                 assert pod.group is not None or not cluster.snapshot.feasible(pod).any(), pod.key
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(clusters())
 def test_a_gang_has_its_minimum_or_nothing(cluster: Cluster) -> None:
     cluster.fill(BinPack())
@@ -85,7 +86,7 @@ class Watched(BinPack):
         return better
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(clusters(), OBJECTIVE_NAMES, st.sampled_from([7, 64]))
 def test_a_plan_is_never_worse_than_its_warm_start(cluster: Cluster, objective: str, window: int) -> None:
     strategy = Watched(objective)
@@ -93,7 +94,7 @@ def test_a_plan_is_never_worse_than_its_warm_start(cluster: Cluster, objective: 
     assert all(after >= before for before, after in strategy.scores)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(clusters(gangs=False))
 def test_taking_a_plan_back_leaves_no_trace(cluster: Cluster) -> None:
     strategy = BinPack()
@@ -144,7 +145,7 @@ def most_that_fits(cluster: Cluster) -> tuple[int, ...]:
     return best
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(clusters(most_nodes=2, most_pods=5, gangs=False))
 def test_a_small_window_is_packed_to_the_optimum(cluster: Cluster) -> None:
     optimum = most_that_fits(cluster)
@@ -298,7 +299,7 @@ def test_more_pods_and_more_nodes_are_charged_more(pods: int, nodes: int) -> Non
 # -- what a residual is worth
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.dictionaries(st.integers(1, 999), st.integers(1, 500), max_size=40))
 def test_worth_grows_with_the_residual_from_nothing_to_a_device(shares: dict[int, int]) -> None:
     worth = residual_worth(tuple(sorted(shares.items())))

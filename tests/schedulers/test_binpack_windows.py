@@ -17,6 +17,7 @@ from harness.scheduling.pods.pod_classes import GROUP_LABEL
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
 from schedulers.binpack import BinPack
+from tests.examples import examples
 from tests.scheduling import worlds
 
 
@@ -49,7 +50,7 @@ def tangled(draw: st.DrawFn) -> tuple[Snapshot, list[PodView]]:
     return on, pods
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(tangled(), st.sampled_from([3, 64]))
 def test_constraints_between_pods_of_one_window_hold_and_leave_nobody_out(
     world: tuple[Snapshot, list[PodView]], window: int

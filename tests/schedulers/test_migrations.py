@@ -12,6 +12,7 @@ from harness.scheduling.offline import fill
 from harness.scheduling.strategy import Bind, ClusterView, Decision, Evict, PodBatch, PodView
 from schedulers.binpack import BinPack, Migrating, gain_by_budget
 from schedulers.fgd import FGD
+from tests.examples import examples
 from tests.schedulers.packing import Cluster, crowded, share, whole
 
 
@@ -85,7 +86,7 @@ class _Watched:
         assert not away, f"moved aside, and lost: {away}"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.02, 0.1, 0.5]), st.sampled_from([1, 8]))
 def test_a_strategy_with_migrations_places_no_less_and_loses_no_pod(seed: int, budget: float, window: int) -> None:
     def made() -> Cluster:

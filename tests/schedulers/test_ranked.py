@@ -24,6 +24,7 @@ from schedulers.ranked.lists import LEAST_SEED, TEST_SEEDS, TrainingList, parse_
 from schedulers.ranked.model import SHIPPED, Model, read_model, write_model
 from schedulers.ranked.train import Training, start, train
 from schedulers.ranked.waste import MICRO, table
+from tests.examples import examples
 from workloads.manifests import to_nodes, to_pods
 
 REFUSED = r"is a test list|is not a training list"
@@ -179,7 +180,7 @@ def test_waste_is_what_chance_leaves_and_less_where_one_can_choose() -> None:
     assert table(1000, 10, sizes, free, 0, counts, 20.0)[100, 0] < 150_000
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     pods=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 10), st.integers(1, 9)), min_size=1, max_size=5),
     pickiness=st.sampled_from([0.0, 5.0, 20.0]),

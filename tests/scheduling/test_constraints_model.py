@@ -10,6 +10,7 @@ from harness.model.core import Pod
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
+from tests.examples import examples
 from tests.scheduling import filter_worlds as worlds
 from tests.scheduling import naive, naive_filters
 from tests.scheduling.test_filters_model import agree, pod
@@ -118,5 +119,5 @@ class ConstraintsMachine(RuleBasedStateMachine):
             agree(self.on, self.world, item, view, naive_filters.silent)
 
 
-ConstraintsMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=20, deadline=None)
+ConstraintsMachine.TestCase.settings = settings(max_examples=examples(80), stateful_step_count=20, deadline=None)
 TestConstraints = ConstraintsMachine.TestCase

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,9 @@ from harness.scheduling.feasibility.fit_error import diagnose, reasons_on_node
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
+from tests.examples import examples
 from tests.scheduling import filter_worlds as worlds
 from tests.scheduling import naive, naive_filters
-
-EXAMPLES = int(os.environ.get("PODYARD_EXAMPLES", "60"))
 
 TURNS = (
     "empty node selector term",
@@ -131,7 +129,7 @@ def built(world: naive.World) -> Snapshot:
 @pytest.mark.parametrize("theme", worlds.THEMES)
 def test_feasible_nodes_and_reasons_are_kube_schedulers(theme: str) -> None:
     @given(clusters(theme))
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     def held_against_each_other(case: tuple[naive.World, list[Pod]]) -> None:
         world, wanting = case
         on = built(world)
@@ -144,6 +142,7 @@ def test_feasible_nodes_and_reasons_are_kube_schedulers(theme: str) -> None:
     held_against_each_other()
 
 
+@pytest.mark.slow
 def test_every_turn_of_the_rules_is_taken() -> None:
     """What the random clusters are worth: each rule, and each exception to one, decides somewhere."""
     seen: set[str] = set()

@@ -14,6 +14,7 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.preemption.gang_victims import GangPlan, plan
 from harness.scheduling.preemption.victims import NoPreemption, Preemption
 from harness.scheduling.strategy import PodView
+from tests.examples import examples
 from tests.scheduling.test_preemption import Priorities
 from tests.scheduling.test_scheduler import pod_group
 
@@ -135,7 +136,7 @@ def pod(name: str, cpu: int, priority: int, group: str = "") -> Pod:
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), min_size=2, max_size=4),
     st.data(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_plan_fits_whole_without_its_victims_and_each_of_them_is_lower(
     sizes: list[int], running: list[tuple[int, int, int]], gang: list[tuple[int, int]], data: st.DataObject
 ) -> None:

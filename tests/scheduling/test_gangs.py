@@ -14,6 +14,7 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.gangs import first_fit
 from harness.scheduling.registry import load
 from harness.scheduling.strategy import BindTogether, PodView, Wait
+from tests.examples import examples
 
 HOST = "kubernetes.io/hostname"
 SELECTOR = {"matchLabels": {"app": "gang"}}
@@ -74,7 +75,7 @@ def test_a_gang_that_fits_is_placed(name: str, strategy: str) -> None:
     assert (on.free == free).all(), "tried, and taken back"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_members_are_found_a_place_in_whatever_order_they_come(data: st.DataObject) -> None:
     on = cluster(*data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3), label="nodes"))

@@ -20,6 +20,7 @@ from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.state.node_selectors import preferred_terms
 from harness.scheduling.strategy import Bind, PodView
 from schedulers.kube import Kube, Profile
+from tests.examples import examples
 from tests.scheduling import naive_scores, scored_worlds, worlds
 from tests.scheduling.naive_scores import Cluster, Setting
 from tests.scheduling.scored_worlds import FPGA, GPU, PAGES, ZONE, MadeNode, Meta
@@ -267,7 +268,7 @@ class ScoresMachine(RuleBasedStateMachine, Both):
             self.check(item)
 
 
-ScoresMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=15, deadline=None)
+ScoresMachine.TestCase.settings = settings(max_examples=examples(100), stateful_step_count=15, deadline=None)
 TestScores = ScoresMachine.TestCase
 
 
@@ -287,7 +288,7 @@ namespaces_made = st.dictionaries(
 
 
 # size: each parameter is a part of the cluster that Hypothesis draws.
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     made=st.lists(scored_worlds.nodes, min_size=3, max_size=7),
     running=st.lists(

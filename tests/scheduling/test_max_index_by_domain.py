@@ -24,6 +24,7 @@ from harness.scheduling.ranking import max_index_by_domain, score_table
 from harness.scheduling.ranking.score_table import ScoreTable
 from harness.scheduling.strategy import PodView
 from schedulers.greedy import Fullness
+from tests.examples import examples
 
 HOST, ZONE, RACK = "kubernetes.io/hostname", "topology.kubernetes.io/zone", "rack"
 KEYS = (HOST, ZONE, RACK)
@@ -77,7 +78,7 @@ def add(on: Snapshot, number: int, zone: int) -> None:
 
 
 @pytest.mark.parametrize("coarse", [0, 3, 64])
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(zones=st.lists(st.integers(0, 20), min_size=1, max_size=14), kinds=st.lists(specs(), min_size=1), events=EVENTS)
 def test_it_chooses_what_a_pass_would(
     coarse: int, zones: list[int], kinds: list[tuple[str, PodSpec]], events: list[tuple[str, int]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -21,9 +20,8 @@ from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.preemption import victims as real
 from harness.scheduling.state.from_node import node_columns
+from tests.examples import examples
 from tests.scheduling import naive, naive_preemption, worlds
-
-EXAMPLES = int(os.environ.get("PODYARD_EXAMPLES", "100"))
 
 plain = st.just(PodSpec())
 specs = st.one_of(plain, plain, worlds.pod_specs)
@@ -144,7 +142,7 @@ class Both:
 
 
 @given(st.data())
-@settings(max_examples=EXAMPLES * 2, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_who_goes_and_where_is_what_kube_scheduler_says(data: st.DataObject) -> None:
     both = Both(data, specs)
     pod = named(data.draw(pods(specs, (1, 2, 3))), "new")
@@ -153,7 +151,7 @@ def test_who_goes_and_where_is_what_kube_scheduler_says(data: st.DataObject) -> 
 
 
 @given(st.data())
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_what_is_remembered_of_dry_runs_is_what_a_new_one_says(data: st.DataObject) -> None:
     """Pods of one class ask again and again, while pods come and go between."""
     both = Both(data, plain)
@@ -172,7 +170,7 @@ def test_what_is_remembered_of_dry_runs_is_what_a_new_one_says(data: st.DataObje
 
 
 @given(st.data())
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_victims_are_lower_and_each_of_them_is_needed(data: st.DataObject) -> None:
     both = Both(data, specs)
     pod = named(data.draw(pods(specs, (3,))), "new")

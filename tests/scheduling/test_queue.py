@@ -9,6 +9,7 @@ from harness.engine.component import MINUTE, SECOND
 from harness.scheduling.cycle.queue import SchedulingQueue
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.strategy import PodView
+from tests.examples import examples
 
 CLASSES = PodClasses()
 
@@ -105,7 +106,7 @@ STEP = st.one_of(
 
 
 @given(st.lists(STEP, max_size=40))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 def test_no_pod_is_lost_and_none_is_handed_out_twice(steps: list[tuple[str, int, int]]) -> None:
     queue = SchedulingQueue()
     there: set[str] = set()

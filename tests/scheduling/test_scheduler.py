@@ -36,6 +36,7 @@ from harness.scheduling.strategy import Bind, ClusterView, Decision, Evict, PodB
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 from schedulers.greedy import greedy, least_allocated
+from tests.examples import examples
 
 
 class Story:
@@ -371,7 +372,7 @@ HAPPENING = st.one_of(
 
 
 @given(st.lists(HAPPENING, max_size=30))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_whatever_comes_and_goes_the_view_equals_the_store_and_nothing_is_overfull(
     happenings: list[tuple[str, int, int]],
 ) -> None:

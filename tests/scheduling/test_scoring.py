@@ -34,6 +34,7 @@ from harness.scheduling.strategy import (
 )
 from schedulers.fgd.baselines import BestFit, DotProduct, GpuClustering, GpuPacking
 from schedulers.greedy import Fullness
+from tests.examples import examples
 
 SCORES: list[Callable[[], IncrementalScore]] = [
     lambda: Fullness(-1.0),
@@ -122,7 +123,7 @@ def tell(story: Story, strategy: Scored) -> list[str]:
 
 @pytest.mark.parametrize("score", SCORES)
 @given(story=STORIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_incremental_columns_choose_what_whole_columns_would(
     score: Callable[[], IncrementalScore], story: Story
 ) -> None:
@@ -131,7 +132,7 @@ def test_incremental_columns_choose_what_whole_columns_would(
 
 @pytest.mark.parametrize("score", SCORES)
 @given(story=STORIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_one_node_scores_exactly_as_in_the_column(score: Callable[[], IncrementalScore], story: Story) -> None:
     """Equal to the last bit: a tie must be a tie on both paths."""
     on = Snapshot()

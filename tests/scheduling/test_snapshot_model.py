@@ -16,6 +16,7 @@ from harness.model.core import (
 from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.strategy import CPU, MEMORY, PodView
+from tests.examples import examples
 from tests.scheduling.test_snapshot import pod
 
 
@@ -218,5 +219,5 @@ class SnapshotMachine(RuleBasedStateMachine):
         assert [on.rank[i] for i in order] == sorted(on.rank[i] for i in order)
 
 
-SnapshotMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+SnapshotMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
 TestSnapshot = SnapshotMachine.TestCase

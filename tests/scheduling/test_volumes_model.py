@@ -17,6 +17,7 @@ from harness.model.wire import Time
 from harness.scheduling.feasibility.fit_error import diagnose, reasons_on_node
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.state.from_node import node_columns
+from tests.examples import examples
 from tests.scheduling import naive_volumes as naive
 from tests.scheduling.test_volumes import DONE, OLD_ZONE, REGION, ZONE, claim, node, place, pod, storage_class, volume
 
@@ -227,5 +228,5 @@ _PLAIN: dict[str, Any] = {
     "fast": False, "phase": "Pending", "going": False,
 }  # fmt: skip
 
-VolumesMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+VolumesMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=25, deadline=None)
 TestVolumes = VolumesMachine.TestCase

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from harness.model.objects import KINDS, Pod, Unstructured, Wire, from_wire, to_wire
 from harness.model.quantity import Form, Quantity
 from harness.store.codec import ObjectCodec
+from tests.examples import examples
 
 CODEC = ObjectCodec()
 
@@ -71,7 +72,7 @@ TYPES: dict[str, Any] = {name: kind.type for name, kind in KINDS.items()}
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_every_kind_comes_back_exactly(name: str, data: st.DataObject) -> None:
     value: Any = data.draw(values_of(TYPES[name]))
     if TYPES[name] is Unstructured:

@@ -17,6 +17,7 @@ from harness.store.codec import ObjectCodec
 from harness.store.interface import Change, Compacted, Compare, FutureRevision, LeaseNotFound, Put, Remove, Store
 from harness.store.memory import MemoryStore
 from harness.store.sqlite import SqliteStore
+from tests.examples import examples
 
 NAMES = ("/a", "/a/1", "/a/10", "/a/2", "/a0", "/b/1", "/b/é")
 KEYS = st.sampled_from(NAMES)
@@ -206,4 +207,4 @@ class Stores(RuleBasedStateMachine):
 
 
 TestStores = Stores.TestCase
-TestStores.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestStores.settings = settings(max_examples=examples(80), stateful_step_count=50, deadline=None)

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from harness.store import ordered
 from harness.store.ordered import OrderedKeys
+from tests.examples import examples
 
 KEYS = st.integers(0, 60).map("k{:02}".format)
 STEPS = st.lists(st.tuples(KEYS, st.booleans(), KEYS, st.none() | KEYS, st.booleans()), max_size=80)
 
 
 @given(start=st.sets(KEYS, min_size=16), load=st.integers(1, 3), steps=STEPS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_stretch_is_the_sorted_set_between_its_bounds(
     start: set[str], load: int, steps: list[tuple[str, bool, str, str | None, bool]]
 ) -> None:

@@ -14,6 +14,7 @@ from harness.experiment.manifests import read_checked_manifests
 from harness.model.core import Pod
 from harness.model.errors import UserError
 from harness.model.objects import Deployment
+from tests.examples import examples
 
 POD = """\
 apiVersion: v1
@@ -142,7 +143,7 @@ def test_aliases_that_grow_without_end_are_refused(write: Write) -> None:
         read_checked_manifests([write("\n".join(rows) + "\n")])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     base=st.sampled_from([POD, DEPLOYMENT]),
     at=st.integers(0, 400),
