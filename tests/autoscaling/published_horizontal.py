@@ -387,5 +387,5 @@ NOT_EXPRESSED: dict[str, str] = {
 }
 """What is left out, and why. TestScaleUpOneMetricEmpty and TestNoScaleDownOneMetricEmpty, TestConditionFailedGetScale,
 TestConditionFailedUpdateScale, TestCondition*AmbiguousSelector*, TestConditionInvalidSelectorMissing,
-TestAvoidUnnecessaryUpdates, TestCalculateScaleUpLimitWithScalingRules and TestCalculateScaleDownLimitWithBehaviors stand
-in test_published_horizontal.py. TestMultipleHPAs (1,000 autoscalers reconciled at once) is not run."""
+TestAvoidUnnecessaryUpdates, TestCalculateScaleUpLimitWithScalingRules and TestCalculateScaleDownLimitWithBehaviors
+stand in test_published_horizontal.py. TestMultipleHPAs (1,000 autoscalers reconciled at once) is not run."""
