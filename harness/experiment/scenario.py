@@ -314,8 +314,8 @@ def _check(loaded: Loaded) -> None:
             if scaler is not None and scaler.min > scaler.max:
                 found = f"{scaler.min} to {scaler.max}"
                 raise loaded.error(f"{where}.service.autoscaler", "min and max do not fit", found=found)
-    if spec.duration is not None:
-        duration(loaded, spec.duration, "spec.duration")
+    if spec.duration is not None and duration(loaded, spec.duration, "spec.duration") <= 0:
+        raise loaded.error("spec.duration", "the run ends before it begins", found=spec.duration, expected="over 0s")
     duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline")
     if not spec.schedulers:
         raise loaded.error("spec.schedulers", "there is none", expected="at least one, as of `podyard schedulers`")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.model.errors import UserError, did_you_mean
+from harness.model.field_types import check_fields
 from harness.model.loading import DUMP, STDIN, Document, load_all, read_text
 from harness.model.objects import KINDS, Kind, from_wire
 from harness.model.schema import Visit, is_known, walk
@@ -249,6 +250,8 @@ def _object(document: Document, data: dict[str, Any], kind: str, rules: Rules) -
             raise document.error(error.path, f"{kind}: {error.path}: {error.message}") from None
         what = f"{kind}: {error.path}: wrong type"
         raise document.error(error.path, what, found=types[2][:80], expected=types[1]) from None
+    for path, what in check_fields(known, str(version), data)[1].wrong:  # of fields that nobody here reads, and int32
+        raise document.error(path, f"{kind} {name_of(data)}: {path}: {what}")
     name = value.metadata.name
     if not name and not value.metadata.generate_name:
         found = "neither name nor generateName"
