@@ -104,7 +104,6 @@ def test_an_equals_sign_is_a_text(tmp_path: Path) -> None:
     [
         ("Rollout", "argoproj.io/v1alpha1", "what its controller would make of it"),
         ("PrometheusRule", "monitoring.coreos.com/v1", "what its controller would make of it"),
-        ("CustomResourceDefinition", "apiextensions.k8s.io/v1", "nothing here looks at it"),
         ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1", "nothing here looks at it"),
         ("IngressClass", "networking.k8s.io/v1", "nothing here looks at it"),
     ],
