@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.cluster.assembly import ClusterPlan, assemble
-from harness.engine.component import MS, SECOND
+from harness.engine.component import ADDED, MS, SECOND, Start, Watch
 from harness.engine.latency import Constant
 from harness.model.core import (
     Affinity,
@@ -410,3 +410,18 @@ def test_what_a_small_batch_leaves_over_is_not_forgotten() -> None:
     story.pod("small", "1")
     story.run(2)
     assert [name for _, name, _ in story.bound] == ["small"]
+
+
+def test_a_pod_group_that_went_while_the_scheduler_was_down_holds_nobody() -> None:
+    """Seed 1442 of podyard simulate: the scheduler that came back still asked for three members of it."""
+    story = Story()
+    pod_group(story, 3)
+    story.node("n", cpu="4")
+    story.run(1)
+    story.pod("a", "1", labels={"scheduling.x-k8s.io/pod-group": "ring"})
+    story.run(3)
+    assert story.bound == []
+    story.server.delete("PodGroup", "default", "ring")  # nobody tells the scheduler
+    story.scheduler.step(story.cluster.now, [Start(), *(Watch(ADDED, obj) for obj in story.server.listed("Node"))])
+    story.scheduler.step(story.cluster.now, [Watch(ADDED, obj) for obj in story.server.listed("Pod")])
+    assert story.scheduler.tally.decisions == 1

@@ -58,6 +58,7 @@ class SchedulerContext:
         self.diagnoses = Diagnoses()
         self.queue = SchedulingQueue(self.settings.constants)
         self.pending.clear()
+        self.pod_groups = PodGroups()
         self.preemptor = self._new_preemptor()
         timeout_ns = self.settings.constants.bind_timeout_s * SECOND
         self.volumes = VolumeBinder(self.snapshot, timeout_ns, self.volumes.process + 1)
