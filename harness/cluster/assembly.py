@@ -11,6 +11,8 @@ from harness.autoscaling.horizontal.controller import HorizontalController
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.policy import NODE_POLICIES, NodePolicy
 from harness.autoscaling.pool import NodePool
+from harness.autoscaling.sandbox.calls import DEADLINE_S
+from harness.autoscaling.sandbox.node_policy import contain_node_policy
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, controllers
 from harness.cluster.workload_driver import WorkloadDriver
@@ -30,7 +32,8 @@ class ClusterPlan:
     """All that a cluster consists of.
 
     `strategy`: None where pods are bound by hand. `controllers`: as `harness.cluster.controllers` takes them.
-    `autoscaler`: the node policy that sizes `pools`, `autoscaler_flags`: parameters besides those that it names.
+    `autoscaler`: the node policy that sizes `pools`, `autoscaler_flags`: parameters besides those that it names;
+    `autoscaler_deadline_s`: of one call of a policy of others, on the wall clock (None: no limit).
     `faults`: a timeline of them. `workload`: objects in the order of the instants at which they are created.
     `metrics`: what autoscalers may ask for besides CPU and memory. `components`: others, started last. `snapshot`:
     the scheduler's, when somebody listens in.
@@ -45,6 +48,7 @@ class ClusterPlan:
     pools: tuple[NodePool, ...] = ()
     autoscaler: str = "cluster-autoscaler"
     autoscaler_flags: Mapping[str, Any] = field(default_factory=dict)
+    autoscaler_deadline_s: float | None = DEADLINE_S
     faults: tuple[Planned, ...] = ()
     workload: Iterable[tuple[Instant, Any]] | None = None
     metrics: MetricsAdapter = field(default_factory=MetricsAdapter)
@@ -93,11 +97,16 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     for component in controllers(plan.controllers):
         if isinstance(component, HorizontalController):
             component.adapter = plan.metrics
+            component.contain(plan.autoscaler_deadline_s)
         managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
         cluster.add(set_up(component, seed, constants), MANAGER if managed else "")
     if plan.pools:
         policy: NodePolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
-        cluster.add(set_up(policy.component(plan.pools, stream(seed, "cluster-autoscaler")), seed, constants))
+        rng_of_nodes, deadline_s = stream(seed, "cluster-autoscaler"), plan.autoscaler_deadline_s
+        made = contain_node_policy(
+            policy, plan.pools, rng_of_nodes, lambda part: set_up(part, seed, constants), deadline_s, cluster.components
+        )
+        cluster.add(made)
     if plan.faults:
         cluster.add(Timeline(plan.faults, stream(seed, "faults"), start))
     scheduler: Scheduler | None = None

@@ -47,6 +47,14 @@ CAREFUL_NS = 2 * BACKOFF_MOST_NS
 MESSAGE_MOST = 300  # characters of an error that are kept
 
 
+class Misbehaved(Exception):
+    """Somebody else's code did what it may not, in a sandbox that knows: `where`, its author's function and line."""
+
+    def __init__(self, told: str, where: str) -> None:
+        super().__init__(told)
+        self.where = where
+
+
 class ComponentFault(msgspec.Struct, frozen=True):
     """`kind`, `key`: the object at fault, empty where none was found. `where`: the author's function, file and line."""
 
@@ -69,8 +77,10 @@ def fault_of(component: str, error: BaseException, subject: Any = None, key: str
     if subject is None and not key:
         subject = _object_in_frames(error)
     kind = "" if subject is None else kind_of(subject)
-    text = f"{type(error).__name__}: {error}"[:MESSAGE_MOST]
-    return ComponentFault(component, kind, subject.metadata.key if subject is not None else key, text, _where(error))
+    known = isinstance(error, Misbehaved)
+    text = (str(error) if known else f"{type(error).__name__}: {error}")[:MESSAGE_MOST]
+    where = error.where if isinstance(error, Misbehaved) else _where(error)
+    return ComponentFault(component, kind, subject.metadata.key if subject is not None else key, text, where)
 
 
 def event_about(subject: Any, fault: ComponentFault) -> Record:

@@ -244,7 +244,7 @@ class SchedulingForm(Form, frozen=True, kw_only=True):
     batch: Positive | None = None
     preemption: bool | None = None
     lifetimes: bool = False  # whether strategies are told the durations that pods declare
-    deadline: str = "30s"  # on the wall clock, of one call of a strategy; "0s": it may take for ever
+    deadline: str = "30s"  # on the wall clock, of one call of a strategy or policy; "0s": it may take for ever
 
 
 class Gate(Form, frozen=True, kw_only=True):

@@ -102,6 +102,7 @@ class Prepared:
             pools=self.pools,
             autoscaler=self.loaded.scenario.spec.autoscaler,
             autoscaler_flags=self.autoscaler_flags,
+            autoscaler_deadline_s=self.scheduling.deadline_s,
             faults=self.faults,
             workload=self.workload.stream() if workload is None else workload,
             metrics=self.metrics,

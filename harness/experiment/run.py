@@ -233,7 +233,7 @@ class Run:
             scheduler=scheduler,
             scheduler_version=full_name(loaded, scheduler),
             seed=self.seed,
-            digest="" if self.clock.wall or self.scheduler.guard.overruns or lost else measures.journal.digest(),
+            digest="" if self.clock.wall or self._ended_by_deadline() or lost else measures.journal.digest(),
             metrics=metrics,
             broken=broken,
             component_faults=list(self.cluster.component_faults),
@@ -253,6 +253,11 @@ class Run:
             notices=[*self.prepared.notices, *measures.recovery.idle()],
             accounts=measures.placement.occupancy.accounts(end),
         )
+
+    def _ended_by_deadline(self) -> bool:
+        """Whether a call of a strategy or an autoscaling policy was: when, depends on the machine."""
+        components = self.cluster.components.values()
+        return bool(self.scheduler.guard.overruns) or any(getattr(item, "overruns", 0) for item in components)
 
     def _scheduler_differences(self, settled: Instant) -> list[str]:
         """Where the scheduler's snapshot has a pod elsewhere than the store, of those not written since `settled`."""

@@ -14,6 +14,7 @@ from harness.autoscaling.cluster.actuation import Actuator
 from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.drainability import is_daemon
 from harness.autoscaling.cluster.estimator import add_template_node
+from harness.autoscaling.cluster.expander import contained, take_faults
 from harness.autoscaling.cluster.expander import expander as make_expander
 from harness.autoscaling.cluster.fork import Fork
 from harness.autoscaling.cluster.pool_state import PoolState
@@ -41,6 +42,7 @@ from harness.engine.component import (
     Watch,
     next_tick,
 )
+from harness.engine.guard import fault_of
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
@@ -92,6 +94,7 @@ class ClusterAutoscaler:
         self._settings = settings or ClusterAutoscalerSettings()
         self.period_ns = self._settings.scan_interval_ns
         self._expander = expander or make_expander(self._settings.expander)
+        self._others = contained(self._expander)
         self._state = ClusterState(pools, self._settings)
         self._reset()
 
@@ -109,6 +112,11 @@ class ClusterAutoscaler:
         self._last_scale_up_ns: int | None = None
         self._last_delete_ns: int | None = None
         self._told_unhealthy = False
+
+    @property
+    def overruns(self) -> int:
+        """Calls of others' expanders that passed their deadline."""
+        return sum(item.overruns for item in self._others)
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -129,6 +137,8 @@ class ClusterAutoscaler:
         if self._armed < 0 and self._busy():
             self._armed = next_tick(now, self.period_ns, self.phase_ns)
             effects.append(WakeAt(self._armed, self._armed))
+        faults = take_faults(self._others)
+        effects.extend(fault_of(self.name, fault, key="its expander").observation() for fault in faults)
         return effects
 
     # -- events --------------------------------------------------------------------------------------------------------

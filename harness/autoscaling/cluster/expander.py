@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from harness.autoscaling.policy import EXPANDERS, Expander, ScaleUpOption
+from harness.autoscaling.sandbox.expander import ContainedExpander, contain_expander
+from harness.engine.guard import Misbehaved
 
 
 class LeastWaste:
@@ -43,10 +45,10 @@ class Chain:
     """
 
     def __init__(self, expanders: Sequence[Expander]) -> None:
-        self._expanders = tuple(expanders)
+        self.expanders = tuple(expanders)
 
     def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
-        for expander in self._expanders:
+        for expander in self.expanders:
             if len(options) == 1:
                 break
             options = expander.best(options, rng)
@@ -73,6 +75,21 @@ def _lowest(options: Sequence[ScaleUpOption], of: Callable[[ScaleUpOption], floa
 
 
 def expander(spec: str) -> Expander:
-    """`least-waste`, or several names with commas, each asked of what the one before left. Raises UserError."""
-    made = [EXPANDERS.make(name.strip()) for name in spec.split(",")]
+    """`least-waste`, or several names with commas, each asked of what the one before left; those of others contained.
+    Raises UserError."""
+    made = [contain_expander(EXPANDERS.make(name.strip())) for name in spec.split(",")]
     return made[0] if len(made) == 1 else Chain(made)
+
+
+def contained(expander: Expander) -> list[ContainedExpander]:
+    """Those in `expander` that are others'."""
+    members = expander.expanders if isinstance(expander, Chain) else (expander,)
+    return [item for item in members if isinstance(item, ContainedExpander)]
+
+
+def take_faults(expanders: Sequence[ContainedExpander]) -> list[Misbehaved]:
+    """What they did wrong since the last time."""
+    found = [fault for item in expanders for fault in item.faults]
+    for item in expanders:
+        item.faults.clear()
+    return found

@@ -18,6 +18,8 @@ from harness.autoscaling.horizontal.pod_index import PodIndex
 from harness.autoscaling.horizontal.reconcile import Decision, Scale, not_rescaled, reconcile, rescaled
 from harness.autoscaling.horizontal.served_metrics import Seen, ServedMetrics
 from harness.autoscaling.policy import REPLICA_POLICIES, ReplicaPolicy
+from harness.autoscaling.sandbox.calls import DEADLINE_S
+from harness.autoscaling.sandbox.replica_policy import ContainedReplicaPolicy, contain_replica_policy
 from harness.engine.component import (
     DELETED,
     Effect,
@@ -36,6 +38,7 @@ from harness.engine.component import (
     Watch,
     next_tick,
 )
+from harness.engine.guard import event_about, fault_of
 from harness.model.constants import DEFAULTS
 from harness.model.core import Pod
 from harness.model.objects import KINDS, Unstructured
@@ -62,8 +65,18 @@ class HorizontalController:
 
     def __init__(self, policy: str | ReplicaPolicy = "utilization") -> None:
         """`policy`: a replica policy, or the name of one. Raises UserError."""
-        self._policy: ReplicaPolicy = REPLICA_POLICIES.make(policy) if isinstance(policy, str) else policy
+        self._given: ReplicaPolicy = REPLICA_POLICIES.make(policy) if isinstance(policy, str) else policy
+        self.contain(DEADLINE_S)
         self._reset()
+
+    def contain(self, deadline_s: float | None) -> None:
+        """`deadline_s`: of one call of a policy that is not shipped, on the wall clock."""
+        self._policy: ReplicaPolicy | ContainedReplicaPolicy = contain_replica_policy(self._given, deadline_s)
+
+    @property
+    def overruns(self) -> int:
+        """Calls of the policy that passed their deadline."""
+        return self._policy.overruns if isinstance(self._policy, ContainedReplicaPolicy) else 0
 
     @property
     def period_ns(self) -> int:
@@ -159,6 +172,11 @@ class HorizontalController:
         seen = Seen(self._pods, self._metrics, self._leases, self._targets)
         view = _View(self._pods, ServedMetrics(now, seen, self.adapter, self.constants))
         decision = reconcile(now, scaler, scale, memory, view, self._policy, self.constants)
+        if isinstance(self._policy, ContainedReplicaPolicy):
+            for _, misbehaved in self._policy.faults:
+                fault = fault_of(self.name, misbehaved, scaler)
+                effects += (fault.observation(), event_about(scaler, fault))
+            self._policy.faults.clear()
         if target is not None and decision.rescale is not None:
             resized = replaced(target, spec=replaced(target.spec, replicas=decision.rescale.desired))
             self._rescaling[meta.key] = decision
