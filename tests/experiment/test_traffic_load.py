@@ -27,9 +27,11 @@ def measured(service: dict[str, Any], duration: str = "5m") -> dict[str, Any]:
 @pytest.mark.parametrize(("rps", "lost"), [(80, 0.0), (1600, 0.5), (80_000, 0.99)])
 def test_what_is_beyond_capacity_is_lost(rps: int, lost: float) -> None:
     requests = measured(web({"constant": {"rps": rps}}))["requests"]["default/web"]
-    assert requests["lostShare"] == pytest.approx(lost, abs=0.001)
+    # Before anything is lost the lines fill: 1,024 requests in each of four pods, of all that came in some 5 minutes.
+    waiting = 4 * 1024 / (300 * rps) if lost else 0.0
+    assert requests["lostShare"] == pytest.approx(lost - waiting, abs=0.001)
     assert requests["lostBy"]["overload"] == pytest.approx(requests["lost"], rel=1e-6, abs=1e-3)
-    assert requests["sloAttainment"] == pytest.approx(0.0 if lost else 1.0, abs=0.001)
+    assert requests["sloAttainment"] == pytest.approx(0.0 if lost else 1.0, abs=0.002)
     assert requests["utilisation"] == pytest.approx(min(1.0, rps / 800), rel=0.01)
     assert requests["goodput"] <= 800
 
