@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import replace as replace_fields
 
 from harness.cli.asked import RAY_ADDRESS
 from harness.cli.progress import tell_actors
+from harness.cli.stores import file_of, open_store
 
 if TYPE_CHECKING:
+    from harness.apiserver.http.auth.identity import Identity
     from harness.cluster.assembly import ClusterPlan
     from harness.model.core import Node
-    from harness.store.interface import Store
 
 _PLATFORM = {
     "kubernetes.io/os": "linux",
@@ -46,7 +49,10 @@ def up(
         typer.Option("--scheduler", "-s", help="The strategy that places pods; else the scenario's first, or greedy."),
     ] = None,
     time_scale: Annotated[float, typer.Option(help="Seconds of the cluster for each second of yours.")] = 1.0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="On loopback; 0: a free one.")] = 0,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="On loopback; 0: a free one; else the one that the store's cluster had."),
+    ] = None,
     cpu: Annotated[str | None, typer.Option(help="Of each of --nodes; 4.")] = None,
     memory: Annotated[str | None, typer.Option(help="Of each of --nodes; 16Gi.")] = None,
     pods: Annotated[int | None, typer.Option(min=1, help="That each of --nodes takes; 110.")] = None,
@@ -66,6 +72,8 @@ def up(
         raise UserError("--time-scale is out of range", found=time_scale, expected="above 0, at most 10000")
     _check_extra()
     from harness.apiserver.http.auth import kubeconfig as file
+    from harness.apiserver.http.auth.identity import path_of
+    from harness.apiserver.http.auth.identity import save as keep
     from harness.apiserver.http.serve import HttpServer
     from harness.cluster.live import LiveCluster
 
@@ -83,14 +91,26 @@ def up(
     if actors:
         where: dict[str, Any] = {"nodes": "ray", "actors": actors, "ray_address": ray_address}
         plan = replace(plan, settings=replace(plan.settings, **where))
-    live = LiveCluster(_store(store), plan, time_scale=time_scale)
+    opened = open_store(store)
+    with contextlib.ExitStack() as undo:
+        undo.callback(opened.close)
+        path = file_of(store)
+        identity = _identity(path, port)
+        file.check(kubeconfig, identity.authority.certificate.encode())
+        live = LiveCluster(opened, plan, time_scale=time_scale)
+        undo.pop_all()
     try:
         http = HttpServer(
-            live.driver_queue, epoch_unix_ns=live.epoch_unix_ns, port=port, metrics=live.scheduler.prometheus
+            live.driver_queue,
+            epoch_unix_ns=live.epoch_unix_ns,
+            identity=identity,
+            metrics=live.scheduler.prometheus,
         )
         http.start()
         try:
-            file.write(kubeconfig, http.kubeconfig())
+            if path is not None:
+                keep(path_of(path), http.identity)
+            file.write(kubeconfig, http.kubeconfig(path))
             print(f"{len(plan.nodes)} nodes at {http.url}; interrupt to stop", file=sys.stderr)
             print(f"export KUBECONFIG={kubeconfig.resolve()}", flush=True)
             # `kill` ends it as Ctrl-C does.
@@ -154,26 +174,16 @@ def _check_extra() -> None:
         )
 
 
-def _store(text: str) -> Store:
-    """Raises UserError."""
-    from harness.model.errors import UserError
-    from harness.model.whole_numbers import whole_number
-    from harness.store.codec import ObjectCodec
+def _identity(store: Path | None, port: int | None) -> Identity:
+    """What clients know the cluster in `store` by; a new one for a cluster in memory. Raises UserError."""
+    from harness.apiserver.http.auth.identity import load, new, path_of
+    from harness.apiserver.http.serve import lasting_port
 
-    kind, _, rest = text.partition(":")
-    if kind == "memory" and not rest:
-        from harness.store.memory import MemoryStore
-
-        return MemoryStore(ObjectCodec())
-    if kind == "sqlite" and rest:
-        from harness.store.sqlite import SqliteStore
-
-        path, _, option = rest.partition("?accept-revision=")
-        revision = whole_number(option)
-        if option and revision is None:
-            raise UserError("--store is not understood", found=text, expected="sqlite:FILE?accept-revision=NUMBER")
-        return SqliteStore(path, ObjectCodec(), accept_revision=revision)
-    raise UserError("--store is not understood", found=text, expected="memory, or sqlite:FILE")
+    kept = None if store is None else load(path_of(store))
+    identity = kept or new()
+    if port is None:
+        port = identity.port or (0 if store is None else lasting_port())
+    return replace_fields(identity, port=port)
 
 
 def _nodes(count: int, cpu: str, memory: str, pods: int) -> list[Node]:

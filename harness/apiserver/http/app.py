@@ -134,7 +134,7 @@ class Front:
             raise tokens.unauthorized()
         if isinstance(found, Bearer):
             bearer = found
-            user = await self.ask(lambda s: tokens.confirm(s, bearer))
+            user = await self.ask(lambda s: tokens.confirm(s, bearer, self._epoch))
         else:
             user = found
         name, groups = request.headers.get("impersonate-user"), request.headers.getlist("impersonate-group")

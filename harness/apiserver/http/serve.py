@@ -11,11 +11,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvicorn
 
 from harness.apiserver.http import metrics_view
 from harness.apiserver.http.app import Front
 from harness.apiserver.http.auth import certs, kubeconfig, rbac
+from harness.apiserver.http.auth import identity as identities
+from harness.apiserver.http.auth.identity import Identity
+from harness.apiserver.http.auth.jwt import Signer
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
 from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_kubernetes_service
@@ -30,12 +34,15 @@ from harness.model.errors import RunFailed, UserError
 START_S, STOP_S = 10.0, 5.0
 """Seconds to wait for the thread, at most."""
 
+_LASTING, _TRIES = range(20_000, 30_000), 20
+
 
 class HttpServer:
     """HTTPS with bearer tokens for one API server.
 
     `start` and `stop` are called on the thread that drives the API server, while it handles nothing else.
-    `epoch_unix_ns`: instant 0 of the cluster on the wall clock. `users`: further tokens and whom they belong to.
+    `epoch_unix_ns`: instant 0 of the cluster on the wall clock. `identity`: what clients know the cluster by, its port
+    included; else a new one. `users`: further tokens and whom they belong to.
     `metrics`: what GET /metrics tells, asked on the thread that drives the API server.
     """
 
@@ -44,25 +51,23 @@ class HttpServer:
         driver: DriverQueue,
         *,
         epoch_unix_ns: int,
+        identity: Identity | None = None,
         host: str = "127.0.0.1",
-        port: int = 0,
-        token: str = "",
         users: Mapping[str, User] | None = None,
         metrics: Callable[[], str] | None = None,
     ) -> None:
         self.driver = driver
-        self.token = token or secrets.token_urlsafe(32)
+        self.identity = identity or identities.new()
         self._epoch = epoch_unix_ns
         self._metrics = metrics
         self._host = host
-        self._port = port
-        self._users = {**(users or {}), self.token: ADMIN}
+        self._users = {**(users or {}), self.identity.token: ADMIN}
         self._loop = asyncio.new_event_loop()
         self._hub = Hub(self._loop)
         self._accounts = DefaultServiceAccounts(driver)
         self._endpoints = EndpointsMirror(driver)
         self._custom = CustomResources(driver, epoch_unix_ns)
-        self._certificates = certs.make(tuple(dict.fromkeys((*certs.HOSTS, host))))
+        self._certificates = certs.make(self.identity.authority, tuple(dict.fromkeys((*certs.HOSTS, host))))
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._address = ""
@@ -72,17 +77,24 @@ class HttpServer:
         return f"https://{self._address}"
 
     @property
+    def token(self) -> str:
+        """The administrator's."""
+        return self.identity.token
+
+    @property
     def authority(self) -> bytes:
         """The PEM certificate that clients trust."""
-        return self._certificates.authority
+        return self.identity.authority.certificate.encode()
 
-    def kubeconfig(self) -> dict[str, Any]:
-        return kubeconfig.kubeconfig(self.url, self.authority, self.token)
+    def kubeconfig(self, store: Path | None = None) -> dict[str, Any]:
+        """`store`: the file that the cluster is kept in."""
+        return kubeconfig.kubeconfig(self.url, self.authority, self.token, store=store)
 
     def start(self) -> None:
         """Returns when requests are taken. Raises UserError (the port is taken), RunFailed."""
-        listener = _listen(self._host, self._port)
+        listener = listen(self._host, self.identity.port)
         host, port = listener.getsockname()[:2]
+        self.identity = msgspec.structs.replace(self.identity, port=port)
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         rbac.bootstrap(self.driver.server)
         ensure_kubernetes_service(self.driver.server, host, port)
@@ -96,7 +108,7 @@ class HttpServer:
         front = Front(
             self.driver,
             self._hub,
-            Tokens(self._users),
+            Tokens(self._users, Signer(self.identity.signing_key)),
             epoch_unix_ns=self._epoch,
             address=self._address,
             metrics=self._metrics,
@@ -158,7 +170,20 @@ class HttpServer:
                 self._thread.join(STOP_S)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def lasting_port(host: str = "127.0.0.1") -> int:
+    """A free port that a cluster can have again after a restart: below those that systems give to who connects
+    (Linux's ip_local_port_range begins at 32768), or a client that connects meanwhile might hold it."""
+    for _ in range(_TRIES):
+        port = _LASTING.start + secrets.randbelow(len(_LASTING))
+        try:
+            listen(host, port).close()
+        except UserError:
+            continue
+        return port
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
     """Raises UserError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named TCP, so that asyncio switches Nagle off: without that every answer waits 40 ms for an acknowledgement.
@@ -172,6 +197,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UserError(
             "cannot listen for clients",
             found=f"{host}:{port}: {getattr(error, 'strerror', None) or error}",
-            hint="leave --port out: a free one is taken",
+            hint="stop who listens there, or --port 0: a free one, and the kubeconfig is written anew",
         ) from None
     return listener

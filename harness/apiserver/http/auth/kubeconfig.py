@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import base64
-import os
+import socket
+import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
+from harness.apiserver.http.auth.identity import write_private
 from harness.model.errors import UserError
 from harness.model.loading import BY_HAND, load_one, read_text
 
+_NAME, _ADMIN, _EXTENSION = "podyard", "kubernetes-admin", "podyard"
 
-def kubeconfig(server: str, authority: bytes, token: str, *, name: str = "podyard") -> dict[str, Any]:
-    """`server`: https URL; `authority`: PEM; `token`: a bearer token of `kubernetes-admin`."""
+_PATIENCE_S = 2.0
+"""Seconds to wait for a cluster that may be there."""
+
+
+def kubeconfig(
+    server: str, authority: bytes, token: str, *, name: str = _NAME, store: Path | None = None
+) -> dict[str, Any]:
+    """`server`: https URL; `authority`: PEM; `token`: a bearer token of `kubernetes-admin`. `store`: the file that the
+    cluster is kept in, noted as an extension."""
+    kept = [] if store is None else [{"name": _EXTENSION, "extension": {"store": str(store.absolute())}}]
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -24,6 +36,7 @@ def kubeconfig(server: str, authority: bytes, token: str, *, name: str = "podyar
                 "cluster": {
                     "server": server,
                     "certificate-authority-data": base64.b64encode(authority).decode("ascii"),
+                    **({"extensions": kept} if kept else {}),
                 },
             }
         ],
@@ -38,42 +51,115 @@ def kubeconfig(server: str, authority: bytes, token: str, *, name: str = "podyar
     }
 
 
+def check(path: Path, authority: bytes) -> None:
+    """Whether `write` may write there for the cluster of `authority`. Raises UserError."""
+    _read(path, authority)
+
+
 def write(path: Path, config: dict[str, Any]) -> None:
-    """Readable by its owner alone; in place of an earlier one of this kind, never of another's. Raises UserError."""
-    _check_ours(path)
-    text = yaml.safe_dump(config, sort_keys=False)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Readable by its owner alone. In place of an earlier one of the same cluster, whose further users and contexts
+    stay, or of a cluster that is gone for good; never of another's. Raises UserError."""
+    authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
+    there = _read(path, authority)
+    if there is not None:
+        own = (there["clusters"], there.get("users"), there.get("contexts"))
+        wanted = (config["clusters"], config["users"], config["contexts"])
+        if all(one in (have or ()) for have, one in zip(own, (item[0] for item in wanted), strict=True)):
+            return
+        config = {**there, **{name: _merged(there.get(name), config[name]) for name in ("clusters", "users")}}
+    target = path.resolve()  # a link stays a link
+    data = yaml.safe_dump(config, sort_keys=False).encode()
     try:
-        # Made unreadable for others before the token is in it, and moved, so that no reader sees half of it.
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UserError(
-            "cannot write the kubeconfig",
-            file=path,
-            found=error.strerror or str(error),
-            hint="name a file in a folder that exists and is yours",
-        ) from None
+        write_private(target, data, "the kubeconfig", new=not path.exists())
+    except FileExistsError:  # another's, a moment ago
+        raise _not_ours(path, "a file that was written at the same time") from None
 
 
-def _check_ours(path: Path) -> None:
-    """Raises UserError when the file there leads to other clusters."""
+def _merged(there: Any, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return own + [item for item in there or () if item.get("name") != own[0]["name"]]
+
+
+def _read(path: Path, authority: bytes) -> dict[str, Any] | None:
+    """The file, when it is of the cluster of `authority`; None when it may be replaced. Raises UserError."""
     if not path.exists():
-        return
+        return None
+    if not path.is_file():
+        raise _not_ours(path, "a folder" if path.is_dir() else "no regular file")
     try:
         text = read_text(path, most=BY_HAND.yaml_bytes, what="kubeconfig")
         there = load_one(text, path).data if text.strip() else {}
-        clusters = [item["name"] for item in (there or {}).get("clusters") or []]
-    except (UserError, AttributeError, TypeError, KeyError):
-        clusters = ["something that is no kubeconfig"]
-    if any(name != "podyard" for name in clusters):
+        if not there:
+            return None
+        names = {
+            field: [item["name"] for item in there.get(field) or []] for field in ("clusters", "users", "contexts")
+        }
+        clusters = names["clusters"]
+        if there.get("kind") != "Config":
+            raise TypeError
+        of_clusters = [dict(item["cluster"]) for item in there.get("clusters") or []]
+    except (UserError, AttributeError, TypeError, KeyError, ValueError):
+        raise _not_ours(path, "something that is no kubeconfig") from None
+    held = base64.b64encode(authority).decode("ascii")
+    if clusters == [_NAME] and of_clusters[0].get("certificate-authority-data") == held:
+        return dict(there)
+    foreign = [name for name in clusters if name != _NAME]
+    more = [name for name in names["users"] + names["contexts"] if name not in (_NAME, _ADMIN)]
+    if foreign or more:
+        raise _not_ours(path, ", ".join(map(str, foreign or more))[:200])
+    for cluster in of_clusters:
+        _check_gone(path, cluster)
+    return None
+
+
+def _check_gone(path: Path, cluster: dict[str, Any]) -> None:
+    """Raises UserError when the file leads to a cluster that runs, or to one that can be started again."""
+    server = str(cluster.get("server", ""))
+    hint = "name another file: --kubeconfig FILE"
+    store = kept_in(cluster)
+    if store and Path(store).exists():
         raise UserError(
-            "the kubeconfig file is somebody else's",
-            file=path,
-            found=", ".join(map(str, clusters))[:200],
-            expected="no file, or one that podyard wrote",
-            hint="name another file and point KUBECONFIG at it",
+            "the kubeconfig file is another cluster's", file=path, found=f"the cluster kept in {store}", hint=hint
         )
+    if _answers(server, cluster):
+        raise UserError("the kubeconfig file is another cluster's, which runs", file=path, found=server, hint=hint)
+
+
+def kept_in(cluster: dict[str, Any]) -> str:
+    """The file that a cluster of a kubeconfig is kept in, as `kubeconfig` noted it; "" for one in memory."""
+    for item in cluster.get("extensions") or ():
+        if isinstance(item, dict) and item.get("name") == _EXTENSION and isinstance(item.get("extension"), dict):
+            return str(item["extension"].get("store", ""))
+    return ""
+
+
+def _answers(server: str, cluster: dict[str, Any]) -> bool:
+    """Whether who listens there is that very cluster: its authority signed what it shows."""
+    try:
+        address = urlsplit(server)
+        host, port = address.hostname, address.port
+        authority = base64.b64decode(cluster.get("certificate-authority-data", "")).decode()
+        trust = ssl.create_default_context(cadata=authority)
+    except (ValueError, ssl.SSLError):
+        return False
+    if not host or not port:
+        return False
+    try:
+        with (
+            socket.create_connection((host, port), _PATIENCE_S) as plain,
+            trust.wrap_socket(plain, server_hostname=host),
+        ):
+            return True
+    except TimeoutError:
+        return True  # it is there, and busy
+    except OSError:
+        return False
+
+
+def _not_ours(path: Path, found: str) -> UserError:
+    return UserError(
+        "the kubeconfig file is somebody else's",
+        file=path,
+        found=found,
+        expected="no file, or one that podyard wrote",
+        hint="name another file and point KUBECONFIG at it",
+    )
