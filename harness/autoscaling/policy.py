@@ -91,3 +91,21 @@ def _group(noun: str, method: str, form: str) -> PluginGroup:
 NODE_POLICIES = _group("node policy", "component", "component(pools, rng)")
 EXPANDERS = _group("expander", "best", "best(options, rng)")
 REPLICA_POLICIES = _group("replica policy", "propose", "propose(target, metric)")
+
+_DECIDES = {"component": "nodes", "best": "which pool grows", "propose": "replicas"}
+"""What each of the three decides, by its method."""
+
+
+def _problem(made: Any) -> str:
+    found = [method for method in _DECIDES if callable(getattr(made, method, None))]
+    return "" if len(found) == 1 else "one of component(pools, rng), best(options, rng) and propose(target, metric)"
+
+
+AUTOSCALERS = PluginGroup(GROUP, "autoscaler", _problem)
+"""Any of the three."""
+
+
+def decides(name: str) -> str:
+    """What the registered policy `name` decides; asked of what is registered, so nothing is made."""
+    target = PluginGroup(GROUP, "autoscaler", lambda found: "").load(name)
+    return next((about for method, about in _DECIDES.items() if hasattr(target, method)), "?")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import (
+    autoscalers,
     check,
     compact,
     compare,
@@ -72,6 +73,7 @@ app.command("report")(report.report)
 app.command("measures")(measures.measures)
 app.command("constants")(constants.constants)
 app.command("schedulers")(schedulers.schedulers)
+app.command("autoscalers")(autoscalers.autoscalers)
 app.command("simulate")(simulate.simulate)
 app.command("check")(check.check)
 app.add_typer(new.app, name="new")

@@ -46,6 +46,10 @@ def compare(
         str,
         typer.Option("--scheduler", "-s", help="Strategies, separated by commas; all are held against the first."),
     ] = "",
+    autoscaler: Annotated[
+        str,
+        typer.Option(help="Autoscalers, separated by commas, compared instead of strategies (`podyard autoscalers`)."),
+    ] = "",
     arm: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,6 +85,7 @@ def compare(
     What is decided about (a few primary measures, or those of --metric) holds together: the chance that any of a
     comparison's "is better" is false is at most 5 % (Holm). All other measures are exploratory.
     """
+    from harness.experiment.autoscalers import PRIMARY
     from harness.experiment.compare import compare as held_against
     from harness.experiment.compare import question
     from harness.experiment.result import Result
@@ -89,7 +94,7 @@ def compare(
     from harness.experiment.window import settle
     from harness.measure.registry import catalogue
 
-    arms = arms_of(scenario, scheduler, arm or [], settings_of(settings))
+    arms = arms_of(scenario, scheduler, arm or [], settings_of(settings), autoscaler)
     first = arms[0].read()
     declared = first.scenario.spec.compare
     margins = within_of(within, first)
@@ -113,7 +118,8 @@ def compare(
     of_result = {id(result): item for item in arms for result in found[item.name]}
     if all(item.path == arms[0].path for item in arms):
         settle(results, lambda result: of_result[id(result)].read(result.variables))
-    asked = question(catalogue(first.scenario.spec.measures), results, metric or (), declared.primary)
+    known = catalogue(first.scenario.spec.measures)
+    asked = question(known, results, metric or (), declared.primary, PRIMARY if autoscaler else ())
     rows = held_against(found, asked, margins)
     if output is Output.table:
         from harness.report.tables import print_comparison
@@ -125,27 +131,41 @@ def compare(
         raise typer.Exit(1)
 
 
-def arms_of(scenarios: list[str], scheduler: str, labelled: list[str], given: dict[str, str]) -> list[Arm]:
-    """Strategies, settings or scenarios; one kind of thing is compared at a time. Raises UserError."""
+def arms_of(
+    scenarios: list[str], scheduler: str, labelled: list[str], given: dict[str, str], autoscaler: str = ""
+) -> list[Arm]:
+    """Strategies, autoscalers, settings or scenarios; one kind of thing is compared at a time. Raises UserError."""
+    from harness.experiment.autoscalers import named, settings_of_autoscaler
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.model.errors import UserError
 
     paths = [find_scenario(name) for name in scenarios]
     names = list(dict.fromkeys(name.strip() for name in scheduler.split(",") if name.strip()))
-    several = [
-        what for what, n in (("strategies", len(names)), ("scenarios", len(paths)), ("arms", len(labelled))) if n > 1
-    ]
+    scalers = named(autoscaler) if autoscaler else []
+    if len(scalers) == 1 and len(paths) == 1:
+        given = {**given, **settings_of_autoscaler(read_scenario(paths[0], given), scalers[0])}
+    counts = (
+        ("strategies", len(names)),
+        ("autoscalers", len(scalers)),
+        ("scenarios", len(paths)),
+        ("arms", len(labelled)),
+    )
+    several = [what for what, n in counts if n > 1]
     if not several:
         raise UserError(
             "there is nothing to compare with",
             found=scheduler or scenarios[0],
-            expected="two strategies or more (--scheduler greedy,binpack), two --arm, or two scenarios",
+            expected="two strategies (--scheduler greedy,binpack), --autoscaler a,b, two --arm, or two scenarios",
         )
     if len(several) > 1:
         raise UserError("one kind of thing is compared at a time", found=" and ".join(several), expected="one of them")
     if len(names) > 1:
         return [Arm(name, paths[0], given, name) for name in names]
     strategy = names[0] if names else read_scenario(paths[0], given).scenario.spec.schedulers[0]
+    if len(scalers) > 1:
+        loaded = read_scenario(paths[0], given)
+        chosen = {name: settings_of_autoscaler(loaded, name) for name in scalers}
+        return [Arm(name, paths[0], {**given, **chosen[name]}, strategy, _folder(name)) for name in scalers]
     if len(paths) > 1:
         return [Arm(label, path, given, strategy, "") for label, path in zip(scenarios, paths, strict=True)]
     out: list[Arm] = []
@@ -156,9 +176,12 @@ def arms_of(scenarios: list[str], scheduler: str, labelled: list[str], given: di
                 "--arm wants LABEL:PATH=VALUE, each label once", found=text, expected="slow:spec.duration=9m"
             )
         over = settings_of([change for change in changes.split(";") if change])
-        folder = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in label)
-        out.append(Arm(label, paths[0], {**given, **over}, strategy, folder))
+        out.append(Arm(label, paths[0], {**given, **over}, strategy, _folder(label)))
     return out
+
+
+def _folder(label: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_.=" else "_" for c in label)
 
 
 def within_of(items: list[str] | None, loaded: Loaded) -> Within:

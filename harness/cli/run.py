@@ -39,6 +39,9 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", "-s", help="Strategies, separated by commas; else the scenario's.")
     ] = None,
+    autoscaler: Annotated[
+        str, typer.Option(help="Autoscalers, separated by commas (`podyard autoscalers`); else the scenario's.")
+    ] = "",
     seeds: Annotated[str | None, typer.Option(help="Seeds: 3, 1-5 or 1,4,7; else the scenario's.")] = None,
     nodes: Annotated[Nodes, typer.Option(help="Where nodes live: in this process, or in Ray actors.")] = Nodes.ray,
     actors: Annotated[int, typer.Option(min=1, help="Ray actors that share the nodes.")] = 2,
@@ -66,6 +69,7 @@ def run(
         from harness.node.actors.session import ray_session
 
         ray_session(ray_address, actors)  # it starts while everything else is imported and read
+    from harness.experiment.autoscalers import named, reader
     from harness.experiment.run import Clock, Home
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.experiment.sweep import jobs
@@ -75,10 +79,9 @@ def run(
     loaded = read_scenario(path, given)
     spec = loaded.scenario.spec
     variables = variables_of(vary, path, given)
+    read = reader(path, given, named(autoscaler) if autoscaler else [], variables)
     names = strategies_of(loaded, scheduler)
-    todo = jobs(
-        lambda chosen: read_scenario(path, given, chosen), variables, names, seeds_of(seeds) if seeds else [spec.seed]
-    )
+    todo = jobs(read, variables, names, seeds_of(seeds) if seeds else [spec.seed])
     pace = Clock(time_scale if clock is ClockKind.wall else 0.0)
     if parallel > 1 and pace.wall:
         raise typer.BadParameter("runs on the wall clock are not run side by side", param_hint="--parallel")
@@ -92,7 +95,7 @@ def run(
                 results, failed = _in_turn(todo, home, pace, out, journal, quiet), 0
     finally:
         _end(nodes)
-    settle(results, lambda result: read_scenario(path, given, result.variables))
+    settle(results, lambda result: read(result.variables))
     if output is Output.table:
         from harness.report.tables import print_results, print_sweep
 

@@ -132,11 +132,16 @@ class Question:
 
 
 def question(
-    catalogue: Catalogue, results: Sequence[Result], asked: Sequence[str] = (), declared: Sequence[str] = ()
+    catalogue: Catalogue,
+    results: Sequence[Result],
+    asked: Sequence[str] = (),
+    declared: Sequence[str] = (),
+    about: Sequence[str] = (),
 ) -> Question:
-    """`asked`: these measures only, all of them primary. `declared`: the scenario's primary ones. Else those of the
-    catalogue; of allocation that of the scarcest resource alone (GPUs where there are some), and only where the proven
-    bound says something of it.
+    """`asked`: these measures only, all of them primary. `declared`: the scenario's primary ones. `about`: those of the
+    catalogue that what is compared bears on, where the scenario says nothing. Else those of the catalogue; of
+    allocation that of the scarcest resource alone (GPUs where there are some), and only where the proven bound says
+    something of it.
 
     Raises UserError for a path that leads to no number of any run.
     """
@@ -151,6 +156,8 @@ def question(
         known = {measure.path for measure in there}
         extra = [(path, _measure(catalogue, path)) for path in dict.fromkeys(declared) if path not in known]
         return Question((*extra, *((measure.path, measure) for measure in there)), primary)
+    if about:
+        return Question(tuple((measure.path, measure) for measure in there), frozenset(about))
     primary = frozenset(measure.path for measure in there if measure.primary)
     if "placement.allocation.gpu" in primary:
         primary -= {"placement.allocation.cpu"}

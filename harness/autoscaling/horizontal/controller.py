@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.autoscaling.horizontal.behavior import Memory
+from harness.autoscaling.horizontal.foresight import Oracle
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.horizontal.pod_index import PodIndex
 from harness.autoscaling.horizontal.reconcile import Decision, Scale, not_rescaled, reconcile, rescaled
@@ -169,6 +170,8 @@ class HorizontalController:
         target = self._targets.get((ref.kind, f"{meta.namespace}/{ref.name}"))
         memory = self._memory.setdefault(meta.key, Memory())
         scale = _not_found(ref.kind, ref.name, ref.api_version) if target is None else _scale_of(target)
+        if isinstance(self._given, Oracle):
+            self._given.adapter = self.adapter
         seen = Seen(self._pods, self._metrics, self._leases, self._targets)
         view = _View(self._pods, ServedMetrics(now, seen, self.adapter, self.constants))
         decision = reconcile(now, scaler, scale, memory, view, self._policy, self.constants)
