@@ -22,6 +22,7 @@ from harness.cli import (
     report,
     run,
     schedulers,
+    schema,
     simulate,
     trace,
     train,
@@ -74,6 +75,7 @@ app.command("measures")(measures.measures)
 app.command("constants")(constants.constants)
 app.command("schedulers")(schedulers.schedulers)
 app.command("autoscalers")(autoscalers.autoscalers)
+app.command("schema")(schema.schema)
 app.command("simulate")(simulate.simulate)
 app.command("check")(check.check)
 app.add_typer(new.app, name="new")

@@ -140,6 +140,8 @@ def load_of_file(loaded: Loaded, fields: Any, where: str) -> LoadCurve:
 
 def _queue(loaded: Loaded, form: ServiceTasks, where: str, limit_milli: int) -> QueueModel:
     """What a pod with this CPU limit does with requests: its workers together use up the limit when all are busy."""
+    if not limit_milli:
+        raise loaded.error(f"{where}.cpu", "requests cost CPU", found=form.cpu, expected="more than 0, as 500m")
     per_request_s = max(parse_quantity(form.cpu_per_request).milli / 1000, 1e-6)
     workers = form.concurrency or max(1, -(-limit_milli // 1000))
     service_s = per_request_s * workers * 1000 / limit_milli

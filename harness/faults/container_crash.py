@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Annotated
+
+from msgspec import Meta
 
 from harness.engine.component import Effect, InjectFault
 from harness.faults.fault import FaultForm
@@ -13,9 +16,13 @@ from harness.model.faults import ContainerCrash as Exit
 class ContainerCrash(FaultForm, frozen=True, kw_only=True):
     """The containers of `count` pods of an `app`, drawn at random, exit with `exitCode`."""
 
-    app: str
-    count: int = 1
-    exit_code: int = 137
+    app: Annotated[str, Meta(description="label app of the pods", examples=["web"])]
+    count: Annotated[
+        int, Meta(ge=1, description="pods that are hit", examples=[2], extra_json_schema={"x-unit": "pods"})
+    ] = 1
+    exit_code: Annotated[int, Meta(ge=0, le=255, description="code that the containers exit with", examples=[137])] = (
+        137
+    )
 
     def effects(self, targets: Targets, rng: Random) -> list[Effect]:
         pods = targets.pods_of(self.app)

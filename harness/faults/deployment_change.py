@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from random import Random
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from msgspec import Meta
 from msgspec.structs import replace
 
 from harness.engine.component import Effect, Update
@@ -17,10 +18,13 @@ class DeploymentChange(FaultForm, frozen=True, kw_only=True):
     """`replicas` or `image` (of all containers) of the Deployment `name`."""
 
     watches: ClassVar[tuple[str, ...]] = ("Deployment",)
-    name: str
-    namespace: str = "default"
-    replicas: int | None = None
-    image: str = ""
+    name: Annotated[str, Meta(description="name of the Deployment", examples=["web"])]
+    namespace: Annotated[str, Meta(description="its namespace", examples=["default"])] = "default"
+    replicas: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="its new size", examples=[10]),
+    ] = None
+    image: Annotated[str, Meta(description="new image of all its containers", examples=["example.com/web:2"])] = ""
 
     def effects(self, targets: Targets, rng: Random) -> list[Effect]:
         found = targets.objects.get("Deployment", {}).get(f"{self.namespace}/{self.name}")

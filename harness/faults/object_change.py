@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from msgspec.structs import replace
 
 from harness.apiserver.http.patches.merge import merge_patch
@@ -21,10 +22,14 @@ class ObjectChange(FaultForm, frozen=True, kw_only=True):
     Of pods, those that run. Made again of the newest version where somebody else wrote meanwhile.
     """
 
-    kind: str
-    name: str
-    namespace: str = "default"
-    patch: dict[str, Any]
+    kind: Annotated[str, Meta(description="kind of the object", examples=["Node"])]
+    name: Annotated[str, Meta(description="name of the object", examples=["n-0"])]
+    namespace: Annotated[str, Meta(description="its namespace, where its kind has one", examples=["default"])] = (
+        "default"
+    )
+    patch: Annotated[
+        dict[str, Any], Meta(description="JSON merge patch (RFC 7386)", examples=[{"spec": {"unschedulable": True}}])
+    ]
 
     @property
     def watches(self) -> tuple[str, ...]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Annotated
+
+from msgspec import Meta
 
 from harness.engine.component import Delete, Effect
 from harness.faults.fault import FaultForm
@@ -13,10 +16,19 @@ from harness.model.objects import KINDS
 class ObjectDeletion(FaultForm, frozen=True, kw_only=True):
     """The object `name` of a `kind`; `propagation`: Background, Foreground or Orphan, else the kind's default."""
 
-    kind: str
-    name: str
-    namespace: str = "default"
-    propagation: str = ""
+    kind: Annotated[str, Meta(description="kind of the object", examples=["Job"])]
+    name: Annotated[str, Meta(description="name of the object", examples=["train"])]
+    namespace: Annotated[str, Meta(description="its namespace, where its kind has one", examples=["default"])] = (
+        "default"
+    )
+    propagation: Annotated[
+        str,
+        Meta(
+            description="Background, Foreground or Orphan; none: the kind's default",
+            examples=["Foreground"],
+            extra_json_schema={"enum": ["", "Background", "Foreground", "Orphan"]},
+        ),
+    ] = ""
 
     def effects(self, targets: Targets, rng: Random) -> list[Effect]:
         known = KINDS.get(self.kind)

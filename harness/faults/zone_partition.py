@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Annotated
+
+from msgspec import Meta
 
 from harness.engine.component import Effect, InjectFault
 from harness.faults.fault import FaultForm
 from harness.faults.targets import Targets
 from harness.model.faults import Partition
-from harness.model.times import parse_duration
+from harness.model.times import SCHEMA, parse_duration
 
 
 class ZonePartition(FaultForm, frozen=True, kw_only=True):
     """The nodes of a `zone` are cut off `for` so long; their containers run on."""
 
-    zone: str
-    for_: str
+    zone: Annotated[str, Meta(description="label topology.kubernetes.io/zone of its nodes", examples=["a"])]
+    for_: Annotated[str, Meta(description="how long", examples=["4m"], extra_json_schema=SCHEMA)]
 
     def effects(self, targets: Targets, rng: Random) -> list[Effect]:
         nodes = targets.in_zone(self.zone)

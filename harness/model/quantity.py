@@ -35,6 +35,9 @@ _DECIMAL = {
 }
 _PATTERN = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]?))$", re.ASCII)
 
+PATTERN = r"^\s*\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+|[KMGTPE]i|[numkMGTPE]?)\s*$"
+"""What `parse_quantity` reads, but for what is negative, as a pattern of a JSON Schema."""
+
 
 class Quantity(msgspec.Struct, frozen=True, gc=False, array_like=True, order=False):
     """An amount in thousandths of its unit; values finer than a thousandth round up, as Kubernetes rounds."""

@@ -9,6 +9,12 @@ _UNITS_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 6
 _PART = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ns|us|µs|ms|s|m|h)", re.ASCII)
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
+PATTERN = r"^(0|([0-9]{1,18}(\.[0-9]{1,18})?(ns|us|µs|ms|s|m|h))+)$"
+"""What `parse_duration` reads, as a pattern of a JSON Schema."""
+
+SCHEMA = {"pattern": PATTERN, "x-unit": "duration"}
+"""For `msgspec.Meta(extra_json_schema=SCHEMA)` of a field that is a duration."""
+
 
 def duration_text(duration_ns: int) -> str:
     """In seconds, as short as exact: '123.5s'."""

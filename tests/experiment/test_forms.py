@@ -22,7 +22,7 @@ from harness.experiment.run import run_once
 from harness.faults.registry import FAULTS
 from tests.experiment.scenarios import SERVICE, loaded
 from workloads.generators.batch import Batch, Every, Fixed, Shape
-from workloads.generators.load import _FORMS as CURVES
+from workloads.generators.load import FORMS as CURVES
 from workloads.generators.load import load_curve
 from workloads.generators.streams import streams
 

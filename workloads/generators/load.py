@@ -218,17 +218,18 @@ def cpu_milli(rate_milli_rps: int, cpu_us_per_request: int) -> int:
     return -(-rate_milli_rps * cpu_us_per_request // 10**6)
 
 
-_RATE, _TIME = "requests per second", "a duration such as 90s or 2h"
-_FORMS: Mapping[str, tuple[dict[str, str], dict[str, Any]]] = {
-    "constant": ({"rps": _RATE}, {}),
-    "ramp": ({"start": _TIME, "end": _TIME, "from": _RATE, "to": _RATE}, {}),
-    "step": ({"at": _TIME, "before": _RATE, "after": _RATE}, {}),
+RATE, TIME = "requests per second", "a duration such as 90s or 2h"
+FORMS: Mapping[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "constant": ({"rps": RATE}, {}),
+    "ramp": ({"start": TIME, "end": TIME, "from": RATE, "to": RATE}, {}),
+    "step": ({"at": TIME, "before": RATE, "after": RATE}, {}),
     "spike": (
-        {"at": _TIME, "base": _RATE, "peak": _RATE},
+        {"at": TIME, "base": RATE, "peak": RATE},
         {"rise": 0, "hold": 60 * SECOND_NS, "fall": 0},
     ),
-    "diurnal": ({"low": _RATE, "high": _RATE}, {"period": DAY_NS, "lowestAt": 0}),
+    "diurnal": ({"low": RATE, "high": RATE}, {"period": DAY_NS, "lowestAt": 0}),
 }
+"""By kind: what it demands (RATE or TIME), and durations with their defaults in ns."""
 
 
 FileReader: TypeAlias = Callable[[Any, str], LoadCurve]
@@ -243,17 +244,17 @@ def load_curve(form: Any, where: str = "load", file: FileReader | None = None) -
     """
     if isinstance(form, list) and form:
         return Sum(tuple(load_curve(item, f"{where}[{at}]", file) for at, item in enumerate(form)))
-    known = (*_FORMS, "file") if file is not None else tuple(_FORMS)
+    known = (*FORMS, "file") if file is not None else tuple(FORMS)
     if not isinstance(form, Mapping) or len(form) != 1:
         raise UserError(f"{where}: not a load curve", found=repr(form), expected=" or ".join(known))
     ((kind, fields),) = form.items()
     if kind == "file" and file is not None:
         return file(fields, f"{where}.file")
-    if kind not in _FORMS:
+    if kind not in FORMS:
         hint = did_you_mean(str(kind), known)
         raise UserError(f"{where}: unknown load curve {kind!r}", expected=" or ".join(known), hint=hint)
     where = f"{where}.{kind}"
-    required, optional = _FORMS[kind]
+    required, optional = FORMS[kind]
     if not isinstance(fields, Mapping):
         raise UserError(f"{where}: no fields", found=repr(fields), expected=", ".join((*required, *optional)))
     for name in fields:
@@ -263,7 +264,7 @@ def load_curve(form: Any, where: str = "load", file: FileReader | None = None) -
                 f"{where}: unknown field {name!r}", expected=", ".join(known), hint=did_you_mean(name, known)
             )
     values: dict[str, int] = dict(optional)
-    for name, meaning in (required | dict.fromkeys(optional, _TIME)).items():
+    for name, meaning in (required | dict.fromkeys(optional, TIME)).items():
         if name in fields:
             values[name] = _value(fields[name], meaning, f"{where}.{name}")
         elif name in required:
@@ -272,13 +273,13 @@ def load_curve(form: Any, where: str = "load", file: FileReader | None = None) -
 
 
 def _value(value: Any, meaning: str, where: str) -> int:
-    if meaning is _TIME:
+    if meaning is TIME:
         try:
             return parse_duration(str(value))
         except ValueError as error:
-            raise UserError(f"{where}: {error}", found=repr(value), expected=_TIME) from None
+            raise UserError(f"{where}: {error}", found=repr(value), expected=TIME) from None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
-        raise UserError(f"{where}: not a rate", found=repr(value), expected=_RATE)
+        raise UserError(f"{where}: not a rate", found=repr(value), expected=RATE)
     return round(value * 1000)
 
 
