@@ -28,6 +28,7 @@ DEFAULT = (
     "persistentvolume-binder",
     "external-provisioner",
     "ephemeral-volume-controller",
+    "statefulset-controller",
 )
 """What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 

@@ -112,6 +112,7 @@ CHECKERS: dict[str, Checker] = {
     "tainted": machines.tainted,
     "replicas": workloads.replicas,
     "daemon-pods": workloads.daemon_pods,
+    "stateful-sets": workloads.stateful_sets,
     "jobs": workloads.jobs,
     "autoscalers": workloads.autoscalers,
     "pending": workloads.pending,

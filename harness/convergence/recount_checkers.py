@@ -11,7 +11,7 @@ from harness.convergence.cluster_state import ENDED, ClusterState, count_ready, 
 from harness.model.core import Service
 from harness.model.meta import LabelSelector
 from harness.model.policy import ResourceQuota
-from harness.model.workloads import DaemonSet, Deployment, Job, PodDisruptionBudget, ReplicaSet
+from harness.model.workloads import DaemonSet, Deployment, Job, PodDisruptionBudget, ReplicaSet, StatefulSet
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -61,6 +61,15 @@ def statuses(state: ClusterState) -> Iterator[tuple[str, str]]:
         yield from differing_numbers(
             "DaemonSet", daemon_set, ("numberReady",), (daemon_set.status.number_ready or 0,), (count_ready(live),)
         )
+    stateful_set: StatefulSet
+    for stateful_set in state.listed("StatefulSet"):
+        status, pods = stateful_set.status, state.pods_of(stateful_set.metadata.uid)
+        if status.update_revision:  # before it has one, as where a quota refuses it, nothing is told
+            ready = count_ready(pod for pod in pods if pod.status.phase == "Running")
+            told = (status.replicas or 0, status.ready_replicas or 0)
+            yield from differing_numbers(
+                "StatefulSet", stateful_set, ("replicas", "readyReplicas"), told, (len(pods), ready)
+            )
     yield from _budgets(state)
 
 

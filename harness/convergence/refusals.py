@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from harness.model.core import Pod, PodTemplateSpec
 from harness.model.meta import ObjectMeta
 from harness.model.policy import ResourceQuota
 from harness.model.status import ApiError
+from harness.model.storage import PersistentVolumeClaim
 from harness.model.workloads import Deployment, ReplicaSet
 
 
@@ -25,6 +27,14 @@ def pod_refused(state: ClusterState, namespace: str, template: PodTemplateSpec) 
     ranges = [item for item in state.listed("LimitRange") if item.metadata.namespace == namespace]
     meta = ObjectMeta(name="one-more", namespace=namespace, labels=template.metadata.labels)
     return _over_quota(state, Pod(metadata=meta, spec=filled(template.spec, ranges).spec), "pods")
+
+
+def claim_refused(state: ClusterState, claims: Iterable[PersistentVolumeClaim]) -> bool:
+    """One of these claims, as a StatefulSet makes them, where it is missing."""
+    there = state.objects("PersistentVolumeClaim")
+    return any(
+        claim.metadata.key not in there and _over_quota(state, claim, "persistentvolumeclaims") for claim in claims
+    )
 
 
 def replica_set_refused(state: ClusterState, deployment: Deployment) -> bool:

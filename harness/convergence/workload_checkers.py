@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
+from harness.controllers.workloads.statefulset.identity import claims_for, ordinal_of, start_of
 from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, on_dead_node, wanted_replicas
 from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
-from harness.convergence.refusals import pod_refused, replica_set_refused
+from harness.convergence.refusals import claim_refused, pod_refused, replica_set_refused
 from harness.engine.component import MINUTE
 from harness.model.core import Pod
-from harness.model.workloads import Deployment, HorizontalPodAutoscaler, ReplicaSet
+from harness.model.workloads import Deployment, HorizontalPodAutoscaler, ReplicaSet, StatefulSet
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
 
 JOB_BACKOFF_NS = 7 * MINUTE
@@ -97,6 +98,43 @@ def daemon_pods(state: ClusterState) -> Iterator[tuple[str, str]]:
                 yield f"DaemonSet {item.metadata.key}", f"{count} pods on {name}, {int(run)} wanted"
         for name in on:
             yield f"DaemonSet {item.metadata.key}", f"a pod for {name or 'no node'}, which is not there"
+
+
+def stateful_sets(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """A pod for each ordinal, none beyond; in order, what comes after one that is not ready may be missing, and what is
+    beyond may be left. A pod that cannot be gone, on a dead node, keeps its place. Of the template
+    as it is are all from the partition on, once all are ready.
+
+    Source: pkg/controller/statefulset/stateful_set_control.go updateStatefulSet (1.32).
+    """
+    there = state.objects("Node")
+    item: StatefulSet
+    for item in state.listed("StatefulSet"):
+        if item.metadata.deletion_timestamp is not None:
+            continue
+        subject, start = f"StatefulSet {item.metadata.key}", start_of(item)
+        ordinals = range(start, start + wanted_replicas(item))
+        by_ordinal = {ordinal_of(item, pod): pod for pod in state.pods_of(item.metadata.uid)}
+        stuck = {at for at, pod in by_ordinal.items() if not is_active(pod) and on_dead_node(state, pod, there)}
+        well = {at for at, pod in by_ordinal.items() if is_active(pod) and is_ready(pod.status.conditions)}
+        ordered = item.spec.pod_management_policy != "Parallel"
+        for ordinal in ordinals:
+            if ordinal not in by_ordinal:
+                refused = pod_refused(state, item.metadata.namespace, item.spec.template)
+                if not refused and not claim_refused(state, claims_for(item, ordinal)):
+                    yield subject, f"no pod of ordinal {ordinal}, {len(ordinals)} are wanted"
+            if ordered and ordinal not in well:
+                break
+        else:
+            for beyond in sorted(at for at in by_ordinal if at is not None and at not in ordinals and at not in stuck):
+                if not (ordered and stuck):
+                    yield subject, f"a pod of ordinal {beyond}, which is not wanted"
+        if well >= set(ordinals) and item.spec.update_strategy.type == "RollingUpdate":
+            rolling = item.spec.update_strategy.rolling_update
+            current = tuple(c.image for c in item.spec.template.spec.containers)
+            for ordinal in ordinals[(rolling.partition or 0) if rolling is not None else 0 :]:
+                if tuple(c.image for c in by_ordinal[ordinal].spec.containers) != current:
+                    yield subject, f"all are ready, and the pod of ordinal {ordinal} is of an older template"
 
 
 def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:

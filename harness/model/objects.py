@@ -41,6 +41,7 @@ from harness.model.policy import LimitRange, ResourceQuota
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS, Wire, decode, encode
 from harness.model.workloads import (
+    ControllerRevision,
     DaemonSet,
     Deployment,
     EndpointSlice,
@@ -53,6 +54,7 @@ from harness.model.workloads import (
     PodMetrics,
     PriorityClass,
     ReplicaSet,
+    StatefulSet,
 )
 
 
@@ -72,6 +74,8 @@ Object: TypeAlias = (
     | ReplicaSet
     | Deployment
     | DaemonSet
+    | StatefulSet
+    | ControllerRevision
     | Job
     | EndpointSlice
     | Lease
@@ -175,6 +179,17 @@ _KINDS = (
     Kind("PersistentVolume", "v1", "persistentvolumes", PersistentVolume, False, ("pv",), status=True),
     Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims", PersistentVolumeClaim, True, ("pvc",), status=True),
     Kind("StorageClass", "storage.k8s.io/v1", "storageclasses", StorageClass, False, ("sc",)),
+    Kind(
+        "StatefulSet",
+        "apps/v1",
+        "statefulsets",
+        StatefulSet,
+        short_names=("sts",),
+        categories=_ALL,
+        status=True,
+        scale=True,
+    ),
+    Kind("ControllerRevision", "apps/v1", "controllerrevisions", ControllerRevision),
     Kind("PodGroup", "scheduling.x-k8s.io/v1alpha1", "podgroups", PodGroup, True, ("pg",), status=True),
     # Kept whole, interpreted by nobody yet.
     Kind("Secret", "v1", "secrets", Unstructured),
@@ -205,7 +220,6 @@ BY_TYPE: dict[type[Any], Kind] = {item.type: item for item in _KINDS if item.typ
 DUMP_ONLY_KINDS: dict[str, Kind] = {
     item.kind: item
     for item in (
-        Kind("StatefulSet", "apps/v1", "statefulsets", Unstructured, short_names=("sts",)),
         Kind("ReplicationController", "v1", "replicationcontrollers", Unstructured, short_names=("rc",)),
         Kind("CSINode", "storage.k8s.io/v1", "csinodes", Unstructured, namespaced=False),
         Kind("CSIDriver", "storage.k8s.io/v1", "csidrivers", Unstructured, namespaced=False),
@@ -277,6 +291,7 @@ __all__ = [
     "ContainerStateTerminated",
     "ContainerStateWaiting",
     "ContainerStatus",
+    "ControllerRevision",
     "DaemonSet",
     "Deployment",
     "EndpointSlice",
@@ -315,6 +330,7 @@ __all__ = [
     "Service",
     "ServicePort",
     "ServiceSpec",
+    "StatefulSet",
     "StorageClass",
     "Taint",
     "Toleration",

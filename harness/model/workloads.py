@@ -1,10 +1,13 @@
-"""What makes pods: ReplicaSet, Deployment, Job (apps/v1, batch/v1), and what scales and protects them."""
+"""What makes pods: ReplicaSet, Deployment, StatefulSet, Job (apps/v1, batch/v1), and what scales and protects them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from harness.model.core import PodTemplateSpec, ResourceList
 from harness.model.meta import Condition, LabelSelector, ObjectMeta
 from harness.model.quantity import Quantity
+from harness.model.storage import PersistentVolumeClaim
 from harness.model.wire import MicroTime, Time, Wire
 
 
@@ -66,6 +69,66 @@ class Deployment(Wire, frozen=True, kw_only=True):
     metadata: ObjectMeta = ObjectMeta()
     spec: DeploymentSpec = DeploymentSpec()
     status: DeploymentStatus = DeploymentStatus()
+
+
+class RollingUpdateStatefulSetStrategy(Wire, frozen=True, kw_only=True):
+    partition: int | None = None
+    max_unavailable: int | str | None = None
+
+
+class StatefulSetUpdateStrategy(Wire, frozen=True, kw_only=True):
+    type: str = ""  # RollingUpdate, OnDelete
+    rolling_update: RollingUpdateStatefulSetStrategy | None = None
+
+
+class StatefulSetPersistentVolumeClaimRetentionPolicy(Wire, frozen=True, kw_only=True):
+    when_deleted: str = ""  # Retain, Delete
+    when_scaled: str = ""
+
+
+class StatefulSetOrdinals(Wire, frozen=True, kw_only=True):
+    start: int | None = None
+
+
+class StatefulSetSpec(Wire, frozen=True, kw_only=True):
+    replicas: int | None = None
+    selector: LabelSelector = LabelSelector()
+    template: PodTemplateSpec = PodTemplateSpec()
+    volume_claim_templates: tuple[PersistentVolumeClaim, ...] = ()
+    service_name: str = ""
+    pod_management_policy: str = ""  # OrderedReady, Parallel
+    update_strategy: StatefulSetUpdateStrategy = StatefulSetUpdateStrategy()
+    revision_history_limit: int | None = None
+    min_ready_seconds: int | None = None
+    persistent_volume_claim_retention_policy: StatefulSetPersistentVolumeClaimRetentionPolicy | None = None
+    ordinals: StatefulSetOrdinals | None = None
+
+
+class StatefulSetStatus(Wire, frozen=True, kw_only=True):
+    observed_generation: int | None = None
+    replicas: int | None = None
+    ready_replicas: int | None = None
+    current_replicas: int | None = None
+    updated_replicas: int | None = None
+    current_revision: str = ""
+    update_revision: str = ""
+    collision_count: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    available_replicas: int | None = None
+
+
+class StatefulSet(Wire, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: StatefulSetSpec = StatefulSetSpec()
+    status: StatefulSetStatus = StatefulSetStatus()
+
+
+class ControllerRevision(Wire, frozen=True, kw_only=True):
+    """A version of what a controller makes; `data`: a patch that brings it back."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    data: dict[str, Any] = {}
+    revision: int = 0
 
 
 class JobSpec(Wire, frozen=True, kw_only=True):

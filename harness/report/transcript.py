@@ -111,7 +111,7 @@ class Transcript:
                 _, ready, unschedulable, taints = entry.data[:4]
                 cordoned = ["unschedulable"] if unschedulable else []
                 return ", ".join([f"Ready is {ready or 'not told'}", *cordoned, *taints])
-            case "Deployment" | "ReplicaSet":
+            case "Deployment" | "ReplicaSet" | "StatefulSet":
                 return _replicas_of(entry.data[1])
         return ""
 
@@ -261,6 +261,7 @@ _CHANGES: dict[str, Callable[[tuple[Any, ...], tuple[Any, ...]], Iterator[Found]
     "Node": _node,
     "Deployment": _replicas,
     "ReplicaSet": _replicas,
+    "StatefulSet": _replicas,
     "Job": _job,
     "EndpointSlice": _slice,
     "HorizontalPodAutoscaler": _autoscaler,

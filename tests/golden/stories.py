@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
 from harness.report.transcript import text, transcript
@@ -202,6 +204,35 @@ def autoscaling() -> str:
         run.close()
 
 
+def stateful_set() -> str:
+    """A StatefulSet of two comes up in order, gets a new image from its highest pod down, and is scaled down."""
+    story = Story(node("node-1"), node("node-2"))
+    story.until(2)
+    story.apply("""
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  replicas: 2
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 5
+      containers:
+      - {name: main, image: "postgres:16", resources: {requests: {cpu: "1"}}}
+""")
+    story.until(20)
+    template = story.server.get("StatefulSet", "default", "db").spec.template
+    containers = tuple(replace(item, image="postgres:17") for item in template.spec.containers)
+    story.edit("StatefulSet", "db", template=replace(template, spec=replace(template.spec, containers=containers)))
+    story.until(60)
+    story.edit("StatefulSet", "db", replicas=1)
+    story.until(80)
+    return story.text()
+
+
 STORIES: dict[str, Callable[[], str]] = {
     story.__name__: story
     for story in (
@@ -218,5 +249,6 @@ STORIES: dict[str, Callable[[], str]] = {
         api_server_outage,
         volume_binding,
         autoscaling,
+        stateful_set,
     )
 }

@@ -37,7 +37,12 @@ def int_or_percent(found: list[Cause], value: int | str | None, field: str, *, w
 
 
 def selected_template_problems(
-    found: list[Cause], selector: LabelSelector, template: PodTemplateSpec, old: PodTemplateSpec | None
+    found: list[Cause],
+    selector: LabelSelector,
+    template: PodTemplateSpec,
+    old: PodTemplateSpec | None,
+    *,
+    kind: str = "ReplicaSet",
 ) -> None:
     unsound = names.selector_problems(selector, "spec.selector")
     found += unsound
@@ -50,7 +55,7 @@ def selected_template_problems(
         return
     template_problems(found, template, ("Always",))
     if template.spec.active_deadline_seconds is not None:
-        found.append(forbidden("spec.template.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported"))  # fmt: skip  # noqa: E501
+        found.append(forbidden("spec.template.spec.activeDeadlineSeconds", f"activeDeadlineSeconds in {kind} is not Supported"))  # fmt: skip  # noqa: E501
 
 
 def template_problems(found: list[Cause], template: PodTemplateSpec, policies: tuple[str, ...]) -> None:

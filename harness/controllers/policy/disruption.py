@@ -50,12 +50,16 @@ class DisruptionController(Reconciler):
                 "PodDisruptionBudget": self._budget_changed,
                 "Deployment": self._owner_changed,
                 "ReplicaSet": self._owner_changed,
+                "StatefulSet": self._owner_changed,
                 "Pod": self._pod_changed,
             },
         )
-        self.lazy_watches = (LazyWatch(("Deployment", "ReplicaSet", "Pod"), {"PodDisruptionBudget": None}),)
+        self.lazy_watches = (
+            LazyWatch(("Deployment", "ReplicaSet", "StatefulSet", "Pod"), {"PodDisruptionBudget": None}),
+        )
         self._replica_sets = self.informer.index("ReplicaSet", _uid)
         self._deployments = self.informer.index("Deployment", _uid)
+        self._stateful_sets = self.informer.index("StatefulSet", _uid)
         self._pods = Groups()
         self._census: dict[Group, _Census] = {}
         self._selectors = Selectors()
@@ -210,6 +214,9 @@ class DisruptionController(Reconciler):
                 if above is not None and above.kind == "Deployment":
                     found = next(iter(self._deployments[above.uid].values()), replica_set)
                 return found.metadata.uid, found.spec.replicas or 0
+        if owner.kind == "StatefulSet":
+            for stateful_set in self._stateful_sets[owner.uid].values():
+                return owner.uid, stateful_set.spec.replicas or 0
         raise _Unknown(f'found no controllers with a scale for pods of {owner.kind} "{owner.name}"')
 
     def _disrupted(self, now: Instant, budget: PodDisruptionBudget) -> dict[str, Time]:
