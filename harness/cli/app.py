@@ -24,6 +24,7 @@ from harness.cli import (
     schedulers,
     schema,
     simulate,
+    snapshot,
     trace,
     train,
     up,
@@ -81,4 +82,6 @@ app.command("check")(check.check)
 app.add_typer(new.app, name="new")
 app.command("train", context_settings=train.PASSED_ON)(train.train)
 app.command("up")(up.up)
+app.command("snapshot")(snapshot.snapshot)
+app.command("restore")(snapshot.restore)
 app.add_typer(trace.app, name="trace")

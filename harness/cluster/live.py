@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -113,3 +114,25 @@ def _clock_of(store: Store) -> tuple[int, Instant]:
     epoch = int(entry.value["epochUnixNs"])
     # After a crash up to CLOCK_SAVED_NS have passed that nobody wrote down.
     return epoch, max(wall - epoch, int(entry.value["nowNs"]) + CLOCK_SAVED_NS)
+
+
+def keep_clock(store: Store) -> Callable[[], None]:
+    """A cluster's clock is no part of its state: a restore does not turn it back. Returns what to call after one."""
+    entry = store.get(CLOCK_KEY)
+    before = None if entry is None else entry.value
+
+    def put_back() -> None:
+        entry = store.get(CLOCK_KEY)
+        restored = None if entry is None else entry.value
+        if before is not None and before != restored:
+            store.put(CLOCK_KEY, _later(before, restored))
+
+    return put_back
+
+
+def _later(before: dict[str, int], restored: dict[str, int] | None) -> dict[str, int]:
+    """Objects' instants are counted from the restored epoch, or from the one that was when there is none."""
+    if restored is None:
+        return before
+    shift = before["epochUnixNs"] - restored["epochUnixNs"]
+    return {**restored, "nowNs": max(restored["nowNs"], before["nowNs"] + shift)}

@@ -37,7 +37,7 @@ def unpack(data: bytes) -> Saved:
     start = len(_MAGIC) + _DIGEST
     body = memoryview(data)[start:]
     if blake2b(body, digest_size=_DIGEST).digest() != data[len(_MAGIC) : start]:
-        raise ValueError("the snapshot is damaged: its checksum does not match")
+        raise ValueError("the snapshot is damaged or cut short: its checksum does not match")
     saved = msgspec.msgpack.decode(body, type=Saved)
     last = None
     for key, _, created, modified, version, lease in saved.rows:

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from harness.apiserver.http import discovery, openapi, upgrades
+from harness.apiserver.http import discovery, openapi, snapshot_door, upgrades
 from harness.apiserver.http.answers import Encoder, SharedObjects
 from harness.apiserver.http.auth import rbac, reviews, tokens
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
@@ -115,6 +115,8 @@ class Front:
         if path == "/metrics" and self._metrics is not None:
             tell = self._metrics
             return Response(await self.ask(lambda _: tell()), media_type=METRICS_TYPE)
+        if path == snapshot_door.PATH:
+            return Response(await self.ask(snapshot_door.taken), media_type=snapshot_door.MEDIA_TYPE)
         return self._document(request, path)
 
     async def ask(self, fn: Callable[[ApiServer], T]) -> T:

@@ -17,6 +17,7 @@ import msgspec
 from harness.apiserver.http.auth import certs
 from harness.apiserver.http.auth.certs import Authority
 from harness.model.errors import UserError
+from harness.store.private_file import write_private
 
 _FORMAT = "podyard-identity-1"
 _MOST_BYTES = 64 * 1024
@@ -81,46 +82,6 @@ def load(path: Path) -> Identity | None:
 def save(path: Path, identity: Identity) -> None:
     """On the disk, readable by its owner alone, and never half of it. Raises UserError."""
     write_private(path, msgspec.json.format(msgspec.json.encode(identity)), "the cluster's identity")
-
-
-def write_private(path: Path, data: bytes, what: str, *, new: bool = False) -> None:
-    """Mode 0600, at once and on the disk. `new`: never in place of a file. Raises UserError, FileExistsError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # Made unreadable for others before anything is in it, and moved, so that no reader sees half of it.
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            if new:
-                os.link(beside, path)
-            else:
-                os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise UserError(
-            f"cannot write {what}",
-            file=path,
-            found=error.strerror or str(error),
-            hint="name a file in a folder that exists and is yours",
-        ) from None
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """The name too must survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # some file systems do not sync folders
-    finally:
-        os.close(descriptor)
 
 
 def _refusal(path: Path, found: Any, hint: str) -> UserError:

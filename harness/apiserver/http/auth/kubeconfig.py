@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import yaml
 
-from harness.apiserver.http.auth.identity import write_private
 from harness.model.errors import UserError
 from harness.model.loading import BY_HAND, load_one, read_text
+from harness.store.private_file import write_private
 
 _NAME, _ADMIN, _EXTENSION = "podyard", "kubernetes-admin", "podyard"
 
@@ -49,6 +50,35 @@ def kubeconfig(
         ],
         "current-context": name,
     }
+
+
+class Access(msgspec.Struct, frozen=True):
+    """How to reach a cluster: its URL, the PEM of its authority, a bearer token."""
+
+    server: str
+    authority: str
+    token: str
+
+
+def access(path: Path) -> Access:
+    """Of the current context of a kubeconfig that podyard wrote. Raises UserError."""
+    try:
+        there = load_one(read_text(path, most=BY_HAND.yaml_bytes, what="kubeconfig"), path).data
+        named = {
+            field: {item["name"]: item[field[:-1]] for item in there[field]}
+            for field in ("clusters", "users", "contexts")
+        }
+        context = named["contexts"][there["current-context"]]
+        cluster, user = named["clusters"][context["cluster"]], named["users"][context["user"]]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        return Access(str(cluster["server"]), authority, str(user["token"]))
+    except (AttributeError, TypeError, KeyError, ValueError):
+        raise UserError(
+            "no kubeconfig with a current context, a cluster and a token",
+            file=path,
+            expected="one that podyard up wrote",
+            hint="--kubeconfig FILE, as podyard up said it",
+        ) from None
 
 
 def check(path: Path, authority: bytes) -> None:
