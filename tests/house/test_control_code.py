@@ -46,6 +46,8 @@ EDGES: dict[str, tuple[set[str], str]] = {
     "harness/store/sqlite.py": ({"file"}, "the store that keeps its rows in a file"),
     "harness/store/sqlite_file.py": ({"file"}, "opens, checks and locks that file"),
     "harness/store/tail_record.py": ({"file"}, "the record beside that file"),
+    "harness/store/private_file.py": ({"file"}, "files that only their owner may read"),
+    "harness/store/snapshot_files.py": ({"file"}, "snapshots as files"),
     "harness/apiserver/http": (
         {"clock", "thread", "socket", "file", "chance"},
         "serves remote clients: sockets, certificates",
