@@ -65,7 +65,9 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Run a scenario and print placement quality, autoscaling response and recovery latency of each strategy."""
-    if nodes is Nodes.ray and parallel == 1:
+    # Many runs in turn have their nodes inline, and side by side they start Ray themselves.
+    in_actors = nodes is Nodes.ray and parallel == 1 and not (vary or resume or autoscaler)
+    if in_actors:
         from harness.node.actors.session import ray_session
 
         ray_session(ray_address, actors)  # it starts while everything else is imported and read
@@ -94,7 +96,8 @@ def run(
             else:
                 results, failed = _in_turn(todo, home, pace, out, journal, quiet), 0
     finally:
-        _end(nodes)
+        if in_actors or parallel > 1:
+            _end_ray()
     settle(results, lambda result: read(result.variables))
     if output is Output.table:
         from harness.report.tables import print_results, print_sweep
@@ -132,12 +135,11 @@ def _in_turn(todo: list[Job], home: Home, pace: Clock, out: Path, journal: bool,
     return results
 
 
-def _end(nodes: Nodes) -> None:
+def _end_ray() -> None:
     """Also after Ctrl-C: no process of ours stays behind."""
-    if nodes is Nodes.ray:
-        from harness.node.actors.session import end_ray
+    from harness.node.actors.session import end_ray
 
-        end_ray()
+    end_ray()
 
 
 def _begun(run: Run) -> None:

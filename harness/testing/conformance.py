@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -88,11 +88,17 @@ def verdicts(
     examples: int = EXAMPLES,
     deadline_s: float = DEADLINE_S,
     write_to: Path | None = None,
+    only: Collection[str] = (),
 ) -> Iterator[Verdict]:
-    """`check`, one verdict at a time."""
+    """`check`, one verdict at a time; of the properties called `only`, where there are any."""
+    unknown = sorted(set(only) - {*PROPERTIES, *ONCE})
+    if unknown:
+        raise ValueError(f"no property is called {unknown[0]!r}; there are {', '.join([*PROPERTIES, *ONCE])}")
     subject = Subject(factory, spec, deadline_s)
     late = False
     for name, (property_, sizes) in PROPERTIES.items():
+        if only and name not in only:
+            continue
         if late:
             yield Verdict(name, None, "not tried: its calls do not end")
             continue
@@ -100,6 +106,8 @@ def verdicts(
         late = name == "deadline" and not found.ok
         yield _written(found, write_to)
     for name, once in ONCE.items():
+        if only and name not in only:
+            continue
         if late:
             yield Verdict(name, None, "not tried: its calls do not end")
         else:

@@ -248,12 +248,12 @@ def test_a_run_whose_machine_dies_ends_and_says_that_it_cannot_be_replayed(
 
 @pytest.mark.slow
 def test_an_actor_killed_in_virtual_time_fails_the_run_and_its_record_says_so(place: Path, tmp_path: Path) -> None:
-    path = busy(tmp_path)
-    words = ("run", str(path), "-s", "greedy", "-o", "json", "-q", "--out", str(tmp_path / "out"))
+    path = busy(tmp_path, duration="1h")
+    words = ("run", str(path), "-s", "greedy", "-o", "json", "--out", str(tmp_path / "out"))
     with podyard(place, *words) as process:
-        actors = eventually(lambda: (found := actors_of(place))[1:] and found, "no actors", 60)
-        time.sleep(2)
-        os.kill(actors[0], signal.SIGKILL)
+        assert process.stderr is not None
+        assert "1/1 greedy, seed 3: " in process.stderr.readline()  # it has run for three seconds
+        os.kill(actors_of(place)[0], signal.SIGKILL)
         told, err = process.communicate(timeout=180)
     (result,) = json.loads(told)
     if result["digest"]:

@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def run(path: Path, *words: str) -> Result:
-    return CliRunner().invoke(app, ["run", str(path), "--out", str(path.parent / "out"), *words])
+    return CliRunner().invoke(app, ["run", str(path), "--nodes", "inline", "--out", str(path.parent / "out"), *words])
 
 
 def digests(result: Result) -> dict[tuple[str, str, int], str]:
@@ -55,7 +55,7 @@ def test_every_combination_runs_and_parallel_gives_the_same_bits(path: Path) -> 
 
 
 def test_without_vary_the_first_value_counts(path: Path) -> None:
-    result = run(path, "-s", "greedy", "-o", "json", "-q", "--nodes", "inline")
+    result = run(path, "-s", "greedy", "-o", "json", "-q")
     assert result.exit_code == 0
     record = read_record(path.parent / "out" / "small" / "greedy" / "3")
     assert record["scenario"]["spec"]["nodes"][0]["group"]["name"] == "n-20"

@@ -330,9 +330,8 @@ def test_a_record_explains_its_volumes(tmp_path: Path) -> None:
     }
     scenario = {"apiVersion": "podyard.dev/v1", "kind": "Scenario", "metadata": {"name": "zonal"}, "spec": spec}
     (tmp_path / "zonal.yaml").write_text(yaml.safe_dump(scenario))
-    ran = CliRunner().invoke(
-        app, ["run", str(tmp_path / "zonal.yaml"), "--scheduler", "kube", "--out", str(tmp_path / "out")]
-    )
+    words = ["--scheduler", "kube", "--nodes", "inline", "--out", str(tmp_path / "out")]
+    ran = CliRunner().invoke(app, ["run", str(tmp_path / "zonal.yaml"), *words])
     assert ran.exit_code == 0, ran.output
     (record,) = (tmp_path / "out" / "zonal" / "kube").iterdir()
     told = CliRunner().invoke(app, ["explain", str(record), "db"])

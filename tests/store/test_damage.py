@@ -187,9 +187,26 @@ def test_undamaged_copies_of_a_killed_and_of_a_closed_store_open_whole(tmp_path:
         store.close()
 
 
-def test_a_crash_within_any_write_leaves_every_write_before_it(tmp_path: Path) -> None:
-    """The log is cut at every 128 bytes, within each frame and between any two; the tail record is that of the last
-    write which the cut leaves whole. What opens is exactly that write's state."""
+WAL_HEADER, FRAME_HEADER, FRAME = 32, 24, 24 + 4096  # https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+
+
+def of_each_frame(begin: int, end: int) -> list[int]:
+    """Between any two frames, within a frame's header, after it, and within its page: early, in the middle, late."""
+    within = (0, 1, FRAME_HEADER - 1, FRAME_HEADER, FRAME_HEADER + 512, FRAME // 2, FRAME - 1)
+    cuts = {start + at for start in range(WAL_HEADER, end, FRAME) for at in within}
+    return sorted(at for at in cuts | {begin} if begin <= at < end)
+
+
+def of_every_128_bytes(begin: int, end: int) -> list[int]:
+    return list(range(begin, end, 128))
+
+
+@pytest.mark.parametrize("cuts", [of_each_frame, pytest.param(of_every_128_bytes, marks=pytest.mark.slow)])
+def test_a_crash_within_any_write_leaves_every_write_before_it(
+    tmp_path: Path, cuts: Callable[[int, int], list[int]]
+) -> None:
+    """The log is cut; the tail record is that of the last write which the cut leaves whole. What opens is exactly that
+    write's state."""
     live, copy = tmp_path / "live", tmp_path / "copy"
     live.mkdir()
     store = opened(live / "store.db")
@@ -213,7 +230,8 @@ def test_a_crash_within_any_write_leaves_every_write_before_it(tmp_path: Path) -
         write()
     log = (live / "store.db-wal").read_bytes()
     store.close()
-    for cut in range(moments[0][0], len(log), 128):
+    assert (len(log) - WAL_HEADER) % FRAME == 0
+    for cut in cuts(moments[0][0], len(log)):
         _, tail, expected = [moment for moment in moments if moment[0] <= cut][-1]
         copy.mkdir()
         for name, data in (("store.db", main), ("store.db-wal", log[:cut]), ("store.db-tail", tail)):

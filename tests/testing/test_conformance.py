@@ -11,25 +11,23 @@ from hypothesis import given
 from harness.experiment.run import run_once
 from harness.experiment.scenario import read_scenario
 from harness.scheduling.registry import load
-from harness.testing.conformance import Verdict, check
+from harness.testing.conformance import Verdict, check, verdicts
 from harness.testing.worlds import World, seeded, worlds
+from tests.examples import examples
 
 BAD = "tests.testing.bad"
 
 
-def verdict(name: str, **how: Any) -> dict[str, Verdict]:
+def verdict(name: str, property_: str, **how: Any) -> Verdict:
+    """Of one property, the others not tried."""
     spec = f"{BAD}:{name}"
-    how = {"examples": 40, "deadline_s": 5.0, **how}
-    return {found.name: found for found in check(load(spec), spec=spec, **how)}
-
-
-def failing(name: str, **how: Any) -> list[str]:
-    return [found.name for found in verdict(name, **how).values() if found.ok is False]
+    (found,) = verdicts(load(spec), spec=spec, only=(property_,), **{"examples": 40, "deadline_s": 5.0, **how})
+    return found
 
 
 @pytest.mark.parametrize("name", ["greedy", "least-allocated", "random"])
 def test_those_that_come_along_conform(name: str) -> None:
-    found = check(load(name), spec=name, examples=30)
+    found = check(load(name), spec=name, examples=examples(30))
     assert [(v.name, v.reason) for v in found if v.ok is False] == []
     assert {v.name for v in found if v.ok is None} == ({"input order", "explain"} if name == "random" else set())
 
@@ -51,24 +49,30 @@ def test_those_that_come_along_conform(name: str) -> None:
     ],
 )
 def test_what_is_wrong_is_named(name: str, property_: str, reason: str) -> None:
-    found = verdict(name)[property_]
+    found = verdict(name, property_)
     assert found.ok is False
     assert reason in found.reason
 
 
+def test_a_property_that_there_is_not_is_told() -> None:
+    with pytest.raises(ValueError, match="no property is called 'legal'; there are deadline, legality"):
+        verdict("good", "legal")
+
+
 def test_what_keeps_the_rules_passes() -> None:
-    assert failing("good") == []
+    found = check(load(f"{BAD}:good"), spec=f"{BAD}:good", examples=examples(40), deadline_s=5.0)
+    assert [verdict.name for verdict in found if verdict.ok is False] == []
 
 
 def test_a_loop_is_ended_and_the_rest_not_tried() -> None:
-    found = verdict("Loops", deadline_s=0.1)
-    assert found["deadline"].ok is False
-    assert {v.ok for v in found.values() if v.name != "deadline"} == {None}
+    deadline, *rest = check(load(f"{BAD}:Loops"), spec=f"{BAD}:Loops", examples=40, deadline_s=0.1)
+    assert (deadline.name, deadline.ok) == ("deadline", False)
+    assert {verdict.ok for verdict in rest} == {None}
 
 
 def test_the_example_is_small_and_is_a_scenario(tmp_path: Path) -> None:
     """The smallest overfill: one node, one pod that it does not take; played, it is the same violation."""
-    found = verdict("Overfills", write_to=tmp_path)["legality"]
+    found = verdict("Overfills", "legality", write_to=tmp_path)
     assert found.world is not None
     assert found.file is not None
     assert len(found.world.nodes) == len(found.world.pods) == 1
