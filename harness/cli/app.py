@@ -15,6 +15,7 @@ from harness.cli import (
     explain,
     gate,
     journal,
+    lint,
     measures,
     new,
     regret,
@@ -77,6 +78,7 @@ app.command("constants")(constants.constants)
 app.command("schedulers")(schedulers.schedulers)
 app.command("autoscalers")(autoscalers.autoscalers)
 app.command("schema")(schema.schema)
+app.command("lint")(lint.lint)
 app.command("simulate")(simulate.simulate)
 app.command("check")(check.check)
 app.add_typer(new.app, name="new")

@@ -1,4 +1,4 @@
-"""podyard new: a package to begin with."""
+"""podyard new: a scheduler's package, or a scenario, to begin with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Begin something: a scheduler as a package.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Begin something: a scheduler as a package, or a scenario."
+)
 
 
 @app.callback()
@@ -26,3 +28,14 @@ def scheduler(
     where = folder if folder is not None else Path(name)
     for path in write_package(name, where):
         print(path)
+
+
+@app.command("scenario")
+def scenario(
+    name: Annotated[str, typer.Argument(help="Of the scenario and its file: a-z, 0-9 and -.")],
+    folder: Annotated[Path, typer.Option(help="Where NAME.yaml goes.")] = Path(),
+) -> None:
+    """Write a small scenario with comments that runs in seconds."""
+    from harness.experiment.scenario_skeleton import write_scenario
+
+    print(write_scenario(name, folder))
