@@ -192,3 +192,35 @@ def test_a_token_over_http(cluster: Live) -> None:
     code, answer = cluster.request("POST", path, {"spec": {**spec, "audiences": ["vault"]}})
     assert code == 201
     assert cluster.request("POST", reviews, {}, token=answer["status"]["token"])[0] == 401
+
+
+def test_a_token_review_tells_whose_a_token_is_and_for_whom(cluster: Live) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    reviews = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+    def review(token: str, *audiences: str) -> Any:
+        code, answer = cluster.request("POST", reviews, {"spec": {"token": token, "audiences": list(audiences)}})
+        assert code == 201
+        return answer["status"]
+
+    _, answer = cluster.request("POST", path, {"spec": {"audiences": ["vault", "bank"]}})
+    token = answer["status"]["token"]
+    found = review(token, "vault", "other")
+    assert (found["authenticated"], found["audiences"]) == (True, ["vault"])
+    assert found["user"]["username"] == "system:serviceaccount:default:default"
+    for refused in (review(token), review(token, "other"), review("nobody's"), review(token[:-3], "vault")):
+        assert refused == {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+    assert review(cluster.http.token)["user"]["username"] == "kubernetes-admin"
+    assert not review(cluster.http.token, "vault")["authenticated"]
+    assert cluster.request("POST", reviews, {"spec": {"token": ""}})[0] == 400
+    _, answer = cluster.request("POST", path, {"spec": {}})
+    assert cluster.request("POST", reviews, {"spec": {"token": "x"}}, token=answer["status"]["token"])[0] == 403
+
+
+def test_the_issuer_and_its_keys_are_published_to_service_accounts(cluster: Live) -> None:
+    _, answer = cluster.request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}})
+    token = answer["status"]["token"]
+    code, document = cluster.request("GET", "/.well-known/openid-configuration", token=token)
+    assert (code, document["issuer"]) == (200, ISSUER)
+    code, keys = cluster.request("GET", document["jwks_uri"].removeprefix(cluster.http.url), token=token)
+    assert (code, keys["keys"][0]["kid"]) == (200, parts(token)[0]["kid"])

@@ -106,7 +106,7 @@ class Front:
             if request.method != "POST":
                 raise _not_allowed()
             body = parsed(await _body(request), request.headers.get("content-type", ""))
-            return json_response(await self.ask(lambda s: reviews.perform(s, user, *review, body)), 201)
+            return json_response(await self.ask(lambda s: reviews.perform(s, user, self._whose, *review, body)), 201)
         if rbac.MASTERS not in user.groups:
             url = path.rstrip("/") or "/"
             await self.ask(lambda s: rbac.check(s, user, Action(request.method.lower(), url=url)))
@@ -145,6 +145,10 @@ class Front:
         if not name:
             raise ApiError(400, "BadRequest", "requested groups without impersonating a user")
         return await self.ask(lambda s: _impersonated(s, user, name, tuple(groups)))
+
+    def _whose(self, server: ApiServer, token: str, audiences: tuple[str, ...]) -> tuple[User, tuple[str, ...]]:
+        """Raises ApiError Unauthorized."""
+        return self._tokens.whose(server, self._epoch, token, audiences)
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
@@ -229,6 +233,10 @@ class Front:
             if openapi.V2_ASKED in accept:
                 return Response(openapi.v2_document(VERSION["gitVersion"]), media_type=openapi.V2_ANSWERED)
             return json_response(openapi.v2_json(VERSION["gitVersion"]))
+        if bare == tokens.ISSUER_PATH:
+            return json_response(tokens.issuer_document(self._address))
+        if bare == tokens.KEYS_PATH:
+            return Response(msgspec.json.encode(self._tokens.signer.key_set()), media_type="application/jwk-set+json")
         if not bare:
             return json_response({"paths": ["/api", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]})
         raise _not_found()

@@ -34,7 +34,7 @@ REVIEWS: dict[str, dict[str, str]] = {
         "selfsubjectrulesreviews": "SelfSubjectRulesReview",
         "subjectaccessreviews": "SubjectAccessReview",
     },
-    "authentication.k8s.io/v1": {"selfsubjectreviews": "SelfSubjectReview"},
+    "authentication.k8s.io/v1": {"selfsubjectreviews": "SelfSubjectReview", "tokenreviews": "TokenReview"},
 }
 """Questions rather than objects: created, answered, kept nowhere."""
 

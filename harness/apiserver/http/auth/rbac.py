@@ -228,6 +228,13 @@ CLUSTER_ROLES: dict[str, list[dict[str, Any]]] = {
         _rule("create", "authentication.k8s.io", "selfsubjectreviews"),
     ],
     "system:discovery": [{"verbs": ["get"], "nonResourceURLs": [*_DISCOVERY, *_PUBLIC]}],
+    "system:auth-delegator": [
+        _rule("create", "authentication.k8s.io", "tokenreviews"),
+        _rule("create", "authorization.k8s.io", "subjectaccessreviews"),
+    ],
+    "system:service-account-issuer-discovery": [
+        {"verbs": ["get"], "nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"]}
+    ],
     "system:public-info-viewer": [{"verbs": ["get"], "nonResourceURLs": _PUBLIC}],
 }
 
@@ -235,6 +242,7 @@ CLUSTER_ROLE_BINDINGS: dict[str, tuple[str, ...]] = {
     "cluster-admin": (MASTERS,),
     "system:basic-user": (AUTHENTICATED,),
     "system:discovery": (AUTHENTICATED,),
+    "system:service-account-issuer-discovery": ("system:serviceaccounts",),
     "system:public-info-viewer": (AUTHENTICATED, "system:unauthenticated"),
 }
 """Role (and name of the binding) to groups."""

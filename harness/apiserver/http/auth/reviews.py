@@ -5,16 +5,21 @@ Source: kubernetes.io/docs/reference/kubernetes-api/authorization-resources, aut
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.auth.rbac import Action, User
+from harness.apiserver.http.auth.tokens import AUDIENCES
 from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.discovery import REVIEWS
 from harness.apiserver.server import ApiServer
-from harness.model.status import bad_request
+from harness.model.status import ApiError, bad_request
 
 Json = dict[str, Any]
+
+Whose = Callable[[ApiServer, str, tuple[str, ...]], tuple[User, tuple[str, ...]]]
+"""(whose a token is, for which of the given audiences); raises ApiError Unauthorized."""
 
 
 def review_of(path: str) -> tuple[str, str] | None:
@@ -26,8 +31,8 @@ def review_of(path: str) -> tuple[str, str] | None:
     return (api_version, parts[3]) if parts[3] in REVIEWS.get(api_version, {}) else None
 
 
-def perform(server: ApiServer, user: User, api_version: str, plural: str, body: Any) -> Json:
-    """The review with its status. Raises ApiError Forbidden, BadRequest."""
+def perform(server: ApiServer, user: User, whose: Whose, api_version: str, plural: str, body: Any) -> Json:
+    """The review with its status. `whose`: reads tokens. Raises ApiError Forbidden, BadRequest."""
     rbac.check(server, user, Action("create", api_version.partition("/")[0], plural))
     kind = REVIEWS[api_version][plural]
     data = dict(checked(api_version, kind, body))
@@ -44,9 +49,24 @@ def perform(server: ApiServer, user: User, api_version: str, plural: str, body: 
             status = _rules(server, user, spec.get("namespace") or "default")
         case "selfsubjectreviews":
             status = {"userInfo": _info(user)}
+        case "tokenreviews":
+            status = _token(server, whose, spec)
         case _:
             raise bad_request(f"{plural} are not answered here")
     return {**data, "apiVersion": api_version, "kind": kind, "metadata": data.get("metadata") or {}, "status": status}
+
+
+def _token(server: ApiServer, whose: Whose, spec: Json) -> Json:
+    """Source: pkg/registry/authentication/tokenreview/storage.go, Create (Kubernetes 1.32)."""
+    token = spec.get("token") or ""
+    if not token:
+        raise bad_request("token is required for TokenReview in authentication")
+    asked = tuple(spec.get("audiences") or AUDIENCES)
+    try:
+        user, audiences = whose(server, token, asked)
+    except ApiError:
+        return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+    return {"authenticated": True, "user": _info(user), "audiences": list(audiences)}
 
 
 def _info(user: User) -> Json:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness.apiserver.http.auth.jwt import Signer
+from harness.apiserver.http.auth.jwt import ALGORITHM, Signer
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, MASTERS, User
 from harness.model.status import ApiError, Cause, bad_request, conflict, invalid
 from harness.model.wire import time_text
@@ -36,6 +36,10 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 AUDIENCES = (ISSUER,)
 """Whom tokens are for when nothing is said, and for whom the API takes them. Source: kube-apiserver
 --service-account-issuer as kubeadm sets it, and --api-audiences, which is the issuer unless given."""
+
+ISSUER_PATH, KEYS_PATH = "/.well-known/openid-configuration", "/openid/v1/jwks"
+"""Where others learn how to verify tokens. Source: kubernetes.io/docs/tasks/configure-pod-container/
+configure-service-account, "Service account issuer discovery"."""
 
 _BINDABLE = ("Pod", "Secret", "Node")
 
@@ -66,6 +70,21 @@ class Tokens:
         digest = _digest(token)
         found = self._known.get(digest)
         return found if found is not None else self._opened(token)
+
+    def whose(
+        self, server: ApiServer, epoch_unix_ns: int, token: str, audiences: tuple[str, ...]
+    ) -> tuple[User, tuple[str, ...]]:
+        """The user, and the audiences among `audiences` that the token is for; people's tokens are for the API.
+        Raises ApiError Unauthorized."""
+        found = self.user(token)
+        if found is None:
+            raise unauthorized()
+        held = found.audiences if isinstance(found, Bearer) else AUDIENCES
+        shared = tuple(audience for audience in audiences if audience in held)
+        if not shared:
+            raise unauthorized()
+        user = confirm(server, found, epoch_unix_ns, shared) if isinstance(found, Bearer) else found
+        return user, shared
 
     def issue(
         self, server: ApiServer, epoch_unix_ns: int, namespace: str, name: str, request: Request
@@ -176,6 +195,17 @@ def unauthorized() -> ApiError:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def issuer_document(address: str) -> dict[str, Any]:
+    """What OpenID Connect's discovery says of the issuer. Source: pkg/serviceaccount/openidmetadata.go."""
+    return {
+        "issuer": ISSUER,
+        "jwks_uri": f"https://{address}{KEYS_PATH}",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [ALGORITHM],
+    }
 
 
 def requested(spec: dict[str, Any]) -> Request:
