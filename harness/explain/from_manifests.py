@@ -20,7 +20,7 @@ from harness.explain.preemption import PreemptionAnswer, PreemptionDryRun
 from harness.explain.recorded_decision import Case, ask
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError, did_you_mean
-from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass, dump_kinds
+from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass
 from harness.model.workloads import PodGroup
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.fit_error import diagnose, left_out_by, reasons_on_node, run_pre_filters
@@ -107,7 +107,7 @@ class FromManifests:
         self._terminating: list[Pod] = []  # and unbound
         self.astray = 0  # running pods on nodes that are not there
         self.notices = Notices(lenient=True)
-        read = read_checked_manifests(paths, self.notices, dump_kinds())
+        read = read_checked_manifests(paths, self.notices, {**KINDS})
         manifests = [self._known(manifest) for manifest in read]
         if not any(isinstance(obj, Node) for _, obj in manifests):
             raise UserError(
@@ -137,8 +137,8 @@ class FromManifests:
 
     @staticmethod
     def _known(manifest: Manifest) -> tuple[Manifest, Any]:
-        kind = dump_kinds()[manifest.kind]
-        obj = defaulted(kind, manifest.object) if manifest.kind in KINDS else manifest.object
+        kind = KINDS[manifest.kind]
+        obj = defaulted(kind, manifest.object)
         if kind.namespaced and not obj.metadata.namespace:
             obj = replace(obj, metadata=replace(obj.metadata, namespace="default"))
         return manifest, obj

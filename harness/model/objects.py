@@ -212,25 +212,19 @@ _KINDS = (
     Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", Unstructured),
     Kind("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles", Unstructured, False),
     Kind("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings", Unstructured, False),
+    # What a scheduler or a chart from outside lists, and nothing here acts on; of CSINodes the limits are respected.
+    Kind("ReplicationController", "v1", "replicationcontrollers", Unstructured, short_names=("rc",), status=True),
+    Kind("CSINode", "storage.k8s.io/v1", "csinodes", Unstructured, False),
+    Kind("CSIDriver", "storage.k8s.io/v1", "csidrivers", Unstructured, False),
+    Kind("CSIStorageCapacity", "storage.k8s.io/v1", "csistoragecapacities", Unstructured),
+    Kind("VolumeAttachment", "storage.k8s.io/v1", "volumeattachments", Unstructured, False, status=True),
+    Kind("DeviceClass", "resource.k8s.io/v1", "deviceclasses", Unstructured, False),
+    Kind("ResourceClaim", "resource.k8s.io/v1", "resourceclaims", Unstructured, status=True),
+    Kind("ResourceClaimTemplate", "resource.k8s.io/v1", "resourceclaimtemplates", Unstructured),
+    Kind("ResourceSlice", "resource.k8s.io/v1", "resourceslices", Unstructured, False),
 )
 KINDS: dict[str, Kind] = {item.kind: item for item in _KINDS}
 BY_TYPE: dict[type[Any], Kind] = {item.type: item for item in _KINDS if item.type is not Unstructured}
-
-
-DUMP_ONLY_KINDS: dict[str, Kind] = {
-    item.kind: item
-    for item in (
-        Kind("ReplicationController", "v1", "replicationcontrollers", Unstructured, short_names=("rc",)),
-        Kind("CSINode", "storage.k8s.io/v1", "csinodes", Unstructured, namespaced=False),
-        Kind("CSIDriver", "storage.k8s.io/v1", "csidrivers", Unstructured, namespaced=False),
-    )
-}
-"""Kinds that scheduling looks at and that are not served here: read of a cluster's dump."""
-
-
-def dump_kinds() -> dict[str, Kind]:
-    """What is read of a cluster's dump."""
-    return KINDS | DUMP_ONLY_KINDS
 
 
 def register_kind(kind: Kind) -> None:
@@ -258,7 +252,7 @@ def kind_of(value: Any) -> str:
 
 def from_wire(data: dict[str, Any], *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS) -> Any:
     """A typed object from a manifest. Raises KeyError for an unknown kind, DecodeError for a wrong shape."""
-    kind = KINDS.get(data["kind"]) or DUMP_ONLY_KINDS[data["kind"]]
+    kind = KINDS[data["kind"]]
     body = dict(data)
     if kind.type is not Unstructured:
         body.pop("kind", None)

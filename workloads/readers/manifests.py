@@ -195,7 +195,8 @@ def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
             else:
                 yield from _items(document, f"items[{index}]", item, version, kind.removesuffix("List"), rules)
         return
-    reason = _out_of_sight(data, kind) if kind not in rules.kinds and rules.skipped is not None else ""
+    unseen = kind not in rules.kinds or (kind in _POD_MAKERS and rules.kinds is KINDS)
+    reason = _out_of_sight(data, kind) if unseen and rules.skipped is not None else ""
     if reason and rules.skipped is not None:
         rules.skipped(document, f"{kind} {name_of(data)} is left out: {reason}")
         return

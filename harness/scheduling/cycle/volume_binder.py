@@ -15,7 +15,7 @@ from harness.model.volumes import SELECTED_NODE, bound_to, fully_bound, is_for
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.state.volume_reservations import VolumeReservation
 
-WATCHES = ("PersistentVolume", "PersistentVolumeClaim", "StorageClass")
+WATCHES = ("PersistentVolume", "PersistentVolumeClaim", "StorageClass", "CSINode")
 
 TOKEN = "volumes"
 
