@@ -34,6 +34,19 @@ def test_the_strategy_has_at_most_20_lines_and_runs_as_printed(tmp_path: Path) -
     assert '"scheduler": "zones:scheduler"' in done.stdout
 
 
+def test_the_autoscaler_has_at_most_20_lines_and_runs_as_printed(tmp_path: Path) -> None:
+    code = next(block for block in blocks("python") if "class Headroom" in block)
+    assert len(code.splitlines()) <= 20
+    (tmp_path / "headroom.py").write_text(code)
+    lines = [line for block in blocks("sh") for line in block.splitlines() if "headroom:Headroom" in line]
+    command = next(line for line in lines if line.startswith("podyard run"))
+    shorter = " --set spec.duration=4m --set 'spec.faults=[]' -o json"
+    done = podyard(command.removeprefix("podyard ") + shorter, tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert '"componentFaults"' not in done.stdout
+    assert '"rescales"' in done.stdout
+
+
 def test_the_scenario_runs_as_printed(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     (tmp_path / "crash-test.yaml").write_text(text)

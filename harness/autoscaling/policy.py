@@ -21,6 +21,7 @@ from harness.model.workloads import MetricSpec
 from harness.scheduling.strategy import PodView
 
 GROUP = "podyard.autoscalers"
+SCHEDULERS = "podyard.schedulers"
 
 
 class NodePolicy(Protocol):
@@ -109,3 +110,14 @@ def decides(name: str) -> str:
     """What the registered policy `name` decides; asked of what is registered, so nothing is made."""
     target = PluginGroup(GROUP, "autoscaler", lambda found: "").load(name)
     return next((about for method, about in _DECIDES.items() if hasattr(target, method)), "?")
+
+
+def is_autoscaler(spec: str) -> bool:
+    """Whether `spec` names an autoscaler and no scheduler: one that is registered, or module:object with a method of
+    one and without `place`. Raises UserError where module:object does not load."""
+    name = spec.partition("?")[0]
+    if ":" not in name:
+        schedulers = PluginGroup(SCHEDULERS, "scheduler", lambda found: "").names()
+        return name in AUTOSCALERS.names() and name not in schedulers
+    target = PluginGroup(GROUP, "autoscaler", lambda found: "").load(name)
+    return any(hasattr(target, method) for method in _DECIDES) and not hasattr(target, "place")

@@ -7,16 +7,27 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.output import Form, Output, write
 
+if TYPE_CHECKING:
+    from harness.testing.conformance import Verdict
+
 
 def check(
-    scheduler: Annotated[str, typer.Argument(help="A name of `podyard schedulers`, or package.module:object.")],
-    examples: Annotated[int, typer.Option(min=1, help="Generated clusters for each property.")] = 60,
+    scheduler: Annotated[
+        str,
+        typer.Argument(help="A name of `podyard schedulers` or `podyard autoscalers`, or package.module:object."),
+    ],
+    autoscaler: Annotated[
+        bool, typer.Option("--autoscaler", help="It is an autoscaler, where a scheduler has the same name.")
+    ] = False,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Generated clusters for each property; 60, or 4 for an autoscaler.")
+    ] = None,
     deadline: Annotated[float, typer.Option(min=0.01, help="Seconds that one call of place() may take.")] = 10.0,
     out: Annotated[
         Path, typer.Option(help="Where the smallest failing clusters go, as scenarios for `podyard run`.")
@@ -25,16 +36,29 @@ def check(
 ) -> None:
     """Hold a strategy against what each owes the harness: legality, determinism, purity, gangs, deadline, memory.
 
-    At last whole clusters with faults run under it: each must have converged at its end.
+    At last whole clusters with faults run under it: each must have converged at its end. An autoscaler is held against
+    deadline, legality, purity, liveness (it reaches capacity under a step of load) and determinism.
     """
+    from harness.autoscaling.policy import is_autoscaler
+
+    found: list[Verdict] = []
+    if autoscaler or is_autoscaler(scheduler):
+        from harness.simulation.autoscalers import EXAMPLES as RUNS
+        from harness.simulation.autoscalers import autoscaler_verdicts
+
+        with redirect_stdout(sys.stderr):
+            found += autoscaler_verdicts(
+                scheduler, examples=examples or RUNS, deadline_s=deadline, write_to=out / _safe(scheduler)
+            )
+        _tell("autoscaler", scheduler, found, output)
+        return
     from harness.scheduling.registry import load
     from harness.simulation.end_states import NAME, judge_end_states
-    from harness.testing.conformance import Verdict, verdicts
+    from harness.testing import conformance
 
     factory = load(scheduler)
     factory()  # what cannot be made is told at once
-    safe = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in scheduler)
-    found: list[Verdict] = []
+    where = out / _safe(scheduler)
 
     def tell(verdict: Verdict) -> None:
         if sys.stderr.isatty():
@@ -43,20 +67,27 @@ def check(
 
     with TemporaryDirectory() as notes, redirect_stdout(sys.stderr):  # what the strategy prints is not our result
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", notes)  # else it leaves a folder where we were called
-        for verdict in verdicts(factory, spec=scheduler, examples=examples, deadline_s=deadline, write_to=out / safe):
+        for verdict in conformance.verdicts(
+            factory, spec=scheduler, examples=examples or 60, deadline_s=deadline, write_to=where
+        ):
             tell(verdict)
         ends = all(verdict.ok is not False for verdict in found if verdict.name == "deadline")
-        not_tried = Verdict(NAME, None, "not tried: its calls do not end")
-        tell(judge_end_states(scheduler, write_to=out / safe) if ends else not_tried)
+        not_tried = conformance.Verdict(NAME, None, "not tried: its calls do not end")
+        tell(judge_end_states(scheduler, write_to=where) if ends else not_tried)
+    _tell("scheduler", scheduler, found, output)
+
+
+def _tell(kind: str, name: str, found: list[Verdict], output: Output) -> None:
+    """`kind`: scheduler or autoscaler."""
     if output is Output.table:
         for verdict in found:
             print(f"{_WORDS[verdict.ok]:<7} {verdict.name}" + (f": {verdict.reason}" if verdict.reason else ""))
             if verdict.world is not None:
                 print(f"          {verdict.world.text()}")
             if verdict.file is not None:
-                print(f"          podyard run {verdict.file} --scheduler {scheduler}")
+                print(f"          podyard run {verdict.file} --{kind} {name}")
         failed = sum(verdict.ok is False for verdict in found)
-        print(f"{scheduler}: " + (f"{failed} of {len(found)} properties do not hold" if failed else "conforms"))
+        print(f"{name}: " + (f"{failed} of {len(found)} properties do not hold" if failed else "conforms"))
     else:
         rows = [
             {
@@ -68,9 +99,13 @@ def check(
             }
             for verdict in found
         ]
-        write({"scheduler": scheduler, "conforms": all(v.ok is not False for v in found), "properties": rows}, output)
+        write({kind: name, "conforms": all(v.ok is not False for v in found), "properties": rows}, output)
     if any(verdict.ok is False for verdict in found):
         raise typer.Exit(1)
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_.=" else "_" for c in name)
 
 
 _WORDS = {True: "holds", False: "FAILS", None: "-"}

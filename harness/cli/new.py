@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Begin something: a scheduler as a package, or a scenario."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Begin something: a scheduler or an autoscaler as a package, or a scenario.",
 )
 
 
@@ -39,3 +41,16 @@ def scenario(
     from harness.experiment.scenario_skeleton import write_scenario
 
     print(write_scenario(name, folder))
+
+
+@app.command("autoscaler")
+def autoscaler(
+    name: Annotated[str, typer.Argument(help="As --autoscaler will know it: a-z, 0-9 and -.")],
+    folder: Annotated[Path | None, typer.Option(help="Where the package goes; else ./NAME.")] = None,
+) -> None:
+    """Write a package with an autoscaling policy and a test of it, ready for pip install."""
+    from harness.testing.autoscaler_skeleton import write_autoscaler_package
+
+    where = folder if folder is not None else Path(name)
+    for path in write_autoscaler_package(name, where):
+        print(path)

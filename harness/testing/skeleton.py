@@ -5,12 +5,13 @@ from __future__ import annotations
 import keyword
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.model.errors import UserError
 from harness.scheduling.registry import available, bare_name
 
-_PYPROJECT = """\
+PYPROJECT = """\
 [build-system]
 requires = ["hatchling>=1.27"]
 build-backend = "hatchling.build"
@@ -18,7 +19,7 @@ build-backend = "hatchling.build"
 [project]
 name = "{name}"
 version = "0.1.0"
-description = "A scheduling strategy for Podyard"
+description = "{about}"
 readme = "README.md"
 requires-python = ">=3.11"
 dependencies = ["podyard"]
@@ -26,7 +27,7 @@ dependencies = ["podyard"]
 [project.optional-dependencies]
 test = ["pytest>=8"]
 
-[project.entry-points."podyard.schedulers"]
+[project.entry-points."{group}"]
 {name} = "{module}:{function}"
 
 [tool.hatch.build.targets.wheel]
@@ -85,32 +86,52 @@ pytest
 
 def write_package(name: str, folder: Path) -> list[Path]:
     """The files written. Raises UserError for a name that cannot be one, or a folder that holds something."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise UserError("a scheduler cannot be called that", found=name, expected="a-z, 0-9 and -, as my-scheduler")
-    function = name.replace("-", "_")
-    if keyword.iskeyword(function) or function in sys.stdlib_module_names:
-        raise UserError(
-            "a scheduler cannot be called that",
-            found=name,
-            expected="no word of Python's own",
-            hint=f"{name}-scheduler",
-        )
     taken = {known: item.source for item in available() for known in (item.name, bare_name(item.name))}
-    if name in taken:
-        raise UserError(f"there is a scheduler {name!r} already", found=taken[name], hint=f"my-{name}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            "there is something already, and nothing is overwritten", file=folder, hint="--folder ELSEWHERE"
-        )
+    function = check_name(name, "scheduler", taken)
     # A module of its own name: the strategy's would collide with packages of the same plain name.
     module = f"podyard_{function}"
-    values = {"name": name, "module": module, "function": function}
+    values = {
+        "name": name,
+        "module": module,
+        "function": function,
+        "group": "podyard.schedulers",
+        "about": "A scheduling strategy for Podyard",
+    }
     files = {
-        folder / "pyproject.toml": _PYPROJECT,
+        folder / "pyproject.toml": PYPROJECT,
         folder / "src" / module / "__init__.py": _MODULE,
         folder / "tests" / f"test_{function}.py": _TEST,
         folder / "README.md": _README,
     }
+    return write_files(folder, files, values)
+
+
+def check_name(name: str, what: str, taken: Mapping[str, str]) -> str:
+    """The name as Python writes it. `what`: a scheduler, ..; `taken`: names that there are, with where they come from.
+    Raises UserError."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise UserError(
+            f"a{_n(what)} {what} cannot be called that", found=name, expected=f"a-z, 0-9 and -, as my-{what}"
+        )
+    function = name.replace("-", "_")
+    if keyword.iskeyword(function) or function in sys.stdlib_module_names:
+        raise UserError(
+            f"a{_n(what)} {what} cannot be called that",
+            found=name,
+            expected="no word of Python's own",
+            hint=f"{name}-{what}",
+        )
+    if name in taken:
+        raise UserError(f"there is a{_n(what)} {what} {name!r} already", found=taken[name], hint=f"my-{name}")
+    return function
+
+
+def write_files(folder: Path, files: Mapping[Path, str], values: Mapping[str, str]) -> list[Path]:
+    """`files`: templates by path in `folder`. Nothing is overwritten. Raises UserError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            "there is something already, and nothing is overwritten", file=folder, hint="--folder ELSEWHERE"
+        )
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,3 +139,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"cannot write the package: {error.strerror}", file=folder) from None
     return list(files)
+
+
+def _n(what: str) -> str:
+    return "n" if what[0] in "aeiou" else ""

@@ -1,0 +1,78 @@
+"""What `podyard new autoscaler` writes: a package of four files that installs, and whose test passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.autoscaling.policy import AUTOSCALERS
+from harness.testing.skeleton import PYPROJECT, check_name, write_files
+
+_MODULE = '''\
+"""{name}: as many replicas as their usage of CPU needs at `percent` of what one requests."""
+
+import math
+
+from harness.autoscaling.policy import Proposal, ScaleTarget
+from harness.model.workloads import MetricSpec
+
+
+class {kind}:
+    """As many replicas as their usage of CPU needs at `percent` of what one requests."""
+
+    def __init__(self, percent: int = 50):
+        self.percent = percent
+
+    def propose(self, target: ScaleTarget, metric: MetricSpec) -> Proposal:
+        used = target.metrics.resource("cpu", target.pods, "")  # milli-CPU by pod; raises MetricError without metrics
+        request = target.pods[0].spec.containers[0].resources.requests["cpu"].milli
+        replicas = math.ceil(sum(sample.value for sample in used.values()) / (request * self.percent / 100))
+        return Proposal(max(replicas, 1), "cpu in all", {{"type": metric.type}})
+'''
+
+_TEST = '''\
+"""{name} keeps the rules: deadline, legality, purity, determinism, and capacity under a step of load."""
+
+from harness.simulation.autoscalers import broken
+
+
+def test_it_keeps_the_rules():
+    assert broken("{name}", examples=2) == []
+'''
+
+_README = """\
+# {name}
+
+An autoscaling policy for Podyard: it says how many replicas there should be. The policy is `src/{module}/__init__.py`.
+`harness/autoscaling/policy.py` in Podyard is the whole contract, also of policies that size node pools.
+
+```sh
+pip install -e ".[test]"
+podyard autoscalers                                           # lists {name}
+podyard check {name}                                          # deadline, legality, purity, liveness, determinism
+podyard compare quickstart --autoscaler utilization,{name}    # how good it is
+pytest
+```
+"""
+
+
+def write_autoscaler_package(name: str, folder: Path) -> list[Path]:
+    """The files written. Raises UserError for a name that cannot be one, or a folder that holds something."""
+    taken = {item.name: item.source for item in AUTOSCALERS.available()}
+    function = check_name(name, "autoscaler", taken)
+    module = f"podyard_{function}"
+    kind = "".join(word.capitalize() for word in function.split("_"))
+    values = {
+        "name": name,
+        "module": module,
+        "kind": kind,
+        "function": kind,
+        "group": "podyard.autoscalers",
+        "about": "An autoscaling policy for Podyard",
+    }
+    files = {
+        folder / "pyproject.toml": PYPROJECT,
+        folder / "src" / module / "__init__.py": _MODULE,
+        folder / "tests" / f"test_{function}.py": _TEST,
+        folder / "README.md": _README,
+    }
+    return write_files(folder, files, values)
