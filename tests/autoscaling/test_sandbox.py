@@ -200,7 +200,11 @@ class Nowhere:
 '''
 
 SCALED = {"service": {**SERVICE["service"], "autoscaler": {"min": 1, "max": 9}}}
-PENDING: dict[str, Any] = {"nodes": [{"group": {"name": "n", "count": 1, "cpu": 1}}], "workload": [SERVICE], "duration": "4m"}
+PENDING: dict[str, Any] = {
+    "nodes": [{"group": {"name": "n", "count": 1, "cpu": 1}}],
+    "workload": [SERVICE],
+    "duration": "4m",
+}
 POOLS = [{"name": name, "max": 4, "cpu": 4, "memory": "16Gi"} for name in ("a", "b")]
 
 
