@@ -43,7 +43,9 @@ class ContainedNodePolicy:
 
     @property
     def overruns(self) -> int:
-        return self._calls.overruns
+        """Also those of what it is made of, such as the shipped autoscaler with an expander of others."""
+        inner = getattr(self._component, "overruns", 0)
+        return self._calls.overruns + (inner if isinstance(inner, int) else 0)
 
     @property
     def handled_failures(self) -> int:
