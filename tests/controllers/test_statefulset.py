@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.controllers.workloads.statefulset.identity import POD_INDEX, POD_NAME, REVISION
-from harness.convergence.checkers import check, converged
+from harness.convergence.checkers import HEAL_NS, check, converged
 from harness.convergence.cluster_state import ClusterState
 from harness.engine.component import SECOND
 from harness.faults.timeline import parse
@@ -388,3 +389,54 @@ def test_the_checker_finds_a_pod_too_few_one_too_many_and_an_old_one() -> None:
     container = replace(old.spec.containers[0], image="db:0")
     old = replace(old, spec=replace(old.spec, containers=(container,)))
     assert "ordinal 0 is of an older template" in told(Pod={**pods, "default/db-0": old})
+
+
+def _faults(rng: Random) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": f"{rng.randint(2, 200)}s",
+            **rng.choice(
+                (
+                    {"apiServerRestart": {"downFor": rng.choice(("5s", "40s"))}},
+                    {"controllerManagerOutage": {"downFor": rng.choice(("5s", "60s"))}},
+                    {"nodeCrash": {"select": {"count": 1}, "downFor": rng.choice(("20s", "90s", "8m"))}},
+                    {"nodeFreeze": {"select": {"count": 1}, "for": "60s"}},
+                )
+            ),
+        }
+        for _ in range(rng.randint(1, 5))
+    ]
+
+
+def _changes(story: Story, rng: Random, spec: dict[str, Any]) -> None:
+    for _ in range(rng.randint(1, 5)):
+        story.run(rng.randint(1, 60))
+        what = rng.choice(("scale", "image", "pod", "set"))
+        if what == "scale":
+            story.change(replicas=rng.randint(0, 5))
+        elif what == "image":
+            story.image(f"db:{rng.randint(1, 3)}")
+        elif what == "pod" and story.pods():
+            story.server.delete("Pod", "default", rng.choice(sorted(story.pods())))
+        elif what == "set":
+            story.server.delete("StatefulSet", "default", "db", propagation=rng.choice(("Orphan", "Background")))
+            story.run(300)
+            story.server.create(stateful_set(**spec))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_goes_wrong_meanwhile_the_set_comes_to_rest(seed: int) -> None:
+    rng = Random(seed)
+    story = Story(3, faults=_faults(rng))
+    story.server.create(from_wire(CLASS))
+    spec: dict[str, Any] = {
+        "replicas": rng.randint(0, 4),
+        "podManagementPolicy": rng.choice(("OrderedReady", "Parallel")),
+        "updateStrategy": rng.choice(({"type": "OnDelete"}, {})),
+        "minReadySeconds": rng.choice((0, 10)),
+        **rng.choice(({}, {"volumeClaimTemplates": [CLAIM]})),
+    }
+    story.server.create(stateful_set(**spec))
+    _changes(story, rng, spec)
+    story.run(HEAL_NS / SECOND)
+    assert converged(story.cluster) == []

@@ -276,6 +276,41 @@ def test_rollouts(kubectl: Kubectl) -> None:
     kubectl("delete", "hpa", "roll")
 
 
+STATEFUL = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  replicas: 2
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: main, image: "postgres:16"}
+"""
+
+
+def test_a_stateful_set(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", given=STATEFUL)
+    assert "roll out complete" in kubectl("rollout", "status", "sts/db", "--timeout=60s")
+    assert kubectl("get", "sts", "db", "--no-headers").split()[:2] == ["db", "2/2"]
+    kubectl("scale", "sts/db", "--replicas=3")
+    kubectl("set", "image", "sts/db", "main=postgres:17")
+    kubectl("rollout", "status", "sts/db", "--timeout=60s")
+    images = ("get", "pods", "-l", "app=db", "-o", "jsonpath={.items[*].spec.containers[0].image}")
+    assert kubectl(*images).split() == ["postgres:17"] * 3
+    assert kubectl("rollout", "history", "sts/db").split()[-4:] == ["1", "<none>", "2", "<none>"]
+    kubectl("rollout", "undo", "sts/db")
+    kubectl("rollout", "status", "sts/db", "--timeout=60s")
+    assert kubectl(*images).split() == ["postgres:16"] * 3
+    assert "statefulset.apps/db" in kubectl("get", "controllerrevisions")
+    kubectl("delete", "sts", "db")
+    eventually(lambda: not kubectl("get", "pods,controllerrevisions", "-l", "app=db", "-o", "name"), "all of it gone")
+
+
 def test_nodes_and_drains(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", given=named("moved"))
     kubectl("rollout", "status", "deploy/moved", "--timeout=60s")
