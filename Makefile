@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 	$(BIN)/podyard run
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow -n auto

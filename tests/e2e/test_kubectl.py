@@ -16,7 +16,11 @@ pytest.importorskip("uvicorn", reason="the live extra is not installed")
 from tests.apiserver.live import Live, live
 
 KUBECTL = shutil.which("kubectl")
-pytestmark = [pytest.mark.live, pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")]
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.xdist_group("kubectl"),
+    pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed"),
+]
 
 WEB = """
 apiVersion: apps/v1

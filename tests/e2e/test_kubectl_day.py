@@ -20,7 +20,11 @@ from tests.e2e.test_kubectl import Kubectl, runner
 from tests.e2e.test_up import eventually, podyard_up
 
 KUBECTL = shutil.which("kubectl")
-pytestmark = [pytest.mark.live, pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")]
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.xdist_group("kubectl-day"),
+    pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed"),
+]
 
 WEB = """
 apiVersion: apps/v1

@@ -17,7 +17,7 @@ from kubernetes.client.exceptions import ApiException
 
 from tests.apiserver.live import Live, live
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("python-client")]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
 from tests.e2e.test_kubectl import WEB, Kubectl, runner
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("up")]
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 START_S, STOP_S, SETTLE_S = 40, 20, 60

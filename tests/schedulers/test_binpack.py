@@ -163,8 +163,8 @@ def test_a_small_window_is_packed_to_the_optimum(cluster: Cluster) -> None:
 @given(st.integers(0, 10_000))
 def test_the_same_input_gives_the_same_decisions(seed: int) -> None:
     def run() -> tuple[list[int], dict[int, tuple[int, ...]]]:
-        cluster = crowded(np.random.default_rng(seed))
-        out = cluster.fill(BinPack(), window=16)
+        cluster = crowded(np.random.default_rng(seed), nodes=4, pods=36)
+        out = cluster.fill(BinPack(neighbourhoods=4, deterministic_seconds=0.02), window=16)
         return out.node, out.devices
 
     assert run() == run()
@@ -195,12 +195,17 @@ def test_the_hash_seed_of_the_process_leaves_no_trace() -> None:
 
 
 def test_an_instance_serves_another_cluster_as_a_fresh_one_would() -> None:
-    used = BinPack()
-    used.fit(crowded(np.random.default_rng(1)).pods)
-    crowded(np.random.default_rng(2)).fill(used)
-    fresh = BinPack()
-    fresh.fit(crowded(np.random.default_rng(1)).pods)
-    assert crowded(np.random.default_rng(3)).fill(used) == crowded(np.random.default_rng(3)).fill(fresh)
+    def cluster(seed: int) -> Cluster:
+        return crowded(np.random.default_rng(seed), nodes=4, pods=36)
+
+    used = BinPack(neighbourhoods=4, deterministic_seconds=0.02)
+    used.fit(cluster(1).pods)
+    cluster(2).fill(used)
+    fresh = BinPack(neighbourhoods=4, deterministic_seconds=0.02)
+    fresh.fit(cluster(1).pods)
+    out = cluster(3).fill(used)
+    assert 0 < out.placed < 36
+    assert out == cluster(3).fill(fresh)
 
 
 def test_it_sees_ahead_where_one_pod_at_a_time_cannot() -> None:

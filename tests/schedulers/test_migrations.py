@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -14,6 +15,8 @@ from schedulers.binpack import BinPack, Migrating, gain_by_budget
 from schedulers.fgd import FGD
 from tests.examples import examples
 from tests.schedulers.packing import Cluster, crowded, share, whole
+
+EFFORT: Any = {"neighbourhoods": 4, "deterministic_seconds": 0.02}
 
 
 def test_without_a_budget_nothing_is_evicted() -> None:
@@ -53,15 +56,15 @@ def _moved(migrations: float) -> tuple[int, int]:
     return evicted, sum(snapshot.where(pod.key) is not None for pod in cluster.pods)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.05, 0.3]))
 def test_migrations_stay_in_their_budget_and_lose_no_pod(seed: int, budget: float) -> None:
-    cluster = crowded(np.random.default_rng(seed), nodes=4, pods=80)
-    out = cluster.fill(_Watched(BinPack(migrations=budget, move_bare_pods=True)), window=8)
+    cluster = crowded(np.random.default_rng(seed), nodes=3, pods=60)
+    out = cluster.fill(_Watched(BinPack(migrations=budget, move_bare_pods=True, **EFFORT)), window=8)
     assert out.violations == []
     binds = out.placed + out.evictions
     assert out.evictions <= budget * binds
-    still = crowded(np.random.default_rng(seed), nodes=4, pods=80).fill(BinPack(), window=8)
+    still = crowded(np.random.default_rng(seed), nodes=3, pods=60).fill(BinPack(**EFFORT), window=8)
     assert budget or out == still
 
 

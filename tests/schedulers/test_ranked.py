@@ -98,7 +98,7 @@ def test_training_again_gives_the_same_weights() -> None:
     pytest.importorskip("cma")
     pytest.importorskip("numba")
     how = Training(
-        lists=(2000, 2001), held_out=(3000,), nodes=6, held_out_nodes=12, batch=1, population=4, generations=2
+        lists=(2000, 2001), held_out=(3000,), nodes=3, held_out_nodes=4, batch=1, population=4, generations=2
     )
     one, two = train(how), train(how)
     assert one.card == two.card
