@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from harness.engine.component import Component
@@ -51,6 +51,30 @@ def _problem(made: Any) -> str:
 CONTROLLERS = PluginGroup(GROUP, "controller", _problem)
 
 
+def check_controllers(asked: Sequence[str]) -> Iterator[tuple[int, UserError]]:
+    """(index, what is wrong) of each item of `asked` that names no controller."""
+    chosen = set(DEFAULT) if "*" in asked else set()
+    for index, spec in enumerate(asked):
+        try:
+            if spec.startswith("-"):
+                _left_out(spec[1:], chosen)
+            elif spec != "*":
+                CONTROLLERS.make(spec)
+                chosen.add(spec.partition("?")[0])
+        except UserError as error:
+            yield index, error
+
+
+def _left_out(name: str, chosen: Collection[str]) -> None:
+    """Raises UserError where there is none of this name."""
+    if name not in chosen:
+        raise UserError(
+            f"there is no controller {name!r} to leave out",
+            expected="one of " + ", ".join(sorted(chosen)) if chosen else '"*" before it',
+            hint=did_you_mean(name, chosen),
+        )
+
+
 def controllers(asked: Sequence[str] = ("*",)) -> list[Component]:
     """`*`: the default ones; `-name`: without this one; `name`, `module:object`, either with `?parameter=value`: this
     one, too, or in place of the default one of its name. Raises UserError.
@@ -63,12 +87,7 @@ def controllers(asked: Sequence[str] = ("*",)) -> list[Component]:
             continue
         if spec.startswith("-"):
             name = spec[1:]
-            if name not in chosen:
-                raise UserError(
-                    f"there is no controller {name!r} to leave out",
-                    expected="one of " + ", ".join(chosen),
-                    hint=did_you_mean(name, chosen),
-                )
+            _left_out(name, chosen)
             del chosen[name]
         else:
             chosen[spec.partition("?")[0]] = spec

@@ -13,7 +13,7 @@ from harness.engine.component import ADDED, Watch
 from harness.experiment.scenario import Loaded
 from harness.experiment.workload import Plan
 from harness.faults.targets import Targets
-from harness.faults.timeline import Planned
+from harness.faults.timeline import WHEN, Planned
 from harness.model.core import Node, Pod, PodSpec, PodStatus
 from harness.model.errors import did_you_mean
 from harness.model.meta import ObjectMeta
@@ -68,12 +68,19 @@ def _targets(nodes: list[Node], workload: Plan) -> Targets:
 
 def _check_names(loaded: Loaded, planned: Planned, where: str, targets: Targets, pools: tuple[NodePool, ...]) -> None:
     names = getattr(getattr(planned.fault, "select", None), "names", ())
-    for name in names:
+    for index, name in enumerate(names):
         if name in targets.nodes or any(name.startswith(f"{pool.name}-") for pool in pools):
             continue
         known = sorted(set(targets.nodes) - {f"{pool.name}-0" for pool in pools})
         expected, hint = ", ".join(known[:MOST_NAMES]), did_you_mean(name, known)
-        raise loaded.error(where, "there is no node of this name", found=name, expected=expected, hint=hint)
+        item = f"{where}.{_key(loaded, where)}.select.names[{index}]"
+        raise loaded.error(item, "there is no node of this name", found=name, expected=expected, hint=hint)
+
+
+def _key(loaded: Loaded, where: str) -> str:
+    """The fault's name as the entry has it."""
+    entry = loaded.scenario.spec.faults[int(where.partition("[")[2].rstrip("]"))]
+    return next(str(key) for key in entry if key not in WHEN)
 
 
 def _about(planned: Planned, targets: Targets) -> dict[str, Any]:

@@ -8,22 +8,27 @@ from typing import Any
 from harness.experiment.forms import Gate
 from harness.experiment.scenario import Loaded
 from harness.measure.catalogue import Measure, Value, number_paths
-from harness.measure.registry import catalogue
-from harness.model.errors import UserError
+from harness.measure.registry import catalogue, extras
 
 
 def check_gates(loaded: Loaded) -> None:
-    """Raises UserError for a gate on a measure that no run can have; before anything runs."""
-    known = catalogue(loaded.scenario.spec.measures) if loaded.scenario.spec.gates else None
-    for index, gate in enumerate(loaded.scenario.spec.gates):
-        where = f"spec.gates[{index}]"
-        assert known is not None
-        try:
-            known.get(gate.metric)
-        except UserError as error:
-            raise loaded.error(
-                f"{where}.metric", error.what, found=error.found, expected=error.expected, hint=error.hint
-            ) from None
+    """Raises UserError for a measure that is none, and for a gate or a comparison on one that no run can have; before
+    anything runs."""
+    spec = loaded.scenario.spec
+    for index in range(len(spec.measures)):
+        with loaded.told_at(f"spec.measures[{index}]"):
+            extras(spec.measures[: index + 1])
+    asked = [(f"spec.gates[{index}].metric", gate.metric) for index, gate in enumerate(spec.gates)]
+    asked += [(f"spec.compare.primary[{index}]", path) for index, path in enumerate(spec.compare.primary)]
+    if isinstance(spec.compare.within, dict):
+        asked += [(f"spec.compare.within[{path}]", path) for path in spec.compare.within]
+    if not asked:
+        return
+    with loaded.told_at("spec.measures"):
+        known = catalogue(spec.measures)
+    for where, path in asked:
+        with loaded.told_at(where):
+            known.get(path)
 
 
 def failed_gates(loaded: Loaded, metrics: dict[str, Any]) -> list[str]:

@@ -25,16 +25,16 @@ def latencies(loaded: Loaded) -> Latencies:
     form = loaded.scenario.spec.latencies
     made = Latencies()
     changes: dict[str, Any] = {}
-    for ours, theirs in (
-        ("api_call", form.api_call),
-        ("watch", form.watch),
-        ("network", form.network),
-        ("scheduling", form.scheduling),
-        ("container_start", form.container_start),
-        ("image_pull_base", form.image_pull),
+    for ours, name, theirs in (
+        ("api_call", "apiCall", form.api_call),
+        ("watch", "watch", form.watch),
+        ("network", "network", form.network),
+        ("scheduling", "scheduling", form.scheduling),
+        ("container_start", "containerStart", form.container_start),
+        ("image_pull_base", "imagePull", form.image_pull),
     ):
         if theirs is not None:
-            where = "spec.latencies." + {"api_call": "apiCall", "container_start": "containerStart"}.get(ours, ours)
+            where = f"spec.latencies.{name}"
             changes[ours] = _latency(loaded, theirs, where, _LONGEST_NS.get(ours, 0))
     if form.image_bytes is not None:
         changes["image_bytes"] = amount(loaded, form.image_bytes, "spec.latencies.imageBytes") // 1000
@@ -48,7 +48,9 @@ def _latency(loaded: Loaded, form: LatencyForm, where: str, most_ns: int) -> Lat
     if form.constant is not None:
         return Constant(duration(loaded, form.constant, f"{where}.constant"))
     if form.samples:
-        return Empirical(tuple(duration(loaded, text, f"{where}.samples") for text in form.samples))
+        return Empirical(
+            tuple(duration(loaded, text, f"{where}.samples[{at}]") for at, text in enumerate(form.samples))
+        )
     if form.median is None or form.p99 is None:
         raise loaded.error(where, "says nothing", expected="constant, median and p99, or samples")
     p99_ns = duration(loaded, form.p99, f"{where}.p99")

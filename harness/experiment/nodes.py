@@ -44,7 +44,7 @@ def machines(loaded: Loaded, seed: int) -> Machines:
         where = f"spec.nodes[{index}]"
         if source.group is not None:
             made: Sequence[Node] = _group(loaded, source.group, f"{where}.group", len(nodes))
-            for node in made[-1:]:
+            for node in made[: max(1, len(source.group.zones))]:  # but for zones they are alike
                 check_object(loaded, node, f"{where}.group")
             tables.append(_table(made))
         elif source.manifests is not None:

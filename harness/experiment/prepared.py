@@ -14,7 +14,7 @@ from harness.autoscaling.policy import NODE_POLICIES
 from harness.autoscaling.pool import NodePool
 from harness.cluster.assembly import ClusterPlan
 from harness.cluster.cluster import ClusterSettings
-from harness.cluster.controllers import controllers
+from harness.cluster.controllers import check_controllers, controllers
 from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
@@ -175,6 +175,9 @@ def gpus_of(node: Node) -> int:
 def _check_plugins(loaded: Loaded) -> None:
     """Names of controllers and autoscalers are told with their line before anything is made."""
     spec = loaded.scenario.spec
+    for index, error in check_controllers(spec.controllers):
+        about = {"found": error.found, "expected": error.expected, "hint": error.hint}
+        raise loaded.error(f"spec.controllers[{index}]", error.what, **about)
     checks: tuple[tuple[str, Callable[[], object]], ...] = (
         ("spec.controllers", lambda: controllers(tuple(spec.controllers))),
         ("spec.autoscaler", lambda: NODE_POLICIES.make(spec.autoscaler)),

@@ -7,7 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +47,15 @@ class Loaded(msgspec.Struct, frozen=True):
         if varied in self.chosen:
             return UserError(f"--vary {varied}={self.chosen[varied]}: {what}", **about)
         return _error(self.document, self.settings, path, f"{path}: {what}" if path else what, **about)
+
+    @contextmanager
+    def told_at(self, path: str) -> Iterator[None]:
+        """What is wrong inside is wrong at `path`: with file and line."""
+        try:
+            yield
+        except UserError as error:
+            about = {"found": error.found, "expected": error.expected, "hint": error.hint}
+            raise self.error(path, error.what, **about) from None
 
     def find(self, path: str, where: str) -> Path:
         """A file that the scenario names: beside it, in the folders of $PODYARD_TRACES, or absolute."""

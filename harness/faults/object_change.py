@@ -13,6 +13,7 @@ from harness.engine.component import Effect, Update
 from harness.faults.fault import FaultForm
 from harness.faults.targets import Targets
 from harness.model import schema
+from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, from_wire, to_wire
 
 
@@ -38,7 +39,8 @@ class ObjectChange(FaultForm, frozen=True, kw_only=True):
     def effects(self, targets: Targets, rng: Random) -> list[Effect]:
         known = KINDS.get(self.kind)
         if known is None:
-            raise ValueError(f"{self.kind!r} is no kind of object")
+            hint = did_you_mean(self.kind, KINDS)
+            raise UserError(f"kind: {self.kind!r} is no kind of object", expected="as Deployment, Pod, Node", hint=hint)
         for found in schema.walk(known.api_version, self.kind, self.patch):
             if isinstance(found, schema.Problem):
                 hint = f", did you mean {found.hint}?" if found.hint else ""

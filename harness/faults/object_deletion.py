@@ -10,6 +10,7 @@ from msgspec import Meta
 from harness.engine.component import Delete, Effect
 from harness.faults.fault import FaultForm
 from harness.faults.targets import Targets
+from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS
 
 
@@ -33,7 +34,8 @@ class ObjectDeletion(FaultForm, frozen=True, kw_only=True):
     def effects(self, targets: Targets, rng: Random) -> list[Effect]:
         known = KINDS.get(self.kind)
         if known is None:
-            raise ValueError(f"{self.kind!r} is no kind of object")
+            hint = did_you_mean(self.kind, KINDS)
+            raise UserError(f"kind: {self.kind!r} is no kind of object", expected="as Deployment, Pod, Node", hint=hint)
         if self.propagation not in ("", "Background", "Foreground", "Orphan"):
             raise ValueError(f"{self.propagation!r} is no propagation policy")
         namespace = self.namespace if known.namespaced else ""

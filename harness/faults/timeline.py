@@ -90,6 +90,11 @@ def _entry(item: Any, where: str) -> Planned:
         fault.lasts_ns()
     except ValueError as error:
         raise UserError(f"{where}: {error}", expected="durations such as 90s or 10m") from None
+    except UserError as error:
+        if error.what.startswith(where):
+            raise
+        about = {"found": error.found, "expected": error.expected, "hint": error.hint}
+        raise UserError(f"{where}.{named[0]}.{error.what}", **about) from None  # type: ignore[arg-type]
     return Planned(at, every, fault, until)
 
 
