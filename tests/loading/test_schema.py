@@ -240,7 +240,7 @@ def test_a_kind_without_a_schema_is_not_judged() -> None:
         ({"nodeCrash": {"select": {"names": ["n-0", "n-10"]}}}, "did you mean 'n-1'?"),
         ({"nodeCrash": {"select": {"zone": "nope"}}}, "one of a, b, c"),
         ({"nodeFreeze": {"for": "1m", "select": {"app": "wep"}}}, "did you mean 'web'?"),
-        ({"nodeCrash": {"select": {"count": 0}}}, "can hit nothing"),
+        ({"nodeCrash": {"select": {"count": 0}}}, "count: Expected `int` >= 1"),
         ({"zonePartition": {"zone": "nope", "for": "1m"}}, "one of a, b, c"),
         ({"containerCrash": {"app": "shop"}}, "one of web"),
         ({"nodeCrash": {"select": {"names": ["n-1"]}}, "at": "11m"}, "comes after the end"),
