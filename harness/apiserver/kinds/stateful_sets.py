@@ -1,4 +1,4 @@
-"""StatefulSet and ControllerRevision. Source: pkg/apis/apps: validation and v1/defaults.go (master, 2025); printers.go."""
+"""StatefulSet and ControllerRevision. Source: pkg/apis/apps: validation and v1/defaults.go (master); printers.go."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The StatefulSet controller: pods with names and claims of their own, made, updated and removed in order.
 
-Source: pkg/controller/statefulset/{stateful_set,stateful_set_control,stateful_pod_control}.go (master, 2025). A pod that is
+Source: pkg/controller/statefulset/{stateful_set,stateful_set_control,stateful_pod_control}.go (master). A pod that is
 being deleted is not replaced before it is gone, which on a lost node it never is. Claims are kept, whatever becomes of
 their pods. Not modelled, and refused by validation: claims that go with their pods or set, maxUnavailable.
 """

@@ -1,6 +1,6 @@
 """Who a pod of a StatefulSet is: its ordinal, its name, its labels, and the claims that stay when it goes.
 
-Source: pkg/controller/statefulset/stateful_set_utils.go (master, 2025).
+Source: pkg/controller/statefulset/stateful_set_utils.go (master).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a StatefulSet does next: arithmetic on its pods, in order of their ordinals.
 
-Source: pkg/controller/statefulset/stateful_set_control.go updateStatefulSet, processReplica, processCondemned (master, 2025).
+Source: pkg/controller/statefulset/stateful_set_control.go updateStatefulSet, processReplica, processCondemned (master).
 """
 
 from __future__ import annotations

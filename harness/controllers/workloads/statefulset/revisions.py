@@ -1,6 +1,6 @@
 """The versions of a StatefulSet's template, each kept in a ControllerRevision.
 
-Source: pkg/controller/history/controller_history.go; statefulset/stateful_set_utils.go newRevision (master, 2025).
+Source: pkg/controller/history/controller_history.go; statefulset/stateful_set_utils.go newRevision (master).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def status_of(
 ) -> tuple[StatefulSetStatus, Instant | None]:
     """(the status, when the next pod that is ready becomes available). `current`, `update`: names of revisions.
 
-    Source: stateful_set_control.go computeReplicaStatus, stateful_set_utils.go completeRollingUpdate (master, 2025).
+    Source: stateful_set_control.go computeReplicaStatus, stateful_set_utils.go completeRollingUpdate (master).
     """
     spec, old = stateful_set.spec, stateful_set.status
     ready = available = of_current = of_update = 0
@@ -55,7 +55,7 @@ def status_of(
 def words_of(effect: object, stateful_set: str, error: object = None) -> tuple[str, str]:
     """(reason, message) of a pod or claim that was made or deleted, or was not; ('', '') of other writes.
 
-    Source: stateful_pod_control.go recordPodEvent, recordClaimEvent (master, 2025).
+    Source: stateful_pod_control.go recordPodEvent, recordClaimEvent (master).
     """
     how, verb = ("Successful" if error is None else "Failed"), ("Delete" if isinstance(effect, Delete) else "Create")
     end = f"failed error: {error}"
