@@ -53,6 +53,12 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         float: st.floats(allow_nan=False),
         types.NoneType: st.none(),
     }
+    if hint is typing.Any:  # JSON of any form
+        return st.recursive(
+            TEXT | INTEGERS,
+            lambda part: st.lists(part, max_size=2) | st.dictionaries(TEXT, part, max_size=2),
+            max_leaves=4,
+        )
     return plain[hint]
 
 
