@@ -43,13 +43,16 @@ def run(
         str, typer.Option(help="Autoscalers, separated by commas (`podyard autoscalers`); else the scenario's.")
     ] = "",
     seeds: Annotated[str | None, typer.Option(help="Seeds: 3, 1-5 or 1,4,7; else the scenario's.")] = None,
-    nodes: Annotated[Nodes, typer.Option(help="Where nodes live: in this process, or in Ray actors.")] = Nodes.ray,
-    actors: Annotated[int, typer.Option(min=1, help="Ray actors that share the nodes.")] = 2,
+    nodes: Annotated[
+        Nodes | None,
+        typer.Option(help="Where nodes live: in this process, or in Ray actors; many runs have theirs inline."),
+    ] = None,
+    actors: Annotated[int | None, typer.Option(min=1, help="Ray actors that share the nodes; 2.")] = None,
     ray_address: Annotated[str | None, typer.Option(help=RAY_ADDRESS)] = None,
     clock: Annotated[ClockKind, typer.Option(help="Virtual time, or the wall clock.")] = ClockKind.virtual,
     time_scale: Annotated[
-        float, typer.Option(min=0.001, help="On the wall clock: seconds of the cluster for each of yours.")
-    ] = 1.0,
+        float | None, typer.Option(min=0.001, help="On the wall clock: seconds of the cluster for each of yours; 1.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario, as spec.duration=5m; repeatable.")
     ] = None,
@@ -66,7 +69,10 @@ def run(
 ) -> None:
     """Run a scenario and print placement quality, autoscaling response and recovery latency of each strategy."""
     # Many runs in turn have their nodes inline, and side by side they start Ray themselves.
-    in_actors = nodes is Nodes.ray and parallel == 1 and not (vary or resume or autoscaler)
+    many_runs = parallel > 1 or bool(vary) or resume or "," in autoscaler
+    in_actors = nodes is not Nodes.inline and not many_runs
+    _check_effects(nodes, actors, ray_address, clock, time_scale, parallel, many_runs=many_runs)
+    actors = actors or 2
     if in_actors:
         from harness.node.actors.session import ray_session
 
@@ -84,14 +90,12 @@ def run(
     read = reader(path, given, named(autoscaler) if autoscaler else [], variables)
     names = strategies_of(loaded, scheduler)
     todo = jobs(read, variables, names, seeds_of(seeds) if seeds else [spec.seed])
-    pace = Clock(time_scale if clock is ClockKind.wall else 0.0)
-    if parallel > 1 and pace.wall:
-        raise typer.BadParameter("runs on the wall clock are not run side by side", param_hint="--parallel")
-    home = Home(nodes=nodes.value, actors=actors, ray_address=ray_address)
+    pace = Clock((time_scale or 1.0) if clock is ClockKind.wall else 0.0)
+    home = Home(nodes="ray" if in_actors else "inline", actors=actors, ray_address=ray_address)
     try:
         # Ray's driver prints what happens to its workers on stdout, which is for results alone.
         with redirect_stdout(sys.stderr):
-            if parallel > 1 or variables or resume:
+            if many_runs:
                 results, failed = many(todo, out, parallel, journal, resume, quiet, ray_address)
             else:
                 results, failed = _in_turn(todo, home, pace, out, journal, quiet), 0
@@ -110,6 +114,31 @@ def run(
         write([result.to_data() for result in results], output)
     if failed or not all(result.ok for result in results):
         raise typer.Exit(1)
+
+
+# size: the options that bear on where and when a run is played.
+def _check_effects(
+    nodes: Nodes | None,
+    actors: int | None,
+    ray_address: str | None,
+    clock: ClockKind,
+    time_scale: float | None,
+    parallel: int,
+    *,
+    many_runs: bool,
+) -> None:
+    """An option that would have no effect is told. Raises typer.BadParameter."""
+    inline = "many runs have their nodes inline" if many_runs else "the nodes are inline"
+    if many_runs and nodes is Nodes.ray:
+        raise typer.BadParameter(f"{inline}: --vary, --resume, --parallel, several autoscalers", param_hint="--nodes")
+    if many_runs and clock is ClockKind.wall:
+        raise typer.BadParameter("many runs are on virtual time", param_hint="--clock")
+    if actors is not None and (many_runs or nodes is Nodes.inline):
+        raise typer.BadParameter(f"{inline}: there are no actors", param_hint="--actors")
+    if ray_address is not None and parallel == 1 and (many_runs or nodes is Nodes.inline):
+        raise typer.BadParameter(f"{inline}, and without --parallel no Ray is used", param_hint="--ray-address")
+    if time_scale is not None and clock is ClockKind.virtual:
+        raise typer.BadParameter("is of the wall clock: --clock wall", param_hint="--time-scale")
 
 
 def _in_turn(todo: list[Job], home: Home, pace: Clock, out: Path, journal: bool, quiet: bool) -> list[Result]:

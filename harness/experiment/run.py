@@ -35,7 +35,7 @@ LONGEST_NS = 400 * 24 * HOUR
 """A run without a duration ends here at the latest."""
 
 Progress = Callable[[str, Instant, int], None]
-"""(what is going on, instant, pods that have ended or settled)."""
+"""(what is going on, instant, pods that have ended)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Run:
                 raise self.loaded.error(
                     "spec", "on the wall clock a run needs a duration", hint="--set spec.duration=5m"
                 )
-            told = (lambda at: progress("running", at, self._settled())) if progress is not None else None
+            told = (lambda at: progress("running", at, self.measures.lives.ended)) if progress is not None else None
             drive(cluster.run, lambda: cluster.next_due, WallClock(0, self.clock.scale), until, told)
             self.end_ns = until
             return
@@ -181,7 +181,7 @@ class Run:
             at = min(at + LOOK_NS, until) if until is not None else self._next_look(at)
             cluster.run(at)
             if progress is not None:
-                progress("running", at, self._settled())
+                progress("running", at, self.measures.lives.ended)
             if until is not None:
                 if at >= until:
                     break
@@ -194,10 +194,6 @@ class Run:
         due = self.cluster.next_due
         ahead = at if due is None else max(at, due)
         return min((ahead // LOOK_NS + 1) * LOOK_NS, LONGEST_NS)
-
-    def _settled(self) -> int:
-        lives = self.measures.lives
-        return len(lives.all) - len(lives.alive)
 
     # -- what came out -------------------------------------------------------------------------------------------------
 

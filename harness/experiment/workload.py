@@ -197,6 +197,10 @@ def _training(loaded: Loaded, form: TrainingTasks, where: str, made: Plan) -> Tr
         raise loaded.error(
             where, "training jobs have a scenario to themselves", expected="no other workload beside them"
         )
+    if loaded.scenario.spec.pools:
+        raise loaded.error(
+            "spec.pools", "training jobs run on the GPUs that are there", expected="no pools beside them"
+        )
     jobs = read_training_jobs(loaded.find(form.path, f"{where}.path"))
     doublings = loaded.find(form.doublings, f"{where}.doublings") if form.doublings is not None else None
     speeds = read_speeds(loaded.find(form.speeds, f"{where}.speeds"), doublings)

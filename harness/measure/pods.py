@@ -41,11 +41,15 @@ class PodTimes(msgspec.Struct, gc=False):
 
 
 class PodLives:
-    """`all` holds every pod that ever was, by uid, in order of creation; `alive` those that are, by key."""
+    """`all` holds every pod that ever was, by uid, in order of creation; `alive` those that are, by key.
+
+    `ended` counts those that have ended or are gone.
+    """
 
     def __init__(self) -> None:
         self.all: dict[str, PodTimes] = {}
         self.alive: dict[str, PodTimes] = {}
+        self.ended = 0
         self._on: dict[str, dict[str, PodTimes]] = {}  # by node, by uid: bound and neither ended nor gone
         self._requests = Requests()
 
@@ -86,6 +90,7 @@ class PodLives:
             if status.phase == "Running" and life.running_ns == NEVER:
                 life.running_ns = at_ns
             elif status.phase in ("Succeeded", "Failed"):
+                self.ended += life.ended_ns == NEVER
                 life.ended_ns = at_ns
                 self._on.get(life.node, {}).pop(life.uid, None)
         if status.container_statuses:
@@ -98,6 +103,7 @@ class PodLives:
             life.gone_ns = at_ns
             self._on.get(life.node, {}).pop(life.uid, None)
             if life.ended_ns == NEVER:
+                self.ended += 1
                 life.ended_ns = at_ns
             if self.alive.get(life.key) is life:
                 del self.alive[life.key]

@@ -121,3 +121,6 @@ def test_other_work_beside_training_jobs_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="a scenario to themselves"):
         Run(loaded, load_strategy(loaded, "gandiva-fair")(), 0, Home())
+    pooled = scenario(tmp_path, pools=[{"name": "p", "max": 3, "cpu": 8, "gpus": 1}])
+    with pytest.raises(UserError, match="GPUs that are there"):
+        Run(pooled, load_strategy(pooled, "gandiva-fair")(), 0, Home())

@@ -10,6 +10,7 @@ things happen. What takes less than RESOLUTION_NS in the cluster takes no time i
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -62,6 +63,7 @@ class RoundScheduler(Reconciler):
         self.loop = RoundLoop(speeds, len(gpus), strategy, rules)
         self._rules = rules
         self._gpus = list(gpus)
+        self._gpus_of = Counter(gpus)  # by node
         self._origin_ns = origin_ns
         self._gangs = Gangs()
         self._ids: dict[str, int] = {}  # by key of Job
@@ -163,7 +165,7 @@ class RoundScheduler(Reconciler):
         """Nodes that nothing can be started on, or that have not renewed their lease when they should have."""
         period_ns = self.constants.lease_renewal_ns
         out: dict[str, None] = {}
-        for name in dict.fromkeys(self._gpus):
+        for name in self._gpus_of:
             node: Node | None = self.informer.get("Node", name)
             lease: Lease | None = self.informer.get("Lease", f"kube-node-lease/{name}")
             late = lease is not None and not lease.metadata.annotations.get(STANDING_LEASE)
@@ -214,7 +216,7 @@ class RoundScheduler(Reconciler):
 
     def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str]) -> None:
         unbound = [pod for pod in live if not pod.spec.node_name]
-        room = {node: self._gpus.count(node) - self._gangs.count_on(node) for node in set(wanted)}
+        room = {node: self._gpus_of[node] - self._gangs.count_on(node) for node in set(wanted)}
         for pod, node in zip(unbound, missing_nodes(live, wanted), strict=False):
             if room[node] > 0:
                 room[node] -= 1

@@ -1,0 +1,44 @@
+"""`podyard run`: an option that would have no effect is told, and the progress counts what has ended."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli.app import app
+from harness.experiment.run import Home, Run
+from harness.experiment.strategies import load_strategy
+from tests.experiment.scenarios import loaded
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--nodes ray --resume", "--nodes"),
+        ("--nodes ray --parallel 2", "--nodes"),
+        ("--nodes ray --autoscaler utilization,predictive", "--nodes"),
+        ("--clock wall --vary load", "--clock"),
+        ("--clock wall --parallel 2", "--clock"),
+        ("--actors 3 --nodes inline", "--actors"),
+        ("--actors 3 --resume", "--actors"),
+        ("--ray-address 127.0.0.1:1 --resume", "--ray-address"),
+        ("--ray-address 127.0.0.1:1 --nodes inline", "--ray-address"),
+        ("--time-scale 3", "--time-scale"),
+    ],
+)
+def test_an_option_without_effect_is_told(options: str, told: str) -> None:
+    result = CliRunner().invoke(app, ["run", "quickstart", *options.split()])
+    assert result.exit_code == 2
+    assert f"Invalid value for {told}" in result.output
+
+
+def test_progress_counts_pods_that_have_ended() -> None:
+    spec = loaded(workload=[{"openbLike": {"pods": 5, "longest": "1m"}}], nodes=[{"openbLike": {"count": 4}}])
+    run = Run(spec, load_strategy(spec, "greedy")(), 0, Home())
+    counts: list[int] = []
+    try:
+        run.play(lambda what, at, ended: counts.append(ended))
+    finally:
+        run.close()
+    assert counts == sorted(counts)
+    assert counts[-1] == 5
