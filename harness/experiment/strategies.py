@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.experiment.scenario import Loaded
 from harness.jobs import registry as rounds
+from harness.model.errors import UserError
 from harness.scheduling import registry as pods
 
 
@@ -16,7 +17,19 @@ def has_training(loaded: Loaded) -> bool:
 
 def load_strategy(loaded: Loaded, spec: str) -> Callable[[], Any]:
     """A factory for the strategy that `spec` names. Raises UserError."""
-    return rounds.load(spec) if has_training(loaded) else pods.load(spec)
+    training = has_training(loaded)
+    name = full_name(loaded, spec).partition("?")[0]
+    own, others = rounds.STRATEGIES, pods.STRATEGIES
+    if not training:
+        own, others = others, own
+    other_name = (pods if training else rounds).full_name(spec).partition("?")[0]
+    if name not in own.names() and other_name in others.names():
+        raise UserError(
+            f"{spec} decides about {'pods' if training else 'rounds of training jobs'}",
+            found=f"a scenario {'of' if training else 'without'} training jobs",
+            expected=f"a strategy of `podyard schedulers` that decides about {'rounds' if training else 'pods'}",
+        )
+    return rounds.load(spec) if training else pods.load(spec)
 
 
 def full_name(loaded: Loaded, spec: str) -> str:

@@ -12,6 +12,7 @@ from harness.experiment.scenario import Loaded, find_scenario, from_data, read_s
 from harness.experiment.strategies import load_strategy
 from harness.jobs.rounds import RoundsRecord
 from harness.measure.jobs import JobsSummary
+from harness.model.errors import UserError
 from tests.jobs.published import Published, completion_s, schedules
 
 TRACE = """job_id,model,batch_size,scale_factor,mode,total_steps,arrival_s
@@ -110,8 +111,6 @@ def test_a_crash_costs_what_the_gang_did_since_its_checkpoint(tmp_path: Path) ->
 
 
 def test_other_work_beside_training_jobs_is_refused(tmp_path: Path) -> None:
-    from harness.model.errors import UserError
-
     loaded = scenario(
         tmp_path,
         workload=[
@@ -124,3 +123,10 @@ def test_other_work_beside_training_jobs_is_refused(tmp_path: Path) -> None:
     pooled = scenario(tmp_path, pools=[{"name": "p", "max": 3, "cpu": 8, "gpus": 1}])
     with pytest.raises(UserError, match="GPUs that are there"):
         Run(pooled, load_strategy(pooled, "gandiva-fair")(), 0, Home())
+
+
+def test_a_strategy_of_the_other_kind_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="greedy decides about pods"):
+        load_strategy(scenario(tmp_path), "greedy")
+    with pytest.raises(UserError, match="allox decides about rounds of training jobs"):
+        load_strategy(read_scenario(find_scenario("quickstart")), "allox")
