@@ -116,6 +116,9 @@ def run(
         raise typer.Exit(1)
 
 
+_MANY = "many runs: --vary, --resume, --parallel, several autoscalers"
+
+
 # size: the options that bear on where and when a run is played.
 def _check_effects(
     nodes: Nodes | None,
@@ -130,9 +133,9 @@ def _check_effects(
     """An option that would have no effect is told. Raises typer.BadParameter."""
     inline = "many runs have their nodes inline" if many_runs else "the nodes are inline"
     if many_runs and nodes is Nodes.ray:
-        raise typer.BadParameter(f"{inline}: --vary, --resume, --parallel, several autoscalers", param_hint="--nodes")
+        raise typer.BadParameter(f"Ray actors are not for {_MANY}", param_hint="--nodes")
     if many_runs and clock is ClockKind.wall:
-        raise typer.BadParameter("many runs are on virtual time", param_hint="--clock")
+        raise typer.BadParameter(f"the wall clock is not for {_MANY}", param_hint="--clock")
     if actors is not None and (many_runs or nodes is Nodes.inline):
         raise typer.BadParameter(f"{inline}: there are no actors", param_hint="--actors")
     if ray_address is not None and parallel == 1 and (many_runs or nodes is Nodes.inline):
