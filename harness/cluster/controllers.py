@@ -29,6 +29,7 @@ DEFAULT = (
     "external-provisioner",
     "ephemeral-volume-controller",
     "statefulset-controller",
+    "replicationcontroller-controller",
 )
 """What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 

@@ -18,12 +18,13 @@ SERVICE_NAME = "kubernetes.io/service-name"
 
 def statuses(state: ClusterState) -> Iterator[tuple[str, str]]:
     """The numbers that controllers report equal a recount of the pods."""
-    for item in state.listed("ReplicaSet"):
-        active = [pod for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
-        told = (item.status.replicas or 0, item.status.ready_replicas or 0)
-        yield from differing_numbers(
-            "ReplicaSet", item, ("replicas", "readyReplicas"), told, (len(active), count_ready(active))
-        )
+    for kind in ("ReplicaSet", "ReplicationController"):
+        for item in state.listed(kind):
+            active = [pod for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
+            told = (item.status.replicas or 0, item.status.ready_replicas or 0)
+            yield from differing_numbers(
+                kind, item, ("replicas", "readyReplicas"), told, (len(active), count_ready(active))
+            )
     of_deployment: dict[str, list[ReplicaSet]] = {}
     for item in state.listed("ReplicaSet"):
         owner = item.metadata.controller()

@@ -25,17 +25,19 @@ TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 
 
 def replicas(state: ClusterState) -> Iterator[tuple[str, str]]:
-    """ReplicaSets have as many pods as wanted; Deployments have rolled out where all their pods are ready."""
+    """ReplicaSets and ReplicationControllers have as many pods as wanted; Deployments have rolled out where all their
+    pods are ready."""
     sets: dict[str, list[ReplicaSet]] = {}
-    for item in state.listed("ReplicaSet"):
-        owner = item.metadata.controller()
-        if owner is not None:
-            sets.setdefault(owner.uid, []).append(item)
-        wanted = wanted_replicas(item)
-        active = [pod for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
-        refused = len(active) < wanted and pod_refused(state, item.metadata.namespace, item.spec.template)
-        if item.metadata.deletion_timestamp is None and len(active) != wanted and not refused:
-            yield f"ReplicaSet {item.metadata.key}", f"{len(active)} pods, {wanted} are wanted"
+    for kind in ("ReplicaSet", "ReplicationController"):
+        for item in state.listed(kind):
+            owner = item.metadata.controller()
+            if owner is not None:
+                sets.setdefault(owner.uid, []).append(item)
+            wanted = wanted_replicas(item)
+            active = [pod for pod in state.pods_of(item.metadata.uid) if is_active(pod)]
+            refused = len(active) < wanted and pod_refused(state, item.metadata.namespace, item.spec.template)
+            if item.metadata.deletion_timestamp is None and len(active) != wanted and not refused:
+                yield f"{kind} {item.metadata.key}", f"{len(active)} pods, {wanted} are wanted"
     for deployment in state.listed("Deployment"):
         spec = deployment.spec
         if deployment.metadata.deletion_timestamp is not None or spec.paused:

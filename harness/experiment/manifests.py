@@ -96,8 +96,6 @@ def check_object(loaded: Loaded, obj: Any, where: str) -> None:
 
 def refusals(kind: Kind, obj: Any, name: str) -> tuple[Cause, ...]:
     """What the API server would refuse of a new object, defaults filled in."""
-    if kind.kind == "ReplicationController":  # read of a dump; in a run it is left out before
-        return ()
     return (*problems(kind, defaulted(kind, obj), None, name), *_amounts(obj), *_annotations(obj))
 
 

@@ -22,6 +22,7 @@ from harness.model.workloads import (
     PodDisruptionBudget,
     PodMetrics,
     ReplicaSet,
+    ReplicationController,
     StatefulSet,
 )
 
@@ -135,7 +136,7 @@ def _node(node: Node) -> tuple[Any, ...]:
     return (node.metadata.uid, node_ready(node), bool(node.spec.unschedulable), taints)
 
 
-def _replicas(obj: ReplicaSet | Deployment | StatefulSet) -> tuple[Any, ...]:
+def _replicas(obj: ReplicaSet | Deployment | StatefulSet | ReplicationController) -> tuple[Any, ...]:
     status = obj.status
     return (obj.metadata.uid, obj.spec.replicas, status.replicas or 0, status.ready_replicas or 0)
 
@@ -173,6 +174,7 @@ _ESSENCE: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "ReplicaSet": _replicas,
     "Deployment": _replicas,
     "StatefulSet": _replicas,
+    "ReplicationController": _replicas,
     "Job": _job,
     "EndpointSlice": _slice,
     "HorizontalPodAutoscaler": _autoscaler,

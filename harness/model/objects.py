@@ -54,6 +54,7 @@ from harness.model.workloads import (
     PodMetrics,
     PriorityClass,
     ReplicaSet,
+    ReplicationController,
     StatefulSet,
 )
 
@@ -72,6 +73,7 @@ Object: TypeAlias = (
     | ConfigMap
     | Event
     | ReplicaSet
+    | ReplicationController
     | Deployment
     | DaemonSet
     | StatefulSet
@@ -189,6 +191,16 @@ _KINDS = (
         status=True,
         scale=True,
     ),
+    Kind(
+        "ReplicationController",
+        "v1",
+        "replicationcontrollers",
+        ReplicationController,
+        short_names=("rc",),
+        categories=_ALL,
+        status=True,
+        scale=True,
+    ),
     Kind("ControllerRevision", "apps/v1", "controllerrevisions", ControllerRevision),
     Kind("PodGroup", "scheduling.x-k8s.io/v1alpha1", "podgroups", PodGroup, True, ("pg",), status=True),
     # Kept whole, interpreted by nobody yet.
@@ -213,7 +225,6 @@ _KINDS = (
     Kind("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles", Unstructured, False),
     Kind("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings", Unstructured, False),
     # What a scheduler or a chart from outside lists, and nothing here acts on; of CSINodes the limits are respected.
-    Kind("ReplicationController", "v1", "replicationcontrollers", Unstructured, short_names=("rc",), status=True),
     Kind("CSINode", "storage.k8s.io/v1", "csinodes", Unstructured, False),
     Kind("CSIDriver", "storage.k8s.io/v1", "csidrivers", Unstructured, False),
     Kind("CSIStorageCapacity", "storage.k8s.io/v1", "csistoragecapacities", Unstructured),
@@ -318,6 +329,7 @@ __all__ = [
     "PriorityClass",
     "Probe",
     "ReplicaSet",
+    "ReplicationController",
     "ResourceList",
     "ResourceQuota",
     "ResourceRequirements",

@@ -1,4 +1,4 @@
-"""What makes pods: ReplicaSet, Deployment, StatefulSet, Job (apps/v1, batch/v1), and what scales and protects them."""
+"""What makes pods: ReplicaSet, ReplicationController, Deployment, StatefulSet, Job; what scales and protects them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,25 @@ class ReplicaSet(Wire, frozen=True, kw_only=True):
     metadata: ObjectMeta = ObjectMeta()
     spec: ReplicaSetSpec = ReplicaSetSpec()
     status: ReplicaSetStatus = ReplicaSetStatus()
+
+
+class ReplicationControllerSpec(Wire, frozen=True, kw_only=True):
+    replicas: int | None = None
+    min_ready_seconds: int | None = None
+    selector: dict[str, str] = {}
+    template: PodTemplateSpec = PodTemplateSpec()
+
+
+class ReplicationControllerStatus(ReplicaSetStatus, frozen=True, kw_only=True):
+    pass
+
+
+class ReplicationController(Wire, frozen=True, kw_only=True):
+    """core/v1: what a ReplicaSet is, with a map of labels for its selector."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: ReplicationControllerSpec = ReplicationControllerSpec()
+    status: ReplicationControllerStatus = ReplicationControllerStatus()
 
 
 class RollingUpdateDeployment(Wire, frozen=True, kw_only=True):

@@ -111,7 +111,7 @@ class Transcript:
                 _, ready, unschedulable, taints = entry.data[:4]
                 cordoned = ["unschedulable"] if unschedulable else []
                 return ", ".join([f"Ready is {ready or 'not told'}", *cordoned, *taints])
-            case "Deployment" | "ReplicaSet" | "StatefulSet":
+            case "Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController":
                 return _replicas_of(entry.data[1])
         return ""
 
@@ -262,6 +262,7 @@ _CHANGES: dict[str, Callable[[tuple[Any, ...], tuple[Any, ...]], Iterator[Found]
     "Deployment": _replicas,
     "ReplicaSet": _replicas,
     "StatefulSet": _replicas,
+    "ReplicationController": _replicas,
     "Job": _job,
     "EndpointSlice": _slice,
     "HorizontalPodAutoscaler": _autoscaler,

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from harness.model.objects import KINDS, from_wire, to_wire
-from harness.model.status import ApiError
 from tests.controllers.test_statefulset import Story
 
 PLAIN = (
@@ -36,13 +35,6 @@ def test_an_object_is_kept_whole(kind: str) -> None:
     assert to_wire(server.get(kind, namespace, "x"))["spec"] == {"driver": "d", "any": [1, {"a": "b"}]}
     server.delete(kind, namespace, "x")
     assert not server.objects(kind)
-
-
-def test_a_replication_controller_is_listed_and_refused_by_name() -> None:
-    server = Story(0).server
-    assert not server.objects("ReplicationController")
-    with pytest.raises(ApiError, match="ReplicationControllers are not modelled"):
-        server.create(from_wire(wire("ReplicationController", spec={"replicas": 1})))
 
 
 def test_a_node_takes_as_many_volumes_as_its_csi_node_says() -> None:

@@ -380,8 +380,8 @@ STORED_ROWS = (
 )  # fmt: skip
 
 NOT_EXPRESSED: dict[str, str] = {
-    "ReplicationController as target (most tests)": "ReplicationControllers are not served; the rows run against a "
-    "Deployment, whose scale is the same",
+    "ReplicationController as target (most tests)": "the rows run against a Deployment, whose scale is the same; "
+    "tests/controllers/test_replication_controller.py has one of a ReplicationController",
     "TestConditionInvalidSelectorUnparsable": "selectors are values here, none of them is unparsable text",
     "expectedReported* labels of every row": "the controller's own Prometheus metrics are not modelled",
 }

@@ -315,6 +315,36 @@ def test_a_stateful_set(kubectl: Kubectl) -> None:
     eventually(lambda: not kubectl("get", "pods,controllerrevisions", "-l", "app=db", "-o", "name"), "all of it gone")
 
 
+REPLICATED = """
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: old}
+spec:
+  replicas: 2
+  selector: {app: old}
+  template:
+    metadata: {labels: {app: old}}
+    spec: {containers: [{name: main, image: "nginx:1"}]}
+"""
+
+
+def test_a_replication_controller(kubectl: Kubectl) -> None:
+    kubectl("create", "-f", "-", given=REPLICATED)
+    ready = ("get", "rc", "old", "-o", "jsonpath={.status.readyReplicas}")
+    eventually(lambda: kubectl(*ready) == "2", "its pods")
+    assert kubectl("get", "rc", "old", "--no-headers").split()[:4] == ["old", "2", "2", "2"]
+    assert "scaled" in kubectl("scale", "rc", "old", "--current-replicas=2", "--replicas=3")
+    eventually(lambda: kubectl(*ready) == "3", "one more")
+    said = kubectl("describe", "rc", "old")
+    assert "Replicas:     3 current / 3 desired" in said
+    assert "SuccessfulCreate" in said
+    kubectl("autoscale", "rc", "old", "--min=1", "--max=5")
+    assert "ReplicationController/old" in kubectl("get", "hpa", "old", "--no-headers")
+    assert "old-" in kubectl("get", "all", "-l", "app=old", "-o", "name")
+    kubectl("delete", "rc", "old")
+    eventually(lambda: not kubectl("get", "pods", "-l", "app=old", "-o", "name"), "its pods gone")
+
+
 def test_nodes_and_drains(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", given=named("moved"))
     kubectl("rollout", "status", "deploy/moved", "--timeout=60s")

@@ -203,7 +203,7 @@ def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
     yield _object(document, data, kind, rules)
 
 
-_POD_MAKERS = ("CronJob", "ReplicationController")
+_POD_MAKERS = ("CronJob",)
 
 
 def _out_of_sight(data: dict[str, Any], kind: str) -> str:

@@ -135,10 +135,12 @@ def scale_of(obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     }
 
 
-def selector_text(selector: LabelSelector | None) -> str:
+def selector_text(selector: LabelSelector | dict[str, str] | None) -> str:
     """As in a query string. Source: metav1.FormatLabelSelector."""
     if selector is None:
         return "<none>"
+    if isinstance(selector, dict):
+        selector = LabelSelector(match_labels=selector)
     parts = [f"{key}={value}" for key, value in sorted(selector.match_labels.items())]
     for item in selector.match_expressions:
         match item.operator:

@@ -24,6 +24,9 @@ from harness.model.wire import Time
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 """Finalizers. Source: metav1.FinalizerOrphanDependents, FinalizerDeleteDependents."""
 
+ORPHAN_DEPENDENTS = "Orphan"
+"""Propagation of a delete. Source: rest.OrphanDependents, the default of the oldest kinds (1.32)."""
+
 Convert: TypeAlias = Callable[[Json], Json]
 
 
@@ -91,6 +94,8 @@ class KindRules:
     """What else changes when deletion is asked for and the object stays for now."""
     is_held: Callable[[Any], bool] | None = None
     """Whether something besides grace and finalizers holds an object whose deletion was asked for."""
+    propagation: str = ""
+    """Of a delete that does not say; '' is Background. Source: DefaultGarbageCollectionPolicy in pkg/registry."""
     returned_when_deleted: bool = False
     """A delete answers with the object, even when it is gone. Source: ReturnDeletedObject in pkg/registry."""
 
@@ -150,6 +155,8 @@ class KindRules:
         """`old` with deletion asked for: it stays for its grace, and for its finalizers."""
         meta = old.metadata
         finalizers = meta.finalizers
+        if not propagation and ORPHAN not in finalizers and FOREGROUND not in finalizers:
+            propagation = self.propagation
         if propagation == "Foreground" and FOREGROUND not in finalizers:
             finalizers = (*finalizers, FOREGROUND)
         if propagation == "Orphan" and ORPHAN not in finalizers:

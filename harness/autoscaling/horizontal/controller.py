@@ -42,6 +42,7 @@ from harness.engine.component import (
 from harness.engine.guard import event_about, fault_of
 from harness.model.constants import DEFAULTS
 from harness.model.core import Pod
+from harness.model.meta import LabelSelector
 from harness.model.objects import KINDS, Unstructured
 from harness.model.workloads import HorizontalPodAutoscaler, Lease, PodMetrics
 
@@ -222,8 +223,10 @@ class _View:
 
 def _scale_of(target: Any) -> Scale:
     """Without replicas it is one: what the API server defaults."""
-    spec, status = target.spec, target.status
-    return Scale(1 if spec.replicas is None else spec.replicas, status.replicas or 0, spec.selector)
+    spec, status, selector = target.spec, target.status, target.spec.selector
+    if isinstance(selector, dict):  # of a ReplicationController
+        selector = LabelSelector(match_labels=selector)
+    return Scale(1 if spec.replicas is None else spec.replicas, status.replicas or 0, selector)
 
 
 def _not_found(kind: str, name: str, api_version: str) -> str:

@@ -51,15 +51,19 @@ class DisruptionController(Reconciler):
                 "Deployment": self._owner_changed,
                 "ReplicaSet": self._owner_changed,
                 "StatefulSet": self._owner_changed,
+                "ReplicationController": self._owner_changed,
                 "Pod": self._pod_changed,
             },
         )
         self.lazy_watches = (
-            LazyWatch(("Deployment", "ReplicaSet", "StatefulSet", "Pod"), {"PodDisruptionBudget": None}),
+            LazyWatch(
+                ("Deployment", "ReplicaSet", "StatefulSet", "ReplicationController", "Pod"),
+                {"PodDisruptionBudget": None},
+            ),
         )
         self._replica_sets = self.informer.index("ReplicaSet", _uid)
         self._deployments = self.informer.index("Deployment", _uid)
-        self._stateful_sets = self.informer.index("StatefulSet", _uid)
+        self._others = [self.informer.index(kind, _uid) for kind in ("StatefulSet", "ReplicationController")]
         self._pods = Groups()
         self._census: dict[Group, _Census] = {}
         self._selectors = Selectors()
@@ -214,9 +218,9 @@ class DisruptionController(Reconciler):
                 if above is not None and above.kind == "Deployment":
                     found = next(iter(self._deployments[above.uid].values()), replica_set)
                 return found.metadata.uid, found.spec.replicas or 0
-        if owner.kind == "StatefulSet":
-            for stateful_set in self._stateful_sets[owner.uid].values():
-                return owner.uid, stateful_set.spec.replicas or 0
+        for index in self._others:
+            for found_other in index[owner.uid].values():
+                return owner.uid, found_other.spec.replicas or 0
         raise _Unknown(f'found no controllers with a scale for pods of {owner.kind} "{owner.name}"')
 
     def _disrupted(self, now: Instant, budget: PodDisruptionBudget) -> dict[str, Time]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta, OwnerReference
-from harness.model.workloads import DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
+from harness.model.workloads import DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet
 
 POD_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 """Pod annotation: cheaper ones go first. Source: core/v1 PodDeletionCost."""
@@ -22,7 +22,9 @@ def controller_of(obj: Any, kind: str) -> OwnerReference | None:
 
 
 def owner_reference(
-    owner: ReplicaSet | Deployment | DaemonSet | StatefulSet | Job | Pod, api_version: str, kind: str
+    owner: ReplicaSet | ReplicationController | Deployment | DaemonSet | StatefulSet | Job | Pod,
+    api_version: str,
+    kind: str,
 ) -> OwnerReference:
     """Source: metav1.NewControllerRef."""
     meta = owner.metadata

@@ -1,6 +1,7 @@
 """The ReplicaSet controller: as many pods as wanted, adopted, created or deleted; and the status that says so.
 
-Source: pkg/controller/replicaset/replica_set.go.
+Of ReplicationControllers it is the same one: they differ in the form of their selector.
+Source: pkg/controller/replicaset/replica_set.go; pkg/controller/replication/replication_controller.go (1.32).
 """
 
 from __future__ import annotations
@@ -17,25 +18,26 @@ from harness.controllers.runtime.replica_tally import ReplicaTally
 from harness.controllers.runtime.selectors import LabelKeys
 from harness.engine.component import SECOND, Create, Instant, LazyWatch, Update
 from harness.model.core import Pod, PodTemplateSpec
-from harness.model.meta import Condition, OwnerReference, condition
+from harness.model.meta import Condition, LabelSelector, OwnerReference, condition
+from harness.model.objects import KINDS
 from harness.model.wire import Time
-from harness.model.workloads import ReplicaSet, ReplicaSetStatus
+from harness.model.workloads import ReplicaSet, ReplicationController
 
 _NOBODY = ReplicaTally()
 
 
 class ReplicaSetController(PodControl):
-    """Keys are 'namespace/name' of ReplicaSets."""
+    """Keys are 'namespace/name' of ReplicaSets, or of what else `kind` is."""
 
-    def __init__(self, name: str = "replicaset-controller") -> None:
-        super().__init__(name, "ReplicaSet", {"ReplicaSet": self._replica_set_changed, "Pod": self._pod_changed})
-        self.lazy_watches = (LazyWatch(("Pod",), {"ReplicaSet": None}),)
+    def __init__(self, name: str = "replicaset-controller", kind: str = "ReplicaSet") -> None:
+        super().__init__(name, kind, {kind: self._replica_set_changed, "Pod": self._pod_changed})
+        self.lazy_watches = (LazyWatch(("Pod",), {kind: None}),)
         self._keys: dict[str, str] = {}  # uid -> key
         self._tallies: dict[str, ReplicaTally] = {}  # uid ->
         self._label_keys = LabelKeys()
         self._orphans = Orphans()
         self._templates: dict[str, tuple[PodTemplateSpec, Create]] = {}
-        self._siblings = self.informer.index("ReplicaSet", _controller_uid)
+        self._siblings = self.informer.index(kind, _controller_uid)
 
     def forget_all(self) -> None:
         super().forget_all()
@@ -61,7 +63,7 @@ class ReplicaSetController(PodControl):
         key = meta.key
         if old is None:
             self._keys[meta.uid] = key
-        self._orphans.adopter(key, meta.namespace, new.spec.selector)
+        self._orphans.adopter(key, meta.namespace, selector_of(new))
         self.queue.add(key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
@@ -87,7 +89,7 @@ class ReplicaSetController(PodControl):
         if owner is None:
             self._orphan(key, old, pod)
             return
-        if owner.kind != "ReplicaSet":
+        if owner.kind != self.kind:
             return
         uid = owner.uid
         tally = self._tallies.get(uid)
@@ -108,7 +110,7 @@ class ReplicaSetController(PodControl):
         key = meta.key
         if owner is None:
             self._orphans.drop(key, pod)
-        elif owner.kind == "ReplicaSet":
+        elif owner.kind == self.kind:
             self.expected.deleted(owner.uid, key)
             tally = self._tallies.get(owner.uid)
             if tally is not None:
@@ -130,7 +132,7 @@ class ReplicaSetController(PodControl):
     # -- what to do ----------------------------------------------------------------------------------------------------
 
     def reconcile(self, now: Instant, key: str) -> None:
-        replica_set: ReplicaSet | None = self.informer.get("ReplicaSet", key)
+        replica_set: ReplicaSet | None = self.informer.get(self.kind, key)
         if replica_set is None:
             return
         uid = replica_set.metadata.uid
@@ -157,7 +159,7 @@ class ReplicaSetController(PodControl):
 
         Source: controller_ref_manager.go ClaimObject.
         """
-        meta, selector = replica_set.metadata, replica_set.spec.selector
+        meta, selector = replica_set.metadata, selector_of(replica_set)
         if meta.deletion_timestamp is not None:
             return False
         claimed = False
@@ -169,7 +171,7 @@ class ReplicaSetController(PodControl):
                     self.write(key, Update(released(pod, meta.uid), "", key))
                     claimed = True
         for pod in self._orphans.selected(meta.namespace, selector):
-            self.write(key, Update(adopted(pod, _reference(replica_set)), "", key))
+            self.write(key, Update(adopted(pod, self._reference(replica_set)), "", key))
             claimed = True
         return claimed
 
@@ -179,7 +181,7 @@ class ReplicaSetController(PodControl):
         if known is None or known[0] is not replica_set.spec.template:
             template = replica_set.spec.template
             prefix = f"{replica_set.metadata.name}-"
-            pod = new_pod(replica_set, prefix, _reference(replica_set), template.metadata.labels)
+            pod = new_pod(replica_set, prefix, self._reference(replica_set), template.metadata.labels)
             known = self._templates[uid] = (template, Create(pod, key))
         # The very same write, many times over: the pods differ only in what the server gives them.
         self.create_pods(now, key, uid, [known[1]] * count)
@@ -204,7 +206,7 @@ class ReplicaSetController(PodControl):
 
     def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
         """Source: replica_set_utils.go calculateStatus."""
-        replica_set: ReplicaSet = self.informer.get("ReplicaSet", key)
+        replica_set: ReplicaSet = self.informer.get(self.kind, key)
         meta, spec, old = replica_set.metadata, replica_set.spec, replica_set.status
         tally = self._tallies.get(meta.uid, _NOBODY)
         available = tally.available((spec.min_ready_seconds or 0) * SECOND, now)
@@ -226,7 +228,7 @@ class ReplicaSetController(PodControl):
                 conditions = (*conditions, failure)
         elif conditions:
             conditions = tuple(item for item in conditions if item.type != "ReplicaFailure")
-        status = ReplicaSetStatus(
+        status = type(old)(
             replicas=len(tally.active),
             fully_labeled_replicas=labelled or None,
             ready_replicas=len(tally.ready) or None,
@@ -240,9 +242,18 @@ class ReplicaSetController(PodControl):
         self.write(key, Update(replace(replica_set, status=status), "status", key))
         return True
 
+    def _reference(self, replica_set: ReplicaSet) -> OwnerReference:
+        return owner_reference(replica_set, KINDS[self.kind].api_version, self.kind)
 
-def _reference(replica_set: ReplicaSet) -> OwnerReference:
-    return owner_reference(replica_set, "apps/v1", "ReplicaSet")
+
+def selector_of(obj: ReplicaSet | ReplicationController) -> LabelSelector:
+    if isinstance(obj, ReplicationController):
+        return LabelSelector(match_labels=obj.spec.selector)
+    return obj.spec.selector
+
+
+def replication_controllers(name: str = "replicationcontroller-controller") -> ReplicaSetController:
+    return ReplicaSetController(name, "ReplicationController")
 
 
 def _controller(pod: Pod) -> OwnerReference | None:

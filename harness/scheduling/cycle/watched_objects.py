@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.model.core import Namespace, Service
-from harness.model.meta import LabelSelector
-from harness.model.objects import KINDS, Unstructured, kind_of
-from harness.model.wire import decode
+from harness.model.objects import KINDS, kind_of
+from harness.model.workloads import ReplicationController
 from harness.scheduling.matching.owner_selectors import CONTROLLERS
 from harness.scheduling.matching.pod_selectors import Requirements, requirements
 from harness.scheduling.pods.pod_classes import PodClasses
@@ -36,11 +35,6 @@ def observe(classes: PodClasses, obj: object, *, gone: bool = False) -> bool:
 
 
 def _selector(controller: Any) -> Requirements | None:
-    if not isinstance(controller, Unstructured):
-        return requirements(controller.spec.selector)
-    found = ((controller.extra or {}).get("spec") or {}).get("selector")
-    if not found:
-        return None
-    if kind_of(controller) == "ReplicationController":  # a plain map of labels
-        return tuple((key, "In", (value,)) for key, value in sorted(found.items()))
-    return requirements(decode(LabelSelector, found))
+    if isinstance(controller, ReplicationController):  # a plain map of labels
+        return tuple((key, "In", (value,)) for key, value in sorted(controller.spec.selector.items())) or None
+    return requirements(controller.spec.selector)
