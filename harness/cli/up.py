@@ -30,6 +30,9 @@ _PLATFORM = {
 }
 """Labels that every kubelet gives its node. Source: core/v1 well_known_labels.go."""
 
+NONE = "none"
+"""As --scheduler: nobody here binds, a scheduler from outside does."""
+
 _LIVE = ("starlette", "uvicorn", "wsproto", "cryptography")
 
 
@@ -46,7 +49,11 @@ def up(
     store: Annotated[str, typer.Option(help="memory, or sqlite:FILE to keep the cluster.")] = "memory",
     scheduler: Annotated[
         str | None,
-        typer.Option("--scheduler", "-s", help="The strategy that places pods; else the scenario's first, or greedy."),
+        typer.Option(
+            "--scheduler",
+            "-s",
+            help="The strategy that places pods; else the scenario's first, or greedy. none: one from outside does.",
+        ),
     ] = None,
     time_scale: Annotated[float, typer.Option(help="Seconds of the cluster for each second of yours.")] = 1.0,
     port: Annotated[
@@ -104,7 +111,7 @@ def up(
             live.driver_queue,
             epoch_unix_ns=live.epoch_unix_ns,
             identity=identity,
-            metrics=live.scheduler.prometheus,
+            metrics=None if live.scheduler is None else live.scheduler.prometheus,
         )
         http.start()
         try:
@@ -134,7 +141,7 @@ def _plain_plan(machines: list[Node], scheduler: str, seed: int) -> ClusterPlan:
     return ClusterPlan(
         settings=ClusterSettings(seed=seed),
         nodes=machines,
-        strategy=load(scheduler)(),
+        strategy=None if scheduler == NONE else load(scheduler)(),
         scheduling=SchedulerSettings(clock=time.perf_counter, preemption=True),
     )
 
@@ -149,9 +156,9 @@ def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None,
 
     loaded = read_scenario(find_scenario(name), settings_of(settings))
     spec = loaded.scenario.spec
-    strategy = load_strategy(loaded, scheduler or spec.schedulers[0])()
+    strategy = None if scheduler == NONE else load_strategy(loaded, scheduler or spec.schedulers[0])()
     prepared = prepare(loaded, spec.seed if seed is None else seed, endless=True)
-    unfit = fit_strategy(strategy, prepared.workload)
+    unfit = None if strategy is None else fit_strategy(strategy, prepared.workload)
     if unfit is not None:
         print(f"{unfit.kind}: {unfit.reason}", file=sys.stderr)
     if spec.duration is not None or spec.gates:

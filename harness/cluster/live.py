@@ -34,7 +34,9 @@ class LiveCluster:
         """`plan`: on the wall clock whatever its settings say, and each lease is renewed in the open."""
         self.epoch_unix_ns, start = _clock_of(store)
         assembled = assemble(store, replace(plan, settings=replace(plan.settings, folded=False, wall=True)), start)
-        self.cluster, self.scheduler = assembled.cluster, assembled.scheduler
+        self.cluster = assembled.cluster
+        self.scheduler = None if plan.strategy is None else assembled.scheduler
+        """None where one from outside is to bind."""
         self.driver_queue = DriverQueue(self.cluster.server)
         self._store = store
         self._saved = start
@@ -43,7 +45,7 @@ class LiveCluster:
         self._step = round(STEP_NS * max(time_scale, 1.0))
         self._stopping = False
         self.cluster.server.listeners.append(self._on_write)
-        self._events = LiveEvents(self.cluster.api)
+        self._events = LiveEvents(self.cluster.api, "" if self.scheduler is None else self.scheduler.name)
         self._created: list[Node] = []  # that have no machine yet
         self.cluster.start_nodes(_provisioned(self.cluster, plan))
 

@@ -17,10 +17,14 @@ NODE_CONTROLLER = EventSource(component="node-controller")
 
 
 class LiveEvents:
-    """A listener of the server; what it has heard is recorded by `record`, between two writes."""
+    """A listener of the server; what it has heard is recorded by `record`, between two writes.
 
-    def __init__(self, api: Dispatcher) -> None:
+    `scheduler`: the schedulerName of this cluster's own; "" without one. Schedulers from outside tell of theirs.
+    """
+
+    def __init__(self, api: Dispatcher, scheduler: str) -> None:
         self._api = api
+        self._scheduler = scheduler
         self._heard: list[tuple[Record, EventSource]] = []
         api.server.listeners.append(self._written)
 
@@ -31,7 +35,8 @@ class LiveEvents:
 
     def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         if kind.kind == "Pod":
-            if old is not None and obj.spec.node_name and not old.spec.node_name:
+            own = obj.spec.scheduler_name == self._scheduler
+            if own and old is not None and obj.spec.node_name and not old.spec.node_name:
                 self._bound(obj)
         elif kind.kind == "Node":
             self._node(obj, old, change)
@@ -39,7 +44,7 @@ class LiveEvents:
     def _bound(self, pod: Pod) -> None:
         meta = pod.metadata
         text = f"Successfully assigned {meta.namespace}/{meta.name} to {pod.spec.node_name}"
-        source = EventSource(component=pod.spec.scheduler_name or "default-scheduler")
+        source = EventSource(component=pod.spec.scheduler_name)
         self._heard.append((Record(pod, "Normal", "Scheduled", text), source))
 
     def _node(self, node: Node, old: Node | None, change: str) -> None:

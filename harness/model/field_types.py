@@ -28,20 +28,21 @@ Json = dict[str, Any]
 
 
 class Field(msgspec.Struct, frozen=True):
-    """`type`: a letter of the file (s, b, i, l, B) or the name of a message."""
+    """`type`: a letter of the file (s, b, i, l, B) or the name of a message. `pointer`: a zero of it says something."""
 
     name: str
     type: str
     repeated: bool = False
     mapped: bool = False
+    pointer: bool = False
 
 
 Message: TypeAlias = dict[int, Field]
 """Fields by their number in protobuf."""
 
 INLINE = frozenset({
-    "ephemeralContainerCommon", "handler", "ingressRuleValue", "localObjectReference", "persistentVolumeSource",
-    "volumeSource",
+    "deviceConfiguration", "ephemeralContainerCommon", "handler", "ingressRuleValue", "localObjectReference",
+    "persistentVolumeSource", "volumeSource",
 })  # fmt: skip
 """Fields of their own in protobuf that JSON spreads over the object around them (embedded structs in Go)."""
 
@@ -67,8 +68,9 @@ def api_fields() -> tuple[dict[tuple[str, str], str], dict[str, Message]]:
         fields: Message = {}
         for part in rest.split(", ") if rest else ():
             number, field, kind = part.split()
+            plain = kind.strip("*%?")
             fields[int(number)] = Field(
-                _RENAMED.get(field, field), kind.lstrip("*%"), kind.startswith("*"), kind.startswith("%")
+                _RENAMED.get(field, field), plain, kind.startswith("*"), kind.startswith("%"), kind.endswith("?")
             )
         messages[name.rstrip(":")] = fields
     return kinds, messages

@@ -38,11 +38,11 @@ PodGroupStatus: failed i, occupiedBy s, phase s, running i, scheduleStartTime t,
 QUANTITIES = (
     "limits", "requests", "capacity", "allocatable", "hard", "used", "overhead", "default", "defaultRequest", "max",
     "min", "maxLimitRequestRatio", "divisor", "sizeLimit", "averageValue", "value", "tolerance", "allocatedResources",
-    "usage", "maximumVolumeSize",
+    "usage", "maximumVolumeSize", "step", "validValues",
 )  # fmt: skip
 """Names of the fields that hold resource.Quantity, which the client's models have as str."""
 
-AMOUNTS = {"V2MetricTarget", "V2MetricValueStatus", "V2HPAScalingRules"}
+AMOUNTS = {"V2MetricTarget", "V2MetricValueStatus", "V2HPAScalingRules", "V1DeviceCapacity", "V1Counter"}
 """Models whose `value` or `tolerance` is a quantity; elsewhere they are texts or numbers."""
 
 
@@ -70,6 +70,7 @@ def word(model: str, name: str, text: str) -> str:
     if (
         bare == "str"
         and name in QUANTITIES
+        and (not text.startswith("*") or name == "validValues")
         and (text != "str" or name not in ("value", "tolerance") or model in AMOUNTS)
     ):
         return text.replace("str", "q")

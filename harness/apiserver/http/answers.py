@@ -8,7 +8,8 @@ from typing import Any, assert_never
 
 import msgspec
 
-from harness.apiserver.http import tables
+from harness.apiserver.http import protobuf_answers, tables
+from harness.apiserver.http.bodies import JSON, PROTOBUF
 from harness.apiserver.http.call import Call, Objects, outward
 from harness.apiserver.http.negotiate import Form
 from harness.apiserver.http.watch import Happened, at_revision
@@ -39,8 +40,19 @@ class SharedObjects:
             if len(self._held) >= SHARED:
                 self._held.clear()
             # The object is held, so that its id is not used again meanwhile.
-            found = self._held[key] = (obj, msgspec.json.encode(make()))
+            found = self._held[key] = (obj, in_bytes(make(), form))
         return found[1]
+
+
+def in_bytes(value: Json, form: Form) -> bytes:
+    """What is answered. Raises ApiError NotAcceptable for what has no form in protobuf."""
+    return protobuf_answers.encode(value) if form is Form.PROTOBUF else msgspec.json.encode(value)
+
+
+def media_type(form: Form, *, stream: bool = False) -> str:
+    if form is not Form.PROTOBUF:
+        return JSON
+    return f"{PROTOBUF};stream=watch" if stream else PROTOBUF
 
 
 class Encoder:
@@ -57,11 +69,15 @@ class Encoder:
         if self._include not in ("None", "Metadata", "Object"):
             raise bad_request(f"unrecognized includeObject value: {self._include!r}")
         self._columns_told = False
+        self.media_type = media_type(form, stream=call.verb == "watch")
+        if form is Form.PROTOBUF and not protobuf_answers.is_known(call.resource.api_version, self._wire):
+            told = f"{self._wire} of {call.resource.api_version} has no form in {PROTOBUF} here: accept {JSON}"
+            raise ApiError(406, "NotAcceptable", told)
 
     def one(self, obj: Any, now: int) -> Json:
         data = outward(self._resource, obj, self._epoch)
         match self._form:
-            case Form.OBJECT:
+            case Form.OBJECT | Form.PROTOBUF:
                 return data
             case Form.METADATA:
                 return tables.partial(data)
@@ -80,7 +96,7 @@ class Encoder:
                 await asyncio.sleep(0)
             data = outward(self._resource, obj, self._epoch)
             match self._form:
-                case Form.OBJECT:
+                case Form.OBJECT | Form.PROTOBUF:
                     items.append(data)
                 case Form.METADATA:
                     items.append(tables.partial(data))
@@ -109,20 +125,22 @@ class Encoder:
         elif self._shared is not None and self._form is not Form.TABLE:
             version = self._resource.api_version
             body = self._shared.get(obj, version, self._form, lambda: self.one(obj, happened.now))
+            if self._form is Form.PROTOBUF:
+                return protobuf_answers.frame(happened.type, body)
             return b'{"type":"' + happened.type.encode() + b'","object":' + body + b"}\n"
         data = self.one(obj, happened.now)
         if self._form is Form.TABLE:
             if self._columns_told:
                 data["columnDefinitions"] = []
             self._columns_told = True
-        return _line(happened.type, data)
+        return self._line(happened.type, data)
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         meta: Json = {"resourceVersion": str(revision), "creationTimestamp": None}
         if annotations:
             meta["annotations"] = annotations
         match self._form:
-            case Form.OBJECT:
+            case Form.OBJECT | Form.PROTOBUF:
                 data: Json = {"kind": self._wire, "apiVersion": self._resource.api_version, "metadata": meta}
                 if self._kind in ("Pod", "Deployment", "ReplicaSet", "Node", "Service", "Job", "Namespace"):
                     data |= {"spec": _EMPTY_SPECS.get(self._kind, {}), "status": {}}
@@ -133,14 +151,15 @@ class Encoder:
                 data = tables.table({"resourceVersion": str(revision)}, [], [row])
             case _:
                 assert_never(self._form)
-        return _line("BOOKMARK", data)
+        return self._line("BOOKMARK", data)
 
     def error(self, error: ApiError) -> bytes:
-        return _line("ERROR", error.to_wire())
+        return self._line("ERROR", error.to_wire())
+
+    def _line(self, change: str, data: Json) -> bytes:
+        if self._form is Form.PROTOBUF:
+            return protobuf_answers.frame(change, protobuf_answers.encode(data))
+        return msgspec.json.encode({"type": change, "object": data}) + b"\n"
 
 
 _EMPTY_SPECS: dict[str, Json] = {"Pod": {"containers": None}}
-
-
-def _line(kind: str, data: Json) -> bytes:
-    return msgspec.json.encode({"type": kind, "object": data}) + b"\n"

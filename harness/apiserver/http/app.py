@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from harness.apiserver.http import discovery, openapi, snapshot_door, upgrades
-from harness.apiserver.http.answers import Encoder, SharedObjects
+from harness.apiserver.http.answers import Encoder, SharedObjects, in_bytes, media_type
 from harness.apiserver.http.auth import rbac, reviews, tokens
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
 from harness.apiserver.http.auth.tokens import Bearer, Tokens
@@ -21,7 +21,7 @@ from harness.apiserver.http.bodies import JSON, LARGEST_BODY, checked, parsed, t
 from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.containers import logs
 from harness.apiserver.http.driver_queue import DriverQueue
-from harness.apiserver.http.negotiate import form_of
+from harness.apiserver.http.negotiate import Form, form_of
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
 from harness.apiserver.http.verbs import perform
@@ -84,7 +84,7 @@ class Front:
         try:
             response = await self._respond(request)
         except ApiError as error:
-            response = refusal(error)
+            response = refusal(error, _refusal_form(request))
         except ClientDisconnect:
             return
         except Exception:
@@ -106,7 +106,9 @@ class Front:
             if request.method != "POST":
                 raise _not_allowed()
             body = parsed(await _body(request), request.headers.get("content-type", ""))
-            return json_response(await self.ask(lambda s: reviews.perform(s, user, self._whose, *review, body)), 201)
+            form = form_of(request.headers.get("accept", ""))
+            answer = await self.ask(lambda s: reviews.perform(s, user, self._whose, *review, body))
+            return _response(answer, form, 201)
         if rbac.MASTERS not in user.groups:
             url = path.rstrip("/") or "/"
             await self.ask(lambda s: rbac.check(s, user, Action(request.method.lower(), url=url)))
@@ -176,14 +178,14 @@ class Front:
             await self.ask(lambda s: upgrades.check(s, user, target, query, self._epoch))
             raise upgrades.not_upgraded()
         if target.subresource == "token":
-            return json_response(await self.ask(lambda s: self._issue(s, call)), 201)
+            return _response(await self.ask(lambda s: self._issue(s, call)), form, 201)
         match await self.ask(lambda s: perform(s, call)):
             case Answer(body=answer, code=code):
-                response = json_response(answer, code)
+                response = _response(answer, form, code)
             case One(obj=obj, now=now, code=code):
-                response = json_response(encoder.one(obj, now), code)
+                response = _response(encoder.one(obj, now), form, code)
             case Objects() as page:
-                response = json_response(await encoder.page(page))
+                response = _response(await encoder.page(page), form)
         for warning in call.warnings:
             response.headers.append("Warning", warning_header(warning))
         return response
@@ -289,6 +291,19 @@ def json_response(value: Any, code: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=code, media_type=JSON)
 
 
+def _response(value: dict[str, Any], form: Form, code: int = 200) -> Response:
+    return Response(in_bytes(value, form), status_code=code, media_type=media_type(form))
+
+
+def _refusal_form(request: Request) -> Form:
+    """Of a Status: in protobuf only for who cannot read another one."""
+    try:
+        form = form_of(request.headers.get("accept", ""))
+    except ApiError:
+        return Form.OBJECT
+    return Form.PROTOBUF if form is Form.PROTOBUF else Form.OBJECT
+
+
 def warning_header(text: str) -> str:
     """Source: apimachinery pkg/util/net NewWarningHeader; RFC 7234, warn-code 299."""
     plain = "".join(mark if mark.isprintable() and mark.isascii() else "?" for mark in text)
@@ -296,8 +311,8 @@ def warning_header(text: str) -> str:
     return f'299 - "{quoted}"'
 
 
-def refusal(error: ApiError) -> Response:
-    response = json_response(error.to_wire(), error.code)
+def refusal(error: ApiError, form: Form = Form.OBJECT) -> Response:
+    response = _response(error.to_wire(), form, error.code)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if error.code == 401:

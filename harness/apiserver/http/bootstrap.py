@@ -1,4 +1,4 @@
-"""What is in every cluster that clients talk to: the `kubernetes` Service, and a `default` ServiceAccount a namespace.
+"""What every cluster has that clients talk to: the `kubernetes` Service, whom it trusts, `default` ServiceAccounts.
 
 Source: pkg/controlplane/controller/kubernetesservice/controller.go;
 pkg/controller/serviceaccount/serviceaccounts_controller.go.
@@ -12,7 +12,7 @@ from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.engine.component import ADDED, DELETED
-from harness.model.core import Service, ServicePort, ServiceSpec
+from harness.model.core import ConfigMap, Service, ServicePort, ServiceSpec
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Kind, Unstructured
 from harness.model.workloads import Endpoint, EndpointPort, EndpointSlice
@@ -22,6 +22,10 @@ SERVICE_IP, SERVICE_PORT = "10.96.0.1", 443
 """The first address of the service range, as kubeadm's clusters have it."""
 
 DEFAULT = "default"
+
+AUTHENTICATION = "extension-apiserver-authentication"
+"""In kube-system: whom this API server trusts, for servers that check credentials themselves (kube-scheduler's does).
+Source: pkg/controlplane/controller/clusterauthenticationtrust/cluster_authentication_trust_controller.go."""
 
 
 def ensure_kubernetes_service(server: ApiServer, host: str, port: int) -> None:
@@ -45,6 +49,18 @@ def ensure_kubernetes_service(server: ApiServer, host: str, port: int) -> None:
             server.create(slice_)
         else:
             server.update(replaced(held, endpoints=slice_.endpoints, ports=slice_.ports))
+
+
+def ensure_authentication(server: ApiServer, authority: str) -> None:
+    """`authority`: PEM. There is no proxy in front of this server, so nothing is said of request headers."""
+    made = ConfigMap(
+        metadata=ObjectMeta(name=AUTHENTICATION, namespace="kube-system"), data={"client-ca-file": authority}
+    )
+    held = server.objects("ConfigMap").get(made.metadata.key)
+    if held is None:
+        server.create(made)
+    elif held.data.get("client-ca-file") != authority:
+        server.update(replaced(held, data={**held.data, **made.data}))
 
 
 class DefaultServiceAccounts:

@@ -9,6 +9,7 @@ import msgspec
 
 from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.resources import Resource, Target
+from harness.apiserver.http.selectors import parse
 from harness.apiserver.kinds import RULES
 from harness.apiserver.kinds.custom import structural
 from harness.model.field_types import check_fields, check_metadata
@@ -62,6 +63,9 @@ class Call(msgspec.Struct, frozen=True):
 
     def action(self, verb: str = "", *, name: str | None = None) -> Action:
         target = self.target
+        if name is None and not target.name and self.verb in ("list", "watch", "deletecollection"):
+            # Source: apiserver pkg/endpoints/request/requestinfo.go: a list of the one of a name is of that name.
+            name = parse(target.resource.kind, "", self.query.get("fieldSelector", "")).name
         return Action(
             verb or self.verb,
             target.resource.group,

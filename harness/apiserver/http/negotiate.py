@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from harness.apiserver.http.bodies import JSON
+from harness.apiserver.http.bodies import JSON, PROTOBUF
 from harness.model.status import ApiError
 
 
@@ -14,13 +14,17 @@ class Form(Enum):
     OBJECT = auto()
     TABLE = auto()
     METADATA = auto()  # PartialObjectMetadata
+    PROTOBUF = auto()  # whole objects, in protobuf
 
 
 def form_of(accept: str) -> Form:
-    """The first alternative that can be served. Raises ApiError NotAcceptable (406)."""
+    """The first alternative that can be served, protobuf only alone. Raises ApiError NotAcceptable (406)."""
+    protobuf = False
     alternatives = [part.strip() for part in accept.split(",") if part.strip()] or ["*/*"]
     for alternative in alternatives:
         media, *parameters = [piece.strip() for piece in alternative.split(";")]
+        if media == PROTOBUF and not any(piece.startswith("as=") for piece in parameters):
+            protobuf = True
         if media not in (JSON, "*/*", "application/*"):
             continue
         wanted = dict(piece.split("=", 1) for piece in parameters if "=" in piece).get("as", "")
@@ -33,4 +37,7 @@ def form_of(accept: str) -> Form:
                 return Form.OBJECT
             case _:
                 continue
-    raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {JSON}", kind="", name="")
+    if protobuf:
+        return Form.PROTOBUF
+    told = f"only the following media types are accepted: {JSON}, {PROTOBUF}"
+    raise ApiError(406, "NotAcceptable", told, kind="", name="")

@@ -21,21 +21,6 @@ MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST = 64
 
-POINTERS = frozenset({
-    "activeDeadlineSeconds", "allowVolumeExpansion", "allocateLoadBalancerNodePorts", "allowPrivilegeEscalation",
-    "automountServiceAccountToken", "backoffLimit", "backoffLimitPerIndex", "blockOwnerDeletion", "completions",
-    "controller", "defaultMode", "enableServiceLinks", "expirationSeconds", "failedJobsHistoryLimit", "fsGroup",
-    "gracePeriodSeconds", "hostProcess", "hostUsers", "immutable", "leaseDurationSeconds", "leaseTransitions",
-    "manualSelector", "maxFailedIndexes",
-    "minDomains", "minReplicas", "mode", "optional", "orphanDependents", "parallelism", "priority", "privileged",
-    "progressDeadlineSeconds", "readOnlyRootFilesystem", "ready", "replicas", "revisionHistoryLimit", "runAsGroup",
-    "runAsNonRoot", "runAsUser", "serving", "setHostnameAsFQDN", "shareProcessNamespace", "stabilizationWindowSeconds",
-    "startingDeadlineSeconds", "successfulJobsHistoryLimit", "suspend", "targetCPUUtilizationPercentage", "terminating",
-    "terminationGracePeriodSeconds", "timeoutSeconds", "tolerationSeconds", "ttlSecondsAfterFinished",
-})  # fmt: skip
-"""Where a zero was said: pointers in Go. Every other field is on the wire even when nobody set it, so its zero is
-dropped. (A probe's timeoutSeconds is no pointer, but its zero is defaulted away.) Source: k8s.io/api types.go."""
-
 Json = dict[str, Any]
 
 
@@ -112,7 +97,7 @@ def _message(data: bytes, name: str, depth: int) -> Json:
             out.update(_value(raw, field.type, depth))
         else:
             value = _value(raw, field.type, depth)
-            if value is None or (value in (0, "") and not isinstance(value, dict) and field.name not in POINTERS):
+            if value is None or (value in (0, "") and not isinstance(value, dict) and not field.pointer):
                 continue
             out[field.name] = value
     return out

@@ -22,7 +22,7 @@ from harness.apiserver.http.auth.identity import Identity
 from harness.apiserver.http.auth.jwt import Signer
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
-from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_kubernetes_service
+from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_authentication, ensure_kubernetes_service
 from harness.apiserver.http.connections import IDLE_S, BoundedHttp
 from harness.apiserver.http.custom_resources import CustomResources
 from harness.apiserver.http.driver_queue import DriverQueue
@@ -98,6 +98,7 @@ class HttpServer:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         rbac.bootstrap(self.driver.server)
         ensure_kubernetes_service(self.driver.server, host, port)
+        ensure_authentication(self.driver.server, self.authority.decode())
         server = self.driver.server
         server.finish_update = tracking.of_components(self._epoch, lambda: server.now)
         self._accounts.attach()

@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope, Send
 
 from harness.apiserver.http.answers import AT_ONCE, Encoder
 from harness.apiserver.http.auth import rbac
-from harness.apiserver.http.bodies import JSON
 from harness.apiserver.http.call import Call
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.verbs import number, selector
@@ -75,7 +74,7 @@ class WatchResponse(StreamingResponse):
         self._hub = hub
         self._feed = feed
         lines = _failed(feed, encoder) if isinstance(feed, ApiError) else self._lines(feed, initial, settings, encoder)
-        super().__init__(lines, media_type=JSON)
+        super().__init__(lines, media_type=encoder.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MASTERS = "system:masters"
 """The group that may do everything, whatever the roles say."""
 
+SYSTEM = "kube-system"
+
 AUTHENTICATED, ANONYMOUS = "system:authenticated", "system:anonymous"
 
 
@@ -236,6 +238,25 @@ CLUSTER_ROLES: dict[str, list[dict[str, Any]]] = {
         {"verbs": ["get"], "nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"]}
     ],
     "system:public-info-viewer": [{"verbs": ["get"], "nonResourceURLs": _PUBLIC}],
+    "system:kube-scheduler": [
+        _rule("create patch update", ",events.k8s.io", "events"),
+        _rule("create get list update watch", "coordination.k8s.io", "leases"),
+        _rule(_READ, "", "nodes namespaces services replicationcontrollers persistentvolumeclaims persistentvolumes"),
+        _rule(f"{_READ} delete", "", "pods"),
+        _rule("create", "", "bindings pods/binding"),
+        _rule("patch update", "", "pods/status"),
+        _rule(_READ, "apps", "replicasets statefulsets"),
+        _rule(_READ, "policy", "poddisruptionbudgets"),
+        _rule(_READ, "storage.k8s.io", "csinodes csidrivers csistoragecapacities volumeattachments storageclasses"),
+        _rule(f"{_READ} update patch", "resource.k8s.io", "resourceclaims resourceclaims/status"),
+        _rule(_READ, "resource.k8s.io", "deviceclasses resourceslices"),
+        _rule("create", "authentication.k8s.io", "tokenreviews"),
+        _rule("create", "authorization.k8s.io", "subjectaccessreviews"),
+    ],
+    "system:volume-scheduler": [
+        _rule(f"{_READ} patch update", "", "persistentvolumes persistentvolumeclaims"),
+        _rule(_READ, "storage.k8s.io", "storageclasses"),
+    ],
 }
 
 CLUSTER_ROLE_BINDINGS: dict[str, tuple[str, ...]] = {
@@ -246,6 +267,12 @@ CLUSTER_ROLE_BINDINGS: dict[str, tuple[str, ...]] = {
     "system:public-info-viewer": (AUTHENTICATED, "system:unauthenticated"),
 }
 """Role (and name of the binding) to groups."""
+
+USER_BINDINGS = {name: name.replace("volume", "kube") for name in ("system:kube-scheduler", "system:volume-scheduler")}
+"""Role (and name of the binding) to the user."""
+
+READER = "extension-apiserver-authentication-reader"
+"""Role of who checks the credentials of others: they read the ConfigMap that says whom this server trusts."""
 
 _GROUP = "rbac.authorization.k8s.io"
 
@@ -261,9 +288,24 @@ def bootstrap(server: ApiServer) -> None:
             "subjects": [{"apiGroup": _GROUP, "kind": "Group", "name": group} for group in groups],
         }
         _ensure(server, "ClusterRoleBinding", name, labels, body)
+    for name, user in USER_BINDINGS.items():
+        body = {
+            "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": _GROUP, "kind": "User", "name": user}],
+        }
+        _ensure(server, "ClusterRoleBinding", name, labels, body)
+    named = {**_rule(_READ, "", "configmaps"), "resourceNames": ["extension-apiserver-authentication"]}
+    _ensure(server, "Role", READER, labels, {"rules": [named]}, SYSTEM)
+    body = {
+        "roleRef": {"apiGroup": _GROUP, "kind": "Role", "name": READER},
+        "subjects": [{"apiGroup": _GROUP, "kind": "User", "name": "system:kube-scheduler"}],
+    }
+    _ensure(server, "RoleBinding", f"system::{READER}", labels, body, SYSTEM)
 
 
-def _ensure(server: ApiServer, kind: str, name: str, labels: dict[str, str], body: dict[str, Any]) -> None:
-    if name not in server.objects(kind):
+def _ensure(
+    server: ApiServer, kind: str, name: str, labels: dict[str, str], body: dict[str, Any], namespace: str = ""
+) -> None:
+    if (f"{namespace}/{name}" if namespace else name) not in server.objects(kind):
         extra = {"apiVersion": f"{_GROUP}/v1", "kind": kind, **body}
-        server.create(Unstructured(metadata=ObjectMeta(name=name, labels=labels), extra=extra))
+        server.create(Unstructured(metadata=ObjectMeta(name=name, namespace=namespace, labels=labels), extra=extra))
