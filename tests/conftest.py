@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,24 @@ def shared() -> Path:
     if not (root / "traces").is_dir():
         pytest.skip("the real traces are absent (set PODYARD_SHARED to the folder that holds traces/ and fgd/)")
     return root
+
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """A distribution with one module and its entry points, where Python finds it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def installed(name: str, text: str, group: str = "", **points: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        if group:
+            info = tmp_path / f"{name}-1.0.dist-info"
+            info.mkdir()
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            rows = "".join(f"{key} = {name}:{value}\n" for key, value in points.items())
+            (info / "entry_points.txt").write_text(f"[{group}]\n{rows}")
+
+    return installed

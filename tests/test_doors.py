@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,6 +17,7 @@ from harness.faults.fault import FaultForm
 from harness.faults.registry import FAULTS
 from harness.faults.targets import Targets
 from harness.model.errors import UserError
+from tests.conftest import Install
 from tests.experiment.scenarios import SERVICE, loaded
 
 FAULT = '''
@@ -110,26 +109,6 @@ class Idle:
 SCALED = {"service": {**SERVICE["service"], "autoscaler": {"min": 1, "max": 9}}}
 PENDING = {"nodes": [{"group": {"name": "n", "count": 1, "cpu": 1}}], "workload": [SERVICE], "duration": "4m"}
 POOLS = [{"name": name, "max": 4, "cpu": 4, "memory": "16Gi"} for name in ("a", "b")]
-
-Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """A distribution with one module and its entry points, where Python finds it."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def installed(name: str, text: str, group: str = "", **points: str) -> None:
-        (tmp_path / f"{name}.py").write_text(text)
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        if group:
-            info = tmp_path / f"{name}-1.0.dist-info"
-            info.mkdir()
-            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-            rows = "".join(f"{key} = {name}:{value}\n" for key, value in points.items())
-            (info / "entry_points.txt").write_text(f"[{group}]\n{rows}")
-
-    return installed
 
 
 def played(**spec: Any) -> tuple[Run, Result]:

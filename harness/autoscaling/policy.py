@@ -26,7 +26,11 @@ SCHEDULERS = "podyard.schedulers"
 
 class NodePolicy(Protocol):
     def component(self, pools: tuple[NodePool, ...], rng: Random) -> Component:
-        """What keeps the pools at the right size, by StartMachine, StopMachine and API writes. `rng`: its stream."""
+        """What keeps the pools at the right size, by StartMachine, StopMachine and API writes. `rng`: its stream.
+
+        A component with `use_filter_plugins(plugins)` is handed the cluster's Filter plugins of others
+        (harness.scheduling.filter_plugin), so that it can ask where pods fit by all constraints.
+        """
         ...
 
 

@@ -11,7 +11,8 @@ def schedulers(output: Form = Output.table) -> None:
     Those that say so are round strategies: of scenarios with training jobs.
     """
     from harness.jobs.registry import STRATEGIES as ROUND_STRATEGIES
-    from harness.scheduling.registry import available, bare_name
+    from harness.model.plugins import bare_name
+    from harness.scheduling.registry import available
 
     rounds = ROUND_STRATEGIES.available()
     listed = (*available(), *rounds)

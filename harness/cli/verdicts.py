@@ -26,6 +26,10 @@ def verdicts(
         ),
     ] = None,
     scheduler: Annotated[str, typer.Option("-s", "--scheduler", help="As `podyard run` takes it.")] = "kube",
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter-plugin", help="A Filter plugin of others, by name or module:object; repeatable."),
+    ] = None,
     node: Annotated[str | None, typer.Option(help="One node in detail, and what would make it fit or win.")] = None,
     bind: Annotated[bool, typer.Option("--bind", help="Place one after another, instead of each by itself.")] = False,
     output: Form = Output.table,
@@ -34,12 +38,12 @@ def verdicts(
     from harness.cli.explain import show
     from harness.explain.from_manifests import FromManifests
     from harness.model.errors import UserError
-    from harness.scheduling.registry import load
+    from harness.scheduling.registry import load, load_filter_plugins
 
     if not filename:
         raise UserError("no cluster is given", expected="-f FILE, a folder, or - for standard input")
     strategy = load(scheduler)()
-    cluster = FromManifests(filename)
+    cluster = FromManifests(filename, load_filter_plugins(filters or ()))
     for text in cluster.notices:
         print(f"note: {text}", file=sys.stderr)
     if cluster.astray:

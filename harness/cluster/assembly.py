@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import dropwhile
 from typing import Any
 
@@ -24,6 +25,7 @@ from harness.model.core import Node
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filter_plugin import FilterPlugin, UsesFilterPlugins
 from harness.store.interface import Store
 
 
@@ -75,8 +77,11 @@ class Assembled:
         return driver
 
 
-def set_up(component: Component, seed: int, constants: Constants) -> Component:
-    """What looks at intervals does so at a phase of its own: a fault finds it anywhere in its period."""
+def set_up(component: Component, seed: int, constants: Constants, filters: Sequence[FilterPlugin] = ()) -> Component:
+    """What looks at intervals does so at a phase of its own: a fault finds it anywhere in its period. `filters`: the
+    cluster's Filter plugins of others."""
+    if filters and isinstance(component, UsesFilterPlugins):
+        component.use_filter_plugins(filters)
     if isinstance(component, Configured):
         component.constants = constants
     if isinstance(component, Periodic):
@@ -99,13 +104,12 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
             component.adapter = plan.metrics
             component.contain(plan.autoscaler_deadline_s)
         managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
-        cluster.add(set_up(component, seed, constants), MANAGER if managed else "")
+        cluster.add(set_up(component, seed, constants, plan.scheduling.filters), MANAGER if managed else "")
     if plan.pools:
         policy: NodePolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
         rng_of_nodes, deadline_s = stream(seed, "cluster-autoscaler"), plan.autoscaler_deadline_s
-        made = contain_node_policy(
-            policy, plan.pools, rng_of_nodes, lambda part: set_up(part, seed, constants), deadline_s, cluster.components
-        )
+        set_up_part = partial(set_up, seed=seed, constants=constants, filters=plan.scheduling.filters)
+        made = contain_node_policy(policy, plan.pools, rng_of_nodes, set_up_part, deadline_s, cluster.components)
         cluster.add(made)
     if plan.faults:
         cluster.add(Timeline(plan.faults, stream(seed, "faults"), start))

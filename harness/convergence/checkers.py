@@ -20,6 +20,7 @@ from harness.convergence import workload_checkers as workloads
 from harness.convergence.cluster_state import Checker, ClusterState
 from harness.engine.component import MINUTE, Instant
 from harness.node.machine import MachineReport
+from harness.scheduling.filter_plugin import FilterPlugin
 
 HEAL_NS = 30 * MINUTE
 """From the last fault's end to the check. The longest chain of timers that leads back to rest: a lease runs out (50 s),
@@ -78,6 +79,7 @@ def converged(
     schedulers: tuple[str, ...] = ("default-scheduler",),
     pools: Mapping[str, tuple[int, int]] | None = None,
     templates: Mapping[str, NodePool] | None = None,
+    filters: tuple[FilterPlugin, ...] = (),
     only: Iterable[str] = (),
 ) -> list[Unconverged]:
     """What is not as it should be now, still is not LOOK_AGAIN_NS later, nor when the longest retry has come; the
@@ -91,6 +93,7 @@ def converged(
             schedulers,
             dict(pools or {}),
             templates=dict(templates or {}),
+            filters=filters,
         )
         return check(state, only)
 

@@ -12,6 +12,7 @@ from harness.engine.component import Instant
 from harness.model.core import Node, Pod
 from harness.model.meta import LabelSelector
 from harness.node.machine import MachineReport
+from harness.scheduling.filter_plugin import FilterPlugin
 
 ENDED = ("Succeeded", "Failed")
 
@@ -26,6 +27,7 @@ class ClusterState:
     `schedulers`: names whose pods must not wait where they fit; empty: nobody promises to place anything.
     `pools`: (least, most) nodes of each autoscaled pool, by name. `pool_label`: the node label that names its pool.
     `templates`: of the pools that an autoscaler sizes, by name; empty: nobody promises to make nodes or take them away.
+    `filters`: the cluster's Filter plugins of others.
     """
 
     objects: Callable[[str], Mapping[str, Any]]
@@ -35,6 +37,7 @@ class ClusterState:
     pools: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     pool_label: str = "podyard.dev/pool"
     templates: Mapping[str, NodePool] = field(default_factory=dict)
+    filters: tuple[FilterPlugin, ...] = ()
 
     def listed(self, kind: str) -> list[Any]:
         """In order of key."""

@@ -10,16 +10,18 @@ import numpy as np
 from harness.model.core import Pod
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filter_plugin import FilterPlugin
 from harness.scheduling.gangs import first_fit
+from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
 
 _VOLUMES = ("StorageClass", "PersistentVolume", "PersistentVolumeClaim")
 
 
-def snapshot_of(objects: Callable[[str], Mapping[str, Any]]) -> Snapshot:
-    """Nodes, and the pods that are bound and have not ended."""
-    on = Snapshot()
+def snapshot_of(objects: Callable[[str], Mapping[str, Any]], filters: Sequence[FilterPlugin] = ()) -> Snapshot:
+    """Nodes, and the pods that are bound and have not ended. `filters`: the cluster's Filter plugins of others."""
+    on = Snapshot(PodClasses(filters=filters))
     for kind in (*watched_objects.WATCHES, *_VOLUMES):
         for obj in objects(kind).values():
             watched_objects.observe(on.classes, obj)

@@ -45,7 +45,7 @@ def pools(state: ClusterState) -> Iterator[tuple[str, str]]:
     alone = [pod for pod in waiting if not pod.metadata.labels.get(GROUP_LABEL)]
     for name, pool in sorted(state.templates.items()):
         if alone and len(of_pool[name]) < pool.most:
-            on = snapshot_of(state.objects)
+            on = snapshot_of(state.objects, state.filters)
             index = _add_new(state, on, pool)
             for pod in alone:
                 if bool(on.feasible(on.classes.view(pod))[index]):
@@ -82,7 +82,7 @@ def _add_new(state: ClusterState, on: Snapshot, pool: NodePool) -> int:
 def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod]) -> Iterator[tuple[str, str]]:
     """A node on which somebody waiting would fit, if only its gang came, is in use. Source: core/podlistprocessor
     filter_out_schedulable.go (1.32)."""
-    on = snapshot_of(state.objects)
+    on = snapshot_of(state.objects, state.filters)
     fits = [on.feasible(on.classes.view(pod)) for pod in waiting]
     used: dict[str, int] = {}  # until when, by node
     for pod in state.listed("Pod"):

@@ -211,7 +211,7 @@ def pending(state: ClusterState) -> Iterator[tuple[str, str]]:
     ]
     if not waiting:
         return
-    on = snapshot_of(state.objects)
+    on = snapshot_of(state.objects, state.filters)
     gangs: dict[str, list[Pod]] = {}
     for pod in waiting:
         group = pod.metadata.labels.get(GROUP_LABEL, "")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.experiment.nodes import machines
+from harness.experiment.prepared import filter_plugins
 from harness.experiment.scenario import Loaded
 from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.workload import Plan, plan
@@ -24,6 +25,7 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.offline import fill
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.registry import load
+from harness.scheduling.sandbox.guard import DEADLINE_S
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import CPU, PodView
 from workloads.manifests import DURATION
@@ -68,7 +70,7 @@ class Cell:
     def __init__(self, loaded: Loaded, seed: int, percent: int | None = None) -> None:
         there = machines(loaded, seed)
         self.made: Plan = plan(loaded, there.tables, seed)
-        self.classes = PodClasses()
+        self.classes = PodClasses(filters=filter_plugins(loaded, DEADLINE_S))
         self.columns = [node_columns(node) for node in there.nodes]
         self.whole = self.snapshot(np.arange(len(self.columns), dtype=np.int64))
         tasks = [(at, pod) for at, obj in self.made.stream() for pod in self._pods(obj)]

@@ -26,6 +26,7 @@ def end_state(prepared: Prepared, cluster: Cluster, end: Instant, *, wall: bool 
         schedulers=("default-scheduler",) if prepared.loaded.scenario.spec.scheduling.retry else (),
         pools={pool.name: (pool.least, pool.most) for pool in prepared.pools},
         templates={pool.name: pool for pool in prepared.pools} if _sizes_pools(prepared) else {},
+        filters=prepared.scheduling.filters,
     )
     if found and since < HEAL_NS:
         what = f"{since // SECOND} s after the last fault, {HEAL_NS // SECOND} s are needed"

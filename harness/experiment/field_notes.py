@@ -78,7 +78,7 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
             "?parameter=value",
             ["greedy", "binpack"],
         ),
-        "scheduling": _note("how the scheduler's queue works", {"retry": False}),
+        "scheduling": _note("how the scheduler works, whatever the strategy", {"retry": False}),
         "latencies": _note("how long the hops between components take", {"apiCall": {"constant": "2ms"}}),
         "constants": _note(
             "Kubernetes' constants under their own names, as of `podyard constants`",
@@ -220,6 +220,10 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "imageBytes": _note("of an image that nobody gave a size", "150M", QUANTITY),
     },
     forms.SchedulingForm: {
+        "filters": _note(
+            "Filter plugins of others, which every strategy is held to: names, or module:object, with ?parameter=value",
+            ["package.module:Licences"],
+        ),
         "retry": _note("false: a pod that does not fit when it is first tried is left out", True),
         "batch": _note("pods that are handed to a strategy at once; none: as it wants", 64, "pods"),
         "preemption": _note("pods of higher priority evict others; none: as soon as two pods differ in priority", True),

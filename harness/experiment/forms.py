@@ -235,11 +235,13 @@ class LatenciesForm(Form, frozen=True, kw_only=True):
 
 
 class SchedulingForm(Form, frozen=True, kw_only=True):
-    """`retry` false: a pod that does not fit when it is first tried is left out. `batch`: pods handed over at once.
+    """`filters`: Filter plugins of others, by name or module:object, with ?parameter=value, held by every strategy.
+    `retry` false: a pod that does not fit when it is first tried is left out. `batch`: pods handed over at once.
     `preemption`: pods of higher priority evict others; null: as soon as two pods differ in priority, and never where
     nothing is retried.
     """
 
+    filters: list[str] = []
     retry: bool = True
     batch: Positive | None = None
     preemption: bool | None = None

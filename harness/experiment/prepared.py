@@ -36,7 +36,9 @@ from harness.model.times import parse_duration
 from harness.node.settings import NodeSettings, Route
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.registry import load
+from harness.scheduling.filters.outside import OutsideFilters
+from harness.scheduling.registry import load, load_filter_plugins
+from harness.scheduling.sandbox.filter_plugins import ContainedFilterPlugin
 from workloads.manifests import DURATION
 
 
@@ -135,6 +137,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     workload = plan(loaded, found.tables, seed)
     if spec.duration is None and workload.traffic and not endless:
         raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
+    deadline_s = duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None
     adapter = metrics_adapter(loaded, workload.traffic, SETTLE_NS)
     check_autoscalers(loaded, workload.objects(), adapter, constants)
     pools, faults = _pools(loaded), _faults(loaded)
@@ -157,12 +160,26 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
             batch_size=spec.scheduling.batch,
             retry=spec.scheduling.retry,
             preemption=spec.scheduling.preemption,
-            deadline_s=duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None,
+            deadline_s=deadline_s,
+            filters=filter_plugins(loaded, deadline_s),
             clock=time.perf_counter,
             lifetime_of=_declared if spec.scheduling.lifetimes else None,
         ),
         duration_ns=ends,
     )
+
+
+def filter_plugins(loaded: Loaded, deadline_s: float | None) -> tuple[ContainedFilterPlugin, ...]:
+    """New Filter plugins of others that the scenario names. Raises UserError with the line of one that is wrong."""
+    made: list[ContainedFilterPlugin] = []
+    for index, spec in enumerate(loaded.scenario.spec.scheduling.filters):
+        try:
+            made += load_filter_plugins((spec,), deadline_s)
+            OutsideFilters(made)
+        except UserError as error:
+            path = f"spec.scheduling.filters[{index}]"
+            raise loaded.error(path, error.what, found=error.found, expected=error.expected, hint=error.hint) from None
+    return tuple(made)
 
 
 def gpus_of(node: Node) -> int:

@@ -25,6 +25,7 @@ from harness.experiment.strategies import full_name, load_strategy
 from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.workload import noted
 from harness.measure.recovery import victims
+from harness.scheduling.pods.pod_classes import PodClasses
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
@@ -134,6 +135,7 @@ class Run:
         self.clock = clock or Clock()
         self.seed = seed
         self.prepared: Prepared = prepare(loaded, seed)
+        classes = PodClasses(filters=self.prepared.scheduling.filters)
         unfit = fit_strategy(strategy, self.prepared.workload)
         demand = self.prepared.demand()
         self.auditor = Auditor()
@@ -147,7 +149,7 @@ class Run:
                 "wall": self.clock.wall,
             },
             workload=noted(self.prepared.workload.stream(), demand),
-            snapshot=None if notes is None else NotedSnapshot(notes),
+            snapshot=None if notes is None else NotedSnapshot(notes, classes),
             components=(self.auditor,),
         )
         assembled = assemble(MemoryStore(ObjectCodec()), plan)
@@ -252,7 +254,7 @@ class Run:
 
     def _ended_by_deadline(self) -> bool:
         """Whether a call of a strategy or an autoscaling policy was: when, depends on the machine."""
-        components = self.cluster.components.values()
+        components = (*self.cluster.components.values(), *self.prepared.scheduling.filters)
         return bool(self.scheduler.guard.overruns) or any(getattr(item, "overruns", 0) for item in components)
 
     def _scheduler_differences(self, settled: Instant) -> list[str]:

@@ -97,7 +97,7 @@ class NotedSnapshot(Snapshot):
 
     def fresh(self, classes: PodClasses | None = None) -> Snapshot:
         self._note(RESTART, "")
-        return NotedSnapshot(self._notes, classes)
+        return NotedSnapshot(self._notes, self.classes.fresh() if classes is None else classes)
 
     def copy(self) -> Snapshot:
         """What is tried out on a copy is nobody's business."""

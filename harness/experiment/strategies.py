@@ -22,7 +22,7 @@ def load_strategy(loaded: Loaded, spec: str) -> Callable[[], Any]:
     own, others = rounds.STRATEGIES, pods.STRATEGIES
     if not training:
         own, others = others, own
-    other_name = (pods if training else rounds).full_name(spec).partition("?")[0]
+    other_name = (pods.full_name(spec) if training else others.full_name(spec)).partition("?")[0]
     if name not in own.names() and other_name in others.names():
         raise UserError(
             f"{spec} decides about {'pods' if training else 'rounds of training jobs'}",
@@ -34,4 +34,4 @@ def load_strategy(loaded: Loaded, spec: str) -> Callable[[], Any]:
 
 def full_name(loaded: Loaded, spec: str) -> str:
     """`spec` with the version that its name means. Raises UserError."""
-    return rounds.full_name(spec) if has_training(loaded) else pods.full_name(spec)
+    return rounds.STRATEGIES.full_name(spec) if has_training(loaded) else pods.full_name(spec)

@@ -26,8 +26,9 @@ from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.fit_error import diagnose, left_out_by, reasons_on_node, run_pre_filters
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filter_plugin import FilterPlugin
 from harness.scheduling.filters.pod_constraints import constraints_of
-from harness.scheduling.pods.pod_classes import GROUP_LABEL
+from harness.scheduling.pods.pod_classes import GROUP_LABEL, PodClasses
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, BindTogether, PodView
@@ -100,8 +101,9 @@ class Judged:
 class FromManifests:
     """Objects of files, folders and "-" (stdin) as a cluster. Raises UserError for what they do not hold together."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.on = Snapshot()
+    def __init__(self, paths: Sequence[Path], filters: Sequence[FilterPlugin] = ()) -> None:
+        """`filters`: Filter plugins of others."""
+        self.on = Snapshot(PodClasses(filters=filters))
         self.waiting: dict[str, Pod] = {}
         self.bound: dict[str, str] = {}  # node of the pods that `bind` placed
         self._terminating: list[Pod] = []  # and unbound

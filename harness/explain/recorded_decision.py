@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import from_wire
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.registry import load
+from harness.scheduling.pods.pod_classes import PodClasses
+from harness.scheduling.registry import load, load_filter_plugins
+from harness.scheduling.sandbox.filter_plugins import ContainedFilterPlugin
 from harness.scheduling.strategy import Bind, BindTogether, PodView
 
 SCHEDULING, SPECS = "scheduling.parquet", "specs.parquet"
@@ -191,6 +194,12 @@ class Recorded:
         gates = json.loads(spec).get("schedulingGates")
         return f"it waits for its scheduling gates: {gates}" if gates else "it was deleted, or bound by somebody else"
 
+    @cached_property
+    def _filters(self) -> tuple[ContainedFilterPlugin, ...]:
+        """Filter plugins of others that the run had."""
+        loaded = from_data(self.record["scenario"], str(self.folder / "record.json"))
+        return load_filter_plugins(loaded.scenario.spec.scheduling.filters)
+
     # -- bringing it back ----------------------------------------------------------------------------------------------
 
     def _strategy(self) -> Any:
@@ -251,7 +260,7 @@ class Recorded:
                 nodes, placed, volumes = {}, {}, []
             elif kind in (VOLUME, NO_VOLUME):
                 volumes.append((detail, kind == NO_VOLUME))
-        on = Snapshot()
+        on = Snapshot(PodClasses(filters=self._filters))
         for detail, gone in volumes:
             on.tables.learn_volumes(from_wire(json.loads(detail)), gone=gone)
         for name, detail in nodes.items():

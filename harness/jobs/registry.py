@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,13 +26,4 @@ def load(spec: str) -> Callable[[], RoundStrategy]:
 
     A name without a version means its highest one. Raises UserError.
     """
-    return STRATEGIES.factory(full_name(spec))
-
-
-def full_name(spec: str) -> str:
-    """`spec` with the version that its name means: `allox?alpha=1` is `allox-v1?alpha=1`. A path stays as it is."""
-    name, question, query = spec.partition("?")
-    versions = [known for known in STRATEGIES.names() if re.sub(r"-v[0-9]+$", "", known) == name and known != name]
-    if versions and name not in STRATEGIES.names():
-        name = max(versions, key=lambda version: int(version.rpartition("-v")[2]))
-    return f"{name}{question}{query}"
+    return STRATEGIES.factory(STRATEGIES.full_name(spec))

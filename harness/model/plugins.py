@@ -1,7 +1,7 @@
 """The door for whatever can be swapped: entry points of a group, or `package.module:object`, the same for all kinds.
 
     strategies  podyard.schedulers     faults       podyard.faults
-    scores      podyard.score_plugins
+    scores      podyard.score_plugins  filters      podyard.filter_plugins
     autoscalers podyard.autoscalers    controllers  podyard.controllers
     traces      podyard.trace_readers
 
@@ -55,6 +55,29 @@ class PluginGroup:
         """Every registered one, by name; those that do not load are told, too."""
         return tuple(_listed(point) for name in self.names() for point in _points(self.group)[name])
 
+    def full_name(self, spec: str) -> str:
+        """`spec` with the version that its name means, the highest that is registered: `fgd?x=1` is `fgd-v1?x=1`. A
+        path stays as it is.
+
+        Raises UserError where one package registers the name itself and another a version of it.
+        """
+        name, question, query = spec.partition("?")
+        return spec if ":" in name else f"{self._newest(name)}{question}{query}"
+
+    def _newest(self, name: str) -> str:
+        known = self.names()
+        versions = [known_name for known_name in known if known_name != name and bare_name(known_name) == name]
+        if not versions:
+            return name
+        if name in known:
+            raise UserError(
+                f"{self.noun} {name!r} is registered more than once",
+                found=", ".join((name, *versions)),
+                expected="a name with versions, or one without",
+                hint=f"name it as {versions[0]}",
+            )
+        return max(versions, key=lambda version: int(version.rpartition("-v")[2]))
+
     def load(self, name: str) -> Any:
         """What is registered as `name`, or what `package.module:object` names. Raises UserError."""
         return self._checked(name, self._object(name))
@@ -107,8 +130,8 @@ class PluginGroup:
             known = self.names()
             raise UserError(
                 f"there is no {self.noun} {name!r}",
-                expected=f"one of {', '.join(known)}; or package.module:object",
-                hint=did_you_mean(name, {*known, *(re.sub(r"-v[0-9]+$", "", full) for full in known)}),
+                expected=f"one of {', '.join(known)}; or package.module:object" if known else "package.module:object",
+                hint=did_you_mean(name, {*known, *map(bare_name, known)}),
             )
         if len(points) > 1:
             raise UserError(
@@ -125,6 +148,11 @@ class PluginGroup:
                 found=f"{type(error).__name__}: {error}",
                 expected=f"{points[0].value} to be importable",
             ) from error
+
+
+def bare_name(name: str) -> str:
+    """The name without its version."""
+    return re.sub(r"-v[0-9]+$", "", name)
 
 
 def _points(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:

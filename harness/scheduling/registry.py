@@ -1,4 +1,4 @@
-"""Strategies and Score plugins by name: entry points, or `package.module:object`.
+"""Strategies, Score plugins and Filter plugins by name: entry points, or `package.module:object`.
 
 The shipped ones come through the same door as everyone's. A strategy whose meaning may change carries a version in its
 name: `fgd` means the highest version that is registered, as `fgd-v1`, and a record says which one it was.
@@ -7,14 +7,16 @@ name: `fgd` means the highest version that is registered, as `fgd-v1`, and a rec
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
-from harness.model.errors import UserError
 from harness.model.plugins import Listed, PluginGroup
-from harness.scheduling.strategy import ScorePlugin, Strategy
+from harness.scheduling.filter_plugin import GROUP as FILTER_GROUP
+from harness.scheduling.filters.outside import OutsideFilters
+from harness.scheduling.sandbox.filter_plugins import ContainedFilterPlugin
+from harness.scheduling.sandbox.guard import DEADLINE_S
+from harness.scheduling.strategy import DependsOn, ScorePlugin, Strategy
 
 GROUP = "podyard.schedulers"
 SCORE_GROUP = "podyard.score_plugins"
@@ -35,8 +37,18 @@ def _score_problem(target: Any) -> str:
     return ""
 
 
+def _filter_problem(target: Any) -> str:
+    methods = ("asks", "holds", "reason")
+    if inspect.isclass(target) or not all(callable(getattr(target, name, None)) for name in methods):
+        return "an object with asks(pod), holds(asked, cluster, nodes) and reason(asked, cluster, node), or its class"
+    if not isinstance(getattr(target, "name", None), str) or not target.name:
+        return "a name"
+    return "" if isinstance(getattr(target, "depends_on", None), DependsOn) else "depends_on, a DependsOn"
+
+
 STRATEGIES = PluginGroup(GROUP, "scheduler", _strategy_problem)
 SCORE_PLUGINS = PluginGroup(SCORE_GROUP, "Score plugin", _score_problem)
+FILTERS = PluginGroup(FILTER_GROUP, "Filter plugin", _filter_problem)
 
 
 def available() -> tuple[Listed, ...]:
@@ -58,6 +70,17 @@ def load_score_plugin(spec: str, args: dict[str, Any]) -> Callable[[], ScorePlug
     return SCORE_PLUGINS.factory(spec, args)
 
 
+def load_filter_plugins(
+    specs: Sequence[str], deadline_s: float | None = DEADLINE_S
+) -> tuple[ContainedFilterPlugin, ...]:
+    """New Filter plugins, contained: `name`, `module:object`, either with parameters. `deadline_s`: of one call.
+
+    Raises UserError, also for two of one name.
+    """
+    made = [FILTERS.make(FILTERS.full_name(spec)) for spec in specs]
+    return tuple(ContainedFilterPlugin(plugin, deadline_s) for plugin in OutsideFilters(made).plugins)
+
+
 def full_name(spec: str) -> str:
     """`spec` with the version that its name means: `fgd?x=1` is `fgd-v1?x=1`. A path stays as it is.
 
@@ -67,26 +90,4 @@ def full_name(spec: str) -> str:
     short, _, url = name.partition(":")
     if url.startswith(("http://", "https://")):
         name, query = short, "&".join(filter(None, (urlencode({"url": url}), query)))
-    if ":" not in name:
-        name = _newest(name)
-    return f"{name}?{query}" if query else name
-
-
-def bare_name(name: str) -> str:
-    """The name without its version."""
-    return re.sub(r"-v[0-9]+$", "", name)
-
-
-def _newest(name: str) -> str:
-    known = STRATEGIES.names()
-    versions = [known_name for known_name in known if known_name != name and bare_name(known_name) == name]
-    if not versions:
-        return name
-    if name in known:
-        raise UserError(
-            f"scheduler {name!r} is registered more than once",
-            found=", ".join((name, *versions)),
-            expected="a name with versions, or one without",
-            hint=f"name it as {versions[0]}",
-        )
-    return max(versions, key=lambda version: int(version.rpartition("-v")[2]))
+    return STRATEGIES.full_name(f"{name}?{query}" if query else name)

@@ -123,8 +123,8 @@ PodBatch: TypeAlias = Sequence[PodView]
 """The head of the queue, in queue order: priority descending, then time of entry."""
 
 
-class ClusterView(Protocol):
-    """The cluster in columns, N nodes and R resources. Read-only and live: it shows each accepted Bind at once.
+class NodesView(Protocol):
+    """The nodes and what runs on them in columns, N nodes and R resources. Read-only and live.
 
     Node indices are stable while a node lives; the index of a node that has left is reused only after
     `alive` was False for it. Ties between nodes are broken by the lowest `rank`.
@@ -189,6 +189,10 @@ class ClusterView(Protocol):
         """How many pods of a PodGroup ("namespace/name") are on a node."""
 
     def pods_on(self, node: int) -> Sequence[PodView]: ...
+
+
+class ClusterView(NodesView, Protocol):
+    """The cluster as a strategy sees it: it shows each accepted Bind at once."""
 
     def feasible(self, pod: PodView) -> Bool:
         """Where every constraint holds now, bool [nodes]. Read-only; valid until the next accepted decision."""

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.model.errors import UserError
-from harness.scheduling.registry import available, bare_name
+from harness.model.plugins import bare_name
+from harness.scheduling.registry import available
 
 PYPROJECT = """\
 [build-system]

@@ -134,6 +134,9 @@ class _Reader(PluginArgs):
         self.check_fields(data, _POINTS, path)
         points = {point: self._point(data[point], (*path, point)) for point in data}
         for point in _HELD:
+            for name in points.get(point, ({}, ()))[0]:
+                if is_outside(name) and point in ("preFilter", "filter"):
+                    self.fail_filter_plugin(name, (*path, point, "enabled"))
             for name in points.get(point, ({}, ()))[1]:
                 self.fail(
                     f"the harness holds every constraint, so {point} of {name} cannot be disabled",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.model.core import NodeAffinity, NodeSelectorTerm, PreferredSchedulingTerm
 from harness.model.wire import DecodeError, decode
-from harness.scheduling.registry import SCORE_PLUGINS
+from harness.scheduling.registry import FILTERS, SCORE_PLUGINS
 from harness.scheduling.scores import SYSTEM_SPREAD, DefaultSpread, WeightedTerms, preferred_terms, qualified
 from schedulers.kube.profile import OTHERS, SCORERS
 from schedulers.kube.yaml_reader import Path, YamlReader, suggest
@@ -25,9 +25,19 @@ Source: kube-scheduler 1.32 apis/config/v1/defaults.go."""
 class PluginArgs(YamlReader):
     def check_plugin_name(self, name: Any, path: Path) -> None:
         known = (*SCORERS, *OTHERS)
+        if name in FILTERS.names():
+            self.fail_filter_plugin(name, path)
         if name not in known and not is_outside(name):
             known = (*known, *SCORE_PLUGINS.names())
             self.fail("there is no such plugin", path, found=name, expected=", ".join(known), hint=suggest(name, known))
+
+    def fail_filter_plugin(self, name: Any, path: Path) -> NoReturn:
+        self.fail(
+            "a Filter plugin of others is the cluster's, for every strategy",
+            path,
+            found=name,
+            hint=f"spec.scheduling.filters: [{name}] in the scenario, or podyard verdicts --filter-plugin {name}",
+        )
 
     def read_plugin_config(self, data: Any, path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Arguments as fields of Profile, and those of plugins of others by their name."""

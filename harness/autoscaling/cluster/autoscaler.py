@@ -46,6 +46,7 @@ from harness.engine.guard import fault_of
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
+from harness.scheduling.filter_plugin import FilterPlugin
 from harness.scheduling.strategy import PodView
 
 ENDED = ("Succeeded", "Failed")
@@ -95,13 +96,19 @@ class ClusterAutoscaler:
         self.period_ns = self._settings.scan_interval_ns
         self._expander = expander or make_expander(self._settings.expander)
         self._others = contained(self._expander)
+        self._filters: Sequence[FilterPlugin] = ()
         self._state = ClusterState(pools, self._settings)
+        self._reset()
+
+    def use_filter_plugins(self, plugins: Sequence[FilterPlugin]) -> None:
+        """Those of the cluster: a node that they would reject helps nobody."""
+        self._filters = plugins
         self._reset()
 
     def _reset(self) -> None:
         """A new process. What was ordered of the provider is not forgotten: the provider knows."""
         ordered = self._state.pools
-        self._state = ClusterState(self._pools, self._settings)
+        self._state = ClusterState(self._pools, self._settings, self._filters)
         for name, pool in self._state.pools.items():
             pool.created, pool.requested = ordered[name].created, ordered[name].requested
         self._scale_up = ScaleUp(self._state, self._expander, self._rng, self._request)

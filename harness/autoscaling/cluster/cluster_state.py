@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.autoscaling.cluster.daemon_pods import DaemonPods
 from harness.autoscaling.cluster.drainability import RemainingBudgets
 from harness.autoscaling.cluster.pool_state import PoolState
@@ -12,7 +14,9 @@ from harness.model.core import Node, Pod
 from harness.model.meta import condition
 from harness.model.objects import DaemonSet, PodDisruptionBudget
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filter_plugin import FilterPlugin
 from harness.scheduling.filters.volume_claims import claims_of
+from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
@@ -31,9 +35,12 @@ class ClusterState:
     stands in it as its pool's template says, so that pending pods are placed on it and buy no other.
     """
 
-    def __init__(self, pools: tuple[NodePool, ...], settings: ClusterAutoscalerSettings) -> None:
+    def __init__(
+        self, pools: tuple[NodePool, ...], settings: ClusterAutoscalerSettings, filters: Sequence[FilterPlugin] = ()
+    ) -> None:
+        """`filters`: the cluster's Filter plugins of others."""
         self.settings = settings
-        self.snapshot = Snapshot()
+        self.snapshot = Snapshot(PodClasses(filters=filters))
         self.daemon_pods = DaemonPods(self.snapshot)
         self.pools = {pool.name: PoolState(pool) for pool in pools}
         self.nodes: dict[str, Node] = {}

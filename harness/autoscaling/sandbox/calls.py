@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any, Final
 
 from harness.engine.guard import Misbehaved
-from harness.scheduling.sandbox.deadline import Call, DeadlinePassed
+from harness.scheduling.sandbox.deadline import Call
 from harness.scheduling.sandbox.guard import told
-from harness.scheduling.sandbox.read_only_view import ReadOnly
+from harness.scheduling.state.read_only import ReadOnly
 
 DEADLINE_S: Final = 30.0
 """Of one call, where nothing else is said: as of a strategy's."""
@@ -54,25 +54,8 @@ class Calls:
         that are an answer. Raises Misbehaved."""
         theirs = whose or method
         call = self._call
-        error: BaseException | None = None
-        answer: Any = None
-        call.begin()
-        try:
-            call.inside = True
-            answer = method(*arguments)
-            call.inside = False
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as caught:
-            error = caught
-        finally:
-            try:
-                call.leave()
-            except DeadlinePassed:
-                call.leave()
-            late = call.late
-            call.end()
-        if late:
+        answer, error = call.run(method, *arguments)
+        if call.late:
             self.overruns += 1
             text = f"deadline: {_name(theirs)}() took longer than {call.limit_s:g} s"
             if self.given_up:

@@ -18,7 +18,7 @@ from harness.model.core import Pod
 from harness.model.meta import LabelSelector
 from harness.model.workloads import CrossVersionObjectReference, MetricSpec
 from harness.scheduling.sandbox.guard import told
-from harness.scheduling.sandbox.read_only_view import ReadOnly
+from harness.scheduling.state.read_only import ReadOnly
 
 MOST_REPLICAS = 2**31 - 1
 """Source: spec.replicas of a Scale is an int32 (autoscaling/v1)."""

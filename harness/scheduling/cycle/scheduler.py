@@ -35,6 +35,7 @@ from harness.scheduling.cycle.queue import SchedulingQueue
 from harness.scheduling.cycle.scheduling_cycle import SchedulingCycle
 from harness.scheduling.cycle.settings import SchedulerSettings, SchedulerTally
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.sandbox.guard import Guard
 from harness.scheduling.strategy import RandomGenerator, Strategy
 
@@ -55,7 +56,9 @@ class Scheduler:
         self.settings = settings or SchedulerSettings()
         self.name = self.settings.name
         self.watches = ("Node", "Pod", "PodGroup", "PodDisruptionBudget", *watched_objects.WATCHES)
-        self._context = SchedulerContext(self.settings, rng, Snapshot() if snapshot is None else snapshot)
+        if snapshot is None:
+            snapshot = Snapshot(PodClasses(filters=self.settings.filters))
+        self._context = SchedulerContext(self.settings, rng, snapshot)
         self._binder = Binder(self._context)
         self._intake = Intake(self._context, self._binder)
         self._failures = FailureHandler(self._context)
@@ -111,8 +114,18 @@ class Scheduler:
         while now >= cycle.busy_until and not context.deferred and context.queue.has_active:
             effects += cycle.run(now)
             self._send_deferred(now, effects)
+        if self.settings.filters:
+            effects += self._take_filter_faults(now)
         self._set_timer(effects)
         return effects
+
+    def _take_filter_faults(self, now: Instant) -> list[Effect]:
+        """What Filter plugins of others did wrong, asked by this scheduler or by an autoscaler."""
+        return [
+            self._context.record_violation(now, fault.kind, fault.pod, fault.reason, fault.traceback)
+            for plugin in self.settings.filters
+            for fault in plugin.take_faults()
+        ]
 
     def _handle_event(self, now: Instant, event: Event) -> None:
         if type(event) is Watch:

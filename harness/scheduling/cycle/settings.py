@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.engine.latency import Constant, Latency
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import Pod
+from harness.scheduling.sandbox.filter_plugins import ContainedFilterPlugin
 from harness.scheduling.sandbox.guard import DEADLINE_S
 
 DEFAULT_BATCH = 64
@@ -34,6 +35,7 @@ class SchedulerSettings:
     `clock` (seconds) measures deciding; None measures nothing.
     `lifetime_of`: strategies are told the duration that a pod declares.
     `deadline_s`: on the wall clock, of one call of the strategy; None: it may take for ever.
+    `filters`: Filter plugins of others, which raise nothing (harness.scheduling.registry makes them).
     `preemption`: pods of higher priority evict others; None: as soon as two pods differ in priority.
     """
 
@@ -45,4 +47,5 @@ class SchedulerSettings:
     lifetime_of: Callable[[Pod], int | None] | None = None
     deadline_s: float | None = DEADLINE_S
     preemption: bool | None = None
+    filters: tuple[ContainedFilterPlugin, ...] = ()
     constants: Constants = DEFAULTS

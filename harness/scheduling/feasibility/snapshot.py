@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 import numpy as np
 
 from harness.scheduling.feasibility.nominations import Nominations
 from harness.scheduling.feasibility.verdict_cache import VerdictCache
+from harness.scheduling.filters.outside import OutsideFilter
 from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.state.cluster_state import ClusterState
-from harness.scheduling.state.columns import frozen
 from harness.scheduling.strategy import Bool, Int64, PodView
 
 
@@ -30,8 +29,8 @@ class Snapshot(ClusterState):
         self.verdicts = VerdictCache(self, self.nominations)
 
     def fresh(self, classes: PodClasses | None = None) -> Snapshot:
-        """An empty one, as after a restart."""
-        return Snapshot(classes)
+        """An empty one, as after a restart: the Filter plugins stay, `classes` where they are given."""
+        return Snapshot(self.classes.fresh() if classes is None else classes)
 
     def copy(self) -> Snapshot:
         """An independent twin, for trying out what would happen; pod classes are shared, caches start cold."""
@@ -39,46 +38,15 @@ class Snapshot(ClusterState):
 
     # -- the rest of ClusterView --------------------------------------------------------------------------------
 
-    @property
-    def capacity(self) -> Int64:
-        return self.amounts.capacity
-
-    @property
-    def gpu_capacity(self) -> Int64:
-        return self.amounts.gpu_capacity
-
-    @property
-    def names(self) -> Sequence[str]:
-        return self.node_table.names
-
-    @property
-    def rank(self) -> Int64:
-        return frozen(self.tie_order.rank[: len(self.node_table)])
-
-    @property
-    def zone(self) -> Int64:
-        return frozen(self.node_table.zone[: len(self.node_table)])
-
-    @property
-    def zones(self) -> tuple[str, ...]:
-        return tuple(self.node_table.zones)
-
-    def label(self, node: int, key: str) -> str | None:
-        return self.node_table.labels[node].get(key)
-
-    def labels(self, node: int) -> Mapping[str, str]:
-        return MappingProxyType(self.node_table.labels[node])
-
-    def taints(self, node: int) -> Sequence[tuple[str, str, str]]:
-        return tuple((taint.key, taint.value, taint.effect) for taint in self.node_table.taints(node))
-
     def admits(self, pod: PodView, node: int) -> bool:
         return all(item.holds(self, node) for item in constraints_of(pod.cls).node)
 
     def is_independent(self, pod: PodView) -> bool:
         cls = self.classes.class_now(pod)
         constraints = constraints_of(cls)
-        return not (constraints.cluster or cls.footprint.ports or constraints.repelling)
+        if constraints.cluster or cls.footprint.ports or constraints.repelling:
+            return False
+        return not any(isinstance(item, OutsideFilter) for item in constraints.node_usage)
 
     def feasible(self, pod: PodView) -> Bool:
         return self.verdicts.mask(self.classes.class_now(pod))
@@ -120,6 +88,3 @@ class Snapshot(ClusterState):
     def placed_count(self) -> int:
         """Pods on nodes that are known, and on others."""
         return len(self.placements.node_of) + len(self.placements.on_unknown_nodes)
-
-    def placed_in_group(self, group: str) -> int:
-        return self.placements.in_group.get(group, 0)

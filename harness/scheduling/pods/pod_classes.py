@@ -13,12 +13,14 @@ import numpy as np
 from harness.model.core import Pod
 from harness.model.gpu import DEVICE_MILLI
 from harness.model.meta import ObjectMeta
+from harness.scheduling.filter_plugin import FilterPlugin
 from harness.scheduling.filters.filter import Filter
 from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.filters.inter_pod_affinity import ExistingAntiAffinity
 from harness.scheduling.filters.node_ports import NodePorts
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.order import filters_of, in_order
+from harness.scheduling.filters.outside import OutsideFilters
 from harness.scheduling.filters.pod_constraints import PodConstraints, constraints_of
 from harness.scheduling.filters.unmodelled import unmodelled
 from harness.scheduling.filters.volume_binding import VolumeBinding
@@ -26,7 +28,7 @@ from harness.scheduling.matching.owner_selectors import CONTROLLERS
 from harness.scheduling.matching.pod_selectors import Labels
 from harness.scheduling.pods.preferences import AllPreferences, Preferences
 from harness.scheduling.pods.requests import gpu_request, non_requested, requests_of
-from harness.scheduling.pods.spec_key import key_fields, spec_key, visible_pod
+from harness.scheduling.pods.spec_key import key_fields, metadata_key, spec_key, visible_pod, with_metadata
 from harness.scheduling.state.columns import frozen
 from harness.scheduling.state.shared_tables import SharedTables
 from harness.scheduling.strategy import NO_GPU, PODS, Footprint, GpuRequest, PodClass, PodView
@@ -51,10 +53,16 @@ class ClassKey:
 
 
 class PodClasses:
-    """The table of classes of one scheduler, made with `tables`; with tables of its own where there are none."""
+    """The table of classes of one scheduler, made with `tables`; with tables of its own where there are none.
 
-    def __init__(self, tables: SharedTables | None = None) -> None:
+    `filters`: the Filter plugins of others that its pods are held to.
+    """
+
+    def __init__(self, tables: SharedTables | None = None, filters: Iterable[FilterPlugin] = ()) -> None:
+        """Raises UserError for two Filter plugins of one name."""
         self.tables = SharedTables() if tables is None else tables
+        self._outside = OutsideFilters(filters)
+        self._asks_outside = bool(self._outside.plugins)
         # A class lives as long as its pods: DaemonSets make one for each node.
         self._classes: weakref.WeakValueDictionary[ClassKey, PodClass] = weakref.WeakValueDictionary()
         self._keys: weakref.WeakKeyDictionary[PodClass, ClassKey] = weakref.WeakKeyDictionary()
@@ -66,6 +74,15 @@ class PodClasses:
 
     def __len__(self) -> int:
         return len(self._classes)
+
+    def fresh(self) -> PodClasses:
+        """A table without classes, with tables of its own and the same Filter plugins."""
+        return PodClasses(filters=self._outside.plugins)
+
+    @property
+    def filter_plugins(self) -> tuple[FilterPlugin, ...]:
+        """Those of others."""
+        return self._outside.plugins
 
     def fit_rows(self) -> None:
         """Resources were heard of: no class asks for any of them, and so each gets a zero for it."""
@@ -167,17 +184,21 @@ class PodClasses:
         fields = key_fields(type(spec))
         parts = fields.parts(spec)
         key = spec_key(pod, fields, parts)
+        if self._asks_outside:
+            key = (*key, *metadata_key(pod))
         found = self._cache.get(key)
         if found is None:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
             seen = visible_pod(pod)
             # Holding the parts keeps their identities from being used again.
-            found = (self._read(seen), self.tables.affinity_terms.ids_of(seen), self._preferences.intern(seen), parts)
+            outside = self._outside.of_pod(with_metadata(seen, pod)) if self._asks_outside else ()
+            cls = self._read(seen, outside)
+            found = (cls, self.tables.affinity_terms.ids_of(seen), self._preferences.intern(seen), parts)
             self._cache[key] = found
         return found
 
-    def _read(self, pod: Pod) -> PodClass:
+    def _read(self, pod: Pod, outside: tuple[Filter, ...]) -> PodClass:
         amounts, whole_gpus = requests_of(pod.spec)
         missing = unmodelled(pod)
         refusal = f"{', '.join(missing)} not modelled, so the pod is not placed" if missing else ""
@@ -189,7 +210,7 @@ class PodClasses:
             amounts,
             gpu,
             priority=pod.spec.priority or 0,
-            filters=filters_of(pod),
+            filters=(*filters_of(pod), *outside),
             refusal=refusal,
             non_requested=non_requested(pod.spec, amounts),
         )

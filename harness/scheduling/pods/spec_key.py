@@ -88,6 +88,19 @@ def visible_pod(pod: Pod) -> Pod:
     )
 
 
+def metadata_key(pod: Pod) -> tuple[Any, ...]:
+    """What else tells pods apart where Filter plugins of others, which may look at all of this, are asked."""
+    meta = pod.metadata
+    return meta.namespace, frozenset(meta.labels.items()), frozenset(meta.annotations.items())
+
+
+def with_metadata(seen: Pod, pod: Pod) -> Pod:
+    """`visible_pod` with what `metadata_key` tells apart besides."""
+    meta = pod.metadata
+    shown = ObjectMeta(namespace=meta.namespace, labels=meta.labels, annotations=meta.annotations)
+    return Pod(metadata=shown, spec=seen.spec)
+
+
 def _reads_labels(spec: PodSpec) -> bool:
     """Its constraints look at the pod's own namespace and labels."""
     affinity = spec.affinity

@@ -14,7 +14,9 @@ import signal
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 _SIGNAL = getattr(signal, "SIGVTALRM", None)  # nobody's: profilers use SIGPROF, test runners SIGALRM
 _TICKS = 10  # looks in a deadline; so much later than it a call may end
@@ -72,6 +74,27 @@ class Call:
     def again(self) -> None:
         """As much time once more, for cleaning up."""
         self._due = time.monotonic() + self.limit_s
+
+    def run(self, theirs: Callable[..., Any], *arguments: Any) -> tuple[Any, BaseException | None]:
+        """What their code answers, and what it raised; `late` says whether it took too long."""
+        answer: Any = None
+        error: BaseException | None = None
+        self.begin()
+        try:
+            self.inside = True
+            answer = theirs(*arguments)
+            self.inside = False
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as caught:
+            error = caught
+        finally:
+            try:
+                self.leave()
+            except DeadlinePassed:
+                self.leave()
+            self.end()
+        return answer, error
 
     # -- the watchdog's side ---------------------------------------------------------------------------------------
 

@@ -25,7 +25,8 @@ from harness.scheduling.feasibility.legality import plain
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.feasibility.tentative import Removed
 from harness.scheduling.sandbox.deadline import Call, DeadlinePassed
-from harness.scheduling.sandbox.read_only_view import ReadOnly, ReadOnlyView
+from harness.scheduling.sandbox.read_only_view import ReadOnlyView
+from harness.scheduling.state.read_only import ReadOnly
 from harness.scheduling.strategy import Bind, BindTogether, Decision, Evict, PodView, Strategy, StrategyFault, Wait
 
 DEADLINE_S = 30.0
@@ -113,7 +114,7 @@ class Guard:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
-            fault = _raised(error)
+            fault = raised(error)
         finally:
             self._leave(call)
             late = call.late
@@ -151,7 +152,7 @@ class Guard:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
-            return _raised(error)
+            return raised(error)
         if not 0 <= seconds < _LONGEST_MODELLED_S:
             return StrategyFault("no decision", "", f"modelled_seconds() said {seconds}, not seconds")
         return round(seconds * 1e9)
@@ -209,7 +210,7 @@ def contained(theirs: Callable[[], object]) -> StrategyFault | None:
     except (KeyboardInterrupt, GeneratorExit, UserError):
         raise
     except BaseException as error:
-        return _raised(error)
+        return raised(error)
     return None
 
 
@@ -280,7 +281,7 @@ def _key(decision: Any) -> str:
     return pod.key if type(pod) is PodView else pod if type(pod) is str else ""
 
 
-def _raised(error: BaseException) -> StrategyFault:
+def raised(error: BaseException) -> StrategyFault:
     """What was raised, and where, by file name and line: a whole path would differ between machines."""
     wrote = isinstance(error, ReadOnly | FrozenInstanceError) or (
         isinstance(error, ValueError) and ("read-only" in told(error) or "WRITEABLE" in told(error))

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Unpack
 
 from harness.scheduling.state.change_log import ChangeLog
-from harness.scheduling.state.columns import frozen
 from harness.scheduling.state.from_node import NodeDetails, NodeSpec
 from harness.scheduling.state.gpu_devices import choose_devices
 from harness.scheduling.state.host_ports import HostPorts
@@ -22,13 +21,14 @@ from harness.scheduling.state.node_table import NodeTable
 from harness.scheduling.state.placements import Placements
 from harness.scheduling.state.pod_counts import PodCounts
 from harness.scheduling.state.shared_tables import SharedTables
+from harness.scheduling.state.state_columns import StateColumns
 from harness.scheduling.state.volume_reservations import VolumeReservations
-from harness.scheduling.strategy import Bool, Int64, PodView
+from harness.scheduling.strategy import PodView
 
 _ROOM = 64  # nodes that fit before the first reallocation
 
 
-class ClusterState:
+class ClusterState(StateColumns):
     """Node arguments are column indices, amounts are plain ints.
 
     `log`: nodes of which anything changed. `epoch` grows when arrays are reallocated or positions renumbered: caches
@@ -73,32 +73,6 @@ class ClusterState:
     def room(self) -> int:
         """Nodes that fit before the next change of `epoch`."""
         return self._room
-
-    # -- columns: ClusterView says what they are ----------------------------------------------------------------
-
-    @property
-    def resources(self) -> tuple[str, ...]:
-        return tuple(self.tables.rows.names)
-
-    @property
-    def free(self) -> Int64:
-        return self.amounts.free
-
-    @property
-    def gpu_free(self) -> Int64:
-        return self.amounts.gpu_free
-
-    @property
-    def gpu_model(self) -> Int64:
-        return self.amounts.gpu_model
-
-    @property
-    def gpu_models(self) -> tuple[str, ...]:
-        return tuple(self.amounts.models)
-
-    @property
-    def alive(self) -> Bool:
-        return frozen(self.node_table.alive[: len(self.node_table)])
 
     # -- nodes --------------------------------------------------------------------------------------------------
 
@@ -278,16 +252,9 @@ class ClusterState:
             self.pod_counts.add(new, node)
         self.log.add(node)
 
-    def pods_on(self, node: int) -> Sequence[PodView]:
-        return tuple(self.placements.pods[node])
-
     def where(self, key: str) -> int | None:
         """Node of a placed pod."""
         return self.placements.node_of.get(key)
-
-    def devices(self, key: str) -> tuple[int, ...]:
-        """GPU devices of a placed pod."""
-        return self.placements.devices_of.get(key, ())
 
     # -- what the tables tell -----------------------------------------------------------------------------------
 
