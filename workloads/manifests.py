@@ -38,6 +38,12 @@ RANK = "podyard.dev/rank"
 GROUP_LABEL = "scheduling.x-k8s.io/pod-group"
 """Pod label that names its PodGroup (kubernetes-sigs/scheduler-plugins, coscheduling)."""
 
+USER = "podyard.dev/user"
+"""Pod label: who submitted it."""
+
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""Pod label: the queue that it was submitted to (kubernetes-sigs/kueue, pkg/controller/constants)."""
+
 HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
 APP = "app"
@@ -136,7 +142,8 @@ def _template(workload: Workload, row: int, gpu_words: GpuWords, image: str) -> 
     # The API demands a limit for whatever cannot be overcommitted, and that it is the request.
     limits = {resource: amount for resource, amount in requests.items() if "/" in resource}
     app = workload.app[row]
-    labels = {APP: app} if app else {}
+    words = {APP: app, USER: workload.user[row], QUEUE: workload.queue[row]}
+    labels = {key: value for key, value in words.items() if value}
     most = int(workload.max_per_node[row])
     priority = int(workload.priority[row])
 

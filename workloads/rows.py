@@ -39,6 +39,8 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "namespace": pl.String(),
     "max_per_node": pl.Int64(),
     "node_selector": pl.String(),
+    "user": pl.String(),
+    "queue": pl.String(),
 }
 """The columns of a workload as a frame, besides `line` and `extra.<resource>` (Int64).
 
@@ -58,6 +60,8 @@ DEFAULTS: Mapping[str, object] = {
     "namespace": "default",
     "max_per_node": 0,
     "node_selector": "",
+    "user": "",
+    "queue": "",
 }
 
 
@@ -160,8 +164,8 @@ class Rows:
         no_memory = self["memory_bytes"] == 0
         self.flag("zero-request", nothing & no_memory, "CPU, memory or GPU", column="cpu_milli")
         self.flag("zero-memory", no_memory & ~nothing, "more than 0", column="memory_bytes")
-        for column, longest in (("name", 253), ("app", 63), ("group", 63), ("namespace", 63)):
-            self._kubernetes_name(column, longest)
+        for column in ("name", "app", "group", "namespace", "user", "queue"):
+            self._kubernetes_name(column, 253 if column == "name" else 63)
         extra = [column for column in self.frame.columns if column.startswith("extra.")]
         return self.good().select("line", *(pl.col(name).cast(kind) for name, kind in SCHEMA.items()), *sorted(extra))
 

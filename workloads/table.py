@@ -93,7 +93,8 @@ class Workload:
     (-1) for until deleted. `cpu_milli`, `memory_bytes`: requests. `gpu_count` devices of `gpu_milli` thousandths each;
     `gpu_models`: accepted models, () for any. `priority`: as PriorityClass.value. `group`: its gang, "" for none.
     `app`: its owner. `max_per_node`: most pods of its app on one node, 0 for no limit. `node_selector`: labels that
-    its node must have. `extra`: further requests by Kubernetes resource name, in units of that resource.
+    its node must have. `user` who submitted it, `queue` where to, "" for nobody and none. `extra`: further requests by
+    Kubernetes resource name, in units of that resource.
     """
 
     name: Sequence[str]
@@ -110,6 +111,8 @@ class Workload:
     namespace: Coded[str]
     max_per_node: Int64
     node_selector: Coded[Pairs]
+    user: Coded[str]
+    queue: Coded[str]
     extra: Mapping[str, Int64] = field(default_factory=lambda: _NOTHING)
     provenance: Provenance = Provenance("made by hand")
 
@@ -118,7 +121,7 @@ class Workload:
         for column, values in self.numbers().items():
             assert len(values) == rows, f"{column} has {len(values)} rows, name has {rows}"
             frozen(values)
-        for words in (self.gpu_models, self.group, self.app, self.namespace, self.node_selector):
+        for words in (getattr(self, column) for column in WORDS):
             assert len(words) == rows, f"a column of words has {len(words)} rows, name has {rows}"
 
     # size: each parameter is a column of the table.
@@ -139,6 +142,8 @@ class Workload:
         app: Sequence[str] | None = None,
         namespace: str = "default",
         max_per_node: npt.ArrayLike = 0,
+        user: Sequence[str] | None = None,
+        queue: Sequence[str] | None = None,
         extra: Mapping[str, npt.ArrayLike] | None = None,
         provenance: Provenance | None = None,
     ) -> Workload:
@@ -159,6 +164,8 @@ class Workload:
             Coded.all(namespace, rows),
             _column(max_per_node, rows),
             Coded.all((), rows),
+            Coded.all("", rows) if user is None else Coded.of(user),
+            Coded.all("", rows) if queue is None else Coded.of(queue),
             {key: _column(amounts, rows) for key, amounts in sorted((extra or {}).items())},
             Provenance("made by hand") if provenance is None else provenance,
         )
@@ -172,7 +179,7 @@ class Workload:
         All columns count but names, times and gangs.
         """
         columns = [values for column, values in self.numbers().items() if column not in ("arrival_ns", "duration_ns")]
-        words = (self.gpu_models.codes, self.app.codes, self.namespace.codes, self.node_selector.codes)
+        words = [getattr(self, column).codes for column in WORDS if column != "group"]
         return distinct([*columns, *(codes.astype(np.int64) for codes in words)], len(self))
 
     def numbers(self) -> dict[str, Int64]:
@@ -249,7 +256,7 @@ NUMBERS = (
     "priority",
     "max_per_node",
 )
-WORDS = ("gpu_models", "group", "app", "namespace", "node_selector")
+WORDS = ("gpu_models", "group", "app", "namespace", "node_selector", "user", "queue")
 
 
 def distinct(columns: Sequence[Int64], rows: int) -> tuple[Int64, Int64]:

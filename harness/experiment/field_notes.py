@@ -91,6 +91,9 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "faults": _note("what breaks, and when", [{"at": "2m", "nodeCrash": {"downFor": "5m"}}]),
         "gates": _note("demands; the run fails when one is not met", [{"metric": "placement.podsBound", "atLeast": 1}]),
         "compare": _note("what `podyard compare` decides about", {"within": "2%"}),
+        "accounting": _note(
+            "by which users, queues and classes jobs are told apart, and their deadlines", {"queue": "namespace"}
+        ),
         "measures": _note("measures of others, as module:object", ["my.measures:Waste"]),
         "events": _note("whether Kubernetes events are recorded", False),
         "bound": _note("whether the proven bound of the placement is computed", False),
@@ -238,6 +241,17 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
     forms.CompareForm: {
         "primary": _note("measures by path that are decided about; none: a sensible few", ["placement.podsBound"]),
         "within": _note("a difference of so much is nothing: percent of the base's mean, or amounts by path", "1%"),
+    },
+    forms.AccountingForm: {
+        "user": _note("where a pod's user stands: namespace, priorityClass, label:KEY or annotation:KEY", "label:app"),
+        "queue": _note("where its queue stands", "namespace"),
+        "class": _note("where its class stands", "priorityClass"),
+        "deadline": _note(
+            "of jobs that say nothing themselves: so long after they arrive, or times what they take alone; none: no "
+            "deadline",
+            "2x",
+            "duration or factor",
+        ),
     },
     forms.ObjectForm: {"name": _note("name of the object", "web")},
     forms.MetricForm: {

@@ -265,6 +265,17 @@ class CompareForm(Form, frozen=True, kw_only=True):
     within: str | dict[str, float] = "1%"
 
 
+class AccountingForm(Form, frozen=True, kw_only=True):
+    """Whose a pod is: where its user, queue and class stand (namespace, priorityClass, label:KEY, annotation:KEY).
+    `deadline`: of jobs that say nothing (annotation podyard.dev/deadline, activeDeadlineSeconds): '10m' after they
+    arrive, or '2x' what they take alone; none: they have no deadline."""
+
+    user: str = "label:podyard.dev/user"
+    queue: str = "label:kueue.x-k8s.io/queue-name"
+    priority_class: str = msgspec.field(default="priorityClass", name="class")
+    deadline: str | None = None
+
+
 class ObjectForm(Form, frozen=True, kw_only=True):
     kind: str
     name: str
@@ -303,6 +314,7 @@ class Spec(Form, frozen=True, kw_only=True):
     faults: list[Any] = []
     gates: list[Gate] = []
     compare: CompareForm = CompareForm()
+    accounting: AccountingForm = AccountingForm()
     measures: list[str] = []
     """Of others, as module:object, besides those of installed packages."""
     events: bool = True

@@ -9,6 +9,7 @@ from typing import Any
 from harness.apiserver.kinds import RULES, defaulted, problems
 from harness.experiment.scenario import Loaded
 from harness.experiment.unmodelled import UNINTERPRETED, judged
+from harness.measure.accounting import DEADLINE, deadline_ns
 from harness.model.core import Node, Pod, PodSpec, ResourceList
 from harness.model.loading import Document
 from harness.model.objects import KINDS, Kind, kind_of
@@ -96,7 +97,7 @@ def check_object(loaded: Loaded, obj: Any, where: str) -> None:
 
 def refusals(kind: Kind, obj: Any, name: str) -> tuple[Cause, ...]:
     """What the API server would refuse of a new object, defaults filled in."""
-    return (*problems(kind, defaulted(kind, obj), None, name), *_amounts(obj), *_annotations(obj))
+    return (*problems(kind, defaulted(kind, obj), None, name), *_amounts(obj), *_annotations(obj), *_deadlines(obj))
 
 
 def _annotations(obj: Any) -> Iterator[Cause]:
@@ -109,6 +110,16 @@ def _annotations(obj: Any) -> Iterator[Cause]:
         for name, text in unreadable(meta.annotations) if meta is not None else ():
             expected = f"{text[:80]!r} is not {READ_AS[name]}"
             yield Cause(reason="FieldValueInvalid", field=f"{path}.{name}", message=f"Invalid value: {expected}")
+
+
+def _deadlines(obj: Any) -> Iterator[Cause]:
+    """By when a job is to be complete, of a pod, or of a Job or its template."""
+    template = getattr(getattr(obj, "spec", None), "template", None)
+    for meta, path in ((obj.metadata, ""), (getattr(template, "metadata", None), "spec.template.")):
+        text = meta.annotations.get(DEADLINE) if meta is not None else None
+        if text is not None and deadline_ns(text) is None:
+            message = f"Invalid value: {text[:80]!r} is not a duration above 0, as 90s or 1h30m"
+            yield Cause(reason="FieldValueInvalid", field=f"{path}metadata.annotations.{DEADLINE}", message=message)
 
 
 def _amounts(obj: Any) -> Iterator[Cause]:

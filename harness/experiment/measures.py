@@ -12,10 +12,14 @@ from harness.engine.component import Instant
 from harness.experiment.audit import LastWrites
 from harness.experiment.prepared import Prepared
 from harness.experiment.workload import SETTLE_NS
+from harness.measure.accounting import DIMENSIONS
 from harness.measure.demand import Demand
 from harness.measure.elasticity import Elasticity, Target
+from harness.measure.fairness import Hold
 from harness.measure.filling import Filling
 from harness.measure.invariants import Invariants
+from harness.measure.job_lives import JobLives, job_columns
+from harness.measure.job_metrics import job_metrics
 from harness.measure.journal import Fold, Journal
 from harness.measure.node_hours import Prices
 from harness.measure.placement import Placement, typical_of
@@ -32,13 +36,20 @@ class Measures:
     that somebody else reads."""
 
     def __init__(
-        self, prepared: Prepared, demand: Demand, now: Callable[[], Instant], others: Iterable[Fold] = ()
+        self,
+        prepared: Prepared,
+        demand: Demand,
+        jobs: JobLives,
+        now: Callable[[], Instant],
+        others: Iterable[Fold] = (),
     ) -> None:
         self.extras = [
             Contained(item) for item in extras(prepared.loaded.scenario.spec.measures) if isinstance(item, Extra)
         ]
         self._bound = prepared.loaded.scenario.spec.bound
         self.lives = PodLives()
+        self.jobs = jobs
+        self._demand = demand
         self.traffic = Traffic({item.service: item.model for item in prepared.workload.traffic})
         self.placement = _placement(prepared, self.lives, demand)
         fills = [
@@ -55,6 +66,7 @@ class Measures:
             now,
             (
                 self.lives,
+                self.jobs,
                 *self.placement.folds,
                 *((self.filling,) if self.filling is not None else ()),
                 *((self.rounds,) if self.rounds is not None else ()),
@@ -77,6 +89,8 @@ class Measures:
             out["filling"] = self.filling.metrics()
         if self.rounds is not None:
             out["jobs"] = self.rounds.metrics(max(0.0, (end - SETTLE_NS) / 1e9))
+        else:
+            out |= self._job_metrics(end)
         if self.elasticity.seen:
             out["autoscaling"] = self.elasticity.metrics(end)
         if self.traffic.services:
@@ -87,6 +101,27 @@ class Measures:
         if found:
             out["extra"] = {name: value for name, value in found.items() if value is not None}
         return out
+
+    def _job_metrics(self, end: Instant) -> dict[str, Any]:
+        occupancy, accounts = self.placement.occupancy, self.jobs.account_of
+        holds = [
+            (accounts[uid], Hold(life.bound_ns, life.ended_ns, life.cpu_milli, life.memory_bytes, life.gpu_milli))
+            for uid, life in self.lives.all.items()
+        ]
+        since = min(occupancy.since_ns or 0, end)
+        rows = self.jobs.rows(self.lives.all, end)
+        return job_metrics(rows, holds, occupancy.steps, self._demand.capacity, since, end)
+
+    def pod_columns(self) -> dict[str, Any]:
+        """One row a pod: its life, and whose it was."""
+        accounts = [self.jobs.account_of[uid] for uid in self.lives.all]
+        columns: dict[str, Any] = self.lives.columns()
+        return columns | {name: [account[at] for account in accounts] for at, name in enumerate(DIMENSIONS)}
+
+    def job_columns(self, end: Instant) -> dict[str, Any]:
+        """One row a job; empty where there are none, and of training jobs, which the rounds' measures are about."""
+        rows = self.jobs.rows(self.lives.all, end) if self.rounds is None else []
+        return job_columns(rows) if rows else {}
 
     def node_columns(self) -> dict[str, Any]:
         """Capacity and use of each node at the end, for the record."""

@@ -18,6 +18,7 @@ from harness.cluster.controllers import check_controllers, controllers
 from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
+from harness.experiment.accounting import read_accounting
 from harness.experiment.constants import read_constants
 from harness.experiment.fault_checks import check_faults
 from harness.experiment.gates import check_gates
@@ -27,6 +28,7 @@ from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_
 from harness.experiment.scenario import Loaded, duration
 from harness.experiment.workload import SETTLE_NS, Plan, plan
 from harness.faults.timeline import Planned, parse
+from harness.measure.accounting import Accounting
 from harness.measure.demand import Demand
 from harness.model.constants import Constants, doubts
 from harness.model.core import Node, Pod
@@ -53,6 +55,7 @@ class Prepared:
     workload: Plan
     metrics: MetricsAdapter
     reports_requests: bool
+    accounting: Accounting
     latencies: Latencies
     constants: Constants
     autoscaler_flags: Mapping[str, Any]
@@ -132,6 +135,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     _check_plugins(loaded)
     constants, flags = read_constants(loaded)
     check_gates(loaded)
+    accounting = read_accounting(loaded)
     found = machines(loaded, seed)
     hops = latencies(loaded)
     workload = plan(loaded, found.tables, seed)
@@ -150,6 +154,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
         workload=workload,
         metrics=adapter,
         reports_requests=needs_requests(workload.objects()),
+        accounting=accounting,
         latencies=hops,
         constants=constants,
         autoscaler_flags=flags,

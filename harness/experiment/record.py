@@ -1,8 +1,8 @@
 """The record of a run: a folder that says what ran, what came out, and what it takes to run again.
 
-`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `measures.parquet`, `metrics.prom`, and what the
-scheduler saw: `scheduling.parquet`, `specs.parquet`. Written beside and moved into place, so that a folder is whole or
-not there.
+`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `jobs.parquet`, `measures.parquet`, `metrics.prom`,
+and what the scheduler saw: `scheduling.parquet`, `specs.parquet`. Written beside and moved into place, so that a folder
+is whole or not there.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ FILES = (
     "journal.parquet",
     "pods.parquet",
     "nodes.parquet",
+    "jobs.parquet",
     "measures.parquet",
     "metrics.prom",
     "scheduling.parquet",
@@ -50,12 +51,12 @@ def write_record(
     folder: Path,
     record: dict[str, Any],
     journal: Iterator[Entry] | None,
-    pods: dict[str, Any],
-    nodes: dict[str, Any],
+    tables: Mapping[str, dict[str, Any]],
     metrics: str = "",
     notes: Notes | None = None,
 ) -> None:
-    """`journal` and `notes` None: left out. `metrics`: of the scheduler, in Prometheus' text format.
+    """`tables`: columns by the name of their file; without any it is left out. `journal` and `notes` None: left out.
+    `metrics`: of the scheduler, in Prometheus' text format.
 
     Raises UserError when the folder cannot be written; then nothing is left behind.
     """
@@ -70,8 +71,9 @@ def write_record(
         (beside / "record.json").write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
         if journal is not None:
             _journal_frame(journal).write_parquet(beside / "journal.parquet")
-        pl.DataFrame(pods).write_parquet(beside / "pods.parquet")
-        pl.DataFrame(nodes).write_parquet(beside / "nodes.parquet")
+        for name, columns in tables.items():
+            if columns:
+                pl.DataFrame(columns).write_parquet(beside / f"{name}.parquet")
         if notes is not None:
             notes.scheduling().write_parquet(beside / "scheduling.parquet")
             notes.specs().write_parquet(beside / "specs.parquet")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from harness.cluster.assembly import assemble
 from harness.engine.component import HOUR, SECOND, Instant
 from harness.engine.wall import WallClock, drive
+from harness.experiment.accounting import unfound
 from harness.experiment.audit import SETTLED_NS, Auditor, miscounted
 from harness.experiment.completion import Completion
 from harness.experiment.end_state import end_state
@@ -24,6 +25,7 @@ from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.strategies import full_name, load_strategy
 from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.workload import noted
+from harness.measure.job_lives import JobLives
 from harness.measure.recovery import victims
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.store.codec import ObjectCodec
@@ -108,8 +110,11 @@ def run_once(
             folder,
             record,
             entries,
-            run.measures.lives.columns(),
-            run.measures.node_columns(),
+            {
+                "pods": run.measures.pod_columns(),
+                "nodes": run.measures.node_columns(),
+                "jobs": run.measures.job_columns(run.end_ns),
+            },
             prometheus,
             run.notes,
         )
@@ -137,7 +142,7 @@ class Run:
         self.prepared: Prepared = prepare(loaded, seed)
         classes = PodClasses(filters=self.prepared.scheduling.filters)
         unfit = fit_strategy(strategy, self.prepared.workload)
-        demand = self.prepared.demand()
+        demand, jobs = self.prepared.demand(), JobLives(self.prepared.accounting)
         self.auditor = Auditor()
         plan = self.prepared.cluster_plan(
             strategy if notes is None or self.prepared.workload.training is not None else Noted(strategy, notes),
@@ -148,14 +153,14 @@ class Run:
                 "folded": not self.clock.wall,
                 "wall": self.clock.wall,
             },
-            workload=noted(self.prepared.workload.stream(), demand),
+            workload=noted(self.prepared.workload.stream(), demand, jobs),
             snapshot=None if notes is None else NotedSnapshot(notes, classes),
             components=(self.auditor,),
         )
         assembled = assemble(MemoryStore(ObjectCodec()), plan)
         self.cluster, self.scheduler, self.driver = assembled.cluster, assembled.scheduler, assembled.driver
         server = self.cluster.server
-        self.measures = Measures(self.prepared, demand, lambda: server.now, () if notes is None else (notes,))
+        self.measures = Measures(self.prepared, demand, jobs, lambda: server.now, () if notes is None else (notes,))
         server.listeners.append(self.measures.journal.written)
         self.cluster.api.observers.append(self.measures.journal.observed)
         if unfit is not None:
@@ -248,7 +253,11 @@ class Run:
             missed=failed_gates(loaded, metrics),
             versions=versions(),
             variables=loaded.chosen,
-            notices=[*self.prepared.notices, *measures.recovery.idle()],
+            notices=[
+                *self.prepared.notices,
+                *measures.recovery.idle(),
+                *unfound(loaded, measures.jobs),
+            ],
             accounts=measures.placement.occupancy.accounts(end),
         )
 

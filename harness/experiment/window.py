@@ -13,11 +13,15 @@ import numpy as np
 
 from harness.experiment.gates import failed_gates
 from harness.experiment.prepared import prepare
-from harness.experiment.record import put_metrics
+from harness.experiment.record import put_metrics, whole_record
 from harness.experiment.result import Result
 from harness.experiment.scenario import Loaded
 from harness.experiment.workload import noted
+from harness.measure.accounting import DIMENSIONS
 from harness.measure.demand import Demand
+from harness.measure.fairness import Hold
+from harness.measure.job_lives import job_rows
+from harness.measure.job_metrics import job_metrics
 from harness.measure.placement import against
 from harness.measure.pods import NEVER, seconds
 from harness.model.errors import UserError
@@ -84,6 +88,26 @@ def _extend(result: Result, until: float, demand: Demand) -> None:
     if "most" in bound:
         most = demand.most(round(until * 1e9))
         placement["bound"] = against(most, total(bound["resource"], "counted") / (until - since))
+    _jobs(result, since, until, demand)
+
+
+def _jobs(result: Result, since: float, until: float, demand: Demand) -> None:
+    """Measures over jobs, and of each user, queue and class."""
+    from workloads.readers.parquet import read_parquet
+
+    folder, hint = result.folder, "run the scenario again"
+    assert folder is not None
+    if "steps" not in result.accounts or "rounds" in result.metrics.get("jobs", {}):
+        return  # of an earlier version; of training jobs
+    with whole_record(folder):
+        path = folder / "jobs.parquet"
+        found = read_parquet(path, expected="the jobs of a record", hint=hint) if path.exists() else None
+        rows = [] if found is None else job_rows(found.to_dict(as_series=False))
+        pods = read_parquet(folder / "pods.parquet", expected="the pods of a record", hint=hint)
+        held = pods.select("bound_ns", "ended_ns", "cpu_milli", "memory_bytes", "gpu_milli").iter_rows()
+        holds = list(zip(pods.select(*DIMENSIONS).iter_rows(), map(Hold._make, held), strict=True))
+        steps = [tuple(step) for step in result.accounts["steps"]]
+    result.metrics |= job_metrics(rows, holds, steps, demand.capacity, round(since * 1e9), round(until * 1e9))
 
 
 def _waits(result: Result, until: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from harness.experiment.scenario import Loaded, duration
 from harness.experiment.services import Traffic, service
 from harness.jobs.book import RoundRules
 from harness.measure.demand import Demand
+from harness.measure.job_lives import JobLives
 from harness.model.core import Pod, PodTemplateSpec
 from harness.model.training import Speeds, TrainingJob
 from workloads.readers.manifests import Manifest
@@ -73,12 +74,17 @@ def _labels_of_pods(obj: Any) -> dict[str, str] | None:
     return template.metadata.labels if isinstance(template, PodTemplateSpec) else None
 
 
-def noted(items: Iterable[tuple[Instant, Any]], demand: Demand) -> Iterator[tuple[Instant, Any]]:
-    """The same, told to `demand` as they are taken; up to the first arrival at once, as the window begins with it."""
+def noted(
+    items: Iterable[tuple[Instant, Any]], demand: Demand, jobs: JobLives | None = None
+) -> Iterator[tuple[Instant, Any]]:
+    """The same, told to `demand` and `jobs` as they are taken; up to the first arrival at once, as the window begins
+    with it."""
     rest = iter(items)
     ahead: list[tuple[Instant, Any]] = []
     for item in rest:
         demand.arrives(*item)
+        if jobs is not None:
+            jobs.arrives(*item)
         ahead.append(item)
         if demand.first_ns >= 0:
             break
@@ -87,6 +93,8 @@ def noted(items: Iterable[tuple[Instant, Any]], demand: Demand) -> Iterator[tupl
         yield from ahead
         for item in rest:
             demand.arrives(*item)
+            if jobs is not None:
+                jobs.arrives(*item)
             yield item
 
     return told()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.measure.bound import Curve, Instance, Nodes, Pods, aggregate, bound_curve, lifetimes, most_over
-from harness.measure.occupancy import CPU, GPU, NAMES, capacity_of
+from harness.measure.occupancy import CPU, GPU, MEMORY, NAMES, capacity_of
 from harness.measure.requests import Requests
 from harness.measure.tasks import ENDLESS, limit_ns, one_at_a_time
 from harness.model.core import Node, Pod, PodTemplateSpec
@@ -96,6 +96,12 @@ class Demand:
         self.kind.append(self._kinds.setdefault(key, len(self._kinds)))
         self.begin_ns.append(at_ns)
         self.runs_ns.append(limit)
+
+    @property
+    def capacity(self) -> tuple[int, int, int]:
+        """Milli-CPU, bytes and GPU milli of all nodes, those that pools may add included."""
+        total = np.array([capacity_of(node) for node in self._nodes], np.int64).reshape(-1, 4).sum(axis=0)
+        return int(total[CPU]), int(total[MEMORY]), int(total[GPU])
 
     def most(self, until_ns: int) -> Most:
         """The bound on the average from the first arrival to `until_ns`: of GPUs where there are some and tasks ask

@@ -50,6 +50,7 @@ class Occupancy:
         self.used: list[list[int]] = []
         self.devices: list[list[int]] = []  # idle milli of each GPU
         self.total = [0, 0, 0, 0]
+        self.steps: list[tuple[int, int, int, int]] = []  # instant, and what there is from then on: CPU, memory, GPU
         self.allocated = [0, 0, 0, 0]
         self.busy_nodes = 0
         self.peak_busy_nodes = 0
@@ -120,6 +121,9 @@ class Occupancy:
         for index in range(4):
             self.total[index] += capacity[index] - before[index]
         self.capacity[row] = capacity
+        if self.steps and self.steps[-1][0] == at_ns:
+            self.steps.pop()
+        self.steps.append((at_ns, self.total[CPU], self.total[MEMORY], self.total[GPU]))
         count = capacity[GPU] // DEVICE_MILLI
         devices = self.devices[row]
         if len(devices) < count:
@@ -244,6 +248,7 @@ class Occupancy:
                     "beyond": [beyond[index] / 1e9, self.allocated[index] - going[index]],
                     "capacity": [self._area_total[index] / 1e9, self.total[index]],
                 }
+        out["steps"] = [list(step) for step in self.steps]
         out["busyNodes"] = [self._area_busy / 1e9, self.busy_nodes]
         if self.meter is not None:
             weight = self.meter.total_weight

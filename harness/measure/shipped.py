@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.measure.catalogue import SPEC_RG, Better, Catalogue, Measure, spread
-from harness.measure.job_measures import job_measures
+from harness.measure.job_measures import account_measures, job_measures
 from harness.measure.recovery import PHASES
 
 QUEUE = "M/G/c/K in its steady state: Kleinrock, Queueing Systems I, 1975; Tijms, Stochastic Models, 2003"
@@ -17,7 +17,16 @@ def _count(path: str, name: str, better: Better, definition: str, *tables: str) 
 
 def shipped() -> Catalogue:
     return Catalogue(
-        [*_placement(), *_scheduling(), *_filling(), *_autoscaling(), *_requests(), *_recovery(), *job_measures()]
+        [
+            *_placement(),
+            *_scheduling(),
+            *_filling(),
+            *_autoscaling(),
+            *_requests(),
+            *_recovery(),
+            *job_measures(),
+            *account_measures(),
+        ]
     )
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from harness.experiment.compare import Row
 from harness.experiment.result import Result
 from harness.experiment.scenario import Loaded
+from harness.measure.accounting import DIMENSIONS
 from harness.measure.catalogue import Catalogue, Measure, values_of
 from harness.measure.recovery import PHASES
 from harness.measure.registry import catalogue
@@ -219,6 +220,11 @@ def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
     out += [_family(f"Requests of {name}", by_strategy, known, "requests", name) for name in plain]
     if any("jobs" in result.metrics for result in results):
         out.append(_family("Jobs over time", by_strategy, known, "jobs", ""))
+    out += [
+        _accounts(dimension, family, by_strategy, known)
+        for dimension, family in DIMENSIONS.items()
+        if any(result.metrics.get(family) for result in results)
+    ]
     extra = _family("Other measures", by_strategy, known, "extra", "")
     if extra[2]:
         out.append(extra)
@@ -240,6 +246,36 @@ def _family(title: str, by_strategy: dict[str, list[Result]], known: Catalogue, 
         if any(cells):
             rows.append([measure.title, *cells])
     return title, ("", *by_strategy), rows
+
+
+MOST_ACCOUNTS = 12
+"""Users, queues or classes that a table has room for."""
+
+
+def _accounts(dimension: str, family: str, by_strategy: dict[str, list[Result]], known: Catalogue) -> Family:
+    """A row a value and strategy: those with the largest dominant shares."""
+    held: dict[str, float] = {}
+    for results in by_strategy.values():
+        for result in results:
+            for name, value in result.metrics.get(family, {}).items():
+                held[name] = held.get(name, 0.0) + value.get("dominantShare", 0.0)
+    largest = sorted(held, key=lambda name: (-held[name], name))
+    rows, columns = [], []
+    for measure in known.in_table(family):
+        cells = [
+            _cell([_read(run, measure, name) for run in results], measure.digits)
+            for name in largest[:MOST_ACCOUNTS]
+            for results in by_strategy.values()
+        ]
+        if any(cells):
+            columns.append(measure.title.removeprefix(f"{dimension}'s "))
+            rows.append(cells)
+    left = [[name, strategy] for name in largest[:MOST_ACCOUNTS] for strategy in by_strategy]
+    more = len(largest) - MOST_ACCOUNTS
+    title = f"By {dimension}" + (
+        f": the {MOST_ACCOUNTS} of the largest shares; {more} more are in the record" if more > 0 else ""
+    )
+    return title, (dimension, "strategy", *columns), [[*head, *cells] for head, *cells in zip(left, *rows, strict=True)]
 
 
 def _cell(values: Sequence[Read], digits: int) -> str:

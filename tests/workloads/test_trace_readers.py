@@ -9,6 +9,7 @@ import pytest
 
 from harness.model.errors import UserError
 from tests.workloads import small_traces as small
+from workloads.manifests import to_pods
 from workloads.readers import by_name, names
 from workloads.readers.azure2020 import machines
 from workloads.table import FOREVER
@@ -162,6 +163,11 @@ def test_swf_jobs_become_gangs_of_one_pod_a_node(tmp_path: Path) -> None:
     assert pods.duration_ns.tolist() == [100 * S, 100 * S, 50 * S]
     assert [pods.group[row] for row in range(3)] == ["job-1", "job-1", ""]
     assert [pods.namespace[row] for row in range(3)] == ["group-2", "group-2", "default"]
+    assert [pods.user[row] for row in range(3)] == ["user-3", "user-3", "user-4"]
+    assert [pods.queue[row] for row in range(3)] == ["queue-1", "queue-1", "queue-1"]
+    (_, first), *_ = to_pods(pods)
+    assert first.metadata.labels["podyard.dev/user"] == "user-3"
+    assert first.metadata.labels["kueue.x-k8s.io/queue-name"] == "queue-1"
     assert trace.reports[0].count("never-ran") == 1  # cancelled before it started
 
 

@@ -100,6 +100,7 @@ def _block(frame: pl.DataFrame, types: pl.DataFrame, machine: str, lint: Lint) -
     rows = Rows(joined, lint)
     rows["name"] = "vm-" + rows.text("vmId")
     rows["app"] = "tenant-" + rows.text("tenantId")
+    rows["user"] = rows["app"]
     rows["priority"] = 1 - rows.integer("priority", most=1)
     rows.flag("type-not-on-machine", rows["cpu_milli"].is_null(), f"a type of machine {machine}", column="vmTypeId")
     start = rows.integer("starttime", unit=DAY_NS, least=None)

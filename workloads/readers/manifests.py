@@ -36,6 +36,7 @@ ANNOTATIONS = (
     "podyard.dev/standing",
     "podyard.dev/stop-after",
     "podyard.dev/unhealthy-after",
+    "podyard.dev/deadline",
 )
 """Annotations of our own that mean something; another one is a typo."""
 

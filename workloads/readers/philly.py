@@ -82,6 +82,7 @@ def pods(path: Path, lint: Lint, *, cpu_milli_per_gpu: int = 0, memory_gib_per_g
         )
         rows = Rows(frame, lint)
         rows["arrival_ns"] = pl.col("submitted") - zero
+        rows["user"], rows["queue"] = rows["app"], rows["namespace"]
         rows["gpu_milli"] = pl.lit(1000, pl.Int64)
         rows["cpu_milli"] = pl.col("gpu_count") * cpu_milli_per_gpu
         rows["memory_bytes"] = pl.col("gpu_count") * memory_gib_per_gpu * GIB

@@ -24,7 +24,7 @@ PROVENANCE = Provenance(
     url="https://www.cs.huji.ac.il/labs/parallel/workload/",
     citation="Feitelson, Tsafrir and Krakov, Experience with using the Parallel Workloads Archive, JPDC 2014",
     changes=(
-        "a job becomes a gang of pods, one a node; its user is the owner, its group the namespace",
+        "a job becomes a gang of pods, one a node; its user is the owner, its group the namespace, its queue its queue",
         "dependencies (preceding job, think time) are dropped; submit times stand",
     ),
 )
@@ -143,6 +143,10 @@ def _pods(frame: pl.DataFrame, per_node: int, lint: Lint) -> pl.DataFrame:
     rows["group"] = "job-" + job
     user = rows.integer("user", least=-1)
     rows["app"] = pl.select(pl.when(user >= 0).then("user-" + user.cast(pl.String)).otherwise(pl.lit(""))).to_series()
+    rows["user"] = rows["app"]
+    queue = rows.integer("queue", least=-1)
+    line = pl.when(queue >= 0).then("queue-" + queue.cast(pl.String)).otherwise(pl.lit(""))
+    rows["queue"] = pl.select(line).to_series()
     group = rows.integer("group_id", least=-1)
     space = pl.when(group >= 0).then("group-" + group.cast(pl.String)).otherwise(pl.lit("default"))
     rows["namespace"] = pl.select(space).to_series()
