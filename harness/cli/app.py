@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import (
+    autoscale,
     autoscalers,
     check,
     compact,
@@ -67,6 +68,7 @@ app.command("compare")(compare.compare)
 app.command("gate")(gate.gate)
 app.command("compact")(compact.compact)
 app.command("explain")(explain.explain)
+app.command("autoscale", context_settings=autoscale.FLAGS_TOO)(autoscale.autoscale)
 app.command("whatif")(whatif.whatif)
 app.command("journal")(journal.journal)
 app.command("verdicts")(verdicts.verdicts)

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import dropwhile
 from typing import Any
 
+from harness.apiserver.adoption import adopt
 from harness.autoscaling.horizontal.controller import HorizontalController
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.policy import NODE_POLICIES, NodePolicy
@@ -36,6 +37,7 @@ class ClusterPlan:
     `strategy`: None where pods are bound by hand. `controllers`: as `harness.cluster.controllers` takes them.
     `autoscaler`: the node policy that sizes `pools`, `autoscaler_flags`: parameters besides those that it names;
     `autoscaler_deadline_s`: of one call of a policy of others, on the wall clock (None: no limit).
+    `adopted`: objects that are there before anything happens, as another cluster had them.
     `faults`: a timeline of them. `workload`: objects in the order of the instants at which they are created.
     `metrics`: what autoscalers may ask for besides CPU and memory. `components`: others, started last. `snapshot`:
     the scheduler's, when somebody listens in.
@@ -51,6 +53,7 @@ class ClusterPlan:
     autoscaler: str = "cluster-autoscaler"
     autoscaler_flags: Mapping[str, Any] = field(default_factory=dict)
     autoscaler_deadline_s: float | None = DEADLINE_S
+    adopted: Sequence[Any] = ()
     faults: tuple[Planned, ...] = ()
     workload: Iterable[tuple[Instant, Any]] | None = None
     metrics: MetricsAdapter = field(default_factory=MetricsAdapter)
@@ -96,6 +99,7 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     run's digest: nodes, controllers, autoscaler, faults, scheduler, workload, the others.
     """
     seed, constants = plan.settings.seed, plan.settings.constants
+    adopt(store, plan.adopted)
     cluster = Cluster(store, plan.settings)
     cluster.loop.now = cluster.server.now = start
     cluster.start_nodes(plan.nodes)

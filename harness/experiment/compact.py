@@ -68,6 +68,10 @@ class Cell:
     """
 
     def __init__(self, loaded: Loaded, seed: int, percent: int | None = None) -> None:
+        for index, task in enumerate(loaded.scenario.spec.workload):
+            if task.dump:
+                expected = "nodes and a workload that is placed from nothing"
+                raise loaded.error(f"spec.workload[{index}].dump", "a dump is not packed anew", expected=expected)
         there = machines(loaded, seed)
         self.made: Plan = plan(loaded, there.tables, seed)
         self.classes = PodClasses(filters=filter_plugins(loaded, DEADLINE_S))

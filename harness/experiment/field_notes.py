@@ -190,6 +190,24 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "nodeSelector": _note("labels that a node must have", {"tier": "web"}),
         "autoscaler": _note("a HorizontalPodAutoscaler on CPU", {"min": 4, "max": 32}),
     },
+    forms.ClientTasks: {
+        "service": _note("name of the Service", "web"),
+        "namespace": _note("namespace of the Service", "default"),
+        "load": _note(
+            "requests over time: a load curve, or a list of them that are added up", {"constant": {"rps": 40}}
+        ),
+        "cpuPerRequest": _note(
+            "CPU time that a request costs, in CPU-seconds; none: what the pods say, else 5m", "5m", QUANTITY
+        ),
+        "concurrency": _note("requests a pod works on at once; none: one for each CPU of its limit", 2, "requests"),
+        "serviceTime": _note(
+            "how the time for one request scatters: exponential, deterministic, or with parameters",
+            {"distribution": "gamma", "cv": 1.5},
+        ),
+        "queueLimit": _note("requests that wait at a pod at most; more are refused", 1024, "requests"),
+        "timeout": _note("after which clients give up", "15s", DURATION),
+        "slo": _note("what clients are promised", {"latency": "55ms", "objective": 99}),
+    },
     forms.TrainingTasks: {
         "path": _note("CSV of job_id, model, batch_size, scale_factor, mode, total_steps, arrival_s", "trace_120.csv"),
         "speeds": _note("JSON table of steps a second by model, batch size and gang", "tacc_v100.json"),
@@ -204,7 +222,12 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
             {"name": "web", "replicas": 4, "cpu": 1, "load": {"constant": {"rps": 40}}},
         ),
         "training": _note("training jobs of a trace, in rounds", {"path": "trace.csv", "speeds": "speeds.json"}),
+        "clients": _note("clients of a Service of the workload", {"service": "web", "load": {"constant": {"rps": 40}}}),
         "objects": _note("Kubernetes objects, as in a manifest, here", [{"apiVersion": "v1", "kind": "Pod"}]),
+        "dump": _note(
+            "files with the state of a cluster, as kubectl get -o yaml writes it, nodes too: it goes on from there",
+            ["cluster.yaml"],
+        ),
     },
     forms.LatencyForm: {
         "constant": _note("always the same", "2ms", DURATION),

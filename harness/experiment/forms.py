@@ -191,6 +191,21 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
     autoscaler: Autoscaled | None = None
 
 
+class ClientTasks(Form, frozen=True, kw_only=True):
+    """Clients of a Service that is among the objects of the workload, as those of a `service`: what a request costs and
+    how pods answer it is said here, unless the pods say it themselves (annotation podyard.dev/cpu-per-request)."""
+
+    service: Name
+    namespace: Name = "default"
+    load: Any
+    cpu_per_request: Amount | None = None  # milli-CPU-seconds; none: what the pods say, else 5m
+    concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    service_time: ServiceTimeForm | str = "exponential"
+    queue_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1024
+    timeout: str = "15s"
+    slo: SloForm = SloForm()
+
+
 class TrainingTasks(Form, frozen=True, kw_only=True):
     """Training jobs of a trace (CSV: job_id, model, batch_size, scale_factor, mode, total_steps, arrival_s), that go on
     from their checkpoint after a restart. `speeds`: a JSON table of steps a second by model, batch size and gang;
@@ -204,14 +219,17 @@ class TrainingTasks(Form, frozen=True, kw_only=True):
 
 
 class TaskSource(Form, frozen=True, kw_only=True):
-    """`manifests`: files of Kubernetes objects; `objects`: such objects as they are, here."""
+    """`manifests`: files of Kubernetes objects; `objects`: such objects as they are, here; `dump`: files with the state
+    of a cluster, as kubectl get -o yaml writes it, which goes on from there."""
 
     openb_like: OpenbTasks | None = None
     trace: TraceTasks | None = None
     service: ServiceTasks | None = None
+    clients: ClientTasks | None = None
     training: TrainingTasks | None = None
     manifests: list[str] | None = None
     objects: list[Any] | None = None
+    dump: list[str] | None = None
 
 
 class LatencyForm(Form, frozen=True, kw_only=True):

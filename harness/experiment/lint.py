@@ -101,7 +101,7 @@ def size_of(prepared: Prepared) -> Size:
     nodes = len(prepared.machines.nodes)
     nodes_least = nodes + sum(pool.least for pool in prepared.pools)
     nodes_most = nodes + sum(pool.most for pool in prepared.pools)
-    objects = plan.objects()
+    objects = [*(obj for obj in plan.adopted if isinstance(obj, Pod)), *plan.created()]
     in_tables = sum(len(table) for table in plan.tables)
     pods = in_tables + sum(_pods(obj) for obj in objects)
     scalers = [obj for obj in objects if isinstance(obj, HorizontalPodAutoscaler)]

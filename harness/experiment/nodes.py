@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from harness.apiserver.validation.names import qualified_problem
 from harness.autoscaling.pool import POOL_LABEL
+from harness.experiment.dump import GATEWAY, Dump, check_nodes, read_dump
 from harness.experiment.forms import NodeGroup, Pool, TaintForm
 from harness.experiment.manifests import Notices, check_object, read_checked_manifests
 from harness.experiment.scenario import Loaded, amount
@@ -18,9 +19,6 @@ from harness.model.meta import ObjectMeta
 from harness.model.quantity import Quantity, bytes_quantity, count_quantity, milli_quantity
 from workloads.manifests import HOSTNAME, RANK, ZONE, to_nodes
 from workloads.table import NodeTable
-
-GATEWAY = "gateway"
-"""The node that clients of services sit on: cordoned, and no target of faults unless named."""
 
 DISK = "ephemeral-storage"
 
@@ -33,8 +31,9 @@ class Machines:
     prices: dict[str, float] = field(default_factory=dict)  # of nodes that have one, by name
 
 
-def machines(loaded: Loaded, seed: int) -> Machines:
-    """In the order of the scenario, which is the order in which ties between nodes are broken. Raises UserError."""
+def machines(loaded: Loaded, seed: int, dump: Dump | None = None) -> Machines:
+    """In the order of the scenario, which is the order in which ties between nodes are broken; then those of its dump
+    (where it has been read: `dump`). Raises UserError."""
     nodes: list[Node] = []
     tables: list[NodeTable] = []
     names: set[str] = set()
@@ -67,6 +66,11 @@ def machines(loaded: Loaded, seed: int) -> Machines:
         form = source.group or source.openb_like or source.trace
         if form is not None and form.price is not None:
             prices.update((node.metadata.name, form.price) for node in made)
+    dump = read_dump(loaded) if dump is None else dump
+    check_nodes(loaded, dump, names)
+    if dump.nodes:
+        nodes.extend(dump.nodes)
+        tables.append(_table(dump.nodes))
     return Machines(tuple(nodes), tuple(tables), tuple(notices), prices)
 
 

@@ -20,11 +20,12 @@ from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
 from harness.experiment.accounting import read_accounting
 from harness.experiment.constants import read_constants
+from harness.experiment.dump import GATEWAY, read_dump
 from harness.experiment.fault_checks import check_faults
 from harness.experiment.gates import check_gates
 from harness.experiment.latencies import latencies
 from harness.experiment.metric_series import check_autoscalers, metrics_adapter, needs_requests
-from harness.experiment.nodes import GATEWAY, Machines, gateway, machines, pool_template
+from harness.experiment.nodes import Machines, gateway, machines, pool_template
 from harness.experiment.scenario import Loaded, duration
 from harness.experiment.workload import SETTLE_NS, Plan, plan
 from harness.faults.timeline import Planned, parse
@@ -108,6 +109,7 @@ class Prepared:
             autoscaler=self.loaded.scenario.spec.autoscaler,
             autoscaler_flags=self.autoscaler_flags,
             autoscaler_deadline_s=self.scheduling.deadline_s,
+            adopted=self.workload.adopted,
             faults=self.faults,
             workload=self.workload.stream() if workload is None else workload,
             metrics=self.metrics,
@@ -136,9 +138,10 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     constants, flags = read_constants(loaded)
     check_gates(loaded)
     accounting = read_accounting(loaded)
-    found = machines(loaded, seed)
+    dump = read_dump(loaded)
+    found = machines(loaded, seed, dump)
     hops = latencies(loaded)
-    workload = plan(loaded, found.tables, seed)
+    workload = plan(loaded, found.tables, seed, dump)
     if spec.duration is None and workload.traffic and not endless:
         raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
     deadline_s = duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None

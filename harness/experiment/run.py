@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.cluster.assembly import assemble
-from harness.engine.component import HOUR, SECOND, Instant
+from harness.engine.component import ADDED, HOUR, SECOND, Instant
 from harness.engine.wall import WallClock, drive
 from harness.experiment.accounting import unfound
 from harness.experiment.audit import SETTLED_NS, Auditor, miscounted
@@ -27,6 +27,7 @@ from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.workload import noted
 from harness.measure.job_lives import JobLives
 from harness.measure.recovery import victims
+from harness.model.objects import KINDS, kind_of
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
@@ -143,6 +144,10 @@ class Run:
         classes = PodClasses(filters=self.prepared.scheduling.filters)
         unfit = fit_strategy(strategy, self.prepared.workload)
         demand, jobs = self.prepared.demand(), JobLives(self.prepared.accounting)
+        adopted = self.prepared.workload.adopted
+        for obj in adopted:
+            if obj.metadata.controller() is None:
+                demand.arrives(0, obj)
         self.auditor = Auditor()
         plan = self.prepared.cluster_plan(
             strategy if notes is None or self.prepared.workload.training is not None else Noted(strategy, notes),
@@ -161,6 +166,10 @@ class Run:
         self.cluster, self.scheduler, self.driver = assembled.cluster, assembled.scheduler, assembled.driver
         server = self.cluster.server
         self.measures = Measures(self.prepared, demand, jobs, lambda: server.now, () if notes is None else (notes,))
+        for obj in adopted:  # as the store has them
+            kind = kind_of(obj)
+            there = server.objects(kind)[obj.metadata.key]
+            self.measures.journal.written(KINDS[kind], ADDED, there, None, int(there.metadata.resource_version))
         server.listeners.append(self.measures.journal.written)
         self.cluster.api.observers.append(self.measures.journal.observed)
         if unfit is not None:

@@ -289,7 +289,7 @@ def _check(loaded: Loaded) -> None:
     spec = loaded.scenario.spec
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", loaded.scenario.metadata.name):
         raise loaded.error("metadata.name", "not a name", found=loaded.scenario.metadata.name, expected="a-z, 0-9, -")
-    if not spec.nodes and not spec.pools:
+    if not spec.nodes and not spec.pools and not any(task.dump for task in spec.workload):
         raise loaded.error("spec.nodes", "there are no nodes")
     for index, source in enumerate(spec.nodes):
         _one_of(loaded, source, f"spec.nodes[{index}]")
@@ -323,6 +323,10 @@ def _check(loaded: Loaded) -> None:
             if scaler is not None and scaler.min > scaler.max:
                 found = f"{scaler.min} to {scaler.max}"
                 raise loaded.error(f"{where}.service.autoscaler", "min and max do not fit", found=found)
+        if task.clients is not None:
+            if task.clients.cpu_per_request is not None:
+                amount(loaded, task.clients.cpu_per_request, f"{where}.clients.cpuPerRequest", "cpu")
+            curve(loaded, task.clients.load, f"{where}.clients.load", lambda fields, at: constant(0))
     if spec.duration is not None and duration(loaded, spec.duration, "spec.duration") <= 0:
         raise loaded.error("spec.duration", "the run ends before it begins", found=spec.duration, expected="over 0s")
     duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline")

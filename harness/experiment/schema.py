@@ -142,11 +142,12 @@ def _narrowed(made: Schema) -> None:
     fields["TraceTasks"]["mode"]["enum"] = ["departures", "fill"]
     fields["TaintForm"]["effect"]["enum"] = list(_TAINTS)
     bare = [name for name in get_args(forms.Distribution) if name in ("exponential", "deterministic")]
-    fields["ServiceTasks"]["serviceTime"]["anyOf"] = [
-        {"$ref": _AT.format(name="ServiceTimeForm")},
-        {"type": "string", "enum": bare},
-    ]
-    fields["ServiceTasks"]["load"]["$ref"] = _AT.format(name="LoadCurve")
+    for form in ("ServiceTasks", "ClientTasks"):
+        fields[form]["serviceTime"]["anyOf"] = [
+            {"$ref": _AT.format(name="ServiceTimeForm")},
+            {"type": "string", "enum": bare},
+        ]
+        fields[form]["load"]["$ref"] = _AT.format(name="LoadCurve")
     fields["MetricForm"]["series"]["$ref"] = _AT.format(name="MetricSeries")
     spec = fields["Spec"]
     spec["schedulers"] |= {"minItems": 1, "items": _named({*STRATEGIES.names(), *ROUND_STRATEGIES.names()})}

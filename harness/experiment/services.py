@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from msgspec.structs import replace
+
 from harness.engine.component import SECOND
-from harness.experiment.forms import Distribution, RateFileForm, ServiceTasks, ServiceTimeForm
+from harness.experiment.forms import ClientTasks, Distribution, RateFileForm, ServiceTasks, ServiceTimeForm
 from harness.experiment.scenario import Loaded, amount, curve, duration
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
@@ -14,6 +17,7 @@ from harness.measure.service_time import EXPONENTIAL, ServiceTime
 from harness.model.core import (
     Container,
     ContainerPort,
+    Pod,
     PodSpec,
     PodTemplateSpec,
     ResourceList,
@@ -114,6 +118,78 @@ def service(loaded: Loaded, form: ServiceTasks, where: str, from_ns: int) -> tup
         )
     model = _queue(loaded, form, where, 2 * amount(loaded, form.cpu, f"{where}.cpu"))
     return made, Traffic(service=f"default/{name}", curve=Delayed(load, from_ns), model=model)
+
+
+def clients(
+    loaded: Loaded, form: ClientTasks, where: str, objects: Sequence[Any], from_ns: int
+) -> tuple[list[Any], Traffic]:
+    """(the objects, with what a request costs said by the pods behind the Service; its clients). Raises UserError."""
+    key = f"{form.namespace}/{form.service}"
+    services = {
+        f"{obj.metadata.namespace or 'default'}/{obj.metadata.name}": obj for obj in objects if isinstance(obj, Service)
+    }
+    found = services.get(key)
+    if found is None:
+        hint = did_you_mean(key, services)
+        raise loaded.error(
+            f"{where}.service",
+            "there is no such Service in the workload",
+            found=key,
+            expected=", ".join(sorted(services)) or "a Service among the manifests",
+            hint=hint,
+        )
+    selector = found.spec.selector
+    behind = [template for obj in objects if (template := _behind(obj, form.namespace, selector)) is not None]
+    if not selector or not behind:
+        expected = "pods, or controllers of pods, with the labels of its selector"
+        raise loaded.error(f"{where}.service", "no pod of the workload is behind it", found=key, expected=expected)
+    first = behind[0]
+    text = first.metadata.annotations.get(CPU_PER_REQUEST)
+    if form.cpu_per_request is not None and text is not None:
+        raise loaded.error(f"{where}.cpuPerRequest", f"the pods say it, too: {text}", expected="one of the two")
+    cost = str(form.cpu_per_request if form.cpu_per_request is not None else text or "5m")
+    said = {CPU_PER_REQUEST: cost}
+    made = [obj if _behind(obj, form.namespace, selector) is None else _with_annotations(obj, said) for obj in objects]
+    load = curve(loaded, form.load, f"{where}.load", lambda fields, at: load_of_file(loaded, fields, at))
+    resources = first.spec.containers[0].resources
+    limit = resources.limits.get("cpu") or resources.requests.get("cpu")
+    asked = ServiceTasks(
+        name=form.service,
+        replicas=0,
+        cpu="0",
+        load=form.load,
+        cpu_per_request=cost,
+        concurrency=form.concurrency,
+        service_time=form.service_time,
+        queue_limit=form.queue_limit,
+        timeout=form.timeout,
+        slo=form.slo,
+    )
+    # A container without a limit may use what its node has left; one CPU is what it is reckoned with.
+    model = _queue(loaded, asked, where, limit.milli if limit is not None and limit.milli else 1000)
+    return made, Traffic(service=key, curve=Delayed(load, from_ns), model=model)
+
+
+def _behind(obj: Any, namespace: str, selector: Mapping[str, str]) -> Any:
+    """The pod, or the template of pods, that a Service of this selector sends requests to; None where it is none."""
+    if (obj.metadata.namespace or "default") != namespace:
+        return None
+    pod = obj if isinstance(obj, Pod) else getattr(getattr(obj, "spec", None), "template", None)
+    if not isinstance(pod, Pod | PodTemplateSpec) or not pod.spec.containers:
+        return None
+    labels = pod.metadata.labels
+    return pod if all(labels.get(name) == value for name, value in selector.items()) else None
+
+
+def _with_annotations(obj: Any, said: Mapping[str, str]) -> Any:
+    """The pod, or what makes it, with these annotations."""
+
+    def noted(part: Any) -> Any:
+        return replace(part, metadata=replace(part.metadata, annotations={**said, **part.metadata.annotations}))
+
+    if isinstance(obj, Pod):
+        return noted(obj)
+    return replace(obj, spec=replace(obj.spec, template=noted(obj.spec.template)))
 
 
 def load_of_file(loaded: Loaded, fields: Any, where: str) -> LoadCurve:

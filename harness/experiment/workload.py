@@ -9,10 +9,11 @@ from typing import Any
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
-from harness.experiment.forms import TaskSource, TrainingTasks
+from harness.experiment.dump import Dump, read_dump
+from harness.experiment.forms import ClientTasks, TaskSource, TrainingTasks
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
 from harness.experiment.scenario import Loaded, duration
-from harness.experiment.services import Traffic, service
+from harness.experiment.services import Traffic, clients, service
 from harness.jobs.book import RoundRules
 from harness.measure.demand import Demand
 from harness.measure.job_lives import JobLives
@@ -38,6 +39,8 @@ class Training:
 class Plan:
     """Everything that is created, and what measures must know of it. `tables`: workloads in columns."""
 
+    adopted: list[Any] = field(default_factory=list)
+    """There from the beginning, as another cluster had them."""
     at_once: list[Any] = field(default_factory=list)
     arrivals: list[Iterable[tuple[Instant, Any]]] = field(default_factory=list)
     tables: list[Workload] = field(default_factory=list)
@@ -50,6 +53,10 @@ class Plan:
 
     def objects(self) -> list[Any]:
         """All but what tables hold."""
+        return [*self.adopted, *self.created()]
+
+    def created(self) -> list[Any]:
+        """Of these, what somebody creates."""
         later = [obj for arrivals in self.arrivals if isinstance(arrivals, list) for _, obj in arrivals]
         return [*self.at_once, *later]
 
@@ -100,9 +107,13 @@ def noted(
     return told()
 
 
-def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
-    """Raises UserError for what a source cannot be made from."""
+def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump | None = None) -> Plan:
+    """`dump`: that of the scenario, where it has been read. Raises UserError for what a source cannot be made from."""
     made = Plan()
+    dump = read_dump(loaded) if dump is None else dump
+    made.adopted += dump.adopted
+    made.at_once += dump.added
+    made.notices += dump.notices
     for index, task in enumerate(loaded.scenario.spec.workload):
         where = f"spec.workload[{index}]"
         if task.openb_like is not None:
@@ -122,7 +133,21 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int) -> Plan:
         elif task.objects is not None:
             told = Notices()
             _add_manifests(checked_objects(loaded, task.objects, f"{where}.objects", told), made, told)
+    for index, task in enumerate(loaded.scenario.spec.workload):
+        if task.clients is not None:
+            _clients(loaded, task.clients, f"spec.workload[{index}].clients", made)
     return made
+
+
+def _clients(loaded: Loaded, form: ClientTasks, where: str, made: Plan) -> None:
+    """Of a Service that something else of the workload makes."""
+    served = {item.service for item in made.traffic}
+    objects, traffic = clients(loaded, form, where, [*made.adopted, *made.at_once], SETTLE_NS)
+    if traffic.service in served:
+        raise loaded.error(f"{where}.service", "this Service has clients already", found=traffic.service)
+    many = len(made.adopted)
+    made.adopted, made.at_once = objects[:many], objects[many:]
+    made.traffic.append(traffic)
 
 
 def _add_table(

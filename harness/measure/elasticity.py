@@ -50,7 +50,7 @@ class Elasticity:
     def __init__(self, targets: tuple[Target, ...], pools: Iterable[str] = (), prices: Prices | None = None) -> None:
         self.targets = targets
         self._scaled = {target.service for target in targets if target.scaled}
-        self._machines = NodeHours(pools, prices)
+        self.machines = NodeHours(pools, prices)
         self._ready: dict[str, dict[str, int]] = {target.service: {} for target in targets}
         self._supply: dict[str, list[tuple[int, int]]] = {target.service: [(0, 0)] for target in targets}
         self._wanted: dict[str, list[tuple[int, int]]] = {target.service: [] for target in targets}
@@ -76,12 +76,12 @@ class Elasticity:
             if service not in self._supply:
                 self._scalers.setdefault(service, [(0, 0)]).append((at_ns, obj.status.current_replicas or 0))
         elif kind == "Node":
-            self._machines.write(at_ns, kind, change, obj, old)
+            self.machines.write(at_ns, kind, change, obj, old)
 
     @property
     def seen(self) -> bool:
         """Whether anything scaled."""
-        return bool(self._scaled or self._machines.pools)
+        return bool(self._scaled or self.machines.pools)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "autoscaling":
@@ -98,10 +98,10 @@ class Elasticity:
                 "supplyPeak": int(supply.max(initial=0)),
                 "podHours": float(supply.sum()) / 3600,
                 "rescales": max(len(self._wanted.get(target, ())) - 1, 0),
-                **self._machines.of_cluster(0, until_ns),
+                **self.machines.of_cluster(0, until_ns),
             }
-        for pool in self._machines.pools:
-            out[f"pool {pool}"] = self._machines.of_pool(pool, until_ns)
+        for pool in self.machines.pools:
+            out[f"pool {pool}"] = self.machines.of_pool(pool, until_ns)
         return out
 
     def _of(self, target: Target, until_ns: int) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Elasticity:
         if episodes:
             begin, end = max(episodes, key=lambda item: (item[1] - item[0], -item[0]))
             out["longest"] = self._waterfall(target, int(grid[begin]), int(grid[min(end, len(grid) - 1)]))
-        return out | self._machines.of_cluster(first * SECOND_NS, until_ns)
+        return out | self.machines.of_cluster(first * SECOND_NS, until_ns)
 
     def _waterfall(self, target: Target, begin_ns: int, end_ns: int) -> dict[str, float]:
         """Seconds from the beginning of the longest shortage to each step that ended it."""
@@ -148,7 +148,7 @@ class Elasticity:
         asked = [at for at, _ in self.asked if begin_ns <= at <= end_ns]
         if asked:
             out["nodesAskedSeconds"] = (asked[0] - begin_ns) / 1e9
-        came = [at for at in self._machines.came if begin_ns <= at <= end_ns]
+        came = [at for at in self.machines.came if begin_ns <= at <= end_ns]
         if came:
             out["nodesThereSeconds"] = (came[0] - begin_ns) / 1e9
         return out

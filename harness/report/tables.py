@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,12 +21,14 @@ from harness.measure.recovery import PHASES
 from harness.measure.registry import catalogue
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Numbers are set right; the first column left."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], words: Collection[str] = ("verdict",)
+) -> None:
+    """Numbers are set right; the first column left, and those of `words`."""
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
-        left, words = index == 0, column == "verdict"
-        table.add_column(column, justify="left" if left or words else "right", overflow="fold", no_wrap=words)
+        left, whole = index == 0 or column in words, column == "verdict"
+        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*map(str, row))
     _console().print(table)

@@ -20,6 +20,7 @@ import workloads.generators
 from harness.experiment.forms import Form, NodeSource, Scenario, TaskSource
 from harness.experiment.run import run_once
 from harness.faults.registry import FAULTS
+from tests.experiment.dumps import controller
 from tests.experiment.scenarios import SERVICE, loaded
 from workloads.generators.batch import Batch, Every, Fixed, Shape
 from workloads.generators.load import FORMS as CURVES
@@ -27,12 +28,24 @@ from workloads.generators.load import load_curve
 from workloads.generators.streams import streams
 
 VALUES: dict[str, Any] = {
-    "name": "x", "count": 4, "cpu": 4, "max": 3, "pods": 20, "path": "x", "replicas": 2, "key": "k",
+    "name": "x", "count": 4, "cpu": 4, "max": 3, "pods": 20, "path": "x", "replicas": 2, "key": "k", "service": "x",
     "metric": "placement.podsBound", "load": {"constant": {"rps": 5}}, "zone": "a", "for": "5s", "app": "web",
     "at": "10s", "start": "1s", "end": "9s", "rps": 3, "from": 1, "to": 2, "before": 1, "after": 2, "base": 1,
     "peak": 3, "low": 1, "high": 2, "kind": "Deployment", "speeds": "x", "patch": {"metadata": {"labels": {"a": "b"}}},
 }  # fmt: skip
 """For what a form demands; whatever has a default keeps it."""
+
+SERVED: list[dict[str, Any]] = [
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "x"},
+        "spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]},
+    },
+    controller("Deployment", "x", "100m"),
+]
+SERVED[1]["spec"]["template"]["metadata"]["labels"]["app"] = "x"
+"""What clients are of."""
 
 NODES = {"group": {"name": "n", "count": 4, "cpu": 8, "memory": "32Gi", "gpus": 2, "zones": ["a", "b"]}}
 
@@ -62,8 +75,11 @@ def test_nodes(key: str, form: Any) -> None:
 
 @pytest.mark.parametrize(("key", "form"), list(sources(TaskSource)))
 def test_workloads(key: str, form: Any) -> None:
-    ends = {"duration": "1m"} if key == "service" else {}  # the rest ends by itself
-    result = run_once(loaded(**ends, bound=False, nodes=[NODES], workload=[{key: demanded(form)}]), "greedy", 1)
+    ends = {"duration": "1m"} if key in ("service", "clients") else {}  # the rest ends by itself
+    others = [{"objects": SERVED}] if key == "clients" else []
+    result = run_once(
+        loaded(**ends, bound=False, nodes=[NODES], workload=[*others, {key: demanded(form)}]), "greedy", 1
+    )
     assert result.ok, result.broken
     assert result.metrics["placement"]["podsBound"] > 0
 

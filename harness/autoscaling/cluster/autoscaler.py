@@ -6,7 +6,7 @@ is asked of the scheduler's own snapshot and filters, on a fork of the whole clu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -124,6 +124,14 @@ class ClusterAutoscaler:
     def overruns(self) -> int:
         """Calls of others' expanders that passed their deadline."""
         return sum(item.overruns for item in self._others)
+
+    def reasons_against(self, pod: str) -> Mapping[str, tuple[str, ...]]:
+        """Of a pending pod ('namespace/name'): for each pool that did not help it at the last scan, why."""
+        return self._scale_up.reasons_against(pod)
+
+    def reasons_to_stay(self) -> Mapping[str, str]:
+        """For each node of a pool that the last scan did not find removable, why."""
+        return self._planner.reasons
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []

@@ -41,7 +41,7 @@ class ScaleDownPlanner:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
         self._unneeded: dict[str, Removable] = {}
-        self._unremovable_until: dict[str, int] = {}  # looked at again then
+        self._unremovable: dict[str, tuple[int, str]] = {}  # looked at again when, and why it stayed
         self.reasons: dict[str, str] = {}  # nodes that stay, and why, as of the last scan
 
     @property
@@ -51,7 +51,7 @@ class ScaleDownPlanner:
     def forget(self, name: str) -> None:
         """The node is gone, or goes."""
         self._unneeded.pop(name, None)
-        self._unremovable_until.pop(name, None)
+        self._unremovable.pop(name, None)
         self.reasons.pop(name, None)
 
     def clear(self) -> None:
@@ -75,7 +75,8 @@ class ScaleDownPlanner:
                 break
             pods = self._simulate(now, name, fork, allowed, budgets)
             if pods is None:
-                self._unremovable_until[name] = now + settings.unremovable_node_recheck_timeout_ns
+                until = now + settings.unremovable_node_recheck_timeout_ns
+                self._unremovable[name] = (until, self.reasons[name])
                 continue
             budgets.spend(list(pods))
             known = self._unneeded.get(name)
@@ -129,8 +130,9 @@ class ScaleDownPlanner:
             for name in pool.members:
                 if name in going or name in state.starting:
                     continue
-                if self._unremovable_until.get(name, -1) > now:
-                    self.reasons[name] = "RecentlyUnremovable"
+                until, why = self._unremovable.get(name, (-1, ""))
+                if until > now:  # CA says RecentlyUnremovable; what it was then says more
+                    self.reasons[name] = why
                     continue
                 reason = self._ineligible(now, pool, state.nodes[name])
                 if reason:

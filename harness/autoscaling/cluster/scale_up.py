@@ -49,10 +49,19 @@ class ScaleUp:
         self._rng = rng
         self._request = request
         self._recorded: dict[str, tuple[str, int]] = {}  # by pod: the last Event about it, and when
+        self._group_of: dict[str, int] = {}  # by pod: those that the last scan was for
+        self._against: dict[str, dict[int, tuple[str, ...]]] = {}  # by pool, by group: why it did not help
 
     def forget(self, key: str) -> None:
         """The pod is bound or gone."""
         self._recorded.pop(key, None)
+
+    def reasons_against(self, key: str) -> dict[str, tuple[str, ...]]:
+        """Of a pod: for each pool that the last scan found of no help to it, why."""
+        group = self._group_of.get(key)
+        return {
+            pool: rejected[group] for pool, rejected in self._against.items() if group is not None and group in rejected
+        }
 
     def are_new(self, now: int, pods: Sequence[Pod]) -> bool:
         """Whether to wait a scan for more of them."""
@@ -67,7 +76,9 @@ class ScaleUp:
         groups: dict[int, list[PodView]] = {}
         for view in pods:
             groups.setdefault(view.cls.id, []).append(view)
-        against: dict[str, dict[int, tuple[str, ...]]] = {}  # by pool, then group
+        self._group_of = {view.key: view.cls.id for view in pods}
+        against: dict[str, dict[int, tuple[str, ...]]] = {}
+        self._against = against
         options = []
         for pool in self._state.pools.values():
             skipped = self._skip_reason(now, pool)
