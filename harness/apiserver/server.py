@@ -16,7 +16,7 @@ from harness.apiserver.admission.resource_quota import ResourceQuota
 from harness.apiserver.kinds import RULES, KindRules, usage_of
 from harness.apiserver.registry import ephemeral, eviction, lifecycle
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.names import Names, suffix
+from harness.apiserver.registry.names import LONGEST_PREFIX, Names, suffix
 from harness.apiserver.watch_cache import WatchCache, prefix_of
 from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.model.constants import DEFAULTS, Constants
@@ -107,7 +107,7 @@ class ApiServer:
         meta = obj.metadata
         name = meta.name
         if not name and meta.generate_name:
-            name = meta.generate_name + suffix(self._names.draw())
+            name = meta.generate_name[:LONGEST_PREFIX] + suffix(self._names.draw())
         namespace = (meta.namespace or "default") if kind.namespaced else ""
         key = f"{namespace}/{name}" if namespace else name
         if key in self._objects[kind.kind]:

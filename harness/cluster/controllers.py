@@ -30,6 +30,7 @@ DEFAULT = (
     "ephemeral-volume-controller",
     "statefulset-controller",
     "replicationcontroller-controller",
+    "ttl-after-finished-controller",
 )
 """What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
+from harness.controllers.workloads.job.failure_policy import only_failed_are_replaced
 from harness.controllers.workloads.statefulset.identity import claims_for, ordinal_of, start_of
 from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, on_dead_node, wanted_replicas
 from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
@@ -151,6 +152,8 @@ def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
         if over and active:
             yield f"Job {job.metadata.key}", f"over, with {active} pods at work"
         waits = _backing_off(state, pods) or pod_refused(state, job.metadata.namespace, job.spec.template)
+        if only_failed_are_replaced(job):  # what is going may never be gone from a dead node
+            waits = waits or any(not is_active(pod) and pod.status.phase not in ENDED for pod in pods)
         # Decided, a Job waits for its last pods to be gone, which on a dead node they never are.
         decided = over or any(
             item.type in ("SuccessCriteriaMet", "FailureTarget") and item.status == "True"

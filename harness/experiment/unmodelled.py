@@ -12,7 +12,6 @@ from typing import Any
 
 from harness.model.schema import Visit
 
-_JOBS = "failed indexes are not told apart, so the job would go on, or fail, at another point"
 _DRA = "dynamic resource allocation is not modelled, so the pod could not be placed"
 
 
@@ -29,11 +28,6 @@ _RESOURCES = Rule("metrics-server measures cpu and memory, so the autoscaler wou
 REFUSED: Mapping[str, Rule] = {
     "V2ResourceMetricSource.name": _RESOURCES,
     "V2ContainerResourceMetricSource.name": _RESOURCES,
-    "V1JobSpec.backoffLimitPerIndex": Rule(_JOBS),
-    "V1JobSpec.maxFailedIndexes": Rule(_JOBS),
-    "V1JobSpec.podFailurePolicy": Rule("every failed pod counts against backoffLimit"),
-    "V1JobSpec.podReplacementPolicy": Rule("pods that end are replaced at once", ("TerminatingOrFailed",)),
-    "V1JobSpec.successPolicy": Rule("the job would go on until all completions"),
     "V1JobSpec.scheduling": Rule("the job's pods would be scheduled one by one"),
     "V1PodSpec.resourceClaims": Rule(_DRA),
     "V1ResourceRequirements.claims": Rule(_DRA),
@@ -141,7 +135,6 @@ WITHOUT_EFFECT = frozenset(
         "V1ConfigMap.immutable",
         "CoreV1Event.related",
         "CoreV1Event.series",
-        "V1JobSpec.managedBy",
         "V1Endpoint.deprecatedTopology",
         "V1Endpoint.hints",
         "V1Endpoint.hostname",

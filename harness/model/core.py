@@ -203,6 +203,7 @@ class PodStatus(Wire, frozen=True, kw_only=True):
     pod_ip: str = field(default="", name="podIP")
     start_time: Time | None = None
     qos_class: str = ""
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
 

@@ -150,6 +150,36 @@ class ControllerRevision(Wire, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class PodFailurePolicyOnExitCodesRequirement(Wire, frozen=True, kw_only=True):
+    container_name: str | None = None
+    operator: str = ""  # In, NotIn
+    values: tuple[int, ...] = ()
+
+
+class PodFailurePolicyOnPodConditionsPattern(Wire, frozen=True, kw_only=True):
+    type: str = ""
+    status: str = ""  # True, False, Unknown
+
+
+class PodFailurePolicyRule(Wire, frozen=True, kw_only=True):
+    action: str = ""  # FailJob, FailIndex, Ignore, Count
+    on_exit_codes: PodFailurePolicyOnExitCodesRequirement | None = None
+    on_pod_conditions: tuple[PodFailurePolicyOnPodConditionsPattern, ...] = ()
+
+
+class PodFailurePolicy(Wire, frozen=True, kw_only=True):
+    rules: tuple[PodFailurePolicyRule, ...] = ()
+
+
+class SuccessPolicyRule(Wire, frozen=True, kw_only=True):
+    succeeded_indexes: str | None = None
+    succeeded_count: int | None = None
+
+
+class SuccessPolicy(Wire, frozen=True, kw_only=True):
+    rules: tuple[SuccessPolicyRule, ...] = ()
+
+
 class JobSpec(Wire, frozen=True, kw_only=True):
     parallelism: int | None = None
     completions: int | None = None
@@ -161,6 +191,19 @@ class JobSpec(Wire, frozen=True, kw_only=True):
     manual_selector: bool | None = None
     selector: LabelSelector | None = None
     template: PodTemplateSpec = PodTemplateSpec()
+    backoff_limit_per_index: int | None = None
+    max_failed_indexes: int | None = None
+    pod_failure_policy: PodFailurePolicy | None = None
+    pod_replacement_policy: str | None = None  # TerminatingOrFailed, Failed
+    success_policy: SuccessPolicy | None = None
+    managed_by: str | None = None
+
+
+class UncountedTerminatedPods(Wire, frozen=True, kw_only=True):
+    """Uids of pods that have ended and whose finalizer is still to be removed before they count for good."""
+
+    succeeded: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 class JobStatus(Wire, frozen=True, kw_only=True):
@@ -168,9 +211,13 @@ class JobStatus(Wire, frozen=True, kw_only=True):
     succeeded: int | None = None
     failed: int | None = None
     ready: int | None = None
+    terminating: int | None = None
     start_time: Time | None = None
     completion_time: Time | None = None
     conditions: tuple[Condition, ...] = ()
+    completed_indexes: str = ""
+    failed_indexes: str | None = None
+    uncounted_terminated_pods: UncountedTerminatedPods | None = None
 
 
 class Job(Wire, frozen=True, kw_only=True):

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from harness.controllers.workloads.job.controller import JobController
 from harness.controllers.workloads.job.indexes import parsed, text_of
 from harness.controllers.workloads.job.pods import FINALIZER
+from harness.controllers.workloads.job.ttl import TtlAfterFinished
 from harness.engine.component import Create, Delete, PatchStatus, Update
 from harness.model.core import ContainerStatus, Pod
 from harness.model.meta import LabelSelector, ObjectMeta, condition
-from harness.model.workloads import Job, JobSpec
+from harness.model.workloads import Job, JobSpec, JobStatus, UncountedTerminatedPods
 from tests.controllers.rig import Rig, selector, template
 from tests.examples import examples
 
@@ -28,7 +29,7 @@ def job(name: str = "pi", **spec: Any) -> Job:
 class Bench(Rig):
     def __init__(self, **kwargs: Any) -> None:
         self.controller = JobController()
-        super().__init__(self.controller, **kwargs)
+        super().__init__(self.controller, TtlAfterFinished(), **kwargs)
 
     @property
     def pi(self) -> Job:
@@ -78,7 +79,8 @@ def test_a_job_runs_to_completion(bench: Bench) -> None:
     assert bench.pi.status.completion_time is not None
     assert len(bench.pods()) == 3
     assert len(bench.events("Completed")) == 1
-    assert bench.pi.status.extra is None
+    assert bench.pi.status.uncounted_terminated_pods == UncountedTerminatedPods()
+    assert (bench.pi.status.ready, bench.pi.status.terminating) == (0, 0)
 
 
 def test_no_more_pods_than_are_still_needed(bench: Bench) -> None:
@@ -140,7 +142,7 @@ def test_too_many_failures_end_the_other_pods(bench: Bench) -> None:
     assert len(going) == 3
     assert bench.said("FailureTarget") == "True BackoffLimitExceeded"
     assert bench.said("Failed") == ""  # not before the last pod is gone
-    assert (bench.pi.status.extra or {})["terminating"] == 3
+    assert bench.pi.status.terminating == 3
     for pod in going:
         bench.kubelet_kills(pod)
     bench.run()
@@ -264,7 +266,7 @@ def test_an_indexed_job_does_each_index_once(bench: Bench) -> None:
     bench.finish(bench.active()[1])
     bench.run()
     assert indexes() == [0, 2]
-    assert (bench.pi.status.extra or {})["completedIndexes"] == "1"
+    assert bench.pi.status.completed_indexes == "1"
     bench.finish(bench.active()[0], "Failed")
     bench.run(12)
     assert indexes() == [0, 2]
@@ -272,18 +274,17 @@ def test_an_indexed_job_does_each_index_once(bench: Bench) -> None:
         for pod in bench.active():
             bench.finish(pod)
         bench.run()
-    assert (bench.pi.status.extra or {})["completedIndexes"] == "0-3"
+    assert bench.pi.status.completed_indexes == "0-3"
     assert bench.said("Complete") == "True CompletionsReached"
     assert bench.counts() == (0, 4, 1)
 
 
-def test_what_is_not_modelled_is_told_and_what_others_manage_left_alone(bench: Bench) -> None:
-    bench.create(job(extra={"podFailurePolicy": {"rules": []}}))
-    bench.create(job("theirs", extra={"managedBy": "example.com/other"}))
+def test_what_others_manage_is_left_alone(bench: Bench) -> None:
+    bench.create(job(managed_by="kubernetes.io/job-controller"))
+    bench.create(job("theirs", managed_by="example.com/other"))
     bench.run()
-    (said,) = bench.events("NotModelled")
-    assert said.message == "spec.podFailurePolicy is not modelled and has no effect"
     assert [pod.metadata.labels["job-name"] for pod in bench.pods()] == ["pi"]
+    assert bench.get("Job", "theirs").status == JobStatus()
 
 
 @given(st.sets(st.integers(0, 60)))
@@ -327,8 +328,8 @@ def test_a_large_job_is_counted_through_the_status_in_portions() -> None:
     def look(kind: Any, change: str, obj: Any, *_: Any) -> None:
         nonlocal most
         if kind.kind == "Job":
-            held = (obj.status.extra or {}).get("uncountedTerminatedPods") or {}
-            most = max(most, sum(map(len, held.values())))
+            held = obj.status.uncounted_terminated_pods
+            most = max(most, 0 if held is None else len(held.succeeded) + len(held.failed))
 
     bench.server.listeners.append(look)
     bench.run(3)

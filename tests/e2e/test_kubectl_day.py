@@ -345,6 +345,33 @@ def test_a_replication_controller(kubectl: Kubectl) -> None:
     eventually(lambda: not kubectl("get", "pods", "-l", "app=old", "-o", "name"), "its pods gone")
 
 
+INDEXED = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: parts}
+spec:
+  completionMode: Indexed
+  completions: 3
+  parallelism: 3
+  backoffLimitPerIndex: 1
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: main, image: busybox, command: [sh, -c, "echo part $JOB_COMPLETION_INDEX"]}]
+"""
+
+
+def test_an_indexed_job(kubectl: Kubectl) -> None:
+    kubectl("create", "-f", "-", given=INDEXED)
+    assert "condition met" in kubectl("wait", "--for=condition=Complete", "job/parts", "--timeout=60s")
+    assert kubectl("get", "job", "parts", "--no-headers").split()[:3] == ["parts", "Complete", "3/3"]
+    said = kubectl("describe", "job", "parts")
+    for line in ("Completed Indexes:", "0-2", "Completion Mode:", "Indexed", "Completed"):
+        assert line in said
+    assert kubectl("logs", "-l", "batch.kubernetes.io/job-completion-index=1").strip() == "part 1"
+    kubectl("delete", "job", "parts")
+
+
 def test_nodes_and_drains(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", given=named("moved"))
     kubectl("rollout", "status", "deploy/moved", "--timeout=60s")

@@ -145,9 +145,7 @@ JOB: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("base", "field", "value"),
     [
-        (JOB, "podFailurePolicy", {"rules": []}),
-        (JOB, "backoffLimitPerIndex", 1),
-        (JOB, "successPolicy", {"rules": []}),
+        (JOB, "scheduling", {"schedulingPolicy": {"gang": {"minCount": 2}}}),
         (POD, "resourceClaims", [{"name": "gpu"}]),
         (POD, "resources", {"requests": {"cpu": 1}}),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.defaults.pod_spec import default_template
-from harness.apiserver.kinds.rules import KindRules, Table
+from harness.apiserver.kinds.rules import ORPHAN_DEPENDENTS, KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import (
     TEMPLATE_COLUMNS,
@@ -19,65 +19,88 @@ from harness.apiserver.registry.table_cells import (
     template_cells,
 )
 from harness.apiserver.validation import names
-from harness.apiserver.validation.causes import at_least, immutable, required, unsupported
-from harness.apiserver.validation.templates import template_problems
+from harness.apiserver.validation.causes import immutable, wrong
+from harness.apiserver.validation.jobs import job_spec_problems
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import Cause
-from harness.model.wire import encode
-from harness.model.workloads import Job, JobSpec, JobStatus
+from harness.model.wire import Wire, encode
+from harness.model.workloads import Job, JobSpec, JobStatus, PodFailurePolicy
+
+MANY_FAILURES = 2**31 - 1
+"""backoffLimit where each index has a limit of its own. Source: v1/defaults.go SetDefaults_Job (1.32)."""
 
 
-def _defaults(obj: Job) -> Job:
-    spec = obj.spec
-    completions, parallelism = spec.completions, spec.parallelism
+def default_job_spec(spec: JobSpec) -> JobSpec:
+    """Source: v1/defaults.go SetDefaults_Job (1.32)."""
+    completions, parallelism, policy = spec.completions, spec.parallelism, spec.pod_failure_policy
     if completions is None and parallelism is None:
         completions = parallelism = 1
-    if parallelism is None:
-        parallelism = 1
-    spec = replaced(
+    limit = spec.backoff_limit
+    if limit is None:
+        limit = 6 if spec.backoff_limit_per_index is None else MANY_FAILURES
+    return replaced(
         spec,
         completions=completions,
-        parallelism=parallelism,
-        backoff_limit=6 if spec.backoff_limit is None else spec.backoff_limit,
+        parallelism=1 if parallelism is None else parallelism,
+        backoff_limit=limit,
         completion_mode=spec.completion_mode or "NonIndexed",
         suspend=bool(spec.suspend),
         template=default_template(spec.template),
-        extra={"podReplacementPolicy": "TerminatingOrFailed", **(spec.extra or {})},
+        pod_failure_policy=None if policy is None else _default_failure_policy(policy),
+        pod_replacement_policy=(spec.pod_replacement_policy or ("TerminatingOrFailed" if policy is None else "Failed")),
     )
-    return replaced(obj, spec=spec)
+
+
+def _default_failure_policy(policy: PodFailurePolicy) -> PodFailurePolicy:
+    rules = tuple(
+        replaced(
+            rule,
+            on_pod_conditions=tuple(replaced(item, status=item.status or "True") for item in rule.on_pod_conditions),
+        )
+        for rule in policy.rules
+    )
+    return policy if rules == policy.rules else replaced(policy, rules=rules)
+
+
+def _defaults(obj: Job) -> Job:
+    return replaced(obj, spec=default_job_spec(obj.spec))
 
 
 def _problems(new: Job, old: Job | None) -> list[Cause]:
     found: list[Cause] = []
     spec = new.spec
-    for field, value in (
-        ("parallelism", spec.parallelism),
-        ("completions", spec.completions),
-        ("backoffLimit", spec.backoff_limit),
-        ("activeDeadlineSeconds", spec.active_deadline_seconds),
-        ("ttlSecondsAfterFinished", spec.ttl_seconds_after_finished),
-    ):
-        at_least(found, f"spec.{field}", value)
-    if spec.completion_mode not in (None, "NonIndexed", "Indexed"):
-        found.append(unsupported("spec.completionMode", spec.completion_mode, ("NonIndexed", "Indexed")))
-    if spec.completion_mode == "Indexed" and spec.completions is None:
-        found.append(required("spec.completions", "when completion mode is Indexed"))
+    if old is None and spec.completion_mode == "Indexed" and spec.completions:
+        last = f"{new.metadata.name or new.metadata.generate_name}-{spec.completions - 1}"
+        if new.metadata.name and names.label_problem(last):
+            why = f"will not able to create pod with invalid DNS label: {last}"
+            found.append(wrong("metadata.name", new.metadata.name, why))
+    job_spec_problems(found, spec, None if old is None else old.spec, "spec")
     found += names.selector_problems(spec.selector, "spec.selector")
-    if old is None or spec.template is not old.spec.template:
-        template_problems(found, spec.template, ("OnFailure", "Never"))
     if old is not None:
-        was = old.spec
-        if spec.selector != was.selector:
-            found.append(immutable("spec.selector", None if spec.selector is None else encode(spec.selector)))
-        if spec.completion_mode != was.completion_mode:
-            found.append(immutable("spec.completionMode", spec.completion_mode))
-        elastic = spec.completion_mode == "Indexed" and spec.completions == spec.parallelism
-        if spec.completions != was.completions and not elastic:
-            found.append(immutable("spec.completions", spec.completions))
-        if spec.template != was.template and not (was.suspend and old.status.start_time is None):
-            found.append(immutable("spec.template", "the pod template"))
+        _changes(found, spec, old)
     return found
+
+
+def _changes(found: list[Cause], spec: JobSpec, old: Job) -> None:
+    """Source: ValidateJobSpecUpdate (1.32)."""
+    was = old.spec
+    elastic = spec.completion_mode == "Indexed" and spec.completions == spec.parallelism
+    if spec.completions != was.completions and not elastic:
+        found.append(immutable("spec.completions", spec.completions))
+    if spec.selector != was.selector:
+        found.append(immutable("spec.selector", None if spec.selector is None else encode(spec.selector)))
+    if spec.template != was.template and not (was.suspend and old.status.start_time is None):
+        found.append(immutable("spec.template", "the pod template"))
+    for field, value, before in (
+        ("completionMode", spec.completion_mode, was.completion_mode),
+        ("podFailurePolicy", spec.pod_failure_policy, was.pod_failure_policy),
+        ("backoffLimitPerIndex", spec.backoff_limit_per_index, was.backoff_limit_per_index),
+        ("managedBy", spec.managed_by, was.managed_by),
+        ("successPolicy", spec.success_policy, was.success_policy),
+    ):
+        if value != before:
+            found.append(immutable(f"spec.{field}", encode(value) if isinstance(value, Wire) else value))
 
 
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
@@ -139,6 +162,7 @@ RULES = (
         defaults=_defaults,
         validate=_problems,
         counts_generation=True,
+        propagation=ORPHAN_DEPENDENTS,
         on_create=_on_create,
         table=Table(("Name", "Status", "Completions", "Duration", "Age", *TEMPLATE_COLUMNS), _cells),
         fields={"status.successful": lambda job: str(job.status.succeeded or 0)},

@@ -7,6 +7,9 @@ from hashlib import blake2b
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels, nothing that looks like another. Source: apimachinery pkg/util/rand."""
 
+LONGEST_PREFIX = 58
+"""Characters that a generated name keeps of its prefix. Source: apiserver names.MaxGeneratedNameLength (1.32)."""
+
 _LENGTH = 5
 _SPACE: int = 27**5
 _STRIDE = 7_654_321  # shares no factor with 27**5, so that all of the space is visited; neighbours come out far apart

@@ -58,12 +58,14 @@ def selected_template_problems(
         found.append(forbidden("spec.template.spec.activeDeadlineSeconds", f"activeDeadlineSeconds in {kind} is not Supported"))  # fmt: skip  # noqa: E501
 
 
-def template_problems(found: list[Cause], template: PodTemplateSpec, policies: tuple[str, ...]) -> None:
-    found += names.part_problems(template.metadata, "spec.template.metadata")
-    found += pod_spec_problems(template.spec, "spec.template.spec")
+def template_problems(
+    found: list[Cause], template: PodTemplateSpec, policies: tuple[str, ...], at: str = "spec.template"
+) -> None:
+    found += names.part_problems(template.metadata, f"{at}.metadata")
+    found += pod_spec_problems(template.spec, f"{at}.spec")
     if template.spec.restart_policy not in policies and template.spec.restart_policy in (
         "Always",
         "OnFailure",
         "Never",
     ):
-        found.append(unsupported("spec.template.spec.restartPolicy", template.spec.restart_policy, policies))
+        found.append(unsupported(f"{at}.spec.restartPolicy", template.spec.restart_policy, policies))

@@ -1,8 +1,7 @@
 """The Job controller: pods until enough have succeeded or too many failed, each counted exactly once.
 
 A pod carries a finalizer until the status has counted it, so that none is lost or counted twice, whoever deletes it
-and whenever this controller restarts. Source: pkg/controller/job/job_controller.go; pkg/controller/ttlafterfinished.
-What of a Job's spec is not modelled (NOT_MODELLED) is told by an event, never passed over in silence.
+and whenever this controller restarts. Source: pkg/controller/job/job_controller.go (1.32).
 """
 
 from __future__ import annotations
@@ -14,40 +13,32 @@ from msgspec.structs import replace
 from harness.controllers.runtime.controller_refs import Orphans, adopted
 from harness.controllers.runtime.deletion_order import first_to_go
 from harness.controllers.runtime.pod_control import BURST, Managing, PodControl
-from harness.controllers.runtime.pods import controller_of, is_active, new_pod, owner_reference
+from harness.controllers.runtime.pods import controller_of, is_active
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.controllers.workloads.job.indexes import INDEX, next_indexes
-from harness.controllers.workloads.job.pods import FINALIZER, Backoff, JobPods
-from harness.controllers.workloads.job.status import (
-    COMPLETE,
+from harness.controllers.workloads.job.failure_policy import only_failed_are_replaced
+from harness.controllers.workloads.job.indexes import (
+    all_failures_of,
+    counts_per_index,
+    index_of,
+    is_indexed,
+    next_indexes,
+    superfluous,
+)
+from harness.controllers.workloads.job.new_pods import NewPods, reference_to
+from harness.controllers.workloads.job.pods import FINALIZER, Backoff, JobPods, backoff_until, finished_at
+from harness.controllers.workloads.job.status import COMPLETE, finished, status_of
+from harness.controllers.workloads.job.verdict import (
     FAILURE_TARGET,
     Verdict,
     deadline_at,
-    finished,
+    decided_before,
+    ended_pods,
     judge,
-    status_of,
-    uncounted_in,
 )
-from harness.engine.component import SECOND, Create, Delete, Instant, LazyWatch, Outcome, Update
-from harness.model.core import Pod, PodTemplateSpec
+from harness.engine.component import Create, Instant, LazyWatch, Outcome, Update
+from harness.model.core import Pod
 from harness.model.meta import OwnerReference, condition
-from harness.model.workloads import Job, JobStatus
-
-UID_LABEL, NAME_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
-_OLD_UID_LABEL, _OLD_NAME_LABEL = "controller-uid", "job-name"
-"""Source: batch/v1 ControllerUidLabel, JobNameLabel, and what they were called before."""
-
-NOT_MODELLED = (
-    "backoffLimitPerIndex",
-    "maxFailedIndexes",
-    "podFailurePolicy",
-    "podReplacementPolicy",  # but for the default
-    "successPolicy",
-)
-"""Fields of batch/v1 JobSpec that have no effect here."""
-
-_REPLACED_AT_ONCE = "TerminatingOrFailed"
-"""podReplacementPolicy: what is done here. Source: batch/v1 PodReplacementPolicy."""
+from harness.model.workloads import Job
 
 MANAGER = "kubernetes.io/job-controller"
 """Jobs whose managedBy says otherwise are another controller's. Source: batch/v1 JobControllerName."""
@@ -66,7 +57,7 @@ class JobController(PodControl):
         self._pods: dict[str, JobPods] = {}  # uid ->
         self._backoffs: dict[str, Backoff] = {}  # uid ->
         self._orphans = Orphans()
-        self._templates: dict[str, tuple[PodTemplateSpec, Create]] = {}
+        self._new_pods = NewPods()
         self._before: dict[str, Job] = {}  # as it was when its status was last written
 
     def forget_all(self) -> None:
@@ -75,7 +66,7 @@ class JobController(PodControl):
         self._pods.clear()
         self._backoffs.clear()
         self._orphans.clear()
-        self._templates.clear()
+        self._new_pods.clear()
         self._before.clear()
 
     # -- what happened -------------------------------------------------------------------------------------------------
@@ -87,7 +78,7 @@ class JobController(PodControl):
             del self._keys[meta.uid]
             self.expected.forget(meta.uid)
             self._backoffs.pop(meta.uid, None)
-            self._templates.pop(meta.uid, None)
+            self._new_pods.forget(meta.uid)
             self._orphans.adopter(meta.key, meta.namespace, None)
             self._before.pop(meta.key, None)
             self.forget_events(meta.uid)
@@ -165,21 +156,26 @@ class JobController(PodControl):
             self._let_go(key)
             return
         job: Job | None = self.informer.get("Job", key)
-        if job is None or (job.spec.extra or {}).get("managedBy", MANAGER) != MANAGER:
-            return
-        over = finished(job)
-        if over is not None:
-            self._expire(now, key, job, over.last_transition_time or 0)
+        if job is None or (job.spec.managed_by or MANAGER) != MANAGER:
             return
         uid = job.metadata.uid
+        if finished(job) is not None:
+            self._backoffs.pop(uid, None)
+            self._new_pods.forget(uid)
+            return
         pods = self._pods.setdefault(uid, JobPods())
-        self._backoffs.setdefault(uid, Backoff()).see(pods.uncounted.values())
-        if self._claim(key, job) or self._release_counted(key, job, pods):
+        self._backoffs.setdefault(uid, Backoff()).see(ended_pods(job, pods))
+        if self._claim(key, job):
             return
         verdict = judge(now, job, pods)
+        if verdict.released:
+            for pod in verdict.released:
+                self.write(key, Update(_untracked(pod), "", key))
+            return
         if self.expected.satisfied(uid, now):
             if verdict.condition is not None:
-                if pods.active:
+                # Which indexes have failed is written before pods are deleted, which would look like it.
+                if pods.active and (verdict.lost is None or decided_before(job) is not None):
                     self._end(now, key, uid, pods, list(pods.active.values())[:BURST], verdict)
                     return
             elif job.metadata.deletion_timestamp is None and self._manage(now, key, job, pods, verdict):
@@ -200,60 +196,49 @@ class JobController(PodControl):
             wanted = active if verdict.succeeded else parallelism
         else:
             wanted = max(min(parallelism, spec.completions - verdict.succeeded), 0)
-        uid = job.metadata.uid
-        if active > wanted:
-            count = min(active - wanted, BURST)
+        extra = superfluous(job, pods.active.values()) if is_indexed(job) else []
+        count = min(max(active - wanted, len(extra)), BURST)
+        if count > 0:
             # Those that have lost their finalizer were chosen before, and are only to be deleted yet.
             chosen = [pod for pod in pods.active.values() if FINALIZER not in pod.metadata.finalizers][:count]
-            others = (pod for pod in pods.active.values() if FINALIZER in pod.metadata.finalizers)
+            taken = {pod.metadata.uid for pod in chosen}
+            chosen += [pod for pod in extra if pod.metadata.uid not in taken][: count - len(chosen)]
+            taken = {pod.metadata.uid for pod in chosen}
+            others = (pod for pod in pods.active.values() if pod.metadata.uid not in taken)
             chosen += first_to_go(others, count - len(chosen), {}, now)
-            self._end(now, key, uid, pods, chosen, verdict)
+            self._end(now, key, job.metadata.uid, pods, chosen, verdict)
             return True
-        missing = min(wanted - active, BURST)
-        if missing <= 0:
-            return False
-        until = self._backoffs[uid].until
-        if until > now:
-            self.queue.add_at(key, until)
-            return False
-        creations = self._creations(key, job, pods, verdict, missing)
+        going = len(pods.going) if only_failed_are_replaced(job) else 0
+        missing = min(wanted - active - going, BURST)
+        creations = self._creations(now, key, job, pods, verdict, missing) if missing > 0 else ()
         if not creations:
             return False
-        self.create_pods(now, key, uid, creations)
+        self.create_pods(now, key, job.metadata.uid, creations)
         return True
 
-    def _creations(self, key: str, job: Job, pods: JobPods, verdict: Verdict, count: int) -> Sequence[Create]:
-        meta, template = job.metadata, job.spec.template
-        known = self._templates.get(meta.uid)
-        if known is None or known[0] is not template:
-            labels = template.metadata.labels
-            if UID_LABEL not in labels:
-                labels = {
-                    **labels,
-                    UID_LABEL: meta.uid,
-                    NAME_LABEL: meta.name,
-                    _OLD_UID_LABEL: meta.uid,
-                    _OLD_NAME_LABEL: meta.name,
-                }
-            pod = new_pod(job, f"{meta.name}-", _reference(job), labels)
-            finalizers = (*pod.metadata.finalizers, FINALIZER)
-            pod = replace(pod, metadata=replace(pod.metadata, finalizers=finalizers))
-            known = self._templates[meta.uid] = (template, Create(pod, key))
+    def _creations(
+        self, now: Instant, key: str, job: Job, pods: JobPods, verdict: Verdict, count: int
+    ) -> Sequence[Create]:
+        """None while it backs off, all indexes or each of its own. Source: getPodCreationInfoForIndependentIndexes."""
+        if not counts_per_index(job):
+            until = self._backoffs[job.metadata.uid].until
+            if until > now:
+                self.queue.add_at(key, until)
+                return ()
         if verdict.done is None:
-            # The very same write, many times over: the pods differ only in what the server gives them.
-            return [known[1]] * count
-        base: Pod = known[1].obj
-        out = []
-        for index in next_indexes(job.spec.completions or 0, set(verdict.done), pods.active.values(), count):
-            mark = {INDEX: str(index)}
-            indexed = replace(
-                base.metadata,
-                generate_name=f"{meta.name}-{index}-",
-                labels={**base.metadata.labels, **mark},
-                annotations={**base.metadata.annotations, **mark},
-            )
-            out.append(Create(replace(base, metadata=indexed), key))
-        return out
+            return self._new_pods.alike(key, job, count)
+        taken = {*verdict.done, *(verdict.lost or ()), *map(index_of, pods.active.values())}
+        if only_failed_are_replaced(job):
+            taken.update(index_of(self.informer.get("Pod", going)) for going in pods.going)
+        wanted = next_indexes(job.spec.completions or 0, taken, count)
+        waits = {
+            index: backoff_until(all_failures_of(last) + 1, finished_at(last))
+            for index, last in verdict.last_failed.items()
+        }
+        due = [index for index in wanted if waits.get(index, 0) <= now]
+        if wanted and not due:
+            self.queue.add_at(key, min(waits[index] for index in wanted))
+        return self._new_pods.indexed(key, job, due, verdict.last_failed)
 
     def _end(self, now: Instant, key: str, uid: str, pods: JobPods, chosen: Sequence[Pod], verdict: Verdict) -> None:
         """Delete active pods. Those of a Job that fails count as failed; others do not, so they lose their finalizer
@@ -272,23 +257,13 @@ class JobController(PodControl):
             return False
         claimed = False
         for pod in list(self._orphans.selected(meta.namespace, selector)):
-            mine = adopted(pod, _reference(job))
+            mine = adopted(pod, reference_to(job))
             if FINALIZER not in mine.metadata.finalizers:
                 finalizers = (*mine.metadata.finalizers, FINALIZER)
                 mine = replace(mine, metadata=replace(mine.metadata, finalizers=finalizers))
             self.write(key, Update(mine, "", key))
             claimed = True
         return claimed
-
-    def _release_counted(self, key: str, job: Job, pods: JobPods) -> bool:
-        """The status holds them, so their finalizers have done their work."""
-        if not pods.uncounted:
-            return False
-        held = {uid for uids in uncounted_in(job.status) for uid in uids}
-        released = [pod for pod in pods.uncounted.values() if pod.metadata.uid in held]
-        for pod in released:
-            self.write(key, Update(_untracked(pod), "", key))
-        return bool(released)
 
     def _let_go(self, key: str) -> None:
         """Source: syncOrphanPod."""
@@ -301,26 +276,13 @@ class JobController(PodControl):
             return
         self.write(key, Update(_untracked(pod), "", key))
 
-    def _expire(self, now: Instant, key: str, job: Job, since: Instant) -> None:
-        """Source: pkg/controller/ttlafterfinished."""
-        meta, ttl_s = job.metadata, job.spec.ttl_seconds_after_finished
-        self._backoffs.pop(meta.uid, None)
-        self._templates.pop(meta.uid, None)
-        if ttl_s is None or meta.deletion_timestamp is not None:
-            return
-        at = since + ttl_s * SECOND
-        if now < at:
-            self.queue.add_at(key, at)
-        else:
-            self.write(key, Delete("Job", meta.namespace, meta.name, meta.uid, None, "Foreground", key))
-
     def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
         job: Job = self.informer.get("Job", key)
         uid = job.metadata.uid
         pods = self._pods.setdefault(uid, JobPods())
         verdict = judge(now, job, pods)
         status = status_of(now, job, pods, verdict, self.expected.creations(uid))
-        at = deadline_at(replace(job, status=status))
+        at = deadline_at(job, status)
         if at is not None and verdict.condition is None:
             self.queue.add_at(key, at)
         if status == job.status:
@@ -330,13 +292,12 @@ class JobController(PodControl):
         return True
 
     def _say(self, old: Job, new: Job) -> None:
-        if old.status == JobStatus():
-            for name in NOT_MODELLED:
-                if (new.spec.extra or {}).get(name, _REPLACED_AT_ONCE) != _REPLACED_AT_ONCE:
-                    self.record(new, "Warning", "NotModelled", f"spec.{name} is not modelled and has no effect")
         over = finished(new)
         if over is not None:
             if over.type == COMPLETE:
+                if new.spec.completions is not None and (new.status.succeeded or 0) > new.spec.completions:
+                    text = "Too many succeeded pods running after completion count reached"
+                    self.record(new, "Warning", "TooManySucceededPods", text)
                 self.record(new, "Normal", "Completed", "Job completed")
             else:
                 self.record(new, "Warning", over.reason, over.message)
@@ -356,10 +317,6 @@ class JobController(PodControl):
         if key.startswith(_LOOSE):
             return Reconciler.failed(self, key, outcome)
         return super().failed(key, outcome)
-
-
-def _reference(job: Job) -> OwnerReference:
-    return owner_reference(job, "batch/v1", "Job")
 
 
 def _untracked(pod: Pod) -> Pod:

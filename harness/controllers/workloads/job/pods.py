@@ -72,7 +72,7 @@ class Backoff:
         self._seen: set[str] = set()
 
     def see(self, ended: Iterable[Pod]) -> None:
-        """All that are not counted yet."""
+        """Those that have succeeded or failed and are not counted yet."""
         fresh = [pod for pod in ended if pod.metadata.uid not in self._seen]
         if not fresh:
             return
@@ -93,26 +93,33 @@ class Backoff:
     @property
     def until(self) -> Instant:
         """No new pod before."""
-        if not self._failures:
-            return 0
-        return self._last + min(BACKOFF_FIRST_NS << min(self._failures - 1, 40), BACKOFF_MOST_NS)
+        return backoff_until(self._failures, self._last)
+
+
+def backoff_until(failures: int, last: Instant) -> Instant:
+    """Source: getRemainingTimeForFailuresCount."""
+    if not failures:
+        return 0
+    return last + min(BACKOFF_FIRST_NS << min(failures - 1, 40), BACKOFF_MOST_NS)
 
 
 def finished_at(pod: Pod) -> Instant:
     """Source: backoff_utils.go getFinishedTime."""
-    times = [
-        status.state.terminated.finished_at
-        for status in pod.status.container_statuses
-        if status.state.terminated is not None and status.state.terminated.finished_at is not None
-    ]
-    if times:
-        return max(times)
+    times = []
+    for status in pod.status.container_statuses:
+        ended = status.state.terminated
+        if ended is None or ended.finished_at is None:
+            break
+        times.append(ended.finished_at)
+    else:
+        if times:
+            return max(times)
+    for item in pod.status.conditions:
+        if item.type == "Ready" and item.status == "False" and item.last_transition_time is not None:
+            return item.last_transition_time
     meta = pod.metadata
     if meta.deletion_timestamp is not None:
         return meta.deletion_timestamp - (meta.deletion_grace_period_seconds or 0) * SECOND
-    for item in pod.status.conditions:
-        if item.type == "Ready" and item.last_transition_time is not None:
-            return item.last_transition_time
     return meta.creation_timestamp or 0
 
 
@@ -122,5 +129,5 @@ def restarts(pods: Iterable[Pod]) -> int:
         status.restart_count or 0
         for pod in pods
         if pod.status.phase in ("Pending", "Running")
-        for status in pod.status.container_statuses
+        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
     )
