@@ -195,18 +195,7 @@ class Workload:
 
     def take(self, rows: Index) -> Workload:
         """The rows of a mask, a slice or indices, in that order."""
-        if isinstance(rows, slice):
-            names: Sequence[str] = self.name[rows]
-        else:
-            at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-            names = [self.name[row] for row in at.tolist()]
-        return replace(
-            self,
-            name=names,
-            **{column: getattr(self, column)[rows] for column in (*NUMBERS,)},
-            **{column: getattr(self, column).take(rows) for column in WORDS},
-            extra={resource: amounts[rows] for resource, amounts in self.extra.items()},
-        )
+        return replace(self, **_rows_of(self, rows, NUMBERS, WORDS))
 
     def in_order(self) -> Workload:
         """Rows by arrival; ties stay as they are."""
@@ -257,6 +246,21 @@ NUMBERS = (
     "max_per_node",
 )
 WORDS = ("gpu_models", "group", "app", "namespace", "node_selector", "user", "queue")
+
+
+def _rows_of(table: Workload | NodeTable, rows: Index, numbers: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
+    """The columns of some rows. `numbers` and `words`: the columns that there are besides the names."""
+    if isinstance(rows, slice):
+        names: Sequence[str] = table.name[rows]
+    else:
+        at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        names = [table.name[row] for row in at.tolist()]
+    return {
+        "name": names,
+        **{column: getattr(table, column)[rows] for column in numbers},
+        **{column: getattr(table, column).take(rows) for column in words},
+        "extra": {resource: amounts[rows] for resource, amounts in table.extra.items()},
+    }
 
 
 def distinct(columns: Sequence[Int64], rows: int) -> tuple[Int64, Int64]:
@@ -343,18 +347,8 @@ class NodeTable:
         return len(self.name)
 
     def take(self, rows: Index) -> NodeTable:
-        if isinstance(rows, slice):
-            names: Sequence[str] = self.name[rows]
-        else:
-            at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-            names = [self.name[row] for row in at.tolist()]
-        return replace(
-            self,
-            name=names,
-            **{column: getattr(self, column)[rows] for column in NODE_NUMBERS},
-            **{column: getattr(self, column).take(rows) for column in NODE_WORDS},
-            extra={resource: amounts[rows] for resource, amounts in self.extra.items()},
-        )
+        """As `Workload.take`."""
+        return replace(self, **_rows_of(self, rows, NODE_NUMBERS, NODE_WORDS))
 
     def ranked(self, rank: Mapping[str, int]) -> NodeTable:
         """Nodes by ascending rank, so that ties are broken by it. Raises KeyError for a node without a rank."""

@@ -294,20 +294,15 @@ def _labels(term: NodeAffinity, on: Snapshot, node: int) -> list[Change] | None:
             case _:
                 return None
 
-    def met(requirement: Requirement) -> bool:
-        if requirement.field:
-            return requirement.matches(name)
-        return requirement.matches(labels.get(requirement.key))
-
     def help_all(requirements: Sequence[Requirement]) -> list[Change] | None:
-        found = [help_one(item) for item in requirements if not met(item)]
+        found = [help_one(item) for item in requirements if not item.holds_on(name, labels)]
         known = [item for item in found if item is not None]
         return list(known) if len(known) == len(found) else None
 
     selector = help_all(term.required.selector)
     if selector is None:
         return None
-    if term.required.terms is None or any(items and all(map(met, items)) for items in term.required.terms):
+    if term.required.terms is None or any(items and help_all(items) == [] for items in term.required.terms):
         return selector
     ways = [way for items in term.required.terms if items and (way := help_all(items)) is not None]
     return [*selector, *min(ways, key=len)] if ways else None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
 import msgspec
 
 from harness.measure.pods import NEVER, PodTimes
@@ -28,6 +31,51 @@ class Fault(msgspec.Struct, eq=False):
     @property
     def until_ns(self) -> int:
         return self.at_ns + self.lasts_ns
+
+
+class ToldFault(Protocol):
+    """`kind` and the instant are told anew with its first target; `targets`: what it hit."""
+
+    at_ns: int
+    kind: str
+    targets: list[str]
+
+
+F = TypeVar("F", bound=ToldFault)
+
+
+class FaultList(Generic[F]):
+    """The faults of a run, as its observations tell them: `listed` in order, planned ones and others."""
+
+    def __init__(self, make: Callable[[int, str], F]) -> None:
+        """`make`: from the instant and the kind."""
+        self.listed: list[F] = []
+        self._make = make
+        self._by_cause: dict[int, F] = {}
+
+    def plan(self, at_ns: int, kind: str, cause: int) -> F:
+        """One of the timeline begins: it disturbs its targets from now on."""
+        fault = self._by_cause[cause] = self._make(at_ns, kind)
+        self.listed.append(fault)
+        return fault
+
+    def caused_by(self, cause: int) -> F | None:
+        return self._by_cause.get(cause)
+
+    def disturb(self, at_ns: int, target: str, kind: str, cause: int) -> F:
+        """The fault that disturbs `target`: the planned one of this cause, or else one that nobody planned, as when a
+        process is killed; such ones of one instant and kind are one fault."""
+        fault = self._by_cause.get(cause)
+        if fault is None:
+            last = self.listed[-1] if self.listed else None
+            if last is None or (last.at_ns, last.kind) != (at_ns, kind):
+                last = self._make(at_ns, kind)
+                self.listed.append(last)
+            fault = last
+        if not fault.targets:
+            fault.at_ns, fault.kind = at_ns, kind
+        fault.targets.append(target)
+        return fault
 
 
 class Hit(msgspec.Struct, eq=False):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.fault import FOR_EVER, OUTAGES, Fault, Hit
+from harness.measure.fault import FOR_EVER, OUTAGES, Fault, FaultList, Hit
 from harness.measure.journal import is_ready, node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
@@ -32,8 +32,8 @@ class Recovery:
         self._lives = lives
         self._traffic = traffic
         self._missing = MissingReplicas()
-        self.faults: list[Fault] = []
-        self._by_cause: dict[int, Fault] = {}
+        self._faults = FaultList(Fault)
+        self.faults = self._faults.listed
         self._ready: dict[str, str] = {}
         self._power: dict[str, int] = {}  # node: without power until
         self._trouble: dict[str, list[Fault]] = {}  # by node, in order
@@ -62,25 +62,15 @@ class Recovery:
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "fault":
             _, kind, injected, cause = data
-            self._by_cause[cause] = fault = Fault(at_ns, kind, injected=injected)
-            self.faults.append(fault)
+            self._faults.plan(at_ns, kind, cause).injected = injected
         elif topic == "disturbed":
             self._disturbed(at_ns, *data)
         elif topic == "podDeleted":
             self._deleted(*data)
 
     def _disturbed(self, at_ns: int, target: str, kind: str, lasts_ns: int, pod: str, cause: int) -> None:
-        fault = self._by_cause.get(cause)
-        if fault is None:  # nobody planned it: a process was killed
-            last = self.faults[-1] if self.faults else None
-            if last is None or (last.at_ns, last.kind) != (at_ns, kind):
-                last = Fault(at_ns, kind)
-                self.faults.append(last)
-            fault = last
-        if not fault.targets:
-            fault.at_ns, fault.kind = at_ns, kind
+        fault = self._faults.disturb(at_ns, target, kind, cause)
         fault.lasts_ns = FOR_EVER if lasts_ns < 0 else lasts_ns
-        fault.targets.append(target)
         if kind in OUTAGES:
             return
         if self._power.get(target, 0) > at_ns:
@@ -96,7 +86,7 @@ class Recovery:
 
     def _deleted(self, namespace: str, name: str, cause: int) -> None:
         """Somebody asks for the deletion of a pod."""
-        fault, life = self._by_cause.get(cause), self._lives.alive.get(f"{namespace}/{name}")
+        fault, life = self._faults.caused_by(cause), self._lives.alive.get(f"{namespace}/{name}")
         if fault is not None and life is not None and life.ended_ns == NEVER:
             fault.targets.append(life.key)
             self._hit(fault, life)

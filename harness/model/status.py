@@ -78,6 +78,10 @@ def _rebuild(arguments: tuple[int, str, str], rest: tuple[Any, ...]) -> ApiError
     return ApiError(*arguments, kind=kind, name=name, group=group, causes=causes, retry_after_s=retry)
 
 
+def not_allowed() -> ApiError:
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
 def not_found(plural: str, name: str, group: str = "") -> ApiError:
     resource = f"{plural}.{group}" if group else plural
     return ApiError(404, "NotFound", f'{resource} "{name}" not found', kind=plural, name=name, group=group)

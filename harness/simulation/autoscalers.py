@@ -11,13 +11,10 @@ import random
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import yaml
@@ -28,6 +25,7 @@ from harness.experiment.run import Home, Run
 from harness.experiment.scenario import Loaded, from_data, from_document
 from harness.model.errors import UserError
 from harness.scheduling.registry import load
+from harness.testing.another_time import another_time
 from harness.testing.conformance import Verdict
 
 EXAMPLES = 4
@@ -164,7 +162,7 @@ def _differs(spec: str, forms: list[dict[str, Any]], first: list[Played]) -> tup
     for index, (form, played) in enumerate(zip(forms, first, strict=True)):
         if play(spec, form).digest != played.digest:
             return "twice the same, and yet another digest", index
-        with _another_time():
+        with another_time():
             if play(spec, form).digest != played.digest:
                 return "it looks at the clock: at another time of day another digest", index
     code = f"from harness.simulation.autoscalers import digest; print(digest({spec!r}, 0))"
@@ -188,19 +186,6 @@ def _told(name: str, found: tuple[str, int] | None, forms: list[dict[str, Any]],
     except OSError as error:
         raise UserError(f"cannot write the example: {error.strerror}", file=file) from None
     return replace(verdict, file=file)
-
-
-@contextmanager
-def _another_time() -> Iterator[None]:
-    """Months later, by the clocks of the module time that a policy would look at."""
-    later = 10**7 + 12345.678
-    with mock.patch.multiple(
-        time,
-        time=lambda real=time.time: real() + later,
-        time_ns=lambda real=time.time_ns: real() + round(later * 1e9),
-        monotonic_ns=lambda real=time.monotonic_ns: real() + round(later * 1e9),
-    ):
-        yield
 
 
 def _numpy_state() -> object:

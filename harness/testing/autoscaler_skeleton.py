@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.autoscaling.policy import AUTOSCALERS
-from harness.testing.skeleton import PYPROJECT, check_name, write_files
+from harness.testing.skeleton import check_name, package_files, write_files
 
 _MODULE = '''\
 """{name}: as many replicas as their usage of CPU needs at `percent` of what one requests."""
@@ -69,10 +69,4 @@ def write_autoscaler_package(name: str, folder: Path) -> list[Path]:
         "group": "podyard.autoscalers",
         "about": "An autoscaling policy for Podyard",
     }
-    files = {
-        folder / "pyproject.toml": PYPROJECT,
-        folder / "src" / module / "__init__.py": _MODULE,
-        folder / "tests" / f"test_{function}.py": _TEST,
-        folder / "README.md": _README,
-    }
-    return write_files(folder, files, values)
+    return write_files(folder, package_files(folder, module, _MODULE, _TEST, _README), values)

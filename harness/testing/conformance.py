@@ -7,21 +7,19 @@ import os
 import random
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
-from unittest import mock
 
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.sandbox.guard import Guard, contained, told
 from harness.testing import hashed
+from harness.testing.another_time import another_time
 from harness.testing.trial import Factory, Trial, call, trial
 from harness.testing.worlds import World, seeded, worlds
 
@@ -217,7 +215,7 @@ def repeatable(subject: Subject, world: World) -> None:
     second = subject.trial(world).binds
     if first != second:
         raise Broken(f"twice the same, and yet {_differ(first, second)}")
-    with _another_time():
+    with another_time():
         third = subject.trial(world).binds
     if first != third:
         raise Broken(f"it looks at the clock: at another time of day {_differ(first, third)}")
@@ -307,22 +305,6 @@ def explains(subject: Subject, world: World) -> None:
                 raise Broken(
                     f"explain()[{name!r}] is {values.dtype} {values.shape}, expected float ({len(world.nodes)},)"
                 )
-
-
-@contextmanager
-def _another_time() -> Iterator[None]:
-    """Months later, by every clock of the module time except the one that the guard's deadline goes by."""
-    later = 10**7 + 12345.678
-    with mock.patch.multiple(
-        time,
-        time=lambda real=time.time: real() + later,
-        perf_counter=lambda real=time.perf_counter: real() + later,
-        process_time=lambda real=time.process_time: real() + later,
-        time_ns=lambda real=time.time_ns: real() + round(later * 1e9),
-        perf_counter_ns=lambda real=time.perf_counter_ns: real() + round(later * 1e9),
-        monotonic_ns=lambda real=time.monotonic_ns: real() + round(later * 1e9),
-    ):
-        yield
 
 
 def _differ(first: list[tuple[str, str, tuple[int, ...]]], second: list[tuple[str, str, tuple[int, ...]]]) -> str:

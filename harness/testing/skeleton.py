@@ -98,13 +98,17 @@ def write_package(name: str, folder: Path) -> list[Path]:
         "group": "podyard.schedulers",
         "about": "A scheduling strategy for Podyard",
     }
-    files = {
+    return write_files(folder, package_files(folder, module, _MODULE, _TEST, _README), values)
+
+
+def package_files(folder: Path, module: str, code: str, test: str, readme: str) -> dict[Path, str]:
+    """Templates by path. `module`: podyard_<name>."""
+    return {
         folder / "pyproject.toml": PYPROJECT,
-        folder / "src" / module / "__init__.py": _MODULE,
-        folder / "tests" / f"test_{function}.py": _TEST,
-        folder / "README.md": _README,
+        folder / "src" / module / "__init__.py": code,
+        folder / "tests" / f"test_{module.removeprefix('podyard_')}.py": test,
+        folder / "README.md": readme,
     }
-    return write_files(folder, files, values)
 
 
 def check_name(name: str, what: str, taken: Mapping[str, str]) -> str:

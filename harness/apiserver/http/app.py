@@ -27,7 +27,7 @@ from harness.apiserver.http.streams import WatchResponse, WatchSettings
 from harness.apiserver.http.verbs import perform
 from harness.apiserver.http.watch import Hub
 from harness.apiserver.server import ApiServer
-from harness.model.status import ApiError
+from harness.model.status import ApiError, not_allowed
 
 log = logging.getLogger("podyard.apiserver")
 
@@ -104,7 +104,7 @@ class Front:
         review = reviews.review_of(path)
         if review is not None:
             if request.method != "POST":
-                raise _not_allowed()
+                raise not_allowed()
             body = parsed(await _body(request), request.headers.get("content-type", ""))
             form = form_of(request.headers.get("accept", ""))
             answer = await self.ask(lambda s: reviews.perform(s, user, self._whose, *review, body))
@@ -167,7 +167,7 @@ class Front:
         encoder = Encoder(call, form, self._shared if watch else None)
         if watch:
             if target.subresource:
-                raise _not_allowed()
+                raise not_allowed()
             settings = WatchSettings.of(call)
             feed, initial = await self.ask(lambda s: settings.open(s, self._hub, call))
             return WatchResponse(self._driver, self._hub, feed, initial, settings, encoder)
@@ -205,7 +205,7 @@ class Front:
     def _issue(self, server: ApiServer, call: Call) -> dict[str, Any]:
         """A TokenRequest answered."""
         if call.verb != "create":
-            raise _not_allowed()
+            raise not_allowed()
         rbac.check(server, call.user, call.action())
         spec = checked("authentication.k8s.io/v1", "TokenRequest", call.body).get("spec") or {}
         return tokens.answered(self._tokens, server, call.target.namespace, call.target.name, spec, self._epoch)
@@ -250,14 +250,14 @@ def _verb(method: str, target: Target) -> str:
             return "get" if target.name else "list"
         case "POST":
             if target.name and not target.subresource:
-                raise _not_allowed()
+                raise not_allowed()
             return "create"
         case "PUT" | "PATCH" if target.name:
             return "update" if method == "PUT" else "patch"
         case "DELETE" if not target.subresource:
             return "delete" if target.name else "deletecollection"
         case _:
-            raise _not_allowed()
+            raise not_allowed()
 
 
 def _impersonated(server: ApiServer, user: User, name: str, groups: tuple[str, ...]) -> User:
@@ -331,7 +331,3 @@ def _tagged(request: Request, document: dict[str, Any], media_type: str) -> Resp
 
 def _not_found() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource")
-
-
-def _not_allowed() -> ApiError:
-    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")

@@ -14,7 +14,7 @@ from harness.apiserver.registry.table_cells import part
 from harness.apiserver.server import ApiServer
 from harness.model.meta import LabelSelector
 from harness.model.objects import kind_of
-from harness.model.status import MODIFIED_MEANWHILE, ApiError, Cause, bad_request, conflict, invalid
+from harness.model.status import MODIFIED_MEANWHILE, ApiError, Cause, bad_request, conflict, invalid, not_allowed
 from harness.model.wire import time_text
 
 Result = Answer | Objects | One
@@ -33,10 +33,6 @@ def perform(server: ApiServer, call: Call) -> Result:
             return _evict(server, call)
         case other:
             raise ApiError(404, "NotFound", f"the server could not find the requested resource {other}")
-
-
-def _refused(call: Call) -> ApiError:
-    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 
 
 def _object(server: ApiServer, call: Call) -> Any:
@@ -60,7 +56,7 @@ def _part(server: ApiServer, call: Call, door: str) -> One:
             else:
                 body = patched(call.content_type, before, call.body, call.resource.kind.kind)
         case _:
-            raise _refused(call)
+            raise not_allowed()
     obj = call.typed(body, name=call.target.name, before=before)
     return One(server.update(obj, door, dry_run=call.dry_run, finish=finish), server.now)
 
@@ -79,7 +75,7 @@ def _scale(server: ApiServer, call: Call) -> Answer:
         case "patch":
             wanted = patched(call.content_type, scale, call.body, "Scale")
         case _:
-            raise _refused(call)
+            raise not_allowed()
     wanted = checked("autoscaling/v1", "Scale", wanted)
     replicas = (wanted.get("spec") or {}).get("replicas") or 0
     if replicas < 0:
@@ -162,7 +158,7 @@ def _succeeded(code: int = 201) -> Answer:
 
 def _bind(server: ApiServer, call: Call) -> Answer:
     if call.verb != "create":
-        raise _refused(call)
+        raise not_allowed()
     body = checked("v1", "Binding", call.body)
     meta, target = body.get("metadata") or {}, body.get("target") or {}
     name = call.target.name or meta.get("name") or ""
@@ -181,7 +177,7 @@ def _bind(server: ApiServer, call: Call) -> Answer:
 
 def _evict(server: ApiServer, call: Call) -> Answer:
     if call.verb != "create":
-        raise _refused(call)
+        raise not_allowed()
     body = checked("policy/v1", "Eviction", call.body)
     named = (body.get("metadata") or {}).get("name")
     if named and named != call.target.name:

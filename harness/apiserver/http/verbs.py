@@ -16,7 +16,7 @@ from harness.apiserver.http.selectors import Selector, parse
 from harness.apiserver.kinds import RULES
 from harness.apiserver.server import ApiServer
 from harness.apiserver.watch_cache import prefix_of
-from harness.model.status import ApiError, Cause, bad_request, gone, invalid, not_found
+from harness.model.status import ApiError, Cause, bad_request, gone, invalid, not_allowed, not_found
 from harness.model.whole_numbers import whole_number
 from harness.store.interface import Compacted, Entry, FutureRevision
 
@@ -27,7 +27,7 @@ def perform(server: ApiServer, call: Call) -> Result:
     """Authorise and do. Raises ApiError."""
     rbac.check(server, call.user, call.action())
     if call.resource.read_only and call.verb not in ("get", "list"):
-        raise not_allowed(call)
+        raise not_allowed()
     if call.target.subresource:
         return subresources.perform(server, call)
     match call.verb:
@@ -46,11 +46,7 @@ def perform(server: ApiServer, call: Call) -> Result:
         case "deletecollection":
             return _delete_collection(server, call)
         case _:
-            raise not_allowed(call)
-
-
-def not_allowed(call: Call) -> ApiError:
-    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+            raise not_allowed()
 
 
 def _get(server: ApiServer, call: Call) -> Any:

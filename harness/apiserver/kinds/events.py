@@ -41,27 +41,30 @@ def _cells(obj: Json, moment: Moment) -> list[Any]:
     ]
 
 
+_V1_AND_EVENTS_V1: tuple[tuple[str, str, Any], ...] = (
+    ("eventTime", "eventTime", None),
+    ("involvedObject", "regarding", {}),
+    ("message", "note", ""),
+    ("reason", "reason", ""),
+    ("type", "type", ""),
+    ("action", "action", ""),
+    ("reportingComponent", "reportingController", ""),
+    ("reportingInstance", "reportingInstance", ""),
+    ("source", "deprecatedSource", None),
+    ("count", "deprecatedCount", None),
+    ("firstTimestamp", "deprecatedFirstTimestamp", None),
+    ("lastTimestamp", "deprecatedLastTimestamp", None),
+    ("series", "series", None),
+    ("related", "related", None),
+)
+"""A field's name in v1 and in events.k8s.io/v1, and what it is where it is absent or null.
+Source: pkg/apis/events/v1 conversion.go (1.32)."""
+
+
 def _to_events_v1(obj: Json) -> Json:
-    source = obj.get("source") or {}
-    out: Json = {
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": obj.get("metadata") or {},
-        "eventTime": obj.get("eventTime"),
-        "regarding": obj.get("involvedObject") or {},
-        "note": obj.get("message", ""),
-        "reason": obj.get("reason", ""),
-        "type": obj.get("type", ""),
-        "action": obj.get("action", ""),
-        "reportingController": obj.get("reportingComponent", ""),
-        "reportingInstance": obj.get("reportingInstance", ""),
-        "deprecatedSource": source,
-        "deprecatedCount": obj.get("count"),
-        "deprecatedFirstTimestamp": obj.get("firstTimestamp"),
-        "deprecatedLastTimestamp": obj.get("lastTimestamp"),
-        "series": obj.get("series"),
-        "related": obj.get("related"),
-    }
+    out: Json = {"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": obj.get("metadata") or {}}
+    for old, new, absent in _V1_AND_EVENTS_V1:
+        out[new] = obj.get(old) or absent
     if out["eventTime"] is None and obj.get("firstTimestamp"):
         # Clients refuse an event of this version without a time.
         out["eventTime"] = obj["firstTimestamp"].replace("Z", ".000000Z")
@@ -69,25 +72,9 @@ def _to_events_v1(obj: Json) -> Json:
 
 
 def _from_events_v1(obj: Json) -> Json:
-    out: Json = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": obj.get("metadata") or {},
-        "eventTime": obj.get("eventTime"),
-        "involvedObject": obj.get("regarding") or {},
-        "message": obj.get("note", ""),
-        "reason": obj.get("reason", ""),
-        "type": obj.get("type", ""),
-        "action": obj.get("action", ""),
-        "reportingComponent": obj.get("reportingController", ""),
-        "reportingInstance": obj.get("reportingInstance", ""),
-        "source": obj.get("deprecatedSource"),
-        "count": obj.get("deprecatedCount"),
-        "firstTimestamp": obj.get("deprecatedFirstTimestamp"),
-        "lastTimestamp": obj.get("deprecatedLastTimestamp"),
-        "series": obj.get("series"),
-        "related": obj.get("related"),
-    }
+    out: Json = {"apiVersion": "v1", "kind": "Event", "metadata": obj.get("metadata") or {}}
+    for old, new, absent in _V1_AND_EVENTS_V1:
+        out[old] = obj.get(new) or absent
     return {name: value for name, value in out.items() if value not in (None, "")}
 
 

@@ -7,24 +7,12 @@ all DaemonSets that suit the node are part of its template.
 from __future__ import annotations
 
 from harness.autoscaling.pool import replaced
-from harness.model.core import Pod, Toleration
+from harness.model.core import Pod
+from harness.model.daemon_sets import with_tolerations
 from harness.model.meta import ObjectMeta
 from harness.model.objects import DaemonSet
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.strategy import PodView
-
-TOLERATED = tuple(
-    Toleration(key=f"node.kubernetes.io/{key}", operator="Exists", effect=effect)
-    for key, effect in (
-        ("not-ready", "NoExecute"),
-        ("unreachable", "NoExecute"),
-        ("disk-pressure", "NoSchedule"),
-        ("memory-pressure", "NoSchedule"),
-        ("pid-pressure", "NoSchedule"),
-        ("unschedulable", "NoSchedule"),
-    )
-)
-"""Source: kubernetes 1.32 pkg/controller/daemon/util/daemonset_util.go AddOrUpdateDaemonPodTolerations."""
 
 
 class DaemonPods:
@@ -36,7 +24,7 @@ class DaemonPods:
 
     def put(self, daemon_set: DaemonSet) -> None:
         template, meta = daemon_set.spec.template, daemon_set.metadata
-        spec = replaced(template.spec, tolerations=(*template.spec.tolerations, *TOLERATED))
+        spec = with_tolerations(template.spec)
         pod_meta = ObjectMeta(namespace=meta.namespace, name=meta.name, labels=template.metadata.labels)
         self._pods[meta.key] = Pod(metadata=replaced(pod_meta, annotations=template.metadata.annotations), spec=spec)
 

@@ -28,11 +28,11 @@ from harness.model.core import (
     PodSpec,
     PodTemplateSpec,
     Taint,
-    Toleration,
 )
+from harness.model.daemon_sets import with_tolerations
 from harness.model.meta import ObjectMeta
 from harness.model.workloads import DaemonSet, DaemonSetStatus
-from harness.scheduling.state.node_selectors import NAME_FIELD, Requirement, required_node_affinity
+from harness.scheduling.state.node_selectors import NAME_FIELD, required_node_affinity
 
 BURST = 250
 """Pods created in one reconciliation at most. Source: daemon.BurstReplicas."""
@@ -42,16 +42,6 @@ HASH = "controller-revision-hash"
 
 FAILED_BACKOFF_NS, FAILED_BACKOFF_MOST_NS = SECOND, 900 * SECOND
 """Before a failed pod is replaced: 1 s doubling to 15 min. Source: cmd/kube-controller-manager/app/apps.go."""
-
-_NO_EXECUTE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_NO_SCHEDULE = tuple(
-    f"node.kubernetes.io/{name}" for name in ("disk-pressure", "memory-pressure", "pid-pressure", "unschedulable")
-)
-TOLERATED = (
-    *(Toleration(key=key, operator="Exists", effect="NoExecute") for key in _NO_EXECUTE),
-    *(Toleration(key=key, operator="Exists", effect="NoSchedule") for key in _NO_SCHEDULE),
-)
-"""What every pod of a DaemonSet tolerates. Source: util.AddOrUpdateDaemonPodTolerations."""
 
 _TERMINAL = ("Succeeded", "Failed")
 
@@ -313,7 +303,9 @@ class NodesForTemplate:
     def on(self, node: Node) -> tuple[bool, bool]:
         """(a pod should be started there, one that runs there may stay). Source: NodeShouldRunDaemonPod."""
         name = node.metadata.name
-        if (self._name and self._name != name) or not self._matches(name, node.metadata.labels):
+        if self._name and self._name != name:
+            return False, False
+        if self._affinity is not None and not self._affinity.holds_on(name, node.metadata.labels):
             return False, False
         taints = node.spec.taints
         if not taints:
@@ -324,23 +316,6 @@ class NodesForTemplate:
             stay = all(taint.effect != "NoExecute" for taint in left)
             known = self._taints[taints] = (stay and all(t.effect != "NoSchedule" for t in left), stay)
         return known
-
-    def _matches(self, name: str, labels: dict[str, str]) -> bool:
-        affinity = self._affinity
-        if affinity is None:
-            return True
-
-        def holds(r: Requirement) -> bool:
-            return r.key == NAME_FIELD and r.matches(name) if r.field else r.matches(labels.get(r.key))
-
-        if not all(map(holds, affinity.selector)):
-            return False
-        return affinity.terms is None or any(term and all(map(holds, term)) for term in affinity.terms)
-
-
-def with_tolerations(spec: PodSpec) -> PodSpec:
-    more = tuple(t for t in TOLERATED if t not in spec.tolerations)
-    return replace(spec, tolerations=(*spec.tolerations, *more))
 
 
 def on_node(spec: PodSpec, node: str) -> PodSpec:

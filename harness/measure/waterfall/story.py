@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from harness.measure.fault import FaultList
+
 KINDS = ("Pod", "Node", "EndpointSlice", "Event", "ReplicaSet", "Deployment", "observed")
 """Entries that are looked at."""
 REASONS = (
@@ -129,7 +131,8 @@ class Story:
     def __init__(self) -> None:
         self.pods: dict[str, PodStory] = {}  # by uid
         self.nodes: dict[str, list[NodeState]] = {}
-        self.faults: list[FaultStory] = []
+        self._faults = FaultList(FaultStory)
+        self.faults = self._faults.listed
         self.rates: dict[str, list[Load]] = {}  # by service
         self.rescales: list[Rescale] = []
         self.scale_ups: list[tuple[int, str, int]] = []  # (instant, pool, nodes)
@@ -138,7 +141,6 @@ class Story:
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}  # (kind, key): (instant, replicas)
         self._set_uids: dict[str, str] = {}
         self._wanted: list[tuple[int, str, int]] = []  # (instant, namespace/name of the HPA, new size)
-        self._causes: dict[int, FaultStory] = {}
         self._slices: dict[str, frozenset[str]] = {}
         self._routes: dict[tuple[str, str], tuple[dict[str, int], int]] = {}
 
@@ -191,26 +193,13 @@ class Story:
         if topic == "route":
             self._route(at_ns, source, data)
         elif topic == "fault":
-            self._causes[data[3]] = fault = FaultStory(at_ns, data[1])
-            self.faults.append(fault)
+            self._faults.plan(at_ns, data[1], data[3])
         elif topic == "disturbed":
-            self._disturbed(at_ns, *data[:5])
+            target, kind, lasts_ns, pod, cause = data[:5]
+            fault = self._faults.disturb(at_ns, target, kind, cause)
+            fault.lasts_ns, fault.pod = lasts_ns, pod
         elif topic == "autoscaling" and data[1] == "up":
             self.scale_ups.append((at_ns, data[0], data[2]))
-
-    def _disturbed(self, at_ns: int, target: str, kind: str, lasts_ns: int, pod: str, cause: int) -> None:
-        """The faults in the order in which `harness.measure.recovery` has them."""
-        fault = self._causes.get(cause)
-        if fault is None:
-            last = self.faults[-1] if self.faults else None
-            if last is None or (last.at_ns, last.kind) != (at_ns, kind):
-                last = FaultStory(at_ns, kind)
-                self.faults.append(last)
-            fault = last
-        if not fault.targets:
-            fault.at_ns, fault.kind = at_ns, kind
-        fault.lasts_ns, fault.pod = lasts_ns, pod
-        fault.targets.append(target)
 
     def _slice(self, at_ns: int, change: str, key: str, data: Any) -> None:
         now = frozenset() if change == "DELETED" else frozenset(data[1])

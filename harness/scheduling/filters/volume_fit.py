@@ -105,7 +105,8 @@ def _provisionable(storage_class: StorageClass) -> Affinity:
 
 
 def _allows(state: ClusterState, affinity: Affinity, node: int) -> bool:
-    return affinity is None or any(all(each.holds(state.node_table, node) for each in term) for term in affinity)
+    name, labels = state.node_table.names[node], state.node_table.labels[node]
+    return affinity is None or any(all(each.holds_on(name, labels) for each in term) for term in affinity)
 
 
 def _any_of(state: ClusterState, affinities: Iterable[Affinity]) -> Bool:

@@ -7,7 +7,7 @@ an absent label fails In, Exists, Gt and Lt, and satisfies NotIn and DoesNotExis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,19 +58,20 @@ class Requirement:
 
     def mask(self, node_table: NodeTable, nodes: Nodes) -> Bool:
         if self.field:
-            return np.array(
-                [self.holds(node_table, node) for node in np.arange(len(node_table))[nodes].tolist()], dtype=np.bool_
-            )
+            names, labels = node_table.names, node_table.labels
+            asked = np.arange(len(node_table))[nodes].tolist()
+            return np.array([self.holds_on(names[node], labels[node]) for node in asked], dtype=np.bool_)
         column = node_table.label_column(self.key)
         # One verdict a distinct value; code -1 (no such label) picks the last entry.
         verdicts = np.array([self.matches(value) for value in (*column.values, None)], dtype=np.bool_)
         found: Bool = verdicts[column.codes[nodes]]
         return found
 
-    def holds(self, node_table: NodeTable, node: int) -> bool:
+    def holds_on(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Of a node of this name and these labels."""
         if self.field:
-            return len(self.values) == 1 and self.matches(node_table.names[node] if self.key == NAME_FIELD else "")
-        return self.matches(node_table.labels[node].get(self.key))
+            return len(self.values) == 1 and self.matches(name if self.key == NAME_FIELD else "")
+        return self.matches(labels.get(self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,15 @@ class RequiredNodeAffinity:
         return out
 
     def holds(self, node_table: NodeTable, node: int) -> bool:
-        if not all(requirement.holds(node_table, node) for requirement in self.selector):
+        return self.holds_on(node_table.names[node], node_table.labels[node])
+
+    def holds_on(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Of a node of this name and these labels."""
+        if not all(requirement.holds_on(name, labels) for requirement in self.selector):
             return False
         if self.terms is None:
             return True
-        return any(term and all(requirement.holds(node_table, node) for requirement in term) for term in self.terms)
+        return any(term and all(requirement.holds_on(name, labels) for requirement in term) for term in self.terms)
 
 
 def required_node_affinity(spec: PodSpec) -> RequiredNodeAffinity | None:
