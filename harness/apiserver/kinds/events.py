@@ -50,7 +50,7 @@ _V1_AND_EVENTS_V1: tuple[tuple[str, str, Any], ...] = (
     ("action", "action", ""),
     ("reportingComponent", "reportingController", ""),
     ("reportingInstance", "reportingInstance", ""),
-    ("source", "deprecatedSource", None),
+    ("source", "deprecatedSource", {}),
     ("count", "deprecatedCount", None),
     ("firstTimestamp", "deprecatedFirstTimestamp", None),
     ("lastTimestamp", "deprecatedLastTimestamp", None),
