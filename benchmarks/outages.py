@@ -10,7 +10,7 @@ A point is a scenario, a component (or the kubelet of n0), the number of one of 
 `conflict`          it answers 409, as if another writer had been there first
 `timeout`           it does what was asked and answers 504
 `api restart`       it stops before the write, and is back 15 s later
-`component restart` the component's process is started again, its memory lost
+`component restart` the component's process is started again, its memory lost, what was on its way to it lost, too
 `watch delayed`     the component's watches fall 8 s behind, for 20 s
 `watch cut`         its watches are broken for 20 s, then list everything
 `watch replayed`    its watches tell again everything that they have told before
@@ -33,6 +33,7 @@ import typer
 
 from benchmarks.outage_scenarios import SCENARIOS, OutageScenario
 from harness.cluster.cluster import Cluster
+from harness.cluster.control_plane import is_machine
 from harness.convergence.checkers import converged
 from harness.engine.component import (
     SECOND,
@@ -45,12 +46,11 @@ from harness.engine.component import (
     Relist,
     RestartApiServer,
     StandingLease,
-    Start,
     Subscribe,
     Update,
     Watch,
 )
-from harness.engine.messages import API_ADDRESS
+from harness.engine.messages import API_ADDRESS, BeginWatches
 from harness.model.status import ApiError
 from harness.node.backend import FIRST_NODE_ADDRESS
 
@@ -65,7 +65,7 @@ OUTAGES = (
     "watch cut",
     "watch replayed",
 )
-_CUT_NS, _DELAY_NS, _DOWN_NS = 20 * SECOND, 8 * SECOND, 15 * SECOND
+_CUT_NS, _DELAY_NS, _DOWN_NS, _AWAY_NS = 20 * SECOND, 8 * SECOND, 15 * SECOND, SECOND
 KUBELET = "kubelet n0"
 
 
@@ -115,9 +115,11 @@ class Injector:
             self._wrap(FIRST_NODE_ADDRESS)
         passed: list[Any] = []
         for source, effect in batch:
-            name = self._names.get(source)
+            name = self._name_at(source)
+            if type(effect) is BeginWatches and name is not None:
+                self._follow(name, effect)
             if name is not None and type(effect) is Subscribe:
-                self._kinds[source].update(dict.fromkeys(effect.kinds))
+                self._kinds.setdefault(source, {}).update(dict.fromkeys(effect.kinds))
             if name is None or type(effect) not in WRITES:
                 passed.append((source, effect))
                 continue
@@ -149,8 +151,7 @@ class Injector:
             self.cluster._machines(now, RestartApiServer(_DOWN_NS))
         self._serve(now, [(address, effect)])
         if outage == "component restart":
-            post(later, address, Start())
-            post(now + 1, API_ADDRESS, (address, Subscribe(tuple(self._kinds[address]))))
+            self.cluster.restart(now, self._names[address], _AWAY_NS)
         elif outage == "watch delayed":
             self._delayed_until[address] = now + _CUT_NS
         elif outage == "watch cut":
@@ -159,6 +160,18 @@ class Injector:
                 post(now + _CUT_NS + 1, address, _ListNow(kind))
         elif outage == "watch replayed":
             post(later, address, _Replay())
+
+    def _name_at(self, address: int) -> str | None:
+        """A component that was started again has another address."""
+        return self._names.get(address) or (None if is_machine(address) else self.cluster.component_at(address))
+
+    def _follow(self, name: str, begins: BeginWatches) -> None:
+        """The component was started again: whatever befalls its watches befalls them here."""
+        self._names[begins.address] = name
+        self._kinds[begins.address] = dict.fromkeys(begins.kinds)
+        if any(self._names[address] == name for address in self._watched):
+            self._watched.add(begins.address)
+            self._wrap(begins.address)
 
     # -- what components hear ------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from harness.engine.component import (
     BindPod,
     Create,
     Delete,
+    DisturbWatches,
     EvictPod,
     Outcome,
     PatchStatus,
@@ -28,6 +29,7 @@ from harness.engine.component import (
 from harness.engine.guard import COMPONENT_FAULT, fault_of
 from harness.engine.messages import (
     API_ADDRESS,
+    BeginWatches,
     ComeBack,
     Delay,
     FellSilent,
@@ -36,6 +38,7 @@ from harness.engine.messages import (
     Post,
     PostAll,
     Resubscribe,
+    ResumeWatches,
 )
 from harness.model.core import EventSource
 from harness.model.status import ApiError, unavailable
@@ -43,6 +46,9 @@ from harness.model.status import ApiError, unavailable
 NAME = "kube-apiserver"
 
 _NOBODY = EventSource()
+
+_LISTS = (Subscribe, Resubscribe, BeginWatches, ResumeWatches)
+"""Messages that are answered with lists of objects."""
 
 COMPACTION_NS = 5 * MINUTE
 """Source: kube-apiserver --etcd-compaction-interval, 5m0s."""
@@ -61,6 +67,7 @@ class Dispatcher:
         self._delay = delay
         self._recorder = Recorder(server) if records else None
         self._sender = 0
+        self._waiting: dict[int, list[Subscribe]] = {}  # for watches that are broken, by address
         self.reporter_of: Callable[[int], EventSource] = lambda address: _NOBODY
         """Who an Event of the component or machine at an address is from."""
         self._leases = StandingLeases(server)
@@ -70,6 +77,7 @@ class Dispatcher:
         self.subscribe_node = watches.subscribe_node
         self.unsubscribe_node = watches.unsubscribe_node
         self.resume = watches.resume
+        self.end_watches = watches.end
         self.flush = watches.flush
         self.renewed_ns = self._leases.renewed_ns
         self._apply: dict[type, Callable[[Any], Any]] = {
@@ -98,13 +106,15 @@ class Dispatcher:
         for source, effect in batch:
             act = apply.get(type(effect))
             if act is None:
-                if now < self.down_until and type(effect) in (Subscribe, Resubscribe):
+                if now < self.down_until and type(effect) in _LISTS:
                     post(self.down_until + 1, API_ADDRESS, (source, effect))  # listed again when it is back
+                elif type(effect) is Subscribe and self._watches.is_broken(source):
+                    self._waiting.setdefault(source, []).append(effect)
                 elif type(effect) is Subscribe:
                     self.flush(now)  # what changed before is told to those that watched before
                     self.subscribe(source, effect.kinds)
                     if effect.token is not None:
-                        post(self._delay(now, source), source, Outcome(effect, None, None))
+                        post(self._watches.delay(now, source), source, Outcome(effect, None, None))
                 else:
                     self._handle_message(now, effect)
                 continue
@@ -142,6 +152,14 @@ class Dispatcher:
             case Resubscribe(address, node):
                 self.flush(now)
                 self._watches.send_initial_list(now, address, node)
+            case BeginWatches(address, kinds, lazy):
+                self.flush(now)
+                self.subscribe(address, kinds, lazy)
+            case ResumeWatches(address):
+                self.flush(now)
+                if self._watches.mend(now, address):
+                    waiting = self._waiting.pop(address, [])
+                    self.handle(now, [(address, effect) for effect in waiting])
             case ComeBack():
                 self.come_back(now)
             case _:
@@ -153,6 +171,14 @@ class Dispatcher:
     def record(self, effect: Record, source: EventSource) -> Any:
         """An Event, from `source`; the object that was written, None where Events are not kept."""
         return None if self._recorder is None else self._recorder.record(effect, source)
+
+    def disturb_watches(self, now: int, address: int, what: DisturbWatches) -> None:
+        self.flush(now)
+        if what.late_ns:
+            self._watches.make_late(address, what.late_ns, now + what.for_ns)
+            return
+        self._watches.cut(address, now + what.for_ns, expired=what.expired)
+        self._post(now + what.for_ns, API_ADDRESS, (0, ResumeWatches(address)))
 
     # -- down and up ---------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,10 @@ class Watches:
         self._server = server
         self._post = post
         self._post_all = post_all
-        self._delay = delay
+        self._delay = self._usual_delay = delay
+        self._late: dict[int, tuple[int, int]] = {}  # by address: so much later, until then
+        self._last: dict[int, int] = {}  # of the late ones: when the last event arrives
+        self._cut: dict[int, tuple[int, dict[str, int]]] = {}  # by address: until when, kinds and their revisions
         self._by_kind: dict[str, list[int]] = {}
         self._asleep: dict[tuple[int, str], LazyWatch] = {}  # by address and kind
         self._awaited: dict[str, dict[int, list[LazyWatch]]] = {}  # kind that is waited for: by address
@@ -42,7 +45,70 @@ class Watches:
             if (address, kind) not in self._asleep:
                 self._begin(at, address, kind, self._server.listed(kind))
 
+    def end(self, now: int, address: int) -> None:
+        """Whoever watched there is gone."""
+        self.flush(now)
+        for addresses in self._by_kind.values():
+            if address in addresses:
+                addresses.remove(address)
+        asleep = [key for key in self._asleep if key[0] == address]
+        for watch in {id(watch): watch for watch in map(self._asleep.__getitem__, asleep)}.values():
+            self._await_no_longer(address, watch)
+        for key in asleep:
+            del self._asleep[key]
+        self._cut.pop(address, None)
+
+    # -- broken and late ones ------------------------------------------------------------------------------------------
+
+    def cut(self, address: int, until: int, *, expired: bool) -> None:
+        """All watches of `address` are broken, at what has been sent; `expired`: they cannot go on from there."""
+        before, broken = self._cut.get(address, (0, {}))
+        revision = -1 if expired else self._server.revision
+        for kind, addresses in self._by_kind.items():
+            if address in addresses:
+                addresses.remove(address)
+                broken[kind] = revision
+        if expired:
+            broken = dict.fromkeys(broken, -1)
+        self._cut[address] = (max(before, until), broken)
+
+    def is_broken(self, address: int) -> bool:
+        return address in self._cut
+
+    def mend(self, now: int, address: int) -> bool:
+        """Broken watches go on, unless they were broken again meanwhile; whether they do."""
+        until, broken = self._cut.get(address, (now + 1, {}))
+        if now < until:
+            return False
+        del self._cut[address]
+        for kind, revision in broken.items():
+            self._by_kind.setdefault(kind, []).append(address)
+            self.resume(now, address, kind, revision)
+        return True
+
+    def make_late(self, address: int, late_ns: int, until: int) -> None:
+        """What is sent to `address` before `until` arrives so much later, and nothing overtakes it."""
+        self._late[address] = (late_ns, until)
+        self._delay = self.delay
+
+    def delay(self, now: int, address: int) -> int:
+        """When a watch event that is sent now arrives."""
+        at = self._usual_delay(now, address)
+        late = self._late.get(address)
+        if late is None:
+            return at
+        late_ns, until = late
+        if now >= until and at >= self._last.get(address, 0):
+            del self._late[address]
+            self._last.pop(address, None)
+            return at
+        at = self._last[address] = max(at + late_ns if now < until else at, self._last.get(address, 0))
+        return at
+
     def _begin(self, at: int, address: int, kind: str, there: Iterable[Any]) -> None:
+        if address in self._cut:
+            self._cut[address][1][kind] = -1  # listed when the watches are made again
+            return
         addresses = self._by_kind.setdefault(kind, [])
         if address not in addresses:  # a component that was started again asks again
             addresses.append(address)
@@ -147,13 +213,17 @@ class Watches:
                 self._post_all(self._delay(now, address), address, events)
 
     def resume(self, now: int, address: int, kind: str, revision: int) -> None:
-        """A watch of `kind` goes on after `revision`: the changes since, or, when they are gone, everything."""
+        """A watch of `kind` goes on after `revision`: the changes since; where they are gone, or at -1, everything."""
         at = self._delay(now, address)
         try:
-            for change, obj, old, _ in self._server.changes_since(KINDS[kind], revision):
-                self._post(at, address, Watch(change, obj, old))
+            changes = self._server.changes_since(KINDS[kind], revision) if revision >= 0 else None
         except ApiError:
+            changes = None
+        if changes is None:
             self._post(at, address, Relist(kind, tuple(self._server.listed(kind))))
+            return
+        for change, obj, old, _ in changes:
+            self._post(at, address, Watch(change, obj, old, obj.metadata.key))
 
 
 def _is_ready(node: Any) -> bool:

@@ -10,8 +10,10 @@ import msgspec
 
 from harness.apiserver.dispatcher import Dispatcher
 from harness.apiserver.server import ApiServer
+from harness.cluster.control_plane import ControlPlane, is_machine
 from harness.engine.component import (
     Component,
+    DisturbWatches,
     Effect,
     FaultInjected,
     InjectFault,
@@ -20,16 +22,12 @@ from harness.engine.component import (
     Packet,
     RestartApiServer,
     RestartProcess,
-    Start,
     StartMachine,
     StopMachine,
-    Subscribe,
-    Timer,
-    WakeAt,
 )
-from harness.engine.guard import COMPONENT_FAULT, UNHANDLED_OUTCOME, ComponentFault, Guard
+from harness.engine.guard import COMPONENT_FAULT, UNHANDLED_OUTCOME, ComponentFault
 from harness.engine.latency import Constant, Latencies, Latency
-from harness.engine.loop import Handler, Loop, SharedLoop
+from harness.engine.loop import Loop, SharedLoop
 from harness.engine.messages import API_ADDRESS, ComeBack, FellSilent, Observed, Resubscribe
 from harness.engine.streams import stream
 from harness.model.constants import DEFAULTS, Constants
@@ -86,7 +84,6 @@ class Cluster:
             self._node_settings = msgspec.structs.replace(self._node_settings, commands=True)
         self._addresses: dict[str, int] = {}  # of machines, by name; never given to another
         self._running: dict[str, int] = {}
-        self._components = 0
         self._watch_delay = Delays(settings.latencies.watch, settings.seed, "watch")
         self._call_delay = Delays(settings.latencies.api_call, settings.seed, "call")
         self.backend: NodeBackend = self._make_backend()
@@ -95,9 +92,7 @@ class Cluster:
         self.api = Dispatcher(self.server, self._post, self._watch_delay.at, post_all, records=True)
         self.loop.handlers[API_ADDRESS] = self.api.handle
         self.api.reporter_of = self._reporter_of
-        self.components: dict[str, Component] = {}
-        self._processes: dict[str, dict[int, Component]] = {}
-        self._stopped_until: dict[str, Instant] = {}
+        self._control_plane = ControlPlane(self.loop, self._post, self.api, self._call_delay.at, self._machines)
         self.lost_actors: list[str] = []
         """What no seed foretells: processes of machines that died, when, and why."""
         self._reporters: dict[int, EventSource] = {}
@@ -110,18 +105,22 @@ class Cluster:
 
     # -- putting together ----------------------------------------------------------------------------------------------
 
+    @property
+    def components(self) -> dict[str, Component]:
+        """Of the control plane, by name."""
+        return self._control_plane.components
+
+    def component_at(self, address: int) -> str | None:
+        """The component that receives messages there, or did: a process that was started again has another address."""
+        return self._control_plane.name_at(address)
+
+    def restart(self, now: Instant, of: str, down_ns: int) -> None:
+        """A process of the control plane, or one component, is away for so long, and remembers nothing then."""
+        self._machines(now, RestartProcess(of, down_ns))
+
     def add(self, component: Component, process: str = "") -> None:
         """A component of the control plane, started at once. `process`: the one it lives in, and stops with."""
-        self._components += 1
-        address = self._components
-        assert address < FIRST_NODE_ADDRESS
-        assert component.name not in self.components, f"two components are called {component.name}"
-        self.components[component.name] = component
-        if process:
-            self._processes.setdefault(process, {})[address] = component
-        self.loop.handlers[address] = self._runner(address, Guard(component))
-        self._post(self.loop.now + 1, address, Start())
-        self.api.subscribe(address, component.watches, getattr(component, "lazy_watches", ()))
+        self._control_plane.add(component, process)
 
     def start_nodes(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
@@ -167,13 +166,13 @@ class Cluster:
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def _post_apart(self, at: int, address: int, message: Any) -> None:
-        if address < FIRST_NODE_ADDRESS:
+        if not is_machine(address):
             self.loop.post(at, address, message)
         else:
             self.backend.post(at, address, message)
 
     def _post_all_apart(self, at: int, address: int, messages: list[Any]) -> None:
-        if address < FIRST_NODE_ADDRESS:
+        if not is_machine(address):
             self.loop.post_all(at, address, messages)
         else:
             for message in messages:
@@ -199,32 +198,15 @@ class Cluster:
             for listener in self.fault_listeners:
                 listener(text)
 
-    def _runner(self, address: int, component: Component) -> Handler:
-        loop, delay, name = self.loop, self._call_delay.at, component.name
-
-        def handle(now: int, events: list[Any]) -> None:
-            for effect in component.step(now, events):
-                kind = type(effect)
-                if kind is WakeAt:
-                    loop.post(effect.at, address, Timer(effect.token))  # type: ignore[union-attr]
-                elif kind is Observe:
-                    loop.post(now + 1, API_ADDRESS, (address, Observed(now, name, effect)))  # type: ignore[arg-type]
-                elif kind in _TO_THE_MACHINES:
-                    self._machines(now, effect)
-                else:
-                    loop.post(delay(now, address), API_ADDRESS, (address, effect))
-
-        return handle
-
     def _reporter_of(self, address: int) -> EventSource:
         """Source: the component names of kube-controller-manager's event recorders, and kubelet's with its host."""
         known = self._reporters.get(address)
         if known is None:
-            if address >= FIRST_NODE_ADDRESS:
+            if is_machine(address):
                 names = list(self._addresses)
                 known = EventSource(component="kubelet", host=names[address - FIRST_NODE_ADDRESS])
             else:
-                name = list(self.components)[address - 1]
+                name = self._control_plane.name_at(address) or ""
                 known = EventSource(component=_REPORTERS.get(name, name))
             self._reporters[address] = known
         return known
@@ -258,27 +240,11 @@ class Cluster:
                 self._note(now, "disturbed", ("apiserver", "Restart", down_ns, "", cause))
 
             case RestartProcess(process, down_ns, cause):
-                self._stop_process(now, process, down_ns, cause)
-
-    def _stop_process(self, now: int, process: str, down_ns: int, cause: int) -> None:
-        """Its components hear nothing and do nothing. What they sent is sent; what they are sent is lost."""
-        components = self._processes.get(process)
-        if components is None:
-            return
-        until = self._stopped_until[process] = max(self._stopped_until.get(process, 0), now + down_ns)
-        for address, component in components.items():
-            self.loop.handlers[address] = self._stopped(process, address, component)
-            self._post(until, address, Start())
-        self._note(now, "disturbed", (process, "Outage", down_ns, "", cause))
-
-    def _stopped(self, process: str, address: int, component: Component) -> Handler:
-        def handle(now: int, events: list[Any]) -> None:
-            if now >= self._stopped_until[process]:  # else an outage that began meanwhile goes on
-                running = self.loop.handlers[address] = self._runner(address, Guard(component))
-                running(now, [Start()])
-                self._post(now + 1, API_ADDRESS, (address, Subscribe(component.watches)))
-
-        return handle
+                if self._control_plane.restart(now, process, down_ns):
+                    self._note(now, "disturbed", (process, "Outage", down_ns, "", cause))
+            case DisturbWatches(of, for_ns, cause=cause):
+                if self._control_plane.disturb_watches(now, effect):
+                    self._note(now, "disturbed", (of, "Watches", for_ns, "", cause))
 
     def _start_machine(self, now: int, node: Node) -> None:
         name = node.metadata.name
@@ -349,8 +315,6 @@ _REPORTERS = {
     "endpointslice-controller": "endpoint-slice-controller",
 }
 """Components that call themselves something else in their events."""
-
-_TO_THE_MACHINES = (StartMachine, StopMachine, InjectFault, RestartApiServer, RestartProcess)
 
 
 class Delays:

@@ -16,7 +16,11 @@ GRACE_SLACK_NS = MINUTE
 
 
 def nodes(state: ClusterState) -> Iterator[tuple[str, str]]:
-    """A dead machine's node is not Ready and tainted unreachable, a healthy machine's is Ready and not tainted so."""
+    """A dead machine's node is not Ready and tainted unreachable, a healthy machine's is Ready and not tainted so.
+
+    A Node that somebody deletes comes back when its kubelet is started again, not before. Source: pkg/kubelet/
+    kubelet_node_status.go registerWithAPIServer (1.32): registrationCompleted.
+    """
     if state.machines is None:
         return
     there = state.objects("Node")
@@ -39,7 +43,7 @@ def nodes(state: ClusterState) -> Iterator[tuple[str, str]]:
             elif status and UNREACHABLE not in taints and NOT_READY not in taints:
                 yield f"Node {name}", f"not tainted, {why}"
     for name, report in sorted(state.machines.items()):
-        if report.healthy and name not in there:
+        if report.healthy and name not in there and not report.registered:
             yield f"Node {name}", "there is no Node, its machine is healthy"
 
 

@@ -257,8 +257,29 @@ class RestartProcess(_Message, frozen=True, gc=False):
     cause: int = 0
 
 
+class DisturbWatches(_Message, frozen=True, gc=False):
+    """The watches of a process of the control plane, or of one component, are broken for `for_ns`; then they go on from
+    where they were, or list everything where that is compacted, or `expired` says so. With `late_ns` they are not
+    broken: what they tell meanwhile comes so much later."""
+
+    of: str
+    for_ns: int
+    late_ns: int = 0
+    expired: bool = False
+    cause: int = 0
+
+
 Effect: TypeAlias = (
-    Write | WakeAt | Observe | Send | StartMachine | StopMachine | InjectFault | RestartApiServer | RestartProcess
+    Write
+    | WakeAt
+    | Observe
+    | Send
+    | StartMachine
+    | StopMachine
+    | InjectFault
+    | RestartApiServer
+    | RestartProcess
+    | DisturbWatches
 )
 
 

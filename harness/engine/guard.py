@@ -227,6 +227,7 @@ class Guard:
             if now < self._down_until or (type(event) is Watch and self._is_left_out(now, event)):
                 continue
             if type(event) is Relist:
+                self._drop_missing(event)
                 event = Relist(event.kind, tuple(obj for obj in event.objects if not self._skips(event.kind, obj)))
             suspect |= not self._try(now, event, effects)
         if suspect:
@@ -267,6 +268,13 @@ class Guard:
             return True
         del self._left_out[at]
         return False
+
+    def _drop_missing(self, event: Relist) -> None:
+        """What is left out and not in the list is gone, and never shown."""
+        uids = {obj.metadata.key: obj.metadata.uid for obj in event.objects}
+        for kind, key in list(self._left_out):
+            if kind == event.kind and uids.get(key) != self._left_out[kind, key].event.obj.metadata.uid:
+                del self._left_out[kind, key]
 
     def _skips(self, kind: str, obj: Any) -> bool:
         left = self._left_out.get((kind, obj.metadata.key))

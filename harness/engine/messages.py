@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from harness.engine.component import Observe
+from harness.engine.component import LazyWatch, Observe
 
 API_ADDRESS = 0
 """Of the API server. Components and machines get the numbers after it."""
@@ -62,3 +62,25 @@ class Resubscribe:
     def __init__(self, address: int, node: str) -> None:
         self.address = address
         self.node = node
+
+
+class BeginWatches:
+    """The process at `address` has started: it lists and watches these kinds, those in `lazy` when they are of use."""
+
+    __match_args__ = ("address", "kinds", "lazy")
+    __slots__ = __match_args__
+
+    def __init__(self, address: int, kinds: tuple[str, ...], lazy: tuple[LazyWatch, ...] = ()) -> None:
+        self.address = address
+        self.kinds = kinds
+        self.lazy = lazy
+
+
+class ResumeWatches:
+    """The watches of `address` were broken, and are made again now."""
+
+    __match_args__ = ("address",)
+    __slots__ = __match_args__
+
+    def __init__(self, address: int) -> None:
+        self.address = address

@@ -25,6 +25,12 @@ class Targets:
 
     def observe(self, event: Watch | Relist) -> None:
         if isinstance(event, Relist):
+            if event.kind == "Node":
+                self.nodes.clear()
+            elif event.kind == "Pod":
+                self.pods.clear()
+            else:
+                self.objects.pop(event.kind, None)
             for obj in event.objects:
                 self.observe(Watch("ADDED", obj))
             return

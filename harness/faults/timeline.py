@@ -12,6 +12,7 @@ from harness.engine.component import (
     MS,
     SECOND,
     Delete,
+    DisturbWatches,
     Effect,
     Event,
     InjectFault,
@@ -199,7 +200,7 @@ class Timeline:
         ]
         effects += [
             msgspec.structs.replace(effect, cause=self._injected)
-            if isinstance(effect, InjectFault | RestartApiServer | RestartProcess)
+            if isinstance(effect, InjectFault | RestartApiServer | RestartProcess | DisturbWatches)
             else effect
             for effect in injected
         ]

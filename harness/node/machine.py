@@ -53,12 +53,14 @@ _NEVER = 1 << 62
 
 class MachineReport(msgspec.Struct, frozen=True):
     """A machine as it is, for whoever compares it with the API server. `pods`: by uid, those that are neither ended nor
-    refused, with the status that the kubelet reported last (None: none yet)."""
+    refused, with the status that the kubelet reported last (None: none yet). `registered`: its kubelet has made its
+    Node, which it does once after it has started."""
 
     powered: bool
     frozen: bool
     connected: bool
     pods: dict[str, PodStatus | None]
+    registered: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -129,6 +131,7 @@ class Machine:
             frozen=bool(state & _FROZEN),
             connected=not state & _CUT,
             pods={uid: worker.status for uid, worker in self._kubelet.pods.items() if worker.stage != Stage.ENDED},
+            registered=self._registered and not (self._outbox is not None and self._outbox.holds_new(self._node)),
         )
 
     def step(self, now: int, events: Sequence[Event]) -> list[Effect]:

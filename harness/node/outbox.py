@@ -6,7 +6,7 @@ Source: the kubelet's status manager keeps one status a pod and sends that; clie
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from harness.engine.component import Create, Delete, Effect, PatchStatus, Record, Update
 from harness.model.objects import kind_of
@@ -40,6 +40,10 @@ class Outbox:
         assert key is not None, effect
         self._unsent.pop(key, None)
         self._unsent[key] = effect
+
+    def holds_new(self, obj: Any) -> bool:
+        """Whether the creation of `obj` is still to be said."""
+        return type(self._unsent.get(("object", kind_of(obj), obj.metadata.key))) is Create
 
     def superseded_by(self, effects: Iterable[Effect]) -> None:
         """Newer words about the same leave now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from harness.autoscaling.cluster.daemon_pods import DaemonPods
 from harness.autoscaling.cluster.drainability import RemainingBudgets
@@ -12,7 +13,7 @@ from harness.autoscaling.pool import POOL_LABEL, NodePool, replaced
 from harness.engine.component import DELETED, MINUTE, Relist, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition
-from harness.model.objects import DaemonSet, PodDisruptionBudget
+from harness.model.objects import DaemonSet, PodDisruptionBudget, kind_of
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filter_plugin import FilterPlugin
 from harness.scheduling.filters.volume_claims import claims_of
@@ -52,6 +53,7 @@ class ClusterState:
         self.has_claims = False  # whether any pod had volumes
         self._keys_on: dict[str, dict[str, None]] = {}  # by node: pods, the expendable ones included
         self._unbound: dict[str, tuple[str, PodView]] = {}
+        self._others: dict[str, dict[str, Any]] = {}  # DaemonSets and what is known of volumes, by kind, by key
 
     def observe(self, now: int, event: Watch) -> None:
         obj, gone = event.obj, event.type == DELETED
@@ -67,18 +69,23 @@ class ClusterState:
                 self.budgets.pop(obj.metadata.key, None)
             else:
                 self.budgets[obj.metadata.key] = obj
-        elif isinstance(obj, DaemonSet):
+        else:
+            held = self._others.setdefault(kind_of(obj), {})
             if gone:
+                held.pop(obj.metadata.key, None)
+            else:
+                held[obj.metadata.key] = obj
+            if not isinstance(obj, DaemonSet):
+                self.snapshot.tables.learn_volumes(obj, gone=gone)
+            elif gone:
                 self.daemon_pods.remove(obj.metadata.key)
             else:
                 self.daemon_pods.put(obj)
-        else:
-            self.snapshot.tables.learn_volumes(obj, gone=gone)
 
-    def missing(self, event: Relist) -> list[Node | Pod | PodDisruptionBudget]:
+    def missing(self, event: Relist) -> list[Any]:
         """What is known and not in the list any more."""
         there = {obj.metadata.key: obj.metadata.uid for obj in event.objects}
-        known: list[Node | Pod | PodDisruptionBudget] = []
+        known: list[Any] = list(self._others.get(event.kind, {}).values())
         if event.kind == "Node":
             known = list(self.nodes.values())
         elif event.kind == "Pod":

@@ -158,7 +158,10 @@ class HorizontalController:
         elif event.kind == "Lease":
             self._leases.clear()
         elif event.kind == "HorizontalPodAutoscaler":
-            self._scalers.clear()
+            uids = {obj.metadata.key: obj.metadata.uid for obj in event.objects}
+            for key, scaler in list(self._scalers.items()):
+                if uids.get(key) != scaler.metadata.uid:
+                    self._hear(Watch(DELETED, scaler))
         else:
             self._targets = {key: value for key, value in self._targets.items() if key[0] != event.kind}
         for obj in event.objects:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from harness.engine.component import ADDED, DELETED, Instant, Relist, Watch
 from harness.model.core import Node, Pod
-from harness.model.objects import PodDisruptionBudget, PodGroup
+from harness.model.objects import PodDisruptionBudget, PodGroup, kind_of
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.cycle.binding import Binder
 from harness.scheduling.cycle.context import SchedulerContext
-from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
 
@@ -17,6 +19,10 @@ class Intake:
     def __init__(self, context: SchedulerContext, binder: Binder) -> None:
         self._context = context
         self._binder = binder
+        self._others: dict[str, dict[str, Any]] = {}  # besides nodes and pods: as last heard of, by kind, by key
+
+    def restart(self) -> None:
+        self._others.clear()
 
     def handle_watch(self, now: Instant, event: Watch) -> None:
         obj = event.obj
@@ -29,25 +35,17 @@ class Intake:
 
     def handle_relist(self, now: Instant, event: Relist) -> None:
         """The watch lost its place: what is not in the list is gone."""
-        context = self._context
-        listed = {obj.metadata.key for obj in event.objects}
         if event.kind == "Pod":
-            known = [*context.pending, *context.snapshot.placements.node_of]
-            for key in known:
-                if key not in listed:
-                    context.pending.pop(key, None)
-                    context.preemptor.preemption.remove_pod(key)
-                    context.queue.remove(key)
-                    context.forget_pod(now, key)
-                    context.drop_nomination(now, key)
+            self._drop_pods(now, {pod.metadata.key: pod for pod in event.objects})
         elif event.kind == "Node":
-            for name in list(self._nodes()):
-                if name not in listed:
-                    self._remove_node(now, name)
-        elif event.kind == "PodDisruptionBudget":
-            context.preemptor.preemption.budgets.clear()
-        elif event.kind in VOLUMES:
-            context.snapshot.tables.volumes.clear(event.kind)
+            listed = {node.metadata.name for node in event.objects}
+            for name in [name for name in self._nodes() if name not in listed]:
+                self._remove_node(now, name)
+        else:
+            uids = {obj.metadata.key: obj.metadata.uid for obj in event.objects}
+            for key, known in list(self._others.get(event.kind, {}).items()):
+                if uids.get(key) != known.metadata.uid:
+                    self._handle_other(now, DELETED, known)
         for obj in event.objects:
             match obj:
                 case Pod():
@@ -58,6 +56,30 @@ class Intake:
                     self._handle_other(now, ADDED, obj)
 
     # -- pods ----------------------------------------------------------------------------------------------------------
+
+    def _drop_pods(self, now: Instant, listed: Mapping[str, Pod]) -> None:
+        """Those that are gone, and those in whose place there is another one of the same name.
+
+        Source: kube-scheduler 1.32 eventhandlers.go updatePodInCache, updatePodInSchedulingQueue: another uid is a
+        deletion and a creation.
+        """
+        context = self._context
+        for key, pod in list(context.pending.items()):
+            if key not in listed or listed[key].metadata.uid != pod.metadata.uid:
+                self._drop_pod(now, key)
+        placed = context.snapshot.placements
+        created = {view.key: view.created_ns for views in placed.pods for view in views}
+        created |= {view.key: view.created_ns for _, view, _ in placed.on_unknown_nodes.all()}
+        for key, created_ns in created.items():
+            # A view does not hold its pod's uid; no two pods of one name were created at one instant.
+            if key not in listed or (listed[key].metadata.creation_timestamp or 0) != created_ns:
+                self._drop_pod(now, key)
+        for key in [key for key in (*context.gated, *context.left_out) if key not in listed]:
+            self._handle_gone(now, key)
+
+    def _drop_pod(self, now: Instant, key: str) -> None:
+        self._context.preemptor.preemption.remove_pod(key)
+        self._handle_gone(now, key)
 
     def handle_pod(self, now: Instant, change: str, pod: Pod, old: Pod | None = None) -> None:
         if pod.spec.node_name:
@@ -169,8 +191,13 @@ class Intake:
     def _nodes(self) -> dict[str, int]:
         return self._context.snapshot.node_table.index
 
-    def _handle_other(self, now: Instant, change: str, obj: object) -> None:
+    def _handle_other(self, now: Instant, change: str, obj: Any) -> None:
         context = self._context
+        held, key = self._others.setdefault(kind_of(obj), {}), obj.metadata.key
+        if change == DELETED:
+            held.pop(key, None)
+        else:
+            held[key] = obj
         if isinstance(obj, PodDisruptionBudget):
             context.preemptor.observe_budget(change, obj)
         elif not watched_objects.observe(context.snapshot.classes, obj, gone=change == DELETED):

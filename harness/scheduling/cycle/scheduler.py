@@ -63,6 +63,7 @@ class Scheduler:
         self._intake = Intake(self._context, self._binder)
         self._failures = FailureHandler(self._context)
         self._cycle = SchedulingCycle(self._context, self._binder, self._failures, strategy, strategy_rng)
+        self._started = False
         self._next_timer: Instant | None = None
         self._cluster_scope_version = -1  # of the snapshot, when pods that look at other nodes were last woken
 
@@ -165,11 +166,14 @@ class Scheduler:
 
     def _restart(self) -> None:
         """The process started anew: everything is learned again from the watches."""
-        if self._context.pending or len(self._context.snapshot):
+        if self._started:
             self._context.restart()
+            self._intake.restart()
             self._binder.restart()
             self._cycle.busy_until = 0
             self._next_timer = None
+            self._cluster_scope_version = -1
+        self._started = True
 
     def _send_deferred(self, now: Instant, effects: list[Effect]) -> None:
         """Decisions are written once the time that deciding takes has passed."""
