@@ -116,6 +116,13 @@ def decides(name: str) -> str:
     return next((about for method, about in _DECIDES.items() if hasattr(target, method)), "?")
 
 
+def stands_alone(name: str) -> bool:
+    """Whether the node policy `name` works without node groups, as it has objects of its own to go by. Raises
+    UserError where there is none of this name."""
+    target = PluginGroup(GROUP, "node policy", lambda found: "").load(name.partition("?")[0])
+    return bool(getattr(target, "stands_alone", False))
+
+
 def is_autoscaler(spec: str) -> bool:
     """Whether `spec` names an autoscaler and no scheduler: one that is registered, or module:object with a method of
     one and without `place`. Raises UserError where module:object does not load."""

@@ -11,8 +11,9 @@ from typing import Any
 from harness.apiserver.adoption import adopt
 from harness.autoscaling.horizontal.controller import HorizontalController
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
-from harness.autoscaling.policy import NODE_POLICIES, NodePolicy
+from harness.autoscaling.policy import NODE_POLICIES, NodePolicy, stands_alone
 from harness.autoscaling.pool import NodePool
+from harness.autoscaling.provisioning.catalogue import Catalogue
 from harness.autoscaling.sandbox.calls import DEADLINE_S
 from harness.autoscaling.sandbox.node_policy import contain_node_policy
 from harness.cluster.cluster import Cluster, ClusterSettings
@@ -36,7 +37,8 @@ class ClusterPlan:
 
     `strategy`: None where pods are bound by hand. `controllers`: as `harness.cluster.controllers` takes them.
     `autoscaler`: the node policy that sizes `pools`, `autoscaler_flags`: parameters besides those that it names;
-    `autoscaler_deadline_s`: of one call of a policy of others, on the wall clock (None: no limit).
+    `autoscaler_deadline_s`: of one call of a policy of others, on the wall clock (None: no limit). `catalogue`: the
+    instance types that a provider offers, and their prices (None: the shipped ones).
     `adopted`: objects that are there before anything happens, as another cluster had them.
     `faults`: a timeline of them. `workload`: objects in the order of the instants at which they are created.
     `metrics`: what autoscalers may ask for besides CPU and memory. `components`: others, started last. `snapshot`:
@@ -53,6 +55,7 @@ class ClusterPlan:
     autoscaler: str = "cluster-autoscaler"
     autoscaler_flags: Mapping[str, Any] = field(default_factory=dict)
     autoscaler_deadline_s: float | None = DEADLINE_S
+    catalogue: Catalogue | None = None
     adopted: Sequence[Any] = ()
     faults: tuple[Planned, ...] = ()
     workload: Iterable[tuple[Instant, Any]] | None = None
@@ -80,13 +83,21 @@ class Assembled:
         return driver
 
 
-def set_up(component: Component, seed: int, constants: Constants, filters: Sequence[FilterPlugin] = ()) -> Component:
+def set_up(
+    component: Component,
+    seed: int,
+    constants: Constants,
+    filters: Sequence[FilterPlugin] = (),
+    catalogue: Catalogue | None = None,
+) -> Component:
     """What looks at intervals does so at a phase of its own: a fault finds it anywhere in its period. `filters`: the
     cluster's Filter plugins of others."""
     if filters and isinstance(component, UsesFilterPlugins):
         component.use_filter_plugins(filters)
     if isinstance(component, Configured):
         component.constants = constants
+    if catalogue is not None and hasattr(component, "catalogue"):
+        component.catalogue = catalogue
     if isinstance(component, Periodic):
         component.phase_ns = phase_of(seed, f"{component.name}/phase", component.period_ns)
     return component
@@ -109,10 +120,12 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
             component.contain(plan.autoscaler_deadline_s)
         managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
         cluster.add(set_up(component, seed, constants, plan.scheduling.filters), MANAGER if managed else "")
-    if plan.pools:
+    if plan.pools or stands_alone(plan.autoscaler):
         policy: NodePolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
         rng_of_nodes, deadline_s = stream(seed, "cluster-autoscaler"), plan.autoscaler_deadline_s
-        set_up_part = partial(set_up, seed=seed, constants=constants, filters=plan.scheduling.filters)
+        set_up_part = partial(
+            set_up, seed=seed, constants=constants, filters=plan.scheduling.filters, catalogue=plan.catalogue
+        )
         made = contain_node_policy(policy, plan.pools, rng_of_nodes, set_up_part, deadline_s, cluster.components)
         cluster.add(made)
     if plan.faults:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from harness.autoscaling.policy import AUTOSCALERS
+from harness.autoscaling.policy import AUTOSCALERS, stands_alone
 from harness.experiment.scenario import Loaded, read_scenario
 from harness.model.errors import UserError
 
@@ -41,7 +41,8 @@ def settings_of_autoscaler(loaded: Loaded, spec: str) -> Mapping[str, str]:
             )
         others = [name for name in form.controllers if name.lstrip("-").partition("?")[0] != HORIZONTAL]
         return {"spec.controllers": json.dumps([*others, f"{HORIZONTAL}?{urlencode({'policy': spec})}"])}
-    if not form.pools:
+    alone = stands_alone(spec) if hasattr(made, "component") else False
+    if not form.pools and not alone:
         raise loaded.error(
             "spec.pools", f"{spec} says how many nodes there are, and there are no pools", expected="pools: [..]"
         )

@@ -69,6 +69,7 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
             "the node policy that sizes the pools: a name, or module:object, with ?parameter=value",
             "cluster-autoscaler?expander=least-waste",
         ),
+        "catalogue": _note("instance types and their prices: a shipped catalogue, or a CSV file like it", "own.csv"),
         "controllers": _note(
             "as kube-controller-manager's --controllers: '*', '-name', or others by name or module:object",
             ["*", "-pod-garbage-collector"],

@@ -320,6 +320,8 @@ class Spec(Form, frozen=True, kw_only=True):
     pools: list[Pool] = []
     autoscaler: str = "cluster-autoscaler"
     """The node policy that sizes the pools, by name or module:object, with ?parameter=value."""
+    catalogue: str = "ec2-us-east-1"
+    """Instance types and their prices: a shipped catalogue, or a CSV file of the same form."""
     controllers: list[str] = msgspec.field(default_factory=lambda: ["*"])
     """As kube-controller-manager's --controllers: "*", "-pod-garbage-collector", or others by name or module:object."""
     schedulers: list[str] = msgspec.field(default_factory=lambda: ["greedy"])

@@ -175,4 +175,5 @@ def _targets(prepared: Prepared) -> tuple[Target, ...]:
 
 def _prices(prepared: Prepared) -> Prices:
     pools = prepared.loaded.scenario.spec.pools
-    return Prices({pool.name: pool.price for pool in pools if pool.price is not None}, prepared.machines.prices)
+    priced = {pool.name: pool.price for pool in pools if pool.price is not None}
+    return Prices(priced, prepared.machines.prices, prepared.catalogue.price_of)

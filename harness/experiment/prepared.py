@@ -12,6 +12,7 @@ import msgspec
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.policy import NODE_POLICIES
 from harness.autoscaling.pool import NodePool
+from harness.autoscaling.provisioning.catalogue import Catalogue, shipped_catalogue
 from harness.cluster.assembly import ClusterPlan
 from harness.cluster.cluster import ClusterSettings
 from harness.cluster.controllers import check_controllers, controllers
@@ -19,6 +20,7 @@ from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.engine.component import SECOND, Component, Instant
 from harness.engine.latency import Constant, Latencies
 from harness.experiment.accounting import read_accounting
+from harness.experiment.catalogues import read_catalogue
 from harness.experiment.constants import read_constants
 from harness.experiment.dump import GATEWAY, read_dump
 from harness.experiment.fault_checks import check_faults
@@ -61,6 +63,7 @@ class Prepared:
     constants: Constants
     autoscaler_flags: Mapping[str, Any]
     pools: tuple[NodePool, ...]
+    catalogue: Catalogue
     faults: tuple[Planned, ...]
     scheduling: SchedulerSettings
     duration_ns: int | None
@@ -110,6 +113,7 @@ class Prepared:
             autoscaler_flags=self.autoscaler_flags,
             autoscaler_deadline_s=self.scheduling.deadline_s,
             adopted=self.workload.adopted,
+            catalogue=self.catalogue,
             faults=self.faults,
             workload=self.workload.stream() if workload is None else workload,
             metrics=self.metrics,
@@ -147,7 +151,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     deadline_s = duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None
     adapter = metrics_adapter(loaded, workload.traffic, SETTLE_NS)
     check_autoscalers(loaded, workload.objects(), adapter, constants)
-    pools, faults = _pools(loaded), _faults(loaded)
+    pools, faults, catalogue = _pools(loaded), _faults(loaded), _catalogue(loaded)
     ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
     check_faults(loaded, faults, found.nodes, pools, workload, ends)
     return Prepared(
@@ -162,6 +166,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
         constants=constants,
         autoscaler_flags=flags,
         pools=pools,
+        catalogue=catalogue,
         faults=faults,
         scheduling=SchedulerSettings(
             latency=hops.scheduling,
@@ -225,6 +230,14 @@ def _pools(loaded: Loaded) -> tuple[NodePool, ...]:
         )
         for index, pool in enumerate(loaded.scenario.spec.pools)
     )
+
+
+def _catalogue(loaded: Loaded) -> Catalogue:
+    text, where = loaded.scenario.spec.catalogue, "spec.catalogue"
+    if text.endswith(".csv") or "/" in text:
+        return read_catalogue(loaded.find(text, where))
+    with loaded.told_at(where):
+        return shipped_catalogue(text)
 
 
 def _faults(loaded: Loaded) -> tuple[Planned, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,14 +17,20 @@ HOUR_NS = 3600 * 10**9
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """Of a node for an hour, in any currency; by pool, and of the other nodes by name."""
+    """Of a node for an hour, in any currency; by pool, of the other nodes by name, and of those that neither knows by
+    their labels (instance type, zone, how it was bought)."""
 
     pools: Mapping[str, float] = {}
     nodes: Mapping[str, float] = {}
+    by_labels: Callable[[Mapping[str, str]], float | None] | None = None
 
     @property
     def any(self) -> bool:
         return bool(self.pools or self.nodes)
+
+    def of(self, name: str, pool: str, labels: Mapping[str, str]) -> float | None:
+        known = self.pools.get(pool) if pool else self.nodes.get(name)
+        return known if known is not None or self.by_labels is None else self.by_labels(labels)
 
 
 class NodeHours:
@@ -38,8 +44,9 @@ class NodeHours:
         self._pools: dict[str, list[tuple[int, int]]] = {pool: [(0, 0)] for pool in pools}
         self._there: dict[str, str] = {}  # the pool of each node, '' for none
         self._since: dict[str, int] = {}
-        self._spells: list[tuple[str, int, int]] = []  # of nodes that are gone: name, from, until
-        self._unpriced = False
+        self._spells: list[tuple[str, int, int]] = []  # of nodes that are gone, and are priced one by one
+        self._prices_of: dict[str, tuple[str, float]] = {}  # of those: pool, price
+        self._unpriced = self._priced = False
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
         if kind != "Node" or CLIENTS in obj.metadata.labels:
@@ -56,7 +63,7 @@ class NodeHours:
         else:
             pool = self._there[name] = obj.metadata.labels.get(POOL, "")
             self._since[name] = at_ns
-            self._unpriced |= self._price(name, pool) is None
+            self._set_price(name, pool, obj.metadata.labels)
             step = 1
         self.came.append(at_ns)
         self._log.append((at_ns, self._log[-1][1] + step))
@@ -67,8 +74,12 @@ class NodeHours:
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         pass
 
-    def _price(self, name: str, pool: str) -> float | None:
-        return self._prices.pools.get(pool) if pool else self._prices.nodes.get(name)
+    def _set_price(self, name: str, pool: str, labels: Mapping[str, str]) -> None:
+        price = self._prices.of(name, pool, labels)
+        self._unpriced |= price is None
+        if price is not None and pool not in self._prices.pools:
+            self._prices_of[name] = (pool, price)
+            self._priced = True
 
     @property
     def pools(self) -> list[str]:
@@ -80,12 +91,12 @@ class NodeHours:
             "nodesPeak": _peak(self._log, from_ns),
             "nodeHours": _hours(self._log, from_ns, until_ns),
         }
-        if self._prices.any:
+        if self._prices.any or self._priced:
             pools = {
                 pool: _hours(log, from_ns, until_ns) * self._prices.pools.get(pool, 0.0)
                 for pool, log in self._pools.items()
             }
-            out["cost"] = sum(pools.values()) + self._of_others(from_ns, until_ns)
+            out["cost"] = sum(pools.values()) + self._one_by_one(from_ns, until_ns)
             if self._unpriced:
                 out["atLeast"] = ["cost"]
         return out
@@ -95,14 +106,18 @@ class NodeHours:
         out: dict[str, Any] = {"nodesPeak": _peak(log, 0), "nodeHours": _hours(log, 0, until_ns)}
         if pool in self._prices.pools:
             out["cost"] = out["nodeHours"] * self._prices.pools[pool]
+        elif any(known == pool for known, _ in self._prices_of.values()):
+            out["cost"] = self._one_by_one(0, until_ns, pool)
         return out
 
-    def _of_others(self, from_ns: int, until_ns: int) -> float:
-        """Money for nodes of no pool."""
+    def _one_by_one(self, from_ns: int, until_ns: int, of_pool: str | None = None) -> float:
+        """Money for nodes whose pool has no price (None: for all of them)."""
         spells = [*self._spells, *((name, since, until_ns) for name, since in self._since.items())]
+        none = ("", 0.0)
         return sum(
-            self._prices.nodes.get(name, 0.0) * max(0, min(end, until_ns) - max(since, from_ns)) / HOUR_NS
+            self._prices_of.get(name, none)[1] * max(0, min(end, until_ns) - max(since, from_ns)) / HOUR_NS
             for name, since, end in spells
+            if of_pool is None or self._prices_of.get(name, none)[0] == of_pool
         )
 
 

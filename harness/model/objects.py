@@ -36,6 +36,7 @@ from harness.model.core import (
     Taint,
     Toleration,
 )
+from harness.model.karpenter import NodeClaim, NodePool
 from harness.model.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, condition, with_condition
 from harness.model.policy import LimitRange, ResourceQuota
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
@@ -91,6 +92,8 @@ Object: TypeAlias = (
     | PersistentVolume
     | PersistentVolumeClaim
     | StorageClass
+    | NodePool
+    | NodeClaim
     | Unstructured
 )
 
@@ -203,6 +206,8 @@ _KINDS = (
     ),
     Kind("ControllerRevision", "apps/v1", "controllerrevisions", ControllerRevision),
     Kind("PodGroup", "scheduling.x-k8s.io/v1alpha1", "podgroups", PodGroup, True, ("pg",), status=True),
+    Kind("NodePool", "karpenter.sh/v1", "nodepools", NodePool, False, categories=("karpenter",), status=True),
+    Kind("NodeClaim", "karpenter.sh/v1", "nodeclaims", NodeClaim, False, categories=("karpenter",), status=True),
     # Kept whole, interpreted by nobody yet.
     Kind("Secret", "v1", "secrets", Unstructured),
     Kind(

@@ -35,6 +35,24 @@ PodGroupStatus: failed i, occupiedBy s, phase s, running i, scheduleStartTime t,
 """
 """Source: kubernetes-sigs/scheduler-plugins apis/scheduling/v1alpha1/types.go (08079b7; `scheduled` of older ones)."""
 
+KARPENTER = """\
+Budget: duration s, nodes s, reasons *s, schedule s
+ClaimResources: requests %q
+Disruption: budgets *Budget, consolidateAfter s, consolidationPolicy s
+MinValuesRequirement: key s, minValues i, operator s, values *s
+NodeClaim: apiVersion s, kind s, metadata V1ObjectMeta, spec NodeClaimSpec, status NodeClaimStatus
+NodeClaimSpec: expireAfter s, nodeClassRef NodeClassReference, requirements *MinValuesRequirement, resources ClaimResources, startupTaints *V1Taint, taints *V1Taint, terminationGracePeriod s
+NodeClaimStatus: allocatable %q, capacity %q, conditions *V1Condition, imageID s, lastPodEventTime t, nodeName s, providerID s
+NodeClaimTemplate: metadata NodeClaimTemplateMeta, spec NodeClaimTemplateSpec
+NodeClaimTemplateMeta: annotations %s, labels %s
+NodeClaimTemplateSpec: expireAfter s, nodeClassRef NodeClassReference, requirements *MinValuesRequirement, startupTaints *V1Taint, taints *V1Taint, terminationGracePeriod s
+NodeClassReference: group s, kind s, name s
+NodePool: apiVersion s, kind s, metadata V1ObjectMeta, spec NodePoolSpec, status NodePoolStatus
+NodePoolSpec: disruption Disruption, limits %q, replicas i, template NodeClaimTemplate, weight i
+NodePoolStatus: conditions *V1Condition, nodeClassObservedGeneration i, nodes i, resources %q
+"""  # noqa: E501
+"""Source: kubernetes-sigs/karpenter pkg/apis/crds/karpenter.sh_{nodepools,nodeclaims}.yaml (1.14)."""
+
 QUANTITIES = (
     "limits", "requests", "capacity", "allocatable", "hard", "used", "overhead", "default", "defaultRequest", "max",
     "min", "maxLimitRequestRatio", "divisor", "sizeLimit", "averageValue", "value", "tolerance", "allocatedResources",
@@ -92,13 +110,15 @@ def table() -> str:
     head = f"""\
 # Fields of Kubernetes' kinds: what a manifest may say, whether it is modelled here or not.
 # Source: Kubernetes' OpenAPI (release-1.37), as the official Python client {version("kubernetes")} has it,
-# and scheduler-plugins' PodGroup; made by tests/loading/derive_fields.py. No field of a GA kind is ever taken away.
+# scheduler-plugins' PodGroup, Karpenter's NodePool and NodeClaim; made by tests/loading/derive_fields.py.
+# No field of a GA kind is ever taken away.
 # "@ VERSION KIND MODEL" are the kinds; then a model a line: FIELD TYPE, ..
 # Types: s string, b bool, i integer, f number, t time, q quantity, o anything; * list of, % map from string to.
 """
     roots["scheduling.x-k8s.io/v1alpha1 PodGroup"] = "PodGroup"
+    roots |= {"karpenter.sh/v1 NodePool": "NodePool", "karpenter.sh/v1 NodeClaim": "NodeClaim"}
     kinds = "".join(f"@ {key} {model}\n" for key, model in sorted(roots.items()))
-    return head + kinds + "".join(f"{model}: {row}\n" for model, row in sorted(rows.items())) + PODGROUP
+    return head + kinds + "".join(f"{model}: {row}\n" for model, row in sorted(rows.items())) + PODGROUP + KARPENTER
 
 
 if __name__ == "__main__":

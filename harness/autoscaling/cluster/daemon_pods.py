@@ -31,6 +31,10 @@ class DaemonPods:
     def remove(self, key: str) -> None:
         self._pods.pop(key, None)
 
+    def objects(self) -> list[Pod]:
+        """The pod that each DaemonSet makes, in order of their keys."""
+        return [self._pods[key] for key in sorted(self._pods)]
+
     def of_node(self, name: str) -> list[PodView]:
         """Of every DaemonSet the pod that it would start on the node `name`, whether it suits the node or not."""
         out = []

@@ -1,0 +1,188 @@
+"""Just-in-time nodes, Karpenter's way: the component that reads NodePools and makes, merges and removes nodes.
+
+Source: kubernetes-sigs/karpenter 1.14 (2266468); the files beside this one name theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from harness.autoscaling.pool import NodePool as NodeGroup
+from harness.autoscaling.provisioning.catalogue import Catalogue, shipped_catalogue
+from harness.autoscaling.provisioning.lifecycle import Lifecycle
+from harness.autoscaling.provisioning.provisioner import Provisioner
+from harness.autoscaling.provisioning.settings import ProvisioningSettings, parse_settings
+from harness.autoscaling.provisioning.state import ProvisioningState
+from harness.autoscaling.provisioning.termination import Termination
+from harness.autoscaling.provisioning.writes import AGAIN_NS, Writes
+from harness.engine.component import (
+    DELETED,
+    SECOND,
+    Create,
+    Effect,
+    Event,
+    Instant,
+    Outcome,
+    Record,
+    Relist,
+    Start,
+    Subscribe,
+    Timer,
+    WakeAt,
+    Watch,
+)
+from harness.model.core import Node, Pod
+from harness.model.karpenter import NodeClaim, NodePool
+from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
+from harness.scheduling.filter_plugin import FilterPlugin
+
+
+class JustInTime:
+    """Karpenter on NodePools; its settings are parameters: `?batch-idle-duration=1s&provisioning=40s`."""
+
+    stands_alone = True
+    """It needs no node groups: its NodePools are objects."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Raises UserError for a setting that is unknown, malformed or not modelled."""
+        self._settings = parse_settings(settings)
+
+    def component(self, pools: tuple[NodeGroup, ...], rng: Random) -> JustInTimeNodes:
+        return JustInTimeNodes(rng, self._settings)
+
+
+class JustInTimeNodes:
+    """`rng`: of names, provisioning times, and of which of equally cheap offerings is delivered. `catalogue`: what the
+    provider offers, set by whoever puts the cluster together."""
+
+    name = "just-in-time"
+    handled_failures = 0
+    watches = ("Node", "Pod", "NodeClaim", "NodePool", "DaemonSet", "PodDisruptionBudget")
+
+    def __init__(
+        self, rng: Random, settings: ProvisioningSettings | None = None, catalogue: Catalogue | None = None
+    ) -> None:
+        self._rng = rng
+        self._settings = settings or ProvisioningSettings()
+        self.catalogue = catalogue or shipped_catalogue()
+        self._machines: dict[str, bool] = {}
+        self._filters: Sequence[FilterPlugin] = ()
+        self._reset()
+
+    def use_filter_plugins(self, plugins: Sequence[FilterPlugin]) -> None:
+        """Those of the cluster: a node that they would reject helps nobody."""
+        self._filters = plugins
+        self._reset()
+
+    def _reset(self) -> None:
+        """A new process. What was launched is not forgotten: the provider knows."""
+        self._state = ProvisioningState(self.catalogue, self._filters)
+        self._writes = Writes()
+        self._lifecycle = Lifecycle(self._state, self._writes, self._settings.provisioning, self._rng)
+        self._lifecycle.machines = self._machines
+        self._termination = Termination(self._state, self._writes, self._lifecycle)
+        self._provisioner = Provisioner(self._state, self._lifecycle, self._settings, self._rng)
+        self._watches_volumes = False
+
+    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        touched: dict[str, None] = {}
+        for event in events:
+            if type(event) is Watch:
+                self._observe(now, event, touched, effects)
+            elif type(event) is Timer:
+                self._on_timer(now, event.token, touched, effects)
+            elif type(event) is Relist:
+                for gone in self._state.missing(event):
+                    self._observe(now, Watch(DELETED, gone), touched, effects)
+                for obj in event.objects:
+                    self._observe(now, Watch("ADDED", obj), touched, effects)
+            elif type(event) is Start:
+                self._reset()
+            elif type(event) is Outcome:
+                self._on_outcome(now, event, touched, effects)
+        for name in touched:
+            self._step_claim(now, name, effects)
+        if self._state.has_claims and not self._watches_volumes:
+            self._watches_volumes = True
+            effects.append(Subscribe(VOLUMES))
+        return effects
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def _observe(self, now: int, event: Watch, touched: dict[str, None], effects: list[Effect]) -> None:
+        state, obj, gone = self._state, event.obj, event.type == DELETED
+        state.observe(now, event)
+        match obj:
+            case Pod():
+                key = obj.metadata.key
+                if key not in state.pending:
+                    self._provisioner.forget(key)
+                elif state.is_provisionable(obj):
+                    self._provisioner.trigger(now, obj.metadata.uid, effects)
+                if obj.spec.node_name in state.claims and state.is_going(obj.spec.node_name):
+                    touched[obj.spec.node_name] = None
+            case Node():
+                touched[obj.metadata.name] = None
+            case NodeClaim():
+                touched[obj.metadata.name] = None
+                if gone:
+                    self._gone(obj, effects)
+            case NodePool():
+                if not gone:
+                    self._tell_pool(obj, effects)
+
+    def _gone(self, claim: NodeClaim, effects: list[Effect]) -> None:
+        name = claim.metadata.name
+        self._lifecycle.stop_machine(claim, effects)
+        for part in (self._lifecycle, self._termination, self._writes):
+            part.forget(name)
+
+    def _tell_pool(self, pool: NodePool, effects: list[Effect]) -> None:
+        """Source: scheduling/events.go NoCompatibleInstanceTypes."""
+        name = pool.metadata.name
+        if all(template.name != name for template in self._state.templates()):
+            text = "NodePool requirements filtered out all compatible available instance types"
+            effects.append(Record(pool, "Warning", "NoCompatibleInstanceTypes", text))
+
+    def _on_timer(self, now: int, token: Any, touched: dict[str, None], effects: list[Effect]) -> None:
+        match token:
+            case ("batch", int(due)):
+                self._provisioner.on_batch(now, due, effects)
+            case ("again",):
+                self._provisioner.on_again(now, effects)
+            case ("machine", str(name)):
+                self._lifecycle.start_machine(name, effects)
+            case ("claim", str(name)):
+                touched[name] = None
+
+    def _on_outcome(self, now: int, event: Outcome, touched: dict[str, None], effects: list[Effect]) -> None:
+        """A claim that could not be made is forgotten, and its pods ask again; every other write is made again from
+        what is then there."""
+        effect, token = event.effect, event.token
+        if event.error is None:
+            return
+        self.handled_failures += 1
+        name = token[1] if isinstance(token, tuple) and len(token) > 1 else ""
+        if isinstance(effect, Create) and isinstance(effect.obj, NodeClaim):
+            self._state.put_claim(effect.obj, gone=True)
+            effects.append(WakeAt(now + SECOND, ("again",)))
+        elif isinstance(token, tuple) and token[0] == "write":
+            for obj in (self._state.nodes.get(name), self._state.claims.get(name)):
+                if obj is not None:
+                    self._writes.failed(obj)
+            effects.append(WakeAt(now + AGAIN_NS, ("claim", name)))
+
+    def _step_claim(self, now: int, name: str, effects: list[Effect]) -> None:
+        claim = self._state.claims.get(name)
+        if claim is None:
+            return
+        if self._state.is_going(name):
+            if claim.metadata.deletion_timestamp is None:
+                return
+            self._provisioner.trigger(now, name, effects)
+            self._termination.step(now, name, effects)
+        else:
+            self._lifecycle.step(now, name, effects)

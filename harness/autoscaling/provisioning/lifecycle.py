@@ -1,0 +1,228 @@
+"""A NodeClaim from its creation to its initialized node: launched, registered, initialized; given up in time, expired.
+
+Source: kubernetes-sigs/karpenter pkg/controllers/nodeclaim/lifecycle/{launch,registration,initialization,liveness}.go,
+nodeclaim/expiration/controller.go (1.14); which offering is launched: karpenter-provider-aws
+pkg/providers/instance/instance.go (1.6), the lowest price, spot where it is allowed. Machines are always delivered.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+from msgspec.structs import replace
+
+from harness.autoscaling.pool import POOL_LABEL
+from harness.autoscaling.provisioning.requirements import of_pool
+from harness.autoscaling.provisioning.simulation import custom_labels
+from harness.autoscaling.provisioning.state import LAUNCHED, ProvisioningState, startup_taints_of
+from harness.autoscaling.provisioning.writes import Writes, update
+from harness.engine.component import (
+    MINUTE,
+    Delete,
+    Effect,
+    Observe,
+    PatchStatus,
+    StartMachine,
+    StopMachine,
+    WakeAt,
+)
+from harness.engine.latency import Latency
+from harness.model.core import Node
+from harness.model.karpenter import (
+    INITIALIZED,
+    NEVER,
+    NODEPOOL,
+    REGISTERED,
+    TERMINATION,
+    UNREGISTERED,
+    NodeClaim,
+    NodeClaimStatus,
+)
+from harness.model.meta import Condition, condition, with_condition
+from harness.model.pod_amounts import resource_amounts
+from harness.model.times import parse_duration
+from harness.model.wire import Time
+
+REGISTRATION_TIMEOUT_NS = 15 * MINUTE
+"""Source: liveness.go registrationTimeout."""
+
+PROVIDER = "podyard:///"
+
+
+class Lifecycle:
+    """`machines`: what the provider has, by name; it outlives a restart of whoever asked for them."""
+
+    def __init__(self, state: ProvisioningState, writes: Writes, provisioning: Latency, rng: Random) -> None:
+        self._state = state
+        self._writes = writes
+        self._provisioning = provisioning
+        self._rng = rng
+        self.machines: dict[str, bool] = {}  # by name of the claim: whether it was started
+        self._armed: dict[str, set[int]] = {}
+
+    def forget(self, name: str) -> None:
+        """The claim is gone."""
+        self._armed.pop(name, None)
+
+    def choose(self, claim: NodeClaim) -> NodeClaim | None:
+        """The claim with the labels of the offering that is bought for it; None where there is none."""
+        offers, spec = self._state.offers, claim.spec
+        requirements = of_pool(spec.requirements, claim.metadata.labels)
+        open_ = offers.meeting(requirements)
+        wanted = np.zeros(offers.allocatable.shape[1], dtype=np.int64)
+        names = self._state.snapshot.tables.rows.names
+        for name, amount in resource_amounts(spec.resources.requests).items():
+            if name in names:
+                wanted[names.index(name)] = amount
+        open_ = open_ & offers.fitting(wanted, np.zeros_like(offers.allocatable))
+        if not open_.any():
+            return None
+        ties = offers.ties(open_)
+        chosen = ties[self._rng.randrange(len(ties))]
+        labels = {**custom_labels(requirements), **offers.labels(*chosen), **claim.metadata.labels}
+        return replace(claim, metadata=replace(claim.metadata, labels=labels))
+
+    def step(self, now: int, name: str, effects: list[Effect]) -> None:
+        """What is next for a claim that is not being deleted. Level-triggered: called whenever anything changes."""
+        claim = self._state.claims[name]
+        if not claim.metadata.uid:
+            return  # not heard of yet
+        if self._expired(now, claim, effects):
+            return
+        launched = condition(claim.status.conditions, LAUNCHED)
+        if launched is None or launched.status != "True":
+            self._launch(now, claim, effects)
+            return
+        node = self._state.nodes.get(name)
+        registered = condition(claim.status.conditions, "Registered")
+        if node is None:
+            if registered is not None and registered.status == "True":
+                # Somebody deleted the node: its machine goes as well.
+                self._delete(now, claim, effects)
+            elif now - (launched.last_transition_time or 0) >= REGISTRATION_TIMEOUT_NS:
+                self._delete(now, claim, effects)
+            else:
+                self._wake((launched.last_transition_time or 0) + REGISTRATION_TIMEOUT_NS, name, effects)
+                self._order(now, claim, effects)
+            return
+        if node.metadata.labels.get(REGISTERED) != "true":
+            self._register(now, node, claim, effects)
+        elif registered is None or registered.status != "True":
+            self._tell(now, claim, "Registered", effects)
+        elif node.metadata.labels.get(INITIALIZED) != "true":
+            self._initialize(now, node, claim, effects)
+        elif (found := condition(claim.status.conditions, "Initialized")) is None or found.status != "True":
+            self._tell(now, claim, "Initialized", effects)
+
+    def start_machine(self, name: str, effects: list[Effect]) -> None:
+        """It has booted, if it is still wanted."""
+        claim = self._state.claims.get(name)
+        if claim is None or self.machines.get(name) is not False:
+            return
+        node = self._state.expected_node(claim)
+        assert node is not None, name
+        self.machines[name] = True
+        labels = {**node.metadata.labels, POOL_LABEL: claim.metadata.labels.get(NODEPOOL, "")}
+        taints = (*claim.spec.taints, *claim.spec.startup_taints, UNREGISTERED)
+        made = replace(node, metadata=replace(node.metadata, labels=labels), spec=replace(node.spec, taints=taints))
+        effects.append(StartMachine(made))
+
+    def stop_machine(self, claim: NodeClaim, effects: list[Effect]) -> None:
+        name = claim.metadata.name
+        if self.machines.pop(name, None) is not None or name in self._state.nodes:
+            effects.append(StopMachine(name))
+            effects.append(Observe("autoscaling", (claim.metadata.labels.get(NODEPOOL, ""), "down", 1)))
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _wake(self, at: int, name: str, effects: list[Effect]) -> None:
+        armed = self._armed.setdefault(name, set())
+        if at not in armed:
+            armed.add(at)
+            effects.append(WakeAt(at, ("claim", name)))
+
+    def _expired(self, now: int, claim: NodeClaim, effects: list[Effect]) -> bool:
+        """Source: expiration/controller.go: deleted at once, budgets or not."""
+        after = claim.spec.expire_after
+        if after is None or after == NEVER:
+            return False
+        at = (claim.metadata.creation_timestamp or 0) + parse_duration(after)
+        if now < at:
+            self._wake(at, claim.metadata.name, effects)
+            return False
+        self._delete(now, claim, effects)
+        return True
+
+    def _delete(self, now: int, claim: NodeClaim, effects: list[Effect]) -> None:
+        meta = claim.metadata
+        effect = Delete("NodeClaim", "", meta.name, uid=meta.uid, token=("write", meta.name))
+        self._writes.make(now, "delete", claim, effect, effects)
+
+    def _launch(self, now: int, claim: NodeClaim, effects: list[Effect]) -> None:
+        name = claim.metadata.name
+        node = self._state.expected_node(claim)
+        if node is None or TERMINATION not in claim.metadata.finalizers:
+            chosen = claim if node is not None else self.choose(claim)
+            if chosen is None:
+                self._delete(now, claim, effects)  # Source: launch.go, insufficient capacity
+                return
+            meta = replace(chosen.metadata, finalizers=tuple(dict.fromkeys((*chosen.metadata.finalizers, TERMINATION))))
+            self._writes.make(now, "launch", claim, update(replace(chosen, metadata=meta), name), effects)
+            return
+        self._order(now, claim, effects)
+        status = replace(
+            claim.status,
+            provider_id=f"{PROVIDER}{name}",
+            capacity=node.status.capacity,
+            allocatable=node.status.allocatable,
+        )
+        self._patch(now, claim, status, LAUNCHED, effects)
+
+    def _order(self, now: int, claim: NodeClaim, effects: list[Effect]) -> None:
+        name = claim.metadata.name
+        if name not in self.machines:
+            self.machines[name] = False
+            effects.append(WakeAt(now + self._provisioning.draw(self._rng), ("machine", name)))
+            effects.append(Observe("autoscaling", (claim.metadata.labels.get(NODEPOOL, ""), "up", 1)))
+
+    def _register(self, now: int, node: Node, claim: NodeClaim, effects: list[Effect]) -> None:
+        """Source: registration.go syncNode."""
+        meta, spec = node.metadata, node.spec
+        labels = {**meta.labels, **claim.metadata.labels, REGISTERED: "true"}
+        kept = [taint for taint in spec.taints if (taint.key, taint.effect) != (UNREGISTERED.key, UNREGISTERED.effect)]
+        there = {(taint.key, taint.effect) for taint in kept}
+        wanted = (*claim.spec.taints, *claim.spec.startup_taints)
+        kept += [taint for taint in wanted if (taint.key, taint.effect) not in there]
+        annotations = {**meta.annotations, **claim.metadata.annotations}
+        new_meta = replace(meta, labels=labels, annotations=annotations)
+        new = replace(node, metadata=new_meta, spec=replace(spec, taints=tuple(kept)))
+        self._writes.make(now, "register", node, update(new, meta.name), effects)
+
+    def _initialize(self, now: int, node: Node, claim: NodeClaim, effects: list[Effect]) -> None:
+        """Source: initialization.go: Ready, startup and ephemeral taints gone, what was asked for is registered."""
+        ready = condition(node.status.conditions, "Ready")
+        if ready is None or ready.status != "True" or next(startup_taints_of(node, claim), None) is not None:
+            return
+        there = node.status.allocatable
+        if any(q.milli and name not in there for name, q in claim.spec.resources.requests.items()):
+            return
+        labels = {**node.metadata.labels, INITIALIZED: "true"}
+        new = replace(node, metadata=replace(node.metadata, labels=labels))
+        self._writes.make(now, "initialize", node, update(new, node.metadata.name), effects)
+
+    def _tell(self, now: int, claim: NodeClaim, kind: str, effects: list[Effect]) -> None:
+        self._patch(now, claim, replace(claim.status, node_name=claim.metadata.name), kind, effects)
+
+    def _patch(
+        self, now: int, claim: NodeClaim, status: NodeClaimStatus, kind: str, effects: list[Effect]
+    ) -> None:  # fmt: skip
+        conditions = with_condition(status.conditions, _true(kind, now))
+        if kind == "Initialized":
+            conditions = with_condition(conditions, _true("Ready", now))
+        new = replace(claim, status=replace(status, conditions=conditions))
+        self._writes.make(now, kind, claim, PatchStatus(new, claim, ("write", claim.metadata.name)), effects)
+
+
+def _true(kind: str, now: int) -> Condition:
+    return Condition(type=kind, status="True", reason=kind, last_transition_time=Time(now))
