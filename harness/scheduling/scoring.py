@@ -10,7 +10,7 @@ import numpy as np
 from harness.scheduling import gangs
 from harness.scheduling.ranking.max_index import NEVER
 from harness.scheduling.ranking.score_table import ChoosesDevices, NodeLists, NodeScore, ScoreTable, checked
-from harness.scheduling.sandbox.read_only_view import snapshot_of, what_if
+from harness.scheduling.sandbox.read_only_view import shown_lists, snapshot_of, what_if
 from harness.scheduling.strategy import (
     Bind,
     BindTogether,
@@ -149,7 +149,7 @@ class Scored:
         snapshot = snapshot_of(cluster)
         if snapshot is not None and not callable(score):
             if self._table is None or self._table.snapshot is not snapshot:
-                self._table = ScoreTable(score, snapshot, cluster)
+                self._table = ScoreTable(score, snapshot, shown_lists(cluster))
             best = self._table.best
             devices = self._choose_devices
 

@@ -7,14 +7,15 @@ the first plugin that rejects it; "<count> <reason>" sorted as text.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from harness.scheduling.feasibility.nominations import only_amounts
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.filter import Filter, Scope, counts_reasons
+from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.strategy import Bool, Int64, PodClass, PodView
 
@@ -82,22 +83,32 @@ def _of_specs(snapshot: Snapshot, cls: PodClass) -> _Specs:
     return _Specs(count, reasons, left, resolvable, filters[first:])
 
 
-def _ask(item: Filter, seen: Any, reasons: Counter[str], left: Bool, resolvable: Bool) -> None:
+def _ask(item: Filter, snapshot: Snapshot, reasons: Counter[str], left: Bool, resolvable: Bool) -> None:
     """Of the nodes that are `left`, those where `item` does not hold, and why."""
-    holds = item.mask(seen, slice(0, len(left)))
-    rejects = left & ~holds
-    rejected = np.flatnonzero(rejects)
+    rejected = _reject(item, item.mask(snapshot, slice(0, len(left))), left, resolvable)
     if not len(rejected):
         return
     if counts_reasons(item):
-        for reason, nodes in item.count_reasons(seen, rejected):
-            reasons[reason] += nodes
+        _add(reasons, item.count_reasons(snapshot, rejected))
     else:
         for node in rejected.tolist():
-            reasons.update(item.reasons(seen, node))
-    if item.resolvable:
-        resolvable |= rejects
-    left &= holds
+            reasons.update(item.reasons(snapshot, node))
+
+
+def _reject(item: Filter, holds: Bool, left: Bool, resolvable: Bool) -> Int64:
+    """Take what `item` rejects out of `left`; indices of those nodes."""
+    rejects = left & ~holds
+    rejected = np.flatnonzero(rejects)
+    if len(rejected):
+        if item.resolvable:
+            resolvable |= rejects
+        left &= holds
+    return rejected
+
+
+def _add(reasons: Counter[str], counted: Iterable[tuple[str, int]]) -> None:
+    for reason, nodes in counted:
+        reasons[reason] += nodes
 
 
 def run_pre_filters(snapshot: Snapshot, cls: PodClass) -> tuple[str, str] | None:
@@ -126,11 +137,11 @@ def _diagnose(snapshot: Snapshot, cls: PodClass, key: str, specs: _Specs | None 
         return Diagnosis(len(snapshot), {}, np.zeros(0, dtype=np.int64), rejected[1])
     specs = specs or _of_specs(snapshot, cls)
     reasons, left, resolvable = specs.reasons.copy(), specs.left.copy(), specs.resolvable.copy()
-    beside: Any = snapshot
+    beside: _FreeBeside | None = None
     if snapshot.nominations.by_node:
         # Nodes that are kept for others: judged with those there, as kube-scheduler's first pass does.
         if only_amounts(cls):
-            beside = _Beside(_Free(snapshot, cls.priority, key), snapshot.resources)
+            beside = _FreeBeside(snapshot, cls.priority, key)
         else:
             for node in snapshot.nominations.by_node:
                 failed = snapshot.nominations.first_failure(cls, node, key) if left[node] else None
@@ -139,12 +150,16 @@ def _diagnose(snapshot: Snapshot, cls: PodClass, key: str, specs: _Specs | None 
                     resolvable[node] = failed[0].resolvable
                     left[node] = False
     for item in specs.filters:
-        _ask(item, snapshot if item.scope is not Scope.NODE_USAGE else beside, reasons, left, resolvable)
+        if beside is not None and isinstance(item, NodeResourcesFit):
+            short = _reject(item, item.fits(beside, slice(0, len(left))), left, resolvable)
+            _add(reasons, item.count_short(beside, snapshot.resources, short))
+        else:
+            _ask(item, snapshot, reasons, left, resolvable)
     told = {reason: nodes for reason, nodes in sorted(reasons.items()) if nodes}
     return Diagnosis(specs.nodes, told, np.flatnonzero(resolvable))
 
 
-class _Free:
+class _FreeBeside:
     """`nominations.free_beside` of one priority, by row, int64 [nodes]: only of the rows that are asked for."""
 
     __slots__ = ("_except_pod", "_priority", "_rows", "_snapshot")
@@ -160,14 +175,6 @@ class _Free:
         if found is None:
             found = self._rows[row] = self._snapshot.nominations.free_beside(self._priority, row, self._except_pod)
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Beside:
-    """What NodeResourcesFit looks at, less what is kept for others."""
-
-    free: _Free
-    resources: tuple[str, ...]
 
 
 def reasons_on_node(snapshot: Snapshot, cls: PodClass, node: int) -> tuple[str, ...]:

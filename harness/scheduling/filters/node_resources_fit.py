@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +13,12 @@ from harness.scheduling.filters.gpu_devices import GpuDevices
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes
 from harness.scheduling.strategy import PODS, Bool, Int64
+
+
+class FreeAmounts(Protocol):
+    """What is free, by row: int64 [nodes]."""
+
+    def __getitem__(self, row: int, /) -> Int64: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,10 @@ class NodeResourcesFit:
     node_names = None
 
     def mask(self, state: ClusterState, nodes: Nodes) -> Bool:
-        free = state.free
+        return self.fits(state.free, nodes)
+
+    def fits(self, free: FreeAmounts, nodes: Nodes) -> Bool:
+        """Where so much is free, bool, one entry for each of `nodes`."""
         out: Bool | None = None
         for row, amount in self.needs:
             enough: Bool = free[row][nodes] >= amount
@@ -55,14 +66,19 @@ class NodeResourcesFit:
             out += self.devices.reasons(state, node)
         return tuple(out)
 
-    def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
+    def count_short(self, free: FreeAmounts, resources: Sequence[str], nodes: Int64) -> list[tuple[str, int]]:
+        """(reason, nodes) of what lacks, devices aside. `resources`: the name of each row."""
         out = []
         for row, amount in self.needs:
-            free = state.free[row]
-            if len(nodes) < len(free):  # picking costs more than comparing
-                free = free[nodes]
-            short = int(np.count_nonzero(free < amount))
-            out.append(("Too many pods" if row == PODS else f"Insufficient {state.resources[row]}", short))
+            there = free[row]
+            if len(nodes) < len(there):  # picking costs more than comparing
+                there = there[nodes]
+            short = int(np.count_nonzero(there < amount))
+            out.append(("Too many pods" if row == PODS else f"Insufficient {resources[row]}", short))
+        return out
+
+    def count_reasons(self, state: ClusterState, nodes: Int64) -> list[tuple[str, int]]:
+        out = self.count_short(state.free, state.resources, nodes)
         if self.devices is not None:
             lacking = int(np.count_nonzero(~self.devices.mask(state, nodes)))
             out += [(reason, lacking) for reason, _ in self.devices.count_reasons(state, nodes)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -79,10 +79,10 @@ class _Column:
 class ScoreTable:
     """Per pod class the scores of all nodes in tie-break order, -inf where it does not fit; in bounded memory."""
 
-    def __init__(self, score: IncrementalScore, snapshot: Snapshot, shown: ClusterView | None = None) -> None:
+    def __init__(self, score: IncrementalScore, snapshot: Snapshot, shown: NodeLists | None = None) -> None:
         """`shown`: what the score is handed as the cluster, the snapshot itself when nothing else is said."""
         self.snapshot = snapshot
-        self._shown: Any = snapshot if shown is None else shown
+        self._shown: NodeLists = snapshot if shown is None else shown
         self._score = score
         self._score_node = score.score_node if isinstance(score, NodeScore) else None
         self._columns: OrderedDict[int, _Column] = OrderedDict()

@@ -82,6 +82,11 @@ def what_if(cluster: ClusterView) -> Tentative:
     return trial
 
 
+def shown_lists(cluster: ClusterView) -> ReadOnlyView | None:
+    """`cluster` where it is the view that shows the lists of nodes too (scoring.NodeLists); None for anything else."""
+    return cluster if isinstance(cluster, ReadOnlyView) else None
+
+
 def snapshot_of(cluster: ClusterView) -> Snapshot | None:
     """The snapshot behind a view, for code that keeps the rules by itself; None where there is none."""
     if type(cluster) is ReadOnlyView:

@@ -7,7 +7,7 @@ Plugins that depend on the node alone are kept in a ScoreTable; nodes are groupe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from harness.scheduling.ranking.score_table import ScoreTable
 from harness.scheduling.scores.node_groups import GroupCache, Grouping, WeightedRows
 from harness.scheduling.scores.outside import OutsideNode, OutsideRows
 from harness.scheduling.scores.plugin import NodePlugin, RowsPlugin
-from harness.scheduling.strategy import DependsOn, Float64, Int64, PodView, ScorePlugin
+from harness.scheduling.strategy import ClusterView, DependsOn, Float64, Int64, PodView, ScorePlugin
 
 WeightedPlugin: TypeAlias = "tuple[NodePlugin | RowsPlugin | ScorePlugin, int]"
 """(plugin, weight)."""
@@ -31,7 +31,7 @@ class ScoreFramework:
         self._all: list[tuple[NodePlugin | OutsideNode | RowsPlugin, int]] = [
             (_adapted(plugin), weight) for plugin, weight in plugins
         ]
-        self._node_scores = _NodeScores.of([item for item in self._all if not isinstance(item[0], RowsPlugin)])
+        self._node_plugins = [(plugin, weight) for plugin, weight in self._all if not isinstance(plugin, RowsPlugin)]
         self._rows_plugins = [(plugin, weight) for plugin, weight in self._all if isinstance(plugin, RowsPlugin)]
         self._skips = [plugin.skips for plugin, _ in self._rows_plugins]
         self._total_weight = sum(weight for _, weight in self._all)
@@ -85,7 +85,7 @@ class ScoreFramework:
     def table_of(self, snapshot: Snapshot) -> ScoreTable:
         """The scores of the plugins that depend on the node alone."""
         if self._table is None or self._table.snapshot is not snapshot:
-            self._table = ScoreTable(self._node_scores, snapshot)
+            self._table = ScoreTable(_NodeScores.of(self._node_plugins, snapshot), snapshot)
         return self._table
 
     def _grouped_rows(self, pod: PodView, snapshot: Snapshot) -> list[WeightedRows] | None:
@@ -110,38 +110,42 @@ def _score(plugin: RowsPlugin, pod: PodView, snapshot: Snapshot, nodes: Int64) -
     return rows.score([feature.at(nodes) for feature in rows.features], np.ones(len(nodes), dtype=np.int64))
 
 
-def _adapted(plugin: Any) -> NodePlugin | OutsideNode | RowsPlugin:
+def _adapted(plugin: NodePlugin | RowsPlugin | ScorePlugin) -> NodePlugin | OutsideNode | RowsPlugin:
     if isinstance(plugin, NodePlugin | RowsPlugin):
         return plugin
     return OutsideNode(plugin) if plugin.depends_on is DependsOn.NODE else OutsideRows(plugin)
 
 
-class _NodeScores:
-    """The plugins that depend on the node alone, weighted and added, as an IncrementalScore."""
+_WeightedNodePlugin: TypeAlias = tuple[NodePlugin | OutsideNode, int]
 
-    def __init__(self, plugins: Sequence[tuple[Any, int]]) -> None:
+
+class _NodeScores:
+    """The plugins that depend on the node alone, weighted and added, as an IncrementalScore of one snapshot."""
+
+    def __init__(self, plugins: Sequence[_WeightedNodePlugin], snapshot: Snapshot) -> None:
         self._plugins = tuple(plugins)
+        self._snapshot = snapshot
 
     @staticmethod
-    def of(plugins: Sequence[tuple[Any, int]]) -> _NodeScores:
+    def of(plugins: Sequence[_WeightedNodePlugin], snapshot: Snapshot) -> _NodeScores:
         """One that scores single nodes without numpy, where all of the plugins do."""
         each = all(isinstance(plugin, NodePlugin) or plugin.scores_single_nodes for plugin, _ in plugins)
-        return _SingleNodeScores(plugins) if each else _NodeScores(plugins)
+        return _SingleNodeScores(plugins, snapshot) if each else _NodeScores(plugins, snapshot)
 
-    def score(self, pod: PodView, cluster: Any, nodes: Int64) -> Float64:
+    def score(self, pod: PodView, cluster: ClusterView, nodes: Int64) -> Float64:
         out: Int64 = np.zeros(len(nodes), dtype=np.int64)
         for plugin, weight in self._plugins:
-            out += weight * plugin.score(pod, cluster, nodes)
+            out += weight * plugin.score(pod, self._snapshot, nodes)
         return out.astype(np.float64)
 
 
 class _SingleNodeScores(_NodeScores):
-    def __init__(self, plugins: Sequence[tuple[Any, int]]) -> None:
-        super().__init__(plugins)
+    def __init__(self, plugins: Sequence[_WeightedNodePlugin], snapshot: Snapshot) -> None:
+        super().__init__(plugins, snapshot)
         self._single = tuple((plugin.score_node, weight) for plugin, weight in plugins)
 
-    def score_node(self, pod: PodView, cluster: Any, node: int) -> float:
-        total = 0
+    def score_node(self, pod: PodView, cluster: ClusterView, node: int) -> float:
+        total, snapshot = 0, self._snapshot
         for score_node, weight in self._single:
-            total += weight * score_node(pod, cluster, node)
+            total += weight * score_node(pod, snapshot, node)
         return float(total)

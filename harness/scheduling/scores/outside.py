@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +50,11 @@ class _Viewed:
 class OutsideNode:
     """Another's plugin that depends on the node alone."""
 
-    def __init__(self, plugin: Any) -> None:
+    def __init__(self, plugin: ScorePlugin) -> None:
         self.name: str = plugin.name
-        self.scores_single_nodes = callable(getattr(plugin, "score_node", None))
         self._plugin = plugin
+        self._score_node: Callable[[PodView, ReadOnlyView, int], Any] | None = getattr(plugin, "score_node", None)
+        self.scores_single_nodes = callable(self._score_node)
         self._viewed = _Viewed()
 
     def score(self, pod: PodView, snapshot: Snapshot, nodes: Int64) -> Int64:
@@ -61,7 +62,8 @@ class OutsideNode:
         return np.zeros(len(nodes), dtype=np.int64) if found is None else _bounded(self.name, found, len(nodes))
 
     def score_node(self, pod: PodView, snapshot: Snapshot, node: int) -> int:
-        found = self._plugin.score_node(pod, self._viewed.of(snapshot), node)
+        assert self._score_node is not None, f"{self.name} scores no single nodes"
+        found = self._score_node(pod, self._viewed.of(snapshot), node)
         if not isinstance(found, int | np.integer) or not 0 <= found <= MAX_NODE_SCORE:
             raise ValueError(f"{self.name}: a score is an integer of 0..{MAX_NODE_SCORE}, not {found!r}")
         return int(found)
@@ -70,7 +72,7 @@ class OutsideNode:
 class OutsideRows(RowsPlugin):
     """Another's plugin that is normalised over the nodes, or looks at more than the node."""
 
-    def __init__(self, plugin: Any) -> None:
+    def __init__(self, plugin: ScorePlugin) -> None:
         self.name = plugin.name  # type: ignore[misc]  # of the object, where ours have one of the class
         self.depends_on = plugin.depends_on  # type: ignore[misc]
         self._plugin = plugin
@@ -81,8 +83,6 @@ class OutsideRows(RowsPlugin):
         static = self.depends_on is DependsOn.NODE_SPEC
         view = self._viewed.of(snapshot)
         if not static:
-            if grouped:
-                return _OutsideRowsOf(self.name, self._plugin, None, groupable=False)
             return _OutsideRowsOf(self.name, self._plugin, lambda nodes: self._plugin.score(pod, view, nodes))
         # Infeasible nodes are scored as well, once, so that the column serves whatever becomes feasible.
         everywhere = np.flatnonzero(snapshot.alive)
@@ -105,8 +105,8 @@ class OutsideRows(RowsPlugin):
 @dataclass(frozen=True, slots=True)
 class _OutsideRowsOf:
     name: str
-    plugin: Any
-    at: Any
+    plugin: ScorePlugin
+    at: Callable[[Int64], Any]  # what others answer
     groupable: bool = False
 
     @property
