@@ -53,7 +53,7 @@ class Recorder:
                 Event(
                     metadata=ObjectMeta(name=name, namespace=namespace),
                     involved_object=ObjectReference(
-                        kind=kind,
+                        kind=KINDS[kind].wire,
                         namespace=meta.namespace,
                         name=meta.name,
                         uid=meta.uid,

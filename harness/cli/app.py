@@ -14,6 +14,7 @@ from harness.cli import (
     compare,
     constants,
     explain,
+    fault,
     gate,
     journal,
     lint,
@@ -86,6 +87,7 @@ app.command("check")(check.check)
 app.add_typer(new.app, name="new")
 app.command("train", context_settings=train.PASSED_ON)(train.train)
 app.command("up")(up.up)
+app.command("fault", context_settings=fault.PASSED_ON)(fault.fault)
 app.command("snapshot")(snapshot.snapshot)
 app.command("restore")(snapshot.restore)
 app.add_typer(trace.app, name="trace")

@@ -52,7 +52,7 @@ def up(
         typer.Option(
             "--scheduler",
             "-s",
-            help="The strategy that places pods; else the scenario's first, or greedy. none: one from outside does.",
+            help="The strategy that places pods; else the scenario's first, or kube. none: one from outside does.",
         ),
     ] = None,
     time_scale: Annotated[float, typer.Option(help="Seconds of the cluster for each second of yours.")] = 1.0,
@@ -88,7 +88,7 @@ def up(
         if settings:
             raise UserError("--set is of a scenario", hint="podyard up SCENARIO --set ..")
         machines = _nodes(3 if nodes is None else nodes, cpu or "4", memory or "16Gi", pods or 110)
-        plan = _plain_plan(machines, scheduler or "greedy", seed or 0)
+        plan = _plain_plan(machines, scheduler or "kube", seed or 0)
     else:
         given = {"--nodes": nodes, "--cpu": cpu, "--memory": memory, "--pods": pods}
         for option, value in given.items():

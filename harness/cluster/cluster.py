@@ -22,6 +22,7 @@ from harness.engine.component import (
     Packet,
     RestartApiServer,
     RestartProcess,
+    ResumeProcess,
     StartMachine,
     StopMachine,
 )
@@ -32,7 +33,7 @@ from harness.engine.messages import API_ADDRESS, ComeBack, FellSilent, Observed,
 from harness.engine.streams import stream
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import EventSource, Node
-from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
+from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, Undo
 from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, PowerOn
 from harness.node.inline import InlineNodes
 from harness.node.settings import NodeSettings
@@ -121,6 +122,10 @@ class Cluster:
     def add(self, component: Component, process: str = "") -> None:
         """A component of the control plane, started at once. `process`: the one it lives in, and stops with."""
         self._control_plane.add(component, process)
+
+    def tell(self, name: str, token: Any) -> None:
+        """A component of this name hears a timer with `token`: how somebody outside asks for something."""
+        self._control_plane.tell(name, token)
 
     def start_nodes(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
@@ -226,6 +231,10 @@ class Cluster:
                     if address is None:
                         continue
                     self._post(at, address, FaultInjected(fault))
+                    if isinstance(fault, Undo):
+                        if fault.what == "crash":
+                            self._post(at + self.latencies.window_ns, API_ADDRESS, (0, Resubscribe(address, name)))
+                        continue
                     self._note(at, "disturbed", (name, type(fault).__name__, *_extent(fault), cause))
                     if isinstance(fault, ContainerCrash):
                         continue
@@ -245,6 +254,8 @@ class Cluster:
             case DisturbWatches(of, for_ns, cause=cause):
                 if self._control_plane.disturb_watches(now, effect):
                     self._note(now, "disturbed", (of, "Watches", for_ns, "", cause))
+            case ResumeProcess(process):
+                self._control_plane.resume(now, process)
 
     def _start_machine(self, now: int, node: Node) -> None:
         name = node.metadata.name
@@ -303,6 +314,8 @@ def _extent(fault: NodeFault) -> tuple[int, str]:
             return for_ns, ""
         case ContainerCrash(pod):
             return 0, pod
+        case Undo():
+            return 0, ""
         case _:
             assert_never(fault)
 

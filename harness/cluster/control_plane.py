@@ -19,6 +19,7 @@ from harness.engine.component import (
     Observe,
     RestartApiServer,
     RestartProcess,
+    ResumeProcess,
     Start,
     StartMachine,
     StopMachine,
@@ -81,12 +82,27 @@ class ControlPlane:
             until = self._down_until[name] = max(self._down_until.get(name, 0), now + down_ns)
             self._loop.drop(self._address_of[name])
             self._api.end_watches(now, self._address_of[name])
-            self._new_addresses += 1
-            address = FIRST_NEW_ADDRESS + self._new_addresses
-            self._connect(name, address)
-            self._loop.handlers[address] = self._starting(name, address)
-            self._post(until, address, Start())
+            self._start_at(name, until)
         return bool(found)
+
+    def _start_at(self, name: str, at: Instant) -> None:
+        self._new_addresses += 1
+        address = FIRST_NEW_ADDRESS + self._new_addresses
+        self._connect(name, address)
+        self._loop.handlers[address] = self._starting(name, address)
+        self._post(at, address, Start())
+
+    def resume(self, now: Instant, of: str) -> None:
+        """Start now what was stopped."""
+        for name in self._named(of):
+            if self._down_until.get(name, 0) > now:
+                self._loop.drop(self._address_of[name])  # the start that was to come
+                self._down_until[name] = now
+                self._start_at(name, now + 1)
+
+    def tell(self, name: str, token: Any) -> None:
+        """A component hears a timer with `token`."""
+        self._post(self._loop.now + 1, self._address_of[name], Timer(token))
 
     def disturb_watches(self, now: Instant, what: DisturbWatches) -> bool:
         """Whether there is such a process or component."""
@@ -131,4 +147,12 @@ class ControlPlane:
         return handle
 
 
-_TO_THE_MACHINES = (StartMachine, StopMachine, InjectFault, RestartApiServer, RestartProcess, DisturbWatches)
+_TO_THE_MACHINES = (
+    StartMachine,
+    StopMachine,
+    InjectFault,
+    RestartApiServer,
+    RestartProcess,
+    ResumeProcess,
+    DisturbWatches,
+)

@@ -12,6 +12,7 @@ from harness.autoscaling.pool import POOL_LABEL
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.cluster.cluster import Cluster
 from harness.cluster.live_events import LiveEvents
+from harness.cluster.live_faults import LiveFaults
 from harness.engine.component import ADDED, SECOND, Instant
 from harness.engine.wall import IDLE_S, STEP_NS, WallClock
 from harness.model.core import Node
@@ -47,6 +48,7 @@ class LiveCluster:
         self.cluster.server.listeners.append(self._on_write)
         self._events = LiveEvents(self.cluster.api, "" if self.scheduler is None else self.scheduler.name)
         self._created: list[Node] = []  # that have no machine yet
+        self._faults = LiveFaults(self.cluster, self.epoch_unix_ns)
         self.cluster.start_nodes(_provisioned(self.cluster, plan))
 
     def run(self, *, until: Instant | None = None) -> None:
@@ -68,7 +70,7 @@ class LiveCluster:
         cluster.run(now)
         cluster.loop.now = max(cluster.loop.now, now)  # between mailboxes the clock stands where we look
         cluster.server.now = cluster.loop.now
-        self.driver_queue.run_pending()
+        self._serve(now)
         self._events.record()
         if self._created:
             created, self._created = self._created, []
@@ -82,6 +84,15 @@ class LiveCluster:
         wait = IDLE_S if due is None else min(IDLE_S, clock.seconds_until(due))
         if wait > 0 and cluster.now + self._step > clock.now():
             self.driver_queue.wait(wait)
+
+    def _serve(self, now: Instant) -> None:
+        """Clients get their turn, and faults; while the API server's process is away nobody is answered."""
+        away = self.cluster.api.down_until > now
+        if away != self.driver_queue.away:
+            self.driver_queue.set_away(away)
+        if not away:
+            self.driver_queue.run_pending()
+            self._faults.act(now)
 
     def close(self) -> None:
         self._save_clock(self.cluster.now)

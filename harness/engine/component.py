@@ -269,6 +269,12 @@ class DisturbWatches(_Message, frozen=True, gc=False):
     cause: int = 0
 
 
+class ResumeProcess(_Message, frozen=True, gc=False):
+    """The components of a process that is stopped start now."""
+
+    process: str
+
+
 Effect: TypeAlias = (
     Write
     | WakeAt
@@ -280,6 +286,7 @@ Effect: TypeAlias = (
     | RestartApiServer
     | RestartProcess
     | DisturbWatches
+    | ResumeProcess
 )
 
 

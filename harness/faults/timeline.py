@@ -86,7 +86,15 @@ def _entry(item: Any, where: str) -> Planned:
             raise UserError(f"{where}.every: too often", found=item["every"], expected="1s or more, on average")
         if "until" in item and not until:
             raise UserError(f"{where}.until: the faults end before they begin", found=item["until"])
-        fault = _fault(named[0], item[named[0]], where)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}", expected="durations such as 90s or 10m") from None
+    return Planned(at, every, read_fault(named[0], item[named[0]], where), until)
+
+
+def read_fault(name: str, data: Any, where: str) -> Fault:
+    """One fault from what stands under its name. Raises UserError."""
+    try:
+        fault = _fault(name, data, where)
         fault.effects(Targets(), Random(0))  # its fields are read here, so that a wrong one is told at once
         fault.lasts_ns()
     except ValueError as error:
@@ -95,8 +103,8 @@ def _entry(item: Any, where: str) -> Planned:
         if error.what.startswith(where):
             raise
         about = {"found": error.found, "expected": error.expected, "hint": error.hint}
-        raise UserError(f"{where}.{named[0]}.{error.what}", **about) from None  # type: ignore[arg-type]
-    return Planned(at, every, fault, until)
+        raise UserError(f"{where}.{name}.{error.what}", **about) from None  # type: ignore[arg-type]
+    return fault
 
 
 def _known(name: str, where: str) -> None:
@@ -123,6 +131,24 @@ def _fault(name: str, data: Any, where: str) -> Fault:
     except msgspec.ValidationError as error:
         what, _, path = str(error).rstrip("`").partition(" - at `$")
         raise UserError(f"{where}.{name}{path}: {what}") from None
+
+
+def told(injected: Sequence[Effect], about: tuple[int, str], cause: int) -> list[Effect]:
+    """What a fault does, with the facts that measures go by. `about`: index of the entry, name of the fault's class;
+    `cause`: which of all faults of the cluster it is, counted from 1."""
+    effects: list[Effect] = [Observe("fault", (*about, len(injected), cause))]
+    effects += [
+        Observe("podDeleted", (effect.namespace, effect.name, cause))
+        for effect in injected
+        if isinstance(effect, Delete) and effect.kind == "Pod"
+    ]
+    effects += [
+        msgspec.structs.replace(effect, cause=cause)
+        if isinstance(effect, InjectFault | RestartApiServer | RestartProcess | DisturbWatches)
+        else effect
+        for effect in injected
+    ]
+    return effects
 
 
 class _Again(msgspec.Struct, frozen=True):
@@ -192,17 +218,6 @@ class Timeline:
         planned = self._planned[index]
         injected = self._effects(index)
         self._injected += 1
-        effects.append(Observe("fault", (index, type(planned.fault).__name__, len(injected), self._injected)))
-        effects += [
-            Observe("podDeleted", (effect.namespace, effect.name, self._injected))
-            for effect in injected
-            if isinstance(effect, Delete) and effect.kind == "Pod"
-        ]
-        effects += [
-            msgspec.structs.replace(effect, cause=self._injected)
-            if isinstance(effect, InjectFault | RestartApiServer | RestartProcess | DisturbWatches)
-            else effect
-            for effect in injected
-        ]
+        effects += told(injected, (index, type(planned.fault).__name__), self._injected)
         if planned.every_ns:
             self._draw(now, index, effects)

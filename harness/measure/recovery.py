@@ -67,6 +67,13 @@ class Recovery:
             self._disturbed(at_ns, *data)
         elif topic == "podDeleted":
             self._deleted(*data)
+        elif topic == "faultUndone":
+            for cause in data:
+                undone = self._faults.caused_by(cause)
+                if undone is not None and undone.until_ns > at_ns:
+                    undone.lasts_ns = at_ns - undone.at_ns
+                    for target in undone.targets:
+                        self._power[target] = min(self._power.get(target, at_ns), at_ns)
 
     def _disturbed(self, at_ns: int, target: str, kind: str, lasts_ns: int, pod: str, cause: int) -> None:
         fault = self._faults.disturb(at_ns, target, kind, cause)

@@ -32,4 +32,10 @@ class ContainerCrash(msgspec.Struct, frozen=True, tag="container-crash"):
     exit_code: int = 137
 
 
-NodeFault: TypeAlias = Crash | Freeze | Partition | ContainerCrash
+class Undo(msgspec.Struct, frozen=True, tag="undo"):
+    """What a node suffers of one kind ends now: `what` is crash (power is back), freeze or partition."""
+
+    what: str
+
+
+NodeFault: TypeAlias = Crash | Freeze | Partition | ContainerCrash | Undo

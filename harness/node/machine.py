@@ -32,7 +32,7 @@ from harness.engine.component import (
 )
 from harness.engine.guard import event_about, fault_of
 from harness.model.core import Node, Pod, PodStatus
-from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
+from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, Undo
 from harness.model.meta import condition
 from harness.model.objects import PodMetrics
 from harness.model.workloads import Lease
@@ -42,9 +42,7 @@ from harness.node.node_status import internal_ip_of, lease, ready_node
 from harness.node.outbox import Outbox
 from harness.node.pod_worker import Host, Stage
 from harness.node.proxy import Network, Proxy
-from harness.node.settings import (
-    NodeSettings,
-)
+from harness.node.settings import NodeSettings
 from harness.node.usage import Flow, Usage
 
 _DOWN, _FROZEN, _CUT = 1, 2, 4
@@ -425,8 +423,20 @@ class Machine:
                     self._defer(said, effects)
                 else:
                     effects.extend(said)
+            case Undo(what):
+                self._undo(now, what, effects)
             case _:
                 assert_never(fault)
+
+    def _undo(self, now: int, what: str, effects: list[Effect]) -> None:
+        match what:
+            case "crash":
+                self._down_until_ns = min(self._down_until_ns, now)
+            case "freeze":
+                self._frozen_until_ns = min(self._frozen_until_ns, now)
+            case "partition":
+                self._cut_until_ns = min(self._cut_until_ns, now)
+        self._return(now, effects)
 
     def _lose_power(self, now: int, effects: list[Effect]) -> None:
         """Memory is lost; the disk is not, nor what clients elsewhere send."""

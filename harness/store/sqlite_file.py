@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -85,6 +86,10 @@ def open_file(
                 found=f"{left.name} without {path.name}",
                 hint=f"put the store's file back; or remove {left} to begin anew",
             )
+    if new:
+        # It holds Secrets: its owner's alone, as are the logs that SQLite puts beside it.
+        with contextlib.suppress(OSError):  # SQLite says better why there can be no file
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
     except sqlite3.Error as error:

@@ -45,7 +45,7 @@ class TailRecord:
 
     def write(self, writes: int, revision: int) -> None:
         if self._file is None:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         os.pwrite(self._file, _TAIL.pack(_MAGIC, writes, revision, _check(writes, revision)), 0)
 
     def close(self, *, remove: bool) -> None:

@@ -20,14 +20,14 @@ from harness.apiserver.http.auth.tokens import Bearer, Tokens
 from harness.apiserver.http.bodies import JSON, LARGEST_BODY, checked, parsed, too_large
 from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.containers import logs
-from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.driver_queue import AWAY, DriverQueue
 from harness.apiserver.http.negotiate import Form, form_of
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
 from harness.apiserver.http.verbs import perform
 from harness.apiserver.http.watch import Hub
 from harness.apiserver.server import ApiServer
-from harness.model.status import ApiError, not_allowed
+from harness.model.status import ApiError, not_allowed, unavailable
 
 log = logging.getLogger("podyard.apiserver")
 
@@ -95,6 +95,8 @@ class Front:
 
     async def _respond(self, request: Request) -> Response:
         path = request.url.path
+        if self._driver.away:
+            raise unavailable(AWAY)
         if path.rstrip("/") in _HEALTH:
             return Response("ok", media_type="text/plain")
         user = await self.user(request)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+AWAY = "the API server does not run (a fault stopped it)"
+
 
 class DriverQueue:
     """`submit` and `close` from any thread; `run_pending` and `wait` from the driver's alone."""
@@ -29,18 +31,36 @@ class DriverQueue:
         self._arrived = threading.Event()
         self._lock = threading.Lock()
         self._closed = False
+        self.away = False
+        """The API server's process is away: nobody is answered."""
+        self.on_away: Callable[[], None] | None = None
+        """Called when it goes, on the driver's thread."""
 
     def submit(self, fn: Callable[[ApiServer], T]) -> Future[T]:
         """`fn(server)` on the driver's thread. The future carries what it returns or raises; after `close`,
         ApiError ServiceUnavailable."""
         future: Future[T] = Future()
         with self._lock:
-            if self._closed:
-                future.set_exception(unavailable("the cluster is shutting down"))
+            if self._closed or self.away:
+                told = "the cluster is shutting down" if self._closed else AWAY
+                future.set_exception(unavailable(told))
                 return future
             self._queue.append((future, fn))
         self._arrived.set()
         return future
+
+    def set_away(self, away: bool) -> None:
+        """On the driver's thread. What waits is refused, as by a server that is gone."""
+        with self._lock:
+            self.away = away
+            left = list(self._queue) if away else []
+            if away:
+                self._queue.clear()
+        for future, _ in left:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(unavailable(AWAY))
+        if away and self.on_away is not None:
+            self.on_away()
 
     def run_pending(self) -> int:
         """Run what has arrived so far, in order of arrival; how many. What arrives meanwhile waits for the next call.

@@ -106,6 +106,7 @@ class HttpServer:
         self._custom.attach()
         metrics_view.attach(server)
         self._hub.attach(self.driver.server)
+        self.driver.on_away = self._hub.end_all
         front = Front(
             self.driver,
             self._hub,

@@ -109,6 +109,9 @@ class Hub:
         if self._server is not None:
             self._server.listeners.remove(self._written)
             self._server = None
+        self.end_all()
+
+    def end_all(self) -> None:
         feeds, self._feeds = self._feeds, {}
         for held in feeds.values():
             for feed in held:

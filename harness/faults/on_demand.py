@@ -1,0 +1,155 @@
+"""Faults when somebody asks for them, and their end when somebody asks for that: a component of live clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+
+from harness.engine.component import (
+    SECOND,
+    DisturbWatches,
+    Effect,
+    Event,
+    InjectFault,
+    Instant,
+    Observe,
+    Outcome,
+    Relist,
+    RestartApiServer,
+    RestartProcess,
+    ResumeProcess,
+    Start,
+    Subscribe,
+    Timer,
+    WakeAt,
+    Watch,
+)
+from harness.faults.fault import Fault
+from harness.faults.targets import Targets
+from harness.faults.timeline import told
+from harness.model.faults import Crash, Freeze, Partition, Undo
+
+FIRST_CAUSE = 1_000_001
+"""Causes of a timeline are counted from 1."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A fault that somebody wants, under a name of his."""
+
+    name: str
+    fault: Fault
+
+
+class Recall(msgspec.Struct, frozen=True):
+    """The fault of that name ends now."""
+
+    name: str
+
+
+class Injected(msgspec.Struct, frozen=True):
+    """What became of an order: effects 0: there was nothing to be hit. `undoable`: it lasts, and can be ended."""
+
+    name: str
+    cause: int
+    effects: int
+    targets: tuple[str, ...]
+    undoable: bool
+
+
+class FaultsOnDemand:
+    """Orders come as timers. `take` tells, between two steps, what has been injected."""
+
+    name = "faults-on-demand"
+    watches = ("Node", "Pod")
+    handled_failures = 0
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._targets = Targets()
+        self._seen = set(self.watches)
+        self._held: dict[str, tuple[int, list[Effect]]] = {}  # cause and what ends it, by name
+        self._injected: list[Injected] = []
+        self._cause = FIRST_CAUSE
+
+    def take(self) -> list[Injected]:
+        out, self._injected = self._injected, []
+        return out
+
+    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            match event:
+                case Watch() | Relist():
+                    self._targets.observe(event)
+                case Timer(Order() as order):
+                    self._order(order, effects)
+                case Timer(Recall(name)):
+                    effects += self._recall(name)
+                case Timer(effect):
+                    effects.append(effect)
+                case Outcome(Subscribe(_, Order() as order)):
+                    self._inject(order, effects)
+                case Outcome() if event.error is not None:
+                    self.handled_failures += 1
+                    if event.error.code >= 500 or event.error.code == 429:
+                        effects.append(WakeAt(now + SECOND, event.effect))
+                case Start() | Outcome():
+                    pass
+                case _:
+                    raise AssertionError(event)
+        return effects
+
+    def _order(self, order: Order, effects: list[Effect]) -> None:
+        unseen = tuple(kind for kind in getattr(order.fault, "watches", ()) if kind not in self._seen)
+        if unseen:
+            self._seen.update(unseen)
+            effects.append(Subscribe(unseen, order))  # injected when all that is there has been heard of
+        else:
+            self._inject(order, effects)
+
+    def _inject(self, order: Order, effects: list[Effect]) -> None:
+        injected = list(order.fault.effects(self._targets, self._rng))
+        cause, self._cause = self._cause, self._cause + 1
+        effects += told(injected, (-1, type(order.fault).__name__), cause)
+        ends = [end for effect in injected if (end := _end_of(effect)) is not None]
+        if ends:
+            self._held[order.name] = (cause, ends)
+        targets = tuple(target for effect in injected for target in _targets_of(effect))
+        self._injected.append(Injected(order.name, cause, len(injected), targets, bool(ends)))
+
+    def _recall(self, name: str) -> list[Effect]:
+        held = self._held.pop(name, None)
+        if held is None:
+            return []
+        cause, ends = held
+        return [*ends, Observe("faultUndone", (cause,))]
+
+
+def _end_of(effect: Effect) -> Effect | None:
+    """What undoes an effect; None where nothing does."""
+    match effect:
+        case InjectFault(nodes, Crash()):
+            return InjectFault(nodes, Undo("crash"))
+        case InjectFault(nodes, Freeze()):
+            return InjectFault(nodes, Undo("freeze"))
+        case InjectFault(nodes, Partition()):
+            return InjectFault(nodes, Undo("partition"))
+        case RestartProcess(process):
+            return ResumeProcess(process)
+        case _:
+            return None
+
+
+def _targets_of(effect: Effect) -> tuple[str, ...]:
+    match effect:
+        case InjectFault(nodes):
+            return nodes
+        case RestartProcess(process) | DisturbWatches(process):
+            return (process,)
+        case RestartApiServer():
+            return ("apiserver",)
+        case _:
+            name = getattr(effect, "name", "") or getattr(getattr(effect, "obj", None), "metadata", None)
+            return (name if isinstance(name, str) else name.name,) if name else ()
