@@ -69,12 +69,12 @@ def run(
     Raises UserError for what is wrong with the scenario or a name, before anything runs; RunFailed for a failed run.
     """
     varied = {name: [str(value) for value in values] for name, values in (vary or {}).items()}
-    first = _read(scenario, settings or {}, {})
+    first = read(scenario, settings or {}, {})
     names = list(schedulers) or first.scenario.spec.schedulers
     for name in names:
         load_strategy(first, name)
     todo = jobs(
-        lambda chosen: _read(scenario, settings or {}, chosen), varied, names, list(seeds) or [first.scenario.spec.seed]
+        lambda chosen: read(scenario, settings or {}, chosen), varied, names, list(seeds) or [first.scenario.spec.seed]
     )
     found: dict[str, Result] = {}
     for ended in runs_of(todo, out=out, parallel=parallel):
@@ -82,7 +82,7 @@ def run(
             raise RunFailed(f"{ended.job}: {ended.error}")
         found[str(ended.job)] = ended.result
     results = [found[str(job)] for job in todo]
-    settle(results, lambda result: _read(scenario, settings or {}, result.variables))
+    settle(results, lambda result: read(scenario, settings or {}, result.variables))
     return results
 
 
@@ -113,7 +113,7 @@ def compare(
     mean that is no difference. Raises as `run`."""
     import polars
 
-    first = _read(scenario, {}, {})
+    first = read(scenario, {}, {})
     results = run(scenario, schedulers, seeds, parallel=parallel)
     arms = {name: [result for result in results if result.scheduler == name] for name in schedulers}
     known = catalogue(first.scenario.spec.measures)
@@ -147,7 +147,7 @@ def frame(results: Sequence[Result]) -> pl.DataFrame:
     return polars.DataFrame(rows, infer_schema_length=None)
 
 
-def _read(scenario: Scenario, settings: Mapping[str, str], chosen: Mapping[str, str]) -> Loaded:
+def read(scenario: Scenario, settings: Mapping[str, str], chosen: Mapping[str, str]) -> Loaded:
     if isinstance(scenario, Mapping):
         from harness.experiment.scenario import from_document
         from harness.model.loading import Document

@@ -51,7 +51,7 @@ class Measures:
         self.jobs = jobs
         self._demand = demand
         self.traffic = Traffic({item.service: item.model for item in prepared.workload.traffic})
-        self.placement = _placement(prepared, self.lives, demand)
+        self.placement = placement_of(prepared, self.lives, demand)
         fills = [
             task.trace is not None and task.trace.mode == "fill" for task in prepared.loaded.scenario.spec.workload
         ]
@@ -135,7 +135,8 @@ class Measures:
         return out
 
 
-def _placement(prepared: Prepared, lives: PodLives, demand: Demand) -> Placement:
+def placement_of(prepared: Prepared, lives: PodLives, demand: Demand) -> Placement:
+    """The measures of placement of a scenario, as yet without a pod."""
     asked = [
         item
         for table in prepared.workload.originals

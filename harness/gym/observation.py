@@ -1,0 +1,137 @@
+"""What an agent sees: the nodes and the pods at the head of the queue as float arrays of one shape.
+
+Imports numpy and the strategy protocol only, so a trained policy runs wherever a strategy does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.scheduling.strategy import ClusterView, PodView
+
+Float32: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.int8]
+Observation: TypeAlias = dict[str, Float32]
+
+DEVICES = 8
+"""GPUs of a node and of a pod are given as a share of so many."""
+
+HOUR_NS = 3_600_000_000_000
+
+UNKNOWN = -1.0
+"""A lifetime that the workload does not declare."""
+
+
+class Encoder:
+    """Columns of a cluster as arrays.
+
+    `nodes`: float32 [size, 2R + 7]: of each resource its capacity and what is free, as shares of the largest capacity
+    of the cluster; GPUs, idle GPU, wholly idle GPUs and the most idle one of the node, as shares of DEVICES (the last:
+    of one); the GPU model and the zone, as (index + 1) / how many there are; 1 for a node that is there.
+    `pods`: float32 [window, R + 5]: requests as shares of the same; GPUs over DEVICES, share of each; hours since it
+    was created; hours that it will run, UNKNOWN where nobody says; 1 for a pod that is there.
+
+    `size`: nodes at most. `resources`: names, in the order of the columns; others are left out. Raises ValueError for a
+    cluster that is larger or lacks one of them.
+    """
+
+    def __init__(self, size: int, resources: Sequence[str], window: int = 1) -> None:
+        self.size, self.resources, self.window = size, tuple(resources), window
+        self._rows = len(self.resources)
+        self._nodes = np.zeros((size, 2 * self._rows + 7), np.float32)
+        self._cluster: ClusterView | None = None
+        self._version = -1
+        self._largest = np.ones(self._rows)
+        self._names: tuple[str, ...] = ()  # the cluster's, with the row of each column in them
+        self._at = np.arange(self._rows)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        return {"nodes": self._nodes.shape, "pods": (self.window, self._rows + 5)}
+
+    def encode(self, cluster: ClusterView, pods: Sequence[PodView]) -> Observation:
+        """New arrays: what was given before stays as it was. `pods`: those that are offered, up to `window`."""
+        self._sync(cluster)
+        out = np.zeros((self.window, self._rows + 5), np.float32)
+        now = cluster.now_ns
+        for row, pod in enumerate(pods[: self.window]):
+            gpu, asked = pod.gpu, pod.requests
+            out[row, : self._rows] = asked[self._at] / self._largest
+            out[row, self._rows :] = (
+                gpu.count / DEVICES,
+                gpu.milli / 1000,
+                (now - pod.created_ns) / HOUR_NS,
+                UNKNOWN if pod.lifetime_ns is None else pod.lifetime_ns / HOUR_NS,
+                1.0,
+            )
+        return {"nodes": self._nodes.copy(), "pods": out}
+
+    def mask(self, cluster: ClusterView, pods: Sequence[PodView], may_wait: bool) -> Mask:
+        """int8 [window * size + 1]: 1 where action `pod * size + node` is legal now. The last action leaves all of them
+        waiting: legal with `may_wait`, and where nothing else is."""
+        out = np.zeros(self.window * self.size + 1, np.int8)
+        for row, pod in enumerate(pods[: self.window]):
+            fits = cluster.feasible(pod)
+            out[row * self.size : row * self.size + len(fits)] = fits
+        out[-1] = may_wait or not out.any()
+        return out
+
+    def _sync(self, cluster: ClusterView) -> None:
+        version = cluster.version
+        if cluster is self._cluster and version == self._version:
+            return
+        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
+        if changed is None or len(changed) * 4 > self.size or len(cluster.resources) != len(self._names):
+            self._check(cluster)
+            self._largest = np.maximum(cluster.capacity.max(axis=1, initial=1)[self._at], 1).astype(np.float64)
+            self._nodes[:] = 0
+            changed = np.arange(len(cluster.names))
+        self._cluster, self._version = cluster, version
+        rows, largest = self._rows, self._largest
+        if len(cluster.names) > self.size:
+            self._check(cluster)
+        if changed.size == 1:  # what a placement changes; numpy's cost of a row would be the price of the step
+            self._fill_one(cluster, int(changed[0]))
+            return
+        nodes = self._nodes
+        nodes[changed, :rows] = cluster.capacity[self._at][:, changed].T / largest
+        nodes[changed, rows : 2 * rows] = cluster.free[self._at][:, changed].T / largest
+        at = 2 * rows
+        total, idle = cluster.gpu_capacity[changed], cluster.gpu_free[changed]
+        if total.shape[1]:
+            nodes[changed, at] = (total > 0).sum(axis=1) / DEVICES
+            nodes[changed, at + 1] = idle.sum(axis=1) / (1000 * DEVICES)
+            nodes[changed, at + 2] = (idle == 1000).sum(axis=1) / DEVICES
+            nodes[changed, at + 3] = idle.max(axis=1) / 1000
+        nodes[changed, at + 4] = (cluster.gpu_model[changed] + 1) / max(1, len(cluster.gpu_models))
+        nodes[changed, at + 5] = (cluster.zone[changed] + 1) / max(1, len(cluster.zones))
+        nodes[changed, at + 6] = cluster.alive[changed]
+
+    def _fill_one(self, cluster: ClusterView, node: int) -> None:
+        """The same for one node."""
+        rows, line = self._rows, self._nodes[node]
+        line[:rows] = cluster.capacity[self._at, node] / self._largest
+        line[rows : 2 * rows] = cluster.free[self._at, node] / self._largest
+        at = 2 * rows
+        total, idle = cluster.gpu_capacity[node].tolist(), cluster.gpu_free[node].tolist()
+        if total:
+            line[at] = sum(milli > 0 for milli in total) / DEVICES
+            line[at + 1] = sum(idle) / (1000 * DEVICES)
+            line[at + 2] = sum(milli == 1000 for milli in idle) / DEVICES
+            line[at + 3] = max(idle) / 1000
+        line[at + 4] = (int(cluster.gpu_model[node]) + 1) / max(1, len(cluster.gpu_models))
+        line[at + 5] = (int(cluster.zone[node]) + 1) / max(1, len(cluster.zones))
+        line[at + 6] = bool(cluster.alive[node])
+
+    def _check(self, cluster: ClusterView) -> None:
+        if len(cluster.names) > self.size:
+            raise ValueError(f"{len(cluster.names)} nodes, and the observation has room for {self.size}")
+        self._names = tuple(cluster.resources)
+        missing = [name for name in self.resources if name not in self._names]
+        if missing:
+            raise ValueError(f"the cluster has no {', '.join(missing)}, which the observation has columns of")
+        self._at = np.array([self._names.index(name) for name in self.resources])
