@@ -19,6 +19,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.names import LONGEST_PREFIX, Names, suffix
 from harness.apiserver.watch_cache import WatchCache, prefix_of
 from harness.engine.component import ADDED, DELETED, MODIFIED
+from harness.engine.scrapes import scrapes_of
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.meta import Condition, ObjectMeta, with_condition
 from harness.model.objects import BY_TYPE, KINDS, Kind, Pod, Unstructured, kind_of
@@ -60,6 +61,8 @@ class ApiServer:
         self.now = 0  # set by whoever drives, before each call
         self.views: dict[str, Callable[[], list[Any]]] = {}
         """Kinds that clients read and nobody stores, by name: their objects as they are now, in order of key."""
+        self.scrapes = scrapes_of(seed, constants)
+        """When the metrics that clients read were taken."""
         self.finish_update: Finish | None = None
         """For updates from within of objects that have managedFields."""
         self.cache = WatchCache(store)

@@ -20,6 +20,7 @@ from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, controllers
 from harness.cluster.workload_driver import WorkloadDriver
 from harness.engine.component import Component, Configured, Instant, Periodic
+from harness.engine.scrapes import scrapes_of
 from harness.engine.streams import array_stream, phase_of, stream
 from harness.faults.timeline import Planned, Timeline
 from harness.model.constants import MANAGER, SCHEDULER, Constants
@@ -117,6 +118,7 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     for component in controllers(plan.controllers):
         if isinstance(component, HorizontalController):
             component.adapter = plan.metrics
+            component.scrapes = scrapes_of(seed, constants)
             component.contain(plan.autoscaler_deadline_s)
         managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
         cluster.add(set_up(component, seed, constants, plan.scheduling.filters), MANAGER if managed else "")

@@ -30,6 +30,7 @@ from harness.engine.guard import COMPONENT_FAULT, UNHANDLED_OUTCOME, ComponentFa
 from harness.engine.latency import Constant, Latencies, Latency
 from harness.engine.loop import Loop, SharedLoop
 from harness.engine.messages import API_ADDRESS, ComeBack, FellSilent, Observed, Resubscribe
+from harness.engine.scrapes import scrapes_of
 from harness.engine.streams import stream
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import EventSource, Node
@@ -79,6 +80,7 @@ class Cluster:
             constants=settings.constants,
             folded=settings.folded,
             record_events=settings.record_events,
+            scrapes=scrapes_of(settings.seed, settings.constants),
         )
         if settings.wall:
             # People try things out there, and expect of `sh -c "exit 3"` what it says.

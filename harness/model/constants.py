@@ -160,6 +160,33 @@ class Constants:
         "resource-quota-sync-period", MANAGER, "duration", 5 * MINUTE,
         "how often a quota's usage is counted anew", "--resource-quota-sync-period",
     )  # fmt: skip
+    queue_base_delay_ns: int = _of(
+        "baseDelay", MANAGER, "duration", 5 * 10**6,
+        "wait of a controller before it tries an object again whose reconciliation failed; it doubles",
+        "client-go util/workqueue DefaultTypedControllerRateLimiter",
+    )  # fmt: skip
+    queue_max_delay_ns: int = _of(
+        "maxDelay", MANAGER, "duration", 1000 * SECOND, "the longest such wait",
+        "client-go util/workqueue DefaultTypedControllerRateLimiter",
+    )  # fmt: skip
+    job_pod_failure_backoff_ns: int = _of(
+        "DefaultJobPodFailureBackOff", MANAGER, "duration", 10 * SECOND,
+        "wait before a Job's failed pod is made anew; it doubles with each failure in a row",
+        "pkg/controller/job/job_controller.go",
+    )  # fmt: skip
+    max_job_pod_failure_backoff_ns: int = _of(
+        "MaxJobPodFailureBackOff", MANAGER, "duration", 10 * MINUTE, "the longest such wait",
+        "pkg/controller/job/job_controller.go: 10 min since 1.28; the documentation of Jobs still says six",
+    )  # fmt: skip
+    daemon_failed_pods_backoff_ns: int = _of(
+        "failedPodsBackoff", MANAGER, "duration", SECOND,
+        "wait before a failed pod of a DaemonSet is replaced; it doubles with each failure on that node",
+        "cmd/kube-controller-manager/app/apps.go startDaemonSetController",
+    )  # fmt: skip
+    daemon_max_failed_pods_backoff_ns: int = _of(
+        "failedPodsBackoff.max", MANAGER, "duration", 15 * MINUTE, "the longest such wait",
+        "cmd/kube-controller-manager/app/apps.go startDaemonSetController",
+    )  # fmt: skip
     max_endpoints_per_slice: int = _of(
         "max-endpoints-per-slice", MANAGER, "count", 100,
         "endpoints of one EndpointSlice", "--max-endpoints-per-slice",
@@ -196,10 +223,15 @@ class Constants:
         "the longest such wait", "KubeletConfiguration crashLoopBackOff.maxContainerRestartPeriod; MaxContainerBackOff",
     )  # fmt: skip
     pleg_relist_period_ns: int = _of(
-        "genericPlegRelistPeriod", KUBELET, "duration", 0,
+        "genericPlegRelistPeriod", KUBELET, "duration", SECOND,
         "how often a kubelet looks at its containers: a start or an end is told at the next look",
         "pkg/kubelet/kubelet.go genericPlegRelistPeriod", positive=False,
-        note="Kubernetes' is 1s; 0s: told at once, as by the evented PLEG",
+        note="0s: told at once, as by the evented PLEG",
+    )  # fmt: skip
+    housekeeping_interval_ns: int = _of(
+        "housekeeping-interval", KUBELET, "duration", 10 * SECOND,
+        "how often a kubelet takes a sample of its containers' usage: a scrape gets the last one",
+        "kubelet --housekeeping-interval (cAdvisor)",
     )  # fmt: skip
     metric_resolution_ns: int = _of(
         "metric-resolution", METRICS_SERVER, "duration", 15 * SECOND,
@@ -226,10 +258,10 @@ class Constants:
         "how long the volumes of a pod may take to be bound", "KubeSchedulerConfiguration VolumeBindingArgs",
     )  # fmt: skip
     proxy_min_sync_period_ns: int = _of(
-        "minSyncPeriod", PROXY, "duration", 0,
+        "minSyncPeriod", PROXY, "duration", SECOND,
         "the shortest time between two changes of where requests are sent",
         "KubeProxyConfiguration iptables.minSyncPeriod",
-        positive=False, note="Kubernetes' is 1s; 0s: each change of an EndpointSlice counts at once",
+        positive=False, note="0s, which Kubernetes reads as 1s: each change of an EndpointSlice counts at once",
     )  # fmt: skip
 
     @property
@@ -266,7 +298,6 @@ UNMODELLED = {
     "node-startup-grace-period": "a node that was never heard of has node-monitor-grace-period, too",
     "pod-eviction-timeout": "Kubernetes 1.27 removed it: default-unreachable-toleration-seconds says it",
     "nodeStatusReportFrequency": "a node's status is written when it differs",
-    "housekeeping-interval": "kubelets take a sample of their containers' usage every 10s",
     "syncFrequency": "a kubelet looks at a pod when something about it changes",
     "concurrent-service-endpoint-syncs": "controllers have no workers: what is due is done",
     "leader-elect-lease-duration": "there is one of each component",
@@ -280,6 +311,7 @@ UNMODELLED = {
 _PERIODS = {
     "node-monitor-period", "gcCheckPeriod", "horizontal-pod-autoscaler-sync-period", "pvclaimbinder-sync-period",
     "resource-quota-sync-period", "nodeStatusUpdateFrequency", "syncPeriod", "metric-resolution",
+    "housekeeping-interval",
 }  # fmt: skip
 
 
@@ -380,6 +412,15 @@ _RULES: tuple[_Rule, ...] = (
         lambda c: (
             f"podMaxBackoffSeconds: Invalid value: {c.pod_max_backoff_s}: "
             "must be greater than or equal to PodInitialBackoffSeconds"
+        ),
+    ),
+    (
+        "metric-resolution",
+        lambda c: c.metric_resolution_ns >= c.housekeeping_interval_ns,
+        lambda c: (
+            f"metric-resolution {duration_text(c.metric_resolution_ns)} is shorter than housekeeping-interval "
+            f"{duration_text(c.housekeeping_interval_ns)}: scrapes that find no new sample are not modelled "
+            "(metrics-server refuses less than 10s)"
         ),
     ),
     (

@@ -3,7 +3,7 @@
 A pod that serves requests has its usage reported by its kubelet, when it changes. What others use follows from their
 spec, so that nobody has to report it: what their annotations say, or a share of what they request.
 
-The pipeline: each kubelet takes a sample of its containers every SAMPLE_NS (cAdvisor, --housekeeping-interval 10s).
+The pipeline: each kubelet takes a sample of its containers every --housekeeping-interval (cAdvisor, 10s).
 metrics-server scrapes all kubelets every resolution (--metric-resolution 15s) and keeps each container's last two
 points. CPU is the growth between these two, over the time between them (10 to 20 s); memory is that of the last. A
 container has metrics from its second point on, or from its first if it was then 10 s old. Who asks at an instant sees
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from harness.model.constants import DEFAULTS
 from harness.model.core import Container, Pod
 from harness.model.meta import ObjectMeta
 from harness.model.quantity import Form, Quantity, milli_quantity, parse_quantity
@@ -44,8 +45,6 @@ IDLE_CPU_PERCENT, IDLE_MEMORY_PERCENT = 10, 50
 published traces (Reiss et al., SoCC 2012, figure 2; Rzadca et al., Autopilot, EuroSys 2020: a slack of 46 %)."""
 
 SECOND_NS = 10**9
-SAMPLE_NS = 10 * SECOND_NS
-"""Source: kubelet --housekeeping-interval, 10s."""
 FRESH_NS = 10 * SECOND_NS
 """Source: metrics-server freshContainerMinMetricsResolution."""
 
@@ -164,41 +163,56 @@ def _share(container: Container, name: str, of: int, total: int) -> int:
 # -- what the metrics API says -----------------------------------------------------------------------------------------
 
 
-def last_scrape_ns(now: int, resolution_ns: int) -> int:
-    """The last one whose results who asks at `now` can see."""
-    return (now - 1) // resolution_ns * resolution_ns
+class Scrapes(msgspec.Struct, frozen=True):
+    """When metrics-server asks kubelets: every `resolution_ns`, `phase_ns` beyond whole numbers of them. It gets the
+    last sample that the kubelet has taken, which it does at whole numbers of `housekeeping_ns`."""
+
+    resolution_ns: int = DEFAULTS.metric_resolution_ns
+    housekeeping_ns: int = DEFAULTS.housekeeping_interval_ns
+    phase_ns: int = 0
+
+    def last_ns(self, now: int) -> int:
+        """The last one whose results who asks at `now` can see."""
+        return (now - 1 - self.phase_ns) // self.resolution_ns * self.resolution_ns + self.phase_ns
+
+    def next_ns(self, now: int) -> int:
+        """The first one after `now`."""
+        return ((now - self.phase_ns) // self.resolution_ns + 1) * self.resolution_ns + self.phase_ns
+
+    def is_at(self, now: int) -> bool:
+        return (now - self.phase_ns) % self.resolution_ns == 0
+
+    def sample_ns(self, scrape_ns: int) -> int:
+        """When the sample was taken that a scrape gets."""
+        return scrape_ns // self.housekeeping_ns * self.housekeeping_ns
+
+    def window(self, started_ns: int, scrape_ns: int) -> tuple[int, int] | None:
+        """[begin, end] of the two points that a container which started then has at a scrape; None: it has not two
+        yet."""
+        end = self.sample_ns(scrape_ns)
+        age = end - started_ns
+        if FRESH_NS <= age < self.resolution_ns:
+            return started_ns, end
+        # A point that is no newer is not taken.
+        begin = min(self.sample_ns(scrape_ns - self.resolution_ns), end - self.housekeeping_ns)
+        return (begin, end) if started_ns < begin else None
 
 
-def sample_ns(scrape_ns: int) -> int:
-    """When the sample was taken that a scrape gets."""
-    return scrape_ns // SAMPLE_NS * SAMPLE_NS
-
-
-def window(started_ns: int, scrape_ns: int, resolution_ns: int) -> tuple[int, int] | None:
-    """[begin, end] of the two points that a container which started then has at a scrape; None: it has not two yet."""
-    end = sample_ns(scrape_ns)
-    age = end - started_ns
-    if FRESH_NS <= age < resolution_ns:
-        return started_ns, end
-    begin = min(sample_ns(scrape_ns - resolution_ns), end - SAMPLE_NS)  # a point that is no newer is not taken
-    return (begin, end) if started_ns < begin else None
-
-
-def measured(pod: Pod, told: PodMetrics | None, now: int, resolution_ns: int) -> PodMetrics | None:
+def measured(pod: Pod, told: PodMetrics | None, now: int, scrapes: Scrapes) -> PodMetrics | None:
     """What metrics.k8s.io says of a pod at `now`; None: nothing. `told`: the last report of its kubelet."""
     started = _started_ns(pod)
     if started is None or now <= 0:
         return None
-    scrape = last_scrape_ns(now, resolution_ns)
+    scrape = scrapes.last_ns(now)
     if told is not None:
         scrape = max(scrape, told.timestamp or 0)
-    points = window(started, scrape, resolution_ns)
+    points = scrapes.window(started, scrape)
     if points is None:
         return None
     begin, end = points
     meta = pod.metadata
     if told is not None:
-        containers = _averaged(pod, told, scrape - (told.timestamp or 0), resolution_ns)
+        containers = _averaged(pod, told, scrape - (told.timestamp or 0), scrapes.resolution_ns)
     elif serves_requests(pod):
         return None  # its kubelet has not said yet
     else:

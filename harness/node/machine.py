@@ -106,7 +106,7 @@ class Machine:
         self._settings = settings
         self._rng = rng
         self._images = Images(node)
-        self._usage = Usage(settings.constants.metric_resolution_ns, requests=settings.reports_requests)
+        self._usage = Usage(settings.scrapes, requests=settings.reports_requests)
         self._kubelet = Kubelet(
             node, settings, rng, Host(internal_ip_of(node)), self._images, self._usage, lease_phase_ns
         )
@@ -220,7 +220,7 @@ class Machine:
             return
         what, mark = token
         if what == "scrape":
-            if self._state & _CUT or now % self._settings.constants.metric_resolution_ns:
+            if self._state & _CUT or not self._settings.scrapes.is_at(now):
                 self._usage.arm(now, effects)  # nobody reaches the kubelet; or it was frozen when it was due
             else:
                 self._usage.scrape(now, self._kubelet.pods, effects)

@@ -9,6 +9,7 @@ import msgspec
 from harness.engine.component import SECOND
 from harness.engine.latency import Latencies
 from harness.model.constants import DEFAULTS, Constants
+from harness.model.pod_usage import Scrapes
 
 RETRY_FIRST_NS = SECOND
 """Until what the server could not take is said again; it doubles up to the status manager's syncPeriod."""
@@ -34,7 +35,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `commands`: containers end when the commands of their specs do, where those are known (live clusters only).
     `traffic_step_ns`: how often clients look at a load that is changing. `reports_requests`: what pods are sent is told
-    whenever it changes, and not only with their CPU usage: somebody scales by it.
+    whenever it changes, and not only with their CPU usage: somebody scales by it. `scrapes`: when metrics-server asks.
     """
 
     latencies: Latencies
@@ -45,3 +46,4 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     traffic_step_ns: int = SECOND
     commands: bool = False
     reports_requests: bool = False
+    scrapes: Scrapes = Scrapes()

@@ -11,18 +11,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from harness.engine.component import Create, Delete, Effect, Update, WakeAt, next_tick
+from harness.engine.component import Create, Delete, Effect, Update, WakeAt
 from harness.model.meta import ObjectMeta, OwnerReference
 from harness.model.objects import PodMetrics
 from harness.model.pod_usage import (
     CPU_WINDOWS,
     IDLE_CPU_PERCENT,
     REQUESTS,
+    Scrapes,
     container_metrics,
-    last_scrape_ns,
     memory_milli,
-    sample_ns,
-    window,
 )
 from harness.model.times import duration_text
 from harness.model.wire import Time
@@ -42,7 +40,7 @@ class _Counter(msgspec.Struct):
     """CPU that a pod has used since it started, in milli x ns, as cAdvisor counts it. `milli`: what it uses since
     `at_ns`. `sample`: the last one taken, (instant, count); `scraped`: the one that the last scrape got."""
 
-    resolution_ns: int
+    scrapes: Scrapes
     started_ns: int
     at_ns: int
     count: int = 0
@@ -52,11 +50,11 @@ class _Counter(msgspec.Struct):
 
     def advance(self, now: int) -> None:
         """Nothing has changed since the last time."""
-        scrape = last_scrape_ns(now, self.resolution_ns)
-        got = sample_ns(scrape)
+        scrape = self.scrapes.last_ns(now)
+        got = self.scrapes.sample_ns(scrape)
         if got > self.scraped[0]:
             self.scraped = self._at(got)
-        taken = sample_ns(now)
+        taken = self.scrapes.sample_ns(now)
         if taken > self.sample[0]:
             self.sample = self._at(taken)
         self.count += self.milli * (now - self.at_ns)
@@ -71,16 +69,16 @@ class _Counter(msgspec.Struct):
         """Milli-CPU on average between the last two samples at a scrape, and at the next one if nothing changes; as it
         is where there are no two."""
         end, count = self.sample
-        following = sample_ns(now + self.resolution_ns)
+        following = self.scrapes.sample_ns(now + self.scrapes.resolution_ns)
         later = self.count + self.milli * (following - now)
         return (
             self._average(now, (end, count), self.scraped),
-            self._average(now + self.resolution_ns, (following, later), (end, count)),
+            self._average(now + self.scrapes.resolution_ns, (following, later), (end, count)),
         )
 
     def _average(self, scrape_ns: int, last: tuple[int, int], before: tuple[int, int]) -> int:
         """Rounded up, as a Quantity of nanocores is in thousandths."""
-        points = window(self.started_ns, scrape_ns, self.resolution_ns)
+        points = self.scrapes.window(self.started_ns, scrape_ns)
         if points is None:
             return self.milli
         begin, end = points
@@ -91,11 +89,11 @@ class _Counter(msgspec.Struct):
 class Usage:
     """`_flows` is what is on its way to a pod, whatever becomes of it here: it outlives the kubelet."""
 
-    __slots__ = ("_counters", "_due", "_flows", "_requests", "_resolution_ns", "_told", "_unreported")
+    __slots__ = ("_counters", "_due", "_flows", "_requests", "_scrapes", "_told", "_unreported")
 
-    def __init__(self, resolution_ns: int, *, requests: bool = False) -> None:
-        """`resolution_ns`: how often it is scraped. `requests`: what pods are sent is told, too, when that changes."""
-        self._resolution_ns = resolution_ns
+    def __init__(self, scrapes: Scrapes, *, requests: bool = False) -> None:
+        """`scrapes`: when it is scraped. `requests`: what pods are sent is told, too, when that changes."""
+        self._scrapes = scrapes
         self._requests = requests
         self._told: dict[str, int] = {}  # milli-rps by uid
         self._counters: dict[str, _Counter] = {}
@@ -144,14 +142,14 @@ class Usage:
             self._counters.pop(uid, None)
             return None
         if counter is None or counter.started_ns != worker.started_ns:
-            counter = self._counters[uid] = _Counter(self._resolution_ns, worker.started_ns, worker.started_ns)
+            counter = self._counters[uid] = _Counter(self._scrapes, worker.started_ns, worker.started_ns)
         counter.advance(now)
         counter.milli = self.milli(worker)
         return counter
 
     def arm(self, now: int, effects: list[Effect]) -> None:
         if self._unreported and self._due <= now:
-            self._due = next_tick(now, self._resolution_ns, 0)
+            self._due = self._scrapes.next_ns(now)
             effects.append(WakeAt(self._due, ("scrape", self._due)))
 
     def scrape(self, now: int, workers: Mapping[str, PodWorker], effects: list[Effect]) -> None:
@@ -217,6 +215,6 @@ def _metrics(worker: PodWorker, now: int, counter: _Counter, sent: Mapping[str, 
             owner_references=(OwnerReference(api_version="v1", kind="Pod", name=meta.name, uid=meta.uid),),
         ),
         timestamp=Time(now),
-        window=duration_text(counter.resolution_ns),
+        window=duration_text(counter.scrapes.resolution_ns),
         containers=container_metrics(worker.pod, counter.milli, memory_milli(worker.pod, sum(sent.values()))),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from harness.cluster.assembly import ClusterPlan, assemble
 from harness.controllers.workloads.daemonset import HASH, DaemonSetController, target_of
 from harness.engine.component import SECOND, Delete, Update
+from harness.model.constants import DEFAULTS
 from harness.model.core import Node, NodeSpec, NodeStatus, Pod, Taint
 from harness.model.meta import ObjectMeta
 from harness.model.objects import from_wire, to_wire
@@ -179,8 +181,16 @@ def test_after_a_restart_nothing_is_created_twice() -> None:
     assert sorted(map(target_of, rig.pods(app="agent"))) == ["a", "b", "c"]
 
 
-def test_failed_pods_are_replaced_ever_more_slowly() -> None:
-    rig = Rig(DaemonSetController())
+@pytest.mark.parametrize(
+    ("first_s", "most_s", "least", "most"),
+    [(1, 900, 5, 9), (1, 4, 20, 30), (30, 900, 2, 3)],
+)
+def test_failed_pods_are_replaced_ever_more_slowly(first_s: int, most_s: int, least: int, most: int) -> None:
+    controller = DaemonSetController()
+    controller.constants = dataclasses.replace(
+        DEFAULTS, daemon_failed_pods_backoff_ns=first_s * 10**9, daemon_max_failed_pods_backoff_ns=most_s * 10**9
+    )
+    rig = Rig(controller)
     rig.node("a")
     rig.create(daemon_set())
     seen: list[str] = []
@@ -192,7 +202,7 @@ def test_failed_pods_are_replaced_ever_more_slowly() -> None:
                 rig.finish(rig.bind(pod, "a"), "Failed")
             elif pod.metadata.deletion_timestamp is not None:
                 rig.kubelet_kills(pod)
-    assert 5 <= len(seen) <= 9  # within 100 s, at 1 s doubling
+    assert least <= len(seen) <= most  # within 100 s, doubling
     assert rig.events("FailedDaemonPod")
 
 

@@ -246,13 +246,14 @@ def test_pleg_and_proxy_sync_and_endpoint_batches_delay_what_they_gather(tmp_pat
         routed = next(at for at, _, data in instants(record, "observed", "route") if data[1])
         return running, ready, routed
 
-    plain = served({})
-    pleg = served({"genericPlegRelistPeriod": "1s"})
+    plain = served({"genericPlegRelistPeriod": "0s", "minSyncPeriod": "0s"})
+    pleg = served({"minSyncPeriod": "0s"})
     assert plain[0] <= pleg[0] <= plain[0] + 10**9
     assert pleg != plain
-    batch = served({"endpointslice-updates-batch-period": "2s"})
+    at_once = {"genericPlegRelistPeriod": "0s"}
+    batch = served({"endpointslice-updates-batch-period": "2s", **at_once})
     assert batch[1] - plain[1] == pytest.approx(2e9, abs=2e8)
-    proxy = served({"minSyncPeriod": "5s"})
+    proxy = served({"minSyncPeriod": "5s", **at_once})
     assert (proxy[0], proxy[1]) == (plain[0], plain[1])
     assert plain[2] < proxy[2] <= plain[2] + 5 * 10**9
 
@@ -276,6 +277,51 @@ def test_backoff_of_containers_and_of_pods(tmp_path: Path) -> None:
     default, quick = restarts({}), restarts({"maxContainerRestartPeriod": "2s"})
     assert default == 5  # at once, then after 10, 20, 40 s, each 1.5 s after the start before
     assert quick > 25
+
+
+def test_backoff_of_jobs(tmp_path: Path) -> None:
+    """How often a task that fails after a second is made anew in ten minutes: at once, then after 10, 20, 40 s, .."""
+    template: dict[str, Any] = {
+        "metadata": {"labels": {"a": "b"}, "annotations": {"podyard.dev/duration": "1s", "podyard.dev/exit-code": "1"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]},
+    }
+    spec = {"template": template, "backoffLimit": 100}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": spec}
+
+    def made(constants: dict[str, Any], of: dict[str, Any]) -> list[float]:
+        record = run(tmp_path, constants, duration="10m", workload=[{"objects": [of]}])
+        return sorted(at / 1e9 for at, _, _ in instants(record, "Pod", "ADDED"))
+
+    waits = [b - a for a, b in pairwise(made({"MaxJobPodFailureBackOff": "40s"}, job))]
+    assert [round(wait / 10) * 10 for wait in waits[:6]] == [10, 20, 40, 40, 40, 40]
+    quick = made({"DefaultJobPodFailureBackOff": "1s", "MaxJobPodFailureBackOff": "5s"}, job)
+    assert len(quick) > 60
+
+
+def test_usage_is_sampled_and_scraped_when_the_constants_and_the_seed_say(tmp_path: Path) -> None:
+    """What an autoscaler sees of a step is as old as the last scrape, and that as the last sample before it."""
+    shop = {
+        "name": "web", "replicas": 2, "cpu": "500m", "autoscaler": {"min": 2, "max": 10, "targetCpu": 50},
+        "load": {"step": {"before": 40, "after": 300, "at": "2m"}},
+    }  # fmt: skip
+
+    def grown(seed: int, **constants: str) -> float:
+        made = scenario(duration="6m", bound=False, workload=[{"service": shop}], constants=constants)
+        result = run_once(from_data(made, "small.yaml"), "least-allocated", seed, out=tmp_path)
+        assert result.folder is not None
+        rows = instants({"journal": read_journal(result.folder)}, "Deployment")
+        return next(at / 1e9 for at, _, data in rows if data[1] > 2)
+
+    # The step at 121 s is sampled at a whole interval, scraped within one, seen within a second more.
+    for seed, every in ((1, 1), (2, 8), (3, 8), (4, 20)):
+        period = {"metric-resolution": f"{every}s", "housekeeping-interval": f"{every}s"}
+        sampled = -(-121 // every) * every
+        quick = {"horizontal-pod-autoscaler-sync-period": "1s"}
+        assert sampled <= grown(seed, **period, **quick) <= sampled + 2 * every + 1.1
+    hpa = {"housekeeping-interval": "100ms", "horizontal-pod-autoscaler-sync-period": "100ms"}
+    seen = {round(grown(seed, **{"metric-resolution": "60s"}, **hpa) - 121, 1) for seed in range(4)}
+    assert len(seen) >= 3  # each seed has its phase
+    assert all(0 <= wait <= 60.5 for wait in seen)
 
 
 def test_hpa_syncs_stabilizes_and_tolerates_as_it_is_told(tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ def test_detection_spreads_as_the_phases_do() -> None:
 
 @pytest.mark.slow
 def test_syncs_and_scans_spread_as_their_phases_do() -> None:
-    (synced,) = spread(10, "autoscaler syncs", duration="4m")
+    scraped, synced = spread(10, "usage scraped", "autoscaler syncs", duration="4m")
+    assert is_uniform(scraped, 15.1)
     assert is_uniform(synced, 15.1)
     (scanned,) = spread(11, "pool decision", duration="2m")
     assert is_uniform(scanned, 10.1)

@@ -91,7 +91,7 @@ def test_an_image_that_is_not_cached_is_pulled_once() -> None:
     assert start["a"] > 1 + 2.0  # half a second and 150 MB at 100 MB/s, then half a second to start
     assert start["b"] == start["a"]  # it waited for the same pull
     rig.pod("c")
-    rig.run(11)
+    rig.run(12)
     assert phases(rig, "c")[-1] == "Running"  # in the node's cache by now
 
 
@@ -142,7 +142,8 @@ def test_a_container_that_keeps_failing_backs_off_as_kubernetes_does() -> None:
         if phase == "Running" and (not starts or at - starts[-1] > 1.2):
             starts.append(at)
     gaps = [int(b - a) for a, b in pairwise(starts)]
-    assert gaps[:5] == [1, 11, 21, 41, 81]  # a second of running, half a one to start; at once, then 10, 20, 40, 80 s
+    # A second of running, half a one to start; at once, then 10, 20, 40, 80 s; seen within a second each.
+    assert all(least <= gap <= least + 1 for gap, least in zip(gaps[:5], (1, 11, 21, 41, 81), strict=True))
     pod = rig.get()
     assert pod is not None
     waiting = pod.status.container_statuses[0].state.waiting

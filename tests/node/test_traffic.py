@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ from harness.controllers.services.endpointslice.controller import EndpointSliceC
 from harness.engine.component import ADDED, MODIFIED, SECOND, Observe, Send, Start, Timer, WakeAt, Watch
 from harness.engine.latency import Latencies
 from harness.measure.traffic import Traffic
+from harness.model.constants import DEFAULTS
 from harness.model.core import Node, NodeStatus, Service, ServicePort, ServiceSpec
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
 from harness.model.meta import ObjectMeta
@@ -94,11 +96,12 @@ def test_requests_go_to_ready_endpoints_evenly_to_the_last_milli() -> None:
 
 def test_usage_is_idle_and_what_requests_cost_told_at_the_next_scrape() -> None:
     street = Street(constant(20_000))
-    street.run(14)
+    first_ns = street.rig.server.scrapes.next_ns(4 * SECOND)
+    street.run(first_ns / SECOND - 0.1)
     assert street.cpu("p0") is None
-    street.run(16)
+    street.run(first_ns / SECOND + 0.1)
     assert street.cpu("p0") == 20 + 10 * 5
-    assert street.rig.server.get("PodMetrics", "default", "p0").timestamp == 15 * SECOND
+    assert street.rig.server.get("PodMetrics", "default", "p0").timestamp == first_ns
 
 
 def test_usage_is_told_when_it_changed_by_a_percent_and_only_then() -> None:
@@ -114,7 +117,8 @@ def test_usage_is_told_when_it_changed_by_a_percent_and_only_then() -> None:
     street.rig.server.listeners.append(note)
     street.run(120)
     # 100 requests a second for 1000m; at 20 s nine tenths of a percent more, at 50 s a tenth more than that.
-    assert written == [(15.0, "p0", 1000), (15.0, "p1", 1000), (60.0, "p0", 1010), (60.0, "p1", 1010)]
+    first, later = (round(street.rig.server.scrapes.next_ns(at * SECOND) / SECOND, 1) for at in (4, 50))
+    assert written == [(first, "p0", 1000), (first, "p1", 1000), (later, "p0", 1010), (later, "p1", 1010)]
 
 
 def test_usage_of_a_pod_that_serves_nobody_is_nobodys_business() -> None:
@@ -250,7 +254,8 @@ def endpoints(name: str, ready: dict[str, bool]) -> EndpointSlice:
 def client(curve: LoadCurve) -> Machine:
     capacity = {"pods": count_quantity(10)}
     node = Node(metadata=ObjectMeta(name="n"), status=NodeStatus(capacity=capacity, allocatable=capacity))
-    route = NodeSettings(latencies=Latencies(), routes=(Route("default/web", curve),))
+    at_once = dataclasses.replace(DEFAULTS, proxy_min_sync_period_ns=0)
+    route = NodeSettings(latencies=Latencies(), constants=at_once, routes=(Route("default/web", curve),))
     return Machine(node, route, None)  # type: ignore[arg-type]  # nothing is drawn
 
 

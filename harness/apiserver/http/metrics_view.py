@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.server import ApiServer
-from harness.engine.component import SECOND
 from harness.model.core import Node, Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Unstructured
@@ -18,9 +17,6 @@ from harness.model.quantity import Form, Quantity, milli_quantity
 from harness.model.times import duration_text
 from harness.model.wire import Time
 from harness.model.workloads import NodeMetrics, PodMetrics
-
-RESOLUTION_NS = 15 * SECOND
-"""Source: metrics-server --metric-resolution."""
 
 
 def attach(server: ApiServer) -> None:
@@ -47,14 +43,14 @@ def _of_pod(server: ApiServer, pod: Pod) -> PodMetrics:
     """As autoscalers see it. A pod that has not been measured twice yet is shown with what it uses now, where
     metrics-server would make people wait."""
     meta = pod.metadata
-    found = measured(pod, server.objects("PodMetrics").get(meta.key), server.now, RESOLUTION_NS)
+    found = measured(pod, server.objects("PodMetrics").get(meta.key), server.now, server.scrapes)
     if found is not None:
         return found
     at = Time(server.now)
     return PodMetrics(
         metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, labels=meta.labels, creation_timestamp=at),
         timestamp=at,
-        window=duration_text(RESOLUTION_NS),
+        window=duration_text(server.scrapes.resolution_ns),
         containers=container_metrics(pod, idle_cpu_milli(pod), memory_milli(pod)),
     )
 
@@ -77,7 +73,7 @@ def _of_nodes(server: ApiServer) -> list[NodeMetrics]:
                 "memory": Quantity(of_node.get("memory", 0), Form.BINARY),
             }
             meta = ObjectMeta(name=name, labels=node.metadata.labels, creation_timestamp=Time(server.now))
-            window = duration_text(RESOLUTION_NS)
+            window = duration_text(server.scrapes.resolution_ns)
             out.append(NodeMetrics(metadata=meta, timestamp=Time(server.now), window=window, usage=usage))
     return out
 

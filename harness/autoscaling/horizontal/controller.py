@@ -44,6 +44,7 @@ from harness.model.constants import DEFAULTS
 from harness.model.core import Pod
 from harness.model.meta import LabelSelector
 from harness.model.objects import KINDS, Unstructured
+from harness.model.pod_usage import Scrapes
 from harness.model.workloads import HorizontalPodAutoscaler, Lease, PodMetrics
 
 NODE_LEASES = "kube-node-lease"
@@ -58,6 +59,7 @@ class HorizontalController:
     name = "horizontal-pod-autoscaler"
     phase_ns = 0
     constants = DEFAULTS
+    scrapes = Scrapes()
     watches = ("HorizontalPodAutoscaler", *SCALED_KINDS, "Pod", "PodMetrics")
     lazy_watches = (LazyWatch(watches[1:], {"HorizontalPodAutoscaler": None}),)
 
@@ -177,7 +179,7 @@ class HorizontalController:
         if isinstance(self._given, Oracle):
             self._given.adapter = self.adapter
         seen = Seen(self._pods, self._metrics, self._leases, self._targets)
-        view = _View(self._pods, ServedMetrics(now, seen, self.adapter, self.constants))
+        view = _View(self._pods, ServedMetrics(now, seen, self.adapter, self.scrapes, self.constants.lease_renewal_ns))
         decision = reconcile(now, scaler, scale, memory, view, self._policy, self.constants)
         if isinstance(self._policy, ContainedReplicaPolicy):
             for _, misbehaved in self._policy.faults:

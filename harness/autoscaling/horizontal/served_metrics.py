@@ -10,11 +10,10 @@ from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.horizontal.pod_index import PodIndex
 from harness.autoscaling.metrics_client import MetricError, PodMetric, Samples, container_samples, pod_samples
 from harness.engine.component import MINUTE, STANDING_LEASE, Instant
-from harness.model.constants import Constants
 from harness.model.core import Pod
 from harness.model.meta import LabelSelector
 from harness.model.objects import KINDS
-from harness.model.pod_usage import last_scrape_ns, measured, reported_requests
+from harness.model.pod_usage import Scrapes, measured, reported_requests
 from harness.model.workloads import CrossVersionObjectReference, Lease, PodMetrics
 
 
@@ -31,16 +30,18 @@ class Seen:
 class ServedMetrics:
     """A MetricsClient. Custom and external metrics are those of the last scrape, too."""
 
-    def __init__(self, now: Instant, seen: Seen, adapter: MetricsAdapter, constants: Constants) -> None:
+    def __init__(
+        self, now: Instant, seen: Seen, adapter: MetricsAdapter, scrapes: Scrapes, lease_renewal_ns: int
+    ) -> None:
         self._now = now
         self._index = seen.pods
         self._reports = seen.reports
         self._leases = seen.leases
         self._targets = seen.targets
         self._adapter = adapter
-        self._resolution_ns = constants.metric_resolution_ns
+        self._scrapes = scrapes
         # A scrape is missed like a renewal: where leases are renewed less often than pods are scraped, later.
-        self._silent_ns = max(constants.metric_resolution_ns, constants.lease_renewal_ns * 3 // 2)
+        self._silent_ns = max(scrapes.resolution_ns, lease_renewal_ns * 3 // 2)
 
     def resource(self, name: str, pods: Sequence[Pod], container: str) -> Samples:
         found = [item for pod in pods if (item := self._measured(pod)) is not None]
@@ -49,7 +50,7 @@ class ServedMetrics:
     def _measured(self, pod: Pod) -> PodMetrics | None:
         if self._is_silent(pod.spec.node_name):
             return None
-        return measured(pod, self._reports.get(pod.metadata.key), self._now, self._resolution_ns)
+        return measured(pod, self._reports.get(pod.metadata.key), self._now, self._scrapes)
 
     def _is_silent(self, node: str) -> bool:
         """A node that has not renewed its lease for so long could not be scraped, and its pods have no metrics. Source:
@@ -74,7 +75,7 @@ class ServedMetrics:
 
     @property
     def _last_scrape(self) -> int:
-        return max(0, last_scrape_ns(self._now, self._resolution_ns))
+        return max(0, self._scrapes.last_ns(self._now))
 
     def _of_pod(self, name: str, pod: Pod, selector: LabelSelector | None) -> int | None:
         report = self._reports.get(pod.metadata.key)

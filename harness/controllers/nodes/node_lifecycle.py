@@ -14,7 +14,6 @@ import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import SECOND, STANDING_LEASE, Instant, PatchStatus, Update, next_tick
-from harness.model.constants import DEFAULTS
 from harness.model.core import Node, Pod, Taint
 from harness.model.meta import Condition, condition, with_condition
 from harness.model.wire import Time
@@ -67,7 +66,6 @@ class NodeLifecycleController(Reconciler):
     """Keys are names of nodes."""
 
     phase_ns = 0
-    constants = DEFAULTS
 
     def __init__(self, name: str = "node-lifecycle-controller") -> None:
         super().__init__(

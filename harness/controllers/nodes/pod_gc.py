@@ -14,7 +14,6 @@ import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import Delete, Instant, Outcome, PatchStatus, next_tick
-from harness.model.constants import DEFAULTS
 from harness.model.core import Node, Pod
 from harness.model.meta import Condition, with_condition
 from harness.model.wire import Time
@@ -28,7 +27,6 @@ replaced = msgspec.structs.replace
 
 class PodGarbageCollector(Reconciler):
     phase_ns = 0
-    constants = DEFAULTS
 
     def __init__(self, name: str = "pod-garbage-collector") -> None:
         super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed})

@@ -14,7 +14,6 @@ from harness.apiserver.admission.quota import Usage, concerns, total
 from harness.apiserver.kinds import counted_kinds, kind_of_quota, usage_of
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import Instant, Subscribe, Update
-from harness.model.constants import DEFAULTS
 from harness.model.core import Pod
 from harness.model.objects import kind_of
 from harness.model.policy import ResourceQuota, ResourceQuotaStatus
@@ -24,8 +23,6 @@ _NOTHING: Usage = {}
 
 class ResourceQuotaController(Reconciler):
     """Keys are 'namespace/name' of ResourceQuotas. Kinds are watched from when some quota counts them."""
-
-    constants = DEFAULTS
 
     def __init__(self, name: str = "resourcequota-controller") -> None:
         counted = dict.fromkeys(counted_kinds(), self._counted_changed)

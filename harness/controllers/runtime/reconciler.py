@@ -29,6 +29,7 @@ from harness.engine.component import (
     Update,
 )
 from harness.engine.guard import fault_of
+from harness.model.constants import DEFAULTS, Constants
 
 Asked: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod
 
@@ -60,12 +61,22 @@ class Reconciler:
         self.informer = Informer(handlers, keeps)
         self.queue: WorkQueue[str] = WorkQueue()
         self.now: Instant = 0
+        self._constants = DEFAULTS
         self._effects: list[Effect] = []
         self._unanswered: dict[str, int] = {}
         self._failures: dict[str, list[Outcome]] = {}
         self._again: dict[str, None] = {}
         self._recorded: dict[str, tuple[int, Instant]] = {}
         self._started = self._restarted = False
+
+    @property
+    def constants(self) -> Constants:
+        return self._constants
+
+    @constants.setter
+    def constants(self, constants: Constants) -> None:
+        self._constants = constants
+        self.queue.limit(constants.queue_base_delay_ns, constants.queue_max_delay_ns)
 
     def step(self, now: Instant, events: Sequence[Event]) -> Iterable[Effect]:
         self.now = now

@@ -31,6 +31,10 @@ class WorkQueue(Generic[K]):
         self._due: dict[K, Instant] = {}
         self.asked_wakes: list[WakeAt] = []
 
+    def limit(self, first_ns: int, most_ns: int) -> None:
+        """Delays after failures from now on."""
+        self._first_ns, self._most_ns = first_ns, most_ns
+
     def __len__(self) -> int:
         return len(self.keys)
 

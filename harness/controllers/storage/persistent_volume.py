@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import Instant, Outcome, Update, next_tick
-from harness.model.constants import DEFAULTS
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from harness.model.volumes import (
     BIND_COMPLETED,
@@ -39,8 +38,6 @@ _CLAIM, _VOLUME = "claim/", "volume/"
 
 class PersistentVolumeController(Reconciler):
     """Keys are 'claim/namespace/name' and 'volume/name'."""
-
-    constants = DEFAULTS
 
     def __init__(self, name: str = "persistentvolume-binder") -> None:
         super().__init__(

@@ -40,9 +40,6 @@ BURST = 250
 HASH = "controller-revision-hash"
 """Pod label. Source: apps/v1 DefaultDaemonSetUniqueLabelKey."""
 
-FAILED_BACKOFF_NS, FAILED_BACKOFF_MOST_NS = SECOND, 900 * SECOND
-"""Before a failed pod is replaced: 1 s doubling to 15 min. Source: cmd/kube-controller-manager/app/apps.go."""
-
 _TERMINAL = ("Succeeded", "Failed")
 
 
@@ -194,11 +191,15 @@ class DaemonSetController(PodControl):
         """Whether a failed pod may go now, so that another takes its place."""
         at = (daemon_set.metadata.uid, node)
         failures, last = self._failures_on.get(at, (0, 0))
-        wait = min(FAILED_BACKOFF_NS << min(failures, 20), FAILED_BACKOFF_MOST_NS)
+        first_ns, most_ns = (
+            self.constants.daemon_failed_pods_backoff_ns,
+            self.constants.daemon_max_failed_pods_backoff_ns,
+        )
+        wait = min(first_ns << min(failures, 40), most_ns)
         if failures and now < last + wait:
             self.queue.add_at(key, last + wait)
             return False
-        if failures and now > last + 2 * FAILED_BACKOFF_MOST_NS:
+        if failures and now > last + 2 * most_ns:
             failures = 0
         self._failures_on[at] = (failures + 1, now)
         ended = pod.status.phase.lower()

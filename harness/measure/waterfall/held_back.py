@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from harness.measure.waterfall.story import NEVER, PodStory, Rescale
 from harness.measure.waterfall.timers import RESOLUTION, SCRAPE, Timers
-from harness.model.pod_usage import window
 
 HELD_BACK = "limits of scaling up (behavior)"
 NO_METRICS = "metrics of pods on a silent node"
@@ -60,7 +59,7 @@ def why_not(
         if pod.created_ns > tick_ns or 0 <= pod.going_ns <= tick_ns:
             continue
         since, running = pod.ready_at(tick_ns), pod.running_ns()
-        points = None if not 0 <= running <= tick_ns else window(running, scraped, timers.period_ns(SCRAPE))
+        points = None if not 0 <= running <= tick_ns else timers.scrapes.window(running, scraped)
         young = pod.bound_ns + constants.hpa_cpu_initialization_period_ns > tick_ns
         if since == NEVER or points is None or (young and points[1] < since + points[1] - points[0]):
             idle += 1

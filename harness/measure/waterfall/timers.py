@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.model.constants import TABLE, Constants
-from harness.model.pod_usage import SAMPLE_NS
+from harness.model.pod_usage import Scrapes
 from harness.model.times import duration_text
 
 SECOND = 10**9
@@ -26,7 +26,7 @@ TOLERATION, EVICTION_RATE = "default-unreachable-toleration-seconds", "node-evic
 
 def is_constant(timer: str) -> bool:
     """Whether a timer is one of Kubernetes' constants, and not a setting of the scenario or its workload."""
-    return timer in TABLE or timer in (SCAN_INTERVAL, HOUSEKEEPING, "unschedulablePodTimeBuffer")
+    return timer in TABLE or timer in (SCAN_INTERVAL, "unschedulablePodTimeBuffer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,20 @@ class Timers:
         period, phase = self._ticks(component)
         return (until_ns - phase) // period * period + phase
 
+    @property
+    def scrapes(self) -> Scrapes:
+        period, phase = self._ticks(SCRAPE)
+        return Scrapes(period, self.constants.housekeeping_interval_ns, phase)
+
     def period_ns(self, component: str) -> int:
         return self._ticks(component)[0]
 
     def _ticks(self, component: str) -> tuple[int, int]:
         constants = self.constants
         if component == SCRAPE:
-            return constants.metric_resolution_ns, 0
+            return constants.metric_resolution_ns, self.phase(f"{SCRAPE}/phase", constants.metric_resolution_ns)
         if component == SAMPLE:
-            return SAMPLE_NS, 0
+            return constants.housekeeping_interval_ns, 0
         period = {
             MONITOR: constants.node_monitor_period_ns,
             SCALER: constants.hpa_sync_period_ns,

@@ -25,7 +25,6 @@ from harness.controllers.services.endpointslice.endpoints import (
     unready_too,
 )
 from harness.engine.component import Create, Delete, Instant, LazyWatch, Outcome, Update
-from harness.model.constants import DEFAULTS
 from harness.model.core import Node, Pod, Service
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference
 from harness.model.workloads import Endpoint, EndpointSlice
@@ -60,8 +59,6 @@ class _Served:
 
 class EndpointSliceController(Reconciler):
     """Keys are 'namespace/name' of Services."""
-
-    constants = DEFAULTS
 
     def __init__(self, name: str = "endpointslice-controller") -> None:
         super().__init__(

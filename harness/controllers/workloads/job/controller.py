@@ -221,7 +221,7 @@ class JobController(PodControl):
     ) -> Sequence[Create]:
         """None while it backs off, all indexes or each of its own. Source: getPodCreationInfoForIndependentIndexes."""
         if not counts_per_index(job):
-            until = self._backoffs[job.metadata.uid].until
+            until = self._backoffs[job.metadata.uid].until(self.constants)
             if until > now:
                 self.queue.add_at(key, until)
                 return ()
@@ -232,7 +232,7 @@ class JobController(PodControl):
             taken.update(index_of(self.informer.get("Pod", going)) for going in pods.going)
         wanted = next_indexes(job.spec.completions or 0, taken, count)
         waits = {
-            index: backoff_until(all_failures_of(last) + 1, finished_at(last))
+            index: backoff_until(all_failures_of(last) + 1, finished_at(last), self.constants)
             for index, last in verdict.last_failed.items()
         }
         due = [index for index in wanted if waits.get(index, 0) <= now]

@@ -6,13 +6,11 @@ from collections.abc import Iterable
 
 from harness.controllers.runtime.pods import ready_since
 from harness.engine.component import SECOND, Instant
+from harness.model.constants import Constants
 from harness.model.core import Pod
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
 """A pod that has it has not been counted yet. Source: batch/v1 JobTrackingFinalizer."""
-
-BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 10 * SECOND, 360 * SECOND
-"""Source: kubernetes.io/docs Jobs, "Pod backoff failure policy": 10 s, 20 s, 40 s, .. capped at six minutes."""
 
 ENDED = ("Succeeded", "Failed")
 
@@ -90,17 +88,17 @@ class Backoff:
         """It was counted, and will not be shown again."""
         self._seen.discard(uid)
 
-    @property
-    def until(self) -> Instant:
+    def until(self, constants: Constants) -> Instant:
         """No new pod before."""
-        return backoff_until(self._failures, self._last)
+        return backoff_until(self._failures, self._last, constants)
 
 
-def backoff_until(failures: int, last: Instant) -> Instant:
+def backoff_until(failures: int, last: Instant, constants: Constants) -> Instant:
     """Source: getRemainingTimeForFailuresCount."""
     if not failures:
         return 0
-    return last + min(BACKOFF_FIRST_NS << min(failures - 1, 40), BACKOFF_MOST_NS)
+    first_ns, most_ns = constants.job_pod_failure_backoff_ns, constants.max_job_pod_failure_backoff_ns
+    return last + min(first_ns << min(failures - 1, 40), most_ns)
 
 
 def finished_at(pod: Pod) -> Instant:

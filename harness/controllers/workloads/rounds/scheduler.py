@@ -27,7 +27,6 @@ from harness.engine.component import SECOND, STANDING_LEASE, BindPod, Instant, O
 from harness.jobs.book import RULES, RoundRules
 from harness.jobs.protocol import RoundStrategy
 from harness.jobs.rounds import ROUND, SETTLED, RoundLoop
-from harness.model.constants import DEFAULTS
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError
 from harness.model.meta import condition
@@ -46,8 +45,6 @@ _BOUNDARY = "boundary "
 
 class RoundScheduler(Reconciler):
     """Keys are 'namespace/name' of Jobs, and _BOUNDARY. `gpus`: for each GPU the name of its node."""
-
-    constants = DEFAULTS
 
     def __init__(
         self,
