@@ -24,6 +24,7 @@ from harness.experiment.scenario import Loaded
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.strategies import full_name, load_strategy
 from harness.experiment.strategy_fit import fit_strategy
+from harness.experiment.waterfalls import run_waterfalls
 from harness.experiment.workload import noted
 from harness.measure.job_lives import JobLives
 from harness.measure.recovery import victims
@@ -235,6 +236,9 @@ class Run:
             },
             **measured,
         }
+        if not self.clock.wall:
+            falls = run_waterfalls(loaded, self.seed, measures.journal, measures.recovery, metrics, end)
+            metrics |= {"waterfalls": falls} if falls else {}
         broken = list(measures.invariants.broken)
         if measures.placement.beaten:
             broken.append(measures.placement.beaten)

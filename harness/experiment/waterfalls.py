@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from harness.engine.streams import phase_of
 from harness.experiment.constants import CLUSTER_AUTOSCALER, read_constants
 from harness.experiment.record import read_journal, read_record, whole_record
 from harness.experiment.scenario import Loaded, from_data
+from harness.measure.journal import Entry
+from harness.measure.recovery import Recovery, victims
 from harness.measure.waterfall.held_back import Served
 from harness.measure.waterfall.hops import Waterfall
 from harness.measure.waterfall.recoveries import recoveries
 from harness.measure.waterfall.scale_ups import scale_ups
 from harness.measure.waterfall.story import KINDS, Story
+from harness.measure.waterfall.summary import waterfall_metrics
 from harness.measure.waterfall.timers import Timers
 from harness.model.errors import UserError
 from harness.model.pod_usage import IDLE_CPU_PERCENT
@@ -57,15 +60,41 @@ def waterfalls(folder: Path) -> Waterfalls:
     timers = timers_of(loaded, int(record["seed"]))
     with whole_record(folder):
         until_ns = round(record["metrics"]["durationSeconds"] * 1e9)
-        story = Story().read(_entries(journal, until_ns))
-        return Waterfalls(
-            recoveries(story, timers, record["victims"], record["metrics"].get("recovery", []), until_ns),
-            scale_ups(story, timers, _served(loaded), until_ns),
-            timers,
-        )
+        story = Story().read(_entries(journal))
+        recovery = record["metrics"].get("recovery", [])
+        return _told(loaded, timers, story, record["victims"], recovery, until_ns)
 
 
-def _entries(journal: Any, until_ns: int) -> Iterator[tuple[int, str, str, str, Any]]:
+# size: what a story is read with.
+def _told(
+    loaded: Loaded,
+    timers: Timers,
+    story: Story,
+    victims: Sequence[Sequence[Mapping[str, Any]]],
+    recovery: Sequence[Mapping[str, Any]],
+    until_ns: int,
+) -> Waterfalls:
+    return Waterfalls(
+        recoveries(story, timers, victims, recovery, until_ns),
+        scale_ups(story, timers, _served(loaded), until_ns),
+        timers,
+    )
+
+
+def run_waterfalls(
+    loaded: Loaded, seed: int, journal: Iterable[Entry], recovery: Recovery, metrics: Mapping[str, Any], until_ns: int
+) -> dict[str, Any]:
+    """Those of a run that is over, as metrics. `metrics`: its others."""
+    if "recovery" not in metrics and "autoscaling" not in metrics:
+        return {}
+    kinds = frozenset(KINDS)
+    story = Story().read((e.at_ns, e.kind, e.change, e.key, e.data) for e in journal if e.kind in kinds)
+    timers = timers_of(loaded, seed)
+    found = _told(loaded, timers, story, victims(recovery), metrics.get("recovery", []), until_ns)
+    return waterfall_metrics(found.recoveries, found.scale_ups)
+
+
+def _entries(journal: Any) -> Iterator[tuple[int, str, str, str, Any]]:
     import polars as pl
 
     rows = journal.filter(pl.col("kind").cast(pl.String).is_in(KINDS))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from harness.measure.catalogue import SPEC_RG, Better, Catalogue, Measure, spread
+from harness.measure.catalogue import NEAREST_RANK, SPEC_RG, Better, Catalogue, Measure, spread
 from harness.measure.job_measures import account_measures, job_measures
 from harness.measure.recovery import PHASES
 
+HOP_NUMBERS = {"p50": "median", "max": "longest", "mean": "mean"}
 QUEUE = "M/G/c/K in its steady state: Kleinrock, Queueing Systems I, 1975; Tijms, Stochastic Models, 2003"
 
 RESOURCES = {"cpu": "CPU", "memory": "memory", "gpu": "GPU", "pods": "pod places"}
@@ -24,6 +25,7 @@ def shipped() -> Catalogue:
             *_autoscaling(),
             *_requests(),
             *_recovery(),
+            *_waterfalls(),
             *job_measures(),
             *account_measures(),
         ]
@@ -427,3 +429,48 @@ def _recovery() -> list[Measure]:
             *spread(f"{at}.phases.{phase}", f"fault to {phase}", about, rows={}),
         ]
     return out
+
+
+def _waterfalls() -> list[Measure]:
+    at, ups = "waterfalls.recoveries.*", "waterfalls.scaleUps"
+    hops = "hops by name, as leaseNotRenewed, taintTolerated, poolDecision, imagePulled"
+    dominant = "of the timer that most of the time went to, of all of it"
+    return [
+        Measure(
+            f"{at}.totalSeconds",
+            "recovery, total",
+            "s",
+            "less",
+            "from the fault to the first request of the last pod that it hit, or of what replaced it",
+        ),
+        Measure(f"{at}.dominantShare", "recovery, share of the dominant timer", "%", "neither", dominant, "", 100),
+        *(
+            Measure(
+                f"{at}.hops.*.{key}",
+                f"hop of a recovery, {word}",
+                "s",
+                "less",
+                f"over the pods of a fault, {word}; {hops}",
+                NEAREST_RANK if key == "p50" else "",
+                digits=3,
+            )
+            for key, word in HOP_NUMBERS.items()
+        ),
+        Measure(f"{ups}.count", "scale-ups", "", "neither", "of autoscaled replicas, and of pools for pods", digits=0),
+        *spread(
+            f"{ups}.totalSeconds", "scale-up, total", "from the load to the first request of the last pod", rows={}
+        ),
+        Measure(f"{ups}.dominantShare", "scale-ups, share of the dominant timer", "%", "neither", dominant, "", 100),
+        *(
+            Measure(
+                f"{ups}.hops.*.{key}",
+                f"hop of a scale-up, {word}",
+                "s",
+                "less",
+                f"over the pods of all scale-ups, {word}; {hops}",
+                NEAREST_RANK if key == "p50" else "",
+                digits=3,
+            )
+            for key, word in HOP_NUMBERS.items()
+        ),
+    ]

@@ -235,7 +235,8 @@ def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
         outages = _outages(by_strategy)
         if outages[2]:
             out.append(outages)
-    return out
+    timers = _timers(by_strategy)
+    return [*out, timers] if timers[2] else out
 
 
 def _family(title: str, by_strategy: dict[str, list[Result]], known: Catalogue, table: str, about: str) -> Family:
@@ -346,6 +347,39 @@ def _outages(by_strategy: dict[str, list[Result]]) -> Family:
                 ]
             )
     return "Outages of the control plane: seconds", columns, rows
+
+
+def _timers(by_strategy: dict[str, list[Result]]) -> Family:
+    """What recoveries, and all scale-ups together, waited for most."""
+    columns = ("", "strategy", "total, s", "median, s", "dominant timer", "its share, %")
+    runs = [result for results in by_strategy.values() for result in results]
+    several = len(runs) != len(by_strategy)
+    found: list[tuple[int, list[str]]] = []
+    for result in runs:
+        falls, who = result.metrics.get("waterfalls", {}), _name(result) if several else result.scheduler
+        for index, fall in enumerate(falls.get("recoveries", [])):
+            if "totalSeconds" in fall:
+                fault = result.metrics["recovery"][index]
+                what = " ".join([fault["fault"], *fault["targets"][:1]])
+                total = f"{'>' if fall.get('atLeast') else ''}{fall['totalSeconds']:.1f}"
+                found.append((index, [what, who, total, "", *_dominant(fall)]))
+        ups = falls.get("scaleUps")
+        if ups:
+            spread = ups["totalSeconds"]
+            mark = ">" if spread.get("censored") else ""
+            row = [f"{ups['count']} scale-ups", who, f"{mark}{spread['max']:.1f}", f"{spread['p50']:.1f}"]
+            found.append((1 << 30, [*row, *_dominant(ups)]))
+    found.sort(key=lambda item: item[0])
+    return (
+        "What it waited for: from a fault, or the load, to the first request of the last pod",
+        columns,
+        [row for _, row in found],
+    )
+
+
+def _dominant(fall: dict[str, Any]) -> list[str]:
+    share = fall.get("dominantShare")
+    return [fall.get("dominantTimer", ""), "" if share is None else f"{100 * share:.0f}"]
 
 
 def _last(phase: dict[str, Any] | None) -> str:

@@ -8,18 +8,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from harness.cli.app import app
+from harness.experiment.result import from_record
 from harness.experiment.run import run_once
 from harness.experiment.scenario import from_data
 from harness.experiment.waterfalls import Waterfalls, waterfalls
 from harness.experiment.whatif import WhatIf, whatif
-from harness.measure.waterfall.hops import Waterfall
+from harness.measure.registry import catalogue
+from harness.measure.waterfall.hops import Hop, Waterfall
 from harness.measure.waterfall.prediction import predict
+from harness.report.tables import families
 from harness.report.waterfall import WIDTH, picture, table
 from tests.experiment.scenarios import scenario
 
@@ -176,6 +180,41 @@ def test_a_fault_that_hit_nothing_and_an_outage(tmp_path: Path) -> None:
     assert by_name(falls.recoveries[2])["it lasts"] == 20
 
 
+def test_totals_hops_and_the_dominant_timer_are_measures_of_a_run(tmp_path: Path) -> None:
+    """In gates, comparisons and tables: the same numbers as `podyard explain` tells."""
+    gates = [
+        {"metric": "waterfalls.recoveries.0.hops.taintTolerated.p50", "atMost": 299},
+        {"metric": "waterfalls.recoveries.*.totalSeconds", "atMost": 700},
+        {"metric": "waterfalls.scaleUps.totalSeconds.max", "atMost": 700},
+    ]
+    folder = run(tmp_path, faults=[crash("1m", "n-0", "n-1"), crash("70s", "n-0")], service=SCALED, gates=gates)
+    falls, record = waterfalls(folder), json.loads((folder / "record.json").read_text())
+    found = record["metrics"]["waterfalls"]
+    first, nothing = found["recoveries"]
+    assert nothing == {}  # the second fault hit nothing
+    assert first["totalSeconds"] == falls.recoveries[0].total_ns / 1e9
+    assert first["dominantTimer"] == falls.recoveries[0].dominant[0]
+    assert first["dominantShare"] == falls.recoveries[0].dominant[1] / falls.recoveries[0].total_ns
+    missed = sorted(by_name_of(way)["lease not renewed"] for way in falls.recoveries[0].ways)
+    assert first["hops"]["leaseNotRenewed"]["p50"] == missed[(len(missed) - 1) // 2]
+    assert first["hops"]["leaseNotRenewed"]["max"] == missed[-1]
+    assert found["scaleUps"]["count"] == len(falls.scale_ups)
+    assert [text.split(" ")[0] for text in record["gatesMissed"]] == ["waterfalls.recoveries.0.hops.taintTolerated.p50"]
+    paths = pl.read_parquet(folder / "measures.parquet")["path"].to_list()
+    assert "waterfalls.scaleUps.hops.autoscalerSyncs.p50" in paths
+    known = catalogue()
+    assert all(known.of(path) is not None for path in paths if path.startswith("waterfalls."))
+    tables = {title: rows for title, _, rows in families([from_record(folder)], known)}
+    (rows,) = (rows for title, rows in tables.items() if title.startswith("What it waited for"))
+    assert rows[0][0] == "Crash n-0"
+    assert rows[0][4] == "default-unreachable-toleration-seconds"
+    assert rows[-1][0] == f"{len(falls.scale_ups)} scale-ups"
+
+
+def by_name_of(way: list[Hop]) -> dict[str, float]:
+    return {hop.name: hop.ns / 1e9 for hop in way}
+
+
 # -- scale-ups ---------------------------------------------------------------------------------------------------------
 
 
@@ -209,7 +248,7 @@ def test_jobs_that_buy_nodes_have_waterfalls_too(tmp_path: Path) -> None:
     check(falls)
     (fall,) = falls.scale_ups
     assert fall.title == "pool burst +2 for 4 pods"
-    assert fall.hops[-1].name == "container started"
+    assert [hop.name for hop in fall.hops[-2:]] == ["container started", "seen to run"]
     assert fall.dominant[0] == "spec.pools provisioning"
     assert fall.dominant_constant[0] == "scan-interval"
 
@@ -250,7 +289,7 @@ def test_what_a_constant_of_recovery_buys(tmp_path: Path, name: str, values: tup
 )
 def test_what_a_constant_of_scaling_buys(tmp_path: Path, name: str, values: tuple[str, ...], within: float) -> None:
     nodes = [{"group": {"name": "n", "count": 1, "cpu": 4, "memory": "16Gi"}}]
-    record = run(tmp_path, service=SCALED, pools=[POOL], nodes=nodes)
+    record = run(tmp_path, service=SCALED, pools=[POOL], nodes=nodes, seed=2)
     for value in values:
         found = whatif(record, {name: value})
         assert any(answer.predicted_ns != answer.was.total_ns for answer in found.answers)

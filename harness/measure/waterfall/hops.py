@@ -39,7 +39,8 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
 
 class Waterfall(msgspec.Struct, kw_only=True):
     """`start_ns`: when it began. `subject`: the pod that was served last, whose way this is. `unended`: what had not
-    happened when the run was over; the total is a lower bound then. `others`: (pod, total) of the rest."""
+    happened when the run was over; the total is a lower bound then. `others`: (pod, total) of the rest; `ways`: the
+    hops of each pod, this one included."""
 
     kind: Literal["recovery", "scale-up"]
     number: int
@@ -49,6 +50,7 @@ class Waterfall(msgspec.Struct, kw_only=True):
     hops: list[Hop] = []
     unended: str = ""
     others: list[tuple[str, int]] = []
+    ways: list[list[Hop]] = []
     notes: list[str] = []
 
     @property

@@ -71,6 +71,7 @@ def _recovery(
     if ways:
         last = max(ways, key=lambda item: item[:3])
         fall.subject, fall.hops, fall.unended = last[2], last[3].hops, last[3].unended
+        fall.ways = [chain.hops for *_, chain in ways]
         rest = sorted((way for way in ways if way is not last), key=lambda item: item[:3], reverse=True)
         fall.others = [(key, at - fault.at_ns) for _, at, key, _ in rest]
     elif not victims:
@@ -102,7 +103,7 @@ def _outage(fall: Waterfall, fault: FaultStory, outage: Mapping[str, Any] | None
                 chain.to(last, "caught up with the backlog")
     else:
         fall.notes.append("nothing waited for it")
-    fall.hops, fall.unended = chain.hops, chain.unended
+    fall.hops, fall.unended, fall.ways = chain.hops, chain.unended, [chain.hops]
 
 
 def _way(

@@ -68,11 +68,12 @@ def _ways(
 ) -> Waterfall:
     """The last pod's way; pods that were told to go before they were served count where none was."""
     if not chains:
-        fall.hops, fall.unended = start.hops, unended
+        fall.hops, fall.unended, fall.ways = start.hops, unended, [start.hops]
         return fall
     stayed = [(pod, chain) for pod, chain in chains if not chain.unended or pod.going_ns == NEVER] or chains
     last = max(stayed, key=lambda item: (bool(item[1].unended), item[1].at_ns, item[0].key))
     fall.subject, fall.hops, fall.unended = last[0].key, last[1].hops, last[1].unended
+    fall.ways = [chain.hops for _, chain in stayed]
     fall.others = sorted(
         ((pod.key, chain.at_ns - fall.start_ns) for pod, chain in stayed if pod is not last[0]),
         key=lambda item: (-item[1], item[0]),
@@ -172,5 +173,6 @@ def _of_pool(pool: str, nodes: int, pods: list[PodStory], story: Story, timers: 
     last = max(chains, key=lambda item: (bool(item[1].unended), item[1].at_ns, item[0].key))
     fall = Waterfall(kind="scale-up", number=0, title=title, start_ns=last[0].created_ns)
     fall.subject, fall.hops, fall.unended = last[0].key, last[1].hops, last[1].unended
+    fall.ways = [chain.hops for _, chain in chains]
     fall.others = [(pod.key, chain.at_ns - pod.created_ns) for pod, chain in chains if pod is not last[0]]
     return fall
