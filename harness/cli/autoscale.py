@@ -53,7 +53,7 @@ def autoscale(
 
     Every other option is a flag of the cluster autoscaler under its own name: --scale-down-unneeded-time=5m.
     """
-    from harness.cli.asked import settings_of
+    from harness.cli.parsing import settings_of
     from harness.experiment.asked_scenario import Asked, flags_of, scenario_of
     from harness.experiment.dry_run import dry_run
     from harness.experiment.scenario import find_scenario

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.asked import settings_of
 from harness.cli.output import Form, Output, write
+from harness.cli.parsing import settings_of
 
 
 # size: each parameter is an option of the command line.

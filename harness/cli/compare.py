@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.asked import RAY_ADDRESS, seeds_of, settings_of, variables_of
-from harness.cli.many import many
 from harness.cli.output import Form, Output, write
+from harness.cli.parsing import RAY_ADDRESS, seeds_of, settings_of, variables_of
+from harness.cli.sweep import run_jobs
 
 if TYPE_CHECKING:
     from harness.experiment.compare import Within
@@ -107,7 +107,7 @@ def compare(
             for item in arms:
                 variables = variables_of(vary, item.path, item.given)
                 todo = jobs(item.read, variables, [item.scheduler], seeds_of(seeds))
-                found[item.name], misses = many(todo, out / item.folder, parallel, True, resume, quiet, ray_address)
+                found[item.name], misses = run_jobs(todo, out / item.folder, parallel, True, resume, quiet, ray_address)
                 failed += misses
     finally:
         if parallel > 1:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.asked import seeds_of, settings_of, strategies_of, variables_of
 from harness.cli.output import Form, Output, write
+from harness.cli.parsing import seeds_of, settings_of, strategies_of, variables_of
 
 if TYPE_CHECKING:
     from harness.experiment.lint import Linted

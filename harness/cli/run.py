@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.asked import RAY_ADDRESS, seeds_of, settings_of, strategies_of, variables_of
-from harness.cli.many import many
 from harness.cli.output import Form, Output, write
+from harness.cli.parsing import RAY_ADDRESS, seeds_of, settings_of, strategies_of, variables_of
 from harness.cli.progress import bar, tell_actors
+from harness.cli.sweep import run_jobs
 
 if TYPE_CHECKING:
     from harness.experiment.result import Result
@@ -96,7 +96,7 @@ def run(
         # Ray's driver prints what happens to its workers on stdout, which is for results alone.
         with redirect_stdout(sys.stderr):
             if many_runs:
-                results, failed = many(todo, out, parallel, journal, resume, quiet, ray_address)
+                results, failed = run_jobs(todo, out, parallel, journal, resume, quiet, ray_address)
             else:
                 results, failed = _in_turn(todo, home, pace, out, journal, quiet), 0
     finally:

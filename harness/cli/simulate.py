@@ -24,7 +24,7 @@ def simulate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Run random scenarios with overlapping faults; each must keep every rule and converge once all faults are over."""
-    from harness.cli.asked import seeds_of
+    from harness.cli.parsing import seeds_of
     from harness.model.whole_numbers import whole_number
     from harness.simulation.campaign import Total, campaign, write_scenario
 

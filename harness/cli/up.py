@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec.structs import replace as replace_fields
 
-from harness.cli.asked import RAY_ADDRESS
+from harness.cli.parsing import RAY_ADDRESS
 from harness.cli.progress import tell_actors
 from harness.cli.stores import file_of, open_store
 
@@ -148,7 +148,7 @@ def _plain_plan(machines: list[Node], scheduler: str, seed: int) -> ClusterPlan:
 
 def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None, seed: int | None) -> ClusterPlan:
     """Everything that a run of the scenario has, with one of its strategies. Raises UserError."""
-    from harness.cli.asked import settings_of
+    from harness.cli.parsing import settings_of
     from harness.experiment.prepared import prepare
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.experiment.strategies import load_strategy

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from harness.experiment.forms import Gate
-from harness.experiment.gates import at, missed
+from harness.experiment.gates import at, gate_misses
 from harness.experiment.record import read_record
 from harness.experiment.result import Result, from_record
 from harness.measure.catalogue import Catalogue, Measure, Value, values_of
@@ -63,7 +63,7 @@ def thresholds(result: Result, gates: Iterable[Gate]) -> list[Check]:
                 name_of(result),
                 f"{gate.metric} {' and '.join(limits)}",
                 values,
-                "; ".join(missed(gate, result.metrics)),
+                "; ".join(gate_misses(gate, result.metrics)),
             )
         )
     return out

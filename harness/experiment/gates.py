@@ -33,10 +33,10 @@ def check_gates(loaded: Loaded) -> None:
 
 def failed_gates(loaded: Loaded, metrics: dict[str, Any]) -> list[str]:
     """Gates that the run did not pass, in words. One on a number that this run has not is missed."""
-    return [text for gate in loaded.scenario.spec.gates for text in missed(gate, metrics)]
+    return [text for gate in loaded.scenario.spec.gates for text in gate_misses(gate, metrics)]
 
 
-def missed(gate: Gate, metrics: dict[str, Any]) -> Iterator[str]:
+def gate_misses(gate: Gate, metrics: dict[str, Any]) -> Iterator[str]:
     """In words, for each number that the gate is about. A lower bound has not shown to be at most anything."""
     values = at(metrics, gate.metric)
     if not values:

@@ -21,7 +21,7 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.strategy import ClusterView, Decision, PodBatch, PodView
 
-_REMEMBERED = 4096
+_CACHE_SIZE = 4096
 
 ADD, UPDATE, REMOVE, ASSUME, FORGET, BATCH, RESTART, VOLUME, NO_VOLUME = range(9)
 """Kinds of rows: nodes coming, changing and going, pods coming and going, a batch handed over, everything forgotten; a
@@ -65,7 +65,7 @@ class Notes:
         if isinstance(value, ObjectMeta):
             told = {name: told[name] for name in ("labels", "annotations", "ownerReferences") if name in told}
         text = json.dumps(told, sort_keys=True)
-        if len(self._texts) > _REMEMBERED:
+        if len(self._texts) > _CACHE_SIZE:
             self._texts.clear()
         self._texts[key] = (held, text)  # holding the parts keeps their identities from being used again
         return text

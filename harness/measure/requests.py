@@ -8,7 +8,7 @@ from harness.model.core import Pod, ResourceList
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, WHOLE_GPU
 from harness.model.whole_numbers import whole_number
 
-_REMEMBERED = 65_536
+_CACHE_SIZE = 65_536
 
 
 class Requests:
@@ -38,7 +38,7 @@ class Requests:
         milli = DEVICE_MILLI if said_milli is None else said_milli
         devices = whole if said_devices is None else said_devices
         amounts = (cpu, memory, devices * milli)
-        if len(self._known) > _REMEMBERED:
+        if len(self._known) > _CACHE_SIZE:
             self._known.clear()
         self._known[key] = (containers, amounts, milli)  # holding them keeps their identity from being used again
         return amounts, milli

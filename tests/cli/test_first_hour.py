@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli.app import app
-from harness.cli.asked import seeds_of
+from harness.cli.parsing import seeds_of
 from harness.cli.progress import Lines
 from harness.experiment.record import read_record
 from harness.experiment.result import from_record

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.cli.asked import strategies_of
+from harness.cli.parsing import strategies_of
 from harness.experiment.prepared import prepare
 from harness.experiment.scenario import read_scenario
 from harness.model.errors import UserError

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.model.meta import LabelSelector
 
-_REMEMBERED = 4096
+_CACHE_SIZE = 4096
 
 LabelKey = tuple[tuple[str, str], ...]
 
@@ -27,7 +27,7 @@ class LabelKeys:
         if known is not None and known[0] is labels:
             return known[1]
         key = tuple(sorted(labels.items()))
-        if len(self._known) >= _REMEMBERED:
+        if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
         self._known[id(labels)] = (labels, key)  # holding the dict keeps its identity from being used again
         return key

@@ -1,4 +1,4 @@
-"""Many runs with their progress told: what `run` and `compare` share."""
+"""The runs of a sweep with their progress told: what `run` and `compare` share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.experiment.sweep import Job
 
 
-def many(
+def run_jobs(
     todo: list[Job], out: Path, parallel: int, journal: bool, resume: bool, quiet: bool, address: str | None
 ) -> tuple[list[Result], int]:
     """(results in the order of `todo`, how many runs failed)."""

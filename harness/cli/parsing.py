@@ -1,4 +1,4 @@
-"""What commands are asked for in words: settings, seeds, values of variables."""
+"""Options that several commands take, read: settings, seeds, strategies, values of variables."""
 
 from __future__ import annotations
 
