@@ -17,6 +17,7 @@ from harness.explain.minimal_change import smallest
 from harness.model.core import Taint
 from harness.model.whole_numbers import whole_number
 from harness.scheduling.feasibility.snapshot import Snapshot
+from harness.scheduling.filters.filter import Filter
 from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.filters.node_affinity import NodeAffinity
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
@@ -224,7 +225,7 @@ def _towards(on: Snapshot, view: PodView, node: int, leaving: bool) -> list[Chan
     return None if refusal else found
 
 
-def _help(term: Any, on: Snapshot, node: int, leaving: bool) -> list[Change] | None:
+def _help(term: Filter, on: Snapshot, node: int, leaving: bool) -> list[Change] | None:
     match term:
         case NodeUnschedulable():
             return [Uncordoned()]
@@ -248,7 +249,7 @@ def _help(term: Any, on: Snapshot, node: int, leaving: bool) -> list[Change] | N
             return _leaving(term, on, node)
 
 
-def _leaving(term: Any, on: Snapshot, node: int) -> list[Change] | None:
+def _leaving(term: Filter, on: Snapshot, node: int) -> list[Change] | None:
     """Pods whose leaving makes the term hold: those of the node, and of other nodes where the term looks there."""
     here = [pod.key for pod in on.pods_on(node)]
     elsewhere: list[str] = []

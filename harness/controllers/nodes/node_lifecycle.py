@@ -8,8 +8,6 @@ tick after its lease has run out. So an idle cluster costs nothing, and what cou
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
@@ -294,7 +292,7 @@ def _is_ready(pod: Pod) -> bool:
     return known is not None and known.status == "True" and pod.status.phase not in ("Succeeded", "Failed")
 
 
-def _node_of(pod: Any) -> tuple[str, ...]:
+def _node_of(pod: Pod) -> tuple[str, ...]:
     return (pod.spec.node_name,) if pod.spec.node_name else ()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from typing import Any
 
 import msgspec
 
@@ -118,5 +117,5 @@ class PodGarbageCollector(Reconciler):
         self.write(_ROUND, Delete("Pod", meta.namespace, meta.name, uid=meta.uid, grace_s=0, token=_ROUND))
 
 
-def _node_of(pod: Any) -> tuple[str, ...]:
+def _node_of(pod: Pod) -> tuple[str, ...]:
     return (pod.spec.node_name,) if pod.spec.node_name else ()

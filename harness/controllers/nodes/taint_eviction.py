@@ -5,8 +5,6 @@ Source: pkg/controller/tainteviction (1.32).
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
@@ -104,11 +102,11 @@ def _stays_s(pod: Pod, taints: tuple[Taint, ...]) -> int | None:
     return least
 
 
-def _may_be_evicted(pod: Any) -> bool:
+def _may_be_evicted(pod: Pod) -> bool:
     if not pod.spec.node_name or pod.metadata.deletion_timestamp is not None:
         return False
     return pod.status.phase not in ("Succeeded", "Failed")
 
 
-def _node_of(pod: Any) -> tuple[str, ...]:
+def _node_of(pod: Pod) -> tuple[str, ...]:
     return (pod.spec.node_name,) if pod.spec.node_name else ()

@@ -8,7 +8,6 @@ of pods that nobody owns, stored ControllerRevisions.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -348,6 +347,6 @@ def _first_to_stay(pod: Pod) -> tuple[bool, int, str]:
     return not pod.spec.node_name, pod.metadata.creation_timestamp or 0, pod.metadata.name
 
 
-def _available(pod: Any, min_ready_ns: int, now: Instant) -> bool:
+def _available(pod: Pod, min_ready_ns: int, now: Instant) -> bool:
     since = ready_since(pod)
     return since is not None and since + min_ready_ns <= now
