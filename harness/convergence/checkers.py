@@ -16,6 +16,7 @@ from harness.convergence import leftover_checkers as leftovers
 from harness.convergence import node_checkers as machines
 from harness.convergence import pool_checkers as autoscaled
 from harness.convergence import recount_checkers as recounts
+from harness.convergence import revision_checkers as versions
 from harness.convergence import workload_checkers as workloads
 from harness.convergence.cluster_state import Checker, ClusterState
 from harness.engine.component import MINUTE, Instant
@@ -116,6 +117,7 @@ CHECKERS: dict[str, Checker] = {
     "replicas": workloads.replicas,
     "daemon-pods": workloads.daemon_pods,
     "stateful-sets": workloads.stateful_sets,
+    "revisions": versions.revisions,
     "jobs": workloads.jobs,
     "autoscalers": workloads.autoscalers,
     "pending": workloads.pending,

@@ -181,7 +181,7 @@ def autoscalers(state: ClusterState) -> Iterator[tuple[str, str]]:
     scaler: HorizontalPodAutoscaler
     for scaler in state.listed("HorizontalPodAutoscaler"):
         ref = scaler.spec.scale_target_ref
-        if ref.kind not in ("Deployment", "ReplicaSet"):
+        if ref.kind not in ("Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"):
             continue
         target = state.objects(ref.kind).get(f"{scaler.metadata.namespace}/{ref.name}")
         if target is not None and wanted_replicas(target):

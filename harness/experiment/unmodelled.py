@@ -35,9 +35,6 @@ REFUSED: Mapping[str, Rule] = {
     "V1PodSpec.schedulingGroup": Rule("pods would be scheduled one by one", ({},)),
     "V1PodSpec.evictionResponders": Rule("evictions would ask nobody"),
     "V1Container.restartPolicyRules": Rule("the container would restart by its pod's policy"),
-    "V1PodDisruptionBudgetSpec.unhealthyPodEvictionPolicy": Rule(
-        "unhealthy pods are evicted within the budget alone", ("IfHealthyBudget",)
-    ),
     "V1NodeSpec.podPreemptionPolicy": Rule("preemption would go by the pods' own policy"),
 }
 

@@ -19,6 +19,7 @@ class Targets:
     """Nodes and what runs on them, as the watch tells; and objects of the kinds that a fault names in `watches`."""
 
     def __init__(self) -> None:
+        self._left: set[str] = set()  # names of Nodes that were deleted: their machines may still run
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, dict[str, Pod]] = {}  # running ones, by node, by key
         self.objects: dict[str, dict[str, Any]] = {}  # others that a fault watches, by kind, by key
@@ -26,6 +27,7 @@ class Targets:
     def observe(self, event: Watch | Relist) -> None:
         if isinstance(event, Relist):
             if event.kind == "Node":
+                self._left.update(self.nodes)
                 self.nodes.clear()
             elif event.kind == "Pod":
                 self.pods.clear()
@@ -38,6 +40,7 @@ class Targets:
         if isinstance(obj, Node):
             if event.type == DELETED:
                 self.nodes.pop(obj.metadata.name, None)
+                self._left.add(obj.metadata.name)
             else:
                 self.nodes[obj.metadata.name] = obj
         elif isinstance(obj, Pod) and obj.spec.node_name:
@@ -54,7 +57,8 @@ class Targets:
                 others[obj.metadata.key] = obj
 
     def named(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if name in self.nodes]
+        """Also where somebody has deleted the Node."""
+        return [name for name in names if name in self.nodes or name in self._left]
 
     def in_zone(self, zone: str) -> list[str]:
         return sorted(n for n, node in self.nodes.items() if node.metadata.labels.get(ZONE) == zone)

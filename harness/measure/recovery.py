@@ -278,6 +278,8 @@ class Recovery:
             return "nothing was there to be hit"
         if fault.kind in (*OUTAGES, "SchedulerOutage", "ControllerManagerOutage") and not fault.targets:
             return "no such process runs"
+        if fault.kind in ("NodeCrash", "NodeFreeze") and not fault.targets:
+            return "no such machine runs"
         if fault.kind in OUTAGES or not fault.targets:
             return ""
         if len(fault.spared) == len(fault.targets):

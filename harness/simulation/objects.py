@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from harness.simulation.scalers import hpa_behavior, hpa_metrics
+
 FEATURES = (
     "deployments",
     "replicasets",
@@ -38,6 +40,11 @@ FEATURES = (
     "odd-gangs",
     "other-schedulers",
     "preferences",
+    "stateful-sets",
+    "claim-templates",
+    "hpa-metrics",
+    "hpa-behavior",
+    "unhealthy-evictions",
 )
 
 PRIORITIES = {"low": -10, "high": 1000, "polite": 500}
@@ -237,6 +244,59 @@ class _Draw:
             pod["metadata"] |= {"labels": {"app": "bare"}, **({"annotations": annotations} if annotations else {})}
         if "gangs" in self.on:
             self.gang(rng.choice(self.namespaces))
+        for index in range(rng.randint(1, 2) if "stateful-sets" in self.on else 0):
+            self.stateful_set(f"sts{index}", rng.choice(self.namespaces))
+
+    def stateful_set(self, name: str, namespace: str) -> None:
+        rng = self.rng
+        spec: dict[str, Any] = {"replicas": rng.randint(0, 4), "serviceName": name}
+        spec |= self.selecting(name, namespace)
+        if rng.random() < 0.5:
+            spec["podManagementPolicy"] = rng.choice(("OrderedReady", "Parallel"))
+        if rng.random() < 0.5:
+            spec["updateStrategy"] = rng.choice(
+                ({"type": "OnDelete"}, {"rollingUpdate": {"partition": rng.randint(0, 3)}}, {"type": "RollingUpdate"})
+            )
+        if rng.random() < 0.3:
+            spec["minReadySeconds"] = rng.choice((5, 30))
+        if rng.random() < 0.3:
+            spec["revisionHistoryLimit"] = rng.choice((0, 1, 3))
+        if rng.random() < 0.3:
+            spec["ordinals"] = {"start": rng.choice((1, 5))}
+        if self.when("claim-templates") and "volumes" in self.on:
+            claim = {
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": rng.choice(("now", "late")),
+                "resources": {"requests": {"storage": "1Gi"}},
+            }
+            spec["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": claim}]
+            mounts = [{"name": "data", "mountPath": "/data"}]
+            spec["template"]["spec"]["containers"][0]["volumeMounts"] = mounts
+        self.put("apps/v1", "StatefulSet", name, namespace, spec=spec)
+        self.guards("StatefulSet", name, namespace, headless=True)
+
+    def guards(self, kind: str, name: str, namespace: str, *, headless: bool = False) -> None:
+        """A budget, a Service, an autoscaler."""
+        rng = self.rng
+        if self.when("budgets"):
+            bound: dict[str, Any] = rng.choice(({"minAvailable": 1}, {"maxUnavailable": 1}, {"minAvailable": "50%"}))
+            if self.when("unhealthy-evictions"):
+                bound = {**bound, "unhealthyPodEvictionPolicy": rng.choice(("AlwaysAllow", "IfHealthyBudget"))}
+            selector = {"matchLabels": {"app": name}}
+            self.put("policy/v1", "PodDisruptionBudget", name, namespace, spec={**bound, "selector": selector})
+        if headless or self.when("services"):
+            service = {"selector": {"app": name}, "ports": [{"port": 80}]}
+            if headless:
+                service["clusterIP"] = "None"
+            self.put("v1", "Service", name, namespace, spec=service)
+        if self.when("hpa"):
+            target = {"apiVersion": "apps/v1", "kind": kind, "name": name}
+            spec: dict[str, Any] = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": rng.randint(1, 5)}
+            if self.when("hpa-metrics"):
+                spec["metrics"] = hpa_metrics(rng, name)
+            if self.when("hpa-behavior"):
+                spec["behavior"] = hpa_behavior(rng)
+            self.put("autoscaling/v2", "HorizontalPodAutoscaler", name, namespace, spec=spec)
 
     def selecting(self, app: str, namespace: str, restart: str = "") -> dict[str, Any]:
         template = self.pod(app, namespace, restart)
@@ -253,25 +313,7 @@ class _Draw:
         if rng.random() < 0.2:
             spec["progressDeadlineSeconds"] = 30
         self.put("apps/v1", "Deployment", name, namespace, spec=spec)
-        if self.when("budgets"):
-            bound = rng.choice(({"minAvailable": 1}, {"maxUnavailable": 1}, {"minAvailable": "50%"}))
-            selector = {"matchLabels": {"app": name}}
-            self.put("policy/v1", "PodDisruptionBudget", name, namespace, spec={**bound, "selector": selector})
-        if self.when("services"):
-            service = {"selector": {"app": name}, "ports": [{"port": 80}]}
-            self.put("v1", "Service", name, namespace, spec=service)
-        if self.when("hpa"):
-            self.put(
-                "autoscaling/v2",
-                "HorizontalPodAutoscaler",
-                name,
-                namespace,
-                spec={
-                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-                    "minReplicas": 1,
-                    "maxReplicas": rng.randint(1, 5),
-                },
-            )
+        self.guards("Deployment", name, namespace)
 
     def job(self, name: str, namespace: str) -> None:
         rng = self.rng

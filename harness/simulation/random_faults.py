@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeAlias
 
+from harness.simulation.scalers import hpa_behavior, hpa_metrics
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -24,7 +26,7 @@ class Scene:
 Draw: TypeAlias = Callable[[Random, Scene], dict[str, Any] | None]
 """-> the fault's own fields; None where it has nothing to hit."""
 
-OWNERS = ("Deployment", "ReplicaSet", "DaemonSet", "Job")
+OWNERS = ("Deployment", "ReplicaSet", "DaemonSet", "Job", "StatefulSet")
 """Deleted with a propagation policy."""
 
 
@@ -56,6 +58,14 @@ def _outage(rng: Random) -> dict[str, Any]:
     return {"downFor": rng.choice(("100ms", "5s", "30s", "2m"))}
 
 
+def _process_outage(rng: Random) -> dict[str, Any]:
+    """Of a whole process, or of its watches: broken, late, or broken beyond the history that there is."""
+    if rng.random() < 0.5:
+        return _outage(rng)
+    how: dict[str, Any] = rng.choice(({}, {"expired": True}, {"late": rng.choice(("700ms", "9s", "70s"))}))
+    return {"downFor": rng.choice(("5s", "45s", "6m")), "of": "watches", **how}
+
+
 def _app(fields: Callable[[Random], dict[str, Any]]) -> Draw:
     def draw(rng: Random, scene: Scene) -> dict[str, Any] | None:
         return {"app": rng.choice(scene.apps), "count": rng.randint(1, 3), **fields(rng)} if scene.apps else None
@@ -74,6 +84,8 @@ def _deployment_change(rng: Random, scene: Scene) -> dict[str, Any] | None:
 
 def _object_deletion(rng: Random, scene: Scene) -> dict[str, Any]:
     """Of anything in the workload; sometimes of what is not there, and then the command fails, as commands do."""
+    if rng.random() < 0.2:
+        return {"kind": "Node", "name": rng.choice(scene.nodes)}
     kind, namespace, name = rng.choice([*scene.objects, ("Namespace", "", "team"), ("ConfigMap", "default", "absent")])
     chosen = {"kind": kind, "name": name, **({"namespace": namespace} if namespace else {})}
     if kind in OWNERS and rng.random() < 0.7:
@@ -105,6 +117,18 @@ _PATCHES: dict[str, Callable[[Random], dict[str, Any]]] = {
     ),
     "ReplicaSet": lambda rng: {"spec": {"replicas": rng.randint(0, 5)}},
     "DaemonSet": lambda rng: {"spec": rng.choice((_template(rng), {"updateStrategy": {"type": "OnDelete"}}))},
+    "StatefulSet": lambda rng: {
+        "spec": rng.choice(
+            (
+                _template(rng),
+                _template(rng),
+                {"replicas": rng.randint(0, 5)},
+                {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": rng.randint(0, 2)}}},
+                {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}},
+                {"minReadySeconds": rng.choice((0, 20))},
+            )
+        )
+    },
     "Job": lambda rng: {
         "spec": rng.choice(
             (
@@ -121,7 +145,15 @@ _PATCHES: dict[str, Callable[[Random], dict[str, Any]]] = {
         )
     },
     "ResourceQuota": lambda rng: {"spec": {"hard": {"pods": str(rng.randint(0, 20))}}},
-    "HorizontalPodAutoscaler": lambda rng: {"spec": {"minReplicas": 1, "maxReplicas": rng.randint(1, 6)}},
+    "HorizontalPodAutoscaler": lambda rng: {
+        "spec": rng.choice(
+            (
+                {"minReplicas": 1, "maxReplicas": rng.randint(1, 6)},
+                {"metrics": hpa_metrics(rng, "dep0", served=False)},
+                {"behavior": hpa_behavior(rng) or None},
+            )
+        )
+    },
     "Service": lambda rng: {"spec": {"selector": {"app": rng.choice(("dep0", "dep1", "web", "nobody"))}}},
     "PodGroup": lambda rng: {"spec": {"minMember": rng.randint(1, 4)}},
     "Node": lambda rng: rng.choice(
@@ -150,8 +182,8 @@ _DRAWS: dict[str, Draw] = {
     "zonePartition": lambda rng, scene: {"zone": rng.choice(scene.zones), "for": _lasts(rng)},
     "containerCrash": _app(lambda rng: {"exitCode": rng.choice((0, 1, 137))}),
     "apiServerRestart": lambda rng, scene: _outage(rng),
-    "schedulerOutage": lambda rng, scene: _outage(rng),
-    "controllerManagerOutage": lambda rng, scene: _outage(rng),
+    "schedulerOutage": lambda rng, scene: _process_outage(rng),
+    "controllerManagerOutage": lambda rng, scene: _process_outage(rng),
     "podDeletion": _app(lambda rng: rng.choice(({}, {"graceSeconds": 0}, {"graceSeconds": 60}))),
     "deploymentChange": _deployment_change,
     "objectChange": _object_change,

@@ -19,6 +19,7 @@ from harness.faults.timeline import parse
 from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
 from harness.simulation.random_faults import FAULTS, Scene, random_fault
+from harness.simulation.scalers import autoscaler_flags, declared_metrics
 
 STRATEGIES = (
     "greedy",
@@ -60,6 +61,9 @@ FEATURES = (
     "node-labels",
     "small-batches",
     "wild-pools",
+    "autoscaler-flags",
+    "queues",
+    "constants",
 )
 STRIKES_NS = 6 * MINUTE
 """Faults begin within so long of each other."""
@@ -84,6 +88,12 @@ def random_scenario(seed: int) -> dict[str, Any]:
         spec["autoscaler"] = "cluster-autoscaler?expander=" + rng.choice(
             ("least-waste", "most-pods", "least-nodes", "random", "most-pods,random")
         )
+        if "autoscaler-flags" in on:
+            spec["autoscaler"] += autoscaler_flags(rng)
+    if "hpa" in on and "hpa-metrics" in on:
+        spec["metrics"] = declared_metrics(rng, workload)
+    if "constants" in on:
+        spec["constants"] = _constants(rng)
     scheduling: dict[str, Any] = {}
     if "preemption" in on:
         scheduling["preemption"] = True
@@ -113,6 +123,21 @@ def random_scenario(seed: int) -> dict[str, Any]:
     }
 
 
+_CONSTANTS: dict[str, tuple[str | float, ...]] = {
+    "node-monitor-grace-period": ("20s", "50s"),
+    "node-eviction-rate": (0.1, 10),
+    "horizontal-pod-autoscaler-sync-period": ("5s", "60s"),
+    "horizontal-pod-autoscaler-downscale-stabilization": ("0s", "300s"),
+    "horizontal-pod-autoscaler-tolerance": (0, 0.5),
+    "genericPlegRelistPeriod": ("1s",),
+    "minSyncPeriod": ("1s",),
+}
+
+
+def _constants(rng: Random) -> dict[str, Any]:
+    return {name: rng.choice(_CONSTANTS[name]) for name in rng.sample(sorted(_CONSTANTS), rng.randint(1, 3))}
+
+
 def _scene(spec: dict[str, Any], workload: list[dict[str, Any]], zones: list[str]) -> Scene:
     objects: list[tuple[str, str, str]] = []
     for source in workload:
@@ -124,6 +149,7 @@ def _scene(spec: dict[str, Any], workload: list[dict[str, Any]], zones: list[str
             objects.append((obj["kind"], meta.get("namespace", ""), meta["name"]))
     groups = [source["group"] for source in spec["nodes"]]
     nodes = [f"{group['name']}-{index}" for group in groups for index in range(group["count"])]
+    nodes += [f"{pool['name']}-0" for pool in spec.get("pools", ())]
     return Scene(apps(workload), zones, nodes, objects)
 
 
@@ -203,6 +229,8 @@ def _workload(rng: Random, on: set[str]) -> list[dict[str, Any]]:
         }
         if rng.random() < 0.5:
             service["minAvailable"] = rng.choice((1, 2, "50%"))
+        if "queues" in on:
+            service |= _queue(rng)
         if "autoscaler" in on:
             least, most, target = rng.randint(1, 2), rng.randint(2, 6), rng.choice((30, 70))
             service["autoscaler"] = {"min": least, "max": most, "targetCpu": target}
@@ -223,6 +251,30 @@ def _workload(rng: Random, on: set[str]) -> list[dict[str, Any]]:
         out.append({"objects": made})
     if not out:
         out.append({"objects": objects(rng, {"deployments"})})
+    return out
+
+
+def _queue(rng: Random) -> dict[str, Any]:
+    """Pods that are slow, with short queues and clients in a hurry, under a load that comes and goes."""
+    rate = rng.choice((5, 40, 150))
+    out: dict[str, Any] = {
+        "slo": {"latency": "60s", "objective": 1},  # one that some number of replicas meets, whatever is drawn here
+        "cpuPerRequest": rng.choice(("5m", "50m", "200m")),
+        "load": rng.choice(
+            (
+                {"constant": {"rps": rate}},
+                {"step": {"at": "4m", "before": 1, "after": rate}},
+                {"spike": {"at": "5m", "base": 2, "peak": rate, "rise": "10s", "hold": "90s"}},
+                {"ramp": {"start": "1m", "end": "8m", "from": 0, "to": rate}},
+            )
+        ),
+    }
+    if rng.random() < 0.5:
+        out |= {"queueLimit": rng.choice((1, 20)), "timeout": rng.choice(("4s", "15s"))}
+    if rng.random() < 0.4:
+        out["concurrency"] = rng.choice((1, 8))
+    if rng.random() < 0.4:
+        out["serviceTime"] = rng.choice(("deterministic", {"distribution": "gamma", "cv": 2}))
     return out
 
 

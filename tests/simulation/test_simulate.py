@@ -107,7 +107,7 @@ def test_each_candidate_is_smaller() -> None:
 @pytest.mark.component_faults
 def test_a_crash_is_a_finding() -> None:
     data = random_scenario(5)
-    data["spec"]["faults"] = [{"at": "10s", "tests.simulation.test_simulate:Explodes": {}}]
+    data["spec"]["faults"] = [{"at": "5m", "tests.simulation.test_simulate:Explodes": {}}]
     assert any("boom" in found.what for found in play(data).findings)
 
 
