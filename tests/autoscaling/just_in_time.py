@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import read_scenario
@@ -128,6 +130,32 @@ class Story:
         server = self.cluster.server
         server.now = max(server.now, self.cluster.now)
         server.delete(kind, namespace, name)
+
+    def scale(self, name: str, replicas: int) -> None:
+        self._change("Deployment", name, "default", lambda obj: replace(obj, spec=replace(obj.spec, replicas=replicas)))
+
+    def change_template(self, name: str, **spec: Any) -> None:
+        """Of a Deployment: fields of its pods' spec."""
+
+        def change(obj: Any) -> Any:
+            template = replace(obj.spec.template, spec=replace(obj.spec.template.spec, **spec))
+            return replace(obj, spec=replace(obj.spec, template=template))
+
+        self._change("Deployment", name, "default", change)
+
+    def annotate(self, node: str, key: str, value: str) -> None:
+        def change(obj: Any) -> Any:
+            return replace(obj, metadata=replace(obj.metadata, annotations={**obj.metadata.annotations, key: value}))
+
+        self._change("Node", node, "", change)
+
+    def change_pool(self, name: str, change: Callable[[Any], Any]) -> None:
+        self._change("NodePool", name, "", change)
+
+    def _change(self, kind: str, name: str, namespace: str, change: Callable[[Any], Any]) -> None:
+        server = self.cluster.server
+        server.now = max(server.now, self.cluster.now)
+        server.update(change(server.get(kind, namespace, name)))
 
     def go(self, seconds: float) -> None:
         server = self.cluster.server

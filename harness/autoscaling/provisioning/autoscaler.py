@@ -5,16 +5,17 @@ Source: kubernetes-sigs/karpenter 1.14 (2266468); the files beside this one name
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
 from harness.autoscaling.pool import NodePool as NodeGroup
 from harness.autoscaling.provisioning.catalogue import Catalogue, shipped_catalogue
+from harness.autoscaling.provisioning.disruption.controller import Disruption
 from harness.autoscaling.provisioning.lifecycle import Lifecycle
 from harness.autoscaling.provisioning.provisioner import Provisioner
 from harness.autoscaling.provisioning.settings import ProvisioningSettings, parse_settings
-from harness.autoscaling.provisioning.state import ProvisioningState
+from harness.autoscaling.provisioning.state import ProvisioningState, is_provisionable
 from harness.autoscaling.provisioning.termination import Termination
 from harness.autoscaling.provisioning.writes import AGAIN_NS, Writes
 from harness.engine.component import (
@@ -59,6 +60,8 @@ class JustInTimeNodes:
 
     name = "just-in-time"
     handled_failures = 0
+    period_ns = Disruption.period_ns
+    phase_ns = 0
     watches = ("Node", "Pod", "NodeClaim", "NodePool", "DaemonSet", "PodDisruptionBudget")
 
     def __init__(
@@ -84,7 +87,17 @@ class JustInTimeNodes:
         self._lifecycle.machines = self._machines
         self._termination = Termination(self._state, self._writes, self._lifecycle)
         self._provisioner = Provisioner(self._state, self._lifecycle, self._settings, self._rng)
+        self._disruption = Disruption(self._state, self._writes, self._provisioner, self._settings, self.phase_ns)
         self._watches_volumes = False
+
+    def reasons_against(self, pod: str) -> Mapping[str, tuple[str, ...]]:
+        """Of a pending pod ('namespace/name') that the last batch found no place for: why, in one text."""
+        why = self._provisioner.failed.get(pod)
+        return {} if why is None else {"nodepools": (why,)}
+
+    def reasons_to_stay(self) -> Mapping[str, str]:
+        """For each node of a NodePool that the last look did not find disruptable, why."""
+        return self._disruption.reasons
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -105,6 +118,9 @@ class JustInTimeNodes:
                 self._on_outcome(now, event, touched, effects)
         for name in touched:
             self._step_claim(now, name, effects)
+        if touched:
+            self._disruption.carry_on(now, effects)
+            self._disruption.arm(now, effects)
         if self._state.has_claims and not self._watches_volumes:
             self._watches_volumes = True
             effects.append(Subscribe(VOLUMES))
@@ -120,7 +136,7 @@ class JustInTimeNodes:
                 key = obj.metadata.key
                 if key not in state.pending:
                     self._provisioner.forget(key)
-                elif state.is_provisionable(obj):
+                elif is_provisionable(obj):
                     self._provisioner.trigger(now, obj.metadata.uid, effects)
                 if obj.spec.node_name in state.claims and state.is_going(obj.spec.node_name):
                     touched[obj.spec.node_name] = None
@@ -133,12 +149,14 @@ class JustInTimeNodes:
             case NodePool():
                 if not gone:
                     self._tell_pool(obj, effects)
+                touched.update(dict.fromkeys(self._state.claims))  # they may have drifted
 
     def _gone(self, claim: NodeClaim, effects: list[Effect]) -> None:
         name = claim.metadata.name
         self._lifecycle.stop_machine(claim, effects)
         for part in (self._lifecycle, self._termination, self._writes):
             part.forget(name)
+        self._disruption.forget(claim)
 
     def _tell_pool(self, pool: NodePool, effects: list[Effect]) -> None:
         """Source: scheduling/events.go NoCompatibleInstanceTypes."""
@@ -157,6 +175,12 @@ class JustInTimeNodes:
                 self._lifecycle.start_machine(name, effects)
             case ("claim", str(name)):
                 touched[name] = None
+            case ("disrupt", int(at)):
+                self._disruption.on_timer(now, at, effects)
+            case ("validate",):
+                self._disruption.on_validation(now, effects)
+            case ("command",):
+                self._disruption.carry_on(now, effects)
 
     def _on_outcome(self, now: int, event: Outcome, touched: dict[str, None], effects: list[Effect]) -> None:
         """A claim that could not be made is forgotten, and its pods ask again; every other write is made again from
@@ -179,10 +203,10 @@ class JustInTimeNodes:
         claim = self._state.claims.get(name)
         if claim is None:
             return
-        if self._state.is_going(name):
-            if claim.metadata.deletion_timestamp is None:
-                return
+        if claim.metadata.deletion_timestamp is not None:
             self._provisioner.trigger(now, name, effects)
             self._termination.step(now, name, effects)
-        else:
+            return
+        if not self._state.is_deleting(name):
             self._lifecycle.step(now, name, effects)
+            self._disruption.step_claim(now, name, effects)

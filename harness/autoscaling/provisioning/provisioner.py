@@ -55,6 +55,8 @@ class Provisioner:
         self._batch: set[str] = set()  # what has asked since the window opened
         self._opened_ns = self._due_ns = self._asks_ns = -1
         self._told: dict[str, tuple[str, int]] = {}
+        self.failed: Mapping[str, str] = {}
+        """Pods for which the last batch found no place, and why."""
 
     def trigger(self, now: int, what: str, effects: list[Effect]) -> None:
         """`what` (a pod's uid, a node's) opens the window, or keeps it open; once a window. Source: batcher.go."""
@@ -211,6 +213,7 @@ class Provisioner:
         self._told.pop(key, None)
 
     def _tell(self, now: int, pods: dict[str, Pod], solution: Solution, effects: list[Effect]) -> None:
+        self.failed = solution.failed
         for key, why in solution.failed.items():
             if key in pods:
                 self._record(now, pods[key], "Warning", "FailedScheduling", f"Failed to schedule pod, {why}", effects)

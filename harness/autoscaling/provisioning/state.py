@@ -81,6 +81,7 @@ class ProvisioningState:
         self.last_pod_event_ns: dict[str, int] = {}
         self.nominated_until_ns: dict[str, int] = {}
         self.has_claims = False  # whether any pod had volumes
+        self.marked: set[str] = set()  # nodes that will be deleted when their replacements are there
         self.changes = 0
         self._keys_on: dict[str, dict[str, None]] = {}
         self._unbound: dict[str, tuple[str, Pod]] = {}
@@ -159,7 +160,20 @@ class ProvisioningState:
         node = self.nodes.get(name)
         return node is not None and (name not in self.claims or node.metadata.labels.get(INITIALIZED) == "true")
 
+    def mark(self, name: str) -> None:
+        self.marked.add(name)
+        self.changes += 1
+
+    def unmark(self, name: str) -> None:
+        if name in self.marked:
+            self.marked.remove(name)
+            self.changes += 1
+
     def is_going(self, name: str) -> bool:
+        """It is being deleted, or will be."""
+        return name in self.marked or self.is_deleting(name)
+
+    def is_deleting(self, name: str) -> bool:
         claim, node = self.claims.get(name), self.nodes.get(name)
         return any(obj is not None and obj.metadata.deletion_timestamp is not None for obj in (claim, node))
 
@@ -228,17 +242,8 @@ class ProvisioningState:
         return known[1]
 
     def provisionable(self) -> list[Pod]:
-        """Pending pods that a node is made for. Source: IsProvisionable."""
-        return [pod for pod in self.pending.values() if self.is_provisionable(pod)]
-
-    @staticmethod
-    def is_provisionable(pod: Pod) -> bool:
-        """Of one that is pending."""
-        return (
-            not pod.status.nominated_node_name
-            and not owned_by(pod, "DaemonSet", "Node")
-            and pod.metadata.deletion_timestamp is None
-        )
+        """Pending pods that a node is made for."""
+        return [pod for pod in self.pending.values() if is_provisionable(pod)]
 
     def remaining_budgets(self) -> RemainingBudgets:
         return RemainingBudgets(self.budgets)
@@ -246,12 +251,21 @@ class ProvisioningState:
     def reschedulable(self, now: int, name: str) -> list[Pod]:
         """Pods of a node that will come to the scheduler again when it goes. Source: IsReschedulable,
         IsCurrentlyReschedulable (those that nothing keeps from being evicted)."""
-        budgets = self.remaining_budgets()
         return [
             pod
             for pod in self.pods_on(name)
-            if is_reschedulable(pod) and not do_not_disrupt(pod, now) and budgets.allows(pod)
+            if is_reschedulable(pod) and not do_not_disrupt(pod, now) and not self._is_fully_blocked(pod)
         ]
+
+    def _is_fully_blocked(self, pod: Pod) -> bool:
+        """By a budget that never lets any go. Source: pkg/utils/pdb isFullyBlocking."""
+        return any(
+            spec.max_unavailable in (0, "0%") or spec.min_available == "100%"
+            for budget in self.budgets.values()
+            if (spec := budget.spec).selector is not None
+            and budget.metadata.namespace == pod.metadata.namespace
+            and spec.selector.matches(pod.metadata.labels)
+        )
 
     # -- within --------------------------------------------------------------------------------------------------------
 
@@ -281,22 +295,7 @@ class ProvisioningState:
     def _show(self, name: str) -> None:
         """The node as pods to come will find it. Source: statenode.go Taints, Labels, Allocatable."""
         node, claim = self.nodes.get(name), self.claims.get(name)
-        shown = node
-        if claim is not None and (node is None or node.metadata.labels.get(INITIALIZED) != "true"):
-            expected = self.expected_node(claim)
-            if node is None:
-                shown = expected
-            elif expected is not None:
-                registered = node.metadata.labels.get(REGISTERED) == "true"
-                startup = claim.spec.startup_taints
-                taints = node.spec.taints if registered else claim.spec.taints
-                kept = tuple(item for item in taints if not _is_among(item, (*EPHEMERAL, *startup)))
-                shown = replace(
-                    node,
-                    metadata=replace(node.metadata, labels={**claim.metadata.labels, **node.metadata.labels}),
-                    spec=replace(node.spec, taints=kept),
-                    status=node.status if node.status.allocatable else expected.status,
-                )
+        shown = node if claim is None else _as_it_will_be(node, claim, self.expected_node(claim))
         if shown is None:
             return
         if self.column(name) is None:
@@ -353,8 +352,31 @@ class ProvisioningState:
             self.last_pod_event_ns[pod.spec.node_name] = now
 
 
+def _as_it_will_be(node: Node | None, claim: NodeClaim, expected: Node | None) -> Node | None:
+    """A claim's node when it is initialized; itself where it is."""
+    if node is None:
+        return expected
+    if expected is None or node.metadata.labels.get(INITIALIZED) == "true":
+        return node
+    registered = node.metadata.labels.get(REGISTERED) == "true"
+    taints = node.spec.taints if registered else claim.spec.taints
+    kept = tuple(item for item in taints if not _is_among(item, (*EPHEMERAL, *claim.spec.startup_taints)))
+    return replace(
+        node,
+        metadata=replace(node.metadata, labels={**claim.metadata.labels, **node.metadata.labels}),
+        spec=replace(node.spec, taints=kept),
+        status=node.status if node.status.allocatable else expected.status,
+    )
+
+
 def owned_by(pod: Pod, *kinds: str) -> bool:
     return any(owner.kind in kinds for owner in pod.metadata.owner_references)
+
+
+def is_provisionable(pod: Pod) -> bool:
+    """Whether a node is made for a pod that is pending. Source: IsProvisionable."""
+    going = pod.metadata.deletion_timestamp is not None
+    return not (pod.status.nominated_node_name or going or owned_by(pod, "DaemonSet", "Node"))
 
 
 def is_active(pod: Pod) -> bool:
