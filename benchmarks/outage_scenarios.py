@@ -1,4 +1,4 @@
-"""Eight small scenarios for systematic outages: what is in the cluster, and what its users do to it, and when."""
+"""Nine small scenarios for systematic outages: what is in the cluster, and what its users do to it, and when."""
 
 from __future__ import annotations
 
@@ -134,6 +134,25 @@ def _job(name: str, completions: int, parallelism: int, namespace: str = "defaul
     return _manifest("Job", name, namespace, spec=spec)
 
 
+def _indexed_job(name: str) -> Manifest:
+    """One of its indexes fails: a limit of its own, and a pod that is kept for its count."""
+    made = _job(name, 3, 3, code="1")
+    made["spec"] |= {"completionMode": "Indexed", "backoffLimitPerIndex": 1, "podReplacementPolicy": "Failed"}
+    del made["spec"]["backoffLimit"]
+    return made
+
+
+def _cron_job(name: str, schedule: str) -> Manifest:
+    job = {"spec": _job(name, 1, 1)["spec"]}
+    spec = {"schedule": schedule, "concurrencyPolicy": "Replace", "successfulJobsHistoryLimit": 1, "jobTemplate": job}
+    return _manifest("CronJob", name, spec=spec)
+
+
+def _replication_controller(name: str, replicas: int) -> Manifest:
+    template = {"metadata": {"labels": {"app": name}}, "spec": _pod_spec("100m")}
+    return _manifest("ReplicationController", name, spec={"replicas": replicas, "template": template})
+
+
 def _daemon_set(name: str) -> Manifest:
     labels = {"app": name}
     template = {"metadata": {"labels": labels}, "spec": _pod_spec("100m")}
@@ -224,6 +243,16 @@ SCENARIOS: tuple[OutageScenario, ...] = (
             (2, lambda u: u.create(_job("good", 4, 2), _job("bad", 2, 1, code="1"))),
             (12, lambda u: u.create(_job("cut", 6, 3))),
             (18, lambda u: u.delete("Job", "cut", propagation="Background")),
+        ),
+    ),
+    OutageScenario(
+        "batch",
+        (
+            (2, lambda u: u.create(_cron_job("tick", "@every 10s"), _indexed_job("parts"))),
+            (3, lambda u: u.create(_replication_controller("old", 3))),
+            (20, lambda u: u.spec("ReplicationController", "old", replicas=1)),
+            (50, lambda u: u.spec("CronJob", "tick", suspend=True)),
+            (60, lambda u: u.delete("ReplicationController", "old", propagation="Background")),
         ),
     ),
     OutageScenario(

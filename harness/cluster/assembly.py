@@ -19,12 +19,13 @@ from harness.autoscaling.sandbox.node_policy import contain_node_policy
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, controllers
 from harness.cluster.workload_driver import WorkloadDriver
-from harness.engine.component import Component, Configured, Instant, Periodic
+from harness.engine.component import Calendared, Component, Configured, Instant, Periodic
 from harness.engine.scrapes import scrapes_of
 from harness.engine.streams import array_stream, phase_of, stream
 from harness.faults.timeline import Planned, Timeline
 from harness.model.constants import MANAGER, SCHEDULER, Constants
 from harness.model.core import Node
+from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.feasibility.snapshot import Snapshot
@@ -90,6 +91,7 @@ def set_up(
     constants: Constants,
     filters: Sequence[FilterPlugin] = (),
     catalogue: Catalogue | None = None,
+    epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS,
 ) -> Component:
     """What looks at intervals does so at a phase of its own: a fault finds it anywhere in its period. `filters`: the
     cluster's Filter plugins of others."""
@@ -99,6 +101,8 @@ def set_up(
         component.constants = constants
     if catalogue is not None and hasattr(component, "catalogue"):
         component.catalogue = catalogue
+    if isinstance(component, Calendared):
+        component.epoch_unix_ns = epoch_unix_ns
     if isinstance(component, Periodic):
         component.phase_ns = phase_of(seed, f"{component.name}/phase", component.period_ns)
     return component
@@ -121,7 +125,8 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
             component.scrapes = scrapes_of(seed, constants)
             component.contain(plan.autoscaler_deadline_s)
         managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
-        cluster.add(set_up(component, seed, constants, plan.scheduling.filters), MANAGER if managed else "")
+        set_up(component, seed, constants, plan.scheduling.filters, epoch_unix_ns=plan.settings.epoch_unix_ns)
+        cluster.add(component, MANAGER if managed else "")
     if plan.pools or stands_alone(plan.autoscaler):
         policy: NodePolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
         rng_of_nodes, deadline_s = stream(seed, "cluster-autoscaler"), plan.autoscaler_deadline_s

@@ -35,6 +35,7 @@ from harness.engine.streams import stream
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import EventSource, Node
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, Undo
+from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
 from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, PowerOn
 from harness.node.inline import InlineNodes
 from harness.node.settings import NodeSettings
@@ -49,7 +50,8 @@ class ClusterSettings:
     """`folded`: leases that are renewed on time are not replayed one by one (virtual time only). `wall`: on the wall
     clock a window is whatever has passed; nothing is replayable there, so nothing is lost.
 
-    `constants`: what the API server, the machines and the components are set to.
+    `constants`: what the API server, the machines and the components are set to. `epoch_unix_ns`: what instant 0 is by
+    the calendar, in ns since 1970 (UTC); schedules of CronJobs go by it.
 
     `nodes`: where machines live; `actors`: in how many Ray actors. `settings_for`: per node, where they differ.
     """
@@ -65,6 +67,7 @@ class ClusterSettings:
     record_events: bool = True
     node_settings: NodeSettings | None = None
     settings_for: Callable[[str, NodeSettings], NodeSettings] | None = None
+    epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS
 
 
 class Cluster:

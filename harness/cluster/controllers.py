@@ -31,6 +31,7 @@ DEFAULT = (
     "statefulset-controller",
     "replicationcontroller-controller",
     "ttl-after-finished-controller",
+    "cronjob-controller",
 )
 """What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 

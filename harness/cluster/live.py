@@ -34,7 +34,8 @@ class LiveCluster:
     def __init__(self, store: Store, plan: ClusterPlan, *, time_scale: float = 1.0) -> None:
         """`plan`: on the wall clock whatever its settings say, and each lease is renewed in the open."""
         self.epoch_unix_ns, start = _clock_of(store)
-        assembled = assemble(store, replace(plan, settings=replace(plan.settings, folded=False, wall=True)), start)
+        settings = replace(plan.settings, folded=False, wall=True, epoch_unix_ns=self.epoch_unix_ns)
+        assembled = assemble(store, replace(plan, settings=settings), start)
         self.cluster = assembled.cluster
         self.scheduler = None if plan.strategy is None else assembled.scheduler
         """None where one from outside is to bind."""

@@ -19,6 +19,7 @@ from harness.convergence import recount_checkers as recounts
 from harness.convergence import revision_checkers as versions
 from harness.convergence import workload_checkers as workloads
 from harness.convergence.cluster_state import Checker, ClusterState
+from harness.convergence.cron_checkers import cron_jobs
 from harness.engine.component import MINUTE, Instant
 from harness.node.machine import MachineReport
 from harness.scheduling.filter_plugin import FilterPlugin
@@ -119,6 +120,7 @@ CHECKERS: dict[str, Checker] = {
     "stateful-sets": workloads.stateful_sets,
     "revisions": versions.revisions,
     "jobs": workloads.jobs,
+    "cron-jobs": cron_jobs,
     "autoscalers": workloads.autoscalers,
     "pending": workloads.pending,
     "pools": autoscaled.pools,

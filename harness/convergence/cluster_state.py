@@ -11,6 +11,7 @@ from harness.autoscaling.pool import NodePool
 from harness.engine.component import Instant
 from harness.model.core import Node, Pod
 from harness.model.meta import LabelSelector
+from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
 from harness.node.machine import MachineReport
 from harness.scheduling.filter_plugin import FilterPlugin
 
@@ -27,6 +28,7 @@ class ClusterState:
     `schedulers`: names whose pods must not wait where they fit; empty: nobody promises to place anything.
     `pools`: (least, most) nodes of each autoscaled pool, by name. `pool_label`: the node label that names its pool.
     `templates`: of the pools that an autoscaler sizes, by name; empty: nobody promises to make nodes or take them away.
+    `epoch_unix_ns`: what instant 0 is by the calendar.
     `filters`: the cluster's Filter plugins of others.
     """
 
@@ -37,6 +39,7 @@ class ClusterState:
     pools: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     pool_label: str = "podyard.dev/pool"
     templates: Mapping[str, NodePool] = field(default_factory=dict)
+    epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS
     filters: tuple[FilterPlugin, ...] = ()
 
     def listed(self, kind: str) -> list[Any]:

@@ -12,11 +12,12 @@ from harness.apiserver.admission.quota import admitted, concerns, total
 from harness.apiserver.kinds import kind_of_quota, usage_of
 from harness.convergence.cluster_state import ClusterState
 from harness.model.core import Pod, PodTemplateSpec
+from harness.model.cron_jobs import CronJob
 from harness.model.meta import ObjectMeta
 from harness.model.policy import ResourceQuota
 from harness.model.status import ApiError
 from harness.model.storage import PersistentVolumeClaim
-from harness.model.workloads import Deployment, ReplicaSet
+from harness.model.workloads import Deployment, Job, ReplicaSet
 
 
 def pod_refused(state: ClusterState, namespace: str, template: PodTemplateSpec) -> bool:
@@ -41,6 +42,12 @@ def replica_set_refused(state: ClusterState, deployment: Deployment) -> bool:
     """One more ReplicaSet of a Deployment: a new version of its pods may need one."""
     namespace = deployment.metadata.namespace
     return _over_quota(state, ReplicaSet(metadata=ObjectMeta(name="one-more", namespace=namespace)), "replicasets")
+
+
+def job_refused(state: ClusterState, cron_job: CronJob) -> bool:
+    """One more Job of a CronJob."""
+    meta = ObjectMeta(name="one-more", namespace=cron_job.metadata.namespace)
+    return _over_quota(state, Job(metadata=meta, spec=cron_job.spec.job_template.spec), "jobs")
 
 
 def _over_quota(state: ClusterState, obj: Any, plural: str) -> bool:

@@ -314,6 +314,14 @@ class Configured(Protocol):
     constants: Constants
 
 
+@runtime_checkable
+class Calendared(Protocol):
+    """A component that goes by the calendar. Whoever puts a cluster together tells it what instant 0 is there: ns since
+    1970, in UTC."""
+
+    epoch_unix_ns: int
+
+
 class Component(Protocol):
     """`name`: unique in the cluster, also that of its random stream. `watches`: the kinds that it subscribes to.
 

@@ -64,6 +64,10 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "workload": _note("what is created, and when", [{"openbLike": {"pods": 600}}]),
         "seed": _note("of all that is drawn at random; --seeds is stronger", 1),
         "duration": _note("of the run; none: until all that ends by itself has ended", "30m", DURATION),
+        "startsAt": _note(
+            "what the calendar says when the run begins (RFC 3339): schedules of CronJobs go by it",
+            "2025-03-30T00:00:00Z",
+        ),
         "pools": _note("node pools that the autoscaler sizes", [{"name": "burst", "max": 6, "cpu": 4}]),
         "autoscaler": _note(
             "the node policy that sizes the pools: a name, or module:object, with ?parameter=value",

@@ -317,6 +317,8 @@ class Spec(Form, frozen=True, kw_only=True):
     seed: Seed = 0
     duration: str | None = None
     """Of the run; without it, until everything that ends by itself has ended."""
+    starts_at: str = "2025-01-01T00:00:00Z"
+    """What the calendar says when the run begins: schedules of CronJobs go by it."""
     pools: list[Pool] = []
     autoscaler: str = "cluster-autoscaler"
     """The node policy that sizes the pools, by name or module:object, with ?parameter=value."""

@@ -11,6 +11,7 @@ from harness.experiment.scenario import Loaded
 from harness.experiment.unmodelled import UNINTERPRETED, judged
 from harness.measure.accounting import DEADLINE, deadline_ns
 from harness.model.core import Node, Pod, PodSpec, ResourceList
+from harness.model.cron_jobs import pod_template
 from harness.model.loading import Document
 from harness.model.objects import KINDS, Kind, kind_of
 from harness.model.quantity import too_much
@@ -102,10 +103,10 @@ def refusals(kind: Kind, obj: Any, name: str) -> tuple[Cause, ...]:
 
 def _annotations(obj: Any) -> Iterator[Cause]:
     """What kubelets read in annotations and cannot read in these."""
-    template = getattr(getattr(obj, "spec", None), "template", None)
+    template, at = pod_template(obj)
     for meta, path in (
         (obj.metadata if isinstance(obj, Pod) else None, "metadata.annotations"),
-        (getattr(template, "metadata", None), "spec.template.metadata.annotations"),
+        (getattr(template, "metadata", None), f"{at}.metadata.annotations"),
     ):
         for name, text in unreadable(meta.annotations) if meta is not None else ():
             expected = f"{text[:80]!r} is not {READ_AS[name]}"
@@ -114,8 +115,8 @@ def _annotations(obj: Any) -> Iterator[Cause]:
 
 def _deadlines(obj: Any) -> Iterator[Cause]:
     """By when a job is to be complete, of a pod, or of a Job or its template."""
-    template = getattr(getattr(obj, "spec", None), "template", None)
-    for meta, path in ((obj.metadata, ""), (getattr(template, "metadata", None), "spec.template.")):
+    template, at = pod_template(obj)
+    for meta, path in ((obj.metadata, ""), (getattr(template, "metadata", None), f"{at}.")):
         text = meta.annotations.get(DEADLINE) if meta is not None else None
         if text is not None and deadline_ns(text) is None:
             message = f"Invalid value: {text[:80]!r} is not a duration above 0, as 90s or 1h30m"
@@ -124,8 +125,8 @@ def _deadlines(obj: Any) -> Iterator[Cause]:
 
 def _amounts(obj: Any) -> Iterator[Cause]:
     """Resources of nodes and pods that columns of 64 bits do not hold."""
-    spec = obj.spec if isinstance(obj, Pod) else getattr(getattr(obj, "spec", None), "template", None)
-    spec, path = (spec, "spec") if isinstance(obj, Pod) else (getattr(spec, "spec", None), "spec.template.spec")
+    template, at = pod_template(obj)
+    spec, path = (obj.spec, "spec") if isinstance(obj, Pod) else (getattr(template, "spec", None), f"{at}.spec")
     lists: list[tuple[str, ResourceList]] = []
     if isinstance(obj, Node):
         lists = [("status.capacity", obj.status.capacity), ("status.allocatable", obj.status.allocatable)]

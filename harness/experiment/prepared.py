@@ -35,9 +35,11 @@ from harness.measure.accounting import Accounting
 from harness.measure.demand import Demand
 from harness.model.constants import Constants, doubts
 from harness.model.core import Node, Pod
+from harness.model.cron_jobs import CronJob
 from harness.model.errors import UserError
 from harness.model.gpu import GPU_COUNT, WHOLE_GPU
 from harness.model.times import parse_duration
+from harness.model.wire import parse_time
 from harness.node.settings import NodeSettings, Route
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.feasibility.snapshot import Snapshot
@@ -66,6 +68,7 @@ class Prepared:
     catalogue: Catalogue
     faults: tuple[Planned, ...]
     scheduling: SchedulerSettings
+    epoch_unix_ns: int
     duration_ns: int | None
 
     @property
@@ -101,6 +104,7 @@ class Prepared:
                 constants=self.constants,
                 record_events=self.loaded.scenario.spec.events,
                 settings_for=self._settings_for if self.workload.traffic else None,
+                epoch_unix_ns=self.epoch_unix_ns,
                 **{**settings, "folded": settings.get("folded", True) and self._leases_last},
             ),
             nodes=(*self.machines.nodes, *((gateway(),) if self.workload.traffic else ())),
@@ -135,6 +139,15 @@ class Prepared:
         return msgspec.structs.replace(settings, routes=routes)
 
 
+def _starts_at(loaded: Loaded) -> int:
+    text = loaded.scenario.spec.starts_at
+    try:
+        return parse_time(text, 0)
+    except (ValueError, OverflowError):
+        what = "not a point in time"
+        raise loaded.error("spec.startsAt", what, found=text, expected="such as 2025-03-30T00:00:00Z") from None
+
+
 def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     """`endless`: somebody will stop it. Raises UserError for what is wrong with the scenario."""
     spec = loaded.scenario.spec
@@ -148,6 +161,8 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     workload = plan(loaded, found.tables, seed, dump)
     if spec.duration is None and workload.traffic and not endless:
         raise loaded.error("spec", "the load of a service has no end, so the run needs one", hint="duration: 30m")
+    if spec.duration is None and not endless and any(isinstance(obj, CronJob) for obj in workload.objects()):
+        raise loaded.error("spec", "the Jobs of a CronJob have no end, so the run needs one", hint="duration: 24h")
     deadline_s = duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None
     adapter = metrics_adapter(loaded, workload.traffic, SETTLE_NS)
     check_autoscalers(loaded, workload.objects(), adapter, constants)
@@ -178,6 +193,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
             clock=time.perf_counter,
             lifetime_of=_declared if spec.scheduling.lifetimes else None,
         ),
+        epoch_unix_ns=_starts_at(loaded),
         duration_ns=ends,
     )
 

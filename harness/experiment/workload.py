@@ -17,7 +17,8 @@ from harness.experiment.services import Traffic, clients, service
 from harness.jobs.book import RoundRules
 from harness.measure.demand import Demand
 from harness.measure.job_lives import JobLives
-from harness.model.core import Pod, PodTemplateSpec
+from harness.model.core import Pod
+from harness.model.cron_jobs import pod_template
 from harness.model.training import Speeds, TrainingJob
 from workloads.readers.manifests import Manifest
 from workloads.table import NodeTable, Workload
@@ -77,8 +78,8 @@ def _labels_of_pods(obj: Any) -> dict[str, str] | None:
     """Of the pod that an object is, or of those that it makes."""
     if isinstance(obj, Pod):
         return obj.metadata.labels
-    template = getattr(getattr(obj, "spec", None), "template", None)
-    return template.metadata.labels if isinstance(template, PodTemplateSpec) else None
+    template, _ = pod_template(obj)
+    return None if template is None else template.metadata.labels
 
 
 def noted(

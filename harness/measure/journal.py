@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from harness.model.core import Event, Node, Pod
+from harness.model.cron_jobs import CronJob
 from harness.model.objects import Kind
 from harness.model.workloads import (
     Deployment,
@@ -146,6 +147,11 @@ def _job(job: Job) -> tuple[Any, ...]:
     return (job.metadata.uid, status.active or 0, status.succeeded or 0, status.failed or 0)
 
 
+def _cron_job(cron_job: CronJob) -> tuple[Any, ...]:
+    status = cron_job.status
+    return (cron_job.metadata.uid, len(status.active), -1 if (at := status.last_schedule_time) is None else at)
+
+
 def _slice(obj: EndpointSlice) -> tuple[Any, ...]:
     ready = [e.target_ref.uid for e in obj.endpoints if e.conditions.ready and e.target_ref is not None]
     return (len(obj.endpoints), ready)
@@ -176,6 +182,7 @@ _ESSENCE: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "StatefulSet": _replicas,
     "ReplicationController": _replicas,
     "Job": _job,
+    "CronJob": _cron_job,
     "EndpointSlice": _slice,
     "HorizontalPodAutoscaler": _autoscaler,
     "PodDisruptionBudget": _budget,

@@ -36,6 +36,7 @@ from harness.model.core import (
     Taint,
     Toleration,
 )
+from harness.model.cron_jobs import CronJob
 from harness.model.karpenter import NodeClaim, NodePool
 from harness.model.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, condition, with_condition
 from harness.model.policy import LimitRange, ResourceQuota
@@ -80,6 +81,7 @@ Object: TypeAlias = (
     | StatefulSet
     | ControllerRevision
     | Job
+    | CronJob
     | EndpointSlice
     | Lease
     | PriorityClass
@@ -204,6 +206,7 @@ _KINDS = (
         status=True,
         scale=True,
     ),
+    Kind("CronJob", "batch/v1", "cronjobs", CronJob, short_names=("cj",), categories=_ALL, status=True),
     Kind("ControllerRevision", "apps/v1", "controllerrevisions", ControllerRevision),
     Kind("PodGroup", "scheduling.x-k8s.io/v1alpha1", "podgroups", PodGroup, True, ("pg",), status=True),
     Kind("NodePool", "karpenter.sh/v1", "nodepools", NodePool, False, categories=("karpenter",), status=True),
@@ -302,6 +305,7 @@ __all__ = [
     "ContainerStateWaiting",
     "ContainerStatus",
     "ControllerRevision",
+    "CronJob",
     "DaemonSet",
     "Deployment",
     "EndpointSlice",

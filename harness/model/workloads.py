@@ -226,6 +226,17 @@ class Job(Wire, frozen=True, kw_only=True):
     status: JobStatus = JobStatus()
 
 
+COMPLETE, FAILED = "Complete", "Failed"
+"""Conditions of a Job that is over. Source: batch/v1 JobConditionType."""
+
+
+def finished(job: Job) -> Condition | None:
+    for item in job.status.conditions:
+        if item.type in (COMPLETE, FAILED) and item.status == "True":
+            return item
+    return None
+
+
 class EndpointConditions(Wire, frozen=True, kw_only=True):
     ready: bool | None = None
     serving: bool | None = None

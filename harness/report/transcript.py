@@ -64,7 +64,8 @@ class Transcript:
             case "observed":
                 yield from self._observed(entry)
             case "Event":
-                yield self._event(entry)
+                if entry.change != "DELETED":  # its time to live is over, and nothing happens
+                    yield self._event(entry)
             case _:
                 yield from self._write(entry)
 
@@ -241,6 +242,15 @@ def _job(old: tuple[Any, ...], new: tuple[Any, ...]) -> Iterator[Found]:
         yield STATUS, "Pods", f"{active} active, {succeeded} succeeded, {failed} failed"
 
 
+def _cron_job(old: tuple[Any, ...], new: tuple[Any, ...]) -> Iterator[Found]:
+    _, active_before, last_before = old[:3]
+    _, active, last = new[:3]
+    if last != last_before:
+        yield STATUS, "Scheduled", f"for {seconds(last)}, {active} active"
+    elif active != active_before:
+        yield STATUS, "Jobs", f"{active} active"
+
+
 def _slice(old: tuple[Any, ...], new: tuple[Any, ...]) -> Iterator[Found]:
     if (old[0], len(old[1])) != (new[0], len(new[1])):
         yield STATUS, "Endpoints", f"{len(new[1])}/{new[0]} ready"
@@ -264,6 +274,7 @@ _CHANGES: dict[str, Callable[[tuple[Any, ...], tuple[Any, ...]], Iterator[Found]
     "StatefulSet": _replicas,
     "ReplicationController": _replicas,
     "Job": _job,
+    "CronJob": _cron_job,
     "EndpointSlice": _slice,
     "HorizontalPodAutoscaler": _autoscaler,
     "PodDisruptionBudget": _budget,

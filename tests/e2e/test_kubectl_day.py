@@ -372,6 +372,24 @@ def test_an_indexed_job(kubectl: Kubectl) -> None:
     kubectl("delete", "job", "parts")
 
 
+def test_a_cron_job(kubectl: Kubectl) -> None:
+    kubectl("create", "cronjob", "tick", "--image=busybox", "--schedule=@every 2s", "--", "echo", "tock")
+    eventually(lambda: "tick-" in kubectl("get", "jobs", "-o", "name"), "a job")
+    assert kubectl("get", "cj", "tick", "--no-headers").split()[:3] == ["tick", "@every", "2s"]
+    said = kubectl("describe", "cronjob", "tick")
+    for line in ("Concurrency Policy:", "Allow", "Successful Job History Limit:", "SuccessfulCreate"):
+        assert line in said
+    job = kubectl("get", "jobs", "-o", "name").split()[0]
+    kubectl("wait", "--for=condition=Complete", job, "--timeout=60s")
+    assert kubectl("logs", job).strip() == "tock"
+    assert "patched" in kubectl("patch", "cj", "tick", "-p", '{"spec": {"suspend": true}}')
+    assert "created" in kubectl("create", "job", "by-hand", "--from=cronjob/tick")
+    kubectl("wait", "--for=condition=Complete", "job/by-hand", "--timeout=60s")
+    assert "TZ or CRON_TZ" in kubectl("create", "cronjob", "bad", "--image=x", "--schedule=TZ=UTC * * * * *", code=1)
+    kubectl("delete", "cj", "tick")
+    eventually(lambda: "job.batch/tick-" not in kubectl("get", "jobs", "-o", "name"), "its jobs gone")
+
+
 def test_nodes_and_drains(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", given=named("moved"))
     kubectl("rollout", "status", "deploy/moved", "--timeout=60s")

@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 import yaml
 
+from harness.experiment.prepared import prepare
+from harness.experiment.record import read_journal
 from harness.experiment.run import run_once
 from harness.experiment.scenario import built_in, read_scenario
 from harness.model.errors import UserError
@@ -161,3 +163,35 @@ def test_a_resource_of_a_node_group_is_one_of_its_own_name() -> None:
         run_once(loaded(nodes=[{"group": group}]), "greedy", 1)
     assert "resources.cpu" in str(caught.value)
     assert "example.com/fpga" in str(caught.value)
+
+
+CRON = """
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: tick}
+spec:
+  schedule: "30 * * * *"
+  timeZone: Europe/Berlin
+  jobTemplate:
+    spec:
+      template:
+        metadata: {annotations: {podyard.dev/duration: 30s}}
+        spec: {restartPolicy: Never, containers: [{name: c, image: i}]}
+"""
+
+
+def test_a_cron_job_goes_by_the_calendar_and_needs_an_end(tmp_path: Path) -> None:
+    """At 02:00 on that day clocks go from 02:00 to 03:00: half past two does not come."""
+    (tmp_path / "tick.yaml").write_text(CRON)
+    spec = {"nodes": [{"group": {"name": "n", "count": 1, "cpu": 4}}], "workload": [{"manifests": ["tick.yaml"]}]}
+    with pytest.raises(UserError, match="the Jobs of a CronJob have no end"):
+        prepare(read_scenario(written(tmp_path, **spec)), 0)
+    with pytest.raises(UserError, match=r"spec.startsAt: not a point in time"):
+        prepare(read_scenario(written(tmp_path, duration="2h", startsAt="soon", **spec)), 0)
+    made = written(tmp_path, duration="150m", startsAt="2025-03-30T00:10:00Z", bound=False, **spec)
+    result = run_once(read_scenario(made), "greedy", 0, out=tmp_path)
+    assert result.folder is not None
+    rows = read_journal(result.folder).filter((pl.col("kind") == "Job") & (pl.col("change") == "ADDED"))
+    assert [row["key"].split("-")[1] for row in rows.iter_rows(named=True)] == ["29054910", "29054970", "29055030"]
+    minutes = [round(row["at_ns"] / 6e10) for row in rows.iter_rows(named=True)]
+    assert minutes == [20, 80, 140]  # 01:30, then 03:30 and 04:30 of the summer

@@ -196,15 +196,12 @@ def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
             else:
                 yield from _items(document, f"items[{index}]", item, version, kind.removesuffix("List"), rules)
         return
-    unseen = kind not in rules.kinds or (kind in _POD_MAKERS and rules.kinds is KINDS)
+    unseen = kind not in rules.kinds
     reason = _out_of_sight(data, kind) if unseen and rules.skipped is not None else ""
     if reason and rules.skipped is not None:
         rules.skipped(document, f"{kind} {name_of(data)} is left out: {reason}")
         return
     yield _object(document, data, kind, rules)
-
-
-_POD_MAKERS = ("CronJob",)
 
 
 def _out_of_sight(data: dict[str, Any], kind: str) -> str:
@@ -213,8 +210,6 @@ def _out_of_sight(data: dict[str, Any], kind: str) -> str:
     if not isinstance(version, str):
         return ""
     group = version.rpartition("/")[0]
-    if kind in _POD_MAKERS:
-        return "the pods that it makes are not there"
     if is_known(version, kind):
         return "nothing here looks at it"
     if "." in group and not group.endswith(".k8s.io"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.model.core import Pod
+from harness.model.cron_jobs import CronJob
 from harness.model.meta import ObjectMeta, OwnerReference
 from harness.model.workloads import DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet
 
@@ -22,7 +23,7 @@ def controller_of(obj: Any, kind: str) -> OwnerReference | None:
 
 
 def owner_reference(
-    owner: ReplicaSet | ReplicationController | Deployment | DaemonSet | StatefulSet | Job | Pod,
+    owner: ReplicaSet | ReplicationController | Deployment | DaemonSet | StatefulSet | Job | CronJob | Pod,
     api_version: str,
     kind: str,
 ) -> OwnerReference:

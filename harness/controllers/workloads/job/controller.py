@@ -26,7 +26,7 @@ from harness.controllers.workloads.job.indexes import (
 )
 from harness.controllers.workloads.job.new_pods import NewPods, reference_to
 from harness.controllers.workloads.job.pods import FINALIZER, Backoff, JobPods, backoff_until, finished_at
-from harness.controllers.workloads.job.status import COMPLETE, finished, status_of
+from harness.controllers.workloads.job.status import status_of
 from harness.controllers.workloads.job.verdict import (
     FAILURE_TARGET,
     Verdict,
@@ -38,7 +38,7 @@ from harness.controllers.workloads.job.verdict import (
 from harness.engine.component import Create, Instant, LazyWatch, Outcome, Update
 from harness.model.core import Pod
 from harness.model.meta import OwnerReference, condition
-from harness.model.workloads import Job
+from harness.model.workloads import COMPLETE, Job, finished
 
 MANAGER = "kubernetes.io/job-controller"
 """Jobs whose managedBy says otherwise are another controller's. Source: batch/v1 JobControllerName."""

@@ -13,18 +13,11 @@ from harness.controllers.workloads.job.verdict import CRITERIA_MET, FAILURE_TARG
 from harness.engine.component import Instant
 from harness.model.meta import Condition, condition
 from harness.model.wire import Time
-from harness.model.workloads import Job, JobStatus
+from harness.model.workloads import COMPLETE, FAILED, Job, JobStatus
 
-COMPLETE, FAILED, SUSPENDED = "Complete", "Failed", "Suspended"
+SUSPENDED = "Suspended"
 
 _FINAL = {CRITERIA_MET: COMPLETE, FAILURE_TARGET: FAILED}
-
-
-def finished(job: Job) -> Condition | None:
-    for item in job.status.conditions:
-        if item.type in (COMPLETE, FAILED) and item.status == "True":
-            return item
-    return None
 
 
 def status_of(now: Instant, job: Job, pods: JobPods, verdict: Verdict, expected: int) -> JobStatus:

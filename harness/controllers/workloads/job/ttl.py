@@ -6,9 +6,8 @@ Source: pkg/controller/ttlafterfinished/ttlafterfinished_controller.go (1.32).
 from __future__ import annotations
 
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.controllers.workloads.job.status import finished
 from harness.engine.component import SECOND, Delete, Instant
-from harness.model.workloads import Job
+from harness.model.workloads import Job, finished
 
 
 class TtlAfterFinished(Reconciler):
