@@ -2,7 +2,8 @@
 
 Types of this package model what somebody here reads; everything else rides along in `extra`. This says what may ride
 along: a field that is not in the table is unknown (a typo, mostly), and one of another type is wrong. Kinds that are
-not in `kubernetes_fields.txt` have the fields of their type here. `harness.model.schema` judges manifests, with hints
+not in `kubernetes_fields.txt` have the fields of their type here, or those of the client's table, in
+`harness.model.schema` (CustomResourceDefinitions). `harness.model.schema` judges manifests, with hints
 for people; a test holds the two tables against each other.
 """
 
@@ -20,6 +21,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from harness.model import schema
 from harness.model.objects import KINDS, Kind, Unstructured
 from harness.model.quantity import Quantity, parse_quantity
 from harness.model.wire import MicroTime, Time, Wire, parse_time
@@ -131,6 +133,8 @@ def check_fields(kind: Kind, api_version: str, data: Json) -> tuple[Json, Findin
         check = _message(message)
     elif kind.kind in KINDS and kind.type is not Unstructured and api_version == kind.api_version:
         check = _typed(kind.type)
+    elif (model := schema.model_of(api_version, kind.kind)) is not None:
+        check = _model(model)
     else:
         return data, findings
     head = {name: data[name] for name in ("apiVersion", "kind") if name in data}
@@ -170,6 +174,22 @@ def _of_message(name: str) -> dict[str, Check]:
         check = check or _message(field.type)
         out[field.name] = _list(check) if field.repeated else _map(check) if field.mapped else check
     return out
+
+
+# -- by the client's table ---------------------------------------------------------------------------------------------
+
+
+@cache
+def _model(name: str) -> Check:
+    return _object(lambda: {field.name: _of_field(field) for field in schema.fields_of(name).values()})
+
+
+def _of_field(field: schema.Field) -> Check:
+    letter = _OF_CLIENT.get(field.kind)
+    check = _SCALARS[letter] if letter is not None else _model(field.kind)
+    if field.kind == "V1ObjectMeta":
+        check = _message("ObjectMeta")
+    return _list(check) if field.many else _map(check) if field.mapped else check
 
 
 # -- by a type ---------------------------------------------------------------------------------------------------------
@@ -342,6 +362,8 @@ _SCALARS: dict[str, Check] = {
     "MicroTime": _scalar("an RFC 3339 time", _is_time),
     "Raw": lambda value, path, findings: value,
 }
+_OF_CLIENT = {"s": "s", "b": "b", "i": "l", "f": "d", "t": "Time", "q": "Quantity", "o": "Raw"}
+"""Letters of the client's table, which does not tell integers of 32 bits from those of 64."""
 _LETTERS: dict[Any, str] = {
     str: "s", int: "l", bool: "b", float: "d", Quantity: "Quantity", Time: "Time", MicroTime: "MicroTime", Any: "Raw",
 }  # fmt: skip

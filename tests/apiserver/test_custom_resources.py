@@ -58,6 +58,14 @@ def definition(plural: str, kind: str, group: str = "example.com", **version: An
     }
 
 
+VERSION = definition("x", "X")["spec"]["versions"][0]
+
+
+def with_schema(fields: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}}
+    return {**VERSION, "schema": {"openAPIV3Schema": schema}}
+
+
 PARTS: dict[str, Any] = {
     "subresources": {
         "status": {},
@@ -199,6 +207,10 @@ def test_a_definition_goes_with_its_objects_and_a_namespace_with_those_in_it(clu
         ({"versions": []}, "must have exactly one version marked as storage version"),
         ({"conversion": {"strategy": "Webhook"}}, "spec.conversion.strategy: Unsupported value"),
         ({"versions": [{"name": "v1", "served": True, "storage": True}]}, "schemas are required"),
+        ({"versions": [{**VERSION, "name": "a/b"}]}, "spec.versions[0].name: Invalid value"),
+        ({"versions": [VERSION, {**VERSION, "storage": False}]}, "must contain unique version names"),
+        ({"versions": [with_schema({"a": {"type": "array", "items": [{"type": "string"}]}})]}, "must be an object"),
+        ({"versions": [with_schema({"a": {"type": "string", "allOf": [{"pattern": "("}]}})]}, "allOf[0].pattern"),
     ],
 )
 def test_definitions_that_are_refused(cluster: Live, change: dict[str, Any], told: str) -> None:
@@ -207,6 +219,32 @@ def test_definitions_that_are_refused(cluster: Live, change: dict[str, Any], tol
     code, said = cluster.request("POST", CRDS, body)
     assert code == 422, said
     assert told in said["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"versions": ["x"]}, "spec.versions[0]"),
+        ({"versions": 7}, "spec.versions"),
+        ({"names": [1]}, "spec.names"),
+        ({"versions": [{**VERSION, "schema": 5}]}, "spec.versions[0].schema"),
+        ({"versions": [{**VERSION, "subresources": {"scale": []}}]}, "spec.versions[0].subresources.scale"),
+        ({"versions": [{**VERSION, "additionalPrinterColumns": [1]}]}, "spec.versions[0].additionalPrinterColumns[0]"),
+        ({"versions": [with_schema({"a": "string"})]}, "properties.spec.properties.a"),
+        ({"versions": [with_schema({"a": {"type": ["string"]}})]}, "properties.spec.properties.a.type"),
+        ({"conversion": "None"}, "spec.conversion"),
+    ],
+)
+def test_a_definition_of_other_types_is_refused_by_its_field(cluster: Live, change: dict[str, Any], field: str) -> None:
+    """It ended in a 500 and a traceback: nothing knew the types of its fields."""
+    body = definition("bads", "Bad")
+    body["spec"] |= change
+    for method, path in (("POST", CRDS), ("PATCH", f"{CRDS}/bads.example.com?fieldManager=f")):
+        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+        full = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", **body}
+        code, said = cluster.request(method, path, full, headers={"Content-Type": kind})
+        assert code == 400, said
+        assert f"{field}: expected" in said["message"]
 
 
 def test_schemas_that_are_not_structural() -> None:

@@ -1,6 +1,6 @@
 """Damaged and hostile input for every reader: each input is read, or told by a UserError; soon, and in little memory.
 
-python -m tests.loading.fuzz --count 20000 [--seed 1] [--only scenario,swf]
+python -m tests.loading.fuzz --count 20000 [--seed 1] [--only 'http *']
 """
 
 from __future__ import annotations
@@ -19,26 +19,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 import yaml
 
 from harness.model.errors import UserError
 from tests.loading.damage import damaged
+from tests.loading.fuzz_commands import command_readers
+from tests.loading.fuzz_files import file_readers
+from tests.loading.reader import Reader
 from tests.loading.samples import CONFIGURATION, MANIFESTS
 
 SLOWEST_S = 5.0
 MOST_MB = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """`sound`: inputs that can be read, to be damaged; `read` takes the file. `suffix` of its name."""
-
-    name: str
-    suffix: str
-    sound: tuple[bytes, ...]
-    read: Callable[[Path], object]
 
 
 @dataclass(slots=True)
@@ -66,7 +60,11 @@ def check_sound(readers: list[Reader], folder: Path) -> None:
             path = folder / f"in{reader.suffix}"
             path.write_bytes(raw)
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                reader.read(path)
+                try:
+                    reader.read(path)
+                except UserError as error:
+                    if not reader.refuses:
+                        raise AssertionError(f"{reader.name}: {raw[:500]!r} is sound: {error}") from error
 
 
 class TooSlow(BaseException):
@@ -129,7 +127,7 @@ def tried(reader: Reader, path: Path, report: Report) -> str:
 
 def readers(folder: Path) -> list[Reader]:
     """All of them, with sound inputs made in `folder`."""
-    return [*_documents(folder), *_traces(folder), *_records(folder)]
+    return [*_documents(folder), *_traces(folder), *_records(folder), *file_readers(folder), *command_readers(folder)]
 
 
 def _documents(folder: Path) -> Iterator[Reader]:
@@ -139,6 +137,7 @@ def _documents(folder: Path) -> Iterator[Reader]:
     from schedulers.kube.config import read, read_extenders
     from schedulers.ranked.model import SHIPPED, read_model
     from tests.experiment.scenarios import SERVICE, scenario
+    from tests.loading.fuzz_files import check_schema
     from tests.loading.test_ranges import FULL
 
     def whole(path: Path) -> None:
@@ -146,6 +145,7 @@ def _documents(folder: Path) -> Iterator[Reader]:
         counts = [node.group.count for node in made.scenario.spec.nodes if node.group is not None]
         if sum(counts) < 2000 and not any(task.openb_like for task in made.scenario.spec.workload):
             prepare(made, 1)
+            check_schema(made.document.data)
 
     faults = [
         {"at": "1m", "nodeCrash": {"select": {"names": ["n-0"]}, "downFor": "1m"}},
@@ -273,13 +273,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="")
     asked = parser.parse_args()
+    from tests.loading.fuzz_http import http_readers, target  # of an extra
+
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     (folder / "sound").mkdir()
-    chosen = readers(folder / "sound")
-    if asked.only:
-        chosen = [reader for reader in chosen if reader.name in asked.only.split(",")]
-    began = time.perf_counter()
-    report = fuzz(chosen, asked.count, asked.seed, folder)
+    with target() as cluster:
+        chosen = [*readers(folder / "sound"), *http_readers(cluster)]
+        if asked.only:
+            chosen = [reader for reader in chosen if fnmatch(reader.name, asked.only)]
+        began = time.perf_counter()
+        report = fuzz(chosen, asked.count, asked.seed, folder)
     print(report, file=sys.__stdout__)
     print(f"{time.perf_counter() - began:.0f} s", file=sys.__stdout__, flush=True)
     sys.exit(bool(report.failures) or report.peak_mb > MOST_MB)

@@ -92,11 +92,11 @@ async def serve(door: Door, epoch_unix_ns: int, scope: Scope, receive: Receive, 
     except ApiError as error:
         await _refuse(socket, send, error)
         return
-    await socket.accept(subprotocol=protocol)
     # A client may go away at any time.
     with contextlib.suppress(WebSocketDisconnect, DamagedError):
+        await socket.accept(subprotocol=protocol)
         await _run(door, epoch_unix_ns, socket, target, opening, protocol)
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.close()
 
 

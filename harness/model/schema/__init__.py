@@ -68,6 +68,10 @@ def is_known(api_version: str, kind: str) -> bool:
     return (api_version, kind) in _table()[0]
 
 
+def model_of(api_version: str, kind: str) -> str | None:
+    return _table()[0].get((api_version, kind))
+
+
 def fields_of(model: str) -> Mapping[str, Field]:
     """Of a model of fields.txt, such as V1PodSpec."""
     return _table()[1].get(model, {})

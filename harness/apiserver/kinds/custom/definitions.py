@@ -77,10 +77,17 @@ def _version_problems(versions: Any) -> list[Cause]:
     found: list[Cause] = []
     if sum(bool(version.get("storage")) for version in versions) != 1:
         found.append(wrong("spec.versions", "", "must have exactly one version marked as storage version"))
+    seen: set[str] = set()
     for index, version in enumerate(versions):
         at = f"spec.versions[{index}]"
-        if not version.get("name"):
+        name = version.get("name")
+        if not name:
             found.append(required(f"{at}.name"))
+        elif why := names.label_1035_problem(str(name)):
+            found.append(wrong(f"{at}.name", name, why))
+        elif name in seen:
+            found.append(wrong("spec.versions", name, "must contain unique version names"))
+        seen.add(str(name))
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
         if schema is None:
             found.append(required(f"{at}.schema.openAPIV3Schema", "schemas are required"))

@@ -35,15 +35,16 @@ _ROOT_FIELDS = ("apiVersion", "kind", "metadata")
 # -- the schema itself -------------------------------------------------------------------------------------------------
 
 
-def schema_problems(schema: Any, path: str, *, root: bool = True) -> list[Cause]:
-    """Why a schema is not structural, or not served here."""
+def schema_problems(schema: Any, path: str, *, root: bool = True, typed: bool = True) -> list[Cause]:
+    """Why a schema is not structural, or not served here. `typed` False: within allOf and its like, where a schema says
+    something of values and need not name their type."""
     if not isinstance(schema, dict):
         return [wrong(path, schema, "must be an object")]
     found: list[Cause] = []
     kind = schema.get("type")
-    if not kind and not schema.get(INT_OR_STRING) and not schema.get(PRESERVE):
+    if typed and not kind and not schema.get(INT_OR_STRING) and not schema.get(PRESERVE):
         found.append(required(f"{path}.type", "must not be empty for specified object fields"))
-    elif kind and kind not in _TYPES:
+    elif kind and (not isinstance(kind, str) or kind not in _TYPES):
         found.append(unsupported(f"{path}.type", kind, tuple(_TYPES)))
     if root and kind and kind != "object":
         found.append(wrong(f"{path}.type", kind, "must be object at the root"))
@@ -60,7 +61,7 @@ def schema_problems(schema: Any, path: str, *, root: bool = True) -> list[Cause]
     pattern = schema.get("pattern")
     if pattern and _pattern(pattern) is None:
         found.append(wrong(f"{path}.pattern", pattern, "must be a valid regular expression"))
-    if kind == "array" and not schema.get("items"):
+    if typed and kind == "array" and not schema.get("items"):
         found.append(required(f"{path}.items", "must be specified"))
     if schema.get("x-kubernetes-list-type") == "map" and not schema.get("x-kubernetes-list-map-keys"):
         told = "must not be empty if x-kubernetes-list-type is map"
@@ -68,10 +69,16 @@ def schema_problems(schema: Any, path: str, *, root: bool = True) -> list[Cause]
     for name, below in (schema.get("properties") or {}).items():
         if root and name == "metadata":
             continue
-        found += schema_problems(below, f"{path}.properties[{name}]", root=False)
+        found += schema_problems(below, f"{path}.properties[{name}]", root=False, typed=typed)
     for part in ("items", "additionalProperties"):
-        if isinstance(schema.get(part), dict):
-            found += schema_problems(schema[part], f"{path}.{part}", root=False)
+        below = schema.get(part)
+        if below is not None and not (part == "additionalProperties" and isinstance(below, bool)):
+            found += schema_problems(below, f"{path}.{part}", root=False, typed=typed)
+    for part in ("allOf", "anyOf", "oneOf"):
+        for index, below in enumerate(schema.get(part) or ()):
+            found += schema_problems(below, f"{path}.{part}[{index}]", root=False, typed=False)
+    if schema.get("not") is not None:
+        found += schema_problems(schema["not"], f"{path}.not", root=False, typed=False)
     return found
 
 
