@@ -99,6 +99,83 @@ def test_a_gang_is_not_tried_while_members_are_missing() -> None:
     assert queue.given_up(70 * SECOND) == []
 
 
+def test_a_gang_that_comes_again_has_its_whole_time_again() -> None:
+    """All of its members went while it waited: those of the same name that come later wait for as long as anybody."""
+    queue = SchedulingQueue()
+    until = {"at": 60 * SECOND}
+
+    def lacking(pod: PodView) -> int | None:
+        return until["at"]
+
+    queue.add(view("a", group="default/g"), "a", 0)
+    assert queue.pop(9, lacking) == []
+    queue.remove("default/a")
+    until["at"] = 150 * SECOND
+    queue.add(view("b", group="default/g"), "b", 90 * SECOND)
+    assert queue.given_up(100 * SECOND) == []
+    assert queue.pop(9, lacking) == []
+    assert queue.next_tick() == 150 * SECOND
+    ((group, members),) = queue.given_up(150 * SECOND)
+    assert (group, [pod.uid for pod in members]) == ("default/g", ["b"])
+
+
+def test_a_pod_that_changed_waits_with_its_new_class() -> None:
+    """What helps it is what helps the pod as it is now, not as it was when it did not fit."""
+    queue = SchedulingQueue()
+    queue.add(view("a", cpu=9), "a", 0)
+    (pod,) = queue.pop(9)
+    queue.put_back(pod, 0)
+    queue.change(view("a", cpu=1), SECOND)
+    assert popped(queue) == ["a"]
+    queue.put_back(pod, 2 * SECOND)
+    asked = []
+    queue.wake_where(lambda pod: asked.append(pod.requests[0]) or 0, 60 * SECOND, "NodeAdd")  # type: ignore[func-returns-value]
+    assert asked == [1]
+    assert queue.counts()["unschedulable"] == 1
+
+
+def test_what_is_kept_for_all_of_a_class_wakes_none_of_it_by_the_room_of_others() -> None:
+    """Room that is made where no node is kept is of use to those alone for whom none is."""
+    queue = SchedulingQueue()
+    for at, name in enumerate(("a", "b", "c")):
+        queue.add(view(name), name, at)
+    for pod in queue.pop(9):
+        pod.nominated = pod.uid != "c"
+        queue.put_back(pod, 0)
+    queue.wake_where(lambda pod: 9, 60 * SECOND, "NodeAdd", nominated=False)
+    assert popped(queue) == ["c"]
+    queue.remove("default/c")
+    asked = []
+    queue.wake_where(lambda pod: asked.append(1) or 9, 60 * SECOND, "NodeAdd", nominated=False)  # type: ignore[func-returns-value]
+    assert not queue.has_active
+    queue.wake_where(lambda pod: 9, 60 * SECOND, "NodeAdd")
+    assert popped(queue) == ["a", "b"]
+
+
+def test_what_comes_into_each_part_is_counted_by_its_event() -> None:
+    """Source: scheduler_queue_incoming_pods_total."""
+    queue = SchedulingQueue()
+    queue.add(view("a"), "a", 0)
+    (pod,) = queue.pop(1)
+    queue.put_back(pod, 0)
+    queue.wake_pod("default/a", SECOND // 2, "NodeAdd")  # rests until one second is over
+    queue.tick(2 * SECOND)
+    (pod,) = queue.pop(1)
+    queue.put_back(pod, 2 * SECOND)
+    queue.wake_pod("default/a", 30 * SECOND, "AssignedPodDelete")  # has rested
+    (pod,) = queue.pop(1)
+    queue.put_back(pod, 30 * SECOND)
+    queue.tick(30 * SECOND + 5 * MINUTE)
+    assert dict(queue.incoming) == {
+        ("PodAdd", "active"): 1,
+        ("ScheduleAttemptFailure", "unschedulable"): 3,
+        ("NodeAdd", "backoff"): 1,
+        ("BackoffComplete", "active"): 1,
+        ("AssignedPodDelete", "active"): 1,
+        ("UnschedulableTimeout", "active"): 1,
+    }
+
+
 STEP = st.one_of(
     st.tuples(st.just("add"), st.integers(0, 9), st.integers(0, 2)),
     st.tuples(st.sampled_from(["remove", "wake", "flush", "fail", "refuse"]), st.integers(0, 9), st.integers(1, 3)),
