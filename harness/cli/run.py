@@ -151,19 +151,22 @@ def _in_turn(todo: list[Job], home: Home, pace: Clock, out: Path, journal: bool,
     with bar(quiet, len(todo)) as told:
         for job in todo:
             told.start(str(job))
-            results.append(
-                run_once(
-                    job.loaded,
-                    job.scheduler,
-                    job.seed,
-                    home,
-                    out=out,
-                    progress=told,
-                    clock=pace,
-                    begun=_begun,
-                    journal=journal,
-                )
+            result = run_once(
+                job.loaded,
+                job.scheduler,
+                job.seed,
+                home,
+                out=out,
+                progress=told,
+                clock=pace,
+                begun=_begun,
+                journal=journal,
             )
+            results.append(result)
+    for result in results:
+        for text in result.lost_actors:
+            told_of = f"{result.scheduler}, seed {result.seed}"
+            print(f"{told_of}: {text}; this run cannot be replayed", file=sys.stderr, flush=True)
     return results
 
 

@@ -44,6 +44,9 @@ from harness.store.interface import Store
 FAULTS_KEPT = 100
 """Of different faults of components, so many are told by a run."""
 
+_NAMED = 3
+"""Nodes of an actor that are told by name when it dies: it may have had hundreds."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
@@ -290,7 +293,8 @@ class Cluster:
 
     def _crashed(self, now: int, names: list[str], why: str) -> None:
         """The process that these machines lived in is dead. The control plane must find out by itself."""
-        what = f"the Ray actor of {', '.join(names) or 'no node yet'} died at {now / 1e9:.3f} s"
+        some = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        what = f"the Ray actor of {some or 'no node yet'} died at {now / 1e9:.3f} s"
         text = f"{what}: {why or 'Ray does not say why'}"
         self.lost_actors.append(text)
         for listener in self.fault_listeners:

@@ -125,7 +125,7 @@ def test_a_port_that_says_nothing_is_given_up(place: Path, tmp_path: Path) -> No
         with podyard(place, "run", str(path), "--ray-address", address, "--out", str(tmp_path)) as process:
             _, err = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert err.splitlines() == [f"error: there is no Ray cluster at {address}: no answer in 6 s"]
+    assert err.splitlines() == [f"error: there is no Ray cluster at {address}: no answer in 4 s"]
     assert time.monotonic() - began < 30
 
 
@@ -146,12 +146,12 @@ cluster.shutdown()
 
 
 @contextmanager
-def three_nodes(place: Path, **environment: str) -> Iterator[tuple[str, Callable[[], None]]]:
+def three_nodes(place: Path, script: str = THREE, **environment: str) -> Iterator[tuple[str, Callable[[], None]]]:
     """(address, what kills one of them)."""
     folder = tempfile.mkdtemp(prefix="r-", dir="/tmp")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **environment}
     process = subprocess.Popen(
-        [sys.executable, "-c", THREE, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        [sys.executable, "-c", script, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -169,6 +169,33 @@ def three_nodes(place: Path, **environment: str) -> Iterator[tuple[str, Callable
         process.stdin.close()
         process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+OTHER = """
+import sys
+import ray
+ray.__version__ = "1.2.3"
+from ray.cluster_utils import Cluster
+quiet = dict(include_dashboard=False, include_log_monitor=False, no_monitor=True)
+cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, temp_dir=sys.argv[1], **quiet))
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_of_another_ray_is_one_line_that_names_both(place: Path, tmp_path: Path) -> None:
+    import ray
+
+    path = written(tmp_path, duration="1m", workload=[SERVICE])
+    with three_nodes(place, OTHER) as (address, _):
+        words = ("run", str(path), "--ray-address", address, "--out", str(tmp_path / "out"), "-q")
+        with podyard(place, *words, RAY_AUTH_MODE="disabled") as process:
+            out, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert (out, len(err.splitlines())) == ("", 1), err
+    assert all(word in err for word in (address, "another version", "1.2.3", ray.__version__)), err
 
 
 APART = """
@@ -241,6 +268,41 @@ def test_a_run_whose_machine_dies_ends_and_says_that_it_cannot_be_replayed(
     assert process.returncode == 1, err
     assert result["digest"] == ""
     assert "died at" in result["lostActors"][0]
+
+
+@contextmanager
+def memory_hog(most: int) -> Iterator[None]:
+    """Bytes that are held, and touched."""
+    held = [bytearray(os.urandom(1 << 20) * 64) for _ in range(most >> 26)]
+    yield
+    held.clear()
+
+
+@pytest.mark.slow
+def test_actors_that_ray_kills_for_memory_fail_the_run_in_a_line_each(place: Path, tmp_path: Path) -> None:
+    """Its memory monitor kills workers when its machine has little left; here: little more than is used now."""
+    rows = (line.partition(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    kilobytes = {name: int(rest.split()[0]) for name, _, rest in rows}
+    total, free = kilobytes["MemTotal"], kilobytes["MemAvailable"]
+    threshold = (total - free + (1 << 20)) / total
+    if threshold + (1 << 20) / total > 0.9:
+        pytest.skip("this machine has too little memory left to try it")
+    path = busy(tmp_path, duration="4h")
+    words = ("run", str(path), "-s", "greedy", "-o", "json", "--out", str(tmp_path / "out"))
+    limits = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "100"}
+    with podyard(place, *words, **limits) as process:
+        assert process.stderr is not None
+        assert "1/1 greedy, seed 3: " in process.stderr.readline()
+        with memory_hog(2 << 30):
+            time.sleep(3)
+        told, err = process.communicate(timeout=240)
+    (result,) = json.loads(told)
+    if result["digest"]:
+        pytest.skip("Ray's monitor did not look in time")
+    assert process.returncode == 1
+    lines = [line for line in err.splitlines() if "this run cannot be replayed" in line]
+    assert len(lines) == len(result["lostActors"]) > 0
+    assert all("died at" in line and "its machine ran out of memory" in line for line in lines)
 
 
 # -- actors that die ---------------------------------------------------------------------------------------------------

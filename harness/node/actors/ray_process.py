@@ -11,19 +11,15 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import sys
 import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from harness.model.whole_numbers import whole_number
+from harness.node.actors.address import REACH_S
 from harness.node.actors.channel import Channel, Closed
 from harness.node.actors.processes import end_session
-
-REACH_S = 4.0
-"""So long a port may take to be opened: a machine that is not there answers nothing at all."""
 
 STARTS = 3
 """Ray gives its processes 30 s to come up; on a machine that is very busy, that is once not enough."""
@@ -123,7 +119,6 @@ class _Host:
 
     def join(self, address: str) -> None:
         """The cluster at `address`: 'host:port', 'ray://host:port' or 'auto'."""
-        _reach(address)
         import ray  # noqa: F401 before the clock runs
 
         self.tell("asking")
@@ -212,21 +207,6 @@ class _Host:
             self.tell("lost", number, _why_dead(error))
         else:
             self.tell("done", number, done)
-
-
-def _reach(address: str) -> None:
-    """Raises NoRay when nobody listens there."""
-    host, colon, port = address.partition("://")[2 if "://" in address else 0].rpartition(":")
-    if address in ("auto", "local"):
-        return
-    number = whole_number(port) or 0
-    if not colon or not 0 < number < 65536:
-        raise NoRay(f"{address!r} is no address of a Ray cluster; one is HOST:PORT, ray://HOST:PORT, auto or local")
-    try:
-        socket.create_connection((host.strip("[]"), number), REACH_S).close()
-    except OSError as error:
-        why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise NoRay(f"there is no Ray cluster at {address}: {why}") from error
 
 
 def _ask(address: str) -> None:

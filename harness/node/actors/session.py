@@ -25,6 +25,7 @@ from typing import Any
 
 from harness.model.errors import RunFailed, UserError
 from harness.node.actors.actor import own_versions
+from harness.node.actors.address import check_address
 from harness.node.actors.channel import Channel, Closed
 from harness.node.actors.processes import can_end_session, end_session
 
@@ -210,7 +211,8 @@ class Session:
                 self._idle = [actor for actor in self._idle if actor.key != key]
                 if key in self._waited:
                     hint = " (podyard must be installed on each machine of the cluster)" if "No module" in why else ""
-                    raise self._failure(f"an actor does not start on Ray: {why}{hint}")
+                    failed = self._failure(f"an actor does not start on Ray: {why}{hint}")
+                    raise failed if hint else RunFailed(failed.what)
             case "why", (key, why):
                 self._whys[key] = why
             case (("done" | "lost"), (number, found)):
@@ -270,11 +272,14 @@ def ray_address(given: str | None) -> str | None:
 
 
 def ray_session(address: str | None, actors: int = 0, cpus: int = 0) -> Session:
-    """This process' session: the one that there is, if it is of the same Ray. It does not wait for Ray to be there."""
+    """This process' session: the one that there is, if it is of the same Ray. It does not wait for Ray to be there, but
+    raises UserError at once where nothing answers at the address."""
     global _session
     where = ray_address(address)
     if _session is None or _session.closed or _session.address != where:
         end_ray()
+        if where is not None:
+            check_address(where)
         _session = Session(where, actors, max(actors, cpus, 1))
     return _session
 
