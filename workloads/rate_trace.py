@@ -31,6 +31,8 @@ RATE_COLUMNS = ("rps", "rate", "qps", "requests", "count", "value")
 MOST_ROWS = 2_000_000
 MOST_RATE = 1e9  # requests per second
 SECOND_NS = 10**9
+_UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Of Parquet's time stamps, in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,8 @@ class _Source:
         time, rate = self._columns(frame.columns, how)
         times = frame[time]
         if isinstance(times.dtype, pl.Datetime):
-            times = times.cast(pl.Datetime("ns")).cast(pl.Int64)
-            stamps: Iterator[Any] = (None if at is None else at / SECOND_NS for at in times.to_list())
+            each_s = _UNITS[times.dtype.time_unit or "us"]  # not by way of nanoseconds, which end in the year 2262
+            stamps: Iterator[Any] = (None if at is None else at / each_s for at in times.cast(pl.Int64).to_list())
         else:
             stamps = iter(times.to_list())
         for place, (at, value) in enumerate(zip(stamps, frame[rate].to_list(), strict=True), 1):

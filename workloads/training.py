@@ -41,7 +41,11 @@ COLUMNS = ("job_id", "model", "batch_size", "scale_factor", "mode", "total_steps
 def read_training_jobs(path: Path) -> tuple[TrainingJob, ...]:
     """By arrival, then id. Raises UserError with file and line."""
     rows = csv.DictReader(io.StringIO(read_text(path, expected="a CSV of training jobs")), strict=True)
-    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+    try:
+        names = rows.fieldnames or ()
+    except csv.Error as error:
+        raise UserError("this is no CSV", file=path, line=1, found=str(error)) from None
+    missing = [column for column in COLUMNS if column not in names]
     if missing:
         raise UserError(
             "columns of a trace of training jobs are missing",

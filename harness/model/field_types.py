@@ -179,12 +179,19 @@ def _of_message(name: str) -> dict[str, Check]:
 # -- by the client's table ---------------------------------------------------------------------------------------------
 
 
+_SCHEMA = "V1JSONSchemaProps"
+
+
 @cache
 def _model(name: str) -> Check:
-    return _object(lambda: {field.name: _of_field(field) for field in schema.fields_of(name).values()})
+    return _object(lambda: {field.name: _of_field(name, field) for field in schema.fields_of(name).values()})
 
 
-def _of_field(field: schema.Field) -> Check:
+def _of_field(model: str, field: schema.Field) -> Check:
+    if model == _SCHEMA and field.name in ("items", "additionalProperties"):
+        return lambda value, path, findings: (
+            _model(_SCHEMA)(value, path, findings) if isinstance(value, dict) else value  # or a list; or true, false
+        )
     letter = _OF_CLIENT.get(field.kind)
     check = _SCALARS[letter] if letter is not None else _model(field.kind)
     if field.kind == "V1ObjectMeta":

@@ -58,3 +58,22 @@ def test_a_body_that_does_not_come_is_told(cluster: Live) -> None:
         )
         client.sendall(head.encode())
         assert client.recv(1024).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("field", ["Sec-WebSocket-Protocol", "Connection", "Origin"])
+def test_an_upgrade_whose_head_is_no_ascii_is_answered(cluster: Live, field: str) -> None:
+    """It raised in the library that reads it, and the connection was cut without a word."""
+    head = {
+        "Host": "a",
+        "Authorization": f"Bearer {cluster.http.token}",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": "v5.channel.k8s.io",
+    }
+    head[field] = f"{head.get(field, 'x')}, \xbd"
+    rows = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    with connected(cluster) as client:
+        client.sendall(f"GET /api/v1/namespaces/default/pods/p/exec HTTP/1.1\r\n{rows}\r\n".encode("latin1"))
+        assert client.recv(1024).startswith(b"HTTP/1.1 400")

@@ -233,6 +233,14 @@ def test_definitions_that_are_refused(cluster: Live, change: dict[str, Any], tol
         ({"versions": [with_schema({"a": "string"})]}, "properties.spec.properties.a"),
         ({"versions": [with_schema({"a": {"type": ["string"]}})]}, "properties.spec.properties.a.type"),
         ({"conversion": "None"}, "spec.conversion"),
+        (
+            {"versions": [with_schema({"a": {"type": "array", "items": {"type": "object", "properties": "x"}}})]},
+            "properties.a.items.properties",
+        ),
+        (
+            {"versions": [with_schema({"a": {"type": "object", "additionalProperties": {"required": 1}}})]},
+            "properties.a.additionalProperties.required",
+        ),
     ],
 )
 def test_a_definition_of_other_types_is_refused_by_its_field(cluster: Live, change: dict[str, Any], field: str) -> None:

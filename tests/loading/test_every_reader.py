@@ -16,6 +16,7 @@ from schedulers.kube.config import read as read_configuration
 from schedulers.kube.config import read_extenders
 from schedulers.ranked.model import read_model
 from tests.experiment.scenarios import written
+from workloads.training import read_training_jobs
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "scenario": read_scenario,
@@ -181,3 +182,13 @@ def test_a_variable_that_nothing_uses_and_one_that_is_not_there_are_told(tmp_pat
     group = {"name": "n", "count": "{m}", "cpu": 4}
     with pytest.raises(UserError, match="no variable 'm'"):
         read_scenario(written(tmp_path, variables={"n": [3]}, nodes=[{"group": group}]))
+
+
+@pytest.mark.parametrize("text", ["a,b\rc,d\n", '"job_id', 'job_id,"model\n', "", "\n"])
+def test_training_jobs_whose_first_line_is_no_csv_are_told(tmp_path: Path, text: str) -> None:
+    """The header was read where nobody expected it to be damaged."""
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(text.encode())
+    with pytest.raises(UserError) as told:
+        read_training_jobs(path)
+    assert told.value.file == str(path)

@@ -45,18 +45,17 @@ def node(name: str, cpu: int = 4, zone: str = "a", version: int = 1) -> Any:
 
 def pod(
     name: str, on: str = "", cpu: int = 1, app: str = "x", nominated: str = "", gated: bool = False, group: str = "",
-    priority: int = 0, spec: dict[str, Any] | None = None, **status: Any,
+    **spec: Any,
 ) -> Pod:  # fmt: skip
     labels = {"app": app, **({"scheduling.x-k8s.io/pod-group": group} if group else {})}
     body: dict[str, Any] = {
         "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": str(cpu)}}}],
         "schedulerName": "default-scheduler",
-        "priority": priority,
         **({"nodeName": on} if on else {}),
         **({"schedulingGates": [{"name": "g"}]} if gated else {}),
-        **(spec or {}),
+        **spec,
     }
-    said = {**({"nominatedNodeName": nominated} if nominated else {}), **status}
+    said = {"nominatedNodeName": nominated} if nominated else {}
     made: Pod = from_wire(
         {
             "kind": "Pod",
@@ -224,7 +223,7 @@ def apart(app: str) -> dict[str, Any]:
 def test_labels_of_a_placed_pod_that_change_let_others_beside_it() -> None:
     of = scheduler(greedy())
     there = pod("there", on="n", app="loud")
-    waits = pod("waits", app="shy", spec=apart("loud"))
+    waits = pod("waits", app="shy", **apart("loud"))
     assert bound(of, 0, Watch(ADDED, node("n")), Watch(ADDED, there), Watch(ADDED, waits)) == {}
     quiet = replace(there, metadata=replace(there.metadata, labels={"app": "quiet"}))
     assert bound(of, 100 * SECOND, Watch(MODIFIED, quiet, old=there)) == {"waits": "n"}
@@ -235,7 +234,7 @@ def test_labels_of_a_placed_pod_that_change_keep_others_away() -> None:
     there = pod("there", on="n", app="quiet")
     assert bound(of, 0, Watch(ADDED, node("n")), Watch(ADDED, there)) == {}
     loud = replace(there, metadata=replace(there.metadata, labels={"app": "loud"}))
-    waits = pod("waits", app="shy", spec=apart("loud"))
+    waits = pod("waits", app="shy", **apart("loud"))
     assert bound(of, SECOND, Watch(MODIFIED, loud, old=there), Watch(ADDED, waits)) == {}
 
 

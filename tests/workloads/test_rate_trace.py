@@ -134,3 +134,20 @@ def test_all_requests_are_there_whatever_the_speed(rates: list[float], speedup: 
         found = requests_milli(curve, 0, round(60 * len(rates) / speedup * S))
         wanted = sum(round(rate * 1000) for rate in rates) * 60 / speedup
         assert found == pytest.approx(wanted, abs=len(rates) + 1)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_time_stamps_of_parquet_are_read_in_their_unit(tmp_path: Path, unit: str) -> None:
+    stamps = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=90 * row) for row in range(3)]
+    frame = pl.DataFrame({"time": stamps, "rps": [1, 2, 3]}).with_columns(pl.col("time").cast(pl.Datetime(unit)))  # type: ignore[arg-type]
+    frame.write_parquet(tmp_path / "r.parquet")
+    curve = read_rate_trace(tmp_path / "r.parquet", RateTrace())
+    assert [curve.rate_milli_rps(at * S) for at in (0, 89, 90, 180)] == [1000, 1000, 2000, 3000]
+
+
+def test_a_time_stamp_far_from_now_is_told_with_its_row(tmp_path: Path) -> None:
+    """In nanoseconds it does not fit, and the conversion raised."""
+    far = pl.Series("time", [0, 60_000_000, 6_000_000_000_000_000_000], pl.Int64).cast(pl.Datetime("us"))
+    pl.DataFrame({"time": far, "rps": [1, 2, 3]}).write_parquet(tmp_path / "r.parquet")
+    with pytest.raises(UserError, match="row 3: not seconds"):
+        read_rate_trace(tmp_path / "r.parquet", RateTrace())

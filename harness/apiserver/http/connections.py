@@ -41,6 +41,10 @@ class BoundedHttp(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._disarm()
+        if not all(value.isascii() for value in (event.target, *(value for _, value in event.headers))):
+            # wsproto decodes them as ASCII, and raises where they are not.
+            self.send_400_response("Invalid HTTP request received.")
+            return
         super().handle_websocket_upgrade(event)
 
     def _arm(self) -> None:
