@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.engine.component import ADDED, DELETED, MODIFIED, SECOND, BindPod, Outcome, Relist, Start, Watch
+from harness.engine.component import ADDED, DELETED, MINUTE, MODIFIED, SECOND, BindPod, Outcome, Relist, Start, Watch
 from harness.engine.streams import array_stream
 from harness.model.core import Pod
 from harness.model.objects import from_wire
@@ -178,7 +178,11 @@ def played(story: list[tuple[str, int, int]], lost: int, way: str) -> tuple[dict
         of.step(now, [Relist(kind, tuple(objects[kind].values())) for kind in KINDS])
     else:
         told(of, objects, now)
-    return known(of), known(told(scheduler(preemption=True), objects, now))
+    new = told(scheduler(preemption=True), objects, now)
+    for each in (of, new):
+        for minute in (6, 12):  # whoever waits was tried since
+            each.step(minute * MINUTE, [])
+    return known(of), known(new)
 
 
 @settings(deadline=None, max_examples=examples(150))
@@ -187,6 +191,8 @@ def played(story: list[tuple[str, int, int]], lost: int, way: str) -> tuple[dict
     [("node", 1, 3), ("node", 2, 3), ("bound", 0, 1), ("pod", 1, 1), ("gone", 2, 1), ("deleted", 0, 1)], 2, "relist"
 )
 @example([("node", 1, 3), ("pod", 0, 1), ("nominated", 0, 1), ("deleted", 0, 1)], 1, "relist")
+@example([("member", 0, 1), ("deleted", 0, 1), ("member", 0, 2)], 2, "relist")
+@example([("node", 1, 1), ("member", 0, 1), ("nominated", 0, 1)], 0, "relist")
 def test_what_is_known_is_what_a_new_scheduler_knows(story: list[tuple[str, int, int]], lost: int, way: str) -> None:
     mine, new = played(story, lost, way)
     assert mine == new
@@ -273,6 +279,25 @@ def test_a_pod_that_changes_while_it_waits_is_looked_at_as_it_is_now() -> None:
     assert bound(of, 0, Watch(ADDED, node("n")), Watch(ADDED, large)) == {}
     small = pod("p", cpu=2)
     assert bound(of, 100 * SECOND, Watch(MODIFIED, small, old=large)) == {"p": "n"}
+
+
+def test_a_pod_that_changes_its_group_is_of_the_new_one() -> None:
+    """It stayed a member of the old one in the queue's books, and the scheduler raised KeyError."""
+    of = scheduler(greedy())
+    mine, mate = pod("a", group="g"), pod("b", group="h")
+    groups = [Watch(ADDED, group(name, 2)) for name in "gh"]
+    assert bound(of, 0, Watch(ADDED, node("n")), *groups, Watch(ADDED, mine), Watch(ADDED, mate)) == {}
+    moved = replace(mine, metadata=replace(mine.metadata, labels=mate.metadata.labels))
+    assert bound(of, 100 * SECOND, Watch(MODIFIED, moved, old=mine)) == {"a": "n", "b": "n"}
+    assert of.queue.waiting_in("default/g") == 0
+
+
+def test_a_pod_that_leaves_its_group_goes_alone() -> None:
+    of = scheduler(greedy())
+    mine = pod("a", group="g")
+    assert bound(of, 0, Watch(ADDED, node("n")), Watch(ADDED, group("g", 2)), Watch(ADDED, mine)) == {}
+    alone = replace(mine, metadata=replace(mine.metadata, labels={}))
+    assert bound(of, 100 * SECOND, Watch(MODIFIED, alone, old=mine)) == {"a": "n"}
 
 
 def test_when_the_node_that_is_kept_goes_its_pod_is_tried_elsewhere_at_once() -> None:

@@ -84,13 +84,7 @@ class SchedulingQueue:
             self._leave_class(pod)
         pod.where = ""
         pod.turn += 1
-        group = pod.view.group
-        if group is not None:
-            members = self._groups[group]
-            del members[key]
-            if not members:
-                del self._groups[group]
-                self._gathering.pop(group, None)
+        self._leave_group(pod)
         return pod
 
     def change(self, view: PodView, now: int) -> None:
@@ -98,6 +92,10 @@ class SchedulingQueue:
         pod = self._pods[view.key]
         if pod.where == "unschedulable":
             self._leave_class(pod)
+        if view.group != pod.view.group:
+            self._leave_group(pod)
+            if view.group is not None:
+                self._groups.setdefault(view.group, {})[view.key] = pod
         pod.view = view
         if pod.where != "active":
             self._activate(pod)
@@ -306,6 +304,15 @@ class SchedulingQueue:
         self.incoming[event, "backoff"] += 1
         pod.turn += 1
         heappush(self._backoff, (ready, pod.sequence, pod.view.key, pod.turn))
+
+    def _leave_group(self, pod: Queued) -> None:
+        group = pod.view.group
+        if group is not None:
+            members = self._groups[group]
+            del members[pod.view.key]
+            if not members:
+                del self._groups[group]
+                self._gathering.pop(group, None)
 
     def _leave_class(self, pod: Queued) -> None:
         cls = pod.view.cls.id
