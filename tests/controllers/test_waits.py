@@ -18,6 +18,7 @@ from harness.controllers.workloads.job.pods import Backoff, finished_at
 from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.controllers.workloads.statefulset.controller import StatefulSetController
 from harness.engine.component import MINUTE, SECOND, Create, Delete, Update
+from harness.model.constants import DEFAULTS
 from harness.model.core import (
     ContainerState,
     ContainerStateTerminated,
@@ -343,8 +344,8 @@ def ended(**about: Any) -> Pod:
 
 
 def test_when_a_pod_ended_is_known_from_the_best_that_there_is() -> None:
-    """Source: backoff_utils.go getFinishedTime: the last container's end, else the deletion less its grace, else when
-    it was no longer ready, else when it was made."""
+    """Source: backoff_utils.go getFinishedTime: the last container's end, else when it was no longer ready, else the
+    deletion less its grace, else when it was made."""
     ready = (Condition(type="PodScheduled", status="True", last_transition_time=Time(7)),
              Condition(type="Ready", status="False", last_transition_time=Time(40)))  # fmt: skip
     containers = tuple(
@@ -355,25 +356,25 @@ def test_when_a_pod_ended_is_known_from_the_best_that_there_is() -> None:
     )
     deleted = {"deletion_timestamp": Time(100 * SECOND), "deletion_grace_period_seconds": 30}
     assert finished_at(ended()) == 10
-    assert finished_at(ended(conditions=ready)) == 40
-    assert finished_at(ended(conditions=ready, meta=deleted)) == 70 * SECOND
-    assert finished_at(ended(conditions=ready, meta={"deletion_timestamp": Time(100)})) == 100
+    assert finished_at(ended(meta=deleted)) == 70 * SECOND
+    assert finished_at(ended(meta={"deletion_timestamp": Time(100)})) == 100
+    assert finished_at(ended(conditions=ready, meta=deleted)) == 40
     assert finished_at(ended(conditions=ready, meta=deleted, container_statuses=containers)) == 90
 
 
 def test_the_backoff_of_a_job_begins_with_its_last_failure_and_ends_with_a_success() -> None:
     backoff = Backoff()
-    assert backoff.until == 0
+    assert backoff.until(DEFAULTS) == 0
     at = {"conditions": (Condition(type="Ready", status="False", last_transition_time=Time(100 * SECOND)),)}
     late = {"conditions": (Condition(type="Ready", status="False", last_transition_time=Time(200 * SECOND)),)}
     backoff.see([ended(uid="a", **at)])
-    assert backoff.until == 110 * SECOND
+    assert backoff.until(DEFAULTS) == 110 * SECOND
     backoff.see([ended(uid="a", **at)])
-    assert backoff.until == 110 * SECOND, "each pod once"
+    assert backoff.until(DEFAULTS) == 110 * SECOND, "each pod once"
     backoff.see([ended(uid="c", **late), ended(uid="b", **at)])
-    assert backoff.until == 240 * SECOND, "three in a row: 10 s doubled twice, from the last"
+    assert backoff.until(DEFAULTS) == 240 * SECOND, "three in a row: 10 s doubled twice, from the last"
     backoff.see([ended(uid="d", phase="Succeeded", **late)])
-    assert backoff.until == 0
+    assert backoff.until(DEFAULTS) == 0
     for number in range(9):
         backoff.see([ended(uid=f"e{number}", **late)])
-    assert backoff.until == 200 * SECOND + 10 * MINUTE, "ten minutes at most"
+    assert backoff.until(DEFAULTS) == 200 * SECOND + 10 * MINUTE, "ten minutes at most"
