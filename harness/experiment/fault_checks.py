@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import ADDED, Watch
+from harness.experiment.manifests import read_checked_manifests
 from harness.experiment.scenario import Loaded
 from harness.experiment.workload import Plan
 from harness.faults.targets import Targets
@@ -19,6 +20,22 @@ from harness.model.errors import did_you_mean
 from harness.model.meta import ObjectMeta
 
 MOST_NAMES = 20
+
+
+def with_objects(loaded: Loaded) -> list[Any]:
+    """The entries of spec.faults, those that apply files with the objects of these. Raises UserError."""
+    out = []
+    for index, item in enumerate(loaded.scenario.spec.faults):
+        form = item.get("apply") if isinstance(item, dict) else None
+        paths = form.get("manifests") if isinstance(form, dict) else None
+        if form is not None and isinstance(paths, list) and paths and all(isinstance(path, str) for path in paths):
+            where = f"spec.faults[{index}].apply"
+            if form.get("objects"):
+                raise loaded.error(where, "manifests and objects are two things", expected="one of them")
+            files = [loaded.find(path, f"{where}.manifests[{at}]") for at, path in enumerate(paths)]
+            item = {**item, "apply": {"objects": [found.document.data for found in read_checked_manifests(files)]}}
+        out.append(item)
+    return out
 
 
 def check_faults(
@@ -94,7 +111,16 @@ def _about(planned: Planned, targets: Targets) -> dict[str, Any]:
     if app:
         known = targets.apps()
         return {"found": f"app {app}", "expected": _one_of(known), "hint": did_you_mean(app, known)}
-    name = getattr(fault, "name", "")
+    name, like = getattr(fault, "name", ""), getattr(fault, "like", "")
+    if like:
+        known = sorted(targets.nodes)
+        return {"found": f"no node {like}", "expected": _one_of(known), "hint": did_you_mean(like, known)}
+    kind = getattr(fault, "kind", "")
+    if kind and name:
+        held = targets.nodes if kind == "Node" else targets.objects.get(kind, {})
+        known = sorted(held)
+        key = name if kind == "Node" or name in held else f"{getattr(fault, 'namespace', '')}/{name}"
+        return {"found": f"no {kind} {key}", "expected": _one_of(known), "hint": did_you_mean(key, known)}
     return {"found": f"{type(fault).__name__} of {name}" if name else type(fault).__name__}
 
 

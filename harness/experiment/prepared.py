@@ -23,7 +23,7 @@ from harness.experiment.accounting import read_accounting
 from harness.experiment.catalogues import read_catalogue
 from harness.experiment.constants import read_constants
 from harness.experiment.dump import GATEWAY, read_dump
-from harness.experiment.fault_checks import check_faults
+from harness.experiment.fault_checks import check_faults, with_objects
 from harness.experiment.gates import check_gates
 from harness.experiment.latencies import latencies
 from harness.experiment.metric_series import check_autoscalers, metrics_adapter, needs_requests
@@ -258,7 +258,7 @@ def _catalogue(loaded: Loaded) -> Catalogue:
 
 def _faults(loaded: Loaded) -> tuple[Planned, ...]:
     try:
-        return parse(loaded.scenario.spec.faults, "spec.faults")
+        return parse(with_objects(loaded), "spec.faults")
     except UserError as error:
         path, _, what = error.what.partition(": ")
         raise loaded.error(path, what, found=error.found, expected=error.expected, hint=error.hint) from None

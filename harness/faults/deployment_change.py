@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from harness.engine.component import Effect, Update
 from harness.faults.fault import FaultForm
 from harness.faults.targets import Targets
+from harness.faults.workload_change import with_image
 from harness.model.workloads import Deployment
 
 
 class DeploymentChange(FaultForm, frozen=True, kw_only=True):
-    """`replicas` or `image` (of all containers) of the Deployment `name`."""
+    """`replicas` or `image` (of all containers) of the Deployment `name`, written once; `scale` and `setImage` follow
+    what comes of it."""
 
     watches: ClassVar[tuple[str, ...]] = ("Deployment",)
     name: Annotated[str, Meta(description="name of the Deployment", examples=["web"])]
@@ -34,9 +36,7 @@ class DeploymentChange(FaultForm, frozen=True, kw_only=True):
         if self.replicas is not None:
             spec = replace(spec, replicas=self.replicas)
         if self.image:
-            pod = spec.template.spec
-            containers = tuple(replace(item, image=self.image) for item in pod.containers)
-            spec = replace(spec, template=replace(spec.template, spec=replace(pod, containers=containers)))
+            spec = replace(spec, template=with_image(spec.template, self.image))
         # Without a version the change wins over whatever else has been written since it was looked at.
         return [Update(replace(found, metadata=replace(found.metadata, resource_version=""), spec=spec))]
 

@@ -12,10 +12,12 @@ from harness.faults.targets import Targets
 
 
 class NodeSelection(FaultForm, frozen=True, kw_only=True):
-    """Which nodes: by `names`, those in a `zone`, those that run most pods of an `app`, or any `count` of all."""
+    """Which nodes: by `names`, those in a `zone`, those with `labels`, those that run most pods of an `app`, or any
+    `count` of all."""
 
     names: Annotated[list[str], Meta(description="by name", examples=[["n-0"]])] = []
     zone: Annotated[str, Meta(description="those of a zone", examples=["a"])] = ""
+    labels: Annotated[dict[str, str], Meta(description="those with labels", examples=[{"tier": "web"}])] = {}
     app: Annotated[str, Meta(description="those that run most pods with this label app", examples=["web"])] = ""
     count: Annotated[
         int,
@@ -32,6 +34,8 @@ class NodeSelection(FaultForm, frozen=True, kw_only=True):
             return targets.named(self.names)
         if self.zone:
             return targets.in_zone(self.zone)
+        if self.labels:
+            return targets.labelled(self.labels)
         if self.app:
             return targets.running(self.app)[: self.count]
         return targets.drawn(self.count, rng)

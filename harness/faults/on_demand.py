@@ -26,7 +26,9 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
+from harness.faults.action import STEP
 from harness.faults.fault import Fault
+from harness.faults.running_actions import ActionToken, RunningActions
 from harness.faults.targets import Targets
 from harness.faults.timeline import told
 from harness.model.faults import Crash, Freeze, Partition, Undo
@@ -70,6 +72,7 @@ class FaultsOnDemand:
         self._targets = Targets()
         self._seen = set(self.watches)
         self._held: dict[str, tuple[int, list[Effect]]] = {}  # cause and what ends it, by name
+        self._actions = RunningActions()
         self._injected: list[Injected] = []
         self._cause = FIRST_CAUSE
 
@@ -84,13 +87,18 @@ class FaultsOnDemand:
                 case Watch() | Relist():
                     self._targets.observe(event)
                 case Timer(Order() as order):
-                    self._order(order, effects)
+                    self._order(now, order, effects)
                 case Timer(Recall(name)):
                     effects += self._recall(name)
+                case Timer(ActionToken() as token):
+                    effects += self._actions.on_timer(now, token, self._targets)
                 case Timer(effect):
                     effects.append(effect)
                 case Outcome(Subscribe(_, Order() as order)):
-                    self._inject(order, effects)
+                    self._inject(now, order, effects)
+                case Outcome() if isinstance(event.effect.token, ActionToken):
+                    self.handled_failures += event.error is not None
+                    effects += self._actions.on_outcome(now, event, self._targets)
                 case Outcome() if event.error is not None:
                     self.handled_failures += 1
                     if event.error.code >= 500 or event.error.code == 429:
@@ -101,18 +109,27 @@ class FaultsOnDemand:
                     raise AssertionError(event)
         return effects
 
-    def _order(self, order: Order, effects: list[Effect]) -> None:
+    def _order(self, now: Instant, order: Order, effects: list[Effect]) -> None:
         unseen = tuple(kind for kind in getattr(order.fault, "watches", ()) if kind not in self._seen)
         if unseen:
             self._seen.update(unseen)
             effects.append(Subscribe(unseen, order))  # injected when all that is there has been heard of
         else:
-            self._inject(order, effects)
+            self._inject(now, order, effects)
 
-    def _inject(self, order: Order, effects: list[Effect]) -> None:
-        injected = list(order.fault.effects(self._targets, self._rng))
+    def _inject(self, now: Instant, order: Order, effects: list[Effect]) -> None:
         cause, self._cause = self._cause, self._cause + 1
-        effects += told(injected, (-1, type(order.fault).__name__), cause)
+        about = (-1, type(order.fault).__name__)
+        if hasattr(order.fault, "begin"):
+            begun = self._actions.begin(now, order.fault, about, cause, self._targets, self._rng)
+            effects += begun
+            writes = [effect for effect in begun if not isinstance(effect, Observe | WakeAt)]
+            steps = (effect for effect in begun if isinstance(effect, Observe) and effect.topic == STEP)
+            nodes = dict.fromkeys(about for _, _, about, _ in (step.data for step in steps) if about)
+            self._injected.append(Injected(order.name, cause, len(writes) or len(nodes), tuple(nodes), False))
+            return
+        injected = list(order.fault.effects(self._targets, self._rng))
+        effects += told(injected, about, cause)
         ends = [end for effect in injected if (end := _end_of(effect)) is not None]
         if ends:
             self._held[order.name] = (cause, ends)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
 
@@ -22,6 +22,7 @@ class Targets:
         self._left: set[str] = set()  # names of Nodes that were deleted: their machines may still run
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, dict[str, Pod]] = {}  # running ones, by node, by key
+        self._bound: dict[str, dict[str, Pod]] = {}  # all that have a node, likewise
         self.objects: dict[str, dict[str, Any]] = {}  # others that a fault watches, by kind, by key
 
     def observe(self, event: Watch | Relist) -> None:
@@ -44,6 +45,11 @@ class Targets:
             else:
                 self.nodes[obj.metadata.name] = obj
         elif isinstance(obj, Pod) and obj.spec.node_name:
+            bound = self._bound.setdefault(obj.spec.node_name, {})
+            if event.type == DELETED:
+                bound.pop(obj.metadata.key, None)
+            else:
+                bound[obj.metadata.key] = obj
             held = self.pods.setdefault(obj.spec.node_name, {})
             if event.type == DELETED or obj.status.phase != "Running":
                 held.pop(obj.metadata.key, None)
@@ -62,6 +68,18 @@ class Targets:
 
     def in_zone(self, zone: str) -> list[str]:
         return sorted(n for n, node in self.nodes.items() if node.metadata.labels.get(ZONE) == zone)
+
+    def labelled(self, labels: Mapping[str, str]) -> list[str]:
+        return sorted(
+            name
+            for name, node in self.nodes.items()
+            if all(node.metadata.labels.get(key) == value for key, value in labels.items())
+        )
+
+    def bound_to(self, node: str) -> list[Pod]:
+        """All pods of a node, those that have ended and those that are going too, in order of their keys."""
+        held = self._bound.get(node, {})
+        return [held[key] for key in sorted(held)]
 
     def zones(self) -> list[str]:
         return sorted({zone for node in self.nodes.values() if (zone := node.metadata.labels.get(ZONE, ""))})

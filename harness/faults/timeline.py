@@ -30,6 +30,7 @@ from harness.engine.component import (
 )
 from harness.faults.fault import Fault
 from harness.faults.registry import FAULTS
+from harness.faults.running_actions import ActionToken, RunningActions
 from harness.faults.targets import Targets
 from harness.model.errors import UserError, did_you_mean
 from harness.model.times import parse_duration
@@ -172,6 +173,7 @@ class Timeline:
         self._targets = Targets()
         self._begun = False
         self._injected = 0
+        self._actions = RunningActions()
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -189,8 +191,13 @@ class Timeline:
                 self._inject(now, event.token, effects)
             elif isinstance(event, Timer) and isinstance(event.token, _Again):
                 effects += self._effects(event.token.index)
+            elif isinstance(event, Timer) and isinstance(event.token, ActionToken):
+                effects += self._actions.on_timer(now, event.token, self._targets)
             elif isinstance(event, Timer):
                 effects.append(event.token)
+            elif isinstance(event, Outcome) and isinstance(event.effect.token, ActionToken):
+                self.handled_failures += event.error is not None
+                effects += self._actions.on_outcome(now, event, self._targets)
             elif isinstance(event, Outcome) and event.error is not None:
                 self.handled_failures += 1
                 if event.error.code >= 500 or event.error.code == 429:
@@ -216,8 +223,11 @@ class Timeline:
 
     def _inject(self, now: int, index: int, effects: list[Effect]) -> None:
         planned = self._planned[index]
-        injected = self._effects(index)
         self._injected += 1
-        effects += told(injected, (index, type(planned.fault).__name__), self._injected)
+        about, cause = (index, type(planned.fault).__name__), self._injected
+        if hasattr(planned.fault, "begin"):
+            effects += self._actions.begin(now, planned.fault, about, cause, self._targets, self._rng)
+        else:
+            effects += told(self._effects(index), about, cause)
         if planned.every_ns:
             self._draw(now, index, effects)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -27,18 +27,32 @@ class Fault(msgspec.Struct, eq=False):
     spared: list[str] = []
     hits: list[Hit] = []
     detected: dict[str, int] = {}  # by node
+    steps: list[Step] = []  # of an action
+    ended: str = ""  # an action's end: done, or failed
+    why: str = ""  # it failed
 
     @property
     def until_ns(self) -> int:
         return self.at_ns + self.lasts_ns
 
 
+class Step(NamedTuple):
+    """Of an action: what was done, or came of it. `about`: a node, a pod (namespace/name), or 'Kind namespace/name'."""
+
+    at_ns: int
+    what: str
+    about: str
+    detail: str
+
+
 class ToldFault(Protocol):
-    """`kind` and the instant are told anew with its first target; `targets`: what it hit."""
+    """`kind` and the instant are told anew with its first target; `targets`: what it hit; `steps`:
+    of an action."""
 
     at_ns: int
     kind: str
     targets: list[str]
+    steps: list[Step]
 
 
 F = TypeVar("F", bound=ToldFault)
@@ -74,7 +88,16 @@ class FaultList(Generic[F]):
             fault = last
         if not fault.targets:
             fault.at_ns, fault.kind = at_ns, kind
-        fault.targets.append(target)
+        if target not in fault.targets:
+            fault.targets.append(target)
+        return fault
+
+    def step(self, cause: int, step: Step) -> F:
+        """The action of this cause has come so far; a node that it is about is one of its targets."""
+        fault = self._by_cause[cause]
+        if step.about and "/" not in step.about and step.about not in fault.targets:
+            fault.targets.append(step.about)
+        fault.steps.append(step)
         return fault
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.fault import FOR_EVER, OUTAGES, Fault, FaultList, Hit
+from harness.measure.fault import FOR_EVER, OUTAGES, Fault, FaultList, Hit, Step
 from harness.measure.journal import is_ready, node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
@@ -43,6 +43,7 @@ class Recovery:
         self._endpoints: dict[str, frozenset[str]] = {}
         self._wanted: dict[str, int] = {}  # replicas, by uid of the ReplicaSet
         self._active: dict[str, int] = {}  # pods that are neither ended nor told to go, by uid of the owner
+        self._evicting: dict[str, Fault] = {}  # pods that an action has asked to go, by uid
         self._gone: set[str] = set()  # of those that were active
         self._vacant: dict[str, deque[Hit | None]] = {}  # by owner: places to be filled, in order
 
@@ -74,6 +75,10 @@ class Recovery:
                     undone.lasts_ns = at_ns - undone.at_ns
                     for target in undone.targets:
                         self._power[target] = min(self._power.get(target, at_ns), at_ns)
+        elif topic == "evictionAsked":
+            self._asked(*data)
+        elif topic == "actionStep":
+            self._step(at_ns, *data)
 
     def _disturbed(self, at_ns: int, target: str, kind: str, lasts_ns: int, pod: str, cause: int) -> None:
         fault = self._faults.disturb(at_ns, target, kind, cause)
@@ -98,8 +103,19 @@ class Recovery:
             fault.targets.append(life.key)
             self._hit(fault, life)
 
-    def _hit(self, fault: Fault, life: PodTimes) -> None:
-        if life.uid in self._open or life.deleted_ns != NEVER:
+    def _asked(self, namespace: str, name: str, cause: int) -> None:
+        """An action asks for a pod to go, which may be refused: it is hit when it goes."""
+        fault, life = self._faults.caused_by(cause), self._lives.alive.get(f"{namespace}/{name}")
+        if fault is not None and life is not None and life.ended_ns == NEVER:
+            self._evicting.setdefault(life.uid, fault)
+
+    def _step(self, at_ns: int, cause: int, what: str, about: str, detail: str) -> None:
+        fault = self._faults.step(cause, Step(at_ns, what, about, detail))
+        if not about:
+            fault.ended, fault.why = what, detail
+
+    def _hit(self, fault: Fault, life: PodTimes, *, going: bool = False) -> None:
+        if life.uid in self._open or (life.deleted_ns != NEVER and not going):
             return  # the loss has its cause
         lost = self._traffic.lost_on(life.uid, fault.at_ns)
         earlier = self._last_hit.get(life.uid)
@@ -156,6 +172,13 @@ class Recovery:
                     hit.new = life
             return
         hit = self._open.get(uid)
+        asked = None
+        if uid not in self._gone and (change == "DELETED" or pod.metadata.deletion_timestamp is not None):
+            asked = self._evicting.pop(uid, None)
+        if asked is not None and hit is None:
+            self._hit(asked, life, going=True)
+            hit = self._open[uid]
+            hit.evicted = True
         if hit is not None and old is not None and old.status.conditions is not pod.status.conditions:
             was, now = is_ready(old), is_ready(pod)
             if was and not now and hit.unready_ns == NEVER:
@@ -180,7 +203,7 @@ class Recovery:
             self._open.pop(life.uid, None)
             hit.left_ns = at_ns
             hit.needed = vacant or not life.owner
-            hit.evicted = any(
+            hit.evicted = hit.evicted or any(
                 item.type == "DisruptionTarget" and item.status == "True" and item.reason in BY_THE_NODE
                 for item in pod.status.conditions
             )
@@ -204,7 +227,7 @@ class Recovery:
         return [
             f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s hit nothing: {why}"
             for fault in self.faults
-            if (why := self._nothing(fault))
+            if (why := _nothing(fault))
         ]
 
     def _serving_again(self, hit: Hit) -> int:
@@ -222,7 +245,7 @@ class Recovery:
         late: dict[str, list[int]] = {phase: [] for phase in PHASES}
         counts = dict.fromkeys(("replaced", "returned", "completed", "removed", "lost"), 0)
         spent["detected"] += [instant - at for instant in fault.detected.values()]
-        if fault.until_ns > until_ns:
+        if fault.until_ns > until_ns and not any(step.what == "node deleted" for step in fault.steps):
             silent = [name for name in fault.targets if name not in fault.detected and name not in fault.spared]
             late["detected"] += [until_ns - at] * len(silent)
         for hit in fault.hits:
@@ -262,29 +285,16 @@ class Recovery:
             "targets": fault.targets,
             "victims": len(fault.hits),
             **counts,
-            **({"hitNothing": nothing} if (nothing := self._nothing(fault)) else {}),
+            **({"hitNothing": nothing} if (nothing := _nothing(fault)) else {}),
             "phases": {phase: _phase(spent[phase], late[phase]) for phase in PHASES if spent[phase] or late[phase]},
             **(
                 {"outage": outage(fault, self._lives.all.values(), self._missing, until_ns)}
                 if fault.kind in OUTAGES and fault.targets
                 else {}
             ),
+            **({"action": _action(fault)} if fault.steps else {}),
             "requestsLost": lost,
         }
-
-    def _nothing(self, fault: Fault) -> str:
-        """Why it hit nothing; '' where it did something."""
-        if not fault.injected:
-            return "nothing was there to be hit"
-        if fault.kind in (*OUTAGES, "SchedulerOutage", "ControllerManagerOutage") and not fault.targets:
-            return "no such process runs"
-        if fault.kind in ("NodeCrash", "NodeFreeze") and not fault.targets:
-            return "no such machine runs"
-        if fault.kind in OUTAGES or not fault.targets:
-            return ""
-        if len(fault.spared) == len(fault.targets):
-            return "what it was to hit was down already"
-        return "" if fault.hits or fault.kind != "ContainerCrash" else "its pod had been hit before"
 
     def _losses(self, until_ns: int) -> list[dict[str, float]]:
         """By fault and service: requests on the way to pods that it hit, and those that found no endpoint at all while
@@ -317,6 +327,40 @@ class Recovery:
                         lost[service] += self._traffic.unrouted_between(service, begin, end)
                         taken = end
         return [{name: round(value, 3) for name, value in lost.items()} for lost in out]
+
+
+def _nothing(fault: Fault) -> str:
+    """Why it hit nothing; '' where it did something."""
+    if fault.steps:
+        return "" if fault.injected or fault.hits else "there was nothing to do"
+    if not fault.injected:
+        return "nothing was there to be hit"
+    if fault.kind in (*OUTAGES, "SchedulerOutage", "ControllerManagerOutage") and not fault.targets:
+        return "no such process runs"
+    if fault.kind in ("NodeCrash", "NodeFreeze") and not fault.targets:
+        return "no such machine runs"
+    if fault.kind in OUTAGES or not fault.targets:
+        return ""
+    if len(fault.spared) == len(fault.targets):
+        return "what it was to hit was down already"
+    return "" if fault.hits or fault.kind != "ContainerCrash" else "its pod had been hit before"
+
+
+def _action(fault: Fault) -> dict[str, Any]:
+    """How far it came: `outcome` done, failed (then `why`), or under way; `seconds` until the last step; how often an
+    eviction was refused, and by which budget."""
+    refused = [step for step in fault.steps if step.what == "eviction refused"]
+    return {
+        "outcome": fault.ended or "under way",
+        **({"why": fault.why} if fault.why else {}),
+        "seconds": (fault.steps[-1].at_ns - fault.at_ns) / 1e9,
+        "evictionsRefused": len(refused),
+        **({"refusedBecause": sorted({step.detail for step in refused})} if refused else {}),
+        "steps": [
+            {"atSeconds": step.at_ns / 1e9, "what": step.what, "about": step.about, "detail": step.detail}
+            for step in fault.steps
+        ],
+    }
 
 
 def victims(recovery: Recovery) -> list[list[dict[str, Any]]]:

@@ -406,6 +406,8 @@ def _recovery() -> list[Measure]:
             "server or controller manager)",
         ),
         Measure(f"{at}.outage.catchUp", "catch-up", "s", "less", "from its end until all of the backlog was done"),
+        Measure(f"{at}.action.seconds", "action takes", "s", "less", "from its begin until its last step"),
+        _count(f"{at}.action.evictionsRefused", "evictions refused", "less", "tries that a disruption budget refused"),
         _count(
             f"{at}.requestsLost.*",
             "requests lost to the fault",

@@ -232,9 +232,7 @@ def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
         out.append(extra)
     if any("recovery" in result.metrics for result in results):
         out.append(_recovery(by_strategy))
-        outages = _outages(by_strategy)
-        if outages[2]:
-            out.append(outages)
+        out += [family for family in (_outages(by_strategy), _actions(by_strategy)) if family[2]]
     timers = _timers(by_strategy)
     return [*out, timers] if timers[2] else out
 
@@ -321,6 +319,33 @@ def _recovery(by_strategy: dict[str, list[Result]]) -> Family:
                 ]
             )
     return "Recovery latency: seconds from the fault to the last pod hit", columns, rows
+
+
+def _actions(by_strategy: dict[str, list[Result]]) -> Family:
+    """What was done to the cluster on purpose, in steps."""
+    columns = ("action", "at s", "strategy", "outcome", "takes s", "evictions refused", "why")
+    runs = [result for results in by_strategy.values() for result in results]
+    rows = []
+    for index in range(max(len(result.metrics.get("recovery", [])) for result in runs)):
+        for result in runs:
+            faults = result.metrics.get("recovery", [])
+            if index >= len(faults) or "action" not in faults[index]:
+                continue
+            fault, action = faults[index], faults[index]["action"]
+            targets = fault["targets"]
+            more = f" +{len(targets) - 1}" if len(targets) > 1 else ""
+            rows.append(
+                [
+                    " ".join([fault["fault"], *targets[:1]]) + more,
+                    f"{fault['atSeconds']:.0f}",
+                    result.scheduler if len(runs) == len(by_strategy) else _name(result),
+                    action["outcome"],
+                    f"{action['seconds']:.1f}",
+                    str(action["evictionsRefused"]),
+                    action.get("why") or "; ".join(action.get("refusedBecause", ())) or "-",
+                ]
+            )
+    return "Actions: what was done in steps", columns, rows
 
 
 def _outages(by_strategy: dict[str, list[Result]]) -> Family:

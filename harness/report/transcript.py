@@ -128,6 +128,9 @@ class Transcript:
         match entry.change:
             case "fault":
                 yield _line(entry, FAULT, data[1], "" if data[2] else "nobody to hit", ("", "", "-"))
+            case "actionStep":
+                _, what, about, detail = data
+                yield _line(entry, FAULT, "Action", f"{what}{': ' if detail else ''}{detail}", ("", "", about or "-"))
             case "disturbed":
                 kind = "Node" if ("Node", data[0]) in self._last else ""
                 yield _line(entry, FAULT, data[1], "", (kind, "", data[0]))

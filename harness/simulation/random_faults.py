@@ -176,6 +176,61 @@ def _object_change(rng: Random, scene: Scene) -> dict[str, Any] | None:
     return {"kind": kind, "name": name, **where, "patch": _PATCHES[kind](rng)}
 
 
+def _drain(rng: Random, scene: Scene) -> dict[str, Any]:
+    """With kubectl's flags; without some of them it may fail, as commands do."""
+    fields: dict[str, Any] = {"select": _select(rng, scene), "timeout": rng.choice(("0s", "20s", "3m"))}
+    for flag, chance in (
+        ("force", 0.7),
+        ("ignoreDaemonsets", 0.8),
+        ("deleteEmptydirData", 0.8),
+        ("disableEviction", 0.1),
+    ):
+        if rng.random() < chance:
+            fields[flag] = True
+    if rng.random() < 0.2:
+        fields["gracePeriod"] = rng.choice((0, 5))
+    return fields
+
+
+def _node_upgrade(rng: Random, scene: Scene) -> dict[str, Any]:
+    surge = {"surge": True} if rng.random() < 0.3 else {}
+    failure = rng.choice(("stop", "goOn"))
+    return {**_drain(rng, scene), "boot": rng.choice(("5s", "90s")), "onDrainFailure": failure, **surge}
+
+
+def _spot_reclaim(rng: Random, scene: Scene) -> dict[str, Any]:
+    handler = rng.choice(("drain", "cordon", "nothing"))
+    return {"select": {"count": 1}, "notice": rng.choice(("30s", "120s")), "onNotice": handler, **_deleted(rng)}
+
+
+def _deleted(rng: Random) -> dict[str, Any]:
+    return {"deletedAfter": rng.choice(("0s", "1m"))}
+
+
+def _workload_change(fields: Callable[[Random], dict[str, Any]], *kinds: str) -> Draw:
+    def draw(rng: Random, scene: Scene) -> dict[str, Any] | None:
+        found = scene.named(*kinds)
+        if not found:
+            return None
+        kind, namespace, name = rng.choice(found)
+        return {"kind": kind, "name": name, "namespace": namespace or "default", **fields(rng)}
+
+    return draw
+
+
+def _node_taint(rng: Random, scene: Scene) -> dict[str, Any]:
+    effect = rng.choice(("NoSchedule", "PreferNoSchedule", "NoExecute"))
+    remove = {"remove": True} if rng.random() < 0.5 else {}
+    return {"key": "dedicated", "effect": effect, "select": _select(rng, scene), **remove}
+
+
+def _apply(rng: Random, scene: Scene) -> dict[str, Any]:
+    data = {"at": str(rng.randint(0, 9))}
+    return {"objects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": data}]}
+
+
+_ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
+
 _DRAWS: dict[str, Draw] = {
     "nodeCrash": _node_crash,
     "nodeFreeze": lambda rng, scene: {"select": _select(rng, scene), "for": _lasts(rng)},
@@ -188,6 +243,18 @@ _DRAWS: dict[str, Draw] = {
     "deploymentChange": _deployment_change,
     "objectChange": _object_change,
     "objectDeletion": _object_deletion,
+    "apply": _apply,
+    "scale": _workload_change(lambda rng: {"replicas": rng.randint(0, 5)}, "Deployment", "ReplicaSet", "StatefulSet"),
+    "rolloutRestart": _workload_change(lambda rng: {}, *_ROLLING),
+    "setImage": _workload_change(lambda rng: {"image": f"i:{rng.randint(2, 9)}"}, *_ROLLING),
+    "cordon": lambda rng, scene: {"select": _select(rng, scene)},
+    "uncordon": lambda rng, scene: {"select": _select(rng, scene)},
+    "nodeTaint": _node_taint,
+    "drain": _drain,
+    "nodeJoin": lambda rng, scene: {"like": scene.nodes[0], "name": f"more{rng.randint(0, 99)}", "boot": "20s"},
+    "nodeLeave": lambda rng, scene: {"select": {"count": 1}, **_deleted(rng)},
+    "nodeUpgrade": _node_upgrade,
+    "spotReclaim": _spot_reclaim,
 }
 
 FAULTS = tuple(_DRAWS)

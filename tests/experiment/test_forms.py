@@ -28,10 +28,11 @@ from workloads.generators.load import load_curve
 from workloads.generators.streams import streams
 
 VALUES: dict[str, Any] = {
-    "name": "x", "count": 4, "cpu": 4, "max": 3, "pods": 20, "path": "x", "replicas": 2, "key": "k", "service": "x",
+    "name": "x", "count": 4, "cpu": 4, "max": 3, "pods": 20, "path": "x", "replicas": 2, "key": "k",
     "metric": "placement.podsBound", "load": {"constant": {"rps": 5}}, "zone": "a", "for": "5s", "app": "web",
     "at": "10s", "start": "1s", "end": "9s", "rps": 3, "from": 1, "to": 2, "before": 1, "after": 2, "base": 1,
-    "peak": 3, "low": 1, "high": 2, "kind": "Deployment", "speeds": "x", "patch": {"metadata": {"labels": {"a": "b"}}},
+    "like": "n-0", "image": "i:2", "service": "x", "peak": 3, "low": 1, "high": 2, "kind": "Deployment", "speeds": "x",
+    "patch": {"metadata": {"labels": {"a": "b"}}},
 }  # fmt: skip
 """For what a form demands; whatever has a default keeps it."""
 
@@ -88,7 +89,10 @@ def test_workloads(key: str, form: Any) -> None:
 def test_faults(name: str) -> None:
     spec = {"duration": "2m", "bound": False, "nodes": [NODES], "workload": [SERVICE]}
     given = demanded(FAULTS.load(name))
-    if "name" in given:
+    if name == "apply":
+        meta = {"name": "c"}
+        given = {"objects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}]}
+    if "name" in given and name != "nodeJoin":
         given["name"] = "web"  # an object that is there
     fault = {"at": "30s", name: given}
     result = run_once(loaded(**spec, faults=[fault]), "greedy", 1)

@@ -180,3 +180,16 @@ def test_everything_heals_when_all_is_undone(orders: list[tuple[tuple[str, dict[
     story.run(HEAL_NS / SECOND)
     assert converged(story.cluster) == []
     assert story.running() == 6
+
+
+def test_an_action_that_is_asked_for_goes_on_to_its_end() -> None:
+    story = Story()
+    story.order("maintenance", "drain", select={"names": ["n0"]})
+    story.run(10)
+    told = story.injector.take()
+    assert [(item.name, item.targets, item.undoable) for item in told] == [("maintenance", ("n0",), False)]
+    left = [pod for pod in story.cluster.server.objects("Pod").values() if pod.spec.node_name == "n0"]
+    assert left == []
+    assert story.cluster.server.get("Node", "", "n0").spec.unschedulable is True
+    assert story.running() == 6
+    assert "actionStep" in story.observed

@@ -30,6 +30,11 @@ ALIVE = ("returned", "replaced", "waiting", "lost")
 
 FAULT_LASTS = "the fault's own duration"
 RESTART_BACKOFF = "initialCrashLoopBackOff"
+ORDER = "the order in which nodes are drained"
+BUDGET = "PodDisruptionBudget"
+RETRY = "kubectl drain's retry, 5s"
+DRAIN_RETRY_NS = 5 * 10**9
+"""Source: kubectl pkg/cmd/drain, EvictErrorRetryDelay."""
 
 
 def recoveries(
@@ -74,6 +79,12 @@ def _recovery(
         fall.ways = [chain.hops for *_, chain in ways]
         rest = sorted((way for way in ways if way is not last), key=lambda item: item[:3], reverse=True)
         fall.others = [(key, at - fault.at_ns) for _, at, key, _ in rest]
+    elif not victims and fault.steps:
+        chain = Chain(fault.at_ns)
+        for at, what, about, detail in fault.steps:
+            chain.to(at, f"{what} {about}".strip(), note=detail)
+        fall.hops = chain.hops
+        fall.notes.append("it hit no pod: these are its steps")
     elif not victims:
         _outage(fall, fault, outage, until_ns)
     else:
@@ -117,10 +128,13 @@ def _way(
     if victim["outcome"] == "returned":
         _returned(chain, pod, undone, story, timers, until_ns)
         return
-    _not_ready(chain, pod.node, min(undone, until_ns + 1), story, timers, until_ns)
-    if chain.unended:
-        return
-    _evicted(chain, pod, story, timers, until_ns)
+    if fault.steps:
+        _acted(chain, fault, pod, until_ns)
+    else:
+        _not_ready(chain, pod.node, min(undone, until_ns + 1), story, timers, until_ns)
+        if chain.unended:
+            return
+        _evicted(chain, pod, story, timers, until_ns)
     if chain.unended:
         return
     if victim["outcome"] == "lost":
@@ -158,6 +172,28 @@ def _not_ready(chain: Chain, node: str, undone_ns: int, story: Story, timers: Ti
         chain.to(seen, "NotReady written", LATENCIES)
     else:
         chain.to(seen, "seen to be NotReady", GRACE, note="not at an instant of the run's phases: not told apart")
+
+
+def _acted(chain: Chain, fault: FaultStory, pod: PodStory, until_ns: int) -> None:
+    """An action comes to its node, asks for it to go until its budget allows that, or takes the node away."""
+    turn = next((at for at, what, about, _ in fault.steps if what == "draining" and about == pod.node), NEVER)
+    gone = next((at for at, what, about, _ in fault.steps if what == "gone" and about == pod.node), NEVER)
+    refused = [at for at, what, about, _ in fault.steps if what == "eviction refused" and about == pod.key]
+    if turn != NEVER:
+        chain.to(turn, "its node's turn", ORDER)
+    if refused:
+        chain.to(refused[0], "eviction asked for", LATENCIES)
+        chain.to(refused[-1], "its budget allows no eviction", BUDGET, note=f"refused {len(refused)} times")
+        if pod.going_ns != NEVER:
+            chain.to(min(refused[-1] + DRAIN_RETRY_NS, pod.going_ns), "tried again", RETRY)
+    if pod.going_ns == NEVER:
+        chain.open(until_ns, "told to go")
+        return
+    if gone != NEVER and pod.going_ns > gone:
+        chain.to(gone, "notice", FAULT_LASTS)
+        chain.to(pod.going_ns, "collected as a pod of no node", note="or evicted by a taint")
+    else:
+        chain.to(pod.going_ns, "told to go", LATENCIES)
 
 
 def _evicted(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:

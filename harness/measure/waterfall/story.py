@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from harness.measure.fault import FaultList
+from harness.measure.fault import FaultList, Step
 
 KINDS = ("Pod", "Node", "EndpointSlice", "Event", "ReplicaSet", "Deployment", "observed")
 """Entries that are looked at."""
@@ -104,6 +104,7 @@ class FaultStory(msgspec.Struct):
     targets: list[str] = []
     lasts_ns: int = 0
     pod: str = ""
+    steps: list[Step] = []  # of an action
 
 
 class Load(NamedTuple):
@@ -198,6 +199,9 @@ class Story:
             target, kind, lasts_ns, pod, cause = data[:5]
             fault = self._faults.disturb(at_ns, target, kind, cause)
             fault.lasts_ns, fault.pod = lasts_ns, pod
+        elif topic == "actionStep":
+            cause, *step = data
+            self._faults.step(cause, Step(at_ns, *step))
         elif topic == "autoscaling" and data[1] == "up":
             self.scale_ups.append((at_ns, data[0], data[2]))
 
