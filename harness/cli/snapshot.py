@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.stores import file_of
+from harness.cli.stores import file_of, open_store
 
 if TYPE_CHECKING:
     from harness.apiserver.http.auth.kubeconfig import Access
@@ -19,20 +19,24 @@ _BUMP = 1_000_000_000
 
 _PATIENCE_S = 60
 
+_ETCD = "etcd:"
+
 
 def snapshot(
     into: Annotated[Path, typer.Argument(help="The file to write; it must not be there yet.")],
-    store: Annotated[str | None, typer.Option(help="sqlite:FILE of a cluster that does not run.")] = None,
+    store: Annotated[str | None, typer.Option(help="sqlite:FILE or etcd:URL of a cluster that does not run.")] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="Of a cluster that runs.")] = None,
 ) -> None:
     """Save everything that a cluster holds, as of one revision: objects and leases, no keys or tokens."""
     from harness.model.errors import UserError
-    from harness.store.snapshot_files import check_new, snapshot_file, write_snapshot
+    from harness.store.snapshot_files import check_new, snapshot_file, snapshot_store, write_snapshot
 
     if (store is None) == (kubeconfig is None):
         raise UserError("which cluster?", expected="one of --store sqlite:FILE and --kubeconfig FILE")
     check_new(into)
-    if store is not None:
+    if store is not None and store.startswith(_ETCD):
+        data = snapshot_store(open_store(store))
+    elif store is not None:
         data = snapshot_file(_file(store))
     else:
         from harness.apiserver.http.auth.kubeconfig import access
@@ -45,7 +49,7 @@ def snapshot(
 
 def restore(
     snapshot: Annotated[Path, typer.Argument(help="A file that podyard snapshot wrote.")],
-    store: Annotated[str, typer.Option(help="sqlite:FILE of a cluster that does not run, or a new file.")],
+    store: Annotated[str, typer.Option(help="sqlite:FILE or etcd:URL of a cluster that does not run, or a new file.")],
     bump_revision: Annotated[
         int | None, typer.Option(min=0, help="Added to the snapshot's revision; a new file beside kept keys: 10^9.")
     ] = None,
@@ -57,10 +61,14 @@ def restore(
     """
     from harness.cluster.live import keep_clock
     from harness.model.errors import UserError
-    from harness.store.snapshot_files import MOST_BUMP, read_snapshot, restore_file
+    from harness.store.snapshot_files import MOST_BUMP, read_snapshot, restore_file, restore_store
 
-    path = _file(store)
     saved = read_snapshot(snapshot)
+    if store.startswith(_ETCD):
+        before, after = restore_store(saved, open_store(store), bump_revision or 0, keep_clock)
+        print(f"{len(saved.rows)} keys in {store}: revision {before} before, {after} now", file=sys.stderr)
+        return
+    path = _file(store)
     if bump_revision is None:
         beside = path.with_name(path.name + "-identity")
         bump_revision = _BUMP if beside.exists() and not path.exists() else 0
@@ -76,7 +84,7 @@ def _file(store: str) -> Path:
 
     path = file_of(store)
     if path is None or "?" in store:
-        raise UserError("--store is not understood", found=store, expected="sqlite:FILE")
+        raise UserError("--store is not understood", found=store, expected="sqlite:FILE or etcd:URL")
     return path
 
 

@@ -28,13 +28,27 @@ def open_store(text: str) -> Store:
         if option and revision is None:
             raise UserError("--store is not understood", found=text, expected="sqlite:FILE?accept-revision=NUMBER")
         return SqliteStore(_resolved(rest), ObjectCodec(), accept_revision=revision)
-    raise UserError("--store is not understood", found=text, expected="memory, or sqlite:FILE")
+    if kind == "etcd" and rest:
+        from harness.store.etcd import EtcdStore
+
+        return EtcdStore(rest, ObjectCodec())
+    raise UserError("--store is not understood", found=text, expected="memory, sqlite:FILE or etcd:URL")
 
 
 def file_of(text: str) -> Path | None:
     """The file of a store that has one."""
     kind, _, rest = text.partition(":")
     return _resolved(rest) if kind == "sqlite" and rest else None
+
+
+def identity_file(text: str, kubeconfig: Path) -> Path | None:
+    """Where the keys of the cluster in a store are kept: beside its file, or beside the kubeconfig for one in etcd."""
+    from harness.apiserver.http.auth.identity import path_of
+
+    file = file_of(text)
+    if file is not None:
+        return path_of(file)
+    return path_of(kubeconfig.resolve()) if text.startswith("etcd:") else None
 
 
 def _resolved(rest: str) -> Path:

@@ -15,7 +15,7 @@ from msgspec.structs import replace as replace_fields
 
 from harness.cli.parsing import RAY_ADDRESS
 from harness.cli.progress import tell_actors
-from harness.cli.stores import file_of, open_store
+from harness.cli.stores import file_of, identity_file, open_store
 
 if TYPE_CHECKING:
     from harness.apiserver.http.auth.identity import Identity
@@ -46,7 +46,7 @@ def up(
     kubeconfig: Annotated[Path, typer.Option(help="Where the kubeconfig goes (mode 0600).")] = Path(
         "podyard.kubeconfig"
     ),
-    store: Annotated[str, typer.Option(help="memory, or sqlite:FILE to keep the cluster.")] = "memory",
+    store: Annotated[str, typer.Option(help="memory; sqlite:FILE or etcd:URL to keep the cluster.")] = "memory",
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +79,6 @@ def up(
         raise UserError("--time-scale is out of range", found=time_scale, expected="above 0, at most 10000")
     _check_extra()
     from harness.apiserver.http.auth import kubeconfig as file
-    from harness.apiserver.http.auth.identity import path_of
     from harness.apiserver.http.auth.identity import save as keep
     from harness.apiserver.http.serve import HttpServer
     from harness.cluster.live import LiveCluster
@@ -101,8 +100,8 @@ def up(
     opened = open_store(store)
     with contextlib.ExitStack() as undo:
         undo.callback(opened.close)
-        path = file_of(store)
-        identity = _identity(path, port)
+        path, keys = file_of(store), identity_file(store, kubeconfig)
+        identity = _identity(keys, port)
         file.check(kubeconfig, identity.authority.certificate.encode())
         live = LiveCluster(opened, plan, time_scale=time_scale)
         undo.pop_all()
@@ -115,8 +114,8 @@ def up(
         )
         http.start()
         try:
-            if path is not None:
-                keep(path_of(path), http.identity)
+            if keys is not None:
+                keep(keys, http.identity)
             file.write(kubeconfig, http.kubeconfig(path))
             print(f"{len(plan.nodes)} nodes at {http.url}; interrupt to stop", file=sys.stderr)
             print(f"export KUBECONFIG={kubeconfig.resolve()}", flush=True)
@@ -181,15 +180,15 @@ def _check_extra() -> None:
         )
 
 
-def _identity(store: Path | None, port: int | None) -> Identity:
-    """What clients know the cluster in `store` by; a new one for a cluster in memory. Raises UserError."""
-    from harness.apiserver.http.auth.identity import load, new, path_of
+def _identity(keys: Path | None, port: int | None) -> Identity:
+    """What clients know the cluster by whose `keys` are in that file; a new one for one in memory. Raises UserError."""
+    from harness.apiserver.http.auth.identity import load, new
     from harness.apiserver.http.serve import lasting_port
 
-    kept = None if store is None else load(path_of(store))
+    kept = None if keys is None else load(keys)
     identity = kept or new()
     if port is None:
-        port = identity.port or (0 if store is None else lasting_port())
+        port = identity.port or (0 if keys is None else lasting_port())
     return replace_fields(identity, port=port)
 
 

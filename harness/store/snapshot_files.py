@@ -70,9 +70,27 @@ def snapshot_file(store: Path) -> bytes:
     """Of a store that nobody has open. Raises UserError."""
     if not os.path.lexists(store):
         raise UserError("no such store", file=store, expected="a file that podyard up --store sqlite:FILE made")
-    opened = SqliteStore(store, ObjectCodec())
+    return snapshot_store(SqliteStore(store, ObjectCodec()))
+
+
+def snapshot_store(opened: Store) -> bytes:
+    """It is closed."""
     try:
         return opened.snapshot()
+    finally:
+        opened.close()
+
+
+def restore_store(
+    saved: Saved, opened: Store, bump: int, keep: Callable[[Store], Callable[[], None]]
+) -> tuple[int, int]:
+    """As `restore_file`, of a store that is there; it is closed."""
+    try:
+        before = opened.revision
+        put_back = keep(opened)
+        opened.restore(pack(saved.revision + bump, saved.rows, saved.leases, saved.next_lease))
+        put_back()
+        return before, opened.revision
     finally:
         opened.close()
 
@@ -84,17 +102,9 @@ def restore_file(saved: Saved, store: Path, bump: int, keep: Callable[[Store], C
     of what clients have seen: `bump` is added to the snapshot's revision. `keep` is called with an
     existing store as it is; what it returns, after the restore. Raises UserError, changing nothing.
     """
-    data = pack(saved.revision + bump, saved.rows, saved.leases, saved.next_lease)
     if os.path.lexists(store):
-        opened = SqliteStore(store, ObjectCodec())
-        try:
-            before = opened.revision
-            put_back = keep(opened)
-            opened.restore(data)
-            put_back()
-            return before, opened.revision
-        finally:
-            opened.close()
+        return restore_store(saved, SqliteStore(store, ObjectCodec()), bump, keep)
+    data = pack(saved.revision + bump, saved.rows, saved.leases, saved.next_lease)
     if not store.parent.is_dir():
         raise UserError("no such folder for a store", file=store, hint=f"make it: mkdir -p {store.parent}")
     for left in (store.with_name(store.name + "-tail"), store.with_name(store.name + "-wal")):

@@ -45,6 +45,8 @@ EDGES: dict[str, tuple[set[str], str]] = {
     "harness/engine/wall.py": ({"clock"}, "the driver of a live cluster runs by the wall clock"),
     "harness/store/sqlite.py": ({"file"}, "the store that keeps its rows in a file"),
     "harness/store/sqlite_file.py": ({"file"}, "opens, checks and locks that file"),
+    "harness/store/etcd.py": ({"clock", "socket"}, "the store in an etcd: waits for it, and keeps a lease alive"),
+    "harness/store/etcd_client.py": ({"socket"}, "talks to that etcd"),
     "harness/store/tail_record.py": ({"file"}, "the record beside that file"),
     "harness/store/private_file.py": ({"file"}, "files that only their owner may read"),
     "harness/store/snapshot_files.py": ({"file"}, "snapshots as files"),

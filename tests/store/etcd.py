@@ -41,26 +41,38 @@ def running_etcd() -> Iterator[Etcd]:
             "initial-cluster": f"default={peer}",
             "max-txn-ops": "1000",
         }
-        with open(f"{folder}/log", "wb") as log:
-            command = [program, *(f"--{name}={value}" for name, value in arguments.items())]
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-            try:
-                etcd = Etcd(client.removeprefix("http://"))
-                etcd.wait_until_ready(process)
-                yield etcd
-                etcd.close()
-            finally:
-                process.kill()
-                process.wait()
+        command = [program, *(f"--{name}={value}" for name, value in arguments.items())]
+        etcd = Etcd(client.removeprefix("http://"), command, Path(folder, "log"))
+        try:
+            etcd.start()
+            yield etcd
+            etcd.close()
+        finally:
+            etcd.stop()
 
 
 class Etcd:
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, command: list[str], log: Path) -> None:
+        self._command, self._log = command, log
+        self._process: subprocess.Popen[bytes] | None = None
         self._address = address
+        self.url = f"http://{address}"
         self._connection = http.client.HTTPConnection(address, timeout=30)
         self.version = (0, 0, 0)
 
-    def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        self._connection.close()
+        self._wait_until_ready(self._process)
+
+    def stop(self) -> None:
+        """As by a power cut."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         for _ in range(600):
             assert process.poll() is None, "etcd ended"
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -89,6 +101,9 @@ class Etcd:
         if "lease not found" in said:
             raise LeaseNotFound(0)
         raise ValueError(said)
+
+    def empty(self) -> None:
+        self.call("kv/deleterange", key=_text("\0"), range_end=_text("\0"))
 
     @property
     def revision(self) -> int:

@@ -126,6 +126,7 @@ def test_a_page_can_start_outside_the_prefix(store: Store) -> None:
         assert keys(store.range("/b/1", start_after="/b/1", revision=at)) == []
 
 
+@pytest.mark.thousands_of_writes
 def test_the_order_holds_through_thousands_of_keys_written_and_deleted_between_ranges(store: Store) -> None:
     """Enough of them to split and empty whatever the keys lie in."""
     there: set[str] = set()

@@ -1,4 +1,4 @@
-"""Random operations on both stores and on a real etcd: every answer, and every watch, is the same.
+"""Random operations on all stores and on a real etcd: every answer, and every watch, is the same.
 
 `PODYARD_ETCD_OPERATIONS=100000 pytest -m slow tests/store/test_etcd.py` compares that many operations.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from harness.store.codec import ObjectCodec
+from harness.store.etcd import EtcdStore
 from harness.store.interface import Compacted, Compare, Entry, FutureRevision, LeaseNotFound, Put, Remove, Store
 from harness.store.memory import MemoryStore
 from harness.store.sqlite import SqliteStore
@@ -37,17 +38,23 @@ def etcd() -> Iterator[Etcd]:
         yield etcd
 
 
+@pytest.fixture(scope="module")
+def kept_in() -> Iterator[Etcd]:
+    with running_etcd() as etcd:
+        yield etcd
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_a_thousand_operations_answer_as_etcd_does(etcd: Etcd, tmp_path: Path, seed: int) -> None:
-    Comparison(etcd, tmp_path, seed).run(350)
+def test_a_thousand_operations_answer_as_etcd_does(etcd: Etcd, kept_in: Etcd, tmp_path: Path, seed: int) -> None:
+    Comparison(etcd, kept_in, tmp_path, seed).run(350)
 
 
 @pytest.mark.slow
-def test_many_operations_answer_as_etcd_does(etcd: Etcd, tmp_path: Path) -> None:
+def test_many_operations_answer_as_etcd_does(etcd: Etcd, kept_in: Etcd, tmp_path: Path) -> None:
     asked = int(os.environ.get("PODYARD_ETCD_OPERATIONS", "20000"))
     done: Counter[str] = Counter()
     for seed in range(1000, 1000 + asked // 1000):
-        comparison = Comparison(etcd, tmp_path, seed)
+        comparison = Comparison(etcd, kept_in, tmp_path, seed)
         comparison.run(1000)
         done += comparison.done
     print(f"{sum(done.values())} operations equal to those of etcd {etcd.version}: {dict(done)}")
@@ -57,12 +64,15 @@ def test_many_operations_answer_as_etcd_does(etcd: Etcd, tmp_path: Path) -> None
 class Comparison:
     """One run of operations. etcd goes on from the run before; its revisions are moved by a constant."""
 
-    def __init__(self, etcd: Etcd, folder: Path, seed: int) -> None:
+    def __init__(self, etcd: Etcd, kept_in: Etcd, folder: Path, seed: int) -> None:
+        """`kept_in`: where the store in an etcd keeps what it holds."""
         self.etcd, self.chance, self.done = etcd, random.Random(seed), Counter[str]()
         self.stores: list[Store] = [
             MemoryStore(ObjectCodec()),
             SqliteStore(folder / f"{seed}.db", ObjectCodec(), synchronous="NORMAL"),
+            EtcdStore(kept_in.url, ObjectCodec()),
         ]
+        self.kept_in = kept_in
         for entry in etcd.range(""):
             etcd.txn([], [Remove(entry[0])], [])
         self.moved = etcd.revision - 1
@@ -81,6 +91,7 @@ class Comparison:
         self.compare(lambda store: entries(store.range("")), lambda: self.etcd.range(""))
         for store in self.stores:
             store.close()
+        self.kept_in.empty()
 
     @property
     def revision(self) -> int:
@@ -96,8 +107,8 @@ class Comparison:
     def compare(self, ours: Callable[[Store], Any], theirs: Callable[[], Any]) -> Any:
         answers = [self.answer(lambda store=store: ours(store)) for store in self.stores]  # type: ignore[misc]
         expected = self.moved_back(self.answer(theirs))
-        assert answers == [expected, expected], f"memory, sqlite: {answers}; etcd: {expected}"
-        assert [store.revision for store in self.stores] == [self.revision] * 2
+        assert answers == [expected] * 3, f"memory, sqlite, in etcd: {answers}; etcd: {expected}"
+        assert [store.revision for store in self.stores] == [self.revision] * 3
         return expected
 
     def answer(self, ask: Callable[[], Any]) -> Any:
