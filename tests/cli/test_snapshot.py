@@ -175,7 +175,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 def test_wrong_usage_is_told(saved: Path, tmp_path: Path) -> None:
     assert "which cluster" in refused("snapshot", tmp_path / "x")
     assert "not understood" in refused("snapshot", tmp_path / "x", "--store", "memory")
-    assert "not understood" in refused("restore", saved, "--store", "etcd:x")
+    assert "no address of an etcd" in refused("restore", saved, "--store", "etcd:x")
     assert "out of range" in refused(
         "restore", saved, "--store", f"sqlite:{tmp_path / 'x'}", "--bump-revision", str(10**13)
     )
