@@ -48,9 +48,9 @@ def _print(found: WhatIf) -> None:
         return
     rows = [
         (
-            f"{'fault' if answer.was.kind == 'recovery' else 'scale-up'} {answer.was.number}: {answer.was.title}",
+            _which(answer),
             _seconds(answer.was.total_ns, answer.was.unended),
-            _seconds(answer.predicted_ns, answer.was.unended),
+            "not predicted" if answer.refused else _seconds(answer.predicted_ns, answer.was.unended),
             "-" if answer.ran is None else _seconds(answer.ran.total_ns, answer.ran.unended),
             _off(answer),
         )
@@ -58,6 +58,9 @@ def _print(found: WhatIf) -> None:
     ]
     columns = ("seconds", "was", "predicted", "run", "run - predicted")
     print_table("From what happened to the first request of the last pod", columns, rows)
+    for answer in found.answers:
+        if answer.refused:
+            print(f"{_which(answer)}: not predicted: {answer.refused}")
     hops = [
         (
             f"{'fault' if answer.was.kind == 'recovery' else 'scale-up'} {answer.was.number}: {hop['name']}",
@@ -71,13 +74,20 @@ def _print(found: WhatIf) -> None:
     ]
     if hops:
         print_table("Hops that depend on it", ("seconds", "was", "predicted", "run"), hops)
-    else:
+    elif not all(answer.refused for answer in found.answers):
         print("no hop of these waterfalls depends on it: the prediction is that nothing changes")
     if found.folder is not None:
         print(found.folder)
 
 
+def _which(answer: Answer) -> str:
+    kind = "fault" if answer.was.kind == "recovery" else "scale-up"
+    return f"{kind} {answer.was.number}: {answer.was.title}"
+
+
 def _off(answer: Answer) -> str:
+    if answer.refused:
+        return "-"
     if answer.ran is None:
         return "no such thing in the run"
     if answer.ran.unended or answer.was.unended:

@@ -14,7 +14,7 @@ from harness.experiment.run import run_once
 from harness.experiment.scenario import CONSTANT, Loaded, from_document
 from harness.experiment.waterfalls import timers_of, waterfalls
 from harness.measure.waterfall.hops import Hop, Waterfall
-from harness.measure.waterfall.prediction import depending, predict
+from harness.measure.waterfall.prediction import depending, predict, refusal
 from harness.model.constants import UNMODELLED
 from harness.model.errors import UserError, did_you_mean
 from harness.model.loading import Document
@@ -22,13 +22,14 @@ from harness.model.loading import Document
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Of one waterfall. `hops`: as predicted. `depends`: names of those that depend on what was changed. `ran`: the
-    same waterfall of the run, None where there is none."""
+    """Of one waterfall. `hops`: as predicted. `refused`: why they are no prediction, '' where they are one. `depends`:
+    names of those that depend on what was changed. `ran`: the same waterfall of the run, None where there is none."""
 
     was: Waterfall
     hops: list[Hop]
     depends: list[str]
     ran: Waterfall | None
+    refused: str = ""
 
     @property
     def predicted_ns(self) -> int:
@@ -41,12 +42,19 @@ class Answer:
             "number": self.was.number,
             "title": self.was.title,
             "wasNs": self.was.total_ns,
-            "predictedNs": self.predicted_ns,
+            "predictedNs": None if self.refused else self.predicted_ns,
+            **({"notPredicted": self.refused} if self.refused else {}),
             "ranNs": None if ran is None else ran.total_ns,
             **({"ranTitle": ran.title} if ran is not None and ran.title != self.was.title else {}),
             "depends": self.depends,
             "hops": [
-                {"name": hop.name, "timer": hop.timer, "wasNs": was.ns, "predictedNs": hop.ns, "ranNs": _ran(ran, hop)}
+                {
+                    "name": hop.name,
+                    "timer": hop.timer,
+                    "wasNs": was.ns,
+                    "predictedNs": None if self.refused else hop.ns,
+                    "ranNs": _ran(ran, hop),
+                }
                 for was, hop in zip(self.was.hops, self.hops, strict=True)
             ],
         }
@@ -106,7 +114,8 @@ def whatif(folder: Path, values: Mapping[str, str], out: Path | None = None) -> 
             if fall.hops:
                 ran = next((other for other in others if _same(fall, other)), None)
                 hops = predict(fall, before.timers, after)
-                answers.append(Answer(fall, hops, depending(fall, set(values)), ran))
+                refused = refusal(fall, hops, before.timers, after, values)
+                answers.append(Answer(fall, hops, [] if refused else depending(fall, set(values)), ran, refused))
     return WhatIf(texts, answers, result.digest, result.folder if out is not None else None)
 
 

@@ -248,7 +248,7 @@ def test_jobs_that_buy_nodes_have_waterfalls_too(tmp_path: Path) -> None:
     check(falls)
     (fall,) = falls.scale_ups
     assert fall.title == "pool burst +2 for 4 pods"
-    assert [hop.name for hop in fall.hops[-2:]] == ["container started", "seen to run"]
+    assert "seen to run" in [hop.name for hop in fall.hops]
     assert fall.dominant[0] == "spec.pools provisioning"
     assert fall.dominant_constant[0] == "scan-interval"
 
@@ -283,6 +283,17 @@ def test_what_a_constant_of_recovery_buys(tmp_path: Path, name: str, values: tup
         assert max(off(found, "recovery")) <= within
 
 
+def test_what_looking_at_containers_more_often_buys(tmp_path: Path) -> None:
+    """A pod that is ready at once is served when it is seen to run; one that takes 2 s is ready then, seen or not."""
+    for service in ({**WEB, "readyAfter": "0s"}, WEB):
+        record = run(tmp_path, faults=[crash("1m", "n-0")], service=service)
+        for value in ("300ms", "0s"):
+            (answer,) = whatif(record, {"genericPlegRelistPeriod": value}).answers
+            assert answer.ran is not None
+            assert answer.depends == ["seen to run"]
+            assert abs(answer.predicted_ns - answer.ran.total_ns) <= 10**9
+
+
 @pytest.mark.parametrize(
     ("name", "values", "within"),
     [("horizontal-pod-autoscaler-sync-period", ("5s", "20s"), 20), ("scan-interval", ("3s", "45s"), 45)],
@@ -295,6 +306,77 @@ def test_what_a_constant_of_scaling_buys(tmp_path: Path, name: str, values: tupl
         assert any(answer.predicted_ns != answer.was.total_ns for answer in found.answers)
         assert off(found, "scale-up")
         assert max(off(found, "scale-up")) <= within
+
+
+CUT = {"at": "1m", "zonePartition": {"zone": "a", "for": "30s"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "constants", "why"),
+    [
+        ({"faults": [crash("1m", "n-0")]}, {"node-monitor-grace-period": "6s"}, "healthy nodes would be NotReady"),
+        (
+            {"faults": [crash("1m", "n-0", downFor="180s")]},
+            {"default-unreachable-toleration-seconds": "60"},
+            "its pods would be evicted before it is undone",
+        ),
+        (
+            {"faults": [crash("1m", "n-0", downFor="400s")]},
+            {"node-monitor-grace-period": "200s"},
+            "its node would be back before its pods are evicted",
+        ),
+        ({"faults": [CUT]}, {"node-monitor-grace-period": "15s"}, "it would be noticed before it is undone"),
+        (
+            {"faults": [{"at": "1m", "zonePartition": {"zone": "a", "for": "2m"}}]},
+            {"node-monitor-grace-period": "150s"},
+            "it would be undone before it is noticed",
+        ),
+        ({"faults": [crash("1m", "n-0")]}, {"node-eviction-rate": "0.01"}, "how node-eviction-rate bears on it"),
+        (
+            {"service": {**SCALED, "load": {"spike": {"base": 40, "peak": 400, "at": "3m", "hold": "40s"}}}},
+            {"horizontal-pod-autoscaler-sync-period": "3m"},
+            "the load would have fallen before the autoscaler asks",
+        ),
+        (
+            {"service": SCALED},
+            {"horizontal-pod-autoscaler-tolerance": "0.5"},
+            "how horizontal-pod-autoscaler-tolerance bears",
+        ),
+    ],
+)
+def test_where_another_chain_follows_nothing_is_predicted_and_the_run_is_shown(
+    tmp_path: Path, spec: dict[str, Any], constants: dict[str, str], why: str
+) -> None:
+    found = whatif(run(tmp_path, duration="12m", **spec), constants)
+    answer = found.answers[0]
+    assert why in answer.refused
+    data = answer.to_data()
+    assert data["predictedNs"] is None
+    assert why in data["notPredicted"]
+    assert found.digest  # it was run nevertheless
+
+
+@pytest.mark.parametrize("lasts", ["20s", "90s", "180s", "400s"])
+@pytest.mark.parametrize(
+    "constants",
+    [
+        {"node-monitor-grace-period": "20s"},
+        {"node-monitor-grace-period": "120s"},
+        {"default-unreachable-toleration-seconds": "30", "node-monitor-period": "9s"},
+    ],
+)
+def test_what_is_predicted_comes_within_a_period_whatever_the_fault_lasts(
+    tmp_path: Path, lasts: str, constants: dict[str, str]
+) -> None:
+    found = whatif(run(tmp_path, faults=[crash("1m", "n-0", downFor=lasts)], duration="14m"), constants)
+    (answer,) = found.answers
+    assert answer.ran is not None
+    chains = [hop.name for hop in answer.was.hops], [hop.name for hop in answer.ran.hops]
+    if not answer.refused:
+        assert chains[0][-4:] == chains[1][-4:]
+        assert abs(answer.ran.total_ns - answer.predicted_ns) <= 10 * 10**9
+    else:
+        assert chains[0] != chains[1]
 
 
 # -- the command line --------------------------------------------------------------------------------------------------
@@ -326,6 +408,8 @@ def test_whatif_shows_both_sides_and_refuses_what_is_none(tmp_path: Path) -> Non
     assert "+0.000" in shown
     (kept,) = [path.parent for path in out.rglob("record.json")]
     assert json.loads((kept / "record.json").read_text())["constants"]["node-monitor-grace-period"] == "20s"
+    refused = cli("whatif", record, "node-monitor-grace-period=5s").stdout
+    assert "not predicted: healthy nodes would be NotReady: node-monitor-grace-period 5s is no longer" in refused
     nothing = cli("whatif", record, "horizontal-pod-autoscaler-tolerance=0.2").stdout
     assert "no hop of these waterfalls depends on it" in nothing
     wrong = cli("whatif", record, "node-monitor-grace-perod=20s")

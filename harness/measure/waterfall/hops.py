@@ -5,16 +5,17 @@ Hops follow each other without gaps: they add up to the total exactly, in intege
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from harness.measure.waterfall.timers import is_constant
 
-Rule: TypeAlias = Literal["fixed", "until", "wait", "tick", "resync", "renewal", "grace", "backoff"]
+Rule: TypeAlias = Literal["fixed", "until", "wait", "tick", "resync", "renewal", "grace", "backoff", "since"]
 """How a hop ends: after a time that no constant bears on; at an instant that is settled; after the timer's value; at
 the `count`-th tick of component `of`; at its first tick after something was seen (`since_ns`); when the lease of
-node `of` was to be renewed; when that lease runs out; when the `count`-th backoff of a pod is over."""
+node `of` was to be renewed; when that lease runs out; when the `count`-th backoff of a pod is over; so long after the
+end of hop `of`, whatever came between."""
 
 
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +38,23 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
         return self.end_ns - self.start_ns
 
 
+class Bound(NamedTuple):
+    """What must hold for a chain of hops to be the one with other constants; `why`: what happens else. The end of `hop`
+    (and `timer` after that), or when the silence of `node` is noticed, is before the instant `at_ns`, or not `before`.
+    """
+
+    at_ns: int
+    why: str
+    before: bool = True
+    hop: str = ""
+    timer: str = ""
+    node: str = ""
+
+
 class Waterfall(msgspec.Struct, kw_only=True):
     """`start_ns`: when it began. `subject`: the pod that was served last, whose way this is. `unended`: what had not
     happened when the run was over; the total is a lower bound then. `others`: (pod, total) of the rest; `ways`: the
-    hops of each pod, this one included."""
+    hops of each pod, this one included. `bounds`: what must hold for this chain to be the one with other constants."""
 
     kind: Literal["recovery", "scale-up"]
     number: int
@@ -51,6 +65,7 @@ class Waterfall(msgspec.Struct, kw_only=True):
     unended: str = ""
     others: list[tuple[str, int]] = []
     ways: list[list[Hop]] = []
+    bounds: list[Bound] = []
     notes: list[str] = []
 
     @property
@@ -120,6 +135,7 @@ class Chain:
         self.hops: list[Hop] = []
         self.at_ns = start_ns
         self.unended = ""
+        self.bounds: list[Bound] = []
 
     # size: the fields of a hop, each with its default.
     def to(
@@ -155,6 +171,7 @@ class Chain:
     def copy(self) -> Chain:
         other = Chain(self.at_ns)
         other.hops = list(self.hops)
+        other.bounds = list(self.bounds)
         return other
 
     def open(self, until_ns: int, what: str, note: str = "") -> None:

@@ -11,6 +11,7 @@ from harness.measure.waterfall.timers import (
     LONGEST_BACKOFF,
     PLEG,
     PROXY_SYNC,
+    RELIST,
     SCAN_INTERVAL,
     Timers,
 )
@@ -18,6 +19,8 @@ from harness.measure.waterfall.timers import (
 LATENCIES, PULL, START = "spec.latencies", "spec.latencies.imagePull", "spec.latencies.containerStart"
 PROVISIONING, READINESS, ROOM = "spec.pools provisioning", "readiness of the container", "room on a node"
 """What decides a hop and is no constant: settings of the scenario and of its workload."""
+
+STARTED = "container started"
 
 NEW, NEW_NS = "unschedulablePodTimeBuffer", 2 * 10**9
 """The cluster autoscaler waits for more as long as all pods are younger. Source: core/static_autoscaler.go (1.32)."""
@@ -99,13 +102,18 @@ def to_running(chain: Chain, pod: PodStory, timers: Timers, since_ns: int, until
     if pulled != NEVER:
         chain.to(pulled, "image pulled", PULL if pulling != NEVER else LATENCIES)
     if started != NEVER:
-        chain.to(started, "container started", START)
+        chain.to(started, STARTED, START)
     if running == NEVER:
         chain.open(before, "running")
     elif started == NEVER:
         chain.to(running, "pulled and started", START, note="without events they cannot be told apart")
     else:
-        chain.to(running, "seen to run", PLEG if timers.value_ns(PLEG) else LATENCIES)
+        seen = timers.next_tick(f"{RELIST}{pod.node}", started - 1) if timers.value_ns(PLEG) else NEVER
+        if 0 <= running - seen <= SOON_NS and seen >= started:
+            chain.to(seen, "seen to run", PLEG, "tick", of=f"{RELIST}{pod.node}")
+            chain.to(running, "status told", LATENCIES)
+        else:
+            chain.to(running, "seen to run", PLEG if timers.value_ns(PLEG) else LATENCIES)
 
 
 def from_running(chain: Chain, pod: PodStory, story: Story, timers: Timers, since_ns: int, until_ns: int) -> None:
@@ -116,7 +124,9 @@ def from_running(chain: Chain, pod: PodStory, story: Story, timers: Timers, sinc
         if served or pod.going_ns == NEVER:
             chain.open(_end(pod, until_ns), "ready")
         return
-    chain.to(ready, "ready", READINESS)
+    # Probes, and what a container takes until it is ready, count from its start, whenever that was seen.
+    from_start = any(hop.name == STARTED for hop in chain.hops)
+    chain.to(ready, "ready", READINESS, "since" if from_start else "fixed", of=STARTED if from_start else "")
     endpoint = next((at for at in pod.endpoint_ns if at >= ready), NEVER)
     if endpoint == NEVER:
         if any(other.endpoint_ns for other in story.pods.values() if other.owner and other.owner == pod.owner):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -11,11 +11,14 @@ from harness.measure.waterfall.timers import (
     FIRST_BACKOFF,
     LEASE,
     LONGEST_BACKOFF,
+    PLEG,
+    RELIST,
     RESOLUTION,
     SCRAPE,
     SYNC_PERIOD,
     Timers,
 )
+from harness.model.constants import doubts
 
 
 def predict(fall: Waterfall, before: Timers, after: Timers) -> list[Hop]:
@@ -23,11 +26,38 @@ def predict(fall: Waterfall, before: Timers, after: Timers) -> list[Hop]:
     hops follow (a node that is back before its pods are evicted), a run shows it."""
     at = fall.start_ns
     out: list[Hop] = []
+    moved: dict[str, int] = {}  # the end of a hop by its name: how much later
     for hop in fall.hops:
-        end = max(at, _end(hop, at, fall.start_ns, before, after))
+        if hop.rule == "since":
+            end = max(at, hop.end_ns + moved[hop.of])
+        else:
+            end = max(at, _end(hop, at, fall.start_ns, before, after))
         out.append(msgspec.structs.replace(hop, start_ns=at, end_ns=end))
+        moved[hop.name] = end - hop.end_ns
         at = end
     return out
+
+
+def refusal(fall: Waterfall, hops: Sequence[Hop], before: Timers, after: Timers, changed: Iterable[str]) -> str:
+    """Why `hops`, as predicted, cannot be what comes with the timers of `after`, '' where they can: another chain of
+    hops follows, or the rule by which a constant bears on it is none that is known here."""
+    told = doubts(after.constants)
+    if told:
+        return "healthy nodes would be NotReady: " + told[0].partition(": ")[0]
+    for name in changed:
+        if name in UNPREDICTED[fall.kind] or any(hop.timer == name and hop.rule == "fixed" for hop in fall.hops):
+            return f"how {name} bears on it is not predicted"
+    if not before.value_ns(PLEG) and after.value_ns(PLEG):
+        return f"without {PLEG} its record does not say what waits for it"
+    ends: dict[str, int] = {}
+    for hop in hops:
+        ends[hop.name] = hop.end_ns
+    for bound in fall.bounds:
+        at = after.noticed_ns(bound.node, fall.start_ns) if bound.node else ends.get(bound.hop, fall.start_ns)
+        at += after.value_ns(bound.timer) or 0
+        if (at < bound.at_ns) != bound.before:
+            return bound.why
+    return ""
 
 
 def _end(hop: Hop, at: int, begun: int, before: Timers, after: Timers) -> int:
@@ -37,7 +67,9 @@ def _end(hop: Hop, at: int, begun: int, before: Timers, after: Timers) -> int:
         case "wait":
             return at + hop.ns - (before.value_ns(hop.timer) or 0) + (after.value_ns(hop.timer) or 0)
         case "tick":
-            first = after.next_tick(hop.of, at - 1 if hop.of == SCRAPE else at)
+            if not after.period_ns(hop.of):
+                return at
+            first = after.next_tick(hop.of, at - 1 if hop.of == SCRAPE or hop.of.startswith(RELIST) else at)
             return first + (hop.count - 1) * after.period_ns(hop.of)
         case "resync":
             # What was seen is as new as the last scrape before it.
@@ -55,6 +87,27 @@ def _end(hop: Hop, at: int, begun: int, before: Timers, after: Timers) -> int:
         case _:
             return at + hop.ns
 
+
+UNPREDICTED: Mapping[str, frozenset[str]] = {
+    "recovery": frozenset(
+        {
+            "node-eviction-rate", "secondary-node-eviction-rate", "unhealthy-zone-threshold",
+            "large-cluster-size-threshold", "initialCrashLoopBackOff", "maxContainerRestartPeriod", "minSyncPeriod",
+            "gcCheckPeriod", "quarantineTime", "DefaultJobPodFailureBackOff", "MaxJobPodFailureBackOff", "baseDelay",
+            "maxDelay", "pod-max-in-unschedulable-pods-duration", "syncPeriod", "default-not-ready-toleration-seconds",
+        }
+    ),
+    "scale-up": frozenset(
+        {
+            "horizontal-pod-autoscaler-tolerance", "horizontal-pod-autoscaler-downscale-stabilization",
+            "horizontal-pod-autoscaler-cpu-initialization-period",
+            "horizontal-pod-autoscaler-initial-readiness-delay", "HPAScaleToZero", "minSyncPeriod", "baseDelay",
+            "maxDelay", "pod-max-in-unschedulable-pods-duration",
+        }
+    ),
+}  # fmt: skip
+"""Constants whose bearing on a chain is more than when a hop of it ends: how many replicas there are, which node's turn
+it is, what is tried again. A run shows it."""
 
 DEPENDS: Mapping[str, tuple[Rule, ...]] = {
     LEASE: ("renewal", "grace"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.measure.waterfall.hops import Chain, Waterfall
+from harness.measure.waterfall.hops import Bound, Chain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, START, from_running, to_served
 from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
 from harness.measure.waterfall.timers import (
@@ -76,6 +76,7 @@ def _recovery(
     if ways:
         last = max(ways, key=lambda item: item[:3])
         fall.subject, fall.hops, fall.unended = last[2], last[3].hops, last[3].unended
+        fall.bounds = last[3].bounds
         fall.ways = [chain.hops for *_, chain in ways]
         rest = sorted((way for way in ways if way is not last), key=lambda item: item[:3], reverse=True)
         fall.others = [(key, at - fault.at_ns) for _, at, key, _ in rest]
@@ -137,6 +138,9 @@ def _way(
         _evicted(chain, pod, story, timers, until_ns)
     if chain.unended:
         return
+    if undone <= until_ns and chain.hops:
+        why = "its node would be back before its pods are evicted"
+        chain.bounds.append(Bound(undone, why, hop=chain.hops[-1].name))
     if victim["outcome"] == "lost":
         chain.open(until_ns, "replaced", "it has no owner that makes another")
         return
@@ -223,6 +227,13 @@ def _returned(chain: Chain, pod: PodStory, undone_ns: int, story: Story, timers:
     """The node comes back with the pod on it."""
     _not_ready(chain, pod.node, undone_ns, story, timers, until_ns)
     noticed = bool(chain.hops)
+    if not noticed:
+        chain.bounds.append(Bound(undone_ns, "it would be noticed before it is undone", before=False, node=pod.node))
+    elif undone_ns <= until_ns:
+        seen = chain.hops[-1].name
+        chain.bounds.append(Bound(undone_ns, "it would be undone before it is noticed", hop=seen))
+        why = "its pods would be evicted before it is undone"
+        chain.bounds.append(Bound(undone_ns, why, before=False, hop=seen, timer=TOLERATION))
     if undone_ns <= until_ns:
         chain.to(undone_ns, "until it is undone", FAULT_LASTS, "until")
     ready = story.ready_ns(pod.node, chain.at_ns) if noticed else NEVER

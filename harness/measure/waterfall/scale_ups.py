@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.measure.waterfall.held_back import Served, why_not
-from harness.measure.waterfall.hops import Chain, Waterfall
+from harness.measure.waterfall.hops import Bound, Chain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, to_served
 from harness.measure.waterfall.story import NEVER, PodStory, Rescale, Story
 from harness.measure.waterfall.timers import (
@@ -73,7 +73,7 @@ def _ways(
     stayed = [(pod, chain) for pod, chain in chains if not chain.unended or pod.going_ns == NEVER] or chains
     last = max(stayed, key=lambda item: (bool(item[1].unended), item[1].at_ns, item[0].key))
     fall.subject, fall.hops, fall.unended = last[0].key, last[1].hops, last[1].unended
-    fall.ways = [chain.hops for _, chain in stayed]
+    fall.ways, fall.bounds = [chain.hops for _, chain in stayed], last[1].bounds
     fall.others = sorted(
         ((pod.key, chain.at_ns - fall.start_ns) for pod, chain in stayed if pod is not last[0]),
         key=lambda item: (-item[1], item[0]),
@@ -106,6 +106,11 @@ def _of_scaler(
     if begun is not None and served is not None:
         _decided(start, rescale, earlier, story, timers, served)
     start.to(rescale.written_ns, "replicas written", LATENCIES)
+    falls = _load_falls(rescale, story, timers, served) if begun is not None and served is not None else None
+    if falls is not None:
+        start.bounds.append(
+            Bound(falls, "the load would have fallen before the autoscaler asks", hop="replicas written")
+        )
     for pod in new:
         chain = start.copy()
         chain.to(pod.created_ns, "pod made", LATENCIES)
@@ -133,6 +138,15 @@ def _load_change(rescale: Rescale, story: Story, timers: Timers, served: Served 
                 since = load.at_ns
         if since is not None:
             return since
+    return None
+
+
+def _load_falls(rescale: Rescale, story: Story, timers: Timers, served: Served) -> int | None:
+    """When the load ceases to be too much for the replicas that there were."""
+    for load in story.rates.get(served.service, []):
+        fits = not served.too_much(load.milli_rps, rescale.before, timers.constants.hpa_tolerance)
+        if load.at_ns > rescale.at_ns and fits:
+            return load.at_ns
     return None
 
 

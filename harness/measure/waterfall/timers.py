@@ -14,6 +14,8 @@ SECOND = 10**9
 MONITOR, SCALER, CLUSTER_AUTOSCALER = "node-lifecycle-controller", "horizontal-pod-autoscaler", "cluster-autoscaler"
 """Components whose ticks hops wait for."""
 SCRAPE, SAMPLE = "metrics-server", "kubelet"
+RELIST = "kubelet/"
+"""Before the name of a node: its kubelet's looks at its containers."""
 
 MONITOR_PERIOD, GRACE, LEASE = "node-monitor-period", "node-monitor-grace-period", "nodeLeaseDurationSeconds"
 SYNC_PERIOD, RESOLUTION, SCAN_INTERVAL = "horizontal-pod-autoscaler-sync-period", "metric-resolution", "scan-interval"
@@ -73,12 +75,21 @@ class Timers:
             return constants.metric_resolution_ns, self.phase(f"{SCRAPE}/phase", constants.metric_resolution_ns)
         if component == SAMPLE:
             return constants.housekeeping_interval_ns, 0
+        if component.startswith(RELIST):
+            node = component.removeprefix(RELIST)
+            period = constants.pleg_relist_period_ns
+            return period, self.phase(f"lease/{node}", constants.lease_renewal_ns) % max(period, 1)
         period = {
             MONITOR: constants.node_monitor_period_ns,
             SCALER: constants.hpa_sync_period_ns,
             CLUSTER_AUTOSCALER: self.scan_interval_ns,
         }[component]
         return period, self.phase(f"{component}/phase", period)
+
+    def noticed_ns(self, node: str, silent_ns: int) -> int:
+        """When a node that falls silent then is seen to be NotReady, if it stays silent."""
+        over = self.last_renewal(node, silent_ns) + self.constants.node_monitor_grace_period_ns
+        return self.next_tick(MONITOR, over)
 
     def last_renewal(self, node: str, before_ns: int) -> int:
         """When the lease of a node was last renewed before `before_ns`, by a kubelet that was up then."""
