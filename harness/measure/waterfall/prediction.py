@@ -75,7 +75,7 @@ def _end(hop: Hop, at: int, begun: int, before: Timers, after: Timers) -> int:
             # What was seen is as new as the last scrape before it.
             scraped = before.last_tick(SCRAPE, hop.since_ns)
             seen = after.next_tick(SCRAPE, scraped - before.period_ns(SCRAPE)) + hop.since_ns - scraped
-            return at if at >= seen else after.next_tick(hop.of, seen)
+            return at if at > seen else after.next_tick(hop.of, seen)  # what comes at that instant is not seen yet
         case "renewal" | "grace":
             renewed = hop.since_ns
             if before.last_renewal(hop.of, begun) == renewed:
