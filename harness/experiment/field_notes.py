@@ -37,6 +37,7 @@ _COMMON = {
     "labels": _note("labels", {"tier": "web"}),
     "taints": _note("taints", [{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}]),
     "price": _note("of one node for an hour; without it cost is a lower bound or not told", 0.2, "currency per hour"),
+    "power": _note("what a node draws, for its energy; none: energy is not told", {"cpuModel": "broadwell"}),
     "path": _note("the file: beside the scenario, in a folder of $PODYARD_TRACES, or absolute", "trace.csv"),
     "format": _note("format of the trace; none: found out from the file", "openb"),
     "options": _note("what the reader of this format may be told", {}),
@@ -105,6 +106,11 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "variables": _note(
             "values by name, put for {name} in the scenario; the first unless --vary names others", {"n": [10, 20]}
         ),
+    },
+    forms.PowerForm: {
+        "cpuModel": _note("microarchitecture of its CPUs, of harness/model/power.py", "broadwell"),
+        "cpuWatts": _note("instead: of a vCPU, idle and fully used", [0.7, 3.7], "watts"),
+        "gpuWatts": _note("of a GPU, idle and fully used; none: by its model", [35, 306], "watts"),
     },
     forms.TaintForm: {
         "key": _note("key of the taint", "dedicated"),

@@ -18,12 +18,23 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
 Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 """Of one node for an hour, in any currency; without it, cost is told as a lower bound or not at all."""
 
+Wattage: TypeAlias = Annotated[float, Meta(ge=0, le=100_000)]
+
 Amount: TypeAlias = str | int | float
 """A quantity, as Kubernetes writes it; its range is checked where it is read."""
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Base of what a scenario is made of."""
+
+
+class PowerForm(Form, frozen=True, kw_only=True):
+    """What a node draws: `cpuModel`, one of harness/model/power.py, or `cpuWatts` of a vCPU, idle and full; `gpuWatts`
+    of a GPU, idle and full (none: by its model)."""
+
+    cpu_model: str | None = None
+    cpu_watts: Annotated[list[Wattage], Meta(min_length=2, max_length=2)] | None = None
+    gpu_watts: Annotated[list[Wattage], Meta(min_length=2, max_length=2)] | None = None
 
 
 class TaintForm(Form, frozen=True, kw_only=True):
@@ -47,6 +58,7 @@ class NodeGroup(Form, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     taints: list[TaintForm] = []
     price: Price | None = None
+    power: PowerForm | None = None
 
 
 class OpenbNodes(Form, frozen=True, kw_only=True):
@@ -56,6 +68,7 @@ class OpenbNodes(Form, frozen=True, kw_only=True):
     cpu_nodes: bool = True
     zones: Count = 0
     price: Price | None = None
+    power: PowerForm | None = None
 
 
 class TraceNodes(Form, frozen=True, kw_only=True):
@@ -66,6 +79,7 @@ class TraceNodes(Form, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     ranks: str | None = None
     price: Price | None = None
+    power: PowerForm | None = None
 
 
 class NodeSource(Form, frozen=True, kw_only=True):
@@ -92,6 +106,7 @@ class Pool(Form, frozen=True, kw_only=True):
     taints: list[TaintForm] = []
     provisioning: str = "45s"
     price: Price | None = None
+    power: PowerForm | None = None
 
 
 class OpenbTasks(Form, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from harness.experiment.workload import SETTLE_NS
 from harness.measure.accounting import DIMENSIONS
 from harness.measure.demand import Demand
 from harness.measure.elasticity import Elasticity, Target
+from harness.measure.energy import Energy
 from harness.measure.fairness import Hold
 from harness.measure.filling import Filling
 from harness.measure.invariants import Invariants
@@ -58,6 +59,7 @@ class Measures:
         self.filling = Filling(self.placement.occupancy) if fills and all(fills) else None
         training = prepared.workload.training
         self.rounds = None if training is None else Rounds(training.jobs, training.speeds, len(prepared.gpus()))
+        self.energy = Energy(prepared.machines.powers)
         self.recovery = Recovery(self.lives, self.traffic)
         self.elasticity = Elasticity(_targets(prepared), [pool.name for pool in prepared.pools], _prices(prepared))
         self.invariants = Invariants(self.lives, self.placement.occupancy)
@@ -71,6 +73,7 @@ class Measures:
                 *((self.filling,) if self.filling is not None else ()),
                 *((self.rounds,) if self.rounds is not None else ()),
                 self.traffic,
+                *((self.energy,) if prepared.machines.powers else ()),
                 self.recovery,
                 self.elasticity,
                 self.invariants,
@@ -87,6 +90,10 @@ class Measures:
         }
         if self.filling is not None:
             out["filling"] = self.filling.metrics()
+        since = min(self.placement.occupancy.since_ns or 0, end)
+        energy = self.energy.metrics(self.lives.all, since, end)
+        if energy:
+            out["energy"] = energy
         if self.rounds is not None:
             out["jobs"] = self.rounds.metrics(max(0.0, (end - SETTLE_NS) / 1e9))
         else:

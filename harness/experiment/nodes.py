@@ -10,12 +10,14 @@ from msgspec.structs import replace
 from harness.apiserver.validation.names import qualified_problem
 from harness.autoscaling.pool import POOL_LABEL
 from harness.experiment.dump import GATEWAY, Dump, check_nodes, read_dump
-from harness.experiment.forms import NodeGroup, Pool, TaintForm
+from harness.experiment.forms import NodeGroup, Pool, PowerForm, TaintForm
 from harness.experiment.manifests import Notices, check_object, read_checked_manifests
 from harness.experiment.scenario import Loaded, amount
 from harness.model.core import Node, NodeSpec, NodeStatus, ResourceList, Taint
+from harness.model.errors import did_you_mean
 from harness.model.gpu import GPU_COUNT, GPU_MODEL
 from harness.model.meta import ObjectMeta
+from harness.model.power import CPU_MODELS, Power, Watts
 from harness.model.quantity import Quantity, bytes_quantity, count_quantity, milli_quantity
 from workloads.manifests import HOSTNAME, RANK, ZONE, to_nodes
 from workloads.table import NodeTable
@@ -29,6 +31,7 @@ class Machines:
     tables: tuple[NodeTable, ...]
     notices: tuple[str, ...] = ()  # of what manifests ask for and is not modelled
     prices: dict[str, float] = field(default_factory=dict)  # of nodes that have one, by name
+    powers: dict[str, Power] = field(default_factory=dict)  # the same, and by 'pool/<name>'
 
 
 def machines(loaded: Loaded, seed: int, dump: Dump | None = None) -> Machines:
@@ -39,6 +42,7 @@ def machines(loaded: Loaded, seed: int, dump: Dump | None = None) -> Machines:
     names: set[str] = set()
     notices: list[str] = []
     prices: dict[str, float] = {}
+    powers: dict[str, Power] = {}
     for index, source in enumerate(loaded.scenario.spec.nodes):
         where = f"spec.nodes[{index}]"
         if source.group is not None:
@@ -66,12 +70,40 @@ def machines(loaded: Loaded, seed: int, dump: Dump | None = None) -> Machines:
         form = source.group or source.openb_like or source.trace
         if form is not None and form.price is not None:
             prices.update((node.metadata.name, form.price) for node in made)
+        if form is not None and form.power is not None:
+            kind = "group" if source.group else "openbLike" if source.openb_like else "trace"
+            power = _power(loaded, form.power, f"{where}.{kind}.power")
+            powers.update((node.metadata.name, power) for node in made)
     dump = read_dump(loaded) if dump is None else dump
     check_nodes(loaded, dump, names)
     if dump.nodes:
         nodes.extend(dump.nodes)
         tables.append(_table(dump.nodes))
-    return Machines(tuple(nodes), tuple(tables), tuple(notices), prices)
+    for index, pool in enumerate(loaded.scenario.spec.pools):
+        if pool.power is not None:
+            powers[f"pool/{pool.name}"] = _power(loaded, pool.power, f"spec.pools[{index}].power")
+    return Machines(tuple(nodes), tuple(tables), tuple(notices), prices, powers)
+
+
+def _power(loaded: Loaded, form: PowerForm, where: str) -> Power:
+    """Raises UserError for a CPU model that there is not, and for less when used than idle."""
+    if (form.cpu_model is None) == (form.cpu_watts is None):
+        raise loaded.error(where, "what its CPUs draw is one thing", expected="cpuModel or cpuWatts")
+    if form.cpu_watts is not None:
+        cpu = _watts(loaded, form.cpu_watts, f"{where}.cpuWatts")
+    elif form.cpu_model is not None and form.cpu_model in CPU_MODELS:
+        cpu = CPU_MODELS[form.cpu_model]
+    else:
+        hint = did_you_mean(str(form.cpu_model), list(CPU_MODELS))
+        expected = ", ".join(CPU_MODELS) + "; or cpuWatts"
+        raise loaded.error(f"{where}.cpuModel", "no such CPU model", found=form.cpu_model, expected=expected, hint=hint)
+    return Power(cpu, None if form.gpu_watts is None else _watts(loaded, form.gpu_watts, f"{where}.gpuWatts"))
+
+
+def _watts(loaded: Loaded, pair: list[float], where: str) -> Watts:
+    if pair[0] > pair[1]:
+        raise loaded.error(where, "less is drawn when fully used than idle", found=pair, expected="[idle, full]")
+    return Watts(pair[0], pair[1])
 
 
 def _from_table(loaded: Loaded, index: int, where: str, seed: int) -> NodeTable:

@@ -19,6 +19,7 @@ from harness.experiment.scenario import Loaded
 from harness.experiment.workload import noted
 from harness.measure.accounting import DIMENSIONS
 from harness.measure.demand import Demand
+from harness.measure.energy import JOULES_PER_KWH
 from harness.measure.fairness import Hold
 from harness.measure.job_lives import job_rows
 from harness.measure.job_metrics import job_metrics
@@ -88,6 +89,9 @@ def _extend(result: Result, until: float, demand: Demand) -> None:
     if "most" in bound:
         most = demand.most(round(until * 1e9))
         placement["bound"] = against(most, total(bound["resource"], "counted") / (until - since))
+    energy = result.metrics.get("energy", {})
+    if "kwh" in energy:
+        energy["kwh"] += energy["wattsAtEnd"] * more / JOULES_PER_KWH
     _jobs(result, since, until, demand)
 
 

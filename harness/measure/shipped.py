@@ -25,6 +25,7 @@ def shipped() -> Catalogue:
             *_autoscaling(),
             *_requests(),
             *_recovery(),
+            *_energy(),
             *_waterfalls(),
             *job_measures(),
             *account_measures(),
@@ -475,4 +476,25 @@ def _waterfalls() -> list[Measure]:
             )
             for key, word in HOP_NUMBERS.items()
         ),
+    ]
+
+
+def _energy() -> list[Measure]:
+    source = "Fan, Weber, Barroso, ISCA 2007; watts: harness/model/power.py"
+    return [
+        Measure(
+            "energy.kwh",
+            "energy",
+            "kWh",
+            "less",
+            "of nodes that have power, from the first arrival to the end: idle, and linear in what pods request",
+            source,
+            tables=("placement",),
+            digits=2,
+        ),
+        Measure(
+            "energy.idleKwh", "energy, idle", "kWh", "less", "what the nodes would have drawn without pods", source
+        ),
+        Measure("energy.wattsAtEnd", "power at end", "W", "neither", "what is drawn when the run ends", source),
+        Measure("energy.poweredHours", "powered-on time", "node-hours", "less", "of all nodes, crashes left out"),
     ]

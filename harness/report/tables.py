@@ -59,11 +59,16 @@ def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
         _wrong(console, result)
         _end_state(console, result)
         _violations(console, result)
-    for text in dict.fromkeys(text for result in results for text in result.notices):
+    for text in dict.fromkeys(text for result in results for text in [*result.notices, *_unknown_energy(result)]):
         console.print(f"NOTE  {text}")
     for result in results:
         where = f"  {result.folder}" if result.folder is not None else ""
         console.print(f"{_name(result)}: digest {result.digest or '- (wall clock or deadline: no replay)'}{where}")
+
+
+def _unknown_energy(result: Result) -> list[str]:
+    why = result.metrics.get("energy", {}).get("saysNothing")
+    return [] if why is None else [f"energy is not told: {why}"]
 
 
 def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:
@@ -188,6 +193,8 @@ def _read(result: Result, measure: Measure, about: str) -> Read:
     value = found.get((about,) if about else ())
     if value is not None:
         return AtLeast(value.number) if value.at_least else value.number
+    if measure.path == "energy.kwh" and "saysNothing" in result.metrics.get("energy", {}):
+        return "no power model"
     if measure.path.startswith("placement.bound."):
         bound = result.metrics["placement"].get("bound")
         if bound:
