@@ -1,13 +1,13 @@
 """What others plug in to decide how many nodes or replicas there should be.
 
-Three protocols, one entry-point group, GROUP: a node policy makes the component that adds and removes nodes of pools,
-an expander tells the shipped one which pool should grow, a replica policy tells the horizontal pod autoscaler how many
-replicas a workload needs.
+Four protocols, one entry-point group, GROUP: a sizing policy says which nodes to add and to remove; a node policy makes
+the whole component that does; an expander tells the shipped one which pool should grow; a replica policy tells the
+horizontal pod autoscaler how many replicas a workload needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
@@ -35,13 +35,91 @@ class NodePolicy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class NodeOffer:
+    """Nodes that can be had: those of a pool, or of an instance type in a zone. `price`: of one for an hour, None where
+    nobody says. `allocatable`: milli-CPU, bytes, units by resource. `room`: so many more."""
+
+    name: str
+    price: float | None
+    allocatable: Mapping[str, int]
+    labels: Mapping[str, str]
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolNode:
+    """A node that was had. `going`: it is being removed. `pods`: that run there, but for DaemonSets'."""
+
+    name: str
+    offer: str
+    price: float | None
+    created_ns: Instant
+    ready: bool
+    going: bool
+    pods: tuple[PodView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddNodes:
+    """`count` nodes more of an offer."""
+
+    offer: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNode:
+    """Taint the node, drain it within its pods' budgets, and give it back."""
+
+    name: str
+
+
+class NodeSituation(Protocol):
+    """What a sizing policy is shown; what it asks changes nothing."""
+
+    now_ns: Instant
+    offers: tuple[NodeOffer, ...]
+    nodes: tuple[PoolNode, ...]
+
+    @property
+    def running(self) -> tuple[PodView, ...]:
+        """Pods that run on any node, but for DaemonSets'."""
+        ...
+
+    def fit(self, pods: Iterable[PodView], offer: str, count: int = 1) -> tuple[PodView, ...]:
+        """Those of `pods` that would fit on `count` new nodes of `offer`, by all of the scheduler's constraints.
+        Raises KeyError for an offer that is none."""
+        ...
+
+    def room(self, pod: PodView, most: int, without: Collection[str] = ()) -> int:
+        """How many more pods like this one, up to `most`, fit on what there is and is coming, `without` some nodes."""
+        ...
+
+    def can_go(self, node: str) -> bool:
+        """Whether the node's pods would find places elsewhere, and nothing keeps them. Raises KeyError."""
+        ...
+
+
+class SizingPolicy(Protocol):
+    """A node policy that only says which nodes to add and to remove; the harness does it."""
+
+    def resize(
+        self, pending: Sequence[PodView], cluster: NodeSituation, rng: Random
+    ) -> Iterable[AddNodes | RemoveNode]:
+        """Every 10 s. `pending`: pods that fit on nothing that there is or that is coming. `rng`: its own stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class ScaleUpOption:
-    """`count` more nodes like `template` in `pool` would take `pods`."""
+    """`count` more nodes like `template` in `pool` would take `pods`. `price`: of one of them for an hour, None where
+    nobody says."""
 
     pool: str
     template: Node
     count: int
     pods: tuple[PodView, ...]
+    price: float | None = None
 
 
 class Expander(Protocol):
@@ -93,21 +171,27 @@ def _group(noun: str, method: str, form: str) -> PluginGroup:
     return PluginGroup(GROUP, noun, problem)
 
 
-NODE_POLICIES = _group("node policy", "component", "component(pools, rng)")
+def _node_problem(made: Any) -> str:
+    found = any(callable(getattr(made, method, None)) for method in ("component", "resize"))
+    return "" if found else "an object with component(pools, rng), or with resize(pending, cluster, rng)"
+
+
+NODE_POLICIES = PluginGroup(GROUP, "node policy", _node_problem)
 EXPANDERS = _group("expander", "best", "best(options, rng)")
 REPLICA_POLICIES = _group("replica policy", "propose", "propose(target, metric)")
 
-_DECIDES = {"component": "nodes", "best": "which pool grows", "propose": "replicas"}
-"""What each of the three decides, by its method."""
+_DECIDES = {"component": "nodes", "resize": "nodes", "best": "which pool grows", "propose": "replicas"}
+"""What each decides, by its method."""
 
 
 def _problem(made: Any) -> str:
     found = [method for method in _DECIDES if callable(getattr(made, method, None))]
-    return "" if len(found) == 1 else "one of component(pools, rng), best(options, rng) and propose(target, metric)"
+    methods = "component(pools, rng), resize(pending, cluster, rng), best(options, rng) and propose(target, metric)"
+    return "" if len(found) == 1 else f"one of {methods}"
 
 
 AUTOSCALERS = PluginGroup(GROUP, "autoscaler", _problem)
-"""Any of the three."""
+"""Any of them."""
 
 
 def decides(name: str) -> str:
@@ -117,10 +201,10 @@ def decides(name: str) -> str:
 
 
 def stands_alone(name: str) -> bool:
-    """Whether the node policy `name` works without node groups, as it has objects of its own to go by. Raises
-    UserError where there is none of this name."""
+    """Whether the node policy `name` works without pools: it has objects of its own to go by, or is offered what the
+    catalogue has. Raises UserError where there is none of this name."""
     target = PluginGroup(GROUP, "node policy", lambda found: "").load(name.partition("?")[0])
-    return bool(getattr(target, "stands_alone", False))
+    return bool(getattr(target, "stands_alone", False)) or hasattr(target, "resize")
 
 
 def is_autoscaler(spec: str) -> bool:

@@ -14,13 +14,15 @@ replaced = msgspec.structs.replace
 
 
 class NodePool(msgspec.Struct, frozen=True, kw_only=True):
-    """`template`: a node of the pool without its name. `provisioning`: from the request to the machine's start."""
+    """`template`: a node of the pool without its name. `provisioning`: from the request to the machine's start.
+    `price`: of a node for an hour, None where nobody says."""
 
     name: str
     template: Node
     least: int = 0
     most: int
     provisioning: Latency
+    price: float | None = None
 
     def node(self, name: str) -> Node:
         """A node of the pool with this name."""

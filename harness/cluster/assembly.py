@@ -11,11 +11,12 @@ from typing import Any
 from harness.apiserver.adoption import adopt
 from harness.autoscaling.horizontal.controller import HorizontalController
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
-from harness.autoscaling.policy import NODE_POLICIES, NodePolicy, stands_alone
+from harness.autoscaling.policy import NODE_POLICIES, NodePolicy, SizingPolicy, stands_alone
 from harness.autoscaling.pool import NodePool
-from harness.autoscaling.provisioning.catalogue import Catalogue
+from harness.autoscaling.provisioning.catalogue import Catalogue, shipped_catalogue
 from harness.autoscaling.sandbox.calls import DEADLINE_S
 from harness.autoscaling.sandbox.node_policy import contain_node_policy
+from harness.autoscaling.sizing import pools_of, sized
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, controllers
 from harness.cluster.workload_driver import WorkloadDriver
@@ -128,12 +129,19 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
         set_up(component, seed, constants, plan.scheduling.filters, epoch_unix_ns=plan.settings.epoch_unix_ns)
         cluster.add(component, MANAGER if managed else "")
     if plan.pools or stands_alone(plan.autoscaler):
-        policy: NodePolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
+        policy: NodePolicy | SizingPolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
         rng_of_nodes, deadline_s = stream(seed, "cluster-autoscaler"), plan.autoscaler_deadline_s
         set_up_part = partial(
             set_up, seed=seed, constants=constants, filters=plan.scheduling.filters, catalogue=plan.catalogue
         )
-        made = contain_node_policy(policy, plan.pools, rng_of_nodes, set_up_part, deadline_s, cluster.components)
+        if hasattr(policy, "resize"):
+            if hasattr(policy, "adapter"):
+                policy.adapter = plan.metrics
+            latency = plan.settings.latencies.node_provisioning
+            pools = plan.pools or pools_of(plan.catalogue or shipped_catalogue(), latency)
+            made = sized(policy, pools, rng_of_nodes, set_up_part, deadline_s)
+        else:
+            made = contain_node_policy(policy, plan.pools, rng_of_nodes, set_up_part, deadline_s, cluster.components)
         cluster.add(made)
     if plan.faults:
         cluster.add(Timeline(plan.faults, stream(seed, "faults"), start))

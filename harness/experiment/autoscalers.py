@@ -41,12 +41,12 @@ def settings_of_autoscaler(loaded: Loaded, spec: str) -> Mapping[str, str]:
             )
         others = [name for name in form.controllers if name.lstrip("-").partition("?")[0] != HORIZONTAL]
         return {"spec.controllers": json.dumps([*others, f"{HORIZONTAL}?{urlencode({'policy': spec})}"])}
-    alone = stands_alone(spec) if hasattr(made, "component") else False
+    alone = not hasattr(made, "best") and stands_alone(spec)
     if not form.pools and not alone:
         raise loaded.error(
             "spec.pools", f"{spec} says how many nodes there are, and there are no pools", expected="pools: [..]"
         )
-    if hasattr(made, "component"):
+    if hasattr(made, "component") or hasattr(made, "resize"):
         return {"spec.autoscaler": json.dumps(spec)}
     name, _, query = form.autoscaler.partition("?")
     flags = dict(parse_qsl(query)) if name == CLUSTER else {}

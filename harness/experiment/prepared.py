@@ -166,7 +166,8 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     deadline_s = duration(loaded, spec.scheduling.deadline, "spec.scheduling.deadline") / SECOND or None
     adapter = metrics_adapter(loaded, workload.traffic, SETTLE_NS)
     check_autoscalers(loaded, workload.objects(), adapter, constants)
-    pools, faults, catalogue = _pools(loaded), _faults(loaded), _catalogue(loaded)
+    catalogue = _catalogue(loaded)
+    pools, faults = _pools(loaded, catalogue), _faults(loaded)
     ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
     check_faults(loaded, faults, found.nodes, pools, workload, ends)
     return Prepared(
@@ -235,14 +236,16 @@ def _check_plugins(loaded: Loaded) -> None:
             raise loaded.error(path, error.what, found=error.found, expected=error.expected, hint=error.hint) from None
 
 
-def _pools(loaded: Loaded) -> tuple[NodePool, ...]:
+def _pools(loaded: Loaded, catalogue: Catalogue) -> tuple[NodePool, ...]:
+    templates = [pool_template(loaded, pool, f"spec.pools[{at}]") for at, pool in enumerate(loaded.scenario.spec.pools)]
     return tuple(
         NodePool(
             name=pool.name,
-            template=pool_template(loaded, pool, f"spec.pools[{index}]"),
+            template=templates[index],
             least=pool.min,
             most=pool.max,
             provisioning=Constant(duration(loaded, pool.provisioning, f"spec.pools[{index}].provisioning")),
+            price=catalogue.price_of(templates[index].metadata.labels) if pool.price is None else pool.price,
         )
         for index, pool in enumerate(loaded.scenario.spec.pools)
     )

@@ -1,4 +1,4 @@
-"""The shipped expanders. Source: cluster-autoscaler/expander/{waste,mostpods,leastnodes,random} (1.32)."""
+"""The shipped expanders. Source: cluster-autoscaler/expander/{waste,mostpods,leastnodes,random,price} (1.32)."""
 
 from __future__ import annotations
 
@@ -36,6 +36,32 @@ class RandomPool:
 
     def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
         return (options[rng.randrange(len(options))],)
+
+
+POD_CPU_PRICE, POD_GIB_PRICE = 0.033174, 0.004446
+"""Of a CPU and of a GiB of memory that pods ask for, for an hour. Source: cloudprovider/gce/gce_price_info.go
+cpuPricePerHour, memoryPricePerHourPerGb (1.34)."""
+
+
+class Price:
+    """The least money for new nodes for what their pods would cost by CPU and memory; pools without a price pass alone
+    where no pool has one.
+
+    Source: cluster-autoscaler/expander/price/price.go. Its preference for a size of nodes is not modelled, nor is its
+    stabilization of small differences.
+    """
+
+    def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
+        priced = [option for option in options if option.price is not None]
+        return _lowest(priced, self._ratio) if priced else list(options)
+
+    @staticmethod
+    def _ratio(option: ScaleUpOption) -> float:
+        asked = sum(
+            view.cls.amounts[0] / 1000 * POD_CPU_PRICE + view.cls.amounts[1] / (1 << 30) * POD_GIB_PRICE
+            for view in option.pods
+        )
+        return (option.price or 0.0) * option.count / asked if asked else float("inf")
 
 
 class Chain:

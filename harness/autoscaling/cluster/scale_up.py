@@ -91,7 +91,8 @@ class ScaleUp:
             if fitting and limit > 0:
                 count, placed = estimate(fork, pool.pool, fitting, limit, self._state.daemon_pods)
                 if placed:
-                    options.append(ScaleUpOption(pool.pool.name, pool.pool.template, count, tuple(placed)))
+                    grown = pool.pool
+                    options.append(ScaleUpOption(grown.name, grown.template, count, tuple(placed), grown.price))
         if not options:
             self._tell_nothing_helps(now, groups, against, effects)
             return False
