@@ -67,7 +67,7 @@ class Completion:
         }
         return any(
             (job.metadata.uid not in with_pod or TRAINING in job.metadata.annotations)
-            and not job.spec.suspend
+            and (not job.spec.suspend or TRAINING in job.metadata.annotations)  # those are suspended between rounds
             and not any(told.type in ("Complete", "Failed") and told.status == "True" for told in job.status.conditions)
             for job in jobs.values()
         )

@@ -13,6 +13,7 @@ from harness.apiserver.http.answers import Encoder
 from harness.apiserver.http.auth.rbac import MASTERS, User
 from harness.apiserver.http.call import Call, One
 from harness.apiserver.http.negotiate import Form
+from harness.apiserver.http.protobuf_answers import is_known
 from harness.apiserver.http.resources import Target, resources
 from harness.apiserver.http.verbs import perform
 from harness.apiserver.server import ApiServer
@@ -56,7 +57,8 @@ def answered(server: ApiServer, asked: Call) -> One | None:
     if not isinstance(answer, One):
         return None
     for form in Form:
-        Encoder(asked, form).one(answer.obj, answer.now)
+        if form is not Form.PROTOBUF or is_known(asked.resource.api_version, asked.resource.kind.wire):
+            Encoder(asked, form).one(answer.obj, answer.now)
     return answer
 
 

@@ -79,8 +79,9 @@ def test_a_latency_is_constant_lognormal_or_measured() -> None:
         value: float = result.metrics["placement"]["startSeconds"]["max"]  # type: ignore[attr-defined]
         return value
 
-    assert started(slow) - started(base) == pytest.approx(19.5, abs=0.01)
-    assert 2 < started(drawn) - started(base) < 5
+    # The kubelet sees a start at the PLEG's next relist, a second apart; the default is half a second.
+    assert started(slow) - started(base) == pytest.approx(19.5, abs=1)
+    assert 2 < started(drawn) - started(base) < 6
 
 
 def test_windows_need_some_latency() -> None:
