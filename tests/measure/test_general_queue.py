@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.measure.general_queue import general_outcome
+from harness.measure.general_queue import LOADS, approximated, general_outcome
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time, outcome, quantile
 from harness.measure.service_time import ServiceTime, first_departure, points, survival
@@ -22,16 +22,8 @@ SHAPES = {
     "samples": ServiceTime("samples", samples=(1.0, 1.0, 2.0, 6.0)),
 }
 
-WITHIN = {
-    "deterministic": (0.05, 0.08),
-    "gamma 0.5": (0.02, 0.02),
-    "gamma 2": (0.07, 0.03),
-    "lognormal 0.5": (0.03, 0.02),
-    "lognormal 1.5": (0.06, 0.07),
-    "lognormal 3": (0.25, 0.22),
-    "samples": (0.05, 0.04),
-}
-"""With several servers: how far the median and the higher percentiles may be off, as README.md has it."""
+WITHIN = 0.02
+"""How far percentiles may be off, besides what the simulation they are held against is uncertain by."""
 
 
 def model(
@@ -59,7 +51,9 @@ def test_points_and_survival_are_of_one_distribution(shape: ServiceTime) -> None
 def test_a_gamma_distribution_that_is_exponential_comes_to_the_closed_form(c: int, k: int, load: float) -> None:
     closed, general = model(ServiceTime(), c, k), model(ServiceTime("gamma", 1.0), c, k)
     rate = load * closed.capacity_rps
-    a, b = outcome(closed, rate), outcome(general, rate)
+    a = outcome(closed, rate)
+    index = int(np.argmin(np.abs(LOADS - load)))  # several servers: before what a simulation says, which is noise here
+    b = approximated(general, index) if c > 1 and load < LOADS[-1] else outcome(general, rate)
     assert b.blocked == pytest.approx(a.blocked, abs=2e-4)
     assert b.mean_s == pytest.approx(a.mean_s, rel=2e-3 if load < 2 else 0.02)
     assert b.busy == pytest.approx(a.busy, rel=1e-3)
@@ -84,22 +78,20 @@ def check(shape: str, c: int, load: float, requests: int, slack: float, seed: in
     latencies, blocked = simulate(queue, rate, requests, seed)
     batches = np.array_split(latencies, 20)
     found = outcome(queue, rate)
-    middle, high = (0.02, 0.02) if c == 1 else WITHIN[shape]
     for share in (0.5, 0.9, 0.95, 0.99):
         theirs = float(np.quantile(latencies, share))
         ours = quantile(queue, found.tail, share)
         off = noise([float(np.quantile(batch, share)) for batch in batches])
-        assert abs(ours - theirs) <= ((middle if share == 0.5 else high) + slack) * theirs + off, (share, ours, theirs)
-    most = max(middle, high)
-    assert found.blocked == pytest.approx(blocked, rel=2 * most + slack, abs=4e-3 + most / 30 + slack / 10)
+        assert abs(ours - theirs) <= (WITHIN + slack) * theirs + off, (share, ours, theirs)
+    assert found.blocked == pytest.approx(blocked, rel=2 * WITHIN + slack, abs=4e-3 + slack / 10)
     assert found.mean_s == pytest.approx(
-        latencies.mean(), rel=most + slack, abs=noise([float(batch.mean()) for batch in batches])
+        latencies.mean(), rel=WITHIN + slack, abs=noise([float(batch.mean()) for batch in batches])
     )
     for ours, theirs in (
         (found.late, (1 - blocked) * float((latencies > queue.timeout_s).mean())),
         (found.in_time, (1 - blocked) * float((latencies <= queue.slo_s).mean())),
     ):
-        assert ours == pytest.approx(theirs, abs=0.02 + most / 8 + slack)
+        assert ours == pytest.approx(theirs, abs=0.01 + slack)
 
 
 @pytest.mark.slow
@@ -112,7 +104,8 @@ def test_it_is_as_close_to_a_simulation_as_is_said(shape: str, c: int, load: flo
 
 
 @pytest.mark.parametrize(
-    ("shape", "c", "load"), [("lognormal 1.5", 1, 0.6), ("gamma 0.5", 2, 1.2), ("samples", 4, 0.8)]
+    ("shape", "c", "load"),
+    [("lognormal 1.5", 1, 0.6), ("gamma 0.5", 2, 1.2), ("samples", 4, 0.8), ("lognormal 3", 8, 1.0)],
 )
 def test_it_is_close_to_a_short_simulation(shape: str, c: int, load: float) -> None:
     check(shape, c, load, 60_000, 0.04, seed=3)
@@ -129,7 +122,7 @@ def test_a_service_of_one_length_has_that_as_its_latency_where_nobody_waits() ->
 def test_more_load_is_never_better_and_overload_answers_what_there_is_capacity_for(shape: ServiceTime) -> None:
     queue = model(shape, c=2, k=30)
     before = 1.0
-    for load in (0.0, 0.2, 0.5, 0.8, 0.95, 1.0, 1.1, 1.6, 4.0, 19.0, 25.0, 1000.0):
+    for load in (0.0, 0.1, 0.5, 1.0, 1.2, 4.0, 19.0, 25.0, 1000.0):
         found = outcome(queue, load * queue.capacity_rps)
         assert found.in_time <= before + 1e-4
         assert (np.diff(found.tail) <= 1e-12).all()
