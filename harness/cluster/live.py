@@ -16,6 +16,7 @@ from harness.cluster.live_faults import LiveFaults
 from harness.engine.component import ADDED, SECOND, Instant
 from harness.engine.wall import IDLE_S, STEP_NS, WallClock
 from harness.model.core import Node
+from harness.model.karpenter import NODEPOOL
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Kind
 from harness.store.interface import Store
@@ -115,8 +116,16 @@ class LiveCluster:
 def _provisioned(cluster: Cluster, plan: ClusterPlan) -> list[Node]:
     """Machines of pools that an earlier process started, as the store knows them: the provider has them still."""
     pools = {pool.name: pool for pool in plan.pools}
-    labels = ((node.metadata.labels.get(POOL_LABEL, ""), name) for name, node in cluster.server.objects("Node").items())
-    return [pools[pool].node(name) for pool, name in labels if pool in pools]
+    nodes = cluster.server.objects("Node")
+    labels = ((node.metadata.labels.get(POOL_LABEL, ""), name) for name, node in nodes.items())
+    made = [node for node in nodes.values() if NODEPOOL in node.metadata.labels and node.status.capacity]
+    return [
+        *(pools[pool].node(name) for pool, name in labels if pool in pools),
+        *(
+            Node(metadata=ObjectMeta(name=node.metadata.name, labels=node.metadata.labels), status=node.status)
+            for node in made
+        ),
+    ]
 
 
 def _clock_of(store: Store) -> tuple[int, Instant]:

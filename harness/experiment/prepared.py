@@ -13,6 +13,7 @@ from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.policy import NODE_POLICIES
 from harness.autoscaling.pool import NodePool
 from harness.autoscaling.provisioning.catalogue import Catalogue, shipped_catalogue
+from harness.autoscaling.provisioning.templates import example_nodes
 from harness.cluster.assembly import ClusterPlan
 from harness.cluster.cluster import ClusterSettings
 from harness.cluster.controllers import check_controllers, controllers
@@ -38,6 +39,7 @@ from harness.model.core import Node, Pod
 from harness.model.cron_jobs import CronJob
 from harness.model.errors import UserError
 from harness.model.gpu import GPU_COUNT, WHOLE_GPU
+from harness.model.karpenter import NodePool as KarpenterNodePool
 from harness.model.times import parse_duration
 from harness.model.wire import parse_time
 from harness.node.settings import NodeSettings, Route
@@ -169,7 +171,8 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     catalogue = _catalogue(loaded)
     pools, faults = _pools(loaded, catalogue), _faults(loaded)
     ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
-    check_faults(loaded, faults, found.nodes, pools, workload, ends)
+    made = example_nodes((obj for obj in workload.objects() if isinstance(obj, KarpenterNodePool)), catalogue)
+    check_faults(loaded, faults, (*found.nodes, *made), pools, workload, ends)
     return Prepared(
         loaded=loaded,
         seed=seed,

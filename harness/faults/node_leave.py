@@ -39,7 +39,9 @@ class NodeLeave(ActionForm, frozen=True, kw_only=True):
 class SpotReclaim(ActionForm, frozen=True, kw_only=True):
     """The provider takes machines back: after `notice` they are gone. `onNotice: drain`: a handler cordons the node and
     drains it when the notice comes, past controllers and emptyDir, as AWS's node termination handler; `cordon`: the
-    node takes no new pods; `nothing`: nobody listens. AWS gives 120 s of notice, GCP and Azure 30 s."""
+    node takes no new pods; `deleteNodeClaim`: its NodeClaim is deleted, as Karpenter's interruption controller does, so
+    that just-in-time nodes replace it while it is drained; `nothing`: nobody listens. AWS gives 120 s of notice, GCP
+    and Azure 30 s."""
 
     watches: ClassVar[tuple[str, ...]] = ("DaemonSet",)
     select: Annotated[NodeSelection, Meta(description="which nodes", examples=[{"labels": {"capacity": "spot"}}])] = (
@@ -49,15 +51,26 @@ class SpotReclaim(ActionForm, frozen=True, kw_only=True):
         str, Meta(description="from the notice until the machine is gone", examples=["30s"], extra_json_schema=SCHEMA)
     ] = "120s"
     on_notice: Annotated[
-        Literal["drain", "cordon", "nothing"],
+        Literal["drain", "cordon", "deleteNodeClaim", "nothing"],
         Meta(description="what is done when the notice comes", examples=["drain"]),
     ] = "drain"
+    drawn: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="so many of those selected, drawn at random; 0: all",
+            examples=[1],
+            extra_json_schema={"x-unit": "nodes"},
+        ),
+    ] = 0
     deleted_after: Annotated[
         str, Meta(description="from then until the Node object is deleted, or never", examples=["1m"])
     ] = "0s"
 
     def begin(self, targets: Targets, rng: Random) -> Leaving:
         names = self.select.nodes(targets, rng)
+        if self.drawn and len(names) > self.drawn:
+            names = sorted(rng.sample(names, self.drawn))
         notice_ns = parse_duration(self.notice)
         options = DrainOptions(force=True, ignore_daemon_sets=True, delete_empty_dir_data=True, timeout_ns=notice_ns)
         handlers: dict[str, Action] = {}
@@ -65,10 +78,36 @@ class SpotReclaim(ActionForm, frozen=True, kw_only=True):
             handlers = {name: Draining([name], options) for name in names}
         elif self.on_notice == "cordon":
             handlers = {name: NodeChanges([name], "cordoned", unschedulable(True)) for name in names}
+        elif self.on_notice == "deleteNodeClaim":
+            handlers = {name: ClaimDeletion(name) for name in names}
         return Leaving(names, notice_ns, _until_deleted(self.deleted_after), handlers)
 
     def lasts_ns(self) -> int | None:
         return None
+
+
+class ClaimDeletion:
+    """The NodeClaim of a node is deleted: whoever made the node drains it.
+
+    Source: karpenter-provider-aws pkg/controllers/interruption/controller.go (1.6), on a spot interruption warning.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.done = False
+        self._name = name
+
+    def start(self, now: int, targets: Targets) -> list[Effect]:
+        return [
+            said("node claim deleted", self._name),
+            Delete("NodeClaim", "", self._name, token=("claim", self._name)),
+        ]
+
+    def on_timer(self, now: int, token: Any, targets: Targets) -> list[Effect]:
+        return self.start(now, targets)
+
+    def on_outcome(self, now: int, token: Any, error: ApiError | None, targets: Targets) -> list[Effect]:
+        self.done = True  # deleted, or there is none
+        return []
 
 
 def _until_deleted(text: str) -> int:

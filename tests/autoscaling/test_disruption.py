@@ -234,6 +234,37 @@ def test_a_replacement_that_does_not_come_is_no_reason_to_go(path: Path) -> None
     assert "s.large" in story.types()
 
 
+def test_a_spot_node_that_is_taken_back_is_replaced_while_it_is_drained(path: Path) -> None:
+    """Its replacement is bought with the notice, and not when the machine is gone two minutes later."""
+    fault = {"at": "3m", "spotReclaim": {"select": {"labels": {CAPACITY: "spot"}}, "onNotice": "deleteNodeClaim"}}
+    pool = node_pool(requirements=[amd64()])
+    story = Story(path, pool, deployment("web", 5), faults=[fault], until="181s")
+    (old,) = story.nodes()
+    story.go(3)
+    assert DISRUPTED in story.nodes()[old].spec.taints
+    assert len(story.claims()) == 2
+    story.go(100)
+    assert len(story.nodes()) == 1
+    assert old not in story.nodes()
+    assert story.pending() == []
+    assert story.capacity_types() == {"spot": 1}
+    story.go(120)
+    assert len(story.claims()) == 1
+
+
+def test_spot_nodes_are_taken_back_as_the_seed_draws(path: Path) -> None:
+    reclaim = {"select": {"labels": {CAPACITY: "spot"}}, "onNotice": "deleteNodeClaim", "drawn": 1}
+    faults = [{"every": "10m", "spotReclaim": reclaim}]
+    went = []
+    for seed in (1, 1, 2):
+        story = Story(
+            path, node_pool(requirements=[amd64()]), deployment("web", 5), faults=faults, until="40m", seed=seed
+        )
+        went.append(story.run.measures.journal.digest())
+        assert story.pending() == [] or len(story.claims()) >= 1
+    assert went[0] == went[1] != went[2]
+
+
 # -- budgets and costs -------------------------------------------------------------------------------------------------
 
 

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.autoscaling.provisioning.catalogue import Catalogue
 from harness.autoscaling.provisioning.offers import Offers
 from harness.autoscaling.provisioning.preferences import required_of
 from harness.autoscaling.provisioning.requirements import Requirements, of_pool, requirement
-from harness.model.core import Pod, ResourceList, Taint
+from harness.model.core import Node, Pod, ResourceList, Taint
 from harness.model.karpenter import INITIALIZED, NODEPOOL, REGISTERED, NodePool
+from harness.model.meta import ObjectMeta
 from harness.model.wire import encode
 from harness.scheduling.pods.pod_classes import PodClasses
+from harness.scheduling.state.resource_rows import ResourceRows
 from harness.scheduling.strategy import Bool, Int64
 
 NODES = "nodes"
@@ -79,6 +82,20 @@ def template_of(pool: NodePool, offers: Offers, daemons: Sequence[Pod], classes:
 def pool_requirements(pool: NodePool) -> Requirements:
     template = pool.spec.template
     return of_pool(template.spec.requirements, {**template.metadata.labels, NODEPOOL: pool.metadata.name})
+
+
+def example_nodes(pools: Iterable[NodePool], catalogue: Catalogue) -> list[Node]:
+    """A node of each zone and capacity type that each pool may make, by its labels: what could be there."""
+    offers = Offers(catalogue, ResourceRows())
+    out = []
+    for pool in pools:
+        open_ = offers.meeting(pool_requirements(pool))
+        name = pool.metadata.name
+        for column in np.flatnonzero(open_.any(axis=0)).tolist():
+            row = int(np.flatnonzero(open_[:, column])[0])
+            labels = {**pool.spec.template.metadata.labels, **offers.labels(row, column), NODEPOOL: name}
+            out.append(Node(metadata=ObjectMeta(name=f"{name}-example-{column}", labels=labels)))
+    return out
 
 
 class Limits:
