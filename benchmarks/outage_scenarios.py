@@ -1,4 +1,4 @@
-"""Nine small scenarios for systematic outages: what is in the cluster, and what its users do to it, and when."""
+"""Ten small scenarios for systematic outages: what is in the cluster, and what its users do to it, and when."""
 
 from __future__ import annotations
 
@@ -157,6 +157,23 @@ def _daemon_set(name: str) -> Manifest:
     labels = {"app": name}
     template = {"metadata": {"labels": labels}, "spec": _pod_spec("100m")}
     return _manifest("DaemonSet", name, spec={"selector": {"matchLabels": labels}, "template": template})
+
+
+def _stateful_set(name: str, replicas: int, **spec: Any) -> Manifest:
+    labels = {"app": name}
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "late",
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    body = {
+        "replicas": replicas,
+        "serviceName": name,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": _pod_spec()},
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+    }
+    return _manifest("StatefulSet", name, spec={**body, **spec})
 
 
 def _quota(namespace: str = "default") -> Manifest:
@@ -329,5 +346,17 @@ SCENARIOS: tuple[OutageScenario, ...] = (
                 ),
             ),
         ),
+    ),
+    OutageScenario(
+        "stateful",
+        (
+            (2, lambda u: u.create(_class("late", "WaitForFirstConsumer"), _stateful_set("db", 3), _budget("db", 1))),
+            (4, lambda u: u.create(_stateful_set("all", 2, podManagementPolicy="Parallel"))),
+            (50, lambda u: u.image("StatefulSet", "db", "i:2")),
+            (120, lambda u: u.spec("StatefulSet", "db", replicas=1)),
+            (130, lambda u: u.delete("StatefulSet", "all", propagation="Foreground")),
+            (140, lambda u: u.inject(Crash(90 * SECOND), "n0")),
+        ),
+        until_s=2400,
     ),
 )

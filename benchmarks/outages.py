@@ -1,4 +1,4 @@
-"""Systematic outages: each write of each component, in nine small scenarios, goes wrong once; all must come to rest.
+"""Systematic outages: each write of each component, in ten small scenarios, goes wrong once; all must come to rest.
 
     python -m benchmarks.outages --sample 200
     python -m benchmarks.outages --all --scenario rollout

@@ -22,7 +22,7 @@ class Watches:
         self._delay = self._usual_delay = delay
         self._late: dict[int, tuple[int, int]] = {}  # by address: so much later, until then
         self._last: dict[int, int] = {}  # of the late ones: when the last event arrives
-        self._cut: dict[int, tuple[int, dict[str, int]]] = {}  # by address: until when, kinds and their revisions
+        self._cut: dict[int, tuple[int, dict[str, int | None]]] = {}  # by address: until when, revisions by kind
         self._by_kind: dict[str, list[int]] = {}
         self._asleep: dict[tuple[int, str], LazyWatch] = {}  # by address and kind
         self._awaited: dict[str, dict[int, list[LazyWatch]]] = {}  # kind that is waited for: by address
@@ -63,13 +63,13 @@ class Watches:
     def cut(self, address: int, until: int, *, expired: bool) -> None:
         """All watches of `address` are broken, at what has been sent; `expired`: they cannot go on from there."""
         before, broken = self._cut.get(address, (0, {}))
-        revision = -1 if expired else self._server.revision
+        revision = -1 if expired else self._server.revision  # None: never listed
         for kind, addresses in self._by_kind.items():
             if address in addresses:
                 addresses.remove(address)
                 broken[kind] = revision
         if expired:
-            broken = dict.fromkeys(broken, -1)
+            broken = {kind: None if at is None else -1 for kind, at in broken.items()}
         self._cut[address] = (max(before, until), broken)
 
     def is_broken(self, address: int) -> bool:
@@ -81,9 +81,15 @@ class Watches:
         if now < until:
             return False
         del self._cut[address]
+        # First lists arrive together, ahead of changes: who has just started does nothing before all of it is there.
+        # Source: client-go tools/cache WaitForNamedCacheSync, which every controller calls before its workers start.
+        at = self._delay(now, address)
+        for kind in [kind for kind, revision in broken.items() if revision is None]:
+            self._begin(at, address, kind, self._server.listed(kind))
         for kind, revision in broken.items():
-            self._by_kind.setdefault(kind, []).append(address)
-            self.resume(now, address, kind, revision)
+            if revision is not None:
+                self._by_kind.setdefault(kind, []).append(address)
+                self.resume(now, address, kind, revision)
         return True
 
     def make_late(self, address: int, late_ns: int, until: int) -> None:
@@ -107,7 +113,7 @@ class Watches:
 
     def _begin(self, at: int, address: int, kind: str, there: Iterable[Any]) -> None:
         if address in self._cut:
-            self._cut[address][1][kind] = -1  # listed when the watches are made again
+            self._cut[address][1].setdefault(kind, None)  # listed when the watches are made again
             return
         addresses = self._by_kind.setdefault(kind, [])
         if address not in addresses:  # a component that was started again asks again

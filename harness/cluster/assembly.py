@@ -26,6 +26,7 @@ from harness.engine.streams import array_stream, phase_of, stream
 from harness.faults.timeline import Planned, Timeline
 from harness.model.constants import MANAGER, SCHEDULER, Constants
 from harness.model.core import Node
+from harness.model.training import ROUND_SCHEDULER
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
@@ -156,5 +157,5 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
         driver = WorkloadDriver(dropwhile(lambda item: item[0] < start, plan.workload))
         cluster.add(driver)
     for component in plan.components:
-        cluster.add(component)
+        cluster.add(component, SCHEDULER if component.name == ROUND_SCHEDULER else "")
     return Assembled(cluster, (scheduler, driver))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
 from harness.autoscaling.pool import NodePool
 from harness.convergence import leftover_checkers as leftovers
 from harness.convergence import node_checkers as machines
@@ -82,6 +83,7 @@ def converged(
     pools: Mapping[str, tuple[int, int]] | None = None,
     templates: Mapping[str, NodePool] | None = None,
     filters: tuple[FilterPlugin, ...] = (),
+    flags: ClusterAutoscalerSettings | None = None,
     only: Iterable[str] = (),
 ) -> list[Unconverged]:
     """What is not as it should be now, still is not LOOK_AGAIN_NS later, nor when the longest retry has come; the
@@ -96,6 +98,7 @@ def converged(
             dict(pools or {}),
             templates=dict(templates or {}),
             filters=filters,
+            flags=flags or ClusterAutoscalerSettings(),
         )
         return check(state, only)
 

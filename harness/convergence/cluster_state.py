@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import Instant
 from harness.model.core import Node, Pod
@@ -29,7 +30,7 @@ class ClusterState:
     `pools`: (least, most) nodes of each autoscaled pool, by name. `pool_label`: the node label that names its pool.
     `templates`: of the pools that an autoscaler sizes, by name; empty: nobody promises to make nodes or take them away.
     `epoch_unix_ns`: what instant 0 is by the calendar.
-    `filters`: the cluster's Filter plugins of others.
+    `filters`: the cluster's Filter plugins of others. `flags`: what the cluster autoscaler is set to.
     """
 
     objects: Callable[[str], Mapping[str, Any]]
@@ -41,6 +42,7 @@ class ClusterState:
     templates: Mapping[str, NodePool] = field(default_factory=dict)
     epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS
     filters: tuple[FilterPlugin, ...] = ()
+    flags: ClusterAutoscalerSettings = field(default_factory=ClusterAutoscalerSettings)
 
     def listed(self, kind: str) -> list[Any]:
         """In order of key."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
 from harness.autoscaling.pool import NodePool
 from harness.controllers.workloads.daemonset import NodesForTemplate
 from harness.controllers.workloads.job.pods import finished_at
@@ -18,16 +19,18 @@ from harness.scheduling.pods.pod_classes import GROUP_LABEL
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import CPU, MEMORY
 
-EXPENDABLE = -10
-"""Pods below this priority make no pool grow. Source: cluster-autoscaler --expendable-pods-priority-cutoff."""
-
 NEW = "one-more"
 
 DELETION_CANDIDATE = "DeletionCandidateOfClusterAutoscaler"
 
-IDLE_NS = 25 * MINUTE
-"""So long nobody may have needed a node that is still there: ten minutes unneeded, ten after the last scale-up, and
-some for scans and deletions one after the other."""
+SLACK_NS = 5 * MINUTE
+"""For scans and deletions one after the other."""
+
+
+def idle_ns(flags: ClusterAutoscalerSettings) -> int:
+    """So long nobody may have needed a node that is still there: with the defaults ten minutes unneeded, and ten after
+    the last scale-up."""
+    return flags.scale_down_unneeded_time_ns + flags.scale_down_delay_after_add_ns + SLACK_NS
 
 
 def pools(state: ClusterState) -> Iterator[tuple[str, str]]:
@@ -42,6 +45,8 @@ def pools(state: ClusterState) -> Iterator[tuple[str, str]]:
             of_pool[name].append(node.metadata.name)
     waiting = [pod for pod in state.listed("Pod") if _waits(state, pod)]
     yield from _empty(state, of_pool, waiting)
+    if 0 < state.flags.max_nodes_total <= len(state.listed("Node")):
+        return
     alone = [pod for pod in waiting if not pod.metadata.labels.get(GROUP_LABEL)]
     for name, pool in sorted(state.templates.items()):
         if alone and len(of_pool[name]) < pool.most:
@@ -62,7 +67,7 @@ def _waits(state: ClusterState, pod: Pod) -> bool:
         and pod.status.phase not in ENDED
         and scheduled is not None
         and scheduled.reason == "Unschedulable"
-        and (pod.spec.priority or 0) >= EXPENDABLE
+        and (pod.spec.priority or 0) >= state.flags.expendable_pods_priority_cutoff
         and (pod.spec.scheduler_name or "default-scheduler") in state.schedulers
         and (owner is None or owner.kind != "DaemonSet")
     )
@@ -82,6 +87,8 @@ def _add_new(state: ClusterState, on: Snapshot, pool: NodePool) -> int:
 def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod]) -> Iterator[tuple[str, str]]:
     """A node on which somebody waiting would fit, if only its gang came, is in use. Source: core/podlistprocessor
     filter_out_schedulable.go (1.32)."""
+    if not state.flags.scale_down_enabled:
+        return
     on = snapshot_of(state.objects, state.filters)
     fits = [on.feasible(on.classes.view(pod)) for pod in waiting]
     used: dict[str, int] = {}  # until when, by node
@@ -96,19 +103,21 @@ def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod
         for node in nodes if len(nodes) > least else ():
             since = max(used.get(node, 0), _noticed_ns(state.objects("Node")[node]))
             if (
-                since + IDLE_NS < state.now
-                and not _is_busy(on, node)
+                since + idle_ns(state.flags) < state.now
+                and not _is_busy(on, node, state.flags)
                 and not any(mask[on.node_table.index[node]] for mask in fits)
             ):
                 text = f"empty for {(state.now - since) // SECOND} s, though pool {name} has {len(nodes)} nodes"
                 yield f"Node {node}", f"{text} and needs {least}"
 
 
-def _is_busy(on: Snapshot, name: str) -> bool:
-    """By what daemons alone ask for. Source: cluster-autoscaler --scale-down-utilization-threshold 0.5, and
-    --ignore-daemonsets-utilization false."""
-    node = on.node_table.index[name]
-    return any(2 * on.free[row, node] <= on.capacity[row, node] for row in (CPU, MEMORY) if on.capacity[row, node])
+def _is_busy(on: Snapshot, name: str, flags: ClusterAutoscalerSettings) -> bool:
+    """By what daemons alone ask for. Source: cluster-autoscaler simulator/utilization/info.go Calculate (1.32)."""
+    if flags.ignore_daemonsets_utilization:
+        return False
+    node, free, of = on.node_table.index[name], on.free, on.capacity
+    share = flags.scale_down_utilization_threshold
+    return any(of[row, node] - free[row, node] >= share * of[row, node] for row in (CPU, MEMORY) if of[row, node])
 
 
 def _noticed_ns(node: Node) -> int:

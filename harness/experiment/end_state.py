@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.autoscaling.cluster.autoscaler import ClusterAutoscaling
+from harness.autoscaling.policy import NODE_POLICIES
 from harness.cluster.cluster import Cluster
 from harness.convergence.checkers import HEAL_NS, converged
 from harness.engine.component import SECOND, Instant
@@ -21,19 +23,18 @@ def end_state(prepared: Prepared, cluster: Cluster, end: Instant, *, wall: bool 
     since = end - max(quiet)
     if since < 0:
         return EndState("the run ends before the last fault is undone")
+    policy = NODE_POLICIES.factory(prepared.loaded.scenario.spec.autoscaler, prepared.autoscaler_flags)()
+    # By the rules of the cluster autoscaler; another policy has its own.
+    flags = policy.settings if isinstance(policy, ClusterAutoscaling) else None
     found = converged(
         cluster,
         schedulers=("default-scheduler",) if prepared.loaded.scenario.spec.scheduling.retry else (),
         pools={pool.name: (pool.least, pool.most) for pool in prepared.pools},
-        templates={pool.name: pool for pool in prepared.pools} if _sizes_pools(prepared) else {},
+        templates={pool.name: pool for pool in prepared.pools} if flags is not None else {},
         filters=prepared.scheduling.filters,
+        flags=flags,
     )
     if found and since < HEAL_NS:
         what = f"{since // SECOND} s after the last fault, {HEAL_NS // SECOND} s are needed"
         return EndState(f"{len(found)} things are not at rest {what}; the first: {found[0]}")
     return EndState(findings=tuple(map(str, found)))
-
-
-def _sizes_pools(prepared: Prepared) -> bool:
-    """By the rules of the cluster autoscaler; another policy has its own."""
-    return prepared.loaded.scenario.spec.autoscaler.partition("?")[0] == "cluster-autoscaler"

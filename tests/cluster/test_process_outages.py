@@ -25,7 +25,7 @@ from harness.engine.component import (
     WakeAt,
     Watch,
 )
-from harness.engine.latency import Constant, Latencies
+from harness.engine.latency import Constant, Latencies, LogNormal
 from harness.model.objects import from_wire
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
@@ -36,7 +36,7 @@ class Listener:
     """Tells what it heard, and once creates a ConfigMap."""
 
     name = "listener"
-    watches = ("ConfigMap",)
+    watches: tuple[str, ...] = ("ConfigMap",)
     handled_failures = 0
 
     def __init__(self) -> None:
@@ -189,6 +189,28 @@ def test_late_watches_keep_their_order(listener: Listener) -> None:
     put(cluster, "c")
     at(cluster, 21)
     assert listener.since(20) == ["+c"]
+
+
+class TwoKinds(Listener):
+    name = "listener"
+    watches = ("ConfigMap", "Secret")
+
+
+def test_what_starts_while_watches_are_broken_hears_of_all_kinds_at_once() -> None:
+    """Seed 5676 of podyard simulate: the Job controller, started anew, heard of a Job past its deadline before it heard
+    of its pods; it failed the Job, and the pods ran on."""
+    listener = TwoKinds()
+    settings = ClusterSettings(latencies=Latencies(watch=LogNormal(SECOND, 8 * SECOND)))
+    plan = ClusterPlan(settings=settings, controllers=(), components=(listener,))
+    cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
+    at(cluster, 1)
+    put(cluster, "a")
+    cluster.server.create(from_wire(manifest("Secret", "s")))
+    at(cluster, 60, RestartProcess("listener", 5 * SECOND), DisturbWatches("listener", 30 * SECOND))
+    at(cluster, 300)
+    heard = [(second, word) for second, word in listener.heard if second >= 70]
+    assert [word for _, word in heard] == ["+a", "+own", "+s"]
+    assert len({second for second, _ in heard}) == 1
 
 
 # -- what components make of a list ------------------------------------------------------------------------------------

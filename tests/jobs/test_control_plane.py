@@ -81,6 +81,8 @@ def scenario(tmp_path: Path, **more: Any) -> Loaded:
         {"at": "150s", "nodeFreeze": {"select": {"names": ["gpu-1"]}, "for": "90s"}},
         {"at": "150s", "apiServerRestart": {"downFor": "30s"}},
         {"at": "150s", "podDeletion": {"app": "job-0"}},
+        {"at": "150s", "schedulerOutage": {"downFor": "30s"}},
+        {"at": "150s", "controllerManagerOutage": {"downFor": "30s"}},
     ],
     ids=lambda fault: next(key for key in fault if key != "at"),
 )

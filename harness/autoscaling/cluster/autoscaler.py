@@ -71,6 +71,10 @@ class ClusterAutoscaling:
             raise UserError(f"cluster-autoscaler: {error}") from None
         self._expander = make_expander(self._settings.expander)
 
+    @property
+    def settings(self) -> ClusterAutoscalerSettings:
+        return self._settings
+
     def component(self, pools: tuple[NodePool, ...], rng: Random) -> ClusterAutoscaler:
         return ClusterAutoscaler(pools, rng, self._settings, self._expander)
 

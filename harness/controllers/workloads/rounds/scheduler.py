@@ -69,6 +69,13 @@ class RoundScheduler(Reconciler):
         self._starting: dict[int, None] = {}  # wanted, and not all of the gang runs yet
         self._began_ns: Instant = 0
 
+    def forget_all(self) -> None:
+        """Start: what it knew of the cluster is forgotten. The loop, the book of jobs, is kept; its next boundary is
+        set again, since its timers went with the process."""
+        super().forget_all()
+        self._gangs.clear()
+        self._arm()
+
     # -- what happened -------------------------------------------------------------------------------------------------
 
     def _job_changed(self, old: Job | None, new: Job | None) -> None:
