@@ -17,7 +17,7 @@ from harness.model.objects import KINDS, Kind, kind_of
 from harness.model.quantity import too_much
 from harness.model.schema import Visit
 from harness.model.status import Cause
-from harness.node.pod_annotations import READ_AS, unreadable
+from harness.node.pod_annotations import READ_AS, shared_name, unreadable
 from workloads.readers.manifests import Manifest, Rules, manifests_of, name_of, read_manifests
 
 VERSIONS = {(kind, other.api_version): other.inward for kind, rules in RULES.items() for other in rules.versions}
@@ -109,7 +109,7 @@ def _annotations(obj: Any) -> Iterator[Cause]:
         (getattr(template, "metadata", None), f"{at}.metadata.annotations"),
     ):
         for name, text in unreadable(meta.annotations) if meta is not None else ():
-            expected = f"{text[:80]!r} is not {READ_AS[name]}"
+            expected = f"{text[:80]!r} is not {READ_AS[shared_name(name)]}"
             yield Cause(reason="FieldValueInvalid", field=f"{path}.{name}", message=f"Invalid value: {expected}")
 
 

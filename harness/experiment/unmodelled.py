@@ -43,7 +43,7 @@ TOLD: Mapping[str, Rule] = {
     "V1PodSpec.hostNetwork": Rule("its container ports are not taken for host ports", (False,)),
     "V1PodSpec.runtimeClassName": Rule("the runtime class's overhead and nodes are not added", ("",)),
     "V1PodSpec.os": Rule("nodes are not told apart by their system", ({"name": "linux"},)),
-    "V1Container.lifecycle": Rule("hooks take no time", ({},)),
+    "V1Container.lifecycle": Rule("of its hooks, sleeps and simple commands take their time, others none", ({},)),
     "V1Probe.terminationGracePeriodSeconds": Rule("the pod's own grace period holds"),
     "V1ServiceSpec.externalTrafficPolicy": Rule("requests go to any ready pod", ("Cluster", "")),
     "V1ServiceSpec.internalTrafficPolicy": Rule("requests go to any ready pod", ("Cluster", "")),

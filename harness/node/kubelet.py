@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from random import Random
 
-from harness.engine.component import SECOND, Effect, Observe, PatchStatus, Record, WakeAt, next_tick
+from harness.engine.component import SECOND, Effect, Observe, Record, WakeAt, next_tick
 from harness.model.core import Node, Pod, PodStatus
 from harness.node import pod_status
+from harness.node.container_runtime import ContainerRuntime
+from harness.node.container_statuses import composed, says_all
+from harness.node.containers.run import CONTAINERS
 from harness.node.ephemeral import run_ephemeral
 from harness.node.images import Images
 from harness.node.node_allocator import NodeAllocator
@@ -20,13 +23,14 @@ from harness.node.pod_duration import set_pod
 from harness.node.pod_worker import Host, PodWorker, Stage, gone
 from harness.node.run_spec import run_spec_of, tick
 from harness.node.settings import NodeSettings
+from harness.node.status_manager import StatusManager
 from harness.node.usage import Usage
 
 KILLED, ASKED_TO_STOP = 137, 143
 """Exit codes of SIGKILL and of SIGTERM's default action: 128 and the signal's number."""
 
 STARTED, PULLED, READY, UNREADY, SICK, UNHEALTHY, ENDS, AGAIN, STOPPED, DEADLINE, SEEN_STARTED, SEEN_ENDED = range(12)
-EPHEMERAL = 12
+EPHEMERAL = 12  # and harness.node.containers.run.CONTAINERS
 """What a timer of a pod is about; its token is (uid, turn, one of these)."""
 
 
@@ -37,6 +41,7 @@ class Kubelet:
 
     __slots__ = (
         "_allocator",
+        "_containers",
         "_images",
         "_relist_phase_ns",
         "_rng",
@@ -44,6 +49,7 @@ class Kubelet:
         "host",
         "pods",
         "reachable",
+        "statuses",
         "turn",
         "usage",
     )
@@ -53,6 +59,7 @@ class Kubelet:
     ) -> None:
         """`phase_ns`: its containers are looked at so long after each whole number of relist periods."""
         self.pods: dict[str, PodWorker] = {}  # by uid, in order of admission
+        self.statuses = StatusManager(self.pods)
         self.host = host
         self.usage = usage
         self.turn = 0
@@ -62,6 +69,7 @@ class Kubelet:
         self._rng = rng
         self._allocator = NodeAllocator(node.status.allocatable)
         self._images = images
+        self._containers = ContainerRuntime(settings, rng, images, self._next_relist)
 
     # -- what the watch brings -----------------------------------------------------------------------------------------
 
@@ -75,12 +83,15 @@ class Kubelet:
                     effects.append(gone(pod))
                 else:
                     self.pods[meta.uid] = lost
-                    self._report(lost, effects)
+                    self.statuses.report(lost, effects)
             elif pod.status.phase not in ("Succeeded", "Failed"):
                 self._admit(now, pod, effects)
             return
+        before = worker.pod
         set_pod(now, worker, pod, ENDS, effects)
-        reported = self._compare(worker, effects)
+        if worker.composed is not None and before.metadata.annotations != meta.annotations:
+            self._containers.replan(now, worker, effects)
+        reported = self.statuses.compare(worker, effects)
         if self._settings.commands:
             self._debug(now, worker, effects)
         if worker.stage == Stage.ENDED:
@@ -129,12 +140,18 @@ class Kubelet:
         if refusal is not None:
             reason, message = refusal
             worker.stage = Stage.ENDED
-            self._tell(worker, pod_status.rejected(pod, reason, message, now), effects)
+            self.statuses.tell(worker, pod_status.rejected(pod, reason, message, now), effects)
             effects.append(Record(pod, "Warning", reason, message))
             return
         self._allocator.take(run_spec, annotations)
         worker.holds = True
         limit = pod.spec.active_deadline_seconds
+        if run_spec.composed:
+            if limit is not None:
+                effects.append(WakeAt(worker.admitted_ns + limit * SECOND, (pod.metadata.uid, 0, DEADLINE)))
+            self._containers.admit(now, worker, effects)
+            self._tell_composed(now, worker, effects)
+            return
         if pod.status.container_statuses and not self._resume(now, worker, effects):
             return
         if limit is not None:
@@ -160,7 +177,7 @@ class Kubelet:
             return False
         worker.restarts += 1
         worker.last = lost
-        self._tell(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
+        self.statuses.tell(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
         return True
 
     # -- containers ----------------------------------------------------------------------------------------------------
@@ -195,8 +212,12 @@ class Kubelet:
         worker = self.pods.get(uid)
         if worker is None or worker.stage == Stage.ENDED:
             return
-        if what in (DEADLINE, EPHEMERAL):
-            (self._deadline if what == DEADLINE else self._debug)(now, worker, effects)
+        if what in (DEADLINE, EPHEMERAL, CONTAINERS):
+            if what == CONTAINERS:
+                self._containers.advance(now, worker, effects)
+                self._tell_composed(now, worker, effects)
+            else:
+                (self._deadline if what == DEADLINE else self._debug)(now, worker, effects)
             return
         if worker.turn != turn:
             return
@@ -214,11 +235,11 @@ class Kubelet:
         elif what == READY:
             if not worker.sick:
                 worker.ready = True
-                self._tell(worker, pod_status.running(worker, now, self.host), effects)
+                self.statuses.tell(worker, pod_status.running(worker, now, self.host), effects)
         elif what == UNREADY:
             worker.ready = False
             effects.append(Record(worker.pod, "Warning", "Unhealthy", "Readiness probe failed"))
-            self._tell(worker, pod_status.running(worker, now, self.host), effects)
+            self.statuses.tell(worker, pod_status.running(worker, now, self.host), effects)
         elif what == SICK:
             worker.sick = True
             self._serve(worker, effects)
@@ -228,7 +249,7 @@ class Kubelet:
             self._say(worker, "Killing", f"Container {name} failed liveness probe, will be restarted", effects)
             self.exit(now, worker, KILLED, effects)
         elif what == SEEN_STARTED:
-            self._report(worker, effects)
+            self.statuses.report(worker, effects)
         elif what == SEEN_ENDED:
             self.exit(now, worker, worker.ended[1], effects, worker.ended[0])
         elif what == PULLED:
@@ -266,7 +287,7 @@ class Kubelet:
         worker.status = pod_status.running(worker, now, self.host)
         seen_ns = self._next_relist(now)
         if seen_ns == now:
-            self._report(worker, effects)
+            self.statuses.report(worker, effects)
         else:
             effects.append(WakeAt(seen_ns, (uid, turn, SEEN_STARTED)))
         if annotations.request_micro >= 0:
@@ -304,7 +325,10 @@ class Kubelet:
         """The container of the pod `key`, or of the first that runs, ends although nobody asked it to."""
         for worker in self.pods.values():
             if worker.stage == Stage.RUNNING and key in ("", worker.pod.metadata.key):
-                self._ended(now, worker, exit_code, effects)
+                if worker.composed is None:
+                    self._ended(now, worker, exit_code, effects)
+                elif self._containers.crash(now, worker, exit_code, effects):
+                    self._tell_composed(now, worker, effects)
                 return
 
     def exit(self, now: int, worker: PodWorker, code: int, effects: list[Effect], ended_ns: int = -1) -> None:
@@ -339,14 +363,19 @@ class Kubelet:
             who = f"{worker.run_spec.keep[0].name} in pod {meta.name}_{meta.namespace}({meta.uid})"
             effects.append(Record(pod, "Warning", "BackOff", f"Back-off restarting failed container {who}"))
             text = f"back-off {wait // SECOND}s restarting failed container={who.replace(' in pod ', ' pod=')}"
-            self._tell(worker, pod_status.waiting(worker, now, self.host, "CrashLoopBackOff", text), effects)
+            self.statuses.tell(worker, pod_status.waiting(worker, now, self.host, "CrashLoopBackOff", text), effects)
         else:
-            self._tell(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
+            self.statuses.tell(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
         effects.append(WakeAt(now + wait, (meta.uid, worker.turn, AGAIN)))
 
     def _stop(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """SIGTERM; the container takes its time, at most the grace period, which a second deletion can shorten."""
         meta = worker.pod.metadata
+        if worker.composed is not None:
+            worker.stage = Stage.STOPPING
+            self._containers.stop(now, worker, effects)
+            self._tell_composed(now, worker, effects)
+            return
         latest = now + (meta.deletion_grace_period_seconds or 0) * SECOND
         if worker.stage == Stage.STOPPING:
             if latest < worker.until_ns:
@@ -368,6 +397,9 @@ class Kubelet:
     def _stopped(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         pod = worker.pod
         if pod.metadata.finalizers:  # it will be looked at, so say how it ended, and delete it when that is known
+            if worker.composed is not None:
+                self._end(now, worker, composed(worker, now, self.host), effects)
+                return
             state = pod_status.terminated(worker, now, ASKED_TO_STOP)
             self._end(now, worker, pod_status.ended(worker, now, self.host, state), effects)
             return
@@ -380,7 +412,7 @@ class Kubelet:
     def _debug(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """Ephemeral containers, which somebody adds to a pod that runs."""
         if run_ephemeral(now, worker, EPHEMERAL, effects) and worker.status is not None:
-            self._tell(worker, pod_status.with_ephemeral(worker), effects)
+            self.statuses.tell(worker, pod_status.with_ephemeral(worker), effects)
 
     def _deadline(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """Source: pkg/kubelet/active_deadline.go."""
@@ -388,16 +420,37 @@ class Kubelet:
         if limit is None or now < worker.admitted_ns + limit * SECOND or worker.stage == Stage.STOPPING:
             return
         text = "Pod was active on the node longer than the specified deadline"
-        state = pod_status.terminated(worker, now, KILLED)
         effects.append(Record(worker.pod, "Normal", "DeadlineExceeded", text))
+        if worker.composed is not None:
+            worker.composed.kill(now, KILLED)
+            self._end(now, worker, composed(worker, now, self.host, "DeadlineExceeded", text), effects)
+            return
+        state = pod_status.terminated(worker, now, KILLED)
         self._end(now, worker, pod_status.ended(worker, now, self.host, state, "DeadlineExceeded", text), effects)
+
+    def _tell_composed(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
+        """What became of containers that have starts and ends of their own."""
+        run = worker.composed
+        assert run is not None
+        if run.over:
+            if worker.pod.metadata.deletion_timestamp is not None:
+                self._stopped(now, worker, effects)
+            else:
+                self._end(now, worker, composed(worker, now, self.host), effects)
+            return
+        status = composed(worker, now, self.host)
+        if worker.status is None or not says_all(worker.status, status):
+            self.statuses.tell(worker, status, effects)
+        self._serve(worker, effects)
+        if worker.annotations.request_micro >= 0 and worker.started_ns:
+            self.usage.changed(now, worker, effects)
 
     def _end(self, now: int, worker: PodWorker, status: PodStatus, effects: list[Effect]) -> None:
         worker.stage = Stage.ENDED
         worker.ready = False
         self._serve(worker, effects)
         self._release(worker)
-        self._tell(worker, status, effects)
+        self.statuses.tell(worker, status, effects)
         if worker.reported_milli >= 0:
             self.usage.changed(now, worker, effects)
 
@@ -418,6 +471,8 @@ class Kubelet:
         for worker in self.pods.values():
             if worker.until_ns >= 0:
                 worker.until_ns += for_ns
+            if worker.composed is not None:
+                worker.composed.shift(for_ns)
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
@@ -429,70 +484,6 @@ class Kubelet:
         worker.serving = able
         meta = worker.pod.metadata
         effects.append(Observe("serving", (meta.key, meta.uid, int(able))))
-
-    # -- the status manager --------------------------------------------------------------------------------------------
-    # A whole status goes against the version of the pod that it was made from. One is on its way at a time; it has
-    # arrived when the watch shows it, or lost against another writer when the API server answers Conflict. Then it is
-    # made again from the newer version, which the watch brings. Source: pkg/kubelet/status/status_manager.go (1.32).
-
-    def _tell(self, worker: PodWorker, status: PodStatus, effects: list[Effect]) -> None:
-        worker.status = status
-        self._report(worker, effects)
-
-    def _report(self, worker: PodWorker, effects: list[Effect]) -> None:
-        if worker.sent is not None:
-            worker.unsent = True
-            return
-        worker.unsent = False
-        pod, status = worker.pod, worker.status
-        if status is None or pod.status.phase in ("Succeeded", "Failed") or pod_status.says(pod.status, status):
-            return  # a write that changes nothing would not be seen to arrive
-        worker.sent = status
-        worker.sent_version = pod.metadata.resource_version
-        effects.append(PatchStatus(Pod(metadata=pod.metadata, spec=pod.spec, status=status, extra=pod.extra)))
-
-    def _compare(self, worker: PodWorker, effects: list[Effect]) -> bool:
-        """Whether the API server has what was reported last; if not, it is reported again."""
-        there = worker.pod.status
-        sent, status = worker.sent, worker.status
-        if sent is not None and pod_status.says(there, sent, ready=False):
-            worker.sent = None  # it has arrived; who has written since did so knowing it
-        if status is None:
-            return True
-        if pod_status.says(there, status):
-            worker.sent = None
-            worker.unsent = False
-            return True
-        if worker.sent is None:
-            self._report(worker, effects)
-        return there.phase in ("Succeeded", "Failed")
-
-    def conflicted(self, uid: str, version: str, effects: list[Effect]) -> bool:
-        """A status made from `version` came too late; whether it waits for the newer one, which the watch brings."""
-        worker = self.pods.get(uid)
-        if worker is None or worker.sent is None or worker.sent_version != version:
-            return False
-        worker.sent = None
-        worker.unsent = True
-        if worker.pod.metadata.resource_version == version:
-            return True
-        self._report(worker, effects)
-        return False
-
-    def undelivered(self, uid: str) -> bool:
-        """A status did not reach the API server; whether it will be sent again by `report_unsent`."""
-        worker = self.pods.get(uid)
-        if worker is None:
-            return False
-        worker.sent = None
-        worker.unsent = True
-        return True
-
-    def report_unsent(self, effects: list[Effect]) -> None:
-        """The API server can be reached again."""
-        for worker in self.pods.values():
-            if worker.unsent:
-                self._report(worker, effects)
 
     def _say(self, worker: PodWorker, reason: str, message: str, effects: list[Effect]) -> None:
         if self._settings.record_events:

@@ -262,7 +262,7 @@ class Machine:
         kubelet.reachable = True
         if self._outbox is not None:
             effects.extend(self._outbox.take())
-        kubelet.report_unsent(effects)
+        kubelet.statuses.report_unsent(effects)
         kubelet.tell_serving(effects)
         if self._proxy is not None:
             self._proxy.set_network(Network.UP)
@@ -314,7 +314,7 @@ class Machine:
             self._failed(now, effect, effects)
         elif kind is Pod and type(effect) is PatchStatus and error.reason == "Conflict":
             meta = effect.obj.metadata
-            if self._kubelet.conflicted(meta.uid, meta.resource_version, effects):
+            if self._kubelet.statuses.conflicted(meta.uid, meta.resource_version, effects):
                 self._retry_later(now, effects)  # in case the watch does not bring it
         elif error.reason == "AlreadyExists":
             if kind is Node:
@@ -343,7 +343,7 @@ class Machine:
         if isinstance(effect, StandingLease) or (isinstance(effect, (Create, Update)) and type(effect.obj) is Lease):
             outbox.lease_lost = True
             self._lease_turn += 1  # the renewals begin again with the retry
-        elif not (isinstance(effect, PatchStatus) and self._kubelet.undelivered(effect.obj.metadata.uid)):
+        elif not (isinstance(effect, PatchStatus) and self._kubelet.statuses.undelivered(effect.obj.metadata.uid)):
             outbox.put(effect)
         self._retry_later(now, effects)
 
@@ -358,13 +358,12 @@ class Machine:
         if self._state & _CUT:
             return  # all of it is said when the network is back
         effects.extend(outbox.take())
-        self._kubelet.report_unsent(effects)
+        self._kubelet.statuses.report_unsent(effects)
         if outbox.lease_lost:
             self._stand(now, effects)
 
     def _report_again(self, now: int, metrics: PodMetrics, effects: list[Effect]) -> None:
-        worker = self._kubelet.pods.get(metrics.metadata.owner_references[0].uid)
-        if worker is not None:
+        if (worker := self._kubelet.pods.get(metrics.metadata.owner_references[0].uid)) is not None:
             worker.reported_milli = -1
             self._usage.changed(now, worker, effects)
 
@@ -377,7 +376,8 @@ class Machine:
                 case WakeAt() | Observe():
                     effects.append(effect)
                 case PatchStatus() | Delete() | Record():
-                    if not (isinstance(effect, PatchStatus) and self._kubelet.undelivered(effect.obj.metadata.uid)):
+                    held = self._kubelet.statuses
+                    if not (isinstance(effect, PatchStatus) and held.undelivered(effect.obj.metadata.uid)):
                         self._outbox.put(effect)
                 case StandingLease() | Create() | Update() | Send():
                     pass

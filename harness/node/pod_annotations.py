@@ -24,6 +24,9 @@ STOP_AFTER = "podyard.dev/stop-after"
 UNHEALTHY_AFTER = "podyard.dev/unhealthy-after"
 """From then on they answer neither probes nor requests."""
 
+OF_CONTAINERS = (DURATION, EXIT_CODE, READY_AFTER, STOP_AFTER, UNHEALTHY_AFTER)
+"""Those that may be about one container: with its name behind a dot, as podyard.dev/duration.sidecar."""
+
 STOP_AFTER_NS = SECOND
 _MOST_S = 1 << 33
 """Below which whole seconds are nanoseconds of 64 bits."""
@@ -80,9 +83,18 @@ def unreadable(annotations: Mapping[str, str]) -> list[tuple[str, str]]:
     """(name, text) of those that a kubelet reads and cannot read; READ_AS says what it expects."""
     out = []
     for name, text in annotations.items():
-        if name in _READERS and read_annotations({name: text}).wrong:
+        known = shared_name(name)
+        if known in _READERS and read_annotations({known: text}).wrong:
             out.append((name, text))
     return out
+
+
+def shared_name(name: str) -> str:
+    """Without the name of a container, where there is one and may be one."""
+    for known in OF_CONTAINERS:
+        if name.startswith(known + "."):
+            return known
+    return name
 
 
 def _span(text: str) -> int:

@@ -1,4 +1,4 @@
-"""How long a pod runs, and how it ends, by the commands of its containers, where nothing else says."""
+"""How long a container runs, and how it ends, by its command, where nothing else says."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ end. A choice of this simulation; podyard.dev/duration says otherwise."""
 
 
 def said_of(pod: Pod) -> PodAnnotations:
-    """What its annotations say, and its commands where those do not.
-
-    The containers of a pod start and end together: with the last of them, and with the first bad exit code.
+    """What its annotations say, and the command of its one container where those do not.
 
     A container without a command runs its image's own, which nobody here knows: it runs on. So does one whose command
     does not end, and with it the pod.
@@ -26,7 +24,7 @@ def said_of(pod: Pod) -> PodAnnotations:
     annotations = read_annotations(pod.metadata.annotations)
     if annotations.duration_ns >= 0:
         return annotations
-    ends = [_end_of(container, pod) for container in pod.spec.containers]
+    ends = [end_of(container, pod) for container in pod.spec.containers]
     if any(end is None for end in ends):
         return annotations
     duration = max(end[0] for end in ends if end is not None)
@@ -34,7 +32,7 @@ def said_of(pod: Pod) -> PodAnnotations:
     return msgspec.structs.replace(annotations, duration_ns=duration, exit_code=annotations.exit_code or code)
 
 
-def _end_of(container: Container, pod: Pod) -> tuple[int, int] | None:
+def end_of(container: Container, pod: Pod) -> tuple[int, int] | None:
     """(after so many ns, exit code); None for one that does not end by itself."""
     extra = container.extra or {}
     argv = [str(item) for item in (*(extra.get("command") or ()), *(extra.get("args") or ()))]

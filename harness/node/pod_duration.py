@@ -13,6 +13,8 @@ from harness.node.pod_worker import PodWorker, Stage
 def set_pod(now: int, worker: PodWorker, pod: Pod, ends: int, effects: list[Effect]) -> None:
     """The pod as it is now. `ends`: what the timer of the containers' end is about."""
     before, worker.pod = worker.pod, pod
+    if worker.composed is not None:
+        return
     if pod.metadata.annotations.get(DURATION) == before.metadata.annotations.get(DURATION):
         return
     said = read_annotations(pod.metadata.annotations).duration_ns

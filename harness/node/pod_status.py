@@ -96,6 +96,7 @@ def says(there: PodStatus, status: PodStatus, *, ready: bool = True) -> bool:
     return (
         there.phase == status.phase
         and there.container_statuses == status.container_statuses
+        and there.init_container_statuses == status.init_container_statuses
         and there.ephemeral_container_statuses == status.ephemeral_container_statuses
         and (not ready or _is_ready(there) == _is_ready(status))
     )

@@ -1,4 +1,5 @@
-"""One pod on its node: what the container runtime does with it. The containers of a pod start and end together."""
+"""One pod on its node: what the container runtime does with it. What happens to more containers than one, or to one
+with hooks or a startup probe, stands in `composed`."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import msgspec
 
 from harness.engine.component import Delete
 from harness.model.core import ContainerState, ContainerStatus, Pod, PodStatus
+from harness.node.containers.run import PodRun
 from harness.node.pod_annotations import PodAnnotations
 from harness.node.run_spec import RunSpec
 
@@ -41,6 +43,7 @@ class PodWorker(msgspec.Struct):
     reported_milli: int = -1
     last: ContainerState = ContainerState()
     ephemeral: tuple[ContainerStatus, ...] = ()
+    composed: PodRun | None = None
     status: PodStatus | None = None  # as reported last
     sent: PodStatus | None = None  # on its way
     sent_version: str = ""  # of the pod that it was made from

@@ -26,6 +26,8 @@ class RunSpec(msgspec.Struct, gc=False):
     live_period_ns: int
     live_fail_ns: int  # from the first failing probe to killed
     keep: tuple[Container, ...]  # also that its identity stays taken
+    keep_inits: tuple[Container, ...]
+    composed: bool  # its containers have starts and ends of their own
 
 
 _run_specs: dict[int, RunSpec] = {}
@@ -36,7 +38,7 @@ def run_spec_of(pod: Pod) -> RunSpec:
     # Pods of one template share their containers, so these are what is known by identity.
     containers = pod.spec.containers
     run_spec = _run_specs.get(id(containers))
-    if run_spec is not None and run_spec.keep is containers:
+    if run_spec is not None and run_spec.keep is containers and run_spec.keep_inits is pod.spec.init_containers:
         return run_spec
     run_spec = _read(pod)
     if len(_run_specs) >= _MOST:
@@ -67,6 +69,9 @@ def _read(pod: Pod) -> RunSpec:
         live_period_ns=min((_period(probe) for probe in live), default=0),
         live_fail_ns=min((_fails(probe) for probe in live), default=0),
         keep=spec.containers,
+        keep_inits=spec.init_containers,
+        composed=bool(startup or spec.init_containers or len(spec.containers) > 1)
+        or any((container.extra or {}).get("lifecycle") for container in spec.containers),
     )
 
 

@@ -372,6 +372,34 @@ def test_an_indexed_job(kubectl: Kubectl) -> None:
     kubectl("delete", "job", "parts")
 
 
+COMPOSED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: parts}
+spec:
+  restartPolicy: Never
+  initContainers:
+  - {name: setup, image: busybox, command: [sh, -c, "echo set up"]}
+  - {name: proxy, image: envoy, restartPolicy: Always}
+  containers:
+  - {name: short, image: busybox, command: [sh, -c, "echo first; exit 3"]}
+  - {name: long, image: busybox, command: [sleep, "4"]}
+"""
+
+
+def test_containers_of_their_own(kubectl: Kubectl) -> None:
+    kubectl("create", "-f", "-", given=COMPOSED)
+    eventually(lambda: kubectl("get", "pod", "parts", "-o", "jsonpath={.status.phase}") == "Failed", "its end")
+    said = kubectl("describe", "pod", "parts")
+    for line in ("Init Containers:", "Exit Code:    3", "Exit Code:    143", "Reason:       Completed"):
+        assert line in said
+    assert kubectl("logs", "parts", "-c", "setup").strip() == "set up"
+    assert kubectl("logs", "parts", "-c", "short").strip() == "first"
+    codes = "jsonpath={.status.containerStatuses[*].state.terminated.exitCode}"
+    assert kubectl("get", "pod", "parts", "-o", codes).split() == ["3", "0"]
+    kubectl("delete", "pod", "parts")
+
+
 def test_a_cron_job(kubectl: Kubectl) -> None:
     kubectl("create", "cronjob", "tick", "--image=busybox", "--schedule=@every 2s", "--", "echo", "tock")
     eventually(lambda: "tick-" in kubectl("get", "jobs", "-o", "name"), "a job")

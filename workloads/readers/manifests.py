@@ -40,6 +40,11 @@ ANNOTATIONS = (
 )
 """Annotations of our own that mean something; another one is a typo."""
 
+OF_CONTAINERS = tuple(
+    f"podyard.dev/{name}." for name in ("duration", "exit-code", "ready-after", "stop-after", "unhealthy-after")
+)
+"""Of these, what may be about one container, whose name follows."""
+
 Refusals: TypeAlias = Callable[[Kind, Any, str], Iterable[Cause]]
 """(kind, object, its name or what a generated one may be) -> what an API server would refuse of the object alone."""
 
@@ -278,7 +283,7 @@ def _check_fields(document: Document, data: dict[str, Any], kind: Kind, rules: R
 
 def _check_annotations(document: Document, visit: Visit) -> None:
     for name in visit.value:
-        if name.startswith(OWN) and name not in ANNOTATIONS:
+        if name.startswith(OWN) and name not in ANNOTATIONS and not name.startswith(OF_CONTAINERS):
             path, expected = f"{visit.path}.{name}", ", ".join(ANNOTATIONS)
             what = f"{path}: there is no such annotation"
             raise document.error(path, what, found=name, expected=expected, hint=did_you_mean(name, ANNOTATIONS))

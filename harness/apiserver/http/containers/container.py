@@ -63,7 +63,8 @@ def find(server: ApiServer, namespace: str, pod_name: str, asked: str) -> Known:
     if pod.spec.node_name:
         _check_reachable(server, pod)
     spec = specs[names.index(asked)]
-    for status in (*pod.status.container_statuses, *pod.status.ephemeral_container_statuses):
+    held = pod.status
+    for status in (*held.container_statuses, *held.init_container_statuses, *held.ephemeral_container_statuses):
         if status.name == asked:
             return Known(pod, asked, spec, status.state, status.last_state)
     return Known(pod, asked, spec, ContainerState(), ContainerState())
