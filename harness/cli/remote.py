@@ -28,7 +28,7 @@ def call(kubeconfig: Path, method: str, path: str, body: Any = None, content_typ
 
     found = access(kubeconfig)
     headers = {"Authorization": f"Bearer {found.token}", "Content-Type": content_type}
-    data = None if body is None else json.dumps(body).encode()
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(found.server + path, data=data, method=method, headers=headers)
     try:
         trust = ssl.create_default_context(cadata=found.authority)

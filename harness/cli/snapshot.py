@@ -49,7 +49,10 @@ def snapshot(
 
 def restore(
     snapshot: Annotated[Path, typer.Argument(help="A file that podyard snapshot wrote.")],
-    store: Annotated[str, typer.Option(help="sqlite:FILE or etcd:URL of a cluster that does not run, or a new file.")],
+    store: Annotated[
+        str | None, typer.Option(help="sqlite:FILE or etcd:URL of a cluster that does not run, or a new file.")
+    ] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="Of a cluster that runs.")] = None,
     bump_revision: Annotated[
         int | None, typer.Option(min=0, help="Added to the snapshot's revision; a new file beside kept keys: 10^9.")
     ] = None,
@@ -63,7 +66,13 @@ def restore(
     from harness.model.errors import UserError
     from harness.store.snapshot_files import MOST_BUMP, read_snapshot, restore_file, restore_store
 
+    if (store is None) == (kubeconfig is None):
+        raise UserError("which cluster?", expected="one of --store sqlite:FILE and --kubeconfig FILE")
     saved = read_snapshot(snapshot)
+    if kubeconfig is not None:
+        _restore_running(kubeconfig, snapshot, len(saved.rows))
+        return
+    assert store is not None
     if store.startswith(_ETCD):
         before, after = restore_store(saved, open_store(store), bump_revision or 0, keep_clock)
         print(f"{len(saved.rows)} keys in {store}: revision {before} before, {after} now", file=sys.stderr)
@@ -77,6 +86,16 @@ def restore(
     before, after = restore_file(saved, path, bump_revision, keep_clock)
     was = f"revision {before} before, " if before else ""
     print(f"{len(saved.rows)} keys in {path}: {was}{after} now", file=sys.stderr)
+
+
+def _restore_running(kubeconfig: Path, snapshot: Path, keys: int) -> None:
+    import json
+
+    from harness.apiserver.http.snapshot_door import MEDIA_TYPE, PATH
+    from harness.cli.remote import call
+
+    told = json.loads(call(kubeconfig, "PUT", PATH, snapshot.read_bytes(), MEDIA_TYPE))
+    print(f"{keys} keys: revision {told['before']} before, {told['revision']} now", file=sys.stderr)
 
 
 def _file(store: str) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,7 @@ class LiveCluster:
         self.scheduler = None if plan.strategy is None else assembled.scheduler
         """None where one from outside is to bind."""
         self.driver_queue = DriverQueue(self.cluster.server)
+        self.driver_queue.restoring = self._restoring
         self._store = store
         self._saved = start
         self._written = False
@@ -100,6 +102,17 @@ class LiveCluster:
         self._save_clock(self.cluster.now)
         self.cluster.close()
         self._store.close()
+
+    @contextlib.contextmanager
+    def _restoring(self) -> Iterator[None]:
+        """The cluster's clock goes on; what components saw is told before, and what has changed after."""
+        self.cluster.api.flush(self.cluster.loop.now)
+        self._save_clock(self.cluster.now)
+        put_back = keep_clock(self._store)
+        yield
+        put_back()
+        self._faults.restored()
+        self._written = True
 
     def _on_write(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         self._written = True

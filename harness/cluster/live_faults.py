@@ -70,6 +70,13 @@ class LiveFaults:
 
     # -- what is asked for ---------------------------------------------------------------------------------------------
 
+    def restored(self) -> None:
+        """The store is another: what lasts goes on, whether the Fault is still there or not."""
+        self._measured.clear()
+        self._measures.stop()
+        self._define()
+        self._begun = False
+
     def _define(self) -> None:
         server, wanted = self._cluster.server, from_wire(definition())
         held = server.objects("CustomResourceDefinition").get(NAME)
@@ -86,7 +93,7 @@ class LiveFaults:
     def _adopt(self) -> None:
         """What an earlier process injected ended with it; what nobody has injected yet is asked for."""
         for obj in self._cluster.server.listed(KIND):
-            if _status(obj).get("phase") == "Active":
+            if _status(obj).get("phase") == "Active" and obj.metadata.name not in self._ends:
                 self._tell(obj.metadata.name, {"phase": "Ended", "message": "the cluster was started again"})
             else:
                 self._heard.append((ADDED, obj))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.cluster.assembly import ClusterPlan, assemble
-from harness.cluster.cluster import Cluster
+from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.convergence.checkers import HEAL_NS, converged
 from harness.engine.component import SECOND
 from harness.faults.on_demand import FaultsOnDemand, Order, Recall
@@ -28,10 +28,15 @@ NODES = 3
 class Story:
     """Three nodes, a Deployment of six; `seconds` go by."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, folded: bool = True) -> None:
         nodes = [WorldNode(f"n{rank}", cpu_milli=4000, memory_mib=8192, zone="z").object(rank) for rank in range(NODES)]
         self.injector = FaultsOnDemand(Random(1))
-        plan = ClusterPlan(nodes=nodes, strategy=least_allocated(), components=(self.injector,))
+        plan = ClusterPlan(
+            settings=ClusterSettings(folded=folded),
+            nodes=nodes,
+            strategy=least_allocated(),
+            components=(self.injector,),
+        )
         self.cluster: Cluster = assemble(MemoryStore(ObjectCodec()), plan).cluster
         self.observed: list[str] = []
         self.cluster.api.observers.append(lambda at, source, topic, data: self.observed.append(topic))

@@ -114,6 +114,9 @@ class Front:
         if rbac.MASTERS not in user.groups:
             url = path.rstrip("/") or "/"
             await self.ask(lambda s: rbac.check(s, user, Action(request.method.lower(), url=url)))
+        if request.method == "PUT" and path == snapshot_door.PATH:
+            data = await _body(request, snapshot_door.LARGEST)
+            return json_response(await self.ask(lambda _: snapshot_door.restored(self._driver, data)))
         if request.method != "GET":
             raise _not_found()
         if path == "/metrics" and self._metrics is not None:
@@ -275,14 +278,14 @@ def _impersonated(server: ApiServer, user: User, name: str, groups: tuple[str, .
     return User(name, groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED))
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, largest: int = LARGEST_BODY) -> bytes:
     pieces, size = [], 0
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
             async for piece in request.stream():
                 size += len(piece)
-                if size > LARGEST_BODY:
-                    raise too_large(f"Request entity too large: limit is {LARGEST_BODY}")
+                if size > largest:
+                    raise too_large(f"Request entity too large: limit is {largest}")
                 pieces.append(piece)
     except TimeoutError:
         raise ApiError(408, "Timeout", "Timeout: the body of the request did not arrive in time") from None

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.model.status import unavailable
@@ -35,6 +36,8 @@ class DriverQueue:
         """The API server's process is away: nobody is answered."""
         self.on_away: Callable[[], None] | None = None
         """Called when it goes, on the driver's thread."""
+        self.restoring: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Around a restore of the store, on the driver's thread: what is no part of a cluster's state is kept."""
 
     def submit(self, fn: Callable[[ApiServer], T]) -> Future[T]:
         """`fn(server)` on the driver's thread. The future carries what it returns or raises; after `close`,
