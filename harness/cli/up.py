@@ -55,7 +55,9 @@ def up(
             help="The strategy that places pods; else the scenario's first, or kube. none: one from outside does.",
         ),
     ] = None,
-    time_scale: Annotated[float, typer.Option(help="Seconds of the cluster for each second of yours.")] = 1.0,
+    time_scale: Annotated[
+        float, typer.Option(help="Seconds of the cluster for each of yours; clients see times by your clock.")
+    ] = 1.0,
     port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="On loopback; 0: a free one; else the one that the store's cluster had."),

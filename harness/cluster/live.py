@@ -20,6 +20,7 @@ from harness.model.core import Node
 from harness.model.karpenter import NODEPOOL
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Kind
+from harness.model.wire import ScaledEpoch
 from harness.store.interface import Store
 
 CLOCK_KEY = "/podyard/clock"
@@ -35,7 +36,10 @@ class LiveCluster:
 
     def __init__(self, store: Store, plan: ClusterPlan, *, time_scale: float = 1.0) -> None:
         """`plan`: on the wall clock whatever its settings say, and each lease is renewed in the open."""
-        self.epoch_unix_ns, start = _clock_of(store)
+        self._epoch, start = _clock_of(store)
+        self.epoch_unix_ns = self._epoch
+        if time_scale != 1.0:
+            self.epoch_unix_ns = ScaledEpoch(time.time_ns() - round(start / time_scale), time_scale)
         settings = replace(plan.settings, folded=False, wall=True, epoch_unix_ns=self.epoch_unix_ns)
         assembled = assemble(store, replace(plan, settings=settings), start)
         self.cluster = assembled.cluster
@@ -123,7 +127,7 @@ class LiveCluster:
 
     def _save_clock(self, now: Instant) -> None:
         self._saved = now
-        self._store.put(CLOCK_KEY, {"epochUnixNs": self.epoch_unix_ns, "nowNs": now})
+        self._store.put(CLOCK_KEY, {"epochUnixNs": self._epoch, "nowNs": now})
 
 
 def _provisioned(cluster: Cluster, plan: ClusterPlan) -> list[Node]:

@@ -64,6 +64,25 @@ def encode(value: Wire, *, epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS, whole: bo
     return out
 
 
+class ScaledEpoch(int):
+    """When instant 0 was, for clients of a cluster whose clock runs `scale` times as fast as theirs: what happened
+    `scale` seconds ago by its clock happened a second ago by theirs. Added to an instant, and taken from a time, as an
+    int is."""
+
+    scale: float
+
+    def __new__(cls, unix_ns: int, scale: float) -> ScaledEpoch:
+        made = super().__new__(cls, unix_ns)
+        made.scale = scale
+        return made
+
+    def __add__(self, instant_ns: int) -> int:
+        return int(self) + round(instant_ns / self.scale)
+
+    def __rsub__(self, unix_ns: int) -> int:
+        return round((unix_ns - int(self)) * self.scale)
+
+
 def time_text(instant_ns: int, epoch_unix_ns: int, *, micro: bool = False) -> str:
     seconds, rest = divmod(epoch_unix_ns + instant_ns, 10**9)
     text = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]  # strftime does not pad years below 1000

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from harness.model.wire import parse_time
+from harness.model.wire import ScaledEpoch, parse_time
 
 Json = dict[str, Any]
 
@@ -23,7 +23,10 @@ class Moment(msgspec.Struct, frozen=True):
         """Since an RFC 3339 time."""
         if not timestamp:
             return UNKNOWN
-        return duration((self.now_ns - self.instant(timestamp)) // 10**9)
+        elapsed_ns = self.now_ns - self.instant(timestamp)
+        if isinstance(self.epoch_unix_ns, ScaledEpoch):
+            elapsed_ns = round(elapsed_ns / self.epoch_unix_ns.scale)  # as kubectl says it, where it counts itself
+        return duration(elapsed_ns // 10**9)
 
     def instant(self, timestamp: str) -> int:
         return parse_time(timestamp, self.epoch_unix_ns)
