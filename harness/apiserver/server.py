@@ -307,42 +307,12 @@ class ApiServer:
 
     def recover(self) -> None:
         """Forget everything and read it from the store again, as after a restart."""
-        self._read_again()
-        self._ensure_namespaces()
-
-    def _read_again(self) -> None:
         self.cache.rebuild()
         self._names.resume(self.store.revision)
         self.admission.rebuild()
-
-    def _ensure_namespaces(self) -> None:
         for name in CREATED_AT_ONCE:
             if name not in self._objects["Namespace"]:
                 self.create(KINDS["Namespace"].type(metadata=ObjectMeta(name=name)))
-
-    def restore(self, data: bytes) -> None:
-        """Become what a snapshot of a store holds. What differs from what was gets a new version, since nobody believes
-        an older one, and whoever listens is told. Raises ValueError for no snapshot, changing nothing."""
-        before = {name: dict(held) for name, held in self.cache.by_kind.items()}
-        self.store.restore(data)
-        self._read_again()
-        revision = self.store.revision
-        for name, were in before.items():
-            kind, held = KINDS[name], self._objects[name]
-            for key, old in were.items():
-                if key not in held:
-                    self._tell_listeners(kind, DELETED, old, old, revision)
-            for key, obj in list(held.items()):
-                known = were.get(key)
-                if known != obj:
-                    obj = held[key] = self._numbered(obj)
-                    revision = self.store.put(prefix_of(kind) + key, obj)
-                    self._tell_listeners(kind, ADDED if known is None else MODIFIED, obj, known, revision)
-        self._ensure_namespaces()
-
-    def _tell_listeners(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
-        for listener in self.listeners:
-            listener(kind, change, obj, old, revision)
 
     def compact(self) -> None:
         """Forget the history up to now; watches that are behind will be told 410 Gone."""

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.apiserver.http.snapshot_door import restore
 from harness.convergence.checkers import HEAL_NS, converged
 from harness.engine.component import SECOND
 from harness.measure.pods import PodLives
@@ -62,7 +63,7 @@ def test_everything_converges_on_what_the_snapshot_wanted(
         story.run(wait)
     at = server.revision
     story.cluster.api.flush(story.cluster.now)
-    server.restore(saved)
+    restore(server, saved)
     story.cluster.api.flush(story.cluster.now)
     assert server.revision > at
     story.run(HEAL_NS / SECOND)
