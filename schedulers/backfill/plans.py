@@ -1,0 +1,221 @@
+"""What is promised to jobs that wait, and so kept from those behind them: EASY's one reservation, or one for each.
+
+Forecasts go by amounts of resources and by what a node's spec admits. Host ports, affinity between pods, spreading and
+volumes are not forecast; what starts now is held against all of them by `feasible`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from harness.scheduling.strategy import Bool, ClusterView, Int64
+from schedulers.backfill.jobs import Job
+from schedulers.backfill.running import RunningPods, amounts_of, free_of, slots, take
+
+MOST_INSTANTS = 256
+"""Of a conservative plan; what ends later is taken to end with the last of all."""
+
+FOREVER = 1 << 62
+
+Admits: TypeAlias = Callable[[Job], Bool]
+"""Nodes whose spec lets the members in, bool [nodes]."""
+
+
+class Plan(Protocol):
+    def begin(self, job: Job) -> None:
+        """The job is tried, until `undo` or `started`."""
+
+    def penalty(self, job: Job) -> Int64 | None:
+        """By node, how much a member that starts there now takes of what is promised: -1 for too much, 0 for nothing.
+        None: nowhere anything.
+        """
+
+    def take(self, job: Job, member: int, node: int) -> None:
+        """The job's member of that index would start on `node` now."""
+
+    def undo(self) -> None: ...
+
+    def started(self) -> None: ...
+
+    def wait(self, job: Job) -> None:
+        """The job does not start now: promise it what the plan promises."""
+
+
+class EasyPlan:
+    """One reservation: the first job that waits starts no later than at the shadow time, when it fits if running pods
+    end as they declare. Another may start if it ends by then, or leaves room enough for the first at that instant.
+    """
+
+    def __init__(self, cluster: ClusterView, running: RunningPods, admits: Admits) -> None:
+        self._cluster = cluster
+        self._running = running
+        self._admits = admits
+        self._head: Job | None = None
+        self._shadow_ns = FOREVER
+        self._free = np.zeros((0, 0), dtype=np.int64)  # at the shadow time
+        self._slots = np.zeros(0, dtype=np.int64)  # of the head's members, at the shadow time
+        self._admitted = np.zeros(0, dtype=np.bool_)
+        self._wanted = np.zeros(0, dtype=np.int64)
+        self._spare = 0  # slots beyond those that the head needs
+        self._before: tuple[Int64, Int64, int] | None = None
+
+    def begin(self, job: Job) -> None:
+        now = self._cluster.now_ns
+        done_by_then = job.lifetime_ns is not None and now + job.lifetime_ns <= self._shadow_ns
+        if self._head is not None and not done_by_then:
+            self._before = (self._free.copy(), self._slots.copy(), self._spare)
+
+    def penalty(self, job: Job) -> Int64 | None:
+        if self._before is None:
+            return None
+        loss = self._slots - self._slots_without(_wanted(job))
+        return np.where(loss <= self._spare, loss, -1)
+
+    def take(self, job: Job, member: int, node: int) -> None:
+        if self._before is None:
+            return
+        take(self._free, node, amounts_of(job.members[member]))
+        left = slots(self._free[:, [node]], self._wanted)[0] if self._admitted[node] else 0
+        self._spare -= int(self._slots[node] - left)
+        self._slots[node] = left
+
+    def undo(self) -> None:
+        if self._before is not None:
+            self._free, self._slots, self._spare = self._before
+            self._before = None
+
+    def started(self) -> None:
+        self._before = None
+
+    def wait(self, job: Job) -> None:
+        if self._head is None and self._find_shadow(job):
+            self._head = job
+
+    def _slots_without(self, amounts: Int64) -> Int64:
+        n = min(len(amounts), len(self._free))
+        free = self._free.copy()
+        free[:n] -= amounts[:n, None]
+        return np.where(self._admitted, slots(free, self._wanted), 0)
+
+    def _find_shadow(self, job: Job) -> bool:
+        """False where the job does not fit though all end that ever do."""
+        free, wanted, admitted = free_of(self._cluster), _wanted(job), self._admits(job)
+        at = np.where(admitted, slots(free, wanted), 0)
+        total, shadow = int(at.sum()), self._cluster.now_ns
+        ends = self._running.ends()
+        while total < job.wanted:
+            found = next(ends, None)
+            if found is None:
+                return False
+            end, node, amounts = found
+            shadow = max(shadow, end)
+            take(free, node, amounts, 1)
+            if admitted[node]:
+                left = int(slots(free[:, [node]], wanted)[0])
+                total += left - int(at[node])
+                at[node] = left
+        for end, node, amounts in ends:  # others that end at the same instant are gone by then, too
+            if end > shadow:
+                break
+            take(free, node, amounts, 1)
+            if admitted[node]:
+                at[node] = slots(free[:, [node]], wanted)[0]
+        self._shadow_ns, self._free, self._slots = shadow, free, at
+        self._admitted, self._wanted, self._spare = admitted, wanted, int(at.sum()) - job.wanted
+        return True
+
+
+class ConservativePlan:
+    """A reservation for each of the first `most` jobs that wait: on nodes of its own, at the earliest instant at which
+    it delays nobody before it. They are made anew in each call, in the queue's order.
+    """
+
+    def __init__(self, cluster: ClusterView, running: RunningPods, admits: Admits, most: int) -> None:
+        self._cluster = cluster
+        self._admits = admits
+        self._most = most
+        now = cluster.now_ns
+        ends = [(max(end, now + 1), node, amounts) for end, node, amounts in running.ends()]
+        instants = sorted({end for end, _, _ in ends})
+        if len(instants) >= MOST_INSTANTS:
+            instants = [*instants[: MOST_INSTANTS - 2], instants[-1]]
+        self._times = [now, *instants]
+        base = free_of(cluster)
+        self._free = np.zeros((len(self._times), *base.shape), dtype=np.int64)  # [instants, rows, nodes]
+        self._free[0] = base
+        places = np.searchsorted(self._times, [end for end, _, _ in ends])
+        for (_, node, amounts), place in zip(ends, places.tolist(), strict=True):
+            take(self._free[place], node, amounts, 1)
+        np.cumsum(self._free, axis=0, out=self._free)
+        self._taken: list[tuple[int, tuple[int, ...]]] = []
+        self._until_ns = FOREVER
+
+    def begin(self, job: Job) -> None:
+        now = self._times[0]
+        self._until_ns = FOREVER if job.lifetime_ns is None else now + job.lifetime_ns
+
+    def penalty(self, job: Job) -> Int64 | None:
+        room = self._room(job, 0)
+        return np.where(room > 0, 0, -1)
+
+    def take(self, job: Job, member: int, node: int) -> None:
+        amounts = amounts_of(job.members[member])
+        self._subtract(0, self._until_ns, node, amounts)
+        self._taken.append((node, amounts))
+
+    def undo(self) -> None:
+        for node, amounts in self._taken:
+            self._subtract(0, self._until_ns, node, amounts, 1)
+        self._taken = []
+
+    def started(self) -> None:
+        self._taken = []
+
+    def wait(self, job: Job) -> None:
+        if self._most <= 0:
+            return
+        self._most -= 1
+        for first in range(len(self._times)):
+            room = self._room(job, first)
+            if room.sum() >= job.wanted:
+                self._reserve(job, first, room)
+                return
+
+    def _room(self, job: Job, first: int) -> Int64:
+        """How many members fit on each node from the instant of that index on, for as long as they run."""
+        last = len(self._times)
+        if job.lifetime_ns is not None:
+            last = int(np.searchsorted(self._times, self._times[first] + job.lifetime_ns))
+        lowest = self._free[first:last].min(axis=0)
+        return np.where(self._admits(job), slots(lowest, _wanted(job)), 0)
+
+    def _reserve(self, job: Job, first: int, room: Int64) -> None:
+        """Nodes that have the least room now first: those that are free now are of use to others until then."""
+        until = FOREVER if job.lifetime_ns is None else self._times[first] + job.lifetime_ns
+        now = slots(self._free[0], _wanted(job))
+        needed = job.wanted
+        for node in np.lexsort((self._cluster.rank, now)).tolist():
+            members = min(needed, int(room[node]))
+            if members:
+                self._subtract(first, until, node, tuple((_wanted(job) * members).tolist()))
+                needed -= members
+            if not needed:
+                return
+
+    def _subtract(self, first: int, until: int, node: int, amounts: tuple[int, ...], sign: int = -1) -> None:
+        last = len(self._times)
+        if until < FOREVER:
+            last = int(np.searchsorted(self._times, until))
+            if last == len(self._times) or self._times[last] != until:
+                self._times.insert(last, until)
+                self._free = np.insert(self._free, last, self._free[last - 1], axis=0)
+        n = min(len(amounts), self._free.shape[1])
+        self._free[first:last, :n, node] += sign * np.array(amounts[:n], dtype=np.int64)
+
+
+def _wanted(job: Job) -> Int64:
+    """Of one member, the largest, rows as in `amounts_of`."""
+    return np.concatenate([[job.whole_milli], job.largest]).astype(np.int64)
