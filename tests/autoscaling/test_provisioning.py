@@ -288,3 +288,11 @@ def test_costs_are_the_catalogues(path: Path) -> None:
     pool = result.metrics["autoscaling"]["pool p"]
     assert pool["cost"] == pytest.approx(0.4 * pool["nodeHours"])
     assert 0.9 < pool["nodeHours"] < 1.0
+
+
+def test_what_a_scale_up_waited_for_is_told(path: Path) -> None:
+    """45 s of booting, after a batch of a second."""
+    story = Story(path, node_pool(), deployment("web", 5))
+    found = story.run.result("greedy").metrics["waterfalls"]["scaleUps"]
+    assert found["dominantTimer"] == "just-in-time provisioning"
+    assert found["dominantShare"] > 0.8

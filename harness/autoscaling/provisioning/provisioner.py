@@ -94,7 +94,7 @@ class Provisioner:
     def _provision(self, now: int, effects: list[Effect]) -> None:
         state = self._state
         pods = state.provisionable()
-        going = [name for name in state.nodes if state.is_going(name)]
+        going = [name for name in state.lookups.going if name in state.nodes]
         moving = [pod for name in going for pod in state.reschedulable(now, name)]
         if not pods and not moving:
             return
@@ -124,16 +124,16 @@ class Provisioner:
             fork.forget(state.view(pod))
         self._add_daemons(fork)
         pools = [template.pool for template in state.templates()]
-        limits = Limits(pools, state.capacities())
+        limits = Limits(pools, state.capacities() if any(pool.spec.limits for pool in pools) else {})
         existing = state.existing(without)
         return Simulation(fork, state.offers, state.templates(), limits, existing, cautious).solve(pods)
 
     def _add_daemons(self, fork: Fork) -> None:
         """DaemonSet pods that nodes which are coming will have. Source: calculateExistingNodeClaims."""
         state = self._state
-        for name in state.claims:
+        for name in state.lookups.coming:
             column = state.column(name)
-            if column is None or state.is_initialized(name):
+            if column is None:
                 continue
             daemons = (pod for pod in state.pods_on(name) if owned_by(pod, "DaemonSet"))
             there = {owner.name for pod in daemons for owner in pod.metadata.owner_references}

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from harness.autoscaling.cluster.daemon_pods import DaemonPods
 from harness.autoscaling.cluster.drainability import RemainingBudgets
 from harness.autoscaling.provisioning.catalogue import Catalogue
+from harness.autoscaling.provisioning.lookups import Lookups
 from harness.autoscaling.provisioning.offers import Offers
 from harness.autoscaling.provisioning.templates import ClaimTemplate, by_weight, template_of
 from harness.engine.component import DELETED, SECOND, Relist, Watch
@@ -83,6 +84,7 @@ class ProvisioningState:
         self.has_claims = False  # whether any pod had volumes
         self.marked: set[str] = set()  # nodes that will be deleted when their replacements are there
         self.changes = 0
+        self.lookups = Lookups(self)
         self._keys_on: dict[str, dict[str, None]] = {}
         self._unbound: dict[str, tuple[str, Pod]] = {}
         self._templates: list[ClaimTemplate] | None = None
@@ -187,17 +189,18 @@ class ProvisioningState:
         found = None if claim is None else self.catalogue.price_of(claim.metadata.labels)
         return found or 0.0
 
+    @property
+    def names_of_claims(self) -> tuple[str, ...]:
+        return tuple(self.claims)
+
     def column(self, name: str) -> int | None:
         return self.snapshot.node_table.index.get(name)
 
     def existing(self, without: frozenset[str] | set[str] = frozenset()) -> Int64:
-        """Columns of nodes that may take pods, initialized ones first, then by name. Source: sortExistingNodes."""
-        names = [
-            name for name in self.snapshot.node_table.index if name not in without and not self.is_going(name)
-        ]  # fmt: skip
-        names.sort(key=lambda name: (not self.is_initialized(name), name))
+        """Columns of nodes that may take pods, in the order in which they are tried."""
         index = self.snapshot.node_table.index
-        return np.array([index[name] for name in names], dtype=np.int64)
+        found = [index[name] for name in self.lookups.ordered if name not in without and name in index]
+        return np.array(found, dtype=np.int64)
 
     def templates(self) -> list[ClaimTemplate]:
         """In the order in which NodePools are tried."""
@@ -300,12 +303,14 @@ class ProvisioningState:
             return
         if self.column(name) is None:
             self.snapshot.add_node(**node_columns(shown))
+            self.changes += 1
         else:
             self.snapshot.update_node(**node_columns(shown))
 
     def _drop(self, name: str) -> None:
         if self.column(name) is not None:
             self.snapshot.remove_node(name)
+            self.changes += 1
 
     def _update_pod(self, now: int, pod: Pod, *, gone: bool) -> None:
         key = pod.metadata.key

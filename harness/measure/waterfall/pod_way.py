@@ -17,6 +17,7 @@ from harness.measure.waterfall.timers import (
 )
 
 LATENCIES, PULL, START = "spec.latencies", "spec.latencies.imagePull", "spec.latencies.containerStart"
+JUST_IN_TIME, BATCH_WINDOW = "just-in-time provisioning", "batch-idle-duration"
 PROVISIONING, READINESS, ROOM = "spec.pools provisioning", "readiness of the container", "room on a node"
 """What decides a hop and is no constant: settings of the scenario and of its workload."""
 
@@ -49,8 +50,13 @@ def to_bound(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns
         return
     chain.to(failed, "first attempt fails", LATENCIES)
     bought = pod.event("TriggeredScaleUp", failed, None if pod.bound_ns == NEVER else pod.bound_ns)
+    nominated = pod.event("Nominated", failed, None if pod.bound_ns == NEVER else pod.bound_ns)
     if bought != NEVER:
         _bought(chain, pod, story, timers, bought, until_ns)
+    elif nominated != NEVER:
+        bought = nominated
+        chain.to(nominated, "batch closes", BATCH_WINDOW)
+        _provisioned(chain, pod, story, nominated, until_ns, JUST_IN_TIME)
     if pod.bound_ns == NEVER:
         if not chain.unended:
             chain.open(_end(pod, until_ns), "bound to a node", "no node had room")
@@ -70,9 +76,14 @@ def _bought(chain: Chain, pod: PodStory, story: Story, timers: Timers, at_ns: in
         chain.to(at_ns, "node ordered", LATENCIES)
     else:
         chain.to(at_ns, "pool decision", SCAN_INTERVAL, note="not at a scan of the run's phase: a lower bound of scans")
+    _provisioned(chain, pod, story, at_ns, until_ns, PROVISIONING)
+
+
+def _provisioned(chain: Chain, pod: PodStory, story: Story, at_ns: int, until_ns: int, timer: str) -> None:
+    """From the order of a node until it is ready, where the pod went there."""
     registered = story.registered_ns(pod.node) if pod.node else NEVER
     if registered != NEVER and registered > at_ns:
-        chain.to(registered, "provisioning", PROVISIONING)
+        chain.to(registered, "provisioning", timer)
         ready = story.ready_ns(pod.node, registered)
         if ready != NEVER and (pod.bound_ns == NEVER or ready <= pod.bound_ns):
             chain.to(ready, "node ready", LATENCIES)

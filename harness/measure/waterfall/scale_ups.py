@@ -40,7 +40,11 @@ def scale_ups(story: Story, timers: Timers, served: Mapping[str, Served], until_
         pods = [
             pod
             for pod in story.pods.values()
-            if pod.uid not in told and abs(pod.event("TriggeredScaleUp", at_ns - SOON_NS) - at_ns) <= SOON_NS
+            if pod.uid not in told
+            and any(
+                abs(pod.event(reason, at_ns - SOON_NS) - at_ns) <= SOON_NS
+                for reason in ("TriggeredScaleUp", "Nominated")
+            )
         ]
         if pods:
             told |= {pod.uid for pod in pods}

@@ -15,7 +15,7 @@ from harness.measure.fault import FaultList, Step
 KINDS = ("Pod", "Node", "EndpointSlice", "Event", "ReplicaSet", "Deployment", "observed")
 """Entries that are looked at."""
 REASONS = (
-    "FailedScheduling", "TriggeredScaleUp", "Pulling", "Pulled", "Started", "BackOff", "SuccessfulRescale",
+    "FailedScheduling", "TriggeredScaleUp", "Nominated", "Pulling", "Pulled", "Started", "BackOff", "SuccessfulRescale",
 )  # fmt: skip
 """Of Events."""
 _NEW_SIZE = re.compile(r"New size: (\d+)")

@@ -62,6 +62,7 @@ class Consolidation:
         self._provisioner = provisioner
         self._candidates = candidates
         self._settings = settings
+        self._young: tuple[tuple[int, int], frozenset[str]] = ((-1, -1), frozenset())
 
     # -- simulation ----------------------------------------------------------------------------------------------------
 
@@ -71,7 +72,7 @@ class Consolidation:
         `cautious`: pods of candidates do not go onto nodes whose consolidateAfter has not passed.
         """
         state = self._state
-        going = [name for name in state.nodes if state.is_going(name)]
+        going = [name for name in state.lookups.going if name in state.nodes]
         leaving = [pod for name in going for pod in state.reschedulable(now, name)]
         moving = [pod for item in candidates for pod in state.reschedulable(now, item.name)]
         pending = state.provisionable()
@@ -114,9 +115,13 @@ class Consolidation:
         fork.remove_node(self._state.nodes[name])
 
     def _kept(self, now: int, without: frozenset[str]) -> Int64:
-        young = {name for name in self._state.claims if self._candidates.under_consolidate_after(now, name)}
-        going = {name for name in self._state.nodes if self._state.is_going(name)}
-        return self._state.existing(young | going | without)
+        """Nodes that may take pods which run elsewhere."""
+        key = (now, self._state.changes)
+        if self._young[0] != key:
+            names = self._state.claims
+            young = frozenset(name for name in names if self._candidates.under_consolidate_after(now, name))
+            self._young = (key, young)
+        return self._state.existing(self._young[1] | without)
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
