@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.engine.latency import Latency
+from harness.engine.latency import Constant, Latency
 from harness.model.core import Node
+from harness.model.node_labels import HOSTNAME, with_node_labels
 
 POOL_LABEL = "podyard.dev/pool"
-HOSTNAME = "kubernetes.io/hostname"
 
 replaced = msgspec.structs.replace
 
 
 class NodePool(msgspec.Struct, frozen=True, kw_only=True):
-    """`template`: a node of the pool without its name. `provisioning`: from the request to the machine's start.
-    `price`: of a node for an hour, None where nobody says."""
+    """`template`: a node of the pool without its name. `provisioning`: from the request to the machine's start; `boot`:
+    from its registration until it is Ready. Of the provider: `quota` nodes are granted, `stock` machines are there, and
+    `lost_percent` of those that it makes never come. `price`: of a node for an hour, None where nobody says."""
 
     name: str
     template: Node
@@ -23,8 +24,13 @@ class NodePool(msgspec.Struct, frozen=True, kw_only=True):
     most: int
     provisioning: Latency
     price: float | None = None
+    boot: Latency = Constant(0)
+    quota: int | None = None
+    stock: int | None = None
+    lost_percent: int = 0
 
     def node(self, name: str) -> Node:
         """A node of the pool with this name."""
         meta = self.template.metadata
-        return replaced(self.template, metadata=replaced(meta, name=name, labels={**meta.labels, HOSTNAME: name}))
+        labels = with_node_labels(name, {**meta.labels, HOSTNAME: name})
+        return replaced(self.template, metadata=replaced(meta, name=name, labels=labels))

@@ -189,7 +189,7 @@ class Sizer(ClusterAutoscaler):
             self._faults.append(fault)
             return
         for pool_name, count in checked[0].items():
-            self._request(now, state.pools[pool_name].pool, count, effects)
+            self._provider.order(now, state.pools[pool_name].pool, count, effects)
         for name in checked[1]:
             self._actuator.start(now, name, bool(state.pods_on(name)), effects)
 

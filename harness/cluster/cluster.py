@@ -13,6 +13,7 @@ from harness.apiserver.server import ApiServer
 from harness.cluster.control_plane import ControlPlane, is_machine
 from harness.engine.component import (
     Component,
+    DisturbProvider,
     DisturbWatches,
     Effect,
     FaultInjected,
@@ -262,6 +263,12 @@ class Cluster:
             case DisturbWatches(of, for_ns, cause=cause):
                 if self._control_plane.disturb_watches(now, effect):
                     self._note(now, "disturbed", (of, "Watches", for_ns, "", cause))
+            case DisturbProvider(pools, kind, for_ns, cause=cause):
+                for component in self.components.values():
+                    if getattr(component, "orders_machines", False):
+                        self.tell(component.name, effect)
+                        for pool in pools:
+                            self._note(now, "disturbed", (f"pool {pool}", "Provider", for_ns, kind, cause))
             case ResumeProcess(process):
                 self._control_plane.resume(now, process)
 

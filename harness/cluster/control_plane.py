@@ -12,6 +12,7 @@ from typing import Any
 from harness.apiserver.dispatcher import Dispatcher
 from harness.engine.component import (
     Component,
+    DisturbProvider,
     DisturbWatches,
     Effect,
     InjectFault,
@@ -154,5 +155,6 @@ _TO_THE_MACHINES = (
     RestartApiServer,
     RestartProcess,
     ResumeProcess,
+    DisturbProvider,
     DisturbWatches,
 )

@@ -22,7 +22,7 @@ from harness.convergence import workload_checkers as workloads
 from harness.convergence.cluster_state import Checker, ClusterState
 from harness.convergence.cron_checkers import cron_jobs
 from harness.engine.component import MINUTE, Instant
-from harness.node.machine import MachineReport
+from harness.node.machine_report import MachineReport
 from harness.scheduling.filter_plugin import FilterPlugin
 
 HEAL_NS = 30 * MINUTE

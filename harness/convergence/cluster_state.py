@@ -13,7 +13,7 @@ from harness.engine.component import Instant
 from harness.model.core import Node, Pod
 from harness.model.meta import LabelSelector
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
-from harness.node.machine import MachineReport
+from harness.node.machine_report import MachineReport
 from harness.scheduling.filter_plugin import FilterPlugin
 
 ENDED = ("Succeeded", "Failed")

@@ -269,6 +269,17 @@ class DisturbWatches(_Message, frozen=True, gc=False):
     cause: int = 0
 
 
+class DisturbProvider(_Message, frozen=True, gc=False):
+    """The provider of machines does not do for `pools` what it is asked, for `for_ns`. `kind`: quota (orders are
+    refused), outOfStock (no machine of the kind is there), silent (none comes), late (each `late_ns` later)."""
+
+    pools: tuple[str, ...]
+    kind: str
+    for_ns: int
+    late_ns: int = 0
+    cause: int = 0
+
+
 class ResumeProcess(_Message, frozen=True, gc=False):
     """The components of a process that is stopped start now."""
 
@@ -286,6 +297,7 @@ Effect: TypeAlias = (
     | RestartApiServer
     | RestartProcess
     | DisturbWatches
+    | DisturbProvider
     | ResumeProcess
 )
 

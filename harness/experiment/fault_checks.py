@@ -56,6 +56,12 @@ def check_faults(
     for index, planned in enumerate(faults):
         where = f"spec.faults[{index}]"
         _check_names(loaded, planned, where, targets, pools)
+        for at, name in enumerate(getattr(planned.fault, "pools", ()) if hasattr(planned.fault, "of_pools") else ()):
+            known = [pool.name for pool in pools]
+            if name not in known:
+                item = f"{where}.{_key(loaded, where)}.pools[{at}]"
+                hint = did_you_mean(name, known)
+                raise loaded.error(item, "there is no such pool", found=name, expected=_one_of(known), hint=hint)
         try:
             effects = planned.fault.effects(targets, Random(0))
         except Exception as error:  # somebody else's code

@@ -132,7 +132,17 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "max": _note("nodes at most", 6, "nodes"),
         "min": _note("nodes at least, there from the beginning", 0, "nodes"),
         "zone": _note("zone of its nodes", "a"),
-        "provisioning": _note("from the request for a node until it is registered", "45s", DURATION),
+        "provisioning": _note(
+            "from the request for a node until it is registered: a duration, or a distribution", "45s", DURATION
+        ),
+        "boot": _note(
+            "from its registration until its network is up and it is Ready: a duration, or a distribution",
+            {"median": "20s", "p99": "60s"},
+            DURATION,
+        ),
+        "quota": _note("nodes that the provider grants; an order for more is refused", 4, "nodes"),
+        "stock": _note("machines of this kind that the provider has; the rest of an order fails", 3, "nodes"),
+        "lost": _note("of the machines that never register", 5, "percent"),
     },
     forms.OpenbTasks: {
         "pods": _note("how many tasks", 600, "pods"),

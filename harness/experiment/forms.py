@@ -89,8 +89,20 @@ class NodeSource(Form, frozen=True, kw_only=True):
     manifests: list[str] | None = None
 
 
+class LatencyForm(Form, frozen=True, kw_only=True):
+    """A hop: `constant`, or `median` and `p99` of a lognormal (never below `least`), or `samples`."""
+
+    constant: str | None = None
+    median: str | None = None
+    p99: str | None = None
+    least: str = "1ms"
+    samples: list[str] | None = None
+
+
 class Pool(Form, frozen=True, kw_only=True):
-    """A node pool of the cluster autoscaler. `provisioning`: from request to registered."""
+    """A node pool of the cluster autoscaler. `provisioning`: from request to registered; `boot`: from there to Ready.
+    Of its provider: `quota` nodes are granted (more are refused), `stock` machines are there (the rest of an order
+    fails), and `lost` percent of the machines never register."""
 
     name: Name
     max: Count
@@ -104,7 +116,11 @@ class Pool(Form, frozen=True, kw_only=True):
     zone: str = ""
     labels: dict[str, str] = {}
     taints: list[TaintForm] = []
-    provisioning: str = "45s"
+    provisioning: str | LatencyForm = "45s"
+    boot: str | LatencyForm = "0s"
+    quota: Count | None = None
+    stock: Count | None = None
+    lost: Annotated[int, Meta(ge=0, le=100)] = 0
     price: Price | None = None
     power: PowerForm | None = None
 
@@ -245,16 +261,6 @@ class TaskSource(Form, frozen=True, kw_only=True):
     manifests: list[str] | None = None
     objects: list[Any] | None = None
     dump: list[str] | None = None
-
-
-class LatencyForm(Form, frozen=True, kw_only=True):
-    """A hop: `constant`, or `median` and `p99` of a lognormal (never below `least`), or `samples`."""
-
-    constant: str | None = None
-    median: str | None = None
-    p99: str | None = None
-    least: str = "1ms"
-    samples: list[str] | None = None
 
 
 class LatenciesForm(Form, frozen=True, kw_only=True):

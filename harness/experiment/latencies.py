@@ -35,7 +35,7 @@ def latencies(loaded: Loaded) -> Latencies:
     ):
         if theirs is not None:
             where = f"spec.latencies.{name}"
-            changes[ours] = _latency(loaded, theirs, where, _LONGEST_NS.get(ours, 0))
+            changes[ours] = latency(loaded, theirs, where, _LONGEST_NS.get(ours, 0))
     if form.image_bytes is not None:
         changes["image_bytes"] = amount(loaded, form.image_bytes, "spec.latencies.imageBytes") // 1000
     made = replace(made, **changes)
@@ -44,7 +44,10 @@ def latencies(loaded: Loaded) -> Latencies:
     return made
 
 
-def _latency(loaded: Loaded, form: LatencyForm, where: str, most_ns: int) -> Latency:
+def latency(loaded: Loaded, form: str | LatencyForm, where: str, most_ns: int = 0) -> Latency:
+    """A duration, or a distribution of durations. Raises UserError."""
+    if isinstance(form, str):
+        return Constant(duration(loaded, form, where))
     if form.constant is not None:
         return Constant(duration(loaded, form.constant, f"{where}.constant"))
     if form.samples:

@@ -19,14 +19,14 @@ from harness.cluster.cluster import ClusterSettings
 from harness.cluster.controllers import check_controllers, controllers
 from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.engine.component import SECOND, Component, Instant
-from harness.engine.latency import Constant, Latencies
+from harness.engine.latency import Latencies
 from harness.experiment.accounting import read_accounting
 from harness.experiment.catalogues import read_catalogue
 from harness.experiment.constants import read_constants
 from harness.experiment.dump import GATEWAY, read_dump
 from harness.experiment.fault_checks import check_faults, with_objects
 from harness.experiment.gates import check_gates
-from harness.experiment.latencies import latencies
+from harness.experiment.latencies import latencies, latency
 from harness.experiment.metric_series import check_autoscalers, metrics_adapter, needs_requests
 from harness.experiment.nodes import Machines, gateway, machines, pool_template
 from harness.experiment.scenario import Loaded, duration
@@ -247,7 +247,11 @@ def _pools(loaded: Loaded, catalogue: Catalogue) -> tuple[NodePool, ...]:
             template=templates[index],
             least=pool.min,
             most=pool.max,
-            provisioning=Constant(duration(loaded, pool.provisioning, f"spec.pools[{index}].provisioning")),
+            provisioning=latency(loaded, pool.provisioning, f"spec.pools[{index}].provisioning"),
+            boot=latency(loaded, pool.boot, f"spec.pools[{index}].boot"),
+            quota=pool.quota,
+            stock=pool.stock,
+            lost_percent=pool.lost,
             price=catalogue.price_of(templates[index].metadata.labels) if pool.price is None else pool.price,
         )
         for index, pool in enumerate(loaded.scenario.spec.pools)

@@ -297,7 +297,9 @@ def _check(loaded: Loaded) -> None:
             _machine(loaded, source.group, f"spec.nodes[{index}].group")
     for index, pool in enumerate(spec.pools):
         _machine(loaded, pool, f"spec.pools[{index}]")
-        duration(loaded, pool.provisioning, f"spec.pools[{index}].provisioning")
+        for name, said in (("provisioning", pool.provisioning), ("boot", pool.boot)):
+            if isinstance(said, str):
+                duration(loaded, said, f"spec.pools[{index}].{name}")
         if not 0 <= pool.min <= pool.max:
             raise loaded.error(f"spec.pools[{index}]", "min and max do not fit", found=f"{pool.min} to {pool.max}")
     for index, task in enumerate(spec.workload):

@@ -12,6 +12,7 @@ from harness.engine.component import (
     MS,
     SECOND,
     Delete,
+    DisturbProvider,
     DisturbWatches,
     Effect,
     Event,
@@ -145,7 +146,7 @@ def told(injected: Sequence[Effect], about: tuple[int, str], cause: int) -> list
     ]
     effects += [
         msgspec.structs.replace(effect, cause=cause)
-        if isinstance(effect, InjectFault | RestartApiServer | RestartProcess | DisturbWatches)
+        if isinstance(effect, InjectFault | RestartApiServer | RestartProcess | DisturbWatches | DisturbProvider)
         else effect
         for effect in injected
     ]

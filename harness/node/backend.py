@@ -14,7 +14,8 @@ from harness.engine.loop import Loop
 from harness.engine.messages import Observed
 from harness.engine.streams import phase_of, stream
 from harness.model.core import Node
-from harness.node.machine import Machine, MachineReport
+from harness.node.machine import Machine
+from harness.node.machine_report import MachineReport
 from harness.node.settings import NodeSettings
 
 FIRST_NODE_ADDRESS = 1024

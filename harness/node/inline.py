@@ -7,7 +7,7 @@ from typing import Any
 from harness.engine.component import Start
 from harness.engine.loop import Handler, Loop
 from harness.node.backend import MachineRunner, PowerOff, PowerOn, ToNode, ToServer
-from harness.node.machine import MachineReport
+from harness.node.machine_report import MachineReport
 
 
 class InlineNodes:

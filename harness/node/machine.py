@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, assert_never
 
-import msgspec
-
 from harness.engine.component import (
     DELETED,
     Create,
@@ -31,14 +29,15 @@ from harness.engine.component import (
     next_tick,
 )
 from harness.engine.guard import event_about, fault_of
-from harness.model.core import Node, Pod, PodStatus
+from harness.model.core import Node, Pod
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, Undo
 from harness.model.meta import condition
 from harness.model.objects import PodMetrics
 from harness.model.workloads import Lease
 from harness.node.images import Images
 from harness.node.kubelet import Kubelet
-from harness.node.node_status import internal_ip_of, lease, ready_node
+from harness.node.machine_report import MachineReport
+from harness.node.node_status import boot_ns_of, booting_node, internal_ip_of, labelled_node, lease, ready_node
 from harness.node.outbox import Outbox
 from harness.node.pod_worker import Host, Stage
 from harness.node.proxy import Network, Proxy
@@ -47,22 +46,6 @@ from harness.node.usage import Flow, Usage
 
 _DOWN, _FROZEN, _CUT = 1, 2, 4
 _NEVER = 1 << 62
-
-
-class MachineReport(msgspec.Struct, frozen=True):
-    """A machine as it is, for whoever compares it with the API server. `pods`: by uid, those that are neither ended nor
-    refused, with the status that the kubelet reported last (None: none yet). `registered`: its kubelet has made its
-    Node, which it does once after it has started."""
-
-    powered: bool
-    frozen: bool
-    connected: bool
-    pods: dict[str, PodStatus | None]
-    registered: bool = False
-
-    @property
-    def healthy(self) -> bool:
-        return self.powered and self.connected and not self.frozen
 
 
 # size: one short method for each event that reaches a machine; each must be right while it is off, frozen and cut off.
@@ -75,6 +58,7 @@ class Machine:
     """
 
     __slots__ = (
+        "_boots_until_ns",
         "_cut_until_ns",
         "_down_until_ns",
         "_frozen_since_ns",
@@ -102,7 +86,8 @@ class Machine:
         """`lease_phase_ns`: its lease is renewed so long after each whole number of renewal periods."""
         self._lease_phase_ns = lease_phase_ns
         self.name = node.metadata.name
-        self._node = node
+        self._node = node = labelled_node(node)
+        self._boots_until_ns = 0
         self._settings = settings
         self._rng = rng
         self._images = Images(node)
@@ -233,7 +218,7 @@ class Machine:
                 self._send_deferred(now, self._outbox, effects)
         elif what == "status":
             self._status_due = False
-            if not self._state & _CUT:  # else it is reported when the network is back
+            if not self._state & _CUT and now >= self._boots_until_ns:  # else it is reported when the network is back
                 effects.append(PatchStatus(ready_node(self._node, self._kubelet.host.ip, now)))
         elif what == "return":
             self._return(now, effects)
@@ -256,6 +241,9 @@ class Machine:
         """Up and connected, at first or again: register, show that it is alive, say what could not be said."""
         kubelet, usage = self._kubelet, self._usage
         node = ready_node(self._node, kubelet.host.ip, now)
+        if not self._registered and (boot_ns := boot_ns_of(node)):
+            self._boots_until_ns, node = now + boot_ns, booting_node(node, now)
+            effects.append(WakeAt(self._boots_until_ns, ("status", 0)))
         effects.append(PatchStatus(node) if self._registered else Create(node))
         self._registered = True
         self._stand(now, effects)
@@ -275,6 +263,8 @@ class Machine:
         """Somebody says that it is not ready: the next report of the node's status sets that right. Source:
         kubelet_node_status.go tryUpdateNodeStatus, which compares with what the API server has."""
         known = condition(node.status.conditions, "Ready")
+        if now < self._boots_until_ns:
+            return  # it is not, and says so itself when it is
         if not self._status_due and known is not None and known.status != "True":
             self._status_due = True
             every_ns = self._settings.constants.node_status_update_frequency_ns

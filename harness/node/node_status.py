@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from harness.model.core import Node, NodeAddress, NodeStatus
+from msgspec.structs import replace
+
+from harness.model.core import Node, NodeAddress, NodeStatus, Taint
 from harness.model.meta import Condition, ObjectMeta
+from harness.model.node_labels import BOOT, with_node_labels
 from harness.model.whole_numbers import whole_number
 from harness.model.wire import MicroTime, Time
 from harness.model.workloads import Lease, LeaseSpec
@@ -51,6 +54,34 @@ def ready_node(node: Node, address: str, now: int) -> Node:
         ),
         extra=node.extra,
     )
+
+
+NOT_READY = Taint(key="node.kubernetes.io/not-ready", effect="NoSchedule")
+"""Of a node at birth. Source: plugin/pkg/admission/nodetaint (TaintNodesByCondition), until it is Ready."""
+
+
+def labelled_node(node: Node) -> Node:
+    """With the labels that a kubelet sets."""
+    meta = node.metadata
+    labels = with_node_labels(meta.name, meta.labels)
+    return node if labels == meta.labels else replace(node, metadata=replace(meta, labels=labels))
+
+
+def boot_ns_of(node: Node) -> int:
+    """From its registration until it is Ready, ns."""
+    return whole_number(node.metadata.annotations.get(BOOT, "")) or 0
+
+
+def booting_node(node: Node, now: int) -> Node:
+    """A node that has registered and has no network yet. Source: pkg/kubelet/nodestatus/setters.go ReadyCondition."""
+    said = Condition(
+        type="Ready", status="False", reason="KubeletNotReady",
+        message="container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+        "message:Network plugin returns error: cni plugin not initialized",
+        last_transition_time=Time(now),
+    )  # fmt: skip
+    status = replace(node.status, conditions=(*node.status.conditions[:-1], said))
+    return replace(node, spec=replace(node.spec, taints=(*node.spec.taints, NOT_READY)), status=status)
 
 
 _said: tuple[int, tuple[Condition, ...]] = (-1, ())

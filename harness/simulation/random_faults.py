@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ class Scene:
     zones: list[str]
     nodes: list[str]
     objects: list[tuple[str, str, str]]
+    pools: list[str] = field(default_factory=list)
 
     def named(self, *kinds: str) -> list[tuple[str, str, str]]:
         return [item for item in self.objects if item[0] in kinds]
@@ -229,6 +230,14 @@ def _apply(rng: Random, scene: Scene) -> dict[str, Any]:
     return {"objects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": data}]}
 
 
+def _provider_outage(rng: Random, scene: Scene) -> dict[str, Any] | None:
+    """Of pools that the scenario has."""
+    if not scene.pools:
+        return None
+    does = rng.choice(("quota", "outOfStock", "silent", "late"))
+    return {"pools": [rng.choice(scene.pools)], "does": does, "for": rng.choice(("30s", "5m")), "lateBy": "2m"}
+
+
 _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 
 _DRAWS: dict[str, Draw] = {
@@ -255,6 +264,7 @@ _DRAWS: dict[str, Draw] = {
     "nodeLeave": lambda rng, scene: {"select": {"count": 1}, **_deleted(rng)},
     "nodeUpgrade": _node_upgrade,
     "spotReclaim": _spot_reclaim,
+    "providerOutage": _provider_outage,
 }
 
 FAULTS = tuple(_DRAWS)

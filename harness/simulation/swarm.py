@@ -153,7 +153,7 @@ def _scene(spec: dict[str, Any], workload: list[dict[str, Any]], zones: list[str
     groups = [source["group"] for source in spec["nodes"]]
     nodes = [f"{group['name']}-{index}" for group in groups for index in range(group["count"])]
     nodes += [f"{pool['name']}-0" for pool in spec.get("pools", ())]
-    return Scene(apps(workload), zones, nodes, objects)
+    return Scene(apps(workload), zones, nodes, objects, [pool["name"] for pool in spec.get("pools", ())])
 
 
 def apps(workload: list[dict[str, Any]]) -> list[str]:

@@ -42,7 +42,7 @@ from harness.model.workloads import (
     PodDisruptionBudget,
     PodDisruptionBudgetSpec,
 )
-from harness.node.machine import MachineReport
+from harness.node.machine_report import MachineReport
 from harness.scheduling.registry import load
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore

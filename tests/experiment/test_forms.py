@@ -88,7 +88,9 @@ def test_workloads(key: str, form: Any) -> None:
 @pytest.mark.parametrize("name", FAULTS.names())
 def test_faults(name: str) -> None:
     spec = {"duration": "2m", "bound": False, "nodes": [NODES], "workload": [SERVICE]}
-    given = demanded(FAULTS.load(name))
+    given = demanded(FAULTS.load(name)) if name != "providerOutage" else {"pools": ["p"], "does": "late", "for": "5s"}
+    if name == "providerOutage":
+        spec["pools"] = [{"name": "p", "max": 2, "cpu": 4}]
     if name == "apply":
         meta = {"name": "c"}
         given = {"objects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}]}

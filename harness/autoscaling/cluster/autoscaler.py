@@ -17,24 +17,22 @@ from harness.autoscaling.cluster.estimator import add_template_node
 from harness.autoscaling.cluster.expander import contained, take_faults
 from harness.autoscaling.cluster.expander import expander as make_expander
 from harness.autoscaling.cluster.fork import Fork
-from harness.autoscaling.cluster.pool_state import PoolState
+from harness.autoscaling.cluster.provider import Provider
 from harness.autoscaling.cluster.scale_down import ScaleDownPlanner
-from harness.autoscaling.cluster.scale_up import ScaleUp, oldest_first
+from harness.autoscaling.cluster.scale_up import GREW, ScaleUp, oldest_first
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings, UnknownFlag, parse_flags
 from harness.autoscaling.policy import Expander
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import (
     DELETED,
+    DisturbProvider,
     Effect,
     Event,
     Instant,
-    Observe,
     Outcome,
     Record,
     Relist,
     Start,
-    StartMachine,
-    StopMachine,
     Subscribe,
     Timer,
     Update,
@@ -85,6 +83,7 @@ class ClusterAutoscaler:
     handled_failures = 0
     phase_ns = 0
     name = "cluster-autoscaler"
+    orders_machines = True  # what happens to the provider happens to it
     watches = ("Node", "Pod", "DaemonSet", "PodDisruptionBudget")
 
     def __init__(
@@ -114,8 +113,11 @@ class ClusterAutoscaler:
         ordered = self._state.pools
         self._state = ClusterState(self._pools, self._settings, self._filters)
         for name, pool in self._state.pools.items():
-            pool.created, pool.requested = ordered[name].created, ordered[name].requested
-        self._scale_up = ScaleUp(self._state, self._expander, self._rng, self._request)
+            before = ordered[name]
+            pool.created, pool.requested = before.created, before.requested
+            pool.failing, pool.trouble = before.failing, before.trouble
+        self._provider = Provider(self._state, self._rng)
+        self._scale_up = ScaleUp(self._state, self._expander, self._rng, self._provider.order)
         self._planner = ScaleDownPlanner(self._state)
         self._actuator = Actuator(self._state, self._planner)
         self._armed = -1
@@ -165,9 +167,11 @@ class ClusterAutoscaler:
     def _on_timer(self, now: int, token: object, effects: list[Effect]) -> None:
         if isinstance(token, tuple):
             if token[0] == "machine":
-                self._start_machine(token, effects)
+                self._provider.deliver(token, effects)
             else:
                 self._actuator.go_on(now, token[1], effects)
+        elif isinstance(token, DisturbProvider):
+            self._provider.disturb(now, token)
         elif token == self._armed:
             self._armed = -1
             self._scan(now, effects)
@@ -208,15 +212,15 @@ class ClusterAutoscaler:
     def _scan(self, now: int, effects: list[Effect]) -> None:
         """Source: static_autoscaler.go RunOnce."""
         state = self._state
-        self._give_up_overdue(now, effects)
+        self._provider.give_up(now, effects)
         state.settle_starting(now)
         self._actuator.clean_up(now, effects)
         for name in sorted(self._actuator.going):
             self._actuator.go_on(now, name, effects)
         for pool in state.pools.values():
             missing = pool.pool.least - pool.size
-            if missing > 0:
-                self._request(now, pool.pool, missing, effects)
+            if missing > 0 and now >= pool.backoff_until_ns:
+                self._provider.order(now, pool.pool, missing, effects)
         if not self._is_healthy(effects):
             self._planner.clear()
             return
@@ -236,8 +240,10 @@ class ClusterAutoscaler:
         wait = False
         if left:
             wait = self._scale_up.are_new(now, pods)
-            if not wait and self._scale_up.scan(now, fork, left, effects):
+            tried = "" if wait else self._scale_up.scan(now, fork, left, effects)
+            if tried == GREW:
                 self._last_scale_up_ns = now
+            if tried:
                 return  # no scale-down in this scan
         if not self._settings.scale_down_enabled:
             return
@@ -300,42 +306,3 @@ class ClusterAutoscaler:
             effects.append(Record(some, "Warning", "ClusterUnhealthy", "Cluster is unhealthy"))
         self._told_unhealthy = not healthy
         return healthy
-
-    # -- machines ------------------------------------------------------------------------------------------------------
-
-    def _give_up_overdue(self, now: int, effects: list[Effect]) -> None:
-        """Machines that have not registered in time are given up, and their pool is left alone for a while."""
-        for pool in self._state.pools.values():
-            limit = self._settings.max_node_provision_time_ns
-            late = [name for name, since in pool.requested.items() if now - since > limit]
-            for name in late:
-                del pool.requested[name]
-                effects.append(StopMachine(name))
-            if late:
-                self._back_off(now, pool)
-
-    def _back_off(self, now: int, pool: PoolState) -> None:
-        """Source: utils/backoff/exponential_backoff.go."""
-        settings = self._settings
-        failed = pool.failed_ns
-        if failed is None or now - failed > settings.node_group_backoff_reset_timeout_ns:
-            pool.backoff_ns = settings.initial_node_group_backoff_duration_ns
-        else:
-            pool.backoff_ns = min(2 * pool.backoff_ns, settings.max_node_group_backoff_duration_ns)
-        pool.failed_ns = now
-        pool.backoff_until_ns = now + pool.backoff_ns
-
-    def _request(self, now: int, pool: NodePool, count: int, effects: list[Effect]) -> None:
-        """Order machines: each is there, and its kubelet starts, when the provider has provisioned it."""
-        state = self._state.pools[pool.name]
-        for _ in range(count):
-            name = state.next_name()
-            state.requested[name] = now
-            effects.append(WakeAt(now + pool.provisioning.draw(self._rng), ("machine", pool.name, name)))
-        effects.append(Observe("autoscaling", (pool.name, "up", count)))
-
-    def _start_machine(self, token: tuple[str, ...], effects: list[Effect]) -> None:
-        _, pool_name, name = token
-        pool = self._state.pools[pool_name]
-        if name in pool.requested:
-            effects.append(StartMachine(pool.pool.node(name)))

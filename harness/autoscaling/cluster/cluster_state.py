@@ -159,8 +159,7 @@ class ClusterState:
             self.snapshot.add_node(**node_columns(seen))
             if pool is not None:
                 pool.members[name] = None
-                if pool.requested.pop(name, None) is not None:
-                    pool.failed_ns = None
+                pool.requested.pop(name, None)
         self.nodes[name] = node
 
     def _update_pod(self, pod: Pod, *, gone: bool) -> None:

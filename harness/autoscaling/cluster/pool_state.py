@@ -7,16 +7,27 @@ import msgspec
 from harness.autoscaling.pool import NodePool
 
 
+class Trouble(msgspec.Struct, frozen=True):
+    """What the provider does `until_ns`: refuses (`quota`), has no machines (`outOfStock`), delivers none (`silent`),
+    or `late_ns` later than it would."""
+
+    kind: str
+    until_ns: int
+    late_ns: int = 0
+
+
 class PoolState(msgspec.Struct):
     """`members`: registered nodes; `requested`: nodes that are coming, by name, with the instant of the request."""
 
     pool: NodePool
     members: dict[str, None] = {}
     requested: dict[str, int] = {}
+    failing: dict[str, str] = {}  # of those, instances that the provider could not make, and its words
+    trouble: Trouble | None = None
     created: int = 0  # nodes ever requested: the next one's number
     backoff_ns: int = 0
     backoff_until_ns: int = 0  # no scale-up before
-    failed_ns: int | None = None  # the last scale-up that failed, unless one has succeeded since
+    failed_ns: int | None = None  # the last scale-up that failed
 
     def next_name(self) -> str:
         """Of a node that there is not, also where an earlier process made some."""

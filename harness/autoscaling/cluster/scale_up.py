@@ -26,6 +26,8 @@ NEW_PODS_NS, NEW_GPU_PODS_NS = 2 * SECOND, 30 * SECOND
 unschedulablePodTimeBuffer, unschedulablePodWithGpuTimeBuffer."""
 REPEAT_NS = 5 * MINUTE
 """The same Event about the same pod is not told again within. Source: --record-duplicated-events."""
+GREW, FAILED = "grew", "failed"
+"""What came of a scale-up."""
 MAX_SIZE, BACKOFF, NOT_READY = (
     "max node group size reached",
     "in backoff after failed scale-up",
@@ -35,14 +37,14 @@ MAX_SIZE, BACKOFF, NOT_READY = (
 
 
 class ScaleUp:
-    """`request`: orders nodes of a pool; what it does is appended to the effects."""
+    """`request`: orders nodes of a pool, and says whether that was taken; what it does is appended to the effects."""
 
     def __init__(
         self,
         state: ClusterState,
         expander: Expander,
         rng: Random,
-        request: Callable[[int, NodePool, int, list[Effect]], object],
+        request: Callable[[int, NodePool, int, list[Effect]], bool],
     ) -> None:
         self._state = state
         self._expander = expander
@@ -71,8 +73,9 @@ class ScaleUp:
         with_gpu = [at for at, pod in zip(created, pods, strict=True) if self._state.view(pod).cls.gpu.count]
         return bool(with_gpu) and min(with_gpu) + NEW_GPU_PODS_NS > now
 
-    def scan(self, now: int, fork: Fork, pods: Sequence[PodView], effects: list[Effect]) -> bool:
-        """Whether a pool grows for `pods`, which fit on nothing that is there or coming."""
+    def scan(self, now: int, fork: Fork, pods: Sequence[PodView], effects: list[Effect]) -> str:
+        """GREW where a pool grows for `pods`, which fit on nothing that is there or coming; FAILED where the provider
+        refuses; '' where none would help."""
         groups: dict[int, list[PodView]] = {}
         for view in pods:
             groups.setdefault(view.cls.id, []).append(view)
@@ -95,11 +98,10 @@ class ScaleUp:
                     options.append(ScaleUpOption(grown.name, grown.template, count, tuple(placed), grown.price))
         if not options:
             self._tell_nothing_helps(now, groups, against, effects)
-            return False
+            return ""
         # CA draws among the best; here the pool that is named first grows, so that runs can be compared.
         chosen = self._expander.best(options, self._rng)[0]
-        self._grow(now, chosen, groups, against, effects)
-        return True
+        return GREW if self._grow(now, chosen, groups, against, effects) else FAILED
 
     # -- within --------------------------------------------------------------------------------------------------------
 
@@ -147,7 +149,8 @@ class ScaleUp:
         groups: Groups,
         against: dict[str, dict[int, tuple[str, ...]]],
         effects: list[Effect],
-    ) -> None:
+    ) -> bool:
+        """Whether the provider takes the orders, one pool after the other; the first that it refuses ends it."""
         state = self._state
         pool = state.pools[chosen.pool]
         targets = [pool]
@@ -158,11 +161,13 @@ class ScaleUp:
         told = []
         for target, more in balance(targets, chosen.count):
             before = target.size
-            self._request(now, target.pool, more, effects)
+            if not self._request(now, target.pool, more, effects):
+                return False
             told.append(f"{{{target.pool.name} {before}->{target.size} (max: {target.pool.most})}}")
         text = f"pod triggered scale-up: [{' '.join(told)}]"
         for view in chosen.pods:
             self._record(now, view, "TriggeredScaleUp", text, effects)
+        return True
 
     def _tell_nothing_helps(
         self, now: int, groups: Groups, against: dict[str, dict[int, tuple[str, ...]]], effects: list[Effect]

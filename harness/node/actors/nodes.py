@@ -19,7 +19,7 @@ from harness.node.actors.channel import Closed
 from harness.node.actors.session import Actor, Session, ray_session
 from harness.node.actors.wire import ADVANCE, INSPECT, POWER_ON, RESET, Wire, join_tag, split_tag
 from harness.node.backend import PowerOn
-from harness.node.machine import MachineReport
+from harness.node.machine_report import MachineReport
 from harness.node.settings import NodeSettings
 
 _REPORTS = msgspec.msgpack.Decoder(dict[str, MachineReport])

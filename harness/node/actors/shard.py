@@ -12,7 +12,7 @@ from harness.engine.loop import SharedLoop
 from harness.node.actors.wire import ADVANCE, INSPECT, POWER_ON, RESET, Wire, join_tag, split_tag
 from harness.node.backend import MachineRunner, PowerOff, PowerOn
 from harness.node.inline import inspected, until_off
-from harness.node.machine import MachineReport
+from harness.node.machine_report import MachineReport
 from harness.node.settings import NodeSettings
 
 
