@@ -1,8 +1,8 @@
 """Dominant Resource Fairness: the next pod is one of the user whose dominant share is least.
 
 Source: Ghodsi et al., Dominant Resource Fairness: Fair Allocation of Multiple Resource Types, NSDI 2011, algorithm 1.
-A user's dominant share is the largest share of any resource of the whole cluster that its pods hold. A user whose next
-pod fits nowhere is passed over, as Mesos does, where algorithm 1 ends. Fairness is between users with pods that wait;
+A user's dominant share is the largest share of any resource of the whole cluster that its pods hold. A pod that fits
+nowhere is passed over, where algorithm 1 ends. Fairness is between users with pods that wait;
 nobody is preempted for it.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.scheduling.scoring import Choice, one_by_one
-from harness.scheduling.strategy import CPU, PODS, Bind, ClusterView, Decision, Float64, Int64, PodBatch, PodView, Wait
+from harness.scheduling.strategy import CPU, PODS, Bind, ClusterView, Decision, Float64, Int64, PodBatch, PodView
 
 USER = "podyard.dev/user"
 """Label of a pod: who submitted it. Pods without it are their namespace's."""
@@ -43,15 +43,7 @@ class DRF:
             self._sync(cluster)
             user = min(queues, key=lambda name: (self._share(name, total), arrival[name]))
             job = queues[user].pop()
-            waits = []
-            for decision in one_by_one(job, cluster, choose):
-                if isinstance(decision, Wait):
-                    waits.append(decision.pod)
-                yield decision
-            if len(waits) == len(job):  # its next pod fits nowhere: the others of this user have their turn later
-                for other in reversed(queues[user]):
-                    yield from (Wait(pod, f"user {user}: the pod before it does not fit") for pod in other)
-                queues[user] = []
+            yield from one_by_one(job, cluster, choose)
             if not queues[user]:
                 del queues[user]
 
@@ -68,6 +60,8 @@ class DRF:
             return
         changed = cluster.changed_since(self._version) if cluster is self._cluster else None
         self._cluster, self._version = cluster, version
+        if changed is None:  # another snapshot, with other indices: that of a scheduler that started again, say
+            self._of_node, self._of_user = [], {}
         for node in range(len(cluster.names)) if changed is None else changed.tolist():
             while node >= len(self._of_node):
                 self._of_node.append({})

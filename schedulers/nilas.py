@@ -51,6 +51,10 @@ class _ExitTimes:
             return
         changed = cluster.changed_since(self._version) if cluster is self._cluster else None
         self._cluster, self._version = cluster, version
+        known: dict[str, int] = {}
+        if changed is None:  # another snapshot, with other indices: that of a scheduler that started again, say
+            known = {key: since for pods in self._since for key, since in pods.items()}
+            self._since, self._last, self._oldest = [], self._last[:0], self._oldest[:0]
         more = len(cluster.names) - len(self._since)
         if more > 0:
             self._since += [{} for _ in range(more)]
@@ -58,7 +62,7 @@ class _ExitTimes:
             self._oldest = np.pad(self._oldest, (0, more))
         for node in range(len(cluster.names)) if changed is None else changed.tolist():
             before, pods = self._since[node], cluster.pods_on(node)
-            here = {pod.key: before.get(pod.key, cluster.now_ns) for pod in pods}
+            here = {pod.key: before.get(pod.key, known.get(pod.key, cluster.now_ns)) for pod in pods}
             self._since[node] = here
             ends = [FOREVER if pod.lifetime_ns is None else here[pod.key] + pod.lifetime_ns for pod in pods]
             self._last[node] = max(ends, default=0)

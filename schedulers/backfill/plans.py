@@ -7,6 +7,7 @@ volumes are not forecast; what starts now is held against all of them by `feasib
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -44,12 +45,33 @@ class Plan(Protocol):
         """The job does not start now: promise it what the plan promises."""
 
 
+@dataclass(slots=True, eq=False)
+class Shadow:
+    """When the first job that waits fits, and what is free then. Of one state of the cluster."""
+
+    version: int
+    job: Job
+    shadow_ns: int
+    free: Int64  # int64 [rows, nodes]
+    slots: Int64  # of the job's members, int64 [nodes]
+    admitted: Bool
+
+    def holds(self, job: Job, version: int, now_ns: int) -> bool:
+        """Whether it would be found again: nothing has come or gone, and nobody was due meanwhile."""
+        same = version == self.version and now_ns < self.shadow_ns and job.key == self.job.key
+        return same and job.wanted == self.job.wanted and np.array_equal(_wanted(job), _wanted(self.job))
+
+
 class EasyPlan:
     """One reservation: the first job that waits starts no later than at the shadow time, when it fits if running pods
     end as they declare. Another may start if it ends by then, or leaves room enough for the first at that instant.
     """
 
-    def __init__(self, cluster: ClusterView, running: RunningPods, admits: Admits) -> None:
+    def __init__(
+        self, cluster: ClusterView, running: RunningPods, admits: Admits, before: list[Shadow] | None = None
+    ) -> None:
+        """`before`: what was found last, kept between plans; most calls change nothing of it."""
+        self._known = [] if before is None else before
         self._cluster = cluster
         self._running = running
         self._admits = admits
@@ -91,8 +113,18 @@ class EasyPlan:
         self._before = None
 
     def wait(self, job: Job) -> None:
-        if self._head is None and self._find_shadow(job):
-            self._head = job
+        if self._head is not None:
+            return
+        cluster, known = self._cluster, self._known
+        if not (known and known[0].holds(job, cluster.version, cluster.now_ns)):
+            found = self._find_shadow(job)
+            if found is None:
+                return
+            known[:] = [found]
+        shadow = known[0]
+        self._head, self._shadow_ns, self._admitted, self._wanted = job, shadow.shadow_ns, shadow.admitted, _wanted(job)
+        self._free, self._slots = shadow.free.copy(), shadow.slots.copy()
+        self._spare = int(shadow.slots.sum()) - job.wanted
 
     def _slots_without(self, amounts: Int64) -> Int64:
         n = min(len(amounts), len(self._free))
@@ -100,8 +132,8 @@ class EasyPlan:
         free[:n] -= amounts[:n, None]
         return np.where(self._admitted, slots(free, self._wanted), 0)
 
-    def _find_shadow(self, job: Job) -> bool:
-        """False where the job does not fit though all end that ever do."""
+    def _find_shadow(self, job: Job) -> Shadow | None:
+        """None where the job does not fit though all end that ever do."""
         free, wanted, admitted = free_of(self._cluster), _wanted(job), self._admits(job)
         at = np.where(admitted, slots(free, wanted), 0)
         total, shadow = int(at.sum()), self._cluster.now_ns
@@ -109,7 +141,7 @@ class EasyPlan:
         while total < job.wanted:
             found = next(ends, None)
             if found is None:
-                return False
+                return None
             end, node, amounts = found
             shadow = max(shadow, end)
             take(free, node, amounts, 1)
@@ -123,9 +155,7 @@ class EasyPlan:
             take(free, node, amounts, 1)
             if admitted[node]:
                 at[node] = slots(free[:, [node]], wanted)[0]
-        self._shadow_ns, self._free, self._slots = shadow, free, at
-        self._admitted, self._wanted, self._spare = admitted, wanted, int(at.sum()) - job.wanted
-        return True
+        return Shadow(self._cluster.version, job, shadow, free, at, admitted)
 
 
 class ConservativePlan:

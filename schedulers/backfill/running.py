@@ -27,13 +27,16 @@ class RunningPods:
             return
         changed = cluster.changed_since(self._version) if cluster is self._cluster else None
         self._cluster, self._version = cluster, version
-        nodes = range(len(cluster.names)) if changed is None else changed.tolist()
-        for node in nodes:
+        known: dict[str, int | None] = {}
+        if changed is None:  # another snapshot, with other indices: that of a scheduler that started again, say
+            known = {key: end for pods in self._on for key, end in pods.items()}
+            self._on, self._ends = [], []
+        for node in range(len(cluster.names)) if changed is None else changed.tolist():
             while node >= len(self._on):
                 self._on.append({})
-            self._sync_node(cluster, node)
+            self._sync_node(cluster, node, known)
 
-    def _sync_node(self, cluster: ClusterView, node: int) -> None:
+    def _sync_node(self, cluster: ClusterView, node: int, known: dict[str, int | None]) -> None:
         before = self._on[node]
         here = cluster.pods_on(node)
         gone = before.keys() - {pod.key for pod in here}
@@ -44,7 +47,7 @@ class RunningPods:
         for pod in here:
             if pod.key not in before:
                 end = None if pod.lifetime_ns is None else cluster.now_ns + pod.lifetime_ns
-                before[pod.key] = end
+                end = before[pod.key] = known.get(pod.key, end)
                 if end is not None:
                     insort(self._ends, (end, pod.key, node, amounts_of(pod)))
 

@@ -26,7 +26,7 @@ from harness.scheduling.strategy import (
     Wait,
 )
 from schedulers.backfill.jobs import Job, WaitingJobs
-from schedulers.backfill.plans import Admits, ConservativePlan, EasyPlan, Plan
+from schedulers.backfill.plans import Admits, ConservativePlan, EasyPlan, Plan, Shadow
 from schedulers.backfill.running import RunningPods
 
 BATCH = 4096
@@ -143,7 +143,10 @@ def _admits(job: Job, cluster: ClusterView, known: dict[int, Bool]) -> Bool:
 
 def easy(batch_size: int = BATCH) -> Backfill:
     """EASY: the first job that waits has a reservation."""
-    return Backfill(EasyPlan, REMEMBERED, int(batch_size))
+    before: list[Shadow] = []
+    return Backfill(
+        lambda cluster, running, admits: EasyPlan(cluster, running, admits, before), REMEMBERED, int(batch_size)
+    )
 
 
 def conservative(reservations: int = 256, batch_size: int = BATCH) -> Backfill:

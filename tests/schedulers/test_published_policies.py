@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.strategy import Bind, BindTogether, PodView, Strategy, Wait
+from schedulers.backfill import conservative, easy
 from schedulers.drf import DRF
 from schedulers.nilas import NILAS, bucket
 from schedulers.tetris import Tetris, alignment
@@ -78,10 +79,10 @@ def test_drf_takes_the_namespace_for_the_user_without_a_label_and_forgets_who_ha
 
 
 def test_drf_gives_the_room_that_one_user_cannot_use_to_another() -> None:
-    """B's pod fits nowhere: A goes on, where algorithm 1 of the paper would end."""
+    """B's first pod fits nowhere, and is passed over, where algorithm 1 of the paper would end."""
     on = cluster((4, 18))
-    pods = [pod(on, "b0", 5, 1, "B"), pod(on, "b1", 1, 1, "B"), pod(on, "a0", 2, 1, "A"), pod(on, "a1", 2, 1, "A")]
-    assert placed(DRF(), on, pods) == ["a0 -> n0", "a1 -> n0"]
+    pods = [pod(on, "b0", 5, 1, "B"), pod(on, "b1", 1, 1, "B"), pod(on, "a0", 2, 1, "A"), pod(on, "a1", 1, 1, "A")]
+    assert placed(DRF(), on, pods) == ["b1 -> n0", "a0 -> n0", "a1 -> n0"]
 
 
 def test_tetris_aligns_demand_with_room() -> None:
@@ -154,6 +155,21 @@ def test_nilas_corrects_what_was_declared_too_short() -> None:
     on.now_ns = 30 * MINUTE
     on.assume(pod(on, "fresh", 5, 1, minutes=20), 1)
     assert placed(strategy, on, [pod(on, "a", 1, 1, minutes=25)]) == ["a -> n0"]
+
+
+@pytest.mark.parametrize("make", [DRF, NILAS, easy, conservative, Tetris])
+def test_a_scheduler_that_starts_again_may_find_fewer_nodes(make: Callable[[], Strategy]) -> None:
+    """`podyard check nilas` found that what was kept by the old snapshot's indices was used with the new ones."""
+    strategy = make()
+    on = cluster((10, 10), (10, 10), (10, 10))
+    running = pod(on, "r", 9, 1, minutes=5)
+    on.assume(running, 2)
+    placed(strategy, on, [pod(on, "a", 10, 1, minutes=1), pod(on, "b", 10, 1, minutes=1), pod(on, "w", 10, 1)])
+    again = cluster((10, 10))
+    again.assume(pod(again, "r", 9, 1, minutes=5), 0)
+    again.now_ns = MINUTE
+    found = placed(strategy, again, [pod(again, "w", 10, 1, minutes=9), pod(again, "c", 1, 1, minutes=2)])
+    assert found == ["c -> n0"]
 
 
 def test_buckets_double() -> None:
