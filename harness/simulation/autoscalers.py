@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from harness.autoscaling.policy import AUTOSCALERS
+from harness.autoscaling.policy import AUTOSCALERS, stands_alone
 from harness.experiment.autoscalers import settings_of_autoscaler
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import Loaded, from_data, from_document
@@ -33,6 +33,13 @@ DEADLINE_S = 10.0
 
 _FAULT = re.compile(r": (raised|deadline|mutation|illegal): ")
 _SERVICE = {"cpu": "500m", "memory": "256Mi", "cpuPerRequest": "20m"}  # one pod serves some 20 requests a second
+_NODE_POOL = {
+    "apiVersion": "karpenter.sh/v1",
+    "kind": "NodePool",
+    "metadata": {"name": "default"},
+    "spec": {"template": {"spec": {"requirements": []}}},
+}
+"""For node policies that go by NodePools."""
 _MINUTES = 9  # of a run; the load jumps in the third, and a node comes within one
 
 
@@ -98,6 +105,7 @@ def example(spec: str, index: int, deadline_s: float = DEADLINE_S) -> dict[str, 
     made = AUTOSCALERS.make(spec)
     rng = random.Random(f"autoscaler/{index}")
     before, after = 20 * rng.randint(1, 3), 20 * rng.randint(8, 24)
+    extra: list[dict[str, Any]] = []
     service: dict[str, Any] = {"name": "web", "replicas": rng.randint(2, 4), **_SERVICE}
     form: dict[str, Any] = {"duration": f"{_MINUTES}m", "bound": False, "scheduling": {"deadline": f"{deadline_s}s"}}
     if hasattr(made, "propose"):
@@ -113,11 +121,13 @@ def example(spec: str, index: int, deadline_s: float = DEADLINE_S) -> dict[str, 
             {"name": name, "max": 12, "cpu": size, "memory": f"{4 * size}Gi", "price": 0.05 * size}
             for name, size in zip("ab", sizes, strict=True)
         ]
+        if hasattr(made, "component") and stands_alone(spec):
+            extra.append({"objects": [_NODE_POOL]})
     return {
         "apiVersion": "podyard.dev/v1",
         "kind": "Scenario",
         "metadata": {"name": f"autoscaler-{index}"},
-        "spec": {"seed": index, **form, "workload": [{"service": service}]},
+        "spec": {"seed": index, **form, "workload": [{"service": service}, *extra]},
     }
 
 

@@ -100,3 +100,8 @@ def test_each_property_is_broken_by_one(name: str, property_: str, told: str, tm
 def test_a_name_that_is_none_is_told() -> None:
     with pytest.raises(UserError, match="there is no autoscaler 'utilisation'"):
         broken("utilisation")
+
+
+@pytest.mark.slow
+def test_a_policy_that_goes_by_node_pools_is_given_one() -> None:
+    assert broken("just-in-time", examples=1) == []
