@@ -243,7 +243,9 @@ def test_a_sweep_survives_that_one_of_three_machines_dies(place: Path, tmp_path:
             told, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert [result["seed"] for result in json.loads(told)] == list(range(1, 9))
-    assert sorted(int(record.parent.name) for record in out.rglob("record.json")) == list(range(1, 9))
+    # What the machine was writing when it died stays in a hidden folder beside the record that was made anew.
+    seeds = [record.parent.name for record in out.rglob("record.json") if not record.parent.name.startswith(".")]
+    assert sorted(map(int, seeds)) == list(range(1, 9))
 
 
 @pytest.mark.slow

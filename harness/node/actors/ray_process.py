@@ -248,7 +248,8 @@ def _first_line(error: BaseException) -> str:
 def _why_dead(error: BaseException) -> str:
     """In a few words."""
     text = str(error)
-    if "memory" in text and ("OOM" in text or "killed due to the node running low on memory" in text):
+    # Of every worker that is gone Ray says that the OOM killer may have been it; this it says where it was.
+    if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in text:
         return "Ray killed it: its machine ran out of memory"
     if type(error).__name__.startswith("RayTaskError"):  # it raised; the rest is a traceback
         return text.strip().splitlines()[-1]
