@@ -36,10 +36,7 @@ class LiveCluster:
 
     def __init__(self, store: Store, plan: ClusterPlan, *, time_scale: float = 1.0) -> None:
         """`plan`: on the wall clock whatever its settings say, and each lease is renewed in the open."""
-        self._epoch, start = _clock_of(store)
-        self.epoch_unix_ns = self._epoch
-        if time_scale != 1.0:
-            self.epoch_unix_ns = ScaledEpoch(time.time_ns() - round(start / time_scale), time_scale)
+        self.epoch_unix_ns, start = _scaled_clock_of(store, time_scale) if time_scale != 1.0 else _clock_of(store)
         settings = replace(plan.settings, folded=False, wall=True, epoch_unix_ns=self.epoch_unix_ns)
         assembled = assemble(store, replace(plan, settings=settings), start)
         self.cluster = assembled.cluster
@@ -127,7 +124,9 @@ class LiveCluster:
 
     def _save_clock(self, now: Instant) -> None:
         self._saved = now
-        self._store.put(CLOCK_KEY, {"epochUnixNs": self._epoch, "nowNs": now})
+        epoch = self.epoch_unix_ns
+        scale = {"timeScale": epoch.scale} if isinstance(epoch, ScaledEpoch) else {}
+        self._store.put(CLOCK_KEY, {"epochUnixNs": int(epoch), "nowNs": now, **scale})
 
 
 def _provisioned(cluster: Cluster, plan: ClusterPlan) -> list[Node]:
@@ -153,7 +152,24 @@ def _clock_of(store: Store) -> tuple[int, Instant]:
         return wall, 0
     epoch = int(entry.value["epochUnixNs"])
     # After a crash up to CLOCK_SAVED_NS have passed that nobody wrote down.
-    return epoch, max(wall - epoch, int(entry.value["nowNs"]) + CLOCK_SAVED_NS)
+    start = int(entry.value["nowNs"]) + CLOCK_SAVED_NS
+    if "timeScale" in entry.value:
+        return wall - start, start
+    return epoch, max(wall - epoch, start)
+
+
+def _scaled_clock_of(store: Store, scale: float) -> tuple[ScaledEpoch, Instant]:
+    """The same for a clock that runs `scale` times as fast. Times of objects are as they were where it ran so before;
+    else the cluster goes on where it stood, now."""
+    entry = store.get(CLOCK_KEY)
+    wall = time.time_ns()
+    if entry is None:
+        return ScaledEpoch(wall, scale), 0
+    start = int(entry.value["nowNs"]) + CLOCK_SAVED_NS
+    if entry.value.get("timeScale") == scale:
+        epoch = ScaledEpoch(int(entry.value["epochUnixNs"]), scale)
+        return epoch, max(wall - epoch, start)
+    return ScaledEpoch(wall - round(start / scale), scale), start
 
 
 def keep_clock(store: Store) -> Callable[[], None]:
@@ -170,9 +186,11 @@ def keep_clock(store: Store) -> Callable[[], None]:
     return put_back
 
 
-def _later(before: dict[str, int], restored: dict[str, int] | None) -> dict[str, int]:
+def _later(before: dict[str, Any], restored: dict[str, Any] | None) -> dict[str, Any]:
     """Objects' instants are counted from the restored epoch, or from the one that was when there is none."""
     if restored is None:
         return before
-    shift = before["epochUnixNs"] - restored["epochUnixNs"]
+    scales = before.get("timeScale", 1.0), restored.get("timeScale", 1.0)
+    # Clocks of two scales say nothing of each other.
+    shift = before["epochUnixNs"] - restored["epochUnixNs"] if scales == (1.0, 1.0) else 0
     return {**restored, "nowNs": max(restored["nowNs"], before["nowNs"] + shift)}

@@ -43,3 +43,18 @@ def test_nothing_of_a_fast_cluster_is_from_the_future() -> None:
     told = [data["metadata"]["creationTimestamp"], *(c["lastTransitionTime"] for c in data["status"]["conditions"])]
     assert all(parse_time(text, 0) <= wall for text in told)
     live.close()
+
+
+def test_a_fast_cluster_that_starts_again_keeps_the_times_of_its_objects() -> None:
+    store = MemoryStore(ObjectCodec())
+    plan = ClusterPlan(nodes=[WorldNode("n").object(0)])
+    told = []
+    for _ in range(2):
+        live = LiveCluster(store, plan, time_scale=1000.0)
+        live.run(until=live.cluster.now + 30 * SECOND)
+        (node,) = live.cluster.server.objects("Node").values()
+        told.append(
+            (node.metadata.uid, to_wire(node, epoch_unix_ns=live.epoch_unix_ns)["metadata"]["creationTimestamp"])
+        )
+        live.close()
+    assert told[0] == told[1]

@@ -407,10 +407,11 @@ def test_a_cron_job(kubectl: Kubectl) -> None:
     said = kubectl("describe", "cronjob", "tick")
     for line in ("Concurrency Policy:", "Allow", "Successful Job History Limit:", "SuccessfulCreate"):
         assert line in said
-    job = kubectl("get", "jobs", "-o", "name").split()[0]
+    # Its history holds three Jobs, six seconds' worth: no more of them while this one is looked at.
+    assert "patched" in kubectl("patch", "cj", "tick", "-p", '{"spec": {"suspend": true}}')
+    job = kubectl("get", "jobs", "-o", "name").split()[-1]
     kubectl("wait", "--for=condition=Complete", job, "--timeout=60s")
     assert kubectl("logs", job).strip() == "tock"
-    assert "patched" in kubectl("patch", "cj", "tick", "-p", '{"spec": {"suspend": true}}')
     assert "created" in kubectl("create", "job", "by-hand", "--from=cronjob/tick")
     kubectl("wait", "--for=condition=Complete", "job/by-hand", "--timeout=60s")
     assert "TZ or CRON_TZ" in kubectl("create", "cronjob", "bad", "--image=x", "--schedule=TZ=UTC * * * * *", code=1)
