@@ -29,6 +29,7 @@ PRINTED = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PRINTED)
+@pytest.mark.exhaustive  # minutes a page
 def test_a_page_runs_as_printed(page: str, tmp_path: Path) -> None:
     if page == "how-to/learning.md":
         pytest.importorskip("gymnasium", reason="the rl extra is not installed")

@@ -281,6 +281,7 @@ def memory_hog(most: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # it goes by what memory the machine has left
 def test_actors_that_ray_kills_for_memory_fail_the_run_in_a_line_each(place: Path, tmp_path: Path) -> None:
     """Its memory monitor kills workers when its machine has little left; here: little more than is used now."""
     rows = (line.partition(":") for line in Path("/proc/meminfo").read_text().splitlines())
