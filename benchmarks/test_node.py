@@ -78,17 +78,20 @@ def bound(annotations: dict[str, str]) -> list[Watch]:
 
 
 def start(made: list[Machine], events: list[Watch]) -> int:
-    """Admitted, its timer come due, Running told, and that seen in the watch: three steps a pod."""
+    """Admitted, its timers come due (the start, the PLEG's next look), Running told, and that seen in the watch."""
     running = 0
     for i, event in enumerate(events):
         machine = made[i % NODES]
-        for effect in machine.step(10_000 + i // NODES, [event]):
-            if type(effect) is not WakeAt:
-                continue
-            for said in machine.step(effect.at, [Timer(effect.token)]):
-                if type(said) is PatchStatus:
-                    running += said.obj.status.phase == "Running"
-                    machine.step(effect.at + 10**7, [Watch(MODIFIED, said.obj, event.obj)])
+        due = list(machine.step(10_000 + i // NODES, [event]))
+        told = 0
+        while due and not told:
+            at = [effect for effect in due if type(effect) is WakeAt]
+            due = [said for wake in at for said in machine.step(wake.at, [Timer(wake.token)])]
+            for said in due:
+                if type(said) is PatchStatus and said.obj.status.phase == "Running":
+                    told += 1
+                    machine.step(at[-1].at + 10**7, [Watch(MODIFIED, said.obj, event.obj)])
+        running += told
     return running
 
 

@@ -20,12 +20,13 @@ def test_the_load_is_what_was_asked_for() -> None:
 
 
 def test_sizes_are_those_of_the_model() -> None:
-    """A quarter is serial; of parallel jobs most have a power of two; none asks for more than there are."""
+    """A quarter is serial; 0.576 of all jobs have a power of two for certain, which is three of four parallel ones, and
+    others by chance; none asks for more than there are."""
     sizes = [row[4] for row in rows(LublinLog(8000, 128))]
     assert max(sizes) <= 128
     assert 0.22 < sizes.count(1) / len(sizes) < 0.27
     parallel = [size for size in sizes if size > 1]
-    assert sum(size & (size - 1) == 0 for size in parallel) / len(parallel) > 0.576
+    assert 0.76 < sum(size & (size - 1) == 0 for size in parallel) / len(parallel) < 0.86
 
 
 def test_a_seed_is_a_log_and_who_asks_for_more_is_overestimated() -> None:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from random import Random
 
 SERIAL, POWER_OF_TWO = 0.244, 0.576
-"""Probability that a job is serial; that a parallel one has a power of two of processors (m_lublin99.c)."""
+"""Share of all jobs that are serial, and that are parallel with a power of two of processors for certain (m_lublin99.c,
+parameters of typeless data)."""
 
 U_LOW, U_MEDIUM_BELOW_HIGH, U_PROB = 0.8, 2.5, 0.86
 """log2 of parallel sizes: from 0.8 to log2(processors) - 2.5 with probability 0.86, from there to log2(processors)."""
@@ -63,11 +64,12 @@ def lines(log: LublinLog) -> Iterator[str]:
 
 def _size(rng: Random, processors: int) -> int:
     high = math.log2(processors)
-    if rng.random() <= SERIAL:
+    kind = rng.random()
+    if kind <= SERIAL:
         return 1
     medium = max(high - U_MEDIUM_BELOW_HIGH, U_LOW)
     log2 = rng.uniform(U_LOW, medium) if rng.random() <= U_PROB else rng.uniform(medium, high)
-    if rng.random() <= POWER_OF_TWO:
+    if kind <= SERIAL + POWER_OF_TWO:
         log2 = round(log2)
     return max(1, min(round(2**log2), processors))
 

@@ -249,8 +249,7 @@ def _why_dead(error: BaseException) -> str:
     """In a few words."""
     text = str(error)
     # Of every worker that is gone Ray says that the OOM killer may have been it; this it says where it was.
-    general = "Some common causes include" in text or "potential root causes" in text
-    if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in text or ("OOM" in text and not general):
+    if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in text:
         return "Ray killed it: its machine ran out of memory"
     if type(error).__name__.startswith("RayTaskError"):  # it raised; the rest is a traceback
         return text.strip().splitlines()[-1]
