@@ -177,10 +177,7 @@ class Sizer(ClusterAutoscaler):
 
     def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> None:
         state = self._state
-        for pool in state.pools.values():
-            for name in pool.requested:
-                add_template_node(fork, pool.pool, name, state.daemon_pods)
-        self._place_moving(fork)
+        self._look_ahead(fork)
         left, _ = self._place_pending(now, fork)
         try:
             cluster = WhatIf(now, fork, state, self._planner, frozenset(self._actuator.going))

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from harness.cli.stores import file_of, open_store
 
-if TYPE_CHECKING:
-    from harness.apiserver.http.auth.kubeconfig import Access
-
 _BUMP = 1_000_000_000
 """Of a new file beside the keys of a cluster that clients know. Source: etcd.io/docs/v3.6/op-guide/recovery,
 "Restoring with revision bump", whose example it is: more than any cluster writes in between."""
-
-_PATIENCE_S = 60
 
 _ETCD = "etcd:"
 
@@ -39,10 +34,11 @@ def snapshot(
     elif store is not None:
         data = snapshot_file(_file(store))
     else:
-        from harness.apiserver.http.auth.kubeconfig import access
+        from harness.apiserver.http.snapshot_door import PATH
+        from harness.cli.remote import call
 
         assert kubeconfig is not None
-        data = _fetched(access(kubeconfig), kubeconfig)
+        data = call(kubeconfig, "GET", PATH)
     saved = write_snapshot(into, data)
     print(f"{len(saved.rows)} keys at revision {saved.revision} in {into}", file=sys.stderr)
 
@@ -105,30 +101,3 @@ def _file(store: str) -> Path:
     if path is None or "?" in store:
         raise UserError("--store is not understood", found=store, expected="sqlite:FILE or etcd:URL")
     return path
-
-
-def _fetched(access: Access, kubeconfig: Path) -> bytes:
-    """From a cluster that runs. Raises UserError."""
-    import ssl
-    import urllib.request
-    from urllib.error import HTTPError
-
-    from harness.apiserver.http.snapshot_door import PATH
-    from harness.model.errors import UserError
-
-    request = urllib.request.Request(access.server + PATH, headers={"Authorization": f"Bearer {access.token}"})
-    try:
-        trust = ssl.create_default_context(cadata=access.authority)
-        with urllib.request.urlopen(request, timeout=_PATIENCE_S, context=trust) as answer:
-            data: bytes = answer.read()
-            return data
-    except HTTPError as error:
-        told = f"{error.code} {error.reason}"
-        raise UserError("the cluster gave no snapshot", file=kubeconfig, found=f"{access.server}: {told}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "the cluster cannot be reached",
-            file=kubeconfig,
-            found=f"{access.server}: {getattr(error, 'reason', None) or error}",
-            hint="where it does not run: --store sqlite:FILE",
-        ) from None

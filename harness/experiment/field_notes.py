@@ -49,6 +49,19 @@ _COMMON = {
     "namespace": _note("namespace of the object", "default"),
 }
 
+_REQUESTS = {
+    "load": _note("requests over time: a load curve, or a list of them that are added up", {"constant": {"rps": 40}}),
+    "concurrency": _note("requests a pod works on at once; none: one for each CPU of its limit", 2, "requests"),
+    "serviceTime": _note(
+        "how the time for one request scatters: exponential, deterministic, or with parameters",
+        {"distribution": "gamma", "cv": 1.5},
+    ),
+    "queueLimit": _note("requests that wait at a pod at most; more are refused", 1024, "requests"),
+    "timeout": _note("after which clients give up", "15s", DURATION),
+    "slo": _note("what clients are promised", {"latency": "55ms", "objective": 99}),
+}
+"""Of those who send requests to pods, whether the service comes with them or is there."""
+
 _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
     forms.Scenario: {
         "apiVersion": _note("version of this format", "podyard.dev/v1"),
@@ -194,19 +207,9 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "replicas": _note("pods at the beginning", 6, "replicas"),
         "cpu": _note("CPU that a pod requests; its limit is twice that", 1, QUANTITY),
         "memory": _note("memory that a pod requests; its limit is twice that", "1Gi", QUANTITY),
-        "load": _note(
-            "requests over time: a load curve, or a list of them that are added up", {"constant": {"rps": 40}}
-        ),
         "cpuPerRequest": _note("CPU time that a request costs, in CPU-seconds: 5m are 5 ms of one CPU", "5m", QUANTITY),
         "minAvailable": _note("a PodDisruptionBudget: so many pods, or a percentage", "50%", "pods or percent"),
-        "concurrency": _note("requests a pod works on at once; none: one for each CPU of its limit", 2, "requests"),
-        "serviceTime": _note(
-            "how the time for one request scatters: exponential, deterministic, or with parameters",
-            {"distribution": "gamma", "cv": 1.5},
-        ),
-        "queueLimit": _note("requests that wait at a pod at most; more are refused", 1024, "requests"),
-        "timeout": _note("after which clients give up", "15s", DURATION),
-        "slo": _note("what clients are promised", {"latency": "55ms", "objective": 99}),
+        **_REQUESTS,
         "readyAfter": _note("from the start of a container until it is ready", "2s", DURATION),
         "nodeSelector": _note("labels that a node must have", {"tier": "web"}),
         "autoscaler": _note("a HorizontalPodAutoscaler on CPU", {"min": 4, "max": 32}),
@@ -214,20 +217,10 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
     forms.ClientTasks: {
         "service": _note("name of the Service", "web"),
         "namespace": _note("namespace of the Service", "default"),
-        "load": _note(
-            "requests over time: a load curve, or a list of them that are added up", {"constant": {"rps": 40}}
-        ),
         "cpuPerRequest": _note(
             "CPU time that a request costs, in CPU-seconds; none: what the pods say, else 5m", "5m", QUANTITY
         ),
-        "concurrency": _note("requests a pod works on at once; none: one for each CPU of its limit", 2, "requests"),
-        "serviceTime": _note(
-            "how the time for one request scatters: exponential, deterministic, or with parameters",
-            {"distribution": "gamma", "cv": 1.5},
-        ),
-        "queueLimit": _note("requests that wait at a pod at most; more are refused", 1024, "requests"),
-        "timeout": _note("after which clients give up", "15s", DURATION),
-        "slo": _note("what clients are promised", {"latency": "55ms", "objective": 99}),
+        **_REQUESTS,
     },
     forms.TrainingTasks: {
         "path": _note("CSV of job_id, model, batch_size, scale_factor, mode, total_steps, arrival_s", "trace_120.csv"),

@@ -231,11 +231,7 @@ class ClusterAutoscaler:
             fork.revert()
 
     def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> None:
-        state = self._state
-        for pool in state.pools.values():
-            for name in pool.requested:
-                add_template_node(fork, pool.pool, name, state.daemon_pods)
-        self._place_moving(fork)
+        self._look_ahead(fork)
         left, pods = self._place_pending(now, fork)
         wait = False
         if left:
@@ -255,6 +251,14 @@ class ClusterAutoscaler:
                 self._planner.forget(name)
                 self._last_delete_ns = now
         self._actuator.mark_candidates(now, effects)
+
+    def _look_ahead(self, fork: Fork) -> None:
+        """The cluster as it will be: with nodes that were asked for, and without those that are drained."""
+        state = self._state
+        for pool in state.pools.values():
+            for name in pool.requested:
+                add_template_node(fork, pool.pool, name, state.daemon_pods)
+        self._place_moving(fork)
 
     def _place_moving(self, fork: Fork) -> None:
         """Pods of nodes that are drained will need places. Source: pod_list_processor currently_drained_nodes.go."""
