@@ -16,10 +16,10 @@ from harness.engine.component import ADDED, MODIFIED, PatchStatus, Start, Timer,
 from harness.engine.latency import Latencies
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodStatus, ResourceRequirements
 from harness.model.meta import Condition, ObjectMeta
+from harness.model.pod_usage import DURATION
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.wire import Time
 from harness.node.machine import Machine
-from harness.node.pod_annotations import DURATION
 from harness.node.settings import NodeSettings
 
 NODES, PODS = (5000, 10_000) if FULL else (500, 1000)

@@ -134,7 +134,7 @@ class ApiServer:
             name=name,
             namespace=namespace,
             uid=self._names.uid(),
-            resource_version=str(self.store.revision + 1),
+            resource_version="" if dry_run else str(self.store.revision + 1),
             generation=1 if rules.counts_generation else meta.generation,
             creation_timestamp=Time(self.now),
             deletion_timestamp=None,

@@ -6,33 +6,19 @@ them is not guessed at: `run` answers None, and whoever asked decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from harness.model.whole_numbers import whole_number
+from harness.model.shell_commands import COMMANDS, LONGEST_LOOP, SECOND_NS, Ended, NotKnownError, Surroundings
 
-SECOND_NS = 10**9
 FOREVER = -1
 """Of a command that ends only when it is killed."""
-
-LONGEST_LOOP = 1000
-"""Rounds of a loop; one that goes on is taken to go on for ever."""
 
 LONGEST_OUTPUT = 256 * 1024
 """Characters that a command's output may have; the rest is lost."""
 
 SHELLS = frozenset({"sh", "bash", "ash", "dash", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/bash", "/bin/dash"})
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Of a container. `env`: its variables; `files`: text by path; `now_text`: what `date` says."""
-
-    hostname: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    now_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +29,12 @@ class Outcome:
     exit_code: int
     lines: tuple[tuple[int, str], ...] = ()
     errors: str = ""
+    files: Mapping[str, str] | None = None
+    """Text by path, as the command leaves it; None where it changed none."""
 
     @property
     def output(self) -> str:
         return "".join(text for _, text in self.lines)
-
-
-class NotKnownError(Exception):
-    """A command that is not modelled; its name."""
-
-
-class _Ended(Exception):
-    """`exit`, or a command that goes on for ever: nothing after it happens."""
 
 
 def run(argv: Sequence[str], around: Surroundings) -> Outcome | None:
@@ -70,11 +50,21 @@ def executed(argv: Sequence[str], around: Surroundings) -> Outcome:
     shell = _Shell(around)
     try:
         shell.command(list(argv))
-    except _Ended:
+    except Ended:
         pass
     except (IndexError, RecursionError):
         raise NotKnownError(argv[0] if argv else "") from None
-    return Outcome(FOREVER if shell.forever else shell.at, shell.code, tuple(shell.lines), shell.errors)
+    files = shell.files if shell.files != dict(around.files) else None
+    return Outcome(FOREVER if shell.forever else shell.at, shell.code, tuple(shell.lines), shell.errors, files)
+
+
+def reads_stdin(argv: Sequence[str]) -> bool:
+    """A command that goes on until its stdin ends: a shell without a script, `cat` without a file."""
+    if not argv:
+        return False
+    if argv[0] in SHELLS:
+        return all(item in ("-i", "-l") for item in argv[1:])
+    return list(argv) == ["cat"]
 
 
 # -- a shell -----------------------------------------------------------------------------------------------------------
@@ -153,6 +143,7 @@ class _Shell:
     def __init__(self, around: Surroundings) -> None:
         self.around = around
         self.env = dict(around.env)
+        self.files = dict(around.files)
         self.at = 0
         self.code = 0
         self.forever = False
@@ -201,11 +192,13 @@ class _Shell:
             case "if":
                 return self._if(tokens, at, doing=doing)
         words: list[str] = []
-        silent = False
+        into: tuple[str, str] | None = None  # the operator and the file that takes the output
         while at < len(tokens):
             token = tokens[at]
             if token in (">", ">>", "2>", "&>"):
-                silent = silent or token != "2>"
+                if token != "2>":
+                    named = tokens[at + 1]
+                    into = (str(token), "" if isinstance(named, str) else "".join(self._expanded(named)))
                 at += 2
             elif token == "2>&1":
                 at += 1
@@ -215,13 +208,20 @@ class _Shell:
                 words += self._expanded(token)
                 at += 1
         if doing and words:
-            if silent:
-                before, size = list(self.lines), self._size
+            if into is not None:
+                before, size = len(self.lines), self._size
                 self.command(words)
-                self.lines, self._size = before, size
+                self._write(into, "".join(text for _, text in self.lines[before:]))
+                del self.lines[before:]
+                self._size = size
             else:
                 self.command(words)
         return at
+
+    def _write(self, into: tuple[str, str], text: str) -> None:
+        operator, path = into
+        if path and not path.startswith("/dev/"):
+            self.files[path] = self.files.get(path, "") + text if operator == ">>" else text
 
     def _while(self, tokens: list[str | Word], at: int, word: str, *, doing: bool) -> int:
         start = at + 1
@@ -235,7 +235,7 @@ class _Shell:
             self._list(tokens, body, ("done",))
         if doing:
             self.forever = True
-            raise _Ended
+            raise Ended
         return end
 
     def _for(self, tokens: list[str | Word], at: int, *, doing: bool) -> int:
@@ -309,7 +309,7 @@ class _Shell:
         if name in SHELLS:
             self._shell(arguments)
             return
-        known = _COMMANDS.get(name.rpartition("/")[2])
+        known = COMMANDS.get(name.rpartition("/")[2])
         if known is None:
             raise NotKnownError(name)
         self.code = known(self, arguments)
@@ -324,158 +324,19 @@ class _Shell:
         texts = [item for item in arguments if not item.startswith("-")]
         try:
             self.script(texts[0])
-        except _Ended:
+        except Ended:
             if self.forever:
                 raise
 
 
-# -- commands ----------------------------------------------------------------------------------------------------------
-
-
-def _echo(shell: _Shell, arguments: list[str]) -> int:
-    end = "\n"
-    while arguments and arguments[0] in ("-n", "-e", "-ne", "-en"):
-        end = "" if "n" in arguments[0] else end
-        arguments = arguments[1:]
-    shell.say(" ".join(arguments) + end)
-    return 0
-
-
-def _printf(shell: _Shell, arguments: list[str]) -> int:
-    form, *values = arguments
-    text = form.replace("\\n", "\n").replace("\\t", "\t")
-    for value in values:
-        text = text.replace("%s", value, 1).replace("%d", value, 1)
-    shell.say(text)
-    return 0
-
-
-def _sleep(shell: _Shell, arguments: list[str]) -> int:
-    span = 0.0
-    for argument in arguments:
-        if argument in ("inf", "infinity"):
-            _go_on(shell)
-        unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(argument[-1:], 0)
-        try:
-            span += float(argument[:-1] if unit else argument) * (unit or 1)
-        except ValueError:
-            shell.errors += f"sleep: invalid time interval '{argument}'\n"
-            return 1
-    shell.at += round(span * SECOND_NS)
-    return 0
-
-
-def _go_on(shell: _Shell) -> None:
-    shell.forever = True
-    raise _Ended
-
-
-def _exit(shell: _Shell, arguments: list[str]) -> int:
-    code = whole_number(arguments[0]) if arguments else None
-    shell.code = shell.code if code is None else code & 255
-    raise _Ended
-
-
-def _cat(shell: _Shell, arguments: list[str]) -> int:
-    code = 0
-    for path in arguments:
-        text = shell.around.files.get(path)
-        if text is None:
-            shell.errors += f"cat: can't open '{path}': No such file or directory\n"
-            code = 1
-        else:
-            shell.say(text)
-    return code
-
-
-def _ls(shell: _Shell, arguments: list[str]) -> int:
-    folder = next((item for item in arguments if not item.startswith("-")), "/").rstrip("/") + "/"
-    found = sorted({path[len(folder) :].partition("/")[0] for path in shell.around.files if path.startswith(folder)})
-    if not found and folder != "/":
-        shell.errors += f"ls: {folder[:-1]}: No such file or directory\n"
-        return 1
-    shell.say("".join(f"{name}\n" for name in found))
-    return 0
-
-
-def _env(shell: _Shell, arguments: list[str]) -> int:
-    if arguments:
-        value = shell.env.get(arguments[0])
-        shell.say("" if value is None else f"{value}\n")
-        return int(value is None)
-    shell.say("".join(f"{name}={value}\n" for name, value in shell.env.items()))
-    return 0
-
-
-def _export(shell: _Shell, arguments: list[str]) -> int:
-    for argument in arguments:
-        name, given, value = argument.partition("=")
-        if given:
-            shell.env[name] = value
-    return 0
-
-
-def _seq(shell: _Shell, arguments: list[str]) -> int:
-    numbers = list(map(int, arguments))
-    first, last = (1, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[-1])
-    for number in range(first, min(last, first + LONGEST_LOOP) + 1):
-        shell.say(f"{number}\n")
-    return 0
-
-
-def _test(shell: _Shell, arguments: list[str]) -> int:
-    match [item for item in arguments if item != "]"]:
-        case ["-f" | "-e" | "-r" | "-s", path]:
-            return int(path not in shell.around.files)
-        case ["-z", text]:
-            return int(text != "")
-        case ["-n", text] | [text]:
-            return int(text == "")
-        case [left, "=" | "==" | "-eq", right]:
-            return int(left != right)
-        case [left, "!=" | "-ne", right]:
-            return int(left == right)
-        case _:
-            raise NotKnownError("test")
-
-
-def _tail(shell: _Shell, arguments: list[str]) -> int:
-    if "-f" in arguments or "-F" in arguments:
-        _go_on(shell)
-    return _cat(shell, [item for item in arguments if not item.startswith("-")])
-
-
-def _saying(text: Callable[[_Shell], str]) -> Callable[[_Shell, list[str]], int]:
-    def command(shell: _Shell, arguments: list[str]) -> int:
-        shell.say(text(shell) + "\n")
-        return 0
-
-    return command
-
-
-_COMMANDS: dict[str, Callable[[_Shell, list[str]], int]] = {
-    "true": lambda shell, arguments: 0,
-    ":": lambda shell, arguments: 0,
-    "false": lambda shell, arguments: 1,
-    "echo": _echo,
-    "printf": _printf,
-    "sleep": _sleep,
-    "pause": lambda shell, arguments: _sleep(shell, ["infinity"]),
-    "tail": _tail,
-    "exit": _exit,
-    "cat": _cat,
-    "ls": _ls,
-    "env": _env,
-    "printenv": _env,
-    "export": _export,
-    "set": lambda shell, arguments: 0,
-    "seq": _seq,
-    "test": _test,
-    "[": _test,
-    "hostname": _saying(lambda shell: shell.around.hostname),
-    "whoami": _saying(lambda shell: "root"),
-    "id": _saying(lambda shell: "uid=0(root) gid=0(root) groups=0(root)"),
-    "pwd": _saying(lambda shell: "/"),
-    "uname": _saying(lambda shell: "Linux"),
-    "date": _saying(lambda shell: shell.around.now_text),
-}
+__all__ = [
+    "FOREVER",
+    "SECOND_NS",
+    "SHELLS",
+    "NotKnownError",
+    "Outcome",
+    "Surroundings",
+    "executed",
+    "reads_stdin",
+    "run",
+]

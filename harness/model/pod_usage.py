@@ -26,6 +26,10 @@ from harness.model.times import duration_text
 from harness.model.wire import Time
 from harness.model.workloads import ContainerMetrics, PodMetrics
 
+DURATION = "podyard.dev/duration"
+"""Its containers end by themselves so long after they started. May be set, changed or taken away while they run."""
+EXIT_CODE = "podyard.dev/exit-code"
+"""What they end with; 0."""
 CPU_USAGE = "podyard.dev/cpu-usage"
 """CPU that the pod uses without requests."""
 CPU_PER_REQUEST = "podyard.dev/cpu-per-request"

@@ -15,8 +15,11 @@ from harness.model.core import (
     ContainerStateRunning,
     ContainerStateTerminated,
     ContainerStatus,
+    Pod,
 )
+from harness.model.pod_usage import DURATION, EXIT_CODE
 from harness.model.wire import Time
+from harness.node.pod_annotations import read_annotations
 from harness.node.pod_worker import PodWorker, Stage
 
 
@@ -37,13 +40,14 @@ def run_ephemeral(now: int, worker: PodWorker, what: int, effects: list[Effect])
         if status.state.running is not None:
             started = status.state.running.started_at or now
             argv = [str(item) for item in (*(spec.get("command") or ()), *(spec.get("args") or ()))]
-            outcome = commands.run(argv, Surroundings(worker.pod.metadata.name)) if argv else None
-            if outcome is not None and outcome.duration_ns != FOREVER and not spec.get("stdin"):
-                end = started + outcome.duration_ns
+            finish = _end_of(worker.pod, name, argv, reads=bool(spec.get("stdin")) and commands.reads_stdin(argv))
+            if finish is not None:
+                after, code = finish
+                end = started + after
                 if end <= now:
-                    reason = "Completed" if outcome.exit_code == 0 else "Error"
+                    reason = "Completed" if code == 0 else "Error"
                     ended = ContainerStateTerminated(
-                        exit_code=outcome.exit_code,
+                        exit_code=code,
                         reason=reason,
                         started_at=Time(started),
                         finished_at=Time(now),
@@ -58,3 +62,14 @@ def run_ephemeral(now: int, worker: PodWorker, what: int, effects: list[Effect])
     if next_ns:
         effects.append(WakeAt(next_ns, (worker.pod.metadata.uid, 0, what)))
     return True
+
+
+def _end_of(pod: Pod, name: str, argv: list[str], *, reads: bool) -> tuple[int, int] | None:
+    """(after so many ns, exit code); None for one that runs on. An annotation comes before the command; `reads`: it
+    ends when whoever is attached says so."""
+    annotations = pod.metadata.annotations
+    said = read_annotations({key: annotations.get(f"{key}.{name}", "") for key in (DURATION, EXIT_CODE)})
+    if said.duration_ns >= 0:
+        return said.duration_ns, said.exit_code
+    outcome = None if reads or not argv else commands.run(argv, Surroundings(pod.metadata.name))
+    return None if outcome is None or outcome.duration_ns == FOREVER else (outcome.duration_ns, outcome.exit_code)

@@ -8,15 +8,11 @@ import msgspec
 
 from harness.engine.component import SECOND
 from harness.model.gpu import DEVICE_MILLI, GPU_INDEX, GPU_MILLI, parse_devices
-from harness.model.pod_usage import CPU_PER_REQUEST, CPU_USAGE, MEMORY_PER_RPS, MEMORY_USAGE
+from harness.model.pod_usage import CPU_PER_REQUEST, CPU_USAGE, DURATION, EXIT_CODE, MEMORY_PER_RPS, MEMORY_USAGE
 from harness.model.quantity import parse_quantity
 from harness.model.times import parse_duration
 from harness.model.whole_numbers import whole_number
 
-DURATION = "podyard.dev/duration"
-"""Its containers end by themselves so long after they started. May be set, changed or taken away while they run."""
-EXIT_CODE = "podyard.dev/exit-code"
-"""What they end with; 0."""
 READY_AFTER = "podyard.dev/ready-after"
 """Readiness probes fail until so long after the start; without such a probe the pod is ready then."""
 STOP_AFTER = "podyard.dev/stop-after"

@@ -36,7 +36,7 @@ def end_of(container: Container, pod: Pod) -> tuple[int, int] | None:
     """(after so many ns, exit code); None for one that does not end by itself."""
     extra = container.extra or {}
     argv = [str(item) for item in (*(extra.get("command") or ()), *(extra.get("args") or ()))]
-    if not argv or (extra.get("stdin") and argv[0] in commands.SHELLS):
+    if not argv or (extra.get("stdin") and commands.reads_stdin(argv)):
         return None
     env = {str(item.get("name")): str(item.get("value", "")) for item in extra.get("env") or ()}
     outcome = commands.run(argv, Surroundings(pod.metadata.name, {"HOSTNAME": pod.metadata.name, **env}))

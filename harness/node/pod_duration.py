@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from harness.engine.component import Effect, WakeAt
 from harness.model.core import Pod
-from harness.node.pod_annotations import DURATION, read_annotations
+from harness.model.pod_usage import DURATION, EXIT_CODE
+from harness.node.pod_annotations import read_annotations
 from harness.node.pod_worker import PodWorker, Stage
 
 
@@ -17,8 +18,10 @@ def set_pod(now: int, worker: PodWorker, pod: Pod, ends: int, effects: list[Effe
         return
     if pod.metadata.annotations.get(DURATION) == before.metadata.annotations.get(DURATION):
         return
-    said = read_annotations(pod.metadata.annotations).duration_ns
-    worker.annotations = replace(worker.annotations, duration_ns=said)
+    read = read_annotations(pod.metadata.annotations)
+    said = read.duration_ns
+    code = read.exit_code if EXIT_CODE in pod.metadata.annotations else worker.annotations.exit_code
+    worker.annotations = replace(worker.annotations, duration_ns=said, exit_code=code)
     if worker.stage == Stage.RUNNING:
         worker.until_ns = -1 if said < 0 else max(now, worker.started_ns + said)
         if said >= 0:

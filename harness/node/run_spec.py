@@ -8,6 +8,7 @@ import msgspec
 
 from harness.engine.component import SECOND
 from harness.model.core import Container, Pod, Probe, ResourceList
+from harness.node.pod_annotations import OF_CONTAINERS
 
 
 class RunSpec(msgspec.Struct, gc=False):
@@ -35,6 +36,17 @@ _MOST = 8192
 
 
 def run_spec_of(pod: Pod) -> RunSpec:
+    run_spec = _shared(pod)
+    annotations = pod.metadata.annotations
+    if annotations and not run_spec.composed:
+        # Something is said of its one container by name.
+        name = pod.spec.containers[0].name
+        if any(f"{known}.{name}" in annotations for known in OF_CONTAINERS):
+            return msgspec.structs.replace(run_spec, composed=True)
+    return run_spec
+
+
+def _shared(pod: Pod) -> RunSpec:
     # Pods of one template share their containers, so these are what is known by identity.
     containers = pod.spec.containers
     run_spec = _run_specs.get(id(containers))

@@ -36,6 +36,8 @@ def sh(script: str) -> Outcome:
         ("echo a # not this\necho b", "a\nb\n", 0, 0),
         ("cat /etc/conf/key; cat /nowhere", "value\n", 1, 0),
         ("test -f /etc/conf/key && [ $A = 1 ] && hostname", "box\n", 0, 0),
+        ("echo a > /tmp/x; echo b >> /tmp/x; cat /tmp/x; rm /tmp/x; test -f /tmp/x", "a\nb\n", 1, 0),
+        ("touch /a/b; test -d /a && ls /a", "b\n", 0, 0),
         ("seq 2; printf '%s-%s' a b; date", "1\n2\na-btoday\n", 0, 0),
     ],
 )
@@ -55,7 +57,7 @@ def test_the_lines_of_a_loop_are_written_in_their_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["tar xf -", "echo $(date)", "echo a | cat", "echo 'x", "do", "for", "if true", "(x)"]
+    "script", ["tar xf -", "curl http://web", "echo $(date)", "echo a | cat", "echo 'x", "do", "for", "if true", "(x)"]
 )
 def test_what_is_not_known_is_named_and_not_guessed_at(script: str) -> None:
     with pytest.raises(NotKnownError):

@@ -137,6 +137,10 @@ def test_the_life_of_a_custom_resource(cluster: Live) -> None:
     _, now = cluster.request("GET", f"{path}/b")
     assert (now["spec"]["size"], now["metadata"]["generation"]) == (5, 2)
 
+    strategic = {"Content-Type": "application/strategic-merge-patch+json"}
+    code, said = cluster.request("PATCH", f"{path}/b", {"spec": {"size": 3}}, headers=strategic)
+    assert (code, "strategic" in said["message"]) == (415, False)
+
     table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
     _, shown = cluster.request("GET", path, headers=table)
     assert [column["name"] for column in shown["columnDefinitions"]] == ["Name", "Size", "First", "Age"]

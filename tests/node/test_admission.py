@@ -10,10 +10,10 @@ from harness.engine.latency import Latencies
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodStatus, ResourceRequirements
 from harness.model.gpu import GPU_COUNT, GPU_INDEX, GPU_MILLI
 from harness.model.meta import ObjectMeta
-from harness.model.pod_usage import CPU_PER_REQUEST
+from harness.model.pod_usage import CPU_PER_REQUEST, DURATION
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.node.machine import Machine
-from harness.node.pod_annotations import DURATION, read_annotations
+from harness.node.pod_annotations import read_annotations
 from harness.node.run_spec import run_spec_of
 from harness.node.settings import NodeSettings
 from tests.node.rig import Rig

@@ -32,10 +32,10 @@ from harness.engine.latency import Latencies, LogNormal
 from harness.model.core import Container, Node, NodeStatus, Pod, PodSpec, PodStatus, Probe, ResourceRequirements
 from harness.model.faults import ContainerCrash, Crash, Freeze, Partition
 from harness.model.meta import ObjectMeta
-from harness.model.pod_usage import CPU_PER_REQUEST
+from harness.model.pod_usage import CPU_PER_REQUEST, DURATION
 from harness.model.quantity import count_quantity, parse_quantity
 from harness.node.machine import Machine
-from harness.node.pod_annotations import DURATION, UNHEALTHY_AFTER
+from harness.node.pod_annotations import UNHEALTHY_AFTER
 from harness.node.settings import NodeSettings, Route
 from tests.examples import examples
 from tests.node.rig import Rig

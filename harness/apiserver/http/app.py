@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from harness.apiserver.http import discovery, openapi, snapshot_door, upgrades
+from harness.apiserver.http import discovery, openapi, proxy, snapshot_door, upgrades
 from harness.apiserver.http.answers import Encoder, SharedObjects, in_bytes, media_type
 from harness.apiserver.http.auth import rbac, reviews, tokens
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
@@ -20,8 +20,10 @@ from harness.apiserver.http.auth.tokens import Bearer, Tokens
 from harness.apiserver.http.bodies import JSON, LARGEST_BODY, checked, parsed, too_large
 from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.containers import logs
+from harness.apiserver.http.containers.disk import Disks
 from harness.apiserver.http.driver_queue import AWAY, DriverQueue
 from harness.apiserver.http.negotiate import Form, form_of
+from harness.apiserver.http.proxy import proxied
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
 from harness.apiserver.http.verbs import perform
@@ -52,6 +54,8 @@ METRICS_TYPE = "text/plain; version=0.0.4"
 """Source: prometheus.io/docs, "Exposition formats"."""
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
+_CHECKS = ("ping", "etcd")
+"""The process answers; its store does, for every request goes through it."""
 
 
 class Front:
@@ -74,6 +78,7 @@ class Front:
         self._address = address
         self._metrics = metrics
         self._shared = SharedObjects()
+        self.disks = Disks()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -97,9 +102,13 @@ class Front:
         path = request.url.path
         if self._driver.away:
             raise unavailable(AWAY)
-        if path.rstrip("/") in _HEALTH:
-            return Response("ok", media_type="text/plain")
+        if (health := _health(path.rstrip("/"), verbose="verbose" in request.query_params)) is not None:
+            return Response(health, media_type="text/plain")
         user = await self.user(request)
+        asked = proxied(path)
+        if asked is not None:
+            body, kind = await self.ask(lambda s: proxy.answered(s, user, asked, request.method, self._epoch))
+            return Response(body, media_type=kind)
         target = target_of(path)
         if target is not None:
             return await self._resource(request, user, target)
@@ -247,6 +256,16 @@ class Front:
         if not bare:
             return json_response({"paths": ["/api", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]})
         raise _not_found()
+
+
+def _health(path: str, *, verbose: bool) -> str | None:
+    """What a check of health answers here; None for another path. Source: apiserver pkg/server/healthz/healthz.go."""
+    root, _, check = path[1:].partition("/")
+    if f"/{root}" not in _HEALTH or check not in ("", *_CHECKS):
+        return None
+    if check or not verbose:
+        return "ok"
+    return "".join(f"[+]{name} ok\n" for name in _CHECKS) + f"{root} check passed\n"
 
 
 def _verb(method: str, target: Target) -> str:

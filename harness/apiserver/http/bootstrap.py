@@ -51,6 +51,31 @@ def ensure_kubernetes_service(server: ApiServer, host: str, port: int) -> None:
             server.update(replaced(held, endpoints=slice_.endpoints, ports=slice_.ports))
 
 
+class KubernetesService:
+    """A listener of the server: makes the Service and its slice again when somebody has deleted one of them."""
+
+    def __init__(self, driver: DriverQueue) -> None:
+        self._driver = driver
+        self._at = ("", 0)
+
+    def attach(self, host: str, port: int) -> None:
+        self._at = (host, port)
+        ensure_kubernetes_service(self._driver.server, host, port)
+        self._driver.server.listeners.append(self._written)
+
+    def detach(self) -> None:
+        if self._written in self._driver.server.listeners:
+            self._driver.server.listeners.remove(self._written)
+
+    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+        if (
+            change == DELETED
+            and kind.kind in ("Service", "EndpointSlice")
+            and obj.metadata.key == f"{DEFAULT}/{KUBERNETES}"
+        ):
+            self._driver.submit(lambda server: ensure_kubernetes_service(server, *self._at))
+
+
 def ensure_authentication(server: ApiServer, authority: str) -> None:
     """`authority`: PEM. There is no proxy in front of this server, so nothing is said of request headers."""
     made = ConfigMap(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from harness.apiserver.http.auth.rbac import Action, User
+from harness.apiserver.http.patches import APPLY, patched
 from harness.apiserver.http.resources import Resource, Target
 from harness.apiserver.http.selectors import parse
 from harness.apiserver.kinds import RULES
@@ -18,8 +19,6 @@ from harness.model.status import ApiError, Cause, bad_request, invalid
 from harness.model.wire import DecodeError
 
 Json = dict[str, Any]
-
-APPLY = "application/apply-patch+yaml"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -77,6 +76,11 @@ class Call(msgspec.Struct, frozen=True):
 
     def wire(self, obj: Any) -> dict[str, Any]:
         return outward(self.resource, obj, self.epoch_unix_ns)
+
+    def patched(self, before: Json) -> Json:
+        """`before` with the patch that the body is. Raises ApiError."""
+        strategic = self.resource.schema is None
+        return patched(self.content_type, before, self.body, self.resource.kind.kind, strategic=strategic)
 
     def typed(self, data: Any, *, name: str = "", before: Json | None = None) -> Any:
         """The object in a request body, with what the URL says filled in and without unknown fields. Raises ApiError.

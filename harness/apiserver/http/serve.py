@@ -22,7 +22,7 @@ from harness.apiserver.http.auth.identity import Identity
 from harness.apiserver.http.auth.jwt import Signer
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
-from harness.apiserver.http.bootstrap import DefaultServiceAccounts, ensure_authentication, ensure_kubernetes_service
+from harness.apiserver.http.bootstrap import DefaultServiceAccounts, KubernetesService, ensure_authentication
 from harness.apiserver.http.connections import IDLE_S, BoundedHttp
 from harness.apiserver.http.custom_resources import CustomResources
 from harness.apiserver.http.driver_queue import DriverQueue
@@ -65,6 +65,7 @@ class HttpServer:
         self._loop = asyncio.new_event_loop()
         self._hub = Hub(self._loop)
         self._accounts = DefaultServiceAccounts(driver)
+        self._service = KubernetesService(driver)
         self._endpoints = EndpointsMirror(driver)
         self._custom = CustomResources(driver, epoch_unix_ns)
         self._certificates = certs.make(self.identity.authority, tuple(dict.fromkeys((*certs.HOSTS, host))))
@@ -97,7 +98,7 @@ class HttpServer:
         self.identity = msgspec.structs.replace(self.identity, port=port)
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         rbac.bootstrap(self.driver.server)
-        ensure_kubernetes_service(self.driver.server, host, port)
+        self._service.attach(host, port)
         ensure_authentication(self.driver.server, self.authority.decode())
         server = self.driver.server
         server.finish_update = tracking.of_components(self._epoch, lambda: server.now)
@@ -160,6 +161,7 @@ class HttpServer:
         self._hub.detach()
         self.driver.server.finish_update = None
         self._accounts.detach()
+        self._service.detach()
         self._endpoints.detach()
         self._custom.detach()
         metrics_view.detach(self.driver.server)

@@ -54,7 +54,7 @@ def _part(server: ApiServer, call: Call, door: str) -> One:
             if call.content_type == APPLY:
                 body, finish = tracking.apply(server, call, old)
             else:
-                body = patched(call.content_type, before, call.body, call.resource.kind.kind)
+                body = call.patched(before)
         case _:
             raise not_allowed()
     obj = call.typed(body, name=call.target.name, before=before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -17,13 +17,19 @@ from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.call import Call
 from harness.apiserver.http.containers import channels, logs, port_forward
-from harness.apiserver.http.containers.channels import STDOUT, Channels, execute
+from harness.apiserver.http.containers.channels import STDOUT, Channels, Place, execute
 from harness.apiserver.http.containers.container import Known, find, running, surroundings_of
+from harness.apiserver.http.containers.disk import Disks
 from harness.apiserver.http.containers.logs import LogOptions
+from harness.apiserver.http.containers.network import NETWORK_COMMANDS, ClusterNetwork
 from harness.apiserver.http.containers.spdy import DamagedError
 from harness.apiserver.http.resources import Target, target_of
+from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
+from harness.engine.component import SECOND
+from harness.model import commands
 from harness.model.commands import Surroundings
+from harness.model.pod_usage import DURATION, EXIT_CODE
 from harness.model.status import ApiError, bad_request
 from harness.model.whole_numbers import whole_number
 
@@ -43,6 +49,9 @@ class Door(Protocol):
 
     async def user(self, request: HTTPConnection) -> User: ...
 
+    @property
+    def disks(self) -> Disks: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -52,7 +61,14 @@ class Opening:
     around: Surroundings
 
 
-def check(server: ApiServer, user: User, target: Target, query: Mapping[str, str], epoch_unix_ns: int) -> Opening:
+def check(
+    server: ApiServer,
+    user: User,
+    target: Target,
+    query: Mapping[str, str],
+    epoch_unix_ns: int,
+    argv: Sequence[str] = (),
+) -> Opening:
     """Raises ApiError where the request has no answer."""
     call = Call(user, "get", target, query, None, "", epoch_unix_ns)
     rbac.check(server, user, call.action())
@@ -67,7 +83,10 @@ def check(server: ApiServer, user: User, target: Target, query: Mapping[str, str
             raise bad_request(told)
     elif target.subresource == "exec" or known.state.terminated is None:
         running(known)
-    return Opening(known, surroundings_of(server, known, epoch_unix_ns))
+    words = " ".join(argv or known.argv)
+    calls = any(name in words for name in NETWORK_COMMANDS) or commands.reads_stdin(argv or known.argv)
+    network = ClusterNetwork(server, target.namespace) if calls else None
+    return Opening(known, surroundings_of(server, known, epoch_unix_ns, network))
 
 
 def not_upgraded() -> ApiError:
@@ -84,9 +103,9 @@ async def serve(door: Door, epoch_unix_ns: int, scope: Scope, receive: Receive, 
             raise ApiError(404, "NotFound", "the server could not find the requested resource")
         user = await door.user(socket)
         query = dict(socket.query_params)
-        opening = await door.ask(lambda s: check(s, user, target, query, epoch_unix_ns))
-        protocol = _protocol(scope, target.subresource)
         argv = socket.query_params.getlist("command")
+        opening = await door.ask(lambda s: check(s, user, target, query, epoch_unix_ns, argv))
+        protocol = _protocol(scope, target.subresource)
         if target.subresource == "exec" and not argv:
             raise bad_request("you must specify at least one command for the container")
     except ApiError as error:
@@ -104,6 +123,10 @@ async def _run(
     door: Door, epoch_unix_ns: int, socket: WebSocket, target: Target, opening: Opening, protocol: str
 ) -> None:
     query = socket.query_params
+    known = opening.known
+    place = Place(
+        opening.around, door.disks.files(known.identity), lambda files: door.disks.keep(known.identity, files)
+    )
     match target.subresource:
         case "portforward":
             ports = [
@@ -115,12 +138,16 @@ async def _run(
             await port_forward.forward(socket, protocol, opening.known, ports)
         case "exec":
             stdin, tty = query.get("stdin", "") in _TRUE, query.get("tty", "") in _TRUE
-            await execute(Channels(socket), query.getlist("command"), opening.around, stdin=stdin, tty=tty)
-        case _ if opening.known.interactive and query.get("stdin", "") in _TRUE:
+            await execute(Channels(socket), query.getlist("command"), place, stdin=stdin, tty=tty)
+        case _ if known.interactive and query.get("stdin", "") in _TRUE:
             tty = query.get("tty", "") in _TRUE
-            await execute(Channels(socket), opening.known.argv, opening.around, stdin=True, tty=tty)
+            channels = Channels(socket, attached=True)
+            await execute(channels, known.argv, place, stdin=True, tty=tty)
+            code = channels.exit_code
+            if code is not None:
+                await door.ask(lambda s: end_container(s, known, code))
         case _:
-            await _attach(door, epoch_unix_ns, Channels(socket), target, opening.known.name)
+            await _attach(door, epoch_unix_ns, Channels(socket, attached=True), target, known.name)
 
 
 async def _attach(door: Door, epoch_unix_ns: int, to: Channels, target: Target, container: str) -> None:
@@ -133,6 +160,28 @@ async def _attach(door: Door, epoch_unix_ns: int, to: Channels, target: Target, 
     async for data in logs.follow(reader, await reader(), options, epoch_unix_ns):
         await to.send(STDOUT, data)
     await to.finish()
+
+
+def end_container(server: ApiServer, known: Known, exit_code: int) -> None:
+    """What the container ran has ended with its stdin: told to the kubelet as annotations tell of such ends.
+
+    A container that is started again would end again after as long, so of those nothing is said: they run on.
+    """
+    pod = server.objects("Pod").get(known.pod.metadata.key)
+    started = known.state.running.started_at if known.state.running is not None else None
+    if pod is None or pod.metadata.uid != known.pod.metadata.uid or started is None:
+        return
+    main = [container.name for container in pod.spec.containers]
+    policy = pod.spec.restart_policy
+    if known.name in main and policy != "Never" and (policy != "OnFailure" or exit_code):
+        return
+    suffix = "" if main == [known.name] and not pod.spec.init_containers else f".{known.name}"
+    said = {
+        f"{DURATION}{suffix}": f"{(server.now - started) / SECOND:.3f}s",
+        f"{EXIT_CODE}{suffix}": str(exit_code),
+    }
+    meta = replaced(pod.metadata, annotations={**pod.metadata.annotations, **said})
+    server.update(replaced(pod, metadata=meta))
 
 
 def _protocol(scope: Scope, part: str) -> str:

@@ -11,7 +11,7 @@ from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One, status_success
 from harness.apiserver.http.managed_fields import tracking
-from harness.apiserver.http.patches import APPLY, patched
+from harness.apiserver.http.patches import APPLY
 from harness.apiserver.http.selectors import Selector, parse
 from harness.apiserver.kinds import RULES
 from harness.apiserver.server import ApiServer
@@ -85,7 +85,7 @@ def _patch(server: ApiServer, call: Call) -> One:
         raise invalid("PatchOptions.meta.k8s.io", "", (cause,))
     old = _get(server, call)
     before = call.wire(old)
-    body = patched(call.content_type, before, call.body, call.resource.kind.kind)
+    body = call.patched(before)
     obj = call.typed(body, name=call.target.name, before=before)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
     return One(server.update(obj, dry_run=call.dry_run, finish=tracking.tracked(server, call, before)), server.now)

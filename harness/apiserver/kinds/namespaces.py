@@ -12,8 +12,12 @@ from harness.apiserver.validation import names
 from harness.model.core import Namespace, NamespaceSpec, NamespaceStatus
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS
+from harness.model.status import forbidden as refused
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+
+IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
+"""Source: apiserver pkg/server/plugins.go / plugin/namespace/lifecycle NewLifecycle."""
 
 
 def _defaults(obj: Namespace) -> Namespace:
@@ -30,7 +34,9 @@ def _on_create(namespace: Namespace, meta: ObjectMeta) -> Namespace:
 
 
 def _on_delete(namespace: Namespace) -> Namespace:
-    """It stays until its controller has emptied it and taken the finalizer away."""
+    """It stays until its controller has emptied it and taken the finalizer away. Raises ApiError Forbidden."""
+    if namespace.metadata.name in IMMORTAL:
+        raise refused("namespaces", namespace.metadata.name, "this namespace may not be deleted")
     if not namespace.spec.finalizers:
         return namespace
     return replaced(namespace, status=replaced(namespace.status, phase="Terminating"))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.apiserver.server import ApiServer
-from harness.model.commands import SHELLS, Surroundings
+from harness.model.commands import Surroundings, reads_stdin
 from harness.model.core import Container, ContainerState, Pod
+from harness.model.shell_commands import Network
 from harness.model.status import ApiError, bad_request
 from harness.model.wire import time_text
 
@@ -34,12 +35,23 @@ class Known:
 
     @property
     def interactive(self) -> bool:
-        """A shell that reads from whoever attaches."""
-        return bool(self.spec.get("stdin")) and self.argv[:1] != [] and self.argv[0] in SHELLS
+        """It reads from whoever attaches, until that ends."""
+        return bool(self.spec.get("stdin")) and reads_stdin(self.argv)
+
+    @property
+    def identity(self) -> str:
+        """Of this run of the container: its files are those of no other one."""
+        running = self.state.running
+        return f"{self.pod.metadata.uid}/{self.name}/{running.started_at if running is not None else ''}"
 
     @property
     def ports(self) -> list[int]:
         return [int(port["containerPort"]) for port in self.spec.get("ports") or () if "containerPort" in port]
+
+
+def listens(pod: Pod, port: int) -> bool:
+    """Whether one of its containers takes connections there; one that declares no port takes them on any."""
+    return any(not item.ports or any(one.container_port == port for one in item.ports) for item in pod.spec.containers)
 
 
 def find(server: ApiServer, namespace: str, pod_name: str, asked: str) -> Known:
@@ -104,7 +116,9 @@ def running(known: Known) -> None:
 # -- what surrounds it -------------------------------------------------------------------------------------------------
 
 
-def surroundings_of(server: ApiServer, known: Known, epoch_unix_ns: int) -> Surroundings:
+def surroundings_of(
+    server: ApiServer, known: Known, epoch_unix_ns: int, network: Network | None = None
+) -> Surroundings:
     """Variables and files that the pod's spec gives, from the ConfigMaps and Secrets that there are now."""
     pod = known.pod
     hostname = (pod.spec.extra or {}).get("hostname") or pod.metadata.name
@@ -132,7 +146,7 @@ def surroundings_of(server: ApiServer, known: Known, epoch_unix_ns: int) -> Surr
         ),
     }
     files |= _mounted(server, known)
-    return Surroundings(hostname, env, files, time_text(server.now, epoch_unix_ns))
+    return Surroundings(hostname, env, files, time_text(server.now, epoch_unix_ns), network)
 
 
 def _data(server: ApiServer, kind: str, namespace: str, name: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 
 from harness.apiserver.http.containers.channels import received
 from harness.apiserver.http.containers.container import Known
+from harness.apiserver.http.containers.network import answer_of
 from harness.apiserver.http.containers.spdy import Data, Opened, Ping, Reset, Session
 from harness.model.whole_numbers import whole_number
 
@@ -29,7 +30,7 @@ class SimulatedService:
     nothing. `listening`: whether somebody takes connections on the port."""
 
     def __init__(self, known: Known, port: int) -> None:
-        self._pod = known.pod.metadata
+        self._pod = known.pod
         self._port = port
         self._held = b""
         self.listening = not known.ports or port in known.ports
@@ -39,7 +40,7 @@ class SimulatedService:
         """Source: the text that kubectl shows for a port that nobody listens on."""
         return (
             f"failed to execute portforward in network namespace: failed to connect to localhost:{self._port} inside "
-            f"namespace of pod {self._pod.name}: dial tcp4 127.0.0.1:{self._port}: connect: connection refused"
+            f"namespace of pod {self._pod.metadata.name}: dial tcp4 127.0.0.1:{self._port}: connect: connection refused"
         )
 
     def received(self, data: bytes) -> tuple[bytes, bool]:
@@ -65,7 +66,7 @@ class SimulatedService:
         return out, len(self._held) > LONGEST_REQUEST
 
     def _answer(self, method: str, path: str, *, closes: bool) -> bytes:
-        body = f"{self._pod.namespace}/{self._pod.name} port {self._port}: {method} {path}\n".encode()
+        body = answer_of(self._pod, self._port, method, path).encode()
         head = (
             f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
             f"Server: podyard\r\nConnection: {'close' if closes else 'keep-alive'}\r\n\r\n"

@@ -17,17 +17,20 @@ APPLY = "application/apply-patch+yaml"
 SUPPORTED = (JSON_PATCH, MERGE, STRATEGIC)
 
 
-def patched(content_type: str, target: dict[str, Any], patch: Any, kind: str) -> dict[str, Any]:
-    """A new object. Raises ApiError UnsupportedMediaType (415), BadRequest, Invalid."""
+def patched(
+    content_type: str, target: dict[str, Any], patch: Any, kind: str, *, strategic: bool = True
+) -> dict[str, Any]:
+    """A new object. `strategic`: false for kinds that users define, whose lists have no keys to merge by. Raises
+    ApiError UnsupportedMediaType (415), BadRequest, Invalid."""
     match content_type:
         case "application/json-patch+json":
             out = json_patch(target, patch)
         case "application/merge-patch+json":
             out = merge_patch(target, patch)
-        case "application/strategic-merge-patch+json":
+        case "application/strategic-merge-patch+json" if strategic:
             out = strategic_patch(target, patch, kind)
         case _:
-            known = ", ".join(SUPPORTED)
+            known = ", ".join((*(item for item in SUPPORTED if strategic or item != STRATEGIC), APPLY))
             what = f"the body of the request was in an unknown format - accepted media types include: {known}"
             raise ApiError(415, "UnsupportedMediaType", what)
     if not isinstance(out, dict):
