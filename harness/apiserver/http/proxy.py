@@ -18,6 +18,7 @@ from harness.model.objects import to_wire
 from harness.model.status import ApiError, unavailable
 
 KUBELET_PORT = 10250
+"""Source: pkg/cluster/ports/ports.go."""
 
 
 @dataclass(frozen=True, slots=True)
