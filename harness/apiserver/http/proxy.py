@@ -16,6 +16,7 @@ from harness.apiserver.http.containers.network import answer_of, backends, slice
 from harness.apiserver.server import ApiServer
 from harness.model.objects import to_wire
 from harness.model.status import ApiError, unavailable
+from harness.model.whole_numbers import whole_number
 
 KUBELET_PORT = 10250
 """Source: pkg/cluster/ports/ports.go."""
@@ -84,8 +85,9 @@ def _pod(server: ApiServer, asked: Proxied, method: str) -> str:
     pod = server.get("Pod", asked.namespace, asked.name)
     declared = [port for container in pod.spec.containers for port in container.ports]
     named = [item.container_port for item in declared if item.name == asked.port]
-    if asked.port.isdigit():
-        named = [int(asked.port)]
+    number = whole_number(asked.port)
+    if number is not None:
+        named = [number]
     elif not asked.port:
         named = [item.container_port for item in declared] or [80]
     if not named:
