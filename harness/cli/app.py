@@ -13,6 +13,7 @@ from harness.cli import (
     compact,
     compare,
     constants,
+    evaluate,
     explain,
     fault,
     gate,
@@ -73,6 +74,7 @@ app.command("autoscale", context_settings=autoscale.FLAGS_TOO)(autoscale.autosca
 app.command("whatif")(whatif.whatif)
 app.command("journal")(journal.journal)
 app.command("verdicts")(verdicts.verdicts)
+app.command("evaluate")(evaluate.evaluate)
 app.command("regret")(regret.regret)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)

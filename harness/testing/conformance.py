@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -155,6 +155,20 @@ def _tried(name: str, property_: Property, subject: Subject, examples: int, size
     if skipped:
         return Verdict(name, None, skipped[0])
     return Verdict(name, True)
+
+
+def try_on(name: str, subject: Subject, some: Iterable[World]) -> Verdict:
+    """One of PROPERTIES on these worlds, in their order, without a search: the first where it does not hold."""
+    property_, _ = PROPERTIES[name]
+    skipped = ""
+    for world in some:
+        try:
+            property_(subject, world)
+        except Broken as broken:
+            return Verdict(name, False, str(broken), world)
+        except _Skipped as skip:
+            skipped = str(skip)
+    return Verdict(name, None, skipped) if skipped else Verdict(name, True)
 
 
 class _Skipped(Exception):

@@ -75,6 +75,9 @@ def what_if(cluster: ClusterView) -> Tentative:
     """See `harness.scheduling.strategy.WhatIf`. Raises TypeError for a view of something else than a snapshot."""
     snapshot = snapshot_of(cluster)
     if snapshot is None:
+        own = getattr(cluster, "what_if", None)
+        if callable(own):  # a view in another process, which asks for it there
+            return own()  # type: ignore[no-any-return]
         raise TypeError(f"nothing can be tried on a {type(cluster).__name__}: only on what the harness hands over")
     trial = Tentative(snapshot)
     if isinstance(cluster, ReadOnlyView):

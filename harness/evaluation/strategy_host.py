@@ -1,0 +1,196 @@
+"""A file's strategies, served over a pipe: the text comes in, then calls of place(); decisions and questions go out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.linalg
+import numpy.random
+
+import harness.jobs.protocol
+import harness.scheduling.filter_plugin  # noqa: F401  the whole of what strategies may import is here beforehand
+from harness.evaluation.attempts import Attempts
+from harness.evaluation.frames import Channel
+from harness.evaluation.remote_view import RemoteView
+from harness.scheduling.sandbox.guard import raised
+from harness.scheduling.scoring import Scored
+from harness.scheduling.strategy import Bind, BindTogether, Evict, Wait
+
+
+def serve(order: dict[str, Any], said: dict[str, Any]) -> NoReturn:
+    channel = Channel(order["read"], order["write"])
+    channel.send(said)
+    _Host(channel, order).serve()
+
+
+class Refused(Exception):
+    """What the judge does not answer; told to the strategy."""
+
+
+class _Host:
+    def __init__(self, channel: Channel, order: dict[str, Any]) -> None:
+        self._channel = channel
+        self._name = order["name"]
+        self._code: Any = None
+        self._strategies: dict[int, Any] = {}
+        self._views: dict[int, RemoteView] = {}
+        # Read before the file can replace them.
+        self._write, self._exit = os.write, os._exit
+        self._attempts = Attempts(order["readable"], self._name, self._tell_attempt)
+        self._attempts.install()
+
+    def serve(self) -> NoReturn:
+        while True:
+            call = self._channel.receive()
+            try:
+                answer = self._answer(call)
+            except BaseException as error:
+                self._attempts.watching = False
+                answer = self._fault(error)
+            replaced = self._attempts.replaced()
+            if replaced:
+                self._tell_attempt("patches", f"{replaced} was replaced")
+            self._channel.send(answer)
+
+    def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
+        do = call["do"]
+        if do == "load":
+            self._code = compile(call["text"], self._name, "exec")
+            return {"done": True}
+        if do == "new":
+            strategy = self._contained(self._make)
+            self._strategies[call["number"]] = strategy
+            self._views[call["number"]] = RemoteView(self._ask)
+            size = getattr(strategy, "batch_size", 64)
+            return {"done": True, "batch": size if isinstance(size, int) else 64, "fit": hasattr(strategy, "fit")}
+        if do == "drop":
+            self._strategies.pop(call["number"], None)
+            self._views.pop(call["number"], None)
+            return {"done": True}
+        return self._place(call)
+
+    def _contained(self, theirs: Any) -> Any:
+        self._attempts.watching = True
+        try:
+            return theirs()
+        finally:
+            self._attempts.watching = False
+
+    def _make(self) -> Any:
+        """A fresh strategy: the file is run anew, so that nothing is left of an earlier one."""
+        scope: dict[str, Any] = {"__name__": "strategy", "__file__": self._name}
+        exec(self._code, scope)
+        found = scope.get("scheduler")
+        if found is None and callable(scope.get("score")):
+            return Scored(scope["score"])
+        if found is None:
+            raise TypeError("the file has neither `scheduler`, a strategy or what makes one, nor a function `score`")
+        if not hasattr(found, "place") or isinstance(found, type):
+            if not callable(found):
+                raise TypeError(f"`scheduler` is no strategy, and makes none: {type(found).__name__}")
+            found = found()
+        if not callable(getattr(found, "place", None)):
+            raise TypeError(f"`scheduler` makes a {type(found).__name__}, which has no place()")
+        return found
+
+    def _place(self, call: dict[str, Any]) -> dict[str, Any]:
+        view = self._views[call["number"]]
+        view.update(call["view"])
+        view.pods.clear()
+        pods = [view.pod(told) for told in call["pods"]]
+        rng = np.random.Generator(np.random.PCG64())
+        rng.bit_generator.state = _state(call["rng"])
+        strategy = self._strategies[call["number"]]
+        made = self._contained(lambda: strategy.place(pods, view, rng))
+        if made is None:
+            raise TypeError("place() returned None, not decisions")
+        decisions: Iterable[Any] = iter(made)
+        while True:
+            try:
+                decision = self._contained(lambda: next(decisions))  # type: ignore[call-overload]
+            except StopIteration:
+                break
+            self._channel.send(_told(decision))
+            news = self._channel.receive()
+            if news.get("stop"):
+                self._contained(getattr(decisions, "close", lambda: None))
+                break
+            view.update(news["view"])
+        drawn = _told_state(rng.bit_generator.state)
+        return {"done": True, "rng": drawn if drawn != call["rng"] else None}
+
+    def _ask(self, name: str, **about: Any) -> Any:
+        watching, self._attempts.watching = self._attempts.watching, False
+        try:
+            self._channel.send({"ask": name, **about})
+            answer = self._channel.receive()
+        finally:
+            self._attempts.watching = watching
+        if "refused" in answer:
+            raise Refused(answer["refused"])
+        return answer["answer"]
+
+    def _fault(self, error: BaseException) -> dict[str, Any]:
+        if isinstance(error, MemoryError):
+            self._tell_attempt("memory", "no more memory was given")
+        if isinstance(error, SystemExit):
+            self._tell_attempt("exits", f"it raised SystemExit({error.code!r})"[:200])
+        if isinstance(error, SyntaxError):
+            return {"fault": "raised", "reason": f"SyntaxError: {error.msg} (line {error.lineno})"}
+        try:
+            fault = raised(error)
+            return {"fault": fault.kind, "reason": fault.reason, "traceback": fault.traceback[-4000:]}
+        except BaseException as worse:  # no memory, no stack: in as few words as possible
+            return {"fault": "raised", "reason": f"{type(error).__name__}, and {type(worse).__name__} when told"}
+
+    def _tell_attempt(self, kind: str, what: str) -> NoReturn:
+        line, frame = 0, sys._getframe()
+        while frame is not None:
+            if frame.f_code.co_filename == self._name:
+                line = frame.f_lineno
+                break
+            frame = frame.f_back  # type: ignore[assignment]
+        self._channel.send({"attempt": kind, "what": what[:500], "line": line})
+        self._exit(77)
+
+
+def _told(decision: Any) -> dict[str, Any]:
+    """A decision as plain data; what is none is named, and the judge counts it."""
+    kind = type(decision)
+    if kind is Bind:
+        return {"bind": _bind(decision)}
+    if kind is BindTogether and isinstance(decision.binds, (tuple, list)):
+        return {"together": [_bind(bind) if type(bind) is Bind else [repr(bind)[:100]] for bind in decision.binds]}
+    if kind is Wait:
+        return {"wait": [getattr(decision.pod, "key", ""), str(decision.reason)[:500]]}
+    if kind is Evict:
+        return {"evict": [str(decision.pod), str(decision.reason)[:500]]}
+    return {"nothing": f"{type(decision).__name__}"}
+
+
+def _bind(bind: Bind) -> list[Any]:
+    node: Any = bind.node
+    if hasattr(node, "__index__"):
+        node = node.__index__()
+    devices = None if bind.devices is None else [int(device) for device in bind.devices]
+    return [getattr(bind.pod, "key", ""), node, devices]
+
+
+def _state(told: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "bit_generator": told["kind"],
+        "state": {"state": int(told["state"]), "inc": int(told["inc"])},
+        "has_uint32": told["has"],
+        "uinteger": told["uinteger"],
+    }
+
+
+def _told_state(state: Any) -> dict[str, Any]:
+    """128-bit numbers as text: MessagePack has no numbers for them."""
+    inner = state["state"]
+    numbers = {"state": str(inner["state"]), "inc": str(inner["inc"])}
+    return {**numbers, "has": state["has_uint32"], "uinteger": state["uinteger"], "kind": state["bit_generator"]}

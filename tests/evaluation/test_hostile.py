@@ -1,0 +1,36 @@
+"""Files that nobody should run: each is contained, and the verdict says what it tried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.evaluation.judge import Judge
+from harness.evaluation.process import Limits
+from harness.evaluation.suite import find_suite
+from tests.evaluation.hostile_files import HOSTILE
+
+ENDLESS = {"endless_import", "endless_place", "endless_in_c", "sleeps"}
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return Judge(find_suite("gpu-small"), key="tests", limits=Limits(call_s=30.0, cpu_s=60.0))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if item.quick else pytest.mark.slow) for name, item in HOSTILE.items()]
+)
+def test_it_is_contained_and_named(name: str, judge: Judge, tmp_path: Path) -> None:
+    item = HOSTILE[name]
+    file = tmp_path / f"{name}.py"
+    file.write_text(item.text)
+    if name in ENDLESS:
+        judge = Judge(find_suite("gpu-small"), limits=Limits(call_s=0.5))
+    found = judge.evaluate(file)
+    assert (found.verdict, found.score) == (item.verdict, None)
+    assert item.words in found.reason
+    assert found.containment == {} or found.containment["files"] in ("namespaces", "landlock")
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert file.read_text() == item.text
