@@ -17,6 +17,7 @@ from harness.autoscaling.provisioning.catalogue import Catalogue, shipped_catalo
 from harness.autoscaling.sandbox.calls import DEADLINE_S
 from harness.autoscaling.sandbox.node_policy import contain_node_policy
 from harness.autoscaling.sizing import pools_of, sized
+from harness.autoscaling.vertical.recommender import VerticalRecommender
 from harness.cluster.cluster import Cluster, ClusterSettings
 from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, controllers
 from harness.cluster.workload_driver import WorkloadDriver
@@ -126,6 +127,8 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
             component.adapter = plan.metrics
             component.scrapes = scrapes_of(seed, constants)
             component.contain(plan.autoscaler_deadline_s)
+        elif isinstance(component, VerticalRecommender):
+            component.scrapes = scrapes_of(seed, constants)
         managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
         set_up(component, seed, constants, plan.scheduling.filters, epoch_unix_ns=plan.settings.epoch_unix_ns)
         cluster.add(component, MANAGER if managed else "")

@@ -32,12 +32,14 @@ DEFAULT = (
     "replicationcontroller-controller",
     "ttl-after-finished-controller",
     "cronjob-controller",
+    "vpa-recommender",
+    "vpa-updater",
 )
 """What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 
 
-NOT_THE_MANAGERS = ("external-provisioner",)
-"""Of the default ones, what runs in a process of its own: here a CSI driver's sidecar."""
+NOT_THE_MANAGERS = ("external-provisioner", "vpa-recommender", "vpa-updater")
+"""Of the default ones, what runs in a process of its own: a CSI driver's sidecar, vertical pod autoscaling."""
 
 RESERVED = ("scheduler", "workload", "faults", "auditor", "cluster-autoscaler")
 """Names of components that are no controllers."""

@@ -41,6 +41,7 @@ from harness.model.karpenter import NodeClaim, NodePool
 from harness.model.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, condition, with_condition
 from harness.model.policy import LimitRange, ResourceQuota
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from harness.model.vertical import VerticalPodAutoscaler, VerticalPodAutoscalerCheckpoint
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS, Wire, decode, encode
 from harness.model.workloads import (
     ControllerRevision,
@@ -96,6 +97,8 @@ Object: TypeAlias = (
     | StorageClass
     | NodePool
     | NodeClaim
+    | VerticalPodAutoscaler
+    | VerticalPodAutoscalerCheckpoint
     | Unstructured
 )
 
@@ -211,6 +214,21 @@ _KINDS = (
     Kind("PodGroup", "scheduling.x-k8s.io/v1alpha1", "podgroups", PodGroup, True, ("pg",), status=True),
     Kind("NodePool", "karpenter.sh/v1", "nodepools", NodePool, False, categories=("karpenter",), status=True),
     Kind("NodeClaim", "karpenter.sh/v1", "nodeclaims", NodeClaim, False, categories=("karpenter",), status=True),
+    Kind(
+        "VerticalPodAutoscaler",
+        "autoscaling.k8s.io/v1",
+        "verticalpodautoscalers",
+        VerticalPodAutoscaler,
+        short_names=("vpa",),
+        status=True,
+    ),
+    Kind(
+        "VerticalPodAutoscalerCheckpoint",
+        "autoscaling.k8s.io/v1",
+        "verticalpodautoscalercheckpoints",
+        VerticalPodAutoscalerCheckpoint,
+        short_names=("vpacheckpoint",),
+    ),
     # Kept whole, interpreted by nobody yet.
     Kind("Secret", "v1", "secrets", Unstructured),
     Kind(

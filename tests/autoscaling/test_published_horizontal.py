@@ -23,9 +23,9 @@ from harness.autoscaling.horizontal.behavior import (
     up_limit,
 )
 from harness.autoscaling.horizontal.metric_proposals import Utilization
-from harness.autoscaling.horizontal.pod_index import PodIndex
 from harness.autoscaling.horizontal.reconcile import Decision, Scale, not_rescaled, reconcile, rescaled
 from harness.autoscaling.metrics_client import MetricError, PodMetric, Samples, container_samples, pod_samples
+from harness.autoscaling.pod_index import PodIndex
 from harness.engine.component import MINUTE, SECOND
 from harness.model.constants import Constants
 from harness.model.core import Container, Pod, PodSpec, PodStatus, ResourceRequirements

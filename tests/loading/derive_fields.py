@@ -53,6 +53,26 @@ NodePoolStatus: conditions *V1Condition, nodeClassObservedGeneration i, nodes i,
 """  # noqa: E501
 """Source: kubernetes-sigs/karpenter pkg/apis/crds/karpenter.sh_{nodepools,nodeclaims}.yaml (1.14)."""
 
+VERTICAL = """\
+ContainerResourcePolicy: containerName s, controlledResources *s, controlledValues s, maxAllowed %q, memoryAggregationIntervalCount i, memoryAggregationIntervalSeconds i, minAllowed %q, mode s, oomBumpUpRatio q, oomMinBumpUp q, startupBoost StartupBoost
+EvictionRequirement: changeRequirement s, resources *s
+HistogramCheckpoint: bucketWeights o, referenceTimestamp t, totalWeight f
+PodResourcePolicy: containerPolicies *ContainerResourcePolicy
+PodUpdatePolicy: evictAfterOOMSeconds i, evictionRequirements *EvictionRequirement, minReplicas i, updateMode s
+RecommendedContainerResources: containerName s, lowerBound %q, target %q, uncappedTarget %q, upperBound %q
+RecommendedPodResources: containerRecommendations *RecommendedContainerResources
+RecommenderSelector: name s
+StartupBoost: cpu StartupBoostCPU
+StartupBoostCPU: durationSeconds i, factor i, quantity q, type s
+VerticalPodAutoscaler: apiVersion s, kind s, metadata V1ObjectMeta, spec VerticalPodAutoscalerSpec, status VerticalPodAutoscalerStatus
+VerticalPodAutoscalerCheckpoint: apiVersion s, kind s, metadata V1ObjectMeta, spec VerticalPodAutoscalerCheckpointSpec, status VerticalPodAutoscalerCheckpointStatus
+VerticalPodAutoscalerCheckpointSpec: containerName s, vpaObjectName s
+VerticalPodAutoscalerCheckpointStatus: cpuHistogram HistogramCheckpoint, firstSampleStart t, lastSampleStart t, lastUpdateTime t, memoryHistogram HistogramCheckpoint, totalSamplesCount i, version s
+VerticalPodAutoscalerSpec: recommenders *RecommenderSelector, resourcePolicy PodResourcePolicy, startupBoost StartupBoost, targetRef V2CrossVersionObjectReference, updatePolicy PodUpdatePolicy
+VerticalPodAutoscalerStatus: conditions *V1Condition, observedGeneration i, recommendation RecommendedPodResources
+"""  # noqa: E501
+"""Source: kubernetes/autoscaler vertical-pod-autoscaler/deploy/vpa-v1-crd-gen.yaml (1.8)."""
+
 QUANTITIES = (
     "limits", "requests", "capacity", "allocatable", "hard", "used", "overhead", "default", "defaultRequest", "max",
     "min", "maxLimitRequestRatio", "divisor", "sizeLimit", "averageValue", "value", "tolerance", "allocatedResources",
@@ -110,15 +130,19 @@ def table() -> str:
     head = f"""\
 # Fields of Kubernetes' kinds: what a manifest may say, whether it is modelled here or not.
 # Source: Kubernetes' OpenAPI (release-1.37), as the official Python client {version("kubernetes")} has it,
-# scheduler-plugins' PodGroup, Karpenter's NodePool and NodeClaim; made by tests/loading/derive_fields.py.
+# scheduler-plugins' PodGroup, Karpenter's NodePool and NodeClaim, the vertical pod autoscaler's kinds; made by
+# tests/loading/derive_fields.py.
 # No field of a GA kind is ever taken away.
 # "@ VERSION KIND MODEL" are the kinds; then a model a line: FIELD TYPE, ..
 # Types: s string, b bool, i integer, f number, t time, q quantity, o anything; * list of, % map from string to.
 """
     roots["scheduling.x-k8s.io/v1alpha1 PodGroup"] = "PodGroup"
     roots |= {"karpenter.sh/v1 NodePool": "NodePool", "karpenter.sh/v1 NodeClaim": "NodeClaim"}
+    vertical = ("VerticalPodAutoscaler", "VerticalPodAutoscalerCheckpoint")
+    roots |= {f"autoscaling.k8s.io/v1 {kind}": kind for kind in vertical}
     kinds = "".join(f"@ {key} {model}\n" for key, model in sorted(roots.items()))
-    return head + kinds + "".join(f"{model}: {row}\n" for model, row in sorted(rows.items())) + PODGROUP + KARPENTER
+    models_of_client = "".join(f"{model}: {row}\n" for model, row in sorted(rows.items()))
+    return head + kinds + models_of_client + PODGROUP + KARPENTER + VERTICAL
 
 
 if __name__ == "__main__":

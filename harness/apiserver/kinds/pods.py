@@ -11,6 +11,7 @@ from harness.apiserver.admission.limit_ranger import LimitRanger
 from harness.apiserver.admission.pod_specs import PodSpecs
 from harness.apiserver.admission.priority import Priority
 from harness.apiserver.admission.quota import Usage, has_ended, pod_usage
+from harness.apiserver.admission.vertical_pod_autoscaler import VerticalPodAutoscaling
 from harness.apiserver.defaults.pod_spec import default_pod_spec
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.fields import attribute
@@ -247,7 +248,7 @@ RULES = (
     KindRules(
         kind=KINDS["Pod"],
         defaults=_defaults,
-        admission=(LimitRanger, PodSpecDefaults),
+        admission=(LimitRanger, PodSpecDefaults, VerticalPodAutoscaling),
         problems=_problems,
         on_create=_on_create,
         status_problems=_status_problems,

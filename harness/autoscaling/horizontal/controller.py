@@ -15,9 +15,9 @@ import msgspec
 from harness.autoscaling.horizontal.behavior import Memory
 from harness.autoscaling.horizontal.foresight import Oracle
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
-from harness.autoscaling.horizontal.pod_index import PodIndex
 from harness.autoscaling.horizontal.reconcile import Decision, Scale, not_rescaled, reconcile, rescaled
 from harness.autoscaling.horizontal.served_metrics import Seen, ServedMetrics
+from harness.autoscaling.pod_index import PodIndex
 from harness.autoscaling.policy import REPLICA_POLICIES, ReplicaPolicy
 from harness.autoscaling.sandbox.calls import DEADLINE_S
 from harness.autoscaling.sandbox.replica_policy import ContainedReplicaPolicy, contain_replica_policy

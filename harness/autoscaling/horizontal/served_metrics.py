@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
-from harness.autoscaling.horizontal.pod_index import PodIndex
 from harness.autoscaling.metrics_client import MetricError, PodMetric, Samples, container_samples, pod_samples
-from harness.engine.component import MINUTE, STANDING_LEASE, Instant
+from harness.autoscaling.pod_index import PodIndex
+from harness.autoscaling.resource_metrics import ResourceMetrics
+from harness.engine.component import MINUTE, Instant
 from harness.model.core import Pod
 from harness.model.meta import LabelSelector
 from harness.model.objects import KINDS
-from harness.model.pod_usage import Scrapes, measured, reported_requests
+from harness.model.pod_usage import Scrapes, reported_requests
 from harness.model.workloads import CrossVersionObjectReference, Lease, PodMetrics
 
 
@@ -36,29 +37,14 @@ class ServedMetrics:
         self._now = now
         self._index = seen.pods
         self._reports = seen.reports
-        self._leases = seen.leases
         self._targets = seen.targets
         self._adapter = adapter
         self._scrapes = scrapes
-        # A scrape is missed like a renewal: where leases are renewed less often than pods are scraped, later.
-        self._silent_ns = max(scrapes.resolution_ns, lease_renewal_ns * 3 // 2)
+        self._resources = ResourceMetrics(now, seen.reports, seen.leases, scrapes, lease_renewal_ns)
 
     def resource(self, name: str, pods: Sequence[Pod], container: str) -> Samples:
-        found = [item for pod in pods if (item := self._measured(pod)) is not None]
+        found = [item for pod in pods if (item := self._resources.of(pod)) is not None]
         return container_samples(found, name, container) if container else pod_samples(found, name)
-
-    def _measured(self, pod: Pod) -> PodMetrics | None:
-        if self._is_silent(pod.spec.node_name):
-            return None
-        return measured(pod, self._reports.get(pod.metadata.key), self._now, self._scrapes)
-
-    def _is_silent(self, node: str) -> bool:
-        """A node that has not renewed its lease for so long could not be scraped, and its pods have no metrics. Source:
-        metrics-server drops pods that are not in its latest scrape (pkg/storage/pod.go); the lease stands for it."""
-        lease = self._leases.get(node)
-        if lease is None or STANDING_LEASE in lease.metadata.annotations:
-            return False
-        return (lease.spec.renew_time or 0) + self._silent_ns < self._now
 
     def pods(self, name: str, pods: Sequence[Pod], selector: LabelSelector | None) -> Samples:
         if not self._adapter.knows("Pods", name):
@@ -79,7 +65,7 @@ class ServedMetrics:
 
     def _of_pod(self, name: str, pod: Pod, selector: LabelSelector | None) -> int | None:
         report = self._reports.get(pod.metadata.key)
-        if report is None or pod.status.phase != "Running" or self._is_silent(pod.spec.node_name):
+        if report is None or pod.status.phase != "Running" or self._resources.is_silent(pod.spec.node_name):
             return None
         requests = reported_requests(report)
         if selector is not None:
