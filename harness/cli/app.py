@@ -13,6 +13,7 @@ from harness.cli import (
     compact,
     compare,
     constants,
+    dataset,
     evaluate,
     explain,
     fault,
@@ -74,6 +75,7 @@ app.command("autoscale", context_settings=autoscale.FLAGS_TOO)(autoscale.autosca
 app.command("whatif")(whatif.whatif)
 app.command("journal")(journal.journal)
 app.command("verdicts")(verdicts.verdicts)
+app.command("dataset")(dataset.dataset)
 app.command("evaluate")(evaluate.evaluate)
 app.command("regret")(regret.regret)
 app.command("replay")(replay.replay)

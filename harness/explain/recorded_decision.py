@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,6 +86,19 @@ def ask(strategy: Any, on: Snapshot, batch: Sequence[PodView], key: str) -> int:
         for bound in reversed(done):
             on.forget(bound)
     return found
+
+
+@dataclass(slots=True, eq=False)
+class Decided:
+    """One decision in passing. `on`: the snapshot just before it, which goes on afterwards; `node`: its column, -1: the
+    pod was handed over and got none. `waiting`: pods of its batch that had no node yet, itself included."""
+
+    at_ns: int
+    on: Snapshot
+    view: PodView
+    node: int
+    devices: tuple[int, ...]
+    waiting: int
 
 
 class Recorded:
@@ -237,6 +250,35 @@ class Recorded:
         _fill(on, placed, pods)
         return on, [on.classes.view(pods[key]) for key in tried]
 
+    def decisions(self) -> Iterator[Decided]:
+        """All of them in order, in one pass. A pod that stays without a node is told once a batch, at its end."""
+        on = Snapshot(PodClasses(filters=self._filters))
+        pods = _PodsInTime(self._specs)
+        open_: dict[str, PodView] = {}
+        at_ns = 0
+        for kind, at, name, key, detail in self._rows.iter_rows():
+            if kind in (BATCH, RESTART) or (open_ and at != at_ns):
+                for view in open_.values():
+                    yield Decided(at_ns, on, on.classes.current(view), -1, (), len(open_))
+                open_ = {}
+            on.now_ns = at_ns = at
+            if kind == BATCH:
+                for pod, least, life in json.loads(detail):
+                    open_[pod] = on.classes.view(pods.at(pod, at), group_min=least, lifetime_ns=life)
+            elif kind == ASSUME:
+                devices = tuple(map(int, detail.split(","))) if detail else ()
+                mine = open_.get(key)
+                if mine is not None:
+                    yield Decided(at, on, on.classes.current(mine), on.node_table.index[name], devices, len(open_))
+                    del open_[key]
+                on.assume_on(on.classes.view(pods.at(key, at)), name, devices or None)
+            elif kind == RESTART:
+                on = Snapshot(PodClasses(filters=self._filters))
+            else:
+                _change(on, kind, name, key, detail)
+        for view in open_.values():
+            yield Decided(at_ns, on, on.classes.current(view), -1, (), len(open_))
+
     def _batches(self) -> list[str]:
         rows: list[str] = self._rows.filter(self._rows["kind"] == BATCH)["detail"].unique(maintain_order=True).to_list()
         return rows
@@ -285,6 +327,44 @@ class Recorded:
             )
             out[key] = msgspec.structs.replace(template, metadata=named)
         return out
+
+
+class _PodsInTime:
+    """Pods as they were at instants that only grow."""
+
+    def __init__(self, specs: Any) -> None:
+        self._rows: dict[str, list[tuple[str, int, str, str]]] = {}
+        for key, uid, created, meta, spec in specs.iter_rows():
+            self._rows.setdefault(key, []).append((uid, created, meta, spec))
+        self._templates: dict[tuple[str, str], Pod] = {}
+
+    def at(self, key: str, at_ns: int) -> Pod:
+        rows = self._rows[key]
+        while len(rows) > 1 and rows[1][1] <= at_ns:
+            rows.pop(0)
+        uid, created, meta, spec = rows[0]
+        template = self._templates.get((meta, spec))
+        if template is None:
+            template = from_wire({"kind": "Pod", "metadata": json.loads(meta), "spec": json.loads(spec)})
+            self._templates[meta, spec] = template
+        namespace, _, name = key.partition("/")
+        named = msgspec.structs.replace(
+            template.metadata, name=name, namespace=namespace, uid=uid, creation_timestamp=created
+        )
+        return msgspec.structs.replace(template, metadata=named)
+
+
+def _change(on: Snapshot, kind: int, name: str, key: str, detail: str) -> None:
+    if kind == FORGET:
+        on.forget(key)
+    elif kind == ADD:
+        on.add_node(**_columns(name, detail))
+    elif kind == UPDATE:
+        on.update_node(**_columns(name, detail))
+    elif kind == REMOVE:
+        on.remove_node(name)
+    elif kind in (VOLUME, NO_VOLUME):
+        on.volumes_changed(from_wire(json.loads(detail)), gone=kind == NO_VOLUME)
 
 
 def _fill(on: Snapshot, placed: dict[str, tuple[str, str]], pods: dict[str, Pod]) -> None:
