@@ -85,7 +85,7 @@ def _at_load(model: QueueModel, index: int) -> Outcome:
     before = _off(model, right - 1)
     after = _off(model, right) if part > 1e-9 else before
     blocked = found.blocked + before.blocked + (after.blocked - before.blocked) * part
-    mean = found.mean_s + (before.mean + (after.mean - before.mean) * part) * model.service_s
+    mean = model.service_s + (found.mean_s - model.service_s) * (before.mean + (after.mean - before.mean) * part)
     tail = found.tail + before.tail + (after.tail - before.tail) * part
     blocked = min(max(blocked, 0.0), 1.0)
     tail = np.minimum.accumulate(np.clip(tail, 0.0, 1.0))
@@ -95,14 +95,15 @@ def _at_load(model: QueueModel, index: int) -> Outcome:
 
 @lru_cache(maxsize=1024)
 def _off(model: QueueModel, index: int) -> Simulated:
-    """Simulated less approximated."""
+    """Simulated less approximated; of the mean, the time that is waited over the approximated one."""
     if index in (0, len(CORRECTED) - 1):
-        return Simulated(0.0, 0.0, np.zeros_like(model.grid))
+        return Simulated(0.0, 1.0, np.zeros_like(model.grid))
     load = float(CORRECTED[index])
     near = int(np.argmin(np.abs(LOADS - load)))
     found = approximated(model, near)
     true = simulate(model, float(LOADS[near]), general_states(model, float(LOADS[near]))[0])
-    mean = true.mean - found.mean_s / model.service_s
+    waits = found.mean_s / model.service_s - 1
+    mean = (true.mean - 1) / waits if waits > 1e-3 else 1.0
     return Simulated(true.blocked - found.blocked, mean, true.tail - found.tail)
 
 

@@ -13,8 +13,9 @@ from harness.measure.service_time import EXPONENTIAL, ServiceTime, points
 
 Float64 = npt.NDArray[np.float64]
 
-STEP = 1.05
-"""Ratio of neighbouring points of the grid of latencies; between them the logarithm of the tail is interpolated."""
+STEP, FINE_STEP = 1.05, 1.01
+"""Ratio of neighbouring points of the grid of latencies; between them the logarithm of the tail is interpolated. Fine,
+from half a service time on, where service times are not exponential: their tails may fall within few per cent."""
 
 MOST_STEPS = 200
 """Of different service times; each makes the tail jump, so each has its place in the grid. As many lengths of the
@@ -69,6 +70,10 @@ def _grid(model: QueueModel) -> Float64:
     most = 3 * (model.service_s * (model.queue_limit / model.concurrency + 10) + model.timeout_s + model.slo_s)
     grid = np.geomspace(model.service_s / 1000, most, math.ceil(math.log(most / model.service_s * 1000, STEP)))
     extra = [np.array([model.timeout_s, model.slo_s])]
+    if model.service_time.kind != "exponential":
+        extra.append(
+            np.geomspace(model.service_s / 2, most, math.ceil(math.log(2 * most / model.service_s, FINE_STEP)))
+        )
     if model.service_time.kind in ("deterministic", "samples"):
         steps = points(model.service_time)[0] * model.service_s
         if len(steps) <= MOST_STEPS:

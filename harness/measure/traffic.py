@@ -15,8 +15,18 @@ import msgspec
 import numpy as np
 
 from harness.measure.passage import Passage, passage, passage_outcome
-from harness.measure.queue_model import QueueModel
+from harness.measure.queue_model import Outcome, QueueModel
 from harness.measure.queueing import outcome, quantile
+from harness.measure.settling import (
+    Settling,
+    distribution,
+    line_after,
+    mean_line,
+    near_capacity,
+    settled_line,
+    settles,
+    settling_outcome,
+)
 
 
 class _Service(msgspec.Struct):
@@ -40,8 +50,9 @@ class Traffic:
         self._models = dict(models or {})
         self._served: dict[str, dict[int, int]] = {}  # service: milli-rps of a pod that serves: ns in all
         self._queues: dict[str, tuple[str, int, int]] = {}  # uid of a pod that serves: service, milli-rps, since
-        self._lines: dict[str, tuple[float, int]] = {}  # uid of a pod that was overloaded: requests in line, when
-        self._passages: dict[str, dict[Passage, int]] = {}  # by service: how many pods had them
+        # By uid of a pod whose line is not in the steady state: requests in line, or how likely each number; when
+        self._lines: dict[str, tuple[float | bytes, int]] = {}
+        self._passages: dict[str, dict[Passage | Settling, int]] = {}  # by service: how many pods had them
         self.services: dict[str, _Service] = {}
         self._routes: dict[tuple[str, str], tuple[tuple[tuple[str, int], ...], int]] = {}
         self._to: dict[str, dict[str, int]] = {}  # pod uid: milli-rps by service
@@ -135,16 +146,32 @@ class Traffic:
 
     def _pass(self, at_ns: int, uid: str, name: str, model: QueueModel, rate: int, since_ns: int) -> int:
         """For how many ns of the time since then the pod's line has grown or shrunk."""
+        held = self._passages.setdefault(name, {})
         line, then = self._lines.pop(uid, (0.0, since_ns))
-        line = max(0.0, line - model.capacity_rps * (since_ns - then) / 1e9)  # nothing was sent meanwhile
-        found, line = passage(model, line, rate / 1000, (at_ns - since_ns) / 1e9)
-        if line:
-            self._lines[uid] = (line, at_ns)
+        seconds = (at_ns - since_ns) / 1e9
+        if rate and near_capacity(model, rate / 1000):
+            if not settles(model, rate / 1000, seconds):
+                self._lines[uid] = (settled_line(model, rate / 1000), at_ns)
+                return 0
+            if isinstance(line, float) or then < since_ns:
+                line = distribution(model, self._left(model, line, since_ns - then))
+            spreads = Settling(rate / 1000, seconds, line)
+            self._lines[uid] = (line_after(model, spreads), at_ns)
+            held[spreads] = held.get(spreads, 0) + 1
+            return at_ns - since_ns
+        found, rest = passage(model, self._left(model, line, since_ns - then), rate / 1000, seconds)
+        if rest:
+            self._lines[uid] = (rest, at_ns)
         if found is None:
             return 0
-        held = self._passages.setdefault(name, {})
         held[found] = held.get(found, 0) + 1
         return min(at_ns - since_ns, round(found.seconds * 1e9))
+
+    @staticmethod
+    def _left(model: QueueModel, line: float | bytes, idle_ns: int) -> float:
+        """Of a line, after nothing was sent for so long."""
+        requests = line if isinstance(line, float) else mean_line(model, line)
+        return max(0.0, requests - model.capacity_rps * idle_ns / 1e9)
 
     def _upto(self, name: str, at_ns: int) -> _Service:
         service = self.services.get(name)
@@ -220,7 +247,7 @@ class Traffic:
         rates = sorted(self._served.get(name, {}).items())
         steady = ((rate / 1000, ns / 1e9, outcome(model, rate / 1000)) for rate, ns in rates)
         passing = (
-            (item.rate_rps, item.seconds * pods, passage_outcome(model, item))
+            (item.rate_rps, item.seconds * pods, _passing(model, item))
             for item, pods in self._passages.get(name, {}).items()
         )
         for rate, lasted, found in (*steady, *passing):
@@ -249,6 +276,12 @@ class Traffic:
                 "mean": total / let_in,
             }
         return out
+
+
+def _passing(model: QueueModel, of: Passage | Settling) -> Outcome:
+    if isinstance(of, Settling):
+        return settling_outcome(model, of, outcome(model, of.rate_rps))
+    return passage_outcome(model, of)
 
 
 def _between(log: Iterable[tuple[int, int]], start_ns: int, end_ns: int) -> float:

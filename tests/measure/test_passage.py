@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from harness.measure.queue_model import QueueModel
+from harness.measure.queueing import outcome
 from harness.measure.service_time import ServiceTime
 from harness.measure.traffic import Traffic
 from tests.measure.queue_simulation import draw, serve
@@ -31,10 +34,10 @@ def measured(queue: QueueModel, steps: list[tuple[float, int]]) -> dict[str, flo
     }
 
 
-def simulated(queue: QueueModel, steps: list[tuple[float, int]], runs: int) -> dict[str, float]:
+def simulated(queue: QueueModel, steps: list[tuple[float, int]], runs: int, first: int = 0) -> dict[str, float]:
     """Over many spikes alike, each from an idle pod on."""
     latencies, blocked, sent = [], 0, 0
-    for seed in range(runs):
+    for seed in range(first, first + runs):
         rng = np.random.default_rng(seed)
         arrivals: list[float] = []
         at = 0.0
@@ -75,6 +78,38 @@ def test_a_spike_costs_what_a_simulation_says(steps: list[tuple[float, int]], sh
         assert ours[name] == pytest.approx(theirs[name], rel=within), name
     for name in ("blocked", "late", "in_time"):
         assert ours[name] == pytest.approx(theirs[name], abs=0.012), name
+
+
+@pytest.mark.parametrize(
+    ("shape", "queue_limit", "steps"),
+    [
+        (ServiceTime(), 1024, [(200, 60)]),  # at capacity: in the steady state half of the line is full
+        (ServiceTime(), 1024, [(100, 20), (199, 60), (201, 60)]),  # it goes on where it was
+        (ServiceTime("gamma", 0.5), 300, [(200, 90)]),
+        (ServiceTime(), 20, [(201, 60)]),  # settled within a second: a little too much is no fluid
+        (ServiceTime(), 20, [(300, 5), (200, 30)]),
+    ],
+)
+def test_a_line_near_capacity_is_on_its_way_for_long(
+    shape: ServiceTime, queue_limit: int, steps: list[tuple[float, int]]
+) -> None:
+    """Within 3 % beyond three standard errors of the simulation's own, by ten batches of runs."""
+    queue = QueueModel(0.01, 2, queue_limit, 4.0, 0.5, 0.99, shape)
+    ours, batches = measured(queue, steps), [simulated(queue, steps, 8, seed) for seed in range(0, 80, 8)]
+    for name in ("p50", "mean", "p90", "p95", "p99", "blocked", "late", "in_time"):
+        of_batches = [batch[name] for batch in batches]
+        theirs, noise = float(np.mean(of_batches)), 3 * float(np.std(of_batches, ddof=1)) / math.sqrt(len(batches))
+        assert abs(ours[name] - theirs) <= 0.03 * theirs + noise + 1e-3, (name, ours[name], theirs, noise)
+
+
+def test_hours_at_capacity_come_to_the_steady_state() -> None:
+    queue = QueueModel(0.01, 2, 100, 4.0, 0.5, 0.99)
+    found = measured(queue, [(200, 200_000)])
+    steady = outcome(queue, 200.0)
+    assert found["mean"] == pytest.approx(steady.mean_s, rel=1e-3)
+    assert found["blocked"] == pytest.approx(steady.blocked, rel=1e-3)
+    halves = measured(queue, [(200, 20), (200, 20)])  # the same rate: nothing has changed
+    assert halves == pytest.approx(measured(queue, [(200, 40)]), rel=1e-3)
 
 
 def test_a_line_dies_with_its_pod() -> None:
