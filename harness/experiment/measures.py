@@ -30,6 +30,8 @@ from harness.measure.registry import PREFIX, Contained, Extra, extras
 from harness.measure.rounds import Rounds
 from harness.measure.traffic import Traffic
 from harness.model.gpu import GPU_COUNT, GPU_MODEL
+from harness.model.karpenter import NodePool
+from harness.model.power import POWER_MODEL
 
 
 class Measures:
@@ -59,7 +61,12 @@ class Measures:
         self.filling = Filling(self.placement.occupancy) if fills and all(fills) else None
         training = prepared.workload.training
         self.rounds = None if training is None else Rounds(training.jobs, training.speeds, len(prepared.gpus()))
-        self.energy = Energy(prepared.machines.powers)
+        told = bool(prepared.machines.powers) or any(
+            POWER_MODEL in obj.spec.template.metadata.labels
+            for obj in prepared.workload.objects()
+            if isinstance(obj, NodePool)
+        )
+        self.energy = Energy(prepared.machines.powers, told=told)
         self.recovery = Recovery(self.lives, self.traffic)
         self.elasticity = Elasticity(_targets(prepared), [pool.name for pool in prepared.pools], _prices(prepared))
         self.invariants = Invariants(self.lives, self.placement.occupancy)
@@ -73,7 +80,7 @@ class Measures:
                 *((self.filling,) if self.filling is not None else ()),
                 *((self.rounds,) if self.rounds is not None else ()),
                 self.traffic,
-                *((self.energy,) if prepared.machines.powers else ()),
+                *((self.energy,) if told else ()),
                 self.recovery,
                 self.elasticity,
                 self.invariants,

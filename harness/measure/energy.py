@@ -15,7 +15,11 @@ from harness.measure.node_hours import POOL
 from harness.measure.occupancy import CLIENTS, CPU, GPU, capacity_of
 from harness.measure.pods import NEVER, PodTimes
 from harness.model.gpu import DEVICE_MILLI, GPU_MODEL
-from harness.model.power import GPU_MODELS, Power, Watts
+from harness.model.karpenter import INSTANCE_TYPE
+from harness.model.power import GPU_MODELS, POWER_MODEL, Power, Watts, power_of_labels
+
+GPU_NAME = "karpenter.k8s.aws/instance-gpu-name"
+"""Label of a just-in-time node. Source: karpenter-provider-aws pkg/apis/v1/labels.go."""
 
 FOREVER_NS = 1 << 62
 JOULES_PER_KWH = 3.6e6
@@ -33,10 +37,12 @@ class _Node:
 
 
 class Energy:
-    """`powers`: of nodes by name, and of the nodes of pools by 'pool/<name>'. A fold."""
+    """`powers`: of nodes by name, and of the nodes of pools by 'pool/<name>'. Those that are not among them, as
+    just-in-time nodes, go by their labels. `told`: whether there is to be a number at all. A fold."""
 
-    def __init__(self, powers: Mapping[str, Power]) -> None:
+    def __init__(self, powers: Mapping[str, Power], *, told: bool = True) -> None:
         self._powers = powers
+        self._told = told
         self._nodes: dict[str, _Node] = {}
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
@@ -54,17 +60,19 @@ class Energy:
 
     def _read(self, node: _Node, obj: Any) -> None:
         capacity = capacity_of(obj)
-        node.cpus, node.gpus = capacity[CPU] / 1000, capacity[GPU] / DEVICE_MILLI
+        whole = obj.status.capacity.get("cpu")  # not what is left of it for pods
+        node.cpus, node.gpus = (capacity[CPU] if whole is None else whole.milli) / 1000, capacity[GPU] / DEVICE_MILLI
         labels, name = obj.metadata.labels, obj.metadata.name
         pool = labels.get(POOL, "")
         power = self._powers.get(f"pool/{pool}") if pool else self._powers.get(name)
-        if power is None:
-            node.why = f"{f'pool {pool}' if pool else f'node {name}'} has no power model"
+        cpu = power_of_labels(labels) if power is None else power.cpu
+        if cpu is None:
+            node.why = f"{_whose(name, pool, labels)} has no power model"
             return
-        node.cpu = power.cpu
+        node.cpu = cpu
         if node.gpus:
-            model = labels.get(GPU_MODEL, "")
-            found = power.gpu or GPU_MODELS.get(model)
+            model = labels.get(GPU_MODEL) or labels.get(GPU_NAME, "").upper()
+            found = (power and power.gpu) or GPU_MODELS.get(model)
             if found is None:
                 node.why = f"there is no power model of GPU {model or '(no model)'}, as of node {name}"
             else:
@@ -77,7 +85,7 @@ class Energy:
 
     def metrics(self, lives: Mapping[str, PodTimes], since_ns: int, until_ns: int) -> dict[str, Any]:
         """Kilowatt-hours over the window; or why there is no such number. Empty where no node has a power model."""
-        if not self._powers:
+        if not self._told:
             return {}
         why = next((node.why for node in self._nodes.values() if node.why), "")
         if why:
@@ -132,3 +140,13 @@ def _covered(spans: list[tuple[int, int]]) -> int:
             total += end - begin
             reached = end
     return total
+
+
+def _whose(name: str, pool: str, labels: Mapping[str, str]) -> str:
+    """What lacks a power model."""
+    if POWER_MODEL in labels:
+        return f"node {name}, of {POWER_MODEL} {labels[POWER_MODEL]},"
+    kind = labels.get(INSTANCE_TYPE)
+    if kind is not None:
+        return f"instance type {kind}"
+    return f"pool {pool}" if pool else f"node {name}"

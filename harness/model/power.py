@@ -55,3 +55,36 @@ class Power(msgspec.Struct, frozen=True):
 
     cpu: Watts
     gpu: Watts | None = None
+
+
+POWER_MODEL = "podyard.dev/power-model"
+"""Label of a node that says which of CPU_MODELS it is, as on the template of a NodePool."""
+
+_BOTH_LAKES = Watts(0.645, 4.115)
+"""Either Skylake or Cascade Lake: their mean, as Cloud Carbon Footprint has it."""
+
+FAMILIES: Mapping[str, Watts] = {
+    "t3": CPU_MODELS["cascade-lake"],
+    "m5": CPU_MODELS["skylake"],
+    "r5": CPU_MODELS["skylake"],
+    "c5": _BOTH_LAKES,
+    "g4dn": CPU_MODELS["cascade-lake"],
+    "p3": CPU_MODELS["broadwell"],
+    "p4d": CPU_MODELS["cascade-lake"],
+    **dict.fromkeys(("t3a", "m5a", "r5a"), CPU_MODELS["epyc-1"]),
+    **dict.fromkeys(("c5a", "g5"), CPU_MODELS["epyc-2"]),
+    **dict.fromkeys(("c6a", "m6a", "r6a"), CPU_MODELS["epyc-3"]),
+    **dict.fromkeys(("t4g", "c6g", "m6g", "r6g"), CPU_MODELS["graviton-2"]),
+}
+"""Of EC2's families of instance types. Sources: Cloud Carbon Footprint packages/aws/src/lib/AWSInstanceTypes.ts (2023),
+and https://aws.amazon.com/ec2/instance-types/ for the processors of those that it does not list. Its tables hold no
+SPECpower result of Ice Lake, Sapphire Rapids, Genoa and Graviton 3, so c6i, m7i, m7a, m7g and the like are not here."""
+
+
+def power_of_labels(labels: Mapping[str, str]) -> Watts | None:
+    """Of the CPUs of a node that nobody has written a power model for: by the label that names one, else by its
+    instance type; None where neither is known."""
+    named = labels.get(POWER_MODEL)
+    if named is not None:
+        return CPU_MODELS.get(named)
+    return FAMILIES.get(labels.get("node.kubernetes.io/instance-type", "").partition(".")[0])

@@ -11,6 +11,7 @@ from harness.experiment.run import run_once
 from harness.measure.registry import catalogue
 from harness.model.errors import UserError
 from harness.report.tables import families
+from tests.autoscaling.just_in_time import node_pool, on
 from tests.experiment.scenarios import loaded
 
 GROUP: dict[str, Any] = {"name": "n", "count": 2, "cpu": 4, "memory": "16Gi", "power": {"cpuWatts": [10, 30]}}
@@ -100,3 +101,42 @@ def test_what_is_no_model_is_told(power: dict[str, Any], where: str) -> None:
         energy([], {**GROUP, "power": power})
     assert where in str(told.value)
     assert "spec.nodes[0].group.power" in str(told.value)
+
+
+def with_node_pool(**pool: Any) -> dict[str, Any]:
+    """Three CPUs for 400 s on a node that a NodePool makes, besides two nodes that it may not use."""
+    selector = {"nodeSelector": {"karpenter.sh/nodepool": "p"}}
+    pod = task(3, "400s")
+    pod["spec"] |= selector
+    found = energy([pod, node_pool(**pool)], autoscaler="just-in-time")
+    window = found["placement"]["window"]
+    found["static"] = 80 * (window["toSeconds"] - window["fromSeconds"])
+    return found
+
+
+FAMILY = "karpenter.k8s.aws/instance-family"
+FREE = [on("karpenter.sh/capacity-type", "on-demand")]
+
+
+@pytest.mark.parametrize(("family", "idle", "busy"), [("m5", 0.65, 3.61), ("c6g", 0.47, 1.22), ("c5", 0.645, 3.47)])
+def test_just_in_time_nodes_draw_what_their_instance_type_does(family: str, idle: float, busy: float) -> None:
+    found = with_node_pool(requirements=[*FREE, on(FAMILY, family)])
+    drawn = found["energy"]
+    hours = drawn["poweredHours"] - found["static"] / 80 * 2 / 3600
+    assert 300 < hours * 3600 < 900
+    assert drawn["idleKwh"] * 3.6e6 - found["static"] == pytest.approx(4 * idle * hours * 3600, rel=1e-6)
+    assert (drawn["kwh"] - drawn["idleKwh"]) * 3.6e6 == pytest.approx(3 * busy * 400, rel=0.01)
+    rent = found["autoscaling"]["pool p"]
+    price = {"m5": 0.192, "c6g": 0.136, "c5": 0.17}[family]  # of an xlarge for an hour
+    assert rent["nodeHours"] == pytest.approx(hours, rel=0.05)
+    assert rent["cost"] == pytest.approx(price * rent["nodeHours"])
+
+
+def test_a_just_in_time_node_without_a_model_says_so_and_a_label_gives_it_one() -> None:
+    unknown = with_node_pool(requirements=[*FREE, on(FAMILY, "m7i")])["energy"]
+    assert unknown["saysNothing"].startswith("instance type m7i.")
+    label = {"podyard.dev/power-model": "epyc-3"}
+    named = with_node_pool(requirements=[*FREE, on(FAMILY, "m7i")], labels=label)["energy"]
+    assert (named["kwh"] - named["idleKwh"]) * 3.6e6 == pytest.approx(3 * 1.57 * 400, rel=0.01)
+    wrong = with_node_pool(requirements=FREE, labels={"podyard.dev/power-model": "epyc-9"})["energy"]
+    assert "podyard.dev/power-model epyc-9" in wrong["saysNothing"]
