@@ -297,7 +297,11 @@ def test_what_looking_at_containers_more_often_buys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "values", "within"),
-    [("horizontal-pod-autoscaler-sync-period", ("5s", "20s"), 20), ("scan-interval", ("3s", "45s"), 45)],
+    [
+        ("horizontal-pod-autoscaler-sync-period", ("5s", "20s"), 20),
+        ("horizontal-pod-autoscaler-sync-period", ("6s", "45s"), 1),  # the second decision is a sync after the first
+        ("scan-interval", ("3s", "45s"), 45),
+    ],
 )
 def test_what_a_constant_of_scaling_buys(tmp_path: Path, name: str, values: tuple[str, ...], within: float) -> None:
     nodes = [{"group": {"name": "n", "count": 1, "cpu": 4, "memory": "16Gi"}}]
@@ -309,6 +313,7 @@ def test_what_a_constant_of_scaling_buys(tmp_path: Path, name: str, values: tupl
         assert max(off(found, "scale-up")) <= within
 
 
+FEW = [{"group": {"name": "n", "count": 1, "cpu": 4, "memory": "16Gi"}}]
 CUT = {"at": "1m", "zonePartition": {"zone": "a", "for": "30s"}}
 
 
@@ -337,6 +342,12 @@ CUT = {"at": "1m", "zonePartition": {"zone": "a", "for": "30s"}}
             {"service": {**SCALED, "load": {"spike": {"base": 40, "peak": 400, "at": "3m", "hold": "40s"}}}},
             {"horizontal-pod-autoscaler-sync-period": "3m"},
             "the load would have fallen before the autoscaler asks",
+        ),
+        ({"faults": [crash("1m", "n-0")]}, {"endpointslice-updates-batch-period": "5s"}, "how endpointslice-updates"),
+        (
+            {"service": {**SCALED, "cpu": 2}, "pools": [POOL], "nodes": FEW},
+            {"new-pod-scale-up-delay": "5s"},
+            "how new-pod-scale-up-delay bears on which nodes are bought",
         ),
         (
             {"service": SCALED},

@@ -14,6 +14,7 @@ from harness.measure.waterfall.timers import (
     PLEG,
     RELIST,
     RESOLUTION,
+    SCALER,
     SCRAPE,
     SYNC_PERIOD,
     Timers,
@@ -47,6 +48,8 @@ def refusal(fall: Waterfall, hops: Sequence[Hop], before: Timers, after: Timers,
     for name in changed:
         if name in UNPREDICTED[fall.kind] or any(hop.timer == name and hop.rule == "fixed" for hop in fall.hops):
             return f"how {name} bears on it is not predicted"
+        if name in BEFORE_NODES and any(hop.name == "pool decision" for hop in hops):
+            return f"how {name} bears on which nodes are bought, and when, is not predicted"
     if not before.value_ns(PLEG) and after.value_ns(PLEG):
         return f"without {PLEG} its record does not say what waits for it"
     ends: dict[str, int] = {}
@@ -95,6 +98,7 @@ UNPREDICTED: Mapping[str, frozenset[str]] = {
             "large-cluster-size-threshold", "initialCrashLoopBackOff", "maxContainerRestartPeriod", "minSyncPeriod",
             "gcCheckPeriod", "quarantineTime", "DefaultJobPodFailureBackOff", "MaxJobPodFailureBackOff", "baseDelay",
             "maxDelay", "pod-max-in-unschedulable-pods-duration", "syncPeriod", "default-not-ready-toleration-seconds",
+            "endpointslice-updates-batch-period",
         }
     ),
     "scale-up": frozenset(
@@ -102,12 +106,23 @@ UNPREDICTED: Mapping[str, frozenset[str]] = {
             "horizontal-pod-autoscaler-tolerance", "horizontal-pod-autoscaler-downscale-stabilization",
             "horizontal-pod-autoscaler-cpu-initialization-period",
             "horizontal-pod-autoscaler-initial-readiness-delay", "HPAScaleToZero", "minSyncPeriod", "baseDelay",
-            "maxDelay", "pod-max-in-unschedulable-pods-duration",
+            "maxDelay", "pod-max-in-unschedulable-pods-duration", "endpointslice-updates-batch-period",
         }
     ),
 }  # fmt: skip
 """Constants whose bearing on a chain is more than when a hop of it ends: how many replicas there are, which node's turn
 it is, what is tried again. A run shows it."""
+
+BEFORE_NODES = frozenset(
+    {
+        "expander", "max-nodes-total", "max-node-provision-time", "initial-node-group-backoff-duration",
+        "max-node-group-backoff-duration", "node-group-backoff-reset-timeout", "balance-similar-node-groups",
+        "memory-difference-ratio", "max-free-difference-ratio", "max-allocatable-difference-ratio",
+        "expendable-pods-priority-cutoff", "new-pod-scale-up-delay", "max-nodes-per-scaleup",
+        "max-total-unready-percentage", "ok-total-unready-count",
+    }
+)  # fmt: skip
+"""Flags of cluster-autoscaler that decide which pools grow, by how much, and from when on a pod counts."""
 
 DEPENDS: Mapping[str, tuple[Rule, ...]] = {
     LEASE: ("renewal", "grace"),
@@ -126,5 +141,7 @@ def depending(fall: Waterfall, changed: set[str]) -> list[str]:
     return [
         hop.name
         for hop in fall.hops
-        if hop.rule in rules or (hop.timer in changed and hop.rule not in ("fixed", "until"))
+        if hop.rule in rules
+        or (hop.timer in changed and hop.rule not in ("fixed", "until"))
+        or (hop.rule == "tick" and hop.of == SCALER and SYNC_PERIOD in changed)
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.measure.waterfall.held_back import Served, why_not
+from harness.measure.waterfall.held_back import HELD_BACK, Served, why_not
 from harness.measure.waterfall.hops import Bound, Chain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, to_served
 from harness.measure.waterfall.story import NEVER, PodStory, Rescale, Story
@@ -176,6 +176,9 @@ def _decided(
         last = tick
         while tick < decided and why_not(tick, mine, earlier, timers, served) == why:
             last, tick = tick, timers.next_tick(SCALER, tick)
+        if why[1] == HELD_BACK:  # it waits for syncs, whatever is scraped meanwhile
+            chain.to(tick, *why, "tick", of=SCALER, count=(tick - chain.at_ns) // timers.period_ns(SCALER))
+            continue
         # What changed between the two syncs: a scrape, where there was one.
         chain.to(tick, *why, "resync", of=SCALER, since_ns=max(last, timers.last_tick(SCRAPE, tick - 1)))
 
