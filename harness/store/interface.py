@@ -9,6 +9,7 @@ the order of their UTF-8 bytes. A store is used by one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -136,6 +137,11 @@ class Store(Protocol):
         As in etcd, the compacted revision itself can still be watched, deletions included (etcd PR 18274, in 3.4.34,
         3.5.15 and 3.6); what was there before those changes is gone, so their `before` is None.
         """
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Writes within may become durable together, when the block ends; each is whole by itself, and seen at once by
+        who reads here. Nobody outside is to be told of one before. Raises RunFailed at the end when the disk fails."""
+        ...
 
     def compact(self, revision: int) -> None:
         """Forget what was superseded up to `revision`. Raises Compacted, FutureRevision."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -126,6 +127,9 @@ class MemoryStore:
             raise Compacted(since, self._compacted)
         log = self._since(since)
         return iter([change for change in log if change.key.startswith(prefix)] if prefix else log)
+
+    def batch(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def compact(self, revision: int) -> None:
         if revision > self._revision:

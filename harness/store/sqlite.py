@@ -65,6 +65,7 @@ class SqliteStore:
         self._db = open_file(self._path, synchronous, self._tail, accept_revision)
         self._revision = self._compacted = self._next_lease = self._total = 0
         self._saved = State(0, 0, 0, 0, 0)  # as it is in the file
+        self._batching = False
         with self._reading():
             self._load_numbers()
 
@@ -183,6 +184,25 @@ class SqliteStore:
             self._delete("history", "id >= ? AND id < ? AND value IS NULL", below)
             self._compacted = revision
 
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        if self._batching:
+            yield
+            return
+        self._batching = True
+        try:
+            yield
+        finally:
+            # Each write within is whole: an exception of the caller's takes none of them back.
+            self._batching = False
+            if self._db.in_transaction:
+                try:
+                    self._commit()
+                except sqlite3.Error as error:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._forget_the_unwritten()
+                    raise self._failed(error) from error
+
     # -- leases --------------------------------------------------------------------------------------------------------
 
     def grant(self, ttl_ns: int, now_ns: int) -> int:
@@ -268,20 +288,15 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """All of the block or none of it, on the disk when it ends."""
+        """All of the block or none of it; on the disk when it ends, within a batch when that ends."""
+        if self._batching:
+            with self._write_of_a_batch():
+                yield
+            return
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
-            writes = self._saved.writes
-            state = State(self._revision, self._compacted, self._next_lease, self._total, writes)
-            if state == self._saved:  # a write that did not hold
-                self._db.execute("COMMIT")
-                return
-            state = state._replace(writes=writes + 1)
-            save_state(self._db, state)
-            self._db.execute("COMMIT")
-            self._tail.write(state.writes, state.revision)
-            self._saved = state
+            self._commit()
         except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._forget_the_unwritten()
@@ -289,11 +304,46 @@ class SqliteStore:
                 raise self._failed(error) from error
             raise
 
+    @contextlib.contextmanager
+    def _write_of_a_batch(self) -> Iterator[None]:
+        before = (self._revision, self._compacted, self._next_lease, self._total)
+        try:
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("SAVEPOINT one")
+            yield
+            self._db.execute("RELEASE one")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK TO one")
+                self._db.execute("RELEASE one")
+            self._revision, self._compacted, self._next_lease, self._total = before
+            self._forget_entries()
+            if isinstance(error, sqlite3.Error):
+                raise self._failed(error) from error
+            raise
+
+    def _commit(self) -> None:
+        writes = self._saved.writes
+        state = State(self._revision, self._compacted, self._next_lease, self._total, writes)
+        if state == self._saved:  # a write that did not hold
+            self._db.execute("COMMIT")
+            return
+        state = state._replace(writes=writes + 1)
+        save_state(self._db, state)
+        self._db.execute("COMMIT")
+        self._tail.write(state.writes, state.revision)
+        self._saved = state
+
     def _forget_the_unwritten(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         # An interrupt may come after the commit: the file knows, the numbers in memory do not.
         self._load_numbers()
+        self._forget_entries()
+
+    def _forget_entries(self) -> None:
+        """Those behind the newest revision."""
         end = (self._revision + 1) << _PLACE_BITS
         while self._cache and next(reversed(self._cache)) >= end:
             self._cache.popitem()

@@ -148,7 +148,7 @@ def test_a_watcher_sees_at_last_what_a_list_shows(
     server = ApiServer(MemoryStore(ObjectCodec()))
     loop = asyncio.new_event_loop()
     try:
-        hub = Hub(loop)
+        hub = Hub(loop, DriverQueue(server))
         hub.attach(server)
         chosen = parse(KIND, selector, "")
         view: dict[str, str] = {}

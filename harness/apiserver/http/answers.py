@@ -65,6 +65,7 @@ class Encoder:
         self._wire = call.resource.kind.wire
         self._epoch = call.epoch_unix_ns
         self._form = form
+        self._shape = (call.resource.api_version, form)
         self._include = call.query.get("includeObject", "Metadata")
         if self._include not in ("None", "Metadata", "Object"):
             raise bad_request(f"unrecognized includeObject value: {self._include!r}")
@@ -119,15 +120,26 @@ class Encoder:
 
     def event(self, happened: Happened) -> bytes:
         """One line of a watch."""
+        if self._shared is None or self._form is Form.TABLE:
+            return self._own_event(happened)
+        line = happened.lines.get(self._shape)
+        if line is None:
+            line = happened.lines[self._shape] = self._shared_event(happened, self._shared)
+        return line
+
+    def _shared_event(self, happened: Happened, shared: SharedObjects) -> bytes:
         obj = happened.obj
         if happened.type == DELETED:
             obj = at_revision(obj, happened.revision)
-        elif self._shared is not None and self._form is not Form.TABLE:
-            version = self._resource.api_version
-            body = self._shared.get(obj, version, self._form, lambda: self.one(obj, happened.now))
-            if self._form is Form.PROTOBUF:
-                return protobuf_answers.frame(happened.type, body)
-            return b'{"type":"' + happened.type.encode() + b'","object":' + body + b"}\n"
+        body = shared.get(obj, self._resource.api_version, self._form, lambda: self.one(obj, happened.now))
+        if self._form is Form.PROTOBUF:
+            return protobuf_answers.frame(happened.type, body)
+        return b'{"type":"' + happened.type.encode() + b'","object":' + body + b"}\n"
+
+    def _own_event(self, happened: Happened) -> bytes:
+        obj = happened.obj
+        if happened.type == DELETED:
+            obj = at_revision(obj, happened.revision)
         data = self.one(obj, happened.now)
         if self._form is Form.TABLE:
             if self._columns_told:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.model.status import unavailable
@@ -32,6 +32,11 @@ class DriverQueue:
         self._arrived = threading.Event()
         self._lock = threading.Lock()
         self._closed = False
+        self._answers: list[tuple[Future[Any], Any, BaseException | None]] = []  # that wait for the end of a batch
+        self.batching = False
+        """A batch goes on: what is written is not durable yet, and nobody outside may hear of it."""
+        self.on_durable: Callable[[], None] | None = None
+        """Called when what was written in a batch is durable, on the driver's thread."""
         self.away = False
         """The API server's process is away: nobody is answered."""
         self.on_away: Callable[[], None] | None = None
@@ -65,26 +70,54 @@ class DriverQueue:
         if away and self.on_away is not None:
             self.on_away()
 
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """What is written within becomes durable together; then its answers go out, and its watch events."""
+        if self.batching:
+            yield
+            return
+        self.batching = True
+        try:
+            with self.server.store.batch():
+                yield
+        except BaseException as error:
+            self.batching = False
+            told = unavailable(f"the cluster fails: {error}")
+            answers, self._answers = self._answers, []
+            for future, _, refused in answers:
+                future.set_exception(refused or told)
+            raise
+        self.batching = False
+        if self.on_durable is not None:
+            self.on_durable()
+        answers, self._answers = self._answers, []
+        for future, result, refused in answers:
+            if refused is None:
+                future.set_result(result)
+            else:
+                future.set_exception(refused)
+
     def run_pending(self) -> int:
         """Run what has arrived so far, in order of arrival; how many. What arrives meanwhile waits for the next call.
 
-        An exception of a call goes to its future, never to the driver.
+        An exception of a call goes to its future, never to the driver. Futures are done when the batch is.
         """
         self._arrived.clear()
         queue, done = self._queue, 0
-        for _ in range(len(queue)):
-            future, fn = queue.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue  # the client has gone away
-            try:
-                result = fn(self.server)
-            except BaseException as error:
-                future.set_exception(error)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                future.set_result(result)
-            done += 1
+        with self.batch():
+            for _ in range(len(queue)):
+                future, fn = queue.popleft()
+                if not future.set_running_or_notify_cancel():
+                    continue  # the client has gone away
+                try:
+                    result = fn(self.server)
+                except BaseException as error:
+                    self._answers.append((future, None, error))
+                    if not isinstance(error, Exception):
+                        raise
+                else:
+                    self._answers.append((future, result, None))
+                done += 1
         return done
 
     def wait(self, timeout_s: float) -> bool:

@@ -63,7 +63,7 @@ class HttpServer:
         self._host = host
         self._users = {**(users or {}), self.identity.token: ADMIN}
         self._loop = asyncio.new_event_loop()
-        self._hub = Hub(self._loop)
+        self._hub = Hub(self._loop, driver)
         self._accounts = DefaultServiceAccounts(driver)
         self._service = KubernetesService(driver)
         self._endpoints = EndpointsMirror(driver)
@@ -108,6 +108,7 @@ class HttpServer:
         metrics_view.attach(server)
         self._hub.attach(self.driver.server)
         self.driver.on_away = self._hub.end_all
+        self.driver.on_durable = self._hub.release
         front = Front(
             self.driver,
             self._hub,
@@ -159,6 +160,7 @@ class HttpServer:
     def stop(self) -> None:
         """Ends every watch, refuses what waits, and waits for the thread."""
         self._hub.detach()
+        self.driver.on_durable = None
         self.driver.server.finish_update = None
         self._accounts.detach()
         self._service.detach()

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.selectors import Selector
 from harness.apiserver.http.verbs import too_new
 from harness.apiserver.registry.lifecycle import replaced
@@ -20,13 +21,15 @@ BACKLOG = 100_000
 """Events that may wait for one slow client; beyond, its watch ends with 410 and it lists again."""
 
 
-class Happened(msgspec.Struct, frozen=True, gc=False):
-    """One event as a watcher sees it."""
+class Happened(msgspec.Struct, frozen=True):
+    """One event as a watcher sees it; the same object for all who see it alike. `lines`: what has been sent of it, by
+    version and form, made for the first of them on the HTTP thread."""
 
     type: str
     obj: Any
     revision: int
     now: int
+    lines: dict[Any, bytes] = msgspec.field(default_factory=dict)
 
 
 class Feed:
@@ -37,17 +40,20 @@ class Feed:
         self.selector = selector
         self.overrun = False  # events were lost
         self.ended = False
+        self.since = 0  # the revision that it was opened at
         self._prefix = f"{namespace}/" if namespace else ""
         self._loop = loop
         self._items: deque[Happened] = deque()
         self._ready = asyncio.Event()
         self._signalled = False
 
-    def push(self, change: str, obj: Any, old: Any, revision: int, now: int) -> None:
-        if self._prefix and not obj.metadata.key.startswith(self._prefix):
-            return
+    def push(self, happened: Happened, old: Any) -> bool:
+        """Whether the loop is to be told that something waits: `woken` does it."""
+        if self._prefix and not happened.obj.metadata.key.startswith(self._prefix):
+            return False
         selector = self.selector
         if not selector.empty:
+            change, obj = happened.type, happened.obj
             fits = change != DELETED and selector.matches(self.kind, obj)
             fitted = old is not None and selector.matches(self.kind, old)
             if fits:
@@ -55,13 +61,20 @@ class Feed:
             elif fitted:
                 change = DELETED  # it is gone from this watcher's view
             else:
-                return
+                return False
+            if change != happened.type:
+                happened = Happened(change, obj, happened.revision, happened.now)
         if len(self._items) >= BACKLOG:
             self.overrun = True
             self.end()
-            return
-        self._items.append(Happened(change, obj, revision, now))
-        self._signal()
+            return False
+        self._items.append(happened)
+        wakes, self._signalled = not self._signalled, True
+        return wakes
+
+    def woken(self) -> None:
+        """On the loop's thread."""
+        self._ready.set()
 
     def end(self) -> None:
         """What has been pushed is still delivered."""
@@ -83,7 +96,8 @@ class Feed:
         """What has happened since the last call; empty after `timeout_s` or at the end."""
         if not self._items and not self.ended:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ready.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._ready.wait()
         self._ready.clear()
         self._signalled = False
         out = []
@@ -95,8 +109,10 @@ class Feed:
 class Hub:
     """The API server's listener that feeds all watches. Lives on the driver's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, driver: DriverQueue) -> None:
         self._loop = loop
+        self._driver = driver
+        self._staged: list[tuple[str, Happened, Any]] = []  # written, and not durable yet
         self._server: ApiServer | None = None
         self._feeds: dict[str, list[Feed]] = {}
 
@@ -130,6 +146,7 @@ class Hub:
         Raises ApiError Expired (410), Timeout (a revision that has not happened).
         """
         feed = Feed(self._loop, kind, namespace, selector)
+        feed.since = server.revision
         initial: list[Happened] = []
         now, revision = server.now, server.revision
         if since == 0:
@@ -142,7 +159,8 @@ class Hub:
             if since > revision:
                 raise too_new(since, revision)
             for change, obj, old, at in server.changes_since(kind, since):
-                feed.push(change, obj, old, at, now)
+                feed.push(Happened(change, obj, at, now), old)
+            feed._signalled = False
             initial = list(feed._items)
             feed._items.clear()
         self._feeds.setdefault(kind.kind, []).append(feed)
@@ -157,15 +175,39 @@ class Hub:
     def watches(self) -> int:
         return sum(map(len, self._feeds.values()))
 
+    def release(self) -> None:
+        """What has been written is durable: tell it."""
+        staged, self._staged = self._staged, []
+        self._tell(staged)
+
     def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
-        feeds = self._feeds.get(kind.kind)
-        if feeds:
+        if kind.kind in self._feeds:
             assert self._server is not None
-            now = self._server.now
+            happened = Happened(change, obj, revision, self._server.now)
+            if self._driver.batching:
+                self._staged.append((kind.kind, happened, old))
+            else:
+                self._tell([(kind.kind, happened, old)])
+
+    def _tell(self, staged: list[tuple[str, Happened, Any]]) -> None:
+        woken: list[Feed] = []
+        for kind, happened, old in staged:
+            feeds = self._feeds.get(kind, [])
             for feed in feeds[:]:
-                feed.push(change, obj, old, revision, now)
-                if feed.ended:
-                    feeds.remove(feed)
+                if happened.revision > feed.since:
+                    if feed.push(happened, old):
+                        woken.append(feed)
+                    if feed.ended:
+                        feeds.remove(feed)
+        if woken:
+            # The loop may have closed while the driver still runs: then there is nobody to tell.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_wake, woken)
+
+
+def _wake(feeds: list[Feed]) -> None:
+    for feed in feeds:
+        feed.woken()
 
 
 def at_revision(obj: Any, revision: int) -> Any:
