@@ -35,6 +35,7 @@ from benchmarks.outage_scenarios import SCENARIOS, OutageScenario
 from harness.cluster.cluster import Cluster
 from harness.cluster.control_plane import is_machine
 from harness.convergence.checkers import converged
+from harness.convergence.cluster_state import Autoscaled
 from harness.engine.component import (
     SECOND,
     BindPod,
@@ -250,8 +251,8 @@ def failures(points: Sequence[Point]) -> list[str]:
     cluster = one.cluster()
     injector = Injector(cluster, points)
     one.play(cluster)
-    pools = {pool.name: (pool.least, pool.most) for pool in one.pools}
-    found = [str(item) for item in converged(cluster, pools=pools)]
+    bounds = Autoscaled({pool.name: (pool.least, pool.most) for pool in one.pools})
+    found = [str(item) for item in converged(cluster, autoscaled=bounds)]
     found += cluster.component_faults
     if len(points) == 1 and not injector.hit:
         found.append("the point was not reached")

@@ -58,6 +58,8 @@ class ApiServer:
     def __init__(self, store: Store, *, seed: int = 0, constants: Constants = DEFAULTS) -> None:
         self.store = store
         self.listeners: list[Listener] = []
+        self.eviction_listeners: list[Callable[[Pod], None]] = []
+        """Told of a pod that is evicted, before anything is written."""
         self.now = 0  # set by whoever drives, before each call
         self.views: dict[str, Callable[[], list[Any]]] = {}
         """Kinds that clients read and nobody stores, by name: their objects as they are now, in order of key."""
@@ -280,27 +282,17 @@ class ApiServer:
         """The eviction subresource. Raises ApiError TooManyRequests (429) when a budget does not allow it."""
         pod: Pod = self.get("Pod", namespace, name)
         budget = eviction.spent_budget(self.cache, pod, self.now)
+        for listener in () if dry_run else self.eviction_listeners:
+            listener(pod)
         if budget is not None:
             self.update(budget, "status", dry_run=dry_run)
         if reason and not dry_run:
-            self.patch_status(
-                replaced(
-                    pod,
-                    status=replaced(
-                        pod.status,
-                        conditions=(
-                            Condition(
-                                type="DisruptionTarget",
-                                status="True",
-                                reason=reason,
-                                message=message,
-                                last_transition_time=Time(self.now),
-                            ),
-                        ),
-                    ),
-                ),
-                pod,  # only this condition is the eviction's to say
+            at = Time(self.now)
+            told = Condition(
+                type="DisruptionTarget", status="True", reason=reason, message=message, last_transition_time=at
             )
+            # Only this condition is the eviction's to say.
+            self.patch_status(replaced(pod, status=replaced(pod.status, conditions=(told,))), pod)
         return self.delete("Pod", namespace, name, uid=uid, grace_s=grace_s, dry_run=dry_run)
 
     # -- history -------------------------------------------------------------------------------------------------------

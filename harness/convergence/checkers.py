@@ -7,19 +7,18 @@ function from a ClusterState to findings; it trusts no status and no controller'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
-from harness.autoscaling.pool import NodePool
 from harness.convergence import leftover_checkers as leftovers
 from harness.convergence import node_checkers as machines
-from harness.convergence import pool_checkers as autoscaled
+from harness.convergence import node_claim_checkers as just_in_time
+from harness.convergence import pool_checkers as node_pools
 from harness.convergence import recount_checkers as recounts
 from harness.convergence import revision_checkers as versions
 from harness.convergence import workload_checkers as workloads
-from harness.convergence.cluster_state import Checker, ClusterState
+from harness.convergence.cluster_state import NOTHING_AUTOSCALED, Autoscaled, Checker, ClusterState
 from harness.convergence.cron_checkers import cron_jobs
 from harness.engine.component import MINUTE, Instant
 from harness.node.machine_report import MachineReport
@@ -80,10 +79,8 @@ def converged(
     cluster: RunningCluster,
     *,
     schedulers: tuple[str, ...] = ("default-scheduler",),
-    pools: Mapping[str, tuple[int, int]] | None = None,
-    templates: Mapping[str, NodePool] | None = None,
+    autoscaled: Autoscaled = NOTHING_AUTOSCALED,
     filters: tuple[FilterPlugin, ...] = (),
-    flags: ClusterAutoscalerSettings | None = None,
     only: Iterable[str] = (),
 ) -> list[Unconverged]:
     """What is not as it should be now, still is not LOOK_AGAIN_NS later, nor when the longest retry has come; the
@@ -95,10 +92,11 @@ def converged(
             cluster.now,
             cluster.backend.inspect(),
             schedulers,
-            dict(pools or {}),
-            templates=dict(templates or {}),
+            autoscaled.pools,
+            templates=autoscaled.templates,
             filters=filters,
-            flags=flags or ClusterAutoscalerSettings(),
+            catalogue=autoscaled.catalogue,
+            flags=autoscaled.flags,
         )
         return check(state, only)
 
@@ -126,7 +124,8 @@ CHECKERS: dict[str, Checker] = {
     "cron-jobs": cron_jobs,
     "autoscalers": workloads.autoscalers,
     "pending": workloads.pending,
-    "pools": autoscaled.pools,
+    "pools": node_pools.pools,
+    "node-claims": just_in_time.node_claims,
     "statuses": recounts.statuses,
     "quotas": recounts.quotas,
     "endpoints": recounts.endpoints,

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
 from harness.autoscaling.pool import NodePool
+from harness.autoscaling.provisioning.catalogue import Catalogue
 from harness.engine.component import Instant
 from harness.model.core import Node, Pod
 from harness.model.meta import LabelSelector
@@ -31,6 +32,7 @@ class ClusterState:
     `templates`: of the pools that an autoscaler sizes, by name; empty: nobody promises to make nodes or take them away.
     `epoch_unix_ns`: what instant 0 is by the calendar.
     `filters`: the cluster's Filter plugins of others. `flags`: what the cluster autoscaler is set to.
+    `catalogue`: what NodePools make nodes of; None: nobody does.
     """
 
     objects: Callable[[str], Mapping[str, Any]]
@@ -42,6 +44,7 @@ class ClusterState:
     templates: Mapping[str, NodePool] = field(default_factory=dict)
     epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS
     filters: tuple[FilterPlugin, ...] = ()
+    catalogue: Catalogue | None = None
     flags: ClusterAutoscalerSettings = field(default_factory=ClusterAutoscalerSettings)
 
     def listed(self, kind: str) -> list[Any]:
@@ -70,6 +73,18 @@ class ClusterState:
                 found.setdefault(owner.uid, []).append(pod)
         return found
 
+
+@dataclass(frozen=True, slots=True)
+class Autoscaled:
+    """What autoscalers of nodes promise; the fields are those of ClusterState."""
+
+    pools: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    templates: Mapping[str, NodePool] = field(default_factory=dict)
+    flags: ClusterAutoscalerSettings = field(default_factory=ClusterAutoscalerSettings)
+    catalogue: Catalogue | None = None
+
+
+NOTHING_AUTOSCALED = Autoscaled()
 
 Checker: TypeAlias = Callable[[ClusterState], Iterator[tuple[str, str]]]
 """Yields (subject, what)."""

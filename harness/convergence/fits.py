@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.model.core import Pod
+from harness.controllers.workloads.daemonset import NodesForTemplate
+from harness.convergence.cluster_state import ENDED, ClusterState
+from harness.model.core import Node, Pod
+from harness.model.meta import ObjectMeta, condition
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filter_plugin import FilterPlugin
@@ -52,3 +55,31 @@ def gang_fits(on: Snapshot, members: Sequence[Pod], least: int) -> bool:
     # As they are by then: the anti-affinity of one may have split the class of another.
     binds = first_fit([on.classes.current(view) for view in views], on)
     return bool(binds) and placed + len(binds) >= max(least, 1)
+
+
+def waits_for_node(state: ClusterState, pod: Pod) -> bool:
+    """Whether an autoscaler of nodes is to do something about it."""
+    scheduled = condition(pod.status.conditions, "PodScheduled")
+    owner = pod.metadata.controller()
+    return (
+        not pod.spec.node_name
+        and not pod.status.nominated_node_name
+        and pod.metadata.deletion_timestamp is None
+        and pod.status.phase not in ENDED
+        and scheduled is not None
+        and scheduled.reason == "Unschedulable"
+        and (pod.spec.priority or 0) >= state.flags.expendable_pods_priority_cutoff
+        and (pod.spec.scheduler_name or "default-scheduler") in state.schedulers
+        and (owner is None or owner.kind != "DaemonSet")
+    )
+
+
+def add_new_node(state: ClusterState, on: Snapshot, node: Node) -> int:
+    """A node that is not there, with the pods that DaemonSets would put on it; its index."""
+    name = node.metadata.name
+    on.add_node(**node_columns(node))
+    for item in state.listed("DaemonSet"):
+        if NodesForTemplate(item.spec.template).on(node)[0]:
+            meta = ObjectMeta(name=f"{name}-{item.metadata.name}", namespace=item.metadata.namespace)
+            on.assume_on(on.classes.view(Pod(metadata=meta, spec=item.spec.template.spec)), name)
+    return on.node_table.index[name]

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
-from harness.autoscaling.pool import NodePool
-from harness.controllers.workloads.daemonset import NodesForTemplate
 from harness.controllers.workloads.job.pods import finished_at
 from harness.convergence.cluster_state import ENDED, ClusterState, is_ready
-from harness.convergence.fits import snapshot_of
+from harness.convergence.fits import add_new_node, snapshot_of, waits_for_node
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Node, Pod
-from harness.model.meta import ObjectMeta, condition
 from harness.model.whole_numbers import whole_number
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
-from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import CPU, MEMORY
 
 NEW = "one-more"
@@ -43,7 +39,7 @@ def pools(state: ClusterState) -> Iterator[tuple[str, str]]:
         name = node.metadata.labels.get(state.pool_label, "")
         if name in of_pool:
             of_pool[name].append(node.metadata.name)
-    waiting = [pod for pod in state.listed("Pod") if _waits(state, pod)]
+    waiting = [pod for pod in state.listed("Pod") if waits_for_node(state, pod)]
     yield from _empty(state, of_pool, waiting)
     if 0 < state.flags.max_nodes_total <= len(state.listed("Node")):
         return
@@ -51,37 +47,10 @@ def pools(state: ClusterState) -> Iterator[tuple[str, str]]:
     for name, pool in sorted(state.templates.items()):
         if alone and len(of_pool[name]) < pool.most:
             on = snapshot_of(state.objects, state.filters)
-            index = _add_new(state, on, pool)
+            index = add_new_node(state, on, pool.node(NEW))
             for pod in alone:
                 if bool(on.feasible(on.classes.view(pod))[index]):
                     yield f"Pod {pod.metadata.key}", f"waits, though it would fit on a new node of pool {name}"
-
-
-def _waits(state: ClusterState, pod: Pod) -> bool:
-    scheduled = condition(pod.status.conditions, "PodScheduled")
-    owner = pod.metadata.controller()
-    return (
-        not pod.spec.node_name
-        and not pod.status.nominated_node_name
-        and pod.metadata.deletion_timestamp is None
-        and pod.status.phase not in ENDED
-        and scheduled is not None
-        and scheduled.reason == "Unschedulable"
-        and (pod.spec.priority or 0) >= state.flags.expendable_pods_priority_cutoff
-        and (pod.spec.scheduler_name or "default-scheduler") in state.schedulers
-        and (owner is None or owner.kind != "DaemonSet")
-    )
-
-
-def _add_new(state: ClusterState, on: Snapshot, pool: NodePool) -> int:
-    """A node of the pool, with the pods that DaemonSets would put there; its index."""
-    node = pool.node(NEW)
-    on.add_node(**node_columns(node))
-    for item in state.listed("DaemonSet"):
-        if NodesForTemplate(item.spec.template).on(node)[0]:
-            meta = ObjectMeta(name=f"{NEW}-{item.metadata.name}", namespace=item.metadata.namespace)
-            on.assume_on(on.classes.view(Pod(metadata=meta, spec=item.spec.template.spec)), NEW)
-    return on.node_table.index[NEW]
 
 
 def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod]) -> Iterator[tuple[str, str]]:

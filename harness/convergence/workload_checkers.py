@@ -132,12 +132,27 @@ def stateful_sets(state: ClusterState) -> Iterator[tuple[str, str]]:
             for beyond in sorted(at for at in by_ordinal if at is not None and at not in ordinals and at not in stuck):
                 if not (ordered and stuck):
                     yield subject, f"a pod of ordinal {beyond}, which is not wanted"
+        if well >= set(ordinals):
+            yield from _claims_of_others(state, item, [by_ordinal[ordinal] for ordinal in ordinals])
         if well >= set(ordinals) and item.spec.update_strategy.type == "RollingUpdate":
             rolling = item.spec.update_strategy.rolling_update
             current = tuple(c.image for c in item.spec.template.spec.containers)
             for ordinal in ordinals[(rolling.partition or 0) if rolling is not None else 0 :]:
                 if tuple(c.image for c in by_ordinal[ordinal].spec.containers) != current:
                     yield subject, f"all are ready, and the pod of ordinal {ordinal} is of an older template"
+
+
+def _claims_of_others(state: ClusterState, item: StatefulSet, pods: list[Pod]) -> Iterator[tuple[str, str]]:
+    """Claims of pods that are there belong to their set where they are to go with it, else to nobody. Source:
+    kubernetes.io/docs, "StatefulSets", PersistentVolumeClaim retention."""
+    policy, there = item.spec.persistent_volume_claim_retention_policy, state.objects("PersistentVolumeClaim")
+    wanted = [item.metadata.uid] if policy is not None and policy.when_deleted == "Delete" else []
+    for pod in pods:
+        for claim in claims_for(item, ordinal_of(item, pod) or 0):
+            found = there.get(claim.metadata.key)
+            owners = [] if found is None else [ref.uid for ref in found.metadata.owner_references]
+            if found is not None and owners != wanted:
+                yield f"PersistentVolumeClaim {claim.metadata.key}", f"belongs to {owners}, to be {wanted}"
 
 
 def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from harness.autoscaling.cluster.autoscaler import ClusterAutoscaling
 from harness.autoscaling.policy import NODE_POLICIES
+from harness.autoscaling.provisioning.autoscaler import JustInTime
 from harness.cluster.cluster import Cluster
 from harness.convergence.checkers import HEAL_NS, converged
+from harness.convergence.cluster_state import Autoscaled
 from harness.engine.component import SECOND, Instant
 from harness.experiment.prepared import Prepared
 from harness.experiment.result import EndState
@@ -23,18 +25,22 @@ def end_state(prepared: Prepared, cluster: Cluster, end: Instant, *, wall: bool 
     since = end - max(quiet)
     if since < 0:
         return EndState("the run ends before the last fault is undone")
-    policy = NODE_POLICIES.factory(prepared.loaded.scenario.spec.autoscaler, prepared.autoscaler_flags)()
-    # By the rules of the cluster autoscaler; another policy has its own.
-    flags = policy.settings if isinstance(policy, ClusterAutoscaling) else None
     found = converged(
         cluster,
         schedulers=("default-scheduler",) if prepared.loaded.scenario.spec.scheduling.retry else (),
-        pools={pool.name: (pool.least, pool.most) for pool in prepared.pools},
-        templates={pool.name: pool for pool in prepared.pools} if flags is not None else {},
+        autoscaled=_autoscaled(prepared),
         filters=prepared.scheduling.filters,
-        flags=flags,
     )
     if found and since < HEAL_NS:
         what = f"{since // SECOND} s after the last fault, {HEAL_NS // SECOND} s are needed"
         return EndState(f"{len(found)} things are not at rest {what}; the first: {found[0]}")
     return EndState(findings=tuple(map(str, found)))
+
+
+def _autoscaled(prepared: Prepared) -> Autoscaled:
+    """By the rules of the cluster autoscaler, or of just-in-time nodes; another policy has its own."""
+    policy = NODE_POLICIES.factory(prepared.loaded.scenario.spec.autoscaler, prepared.autoscaler_flags)()
+    bounds = {pool.name: (pool.least, pool.most) for pool in prepared.pools}
+    if isinstance(policy, ClusterAutoscaling):
+        return Autoscaled(bounds, {pool.name: pool for pool in prepared.pools}, policy.settings)
+    return Autoscaled(bounds, catalogue=prepared.catalogue if isinstance(policy, JustInTime) else None)

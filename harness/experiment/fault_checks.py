@@ -18,6 +18,7 @@ from harness.faults.timeline import WHEN, Planned
 from harness.model.core import Node, Pod, PodSpec, PodStatus
 from harness.model.errors import did_you_mean
 from harness.model.meta import ObjectMeta
+from harness.model.objects import KINDS, kind_of
 
 MOST_NAMES = 20
 
@@ -80,7 +81,9 @@ def _targets(nodes: list[Node], workload: Plan) -> Targets:
         targets.observe(Watch(ADDED, node))
     for obj in workload.objects():
         if not isinstance(obj, Node | Pod):
-            meta = replace(obj.metadata, namespace=obj.metadata.namespace or "default")
+            known = KINDS.get(kind_of(obj))
+            of_none = known is not None and not known.namespaced
+            meta = replace(obj.metadata, namespace="" if of_none else obj.metadata.namespace or "default")
             targets.observe(Watch(ADDED, replace(obj, metadata=meta)))
     for index, of_pod in enumerate(workload.pod_labels()):
         pod = Pod(metadata=ObjectMeta(name=f"p{index}", namespace="default", labels=dict(of_pod)))

@@ -12,6 +12,7 @@ from harness.engine.component import SECOND, Effect, StartMachine, WakeAt
 from harness.faults.action import ActionForm, said
 from harness.faults.targets import ZONE, Targets
 from harness.model.core import Node, NodeSpec, NodeStatus
+from harness.model.karpenter import INITIALIZED, NODEPOOL, REGISTERED
 from harness.model.meta import ObjectMeta, condition
 from harness.model.status import ApiError
 from harness.model.times import SCHEMA, parse_duration
@@ -19,6 +20,7 @@ from harness.model.times import SCHEMA, parse_duration
 HOSTNAME = "kubernetes.io/hostname"
 LOOK_NS = SECOND
 """How often it is looked whether a node is ready."""
+OF_NODE_CLAIMS = (NODEPOOL, REGISTERED, INITIALIZED)
 OF_CONTROLLERS = ("node.kubernetes.io/", "ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler")
 """Taints that controllers give a node for what it is like at the moment."""
 
@@ -27,6 +29,8 @@ def machine_like(node: Node, name: str, zone: str = "") -> Node:
     """A machine of the same kind under another name: without what became of the one it is like."""
     meta = node.metadata
     labels = {**meta.labels, HOSTNAME: name, **({ZONE: zone} if zone else {})}
+    if name != meta.name:  # the NodeClaim that the other was made for has no second node
+        labels = {key: value for key, value in labels.items() if key not in OF_NODE_CLAIMS}
     taints = tuple(taint for taint in node.spec.taints if not taint.key.startswith(OF_CONTROLLERS))
     return Node(
         metadata=ObjectMeta(name=name, labels=labels, annotations=meta.annotations if name == meta.name else {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from harness.simulation.batch import cron_job_spec, job_spec
 from harness.simulation.scalers import hpa_behavior, hpa_metrics
 
 FEATURES = (
@@ -45,6 +46,10 @@ FEATURES = (
     "hpa-metrics",
     "hpa-behavior",
     "unhealthy-evictions",
+    "cron-jobs",
+    "replication-controllers",
+    "jobs-in-full",
+    "claim-retention",
 )
 
 PRIORITIES = {"low": -10, "high": 1000, "polite": 500}
@@ -231,8 +236,15 @@ class _Draw:
             namespace = rng.choice(self.namespaces)
             spec = self.selecting("set", namespace)
             self.put("apps/v1", "ReplicaSet", "set", namespace, spec={"replicas": rng.randint(0, 4), **spec})
+        if "replication-controllers" in self.on:
+            namespace = rng.choice(self.namespaces)
+            of = {"replicas": rng.randint(0, 4), "selector": {"app": "rc"}, "template": self.pod("rc", namespace, "")}
+            self.put("v1", "ReplicationController", "rc", namespace, spec=of)
+            self.guards("ReplicationController", "rc", namespace)
         for index in range(rng.randint(1, 2) if "jobs" in self.on else 0):
             self.job(f"job{index}", rng.choice(self.namespaces))
+        if "cron-jobs" in self.on:
+            self.cron_job("cron", rng.choice(self.namespaces))
         if "daemonsets" in self.on:
             namespace = rng.choice(self.namespaces)
             self.put("apps/v1", "DaemonSet", "agent", namespace, spec=self.selecting("agent", namespace))
@@ -272,6 +284,9 @@ class _Draw:
             spec["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": claim}]
             mounts = [{"name": "data", "mountPath": "/data"}]
             spec["template"]["spec"]["containers"][0]["volumeMounts"] = mounts
+            if self.when("claim-retention", 0.7):
+                policy = {name: rng.choice(("Retain", "Delete")) for name in ("whenDeleted", "whenScaled")}
+                spec["persistentVolumeClaimRetentionPolicy"] = policy
         self.put("apps/v1", "StatefulSet", name, namespace, spec=spec)
         self.guards("StatefulSet", name, namespace, headless=True)
 
@@ -290,7 +305,8 @@ class _Draw:
                 service["clusterIP"] = "None"
             self.put("v1", "Service", name, namespace, spec=service)
         if self.when("hpa"):
-            target = {"apiVersion": "apps/v1", "kind": kind, "name": name}
+            group = "v1" if kind == "ReplicationController" else "apps/v1"
+            target = {"apiVersion": group, "kind": kind, "name": name}
             spec: dict[str, Any] = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": rng.randint(1, 5)}
             if self.when("hpa-metrics"):
                 spec["metrics"] = hpa_metrics(rng, name)
@@ -316,20 +332,14 @@ class _Draw:
         self.guards("Deployment", name, namespace)
 
     def job(self, name: str, namespace: str) -> None:
-        rng = self.rng
-        spec: dict[str, Any] = {
-            "completions": rng.randint(1, 5),
-            "parallelism": rng.randint(1, 3),
-            "backoffLimit": rng.choice((0, 2, 6)),
-            "template": self.pod(name, namespace, rng.choice(("Never", "OnFailure"))),
-        }
-        if rng.random() < 0.2:
-            spec["completionMode"] = "Indexed"
-        if rng.random() < 0.2:
-            spec["activeDeadlineSeconds"] = rng.choice((20, 100))
-        if rng.random() < 0.2:
-            spec["ttlSecondsAfterFinished"] = rng.choice((0, 30))
+        template = self.pod(name, namespace, self.rng.choice(("Never", "OnFailure")))
+        spec = job_spec(self.rng, template, full="jobs-in-full" in self.on)
         self.put("batch/v1", "Job", name, namespace, spec=spec)
+
+    def cron_job(self, name: str, namespace: str) -> None:
+        template = self.pod(name, namespace, self.rng.choice(("Never", "OnFailure")))
+        spec = cron_job_spec(self.rng, template, full="jobs-in-full" in self.on)
+        self.put("batch/v1", "CronJob", name, namespace, spec=spec)
 
     def gang(self, namespace: str) -> None:
         rng, odd = self.rng, "odd-gangs" in self.on

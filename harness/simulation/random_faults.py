@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeAlias
 
+from harness.simulation.batch import SCHEDULES
+from harness.simulation.node_pools import node_pool_change
 from harness.simulation.scalers import hpa_behavior, hpa_metrics
 
 
@@ -27,7 +29,7 @@ class Scene:
 Draw: TypeAlias = Callable[[Random, Scene], dict[str, Any] | None]
 """-> the fault's own fields; None where it has nothing to hit."""
 
-OWNERS = ("Deployment", "ReplicaSet", "DaemonSet", "Job", "StatefulSet")
+OWNERS = ("Deployment", "ReplicaSet", "DaemonSet", "Job", "StatefulSet", "CronJob", "ReplicationController")
 """Deleted with a propagation policy."""
 
 
@@ -117,6 +119,18 @@ _PATCHES: dict[str, Callable[[Random], dict[str, Any]]] = {
         )
     ),
     "ReplicaSet": lambda rng: {"spec": {"replicas": rng.randint(0, 5)}},
+    "ReplicationController": lambda rng: {"spec": rng.choice(({"replicas": rng.randint(0, 5)}, _template(rng)))},
+    "CronJob": lambda rng: {
+        "spec": rng.choice(
+            (
+                {"suspend": rng.random() < 0.5},
+                {"schedule": rng.choice(SCHEDULES)},
+                {"concurrencyPolicy": rng.choice(("Allow", "Forbid", "Replace"))},
+                {"successfulJobsHistoryLimit": rng.choice((0, 2))},
+            )
+        )
+    },
+    "NodePool": lambda rng: {"spec": node_pool_change(rng)},
     "DaemonSet": lambda rng: {"spec": rng.choice((_template(rng), {"updateStrategy": {"type": "OnDelete"}}))},
     "StatefulSet": lambda rng: {
         "spec": rng.choice(
@@ -127,6 +141,7 @@ _PATCHES: dict[str, Callable[[Random], dict[str, Any]]] = {
                 {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": rng.randint(0, 2)}}},
                 {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}},
                 {"minReadySeconds": rng.choice((0, 20))},
+                {"persistentVolumeClaimRetentionPolicy": {"whenScaled": rng.choice(("Retain", "Delete"))}},
             )
         )
     },
@@ -200,7 +215,7 @@ def _node_upgrade(rng: Random, scene: Scene) -> dict[str, Any]:
 
 
 def _spot_reclaim(rng: Random, scene: Scene) -> dict[str, Any]:
-    handler = rng.choice(("drain", "cordon", "nothing"))
+    handler = rng.choice(("drain", "cordon", "nothing", *(("deleteNodeClaim",) if scene.named("NodePool") else ())))
     return {"select": {"count": 1}, "notice": rng.choice(("30s", "120s")), "onNotice": handler, **_deleted(rng)}
 
 
@@ -238,6 +253,7 @@ def _provider_outage(rng: Random, scene: Scene) -> dict[str, Any] | None:
     return {"pools": [rng.choice(scene.pools)], "does": does, "for": rng.choice(("30s", "5m")), "lateBy": "2m"}
 
 
+_SCALED = ("Deployment", "ReplicaSet", "ReplicationController", "StatefulSet")
 _ROLLING = ("Deployment", "StatefulSet", "DaemonSet")
 
 _DRAWS: dict[str, Draw] = {
@@ -253,7 +269,9 @@ _DRAWS: dict[str, Draw] = {
     "objectChange": _object_change,
     "objectDeletion": _object_deletion,
     "apply": _apply,
-    "scale": _workload_change(lambda rng: {"replicas": rng.randint(0, 5)}, "Deployment", "ReplicaSet", "StatefulSet"),
+    "scale": _workload_change(
+        lambda rng: {"replicas": rng.randint(0, 5)}, "Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"
+    ),
     "rolloutRestart": _workload_change(lambda rng: {}, *_ROLLING),
     "setImage": _workload_change(lambda rng: {"image": f"i:{rng.randint(2, 9)}"}, *_ROLLING),
     "cordon": lambda rng, scene: {"select": _select(rng, scene)},

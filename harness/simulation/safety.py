@@ -7,6 +7,7 @@ from typing import Any
 from harness.engine.component import SECOND
 from harness.model.core import Pod
 from harness.model.objects import Kind
+from harness.simulation.budgets import Budgets
 
 MOST = 20
 """Findings kept; of what is broken for good, each write would say it again."""
@@ -26,6 +27,9 @@ class Safety:
         self._revision = 0
         self.writes = 0
         self.findings: list[tuple[str, str]] = []
+        self._budgets = Budgets(server, self._say)
+        self.evicted = self._budgets.evicted
+        """A listener of its evictions."""
 
     def written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         self.writes += 1
@@ -36,6 +40,7 @@ class Safety:
             self._history(kind.kind, obj, old)
         if isinstance(obj, Pod) and change != "DELETED":
             self._pod(obj, old)
+        self._budgets.written(kind.kind, change, obj, old)
 
     def _history(self, kind: str, obj: Any, old: Any) -> None:
         """Source: kubernetes.io/docs, "Object Names and IDs", "Finalizers"; apimachinery ValidateObjectMetaUpdate."""

@@ -16,6 +16,7 @@ from harness.convergence.checkers import HEAL_NS
 from harness.engine.component import MINUTE, SECOND
 from harness.engine.streams import stream
 from harness.faults.timeline import parse
+from harness.simulation.node_pools import SETTINGS, node_pools
 from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
 from harness.simulation.random_faults import FAULTS, Scene, random_fault
@@ -64,6 +65,7 @@ FEATURES = (
     "autoscaler-flags",
     "queues",
     "constants",
+    "node-pools",
 )
 STRIKES_NS = 6 * MINUTE
 """Faults begin within so long of each other."""
@@ -83,7 +85,10 @@ def random_scenario(seed: int) -> dict[str, Any]:
         "bound": False,
         "events": "events" in on,
     }
-    if "pools" in on:
+    if "node-pools" in on and ("pools" not in on or rng.random() < 0.5):
+        workload.append({"objects": node_pools(rng)})
+        spec["autoscaler"] = "just-in-time" + rng.choice(SETTINGS)
+    elif "pools" in on:
         spec["pools"] = _pools(rng, zones, wild="wild-pools" in on)
         spec["autoscaler"] = "cluster-autoscaler?expander=" + rng.choice(
             ("least-waste", "most-pods", "least-nodes", "random", "most-pods,random")

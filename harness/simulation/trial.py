@@ -50,6 +50,7 @@ def play(data: dict[str, Any]) -> Outcome:
         return Outcome((Finding("scenario", str(error)),))
     safety = Safety(run.cluster.server)
     run.cluster.server.listeners.append(safety.written)
+    run.cluster.server.eviction_listeners.append(safety.evicted)
     try:
         run.play()
         result = run.result(spec.schedulers[0])

@@ -83,6 +83,20 @@ def clock() -> Clock:
     return Clock()
 
 
+def test_the_failure_policy_of_the_template_has_its_defaults_like_a_jobs(clock: Clock) -> None:
+    """Seed 9020: a condition without a status was refused in a CronJob, and taken in a Job. Source: batch
+    v1/defaults.go SetDefaults_PodFailurePolicyOnPodConditionsPattern (1.32)."""
+    container = {"name": "c", "image": "i"}
+    job = {
+        "template": {"spec": {"containers": [container], "restartPolicy": "Never"}},
+        "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]},
+    }
+    made = clock.create(cron_job(jobTemplate={"spec": job}))
+    policy = made.spec.job_template.spec.pod_failure_policy
+    assert policy is not None
+    assert policy.rules[0].on_pod_conditions[0].status == "True"
+
+
 def test_a_job_at_each_time(clock: Clock) -> None:
     made = clock.create(cron_job())
     clock.run(12 * MINUTE)

@@ -76,3 +76,19 @@ def test_after_a_conflict_it_is_made_of_the_newest_version() -> None:
     assert second.obj.metadata.resource_version == "6"
     assert second.obj.metadata.labels == {"seen": "yes"}
     assert second.obj.spec.unschedulable is True
+
+
+def test_what_has_no_namespace_is_found_too() -> None:
+    """Seed 9023: it was looked for as default/NAME."""
+    quick = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "quick"},
+             "provisioner": "podyard.dev/disk"}  # fmt: skip
+    change = {"kind": "StorageClass", "name": "quick", "patch": {"metadata": {"labels": {"a": "b"}}}}
+    deletion = {"kind": "StorageClass", "name": "slow"}
+    slow = {**quick, "metadata": {"name": "slow"}}
+    faults = [{"at": "20s", "objectChange": change}, {"at": "21s", "objectDeletion": deletion}]
+    given = loaded(duration="1m", workload=[SERVICE, {"objects": [quick, slow]}], faults=faults)
+    run = Run(given, load("greedy")(), 1, Home())
+    run.play()
+    held = run.cluster.server.objects("StorageClass")
+    assert held["quick"].metadata.labels == {"a": "b"}
+    assert "slow" not in held

@@ -19,7 +19,7 @@ from harness.faults.registry import FAULTS
 from harness.faults.targets import Targets
 from harness.model.faults import Crash
 from harness.simulation import random_faults
-from harness.simulation.campaign import campaign, simulate, write_scenario
+from harness.simulation.campaign import campaign, simulate, watched, write_scenario
 from harness.simulation.shrink import candidates, shrink
 from harness.simulation.swarm import FEATURES, random_scenario
 from harness.simulation.trial import play
@@ -109,6 +109,42 @@ def test_a_crash_is_a_finding() -> None:
     data = random_scenario(5)
     data["spec"]["faults"] = [{"at": "5m", "tests.simulation.test_simulate:Explodes": {}}]
     assert any("boom" in found.what for found in play(data).findings)
+
+
+def test_a_scenario_that_never_ends_is_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alarm is no exception that a guard, or the trial itself, takes for a component's failure."""
+
+    def forever(*_: Any) -> None:
+        while True:
+            try:
+                sum(range(1000))
+            except Exception:
+                raise AssertionError("somebody caught it") from None
+
+    monkeypatch.setattr("harness.simulation.campaign.LONGEST_S", 0.2)
+    monkeypatch.setattr("harness.experiment.run.Run.play", forever)
+    (finding,) = watched(random_scenario(1)).findings
+    assert finding.check == "hang"
+
+
+def test_what_a_seed_may_draw_is_drawn_by_some() -> None:
+    """Each kind of object, and just-in-time nodes."""
+    kinds, autoscalers, fields = set(), set(), set()
+    for seed in range(1, 150):
+        spec = random_scenario(seed)["spec"]
+        autoscalers.add(spec.get("autoscaler", "").partition("?")[0])
+        for source in spec["workload"]:
+            for obj in source.get("objects", ()):
+                kinds.add(obj["kind"])
+                fields.update(obj.get("spec", {}))
+    assert {"CronJob", "ReplicationController", "NodePool", "StatefulSet", "Job"} <= kinds
+    assert {"cluster-autoscaler", "just-in-time"} <= autoscalers
+    assert {
+        "podFailurePolicy",
+        "successPolicy",
+        "backoffLimitPerIndex",
+        "persistentVolumeClaimRetentionPolicy",
+    } <= fields
 
 
 def test_seeds_converge() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.defaults.pod_spec import default_template
+from harness.apiserver.kinds.jobs import default_failure_policy
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import (
@@ -38,7 +39,9 @@ POLICIES = ("Allow", "Forbid", "Replace")
 def _defaults(obj: CronJob) -> CronJob:
     spec = obj.spec
     job = spec.job_template.spec
-    template = replaced(spec.job_template, spec=replaced(job, template=default_template(job.template)))
+    policy = None if job.pod_failure_policy is None else default_failure_policy(job.pod_failure_policy)
+    defaulted = replaced(job, template=default_template(job.template), pod_failure_policy=policy)
+    template = replaced(spec.job_template, spec=defaulted)
     successful, failed = spec.successful_jobs_history_limit, spec.failed_jobs_history_limit
     return replaced(
         obj,

@@ -47,12 +47,12 @@ def default_job_spec(spec: JobSpec) -> JobSpec:
         completion_mode=spec.completion_mode or "NonIndexed",
         suspend=bool(spec.suspend),
         template=default_template(spec.template),
-        pod_failure_policy=None if policy is None else _default_failure_policy(policy),
+        pod_failure_policy=None if policy is None else default_failure_policy(policy),
         pod_replacement_policy=(spec.pod_replacement_policy or ("TerminatingOrFailed" if policy is None else "Failed")),
     )
 
 
-def _default_failure_policy(policy: PodFailurePolicy) -> PodFailurePolicy:
+def default_failure_policy(policy: PodFailurePolicy) -> PodFailurePolicy:
     rules = tuple(
         replaced(
             rule,

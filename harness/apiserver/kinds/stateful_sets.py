@@ -58,9 +58,7 @@ def _problems(new: StatefulSet, old: StatefulSet | None) -> list[Cause]:
     kept = spec.persistent_volume_claim_retention_policy
     for name in ("when_deleted", "when_scaled") if kept is not None else ():
         at = f"spec.persistentVolumeClaimRetentionPolicy.{name.replace('_d', 'D').replace('_s', 'S')}"
-        if getattr(kept, name) == "Delete":
-            found.append(forbidden(at, "claims that are deleted with their pods or set are not modelled"))
-        elif getattr(kept, name) != "Retain":
+        if getattr(kept, name) not in ("Delete", "Retain"):
             found.append(unsupported(at, getattr(kept, name), ("Delete", "Retain")))
     at_least(found, "spec.replicas", spec.replicas)
     at_least(found, "spec.minReadySeconds", spec.min_ready_seconds)

@@ -1,13 +1,13 @@
 """The StatefulSet controller: pods with names and claims of their own, made, updated and removed in order.
 
 Source: pkg/controller/statefulset/{stateful_set,stateful_set_control,stateful_pod_control}.go (master). A pod that is
-being deleted is not replaced before it is gone, which on a lost node it never is. Claims are kept, whatever becomes of
-their pods. Not modelled, and refused by validation: claims that go with their pods or set, maxUnavailable.
+being deleted is not replaced before it is gone, which on a lost node it never is. Claims belong to whom the retention
+policy says (see retention.py). Not modelled, and refused by validation: maxUnavailable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from msgspec.structs import replace
@@ -18,13 +18,14 @@ from harness.controllers.runtime.pods import controller_of, is_active, owner_ref
 from harness.controllers.workloads.statefulset.identity import (
     REVISION,
     claims_for,
-    identity_labels,
     ordinal_of,
     pod_for,
     start_of,
+    unlabelled,
 )
 from harness.controllers.workloads.statefulset.owned import Owned
 from harness.controllers.workloads.statefulset.plan import needs_current_revision, next_step
+from harness.controllers.workloads.statefulset.retention import reassigned_claims, stale_claims
 from harness.controllers.workloads.statefulset.revisions import by_age, data_of, new_revision, template_of, to_forget
 from harness.controllers.workloads.statefulset.status import status_of, words_of
 from harness.engine.component import Create, Delete, Instant, LazyWatch, Outcome, Update
@@ -52,12 +53,15 @@ class StatefulSetController(PodControl):
         self._pods: Owned[Pod] = Owned()
         self._revisions: Owned[ControllerRevision] = Owned()
         self._claims_made: dict[str, None] = {}  # keys of claims that were made, and not seen yet
+        self._stale: dict[str, str] = {}  # by key of a claim that goes, the set that waits for it to be gone
         self._templates: dict[str, tuple[ControllerRevision, PodTemplateSpec]] = {}  # by the revision's uid
         self._collisions: dict[str, int] = {}  # by uid: of names of revisions
 
     def forget_all(self) -> None:
         super().forget_all()
-        for held in (self._keys, self._pods, self._revisions, self._claims_made, self._templates, self._collisions):
+        self._pods.clear()
+        self._revisions.clear()
+        for held in (self._keys, self._claims_made, self._stale, self._templates, self._collisions):
             held.clear()
 
     # -- what happened -------------------------------------------------------------------------------------------------
@@ -83,6 +87,8 @@ class StatefulSetController(PodControl):
         seen = new if new is not None else old
         assert seen is not None
         self._claims_made.pop(seen.metadata.key, None)
+        if new is None and (waits := self._stale.pop(seen.metadata.key, None)) is not None:
+            self.queue.add(waits)
 
     def _revision_changed(self, old: ControllerRevision | None, new: ControllerRevision | None) -> None:
         self._shelved(self._revisions.changed(old, new))
@@ -150,9 +156,7 @@ class StatefulSetController(PodControl):
             for revision in self._revisions.orphans.selected(meta.namespace, selector)
             if revision.metadata.deletion_timestamp is None
         ]
-        for item in changed:
-            self.write(key, Update(item, "", key))
-        return bool(changed)
+        return self._update(key, changed)
 
     def _mark_revision(self, now: Instant, key: str, stateful_set: StatefulSet) -> bool:
         """The template as it is has the newest revision. Source: getStatefulSetRevisions."""
@@ -167,9 +171,8 @@ class StatefulSetController(PodControl):
             self.write(key, Update(replace(same[-1], revision=number), "", key))
             return True
         collisions = self._collisions.get(uid, stateful_set.status.collision_count or 0)
-        made, self._collisions[uid] = new_revision(
-            stateful_set, number, collisions, self.informer.objects("ControllerRevision")
-        )
+        there = self.informer.objects("ControllerRevision")
+        made, self._collisions[uid] = new_revision(stateful_set, number, collisions, there)
         self.expected.expect_creations(uid, 1, now)
         self.write(key, Create(made, key))
         return True
@@ -205,6 +208,7 @@ class StatefulSetController(PodControl):
                 condemned.append((ordinal, pod))
         condemned.sort(key=lambda item: -item[0])
         step = next_step(stateful_set, replicas, [pod for _, pod in condemned], update.metadata.name, now)
+        step.create = [place for place in step.create if not self._waits_for_claims(key, stateful_set, start + place)]
         places = [place for place in step.create if not self._missing_claims(stateful_set, start + place)]
         if places:
             made = [
@@ -225,10 +229,13 @@ class StatefulSetController(PodControl):
             for claim in missing:
                 self.write(key, Create(claim, key))
             return True
+        if not step.held and self._reassign(key, stateful_set, [pod for _, pod in condemned], scaled_away=True):
+            return True
         if step.delete:
             self.delete_pods(now, key, stateful_set.metadata.uid, step.delete)
             return True
-        return self._label(key, stateful_set, (pod for pod in replicas if pod is not None))
+        there = [pod for pod in replicas if pod is not None]
+        return self._label(key, stateful_set, there) or self._reassign(key, stateful_set, there, scaled_away=False)
 
     def _new_pod(self, stateful_set: StatefulSet, ordinal: int, revision: ControllerRevision) -> Pod:
         known = self._templates.get(revision.metadata.uid)
@@ -237,25 +244,30 @@ class StatefulSetController(PodControl):
         return pod_for(stateful_set, known[1], ordinal, revision.metadata.name)
 
     def _missing_claims(self, stateful_set: StatefulSet, ordinal: int) -> list[PersistentVolumeClaim]:
-        if not stateful_set.spec.volume_claim_templates:
-            return []
+        known = (self.informer.objects("PersistentVolumeClaim"), self._claims_made)
+        return [c for c in claims_for(stateful_set, ordinal) if not any(c.metadata.key in held for held in known)]
+
+    def _waits_for_claims(self, key: str, stateful_set: StatefulSet, ordinal: int) -> bool:
+        """Whether a claim goes with the pod that had this ordinal before."""
+        stale = stale_claims(stateful_set, ordinal, self.informer.objects("PersistentVolumeClaim"))
+        self._stale.update(dict.fromkeys(stale, key))
+        return bool(stale)
+
+    def _reassign(self, key: str, stateful_set: StatefulSet, pods: Iterable[Pod], *, scaled_away: bool) -> bool:
+        """Whether a claim of the pods had to be given to others. Source: UpdatePodClaimForRetentionPolicy."""
         there = self.informer.objects("PersistentVolumeClaim")
-        return [
-            claim
-            for claim in claims_for(stateful_set, ordinal)
-            if claim.metadata.key not in there and claim.metadata.key not in self._claims_made
-        ]
+        changed = [new for pod in pods for new in reassigned_claims(stateful_set, pod, there, scaled_away=scaled_away)]
+        return self._update(key, changed)
 
     def _label(self, key: str, stateful_set: StatefulSet, pods: Iterable[Pod]) -> bool:
         """Whether a pod had to be given the labels of its identity, as one that was adopted. Source: updateIdentity."""
-        wrote = False
-        for pod in pods:
-            meta = pod.metadata
-            labels = identity_labels(meta.name, ordinal_of(stateful_set, pod) or 0)
-            if meta.deletion_timestamp is None and not labels.items() <= meta.labels.items():
-                self.write(key, Update(replace(pod, metadata=replace(meta, labels={**meta.labels, **labels})), "", key))
-                wrote = True
-        return wrote
+        return self._update(key, unlabelled(stateful_set, pods))
+
+    def _update(self, key: str, changed: Sequence[Pod | ControllerRevision | PersistentVolumeClaim]) -> bool:
+        """Whether there was anything to write."""
+        for item in changed:
+            self.write(key, Update(item, "", key))
+        return bool(changed)
 
     def _forget_revisions(self, key: str, stateful_set: StatefulSet) -> None:
         uid, status = stateful_set.metadata.uid, stateful_set.status
@@ -276,6 +288,8 @@ class StatefulSetController(PodControl):
             return
         if type(effect) is Create and isinstance(effect.obj, PersistentVolumeClaim):
             self._claim_made(key, effect.obj)
+        elif type(effect) is Update and isinstance(effect.obj, PersistentVolumeClaim):
+            self.queue.add(key)
         reason, message = words_of(effect, stateful_set.metadata.name)
         if reason:
             self.record(stateful_set, "Normal", reason, message)

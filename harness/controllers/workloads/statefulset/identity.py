@@ -6,6 +6,7 @@ Source: pkg/controller/statefulset/stateful_set_utils.go (master).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -59,6 +60,17 @@ def pod_for(stateful_set: StatefulSet, template: PodTemplateSpec, ordinal: int, 
 
 def identity_labels(name: str, ordinal: int) -> dict[str, str]:
     return {POD_NAME: name, POD_INDEX: str(ordinal)}
+
+
+def unlabelled(stateful_set: StatefulSet, pods: Iterable[Pod]) -> list[Pod]:
+    """Those that lack labels of their identity, as one that was adopted, with them."""
+    out = []
+    for pod in pods:
+        meta = pod.metadata
+        labels = identity_labels(meta.name, ordinal_of(stateful_set, pod) or 0)
+        if meta.deletion_timestamp is None and not labels.items() <= meta.labels.items():
+            out.append(replace(pod, metadata=replace(meta, labels={**meta.labels, **labels})))
+    return out
 
 
 def _spec(stateful_set: StatefulSet, spec: PodSpec, ordinal: int) -> PodSpec:

@@ -23,6 +23,8 @@ class Step:
     delete: list[Pod] = field(default_factory=list)
     claims: list[int] = field(default_factory=list)
     """Of pods that are there and pending: what is missing of their claims is made."""
+    held: bool = False
+    """One of the replicas is waited for, so that nothing beyond them is looked at."""
 
 
 def is_running_and_ready(pod: Pod) -> bool:
@@ -69,6 +71,7 @@ def next_step(
     step = Step()
     ordered = not is_parallel(stateful_set)
     if _replicas(step, replicas, ordered, available):
+        step.held = True
         return step
     unhealthy = [pod for pod in reversed(condemned) if _going(pod) or not available(pod)]
     first = next((pod for pod in replicas if pod is not None and (_going(pod) or not available(pod))), None)
