@@ -62,6 +62,9 @@ def up(
         int | None,
         typer.Option(min=0, max=65535, help="On loopback; 0: a free one; else the one that the store's cluster had."),
     ] = None,
+    audit_log: Annotated[
+        Path | None, typer.Option(help="A line of JSON for each request is appended there: audit.k8s.io/v1 Events.")
+    ] = None,
     cpu: Annotated[str | None, typer.Option(help="Of each of --nodes; 4.")] = None,
     memory: Annotated[str | None, typer.Option(help="Of each of --nodes; 16Gi.")] = None,
     pods: Annotated[int | None, typer.Option(min=1, help="That each of --nodes takes; 110.")] = None,
@@ -80,6 +83,7 @@ def up(
     if not 0 < time_scale <= 10_000:
         raise UserError("--time-scale is out of range", found=time_scale, expected="above 0, at most 10000")
     _check_extra()
+    from harness.apiserver.http.audit import AuditLog
     from harness.apiserver.http.auth import kubeconfig as file
     from harness.apiserver.http.auth.identity import save as keep
     from harness.apiserver.http.serve import HttpServer
@@ -105,6 +109,7 @@ def up(
         path, keys = file_of(store), identity_file(store, kubeconfig)
         identity = _identity(keys, port)
         file.check(kubeconfig, identity.authority.certificate.encode())
+        audit = None if audit_log is None else AuditLog(audit_log)
         live = LiveCluster(opened, plan, time_scale=time_scale)
         undo.pop_all()
     try:
@@ -113,6 +118,7 @@ def up(
             epoch_unix_ns=live.epoch_unix_ns,
             identity=identity,
             metrics=None if live.scheduler is None else live.scheduler.prometheus,
+            audit=audit,
         )
         http.start()
         try:
@@ -130,6 +136,8 @@ def up(
             http.stop()
     finally:
         live.close()
+        if audit is not None:
+            audit.close()
 
 
 def _plain_plan(machines: list[Node], scheduler: str, seed: int) -> ClusterPlan:

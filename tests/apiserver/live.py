@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
+from harness.apiserver.http.audit import AuditLog
 from harness.apiserver.http.auth import kubeconfig
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.driver_queue import DriverQueue
@@ -27,11 +28,11 @@ DEADLINE_S = 20
 class Live:
     """One cluster without controllers; `server` belongs to the driving thread: reach it by `driver_queue` only."""
 
-    def __init__(self, users: dict[str, User] | None = None) -> None:
+    def __init__(self, users: dict[str, User] | None = None, audit: AuditLog | None = None) -> None:
         self.server = ApiServer(MemoryStore(ObjectCodec()), seed=1)
         self.driver_queue = DriverQueue(self.server)
         self.epoch_unix_ns = time.time_ns()
-        self.http = HttpServer(self.driver_queue, epoch_unix_ns=self.epoch_unix_ns, users=users)
+        self.http = HttpServer(self.driver_queue, epoch_unix_ns=self.epoch_unix_ns, users=users, audit=audit)
         self._stopping = threading.Event()
         self._driver = threading.Thread(target=self._drive, daemon=True)
         self._started = threading.Event()
@@ -120,8 +121,8 @@ class Live:
 
 
 @contextmanager
-def live(users: dict[str, User] | None = None) -> Iterator[Live]:
-    cluster = Live(users)
+def live(users: dict[str, User] | None = None, audit: AuditLog | None = None) -> Iterator[Live]:
+    cluster = Live(users, audit)
     cluster.start()
     try:
         yield cluster

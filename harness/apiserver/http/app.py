@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from harness.apiserver.http import discovery, openapi, proxy, snapshot_door, upgrades
 from harness.apiserver.http.answers import Encoder, SharedObjects, in_bytes, media_type
+from harness.apiserver.http.audit import Audited, AuditLog
 from harness.apiserver.http.auth import rbac, reviews, tokens
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
 from harness.apiserver.http.auth.tokens import Bearer, Tokens
@@ -70,7 +71,9 @@ class Front:
         epoch_unix_ns: int,
         address: str,
         metrics: Callable[[], str] | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
+        self._audit = audit
         self._driver = driver
         self._hub = hub
         self._tokens = known
@@ -81,6 +84,16 @@ class Front:
         self.disks = Disks()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._audit is None:
+            await self._serve(scope, receive, send)
+            return
+        audited = scope["podyard.audited"] = Audited(self._audit, scope)
+        try:
+            await self._serve(scope, receive, audited.sending(send))
+        finally:
+            audited.done()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await upgrades.serve(self, self._epoch, scope, receive, send)
             return
@@ -89,6 +102,8 @@ class Front:
         try:
             response = await self._respond(request)
         except ApiError as error:
+            if "podyard.audited" in scope:
+                scope["podyard.audited"].error = error
             response = refusal(error, _refusal_form(request))
         except ClientDisconnect:
             return
@@ -146,15 +161,27 @@ class Front:
 
     async def user(self, request: HTTPConnection) -> User:
         """Who asks. Raises ApiError Unauthorized, Forbidden (to act as somebody else)."""
+        audited: Audited | None = request.scope.get("podyard.audited")
+        actor = await self._actor(request)
+        if audited is not None:
+            audited.actor = audited.user = actor
+        user = await self._acts_as(request, actor)
+        if audited is not None:
+            audited.user = user
+        return user
+
+    async def _actor(self, request: HTTPConnection) -> User:
+        """Whose the credentials are. Raises ApiError Unauthorized."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         found = self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
         if found is None:
             raise tokens.unauthorized()
         if isinstance(found, Bearer):
             bearer = found
-            user = await self.ask(lambda s: tokens.confirm(s, bearer, self._epoch))
-        else:
-            user = found
+            return await self.ask(lambda s: tokens.confirm(s, bearer, self._epoch))
+        return found
+
+    async def _acts_as(self, request: HTTPConnection, user: User) -> User:
         name, groups = request.headers.get("impersonate-user"), request.headers.getlist("impersonate-group")
         if not name and not groups:
             return user

@@ -16,6 +16,7 @@ import uvicorn
 
 from harness.apiserver.http import metrics_view
 from harness.apiserver.http.app import Front
+from harness.apiserver.http.audit import AuditLog
 from harness.apiserver.http.auth import certs, kubeconfig, rbac
 from harness.apiserver.http.auth import identity as identities
 from harness.apiserver.http.auth.identity import Identity
@@ -43,7 +44,8 @@ class HttpServer:
     `start` and `stop` are called on the thread that drives the API server, while it handles nothing else.
     `epoch_unix_ns`: instant 0 of the cluster on the wall clock. `identity`: what clients know the cluster by, its port
     included; else a new one. `users`: further tokens and whom they belong to.
-    `metrics`: what GET /metrics tells, asked on the thread that drives the API server.
+    `metrics`: what GET /metrics tells, asked on the thread that drives the API server. `audit`: takes a line for each
+    request; whoever gave it closes it.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class HttpServer:
         host: str = "127.0.0.1",
         users: Mapping[str, User] | None = None,
         metrics: Callable[[], str] | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
         self.driver = driver
+        self._audit = audit
         self.identity = identity or identities.new()
         self._epoch = epoch_unix_ns
         self._metrics = metrics
@@ -116,6 +120,7 @@ class HttpServer:
             epoch_unix_ns=self._epoch,
             address=self._address,
             metrics=self._metrics,
+            audit=self._audit,
         )
         with tempfile.TemporaryDirectory() as folder:
             # uvicorn reads keys from files only; they are gone as soon as it has.
