@@ -62,7 +62,7 @@ class Notices:
         what = f"{data['kind']} {name_of(data)}: {visit.path} is not modelled: {why}"
         if word == "refused" and not self._lenient:
             raise document.error(visit.path, what, found=repr(visit.value)[:80], expected="the object without it")
-        self._note((data["kind"], f"{visit.model}.{visit.field}"), document, visit.path, what)
+        self._note((data["kind"], f"{visit.message}.{visit.field}"), document, visit.path, what)
 
     def see_kind(self, manifest: Manifest) -> None:
         why = UNINTERPRETED.get(manifest.kind)

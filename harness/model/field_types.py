@@ -2,9 +2,8 @@
 
 Types of this package model what somebody here reads; everything else rides along in `extra`. This says what may ride
 along: a field that is not in the table is unknown (a typo, mostly), and one of another type is wrong. Kinds that are
-not in `kubernetes_fields.txt` have the fields of their type here, or those of the client's table, in
-`harness.model.schema` (CustomResourceDefinitions). `harness.model.schema` judges manifests, with hints
-for people; a test holds the two tables against each other.
+not in the table (`harness/model/field_table.py`) have the fields of their type here. `harness.model.schema` judges
+manifests by the same table, with hints for people.
 """
 
 from __future__ import annotations
@@ -16,98 +15,16 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any, TypeAlias
 
 import msgspec
 
-from harness.model import schema
+from harness.model.field_table import json_fields, kind_messages
 from harness.model.objects import KINDS, Kind, Unstructured
 from harness.model.quantity import Quantity, parse_quantity
 from harness.model.wire import MicroTime, Time, Wire, parse_time
 
 Json = dict[str, Any]
-
-
-class Field(msgspec.Struct, frozen=True):
-    """`type`: a letter of the file (s, b, i, l, B) or the name of a message. `pointer`: a zero of it says something."""
-
-    name: str
-    type: str
-    repeated: bool = False
-    mapped: bool = False
-    pointer: bool = False
-
-
-Message: TypeAlias = dict[int, Field]
-"""Fields by their number in protobuf."""
-
-INLINE = frozenset({
-    "deviceConfiguration", "ephemeralContainerCommon", "handler", "ingressRuleValue", "localObjectReference",
-    "persistentVolumeSource", "volumeSource",
-})  # fmt: skip
-"""Fields of their own in protobuf that JSON spreads over the object around them (embedded structs in Go)."""
-
-_RENAMED = {"aPIGroup": "apiGroup", "uID": "uid"}
-
-
-@cache
-def api_fields() -> tuple[dict[tuple[str, str], str], dict[str, Message]]:
-    """(message of each version and kind, fields of each message)."""
-    kinds: dict[tuple[str, str], str] = {}
-    messages: dict[str, Message] = {}
-    text = files("harness.model").joinpath("kubernetes_fields.txt").read_text(encoding="utf-8")
-    for line in text.splitlines():
-        if line.startswith(("#", "=")):
-            continue
-        if line.startswith("@"):
-            _, version, *names = line.split()
-            for name in names:
-                kind, _, message = name.partition("=")
-                kinds[version, kind] = message or kind
-            continue
-        name, _, rest = line.partition(": ")
-        fields: Message = {}
-        for part in rest.split(", ") if rest else ():
-            number, field, kind = part.split()
-            plain = kind.strip("*%?")
-            fields[int(number)] = Field(
-                _RENAMED.get(field, field), plain, kind.startswith("*"), kind.startswith("%"), kind.endswith("?")
-            )
-        messages[name.rstrip(":")] = fields
-    return kinds, messages
-
-
-class Marks(msgspec.Struct, frozen=True):
-    """How server-side apply sees a message. `lists`: of a field, ('set',) or the keys of its items; a list without an
-    entry is replaced as a whole, as are maps in `atomic_fields`, and the message itself when it is `atomic`."""
-
-    atomic: bool = False
-    lists: Mapping[str, tuple[str, ...]] = {}
-    atomic_fields: frozenset[str] = frozenset()
-    required: tuple[str, ...] = ()
-
-
-SET = ("set",)
-
-
-@cache
-def field_marks() -> dict[str, Marks]:
-    """By message, for those that have any."""
-    out: dict[str, Marks] = {}
-    text = files("harness.model").joinpath("kubernetes_fields.txt").read_text(encoding="utf-8")
-    for line in text.splitlines():
-        if not line.startswith("= "):
-            continue
-        message, _, rest = line[2:].partition(": ")
-        said = [part.partition("=") for part in rest.split(", ")]
-        out[message] = Marks(
-            atomic=any(name == "atomic" for name, _, _ in said),
-            lists={name: tuple(kind.split("+")) for name, _, kind in said if kind and kind != "atomic"},
-            atomic_fields=frozenset(name for name, _, kind in said if kind == "atomic"),
-            required=tuple(name[:-1] for name, _, _ in said if name.endswith("!")),
-        )
-    return out
 
 
 class Findings:
@@ -128,13 +45,11 @@ def check_fields(kind: Kind, api_version: str, data: Json) -> tuple[Json, Findin
     `api_version`: the version that it is written in, which may be another one than the kind's own.
     """
     findings = Findings()
-    message = api_fields()[0].get((api_version, kind.kind))
+    message = kind_messages().get((api_version, kind.kind))
     if message is not None:
         check = _message(message)
     elif kind.kind in KINDS and kind.type is not Unstructured and api_version == kind.api_version:
         check = _typed(kind.type)
-    elif (model := schema.model_of(api_version, kind.kind)) is not None:
-        check = _model(model)
     else:
         return data, findings
     head = {name: data[name] for name in ("apiVersion", "kind") if name in data}
@@ -152,11 +67,11 @@ def check_metadata(data: Any) -> tuple[Any, Findings]:
 def check_body(api_version: str, kind: str, data: Any) -> Findings:
     """What is wrong with the JSON of something that is no stored kind: a Scale, a Binding, DeleteOptions, a review."""
     findings = Findings()
-    _message(api_fields()[0][api_version, kind])(data, "", findings)
+    _message(kind_messages()[api_version, kind])(data, "", findings)
     return findings
 
 
-# -- by the file -------------------------------------------------------------------------------------------------------
+# -- by the table ------------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -166,37 +81,10 @@ def _message(name: str) -> Check:
 
 def _of_message(name: str) -> dict[str, Check]:
     out: dict[str, Check] = {}
-    for field in api_fields()[1][name].values():
-        if field.name in INLINE:
-            out |= _of_message(field.type)
-            continue
-        check = _SCALARS.get(field.type) or (_list(_SCALARS["s"]) if field.type == "ExtraValue" else None)
-        check = check or _message(field.type)
+    for field in json_fields(name).values():
+        check = _SCALARS.get(field.type) or _message(field.type)
         out[field.name] = _list(check) if field.repeated else _map(check) if field.mapped else check
     return out
-
-
-# -- by the client's table ---------------------------------------------------------------------------------------------
-
-
-_SCHEMA = "V1JSONSchemaProps"
-
-
-@cache
-def _model(name: str) -> Check:
-    return _object(lambda: {field.name: _of_field(name, field) for field in schema.fields_of(name).values()})
-
-
-def _of_field(model: str, field: schema.Field) -> Check:
-    if model == _SCHEMA and field.name in ("items", "additionalProperties"):
-        return lambda value, path, findings: (
-            _model(_SCHEMA)(value, path, findings) if isinstance(value, dict) else value  # or a list; or true, false
-        )
-    letter = _OF_CLIENT.get(field.kind)
-    check = _SCALARS[letter] if letter is not None else _model(field.kind)
-    if field.kind == "V1ObjectMeta":
-        check = _message("ObjectMeta")
-    return _list(check) if field.many else _map(check) if field.mapped else check
 
 
 # -- by a type ---------------------------------------------------------------------------------------------------------
@@ -369,8 +257,10 @@ _SCALARS: dict[str, Check] = {
     "MicroTime": _scalar("an RFC 3339 time", _is_time),
     "Raw": lambda value, path, findings: value,
 }
-_OF_CLIENT = {"s": "s", "b": "b", "i": "l", "f": "d", "t": "Time", "q": "Quantity", "o": "Raw"}
-"""Letters of the client's table, which does not tell integers of 32 bits from those of 64."""
+_SCALARS["ExtraValue"] = _list(_SCALARS["s"])
+_SCALARS["JSONSchemaPropsOrArray"] = _SCALARS["JSONSchemaPropsOrBool"] = lambda value, path, findings: (
+    _message("JSONSchemaProps")(value, path, findings) if isinstance(value, dict) else value
+)
 _LETTERS: dict[Any, str] = {
     str: "s", int: "l", bool: "b", float: "d", Quantity: "Quantity", Time: "Time", MicroTime: "MicroTime", Any: "Raw",
 }  # fmt: skip

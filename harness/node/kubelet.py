@@ -17,7 +17,7 @@ from harness.node.containers.run import CONTAINERS
 from harness.node.ephemeral import run_ephemeral
 from harness.node.images import Images
 from harness.node.node_allocator import NodeAllocator
-from harness.node.pod_annotations import read_annotations, unreadable_devices
+from harness.node.pod_annotations import read_pod_annotations, unreadable_devices
 from harness.node.pod_commands import said_of
 from harness.node.pod_duration import set_pod
 from harness.node.pod_worker import Host, PodWorker, Stage, gone
@@ -129,7 +129,7 @@ class Kubelet:
 
     def _admit(self, now: int, pod: Pod, effects: list[Effect]) -> None:
         run_spec = run_spec_of(pod)
-        annotations = said_of(pod) if self._settings.commands else read_annotations(pod.metadata.annotations)
+        annotations = said_of(pod) if self._settings.commands else read_pod_annotations(pod)
         worker = PodWorker(pod, run_spec, annotations, now, ephemeral=pod.status.ephemeral_container_statuses)
         self.pods[pod.metadata.uid] = worker
         if annotations.wrong:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from harness.engine.component import SECOND
+from harness.model.core import Pod
 from harness.model.gpu import DEVICE_MILLI, GPU_INDEX, GPU_MILLI, parse_devices
 from harness.model.pod_usage import CPU_PER_REQUEST, CPU_USAGE, DURATION, EXIT_CODE, MEMORY_PER_RPS, MEMORY_USAGE
 from harness.model.quantity import parse_quantity
@@ -64,6 +65,21 @@ def read_annotations(annotations: Mapping[str, str]) -> PodAnnotations:
     if not found and not wrong:
         return NO_ANNOTATIONS
     return PodAnnotations(**found, wrong=tuple(wrong))  # type: ignore[arg-type]
+
+
+def read_pod_annotations(pod: Pod) -> PodAnnotations:
+    return read_annotations(own_annotations(pod))
+
+
+def own_annotations(pod: Pod) -> Mapping[str, str]:
+    """Of a pod with one container, what is said of that container by name holds before what is said of the pod."""
+    annotations = pod.metadata.annotations
+    if annotations and len(pod.spec.containers) == 1:
+        name = pod.spec.containers[0].name
+        own = {known: text for known in OF_CONTAINERS if (text := annotations.get(f"{known}.{name}")) is not None}
+        if own:
+            return {**annotations, **own}
+    return annotations
 
 
 def unreadable_devices(wrong: tuple[str, ...]) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from harness.engine.component import SECOND
 from harness.model import commands
 from harness.model.commands import FOREVER, Surroundings
 from harness.model.core import Container, Pod
-from harness.node.pod_annotations import PodAnnotations, read_annotations
+from harness.node.pod_annotations import PodAnnotations, read_pod_annotations
 
 BATCH_NS = SECOND
 """What a command takes that is not known here, in a pod that is not restarted when it ends well: such pods are there to
@@ -21,7 +21,7 @@ def said_of(pod: Pod) -> PodAnnotations:
     A container without a command runs its image's own, which nobody here knows: it runs on. So does one whose command
     does not end, and with it the pod.
     """
-    annotations = read_annotations(pod.metadata.annotations)
+    annotations = read_pod_annotations(pod)
     if annotations.duration_ns >= 0:
         return annotations
     ends = [end_of(container, pod) for container in pod.spec.containers]

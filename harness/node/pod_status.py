@@ -15,7 +15,7 @@ from harness.model.core import (
 )
 from harness.model.meta import Condition
 from harness.model.wire import Time
-from harness.node.pod_annotations import read_annotations
+from harness.node.pod_annotations import read_pod_annotations
 from harness.node.pod_worker import Host, PodWorker, Stage
 from harness.node.run_spec import RunSpec, run_spec_of
 
@@ -61,7 +61,7 @@ def lost(pod: Pod, now: int, host: Host) -> PodWorker | None:
     """
     if not pod.metadata.finalizers or pod.status.phase in ("Succeeded", "Failed"):
         return None
-    worker = PodWorker(pod, run_spec_of(pod), read_annotations(pod.metadata.annotations), pod.status.start_time or now)
+    worker = PodWorker(pod, run_spec_of(pod), read_pod_annotations(pod), pod.status.start_time or now)
     worker.stage = Stage.ENDED
     was = pod.status.container_statuses
     worker.restarts = (was[0].restart_count or 0) if was else 0

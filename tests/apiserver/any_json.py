@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from harness.model.field_types import INLINE, Field, api_fields
+from harness.model.field_table import Field, json_fields, kind_messages, messages
 from harness.model.objects import KINDS, Kind
 from harness.model.wire import Wire
 
@@ -83,7 +83,7 @@ class AnyJson:
     def object(self, kind: Kind, name: str) -> Json:
         """A least valid object with some fields added or replaced."""
         out: Json = _copied(LEAST.get(kind.kind, {}))
-        message = api_fields()[0].get((kind.api_version, kind.kind))
+        message = kind_messages().get((kind.api_version, kind.kind))
         for _ in range(self.rng.choice((1, 1, 2, 3, 8))):
             if message is not None:
                 self._mutate(out, message, 0)
@@ -106,7 +106,7 @@ class AnyJson:
         field = fields[0]
         held = obj.get(field.name)
         inside = held[0] if isinstance(held, list) and held else held
-        if isinstance(inside, dict) and field.type in api_fields()[1] and depth < 8 and self.rng.random() < 0.8:
+        if isinstance(inside, dict) and field.type in messages() and depth < 8 and self.rng.random() < 0.8:
             self._mutate(inside, field.type, depth + 1)
         else:
             obj[field.name] = self._value(field, depth)
@@ -145,7 +145,11 @@ class AnyJson:
                 return rng.choice((*INTEGERS, *TEXTS))
             case "Time" | "MicroTime":
                 return rng.choice(("2025-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"))
-            case "Raw":
+            case "d":
+                return rng.choice((*INTEGERS, 0.5))
+            case "ExtraValue":
+                return [rng.choice(TEXTS)]
+            case "Raw" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool":
                 return self._wrong()
         out: Json = {}
         if depth < 6:
@@ -155,17 +159,10 @@ class AnyJson:
 
     def _some(self, message: str, most: int) -> list[Field]:
         """Fields of a message; those that a type models come more often, as somebody reads them."""
-        fields = list(_fields(message).values())
+        fields = list(_fields(message).values()) if message in messages() else []
         if self.rng.random() < 0.75:
             fields = [field for field in fields if field.name in _modelled()] or fields
         return self.rng.sample(fields, min(len(fields), most))
-
-
-def _fields(message: str) -> dict[str, Field]:
-    out: dict[str, Field] = {}
-    for field in api_fields()[1].get(message, {}).values():
-        out |= _fields(field.type) if field.name in INLINE else {field.name: field}
-    return out
 
 
 @cache
@@ -178,6 +175,14 @@ def _modelled() -> frozenset[str]:
         todo += kind.__subclasses__()
         found |= {field.encode_name for field in msgspec.structs.fields(kind)}
     return frozenset(found)
+
+
+def _fields(message: str) -> dict[str, Field]:
+    """Without apiVersion and kind: an object has its own, and within an object they say nothing."""
+    found = dict(json_fields(message))
+    if any(field.type == "TypeMeta" for field in messages()[message]):
+        del found["apiVersion"], found["kind"]
+    return found
 
 
 def _copied(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,11 @@ from harness.experiment.run import run_once
 from harness.experiment.scenario import read_scenario
 from harness.experiment.unmodelled import REFUSED, TOLD, WITHOUT_EFFECT
 from harness.model.errors import UserError
+from harness.model.field_table import json_fields, kind_messages
 from harness.model.objects import KINDS, Unstructured
-from harness.model.schema import Problem, fields_of, is_known, walk
+from harness.model.schema import Problem, is_known, walk
 from harness.model.wire import Wire
 from tests.experiment.scenarios import SERVICE, loaded, written
-from tests.loading.derive_fields import table
-
-FIELDS = Path(__file__).parents[2] / "harness" / "model" / "schema" / "fields.txt"
 
 POD: dict[str, Any] = {
     "apiVersion": "v1",
@@ -34,21 +31,9 @@ POD: dict[str, Any] = {
 }
 
 
-def test_the_table_is_what_the_official_client_says() -> None:
-    text = FIELDS.read_text()
-    try:
-        installed = version("kubernetes")
-    except PackageNotFoundError:
-        pytest.skip("the official client is not installed")
-    if f"client {installed}" not in text:
-        pytest.skip(f"the table is of another version than {installed}")
-    assert table() == text
-
-
 def test_every_kind_has_its_fields() -> None:
     unknown = {name for name, kind in KINDS.items() if not is_known(kind.api_version, name)}
-    # metrics.k8s.io is not in the official client, and its table takes two types named ResourceClaim for one.
-    assert unknown == {"PodMetrics", "NodeMetrics", "ResourceClaim"}
+    assert unknown == {"PodMetrics", "NodeMetrics"}  # metrics.k8s.io is in a repository of its own
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -180,27 +165,27 @@ def test_what_bears_on_a_run_and_is_not_modelled_is_in_its_result(tmp_path: Path
 
 
 def not_typed() -> Iterator[tuple[str, str]]:
-    """('Model.field', its kind) of what the schema has and the types of the model have not."""
+    """('Message.field', its kind) of what the schema has and the types of the model have not."""
     seen: set[tuple[str, Any]] = set()
     for name, known in KINDS.items():
-        if known.type is not Unstructured:
-            model = next((m for m in (f"{known.version.capitalize()}{name}", f"CoreV1{name}") if fields_of(m)), "")
-            yield from _not_typed(model, known.type, seen)
+        message = kind_messages().get((known.api_version, name))
+        if message is not None and known.type is not Unstructured:
+            yield from _not_typed(message, known.type, seen)
 
 
-def _not_typed(model: str, kind: Any, seen: set[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
-    if (model, kind) in seen:
+def _not_typed(message: str, kind: Any, seen: set[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    if (message, kind) in seen:
         return
-    seen.add((model, kind))
+    seen.add((message, kind))
     hints = typing.get_type_hints(kind)
     types_of = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(kind)}
-    for name, field in fields_of(model).items():
+    for name, field in json_fields(message).items():
         if name in ("apiVersion", "kind"):
             continue
         if name not in types_of:
-            yield f"{model}.{name}", field.kind
+            yield f"{message}.{name}", field.type
         elif isinstance(below := _plain(types_of[name]), type) and issubclass(below, Wire):
-            yield from _not_typed(field.kind, below, seen)
+            yield from _not_typed(field.type, below, seen)
 
 
 def _plain(kind: Any) -> Any:
@@ -222,8 +207,8 @@ def test_every_field_that_no_type_has_is_refused_told_or_without_effect() -> Non
 
 def test_no_decision_is_about_a_field_that_is_not_in_the_schema() -> None:
     for name in (*REFUSED, *TOLD, *WITHOUT_EFFECT):
-        model, _, field = name.partition(".")
-        assert field in fields_of(model), name
+        message, _, field = name.rpartition(".")
+        assert field in json_fields(message), name
 
 
 def test_a_kind_without_a_schema_is_not_judged() -> None:

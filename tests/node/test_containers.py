@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from harness.engine.component import SECOND
 from harness.model.core import Pod
@@ -310,7 +311,23 @@ def test_a_deadline_ends_all_of_them() -> None:
     assert (story.a.status.phase, story.a.status.reason) == ("Failed", "DeadlineExceeded")
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_is_said_of_the_only_container_by_name_holds_for_the_pod(changed: bool) -> None:
+    story = Story()
+    if changed:
+        story.create(box("main"), duration="1h")
+        story.run(5)
+        annotations = {**story.a.metadata.annotations, "podyard.dev/duration.main": "7s"}
+        story.server.update(replace(story.a, metadata=replace(story.a.metadata, annotations=annotations)))
+        story.cluster.api.flush(story.server.now)
+    else:
+        story.create(box("main"), duration="1h", duration_main="7s", exit0code_main="3")
+    story.run(30)
+    assert story.words[:2] == ["main runs", f"main ended {0 if changed else 3}"]
+
+
 @settings(max_examples=examples(40), deadline=None)
+@example(inits=[], apps=[(7, 1)], restart="Never", fault="", at=17)  # of one container, what had its name was not read
 @given(
     inits=st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.sampled_from([0, 0, 1])), max_size=3),
     apps=st.lists(st.tuples(st.integers(-1, 9), st.sampled_from([0, 0, 1])), min_size=1, max_size=3),

@@ -7,12 +7,13 @@ refusal. Source: apimachinery pkg/runtime/serializer/protobuf; protobuf.dev/prog
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
 
-from harness.model.field_types import INLINE, api_fields
+from harness.model.field_table import Field, kind_messages, messages
 from harness.model.status import ApiError, bad_request
 from harness.model.wire import time_text
 
@@ -32,7 +33,7 @@ def decode(body: bytes) -> Json:
         unknown = {number: value for number, _, value in _fields(body[len(MAGIC) :])}
         about = {number: value for number, _, value in _fields(unknown.get(1, b""))}
         version, kind = about.get(1, b"").decode(), about.get(2, b"").decode()
-        message = api_fields()[0].get((version, kind))
+        message = protobuf_message(version, kind)
         if message is None and kind == "DeleteOptions":
             message = "DeleteOptions"  # sent under the version of whatever is deleted
         if message is None:
@@ -41,6 +42,17 @@ def decode(body: bytes) -> Json:
         return {"apiVersion": version, "kind": kind, **_message(unknown.get(2, b""), message, 0)}
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise bad_request(f"the protobuf body is damaged: {error}") from None
+
+
+@cache
+def by_number(message: str) -> Mapping[int, Field]:
+    return {field.number: field for field in messages()[message] if field.number}
+
+
+def protobuf_message(api_version: str, kind: str) -> str | None:
+    """The message of a kind that has a form in protobuf here; those that users define have none anywhere."""
+    message = kind_messages().get((api_version, kind))
+    return message if message is not None and by_number(message) else None
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
@@ -81,7 +93,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 def _message(data: bytes, name: str, depth: int) -> Json:
     if depth > _DEEPEST:
         raise ValueError("nested too deeply")
-    fields = api_fields()[1][name]
+    fields = by_number(name)
     out: Json = {}
     for number, wire, raw in _fields(data):
         field = fields.get(number)
@@ -93,7 +105,7 @@ def _message(data: bytes, name: str, depth: int) -> Json:
         elif field.repeated:
             values = _packed(raw) if field.type in "ilb" and wire == _BYTES else [raw]
             out.setdefault(field.name, []).extend(_value(item, field.type, depth) for item in values)
-        elif field.name in INLINE:
+        elif field.embedded:
             out.update(_value(raw, field.type, depth))
         else:
             value = _value(raw, field.type, depth)
@@ -134,7 +146,7 @@ def _value(raw: Any, kind: str, depth: int) -> Any:
     special = _SPECIAL.get(kind)
     if special is not None:
         return special({number: value for number, _, value in _fields(raw)})
-    if kind.endswith("ExtraValue"):
+    if kind == "ExtraValue":
         return [value.decode() for _, _, value in _fields(raw)]
     return _message(raw, kind, depth + 1)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from harness.apiserver.http.protobuf import MAGIC
-from harness.model.field_types import INLINE, Field, api_fields
+from harness.apiserver.http.protobuf import MAGIC, by_number, protobuf_message
+from harness.model.field_table import Field
 from harness.model.status import ApiError
 from harness.model.wire import parse_time
 
@@ -24,8 +24,8 @@ _INTEGERS = "bil"
 
 
 def is_known(api_version: str, kind: str) -> bool:
-    """Whether objects of the kind have a form in protobuf here; those that users define have none anywhere."""
-    return (api_version, kind) in api_fields()[0]
+    """Whether objects of the kind have a form in protobuf here."""
+    return protobuf_message(api_version, kind) is not None
 
 
 def encode(value: Json) -> bytes:
@@ -33,10 +33,9 @@ def encode(value: Json) -> bytes:
     version, kind = value.get("apiVersion", ""), value.get("kind", "")
     if kind == "Status":
         raw = _message(value, "Status")
-    elif is_known(version, kind):
-        raw = _message(value, api_fields()[0][version, kind])
-    elif kind.endswith("List") and is_known(version, kind.removesuffix("List")):
-        item = api_fields()[0][version, kind.removesuffix("List")]
+    elif (message := protobuf_message(version, kind)) is not None:
+        raw = _message(value, message)
+    elif kind.endswith("List") and (item := protobuf_message(version, kind.removesuffix("List"))) is not None:
         items = [_part(2, _message(found, item)) for found in value["items"]]
         raw = b"".join([_part(1, _message(value["metadata"], "ListMeta")), *items])
     else:
@@ -74,8 +73,8 @@ def _integer(number: int, value: int) -> bytes:
 def _by_name(message: str) -> dict[str, tuple[int, Field, int, str]]:
     """By the name in JSON: number, field; number and message of what JSON spreads over this one, 0 elsewhere."""
     out: dict[str, tuple[int, Field, int, str]] = {}
-    for number, field in api_fields()[1][message].items():
-        if field.name in INLINE:
+    for number, field in by_number(message).items():
+        if field.embedded:
             for name, (inner, found, _, _) in _by_name(field.type).items():
                 out[name] = (inner, found, number, field.type)
         else:
@@ -114,7 +113,7 @@ def _one(number: int, kind: str, value: Any) -> bytes:
     special = _SPECIAL.get(kind)
     if special is not None:
         return _part(number, special(value))
-    if kind.endswith("ExtraValue"):
+    if kind == "ExtraValue":
         return _part(number, b"".join(_part(1, item.encode()) for item in value))
     return _part(number, _message(value, kind))
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from harness.apiserver.http.resources import Resource
-from harness.model.field_types import INLINE, SET, Marks, api_fields, field_marks
+from harness.model.field_table import SET, Marks, field_marks, kind_messages, messages
 from harness.model.objects import Unstructured
 from harness.model.quantity import Quantity
 from harness.model.wire import MicroTime, Time, Wire
@@ -25,6 +25,7 @@ Json = dict[str, Any]
 REFERENCE = "#/components/schemas/"
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _META_MESSAGES = frozenset({
     "Condition", "DeleteOptions", "FieldSelectorRequirement", "LabelSelector", "LabelSelectorRequirement", "ListMeta",
     "ManagedFieldsEntry", "ObjectMeta", "OwnerReference", "Preconditions",
@@ -55,6 +56,8 @@ _SCALARS: dict[str, tuple[str, Json]] = {
         "io.k8s.apimachinery.pkg.runtime.RawExtension",
         {"description": "Any object.", "type": "object", "x-kubernetes-preserve-unknown-fields": True},
     ),
+    "JSONSchemaPropsOrArray": (f"{_EXTENSIONS}JSONSchemaPropsOrArray", {"description": "A schema, or a list of them."}),
+    "JSONSchemaPropsOrBool": (f"{_EXTENSIONS}JSONSchemaPropsOrBool", {"description": "A schema, true or false."}),
 }
 """Type of the table to (name of its schema, empty: it stands in place; schema)."""
 
@@ -102,7 +105,7 @@ class Schemas:
             self.named[name] = {**resource.schema, **_group_version_kind(resource, resource.kind.wire)}
             self._complete_custom(name)
         else:
-            message = api_fields()[0].get((resource.api_version, resource.kind.kind))
+            message = kind_messages().get((resource.api_version, resource.kind.kind))
             home = (_short(resource.group), resource.version)
             if message is not None:
                 self._message(message, home, name)
@@ -158,8 +161,8 @@ class Schemas:
         marks = field_marks().get(message, Marks())
         out: Json = {}
         required = marks.required
-        for field in api_fields()[1][message].values():
-            if field.name in INLINE:
+        for field in messages()[message]:
+            if field.embedded:
                 inner, more = self._fields(field.type, home)
                 out |= inner
                 required += more
@@ -177,7 +180,7 @@ class Schemas:
         return out, required
 
     def _value(self, kind: str, home: tuple[str, str]) -> Json:
-        scalar = _SCALARS.get(kind) or (_SCALARS["ExtraValue"] if kind.endswith("ExtraValue") else None)
+        scalar = _SCALARS.get(kind)
         if scalar is None:
             return _reference(self._message(kind, home))
         name, schema = scalar
@@ -264,15 +267,14 @@ def _message_name(message: str, home: tuple[str, str]) -> str:
 @cache
 def _home_of() -> dict[str, tuple[str, str]]:
     """The group and version of each message: core where a kind of core holds it, else the first that does."""
-    kinds, messages = api_fields()
     out: dict[str, tuple[str, str]] = {}
-    ordered = sorted(kinds.items(), key=lambda item: "/" in item[0][0])  # core first
+    ordered = sorted(kind_messages().items(), key=lambda item: "/" in item[0][0])  # core first
     for (api_version, _), root in ordered:
         group, _, version = api_version.rpartition("/")
         waiting = [root]
         while waiting:
             name = waiting.pop()
-            if name in messages and name not in out:
+            if name in messages() and name not in out:
                 out[name] = (_short(group), version)
-                waiting += [field.type for field in messages[name].values()]
+                waiting += [field.type for field in messages()[name]]
     return out

@@ -1,27 +1,17 @@
-"""The fields of Kubernetes' kinds, from its OpenAPI: what may be written in a manifest, whether it is modelled or not.
+"""Manifests against the table of Kubernetes' fields: each field that is written, or what is wrong with it.
 
-`fields.txt` says where it comes from. Kinds that are not in it are not judged.
+Whether a field is modelled here does not matter. Kinds that are not in the table (`harness/model/field_table.py`) are
+not judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from harness.model.errors import did_you_mean
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """`kind`: a letter (string s, bool b, integer i, number f, time t, quantity q, anything o) or a model's name."""
-
-    name: str
-    kind: str
-    many: bool = False  # a list of them
-    mapped: bool = False  # a map from strings to them
+from harness.model.field_table import Field, json_fields, kind_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,55 +27,27 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A field that is written, and is in the schema: `field` of `model`, as Container.image."""
+    """A field that is written, and is in the table: `field` of `message`, as Container.image."""
 
     path: str
-    model: str
+    message: str
     field: str
     value: Any
 
 
-@cache
-def _table() -> tuple[dict[tuple[str, str], str], dict[str, dict[str, Field]]]:
-    roots: dict[tuple[str, str], str] = {}
-    models: dict[str, dict[str, Field]] = {}
-    for line in files("harness.model.schema").joinpath("fields.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith("@"):
-            _, version, kind, model = line.split()
-            roots[version, kind] = model
-        elif not line.startswith("#"):
-            model, _, rest = line.partition(": ")
-            models[model] = {field.name: field for field in map(_field, rest.split(", ")) if field.name}
-    return roots, models
-
-
-def _field(text: str) -> Field:
-    name, _, kind = text.partition(" ")
-    return Field(name, kind.lstrip("*%"), "*" in kind, "%" in kind)
-
-
 def is_known(api_version: str, kind: str) -> bool:
-    return (api_version, kind) in _table()[0]
-
-
-def model_of(api_version: str, kind: str) -> str | None:
-    return _table()[0].get((api_version, kind))
-
-
-def fields_of(model: str) -> Mapping[str, Field]:
-    """Of a model of fields.txt, such as V1PodSpec."""
-    return _table()[1].get(model, {})
+    return (api_version, kind) in kind_messages()
 
 
 def walk(api_version: str, kind: str, data: Mapping[str, Any]) -> Iterator[Problem | Visit]:
     """Every field that is written, or what is wrong with it; nothing for a kind that is not known."""
-    model = _table()[0].get((api_version, kind))
-    if model is not None:
-        yield from _model(model, data, "")
+    message = kind_messages().get((api_version, kind))
+    if message is not None:
+        yield from _message(message, data, "")
 
 
-def _model(model: str, data: Any, path: str) -> Iterator[Problem | Visit]:
-    fields = fields_of(model)
+def _message(message: str, data: Any, path: str) -> Iterator[Problem | Visit]:
+    fields = json_fields(message)
     for name, value in data.items():
         at = f"{path}.{name}" if path else name
         field = fields.get(name)
@@ -94,35 +56,42 @@ def _model(model: str, data: Any, path: str) -> Iterator[Problem | Visit]:
             known = None if hint and len(fields) > 12 else ", ".join(sorted(fields))
             yield Problem(at, "there is no such field", name, known, hint)
         elif value is not None:
-            yield Visit(at, model, name, value)
+            yield Visit(at, message, name, value)
             yield from _value(field, value, at)
 
 
 def _value(field: Field, value: Any, path: str) -> Iterator[Problem | Visit]:
-    if field.many:
+    if field.repeated:
         if not isinstance(value, list):
             yield _wrong(path, "a list", value)
             return
         for index, item in enumerate(value):
-            yield from _one(field.kind, item, f"{path}[{index}]")
+            yield from _one(field.type, item, f"{path}[{index}]")
     elif field.mapped:
         if not isinstance(value, dict):
             yield _wrong(path, "a mapping", value)
             return
         for name, item in value.items():
-            yield from _one(field.kind, item, f"{path}.{name}")
+            yield from _one(field.type, item, f"{path}.{name}")
     else:
-        yield from _one(field.kind, value, path)
+        yield from _one(field.type, value, path)
 
 
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "s": ((str,), "text"),
-    "t": ((str,), "a time, as 2025-01-01T00:00:00Z"),
+    "B": ((str,), "text in base64"),
     "b": ((bool,), "true or false"),
     "i": ((int,), "a whole number"),
-    "f": ((int, float), "a number"),
-    "q": ((str, int, float), "a quantity, as 500m or 2Gi"),
+    "l": ((int,), "a whole number"),
+    "d": ((int, float), "a number"),
+    "Quantity": ((str, int, float), "a quantity, as 500m or 2Gi"),
+    "IntOrString": ((int, str), "a whole number or text"),
+    "Time": ((str,), "a time, as 2025-01-01T00:00:00Z"),
+    "MicroTime": ((str,), "a time, as 2025-01-01T00:00:00.000000Z"),
 }
+
+
+_UNJUDGED = ("Raw", "ExtraValue", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool")
 
 
 def _one(kind: str, value: Any, path: str) -> Iterator[Problem | Visit]:
@@ -132,9 +101,9 @@ def _one(kind: str, value: Any, path: str) -> Iterator[Problem | Visit]:
         # A null in a list or map is what an absent value is.
         if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
             yield _wrong(path, words, value)
-    elif kind != "o":
+    elif kind not in _UNJUDGED:
         if isinstance(value, dict):
-            yield from _model(kind, value, path)
+            yield from _message(kind, value, path)
         elif value is not None:
             yield _wrong(path, "a mapping", value)
 
