@@ -173,6 +173,11 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "gpuWords": _note(
             "how pods ask for GPUs: in thousandths of a device, or as the device plugin's nvidia.com/gpu", "share"
         ),
+        "load": _note(
+            "what runs asks for on average, of the nodes' GPUs, or CPUs where there are none; none: as it is",
+            90,
+            "percent",
+        ),
     },
     forms.Autoscaled: {
         "max": _note("replicas at most", 32, "replicas"),
@@ -229,7 +234,17 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "round": _note("longest time between two boundaries, in whole seconds", "120s", DURATION),
         "restart": _note("of a round's work that a job loses that did not run before, whole seconds", "20s", DURATION),
     },
+    forms.RigidJobs: {
+        "jobs": _note("how many", 300, "jobs"),
+        "model": _note("of sizes and run times: lublin or heavy-tailed", "lublin"),
+        "load": _note("what runs asks for on average, of the nodes' CPUs", 80, "percent"),
+        "processors": _note("of the machine that the jobs are for; none: the CPUs of all nodes", 128, "CPUs"),
+        "processorsPerPod": _note("of a job, in one pod at most; none: a job is one pod", 16, "CPUs"),
+        "longest": _note("longest run time", "36h", DURATION),
+        "users": _note("who submit them, drawn evenly", 20, "users"),
+    },
     forms.TaskSource: {
+        "rigidJobs": _note("rigid parallel jobs, drawn for each seed", {"jobs": 300, "load": 90}),
         "openbLike": _note("tasks drawn from openb's marginals", {"pods": 600, "load": 110}),
         "service": _note(
             "a Deployment behind a Service, and its clients",

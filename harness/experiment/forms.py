@@ -152,6 +152,21 @@ class TraceTasks(Form, frozen=True, kw_only=True):
     together: Positive = 1
     gpu_words: Literal["share", "device-plugin"] = "share"
     controller: Literal["none", "Job"] = "none"
+    load: Percent | None = None  # arrivals stretched or squeezed evenly, until what runs asks for so much on average
+
+
+class RigidJobs(Form, frozen=True, kw_only=True):
+    """Rigid jobs drawn for each seed: the pods of one start together, or not at all, and run equally long. `model`:
+    lublin (sizes and run times after Lublin and Feitelson, JPDC 2003) or heavy-tailed (powers of two, run times of a
+    bounded Pareto distribution); arrivals are Poisson. A pod holds `processorsPerPod` of its job (none: all)."""
+
+    jobs: Tasks
+    model: Literal["lublin", "heavy-tailed"] = "lublin"
+    load: Percent = 80
+    processors: Annotated[int, Meta(ge=2, le=1_000_000)] | None = None
+    processors_per_pod: Positive | None = None
+    longest: str = "36h"
+    users: Positive = 20
 
 
 class Autoscaled(Form, frozen=True, kw_only=True):
@@ -255,6 +270,7 @@ class TaskSource(Form, frozen=True, kw_only=True):
 
     openb_like: OpenbTasks | None = None
     trace: TraceTasks | None = None
+    rigid_jobs: RigidJobs | None = None
     service: ServiceTasks | None = None
     clients: ClientTasks | None = None
     training: TrainingTasks | None = None

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from harness.engine.component import SECOND
 from harness.experiment.forms import Form, NodeGroup, Pool, Scenario
 from harness.experiment.settings import put, with_variables
 from harness.model.errors import UserError, did_you_mean
@@ -308,7 +309,13 @@ def _check(loaded: Loaded) -> None:
         if task.openb_like is not None:
             duration(loaded, task.openb_like.longest, f"{where}.openbLike.longest")
             duration(loaded, task.openb_like.start, f"{where}.openbLike.start")
+        if task.rigid_jobs is not None:
+            longest = task.rigid_jobs.longest
+            if duration(loaded, longest, f"{where}.rigidJobs.longest") < SECOND:
+                raise loaded.error(f"{where}.rigidJobs.longest", "no run time", found=longest, expected="1s or more")
         if task.trace is not None:
+            if task.trace.load is not None and task.trace.mode == "fill":
+                raise loaded.error(f"{where}.trace.load", "nothing departs in a fill", expected="mode: departures")
             duration(loaded, task.trace.every, f"{where}.trace.every")
             if task.trace.mode not in ("departures", "fill"):
                 found, expected = task.trace.mode, "departures or fill"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import merge
 from typing import Any
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
 from harness.experiment.dump import Dump, read_dump
-from harness.experiment.forms import ClientTasks, TaskSource, TrainingTasks
+from harness.experiment.forms import ClientTasks, RigidJobs, TaskSource, TrainingTasks
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
 from harness.experiment.scenario import Loaded, duration
 from harness.experiment.services import Traffic, clients, service
@@ -21,7 +21,7 @@ from harness.model.core import Pod
 from harness.model.cron_jobs import pod_template
 from harness.model.training import Speeds, TrainingJob
 from workloads.readers.manifests import Manifest
-from workloads.table import NodeTable, Workload
+from workloads.table import NodeTable, Provenance, Workload
 
 SETTLE_NS = SECOND
 """Nodes register before the first pod arrives: instant 0 of a workload is this long after the run's."""
@@ -120,7 +120,9 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump | Non
         if task.openb_like is not None:
             _openb_like(loaded, task, where, made, nodes, seed_of(seed, where) >> 64)
         elif task.trace is not None:
-            _trace(loaded, task, where, made, seed)
+            _trace(loaded, task, where, made, nodes, seed)
+        elif task.rigid_jobs is not None:
+            _rigid_jobs(loaded, task.rigid_jobs, index, made, nodes, seed)
         elif task.service is not None:
             objects, clients = service(loaded, task.service, f"{where}.service", SETTLE_NS)
             for obj in objects:
@@ -185,23 +187,47 @@ def _openb_like(
         constrained_percent=form.constrained,
     )
     if form.load is not None:
-        from workloads.generators.openb_like import at_load
-
-        gpus = sum(table.gpu_total_milli for table in nodes)
-        cpus = sum(int(table.cpu_milli.sum()) for table in nodes)
-        if gpus:
-            arrival = at_load(
-                workload.arrival_ns, workload.duration_ns, workload.gpu_total_milli, gpus * form.load // 100
-            )
-        else:
-            arrival = at_load(workload.arrival_ns, workload.duration_ns, workload.cpu_milli, cpus * form.load // 100)
-        from dataclasses import replace
-
-        workload = replace(workload, arrival_ns=arrival)
+        workload = _at_load(workload, nodes, form.load)
     _add_table(made, workload, duration(loaded, form.start, f"{where}.openbLike.start"), form.controller)
 
 
-def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) -> None:
+def _at_load(workload: Workload, nodes: Sequence[NodeTable], percent: int) -> Workload:
+    """Arrivals stretched or squeezed: what runs asks for so much of the GPUs on average, or of the CPUs without any."""
+    from workloads.generators.openb_like import at_load
+
+    gpus = sum(table.gpu_total_milli for table in nodes)
+    if gpus:
+        amounts, target = workload.gpu_total_milli, gpus * percent // 100
+    else:
+        cpus = sum(int(table.cpu_milli.sum()) for table in nodes)
+        amounts, target = workload.cpu_milli, cpus * percent // 100
+    return replace(workload, arrival_ns=at_load(workload.arrival_ns, workload.duration_ns, amounts, target))
+
+
+def _rigid_jobs(loaded: Loaded, form: RigidJobs, index: int, made: Plan, nodes: Sequence[NodeTable], seed: int) -> None:
+    """The first such source of a seed has the jobs that `workloads.generators.lublin --seed` writes."""
+    from workloads.generators import heavy_tailed, lublin
+    from workloads.generators.rigid import to_workload
+
+    where = f"spec.workload[{index}].rigidJobs"
+    cpus = sum(int(table.cpu_milli.sum()) for table in nodes) // 1000
+    processors = form.processors if form.processors is not None else cpus
+    if processors < 2:
+        raise loaded.error(f"{where}.processors", "a machine for jobs", found=processors, expected="2 CPUs or more")
+    first = next(at for at, task in enumerate(loaded.scenario.spec.workload) if task.rigid_jobs is not None)
+    drawn = seed if index == first else seed_of(seed, where) >> 64
+    longest_s = duration(loaded, form.longest, f"{where}.longest") // SECOND
+    shape = (form.jobs, processors, form.load, drawn, longest_s)
+    if form.model == "lublin":
+        jobs = [job for job, _ in lublin.draw(lublin.LublinLog(*shape, users=form.users))]
+    else:
+        jobs = list(heavy_tailed.draw(heavy_tailed.HeavyTailedLog(*shape, users=form.users)))
+    drawn_by = Provenance(f"generated: {form.model}, {form.jobs} jobs, {processors} processors, load {form.load} %")
+    prefix = "job" if index == first else f"job{index}"
+    _add_table(made, to_workload(jobs, drawn_by, form.processors_per_pod, prefix), 0, "none")
+
+
+def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequence[NodeTable], seed: int) -> None:
     from pathlib import Path
 
     from workloads.readers.fgd import arrive
@@ -221,6 +247,8 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, seed: int) 
         workload = workload.one_by_one(every, form.together)
     if form.first is not None:
         workload = workload.take(slice(0, form.first))
+    if form.load is not None:
+        workload = _at_load(workload, nodes, form.load)
     _add_table(made, workload, 0, form.controller, form.gpu_words, original)
 
 

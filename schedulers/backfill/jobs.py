@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.scheduling.strategy import ClusterView, Int64, PodBatch, PodView
+from schedulers.backfill.running import amounts_of
 
 FORGET_NS = 600 * 10**9
 """A pod that waits is handed over again after 5 min and some seconds of backoff at the latest (kube-scheduler's
@@ -15,7 +19,7 @@ podMaxInUnschedulablePodsDuration): one that has not been seen for so long was d
 @dataclass(slots=True, eq=False)
 class Job:
     """A pod, or a gang. `wanted`: members that must start together. `lifetime_ns`: the longest of them, None where one
-    does not say. `largest`: of a member, by resource, int64.
+    does not say. `needs`: of a member, the largest of each resource, int64 [rows], rows as in `amounts_of`.
     """
 
     key: str
@@ -23,21 +27,15 @@ class Job:
     members: tuple[PodView, ...]
     wanted: int
     lifetime_ns: int | None
-    largest: Int64
+    needs: Int64
     seen_ns: int
     handed: bool = True
 
     @property
-    def priority(self) -> int:
-        return self.members[0].priority
-
-    @property
-    def created_ns(self) -> int:
-        return self.members[0].created_ns
-
-    @property
-    def whole_milli(self) -> int:
-        return max(pod.gpu.total_milli for pod in self.members)
+    def place(self) -> tuple[int, int, int]:
+        """In the queue, the least first: by priority, by creation, and by when it was first handed over."""
+        first = self.members[0]
+        return -first.priority, first.created_ns, self.order
 
 
 class WaitingJobs:
@@ -48,53 +46,91 @@ class WaitingJobs:
     def __init__(self, most: int) -> None:
         self._most = most
         self._jobs: dict[str, Job] = {}
+        self._queue: list[tuple[tuple[int, int, int], Job]] = []  # in order
+        self._handed: list[Job] = []  # in the last call
+        self._beyond: list[Job] = []  # of those, what is not among the first: known in that call alone
+        self._forget_ns = 0  # when the first of them may be due to be forgotten
         self._count = 0
 
-    def take(self, pods: PodBatch, cluster: ClusterView) -> list[Job]:
-        """All that wait, by priority and then in order; those of `pods` are marked as handed over, though they be none
-        of the first.
-        """
+    def take(self, pods: PodBatch, cluster: ClusterView) -> None:
+        """Those of `pods` are marked as handed over, though they be none of the first."""
         now = cluster.now_ns
-        for key in [key for key, job in self._jobs.items() if job.seen_ns + FORGET_NS < now]:
-            del self._jobs[key]
-        for job in self._jobs.values():
+        if now > self._forget_ns:
+            self._forget(now - FORGET_NS)
+        for job in self._handed:
             job.handed = False
+        self._handed = handed = []
+        for job in self._beyond:
+            self.started(job)
         for key, members in _gangs(pods):
             before = self._jobs.get(key)
             if before is None:
                 self._count += 1
-            order = self._count if before is None else before.order
-            self._jobs[key] = _job(key, order, tuple(members), cluster)
-        found = sorted(self._jobs.values(), key=lambda job: (-job.priority, job.created_ns, job.order))
-        for job in found[self._most :]:
-            del self._jobs[job.key]
-        return found
+                order, needs = self._count, None
+            else:
+                order = before.order
+                needs = before.needs if _alike(before.members, members) else None
+                self._leave(before)
+            job = _job(key, order, members, cluster, needs)
+            self._jobs[key] = job
+            insort(self._queue, (job.place, job))
+            handed.append(job)
+        self._beyond = [job for _, job in self._queue[self._most :]]
+
+    def in_order(self, only_handed: Callable[[], bool]) -> Iterator[Job]:
+        """All that wait, by priority and then in order. Once `only_handed` says so, those of the last call alone."""
+        for _, job in self._queue.copy():
+            yield job
+            if only_handed():
+                rest = [each for each in self._handed if each.place > job.place]
+                rest.sort(key=lambda each: each.place)
+                yield from rest
+                return
 
     def started(self, job: Job) -> None:
-        self._jobs.pop(job.key, None)
+        """It waits no more."""
+        if self._jobs.get(job.key) is job:
+            self._leave(job)
+
+    def _leave(self, job: Job) -> None:
+        del self._jobs[job.key]
+        del self._queue[bisect_left(self._queue, (job.place,))]
+
+    def _forget(self, since_ns: int) -> None:
+        for job in [job for job in self._jobs.values() if job.seen_ns < since_ns]:
+            self._leave(job)
+        self._forget_ns = FORGET_NS + min((job.seen_ns for job in self._jobs.values()), default=since_ns)
 
 
-def _gangs(pods: PodBatch) -> Iterator[tuple[str, list[PodView]]]:
+def _gangs(pods: PodBatch) -> Iterable[tuple[str, tuple[PodView, ...]]]:
     gangs: dict[str, list[PodView]] = {}
     for pod in pods:
-        gang = pod.group if pod.group is not None and pod.group_min > 1 else None
-        gangs.setdefault(pod.key if gang is None else f"group {gang}", []).append(pod)
-    yield from gangs.items()
+        if pod.group is None or pod.group_min <= 1:
+            gangs[pod.key] = [pod]
+        else:
+            gangs.setdefault(f"group {pod.group}", []).append(pod)
+    return [(key, tuple(members)) for key, members in gangs.items()]
 
 
-def _job(key: str, order: int, members: tuple[PodView, ...], cluster: ClusterView) -> Job:
+def _alike(before: Sequence[PodView], members: Sequence[PodView]) -> bool:
+    return len(before) == len(members) and all(a.cls is b.cls for a, b in zip(before, members, strict=True))
+
+
+def _job(key: str, order: int, members: tuple[PodView, ...], cluster: ClusterView, needs: Int64 | None) -> Job:
+    """`needs` where it is known."""
     first = members[0]
     wanted = 1
     if first.group is not None and first.group_min > 1:
         wanted = max(first.group_min - cluster.placed_in_group(first.group), 1)
     lifetimes = [pod.lifetime_ns for pod in members]
     known = [each for each in lifetimes if each is not None]
-    largest = first.requests
-    for pod in members[1:]:
-        if pod.cls is not first.cls:
-            largest = maximum(largest, pod.requests)
     lifetime = max(known) if len(known) == len(lifetimes) else None
-    return Job(key, order, members, wanted, lifetime, largest, cluster.now_ns)
+    if needs is None:
+        needs = np.array(amounts_of(first), dtype=np.int64)
+        for pod in members[1:]:
+            if pod.cls is not first.cls:
+                needs = maximum(needs, np.array(amounts_of(pod), dtype=np.int64))
+    return Job(key, order, members, wanted, lifetime, needs, cluster.now_ns)
 
 
 def maximum(a: Int64, b: Int64) -> Int64:

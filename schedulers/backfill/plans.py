@@ -6,6 +6,7 @@ volumes are not forecast; what starts now is held against all of them by `feasib
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -26,6 +27,10 @@ Admits: TypeAlias = Callable[[Job], Bool]
 
 
 class Plan(Protocol):
+    @property
+    def complete(self) -> bool:
+        """Whether it promises nothing to any further job that waits."""
+
     def begin(self, job: Job) -> None:
         """The job is tried, until `undo` or `started`."""
 
@@ -47,19 +52,26 @@ class Plan(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Shadow:
-    """When the first job that waits fits, and what is free then. Of one state of the cluster."""
+    """When the first job that waits fits, and what is free then. Of one state of the cluster; nothing is changed in it.
+
+    `spare`: slots beyond those that the job needs.
+    """
 
     version: int
-    job: Job
+    key: str
+    wanted: int
+    needs: Int64  # of a member, int64 [rows]
     shadow_ns: int
     free: Int64  # int64 [rows, nodes]
     slots: Int64  # of the job's members, int64 [nodes]
     admitted: Bool
+    spare: int
 
     def holds(self, job: Job, version: int, now_ns: int) -> bool:
         """Whether it would be found again: nothing has come or gone, and nobody was due meanwhile."""
-        same = version == self.version and now_ns < self.shadow_ns and job.key == self.job.key
-        return same and job.wanted == self.job.wanted and np.array_equal(_wanted(job), _wanted(self.job))
+        if version != self.version or now_ns >= self.shadow_ns or job.key != self.key or job.wanted != self.wanted:
+            return False
+        return job.needs is self.needs or np.array_equal(job.needs, self.needs)
 
 
 class EasyPlan:
@@ -75,32 +87,39 @@ class EasyPlan:
         self._cluster = cluster
         self._running = running
         self._admits = admits
-        self._head: Job | None = None
-        self._shadow_ns = FOREVER
-        self._free = np.zeros((0, 0), dtype=np.int64)  # at the shadow time
-        self._slots = np.zeros(0, dtype=np.int64)  # of the head's members, at the shadow time
-        self._admitted = np.zeros(0, dtype=np.bool_)
-        self._wanted = np.zeros(0, dtype=np.int64)
+        self._head: Shadow | None = None
+        self._free = np.zeros((0, 0), dtype=np.int64)  # at the shadow time; a copy once something is taken
+        self._slots = np.zeros(0, dtype=np.int64)  # of the head's members, at the shadow time; likewise
         self._spare = 0  # slots beyond those that the head needs
-        self._before: tuple[Int64, Int64, int] | None = None
+        self._delays = False  # the job that is tried still runs at the shadow time
+        self._before: tuple[Int64, Int64, int] | None = None  # what it has taken so far leaves these behind
+
+    @property
+    def complete(self) -> bool:
+        return self._head is not None
 
     def begin(self, job: Job) -> None:
-        now = self._cluster.now_ns
-        done_by_then = job.lifetime_ns is not None and now + job.lifetime_ns <= self._shadow_ns
-        if self._head is not None and not done_by_then:
-            self._before = (self._free.copy(), self._slots.copy(), self._spare)
+        head, lifetime_ns = self._head, job.lifetime_ns
+        self._before = None
+        self._delays = head is not None and not (
+            lifetime_ns is not None and self._cluster.now_ns + lifetime_ns <= head.shadow_ns
+        )
 
     def penalty(self, job: Job) -> Int64 | None:
-        if self._before is None:
+        if not self._delays:
             return None
-        loss = self._slots - self._slots_without(_wanted(job))
+        loss = self._slots - self._slots_without(job.needs)
         return np.where(loss <= self._spare, loss, -1)
 
     def take(self, job: Job, member: int, node: int) -> None:
-        if self._before is None:
+        head = self._head
+        if head is None or not self._delays:
             return
+        if self._before is None:
+            self._before = (self._free, self._slots, self._spare)
+            self._free, self._slots = self._free.copy(), self._slots.copy()
         take(self._free, node, amounts_of(job.members[member]))
-        left = slots(self._free[:, [node]], self._wanted)[0] if self._admitted[node] else 0
+        left = slots(self._free[:, [node]], head.needs)[0] if head.admitted[node] else 0
         self._spare -= int(self._slots[node] - left)
         self._slots[node] = left
 
@@ -121,20 +140,19 @@ class EasyPlan:
             if found is None:
                 return
             known[:] = [found]
-        shadow = known[0]
-        self._head, self._shadow_ns, self._admitted, self._wanted = job, shadow.shadow_ns, shadow.admitted, _wanted(job)
-        self._free, self._slots = shadow.free.copy(), shadow.slots.copy()
-        self._spare = int(shadow.slots.sum()) - job.wanted
+        self._head = shadow = known[0]
+        self._free, self._slots, self._spare = shadow.free, shadow.slots, shadow.spare
 
     def _slots_without(self, amounts: Int64) -> Int64:
+        assert self._head is not None
         n = min(len(amounts), len(self._free))
         free = self._free.copy()
         free[:n] -= amounts[:n, None]
-        return np.where(self._admitted, slots(free, self._wanted), 0)
+        return np.where(self._head.admitted, slots(free, self._head.needs), 0)
 
     def _find_shadow(self, job: Job) -> Shadow | None:
         """None where the job does not fit though all end that ever do."""
-        free, wanted, admitted = free_of(self._cluster), _wanted(job), self._admits(job)
+        free, wanted, admitted = free_of(self._cluster), job.needs, self._admits(job)
         at = np.where(admitted, slots(free, wanted), 0)
         total, shadow = int(at.sum()), self._cluster.now_ns
         ends = self._running.ends()
@@ -155,7 +173,8 @@ class EasyPlan:
             take(free, node, amounts, 1)
             if admitted[node]:
                 at[node] = slots(free[:, [node]], wanted)[0]
-        return Shadow(self._cluster.version, job, shadow, free, at, admitted)
+        spare = int(at.sum()) - job.wanted
+        return Shadow(self._cluster.version, job.key, job.wanted, job.needs, shadow, free, at, admitted, spare)
 
 
 class ConservativePlan:
@@ -183,6 +202,10 @@ class ConservativePlan:
         self._taken: list[tuple[int, tuple[int, ...]]] = []
         self._until_ns = FOREVER
 
+    @property
+    def complete(self) -> bool:
+        return self._most <= 0
+
     def begin(self, job: Job) -> None:
         now = self._times[0]
         self._until_ns = FOREVER if job.lifetime_ns is None else now + job.lifetime_ns
@@ -208,29 +231,41 @@ class ConservativePlan:
         if self._most <= 0:
             return
         self._most -= 1
-        for first in range(len(self._times)):
-            room = self._room(job, first)
-            if room.sum() >= job.wanted:
-                self._reserve(job, first, room)
+        room = np.where(self._admits(job), slots(self._free, job.needs), 0)  # [instants, nodes]
+        enough = room.sum(axis=1) >= job.wanted
+        first = 0
+        while first < len(self._times):
+            last = self._last(job, first)
+            lacking = np.flatnonzero(~enough[first:last])
+            if len(lacking):  # until after that instant each start comes upon it
+                first += int(lacking[-1]) + 1
+                continue
+            lowest = room[first:last].min(axis=0)
+            if lowest.sum() >= job.wanted:
+                self._reserve(job, first, lowest)
                 return
+            first += 1
+
+    def _last(self, job: Job, first: int) -> int:
+        """The index of the instant at which the job is over if it starts at that of index `first`."""
+        if job.lifetime_ns is None:
+            return len(self._times)
+        return max(bisect_left(self._times, self._times[first] + job.lifetime_ns), first + 1)
 
     def _room(self, job: Job, first: int) -> Int64:
         """How many members fit on each node from the instant of that index on, for as long as they run."""
-        last = len(self._times)
-        if job.lifetime_ns is not None:
-            last = int(np.searchsorted(self._times, self._times[first] + job.lifetime_ns))
-        lowest = self._free[first:last].min(axis=0)
-        return np.where(self._admits(job), slots(lowest, _wanted(job)), 0)
+        lowest = self._free[first : self._last(job, first)].min(axis=0)
+        return np.where(self._admits(job), slots(lowest, job.needs), 0)
 
     def _reserve(self, job: Job, first: int, room: Int64) -> None:
         """Nodes that have the least room now first: those that are free now are of use to others until then."""
         until = FOREVER if job.lifetime_ns is None else self._times[first] + job.lifetime_ns
-        now = slots(self._free[0], _wanted(job))
+        now = slots(self._free[0], job.needs)
         needed = job.wanted
         for node in np.lexsort((self._cluster.rank, now)).tolist():
             members = min(needed, int(room[node]))
             if members:
-                self._subtract(first, until, node, tuple((_wanted(job) * members).tolist()))
+                self._subtract(first, until, node, tuple((job.needs * members).tolist()))
                 needed -= members
             if not needed:
                 return
@@ -238,14 +273,9 @@ class ConservativePlan:
     def _subtract(self, first: int, until: int, node: int, amounts: tuple[int, ...], sign: int = -1) -> None:
         last = len(self._times)
         if until < FOREVER:
-            last = int(np.searchsorted(self._times, until))
+            last = bisect_left(self._times, until)
             if last == len(self._times) or self._times[last] != until:
                 self._times.insert(last, until)
                 self._free = np.insert(self._free, last, self._free[last - 1], axis=0)
         n = min(len(amounts), self._free.shape[1])
         self._free[first:last, :n, node] += sign * np.array(amounts[:n], dtype=np.int64)
-
-
-def _wanted(job: Job) -> Int64:
-    """Of one member, the largest, rows as in `amounts_of`."""
-    return np.concatenate([[job.whole_milli], job.largest]).astype(np.int64)

@@ -69,14 +69,15 @@ def free_of(cluster: ClusterView) -> Int64:
 
 
 def slots(free: Int64, wanted: Int64) -> Int64:
-    """How many times `wanted` [rows] fits into each node of `free` [rows, nodes] by amounts, int64 [nodes]."""
-    rows = np.flatnonzero(wanted)
-    if len(rows) and rows[-1] >= len(free):
-        return np.zeros(free.shape[1], dtype=np.int64)  # a resource that no node has
+    """How many times `wanted` [rows] fits into each node of `free` [.., rows, nodes] by amounts, int64 [.., nodes]."""
+    rows = wanted.nonzero()[0]
+    shape = (*free.shape[:-2], free.shape[-1])
+    if len(rows) and rows[-1] >= free.shape[-2]:
+        return np.zeros(shape, dtype=np.int64)  # a resource that no node has
     if not len(rows):
-        return np.full(free.shape[1], 1 << 40, dtype=np.int64)
-    each = free[rows] // wanted[rows][:, None]
-    found: Int64 = np.maximum(each.min(axis=0), 0)
+        return np.full(shape, 1 << 40, dtype=np.int64)
+    each = free[..., rows, :] // wanted[rows][:, None]
+    found: Int64 = np.maximum(each.min(axis=-2), 0)
     return found
 
 

@@ -49,14 +49,17 @@ class Backfill:
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         self._running.sync(cluster)
-        jobs = self._waiting.take(pods, cluster)
+        self._waiting.take(pods, cluster)
         plan: Plan | None = None  # made when the first job waits: until then nothing is promised to anybody
         admitted: dict[int, Bool] = {}
 
         def admits(job: Job) -> Bool:
             return _admits(job, cluster, admitted)
 
-        for job in jobs:
+        def only_handed() -> bool:
+            return plan is not None and plan.complete
+
+        for job in self._waiting.in_order(only_handed):
             if job.handed:
                 binds, why = self._try(job, cluster, plan)
                 if binds:
@@ -72,7 +75,8 @@ class Backfill:
                     yield Wait(pod, why)
             if plan is None:
                 plan = self._plan(cluster, self._running, admits)
-            plan.wait(job)
+            if not plan.complete:
+                plan.wait(job)
 
     def _try(self, job: Job, cluster: ClusterView, plan: Plan | None) -> tuple[list[Bind], str]:
         """Where its members start now, none where too few do; and why the others do not."""

@@ -8,7 +8,7 @@ gives another schedule, as good in its objective. Only `ecos` gives the publishe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeAlias
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from harness.jobs.protocol import JobView
 from harness.model.errors import UserError
-from schedulers.rounds.gavel import GavelRounds, Shares
+from schedulers.rounds.gavel import GavelRounds, SharePolicy, Shares
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 
@@ -272,6 +272,19 @@ def _solver(name: str) -> Solver:
             hint="pip install 'podyard[rounds]', or solver=ortools",
         )
     return _Ecos()
+
+
+def policy_of(name: str, solver: str) -> SharePolicy:
+    """By the name of its strategy; a new one at each call, as some keep state."""
+    return _POLICIES[name](_solver(solver))
+
+
+_POLICIES: dict[str, Callable[[Solver], SharePolicy]] = {
+    "max-min-fairness": _MaxMinFairness,
+    "max-sum-throughput": _MaxSumThroughput,
+    "min-total-duration": _MinTotalDuration,
+    "finish-time-fairness": _FinishTimeFairness,
+}
 
 
 def max_min_fairness(solver: str = "ortools") -> GavelRounds:

@@ -32,7 +32,7 @@ VALUES: dict[str, Any] = {
     "metric": "placement.podsBound", "load": {"constant": {"rps": 5}}, "zone": "a", "for": "5s", "app": "web",
     "at": "10s", "start": "1s", "end": "9s", "rps": 3, "from": 1, "to": 2, "before": 1, "after": 2, "base": 1,
     "like": "n-0", "image": "i:2", "service": "x", "peak": 3, "low": 1, "high": 2, "kind": "Deployment", "speeds": "x",
-    "patch": {"metadata": {"labels": {"a": "b"}}},
+    "jobs": 12, "patch": {"metadata": {"labels": {"a": "b"}}},
 }  # fmt: skip
 """For what a form demands; whatever has a default keeps it."""
 

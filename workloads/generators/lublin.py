@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from workloads.generators.rigid import RigidJob
+
 SERIAL, POWER_OF_TWO = 0.244, 0.576
 """Share of all jobs that are serial, and that are parallel with a power of two of processors for certain (m_lublin99.c,
 parameters of typeless data)."""
@@ -43,23 +45,29 @@ class LublinLog:
     users: int = 20
 
 
-def lines(log: LublinLog) -> Iterator[str]:
-    """The log, line by line: a header, then 18 fields a job."""
+def draw(log: LublinLog) -> Iterator[tuple[RigidJob, int]]:
+    """Jobs in order of arrival, and for how many seconds their user asks."""
     rng = Random(f"lublin/{log.seed}")
     sizes = [_size(rng, log.processors) for _ in range(log.jobs)]
     times = [min(_run_s(rng, size), log.longest_s) for size in sizes]
     work = sum(size * run for size, run in zip(sizes, times, strict=True)) / max(log.jobs, 1)
     gap_s = work * 100 / (log.processors * log.load)
+    now = 0.0
+    for size, run in zip(sizes, times, strict=True):
+        now += rng.expovariate(1.0) * gap_s
+        asked = round(run * rng.uniform(1.0, log.overestimate))
+        yield RigidJob(round(now), run, size, rng.randrange(log.users) + 1), asked
+
+
+def lines(log: LublinLog) -> Iterator[str]:
+    """The log, line by line: a header, then 18 fields a job."""
     yield "; Version: 2.2"
     yield f"; Note: drawn after Lublin and Feitelson 2003, seed {log.seed}, load {log.load} %"
     yield f"; MaxProcs: {log.processors}"
     yield f"; MaxJobs: {log.jobs}"
-    now = 0.0
-    for at, (size, run) in enumerate(zip(sizes, times, strict=True), start=1):
-        now += rng.expovariate(1.0) * gap_s
-        asked = round(run * rng.uniform(1.0, log.overestimate))
-        user = rng.randrange(log.users) + 1
-        yield f"{at} {round(now)} -1 {run} {size} -1 -1 {size} {asked} -1 1 {user} 1 -1 1 1 -1 -1"
+    for at, (job, asked) in enumerate(draw(log), start=1):
+        size, user = job.processors, job.user
+        yield f"{at} {job.submit_s} -1 {job.run_s} {size} -1 -1 {size} {asked} -1 1 {user} 1 -1 1 1 -1 -1"
 
 
 def _size(rng: Random, processors: int) -> int:

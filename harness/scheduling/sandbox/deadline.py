@@ -30,7 +30,18 @@ class DeadlinePassed(BaseException):
 class Call:
     """One caller's calls, one at a time. `inside`: their code is running; `late`: it has been for too long."""
 
-    __slots__ = ("__weakref__", "_before", "_due", "_fired", "_lock", "_thread", "inside", "late", "limit_s")
+    __slots__ = (
+        "__weakref__",
+        "_before",
+        "_due",
+        "_fired",
+        "_lock",
+        "_thread",
+        "_watched",
+        "inside",
+        "late",
+        "limit_s",
+    )
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -39,6 +50,7 @@ class Call:
         self._due = 0.0  # 0: nothing under way
         self._fired = False
         self._thread = 0
+        self._watched = False
         self._lock = threading.Lock()
         self._before: Call | None = None
 
@@ -138,7 +150,8 @@ class _Dog:
         self._tick_s = _LONGEST_TICK_S
 
     def watch(self, call: Call) -> None:
-        if call not in self._calls:
+        if not call._watched:
+            call._watched = True
             self._calls.add(call)
             tick = min(max(call.limit_s / _TICKS, _SHORTEST_TICK_S), _LONGEST_TICK_S)
             self._tick_s = min(self._tick_s, tick)
