@@ -25,7 +25,9 @@ from tests.experiment.scenarios import SERVICE, loaded
 from workloads.generators.batch import Batch, Every, Fixed, Shape
 from workloads.generators.load import FORMS as CURVES
 from workloads.generators.load import load_curve
+from workloads.generators.rigid import RigidJob
 from workloads.generators.streams import streams
+from workloads.table import Provenance
 
 VALUES: dict[str, Any] = {
     "name": "x", "count": 4, "cpu": 4, "max": 3, "pods": 20, "path": "x", "replicas": 2, "key": "k",
@@ -172,6 +174,7 @@ def _makes_a_workload(function: Any) -> bool:
 ARGUMENTS: dict[str, Any] = {
     "pods": 20, "nodes": 4, "seed": 1, "stream": streams(1),
     "batch": Batch(pods=20, arrivals=Every(10**9), durations=Fixed(10**9), shapes=(Shape(500, 1 << 30),)),
+    "jobs": [RigidJob(0, 60, 3, 1)], "provenance": Provenance("a test"),
 }  # fmt: skip
 
 

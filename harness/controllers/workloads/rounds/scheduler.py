@@ -27,7 +27,7 @@ from harness.engine.component import SECOND, STANDING_LEASE, BindPod, Instant, O
 from harness.jobs.book import RULES, RoundRules
 from harness.jobs.protocol import RoundStrategy
 from harness.jobs.rounds import ROUND, SETTLED, RoundLoop
-from harness.model.core import Node, Pod
+from harness.model.core import Node, Pod, Taint
 from harness.model.errors import UserError
 from harness.model.meta import condition
 from harness.model.training import ROUND_SCHEDULER, TRAINING, Speeds, read_training
@@ -111,7 +111,7 @@ class RoundScheduler(Reconciler):
                 self.queue.add(self._keys[job])
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
-        if old is not None and new is not None and _usable(old) == _usable(new):
+        if old is not None and new is not None and _state(old) == _state(new):
             return
         for job, nodes in self._wanted.items():
             if (new or old).metadata.name in nodes:  # type: ignore[union-attr]
@@ -173,7 +173,7 @@ class RoundScheduler(Reconciler):
             node: Node | None = self.informer.get("Node", name)
             lease: Lease | None = self.informer.get("Lease", f"kube-node-lease/{name}")
             late = lease is not None and not lease.metadata.annotations.get(STANDING_LEASE)
-            if (late and (lease.spec.renew_time or 0) + 2 * period_ns < now) or node is None or not _usable(node):  # type: ignore[union-attr]
+            if (late and (lease.spec.renew_time or 0) + 2 * period_ns < now) or not self._usable(node):  # type: ignore[union-attr]
                 out[name] = None
         return out
 
@@ -256,12 +256,35 @@ class RoundScheduler(Reconciler):
 
     def _reachable(self, pod: Pod) -> bool:
         node: Node | None = self.informer.get("Node", pod.spec.node_name)
-        return node is not None and _usable(node)
+        if node is None:
+            return False
+        ready, unschedulable, _ = _state(node)
+        return ready and not unschedulable
+
+    def _usable(self, node: Node | None) -> bool:
+        """Whether pods of any active job can be started there. Who gives the schedule does not know which job may go
+        where: a taint that one of them does not tolerate keeps all of them off."""
+        if node is None:
+            return False
+        ready, unschedulable, taints = _state(node)
+        return ready and not unschedulable and all(self._tolerated(taint) for taint in taints)
+
+    def _tolerated(self, taint: Taint) -> bool:
+        jobs = [self.informer.get("Job", self._keys[number]) for number in self.loop.book.active]
+        return all(
+            any(each.tolerates(taint) for each in job.spec.template.spec.tolerations) for job in jobs if job is not None
+        )
 
 
-def _usable(node: Node) -> bool:
+def _state(node: Node) -> tuple[bool, bool, tuple[Taint, ...]]:
+    """Ready, unschedulable, and taints that keep pods off, but for Kubernetes' own, which say what conditions say."""
     ready = condition(node.status.conditions, "Ready")
-    return not node.spec.unschedulable and ready is not None and ready.status == "True"
+    taints = [
+        taint
+        for taint in node.spec.taints
+        if taint.effect in ("NoSchedule", "NoExecute") and not taint.key.startswith("node.kubernetes.io/")
+    ]
+    return ready is not None and ready.status == "True", bool(node.spec.unschedulable), tuple(taints)
 
 
 def _is_training(job: Job) -> bool:

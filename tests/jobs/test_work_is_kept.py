@@ -1,0 +1,267 @@
+"""Work done and work lost are the time on nodes times the speed, whatever breaks.
+
+Time on nodes is read off the API: the seconds in which all pods of a gang run and none is being deleted. The job book
+does not see that sum; it is held against it round by round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.controllers.workloads.rounds.gangs import running_since
+from harness.controllers.workloads.rounds.scheduler import RoundScheduler
+from harness.experiment.run import Home, Run
+from harness.experiment.strategies import load_strategy
+from harness.jobs.book import RULES
+from harness.jobs.book import Run as Planned
+from harness.jobs.protocol import Settlement
+from harness.jobs.registry import STRATEGIES, load
+from harness.jobs.rounds import RoundLoop
+from harness.model.training import Speeds, TrainingJob
+from tests.jobs.test_control_plane import scenario
+
+STEPS_PER_S = 10.0  # and GPU
+
+
+@dataclass(frozen=True)
+class Account:
+    """One job in one round. Seconds since the trace's start; `gained`: steps."""
+
+    job: int
+    gang: int
+    began_s: float
+    boundary_s: float
+    run: Planned
+    warm: bool  # it ran in the round before, or this is one of the first two
+    gained: int
+    settlement: Settlement
+
+    @property
+    def until_s(self) -> float:
+        """Until when the gang had something to do."""
+        return self.run.finish_s if self.run.broken_s is None else self.run.broken_s
+
+    def check(self) -> float:
+        """The time on nodes that the account is about."""
+        told, spent = self.settlement, max(0.0, self.until_s - self.began_s - self.run.delay_s)
+        speed = STEPS_PER_S * self.gang
+        if self.run.broken_s is not None:
+            assert (self.gained, told.elapsed_s) == (0, 0.0)
+            assert told.lost_s == spent
+            return spent
+        assert told.lost_s == 0.0
+        restart = spent - told.elapsed_s
+        charged = not self.warm and spent > RULES.charged_from_s
+        assert restart == pytest.approx(RULES.restart_s if charged else 0.0, abs=1e-9)
+        # Whole steps: a charge rounds down.
+        assert -1e-6 <= speed * told.elapsed_s - self.gained < 1 + 1e-6
+        assert speed * (told.elapsed_s + restart) == pytest.approx(speed * spent, abs=1e-6)
+        return spent
+
+
+@dataclass
+class Watched:
+    """A loop whose every settlement is taken down."""
+
+    loop: RoundLoop
+    accounts: list[Account] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._step = self.loop.step
+        self.loop.step = self.step  # type: ignore[method-assign]
+
+    def step(self, unusable: frozenset[int] = frozenset()) -> bool:
+        loop = self.loop
+        number, runs, warm = len(loop.record.starts_s), dict(loop.runs), loop._before
+        done = {job: loop.book.active[job].done for job in runs}
+        entries = {job: loop.book.active[job] for job in runs}
+        boundary = loop.next_s
+        on = self._step(unusable)
+        for told in loop.settlements if number else ():
+            if not told.failed:
+                job = told.job
+                self.accounts.append(
+                    Account(
+                        job,
+                        loop.record.jobs[job].gang,
+                        loop.record.starts_s[number - 1],
+                        boundary or 0.0,
+                        runs[job],
+                        number < 2 or job in warm,
+                        entries[job].done - done[job],
+                        told,
+                    )
+                )
+        return on
+
+
+# -- the loop alone: what any fault comes to is a gang that starts late or breaks, or GPUs that cannot be used ---------
+
+HAPPENINGS = st.lists(
+    st.tuples(st.sampled_from(["nothing", "late", "breaks", "unusable"]), st.integers(0, 130), st.integers(0, 3)),
+    max_size=40,
+)
+JOBS = st.lists(
+    st.tuples(st.integers(1, 9000), st.sampled_from([1, 2, 4]), st.integers(0, 900)), min_size=1, max_size=5
+)
+
+
+@given(JOBS, HAPPENINGS, st.sampled_from([name for name in STRATEGIES.names() if "ecos" not in name]))
+@settings(deadline=None)
+def test_in_the_loop(rows: list[tuple[int, int, int]], happenings: list[tuple[str, int, int]], strategy: str) -> None:
+    speeds = Speeds({("LM", 10, gang): STEPS_PER_S * gang for gang in (1, 2, 4)}, {})
+    watched = Watched(RoundLoop(speeds, 4, load(strategy)()))
+    loop = watched.loop
+    jobs = [
+        TrainingJob(at, "LM", 10, gang, "static", steps, float(at_s)) for at, (steps, gang, at_s) in enumerate(rows)
+    ]
+    for job in jobs:
+        loop.submit(job)
+    unusable: frozenset[int] = frozenset()
+    while loop.step(unusable):
+        what, seconds, which = happenings.pop() if happenings else ("nothing", 0, 0)
+        unusable = frozenset({which} if what == "unusable" else ())
+        running = sorted(loop.runs)
+        if not running:
+            continue
+        hit = running[which % len(running)]
+        if what == "late":
+            loop.delay(hit, float(seconds))
+        elif what == "breaks":
+            loop.interrupt(hit, loop.record.starts_s[-1] + seconds)
+    gained = dict.fromkeys((job.id for job in jobs), 0)
+    for account in watched.accounts:
+        account.check()
+        gained[account.job] += account.gained
+    for job in jobs:
+        # A job that takes 1.5 times its exclusive time is ended, as in the published protocol.
+        ran_s = sum(account.settlement.elapsed_s for account in watched.accounts if account.job == job.id)
+        late = ran_s > int(RULES.longest * int(loop.record.exclusive_s[job.id]))
+        assert gained[job.id] == job.steps or late
+        assert loop.record.lost_s.get(job.id, 0.0) == pytest.approx(
+            sum(account.settlement.lost_s for account in watched.accounts if account.job == job.id)
+        )
+
+
+# -- through the whole control plane -----------------------------------------------------------------------------------
+
+NO_LATENCY: dict[str, Any] = {
+    "latencies": {
+        "apiCall": {"constant": "1ns"}, "watch": {"constant": "1ns"}, "network": {"constant": "1ns"},
+        "scheduling": {"constant": "0s"}, "containerStart": {"constant": "0s"}, "imagePull": {"constant": "0s"},
+        "imageBytes": 0,
+    },
+    "constants": {"genericPlegRelistPeriod": "0s"},
+    "bound": False,
+}  # fmt: skip
+
+
+class OnNodes:
+    """Listens to the API server: when whole gangs ran, by job, as (from, to) in seconds since the trace's start."""
+
+    def __init__(self, run: Run, gangs: dict[int, int], origin_ns: int) -> None:
+        self._server = run.cluster.server
+        self._gangs = gangs
+        self._origin_ns = origin_ns
+        self._running: dict[int, dict[str, int]] = {job: {} for job in gangs}  # pod: since when
+        self._since: dict[int, int] = {}
+        self.intervals: dict[int, list[tuple[float, float]]] = {job: [] for job in gangs}
+        self._server.listeners.append(self.written)
+
+    def written(self, kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
+        if kind.kind != "Pod" or not obj.metadata.name.startswith("job-"):
+            return
+        job = int(obj.metadata.name.split("-")[1])
+        since = running_since(obj)
+        if change == "DELETED" or since is None or obj.metadata.deletion_timestamp is not None:
+            self._running[job].pop(obj.metadata.key, None)
+        else:
+            self._running[job][obj.metadata.key] = since
+        whole = len(self._running[job]) == self._gangs[job]
+        if whole and job not in self._since:
+            self._since[job] = max(self._running[job].values())
+        elif not whole and job in self._since:
+            self._end(job)
+
+    def _end(self, job: int) -> None:
+        began, now = self._since.pop(job), self._server.now
+        self.intervals[job].append(((began - self._origin_ns) / 1e9, (now - self._origin_ns) / 1e9))
+
+    def within(self, job: int, from_s: float, to_s: float) -> float:
+        return sum(max(0.0, min(end, to_s) - max(began, from_s)) for began, end in self.intervals[job])
+
+
+def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str) -> list[Account]:
+    nodes = {"name": "gpu", "count": 4, "cpu": 8, "memory": "8Gi", "gpus": 1, "zones": ["a", "b"]}
+    loaded = scenario(tmp_path, nodes=[{"group": nodes}], faults=list(faults), **NO_LATENCY)
+    run = Run(loaded, load_strategy(loaded, strategy)(), 0, Home())
+    try:
+        rounds = next(each for each in run.cluster.components.values() if isinstance(each, RoundScheduler))
+        watched = Watched(rounds.loop)
+        training = run.prepared.workload.training
+        assert training is not None
+        gangs = {job.id: job.gang for job in training.jobs}
+        on_nodes = OnNodes(run, gangs, rounds._origin_ns)
+        run.play()
+        assert run.cluster.component_faults == []
+        assert rounds.loop.record.completed_s.keys() == gangs.keys()
+        static = [account for account in watched.accounts if rounds.loop.record.jobs[account.job].mode == "static"]
+        for account in static:
+            spent = account.check()
+            found = on_nodes.within(account.job, account.began_s, account.until_s)
+            assert found == pytest.approx(spent, abs=2e-3), account
+        for job in rounds.loop.record.jobs.values():
+            if job.mode == "static":
+                assert sum(account.gained for account in static if account.job == job.id) == job.steps
+        return static
+    finally:
+        run.close()
+
+
+GPU = {"select": {"names": ["gpu-0"]}}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "crash": {"nodeCrash": {**GPU, "downFor": "200s"}},
+    "freeze": {"nodeFreeze": {**GPU, "for": "90s"}},
+    "partition": {"zonePartition": {"zone": "a", "for": "150s"}},
+    "eviction": {"drain": {**GPU, "force": True}},
+    "taint": {"nodeTaint": {**GPU, "key": "maintenance", "effect": "NoExecute"}},
+    "reclaim": {"spotReclaim": {**GPU, "notice": "30s"}},
+    "leave": {"nodeLeave": {**GPU, "deletedAfter": "1m"}},
+    "upgrade": {"nodeUpgrade": {**GPU, "force": True}},
+    "deletion": {"podDeletion": {"app": "job-0"}},
+    "containers": {"containerCrash": {"app": "job-0"}},
+    "API server": {"apiServerRestart": {"downFor": "40s"}},
+    "scheduler": {"schedulerOutage": {"downFor": "40s"}},
+    "scheduler's watches": {"schedulerOutage": {"downFor": "40s", "of": "watches"}},
+    "controllers": {"controllerManagerOutage": {"downFor": "40s"}},
+    "controllers' watches": {"controllerManagerOutage": {"downFor": "40s", "of": "watches", "expired": True}},
+}
+
+
+@pytest.mark.parametrize("family", [None, *FAMILIES])
+def test_in_a_cluster_with_one_fault(tmp_path: Path, family: str | None) -> None:
+    """The taint was a story of its own: the gang was bound to the tainted node and evicted again, without an end."""
+    fault = [] if family is None else [{"at": "150s", **FAMILIES[family]}]
+    accounts = held(tmp_path, fault, "gandiva-fair")
+    if family in ("crash", "partition", "deletion", "leave"):
+        assert any(account.settlement.lost_s for account in accounts)
+    if family is None:
+        assert not any(account.settlement.lost_s for account in accounts)
+
+
+@pytest.mark.slow
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(FAMILIES)), st.integers(1, 600)), min_size=1, max_size=4),
+    st.sampled_from(["gandiva-fair", "srtf", "tiresias", "fifo"]),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_in_a_cluster_with_many(tmp_path: Path, drawn: list[tuple[str, int]], strategy: str) -> None:
+    once = dict(drawn)  # a node is drained, or taken away, once
+    held(tmp_path, [{"at": f"{at}s", **FAMILIES[family]} for family, at in once.items()], strategy)
