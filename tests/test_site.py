@@ -24,6 +24,7 @@ PRINTED = {
     "how-to/gates.md": ("4 of 4 passed", "exit code 1"),
     "how-to/evaluate.md": ("tight.py: scored", "curious.py: contained", "reads '/etc/passwd' (line 3)", "exit code 1"),
     "how-to/datasets.md": ("split: by list, 2 of 3 for training", "split: by time", "candidates"),
+    "how-to/figures.md": ("allocation.svg", "run,seed,pod,wait_seconds,bound", "| strategy | variable", "run.json"),
     "how-to/learning.md": ("seed of the scenario", "policy:scheduler against random, 6 seeds, paired"),
 }
 """What each page's commands must have printed, besides ending with exit code 0."""

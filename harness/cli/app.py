@@ -22,6 +22,7 @@ from harness.cli import (
     lint,
     measures,
     new,
+    plot,
     regret,
     replay,
     report,
@@ -79,6 +80,7 @@ app.command("dataset")(dataset.dataset)
 app.command("evaluate")(evaluate.evaluate)
 app.command("regret")(regret.regret)
 app.command("replay")(replay.replay)
+app.command("plot")(plot.plot)
 app.command("report")(report.report)
 app.command("measures")(measures.measures)
 app.command("constants")(constants.constants)

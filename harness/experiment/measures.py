@@ -68,7 +68,9 @@ class Measures:
         )
         self.energy = Energy(prepared.machines.powers, told=told)
         self.recovery = Recovery(self.lives, self.traffic)
-        self.elasticity = Elasticity(_targets(prepared), [pool.name for pool in prepared.pools], _prices(prepared))
+        self.elasticity = Elasticity(
+            elastic_targets(prepared), [pool.name for pool in prepared.pools], _prices(prepared)
+        )
         self.invariants = Invariants(self.lives, self.placement.occupancy)
         self.last_writes = LastWrites()
         self.journal = Journal(
@@ -176,7 +178,7 @@ def placement_of(prepared: Prepared, lives: PodLives, demand: Demand) -> Placeme
     return Placement(lives, typical, tuple(models), width, demand)
 
 
-def _targets(prepared: Prepared) -> tuple[Target, ...]:
+def elastic_targets(prepared: Prepared) -> tuple[Target, ...]:
     scaled = {
         f"default/{task.service.name}"
         for task in prepared.loaded.scenario.spec.workload

@@ -1,4 +1,4 @@
-"""Records as one HTML page that needs nothing else: tables, curves, recovery by stages, how to run it again."""
+"""Records as one HTML page that needs nothing else: a summary, tables, figures, stages, how to repeat it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from harness.measure.registry import catalogue
 from harness.measure.waterfall.hops import Waterfall
 from harness.model.errors import UserError
 from harness.report import svg
+from harness.report.page_parts import figures, summary
 from harness.report.series import Steps, over_time
 from harness.report.tables import families
 from harness.report.waterfall import headline, span
@@ -24,7 +25,8 @@ from harness.report.waterfall import headline, span
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5d6b7c;--rule:#d9dfe6;--page:#fff;--panel:#f6f8fa;
 --c0:#2563b0;--c1:#d1690e;--c2:#2b8a57;--c3:#b3356a;--c4:#6a51a8;--c5:#0f8f9c;--c6:#8a6d1f;--c7:#5c6773}
-@media(prefers-color-scheme:dark){:root{--ink:#e4e9ef;--soft:#9aa7b5;--rule:#36404c;--page:#14191f;--panel:#1c232b;
+@media screen and (prefers-color-scheme:dark){
+:root{--ink:#e4e9ef;--soft:#9aa7b5;--rule:#36404c;--page:#14191f;--panel:#1c232b;
 --c0:#6ea8ee;--c1:#f2a25c;--c2:#63c793;--c3:#ec84af;--c4:#b4a0ea;--c5:#57ccd8;--c6:#d6b968;--c7:#a5b0bc}}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:60rem;margin:2rem auto;
 padding:0 1rem}
@@ -34,10 +36,16 @@ p{margin:.3rem 0}.soft{color:var(--soft)}
 th,td{padding:.15rem .8rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
 th:first-child,td:first-child{text-align:left;padding-left:0;white-space:pre}
 pre{background:var(--panel);padding:.7rem 1rem;overflow-x:auto;border-radius:4px}
-svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
+svg{width:100%;height:auto;display:block}svg:not(.figure) text{font:11px system-ui,sans-serif;fill:var(--soft)}
 .end{text-anchor:end}.mid{text-anchor:middle}.grid{stroke:var(--rule);fill:none}
 .line{fill:none;stroke-width:1.6}.key{margin-right:1.2em}.key::before{content:"";display:inline-block;width:1.1em;
 height:.25em;margin-right:.4em;vertical-align:middle;background:currentColor}
+svg.figure{font-family:system-ui,sans-serif;max-width:100%}figure{margin:1rem 0}figcaption{color:var(--soft)}
+.summary{font-size:1.05rem;border-left:4px solid var(--c0);padding-left:.8rem;margin:1rem 0}
+@media(max-width:40rem){body{margin:1rem auto;padding:0 .6rem}th,td{padding:.15rem .5rem}
+figure{overflow-x:auto}svg.figure{min-width:34rem}}
+@media print{body{max-width:none;margin:0}figure,table{break-inside:avoid}.wide{overflow:visible}
+table{font-size:.8rem}}
 .bad{border-left:4px solid var(--c3);padding-left:.8rem}
 """ + "".join(
     f".line.c{n}{{stroke:var(--c{n})}}.bar.c{n}{{fill:var(--c{n})}}.key.c{n}::before{{background:var(--c{n})}}"
@@ -54,6 +62,7 @@ class Recorded:
     result: Result
     data: dict[str, Any]
     curves: dict[str, Steps]
+    folder: Path
     falls: list[Waterfall] = field(default_factory=list)
 
 
@@ -81,9 +90,9 @@ def load(folder: Path) -> Recorded:
     with whole_record(folder):
         curves = over_time(pods, round(result.metrics.get("durationSeconds", 0) * 1e9))
     if "victims" not in data or not (folder / "journal.parquet").is_file():
-        return Recorded(result, data, curves)  # of an earlier version, or without its journal
+        return Recorded(result, data, curves, folder)  # of an earlier version, or without its journal
     found = waterfalls(folder)
-    return Recorded(result, data, curves, [*found.recoveries, *found.scale_ups])
+    return Recorded(result, data, curves, folder, [*found.recoveries, *found.scale_ups])
 
 
 def page(records: Sequence[Recorded]) -> str:
@@ -109,10 +118,12 @@ def _scenario(name: str, records: Sequence[Recorded]) -> list[str]:
     first = records[0].data["scenario"]
     about = first.get("metadata", {}).get("description", "") if isinstance(first, dict) else ""
     out = [f"<h1>{escape(name)}</h1>", f'<p class="soft">{escape(about)}</p>']
+    out += summary(results)
     out += _wrong(results)
     for title, columns, rows in families(results, catalogue(_measures_asked(first))):
         out.append(f"<h2>{escape(title)}</h2>{_table(columns, rows)}")
     out += _curves(records)
+    out += figures(records)
     out += _recoveries(results)
     out += _waterfalls(records)
     out += _again(records)
