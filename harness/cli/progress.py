@@ -25,10 +25,13 @@ def tell_actors(cluster: Cluster) -> None:
 
 
 class Counter:
-    """Runs that have ended: a bar on a terminal, else a line each."""
+    """Runs that have ended: a bar on a terminal, else a line each with how many are done, failed and left, and when the
+    last of them is to end: by the mean time between ends so far, of those that were played."""
 
-    def __init__(self, runs: int, quiet: bool) -> None:
+    def __init__(self, runs: int, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._runs, self._done, self._quiet = runs, 0, quiet
+        self._failed = self._played = 0
+        self._clock, self._began = clock, clock()
         self._bar: Any = None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
@@ -47,12 +50,30 @@ class Counter:
         if self._bar is not None:
             self._bar.stop()
 
-    def __call__(self, what: str) -> None:
+    def __call__(self, what: str, *, failed: bool = False, played: bool = True) -> None:
+        """`played`: now, and not before."""
         self._done += 1
+        self._failed += failed
+        self._played += played
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, description=what)
         elif not self._quiet:
-            print(f"{self._done}/{self._runs} {what}", file=sys.stderr, flush=True)
+            print(f"{self._done}/{self._runs} {what}{self._left()}", file=sys.stderr, flush=True)
+
+    def _left(self) -> str:
+        left = self._runs - self._done
+        parts = [f"{self._failed} failed"] if self._failed else []
+        if left:
+            parts.append(f"{left} left")
+        if left and self._played:
+            parts.append(f"{_words((self._clock() - self._began) / self._played * left)} to go")
+        return f" ({', '.join(parts)})" if parts else ""
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Silent:

@@ -30,11 +30,11 @@ def run_jobs(
                 rest.append(job)
             else:
                 found[index] = before
-                told(f"{job}: recorded before")
+                told(f"{job}: recorded before", played=False)
         for ended in sweep(rest, out=out, parallel=parallel, journal=journal, address=address):
             if ended.result is None:
                 failed += 1
-                told(f"{ended.job}: failed")
+                told(f"{ended.job}: failed", failed=True)
                 print(f"{ended.job}: {ended.error}", file=sys.stderr, flush=True)
             else:
                 found[place[str(ended.job)]] = ended.result

@@ -22,6 +22,7 @@ from harness.experiment.record import folder_of, write_record
 from harness.experiment.result import EndState, Result, versions
 from harness.experiment.scenario import Loaded
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
+from harness.experiment.source import source_of
 from harness.experiment.strategies import full_name, load_strategy
 from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.waterfalls import run_waterfalls
@@ -106,6 +107,7 @@ def run_once(
             "victims": victims(run.measures.recovery),
             "scenario": loaded.data,
             "scenarioFile": Path(loaded.file).name,
+            "source": source_of(loaded, scheduler),
         }
         entries = iter(run.measures.journal) if journal else None
         write_record(

@@ -16,6 +16,7 @@ from harness.experiment.record import folder_of, read_record, remove_unfinished
 from harness.experiment.result import Result, from_record, versions
 from harness.experiment.run import run_once
 from harness.experiment.scenario import Loaded
+from harness.experiment.source import source_of
 from harness.model.errors import UserError
 
 
@@ -63,13 +64,16 @@ def jobs(
 
 
 def recorded(job: Job, out: Path) -> Result | None:
-    """The result of an earlier run of the very same: scenario, strategy, seed and versions; else None."""
+    """The result of an earlier run of the very same: scenario, strategy, seed, versions and source; else None. What a
+    writer that was killed has left there is taken away."""
     folder = folder_of(out, *job.place)
+    remove_unfinished(folder)
     try:
         record = read_record(folder)
     except UserError:
         return None
     same = record["scenario"] == job.loaded.data and record.get("versions") == versions()
+    same = same and record.get("source") == source_of(job.loaded, job.scheduler)
     return from_record(folder) if same else None
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from harness.cli.app import app
+from harness.cli.progress import Counter
 from harness.experiment.record import read_record
 from harness.experiment.replay import replay_record
 from harness.experiment.run import Run
@@ -70,6 +74,57 @@ def test_resume_takes_what_is_recorded_of_the_very_same_scenario(path: Path) -> 
     assert again.output.count("recorded before") == 2
     changed = run(path, *words, "--set", "spec.duration=6m")
     assert "recorded before" not in changed.output
+
+
+def test_resume_plays_again_what_a_changed_strategy_has_played(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(path.parent)
+    mine = path.parent / "edited_strategy.py"
+    mine.write_text("from schedulers.greedy import greedy as scheduler\n")
+    words = ("-s", "edited_strategy:scheduler", "--resume")
+    assert "recorded before" not in run(path, *words).output
+    assert "recorded before" in run(path, *words).output
+    mine.write_text("from schedulers.greedy import least_allocated as scheduler\n")
+    assert "recorded before" not in run(path, *words).output
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_killed_goes_on_where_it_was_and_repeats_nothing(path: Path) -> None:
+    out = path.parent / "out"
+    words = ["run", str(path), "--vary", "pods", "-s", "greedy,random", "--seeds", "1-4", "--resume", "--out", str(out)]
+    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as killed:
+        assert killed.stderr is not None
+        for _ in range(5):
+            killed.stderr.readline()
+        killed.kill()
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("record.json")}
+    assert 5 <= len(before) < 16
+    (out / "small" / "pods=20" / "greedy" / ".4-left").mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("recorded before") == len(before)
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert len(list(out.rglob("record.json"))) == 16
+    assert not list(out.rglob(".4-left"))
+    kept = [read_record(file.parent) for file in out.rglob("record.json")]
+    fresh = run(path, "--vary", "pods", "-s", "greedy,random", "--seeds", "1-4", "-o", "json", "-q")
+    assert {(r["variables"]["pods"], r["scheduler"], r["seed"]): r["digest"] for r in kept} == digests(fresh)
+
+
+def test_a_line_tells_what_is_left_and_for_how_long(capsys: pytest.CaptureFixture[str]) -> None:
+    now = iter([0.0, 10.0, 20.0])
+    told = Counter(4, quiet=False, clock=lambda: next(now))
+    told("a", played=False)
+    told("b")
+    told("c", failed=True)
+    told("d")
+    assert capsys.readouterr().err.splitlines() == [
+        "1/4 a (3 left)",
+        "2/4 b (2 left, 20 s to go)",
+        "3/4 c (1 failed, 1 left, 10 s to go)",
+        "4/4 d (1 failed)",
+    ]
 
 
 def test_a_run_that_fails_does_not_take_the_others_with_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
