@@ -121,6 +121,7 @@ CHECKERS: dict[str, Checker] = {
     "stateful-sets": workloads.stateful_sets,
     "revisions": versions.revisions,
     "jobs": workloads.jobs,
+    "training": workloads.training,
     "cron-jobs": cron_jobs,
     "autoscalers": workloads.autoscalers,
     "pending": workloads.pending,

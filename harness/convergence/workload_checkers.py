@@ -12,6 +12,8 @@ from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
 from harness.convergence.refusals import claim_refused, pod_refused, replica_set_refused
 from harness.engine.component import MINUTE
 from harness.model.core import Pod
+from harness.model.gpu import WHOLE_GPU
+from harness.model.training import ROUND_SCHEDULER, TRAINING
 from harness.model.workloads import Deployment, HorizontalPodAutoscaler, ReplicaSet, StatefulSet
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
 
@@ -181,6 +183,32 @@ def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
         for pod in pods:
             if pod.status.phase in ENDED and "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers:
                 yield f"Pod {pod.metadata.key}", "has ended, and its Job has not counted it"
+
+
+def training(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """Where training jobs go in rounds, not all of them wait while the gang of one fits on GPUs that are free."""
+    if ROUND_SCHEDULER not in state.schedulers:
+        return
+    free, waiting = 0, []
+    for node in state.listed("Node"):
+        if is_ready(node.status.conditions) and not node.spec.unschedulable:
+            has = node.status.allocatable.get(WHOLE_GPU)
+            free += 0 if has is None else has.milli // 1000
+    nodes = state.objects("Node")
+    for pod in state.listed("Pod"):
+        if pod.spec.scheduler_name == ROUND_SCHEDULER and pod.spec.node_name in nodes and pod.status.phase not in ENDED:
+            free -= 1
+    for job in state.listed("Job"):
+        if TRAINING not in job.metadata.annotations or job.metadata.deletion_timestamp is not None:
+            continue
+        if any(item.type in OVER and item.status == "True" for item in job.status.conditions):
+            continue
+        if any(pod.status.phase == "Running" for pod in state.pods_of(job.metadata.uid)):
+            return
+        waiting.append(job)
+    for job in waiting:
+        if (job.spec.parallelism or 1) <= free:
+            yield f"Job {job.metadata.key}", f"waits, though {free} GPUs are free and no training job runs"
 
 
 def _backing_off(state: ClusterState, pods: list[Pod]) -> bool:

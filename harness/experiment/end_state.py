@@ -11,6 +11,7 @@ from harness.convergence.cluster_state import Autoscaled
 from harness.engine.component import SECOND, Instant
 from harness.experiment.prepared import Prepared
 from harness.experiment.result import EndState
+from harness.model.training import ROUND_SCHEDULER
 
 
 def end_state(prepared: Prepared, cluster: Cluster, end: Instant, *, wall: bool = False) -> EndState | None:
@@ -27,7 +28,7 @@ def end_state(prepared: Prepared, cluster: Cluster, end: Instant, *, wall: bool 
         return EndState("the run ends before the last fault is undone")
     found = converged(
         cluster,
-        schedulers=("default-scheduler",) if prepared.loaded.scenario.spec.scheduling.retry else (),
+        schedulers=_schedulers(prepared),
         autoscaled=_autoscaled(prepared),
         filters=prepared.scheduling.filters,
     )
@@ -35,6 +36,12 @@ def end_state(prepared: Prepared, cluster: Cluster, end: Instant, *, wall: bool 
         what = f"{since // SECOND} s after the last fault, {HEAL_NS // SECOND} s are needed"
         return EndState(f"{len(found)} things are not at rest {what}; the first: {found[0]}")
     return EndState(findings=tuple(map(str, found)))
+
+
+def _schedulers(prepared: Prepared) -> tuple[str, ...]:
+    """Whose pods must not wait where they fit."""
+    rounds = (ROUND_SCHEDULER,) if prepared.workload.training is not None else ()
+    return ("default-scheduler", *rounds) if prepared.loaded.scenario.spec.scheduling.retry else rounds
 
 
 def _autoscaled(prepared: Prepared) -> Autoscaled:

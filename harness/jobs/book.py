@@ -85,6 +85,10 @@ class JobBook:
         exclusive = exclusive_seconds(job, self._speeds)
         self.active[job.id] = Entry(job, job.batch_size, job.steps, speed, exclusive)
 
+    def withdraw(self, job: int) -> None:
+        """It leaves `active` without being complete."""
+        self.active.pop(job, None)
+
     def plan(self, job: int, now_s: float, gpus: tuple[int, ...]) -> Run:
         """What `job` can do in the round that begins at `now_s`."""
         entry = self.active[job]

@@ -88,6 +88,16 @@ class RoundLoop:
             run.broken_s = at_s
             self._set_end()
 
+    def withdraw(self, job: int) -> None:
+        """Somebody took `job` away: it is never complete, and nobody waits for it."""
+        self._to_come = [each for each in self._to_come if each.id != job]
+        self.runs.pop(job, None)
+        self.book.withdraw(job)
+        if self.runs or self.book.active:
+            self._set_end()
+        else:
+            self.next_s = max(self.record.makespan_s, self._to_come[0].arrival_s) if self._to_come else None
+
     def completes(self, job: int) -> bool:
         """Whether `job`, which runs in this round, is complete at its end."""
         starts = self.record.starts_s

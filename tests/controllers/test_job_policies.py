@@ -225,6 +225,24 @@ def test_too_many_failed_indexes(bench: Bench) -> None:
     assert bench.pi.status.failed_indexes == "3,4"
 
 
+def test_which_indexes_have_failed_is_written_before_the_others_are_deleted(bench: Bench) -> None:
+    """Else the pods that the Job's end deletes would look like failed indexes, too."""
+    bench.create(indexed(backoffLimitPerIndex=0, maxFailedIndexes=0, parallelism=2))
+    bench.run()
+    happened: list[str] = []
+
+    def note(kind: Any, change: str, obj: Any, *_: Any) -> None:
+        if kind.kind == "Job":
+            happened.append(f"failed {obj.status.failed_indexes}")
+        elif kind.kind == "Pod" and (change == "DELETED" or obj.metadata.deletion_timestamp is not None):
+            happened.append(f"goes {obj.metadata.annotations[INDEX]}")
+
+    bench.server.listeners.append(note)
+    bench.end(bench.active()["0"])
+    assert not bench.active()
+    assert happened.index("failed 0") < happened.index("goes 1")
+
+
 def test_an_exit_code_fails_an_index_and_an_ignored_failure_is_counted_apart(bench: Bench) -> None:
     fail = {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [7]}}
     bench.create(indexed(backoffLimitPerIndex=3, podFailurePolicy={"rules": [fail, ON_DISRUPTION]}))

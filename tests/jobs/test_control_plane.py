@@ -112,6 +112,36 @@ def test_a_crash_costs_what_the_gang_did_since_its_checkpoint(tmp_path: Path) ->
     assert summary.censored == 0
 
 
+def deleted(propagation: str) -> list[dict[str, Any]]:
+    fields = {"kind": "Job", "name": "job-0", **({"propagation": propagation} if propagation else {})}
+    return [{"at": "150s", "objectDeletion": fields}]
+
+
+def test_a_job_that_somebody_deletes_is_never_complete_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    """It was counted as complete, as if its steps had been done, and its GPUs were kept for it until then."""
+    loaded = scenario(tmp_path, faults=deleted("Background"), duration="90m")
+    record, summary, run = played(loaded, "fifo")
+    assert sorted(record.completed_s) == [1, 2, 3]
+    assert summary.censored == 1
+    without = played(scenario(tmp_path), "fifo")[0]
+    assert max(record.completed_s.values()) <= without.makespan_s
+    end_state = run.end_state()
+    assert end_state is not None
+    assert end_state.findings == ()
+
+
+def test_pods_that_a_deleted_job_leaves_keep_their_gpus(tmp_path: Path) -> None:
+    """Orphaned, as batch/v1 does where nothing is said: they run on, and other gangs were sent to the same GPUs."""
+    record, _, run = played(scenario(tmp_path, faults=deleted(""), duration="90m"), "fifo")
+    left = [pod for pod in run.cluster.server.objects("Pod").values() if pod.metadata.labels["app"] == "job-0"]
+    assert [pod.status.phase for pod in left] == ["Running", "Running"]
+    assert not any(pod.status.phase == "Failed" for pod in run.cluster.server.objects("Pod").values())
+    assert sorted(record.completed_s) == [1, 2], "of one GPU each; the last asks for two, and one is left"
+    end_state = run.end_state()
+    assert end_state is not None
+    assert end_state.findings == ()
+
+
 def test_other_work_beside_training_jobs_is_refused(tmp_path: Path) -> None:
     loaded = scenario(
         tmp_path,

@@ -76,6 +76,7 @@ def fuzz(readers: list[Reader], count: int, seed: int, folder: Path) -> Report:
     check_sound(readers, folder)
     report = Report()
     signal.signal(signal.SIGALRM, _late)
+    signal.signal(signal.SIGPROF, _late)
     for number in range(count):
         reader = readers[number % len(readers)]
         raw = damaged(random.Random(f"{seed}/{number}"), reader.sound, reader.suffix)
@@ -101,7 +102,8 @@ def _late(number: int, frame: object) -> None:
 def tried(reader: Reader, path: Path, report: Report) -> str:
     """What is wrong with how the reader took it; '' where nothing is."""
     began = time.process_time()  # what another process takes from this one is no fault of the reader
-    signal.setitimer(signal.ITIMER_REAL, 4 * SLOWEST_S)
+    signal.setitimer(signal.ITIMER_PROF, 4 * SLOWEST_S)
+    signal.setitimer(signal.ITIMER_REAL, 40 * SLOWEST_S)  # of one that waits for something
     problem = ""
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
@@ -116,6 +118,7 @@ def tried(reader: Reader, path: Path, report: Report) -> str:
         last = traceback.extract_tb(error.__traceback__)[-1]
         problem = f"{type(error).__name__}: {str(error)[:200]} ({Path(last.filename).name}:{last.lineno})"
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
     spent = time.process_time() - began
     report.slowest_s = max(report.slowest_s, spent)

@@ -8,35 +8,42 @@ from collections.abc import Iterable, Mapping
 from harness.controllers.runtime.pods import controller_of
 from harness.engine.component import Instant
 from harness.model.core import Pod
+from harness.model.training import ROUND_SCHEDULER
 
 
 class Gangs:
-    """Live pods (not ended) by the key of their Job, and how many of them each node has."""
+    """Live pods (not ended) by the key of their Job, and how many of them each node has. Pods whose Job was taken from
+    them run on, and keep their GPUs: `strangers`, by node."""
 
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, Pod]] = {}
         self._on_node: Counter[str] = Counter()
+        self.strangers: Counter[str] = Counter()
 
     def changed(self, old: Pod | None, new: Pod | None) -> str | None:
-        """The key of the Job that the pod is of, if any."""
-        job = _job_of(new if new is not None else old)
-        if job is None:
-            return None
+        """The key of the Job that the pod is of, or was, if any."""
         if old is not None and _lives(old):
-            self._remove(job, old)
+            self._count(old, -1)
         if new is not None and _lives(new):
-            self._pods.setdefault(job, {})[new.metadata.key] = new
-            if new.spec.node_name:
-                self._on_node[new.spec.node_name] += 1
-        return job
+            self._count(new, 1)
+        return _job_of(new) or _job_of(old)
 
-    def _remove(self, job: str, pod: Pod) -> None:
-        pods = self._pods[job]
-        del pods[pod.metadata.key]
-        if not pods:
-            del self._pods[job]
-        if pod.spec.node_name:
-            self._on_node[pod.spec.node_name] -= 1
+    def _count(self, pod: Pod, more: int) -> None:
+        job, node = _job_of(pod), pod.spec.node_name
+        if job is None:
+            if node and pod.spec.scheduler_name == ROUND_SCHEDULER:
+                self.strangers[node] += more
+                self._on_node[node] += more
+            return
+        pods = self._pods.setdefault(job, {})
+        if more > 0:
+            pods[pod.metadata.key] = pod
+        else:
+            del pods[pod.metadata.key]
+            if not pods:
+                del self._pods[job]
+        if node:
+            self._on_node[node] += more
 
     def pods(self, job: str) -> list[Pod]:
         """In the order in which they came."""
@@ -48,6 +55,7 @@ class Gangs:
     def clear(self) -> None:
         self._pods.clear()
         self._on_node.clear()
+        self.strangers.clear()
 
 
 def misplaced(pods: Iterable[Pod], wanted: Iterable[str]) -> list[Pod]:

@@ -80,6 +80,8 @@ class RoundScheduler(Reconciler):
 
     def _job_changed(self, old: Job | None, new: Job | None) -> None:
         if new is None:
+            assert old is not None
+            self._withdraw(old.metadata.key)
             return
         key = new.metadata.key
         if key not in self._ids:
@@ -100,6 +102,19 @@ class RoundScheduler(Reconciler):
         self._ids[key] = found.id
         self._keys[found.id] = key
         self._arm()
+
+    def _withdraw(self, key: str) -> None:
+        """Its Job is gone. What is complete stays in the book; a new Job of the name is another one."""
+        number = self._ids.get(key, -1)
+        if number in self.loop.record.completed_s:
+            return
+        self._ids.pop(key, None)
+        if number >= 0:
+            del self._keys[number]
+            self._wanted.pop(number, None)
+            self._starting.pop(number, None)
+            self.loop.withdraw(number)
+            self._arm()
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         key = self._gangs.changed(old, new)
@@ -145,7 +160,7 @@ class RoundScheduler(Reconciler):
                 loop.interrupt(job, loop.record.starts_s[-1])  # it never ran
             elif silent.keys() & set(self._wanted[job]):
                 loop.interrupt(job, loop.next_s)
-        unusable = frozenset(gpu for gpu, node in enumerate(self._gpus) if node in silent)
+        unusable = frozenset(gpu for gpu, node in enumerate(self._gpus) if node in silent) | self._taken()
         going_on = loop.step(unusable)
         for settlement in loop.settlements:
             finish_s = loop.record.completed_s.get(settlement.job)
@@ -164,6 +179,16 @@ class RoundScheduler(Reconciler):
         for job in {**before, **self._wanted}:
             self.queue.add_at(self._keys[job], now + 1)  # the keys of this step have been taken
         self._arm()
+
+    def _taken(self) -> frozenset[int]:
+        """GPUs that pods hold which no Job has any more."""
+        left = dict(self._gangs.strangers)
+        out = []
+        for gpu, node in enumerate(self._gpus):
+            if left.get(node, 0) > 0:
+                left[node] -= 1
+                out.append(gpu)
+        return frozenset(out)
 
     def _silent(self, now: Instant) -> dict[str, None]:
         """Nodes that nothing can be started on, or that have not renewed their lease when they should have."""
