@@ -18,6 +18,7 @@ from harness.cli import (
     explain,
     fault,
     gate,
+    import_dump,
     journal,
     lint,
     measures,
@@ -75,6 +76,7 @@ app.command("explain")(explain.explain)
 app.command("autoscale", context_settings=autoscale.FLAGS_TOO)(autoscale.autoscale)
 app.command("whatif")(whatif.whatif)
 app.command("journal")(journal.journal)
+app.command("import")(import_dump.import_dump)
 app.command("verdicts")(verdicts.verdicts)
 app.command("dataset")(dataset.dataset)
 app.command("evaluate")(evaluate.evaluate)

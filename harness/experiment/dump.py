@@ -42,7 +42,7 @@ as one of them says. Sources: the providers' documentation of their node pools."
 GATEWAY = "gateway"
 """The node that clients of services sit on: cordoned, and no target of faults unless named."""
 
-_LEFT_OUT = ("Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "Endpoints")
+LEFT_OUT = ("Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "Endpoints")
 """Made anew by those who write them."""
 
 _INSTANTS = ("creationTimestamp", "lastTransitionTime", "lastHeartbeatTime", "lastUpdateTime", "startedAt")
@@ -87,7 +87,7 @@ def dump_of(files: Sequence[Path], pools: Iterable[str] = ()) -> Dump:
     nodes: dict[str, Node] = {}
     kept: list[Any] = []
     for manifest in manifests:
-        if manifest.kind in _LEFT_OUT:
+        if manifest.kind in LEFT_OUT:
             continue
         was_there = bool(manifest.object.metadata.uid)
         obj = _decoded(manifest, epoch) if was_there else manifest.object

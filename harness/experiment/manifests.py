@@ -31,7 +31,8 @@ def read_checked_manifests(
     field that bears on what is simulated and is not modelled; `notices` takes what is only told. Where it is lenient,
     it takes both."""
     notices = Notices() if notices is None else notices
-    found = read_manifests(paths, Rules(refusals, notices.see, kinds, notices.see_skipped, VERSIONS))
+    repeated = notices.see_repeated if notices.lenient else None
+    found = read_manifests(paths, Rules(refusals, notices.see, kinds, notices.see_skipped, repeated, VERSIONS))
     for manifest in found:
         notices.see_kind(manifest)
     return found
@@ -50,7 +51,7 @@ class Notices:
     """What manifests ask for and is not modelled, one line a kind and field."""
 
     def __init__(self, *, lenient: bool = False) -> None:
-        self._lenient = lenient
+        self.lenient = lenient
         self._found: dict[tuple[str, str], tuple[str, int]] = {}
 
     def see(self, document: Document, visit: Visit) -> None:
@@ -60,7 +61,7 @@ class Notices:
         word, why = verdict
         data = document.data
         what = f"{data['kind']} {name_of(data)}: {visit.path} is not modelled: {why}"
-        if word == "refused" and not self._lenient:
+        if word == "refused" and not self.lenient:
             raise document.error(visit.path, what, found=repr(visit.value)[:80], expected="the object without it")
         self._note((data["kind"], f"{visit.message}.{visit.field}"), document, visit.path, what)
 
@@ -74,6 +75,9 @@ class Notices:
         data = document.data
         kind = str(data.get("kind", "")) if isinstance(data, dict) else ""
         self._note((kind, "skipped"), document, "kind", what)
+
+    def see_repeated(self, document: Document, what: str) -> None:
+        self._note((document.data["kind"], "repeated"), document, "", what)
 
     def _note(self, key: tuple[str, str], document: Document, path: str, what: str) -> None:
         first = self._found.get(key)

@@ -16,6 +16,7 @@ from harness.model.objects import KINDS, Kind, from_wire
 from harness.model.schema import Visit, is_known, walk
 from harness.model.status import Cause
 from harness.model.times import parse_duration
+from harness.model.whole_numbers import whole_number
 from harness.model.wire import DecodeError
 
 ARRIVAL = "podyard.dev/arrival"
@@ -66,13 +67,15 @@ class Rules:
     noticed: Noticed = lambda document, visit: None
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
     skipped: Skipped | None = None  # without it, a kind that is not known here is an error
+    repeated: Skipped | None = None  # without it, an object that is given twice is an error
     versions: Mapping[tuple[str, str], Convert] = field(default_factory=dict)
     """By (kind, apiVersion): how an object of another version becomes one of the version that is known."""
 
 
 _FORM = "Kubernetes manifests in YAML or JSON"
 _TYPES = re.compile(r"expected (.+), found (.+)", re.DOTALL)
-_SUFFIXES = (".yaml", ".yml", ".json")
+_TEXTS = (".yaml", ".yml", ".json", ".jsonl", ".ndjson")
+_SUFFIXES = (*_TEXTS, *(f"{suffix}.gz" for suffix in _TEXTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,9 @@ class Manifest:
 
 
 def read_manifests(paths: Sequence[Path], rules: Rules) -> tuple[Manifest, ...]:
-    """All objects of files and folders (their .yaml, .yml and .json files by path, subfolders included), by arrival,
-    then as written; "-" is standard input. Lists may be of one kind (PodList), and exports of kube-scheduler-simulator.
+    """All objects of files and folders (their .yaml, .yml, .json and .jsonl files by path, packed by gzip or not,
+    subfolders included), by arrival, then as written; "-" is standard input. Lists may be of one kind (PodList), and
+    exports of kube-scheduler-simulator.
 
     Raises UserError with file and line for text that is no YAML, a key or a name that is given twice, an unknown kind
     or version, a field of a wrong type, a missing name, and whatever `rules` find.
@@ -120,7 +124,7 @@ def manifests_of(documents: Iterable[Document], rules: Rules) -> tuple[Manifest,
 
 
 def _in_order(found: list[Manifest], rules: Rules) -> tuple[Manifest, ...]:
-    _check_unique(found, rules.kinds)
+    found = _unique(found, rules)
     return tuple(sorted(found, key=lambda manifest: manifest.arrival_ns))
 
 
@@ -129,7 +133,7 @@ def _files(path: Path) -> list[tuple[Path, bool]]:
     try:
         if path == STDIN or not path.is_dir():
             return [(path, False)]
-        below = (file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        below = (file for file in path.rglob("*") if file.name.lower().endswith(_SUFFIXES) and file.is_file())
         return [(file, True) for file in sorted(below) if not any(p[0] == "." for p in file.relative_to(path).parts)]
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
@@ -137,7 +141,7 @@ def _files(path: Path) -> list[tuple[Path, bool]]:
 
 
 def _read(path: Path, of_folder: bool, rules: Rules) -> Iterator[Manifest]:
-    for document in load_all(read_text(path, expected=_FORM), path, DUMP):
+    for document in load_all(read_text(path, expected=_FORM, any_form=True), path, DUMP):
         data = document.data
         if (
             of_folder
@@ -304,19 +308,34 @@ def _check(document: Document, kind: Kind, value: Any, rules: Rules) -> None:
         raise document.error(cause.field, what)
 
 
-def _check_unique(found: list[Manifest], kinds: Mapping[str, Kind]) -> None:
+def _unique(found: list[Manifest], rules: Rules) -> list[Manifest]:
+    """One of each object: where the same one (by its uid) may be given twice, as in dumps that overlap, the newest."""
     seen: dict[tuple[str, str, str], Manifest] = {}
+    left_out: set[int] = set()
     for manifest in found:
         meta = manifest.object.metadata
         if not meta.name:
             continue
-        namespace = (meta.namespace or "default") if kinds[manifest.kind].namespaced else ""
-        first = seen.setdefault((manifest.kind, namespace, meta.name), manifest)
-        if first is not manifest:
+        namespace = (meta.namespace or "default") if rules.kinds[manifest.kind].namespaced else ""
+        key = (manifest.kind, namespace, meta.name)
+        first = seen.setdefault(key, manifest)
+        if first is manifest:
+            continue
+        what = f"{manifest.kind} {meta.key} is given twice"
+        if rules.repeated is None or not meta.uid or meta.uid != first.object.metadata.uid:
             raise UserError(
-                f"{manifest.kind} {meta.key} is given twice",
+                what,
                 file=manifest.file,
                 line=manifest.line,
                 found=f"the first one is at {first.file}:{first.line}",
                 expected="each name once",
             )
+        older = first if _revision(manifest) >= _revision(first) else manifest
+        seen[key] = manifest if older is first else first
+        left_out.add(id(older))
+        rules.repeated(older.document, f"{what}, with the same uid; the newer one counts")
+    return [manifest for manifest in found if id(manifest) not in left_out]
+
+
+def _revision(manifest: Manifest) -> int:
+    return whole_number(manifest.object.metadata.resource_version or "0") or 0

@@ -18,11 +18,12 @@ class Document:
     Lines of a JSON text are looked up when one is asked for.
     """
 
-    __slots__ = ("_position", "_text", "data", "file")
+    __slots__ = ("_first_line", "_position", "_text", "data", "file")
 
-    def __init__(self, data: Any, file: str, position: Position | None, text: str = "") -> None:
-        """Where `position` is None, `text` is the JSON that has it."""
+    def __init__(self, data: Any, file: str, position: Position | None, text: str = "", first_line: int = 1) -> None:
+        """Where `position` is None, `text` is the JSON that has it, from line `first_line` of the file on."""
         self.data = data
+        self._first_line = first_line
         self.file = file
         self._position = position
         self._text = text
@@ -31,7 +32,7 @@ class Document:
         """From 1, of a field path (spec.containers[0].image) or of the nearest thing around it."""
         if self._position is None and self._text:
             try:
-                _, self._position = json_text.scan(self._text, self.file)
+                _, self._position = json_text.scan(self._text, self.file, first_line=self._first_line)
             except UserError:  # within the limits of another reader
                 self._text = ""
         return line_of(self._position, path)
@@ -61,12 +62,16 @@ class Part(Document):
 
 
 def load_all(text: str, file: str | PurePath, limits: Limits = DUMP) -> Iterator[Document]:
-    """Every document of a YAML or JSON text, empty ones left out. Raises UserError."""
+    """Every document of a YAML text, or of a JSON text or stream, empty ones left out. Raises UserError."""
     text = text.removeprefix("\ufeff")
     if text.lstrip(" \t\r\n")[:1] in ("{", "["):
         try:
             data = json_text.parse(text, file, limits)
         except Malformed:  # YAML in its flow style begins so, too
+            if json_text.is_stream(text):
+                for value, line, part in json_text.stream(text, file, limits):
+                    yield Document(value, str(file), None, part, line)
+                return
             if len(text) > limits.yaml_bytes or PurePath(file).suffix == ".json":
                 raise
         else:

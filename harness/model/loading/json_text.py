@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -44,11 +45,69 @@ def parse(text: str, file: str | PurePath | None, limits: Limits = DUMP) -> Any:
     return value
 
 
-def scan(text: str, file: str | PurePath | None, limits: Limits = DUMP) -> tuple[Any, Position]:
+_BETWEEN = re.compile(
+    r"(?:[ \t\r\n]|\x1e|^---[^\n]*$|^\#[^\n]*$|^==== START logs [^\n]*$(?s:.*?)^==== END logs [^\n]*$)*", re.MULTILINE
+)
+"""What may stand between the documents of a stream: space, RS (RFC 7464), YAML's lines between documents, and the logs
+that `kubectl cluster-info dump` writes among its lists (kubectl 1.34, pkg/cmd/clusterinfo/clusterinfo_dump.go)."""
+
+
+def is_stream(text: str) -> bool:
+    """Whether a first JSON document is followed by the beginning of another one, or by a log (see `stream`)."""
+    begin = _BETWEEN.match(text)
+    assert begin is not None
+    try:
+        _, end = _DECODER.raw_decode(text, begin.end())
+    except (ValueError, RecursionError):
+        return False
+    between = _BETWEEN.match(text, end)
+    assert between is not None
+    rest = between.end()
+    return text[rest : rest + 1] in ("{", "[") or (rest == len(text) and bool(text[end:].strip()))
+
+
+def stream(text: str, file: str | PurePath | None, limits: Limits = DUMP) -> Iterator[tuple[Any, int, str]]:
+    """(value, its first line, its text) of each document of JSON lines, or of documents one after another.
+
+    Raises UserError with the line of what is wrong.
+    """
+    if len(text) > limits.json_bytes:
+        raise TooLarge("the file is too large", file=file, expected=f"at most {limits.json_bytes >> 20} MiB of JSON")
+    if text.count(",") > limits.values:
+        raise TooLarge("the document is too large", file=file, expected=f"at most {limits.values} values")
+    at, line = 0, 1
+    while True:
+        between = _BETWEEN.match(text, at)
+        assert between is not None
+        line += text.count("\n", at, between.end())
+        at = between.end()
+        if at >= len(text):
+            return
+        try:
+            value, end = _DECODER.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            rest = text[error.pos : error.pos + 40].splitlines()
+            hint = None if rest and error.pos < len(text.rstrip()) - 1 else "was the file cut off?"
+            found = f"{error.msg.partition(':')[0]}: {rest[0] if rest else 'the end'}"
+            expected = "one JSON document after another"
+            raise Malformed(
+                "malformed JSON", file=file, line=error.lineno, found=found, expected=expected, hint=hint
+            ) from None
+        except (ValueError, RecursionError):
+            scan(text[at:], file, limits, line)  # raises, with the line of what is wrong
+            raise
+        if not _within(value, limits):
+            scan(text[at:end], file, limits, line)
+        yield value, line, text[at:end]
+        line += text.count("\n", at, end)
+        at = end
+
+
+def scan(text: str, file: str | PurePath | None, limits: Limits = DUMP, first_line: int = 1) -> tuple[Any, Position]:
     """(value, position) of a JSON text; some fifty times slower than `parse`."""
     builder = Builder(file, limits)
     closes: list[str] = []
-    line = 1
+    line = first_line
     expect = "value"  # value, key, colon, or comma
     text = text.removeprefix("\ufeff")
     at, end = 0, len(text)

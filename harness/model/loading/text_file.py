@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import stat
 import sys
+import zlib
 from pathlib import Path
 
 from harness.model.errors import UserError
@@ -15,8 +18,18 @@ STDIN = Path("-")
 _BOMS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 
 
-def read_text(path: str | Path, *, most: int = JSON_BYTES, expected: str = "a text file", what: str = "file") -> str:
-    """UTF-8 text of at most `most` bytes. Raises UserError naming the file: missing, a folder, too large, not text."""
+def read_text(
+    path: str | Path,
+    *,
+    most: int = JSON_BYTES,
+    expected: str = "a text file",
+    what: str = "file",
+    any_form: bool = False,
+) -> str:
+    """UTF-8 text of at most `most` bytes. Raises UserError naming the file: missing, a folder, too large, not text.
+
+    `any_form`: gzip is unpacked, and UTF-16 with its mark (what PowerShell's `>` writes) is read, too.
+    """
     path = Path(path)
     try:
         if path == STDIN:
@@ -32,16 +45,46 @@ def read_text(path: str | Path, *, most: int = JSON_BYTES, expected: str = "a te
         raise UserError(f"the {what} cannot be read", file=path, found=found, expected=expected) from None
     if len(raw) > most:
         raise _too_large(path, len(raw), most)
+    if any_form and raw.startswith(b"\x1f\x8b"):
+        raw = _unpacked(path, raw, most)
+    if any_form and raw.startswith(tuple(mark for mark, _ in _BOMS)):
+        return _utf16(path, raw)
     for mark, name in _BOMS:
         if raw.startswith(mark):
-            hint = "save it as UTF-8"
-            raise UserError(f"this is {name} text", file=path, line=1, found=name, expected="UTF-8", hint=hint)
+            raise UserError(
+                f"this is {name} text", file=path, line=1, found=name, expected="UTF-8", hint="save it as UTF-8"
+            )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         found = f"the byte 0x{raw[error.start]:02x}"
-        raise UserError("this is no UTF-8 text", file=path, line=line, found=found, expected=expected) from None
+        hint = None if b"\0" in raw else "iconv -f windows-1252 -t utf-8 FILE, where it was written on Windows"
+        what = "this is no UTF-8 text"
+        raise UserError(what, file=path, line=line, found=found, expected=expected, hint=hint) from None
+
+
+def _unpacked(path: Path, raw: bytes, most: int) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            out = file.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        hint = "get it again: it may have been cut off on the way"
+        what = "the compressed file is damaged"
+        raise UserError(what, file=path, found=str(error), expected="whole gzip", hint=hint) from None
+    if len(out) > most:
+        raise _too_large(path, len(out), most)
+    return out
+
+
+def _utf16(path: Path, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-16")
+    except UnicodeDecodeError as error:
+        found = f"the byte 0x{raw[error.start]:02x} at {error.start}"
+        hint = "was the file cut off? save it as UTF-8"
+        what = "this is no whole UTF-16 text"
+        raise UserError(what, file=path, line=1, found=found, expected="UTF-8 or UTF-16", hint=hint) from None
 
 
 def _too_large(path: Path, size: int, most: int) -> TooLarge:
