@@ -14,13 +14,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
+from harness.apiserver.kinds import defaulted
 from harness.autoscaling.pool import POOL_LABEL
+from harness.experiment.dump_revisions import with_known_revisions
 from harness.experiment.manifests import VERSIONS, Notices, read_checked_manifests
 from harness.experiment.scenario import Loaded
 from harness.model.core import Node, Pod, PodStatus, PodTemplateSpec
 from harness.model.loading import STDIN
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference, condition
-from harness.model.objects import DaemonSet, Namespace, PriorityClass, ReplicaSet, from_wire
+from harness.model.objects import KINDS, DaemonSet, Namespace, PriorityClass, ReplicaSet, from_wire
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS, parse_time
 from harness.model.workloads import DaemonSetSpec, ReplicaSetSpec
 from workloads.readers.manifests import Manifest
@@ -102,7 +104,7 @@ def dump_of(files: Sequence[Path], pools: Iterable[str] = ()) -> Dump:
     for node in nodes.values():
         ready = condition(node.status.conditions, "Ready")
         (out.nodes if ready is None or ready.status == "True" else out.off).append(node)
-    out.objects, astray = _settled(kept, nodes)
+    out.objects, astray = _settled(with_known_revisions(kept), nodes)
     if astray:
         out.notices.append(f"{astray} pods are left out: their nodes are not in the dump")
     out.objects = [*_namespaces(kept), *_priorities(kept), *_owners(out.objects, out.notices), *out.objects]
@@ -140,6 +142,7 @@ def _decoded(manifest: Manifest, epoch_unix_ns: int) -> Any:
     data = manifest.document.data
     convert = VERSIONS.get((manifest.kind, str(data.get("apiVersion"))))
     obj = from_wire(data if convert is None else convert(data), epoch_unix_ns=epoch_unix_ns)
+    obj = defaulted(KINDS[manifest.kind], obj)
     meta = obj.metadata
     extra = {name: value for name, value in (meta.extra or {}).items() if name != "managedFields"}
     return replace(obj, metadata=replace(meta, resource_version="", extra=extra or None))

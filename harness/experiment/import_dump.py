@@ -20,7 +20,7 @@ from harness.model.core import Container, Pod, PodSpec
 from harness.model.cron_jobs import pod_template
 from harness.model.errors import UserError
 from harness.model.objects import KINDS
-from harness.model.pod_amounts import pod_amounts, resource_amounts
+from harness.model.pod_amounts import pod_amounts, thousandths
 from workloads.readers.manifests import Manifest
 
 FOLDER = "cluster"
@@ -32,6 +32,8 @@ MANY = 400
 _GIB = 1 << 30
 _DEFAULT = {"cpu": 16, "memory": "64Gi"}
 _DEFAULT_MILLI = {"cpu": 16_000, "memory": 64 * _GIB * 1000}
+"""In thousandths of a CPU and of a byte."""
+
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -165,7 +167,7 @@ def _missing_nodes(
 
 def _requested(container: Container) -> dict[str, int]:
     limits, requests = container.resources.limits, container.resources.requests
-    return resource_amounts({**limits, **requests})
+    return thousandths({**limits, **requests})
 
 
 def _add(total: dict[str, int], more: Mapping[str, int], many: int) -> None:

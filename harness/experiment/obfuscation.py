@@ -2,7 +2,8 @@
 
 A text is renamed word by word (a word: letters and digits between `-`, `.`, `/` and so on), the same word the same way
 wherever it stands: `data-web-0` stays the claim `data` of the pod `web-0`. Words are numbered in the order of the
-alphabet, so that ties which are broken by names are broken alike. What Kubernetes itself defines is kept.
+alphabet, so that ties which are broken by names are broken alike. What Kubernetes itself defines is kept, and so are
+some words that tell nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from harness.model.times import duration_text
 
 LEFT_OUT = (
     "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "NetworkPolicy",
-    "EndpointSlice",
+    "EndpointSlice", "ControllerRevision",
 )  # fmt: skip
 """Kinds that are texts and addresses all through, and that no run looks at or that a controller makes anew."""
 
@@ -63,7 +64,7 @@ _VERBATIM = frozenset(
         "creationTimestamp", "deletionTimestamp", "lastTransitionTime", "lastProbeTime", "lastHeartbeatTime",
         "lastUpdateTime", "startTime", "completionTime", "startedAt", "finishedAt", "renewTime", "acquireTime",
         "eventTime", "lastScheduleTime", "lastSuccessfulTime", "lastScaleTime", "completedIndexes",
-        "failedIndexes", "mode",
+        "failedIndexes", "mode", "command",
     }
 )  # fmt: skip
 """Fields whose texts are Kubernetes' own words, times and amounts."""
@@ -74,7 +75,8 @@ _DROPPED = frozenset(
         "binaryData", "nodeInfo", "addresses", "podIP", "podIPs", "hostIP", "hostIPs", "podCIDR", "podCIDRs",
         "providerID", "containerID", "imageID", "clusterIPs", "externalIPs", "loadBalancer", "loadBalancerIP",
         "loadBalancerSourceRanges", "hostAliases", "dnsConfig", "securityContext", "volumeAttributes",
-        "parameters", "httpHeaders", "tls", "caBundle", "lastState", "nodePublishSecretRef", "externalName",
+        "parameters", "httpHeaders", "tls", "caBundle", "lastState", "terminationMessagePath",
+        "nodePublishSecretRef", "externalName",
         "hostname", "subdomain", "user", "username",
     }
 )  # fmt: skip
@@ -229,6 +231,7 @@ class _Walk:
         self._text = text
         self._port: Rename = text.port if isinstance(text, Renaming) else text
         self._uid = uid
+        self._addresses: dict[str, int] = {}
 
     def object(self, data: dict[str, Any]) -> dict[str, Any]:
         return self._mapping("", data)
@@ -238,6 +241,9 @@ class _Walk:
         if parent == "containers" or parent == "initContainers":
             data = _without_commands(data)
         for key, value in data.items():
+            if key == "hostIP" and parent == "ports" and isinstance(value, str):
+                out[key] = self._address(value)
+                continue
             if key in _DROPPED or value is None or (key == "clusterIP" and value != "None"):
                 continue
             if key == "annotations" and isinstance(value, dict):
@@ -270,6 +276,13 @@ class _Walk:
         if not _NAMES.search(key) and (_AMOUNT.match(value) or _CAMEL.match(value)):
             return value
         return self._text(value)
+
+    def _address(self, text: str) -> str:
+        """Of a host, on which a port is taken; one of the range for benchmarks (RFC 2544)."""
+        if text in ("", "0.0.0.0", "::", "127.0.0.1", "::1"):
+            return text
+        number = self._addresses.setdefault(text, len(self._addresses) + 1)
+        return f"198.18.{number // 250}.{number % 250}"
 
     def _resource(self, name: str) -> str:
         """Of a resource, or of what a quota counts; without a domain it is Kubernetes' own."""

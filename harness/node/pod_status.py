@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from msgspec.structs import replace
 
 from harness.model.core import (
@@ -107,8 +109,12 @@ def _is_ready(status: PodStatus) -> bool:
 
 
 def pod_ip(uid: str) -> str:
-    """In 10.128.0.0/9, by the uid: the API server counts them up, so 8 million in a row differ."""
-    number = int(uid[-12:], 16)
+    """In 10.128.0.0/9, by the uid: the API server counts them up, so 8 million in a row differ. Those of a dump may be
+    any text."""
+    try:
+        number = int(uid[-12:], 16)
+    except ValueError:
+        number = crc32(uid.encode())
     return f"10.{128 + (number >> 16) % 128}.{(number >> 8) & 255}.{number & 255}"
 
 
