@@ -17,7 +17,7 @@ from harness.experiment.scenario import read_scenario
 from harness.model.errors import UserError
 from tests.experiment.dumps import dumped
 
-LIST = {"apiVersion": "v1", "kind": "List", "items": [*dumped()]}
+LIST: dict[str, Any] = {"apiVersion": "v1", "kind": "List", "items": [*dumped()]}
 
 
 def called(*arguments: str | Path, given: str | None = None) -> Result:
@@ -151,7 +151,7 @@ def test_pods_without_nodes_get_nodes_as_they_stand(tmp_path: Path) -> None:
 
 
 def test_manifests_without_a_cluster_get_nodes_that_hold_them(tmp_path: Path) -> None:
-    pod = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    pod: dict[str, Any] = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "20", "memory": "100Gi", "example.com/fpga": "2"}}
     spec = {"replicas": 5, "selector": {"matchLabels": {"a": "b"}}, "template": pod}
     path = tmp_path / "web.yaml"
@@ -212,7 +212,7 @@ def test_pods_of_daemon_sets_and_stateful_sets_stay_where_they_are(tmp_path: Pat
     for item in items:
         if daemon["metadata"]["uid"] in [owner["uid"] for owner in item["metadata"].get("ownerReferences", ())]:
             item["metadata"]["labels"]["controller-revision-hash"] = "6b7f9c4d8"
-    template = {
+    template: dict[str, Any] = {
         "metadata": {"labels": {"app": "db"}},
         "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1m"}}}]},
     }
@@ -232,7 +232,7 @@ def test_pods_of_daemon_sets_and_stateful_sets_stay_where_they_are(tmp_path: Pat
             "labels": labels,
             "ownerReferences": [owner],
         },
-        "spec": {**template["spec"], "nodeName": node},  # type: ignore[dict-item]
+        "spec": {**template["spec"], "nodeName": node},
         "status": {"phase": "Running"},
     }
     items += [{"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta, "spec": spec, "status": status}, pod]
