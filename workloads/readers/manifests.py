@@ -18,6 +18,7 @@ from harness.model.status import Cause
 from harness.model.times import parse_duration
 from harness.model.whole_numbers import whole_number
 from harness.model.wire import DecodeError
+from workloads.readers.not_manifests import checked_text
 
 ARRIVAL = "podyard.dev/arrival"
 """Annotation: when the object is created, a duration since the run began ('90s'); at 0 without it."""
@@ -141,7 +142,8 @@ def _files(path: Path) -> list[tuple[Path, bool]]:
 
 
 def _read(path: Path, of_folder: bool, rules: Rules) -> Iterator[Manifest]:
-    for document in load_all(read_text(path, expected=_FORM, any_form=True), path, DUMP):
+    text = checked_text(read_text(path, expected=_FORM, any_form=True), path)
+    for document in load_all(text, path, DUMP):
         data = document.data
         if (
             of_folder
@@ -185,8 +187,9 @@ def _items(document: Document, path: str, item: Any, version: str, kind: str, ru
 def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
     data = document.data
     if not isinstance(data, dict):
-        found, expected = type(data).__name__, "apiVersion, kind, metadata"
-        raise document.error("", "not a Kubernetes object", found=found, expected=expected)
+        found = f"{type(data).__name__}: {data}"[:80] if isinstance(data, str | int | float) else type(data).__name__
+        expected, hint = "apiVersion, kind, metadata", "kubectl get .. -o yaml, or helm template .."
+        raise document.error("", "not a Kubernetes object", found=found, expected=expected, hint=hint)
     kind = data.get("kind")
     if kind is None and data and {*data} <= {*EXPORTED, "schedulerConfig"}:
         yield from _exported(document, rules)
@@ -229,6 +232,10 @@ def _out_of_sight(data: dict[str, Any], kind: str) -> str:
 
 def _object(document: Document, data: dict[str, Any], kind: str, rules: Rules) -> Manifest:
     known = rules.kinds.get(kind)
+    if known is None and kind == "Status" and "status" in data:
+        found, hint = str(data.get("message"))[:200], "whoever asked for it may not, or it is not there"
+        what = "an answer of the API server, which is no object"
+        raise document.error("message", what, found=found, expected="objects", hint=hint)
     if known is None:
         raise document.error(
             "kind",
@@ -246,6 +253,7 @@ def _object(document: Document, data: dict[str, Any], kind: str, rules: Rules) -
             f"{kind} of this version is not served",
             found=version if version is not None else "no apiVersion",
             expected=" or ".join((known.api_version, *others)),
+            hint=None if version is None else f"kubectl convert -f FILE --output-version {known.api_version}",
         )
     _check_fields(document, data, known, rules)
     try:
@@ -253,7 +261,10 @@ def _object(document: Document, data: dict[str, Any], kind: str, rules: Rules) -
     except DecodeError as error:
         types = _TYPES.match(error.message)
         if types is None:
-            raise document.error(error.path, f"{kind}: {error.path}: {error.message}") from None
+            hint = "kubectl apply --dry-run=server says what is meant"
+            if "quantity" in error.message:
+                hint = "a number and m, k, M, G, Ki, Mi or Gi, without a space"
+            raise document.error(error.path, f"{kind}: {error.path}: {error.message}", hint=hint) from None
         what = f"{kind}: {error.path}: wrong type"
         raise document.error(error.path, what, found=types[2][:80], expected=types[1]) from None
     for path, what in check_fields(known, str(version), data)[1].wrong:  # of fields that nobody here reads, and int32
@@ -329,6 +340,7 @@ def _unique(found: list[Manifest], rules: Rules) -> list[Manifest]:
                 line=manifest.line,
                 found=f"the first one is at {first.file}:{first.line}",
                 expected="each name once",
+                hint="take one of the two away",
             )
         older = first if _revision(manifest) >= _revision(first) else manifest
         seen[key] = manifest if older is first else first

@@ -30,7 +30,8 @@ def parse(text: str, file: str | PurePath | None, limits: Limits = DUMP) -> Any:
     try:
         value = _DECODER.decode(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
-        hint = "was the file cut off?" if error.pos >= len(error.doc.rstrip()) - 1 else None
+        cut = error.pos >= len(error.doc.rstrip()) - 1 or error.msg.startswith("Unterminated")
+        hint = "was the file cut off?" if cut else None
         found = error.msg.partition(":")[0]
         raise Malformed(
             "malformed JSON", file=file, line=error.lineno, found=found, expected="JSON", hint=hint

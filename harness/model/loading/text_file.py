@@ -59,7 +59,11 @@ def read_text(
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         found = f"the byte 0x{raw[error.start]:02x}"
-        hint = None if b"\0" in raw else "iconv -f windows-1252 -t utf-8 FILE, where it was written on Windows"
+        hint = (
+            "is this the right file? it is no text"
+            if b"\0" in raw
+            else "iconv -f windows-1252 -t utf-8 FILE, where it was written on Windows"
+        )
         what = "this is no UTF-8 text"
         raise UserError(what, file=path, line=line, found=found, expected=expected, hint=hint) from None
 
