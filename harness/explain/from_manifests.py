@@ -18,12 +18,13 @@ from harness.experiment.scheduler_notes import Resumed
 from harness.explain.explain import Explanation, explained
 from harness.explain.preemption import PreemptionAnswer, PreemptionDryRun
 from harness.explain.recorded_decision import Case, ask
-from harness.model.core import Node, Pod
+from harness.model.core import Node, Pod, PodStatus
+from harness.model.cron_jobs import pod_template
 from harness.model.errors import UserError, did_you_mean
 from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass
 from harness.model.workloads import PodGroup
 from harness.scheduling.cycle import watched_objects
-from harness.scheduling.feasibility.fit_error import diagnose, left_out_by, reasons_on_node, run_pre_filters
+from harness.scheduling.feasibility.fit_error import Diagnosis, diagnose, left_out_by, reasons_on_node, run_pre_filters
 from harness.scheduling.feasibility.legality import Refused, apply
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filter_plugin import FilterPlugin
@@ -105,6 +106,7 @@ class FromManifests:
         """`filters`: Filter plugins of others."""
         self.on = Snapshot(PodClasses(filters=filters))
         self.waiting: dict[str, Pod] = {}
+        self.running: dict[str, Pod] = {}
         self.bound: dict[str, str] = {}  # node of the pods that `bind` placed
         self._terminating: list[Pod] = []  # and unbound
         self.astray = 0  # running pods on nodes that are not there
@@ -135,7 +137,7 @@ class FromManifests:
         for pod in (*(self.waiting[key] for key in self.in_order()), *self._terminating):
             node = self.on.node_table.index.get(pod.status.nominated_node_name)
             if node is not None and not pod.spec.scheduling_gates:
-                self.on.nominations.nominate(self._view(pod), node)
+                self.on.nominations.nominate(self.view(pod), node)
 
     @staticmethod
     def _known(manifest: Manifest) -> tuple[Manifest, Any]:
@@ -161,8 +163,9 @@ class FromManifests:
         pod = self._with_priority(manifest, pod)
         if pod.spec.node_name:
             if pod.spec.node_name in self.on.node_table.index:
-                self.on.assume_on(self._view(pod), pod.spec.node_name, bound_devices(pod))
+                self.on.assume_on(self.view(pod), pod.spec.node_name, bound_devices(pod))
                 self._preemption.add_pod(pod)
+                self.running[pod.metadata.key] = pod
             else:
                 self.astray += 1
         elif pod.metadata.deletion_timestamp is None:
@@ -187,23 +190,62 @@ class FromManifests:
         value = self._priorities[name] if name else self._default[1]
         return replace(pod, spec=replace(pod.spec, priority=value)) if value else pod
 
-    def _view(self, pod: Pod) -> PodView:
+    def view(self, pod: Pod) -> PodView:
         group = pod.metadata.labels.get(GROUP_LABEL)
         least = 0 if group is None else self._least.get(f"{pod.metadata.namespace}/{group}", 0)
         return self.on.classes.view(pod, group_min=least)
 
+    def add(self, paths: Sequence[Path]) -> list[str]:
+        """Keys of further pods that wait from now on: Pods, and one of each that makes pods. Raises UserError."""
+        keys = []
+        for manifest, obj in map(self._known, read_checked_manifests(paths, self.notices, {**KINDS})):
+            if isinstance(obj, PriorityClass | PodGroup):
+                self._surrounding(manifest, obj)
+                continue
+            template = pod_template(obj)[0]
+            meta = obj.metadata
+            if isinstance(obj, Pod):
+                pod = replace(obj, spec=replace(obj.spec, node_name=""), status=PodStatus())
+            elif template is not None:
+                about = replace(template.metadata, name=meta.name, namespace=meta.namespace)
+                pod = defaulted(KINDS["Pod"], Pod(metadata=about, spec=template.spec))
+            else:
+                continue
+            if not pod.metadata.name:
+                pod = replace(pod, metadata=replace(pod.metadata, name=pod.metadata.generate_name.rstrip("-")))
+            key = pod.metadata.key
+            if key in self.waiting or key in self.running:
+                raise UserError(
+                    f"pod {key} is in the cluster already", file=manifest.file, line=manifest.line, hint="another name"
+                )
+            self.waiting[key] = self._with_priority(manifest, pod)
+            keys.append(key)
+        if not keys:
+            raise UserError("no pod to ask about", file=paths[0], expected="a Pod, or what makes pods")
+        return keys
+
     # -- verdicts ------------------------------------------------------------------------------------------------------
 
-    def key_of(self, name: str) -> str:
-        """Of a pod that waits, given as namespace/name, or by its name alone. Raises UserError."""
-        found = [key for key in self.waiting if name in (key, key.partition("/")[2])]
+    def pod(self, key: str) -> Pod:
+        """Of a key of one that waits or runs."""
+        return self.waiting[key] if key in self.waiting else self.running[key]
+
+    def key_of(self, name: str, *, any_pod: bool = False) -> str:
+        """Of a pod that waits, given as namespace/name, or by its name alone; `any_pod`: or runs. Raises UserError."""
+        known = {**self.waiting, **self.running} if any_pod else self.waiting
+        found = [key for key in known if name in (key, key.partition("/")[2])]
         if len(found) == 1:
             return found[0]
         if found:
             raise UserError(f"{len(found)} pods are called {name!r}", found=", ".join(found), expected="NAMESPACE/NAME")
         if self.on.where(name if "/" in name else f"default/{name}") is not None:
-            raise UserError(f"pod {name!r} runs already", hint="take spec.nodeName away to ask where it would go")
-        raise UserError(f"no pod {name!r} waits for a node", hint=did_you_mean(name, self.waiting) or "")
+            raise UserError(
+                f"pod {name!r} runs already",
+                hint="take spec.nodeName away to ask where it would go, or ask --how-many more of it fit",
+            )
+        what = "is in the cluster" if any_pod else "waits for a node"
+        found_instead = f"{len(self.waiting)} that wait, {len(self.running)} that run"
+        raise UserError(f"no pod {name!r} {what}", found=found_instead, hint=did_you_mean(name, known))
 
     def in_order(self, names: Iterable[str] = ()) -> list[str]:
         """Keys of the pods asked about (all that wait without names), as the queue sorts them: priority, then age."""
@@ -216,7 +258,7 @@ class FromManifests:
     def judge(self, key: str, strategy: Any, name: str, *, node: str | None = None, each: bool = True) -> Judged:
         """One pod against the cluster as it stands; nothing changes. `each`: say of every node."""
         pod, on = self.waiting[key], self.on
-        skipped = self._skips(pod, strategy)
+        skipped = self.skips(pod, strategy)
         if skipped:
             return Judged(key, skipped, None, (), gates=tuple(gate.name for gate in pod.spec.scheduling_gates))
         batch = self._together(key)
@@ -227,7 +269,7 @@ class FromManifests:
             diagnosis = diagnose(on, view)
         finally:
             if nominated is not None:
-                on.nominations.nominate(self._view(pod), nominated)
+                on.nominations.nominate(self.view(pod), nominated)
         assert judged.explanation is not None
         if judged.explanation.node or len(batch) > 1:
             return judged
@@ -257,7 +299,7 @@ class FromManifests:
                 key,
                 "",
                 told,
-                self._by_node(asked, view) if each else (),
+                self.by_node(asked, view) if each else (),
                 run_pre_filters(on, on.classes.class_now(view)),
                 again or "" if goes else "",
             )
@@ -266,7 +308,7 @@ class FromManifests:
                 strategy.restore(state)
 
     @staticmethod
-    def _skips(pod: Pod, strategy: Any) -> str:
+    def skips(pod: Pod, strategy: Any) -> str:
         """Why the scheduler leaves the pod alone; '' where it does not."""
         if pod.spec.scheduling_gates:
             return f"it waits for its scheduling gates: {', '.join(gate.name for gate in pod.spec.scheduling_gates)}"
@@ -276,13 +318,13 @@ class FromManifests:
 
     def _together(self, key: str) -> list[PodView]:
         """The pod alone, or all of its gang that waits."""
-        view = self.on.classes.current(self._view(self.waiting[key]))
+        view = self.on.classes.current(self.view(self.waiting[key]))
         if view.group is None or view.group_min < 2:
             return [view]
-        others = [self.on.classes.current(self._view(other)) for other in self.waiting.values()]
+        others = [self.on.classes.current(self.view(other)) for other in self.waiting.values()]
         return [other for other in others if other.group == view.group]
 
-    def _by_node(self, strategy: Any, view: PodView) -> tuple[OnNode, ...]:
+    def by_node(self, strategy: Any, view: PodView) -> tuple[OnNode, ...]:
         on = self.on
         cls = on.classes.class_now(view)
         constraints = constraints_of(cls)
@@ -308,10 +350,14 @@ class FromManifests:
             out.append(OnNode(on.node_table.names[node], plugin, reasons, parts, resolvable))
         return tuple(out)
 
+    def preemption_of(self, view: PodView, pod: Pod, diagnosis: Diagnosis) -> PreemptionAnswer:
+        """Who would go for a pod that fits nowhere."""
+        return self._preemption.answer(view, pod, diagnosis)
+
     def bind(self, key: str, strategy: Any) -> None:
         """Put the pod where the strategy says, as if it had been bound, and a gang as a whole; see `bound`."""
         on, rng = self.on, np.random.default_rng(0)
-        if self._skips(self.waiting[key], strategy):
+        if self.skips(self.waiting[key], strategy):
             return
         nominated = on.nominations.remove(key)
         batch = self._together(key)

@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from harness.cli.app import app
+from harness.explain.from_manifests import FromManifests
+from harness.explain.room import room_for
 from harness.model.errors import UserError
+from harness.scheduling.registry import load
+from tests.examples import examples
 
 
 def node(name: str, cpu: str = "4", zone: str = "a", **spec: Any) -> dict[str, Any]:
@@ -273,3 +279,94 @@ def test_who_would_go_and_what_is_kept_is_told(tmp_path: Path) -> None:
     }
     path.write_text(yaml.safe_dump_all([small, running, urgent]))
     assert "preemption: on small would go default/running" in called("-f", str(path)).stdout
+
+
+# -- how many more fit -------------------------------------------------------------------------------------------------
+
+
+def more(tmp_path: Path, items: list[dict[str, Any]], *arguments: str) -> list[dict[str, Any]]:
+    return told(tmp_path, items, "--how-many", *arguments)
+
+
+def test_how_many_more_fit_and_what_stops_the_next(tmp_path: Path) -> None:
+    (waits,) = more(tmp_path, CLUSTER)
+    assert (waits["fit"], waits["byNode"]) == (1, {"small": 1})
+    assert {item["node"]: (item["fit"], item["plugin"], item["reasons"]) for item in waits["stops"]} == {
+        "small": (1, "NodeResourcesFit", ["Insufficient cpu"]),
+        "tainted": (0, "TaintToleration", ["node(s) had untolerated taint {gpu: }"]),
+        "half-full": (0, "NodeResourcesFit", ["Insufficient cpu"]),
+    }
+
+
+def test_how_many_more_of_one_that_runs_or_is_not_there(tmp_path: Path) -> None:
+    (runs,) = more(tmp_path, [*CLUSTER, node("big", "10")], "runs")
+    assert runs["byNode"] == {"big": 3}
+    template = {"spec": {"containers": [{"name": "c", "image": "x", "resources": {"requests": {"cpu": "2"}}}]}}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "spark"}, "spec": {"template": template}}
+    template["spec"]["restartPolicy"] = "Never"  # type: ignore[assignment]
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    (spark,) = more(tmp_path, [node("n", "7")], "--pod", str(tmp_path / "job.yaml"))
+    assert (spark["pod"], spark["fit"]) == ("default/spark", 3)
+    (asked,) = told(tmp_path, [node("n", "7")], "--pod", str(tmp_path / "job.yaml"))
+    assert asked["node"] == "n"
+
+
+def test_constraints_between_copies_hold(tmp_path: Path) -> None:
+    apart = {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": {"app": "web"}}}
+            ]
+        }
+    }
+    nodes = [node("a1"), node("a2"), node("b1", zone="b"), node("c1", zone="c")]
+    (web,) = more(tmp_path, [*nodes, pod("web", affinity=apart)])
+    assert web["fit"] == 3
+    assert {item["plugin"] for item in web["stops"]} == {"InterPodAffinity"}
+
+
+def test_who_would_be_evicted_for_the_next_one(tmp_path: Path) -> None:
+    items = [node("n", "4"), pod("low", "3", nodeName="n"), pod("high", priorityClassName="system-node-critical")]
+    (high,) = more(tmp_path, items)
+    assert high["fit"] == 1
+    assert high["preemption"]["candidates"] == {"n": ["default/low"]}
+    path = tmp_path / "cluster.yaml"
+    assert "preemption: on n would go default/low" in called("-f", str(path), "--how-many").stdout
+
+
+def test_there_is_always_an_answer(tmp_path: Path) -> None:
+    """Nobody waits, a limit, a gate, a name that is not there."""
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump_all([node("n"), pod("runs", nodeName="n")]))
+    for arguments in ([], ["--how-many"]):
+        result = called("-f", str(path), *arguments)
+        assert (result.exit_code, result.stdout.splitlines()[0]) == (
+            0,
+            "no pod waits for a node: 1 nodes, 1 pods on them",
+        )
+        found = json.loads(called("-f", str(path), "-o", "json", *arguments).stdout)
+        assert found["pods"] == []
+        assert found["message"].startswith("no pod waits")
+    (runs,) = more(tmp_path, [node("n", "1000"), pod("runs", nodeName="n")], "runs", "--most", "5")
+    assert (runs["fit"], runs["reachedMost"]) == (5, True)
+    (gated,) = more(tmp_path, [node("n"), pod("p", schedulingGates=[{"name": "g"}])])
+    assert "gates" in gated["skipped"]
+    unknown = called("-f", str(path), "nosuch", "--how-many")
+    assert isinstance(unknown.exception, UserError)
+    assert "1 that wait, 0 that run" in str(unknown.exception)
+    assert isinstance(called("-f", str(path), "--pod", str(path)).exception, UserError)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=4), st.integers(1, 4))
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_as_many_as_there_is_room_for(tmp_path: Path, cpus: list[tuple[int, int]], asked: int) -> None:
+    """And the cluster is as before: asked twice, it says the same."""
+    items = [node(f"n{index}", str(cpu)) for index, (cpu, _) in enumerate(cpus)]
+    items += [pod(f"p{index}", str(used), nodeName=f"n{index}") for index, (_, used) in enumerate(cpus)]
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump_all([*items, pod("waits", str(asked))]))
+    cluster = FromManifests([path])
+    room = room_for(cluster, "default/waits", load("kube")())
+    expected = {f"n{index}": max(cpu - used, 0) // asked for index, (cpu, used) in enumerate(cpus)}
+    assert dict(room.by_node) == {name: many for name, many in expected.items() if many}
+    assert room_for(cluster, "default/waits", load("kube")()) == room
