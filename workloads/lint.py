@@ -56,6 +56,8 @@ RULES = _rules(
     Rule("shared-multi-gpu", False, "kept", "several GPUs with a share of each"),
     Rule("repeated-model", False, "kept", "a GPU model is listed twice"),
     Rule("unknown-gpu-model", False, "kept", "no node has such a GPU; the pod can never be placed"),
+    Rule("partial-execution", False, "dropped", "a part of a job that another line sums up"),
+    Rule("larger-than-machine", False, "kept", "more processors than the log's header gives the machine"),
     Rule("larger-than-any-node", False, "kept", "no node is large enough; the pod can never be placed"),
     Rule("limit-differs", False, "kept", "the limit is not the request; the request counts"),
     Rule(

@@ -213,6 +213,17 @@ class Workload:
             return self
         return replace(self, arrival_ns=self.arrival_ns - self.arrival_ns.min())
 
+    def compressed(self, times: float) -> Workload:
+        """Arrivals and durations so many times shorter; a duration keeps a nanosecond at least."""
+        ends = self.duration_ns >= 0
+        shorter = np.maximum(np.round(self.duration_ns / times), np.where(self.duration_ns > 0, 1, 0)).astype(np.int64)
+        return replace(
+            self,
+            arrival_ns=frozen(np.round(self.arrival_ns / times).astype(np.int64)),
+            duration_ns=frozen(np.where(ends, shorter, self.duration_ns)),
+            provenance=self.provenance.and_then(f"times are divided by {times:g}"),
+        )
+
     def one_by_one(self, gap_ns: int = 10**9, together: int = 1) -> Workload:
         """Pure fill: row i arrives at i * gap_ns, and nothing ever departs; or so many rows `together` at each gap."""
         rows = np.arange(len(self), dtype=np.int64) // together

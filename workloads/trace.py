@@ -14,7 +14,7 @@ import polars as pl
 from harness.model.errors import UserError
 from workloads.gather import checked, coded, pairs_of, to_workload
 from workloads.lint import Lint, LintReport
-from workloads.readers import Format, by_name, detect, names, podyard
+from workloads.readers import Format, by_name, detect, mapped, names, podyard
 from workloads.readers.text import empty, head, sha256
 from workloads.table import DEVICE_MILLI, PODS_PER_NODE, Coded, Int64, NodeTable, Provenance, Workload, distinct
 
@@ -42,6 +42,7 @@ def read(
 ) -> Trace:
     """A whole trace in memory, in order of arrival. `format` is recognised from the file unless named.
 
+    With the option `map` (field to 'column:unit', see `readers.mapped`) the file may be any CSV, JSON or Parquet.
     With `fill_gap_ns` nothing departs, and pods arrive one by one with this gap; lists without times can be read so.
     Raises UserError for a file that cannot be read, and for the first row that cannot be meant unless `repair` leaves
     such rows out. `options` are the keyword arguments of the format's `pods`, `node_options` of its `nodes`.
@@ -143,12 +144,22 @@ def _opened(
     first = head(path)
     if not first:
         raise empty(path, "a trace")
-    kind = detect(path, first) if format is None else by_name(format)
+    kind = _kind(path, first, format, options)
     lint = Lint(str(path), kind.name, strict=strict)
     chosen = kind.checked(kind.pods, options or {})
     if fill and "mode" in kind.options(kind.pods):
         chosen.setdefault("mode", "fill")
     return kind, lint, kind.pods(path, lint, **chosen)
+
+
+def _kind(path: Path, first: bytes, format: str | None, options: Options | None) -> Format:
+    """A table with a map of its columns is of any form, which is recognised when it is read."""
+    if not options or "map" not in options:
+        return detect(path, first) if format is None else by_name(format)
+    if format is not None:
+        what = f"format {format} has its own columns, and takes no map"
+        raise UserError(what, file=path, found="a format and a map", expected="one of the two")
+    return Format("mapped", mapped)
 
 
 def _provenance(kind: Format, path: Path) -> Provenance:

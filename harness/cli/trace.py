@@ -31,6 +31,13 @@ FormatName = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--option", help="NAME=VALUE, an option of the format; repeatable.")
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="FIELD=COLUMN[:UNIT] of any CSV, JSON or Parquet, as arrival=submit:iso,cpu=req_cpu:cores; repeatable.",
+    ),
+]
 
 
 @contextmanager
@@ -103,6 +110,7 @@ def lint(
     format: FormatName = None,
     nodes: Annotated[Path | None, typer.Option(help="Its node list, to find pods that fit nowhere.")] = None,
     option: Settings = None,
+    columns: Columns = None,
     examples: Annotated[int, typer.Option(min=0, max=20, help="Findings shown a rule.")] = 3,
     output: Form = Output.table,
 ) -> None:
@@ -110,7 +118,7 @@ def lint(
     with _told():
         from workloads.trace import lint as check
 
-        reports = check(file, format=format, options=_options(option), nodes=nodes)
+        reports = check(file, format=format, options=_options(option, columns), nodes=nodes)
         if output is Output.table:
             for report in reports:
                 _print_report(report, examples)
@@ -126,6 +134,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
     format: FormatName = None,
     option: Settings = None,
+    columns: Columns = None,
     repair: Annotated[bool, typer.Option("--repair", help="Leave out rows that cannot be what was meant.")] = False,
     output: Form = Output.table,
 ) -> None:
@@ -133,14 +142,14 @@ def convert(
     with _told():
         from workloads.trace import convert as write
 
-        report = write(file, out, format=format, options=_options(option), repair=repair)
+        report = write(file, out, format=format, options=_options(option, columns), repair=repair)
         if output is Output.table:
             _print_report(report, 0)
         else:
             _print_data(_report_data(report, 0), output)
 
 
-def _options(pairs: Sequence[str] | None) -> dict[str, Any]:
+def _options(pairs: Sequence[str] | None, columns: Sequence[str] | None) -> dict[str, Any]:
     from harness.model.errors import UserError
     from harness.model.whole_numbers import whole_number
 
@@ -155,6 +164,10 @@ def _options(pairs: Sequence[str] | None) -> dict[str, Any]:
         else:
             number = whole_number(text.removeprefix("-"))
             out[name] = text if number is None else -number if text.startswith("-") else number
+    if columns:
+        from workloads.readers.mapped import parse_map
+
+        out["map"] = parse_map(columns)
     return out
 
 

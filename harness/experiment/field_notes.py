@@ -165,6 +165,8 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "start": _note("when the first may come", "2m", DURATION),
     },
     forms.TraceTasks: {
+        "map": _note("of any CSV, JSON or Parquet: field to column and unit", {"cpu": "req_cpu:cores"}),
+        "compress": _note("arrivals come and pods end so many times faster", 10),
         "mode": _note("departures: tasks end as they did; fill: what arrives stays", "fill"),
         "first": _note("only so many of the first pods", 1000, "pods"),
         "order": _note("file with the order of arrival, one pod a line; {seed} in its name is the run's", "order.txt"),

@@ -140,11 +140,16 @@ class OpenbTasks(Form, frozen=True, kw_only=True):
 class TraceTasks(Form, frozen=True, kw_only=True):
     """A trace's pods. `order`: a file with the order of arrival, one pod a line ('{seed}' in its name is the run's);
     `every`: the gap between arrivals; `together`: so many arrive at one instant, in a fill. `controller`: what makes
-    the pods; those of a Job are made anew when they are evicted or their node is lost, bare ones (none) are gone."""
+    the pods; those of a Job are made anew when they are evicted or their node is lost, bare ones (none) are gone.
+    `map`: of any CSV, JSON or Parquet, which column is which field and in which unit: {cpu: "req_cpu:cores"}.
+    `compress`: arrivals come and pods end so many times faster. `load`: arrivals are stretched or squeezed until what
+    runs asks for so many percent of the nodes' GPUs (CPU, where they have none) on average; durations stay."""
 
     path: str
     format: str | None = None
     options: dict[str, Any] = {}
+    map: dict[str, str] = {}
+    compress: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     mode: str = "departures"  # or fill: what arrives stays
     first: Tasks | None = None  # only so many pods
     order: str | None = None

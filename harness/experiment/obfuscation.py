@@ -29,6 +29,7 @@ _LETTERS = "bcdfghjklmnpqrstvwxz"
 """No vowels: no made-up name is a word."""
 
 _WORD = re.compile(r"[^\W_]+")
+_DIGITS = re.compile(r"[0-9]+$")
 _ADDRESS = re.compile(r"(?<![0-9])(?:[0-9]{1,3}[-.]){3}[0-9]{1,3}(?![0-9])")
 _PORT_CHARACTERS, _LABEL_CHARACTERS, _NAME_CHARACTERS = 15, 63, 253
 
@@ -190,7 +191,7 @@ def _words(text: str) -> list[str]:
 
 
 def _is_kept_word(word: str, of_address: bool) -> bool:
-    if word.isdigit():
+    if _DIGITS.match(word):
         return len(word) <= 4 and not of_address
     return word in _KEPT_WORDS
 

@@ -10,7 +10,7 @@ from typing import Any
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
 from harness.experiment.dump import Dump, read_dump
-from harness.experiment.forms import ClientTasks, RigidJobs, TaskSource, TrainingTasks
+from harness.experiment.forms import ClientTasks, RigidJobs, TaskSource, TraceTasks, TrainingTasks
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
 from harness.experiment.scenario import Loaded, duration
 from harness.experiment.services import Traffic, clients, service
@@ -227,6 +227,22 @@ def _rigid_jobs(loaded: Loaded, form: RigidJobs, index: int, made: Plan, nodes: 
     _add_table(made, to_workload(jobs, drawn_by, form.processors_per_pod, prefix), 0, "none")
 
 
+def _paced(loaded: Loaded, workload: Workload, form: TraceTasks, nodes: Sequence[NodeTable], where: str) -> Workload:
+    """With the trace's time compressed, and arrivals at the load that is asked for."""
+    if form.mode == "fill" and (form.load is not None or form.compress != 1.0):
+        what = "a fill has no times that could be changed"
+        raise loaded.error(f"{where}.mode", what, found="load or compress", expected="every, or mode: departures")
+    if form.compress != 1.0:
+        workload = workload.compressed(form.compress)
+    if form.load is None:
+        return workload
+    endless = int((workload.duration_ns < 0).sum())
+    if endless:
+        found = f"{endless} pods that run for good"
+        raise loaded.error(f"{where}.load", "a load needs pods that end", found=found, expected="durations")
+    return _at_load(workload, nodes, form.load)
+
+
 def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequence[NodeTable], seed: int) -> None:
     from pathlib import Path
 
@@ -238,7 +254,8 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequ
     path = loaded.find(form.path, f"{where}.trace.path")
     every = duration(loaded, form.every, f"{where}.trace.every")
     fill = every if form.mode == "fill" else None
-    workload = read(path, format=form.format, options=form.options, repair=True, fill_gap_ns=fill).workload
+    options = {**form.options, "map": dict(form.map)} if form.map else form.options
+    workload = read(path, format=form.format, options=options, repair=True, fill_gap_ns=fill).workload
     original = workload
     if form.order is not None:
         order: Path = loaded.find(form.order.replace("{seed}", str(seed)), f"{where}.trace.order")
@@ -247,8 +264,7 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequ
         workload = workload.one_by_one(every, form.together)
     if form.first is not None:
         workload = workload.take(slice(0, form.first))
-    if form.load is not None:
-        workload = _at_load(workload, nodes, form.load)
+    workload = _paced(loaded, workload, form, nodes, f"{where}.trace")
     _add_table(made, workload, 0, form.controller, form.gpu_words, original)
 
 

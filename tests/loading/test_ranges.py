@@ -26,7 +26,7 @@ FULL: dict[str, Any] = {
     "pools": [{"name": "p", "min": 1, "max": 2, "cpu": 4, "memory": "1Gi", "pods": 9, "gpus": 1, "provisioning": "1m"}],
     "workload": [
         {"openbLike": {"pods": 5, "load": 50, "constrained": 3, "longest": "1h", "start": "1s"}},
-        {"trace": {"path": "x", "first": 5, "together": 2, "every": "2s"}},
+        {"trace": {"path": "x", "first": 5, "together": 2, "every": "2s", "load": 80, "compress": 2.5}},
         {"service": {"name": "s", "replicas": 2, "cpu": 1, "memory": "1Gi", "cpuPerRequest": "1m", "readyAfter": "1s",
                      "minAvailable": 1, "load": {"constant": {"rps": 1}},
                      "autoscaler": {"min": 1, "max": 3, "targetCpu": 50}}},

@@ -80,6 +80,8 @@ class Format:
 def _suits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) is Literal:
         return value in typing.get_args(hint)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict)
     options = typing.get_args(hint) or (hint,)
     return any(
         (option is type(None) and value is None)
@@ -91,6 +93,8 @@ def _suits(value: Any, hint: Any) -> bool:
 def _words(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return " or ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is dict:
+        return "a mapping"
     names = {bool: "true or false", int: f"a whole number, 0 to {MOST_OPTION}", str: "text", type(None): "nothing"}
     return " or ".join(names.get(option, str(option)) for option in typing.get_args(hint) or (hint,))
 
@@ -117,5 +121,6 @@ def detect(path: Path, first: bytes) -> Format:
         line=1,
         found=", ".join(candidate.name for candidate in found) or head.partition("\n")[0][:80] or "nothing",
         expected=", ".join(names()),
-        hint="name it with --format, which also tells what is missing",
+        hint="name it with --format, which also tells what is missing; or say what its columns are: "
+        "--map arrival=COLUMN:s,cpu=COLUMN:cores",
     )

@@ -50,6 +50,9 @@ FIELDS = (
     "think",
 )
 CANCELLED = 5
+PARTIAL = (2, 3, 4)
+"""Status of a line that tells one execution of a job which was swapped out; a line of status 0, 1 or 5 before them sums
+them up. Source: the archive's definition of the format, field 11."""
 MOST_PODS = 200_000
 """Nodes of one job: more than the largest machine in the archive has."""
 
@@ -74,7 +77,7 @@ def pods(path: Path, lint: Lint, *, processors_per_node: int | None = None) -> I
             processors_per_node = _per_node(head, lint)
         seen += len(jobs.texts)
         lint.rows += len(jobs.texts)
-        yield _pods(_columns(jobs, lint), processors_per_node or 0, lint)
+        yield _pods(_columns(jobs, lint), processors_per_node or 0, _number(head, "MaxProcs"), lint)
     if not seen:
         raise UserError("the file has no jobs", file=path, found="comments", expected=f"lines of {len(FIELDS)} fields")
 
@@ -92,10 +95,14 @@ def _comments(block: Lines, head: dict[str, str]) -> Lines:
     return Lines(numbers, texts)
 
 
+def _number(head: dict[str, str], key: str) -> int:
+    """Of the header; 0 where it does not say, or -1, which stands for unknown."""
+    digits = re.match(r"[0-9]{1,9}", head.get(key, ""))
+    return int(digits[0]) if digits else 0
+
+
 def _per_node(head: dict[str, str], lint: Lint) -> int:
-    digits = {key: re.match(r"[0-9]{1,9}", head.get(key, "")) for key in ("MaxProcs", "MaxNodes")}
-    found = {key: int(match[0]) for key, match in digits.items() if match}
-    processors, nodes = found.get("MaxProcs", 0), found.get("MaxNodes", 0)
+    processors, nodes = _number(head, "MaxProcs"), _number(head, "MaxNodes")
     if not processors or not nodes:
         lint.note("not-recorded", f"MaxProcs {processors}, MaxNodes {nodes}", "both, to split a job by node")
         return 0
@@ -114,13 +121,15 @@ def _columns(jobs: Lines, lint: Lint) -> pl.DataFrame:
     return frame.select("line", *(frame["parts"].list.get(at).alias(name) for at, name in enumerate(FIELDS)))
 
 
-def _pods(frame: pl.DataFrame, per_node: int, lint: Lint) -> pl.DataFrame:
+def _pods(frame: pl.DataFrame, per_node: int, most: int, lint: Lint) -> pl.DataFrame:
+    """`most`: processors of the machine, 0 where the log does not say."""
     rows = Rows(frame, lint)
     job = rows.text("job")
     rows["arrival_ns"] = rows.integer("submit", unit=SECOND_NS)
     run = rows.integer("run", unit=SECOND_NS, least=-SECOND_NS)
     asked_time = rows.integer("asked_time", unit=SECOND_NS, least=-SECOND_NS)
     status = rows.integer("status", least=-1, most=99)
+    rows.flag("partial-execution", status.is_in(PARTIAL), "a line for the whole job", column="status")
     rows.flag("never-ran", (run <= 0) & (status == CANCELLED), "a run time", column="run")
     rows.flag("duration-missing", run < 0, "a run time", column="run")
     rows.flag("zero-duration", run == 0, "more than 0", column="run")
@@ -131,6 +140,8 @@ def _pods(frame: pl.DataFrame, per_node: int, lint: Lint) -> pl.DataFrame:
     held = rows.integer("processors", least=-1, most=10**7)
     processors = pl.select(pl.when(asked > 0).then(asked).otherwise(held)).to_series()
     rows.flag("missing-value", processors <= 0, "a number of processors", column="asked_processors")
+    if most:
+        rows.flag("larger-than-machine", processors > most, f"at most MaxProcs {most}", column="asked_processors")
     rows["processors"] = processors
     asked_memory = rows.integer("asked_memory_kb", least=-1, most=10**12)
     used_memory = rows.integer("used_memory_kb", least=-1, most=10**12)
