@@ -20,6 +20,7 @@ _SHOWN = 6
 """Nodes named in a row of a table."""
 
 
+# size: each parameter is an option of the command line.
 def verdicts(
     pods: Annotated[
         list[str] | None, typer.Argument(help="NAMESPACE/NAME, or NAME; all that wait for a node without any.")

@@ -226,7 +226,8 @@ def _out_of_sight(data: dict[str, Any], kind: str) -> str:
         return "nothing here looks at it"
     if "." in group and not group.endswith(".k8s.io"):
         return "what its controller would make of it, pods too, is not there"
-    typo = get_close_matches(kind, KINDS, n=1, cutoff=0.8)
+    of_group = [name for name, known in KINDS.items() if known.api_version.rpartition("/")[0] == group]
+    typo = get_close_matches(kind, of_group, n=1, cutoff=0.8)
     return "nothing here looks at it" if group.endswith(".k8s.io") and not typo else ""
 
 
