@@ -1,4 +1,4 @@
-"""Small twins of manifests that many people have: they are read, what is not modelled is told, and all pods get ready."""
+"""Small twins of manifests that many people have: they are read, what is not modelled is told, all pods get ready."""
 
 from __future__ import annotations
 
