@@ -234,13 +234,7 @@ def _paced(loaded: Loaded, workload: Workload, form: TraceTasks, nodes: Sequence
         raise loaded.error(f"{where}.mode", what, found="load or compress", expected="every, or mode: departures")
     if form.compress != 1.0:
         workload = workload.compressed(form.compress)
-    if form.load is None:
-        return workload
-    endless = int((workload.duration_ns < 0).sum())
-    if endless:
-        found = f"{endless} pods that run for good"
-        raise loaded.error(f"{where}.load", "a load needs pods that end", found=found, expected="durations")
-    return _at_load(workload, nodes, form.load)
+    return workload if form.load is None else _at_load(workload, nodes, form.load)
 
 
 def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequence[NodeTable], seed: int) -> None:

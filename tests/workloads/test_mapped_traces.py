@@ -240,10 +240,7 @@ def test_arrivals_at_a_load(tmp_path: Path, load: int) -> None:
     assert set(table.duration_ns.tolist()) == {100 * 10**9}
 
 
-def test_a_load_needs_pods_that_end_and_no_fill(tmp_path: Path) -> None:
-    endless = [*JOBS, {"n": "x", "t": 1, "d": "", "c": 1}]
-    with pytest.raises(UserError, match="a load needs pods that end"):
-        _plan(tmp_path, endless, load=50)
+def test_a_fill_has_no_times_to_change(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a fill has no times"):
         _plan(tmp_path, JOBS, compress=2, mode="fill")
 
