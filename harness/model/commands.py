@@ -72,7 +72,7 @@ def reads_stdin(argv: Sequence[str]) -> bool:
 Word: TypeAlias = tuple[tuple[str, bool], ...]
 """Pieces of a word, each with whether $ means something in it."""
 
-_OPERATORS = (";;", "&&", "||", ">>", "2>&1", "2>", "&>", ";", "|", "&", ">", "<", "\n", "(", ")")
+_OPERATORS = (";;", "&&", "||", "1>&2", ">&2", ">>", "2>&1", "2>", "&>", ";", "|", "&", ">", "<", "\n", "(", ")")
 
 
 def _tokens(script: str) -> list[str | Word]:
@@ -94,7 +94,7 @@ def _tokens(script: str) -> list[str | Word]:
     while at < len(script):
         mark = script[at]
         operator = next((item for item in _OPERATORS if script.startswith(item, at)), None)
-        if operator is not None and (not operator.startswith("2") or (not plain and not pieces)):
+        if operator is not None and (operator[0] not in "12" or (not plain and not pieces)):
             end_word()
             out.append(operator)
             at += len(operator)
@@ -200,6 +200,9 @@ class _Shell:
                     named = tokens[at + 1]
                     into = (str(token), "" if isinstance(named, str) else "".join(self._expanded(named)))
                 at += 2
+            elif token in ("1>&2", ">&2"):
+                into = (">", "/dev/stderr")
+                at += 1
             elif token == "2>&1":
                 at += 1
             elif isinstance(token, str):
@@ -212,15 +215,18 @@ class _Shell:
                 before, size = len(self.lines), self._size
                 self.command(words)
                 self._write(into, "".join(text for _, text in self.lines[before:]))
-                del self.lines[before:]
-                self._size = size
+                if into[1] != "/dev/stdout":
+                    del self.lines[before:]
+                    self._size = size
             else:
                 self.command(words)
         return at
 
     def _write(self, into: tuple[str, str], text: str) -> None:
         operator, path = into
-        if path and not path.startswith("/dev/"):
+        if path == "/dev/stderr":
+            self.errors += text
+        elif path and not path.startswith("/dev/"):
             self.files[path] = self.files.get(path, "") + text if operator == ">>" else text
 
     def _while(self, tokens: list[str | Word], at: int, word: str, *, doing: bool) -> int:

@@ -46,6 +46,11 @@ def test_a_shell_of_a_few_commands(script: str, output: str, code: int, seconds:
     assert (found.output, found.exit_code, found.duration_ns) == (output, code, round(seconds * SECOND_NS))
 
 
+def test_what_is_said_on_stderr() -> None:
+    found = sh("echo a >&2; echo b 1>&2; echo c > /dev/stderr; echo d > /dev/stdout; echo 1")
+    assert (found.output, found.errors) == ("d\n1\n", "a\nb\nc\n")
+
+
 @pytest.mark.parametrize("script", ["sleep infinity", "while true; do echo x; sleep 5; done", "tail -f /dev/null"])
 def test_what_goes_on_for_ever(script: str) -> None:
     assert sh(script).duration_ns == FOREVER

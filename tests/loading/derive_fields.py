@@ -39,7 +39,7 @@ v1 Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node P
 v1 Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount
 apps/v1 ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet
 authentication.k8s.io/v1 SelfSubjectReview TokenRequest TokenReview
-authorization.k8s.io/v1 SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview
+authorization.k8s.io/v1 SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview LocalSubjectAccessReview
 autoscaling/v1 HorizontalPodAutoscaler Scale
 autoscaling/v2 HorizontalPodAutoscaler
 batch/v1 CronJob Job

@@ -33,10 +33,14 @@ REVIEWS: dict[str, dict[str, str]] = {
         "selfsubjectaccessreviews": "SelfSubjectAccessReview",
         "selfsubjectrulesreviews": "SelfSubjectRulesReview",
         "subjectaccessreviews": "SubjectAccessReview",
+        "localsubjectaccessreviews": "LocalSubjectAccessReview",
     },
     "authentication.k8s.io/v1": {"selfsubjectreviews": "SelfSubjectReview", "tokenreviews": "TokenReview"},
 }
 """Questions rather than objects: created, answered, kept nowhere."""
+
+LOCAL = "localsubjectaccessreviews"
+"""The one of them that is asked in a namespace."""
 
 
 def verbs(resource: Resource) -> tuple[str, ...]:
@@ -95,7 +99,7 @@ def _aggregated_version(group: str, version: str) -> Json:
             {
                 "resource": plural,
                 "responseKind": {"group": group, "version": version, "kind": kind},
-                "scope": "Cluster",
+                "scope": "Namespaced" if plural == LOCAL else "Cluster",
                 "singularResource": kind.lower(),
                 "verbs": ["create"],
             }
@@ -175,7 +179,13 @@ def _plain_resources(group: str, version: str) -> Json | None:
             )
     for plural, name in REVIEWS.get(api_version, {}).items():
         out.append(
-            {"name": plural, "singularName": name.lower(), "namespaced": False, "kind": name, "verbs": ["create"]}
+            {
+                "name": plural,
+                "singularName": name.lower(),
+                "namespaced": plural == LOCAL,
+                "kind": name,
+                "verbs": ["create"],
+            }
         )
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": out}
 

@@ -12,7 +12,7 @@ from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.auth.tokens import AUDIENCES
 from harness.apiserver.http.bodies import checked
-from harness.apiserver.http.discovery import REVIEWS
+from harness.apiserver.http.discovery import LOCAL, REVIEWS
 from harness.apiserver.server import ApiServer
 from harness.model.status import ApiError, bad_request
 
@@ -22,18 +22,23 @@ Whose = Callable[[ApiServer, str, tuple[str, ...]], tuple[User, tuple[str, ...]]
 """(whose a token is, for which of the given audiences); raises ApiError Unauthorized."""
 
 
-def review_of(path: str) -> tuple[str, str] | None:
-    """(group-version, plural) of a path that is a review; None for any other."""
+def review_of(path: str) -> tuple[str, str, str] | None:
+    """(group-version, plural, namespace) of a path that is a review; None for any other."""
     parts = [part for part in path.split("/") if part]
-    if len(parts) != 4 or parts[0] != "apis":
+    namespace = ""
+    if len(parts) == 6 and parts[3] == "namespaces" and parts[5] == LOCAL:
+        namespace, parts = parts[4], [*parts[:3], LOCAL]
+    if len(parts) != 4 or parts[0] != "apis" or (parts[3] == LOCAL) is not bool(namespace):
         return None
     api_version = f"{parts[1]}/{parts[2]}"
-    return (api_version, parts[3]) if parts[3] in REVIEWS.get(api_version, {}) else None
+    return (api_version, parts[3], namespace) if parts[3] in REVIEWS.get(api_version, {}) else None
 
 
-def perform(server: ApiServer, user: User, whose: Whose, api_version: str, plural: str, body: Any) -> Json:
+def perform(
+    server: ApiServer, user: User, whose: Whose, api_version: str, plural: str, namespace: str, body: Any
+) -> Json:
     """The review with its status. `whose`: reads tokens. Raises ApiError Forbidden, BadRequest."""
-    rbac.check(server, user, Action("create", api_version.partition("/")[0], plural))
+    rbac.check(server, user, Action("create", api_version.partition("/")[0], plural, "", namespace))
     kind = REVIEWS[api_version][plural]
     data = dict(checked(api_version, kind, body))
     if data.setdefault("kind", kind) != kind:
@@ -42,7 +47,10 @@ def perform(server: ApiServer, user: User, whose: Whose, api_version: str, plura
     match plural:
         case "selfsubjectaccessreviews":
             status = _access(server, user, spec)
-        case "subjectaccessreviews":
+        case "subjectaccessreviews" | "localsubjectaccessreviews":
+            if namespace and (spec.get("resourceAttributes") or {}).get("namespace") != namespace:
+                # Source: pkg/registry/authorization/localsubjectaccessreview/rest.go (Kubernetes 1.32).
+                raise bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
             other = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "")
             status = _access(server, other, spec)
         case "selfsubjectrulesreviews":
