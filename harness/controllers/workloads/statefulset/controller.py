@@ -130,12 +130,13 @@ class StatefulSetController(PodControl):
                 self.queue.add_at(key, until)
             self.conclude(now, key, None)
             return
-        if stateful_set.metadata.deletion_timestamp is None and (
-            self._claim(key, stateful_set) or self._mark_revision(now, key, stateful_set) or self._manage(now, key)
-        ):
-            return
-        if not self.conclude(now, key, None):
-            self._forget_revisions(key, stateful_set)
+        if stateful_set.metadata.deletion_timestamp is None:
+            if self._claim(key, stateful_set) or self._mark_revision(now, key, stateful_set):
+                return
+            self._forget_revisions(key, stateful_set)  # whether or not pods can be made: UpdateStatefulSet (1.32)
+            if self._manage(now, key):
+                return
+        self.conclude(now, key, None)
 
     def _claim(self, key: str, stateful_set: StatefulSet) -> bool:
         """Release what is not selected any more, adopt what nobody has. Source: ClaimPods, adoptOrphanRevisions."""
@@ -270,11 +271,9 @@ class StatefulSetController(PodControl):
         return bool(changed)
 
     def _forget_revisions(self, key: str, stateful_set: StatefulSet) -> None:
-        uid, status = stateful_set.metadata.uid, stateful_set.status
-        if stateful_set.metadata.deletion_timestamp is not None or not self.expected.satisfied(uid, self.now):
-            return
+        uid, named = stateful_set.metadata.uid, self._current_and_update(stateful_set) or ()
         live = {pod.metadata.labels.get(REVISION, "") for pod in self._pods.of(uid).values()}
-        live |= {status.current_revision, status.update_revision}
+        live |= {item.metadata.name for item in named}
         for item in to_forget(self._known(uid), live, stateful_set.spec.revision_history_limit):
             meta = item.metadata
             self.write(key, Delete("ControllerRevision", meta.namespace, meta.name, meta.uid, token=key))
