@@ -100,6 +100,14 @@ def test_a_limit_of_nodes(path: Path) -> None:
     assert story.types() == {"s.large": 1}
 
 
+def test_a_pool_that_a_pod_cannot_use_does_not_hide_the_next_one(path: Path) -> None:
+    """Seed 9046: what the first pool's node to come could not take, the second's, in its place, was not asked for."""
+    closed = node_pool("a", template={"taints": [{"key": "dedicated", "effect": "NoSchedule"}]})
+    story = Story(path, closed, node_pool("b"), deployment("web", 2))
+    assert story.values("karpenter.sh/nodepool") == {"b": 1}
+    assert len(set(story.where().values()) & set(story.nodes())) == 1
+
+
 def test_taints_keep_pods_that_do_not_tolerate_them_and_startup_taints_do_not(path: Path) -> None:
     taint = {"key": "team", "value": "a", "effect": "NoSchedule"}
     startup = {"key": "cni", "effect": "NoSchedule"}

@@ -110,7 +110,7 @@ class Simulation:
         self._ghosts = False
         self._placed: dict[str, str] = {}
         self._refused: dict[tuple[int, int], tuple[int, str]] = {}  # by class and stage: at which progress, and why
-        self._never: set[tuple[int, int]] = set()  # (column, class): it only fills, so that this stays
+        self._never: set[tuple[str, int]] = set()  # (virtual node, class): it only fills, so that this stays
         self._progress = 0
         self._known: dict[tuple[int, int], _Known] = {}  # by class and stage
         prefer = any(taint.effect == "PreferNoSchedule" for item in templates for taint in item.taints)
@@ -223,7 +223,7 @@ class Simulation:
 
     def _can_add(self, virtual: VirtualNode, asking: _Asking) -> _Fit | None:
         """What the node would be with the pod; None where it cannot go there. Source: nodeclaim.go CanAdd."""
-        never = (virtual.index, asking.view.cls.id)
+        never = (virtual.name, asking.view.cls.id)  # an index is used again
         if never in self._never:
             return None
         template, offers = virtual.template, self._offers
