@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from harness.apiserver.admission.chain import Chain
+from harness.apiserver.admission.chain import AdmissionChain
 from harness.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from harness.apiserver.admission.plugin import Request
 from harness.apiserver.admission.resource_quota import ResourceQuota
@@ -69,7 +69,7 @@ class ApiServer:
         """For updates from within of objects that have managedFields."""
         self.cache = WatchCache(store)
         of_kind = {name: rules.admission for name, rules in RULES.items()}
-        self.admission = Chain(
+        self.admission = AdmissionChain(
             self.cache,
             general=(NamespaceLifecycle,),
             of_kind=of_kind,

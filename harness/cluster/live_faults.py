@@ -60,7 +60,7 @@ class LiveFaults:
         for change, obj in heard:
             self._hear(change, obj)
         for injected in self._injector.take():
-            self._tell_injected(injected, now)
+            self._report_injected(injected, now)
         for name, end in [item for item in self._ends.items() if item[1] is not None]:
             if end is not None and now >= end:
                 self._ended(name, "Ended")
@@ -94,7 +94,7 @@ class LiveFaults:
         """What an earlier process injected ended with it; what nobody has injected yet is asked for."""
         for obj in self._cluster.server.listed(KIND):
             if _status(obj).get("phase") == "Active" and obj.metadata.name not in self._ends:
-                self._tell(obj.metadata.name, {"phase": "Ended", "message": "the cluster was started again"})
+                self._write_status(obj.metadata.name, {"phase": "Ended", "message": "the cluster was started again"})
             else:
                 self._heard.append((ADDED, obj))
 
@@ -111,7 +111,7 @@ class LiveFaults:
             ((fault, data),) = spec.items()
             order = Order(name, read_fault(fault, data, f"spec.{fault}"))
         except UserError as error:
-            self._tell(name, {"phase": "Refused", "message": str(error)})
+            self._write_status(name, {"phase": "Refused", "message": str(error)})
             return
         self._lasting[name] = order.fault.lasts_ns()
         self._cluster.tell(self._injector.name, order)
@@ -123,10 +123,10 @@ class LiveFaults:
 
     # -- what became of it ---------------------------------------------------------------------------------------------
 
-    def _tell_injected(self, injected: Injected, now: Instant) -> None:
+    def _report_injected(self, injected: Injected, now: Instant) -> None:
         name, lasts = injected.name, self._lasting.pop(injected.name)
         if not injected.effects:
-            self._tell(name, {"phase": "Missed", "message": "nothing was there to be hit"})
+            self._write_status(name, {"phase": "Missed", "message": "nothing was there to be hit"})
             return
         if lasts != 0:
             self._ends[name] = None if lasts is None else now + lasts
@@ -137,7 +137,7 @@ class LiveFaults:
             "target": ", ".join(injected.targets[:3]) + (", .." if len(injected.targets) > 3 else ""),
         }
         self._measured[name] = injected.cause
-        self._tell(name, told)
+        self._write_status(name, told)
         self._record(name, "Warning", "FaultInjected", f"Injected into {told['target'] or 'the cluster'}")
         obj = self._object(name)
         if obj is None or ((obj.extra or {}).get("spec") or {}).get("undo"):
@@ -145,7 +145,7 @@ class LiveFaults:
 
     def _ended(self, name: str, phase: str) -> None:
         self._ends.pop(name, None)
-        self._tell(name, {"phase": phase, "endedAt": self._time(self._cluster.now)})
+        self._write_status(name, {"phase": phase, "endedAt": self._time(self._cluster.now)})
         self._record(
             name, "Normal", f"Fault{phase}", f"The fault has {'been undone' if phase == 'Undone' else 'ended'}"
         )
@@ -158,7 +158,9 @@ class LiveFaults:
             told, waiting = found
             over = name not in self._ends and not waiting
             if self._status_of(name).get("recovery") != told:
-                self._tell(name, {"recovery": told, "recovered": f"{told['victims'] - waiting}/{told['victims']}"})
+                self._write_status(
+                    name, {"recovery": told, "recovered": f"{told['victims'] - waiting}/{told['victims']}"}
+                )
             if over or (name not in self._ends and now - self._measures.begun_ns > PATIENCE_NS):
                 del self._measured[name]
         if not self._measured and not self._ends:
@@ -174,7 +176,7 @@ class LiveFaults:
         obj = self._object(name)
         return {} if obj is None else _status(obj)
 
-    def _tell(self, name: str, more: Json) -> None:
+    def _write_status(self, name: str, more: Json) -> None:
         obj = self._object(name)
         if obj is None:
             return  # somebody has deleted it

@@ -218,7 +218,7 @@ def dry_run(loaded: Loaded, scheduler: str, seed: int, progress: Progress | None
         run.cluster.api.observers.append(scaling.observe)
         run.play(progress)
         result = run.result(scheduler)
-        return _told(run, scaling, result, start)
+        return _dry_run_of(run, scaling, result, start)
     finally:
         run.close()
 
@@ -227,7 +227,7 @@ def _members(nodes: Mapping[str, Any], pool: str) -> int:
     return sum(node.metadata.labels.get(POOL_LABEL) == pool for node in nodes.values())
 
 
-def _told(run: Run, scaling: Scaling, result: Result, start: Mapping[str, int]) -> DryRun:
+def _dry_run_of(run: Run, scaling: Scaling, result: Result, start: Mapping[str, int]) -> DryRun:
     server, spec = run.cluster.server, run.loaded.scenario.spec
     component = run.cluster.components.get("cluster-autoscaler")
     known = component if isinstance(component, ClusterAutoscaler) else None

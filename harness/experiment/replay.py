@@ -16,7 +16,7 @@ from harness.experiment.strategies import load_strategy
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReplayResult:
     """`difference`: the first entry that differs, in words; `versions`: what is installed now and was not then."""
 
     same: bool
@@ -44,7 +44,7 @@ class Verdict:
         }
 
 
-def replay_record(folder: Path) -> Verdict:
+def replay_record(folder: Path) -> ReplayResult:
     """Raises UserError for a record that cannot be read or run."""
     record = read_record(folder)
     loaded = from_data(record["scenario"], str(folder / "record.json"))
@@ -57,7 +57,7 @@ def replay_record(folder: Path) -> Verdict:
     finally:
         run.close()
     recorded = str(record["digest"])
-    return Verdict(
+    return ReplayResult(
         same=digest == recorded and not difference,
         recorded=recorded,
         replayed=digest,
@@ -74,7 +74,7 @@ def first_difference(recorded: Any, run: Run) -> str:
     for number, entry in enumerate(run.measures.journal, 1):
         row = next(rows, None)
         if row is None:
-            return f"  entry {number}: the record ends, the replay goes on with {_told(entry)}"
+            return f"  entry {number}: the record ends, the replay goes on with {_entry_text(entry)}"
         for field in ("at_ns", "revision", "kind", "change", "key"):
             if row[field] != getattr(entry, field):
                 return _differs(number, field, row[field], getattr(entry, field), entry)
@@ -90,10 +90,10 @@ def first_difference(recorded: Any, run: Run) -> str:
 
 
 def _differs(number: int, field: str, was: Any, now: Any, entry: Any) -> str:
-    return f"  entry {number} ({_told(entry)}): {field}\n  recorded: {was}\n  replayed: {now}"
+    return f"  entry {number} ({_entry_text(entry)}): {field}\n  recorded: {was}\n  replayed: {now}"
 
 
-def _told(entry: Any) -> str:
+def _entry_text(entry: Any) -> str:
     return f"{entry.at_ns / 1e9:.6f}s {entry.kind} {entry.change} {entry.key}"
 
 

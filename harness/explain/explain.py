@@ -24,7 +24,7 @@ from harness.scheduling.strategy import PodView
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FilterResult:
     """What one constraint says: nodes that it is the first to reject, by reason, and how many are left after it."""
 
     plugin: str
@@ -66,7 +66,7 @@ class Explanation:
     how: str
     nodes: int
     feasible: int
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[FilterResult, ...]
     picked: Option | None
     runner_up: Option | None
     on_node: OnNode | None = None
@@ -168,7 +168,7 @@ def _full(on: Snapshot, node: int) -> Iterator[None]:
         on.update_node(**before)
 
 
-def _verdicts(on: Snapshot, view: PodView) -> tuple[Verdict, ...]:
+def _verdicts(on: Snapshot, view: PodView) -> tuple[FilterResult, ...]:
     """Each constraint in kube-scheduler's order, over the nodes that those before it left."""
     cls = on.classes.class_now(view)
     n = len(on.node_table)
@@ -187,7 +187,7 @@ def _verdicts(on: Snapshot, view: PodView) -> tuple[Verdict, ...]:
                 for reason in term.reasons(on, node):
                     reasons[reason] = reasons.get(reason, 0) + 1
         left &= mask
-        out.append(Verdict(term.plugin, dict(sorted(reasons.items())), int(np.count_nonzero(left))))
+        out.append(FilterResult(term.plugin, dict(sorted(reasons.items())), int(np.count_nonzero(left))))
     return tuple(out)
 
 

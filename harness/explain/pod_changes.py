@@ -29,7 +29,7 @@ ANY_SKEW = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LowerRequest:
     """It asked for `amount` less of a resource, in milli-CPU, bytes or units."""
 
     resource: str
@@ -116,7 +116,7 @@ class WithoutPort:
 
 
 PodChange: TypeAlias = (
-    Request | Share | FewerDevices | AnyModel | Tolerates | AnyNode | WithoutTerm | Skew | WithoutPort
+    LowerRequest | Share | FewerDevices | AnyModel | Tolerates | AnyNode | WithoutTerm | Skew | WithoutPort
 )
 
 
@@ -172,7 +172,7 @@ def _candidates(on: Snapshot, pod: Pod, view: PodView, node: int) -> Iterable[Po
             free = on.free_of[node]
             for row, want in term.needs:
                 if want > free[row] and on.resources[row] != "pods":
-                    yield Request(on.resources[row], want - max(free[row], 0))
+                    yield LowerRequest(on.resources[row], want - max(free[row], 0))
 
 
 def _devices(pod: Pod, term: GpuDevices, idle: Sequence[int]) -> Iterable[PodChange]:
@@ -200,7 +200,7 @@ def with_changes(pod: Pod, changes: Sequence[PodChange]) -> Pod:
     skews: dict[int, int] = {}
     for change in changes:
         match change:
-            case Request(resource, amount):
+            case LowerRequest(resource, amount):
                 spec = _asking_less(spec, resource, amount)
             case Share(amount):
                 annotations[GPU_MILLI] = str(int(annotations[GPU_MILLI]) - amount)

@@ -34,11 +34,11 @@ class RunningActions:
         action = self._actions[cause] = fault.begin(targets, rng)
         steps = list(action.start(now, targets))
         many = sum(not isinstance(step, Observe) for step in steps)
-        return [Observe("fault", (*about, many, cause)), *self._told(cause, steps)]
+        return [Observe("fault", (*about, many, cause)), *self._with_cause(cause, steps)]
 
     def on_timer(self, now: Instant, token: ActionToken, targets: Targets) -> list[Effect]:
         action = self._actions.get(token.cause)
-        return [] if action is None else self._told(token.cause, action.on_timer(now, token.token, targets))
+        return [] if action is None else self._with_cause(token.cause, action.on_timer(now, token.token, targets))
 
     def on_outcome(self, now: Instant, outcome: Outcome, targets: Targets) -> list[Effect]:
         """What the server could not take is sent again; every other answer is the action's to see to."""
@@ -46,9 +46,11 @@ class RunningActions:
         if error is not None and error.code >= 500 and error.reason != "InternalError":
             return [WakeAt(now + SECOND, outcome.effect)]
         action = self._actions.get(token.cause)
-        return [] if action is None else self._told(token.cause, action.on_outcome(now, token.token, error, targets))
+        return (
+            [] if action is None else self._with_cause(token.cause, action.on_outcome(now, token.token, error, targets))
+        )
 
-    def _told(self, cause: int, steps: Sequence[Effect]) -> list[Effect]:
+    def _with_cause(self, cause: int, steps: Sequence[Effect]) -> list[Effect]:
         """With its tokens marked, and what measures go by."""
         out: list[Effect] = []
         for step in steps:

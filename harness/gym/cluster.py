@@ -21,7 +21,7 @@ from harness.experiment.run import Home, Run
 from harness.experiment.scenario import Loaded
 from harness.gym.observation import Encoder, Mask, Observation
 from harness.gym.placement import SEEDS, checked_seeds, observation_space
-from harness.gym.reward import Reward, Tally, read_goal
+from harness.gym.reward import PodTotals, Reward, read_goal
 from harness.measure.registry import catalogue
 from harness.model.objects import Kind
 from harness.scheduling.feasibility.snapshot import Snapshot
@@ -115,7 +115,7 @@ class ClusterEnv(gymnasium.Env[dict[str, Any], np.int64]):
         self.scenario_seed = int((options or {}).get("scenario_seed", drawn))
         self._agent = _Agent()
         run = self._run = Run(self._loaded, self._agent, self.scenario_seed, Home())
-        self._tally = Tally(run.measures.placement.occupancy)
+        self._tally = PodTotals(run.measures.placement.occupancy)
         self._metrics: dict[str, Any] = {}
         self._failure: BaseException | None = None
         run.cluster.server.listeners.insert(0, self._written)

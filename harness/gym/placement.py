@@ -21,7 +21,7 @@ from harness.experiment.prepared import Prepared, prepare
 from harness.experiment.scenario import Loaded
 from harness.experiment.workload import noted
 from harness.gym.observation import Encoder, Mask, Observation
-from harness.gym.reward import Reward, Tally, read_goal
+from harness.gym.reward import PodTotals, Reward, read_goal
 from harness.gym.tasks import Task, check_playable, tasks_of
 from harness.gym.waiting import Waiting
 from harness.measure.placement import Placement
@@ -144,7 +144,7 @@ class PlacementEnv(gymnasium.Env[dict[str, Any], np.int64]):
         for _ in noted(((task.arrival_ns, task.pod) for task in self._tasks), demand):
             break
         self._placement: Placement = placement_of(prepared, PodLives(), demand)
-        self._tally = Tally(self._placement.occupancy)
+        self._tally = PodTotals(self._placement.occupancy)
         self._folds = (self._placement.lives, self._placement.occupancy, self._tally)
         for node in prepared.machines.nodes:
             self._placement.occupancy.write(0, "Node", "ADDED", node, None)

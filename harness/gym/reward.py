@@ -15,7 +15,7 @@ from harness.measure.occupancy import NAMES, Occupancy
 from harness.model.errors import UserError
 
 
-class Tally:
+class PodTotals:
     """How many pods there are, wait and were placed, over time; a fold beside an Occupancy.
 
     Sums over time are of levels times nanoseconds since `since_ns`, the first arrival.
@@ -97,7 +97,7 @@ class Reward:
     """`horizon_ns`, `pods`: what averages are divided by while the end is not known: the window's length, and how many
     pods will arrive."""
 
-    def __init__(self, goal: Goal, tally: Tally, horizon_ns: int, pods: int) -> None:
+    def __init__(self, goal: Goal, tally: PodTotals, horizon_ns: int, pods: int) -> None:
         self.path, self.sign = goal.path, goal.sign
         self._tally = tally
         self._horizon_ns = max(1, horizon_ns)

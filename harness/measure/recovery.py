@@ -220,7 +220,7 @@ class Recovery:
             if fault.kind in ("Freeze", "Partition") and hit.unready_ns == NEVER and fault.until_ns <= until_ns:
                 hit.back_ns = fault.until_ns
         lost = self._losses(until_ns)
-        return [self._told(fault, lost[index], until_ns) for index, fault in enumerate(self.faults)]
+        return [self._row_of(fault, lost[index], until_ns) for index, fault in enumerate(self.faults)]
 
     def idle(self) -> list[str]:
         """The faults that hit nothing, in words."""
@@ -239,7 +239,7 @@ class Recovery:
             return hit.back_ns  # it never ceased to be an endpoint
         return again
 
-    def _told(self, fault: Fault, lost: dict[str, float], until_ns: int) -> dict[str, Any]:
+    def _row_of(self, fault: Fault, lost: dict[str, float], until_ns: int) -> dict[str, Any]:
         at = fault.at_ns
         spent: dict[str, list[int]] = {phase: [] for phase in PHASES}
         late: dict[str, list[int]] = {phase: [] for phase in PHASES}

@@ -58,7 +58,7 @@ MOST_WATERFALLS = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recorded:
+class ReportedRun:
     result: Result
     data: dict[str, Any]
     curves: dict[str, Steps]
@@ -79,7 +79,7 @@ def find(paths: Sequence[Path]) -> list[Path]:
     return list(out)
 
 
-def load(folder: Path) -> Recorded:
+def load(folder: Path) -> ReportedRun:
     """Raises UserError for what is damaged."""
     from workloads.readers.parquet import read_parquet
 
@@ -90,19 +90,19 @@ def load(folder: Path) -> Recorded:
     with whole_record(folder):
         curves = over_time(pods, round(result.metrics.get("durationSeconds", 0) * 1e9))
     if "victims" not in data or not (folder / "journal.parquet").is_file():
-        return Recorded(result, data, curves, folder)  # of an earlier version, or without its journal
+        return ReportedRun(result, data, curves, folder)  # of an earlier version, or without its journal
     found = waterfalls(folder)
-    return Recorded(result, data, curves, folder, [*found.recoveries, *found.scale_ups])
+    return ReportedRun(result, data, curves, folder, [*found.recoveries, *found.scale_ups])
 
 
-def page(records: Sequence[Recorded]) -> str:
+def page(records: Sequence[ReportedRun]) -> str:
     """HTML, self-contained. Records of several scenarios come one scenario after the other."""
     with whole_record(records[0].result.folder or Path()):
         return _page(records)
 
 
-def _page(records: Sequence[Recorded]) -> str:
-    by_scenario: dict[str, list[Recorded]] = {}
+def _page(records: Sequence[ReportedRun]) -> str:
+    by_scenario: dict[str, list[ReportedRun]] = {}
     for record in records:
         by_scenario.setdefault(record.result.scenario, []).append(record)
     parts = [part for name, group in by_scenario.items() for part in _scenario(name, group)]
@@ -113,7 +113,7 @@ def _page(records: Sequence[Recorded]) -> str:
     )
 
 
-def _scenario(name: str, records: Sequence[Recorded]) -> list[str]:
+def _scenario(name: str, records: Sequence[ReportedRun]) -> list[str]:
     results = [record.result for record in records]
     first = records[0].data["scenario"]
     about = first.get("metadata", {}).get("description", "") if isinstance(first, dict) else ""
@@ -153,9 +153,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def _curves(records: Sequence[Recorded]) -> list[str]:
+def _curves(records: Sequence[ReportedRun]) -> list[str]:
     """One chart a quantity, a curve a strategy: of its first seed, as several would hide each other."""
-    firsts: dict[str, Recorded] = {}
+    firsts: dict[str, ReportedRun] = {}
     for record in records:
         firsts.setdefault(record.result.scheduler, record)
     titles = list(dict.fromkeys(title for record in firsts.values() for title in record.curves))
@@ -190,7 +190,7 @@ def _recoveries(results: Sequence[Result]) -> list[str]:
     return [f'<h2>Recovery by stage</h2><p class="soft">{what}</p>', svg.legend(PHASES), svg.stages(rows)]
 
 
-def _waterfalls(records: Sequence[Recorded]) -> list[str]:
+def _waterfalls(records: Sequence[ReportedRun]) -> list[str]:
     """Of each strategy's first seed: the hops of each recovery and scale-up, to scale."""
     out: list[str] = []
     shown: set[str] = set()
@@ -219,7 +219,7 @@ def _waterfalls(records: Sequence[Recorded]) -> list[str]:
     return [f'<h2>Waterfalls</h2><p class="soft">{what}</p>', *out] if out else []
 
 
-def _again(records: Sequence[Recorded]) -> list[str]:
+def _again(records: Sequence[ReportedRun]) -> list[str]:
     rows = [
         (f"{r.result.scheduler}/{r.result.seed}", r.result.digest or "on the wall clock: not replayable")
         for r in records

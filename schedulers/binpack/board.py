@@ -20,7 +20,7 @@ _NO_FIT = 1 << 50  # lost on a device that is too small; a node's worth of them 
 KEEP_WINDOWS = 16  # a class not seen for this many windows loses its row of costs
 
 
-class Needs:
+class ClassRequests:
     """Requests of K pod classes in columns, so that one call costs all of them."""
 
     def __init__(self, classes: Sequence[PodClass], models: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ def _losses(milli: Int64 | int, devices: Int64, worth: Int64) -> Int64:
     return np.where(left >= 0, lost * _SCALE + (devices >= DEVICE_MILLI), _NO_FIT)
 
 
-def costs(needs: Needs, columns: Columns, base: Int64, touch: Int64, stranding: Stranding) -> Int64:
+def costs(needs: ClassRequests, columns: Columns, base: Int64, touch: Int64, stranding: Stranding) -> Int64:
     """Cost of placing one pod of each class on each node, int64 [K, M]; NEVER where it does not fit.
 
     `base`: potential of each node now, `touch`: the cost of choosing it at all, both int64 [M].
@@ -190,7 +190,7 @@ class Board:
         self.base[at] = potential_of(read, self.stranding)
         self.touch[at] = self._touch(cluster, changed, read)
         if self._rows:
-            needs = Needs([self._classes[key] for key in self._rows], self.models)
+            needs = ClassRequests([self._classes[key] for key in self._rows], self.models)
             renewed = costs(needs, read, self.base[at], self.touch[at], self.stranding)
             for row, values in zip(self._rows.values(), renewed, strict=True):
                 row[at] = values
@@ -218,7 +218,7 @@ class Board:
         """Cost of each class on each node, before constraints, int64 [K, N], a copy."""
         missing = [cls for cls in classes if cls.id not in self._rows]
         if missing:
-            fresh = costs(Needs(missing, self.models), self.columns, self.base, self.touch, self.stranding)
+            fresh = costs(ClassRequests(missing, self.models), self.columns, self.base, self.touch, self.stranding)
             for cls, row in zip(missing, fresh, strict=True):
                 self._rows[cls.id] = row
                 self._classes[cls.id] = cls
@@ -242,7 +242,7 @@ class Window:
         self.classes = tuple(pod.cls for pod in first.values())
         slot = {cls.id: k for k, cls in enumerate(self.classes)}
         self.kind = [slot[pod.cls.id] for pod in pods]  # class of each pod, an index into `classes`
-        self.needs = Needs(self.classes, board.models)
+        self.needs = ClassRequests(self.classes, board.models)
         self.allowed: Bool = np.stack([cluster.feasible(pod)[board.order] for pod in first.values()])
         self.columns = Columns(
             board.columns.free.copy(), board.columns.devices.copy(), board.columns.model, board.columns.has_gpu

@@ -21,7 +21,7 @@ from harness.scheduling.strategy import (
 )
 from schedulers.binpack.board import Board
 from schedulers.binpack.migrations import Migrations
-from schedulers.binpack.mix import Mix
+from schedulers.binpack.mix import ClassMix
 from schedulers.binpack.plan import OBJECTIVES
 from schedulers.binpack.stranding import Stranding
 
@@ -45,7 +45,7 @@ class Migrating:
         self.base = load(base)() if isinstance(base, str) else base
         self.batch_size = int(getattr(self.base, "batch_size", 64))
         self._migrations = Migrations(migrations, move_bare_pods)
-        self._mix = Mix()
+        self._mix = ClassMix()
         self._given = False
         self._fitted_at = 0
         self._stranding: Stranding | None = None
@@ -59,7 +59,7 @@ class Migrating:
     def fit(self, history: Iterable[PodView]) -> None:
         """Take the pod mix from `history`, and let the base have it too."""
         pods = list(history)
-        self._mix = Mix()
+        self._mix = ClassMix()
         for pod in pods:
             self._mix.add(pod.cls)
         self._given = True

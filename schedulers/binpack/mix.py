@@ -26,7 +26,7 @@ class Means:
 
 
 @dataclass(slots=True)
-class Mix:
+class ClassMix:
     """Counts each pod once, when first seen; pods that wait and come again are remembered until they are bound."""
 
     classes: dict[int, PodClass] = field(default_factory=dict)

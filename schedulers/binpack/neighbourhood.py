@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schedulers.binpack.board import NEVER, Needs, Window, choose_devices, costs, potential_of
+from schedulers.binpack.board import NEVER, ClassRequests, Window, choose_devices, costs, potential_of
 from schedulers.binpack.plan import Plan, Problem
 
 CANDIDATES = 6  # cheapest nodes looked at for each class, counted after equal nodes are taken together
@@ -99,7 +99,7 @@ def patterns(window: Window, groups: Sequence[NodeGroup], wanted: Mapping[int, i
     """
     board = window.board
     kinds = sorted(wanted, key=lambda k: (-window.classes[k].gpu.total_milli, -int(window.classes[k].requests[0]), k))
-    needs = Needs([window.classes[k] for k in kinds], board.models)
+    needs = ClassRequests([window.classes[k] for k in kinds], board.models)
     found: list[Pattern] = []
     least: list[int] = []  # cost of each class alone
     # Of each pattern: its group, classes (indices into `kinds`), devices, and cost above that of its pods alone.

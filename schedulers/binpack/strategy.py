@@ -23,7 +23,7 @@ from schedulers.binpack.board import NEVER, Board, Window, choose_devices
 from schedulers.binpack.greedy import one_by_one, queue_order, whole_devices_first
 from schedulers.binpack.greedy import take_back as take_plan_back
 from schedulers.binpack.migrations import Migrations
-from schedulers.binpack.mix import Mix
+from schedulers.binpack.mix import ClassMix
 from schedulers.binpack.plan import Gang, Plan, Problem, objective_named
 from schedulers.binpack.solve import Effort, contended, improve, regret
 from schedulers.binpack.stranding import COST, Stranding
@@ -65,7 +65,7 @@ class BinPack:
         self.batch_size = batch_size
         self.effort = Effort(neighbourhoods, deterministic_seconds=deterministic_seconds)
         self.migrations = migrations
-        self._mix = Mix()
+        self._mix = ClassMix()
         self._given = False
         self._fitted_at = 0
         self._stranding: Stranding | None = None
@@ -74,7 +74,7 @@ class BinPack:
 
     def fit(self, history: Iterable[PodView]) -> None:
         """Take the pod mix from `history`, and keep to it."""
-        self._mix = Mix()
+        self._mix = ClassMix()
         for pod in history:
             self._mix.add(pod.cls)
         self._given = True

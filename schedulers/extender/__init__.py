@@ -21,7 +21,7 @@ _MAX_SCORE = 100
 """Source: kube-scheduler 1.32 framework MaxNodeScore: an extender's 10 counts as 100, times its weight."""
 
 
-class Chain:
+class ExtenderChain:
     """Extenders one after another, as kube-scheduler asks them. `faults`: what went wrong with the last pod."""
 
     def __init__(self, extenders: Sequence[Settings]) -> None:
@@ -117,7 +117,7 @@ class ExtenderStrategy:
 
     def __init__(self, extenders: Sequence[Settings], *, batch_size: int = 64) -> None:
         self.batch_size = batch_size
-        self._chain = Chain(extenders)
+        self._chain = ExtenderChain(extenders)
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         return self._chain.bound(self._decide(pods, cluster), cluster)

@@ -13,7 +13,7 @@ import numpy as np
 from harness.scheduling.scores import Grouping, NodeSearch, NodeSelection, ScoreFramework, scheduler_name
 from harness.scheduling.scoring import one_by_one
 from harness.scheduling.strategy import ClusterView, Decision, Float64, PodBatch, PodView
-from schedulers.extender import Chain, Settings
+from schedulers.extender import ExtenderChain, Settings
 from schedulers.kube.profile import Profile
 
 
@@ -30,7 +30,7 @@ class Kube:
     ) -> None:
         self.profiles = tuple(profiles)
         self._search = NodeSearch()
-        self._chain = Chain(extenders) if extenders else None
+        self._chain = ExtenderChain(extenders) if extenders else None
         self._selections = {
             profile.name: NodeSelection(
                 ScoreFramework(profile.plugins(), grouping), self._search, profile.percentage, self._chain

@@ -17,7 +17,7 @@ from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.scoring import NodeLists, Scored
 from harness.scheduling.strategy import ClusterView, Decision, Float64, Int64, PodBatch, PodView
 from schedulers.ranked.features import NAMES, Features, kind_of
-from schedulers.ranked.mix import Mix, Request, count
+from schedulers.ranked.mix import PodRequest, RequestMix, count
 from schedulers.ranked.model import SHIPPED, Model, read_model
 
 __all__ = ["LearnedScore", "Ranked"]
@@ -26,7 +26,7 @@ __all__ = ["LearnedScore", "Ranked"]
 class LearnedScore:
     """The model's score of single nodes: of the class, and of the node's own columns, alone. Whole numbers."""
 
-    def __init__(self, weights: Int64, mix: Mix | None) -> None:
+    def __init__(self, weights: Int64, mix: RequestMix | None) -> None:
         self.weights = weights
         self.features = Features(mix)
 
@@ -72,7 +72,7 @@ class Ranked:
         self.batch_size = batch_size
         self.model = model
         self._given = False
-        self._seen: Counter[Request] = Counter()
+        self._seen: Counter[PodRequest] = Counter()
         self._count = 0
         self._next_fit = 1
         self._scored: Scored | None = None
@@ -94,7 +94,7 @@ class Ranked:
 
     def fit(self, history: Iterable[PodView]) -> None:
         """Take the mix of pods from `history`, and keep to it."""
-        self._take(Mix.of(count(history)))
+        self._take(RequestMix.of(count(history)))
         self._given = True
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
@@ -123,9 +123,9 @@ class Ranked:
         self._seen.update(count(pods))
         self._count += len(pods)
         if self._count >= self._next_fit:
-            self._take(Mix.of(self._seen))
+            self._take(RequestMix.of(self._seen))
             self._next_fit = 2 * self._count
 
-    def _take(self, mix: Mix | None) -> None:
+    def _take(self, mix: RequestMix | None) -> None:
         self._score = LearnedScore(self.model.weights, mix)
         self._scored = Scored(self._score, batch_size=self.batch_size)

@@ -19,7 +19,7 @@ from harness.scheduling.offline import snapshot_of_nodes
 from harness.scheduling.strategy import CPU, MEMORY, Int64
 from schedulers.ranked.features import NAMES, SURPLUS_MICRO, kind_of
 from schedulers.ranked.lists import TrainingList
-from schedulers.ranked.mix import Mix, count
+from schedulers.ranked.mix import RequestMix, count
 from schedulers.ranked.waste import (
     CPU_STEP_MILLI,
     CPU_STEPS,
@@ -71,7 +71,7 @@ class Pods(NamedTuple):
     order: Int64
 
 
-class Cluster(NamedTuple):
+class ClusterArrays(NamedTuple):
     """`cpu`, `memory`, `model` [nodes], `idle` [nodes, devices], all empty; nodes in the order that breaks ties."""
 
     cpu: Int64
@@ -144,7 +144,7 @@ def _take(idle: Int64, count: int, milli: int) -> None:
 
 
 @compiled
-def _fill(weights: Int64, tables: Tables, pods: Pods, empty: Cluster) -> tuple[Int64, Int64]:
+def _fill(weights: Int64, tables: Tables, pods: Pods, empty: ClusterArrays) -> tuple[Int64, Int64]:
     """(node, device) of each arrival, -1 for none."""
     nodes, classes = len(empty.cpu), len(pods.cpu)
     cpu, memory, idle = empty.cpu.copy(), empty.memory.copy(), empty.idle.copy()
@@ -240,14 +240,14 @@ class CompiledList:
 
     tables: Tables
     pods: Pods
-    empty: Cluster
+    empty: ClusterArrays
     asked: Int64
     gpu_milli: int
 
     @classmethod
     def of(cls, made: TrainingList) -> CompiledList:
         snapshot = snapshot_of_nodes(to_nodes(made.nodes))
-        mix = Mix.of(count(snapshot.classes.view(pod) for _, pod in to_pods(made.original)))
+        mix = RequestMix.of(count(snapshot.classes.view(pod) for _, pod in to_pods(made.original)))
         assert mix is not None, "a training list without GPUs"
         width = snapshot.gpu_free.shape[1]
         fragments = Fragmentation(mix.typical, snapshot.gpu_models, width)
@@ -288,7 +288,7 @@ class CompiledList:
         )
         # Columns in the order of ranks, so that the first of equals is the one of the lowest rank.
         by_rank = np.argsort(snapshot.rank)
-        cluster = Cluster(
+        cluster = ClusterArrays(
             *(
                 np.ascontiguousarray(x[by_rank])
                 for x in (snapshot.free[CPU], snapshot.free[MEMORY], snapshot.gpu_model, snapshot.gpu_free)

@@ -13,7 +13,7 @@ import numpy as np
 from harness.model.fragmentation import Fragmentation
 from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.strategy import CPU, MEMORY, ClusterView, Int64, PodView
-from schedulers.ranked.mix import Mix
+from schedulers.ranked.mix import RequestMix
 from schedulers.ranked.waste import (
     CPU_STEP_MILLI,
     CPU_STEPS,
@@ -74,7 +74,7 @@ class Options:
 class Features:
     """For a given mix of pods; with None, where nobody asks for GPUs, only CPU and memory are looked at."""
 
-    def __init__(self, mix: Mix | None) -> None:
+    def __init__(self, mix: RequestMix | None) -> None:
         self.mix = mix
         self._tables: Fragmentation | None = None
         self._waste: Waste | None = None

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.model.errors import UserError
 from harness.model.whole_numbers import whole_number
-from workloads.generators.facts import Facts, Request
+from workloads.generators.facts import Facts, TaskRequest
 from workloads.generators.openb_facts import OPENB
 from workloads.generators.openb_like import openb_like
 from workloads.readers.fgd import draw_order, draw_ranks
@@ -121,7 +121,7 @@ def _mixed(facts: Facts, rng: np.random.Generator) -> tuple[Facts, int]:
     return replace(facts, requests=_recounted(facts, drawn.tolist())), constrained
 
 
-def _recounted(facts: Facts, drawn: Sequence[float]) -> tuple[Request, ...]:
+def _recounted(facts: Facts, drawn: Sequence[float]) -> tuple[TaskRequest, ...]:
     return tuple(replace(r, count=max(1, round(n))) for r, n in zip(facts.requests, drawn, strict=True))
 
 

@@ -14,7 +14,7 @@ KEPT_PERCENT = 97
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Request:
+class PodRequest:
     cpu_milli: int
     memory_bytes: int
     gpu: GpuPod
@@ -24,21 +24,21 @@ class Request:
         return self.gpu.gpu_milli * self.gpu.gpu_count
 
 
-def request_of(pod: PodView) -> Request:
+def request_of(pod: PodView) -> PodRequest:
     amounts, gpu = pod.cls.amounts, pod.gpu
     fragment = GpuPod(amounts[CPU], gpu.milli if gpu.count else 0, gpu.count, "|".join(gpu.models))
-    return Request(amounts[CPU], amounts[MEMORY], fragment)
+    return PodRequest(amounts[CPU], amounts[MEMORY], fragment)
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
+class RequestMix:
     """`wanted`: requests with GPUs and how often each occurs, most frequent first. `typical`: as FGD takes them."""
 
     typical: TypicalPods
-    wanted: tuple[tuple[Request, int], ...]
+    wanted: tuple[tuple[PodRequest, int], ...]
 
     @classmethod
-    def of(cls, counted: Mapping[Request, int]) -> Mix | None:
+    def of(cls, counted: Mapping[PodRequest, int]) -> RequestMix | None:
         """None where nobody asks for a GPU."""
         with_gpu = sorted(((r, n) for r, n in counted.items() if r.gpu_milli), key=lambda item: (-item[1], item[0]))
         if not with_gpu:
@@ -56,5 +56,5 @@ class Mix:
         return cls(TypicalPods.of(pods.elements()), tuple(kept))
 
 
-def count(pods: Iterable[PodView]) -> Counter[Request]:
+def count(pods: Iterable[PodView]) -> Counter[PodRequest]:
     return Counter(request_of(pod) for pod in pods)

@@ -22,7 +22,7 @@ import numpy as np
 
 from harness.model.gpu import DEVICE_MILLI
 from harness.scheduling.strategy import Float64, Int64
-from schedulers.ranked.mix import Mix
+from schedulers.ranked.mix import RequestMix
 
 MICRO = 1_000_000
 """Amounts of features are whole micro-GPUs."""
@@ -52,7 +52,7 @@ class Waste:
     picky_memory: Int64
 
     @classmethod
-    def of(cls, mix: Mix, width: int) -> Waste:
+    def of(cls, mix: RequestMix, width: int) -> Waste:
         """For nodes with at most `width` devices."""
         cpu = [-(-r.cpu_milli // CPU_STEP_MILLI) for r, _ in mix.wanted]
         memory = [-(-r.memory_bytes // MEMORY_STEP_BYTES) for r, _ in mix.wanted]

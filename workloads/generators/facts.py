@@ -22,7 +22,7 @@ RARE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TaskRequest:
     """`count` tasks ask for the same."""
 
     count: int
@@ -51,7 +51,7 @@ class Facts:
     """
 
     source: str
-    requests: tuple[Request, ...]
+    requests: tuple[TaskRequest, ...]
     nodes: tuple[NodeShape, ...]
     lifetimes_ms: tuple[tuple[int, ...], ...]
     gaps_ms: tuple[int, ...]
@@ -92,7 +92,7 @@ def _quantiles(values_ns: Int64) -> tuple[int, ...]:
     return tuple(int(ordered[last * permille // 1000]) for permille in PERMILLE)
 
 
-def _requests(workload: Workload) -> tuple[Request, ...]:
+def _requests(workload: Workload) -> tuple[TaskRequest, ...]:
     columns = (workload.gpu_count, workload.gpu_milli, workload.cpu_milli, workload.memory_bytes // MIB)
     seen = Counter(zip(*(column.tolist() for column in columns), strict=True))
     by_size = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
@@ -102,7 +102,7 @@ def _requests(workload: Workload) -> tuple[Request, ...]:
         first = common.setdefault(shape[:2], shape)
         kept[shape if count >= RARE or first == shape else first] += count
     ordered = sorted(kept.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(Request(count, *shape) for shape, count in ordered)
+    return tuple(TaskRequest(count, *shape) for shape, count in ordered)
 
 
 def _nodes(nodes: NodeTable) -> tuple[NodeShape, ...]:

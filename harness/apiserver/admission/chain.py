@@ -15,7 +15,7 @@ from harness.model.constants import Constants
 PluginFactory: TypeAlias = Callable[[WatchCache], Plugin]
 
 
-class Chain:
+class AdmissionChain:
     """`general`: plugins that see every kind, those in `last` after the kind's own; `of_kind`: plugins of one kind."""
 
     def __init__(

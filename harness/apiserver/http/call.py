@@ -103,10 +103,10 @@ class Call(msgspec.Struct, frozen=True):
         if unknown and before is not None:
             known = set(check_fields(kind, self.resource.api_version, before)[1].unknown)
             unknown = [path for path in unknown if path not in known]
-        self._tell_unknown(unknown)
+        self._warn_of_unknown(unknown)
         return body
 
-    def _tell_unknown(self, unknown: list[str]) -> None:
+    def _warn_of_unknown(self, unknown: list[str]) -> None:
         """Raises ApiError BadRequest where the client wants none."""
         told = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{p}"' for p in self.duplicates]
         if told:
@@ -125,7 +125,7 @@ class Call(msgspec.Struct, frozen=True):
         if findings.wrong:
             path, message = findings.wrong[0]
             raise _not_handled(self.resource, f"metadata.{path}: {message}")
-        self._tell_unknown(unknown)
+        self._warn_of_unknown(unknown)
         if self.content_type == APPLY and before is None:
             return out  # what is applied is what is said; defaults come when it is laid over what is there
         out = structural.defaulted(out, schema)

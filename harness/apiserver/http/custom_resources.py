@@ -82,7 +82,7 @@ class CustomResources:
                     server.admission.add(made.kind.kind)
                 self._served[name] = made
                 self._specs[made.kind.kind] = spec_of(obj)
-        self._tell(server, obj, conflict)
+        self._write_status(server, obj, conflict)
 
     def _conflict(self, obj: Unstructured) -> str:
         """Which of its names another resource of the group has already."""
@@ -102,7 +102,7 @@ class CustomResources:
             return f'"{said["kind"]}" is already in use'
         return ""
 
-    def _tell(self, server: ApiServer, obj: Unstructured, conflict: str) -> None:
+    def _write_status(self, server: ApiServer, obj: Unstructured, conflict: str) -> None:
         """The status: accepted names, conditions, stored versions."""
         spec, extra = spec_of(obj), dict(obj.extra or {})
         before = extra.get("status") or {}

@@ -64,7 +64,7 @@ class Price:
         return (option.price or 0.0) * option.count / asked if asked else float("inf")
 
 
-class Chain:
+class ExpanderChain:
     """One expander after the other, each among what the one before found equally good.
 
     Source: cluster-autoscaler/expander/factory/chain.go (1.32).
@@ -104,12 +104,12 @@ def expander(spec: str) -> Expander:
     """`least-waste`, or several names with commas, each asked of what the one before left; those of others contained.
     Raises UserError."""
     made = [contain_expander(EXPANDERS.make(name.strip())) for name in spec.split(",")]
-    return made[0] if len(made) == 1 else Chain(made)
+    return made[0] if len(made) == 1 else ExpanderChain(made)
 
 
 def contained(expander: Expander) -> list[ContainedExpander]:
     """Those in `expander` that are others'."""
-    members = expander.expanders if isinstance(expander, Chain) else (expander,)
+    members = expander.expanders if isinstance(expander, ExpanderChain) else (expander,)
     return [item for item in members if isinstance(item, ContainedExpander)]
 
 

@@ -98,7 +98,7 @@ class DisruptionController(Reconciler):
         if old is not None and new is not None and old.metadata.labels == new.metadata.labels:
             group = self._pods.add(new.metadata.key, new.metadata.namespace, new.metadata.labels, new)
             if self._recount(group, old, new):
-                self._tell(group)
+                self._enqueue_budgets(group)
             return
         if old is not None:
             meta = old.metadata
@@ -107,12 +107,12 @@ class DisruptionController(Reconciler):
                 self._recount(left, old, None)
                 if not left.members:
                     del self._census[left]
-                self._tell(left)
+                self._enqueue_budgets(left)
         if new is not None:
             meta = new.metadata
             group = self._pods.add(meta.key, meta.namespace, meta.labels, new)
             self._recount(group, None, new)
-            self._tell(group)
+            self._enqueue_budgets(group)
 
     def _recount(self, group: Group, old: Pod | None, new: Pod | None) -> bool:
         """Whether anything changed that a budget looks at."""
@@ -134,7 +134,7 @@ class DisruptionController(Reconciler):
         going = old is not None and new is not None and _going(old) != _going(new)
         return bool(healthier) or was != now or going
 
-    def _tell(self, group: Group) -> None:
+    def _enqueue_budgets(self, group: Group) -> None:
         for key in self._selectors.of(group):
             self.queue.add(key)
 

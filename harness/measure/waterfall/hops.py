@@ -128,7 +128,7 @@ def _share(timer: str, ns: int, total_ns: int) -> dict[str, Any]:
     return {"timer": timer, "ns": ns, "share": ns / total_ns if total_ns else 0.0, "constant": is_constant(timer)}
 
 
-class Chain:
+class HopChain:
     """Hops as they are put together; none goes back in time."""
 
     def __init__(self, start_ns: int) -> None:
@@ -168,8 +168,8 @@ class Chain:
             )
         self.at_ns = end_ns
 
-    def copy(self) -> Chain:
-        other = Chain(self.at_ns)
+    def copy(self) -> HopChain:
+        other = HopChain(self.at_ns)
         other.hops = list(self.hops)
         other.bounds = list(self.bounds)
         return other

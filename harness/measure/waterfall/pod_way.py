@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.measure.waterfall.hops import Chain
+from harness.measure.waterfall.hops import HopChain
 from harness.measure.waterfall.story import NEVER, PodStory, Story
 from harness.measure.waterfall.timers import (
     BATCH,
@@ -30,7 +30,7 @@ SOON_NS = 100 * 10**6
 """What follows so soon is a matter of latencies."""
 
 
-def to_served(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+def to_served(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
     """From where the chain stands (the pod is created) to the first request, or as far as it came. A pod that was told
     to go on the way went there."""
     to_bound(chain, pod, story, timers, until_ns)
@@ -40,7 +40,7 @@ def to_served(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_n
             from_running(chain, pod, story, timers, pod.running_ns(pod.bound_ns), until_ns)
 
 
-def to_bound(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+def to_bound(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
     failed = pod.event("FailedScheduling", pod.created_ns, None if pod.bound_ns == NEVER else pod.bound_ns)
     if failed == NEVER:
         if pod.bound_ns == NEVER:
@@ -64,7 +64,7 @@ def to_bound(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns
     _queued(chain, pod, timers, new_node=bought != NEVER)
 
 
-def _bought(chain: Chain, pod: PodStory, story: Story, timers: Timers, at_ns: int, until_ns: int) -> None:
+def _bought(chain: HopChain, pod: PodStory, story: Story, timers: Timers, at_ns: int, until_ns: int) -> None:
     """The cluster autoscaler orders a node. Whether the pod goes there shows later."""
     decided = timers.last_tick(CLUSTER_AUTOSCALER, at_ns - 1)
     if decided > pod.created_ns + NEW_NS:
@@ -79,7 +79,7 @@ def _bought(chain: Chain, pod: PodStory, story: Story, timers: Timers, at_ns: in
     _provisioned(chain, pod, story, at_ns, until_ns, PROVISIONING)
 
 
-def _provisioned(chain: Chain, pod: PodStory, story: Story, at_ns: int, until_ns: int, timer: str) -> None:
+def _provisioned(chain: HopChain, pod: PodStory, story: Story, at_ns: int, until_ns: int, timer: str) -> None:
     """From the order of a node until it is ready, where the pod went there."""
     registered = story.registered_ns(pod.node) if pod.node else NEVER
     if registered != NEVER and registered > at_ns:
@@ -91,7 +91,7 @@ def _provisioned(chain: Chain, pod: PodStory, story: Story, at_ns: int, until_ns
         chain.open(_end(pod, until_ns), "bound to the node ordered")
 
 
-def _queued(chain: Chain, pod: PodStory, timers: Timers, *, new_node: bool) -> None:
+def _queued(chain: HopChain, pod: PodStory, timers: Timers, *, new_node: bool) -> None:
     """In the scheduling queue until something helped, then until its backoff is over."""
     tries = [at for at, reason, _ in pod.events if reason == "FailedScheduling" and at <= pod.bound_ns]
     rested = tries[-1] + timers.backoff_ns(len(tries))
@@ -104,7 +104,7 @@ def _queued(chain: Chain, pod: PodStory, timers: Timers, *, new_node: bool) -> N
     chain.to(pod.bound_ns, "scheduled", LATENCIES)
 
 
-def to_running(chain: Chain, pod: PodStory, timers: Timers, since_ns: int, until_ns: int) -> None:
+def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, until_ns: int) -> None:
     """Images, the container's start, and that its kubelet tells of it."""
     running = pod.running_ns(since_ns)
     before = _end(pod, until_ns) if running == NEVER else running
@@ -127,7 +127,7 @@ def to_running(chain: Chain, pod: PodStory, timers: Timers, since_ns: int, until
             chain.to(running, "seen to run", PLEG if timers.value_ns(PLEG) else LATENCIES)
 
 
-def from_running(chain: Chain, pod: PodStory, story: Story, timers: Timers, since_ns: int, until_ns: int) -> None:
+def from_running(chain: HopChain, pod: PodStory, story: Story, timers: Timers, since_ns: int, until_ns: int) -> None:
     """Ready, an endpoint, sent requests: as far as it applies."""
     ready = pod.ready_ns(since_ns)
     if ready == NEVER:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.measure.waterfall.hops import Bound, Chain, Waterfall
+from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, START, from_running, to_served
 from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
 from harness.measure.waterfall.timers import (
@@ -69,7 +69,7 @@ def _recovery(
     for victim in victims:
         if victim["outcome"] not in ALIVE:
             continue
-        chain = Chain(fault.at_ns)
+        chain = HopChain(fault.at_ns)
         _way(chain, fault, victim, story, timers, until_ns)
         pod = story.pods.get(victim.get("replacedBy") or victim["uid"])
         ways.append((bool(chain.unended), chain.at_ns, "" if pod is None else pod.key, chain))
@@ -81,7 +81,7 @@ def _recovery(
         rest = sorted((way for way in ways if way is not last), key=lambda item: item[:3], reverse=True)
         fall.others = [(key, at - fault.at_ns) for _, at, key, _ in rest]
     elif not victims and fault.steps:
-        chain = Chain(fault.at_ns)
+        chain = HopChain(fault.at_ns)
         for at, what, about, detail in fault.steps:
             chain.to(at, f"{what} {about}".strip(), note=detail)
         fall.hops = chain.hops
@@ -98,7 +98,7 @@ def _outage(fall: Waterfall, fault: FaultStory, outage: Mapping[str, Any] | None
     if outage is None:
         fall.notes.append("it hit no pod")
         return
-    chain = Chain(fault.at_ns)
+    chain = HopChain(fault.at_ns)
     back = min(fault.at_ns + fault.lasts_ns, until_ns)
     chain.to(back, "it lasts", FAULT_LASTS, "until")
     if outage["backlog"]:
@@ -119,7 +119,7 @@ def _outage(fall: Waterfall, fault: FaultStory, outage: Mapping[str, Any] | None
 
 
 def _way(
-    chain: Chain, fault: FaultStory, victim: Mapping[str, Any], story: Story, timers: Timers, until_ns: int
+    chain: HopChain, fault: FaultStory, victim: Mapping[str, Any], story: Story, timers: Timers, until_ns: int
 ) -> None:
     pod = story.pods[victim["uid"]]
     if fault.kind == "ContainerCrash":
@@ -152,7 +152,7 @@ def _way(
     to_served(chain, new, story, timers, until_ns)
 
 
-def _not_ready(chain: Chain, node: str, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
+def _not_ready(chain: HopChain, node: str, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
     """The node falls silent, and that is noticed. Nothing, where it was not before the fault was undone."""
     at = chain.at_ns
     seen = story.not_ready_ns(node, at)
@@ -178,7 +178,7 @@ def _not_ready(chain: Chain, node: str, undone_ns: int, story: Story, timers: Ti
         chain.to(seen, "seen to be NotReady", GRACE, note="not at an instant of the run's phases: not told apart")
 
 
-def _acted(chain: Chain, fault: FaultStory, pod: PodStory, until_ns: int) -> None:
+def _acted(chain: HopChain, fault: FaultStory, pod: PodStory, until_ns: int) -> None:
     """An action comes to its node, asks for it to go until its budget allows that, or takes the node away."""
     turn = next((at for at, what, about, _ in fault.steps if what == "draining" and about == pod.node), NEVER)
     gone = next((at for at, what, about, _ in fault.steps if what == "gone" and about == pod.node), NEVER)
@@ -200,7 +200,7 @@ def _acted(chain: Chain, fault: FaultStory, pod: PodStory, until_ns: int) -> Non
         chain.to(pod.going_ns, "told to go", LATENCIES)
 
 
-def _evicted(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+def _evicted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
     """The node is tainted, the pod tolerates that for a while, and is told to go."""
     tainted = story.tainted_ns(pod.node, chain.at_ns)
     if pod.going_ns != NEVER and (tainted == NEVER or pod.going_ns < tainted):
@@ -223,7 +223,7 @@ def _evicted(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns
         chain.to(pod.going_ns, "taint tolerated", "tolerationSeconds of the pod")
 
 
-def _returned(chain: Chain, pod: PodStory, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
+def _returned(chain: HopChain, pod: PodStory, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
     """The node comes back with the pod on it."""
     _not_ready(chain, pod.node, undone_ns, story, timers, until_ns)
     noticed = bool(chain.hops)
@@ -242,7 +242,7 @@ def _returned(chain: Chain, pod: PodStory, undone_ns: int, story: Story, timers:
     _again(chain, pod, story, timers, until_ns)
 
 
-def _restarted(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+def _restarted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
     """Its container ended and is started again."""
     at = chain.at_ns
     seen = next((state.at_ns for state in pod.states if state.at_ns >= at and not state.ready), NEVER)
@@ -259,7 +259,7 @@ def _restarted(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_
     _again(chain, pod, story, timers, until_ns)
 
 
-def _again(chain: Chain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+def _again(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
     """Running, ready and served again, as far as it had ceased to be."""
     since = chain.at_ns
     begun = chain.hops[0].start_ns if chain.hops else since

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.measure.waterfall.held_back import HELD_BACK, Served, why_not
-from harness.measure.waterfall.hops import Bound, Chain, Waterfall
+from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, to_served
 from harness.measure.waterfall.story import NEVER, PodStory, Rescale, Story
 from harness.measure.waterfall.timers import (
@@ -68,7 +68,7 @@ def _new_pods(story: Story, rescale: Rescale, told: set[str]) -> list[PodStory]:
 
 
 def _ways(
-    fall: Waterfall, chains: list[tuple[PodStory, Chain]], start: Chain, unended: str = "its pods made"
+    fall: Waterfall, chains: list[tuple[PodStory, HopChain]], start: HopChain, unended: str = "its pods made"
 ) -> Waterfall:
     """The last pod's way; pods that were told to go before they were served count where none was."""
     if not chains:
@@ -106,7 +106,7 @@ def _of_scaler(
     if begun is None:
         fall.notes.append("when the load changed cannot be told: it begins with the decision")
     chains = []
-    start = Chain(fall.start_ns)
+    start = HopChain(fall.start_ns)
     if begun is not None and served is not None:
         _decided(start, rescale, earlier, story, timers, served)
     start.to(rescale.written_ns, "replicas written", LATENCIES)
@@ -155,7 +155,7 @@ def _load_falls(rescale: Rescale, story: Story, timers: Timers, served: Served) 
 
 
 def _decided(
-    chain: Chain, rescale: Rescale, earlier: list[Rescale], story: Story, timers: Timers, served: Served
+    chain: HopChain, rescale: Rescale, earlier: list[Rescale], story: Story, timers: Timers, served: Served
 ) -> None:
     """Sample, scrape, sync, and what held the autoscaler back."""
     sampled = timers.next_tick(SAMPLE, chain.at_ns)
@@ -188,7 +188,7 @@ def _of_pool(pool: str, nodes: int, pods: list[PodStory], story: Story, timers: 
     title = f"pool {pool} +{nodes} for {len(pods)} pod{'' if len(pods) == 1 else 's'}"
     chains = []
     for pod in pods:
-        chain = Chain(pod.created_ns)
+        chain = HopChain(pod.created_ns)
         to_served(chain, pod, story, timers, until_ns)
         chains.append((pod, chain))
     last = max(chains, key=lambda item: (bool(item[1].unended), item[1].at_ns, item[0].key))

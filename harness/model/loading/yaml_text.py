@@ -44,7 +44,7 @@ def documents(text: str, file: str | PurePath | None, limits: Limits = BY_HAND) 
     try:
         yield from _documents(parser, text, file, limits)
     except yaml.YAMLError as error:
-        raise _told(error, text, file) from None
+        raise _user_error(error, text, file) from None
     finally:
         parser.dispose()
 
@@ -132,7 +132,7 @@ def _no_key(builder: Builder, line: int, text: str) -> None:
         )
 
 
-def _told(error: yaml.YAMLError, text: str, file: str | PurePath | None) -> UserError:
+def _user_error(error: yaml.YAMLError, text: str, file: str | PurePath | None) -> UserError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
     rows = len(_LINE_ENDS.split(text.rstrip()))

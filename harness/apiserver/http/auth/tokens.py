@@ -87,7 +87,7 @@ class Tokens:
         return user, shared
 
     def issue(
-        self, server: ApiServer, epoch_unix_ns: int, namespace: str, name: str, request: Request
+        self, server: ApiServer, epoch_unix_ns: int, namespace: str, name: str, request: TokenRequest
     ) -> tuple[str, int]:
         """(token, its end in seconds since 1970). Raises ApiError NotFound, Conflict."""
         account = server.get("ServiceAccount", namespace, name)
@@ -131,7 +131,7 @@ class Tokens:
             return None
 
 
-class Request(msgspec.Struct, frozen=True):
+class TokenRequest(msgspec.Struct, frozen=True):
     """What a TokenRequest asks for. `bound`: (kind, name, uid or "")."""
 
     seconds: int
@@ -208,7 +208,7 @@ def issuer_document(address: str) -> dict[str, Any]:
     }
 
 
-def requested(spec: dict[str, Any]) -> Request:
+def requested(spec: dict[str, Any]) -> TokenRequest:
     """Raises ApiError Invalid. Source: pkg/apis/authentication/validation/validation.go (Kubernetes 1.32)."""
     seconds = spec.get("expirationSeconds")
     seconds = DEFAULT_S if seconds is None else seconds
@@ -226,7 +226,7 @@ def requested(spec: dict[str, Any]) -> Request:
         bound_to = (kind, reference.get("name") or "", reference.get("uid") or "")
     if causes:
         raise invalid("TokenRequest", "", tuple(causes), "authentication.k8s.io")
-    return Request(seconds, tuple(spec.get("audiences") or ()), bound_to)
+    return TokenRequest(seconds, tuple(spec.get("audiences") or ()), bound_to)
 
 
 def answered(

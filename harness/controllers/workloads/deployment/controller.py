@@ -98,10 +98,10 @@ class DeploymentController(Reconciler):
         was = _owner(old)
         owner = _owner(new)
         if was is not None:
-            self._tell(was.uid)
+            self._enqueue_deployment(was.uid)
         if owner is not None:
             self._owner_of[meta.uid] = owner.uid
-            self._tell(owner.uid)
+            self._enqueue_deployment(owner.uid)
             if was is None:
                 self._expected.created(owner.uid)
         else:
@@ -130,9 +130,9 @@ class DeploymentController(Reconciler):
                 self._unended[was] = left
             else:
                 del self._unended[was]
-                self._tell(self._owner_of.get(was, ""))
+                self._enqueue_deployment(self._owner_of.get(was, ""))
 
-    def _tell(self, uid: str) -> None:
+    def _enqueue_deployment(self, uid: str) -> None:
         key = self._keys.get(uid)
         if key is not None:
             self.queue.add(key)

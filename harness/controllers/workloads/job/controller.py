@@ -29,7 +29,7 @@ from harness.controllers.workloads.job.pods import FINALIZER, Backoff, JobPods, 
 from harness.controllers.workloads.job.status import status_of
 from harness.controllers.workloads.job.verdict import (
     FAILURE_TARGET,
-    Verdict,
+    JobOutcome,
     deadline_at,
     decided_before,
     ended_pods,
@@ -186,7 +186,7 @@ class JobController(PodControl):
                 self.queue.add_at(key, until)
         self.conclude(now, key, None)
 
-    def _manage(self, now: Instant, key: str, job: Job, pods: JobPods, verdict: Verdict) -> bool:
+    def _manage(self, now: Instant, key: str, job: Job, pods: JobPods, verdict: JobOutcome) -> bool:
         """As many active pods as there should be. Source: manageJob."""
         spec, active = job.spec, len(pods.active)
         parallelism = 1 if spec.parallelism is None else spec.parallelism
@@ -217,7 +217,7 @@ class JobController(PodControl):
         return True
 
     def _creations(
-        self, now: Instant, key: str, job: Job, pods: JobPods, verdict: Verdict, count: int
+        self, now: Instant, key: str, job: Job, pods: JobPods, verdict: JobOutcome, count: int
     ) -> Sequence[Create]:
         """None while it backs off, all indexes or each of its own. Source: getPodCreationInfoForIndependentIndexes."""
         if not counts_per_index(job):
@@ -240,7 +240,7 @@ class JobController(PodControl):
             self.queue.add_at(key, min(waits[index] for index in wanted))
         return self._new_pods.indexed(key, job, due, verdict.last_failed)
 
-    def _end(self, now: Instant, key: str, uid: str, pods: JobPods, chosen: Sequence[Pod], verdict: Verdict) -> None:
+    def _end(self, now: Instant, key: str, uid: str, pods: JobPods, chosen: Sequence[Pod], verdict: JobOutcome) -> None:
         """Delete active pods. Those of a Job that fails count as failed; others do not, so they lose their finalizer
         first. Source: deleteActivePods, deleteJobPods."""
         if verdict.condition is None or verdict.condition.type != FAILURE_TARGET:

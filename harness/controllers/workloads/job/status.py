@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from harness.controllers.workloads.job.indexes import text_of
 from harness.controllers.workloads.job.pods import JobPods
-from harness.controllers.workloads.job.verdict import CRITERIA_MET, FAILURE_TARGET, Verdict
+from harness.controllers.workloads.job.verdict import CRITERIA_MET, FAILURE_TARGET, JobOutcome
 from harness.engine.component import Instant
 from harness.model.meta import Condition, condition
 from harness.model.wire import Time
@@ -20,7 +20,7 @@ SUSPENDED = "Suspended"
 _FINAL = {CRITERIA_MET: COMPLETE, FAILURE_TARGET: FAILED}
 
 
-def status_of(now: Instant, job: Job, pods: JobPods, verdict: Verdict, expected: int) -> JobStatus:
+def status_of(now: Instant, job: Job, pods: JobPods, verdict: JobOutcome, expected: int) -> JobStatus:
     """`expected`: pods created and not seen yet."""
     old, decided = job.status, verdict.condition
     conditions, start = old.conditions, old.start_time

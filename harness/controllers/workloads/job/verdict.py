@@ -36,7 +36,7 @@ CRITERIA_MET, FAILURE_TARGET = "SuccessCriteriaMet", "FailureTarget"
 _NOTHING = UncountedTerminatedPods()
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """`succeeded` and `failed` count every pod that was ever seen to, each once. `done`: indexes, of Indexed Jobs;
     `lost`: those that have failed, where each has a limit of its own. `last_failed`: by index, pods that are kept for
     their count of failures until another pod takes their place. `released`: whose finalizer has done its work."""
@@ -112,7 +112,7 @@ def ended_pods(job: Job, pods: JobPods) -> Iterator[Pod]:
             yield pod
 
 
-def judge(now: Instant, job: Job, pods: JobPods) -> Verdict:
+def judge(now: Instant, job: Job, pods: JobPods) -> JobOutcome:
     tally = _Tally(job, pods)
     lost = _lost(job, pods)
     last_failed = {} if lost is None or tally.done is None else _last_failed(job, pods, tally.done | lost)
@@ -130,7 +130,7 @@ def judge(now: Instant, job: Job, pods: JobPods) -> Verdict:
     for pod in failing:
         if len(succeeded) + len(failed) < MAX_UNCOUNTED and pod.metadata.uid not in kept:
             failed.append(pod.metadata.uid)
-    return Verdict(
+    return JobOutcome(
         succeeded=tally.all_succeeded,
         failed=tally.all_failed,
         done=None if tally.done is None else frozenset(tally.done),

@@ -107,12 +107,12 @@ class StatefulSetController(PodControl):
         was, now, adopters = moved
         if now and now != was:
             self.expected.created(now)
-        self._tell(was)
-        self._tell(now)
+        self._enqueue_set(was)
+        self._enqueue_set(now)
         for adopter in adopters:
             self.queue.add(adopter)
 
-    def _tell(self, uid: str) -> None:
+    def _enqueue_set(self, uid: str) -> None:
         key = self._keys.get(uid)
         if key is not None:
             self.queue.add(key)
