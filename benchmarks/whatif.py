@@ -87,6 +87,10 @@ def row(name: str, was: str, now: str, answer: Answer) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
@@ -101,7 +105,7 @@ def main() -> None:
                         rows += [row(name, was, now, answer) for answer in whatif(folder, {name: now}).answers]
                     except UserError as refused:
                         why = str(refused).partition(f"{name} ")[2] or str(refused).partition(": ")[2]
-                        rows.append({"constant": name, "was": was, "is": now, "why not": f"not run: {why}"})
+                        rows.append({"constant": name, "was": was, "is": now, "why not": f"not run: {first_line(why)}"})
                         break
     chosen.out.mkdir(parents=True, exist_ok=True)
     with (chosen.out / "constants.csv").open("w", newline="") as file:

@@ -26,6 +26,7 @@ class Fault(msgspec.Struct, eq=False):
     targets: list[str] = []
     spared: list[str] = []
     hits: list[Hit] = []
+    before: int = 0  # pods on its targets that an earlier fault had hit, and that were not back
     detected: dict[str, int] = {}  # by node
     steps: list[Step] = []  # of an action
     ended: str = ""  # an action's end: done, or failed

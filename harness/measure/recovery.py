@@ -116,11 +116,13 @@ class Recovery:
 
     def _hit(self, fault: Fault, life: PodTimes, *, going: bool = False) -> None:
         if life.uid in self._open or (life.deleted_ns != NEVER and not going):
+            earlier = self._open.get(life.uid)
+            fault.before += earlier is not None and earlier.fault is not fault
             return  # the loss has its cause
         lost = self._traffic.lost_on(life.uid, fault.at_ns)
-        earlier = self._last_hit.get(life.uid)
-        if earlier is not None:
-            earlier.lost_after = lost
+        last = self._last_hit.get(life.uid)
+        if last is not None:
+            last.lost_after = lost
         served = any(life.uid in uids for uids in self._endpoints.values())
         hit = Hit(life, fault, served, lost)
         fault.hits.append(hit)
@@ -343,7 +345,11 @@ def _nothing(fault: Fault) -> str:
         return ""
     if len(fault.spared) == len(fault.targets):
         return "what it was to hit was down already"
-    return "" if fault.hits or fault.kind != "ContainerCrash" else "its pod had been hit before"
+    if fault.hits:
+        return ""
+    if fault.kind == "ContainerCrash":
+        return "its pod had been hit before"
+    return "its pods had been hit before" if fault.before and fault.kind in ("Crash", "Freeze", "Partition") else ""
 
 
 def _action(fault: Fault) -> dict[str, Any]:

@@ -39,6 +39,28 @@ class Picky:
         yield from (Wait(pod, "too large for me") for pod in large)
 
 
+class Quits:
+    """Greedy for the first 30 pods that it is handed; it places none after that."""
+
+    def __init__(self) -> None:
+        self._greedy = greedy()
+        self._seen = 0
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
+        self._seen += len(pods)
+        if self._seen <= 30:
+            yield from self._greedy.place(pods, cluster, rng)
+        else:
+            yield from (Wait(pod, "enough") for pod in pods)
+
+
+class Silent:
+    """Says nothing about any pod."""
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
+        return ()
+
+
 class OtherRandom:
     """The `random` strategy with other luck: not a whit better or worse."""
 

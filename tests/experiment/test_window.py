@@ -51,6 +51,17 @@ def test_who_starts_late_or_leaves_pods_out_is_worse(tiny: dict[str, Result]) ->
     assert {"p99", "mean"} <= set(picky["pendingSeconds"]["atLeast"])
 
 
+@pytest.mark.parametrize(("name", "placed"), [("Quits", 30), ("Silent", 0)])
+def test_who_stops_looks_worst(tiny: dict[str, Result], name: str, placed: int) -> None:
+    greedy = tiny["greedy"].metrics["placement"]
+    stopped = run_once(loaded(**TINY, duration="10m"), f"tests.experiment.lazy:{name}", 0).metrics["placement"]
+    assert stopped["window"] == greedy["window"]
+    assert stopped["podsNeverBound"] == stopped["pendingSeconds"]["censored"] >= 60 - placed
+    assert stopped["pendingSeconds"]["p50"] > 500 > greedy["pendingSeconds"]["p50"] + 400
+    assert "p50" in stopped["pendingSeconds"]["atLeast"]
+    assert stopped["bound"]["gap"] > 0.7
+
+
 def test_runs_that_end_early_are_measured_to_the_end_of_the_last(tmp_path: Path) -> None:
     """As if each had gone on until then: the same as with that duration."""
     names = ("greedy", "random", LAZY[1])

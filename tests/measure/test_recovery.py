@@ -111,6 +111,29 @@ def test_overlapping_faults_share_no_victim() -> None:
     assert zone["phases"]["evicted"]["last"] > 300
 
 
+@pytest.mark.parametrize(
+    ("second", "victims"),
+    [
+        ({"at": "2m", "zonePartition": {"zone": "a", "for": "3m"}}, 0),
+        ({"at": "90s", "nodeFreeze": {"select": {"names": ["w-0"]}, "for": "20s"}}, 0),
+        ({"at": "90s", "nodeFreeze": {"select": {"names": ["w-0", "w-1"]}, "for": "20s"}}, 1),
+    ],
+)
+def test_a_fault_on_pods_that_are_down_already_says_so(second: dict[str, Any], victims: int) -> None:
+    first, told = recovery({"at": "1m", "zonePartition": {"zone": "a", "for": "3m"}}, second, duration="8m")
+    assert first["victims"] == first["returned"] == 2
+    assert told["victims"] == victims
+    assert told.get("hitNothing") == (None if victims else "its pods had been hit before")
+
+
+def test_a_control_plane_outage_is_charged_with_no_loss_of_a_crash_meanwhile() -> None:
+    for outage in ("apiServerRestart", "schedulerOutage", "controllerManagerOutage"):
+        down, crashed = recovery({"at": "1m", outage: {"downFor": "90s"}}, crash("65s", "w-0"), duration="9m")
+        assert (down["victims"], sum(down["requestsLost"].values())) == (0, 0)
+        assert (crashed["victims"], crashed["replaced"]) == (1, 1)
+        assert sum(crashed["requestsLost"].values()) > 100
+
+
 def test_what_an_autoscaler_takes_away_during_a_fault_is_no_eviction() -> None:
     """The load falls while a zone is cut off: the replicas that go are wanted no longer, and none is made for them."""
     shop = {
