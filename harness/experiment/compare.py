@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from harness.experiment.result import Result
 from harness.measure.catalogue import Catalogue, Measure, Value, number_paths, values_of
 from harness.measure.registry import PREFIX
-from harness.measure.statistics import ALPHA, Paired, holm, least_seeds, paired
+from harness.measure.statistics import ALPHA, Paired, holm, least_seeds, paired, usable
 from harness.model.errors import UserError, did_you_mean
 
 Arms: TypeAlias = Mapping[str, Sequence[Result]]
@@ -234,17 +234,18 @@ def _row(measure: Measure, path: str, pairs: Sequence[tuple[Values, Values]], wi
     there = [(ours, theirs) for ours, theirs in pairs if ours or theirs]
     if not there:
         return None
-    whole = [(_mean(ours), _mean(theirs)) for ours, theirs in pairs if ours and ours.keys() == theirs.keys()]
-    unlike = len(pairs) - len(whole)
+    both = [(_mean(ours), _mean(theirs)) for ours, theirs in pairs if ours and ours.keys() == theirs.keys()]
+    whole = [pair for pair in both if all(usable(value.number) for value in pair)]
+    unlike = len(pairs) - len(both)
+    blocked = f"missing on one side in {unlike} of {len(pairs)} seeds" if unlike else ""
+    if len(whole) < len(both):
+        blocked = f"no usable number in {len(both) - len(whole)} of {len(pairs)} seeds"
     if not whole:
         found = Paired(len(pairs), math.nan, math.nan, math.nan, math.nan, math.nan, 1.0)
-        return Row(
-            measure, path, "", "", {}, found, False, blocked=f"missing on one side in {unlike} of {len(pairs)} seeds"
-        )
+        return Row(measure, path, "", "", {}, found, False, blocked=blocked)
     worst = max(value.number for pair in whole for value in pair)
     censored = sum(a.at_least for a, _ in whole), sum(b.at_least for _, b in whole)
     unknown = sum(a.at_least and b.at_least for a, b in whole)
-    blocked = f"missing on one side in {unlike} of {len(pairs)} seeds" if unlike else ""
     if any(censored) and measure.better == "more":
         blocked = "a lower bound cannot rank last where more is better"
     values = [tuple(worst if value.at_least else value.number for value in pair) for pair in whole]

@@ -30,6 +30,9 @@ SIMULATED_MOST, SAMPLES = 10, 4000
 MOST_SEEDS = 1000
 """How many seeds are thought of at most when it is said how many would decide."""
 
+MOST = 1e150
+"""Numbers as large as this cannot be squared."""
+
 Float64 = npt.NDArray[np.float64]
 
 
@@ -82,13 +85,21 @@ class Paired:
         return seeds_needed(abs(self.mean), self.deviation, self.level)
 
 
+def usable(value: float) -> bool:
+    """Whether a value can be compared: neither infinite nor no number at all, which every test would call significant,
+    nor so large that squares overflow."""
+    return abs(value) < MOST
+
+
 def paired(base: Sequence[float], other: Sequence[float], margin: float = 0.0) -> Paired:
     """Of two measures on the same seeds, in the same order. `margin`: within which a difference is nothing, 0 for none.
 
-    Raises ValueError for unequal lengths.
+    Raises ValueError for unequal lengths, and for what is no usable number.
     """
     if len(base) != len(other) or not base:
         raise ValueError(f"pairs are needed, found {len(base)} and {len(other)} values")
+    if not all(map(usable, (*base, *other))):
+        raise ValueError("a value is no number, or too large to be added up")
     n = len(base)
     differences = np.array([b - a for a, b in zip(base, other, strict=True)], dtype=np.float64)
     mean = math.fsum(differences) / n

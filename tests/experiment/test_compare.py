@@ -54,6 +54,17 @@ def test_verdicts_know_which_way_is_better_and_when_nothing_is_known() -> None:
     assert few["gpu"].verdict == "too few seeds: 6 at least"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_a_number_that_is_none_blocks_the_verdict(value: float) -> None:
+    results = [
+        result(name, seed, gpu=value if name == "b" and seed == 3 else 0.5 + seed / 100 + (name == "b"), cpu=0.5)
+        for name in "ab"
+        for seed in range(8)
+    ]
+    assert rows_of(results)["gpu"].verdict == "no verdict: no usable number in 1 of 8 seeds"
+    rows_of(results)["gpu"].to_data()
+
+
 def test_what_is_asked_for_is_decided_about() -> None:
     rng = random.Random(3)
     results = [

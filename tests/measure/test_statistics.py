@@ -132,3 +132,26 @@ def test_equivalence_is_shown_not_assumed() -> None:
     assert paired(base, quiet).outside == 1.0
     beyond = [101.5 + x for x in rng.normal(0, 0.1, 10)]
     assert paired(base, beyond, margin=1.0).outside > 0.9
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308])
+@pytest.mark.parametrize("n", [8, 20])
+def test_what_is_no_number_proves_nothing(value: float, n: int) -> None:
+    """Compared with NaN nothing is as extreme, which an exact test would call p = 0."""
+    with pytest.raises(ValueError, match="no number"):
+        paired([1.0] * n, [2.0] * (n - 1) + [value])
+
+
+@pytest.mark.parametrize("n", [8, 10, 20])
+def test_a_family_of_three_is_wrong_in_one_of_twenty_and_so_are_equivalences(n: int) -> None:
+    """Three measures of the same runs, which go together; and a difference that is just as large as the margin."""
+    rng = np.random.default_rng(n)
+    different = equivalent = 0
+    for _ in range(500):
+        family = rng.standard_normal((3, n)) + rng.standard_normal(n) / 2
+        different += any(item.differs for item in holm([paired([0.0] * n, row.tolist()) for row in family]))
+        at_margin = rng.normal(1.0, 0.8, n)
+        equivalent += holm([paired([0.0] * n, at_margin.tolist(), margin=1.0)])[0].equivalent
+    most = 0.05 + 3 * math.sqrt(0.05 * 0.95 / 500)
+    assert different / 500 <= most
+    assert equivalent / 500 <= most
