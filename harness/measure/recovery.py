@@ -116,12 +116,10 @@ class Recovery:
 
     def _hit(self, fault: Fault, life: PodTimes, *, going: bool = False) -> None:
         if life.uid in self._open or (life.deleted_ns != NEVER and not going):
-            earlier = self._open.get(life.uid)
-            fault.before += earlier is not None and earlier.fault is not fault
+            fault.before += life.uid in self._open and self._open[life.uid].fault is not fault
             return  # the loss has its cause
         lost = self._traffic.lost_on(life.uid, fault.at_ns)
-        last = self._last_hit.get(life.uid)
-        if last is not None:
+        if (last := self._last_hit.get(life.uid)) is not None:
             last.lost_after = lost
         served = any(life.uid in uids for uids in self._endpoints.values())
         hit = Hit(life, fault, served, lost)
