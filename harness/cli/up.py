@@ -167,7 +167,7 @@ def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None,
     spec = loaded.scenario.spec
     strategy = None if scheduler == NONE else load_strategy(loaded, scheduler or spec.schedulers[0])()
     prepared = prepare(loaded, spec.seed if seed is None else seed, endless=True)
-    unfit = None if strategy is None else fit_strategy(strategy, prepared.workload)
+    unfit = None if strategy is None else fit_strategy(strategy, prepared.workload.history)
     if unfit is not None:
         print(f"{unfit.kind}: {unfit.reason}", file=sys.stderr)
     if spec.duration is not None or spec.gates:

@@ -126,7 +126,7 @@ class Cell:
 
         def packed(nodes: Int64) -> bool:
             strategy = make()
-            fit_strategy(strategy, self.made)
+            fit_strategy(strategy, self.made.history)
             window = int(getattr(strategy, "batch_size", WINDOW))
             done = fill(strategy, self.snapshot(nodes), self.pods, seed, window)
             if done.violations:

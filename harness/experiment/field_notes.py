@@ -285,6 +285,11 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "batch": _note("pods that are handed to a strategy at once; none: as it wants", 64, "pods"),
         "preemption": _note("pods of higher priority evict others; none: as soon as two pods differ in priority", True),
         "lifetimes": _note("whether strategies are told the durations that pods declare", False),
+        "history": _note(
+            "what fit() of a strategy that learns is shown: workload, the run's own list of pods, its future included "
+            "(the protocol of FGD's paper); past, a list drawn in the same way with another seed; none",
+            "past",
+        ),
         "deadline": _note("of one call of a strategy, on the wall clock; 0s: for ever", "30s", DURATION),
     },
     forms.Gate: {

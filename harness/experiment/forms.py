@@ -306,6 +306,7 @@ class SchedulingForm(Form, frozen=True, kw_only=True):
     batch: Positive | None = None
     preemption: bool | None = None
     lifetimes: bool = False  # whether strategies are told the durations that pods declare
+    history: Literal["workload", "past", "none"] = "workload"  # what fit() of a strategy that learns is shown
     deadline: str = "30s"  # on the wall clock, of one call of a strategy or policy; "0s": it may take for ever
 
 

@@ -145,7 +145,7 @@ class Run:
         self.seed = seed
         self.prepared: Prepared = prepare(loaded, seed)
         classes = PodClasses(filters=self.prepared.scheduling.filters)
-        unfit = fit_strategy(strategy, self.prepared.workload)
+        unfit = fit_strategy(strategy, self.prepared.workload.history)
         demand, jobs = self.prepared.demand(), JobLives(self.prepared.accounting)
         adopted = self.prepared.workload.adopted
         for obj in adopted:

@@ -1,21 +1,22 @@
-"""What strategies that learn are shown before anything arrives: the mix of pods that the workload declares."""
+"""What strategies that learn are shown before anything arrives: a mix of pods, as `spec.scheduling.history` says."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from harness.experiment.workload import Plan
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.sandbox.guard import contained
 from harness.scheduling.strategy import StrategyFault
 from workloads.manifests import to_pods
+from workloads.table import Workload
 
 
-def fit_strategy(strategy: Any, made: Plan) -> StrategyFault | None:
-    """Strategies that learn from a workload's mix are shown what the scenario declares, before anything arrives."""
+def fit_strategy(strategy: Any, history: Sequence[Workload]) -> StrategyFault | None:
+    """Calls fit(), where the strategy has one and there is something to show; what it raised."""
     learn = getattr(strategy, "fit", None)
-    if learn is None or not made.originals:
+    if learn is None or not history:
         return None
     classes = PodClasses()
-    mix = [classes.view(pod) for table in made.originals for _, pod in to_pods(table)]
+    mix = [classes.view(pod) for table in history for _, pod in to_pods(table)]
     return contained(lambda: learn(mix))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
-from typing import Any
+from typing import Any, assert_never
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
@@ -47,7 +47,9 @@ class Plan:
     tables: list[Workload] = field(default_factory=list)
     traffic: list[Traffic] = field(default_factory=list)
     originals: list[Workload] = field(default_factory=list)
-    """What strategies may learn the mix of pods from: a trace's own list, without the copies of an arrival order."""
+    """The lists that its tables are made from: a trace's own, without the copies of an arrival order."""
+    history: list[Workload] = field(default_factory=list)
+    """What strategies may learn the mix of pods from."""
     training: Training | None = None
     notices: list[str] = field(default_factory=list)
     """What manifests ask for and is not modelled."""
@@ -110,8 +112,14 @@ def noted(
 
 def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump | None = None) -> Plan:
     """`dump`: that of the scenario, where it has been read. Raises UserError for what a source cannot be made from."""
+    _check_history(loaded)
+    made = _plan(loaded, nodes, seed, read_dump(loaded) if dump is None else dump)
+    made.history += _history(loaded, nodes, seed, made)
+    return made
+
+
+def _plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump) -> Plan:
     made = Plan()
-    dump = read_dump(loaded) if dump is None else dump
     made.adopted += dump.adopted
     made.at_once += dump.added
     made.notices += dump.notices
@@ -140,6 +148,29 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump | Non
         if task.clients is not None:
             _clients(loaded, task.clients, f"spec.workload[{index}].clients", made)
     return made
+
+
+def _check_history(loaded: Loaded) -> None:
+    spec = loaded.scenario.spec
+    traces = [index for index, task in enumerate(spec.workload) if task.trace is not None]
+    if spec.scheduling.history == "past" and traces:
+        where = f"spec.workload[{traces[0]}].trace"
+        raise loaded.error(where, "a trace has no past", expected="spec.scheduling.history: workload, or none")
+
+
+def _history(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, made: Plan) -> list[Workload]:
+    """What a strategy that learns is shown before anything arrives, as `spec.scheduling.history` says: the lists of the
+    run itself, lists drawn in the same way with another seed, or nothing."""
+    kind = loaded.scenario.spec.scheduling.history
+    match kind:
+        case "workload":
+            return made.originals
+        case "none":
+            return []
+        case "past":
+            return _plan(loaded, nodes, seed_of(seed, "history") >> 64, Dump()).originals
+        case _:
+            assert_never(kind)
 
 
 def _clients(loaded: Loaded, form: ClientTasks, where: str, made: Plan) -> None:

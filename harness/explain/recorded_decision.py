@@ -224,7 +224,7 @@ class Recorded:
         if getattr(strategy, "fit", None) is not None:
             loaded = from_data(self.record["scenario"], str(self.folder / "record.json"))
             seed = int(self.record["seed"])
-            fit_strategy(strategy, plan(loaded, machines(loaded, seed).tables, seed))
+            fit_strategy(strategy, plan(loaded, machines(loaded, seed).tables, seed).history)
         return strategy
 
     def _rebuilt(self, until: int, batch_at: int, key: str) -> tuple[list[PodView], Snapshot, Pod]:
