@@ -12,15 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-MEANS = ("wait, mean s", "completion, mean s", "bounded slowdown, mean", "makespan, s")
+MEANS = ("jobs not complete", "wait, mean s", "completion, mean s", "bounded slowdown, mean", "makespan, s")
 
 
 def figures(record: dict[str, Any]) -> tuple[float, ...]:
     """As MEANS names them."""
     jobs = record["metrics"]["jobs"]
     return (
-        jobs["waitSeconds"]["mean"], jobs["completionSeconds"]["mean"], jobs["boundedSlowdown"]["mean"],
-        jobs["makespanSeconds"],
+        jobs["censored"], jobs["waitSeconds"]["mean"], jobs["completionSeconds"]["mean"],
+        jobs["boundedSlowdown"]["mean"], jobs["makespanSeconds"],
     )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def main(
     found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for path in sorted(records.rglob("record.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        workload = record["variables"].get("model", "openb")
+        workload = record.get("variables", {}).get("model", "openb")
         found[workload, path.parent.parent.name].append(record)
     out.mkdir(parents=True, exist_ok=True)
     with (out / "means.csv").open("w", encoding="utf-8", newline="") as file:
