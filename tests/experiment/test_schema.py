@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.experiment.field_notes import note_of, superfluous
-from harness.experiment.latencies import latencies
+from harness.experiment.latencies import latencies, latency
 from harness.experiment.prepared import prepare
 from harness.experiment.scenario import built_in, from_data
 from harness.experiment.schema import DRAFT, fault_forms, scenario_schema, shipped_forms
@@ -45,6 +45,9 @@ def read(data: Any) -> str:
         loaded = from_data(copy.deepcopy(data), "small.yaml")
         parse(loaded.scenario.spec.faults)
         latencies(loaded)
+        for index, pool in enumerate(loaded.scenario.spec.pools):
+            for name, said in (("provisioning", pool.provisioning), ("boot", pool.boot)):
+                latency(loaded, said, f"spec.pools[{index}].{name}")
         for index, task in enumerate(loaded.scenario.spec.workload):
             if task.service is not None:
                 service(loaded, task.service, f"spec.workload[{index}].service", 0)
@@ -200,6 +203,7 @@ MORE = (
 
 @settings(max_examples=150, deadline=None)
 @example(("spec", "workload", 1, "service", "cpu"), 0)  # the limit was divided by
+@example(("spec", "pools", 0, "provisioning"), {})  # a distribution of nothing: told when the pool is made
 @given(st.sampled_from(list(places(WHOLE))), VALUES)
 def test_they_agree_wherever_a_value_is_replaced(path: tuple[Any, ...], value: Any) -> None:
     data = put(WHOLE, path, value)
