@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,10 +49,11 @@ def autoscale(
     ] = None,
     output: Form = Output.table,
 ) -> None:
-    """A dry run of the cluster autoscaler: pods and nodes as they are, pools that may grow, a load. Which pools grow
-    and shrink, when, why not, and what that costs; nothing is changed anywhere.
+    """A dry run of autoscaling: pods and nodes as they are, pools or NodePools that may grow, a load. Which grow and
+    shrink, when, why not, and what that costs; nothing is changed anywhere.
 
-    Every other option is a flag of the cluster autoscaler under its own name: --scale-down-unneeded-time=5m.
+    Where the files have NodePools (karpenter.sh/v1) and no pool is given, it is Karpenter's. Every other option is a
+    flag of the autoscaler under its own name: --scale-down-unneeded-time=5m, --batch-idle-duration=2s.
     """
     from harness.cli.parsing import settings_of
     from harness.experiment.asked_scenario import Asked, flags_of, scenario_of
@@ -146,7 +148,7 @@ def _print(found: DryRun) -> None:
             (
                 name,
                 about["min"],
-                about["max"],
+                about["max"] if about["max"] is not None else _limits(about["limits"]),
                 about["start"],
                 about.get("nodesPeak", 0),
                 about["end"],
@@ -176,12 +178,21 @@ def _said(item: Any) -> tuple[str, str]:
         came = f", ready at {_clock(round(ready[-1] * 1e9))}" if len(ready) == data["to"] - data["from"] else ""
         if not came:
             came = f", {len(ready)} of them ready" if ready else ", none of them came"
-        return f"{data['pool']}: {data['from']} -> {data['to']} nodes{came}", _names(data["pods"])
+        what = Counter(
+            f"{item.get('instanceType', '?')} {item.get('capacityType', '')}" for item in data.get("machines", ())
+        )
+        types = f" ({', '.join(f'{count} {name}'.strip() for name, count in sorted(what.items()))})" if what else ""
+        return f"{data['pool']}: {data['from']} -> {data['to']} nodes{types}{came}", _names(data["pods"])
     if data["kind"] == "scaleDown":
         return f"{data['pool'] or 'no pool'}: node {data['node']} is gone", ""
     if data["kind"] == "replicas":
         return f"{data['workload']}: {data['from']} -> {data['to']} replicas", ""
     return f"{data['reason']}: {data['message']}", data["about"]
+
+
+def _limits(limits: dict[str, str]) -> str:
+    """Of a NodePool."""
+    return ", ".join(f"{name} {amount}" for name, amount in sorted(limits.items())) or "no limit"
 
 
 def _names(pods: list[str]) -> str:

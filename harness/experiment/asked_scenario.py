@@ -6,18 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
 from harness.autoscaling.cluster.settings import FLAGS
+from harness.autoscaling.policy import stands_alone
+from harness.autoscaling.provisioning.settings import SETTINGS
 from harness.experiment.dump import POOL_LABELS, dump_of
 from harness.experiment.forms import Pool
 from harness.experiment.scenario import API_VERSION, KIND, Loaded, _document, from_document
 from harness.model.core import Node
 from harness.model.errors import UserError, did_you_mean
 from harness.model.gpu import GPU_COUNT
+from harness.model.karpenter import NodePool
 from harness.model.loading import BY_HAND, Document, load_one, load_value, read_text
 from workloads.manifests import HOSTNAME
+
+JUST_IN_TIME = "just-in-time"
 
 WITHOUT_EFFECT = frozenset(
     {
@@ -91,16 +97,20 @@ def scenario_of(asked: Asked) -> tuple[Loaded, list[str]]:
     spec.setdefault("nodes", [])
     notes: list[str] = []
     nodes: list[Node] = []
+    node_pools: list[str] = []
     if asked.manifests:
-        nodes = _nodes(asked.manifests)
+        nodes, node_pools = _nodes(asked.manifests)
         document.parts[f"spec.workload[{len(workload)}]"] = (None, "-f")
         workload.append({"dump": [str(path) if str(path) == "-" else str(path.absolute()) for path in asked.manifests]})
     _add_loads(asked, document, workload)
     _add_pools(asked, document, spec.setdefault("pools", []), nodes)
-    _add_flags(asked, document, spec, notes)
     if asked.autoscaler:
         spec["autoscaler"] = asked.autoscaler
         document.parts["spec.autoscaler"] = (None, "--autoscaler")
+    elif node_pools and not spec["pools"] and "autoscaler" not in spec:
+        spec["autoscaler"] = JUST_IN_TIME
+        notes.append(f"--autoscaler {JUST_IN_TIME}: there are NodePools ({', '.join(node_pools)}) and no pools")
+    _add_flags(asked, document, spec, notes)
     if asked.duration or "duration" not in spec:
         spec["duration"] = asked.duration or "1h"
         document.parts["spec.duration"] = (None, "--duration")
@@ -109,9 +119,19 @@ def scenario_of(asked: Asked) -> tuple[Loaded, list[str]]:
     loaded = from_document(document, asked.settings, {})
     if base is None:  # files that are named stand beside whoever asks
         loaded = msgspec.structs.replace(loaded, file=str(Path.cwd() / "autoscale.yaml"))
-    if not loaded.scenario.spec.pools:
+    alone = stands_alone(loaded.scenario.spec.autoscaler)
+    if alone and base is None and not node_pools and _name_of(spec) == JUST_IN_TIME:
+        raise UserError(
+            f"{JUST_IN_TIME} goes by NodePools, and there are none",
+            expected="a NodePool (karpenter.sh/v1) among the files of -f",
+        )
+    if not alone and not loaded.scenario.spec.pools:
         raise _no_pools(nodes)
     return loaded, notes
+
+
+def _name_of(spec: Mapping[str, Any]) -> str:
+    return str(spec.get("autoscaler", "")).partition("?")[0]
 
 
 def _empty() -> dict[str, Any]:
@@ -132,13 +152,14 @@ def _copied(data: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _nodes(paths: Sequence[Path]) -> list[Node]:
-    """Of files, for the shape of their pools; standard input is read once, later."""
+def _nodes(paths: Sequence[Path]) -> tuple[list[Node], list[str]]:
+    """(nodes of files, for the shape of their pools; names of NodePools). Standard input is read once, later."""
     files = [path for path in paths if str(path) != "-"]
     if not files:
-        return []
+        return [], []
     dump = dump_of(files)
-    return [*dump.nodes, *dump.off]
+    pools = [obj.metadata.name for obj in (*dump.objects, *dump.added) if isinstance(obj, NodePool)]
+    return [*dump.nodes, *dump.off], sorted(pools)
 
 
 # -- pools -------------------------------------------------------------------------------------------------------------
@@ -312,7 +333,7 @@ def flags_of(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _known(name: str) -> None:
-    if name not in FLAGS and name not in WITHOUT_EFFECT:
+    if name not in FLAGS and name not in WITHOUT_EFFECT and name not in SETTINGS:
         raise UserError(
             f"--{name} is no option of this command, and no flag of the cluster autoscaler that is modelled",
             expected=", ".join(f"--{flag}" for flag in FLAGS),
@@ -321,10 +342,20 @@ def _known(name: str) -> None:
 
 
 def _add_flags(asked: Asked, document: GivenDocument, spec: dict[str, Any], notes: list[str]) -> None:
+    settings: dict[str, str] = {}
     for name, value in asked.flags.items():
+        if _name_of(spec) == JUST_IN_TIME and name not in WITHOUT_EFFECT:
+            settings[name] = value
+            continue
         _known(name)
+        if name in SETTINGS and name not in FLAGS:
+            raise UserError(f"--{name} is a setting of {JUST_IN_TIME}", hint=f"--autoscaler {JUST_IN_TIME}")
         if name in WITHOUT_EFFECT:
             notes.append(f"--{name} changes nothing here")
             continue
         document.parts[f"spec.constants.{name}"] = (None, f"--{name}={value}")
         spec["constants"] = {**spec.get("constants", {}), name: value}
+    if settings:
+        given = spec["autoscaler"]
+        spec["autoscaler"] = f"{given}{'&' if '?' in given else '?'}{urlencode(settings)}"
+        document.parts["spec.autoscaler"] = (None, " ".join(f"--{name}={value}" for name, value in settings.items()))

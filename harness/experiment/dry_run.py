@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.autoscaling.cluster.autoscaler import ClusterAutoscaler
 from harness.autoscaling.pool import POOL_LABEL
 from harness.engine.component import DELETED, SECOND
 from harness.experiment.result import Result
@@ -15,6 +14,7 @@ from harness.experiment.run import Home, Progress, Run
 from harness.experiment.scenario import Loaded
 from harness.experiment.strategies import load_strategy
 from harness.measure.journal import node_ready
+from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, ZONE
 from harness.model.meta import condition
 
 TOLD = (
@@ -25,14 +25,21 @@ TOLD = (
     "ClusterUnhealthy",
     "DeleteUnregistered",
     "FixNodeGroupSize",
+    "DisruptionTerminating",
+    "NoCompatibleInstanceTypes",
 )
-"""Reasons of the cluster autoscaler's events about nodes and pools."""
+"""Reasons of events about nodes and pools: the cluster autoscaler's, Karpenter's."""
+
+NO_PLACE = "Failed to schedule pod, "
+"""How Karpenter's FailedScheduling begins, where the scheduler's does not. Source: scheduling/events.go."""
+NODE_CLAIM = "nodeclaim/"
+JUST_IN_TIME = "just-in-time"
 
 
 @dataclass(slots=True)
 class Growth:
     """A pool was asked to grow. `ready_ns`: when each of its nodes that came was ready; `pods`: that it was for, as
-    their events say."""
+    their events say; `machines`: of a NodePool, what was launched, by name of the NodeClaim."""
 
     at_ns: int
     pool: str
@@ -40,8 +47,10 @@ class Growth:
     count: int
     pods: list[str] = field(default_factory=list)
     ready_ns: list[int] = field(default_factory=list)
+    machines: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def to_data(self) -> dict[str, Any]:
+        launched = [{"node": name, **about} for name, about in self.machines.items()]
         return {
             "atSeconds": self.at_ns / 1e9,
             "kind": "scaleUp",
@@ -50,6 +59,7 @@ class Growth:
             "to": self.before + self.count,
             "pods": self.pods,
             "nodesReadySeconds": [at / 1e9 for at in self.ready_ns],
+            **({"machines": launched} if launched else {}),
         }
 
 
@@ -72,6 +82,7 @@ class Scaling:
     def __init__(self) -> None:
         self.happened: list[Growth | Other] = []
         self._growing: dict[str, list[Growth]] = {}  # by pool: nodes of which are to come
+        self._of_claim: dict[str, Growth] = {}
         self._pool_of: dict[str, str] = {}
         self._ready: set[str] = set()
         self._replicas: dict[str, int] = {}
@@ -86,19 +97,39 @@ class Scaling:
             self._scaler(at_ns, obj)
         elif kind == "Event":
             self._event(at_ns, obj)
+        elif kind == "NodeClaim":
+            self._claim(at_ns, change, obj)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic != "autoscaling":
             return
         pool, way, count = data
-        if way == "up":
+        if way == "up" and source != JUST_IN_TIME:  # its NodeClaims say more
             growth = Growth(at_ns, pool, self._size[pool], count)
             self.happened.append(growth)
             self._growing.setdefault(pool, []).append(growth)
             self._size[pool] += count
 
+    def _claim(self, at_ns: int, change: str, claim: Any) -> None:
+        """NodeClaims that are made at one instant for one NodePool are one growth."""
+        name, labels = claim.metadata.name, claim.metadata.labels
+        if change == DELETED:
+            return
+        growth = self._of_claim.get(name)
+        if growth is None:
+            pool = labels.get(NODEPOOL, "")
+            last = self._growing.setdefault(pool, [])
+            if not last or last[-1].at_ns != at_ns:
+                last.append(Growth(at_ns, pool, self._size[pool], 0))
+                self.happened.append(last[-1])
+            growth = self._of_claim[name] = last[-1]
+            growth.count += 1
+            self._size[pool] += 1
+        about = {"instanceType": INSTANCE_TYPE, "capacityType": CAPACITY_TYPE, "zone": ZONE}
+        growth.machines[name] = {word: labels[label] for word, label in about.items() if label in labels}
+
     def _node(self, at_ns: int, change: str, node: Any) -> None:
-        name, pool = node.metadata.name, node.metadata.labels.get(POOL_LABEL, "")
+        name, pool = node.metadata.name, pool_of(node)
         if change == DELETED:
             if self._pool_of.pop(name, None):
                 self._size[pool] -= 1
@@ -106,11 +137,11 @@ class Scaling:
             return
         if name not in self._pool_of:
             self._pool_of[name] = pool
-            if pool and not self._waiting(pool):
+            if pool and name not in self._of_claim and not self._waiting(pool):
                 self._size[pool] += 1
         if pool and name not in self._ready and node_ready(node) == "True":
             self._ready.add(name)
-            growth = self._waiting(pool)
+            growth = self._of_claim.get(name) or self._waiting(pool)
             if growth is not None:
                 growth.ready_ns.append(at_ns)
 
@@ -137,12 +168,23 @@ class Scaling:
                 if isinstance(growth, Growth) and f"{{{growth.pool} " in event.message:
                     growth.pods.append(key)
                     break
-        elif event.reason == "NotTriggerScaleUp":
+        elif event.reason == "Nominated" and NODE_CLAIM in event.message:
+            self.refused.pop(key, None)
+            claim = event.message.partition(NODE_CLAIM)[2].partition(",")[0]
+            if claim in self._of_claim and key not in self._of_claim[claim].pods:
+                self._of_claim[claim].pods.append(key)
+        elif _is_refusal(event):
             self.refused.setdefault(key, (at_ns, event.message))
         elif event.reason in TOLD and self._seen.get(event.metadata.key) != (event.count or 1):
             self._seen[event.metadata.key] = event.count or 1
             said = {"reason": event.reason, "about": about.name, "message": event.message}
             self.happened.append(Other(at_ns, "event", about.name, said))
+
+
+def _is_refusal(event: Any) -> bool:
+    """An autoscaler says that nothing it could make would help a pod."""
+    by_karpenter = event.reason == "FailedScheduling" and event.message.startswith(NO_PLACE)
+    return by_karpenter or event.reason == "NotTriggerScaleUp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +253,7 @@ def dry_run(loaded: Loaded, scheduler: str, seed: int, progress: Progress | None
         for obj in run.prepared.machines.nodes:
             if obj.metadata.uid:  # adopted: nobody writes it anew
                 scaling.write(0, "Node", "ADDED", obj, None)
-        start = {pool.name: _members(server.objects("Node"), pool.name) for pool in run.prepared.pools}
+        start = Counter(pool_of(node) for node in run.prepared.machines.nodes)
         server.listeners.append(
             lambda kind, change, obj, old, revision: scaling.write(server.now, kind.kind, change, obj, old)
         )
@@ -223,14 +265,19 @@ def dry_run(loaded: Loaded, scheduler: str, seed: int, progress: Progress | None
         run.close()
 
 
+def pool_of(node: Any) -> str:
+    """The pool or the NodePool that it is of; empty where it is of none."""
+    labels = node.metadata.labels
+    return str(labels.get(POOL_LABEL) or labels.get(NODEPOOL, ""))
+
+
 def _members(nodes: Mapping[str, Any], pool: str) -> int:
-    return sum(node.metadata.labels.get(POOL_LABEL) == pool for node in nodes.values())
+    return sum(pool_of(node) == pool for node in nodes.values())
 
 
 def _dry_run_of(run: Run, scaling: Scaling, result: Result, start: Mapping[str, int]) -> DryRun:
     server, spec = run.cluster.server, run.loaded.scenario.spec
-    component = run.cluster.components.get("cluster-autoscaler")
-    known = component if isinstance(component, ClusterAutoscaler) else None
+    known: Any = next((item for item in run.cluster.components.values() if hasattr(item, "reasons_to_stay")), None)
     waiting = []
     for key, pod in sorted(server.objects("Pod").items()):
         if pod.spec.node_name or pod.status.phase != "Pending" or pod.spec.scheduling_gates:
@@ -243,9 +290,7 @@ def _dry_run_of(run: Run, scaling: Scaling, result: Result, start: Mapping[str, 
         waiting.append(Waiting(key, created if since < 0 else min(since, created), against, message))
     reasons = {} if known is None else known.reasons_to_stay()
     staying = {
-        name: (pool, reasons.get(name, ""))
-        for name, node in server.objects("Node").items()
-        if (pool := node.metadata.labels.get(POOL_LABEL, ""))
+        name: (pool, reasons.get(name, "")) for name, node in server.objects("Node").items() if (pool := pool_of(node))
     }
     autoscaling = result.metrics.get("autoscaling", {})
     pools = {}
@@ -253,6 +298,11 @@ def _dry_run_of(run: Run, scaling: Scaling, result: Result, start: Mapping[str, 
         measured = autoscaling.get(f"pool {form.name}", {})
         end = _members(server.objects("Node"), form.name)
         pools[form.name] = {"start": start[form.name], "end": end, "min": form.min, "max": form.max, **measured}
+    for name, node_pool in sorted(server.objects("NodePool").items()):
+        measured = autoscaling.get(f"pool {name}", {})
+        limits = {resource: str(amount) for resource, amount in node_pool.spec.limits.items()}
+        end = _members(server.objects("Node"), name)
+        pools[name] = {"start": start.get(name, 0), "end": end, "min": 0, "max": None, "limits": limits, **measured}
     machines = run.measures.elasticity.machines.of_cluster(0, run.end_ns)
     return DryRun(
         result=result,

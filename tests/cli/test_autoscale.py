@@ -93,6 +93,82 @@ def test_each_pool_says_why_it_does_not_help(manifests: str) -> None:
     assert "nothing scales" in text
 
 
+def node_pool(name: str, **spec: Any) -> dict[str, Any]:
+    """Of two small types of EC2, on demand."""
+    template = spec.pop("template", {})
+    values = spec.pop("types", ["c6a.large", "c6a.xlarge"])
+    requirements = [
+        {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": values},
+        {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]},
+    ]
+    ref = {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default"}
+    return {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"nodeClassRef": ref, "requirements": requirements, **template}}, **spec},
+    }
+
+
+def with_node_pools(folder: Path, *pools: dict[str, Any]) -> str:
+    path = folder / "karpenter.yaml"
+    path.write_text(yaml.safe_dump_all([*APP, *pools]))
+    return str(path)
+
+
+def test_node_pools_of_the_files_grow_as_karpenter_grows_them(tmp_path: Path) -> None:
+    found = told("-f", with_node_pools(tmp_path, node_pool("general")), "--duration", "5m")
+    assert found["autoscaler"] == "just-in-time"
+    (growth,) = [item for item in found["happened"] if item["kind"] == "scaleUp"]
+    assert (growth["pool"], growth["from"], growth["to"]) == ("general", 0, len(growth["machines"]))
+    assert len(growth["pods"]) == 6
+    assert {item["capacityType"] for item in growth["machines"]} == {"on-demand"}
+    assert {item["instanceType"] for item in growth["machines"]} <= {"c6a.large", "c6a.xlarge"}
+    assert all(at > growth["atSeconds"] + 40 for at in growth["nodesReadySeconds"])
+    (pool,) = found["pools"]
+    assert (pool["start"], pool["end"], pool["max"]) == (0, growth["to"], None)
+    assert found["cost"] == pytest.approx(pool["cost"])
+    assert found["cost"] > 0
+
+
+def test_each_node_pool_says_why_it_does_not_help(tmp_path: Path) -> None:
+    taint = {"taints": [{"key": "dedicated", "effect": "NoSchedule"}]}
+    path = with_node_pools(
+        tmp_path,
+        node_pool("full", limits={"cpu": "1"}),
+        node_pool("nothing", types=["no.such"]),
+        node_pool("tainted", template=taint),
+    )
+    found = told("-f", path, "--duration", "2m")
+    assert len(found["waiting"]) == 6
+    for item in found["waiting"]:
+        assert item["pools"] == {
+            "full": ["all available instance types exceed limits for nodepool 'full'"],
+            "nothing": ["NodePool requirements filtered out all compatible available instance types"],
+            "tainted": ["did not tolerate taints"],
+        }
+    text = called("-f", path, "--duration", "2m").stdout
+    assert "did not tolerate taints" in text
+    assert "cpu 1" in text
+
+
+def test_settings_of_karpenter_go_by_their_own_names(tmp_path: Path) -> None:
+    path = with_node_pools(tmp_path, node_pool("general"))
+    slow = told("-f", path, "--duration", "3m", "--provisioning=90s", "--batch-idle-duration", "5s")
+    assert slow["autoscaler"] == "just-in-time?provisioning=90s&batch-idle-duration=5s"
+    (growth,) = [item for item in slow["happened"] if item["kind"] == "scaleUp"]
+    assert growth["atSeconds"] > 5
+    assert growth["nodesReadySeconds"][0] == pytest.approx(growth["atSeconds"] + 90, abs=0.5)
+    assert "is not modelled" in str(wrong("-f", path, "--node-repair=true"))
+    assert "has no such setting" in str(wrong("-f", path, "--scan-interval=5s"))
+
+
+def test_mistakes_about_node_pools(manifests: str) -> None:
+    assert "goes by NodePools, and there are none" in str(wrong("-f", manifests, "--autoscaler", "just-in-time"))
+    about = wrong("-f", manifests, "--pool", NP, "--batch-idle-duration=1s")
+    assert "is a setting of just-in-time" in str(about)
+
+
 def test_a_load_scales_replicas_and_then_nodes(dump: str) -> None:
     load = "web={step: {at: 2m, before: 30, after: 1500}}"
     found = told("-f", dump, "--pool", NP, "--load", load, "--duration", "12m")

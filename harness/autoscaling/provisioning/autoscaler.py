@@ -39,6 +39,9 @@ from harness.model.karpenter import NodeClaim, NodePool
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
 from harness.scheduling.filter_plugin import FilterPlugin
 
+NO_TYPES = "NodePool requirements filtered out all compatible available instance types"
+"""Source: scheduling/events.go NoCompatibleInstanceTypes."""
+
 
 class JustInTime:
     """Karpenter on NodePools; its settings are parameters: `?batch-idle-duration=1s&provisioning=40s`."""
@@ -91,9 +94,16 @@ class JustInTimeNodes:
         self._watches_volumes = False
 
     def reasons_against(self, pod: str) -> Mapping[str, tuple[str, ...]]:
-        """Of a pending pod ('namespace/name') that the last batch found no place for: why, in one text."""
+        """Of a pending pod ('namespace/name') that the last batch found no place for: why, by NodePool."""
         why = self._provisioner.failed.get(pod)
-        return {} if why is None else {"nodepools": (why,)}
+        if why is None:
+            return {}
+        parts = self._provisioner.parts.get(why, {})
+        if not parts:
+            return {"nodepools": (why,)}
+        known = {template.name for template in self._state.templates()}
+        against = {name: (text.removeprefix(f"incompatible with nodepool {name!r}, "),) for name, text in parts.items()}
+        return against | {name: (NO_TYPES,) for name in sorted(self._state.pools) if name not in known}
 
     def reasons_to_stay(self) -> Mapping[str, str]:
         """For each node of a NodePool that the last look did not find disruptable, why."""
@@ -162,8 +172,7 @@ class JustInTimeNodes:
         """Source: scheduling/events.go NoCompatibleInstanceTypes."""
         name = pool.metadata.name
         if all(template.name != name for template in self._state.templates()):
-            text = "NodePool requirements filtered out all compatible available instance types"
-            effects.append(Record(pool, "Warning", "NoCompatibleInstanceTypes", text))
+            effects.append(Record(pool, "Warning", "NoCompatibleInstanceTypes", NO_TYPES))
 
     def _on_timer(self, now: int, token: Any, touched: dict[str, None], effects: list[Effect]) -> None:
         match token:

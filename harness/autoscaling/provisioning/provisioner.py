@@ -57,6 +57,8 @@ class Provisioner:
         self._told: dict[str, tuple[str, int]] = {}
         self.failed: Mapping[str, str] = {}
         """Pods for which the last batch found no place, and why."""
+        self.parts: Mapping[str, Mapping[str, str]] = {}
+        """Of each such text, what it says of each NodePool."""
 
     def trigger(self, now: int, what: str, effects: list[Effect]) -> None:
         """`what` (a pod's uid, a node's) opens the window, or keeps it open; once a window. Source: batcher.go."""
@@ -213,7 +215,7 @@ class Provisioner:
         self._told.pop(key, None)
 
     def _tell(self, now: int, pods: dict[str, Pod], solution: Solution, effects: list[Effect]) -> None:
-        self.failed = solution.failed
+        self.failed, self.parts = solution.failed, solution.parts
         for key, why in solution.failed.items():
             if key in pods:
                 self._record(now, pods[key], "Warning", "FailedScheduling", f"Failed to schedule pod, {why}", effects)

@@ -49,11 +49,13 @@ class VirtualNode:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """`placed`: names of existing nodes by pod; `failed`: pods for which there is no place, and why."""
+    """`placed`: names of existing nodes by pod; `failed`: pods for which there is no place, and why; `parts`: of each
+    such text, what it says of each NodePool."""
 
     new: tuple[VirtualNode, ...]
     placed: Mapping[str, str]
     failed: Mapping[str, str]
+    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Simulation:
         self._placed: dict[str, str] = {}
         self._refused: dict[tuple[int, int], tuple[int, str]] = {}  # by class and stage: at which progress, and why
         self._never: set[tuple[str, int]] = set()  # (virtual node, class): it only fills, so that this stays
+        self._parts: dict[str, dict[str, str]] = {}
         self._progress = 0
         self._known: dict[tuple[int, int], _Known] = {}  # by class and stage
         prefer = any(taint.effect == "PreferNoSchedule" for item in templates for taint in item.taints)
@@ -139,7 +142,7 @@ class Simulation:
                 virtual.open = virtual.open & self._offers.meeting(
                     self._pins(self._offers.cheapest(virtual.open), (ZONE,))
                 )
-        return Solution(tuple(self._new), self._placed, failed)
+        return Solution(tuple(self._new), self._placed, failed, self._parts)
 
     # -- one pod -------------------------------------------------------------------------------------------------------
 
@@ -210,7 +213,10 @@ class Simulation:
             self._new.append(virtual)
             self._limits.spend(template.name, self._offers, virtual.open)
             return ""
-        return "; ".join(why)
+        text = "; ".join(why)
+        if self._templates:
+            self._parts[text] = dict(zip((template.name for template in self._templates), why, strict=True))
+        return text
 
     # -- a node to come ------------------------------------------------------------------------------------------------
 
