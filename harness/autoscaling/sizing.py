@@ -175,7 +175,8 @@ class Sizer(ClusterAutoscaler):
         """A policy may want nodes that nobody asks for yet."""
         return not self._calls.given_up
 
-    def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> None:
+    def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> bool:
+        """Never the same twice: a policy is asked at each scan."""
         state = self._state
         self._look_ahead(fork)
         left, _ = self._place_pending(now, fork)
@@ -184,11 +185,12 @@ class Sizer(ClusterAutoscaler):
             checked = self._checked(self._ask(tuple(map(shown, left)), cluster))
         except Misbehaved as fault:
             self._faults.append(fault)
-            return
+            return False
         for pool_name, count in checked[0].items():
             self._provider.order(now, state.pools[pool_name].pool, count, effects)
         for name in checked[1]:
             self._actuator.start(now, name, bool(state.pods_on(name)), effects)
+        return False
 
     def _ask(self, pending: tuple[PodView, ...], cluster: WhatIf) -> list[object]:
         def asked() -> list[object]:

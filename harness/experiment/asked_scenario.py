@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from harness.autoscaling.cluster.settings import FLAGS
+from harness.autoscaling.cluster.settings import FLAGS, REFUSED
 from harness.autoscaling.policy import stands_alone
 from harness.autoscaling.provisioning.settings import SETTINGS
 from harness.experiment.dump import POOL_LABELS, dump_of
@@ -27,15 +27,21 @@ JUST_IN_TIME = "just-in-time"
 
 WITHOUT_EFFECT = frozenset(
     {
-        "address", "alsologtostderr", "aws-use-static-instance-list", "bulk-mig-instances-listing-enabled",
-        "cloud-config", "cloud-provider", "cluster-name", "clusterapi-cloud-config-authoritative",
-        "debugging-snapshot-enabled", "emit-per-nodegroup-metrics", "gce-concurrent-refreshes",
-        "gce-expander-ephemeral-storage-support", "gce-mig-instances-min-refresh-wait-time", "kube-api-content-type",
-        "kube-client-burst", "kube-client-qps", "kubeconfig", "kubernetes", "leader-elect",
-        "leader-elect-lease-duration", "leader-elect-renew-deadline", "leader-elect-retry-period",
-        "leader-elect-resource-name", "leader-elect-resource-namespace", "logtostderr", "max-failing-time",
-        "max-inactivity", "namespace", "node-group-auto-discovery", "node-info-cache-expire-time", "profiling",
-        "regional", "status-config-map-name", "stderrthreshold", "user-agent", "v", "write-status-configmap",
+        "add-dir-header", "address", "alsologtostderr", "aws-use-static-instance-list",
+        "bulk-mig-instances-listing-enabled", "cloud-config", "cloud-provider", "cloud-provider-gce-l7lb-src-cidrs",
+        "cloud-provider-gce-lb-src-cidrs", "cluster-name", "cluster-snapshot-parallelism",
+        "clusterapi-cloud-config-authoritative", "debugging-snapshot-enabled", "emit-per-nodegroup-metrics",
+        "gce-concurrent-refreshes", "gce-expander-ephemeral-storage-support",
+        "gce-mig-instances-min-refresh-wait-time", "kube-api-content-type", "kube-client-burst", "kube-client-qps",
+        "kubeconfig", "kubernetes", "leader-elect", "leader-elect-lease-duration", "leader-elect-renew-deadline",
+        "leader-elect-resource-lock", "leader-elect-resource-name", "leader-elect-resource-namespace",
+        "leader-elect-retry-period", "log-backtrace-at", "log-dir", "log-file", "log-file-max-size",
+        "log-flush-frequency", "log-json-info-buffer-size", "log-json-split-stream", "log-text-info-buffer-size",
+        "log-text-split-stream", "logging-format", "logtostderr", "max-failing-time", "max-inactivity",
+        "max-node-skip-eval-time-tracker-enabled", "namespace", "node-group-auto-discovery",
+        "node-info-cache-expire-time", "node-removal-latency-tracking-enabled", "one-output", "predicate-parallelism",
+        "profiling", "regional", "skip-headers", "skip-log-headers", "status-config-map-name", "stderrthreshold",
+        "user-agent", "v", "vmodule", "write-status-configmap",
     }
 )  # fmt: skip
 """Flags of the cluster autoscaler that change nothing about what it decides, so that its own command line can be given.
@@ -333,6 +339,8 @@ def flags_of(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _known(name: str) -> None:
+    if name in REFUSED:
+        raise UserError(f"--{name} of the cluster autoscaler is not modelled", expected=REFUSED[name])
     if name not in FLAGS and name not in WITHOUT_EFFECT and name not in SETTINGS:
         raise UserError(
             f"--{name} is no option of this command, and no flag of the cluster autoscaler that is modelled",

@@ -183,8 +183,9 @@ class Scaling:
 
 def _is_refusal(event: Any) -> bool:
     """An autoscaler says that nothing it could make would help a pod."""
-    by_karpenter = event.reason == "FailedScheduling" and event.message.startswith(NO_PLACE)
-    return by_karpenter or event.reason == "NotTriggerScaleUp"
+    if event.reason == "FailedScheduling":
+        return str(event.message).startswith(NO_PLACE)
+    return bool(event.reason == "NotTriggerScaleUp")
 
 
 @dataclass(frozen=True, slots=True)

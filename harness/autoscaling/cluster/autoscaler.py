@@ -14,7 +14,7 @@ from harness.autoscaling.cluster.actuation import Actuator
 from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.drainability import is_daemon
 from harness.autoscaling.cluster.estimator import add_template_node
-from harness.autoscaling.cluster.expander import contained, take_faults
+from harness.autoscaling.cluster.expander import PRIORITY_CONFIG, contained, priority_expanders, take_faults
 from harness.autoscaling.cluster.expander import expander as make_expander
 from harness.autoscaling.cluster.fork import Fork
 from harness.autoscaling.cluster.provider import Provider
@@ -41,7 +41,7 @@ from harness.engine.component import (
     next_tick,
 )
 from harness.engine.guard import fault_of
-from harness.model.core import Node, Pod
+from harness.model.core import ConfigMap, Node, Pod
 from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
 from harness.scheduling.filter_plugin import FilterPlugin
@@ -84,7 +84,7 @@ class ClusterAutoscaler:
     phase_ns = 0
     name = "cluster-autoscaler"
     orders_machines = True  # what happens to the provider happens to it
-    watches = ("Node", "Pod", "DaemonSet", "PodDisruptionBudget")
+    watches: tuple[str, ...] = ("Node", "Pod", "DaemonSet", "PodDisruptionBudget")
 
     def __init__(
         self,
@@ -99,6 +99,9 @@ class ClusterAutoscaler:
         self.period_ns = self._settings.scan_interval_ns
         self._expander = expander or make_expander(self._settings.expander)
         self._others = contained(self._expander)
+        self._by_priority = priority_expanders(self._expander)
+        if self._by_priority:
+            self.watches = (*ClusterAutoscaler.watches, "ConfigMap")
         self._filters: Sequence[FilterPlugin] = ()
         self._state = ClusterState(pools, self._settings)
         self._reset()
@@ -125,6 +128,8 @@ class ClusterAutoscaler:
         self._last_scale_up_ns: int | None = None
         self._last_delete_ns: int | None = None
         self._told_unhealthy = False
+        self._kept: Fork | None = None  # as the last scan left it, while nothing changes
+        self._left = False  # whether it left pods without a place
 
     @property
     def overruns(self) -> int:
@@ -188,10 +193,17 @@ class ClusterAutoscaler:
         """Everything of a kind as it is: what is not among it is gone."""
         for gone in self._state.missing(event):
             self._observe(now, Watch(DELETED, gone))
+        if event.kind == "ConfigMap":
+            for item in self._by_priority:
+                item.learn(None)
         for obj in event.objects:
             self._observe(now, Watch("ADDED", obj))
 
     def _observe(self, now: int, event: Watch) -> None:
+        if isinstance(event.obj, ConfigMap):
+            self._learn_priorities(event)
+            return
+        self._release()
         self._state.observe(now, event)
         obj = event.obj
         if isinstance(obj, Node):
@@ -200,6 +212,13 @@ class ClusterAutoscaler:
                 self._actuator.forget(obj.metadata.name)
         elif isinstance(obj, Pod) and (event.type == DELETED or obj.spec.node_name or obj.status.phase in ENDED):
             self._scale_up.forget(obj.metadata.key)
+
+    def _learn_priorities(self, event: Watch) -> None:
+        meta = event.obj.metadata
+        if (meta.namespace, meta.name) == PRIORITY_CONFIG:
+            self._release()
+            for item in self._by_priority:
+                item.learn(None if event.type == DELETED else event.obj)
 
     def _busy(self) -> bool:
         """Whether there is anything to scan for."""
@@ -212,6 +231,10 @@ class ClusterAutoscaler:
     def _scan(self, now: int, effects: list[Effect]) -> None:
         """Source: static_autoscaler.go RunOnce."""
         state = self._state
+        if self._kept is not None:
+            if self._scan_again(now, self._kept, effects):
+                return
+            self._release()
         self._provider.give_up(now, effects)
         state.settle_starting(now)
         self._actuator.clean_up(now, effects)
@@ -226,13 +249,45 @@ class ClusterAutoscaler:
             return
         fork = Fork(state.snapshot)
         try:
-            self._simulate(now, fork, effects)
+            if self._simulate(now, fork, effects) and self._is_quiet():
+                self._kept = fork
         finally:
-            fork.revert()
+            if self._kept is not fork:
+                fork.revert()
 
-    def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> None:
+    def _release(self) -> None:
+        """Something changes: what was simulated is taken back."""
+        if self._kept is not None:
+            self._kept.revert()
+            self._kept = None
+
+    def _is_quiet(self) -> bool:
+        """Nothing is under way that time alone would change."""
+        state = self._state
+        busy = self._actuator.going or state.starting or state.terminating
+        return not busy and not any(pool.requested for pool in state.pools.values())
+
+    def _scan_again(self, now: int, fork: Fork, effects: list[Effect]) -> bool:
+        """A scan of what was scanned last time, unchanged: only what time has changed is looked at. False where that
+        needs a whole scan."""
+        pools = self._state.pools.values()
+        if any(pool.size < pool.pool.least for pool in pools):
+            return False
+        self._actuator.clean_up(now, effects)
+        if self._left and (self._settings.new_pod_scale_up_delay_ns or not self._scale_up.repeat(now, effects)):
+            return False
+        if self._settings.scale_down_enabled:
+            self._planner.carry_on(now, fork)
+            self._scale_down(now, effects)
+            if not self._is_quiet():
+                self._release()
+        return True
+
+    def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> bool:
+        """Whether the next scan can begin where this one ended, if nothing changes."""
         self._look_ahead(fork)
         left, pods = self._place_pending(now, fork)
+        self._left = bool(left)
         wait = False
         if left:
             wait = self._scale_up.are_new(now, pods)
@@ -240,10 +295,13 @@ class ClusterAutoscaler:
             if tried == GREW:
                 self._last_scale_up_ns = now
             if tried:
-                return  # no scale-down in this scan
-        if not self._settings.scale_down_enabled:
-            return
-        self._planner.update(now, fork, self._actuator.going)
+                return False  # no scale-down in this scan
+        if self._settings.scale_down_enabled:
+            self._planner.update(now, fork, self._actuator.going)
+            self._scale_down(now, effects, wait=wait)
+        return not wait
+
+    def _scale_down(self, now: int, effects: list[Effect], *, wait: bool = False) -> None:
         if not wait and not self._in_cooldown(now):
             empty, drain = self._planner.to_delete(now, *self._actuator.counts, self._actuator.going)
             for name in (*empty, *drain):
@@ -257,7 +315,7 @@ class ClusterAutoscaler:
         state = self._state
         for pool in state.pools.values():
             for name in pool.requested:
-                add_template_node(fork, pool.pool, name, state.daemon_pods)
+                add_template_node(fork, pool.expected, name, state.daemon_pods)
         self._place_moving(fork)
 
     def _place_moving(self, fork: Fork) -> None:

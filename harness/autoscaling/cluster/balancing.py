@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.autoscaling.cluster.pool_state import PoolState
-from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings, names_of
 from harness.autoscaling.pool import POOL_LABEL
 from harness.model.core import Node
 
@@ -25,6 +25,10 @@ IGNORED_LABELS = (
 
 
 def are_similar(one: Node, other: Node, settings: ClusterAutoscalerSettings) -> bool:
+    chosen = names_of(settings.balancing_label)
+    if chosen:  # nothing else counts. Source: label_nodegroups.go
+        mine, theirs = one.metadata.labels, other.metadata.labels
+        return all(label in mine and mine[label] == theirs.get(label) for label in chosen)
     a, b = one.status.capacity, other.status.capacity
     if a.keys() != b.keys():
         return False
@@ -39,7 +43,8 @@ def are_similar(one: Node, other: Node, settings: ClusterAutoscalerSettings) -> 
     ratio = min(settings.max_allocatable_difference_ratio, settings.max_free_difference_ratio)
     if not all(_within(amount.milli, b[name].milli, ratio) for name, amount in a.items()):
         return False
-    return _compared_labels(one) == _compared_labels(other)
+    ignored = {*IGNORED_LABELS, *names_of(settings.balancing_ignore_label)}
+    return _compared_labels(one, ignored) == _compared_labels(other, ignored)
 
 
 def balance(pools: Sequence[PoolState], nodes: int) -> list[tuple[PoolState, int]]:
@@ -57,5 +62,5 @@ def _within(a: int, b: int, ratio: float) -> bool:
     return max(a, b) - min(a, b) <= max(a, b) * ratio
 
 
-def _compared_labels(node: Node) -> dict[str, str]:
-    return {key: value for key, value in node.metadata.labels.items() if key not in IGNORED_LABELS}
+def _compared_labels(node: Node, ignored: set[str]) -> dict[str, str]:
+    return {key: value for key, value in node.metadata.labels.items() if key not in ignored}

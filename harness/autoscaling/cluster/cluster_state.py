@@ -10,7 +10,7 @@ from harness.autoscaling.cluster.drainability import RemainingBudgets
 from harness.autoscaling.cluster.pool_state import PoolState
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
 from harness.autoscaling.pool import POOL_LABEL, NodePool, replaced
-from harness.engine.component import DELETED, MINUTE, Relist, Watch
+from harness.engine.component import DELETED, Relist, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition
 from harness.model.objects import DaemonSet, PodDisruptionBudget, kind_of
@@ -22,8 +22,6 @@ from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import PodView
 
-MAX_NODE_STARTUP_NS = 15 * MINUTE
-"""A node that was never ready counts as coming for so long. Source: clusterstate.MaxNodeStartupTime."""
 TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 DELETION_CANDIDATE = "DeletionCandidateOfClusterAutoscaler"
 """Taints of a node that goes, and of one that may go soon. Source: utils/taints."""
@@ -43,7 +41,7 @@ class ClusterState:
         self.settings = settings
         self.snapshot = Snapshot(PodClasses(filters=filters))
         self.daemon_pods = DaemonPods(self.snapshot)
-        self.pools = {pool.name: PoolState(pool) for pool in pools}
+        self.pools = {pool.name: PoolState(pool, self._started(pool)) for pool in pools}
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, Pod] = {}
         self.pending: dict[str, Pod] = {}
@@ -51,9 +49,18 @@ class ClusterState:
         self.starting: dict[str, int] = {}  # nodes of pools that were never ready, by name: since when
         self.unready: dict[str, None] = {}  # nodes that are not ready, and were
         self.has_claims = False  # whether any pod had volumes
+        self.terminating: dict[str, str] = {}  # bound pods that are being deleted, by key: their node
         self._keys_on: dict[str, dict[str, None]] = {}  # by node: pods, the expendable ones included
         self._unbound: dict[str, tuple[str, PodView]] = {}
         self._others: dict[str, dict[str, Any]] = {}  # DaemonSets and what is known of volumes, by kind, by key
+
+    def _started(self, pool: NodePool) -> NodePool:
+        """Its template without taints that are left out of templates. Source: utils/taints SanitizeTaints."""
+        spec = pool.template.spec
+        kept = tuple(taint for taint in spec.taints if not self.settings.is_left_out(taint.key))
+        if kept == spec.taints:
+            return pool
+        return replaced(pool, template=replaced(pool.template, spec=replaced(spec, taints=kept)))
 
     def observe(self, now: int, event: Watch) -> None:
         obj, gone = event.obj, event.type == DELETED
@@ -111,6 +118,10 @@ class ClusterState:
         keys = self._keys_on.get(name, ())
         return [pod for key in keys if not self.is_expendable(pod := self.pods[key])]
 
+    def has_pods(self, name: str) -> bool:
+        """Whether `pods_on` has any."""
+        return any(not self.is_expendable(self.pods[key]) for key in self._keys_on.get(name, ()))
+
     def is_expendable(self, pod: Pod) -> bool:
         return (pod.spec.priority or 0) < self.settings.expendable_pods_priority_cutoff
 
@@ -123,7 +134,7 @@ class ClusterState:
     def settle_starting(self, now: int) -> None:
         """Nodes that were not ready in time are taken as they are."""
         for name, since in list(self.starting.items()):
-            if now - since > MAX_NODE_STARTUP_NS:
+            if now - since > self.settings.max_node_startup_time_ns:
                 del self.starting[name]
                 self.unready[name] = None
                 self.snapshot.update_node(**node_columns(self.nodes[name]))
@@ -145,14 +156,15 @@ class ClusterState:
         new = name not in self.nodes
         pool = self.pool_of(node)
         ready = condition(node.status.conditions, "Ready")
-        if ready is not None and ready.status == "True":
+        starting = any(self.settings.is_startup_taint(taint.key) for taint in node.spec.taints)
+        if ready is not None and ready.status == "True" and not starting:
             self.starting.pop(name, None)
             self.unready.pop(name, None)
         elif new and pool is not None and name in pool.requested:
             self.starting[name] = now
         elif name not in self.starting:
             self.unready[name] = None
-        seen = pool.pool.node(name) if pool is not None and name in self.starting else node
+        seen = pool.expected.node(name) if pool is not None and name in self.starting else node
         if not new:
             self.snapshot.update_node(**node_columns(seen))
         else:
@@ -168,6 +180,7 @@ class ClusterState:
             self.pending.pop(key, None)
             self._unbound.pop(key, None)
             old = self.pods.pop(key, None)
+            self.terminating.pop(key, None)
             if old is not None:
                 self._keys_on[old.spec.node_name].pop(key, None)
                 if not self.is_expendable(old):
@@ -184,6 +197,8 @@ class ClusterState:
             elif self.pods[key].metadata.labels != pod.metadata.labels:
                 self.snapshot.update_pod(self.view(pod))
             self.pods[key] = pod
+            if pod.metadata.deletion_timestamp is not None:
+                self.terminating[key] = node
             return
         scheduled = condition(pod.status.conditions, "PodScheduled")
         if scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from random import Random
 
 from harness.autoscaling.policy import EXPANDERS, Expander, ScaleUpOption
 from harness.autoscaling.sandbox.expander import ContainedExpander, contain_expander
 from harness.engine.guard import Misbehaved
+from harness.model.core import ConfigMap
+from harness.model.errors import UserError
+from harness.model.loading import load_one
 
 
 class LeastWaste:
@@ -64,6 +68,55 @@ class Price:
         return (option.price or 0.0) * option.count / asked if asked else float("inf")
 
 
+PRIORITY_CONFIG = ("kube-system", "cluster-autoscaler-priority-expander")
+"""Namespace and name of the ConfigMap, whose `priorities` are lists of regular expressions by priority. Source:
+expander/priority/priority.go PriorityConfigMapName; the namespace is the autoscaler's own."""
+
+
+class Priority:
+    """Pools whose names match a pattern of the highest priority in the ConfigMap cluster-autoscaler-priority-expander.
+
+    Where no pool's name matches any, all pass; without a ConfigMap that can be read, none does, and nothing grows.
+    Source: cluster-autoscaler/expander/priority/priority.go (1.32).
+    """
+
+    def __init__(self) -> None:
+        self.learn(None)
+
+    def learn(self, config: ConfigMap | None) -> None:
+        """The ConfigMap as it is now; None: it is gone."""
+        self._patterns: dict[int, list[re.Pattern[str]]] = {}
+        self.problem = ""
+        try:
+            if config is None:
+                raise ValueError(f"Priority expander config map {PRIORITY_CONFIG[1]} not found")
+            self._patterns = _priorities(config)
+        except (UserError, ValueError, re.error) as error:
+            self.problem = f"Wrong configuration for priority expander: {error}. Ignoring update."
+
+    def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
+        if self.problem:
+            return ()
+        found = {option.pool: self._priority(option.pool) for option in options}
+        most = max((priority for priority in found.values() if priority is not None), default=None)
+        return [option for option in options if found[option.pool] == most]
+
+    def _priority(self, pool: str) -> int | None:
+        matching = [at for at, patterns in self._patterns.items() if any(item.search(pool) for item in patterns)]
+        return max(matching, default=None)
+
+
+def _priorities(config: ConfigMap) -> dict[int, list[re.Pattern[str]]]:
+    """Raises UserError, ValueError and re.error."""
+    text = config.data.get("priorities")
+    if not text:
+        raise ValueError("it has no priorities")
+    data = load_one(text, "priorities").data
+    if not isinstance(data, dict) or not all(isinstance(item, list) for item in data.values()):
+        raise ValueError("expected lists of regular expressions by priority")
+    return {int(priority): [re.compile(str(item)) for item in items] for priority, items in data.items()}
+
+
 class ExpanderChain:
     """One expander after the other, each among what the one before found equally good.
 
@@ -75,7 +128,7 @@ class ExpanderChain:
 
     def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
         for expander in self.expanders:
-            if len(options) == 1:
+            if len(options) <= 1 and not isinstance(expander, Priority):
                 break
             options = expander.best(options, rng)
         return options
@@ -105,6 +158,11 @@ def expander(spec: str) -> Expander:
     Raises UserError."""
     made = [contain_expander(EXPANDERS.make(name.strip())) for name in spec.split(",")]
     return made[0] if len(made) == 1 else ExpanderChain(made)
+
+
+def priority_expanders(expander: Expander) -> list[Priority]:
+    members = expander.expanders if isinstance(expander, ExpanderChain) else (expander,)
+    return [item for item in members if isinstance(item, Priority)]
 
 
 def contained(expander: Expander) -> list[ContainedExpander]:

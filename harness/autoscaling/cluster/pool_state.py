@@ -17,9 +17,11 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 class PoolState(msgspec.Struct):
-    """`members`: registered nodes; `requested`: nodes that are coming, by name, with the instant of the request."""
+    """`members`: registered nodes; `requested`: nodes that are coming, by name, with the instant of the request.
+    `expected`: the pool with its nodes as they are once they have started, without taints that go by then."""
 
     pool: NodePool
+    expected: NodePool
     members: dict[str, None] = {}
     requested: dict[str, int] = {}
     failing: dict[str, str] = {}  # of those, instances that the provider could not make, and its words

@@ -28,6 +28,16 @@ SCALE_DOWN_DISABLED = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
 """Node annotation."""
 
 
+@dataclass(slots=True)
+class _Simulated:
+    """Where a simulation stands, for the scans after it. `allowed`: nodes that may take pods; `rest`: eligible nodes
+    that were not looked at, or were not removable, by name, with their place in the order of candidates."""
+
+    allowed: Bool
+    budgets: RemainingBudgets
+    rest: dict[str, tuple[bool, bool, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Removable:
     """A node that could go: its pods, in order, would find places. `since`: unneeded without a break."""
@@ -43,6 +53,7 @@ class ScaleDownPlanner:
         self._unneeded: dict[str, Removable] = {}
         self._unremovable: dict[str, tuple[int, str]] = {}  # looked at again when, and why it stayed
         self.reasons: dict[str, str] = {}  # nodes that stay, and why, as of the last scan
+        self._simulated: _Simulated | None = None
 
     @property
     def unneeded(self) -> tuple[str, ...]:
@@ -60,28 +71,46 @@ class ScaleDownPlanner:
     def update(self, now: int, fork: Fork, going: set[str]) -> None:
         """Simulate the removal of one node after the other; each that succeeds stays in the fork, so that all that are
         unneeded could go together."""
-        state, settings = self._state, self._state.settings
-        budgets = state.remaining_budgets()
+        state = self._state
         snapshot = fork.snapshot
         allowed = np.zeros(snapshot.room, dtype=np.bool_)
         for name in state.nodes:
             if name not in going and name not in state.starting:
                 allowed[snapshot.node_table.index[name]] = True
         limit = self._limit()
-        found: dict[str, Removable] = {}
         self.reasons = {}
-        for name in self._candidates(now, going):
-            if len(found) >= limit:
-                break
-            pods = self._simulate(now, name, fork, allowed, budgets)
-            if pods is None:
-                until = now + settings.unremovable_node_recheck_timeout_ns
-                self._unremovable[name] = (until, self.reasons[name])
+        eligible = self._eligible(now, going)
+        self._simulated = _Simulated(allowed, state.remaining_budgets(), eligible)
+        found: dict[str, Removable] = {}
+        self._look_at(now, fork, found, limit)
+        self._unneeded = found
+
+    def carry_on(self, now: int, fork: Fork) -> None:
+        """Nothing has changed since the last look, and the fork is as that left it: what was found unneeded still is,
+        and only nodes that were not looked at yet, or may be looked at again, are simulated."""
+        assert self._simulated is not None
+        self._look_at(now, fork, self._unneeded, self._limit())
+
+    def _look_at(self, now: int, fork: Fork, found: dict[str, Removable], limit: int) -> None:
+        """Simulate the candidates one after the other, up to `limit` in `found`."""
+        simulated, again_ns = self._simulated, self._state.settings.unremovable_node_recheck_timeout_ns
+        assert simulated is not None
+        for name in sorted(simulated.rest, key=simulated.rest.__getitem__):
+            until, why = self._unremovable.get(name, (-1, ""))
+            if until > now:  # CA says RecentlyUnremovable; what it was then says more
+                self.reasons[name] = why
                 continue
-            budgets.spend(list(pods))
+            if len(found) >= limit:
+                continue
+            pods = self._simulate(now, name, fork, simulated.allowed, simulated.budgets)
+            if pods is None:
+                self._unremovable[name] = (now + again_ns, self.reasons[name])
+                continue
+            simulated.budgets.spend(list(pods))
             known = self._unneeded.get(name)
             found[name] = Removable(name, known.since if known is not None else now, pods)
-        self._unneeded = found
+            self.reasons.pop(name, None)
+            del simulated.rest[name]
 
     def to_delete(self, now: int, empty_going: int, drain_going: int, going: set[str]) -> tuple[list[str], list[str]]:
         """(empty nodes, nodes to drain) that may go now, within the parallelism that is left."""
@@ -122,27 +151,25 @@ class ScaleDownPlanner:
         loops = max(settings.scale_down_unneeded_time_ns // max(settings.scan_interval_ns, 1), 1)
         return min(len(self._unneeded) + 2 * parallel, parallel * loops + parallel)
 
-    def _candidates(self, now: int, going: set[str]) -> list[str]:
-        """Eligible nodes: those found unneeded before, then empty ones, then the others, as pools list them."""
+    def _eligible(self, now: int, going: set[str]) -> dict[str, tuple[bool, bool, int]]:
+        """Eligible nodes with their order: those found unneeded before, then empty ones, then the others, as pools list
+        them."""
         state = self._state
-        out: list[tuple[bool, bool, str]] = []
+        used = self._usual_utilization()
+        out: dict[str, tuple[bool, bool, int]] = {}
         for pool in state.pools.values():
             for name in pool.members:
                 if name in going or name in state.starting:
                     continue
+                reason = self._ineligible(now, pool, state.nodes[name], used)
                 until, why = self._unremovable.get(name, (-1, ""))
-                if until > now:  # CA says RecentlyUnremovable; what it was then says more
-                    self.reasons[name] = why
-                    continue
-                reason = self._ineligible(now, pool, state.nodes[name])
                 if reason:
-                    self.reasons[name] = reason
+                    self.reasons[name] = why if until > now else reason
                     continue
-                out.append((name not in self._unneeded, bool(state.pods_on(name)), name))
-        out.sort(key=lambda item: item[:2])
-        return [name for _, _, name in out]
+                out[name] = (name not in self._unneeded, state.has_pods(name), len(out))
+        return out
 
-    def _ineligible(self, now: int, pool: PoolState, node: Node) -> str:
+    def _ineligible(self, now: int, pool: PoolState, node: Node, usual: list[float]) -> str:
         """Source: eligibility.go unremovableReasonAndNodeUtilization; '' for none."""
         settings = self._state.settings
         if any(taint.key == TO_BE_DELETED for taint in node.spec.taints):
@@ -151,11 +178,32 @@ class ScaleDownPlanner:
             return "ScaleDownDisabledAnnotation"
         if not settings.scale_down_unready_enabled and node.metadata.name in self._state.unready:
             return "ScaleDownUnreadyDisabled"
-        used, of_gpus = self.utilization(now, node.metadata.name)
+        index = self._state.snapshot.node_table.index[node.metadata.name]
+        used, of_gpus = usual[index], False
+        if used < 0:
+            used, of_gpus = self.utilization(now, node.metadata.name)
         threshold = (
             settings.scale_down_gpu_utilization_threshold if of_gpus else settings.scale_down_utilization_threshold
         )
         return "NotUnderutilized" if used > threshold else ""
+
+    def _usual_utilization(self) -> list[float]:
+        """By column: what `utilization` says of nodes all of whose pods count; -1 where some may not, or GPUs do."""
+        state, settings, snapshot = self._state, self._state.settings, self._state.snapshot
+        if settings.ignore_daemonsets_utilization or settings.ignore_mirror_pods_utilization:
+            return [-1.0] * snapshot.room
+        there = snapshot.capacity[:2].astype(np.float64)
+        used = np.where(there > 0, (there - snapshot.free[:2]) / np.maximum(there, 1), 0.0).max(axis=0)
+        used = np.maximum(used, 0.0)
+        out: list[float] = used.tolist()
+        for node in state.terminating.values():
+            index = snapshot.node_table.index.get(node)
+            if index is not None:
+                out[index] = -1.0
+        for index, devices in enumerate(snapshot.devices_of):
+            if devices:
+                out[index] = -1.0
+        return out
 
     def utilization(self, now: int, name: str) -> tuple[float, bool]:
         """(share that is requested, whether of its GPUs): of CPU or memory the larger one. Pods that should have ended

@@ -13,6 +13,7 @@ from random import Random
 from harness.autoscaling.cluster.balancing import are_similar, balance
 from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.estimator import Groups, estimate, reasons_against
+from harness.autoscaling.cluster.expander import priority_expanders
 from harness.autoscaling.cluster.fork import Fork
 from harness.autoscaling.cluster.pool_state import PoolState
 from harness.autoscaling.policy import Expander, ScaleUpOption
@@ -53,6 +54,7 @@ class ScaleUp:
         self._recorded: dict[str, tuple[str, int]] = {}  # by pod: the last Event about it, and when
         self._group_of: dict[str, int] = {}  # by pod: those that the last scan was for
         self._against: dict[str, dict[int, tuple[str, ...]]] = {}  # by pool, by group: why it did not help
+        self._in_vain: tuple[Groups, tuple[str, ...]] | None = None  # of the last scan, where none would help
 
     def forget(self, key: str) -> None:
         """The pod is bound or gone."""
@@ -82,28 +84,48 @@ class ScaleUp:
         self._group_of = {view.key: view.cls.id for view in pods}
         against: dict[str, dict[int, tuple[str, ...]]] = {}
         self._against = against
+        self._in_vain = None
         options = []
         for pool in self._state.pools.values():
             skipped = self._skip_reason(now, pool)
             if skipped:
                 against[pool.pool.name] = dict.fromkeys(groups, (skipped,))
                 continue
-            against[pool.pool.name] = rejected = reasons_against(fork, pool.pool, groups, self._state.daemon_pods)
+            against[pool.pool.name] = rejected = reasons_against(fork, pool.expected, groups, self._state.daemon_pods)
             fitting = {key: found for key, found in groups.items() if key not in rejected}
             limit = self._limit(now, pool)
             if fitting and limit > 0:
-                count, placed = estimate(fork, pool.pool, fitting, limit, self._state.daemon_pods)
+                count, placed = estimate(fork, pool.expected, fitting, limit, self._state.daemon_pods)
                 if placed:
                     grown = pool.pool
                     options.append(ScaleUpOption(grown.name, grown.template, count, tuple(placed), grown.price))
         if not options:
             self._tell_nothing_helps(now, groups, against, effects)
+            self._in_vain = groups, self._skip_reasons(now)
             return ""
         # CA draws among the best; here the pool that is named first grows, so that runs can be compared.
-        chosen = self._expander.best(options, self._rng)[0]
+        best = self._expander.best(options, self._rng)
+        if not best:
+            problems = tuple(item.problem for item in priority_expanders(self._expander) if item.problem)
+            for option in options:
+                against[option.pool] = dict.fromkeys(groups, problems)
+            self._tell_nothing_helps(now, groups, against, effects)
+            return ""
+        chosen = best[0]
         return GREW if self._grow(now, chosen, groups, against, effects) else FAILED
 
+    def repeat(self, now: int, effects: list[Effect]) -> bool:
+        """Nothing has changed since a scan in which no pool would help: none would now. False where a pool may be asked
+        again that was left out then."""
+        if self._in_vain is None or self._in_vain[1] != self._skip_reasons(now):
+            return False
+        self._tell_nothing_helps(now, self._in_vain[0], self._against, effects)
+        return True
+
     # -- within --------------------------------------------------------------------------------------------------------
+
+    def _skip_reasons(self, now: int) -> tuple[str, ...]:
+        return tuple(self._skip_reason(now, pool) for pool in self._state.pools.values())
 
     def _skip_reason(self, now: int, pool: PoolState) -> str:
         if pool.room <= 0:
@@ -182,7 +204,8 @@ class ScaleUp:
 
     def _record(self, now: int, view: PodView, reason: str, text: str, effects: list[Effect]) -> None:
         last = self._recorded.get(view.key)
-        if last is not None and last[0] == text and now - last[1] < REPEAT_NS:
+        repeated = last is not None and last[0] == text and now - last[1] < REPEAT_NS
+        if repeated and not self._state.settings.record_duplicated_events:
             return
         self._recorded[view.key] = (text, now)
         effects.append(Record(self._state.pending[view.key], "Normal", reason, text))

@@ -44,6 +44,14 @@ class ClusterAutoscalerSettings:
     max_allocatable_difference_ratio: float = _flag("max-allocatable-difference-ratio", 0.05)
     expendable_pods_priority_cutoff: int = _flag("expendable-pods-priority-cutoff", -10)
     new_pod_scale_up_delay_ns: int = _flag("new-pod-scale-up-delay", 0)
+    balancing_label: str = _flag("balancing-label", "")
+    balancing_ignore_label: str = _flag("balancing-ignore-label", "")
+    startup_taint: str = _flag("startup-taint", "")
+    startup_taint_prefix: str = _flag("startup-taint-prefix", "")
+    status_taint: str = _flag("status-taint", "")
+    ignore_taint: str = _flag("ignore-taint", "")
+    max_node_startup_time_ns: int = _flag("max-node-startup-time", 15 * MINUTE)
+    record_duplicated_events: bool = _flag("record-duplicated-events", False)
     max_nodes_per_scaleup: int = _flag("max-nodes-per-scaleup", 1000)
     max_total_unready_percentage: float = _flag("max-total-unready-percentage", 45.0)
     ok_total_unready_count: int = _flag("ok-total-unready-count", 3)
@@ -71,8 +79,82 @@ class ClusterAutoscalerSettings:
     skip_nodes_with_local_storage: bool = _flag("skip-nodes-with-local-storage", True)
     skip_nodes_with_custom_controller_pods: bool = _flag("skip-nodes-with-custom-controller-pods", True)
 
+    def is_startup_taint(self, key: str) -> bool:
+        """Whether a node with such a taint is still starting. Source: utils/taints/taints.go TaintConfig."""
+        prefixes = names_of(self.startup_taint_prefix)
+        return key in names_of(f"{self.startup_taint},{self.ignore_taint}") or key.startswith(prefixes or ("\0",))
+
+    def is_left_out(self, key: str) -> bool:
+        """Whether templates are without such a taint."""
+        return self.is_startup_taint(key) or key in names_of(self.status_taint)
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Of a flag that can be given more than once: here with commas."""
+    return tuple(name for item in text.split(",") if (name := item.strip()))
+
 
 FLAGS = {item.metadata["flag"]: item for item in fields(ClusterAutoscalerSettings)}
+
+_BUFFERS = "CapacityBuffers are not modelled"
+_REQUESTS = "ProvisioningRequests are not modelled"
+_NO_TIME = "a simulation takes no virtual time"
+REFUSED = {
+    "allowed-scheduler-names": "pods of all schedulers are looked at",
+    "async-node-groups": "pools are given, none is made",
+    "blocking-system-pod-distruption-timeout": "system pods keep their node, or skip-nodes-with-system-pods=false",
+    "bypassed-scheduler-names": "pods are looked at once the scheduler has told them unschedulable",
+    "capacity-buffer-controller-enabled": _BUFFERS,
+    "capacity-buffer-pod-dry-run-enabled": _BUFFERS,
+    "capacity-buffer-pod-injection-enabled": _BUFFERS,
+    "capacity-quotas-enabled": "CapacityQuotas are not modelled",
+    "check-capacity-batch-processing": _REQUESTS,
+    "check-capacity-processor-instance": _REQUESTS,
+    "check-capacity-provisioning-request-batch-timebox": _REQUESTS,
+    "check-capacity-provisioning-request-max-batch-size": _REQUESTS,
+    "cordon-node-before-terminating": "the taint keeps pods away, as by default",
+    "cores-total": "limits of the whole cluster are by nodes: max-nodes-total",
+    "drain-priority-config": "pods of all priorities are evicted together",
+    "dynamic-node-delete-delay-after-taint-enabled": "node-delete-delay-after-taint is what it is",
+    "enable-csi-node-aware-scheduling": "limits of CSINodes are respected where there are any",
+    "enable-dynamic-resource-allocation": "templates have no devices of dynamic resources",
+    "enable-proactive-scaleup": "replicas that have no pods yet are not looked at",
+    "enable-provisioning-requests": _REQUESTS,
+    "enforce-node-group-min-size": "pools always grow to their min",
+    "estimator": "binpacking is the only one there",
+    "fastpath-binpacking-enabled": "it changes how fast the estimate is",
+    "feature-gates": "none is modelled",
+    "force-delete-failed-nodes": "pools keep their min",
+    "force-delete-unregistered-nodes": "machines that do not register are given up",
+    "force-ds": "DaemonSet pods that do not fit a template are left out",
+    "frequent-loops-enabled": "scans come every scan-interval, as by default up to 1.33",
+    "gpu-total": "limits of the whole cluster are by nodes: max-nodes-total",
+    "grpc-expander-cert": "expanders are Python: module:object",
+    "grpc-expander-url": "expanders are Python: module:object",
+    "max-binpacking-time": _NO_TIME,
+    "max-bulk-soft-taint-time": _NO_TIME,
+    "max-nodegroup-binpacking-duration": _NO_TIME,
+    "memory-total": "limits of the whole cluster are by nodes: max-nodes-total",
+    "min-replica-count": "deprecated there",
+    "node-deletion-batcher-interval": "nodes are deleted one by one, as by default",
+    "node-deletion-candidate-ttl": "taints of candidates do not expire, as by default",
+    "node-deletion-delay-timeout": "the annotation delay-deletion is not modelled",
+    "nodes": "pools are spec.pools",
+    "parallel-scale-up": "one pool grows a scan, as by default",
+    "pod-injection-limit": "replicas that have no pods yet are not looked at",
+    "provisioning-request-initial-backoff-time": _REQUESTS,
+    "provisioning-request-max-backoff-cache-size": _REQUESTS,
+    "provisioning-request-max-backoff-time": _REQUESTS,
+    "scale-down-candidates-pool-min-count": "all nodes are candidates",
+    "scale-down-candidates-pool-ratio": "all nodes are candidates",
+    "scale-down-delay-type-local": "delays are of the whole cluster, as by default",
+    "scale-down-non-empty-candidates-count": "all nodes are candidates",
+    "scale-down-simulation-timeout": _NO_TIME,
+    "scale-from-unschedulable": "templates are schedulable",
+    "scale-up-from-zero": "pools grow whether or not a node is ready, as by default",
+    "scheduler-config-file": "constraints are those of the scheduler that runs",
+}
+"""Flags that change what is decided and are not modelled: why. Those that change nothing are taken and told so."""
 
 
 def parse_flags(flags: Mapping[str, Any]) -> ClusterAutoscalerSettings:
@@ -80,13 +162,18 @@ def parse_flags(flags: Mapping[str, Any]) -> ClusterAutoscalerSettings:
     values: dict[str, Any] = {}
     for name, value in flags.items():
         item = FLAGS.get(name)
+        if name in REFUSED:
+            raise ValueError(f"{name} is not modelled: {REFUSED[name]}")
         if item is None:
             raise UnknownFlag(name)
         try:
             values[item.name] = _parse(item.name, item.default, value)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    return ClusterAutoscalerSettings(**values)
+    made = ClusterAutoscalerSettings(**values)
+    if made.balancing_label and made.balancing_ignore_label:
+        raise ValueError("balancing-label: cannot be combined with balancing-ignore-label")
+    return made
 
 
 def _parse(name: str, default: Any, value: Any) -> Any:
