@@ -25,7 +25,7 @@ from tests.e2e.test_kubectl import WEB, Kubectl, runner
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("up")]
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
-START_S, STOP_S, SETTLE_S = 40, 20, 60
+START_S, STOP_S, SETTLE_S = 180, 60, 180
 ROOT = Path(__file__).parents[2]
 
 
