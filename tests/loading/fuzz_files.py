@@ -103,7 +103,7 @@ def _rates(folder: Path) -> Iterator[Reader]:
 
     rows = b"".join(b"2026-01-01T00:%02d:00Z,%d.5\n" % (minute, 10 + minute) for minute in range(30))
     seconds = b"seconds;qps\n" + b"".join(b"%d;%d\n" % (60 * at, at % 7) for at in range(30))
-    yield Reader("rates", ".csv", (b"time,rps\n" + rows, seconds, gzip.compress(seconds)), rates)
+    yield Reader("rates", ".csv", (b"time,rps\n" + rows, seconds, gzip.compress(seconds, mtime=0)), rates)
     frame = pl.DataFrame({"t": [60.0 * at for at in range(30)], "value": list(range(30))})
     stamps = frame.with_columns(pl.from_epoch(pl.col("t").cast(pl.Int64), time_unit="s").alias("t"))
     packed = []
