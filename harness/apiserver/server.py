@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from harness.apiserver.admission.chain import AdmissionChain
 from harness.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
-from harness.apiserver.admission.plugin import Request
+from harness.apiserver.admission.plugin import AdmissionRequest
 from harness.apiserver.admission.resource_quota import ResourceQuota
 from harness.apiserver.kinds import RULES, KindRules, usage_of
 from harness.apiserver.registry import ephemeral, eviction, lifecycle
@@ -120,7 +120,7 @@ class ApiServer:
         rules = RULES[kind.kind]
         if rules.defaults is not None:
             obj = rules.defaults(obj)
-        request = Request(kind, obj, None, namespace, self.now)
+        request = AdmissionRequest(kind, obj, None, namespace, self.now)
         obj = self.admission.admit_create(request)
         causes = rules.problems(obj, None, name)
         if causes:
@@ -171,7 +171,7 @@ class ApiServer:
             new = ephemeral.with_containers(old, obj)
         else:
             new = rules.updated(old, obj if rules.defaults is None else rules.defaults(obj))
-            new = self.admission.admit_update(Request(kind, new, old, namespace, self.now))
+            new = self.admission.admit_update(AdmissionRequest(kind, new, old, namespace, self.now))
             causes = rules.problems(new, old, meta.name)
             if causes:
                 raise invalid(kind.wire, meta.name, causes, kind.group)
@@ -332,14 +332,14 @@ class ApiServer:
         held = self._objects[kind.kind]
         revision = self.store.put(prefix_of(kind) + key, obj)
         held[key] = obj
-        self._tell(kind, ADDED if old is None else MODIFIED, obj, old, revision)
+        self._notify(kind, ADDED if old is None else MODIFIED, obj, old, revision)
 
     def _remove(self, kind: Kind, key: str, last: Any) -> None:
         old = self._objects[kind.kind].pop(key)
         revision = self.store.delete(prefix_of(kind) + key)
-        self._tell(kind, DELETED, last, old, revision)
+        self._notify(kind, DELETED, last, old, revision)
 
-    def _tell(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _notify(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         if kind.kind in self._observed:
             self.admission.observe(kind.kind, change, obj, old)
         for listener in self.listeners:

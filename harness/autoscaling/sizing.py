@@ -31,7 +31,7 @@ from harness.model.core import Node, NodeStatus
 from harness.model.karpenter import CAPACITY_TYPE, ZONE
 from harness.model.meta import ObjectMeta
 from harness.model.pod_amounts import resource_amounts
-from harness.scheduling.sandbox.guard import told
+from harness.scheduling.sandbox.guard import stable_text
 from harness.scheduling.strategy import PodView
 
 MOST_ANSWERS = 100_000
@@ -225,7 +225,7 @@ class Sizer(ClusterAutoscaler):
                         raise illegal(f"{name!r} is no node of a pool: it cannot be removed", method)
                     gone[name] = None
                 case _:
-                    raise illegal(f"resize answers with AddNodes and RemoveNode, not {told(item)}", method)
+                    raise illegal(f"resize answers with AddNodes and RemoveNode, not {stable_text(item)}", method)
         return more, [name for name in gone if name not in self._actuator.going]
 
 

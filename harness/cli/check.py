@@ -50,7 +50,7 @@ def check(
             found += autoscaler_verdicts(
                 scheduler, examples=examples or RUNS, deadline_s=deadline, write_to=out / _safe(scheduler)
             )
-        _tell("autoscaler", scheduler, found, output)
+        _print_verdicts("autoscaler", scheduler, found, output)
         return
     from harness.scheduling.registry import load
     from harness.simulation.end_states import NAME, judge_end_states
@@ -74,10 +74,10 @@ def check(
         ends = all(verdict.ok is not False for verdict in found if verdict.name == "deadline")
         not_tried = conformance.Verdict(NAME, None, "not tried: its calls do not end")
         tell(judge_end_states(scheduler, write_to=where) if ends else not_tried)
-    _tell("scheduler", scheduler, found, output)
+    _print_verdicts("scheduler", scheduler, found, output)
 
 
-def _tell(kind: str, name: str, found: list[Verdict], output: Output) -> None:
+def _print_verdicts(kind: str, name: str, found: list[Verdict], output: Output) -> None:
     """`kind`: scheduler or autoscaler."""
     if output is Output.table:
         for verdict in found:

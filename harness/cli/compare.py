@@ -18,7 +18,7 @@ from harness.cli.sweep import run_jobs
 
 if TYPE_CHECKING:
     from harness.experiment.compare import Within
-    from harness.experiment.scenario import Loaded
+    from harness.experiment.scenario import LoadedScenario
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Arm:
     scheduler: str
     folder: str = ""
 
-    def read(self, chosen: Mapping[str, str] | None = None) -> Loaded:
+    def read(self, chosen: Mapping[str, str] | None = None) -> LoadedScenario:
         from harness.experiment.scenario import read_scenario
 
         return read_scenario(self.path, self.given, chosen)
@@ -184,7 +184,7 @@ def _folder(label: str) -> str:
     return "".join(c if c.isalnum() or c in "-_.=" else "_" for c in label)
 
 
-def within_of(items: list[str] | None, loaded: Loaded) -> Within:
+def within_of(items: list[str] | None, loaded: LoadedScenario) -> Within:
     """'1%' for a share of the base's mean, 'PATH=AMOUNT' for one measure; over what the scenario says."""
     from harness.experiment.compare import Within
     from harness.model.errors import UserError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.experiment.scenario import Loaded
+    from harness.experiment.scenario import LoadedScenario
 
 
 RAY_ADDRESS = "A Ray cluster that is running; else that of RAY_ADDRESS; local, or neither: one is started."
@@ -61,7 +61,7 @@ def variables_of(items: list[str] | None, path: Path, settings: dict[str, str]) 
     return out
 
 
-def strategies_of(loaded: Loaded, asked: str | None) -> list[str]:
+def strategies_of(loaded: LoadedScenario, asked: str | None) -> list[str]:
     """Names separated by commas, or the scenario's own. Raises UserError for one that does not load: before anything
     runs, and with its line where the scenario names it."""
     from harness.experiment.strategies import load_strategy

@@ -16,10 +16,10 @@ def regret(
     output: Form = Output.table,
 ) -> None:
     """Which single pod, had it gone elsewhere, would have let in a pod that never got a node; the largest first."""
-    from harness.explain.recorded_decision import Recorded
+    from harness.explain.recorded_decision import RecordNotes
     from harness.explain.regret import regrets
 
-    recorded = Recorded(record)
+    recorded = RecordNotes(record)
     found = regrets(recorded, top)
     if output is not Output.table:
         write([item.to_data() for item in found], output)

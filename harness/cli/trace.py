@@ -41,7 +41,7 @@ Columns = Annotated[
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _user_errors() -> Iterator[None]:
     """A user's mistake becomes one screen on stderr and the exit code that it asks for."""
     from harness.model.errors import UserError
 
@@ -84,7 +84,7 @@ def fetch(
     name: Annotated[str, typer.Argument(help="A format of `podyard trace ls`.")], output: Form = Output.table
 ) -> None:
     """Where to get a public trace, under which licence, and what to cite. Nothing is downloaded."""
-    with _told():
+    with _user_errors():
         from workloads.readers import by_name
 
         provenance = by_name(name).provenance
@@ -115,7 +115,7 @@ def lint(
     output: Form = Output.table,
 ) -> None:
     """Say what is dirty, where, and what reading it does about that. Exit code 1 where a run would refuse the trace."""
-    with _told():
+    with _user_errors():
         from workloads.trace import lint as check
 
         reports = check(file, format=format, options=_options(option, columns), nodes=nodes)
@@ -139,7 +139,7 @@ def convert(
     output: Form = Output.table,
 ) -> None:
     """Write a trace of any format as one Parquet file, block by block."""
-    with _told():
+    with _user_errors():
         from workloads.trace import convert as write
 
         report = write(file, out, format=format, options=_options(option, columns), repair=repair)

@@ -10,7 +10,7 @@ from harness.convergence.refusals import job_refused
 from harness.engine.component import SECOND
 from harness.model.cron import parse_cron, time_zone
 from harness.model.cron_jobs import CronJob
-from harness.model.workloads import COMPLETE, FAILED, Job, finished
+from harness.model.workloads import COMPLETE, FAILED, Job, finished_condition
 
 LATE_S = 60
 """A start that was due so long ago has not been overlooked by chance."""
@@ -30,14 +30,14 @@ def cron_jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
             continue
         subject, jobs = f"CronJob {item.metadata.key}", of_owner.get(item.metadata.uid, [])
         listed = {active.name for active in item.status.active}
-        running = {job.metadata.name for job in jobs if finished(job) is None}
+        running = {job.metadata.name for job in jobs if finished_condition(job) is None}
         for name in sorted(listed - running):
             yield subject, f"lists {name}, which does not run"
         if item.spec.concurrency_policy != "Allow" and len(listed & running) > 1:
             yield subject, f"{len(listed & running)} Jobs at work, {item.spec.concurrency_policy} allows one"
         limits = {COMPLETE: item.spec.successful_jobs_history_limit, FAILED: item.spec.failed_jobs_history_limit}
         for kind, limit in limits.items():
-            over = [job for job in jobs if (said := finished(job)) is not None and said.type == kind]
+            over = [job for job in jobs if (said := finished_condition(job)) is not None and said.type == kind]
             kept = [job for job in over if job.metadata.deletion_timestamp is None]
             if limit is not None and len(kept) > limit:
                 yield subject, f"{len(kept)} Jobs are {kind}, {limit} are to be kept"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.explain.recorded_decision import Decided, Recorded
+from harness.explain.recorded_decision import Decided, RecordNotes
 from harness.explain.regret import regrets
 from harness.model.errors import UserError
 from harness.scheduling.strategy import CPU, MEMORY, Bool
@@ -71,7 +71,7 @@ def rows(folder: Path) -> pl.DataFrame:
 
     from workloads.readers.parquet import read_parquet
 
-    recorded = Recorded(folder)
+    recorded = RecordNotes(folder)
     record = recorded.record
     lives = read_parquet(recorded.folder / "pods.parquet", expected="the pods of a record", hint="run it again")
     outcomes = {row["key"]: row for row in lives.iter_rows(named=True)}

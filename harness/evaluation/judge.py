@@ -17,7 +17,7 @@ from harness.evaluation.process import Faulty, Limits, Stopped, StrategyProcess
 from harness.evaluation.remote_strategy import RemoteStrategy
 from harness.evaluation.suite import Suite, Task, fingerprint, hidden_seeds
 from harness.experiment.run import Clock, Home, Run
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.experiment.strategies import load_strategy
 from harness.measure.catalogue import number_paths
 from harness.measure.statistics import Paired, paired
@@ -96,7 +96,7 @@ class Judge:
         self.fingerprint = fingerprint(secret)
         self._seeds = hidden_seeds(suite, secret)
         self._containment = containment
-        self._loaded: dict[str, Loaded] = {task.name: task.load() for task in suite.tasks}
+        self._loaded: dict[str, LoadedScenario] = {task.name: task.load() for task in suite.tasks}
         self._baseline: dict[tuple[str, int], _Played] = {}
 
     def evaluate(self, file: Path) -> Evaluation:

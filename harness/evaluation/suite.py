@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.experiment.scenario import Loaded, from_data
+from harness.experiment.scenario import LoadedScenario, from_data
 from harness.model.errors import UserError, did_you_mean
 
 
@@ -22,7 +22,7 @@ class Task:
     scale: float = 100.0
     unit: str = "points of GPU allocation"
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedScenario:
         return from_data(dict(self.scenario), self.name)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from harness.experiment.forms import AccountingForm
-from harness.experiment.scenario import LONGEST_NS, Loaded
+from harness.experiment.scenario import LONGEST_NS, LoadedScenario
 from harness.measure.accounting import DIMENSIONS, EXPECTED, Accounting, parse_deadline, reader
 from harness.measure.job_lives import JobLives
 
 DEADLINE = "a duration after the arrival such as 10m, or a factor of what the job takes alone such as 2x"
 
 
-def read_accounting(loaded: Loaded) -> Accounting:
+def read_accounting(loaded: LoadedScenario) -> Accounting:
     """Raises UserError."""
     form = loaded.scenario.spec.accounting
     for name, source in _sources(form).items():
@@ -30,7 +30,7 @@ def read_accounting(loaded: Loaded) -> Accounting:
     return Accounting(form.user, form.queue, form.priority_class, after_ns, times)
 
 
-def unfound(loaded: Loaded, jobs: JobLives) -> list[str]:
+def unfound(loaded: LoadedScenario, jobs: JobLives) -> list[str]:
     """What the scenario says pods are told apart by, and no pod has; deadlines that cannot be read."""
     asked, usual = _sources(loaded.scenario.spec.accounting), _sources(AccountingForm())
     seen = [{account[at] for account in jobs.account_of.values()} - {""} for at in range(len(DIMENSIONS))]

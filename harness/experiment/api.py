@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.experiment.compare import Within, question
 from harness.experiment.compare import compare as held_against
 from harness.experiment.result import Result, from_record
-from harness.experiment.scenario import Loaded, find_scenario, from_data, read_scenario
+from harness.experiment.scenario import LoadedScenario, find_scenario, from_data, read_scenario
 from harness.experiment.strategies import load_strategy
 from harness.experiment.sweep import jobs
 from harness.experiment.sweep import sweep as runs_of
@@ -147,7 +147,7 @@ def frame(results: Sequence[Result]) -> pl.DataFrame:
     return polars.DataFrame(rows, infer_schema_length=None)
 
 
-def read(scenario: Scenario, settings: Mapping[str, str], chosen: Mapping[str, str]) -> Loaded:
+def read(scenario: Scenario, settings: Mapping[str, str], chosen: Mapping[str, str]) -> LoadedScenario:
     if isinstance(scenario, Mapping):
         from harness.experiment.scenario import from_document
         from harness.model.loading import Document

@@ -15,7 +15,7 @@ from harness.autoscaling.policy import stands_alone
 from harness.autoscaling.provisioning.settings import SETTINGS
 from harness.experiment.dump import POOL_LABELS, dump_of
 from harness.experiment.forms import Pool
-from harness.experiment.scenario import API_VERSION, KIND, Loaded, _document, from_document
+from harness.experiment.scenario import API_VERSION, KIND, LoadedScenario, _document, from_document
 from harness.model.core import Node
 from harness.model.errors import UserError, did_you_mean
 from harness.model.gpu import GPU_COUNT
@@ -91,7 +91,7 @@ class Asked:
     duration: str = ""
 
 
-def scenario_of(asked: Asked) -> tuple[Loaded, list[str]]:
+def scenario_of(asked: Asked) -> tuple[LoadedScenario, list[str]]:
     """(the scenario, what was given and changes nothing). Raises UserError."""
     base = None if asked.scenario is None else _document(asked.scenario)
     if base is not None and not isinstance(base.data, dict):

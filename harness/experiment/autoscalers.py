@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from harness.autoscaling.policy import AUTOSCALERS, stands_alone
-from harness.experiment.scenario import Loaded, read_scenario
+from harness.experiment.scenario import LoadedScenario, read_scenario
 from harness.model.errors import UserError
 
 HORIZONTAL, CLUSTER = "horizontal-pod-autoscaler", "cluster-autoscaler"
@@ -24,7 +24,7 @@ PRIMARY = (
 """What autoscalers are held against: what they cost, and how well they serve. Decided about together."""
 
 
-def settings_of_autoscaler(loaded: Loaded, spec: str) -> Mapping[str, str]:
+def settings_of_autoscaler(loaded: LoadedScenario, spec: str) -> Mapping[str, str]:
     """Settings, as of --set, under which the autoscaler `spec` decides: a node policy on the pools, an expander in the
     cluster autoscaler, a replica policy for horizontal pod autoscalers.
 
@@ -59,7 +59,7 @@ VARIABLE = "autoscaler"
 
 def reader(
     path: Path, given: Mapping[str, str], names: Sequence[str], variables: dict[str, list[str]]
-) -> Callable[[Mapping[str, str]], Loaded]:
+) -> Callable[[Mapping[str, str]], LoadedScenario]:
     """What reads the scenario with values for its variables. Each of several autoscalers is a value of one more, which
     goes into `variables`. Raises UserError."""
     loaded = read_scenario(path, given)
@@ -73,7 +73,7 @@ def reader(
     if len(names) > 1:
         variables[VARIABLE] = list(names)
 
-    def read(chosen: Mapping[str, str]) -> Loaded:
+    def read(chosen: Mapping[str, str]) -> LoadedScenario:
         rest = dict(chosen)
         name = rest.pop(VARIABLE, "") if len(names) > 1 else (names[0] if names else "")
         found = read_scenario(path, over.get(name, given), rest)

@@ -11,9 +11,9 @@ import numpy as np
 
 from harness.experiment.nodes import machines
 from harness.experiment.prepared import filter_plugins
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.experiment.strategy_fit import fit_strategy
-from harness.experiment.workload import Plan, plan
+from harness.experiment.workload import PlannedWorkload, plan
 from harness.measure.bound import Bound, Nodes, Pods, aggregate, nodes_needed
 from harness.measure.compaction import PENDING_SHARE, Compaction, Int64, cell_compaction
 from harness.model.core import Pod
@@ -67,13 +67,13 @@ class Cell:
     CPU where there are none).
     """
 
-    def __init__(self, loaded: Loaded, seed: int, percent: int | None = None) -> None:
+    def __init__(self, loaded: LoadedScenario, seed: int, percent: int | None = None) -> None:
         for index, task in enumerate(loaded.scenario.spec.workload):
             if task.dump:
                 expected = "nodes and a workload that is placed from nothing"
                 raise loaded.error(f"spec.workload[{index}].dump", "a dump is not packed anew", expected=expected)
         there = machines(loaded, seed)
-        self.made: Plan = plan(loaded, there.tables, seed)
+        self.made: PlannedWorkload = plan(loaded, there.tables, seed)
         self.classes = PodClasses(filters=filter_plugins(loaded, DEADLINE_S))
         self.columns = [node_columns(node) for node in there.nodes]
         self.whole = self.snapshot(np.arange(len(self.columns), dtype=np.int64))

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.autoscaling.cluster.settings import FLAGS, parse_flags
 from harness.autoscaling.policy import NODE_POLICIES
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.model.constants import TABLE, ConstantError, Constants, parse_constants
 from harness.model.errors import UserError
 from harness.model.times import duration_text
@@ -15,7 +15,7 @@ from harness.model.times import duration_text
 CLUSTER_AUTOSCALER = "cluster-autoscaler"
 
 
-def read_constants(loaded: Loaded) -> tuple[Constants, Mapping[str, Any]]:
+def read_constants(loaded: LoadedScenario) -> tuple[Constants, Mapping[str, Any]]:
     """(Kubernetes' constants, the flags of the cluster autoscaler among them). Raises UserError."""
     given = loaded.scenario.spec.constants
     flags = {name: value for name, value in given.items() if name in FLAGS}
@@ -45,7 +45,7 @@ def _path(given: Mapping[str, Any], name: str) -> str:
     return f"spec.constants.{name}" if name in given else "spec.constants"
 
 
-def _check_flags(loaded: Loaded, flags: Mapping[str, Any]) -> None:
+def _check_flags(loaded: LoadedScenario, flags: Mapping[str, Any]) -> None:
     """Raises UserError."""
     autoscaler = loaded.scenario.spec.autoscaler
     name, _, query = autoscaler.partition("?")

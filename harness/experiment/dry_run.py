@@ -11,7 +11,7 @@ from harness.autoscaling.pool import POOL_LABEL
 from harness.engine.component import DELETED, SECOND
 from harness.experiment.result import Result
 from harness.experiment.run import Home, Progress, Run
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.experiment.strategies import load_strategy
 from harness.measure.journal import node_ready
 from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, ZONE
@@ -245,7 +245,7 @@ class DryRun:
         }
 
 
-def dry_run(loaded: Loaded, scheduler: str, seed: int, progress: Progress | None = None) -> DryRun:
+def dry_run(loaded: LoadedScenario, scheduler: str, seed: int, progress: Progress | None = None) -> DryRun:
     """Raises UserError for what is wrong with the scenario."""
     run = Run(loaded, load_strategy(loaded, scheduler)(), seed, Home())
     scaling = Scaling()

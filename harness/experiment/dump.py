@@ -18,7 +18,7 @@ from harness.apiserver.kinds import defaulted
 from harness.autoscaling.pool import POOL_LABEL
 from harness.experiment.dump_revisions import with_known_revisions
 from harness.experiment.manifests import VERSIONS, Notices, read_checked_manifests
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.model.core import Node, Pod, PodStatus, PodTemplateSpec
 from harness.model.loading import STDIN
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference, condition
@@ -68,7 +68,7 @@ class Dump:
         return (*self.nodes, *self.off, *self.objects)
 
 
-def read_dump(loaded: Loaded) -> Dump:
+def read_dump(loaded: LoadedScenario) -> Dump:
     """Of all `dump` entries of the workload. Raises UserError."""
     files = [
         Path("-") if path == str(STDIN) else loaded.find(path, f"spec.workload[{index}].dump[{at}]")
@@ -228,7 +228,7 @@ def _owner(owner: OwnerReference, pods: Sequence[Pod]) -> Any:
     return ReplicaSet(metadata=meta, spec=ReplicaSetSpec(replicas=many, selector=selector, template=template))
 
 
-def check_nodes(loaded: Loaded, dump: Dump, names: Iterable[str]) -> None:
+def check_nodes(loaded: LoadedScenario, dump: Dump, names: Iterable[str]) -> None:
     """Raises UserError where a node of the dump is there already."""
     both = {node.metadata.name for node in (*dump.nodes, *dump.off)} & set(names)
     if both:

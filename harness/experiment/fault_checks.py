@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import ADDED, Watch
 from harness.experiment.manifests import read_checked_manifests
-from harness.experiment.scenario import Loaded
-from harness.experiment.workload import Plan
+from harness.experiment.scenario import LoadedScenario
+from harness.experiment.workload import PlannedWorkload
 from harness.faults.targets import Targets
 from harness.faults.timeline import WHEN, Planned
 from harness.model.core import Node, Pod, PodSpec, PodStatus
@@ -23,7 +23,7 @@ from harness.model.objects import KINDS, kind_of
 MOST_NAMES = 20
 
 
-def with_objects(loaded: Loaded) -> list[Any]:
+def with_objects(loaded: LoadedScenario) -> list[Any]:
     """The entries of spec.faults, those that apply files with the objects of these. Raises UserError."""
     out = []
     for index, item in enumerate(loaded.scenario.spec.faults):
@@ -40,11 +40,11 @@ def with_objects(loaded: Loaded) -> list[Any]:
 
 
 def check_faults(
-    loaded: Loaded,
+    loaded: LoadedScenario,
     faults: tuple[Planned, ...],
     nodes: Iterable[Node],
     pools: tuple[NodePool, ...],
-    workload: Plan,
+    workload: PlannedWorkload,
     duration_ns: int | None,
 ) -> None:
     """Raises UserError for a fault that would hit nothing though every node were
@@ -75,7 +75,7 @@ def check_faults(
             raise loaded.error(where, "this fault comes after the end", found=found, expected="a longer duration")
 
 
-def _targets(nodes: list[Node], workload: Plan) -> Targets:
+def _targets(nodes: list[Node], workload: PlannedWorkload) -> Targets:
     targets = Targets()
     for node in nodes:
         targets.observe(Watch(ADDED, node))
@@ -92,7 +92,9 @@ def _targets(nodes: list[Node], workload: Plan) -> Targets:
     return targets
 
 
-def _check_names(loaded: Loaded, planned: Planned, where: str, targets: Targets, pools: tuple[NodePool, ...]) -> None:
+def _check_names(
+    loaded: LoadedScenario, planned: Planned, where: str, targets: Targets, pools: tuple[NodePool, ...]
+) -> None:
     names = getattr(getattr(planned.fault, "select", None), "names", ())
     for index, name in enumerate(names):
         if name in targets.nodes or any(name.startswith(f"{pool.name}-") for pool in pools):
@@ -103,7 +105,7 @@ def _check_names(loaded: Loaded, planned: Planned, where: str, targets: Targets,
         raise loaded.error(item, "there is no node of this name", found=name, expected=expected, hint=hint)
 
 
-def _key(loaded: Loaded, where: str) -> str:
+def _key(loaded: LoadedScenario, where: str) -> str:
     """The fault's name as the entry has it."""
     entry = loaded.scenario.spec.faults[int(where.partition("[")[2].rstrip("]"))]
     return next(str(key) for key in entry if key not in WHEN)

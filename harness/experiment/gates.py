@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.experiment.forms import Gate
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.measure.catalogue import Measure, Value, number_paths
 from harness.measure.registry import catalogue, extras
 
 
-def check_gates(loaded: Loaded) -> None:
+def check_gates(loaded: LoadedScenario) -> None:
     """Raises UserError for a measure that is none, and for a gate or a comparison on one that no run can have; before
     anything runs."""
     spec = loaded.scenario.spec
@@ -31,7 +31,7 @@ def check_gates(loaded: Loaded) -> None:
             known.get(path)
 
 
-def failed_gates(loaded: Loaded, metrics: dict[str, Any]) -> list[str]:
+def failed_gates(loaded: LoadedScenario, metrics: dict[str, Any]) -> list[str]:
     """Gates that the run did not pass, in words. One on a number that this run has not is missed."""
     return [text for gate in loaded.scenario.spec.gates for text in gate_misses(gate, metrics)]
 

@@ -8,7 +8,7 @@ from typing import Any
 from harness.engine.component import MINUTE, SECOND
 from harness.engine.latency import Constant, Empirical, Latencies, Latency, LogNormal
 from harness.experiment.forms import LatencyForm
-from harness.experiment.scenario import Loaded, amount, duration
+from harness.experiment.scenario import LoadedScenario, amount, duration
 
 _LOST_NS = 45 * SECOND
 """A connection on which nothing comes for so long is closed by its client and made anew, and what was on its way is
@@ -20,7 +20,7 @@ _LONGEST_NS = {"api_call": _LOST_NS, "watch": _LOST_NS, "network": _LOST_NS, "co
 gives the call up and makes it again. Source: KubeletConfiguration runtimeRequestTimeout, 2m."""
 
 
-def latencies(loaded: Loaded) -> Latencies:
+def latencies(loaded: LoadedScenario) -> Latencies:
     """The scenario's hops over the defaults. Raises UserError."""
     form = loaded.scenario.spec.latencies
     made = Latencies()
@@ -44,7 +44,7 @@ def latencies(loaded: Loaded) -> Latencies:
     return made
 
 
-def latency(loaded: Loaded, form: str | LatencyForm, where: str, most_ns: int = 0) -> Latency:
+def latency(loaded: LoadedScenario, form: str | LatencyForm, where: str, most_ns: int = 0) -> Latency:
     """A duration, or a distribution of durations. Raises UserError."""
     if isinstance(form, str):
         return Constant(duration(loaded, form, where))

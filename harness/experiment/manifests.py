@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.apiserver.kinds import RULES, defaulted, problems
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.experiment.unmodelled import UNINTERPRETED, judged
 from harness.measure.accounting import DEADLINE, deadline_ns
 from harness.model.core import Node, Pod, PodSpec, ResourceList
@@ -38,7 +38,7 @@ def read_checked_manifests(
     return found
 
 
-def checked_objects(loaded: Loaded, items: Sequence[Any], where: str, notices: Notices) -> tuple[Manifest, ...]:
+def checked_objects(loaded: LoadedScenario, items: Sequence[Any], where: str, notices: Notices) -> tuple[Manifest, ...]:
     """The same of objects that stand in the scenario itself."""
     documents = (loaded.document.part(f"{where}[{index}]", item) for index, item in enumerate(items))
     found = manifests_of(documents, Rules(refusals, notices.see, skipped=notices.see_skipped, versions=VERSIONS))
@@ -92,7 +92,7 @@ class Notices:
             yield text if count == 1 else f"{text} (and {count - 1} more)"
 
 
-def check_object(loaded: Loaded, obj: Any, where: str) -> None:
+def check_object(loaded: LoadedScenario, obj: Any, where: str) -> None:
     """Raises UserError for what the API server would refuse of an object that the scenario makes at `where`."""
     kind = KINDS[kind_of(obj)]
     for cause in refusals(kind, obj, obj.metadata.name or "made-00000"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.apiserver.admission.scale_to_zero import below_one
 from harness.autoscaling.horizontal.metrics_adapter import NAMES, MetricsAdapter, Series, ServiceLoad
-from harness.experiment.scenario import Loaded, curve
+from harness.experiment.scenario import LoadedScenario, curve
 from harness.experiment.services import Traffic, load_of_file
 from harness.model.constants import Constants
 from harness.model.errors import did_you_mean
@@ -15,7 +15,7 @@ from harness.model.workloads import HorizontalPodAutoscaler, MetricSpec
 from workloads.generators.load import Delayed
 
 
-def metrics_adapter(loaded: Loaded, traffic: Iterable[Traffic], from_ns: int) -> MetricsAdapter:
+def metrics_adapter(loaded: LoadedScenario, traffic: Iterable[Traffic], from_ns: int) -> MetricsAdapter:
     """`from_ns`: the instant at which declared series begin. Raises UserError."""
     series = []
     for index, form in enumerate(loaded.scenario.spec.metrics):
@@ -39,7 +39,9 @@ def _in_rps(form: Any) -> Any:
     return form
 
 
-def check_autoscalers(loaded: Loaded, objects: Iterable[Any], adapter: MetricsAdapter, constants: Constants) -> None:
+def check_autoscalers(
+    loaded: LoadedScenario, objects: Iterable[Any], adapter: MetricsAdapter, constants: Constants
+) -> None:
     """One that asks for a metric which nothing serves would not scale by it; one with a minimum of 0 would not be there
     without its gate. Raises UserError."""
     for obj in objects:
@@ -52,7 +54,9 @@ def check_autoscalers(loaded: Loaded, objects: Iterable[Any], adapter: MetricsAd
                 _check(loaded, obj, metric, adapter)
 
 
-def _check(loaded: Loaded, scaler: HorizontalPodAutoscaler, metric: MetricSpec, adapter: MetricsAdapter) -> None:
+def _check(
+    loaded: LoadedScenario, scaler: HorizontalPodAutoscaler, metric: MetricSpec, adapter: MetricsAdapter
+) -> None:
     source = metric.pods or metric.object or metric.external
     if source is None or adapter.knows(metric.type, source.metric.name):
         return

@@ -12,7 +12,7 @@ from harness.autoscaling.pool import POOL_LABEL
 from harness.experiment.dump import GATEWAY, Dump, check_nodes, read_dump
 from harness.experiment.forms import NodeGroup, Pool, PowerForm, TaintForm
 from harness.experiment.manifests import Notices, check_object, read_checked_manifests
-from harness.experiment.scenario import Loaded, amount
+from harness.experiment.scenario import LoadedScenario, amount
 from harness.model.core import Node, NodeSpec, NodeStatus, ResourceList, Taint
 from harness.model.errors import did_you_mean
 from harness.model.gpu import GPU_COUNT, GPU_MODEL
@@ -34,7 +34,7 @@ class Machines:
     powers: dict[str, Power] = field(default_factory=dict)  # the same, and by 'pool/<name>'
 
 
-def machines(loaded: Loaded, seed: int, dump: Dump | None = None) -> Machines:
+def machines(loaded: LoadedScenario, seed: int, dump: Dump | None = None) -> Machines:
     """In the order of the scenario, which is the order in which ties between nodes are broken; then those of its dump
     (where it has been read: `dump`). Raises UserError."""
     nodes: list[Node] = []
@@ -85,7 +85,7 @@ def machines(loaded: Loaded, seed: int, dump: Dump | None = None) -> Machines:
     return Machines(tuple(nodes), tuple(tables), tuple(notices), prices, powers)
 
 
-def _power(loaded: Loaded, form: PowerForm, where: str) -> Power:
+def _power(loaded: LoadedScenario, form: PowerForm, where: str) -> Power:
     """Raises UserError for a CPU model that there is not, and for less when used than idle."""
     if (form.cpu_model is None) == (form.cpu_watts is None):
         raise loaded.error(where, "what its CPUs draw is one thing", expected="cpuModel or cpuWatts")
@@ -100,13 +100,13 @@ def _power(loaded: Loaded, form: PowerForm, where: str) -> Power:
     return Power(cpu, None if form.gpu_watts is None else _watts(loaded, form.gpu_watts, f"{where}.gpuWatts"))
 
 
-def _watts(loaded: Loaded, pair: list[float], where: str) -> Watts:
+def _watts(loaded: LoadedScenario, pair: list[float], where: str) -> Watts:
     if pair[0] > pair[1]:
         raise loaded.error(where, "less is drawn when fully used than idle", found=pair, expected="[idle, full]")
     return Watts(pair[0], pair[1])
 
 
-def _from_table(loaded: Loaded, index: int, where: str, seed: int) -> NodeTable:
+def _from_table(loaded: LoadedScenario, index: int, where: str, seed: int) -> NodeTable:
     source = loaded.scenario.spec.nodes[index]
     if source.openb_like is not None:
         from workloads.generators.openb_like import openb_like
@@ -125,7 +125,7 @@ def _from_table(loaded: Loaded, index: int, where: str, seed: int) -> NodeTable:
     return table
 
 
-def _resources(loaded: Loaded, form: NodeGroup | Pool, where: str) -> ResourceList:
+def _resources(loaded: LoadedScenario, form: NodeGroup | Pool, where: str) -> ResourceList:
     resources: ResourceList = {
         "cpu": milli_quantity(amount(loaded, form.cpu, f"{where}.cpu")),
         "memory": bytes_quantity(amount(loaded, form.memory, f"{where}.memory") // 1000),
@@ -154,7 +154,7 @@ def _taints(forms: list[TaintForm]) -> tuple[Taint, ...]:
     return tuple(Taint(key=form.key, value=form.value, effect=form.effect) for form in forms)
 
 
-def _group(loaded: Loaded, form: NodeGroup, where: str, first: int) -> list[Node]:
+def _group(loaded: LoadedScenario, form: NodeGroup, where: str, first: int) -> list[Node]:
     resources = _resources(loaded, form, where)
     width = len(str(max(form.count - 1, 0)))
     out = []
@@ -175,7 +175,7 @@ def _group(loaded: Loaded, form: NodeGroup, where: str, first: int) -> list[Node
     return out
 
 
-def pool_template(loaded: Loaded, pool: Pool, where: str) -> Node:
+def pool_template(loaded: LoadedScenario, pool: Pool, where: str) -> Node:
     """A node of a pool, without a name yet."""
     resources = _resources(loaded, pool, where)
     labels = {POOL_LABEL: pool.name, **pool.labels}

@@ -29,8 +29,8 @@ from harness.experiment.gates import check_gates
 from harness.experiment.latencies import latencies, latency
 from harness.experiment.metric_series import check_autoscalers, metrics_adapter, needs_requests
 from harness.experiment.nodes import Machines, gateway, machines, pool_template
-from harness.experiment.scenario import Loaded, duration
-from harness.experiment.workload import SETTLE_NS, Plan, plan
+from harness.experiment.scenario import LoadedScenario, duration
+from harness.experiment.workload import SETTLE_NS, PlannedWorkload, plan
 from harness.faults.timeline import Planned, parse
 from harness.measure.accounting import Accounting
 from harness.measure.demand import Demand
@@ -56,10 +56,10 @@ class Prepared:
     """`metrics`: what autoscalers may ask for besides CPU and memory; `reports_requests`: kubelets tell of requests
     whenever they change. `duration_ns` None: until everything that ends by itself has ended."""
 
-    loaded: Loaded
+    loaded: LoadedScenario
     seed: int
     machines: Machines
-    workload: Plan
+    workload: PlannedWorkload
     metrics: MetricsAdapter
     reports_requests: bool
     accounting: Accounting
@@ -141,7 +141,7 @@ class Prepared:
         return msgspec.structs.replace(settings, routes=routes)
 
 
-def _starts_at(loaded: Loaded) -> int:
+def _starts_at(loaded: LoadedScenario) -> int:
     text = loaded.scenario.spec.starts_at
     try:
         return parse_time(text, 0)
@@ -150,7 +150,7 @@ def _starts_at(loaded: Loaded) -> int:
         raise loaded.error("spec.startsAt", what, found=text, expected="such as 2025-03-30T00:00:00Z") from None
 
 
-def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
+def prepare(loaded: LoadedScenario, seed: int, *, endless: bool = False) -> Prepared:
     """`endless`: somebody will stop it. Raises UserError for what is wrong with the scenario."""
     spec = loaded.scenario.spec
     _check_plugins(loaded)
@@ -202,7 +202,7 @@ def prepare(loaded: Loaded, seed: int, *, endless: bool = False) -> Prepared:
     )
 
 
-def filter_plugins(loaded: Loaded, deadline_s: float | None) -> tuple[ContainedFilterPlugin, ...]:
+def filter_plugins(loaded: LoadedScenario, deadline_s: float | None) -> tuple[ContainedFilterPlugin, ...]:
     """New Filter plugins of others that the scenario names. Raises UserError with the line of one that is wrong."""
     made: list[ContainedFilterPlugin] = []
     for index, spec in enumerate(loaded.scenario.spec.scheduling.filters):
@@ -222,7 +222,7 @@ def gpus_of(node: Node) -> int:
     return 0 if found is None else found.milli // 1000
 
 
-def _check_plugins(loaded: Loaded) -> None:
+def _check_plugins(loaded: LoadedScenario) -> None:
     """Names of controllers and autoscalers are told with their line before anything is made."""
     spec = loaded.scenario.spec
     for index, error in check_controllers(spec.controllers):
@@ -239,7 +239,7 @@ def _check_plugins(loaded: Loaded) -> None:
             raise loaded.error(path, error.what, found=error.found, expected=error.expected, hint=error.hint) from None
 
 
-def _pools(loaded: Loaded, catalogue: Catalogue) -> tuple[NodePool, ...]:
+def _pools(loaded: LoadedScenario, catalogue: Catalogue) -> tuple[NodePool, ...]:
     templates = [pool_template(loaded, pool, f"spec.pools[{at}]") for at, pool in enumerate(loaded.scenario.spec.pools)]
     return tuple(
         NodePool(
@@ -258,7 +258,7 @@ def _pools(loaded: Loaded, catalogue: Catalogue) -> tuple[NodePool, ...]:
     )
 
 
-def _catalogue(loaded: Loaded) -> Catalogue:
+def _catalogue(loaded: LoadedScenario) -> Catalogue:
     text, where = loaded.scenario.spec.catalogue, "spec.catalogue"
     if text.endswith(".csv") or "/" in text:
         return read_catalogue(loaded.find(text, where))
@@ -266,7 +266,7 @@ def _catalogue(loaded: Loaded) -> Catalogue:
         return shipped_catalogue(text)
 
 
-def _faults(loaded: Loaded) -> tuple[Planned, ...]:
+def _faults(loaded: LoadedScenario) -> tuple[Planned, ...]:
     try:
         return parse(with_objects(loaded), "spec.faults")
     except UserError as error:

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.experiment.scheduler_notes import Notes
 from harness.measure.catalogue import number_paths
-from harness.measure.journal import Entry
+from harness.measure.journal import JournalEntry
 from harness.measure.registry import catalogue
 from harness.model.errors import UserError
 from harness.model.loading import load_json, read_text
@@ -50,7 +50,7 @@ def _safe(text: str) -> str:
 def write_record(
     folder: Path,
     record: dict[str, Any],
-    journal: Iterator[Entry] | None,
+    journal: Iterator[JournalEntry] | None,
     tables: Mapping[str, dict[str, Any]],
     metrics: str = "",
     notes: Notes | None = None,
@@ -149,7 +149,7 @@ def put_metrics(folder: Path, metrics: Mapping[str, Any], missed: Sequence[str])
         raise UserError(f"cannot write results: {error.strerror}", file=path) from None
 
 
-def _journal_frame(journal: Iterator[Entry]) -> Any:
+def _journal_frame(journal: Iterator[JournalEntry]) -> Any:
     import msgspec
     import polars as pl
 

@@ -20,7 +20,7 @@ from harness.experiment.measures import Measures
 from harness.experiment.prepared import Prepared, prepare
 from harness.experiment.record import folder_of, write_record
 from harness.experiment.result import EndState, Result, versions
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.source import source_of
 from harness.experiment.strategies import full_name, load_strategy
@@ -66,7 +66,7 @@ class Clock:
 
 # size: what to run, then where, and what to do with the outcome; each by name, with a default.
 def run_once(
-    loaded: Loaded,
+    loaded: LoadedScenario,
     scheduler: str,
     seed: int,
     home: Home | None = None,
@@ -131,7 +131,7 @@ class Run:
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: LoadedScenario,
         strategy: Any,
         seed: int,
         home: Home,

@@ -33,7 +33,7 @@ TRACES = "PODYARD_TRACES"
 F = TypeVar("F", bound=Form)
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class LoadedScenario(msgspec.Struct, frozen=True):
     """A scenario and where it stands, so that errors that show later point at it, too. `data`: as plain data."""
 
     scenario: Scenario
@@ -120,7 +120,7 @@ def find_scenario(name: str) -> Path:
 
 def read_scenario(
     path: Path, settings: Mapping[str, str] | None = None, chosen: Mapping[str, str] | None = None
-) -> Loaded:
+) -> LoadedScenario:
     """A scenario from a file, with `settings` (path to value, as in --set) put over it, and values for its variables.
 
     Raises UserError.
@@ -146,14 +146,14 @@ def _with_settings(data: Any, settings: Mapping[str, str]) -> Any:
     return data
 
 
-def from_data(data: Any, file: str) -> Loaded:
+def from_data(data: Any, file: str) -> LoadedScenario:
     """A scenario from plain data, as of a record. Raises UserError."""
     return from_document(Document(data, file, None), {}, {})
 
 
 def from_document(
     document: Document, settings: Mapping[str, str], chosen: Mapping[str, str], *, told: bool = False
-) -> Loaded:
+) -> LoadedScenario:
     """`told`: what is without effect, such as a variable that nothing refers to, is an error, too. Raises UserError."""
     data, file = document.data, document.file
     if not isinstance(data, dict):
@@ -171,8 +171,8 @@ def from_document(
     try:
         scenario = msgspec.convert(data, Scenario)
     except msgspec.ValidationError as error:
-        raise _told(str(error), data, document, settings) from None
-    loaded = Loaded(scenario, data, document, file, dict(chosen), dict(settings))
+        raise _user_error(str(error), data, document, settings) from None
+    loaded = LoadedScenario(scenario, data, document, file, dict(chosen), dict(settings))
     _check(loaded)
     return loaded
 
@@ -185,7 +185,7 @@ def _error(document: Document, settings: Mapping[str, str], path: str, what: str
     return document.error(path, what, **about)
 
 
-def _told(message: str, data: Any, document: Document, settings: Mapping[str, str]) -> UserError:
+def _user_error(message: str, data: Any, document: Document, settings: Mapping[str, str]) -> UserError:
     """msgspec's words with the line, what is there, and a suggestion for a mistyped key."""
     what, _, at = message.partition(" - at `$")
     path = at.rstrip("`").lstrip(".")
@@ -285,7 +285,7 @@ def _item(kind: Any) -> Any:
     return getattr(kind, "__args__", (None,))[0]
 
 
-def _check(loaded: Loaded) -> None:
+def _check(loaded: LoadedScenario) -> None:
     """What types alone do not say."""
     spec = loaded.scenario.spec
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", loaded.scenario.metadata.name):
@@ -346,14 +346,14 @@ def _check(loaded: Loaded) -> None:
             raise loaded.error(f"spec.gates[{index}]", "asks for nothing", expected="atLeast or atMost")
 
 
-def _one_of(loaded: Loaded, form: Form, where: str) -> None:
+def _one_of(loaded: LoadedScenario, form: Form, where: str) -> None:
     names = [field.encode_name for field in msgspec.structs.fields(type(form))]
     given = [f.encode_name for f in msgspec.structs.fields(type(form)) if getattr(form, f.name) is not None]
     if len(given) != 1:
         raise loaded.error(where, "is one thing", found=" and ".join(given) or "nothing", expected=" or ".join(names))
 
 
-def _machine(loaded: Loaded, form: NodeGroup | Pool, where: str) -> None:
+def _machine(loaded: LoadedScenario, form: NodeGroup | Pool, where: str) -> None:
     amount(loaded, form.cpu, f"{where}.cpu", "cpu")
     amount(loaded, form.memory, f"{where}.memory")
     for name, value in form.resources.items():
@@ -364,7 +364,7 @@ LONGEST_NS = 10 * 365 * 86_400 * 10**9
 """Of a duration in a scenario, ten years: sums stay within 64 bits."""
 
 
-def amount(loaded: Loaded, value: str | int | float, where: str, resource: str = "") -> int:
+def amount(loaded: LoadedScenario, value: str | int | float, where: str, resource: str = "") -> int:
     """A quantity in thousandths. Raises UserError for a negative or malformed one, and beyond what can be meant."""
     try:
         quantity = parse_quantity(value)
@@ -378,7 +378,7 @@ def amount(loaded: Loaded, value: str | int | float, where: str, resource: str =
     return quantity.milli
 
 
-def duration(loaded: Loaded, text: str, where: str) -> int:
+def duration(loaded: LoadedScenario, text: str, where: str) -> int:
     """ns. Raises UserError."""
     expected = "a duration such as 90s, 10m or 2h, ten years at most"
     try:
@@ -390,7 +390,7 @@ def duration(loaded: Loaded, text: str, where: str) -> int:
     return found
 
 
-def curve(loaded: Loaded, form: Any, where: str, file: FileReader) -> LoadCurve:
+def curve(loaded: LoadedScenario, form: Any, where: str, file: FileReader) -> LoadCurve:
     """A service's load; `file` reads one that stands in a file. Raises UserError."""
     try:
         return load_curve(form, where, file)

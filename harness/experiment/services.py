@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from harness.engine.component import SECOND
 from harness.experiment.forms import ClientTasks, Distribution, RateFileForm, ServiceTasks, ServiceTimeForm
-from harness.experiment.scenario import Loaded, amount, curve, duration
+from harness.experiment.scenario import LoadedScenario, amount, curve, duration
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
 from harness.measure.service_time import EXPONENTIAL, ServiceTime
@@ -54,7 +54,7 @@ class Traffic:
     model: QueueModel
 
 
-def service(loaded: Loaded, form: ServiceTasks, where: str, from_ns: int) -> tuple[list[Any], Traffic]:
+def service(loaded: LoadedScenario, form: ServiceTasks, where: str, from_ns: int) -> tuple[list[Any], Traffic]:
     """(objects that are there at once, its clients, whose curve begins at `from_ns`). Raises UserError."""
     made: list[Any] = []
     load = curve(loaded, form.load, f"{where}.load", lambda fields, at: load_of_file(loaded, fields, at))
@@ -121,7 +121,7 @@ def service(loaded: Loaded, form: ServiceTasks, where: str, from_ns: int) -> tup
 
 
 def clients(
-    loaded: Loaded, form: ClientTasks, where: str, objects: Sequence[Any], from_ns: int
+    loaded: LoadedScenario, form: ClientTasks, where: str, objects: Sequence[Any], from_ns: int
 ) -> tuple[list[Any], Traffic]:
     """(the objects, with what a request costs said by the pods behind the Service; its clients). Raises UserError."""
     key = f"{form.namespace}/{form.service}"
@@ -192,7 +192,7 @@ def _with_annotations(obj: Any, said: Mapping[str, str]) -> Any:
     return replace(obj, spec=replace(obj.spec, template=noted(obj.spec.template)))
 
 
-def load_of_file(loaded: Loaded, fields: Any, where: str) -> LoadCurve:
+def load_of_file(loaded: LoadedScenario, fields: Any, where: str) -> LoadCurve:
     """A load from a file of request rates."""
     from workloads.rate_trace import RateTrace, read_rate_trace
 
@@ -214,7 +214,7 @@ def load_of_file(loaded: Loaded, fields: Any, where: str) -> LoadCurve:
     )
 
 
-def _queue(loaded: Loaded, form: ServiceTasks, where: str, limit_milli: int) -> QueueModel:
+def _queue(loaded: LoadedScenario, form: ServiceTasks, where: str, limit_milli: int) -> QueueModel:
     """What a pod with this CPU limit does with requests: its workers together use up the limit when all are busy."""
     if not limit_milli:
         raise loaded.error(f"{where}.cpu", "requests cost CPU", found=form.cpu, expected="more than 0, as 500m")
@@ -244,7 +244,7 @@ def _queue(loaded: Loaded, form: ServiceTasks, where: str, limit_milli: int) -> 
     return model
 
 
-def _service_time(loaded: Loaded, form: ServiceTasks, where: str) -> ServiceTime:
+def _service_time(loaded: LoadedScenario, form: ServiceTasks, where: str) -> ServiceTime:
     asked = form.service_time
     if isinstance(asked, str):
         if asked not in get_args(Distribution):

@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import harness
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 
 _PACKAGES = ("harness", "schedulers", "workloads")
 
 
-def source_of(loaded: Loaded, scheduler: str) -> dict[str, str]:
+def source_of(loaded: LoadedScenario, scheduler: str) -> dict[str, str]:
     """`podyard`: of all its Python files. `strangers`: of the files of what is named as module:object: the strategy,
     autoscalers, filters, controllers and measures; without what these import themselves."""
     spec = loaded.scenario.spec

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.jobs import registry as rounds
 from harness.model.errors import UserError
 from harness.scheduling import registry as pods
 
 
-def has_training(loaded: Loaded) -> bool:
+def has_training(loaded: LoadedScenario) -> bool:
     return any(task.training is not None for task in loaded.scenario.spec.workload)
 
 
-def load_strategy(loaded: Loaded, spec: str) -> Callable[[], Any]:
+def load_strategy(loaded: LoadedScenario, spec: str) -> Callable[[], Any]:
     """A factory for the strategy that `spec` names. Raises UserError."""
     training = has_training(loaded)
     name = full_name(loaded, spec).partition("?")[0]
@@ -32,6 +32,6 @@ def load_strategy(loaded: Loaded, spec: str) -> Callable[[], Any]:
     return rounds.load(spec) if training else pods.load(spec)
 
 
-def full_name(loaded: Loaded, spec: str) -> str:
+def full_name(loaded: LoadedScenario, spec: str) -> str:
     """`spec` with the version that its name means. Raises UserError."""
     return rounds.STRATEGIES.full_name(spec) if has_training(loaded) else pods.full_name(spec)

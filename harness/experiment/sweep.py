@@ -15,14 +15,14 @@ from typing import TypeAlias
 from harness.experiment.record import folder_of, read_record, remove_unfinished
 from harness.experiment.result import Result, from_record, versions
 from harness.experiment.run import run_once
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.experiment.source import source_of
 from harness.model.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    loaded: Loaded
+    loaded: LoadedScenario
     scheduler: str
     seed: int
 
@@ -50,7 +50,7 @@ Told: TypeAlias = Callable[[Ended], None]
 
 
 def jobs(
-    read: Callable[[Mapping[str, str]], Loaded],
+    read: Callable[[Mapping[str, str]], LoadedScenario],
     variables: Mapping[str, Sequence[str]],
     schedulers: Sequence[str],
     seeds: Sequence[int],

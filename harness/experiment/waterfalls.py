@@ -13,8 +13,8 @@ from harness.autoscaling.cluster.settings import parse_flags
 from harness.engine.streams import phase_of
 from harness.experiment.constants import CLUSTER_AUTOSCALER, read_constants
 from harness.experiment.record import read_journal, read_record, whole_record
-from harness.experiment.scenario import Loaded, from_data
-from harness.measure.journal import Entry
+from harness.experiment.scenario import LoadedScenario, from_data
+from harness.measure.journal import JournalEntry
 from harness.measure.recovery import Recovery, victims
 from harness.measure.waterfall.held_back import Served
 from harness.measure.waterfall.hops import Waterfall
@@ -41,7 +41,7 @@ class Waterfalls:
         }
 
 
-def timers_of(loaded: Loaded, seed: int) -> Timers:
+def timers_of(loaded: LoadedScenario, seed: int) -> Timers:
     """When the timers of a run of the scenario go off. Raises UserError."""
     constants, flags = read_constants(loaded)
     name, _, query = loaded.scenario.spec.autoscaler.partition("?")
@@ -62,12 +62,12 @@ def waterfalls(folder: Path) -> Waterfalls:
         until_ns = round(record["metrics"]["durationSeconds"] * 1e9)
         story = Story().read(_entries(journal))
         recovery = record["metrics"].get("recovery", [])
-        return _told(loaded, timers, story, record["victims"], recovery, until_ns)
+        return _waterfalls_of(loaded, timers, story, record["victims"], recovery, until_ns)
 
 
 # size: what a story is read with.
-def _told(
-    loaded: Loaded,
+def _waterfalls_of(
+    loaded: LoadedScenario,
     timers: Timers,
     story: Story,
     victims: Sequence[Sequence[Mapping[str, Any]]],
@@ -82,7 +82,12 @@ def _told(
 
 
 def run_waterfalls(
-    loaded: Loaded, seed: int, journal: Iterable[Entry], recovery: Recovery, metrics: Mapping[str, Any], until_ns: int
+    loaded: LoadedScenario,
+    seed: int,
+    journal: Iterable[JournalEntry],
+    recovery: Recovery,
+    metrics: Mapping[str, Any],
+    until_ns: int,
 ) -> dict[str, Any]:
     """Those of a run that is over, as metrics. `metrics`: its others."""
     if "recovery" not in metrics and "autoscaling" not in metrics:
@@ -90,7 +95,7 @@ def run_waterfalls(
     kinds = frozenset(KINDS)
     story = Story().read((e.at_ns, e.kind, e.change, e.key, e.data) for e in journal if e.kind in kinds)
     timers = timers_of(loaded, seed)
-    found = _told(loaded, timers, story, victims(recovery), metrics.get("recovery", []), until_ns)
+    found = _waterfalls_of(loaded, timers, story, victims(recovery), metrics.get("recovery", []), until_ns)
     return waterfall_metrics(found.recoveries, found.scale_ups)
 
 
@@ -103,7 +108,7 @@ def _entries(journal: Any) -> Iterator[tuple[int, str, str, str, Any]]:
         yield at_ns, kind, change, key, decode(data)
 
 
-def _served(loaded: Loaded) -> dict[str, Served]:
+def _served(loaded: LoadedScenario) -> dict[str, Served]:
     """The services of the scenario that are scaled."""
     out = {}
     for task in loaded.scenario.spec.workload:

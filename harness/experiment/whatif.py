@@ -11,7 +11,7 @@ from typing import Any
 from harness.experiment.constants import defaults
 from harness.experiment.record import read_record
 from harness.experiment.run import run_once
-from harness.experiment.scenario import CONSTANT, Loaded, from_document
+from harness.experiment.scenario import CONSTANT, LoadedScenario, from_document
 from harness.experiment.waterfalls import timers_of, waterfalls
 from harness.measure.waterfall.hops import Hop, Waterfall
 from harness.measure.waterfall.prediction import depending, predict, refusal
@@ -83,7 +83,7 @@ def _ran(ran: Waterfall | None, hop: Hop) -> int | None:
     return next((other.ns for other in ran.hops if other.name == hop.name), None)
 
 
-def changed_scenario(folder: Path, values: Mapping[str, str]) -> Loaded:
+def changed_scenario(folder: Path, values: Mapping[str, str]) -> LoadedScenario:
     """The record's scenario with other constants. Raises UserError."""
     known = defaults()
     for name in values:

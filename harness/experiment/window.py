@@ -15,7 +15,7 @@ from harness.experiment.gates import failed_gates
 from harness.experiment.prepared import prepare
 from harness.experiment.record import put_metrics, whole_record
 from harness.experiment.result import Result
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.experiment.workload import noted
 from harness.measure.accounting import DIMENSIONS
 from harness.measure.demand import Demand
@@ -28,7 +28,7 @@ from harness.measure.pods import NEVER, seconds
 from harness.model.errors import UserError
 
 
-def settle(results: Sequence[Result], read: Callable[[Result], Loaded]) -> None:
+def settle(results: Sequence[Result], read: Callable[[Result], LoadedScenario]) -> None:
     """Measure all runs of the same seed and variables over one window, in place, and in their records.
 
     `read`: the scenario that a result is of, with its values of the variables.
@@ -53,7 +53,7 @@ def settle(results: Sequence[Result], read: Callable[[Result], Loaded]) -> None:
             put_metrics(result.folder, result.metrics, result.missed)
 
 
-def demand_of(loaded: Loaded, seed: int) -> Demand:
+def demand_of(loaded: LoadedScenario, seed: int) -> Demand:
     """What a run of the scenario is asked for, without running it."""
     prepared = prepare(loaded, seed)
     demand = prepared.demand()

@@ -12,7 +12,7 @@ from harness.engine.streams import seed_of
 from harness.experiment.dump import Dump, read_dump
 from harness.experiment.forms import ClientTasks, RigidJobs, TaskSource, TraceTasks, TrainingTasks
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
-from harness.experiment.scenario import Loaded, duration
+from harness.experiment.scenario import LoadedScenario, duration
 from harness.experiment.services import Traffic, clients, service
 from harness.jobs.book import RoundRules
 from harness.measure.demand import Demand
@@ -37,7 +37,7 @@ class Training:
 
 
 @dataclass(slots=True)
-class Plan:
+class PlannedWorkload:
     """Everything that is created, and what measures must know of it. `tables`: workloads in columns."""
 
     adopted: list[Any] = field(default_factory=list)
@@ -110,7 +110,7 @@ def noted(
     return told()
 
 
-def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump | None = None) -> Plan:
+def plan(loaded: LoadedScenario, nodes: Sequence[NodeTable], seed: int, dump: Dump | None = None) -> PlannedWorkload:
     """`dump`: that of the scenario, where it has been read. Raises UserError for what a source cannot be made from."""
     _check_history(loaded)
     made = _plan(loaded, nodes, seed, read_dump(loaded) if dump is None else dump)
@@ -118,8 +118,8 @@ def plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump | Non
     return made
 
 
-def _plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump) -> Plan:
-    made = Plan()
+def _plan(loaded: LoadedScenario, nodes: Sequence[NodeTable], seed: int, dump: Dump) -> PlannedWorkload:
+    made = PlannedWorkload()
     made.adopted += dump.adopted
     made.at_once += dump.added
     made.notices += dump.notices
@@ -150,7 +150,7 @@ def _plan(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, dump: Dump) -> 
     return made
 
 
-def _check_history(loaded: Loaded) -> None:
+def _check_history(loaded: LoadedScenario) -> None:
     spec = loaded.scenario.spec
     traces = [index for index, task in enumerate(spec.workload) if task.trace is not None]
     if spec.scheduling.history == "past" and traces:
@@ -158,7 +158,7 @@ def _check_history(loaded: Loaded) -> None:
         raise loaded.error(where, "a trace has no past", expected="spec.scheduling.history: workload, or none")
 
 
-def _history(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, made: Plan) -> list[Workload]:
+def _history(loaded: LoadedScenario, nodes: Sequence[NodeTable], seed: int, made: PlannedWorkload) -> list[Workload]:
     """What a strategy that learns is shown before anything arrives, as `spec.scheduling.history` says: the lists of the
     run itself, lists drawn in the same way with another seed, or nothing."""
     kind = loaded.scenario.spec.scheduling.history
@@ -173,7 +173,7 @@ def _history(loaded: Loaded, nodes: Sequence[NodeTable], seed: int, made: Plan) 
             assert_never(kind)
 
 
-def _clients(loaded: Loaded, form: ClientTasks, where: str, made: Plan) -> None:
+def _clients(loaded: LoadedScenario, form: ClientTasks, where: str, made: PlannedWorkload) -> None:
     """Of a Service that something else of the workload makes."""
     served = {item.service for item in made.traffic}
     objects, traffic = clients(loaded, form, where, [*made.adopted, *made.at_once], SETTLE_NS)
@@ -185,7 +185,7 @@ def _clients(loaded: Loaded, form: ClientTasks, where: str, made: Plan) -> None:
 
 
 def _add_table(
-    made: Plan,
+    made: PlannedWorkload,
     workload: Workload,
     start_ns: int,
     controller: str,
@@ -203,7 +203,7 @@ def _add_table(
 
 
 def _openb_like(
-    loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequence[NodeTable], seed: int
+    loaded: LoadedScenario, task: TaskSource, where: str, made: PlannedWorkload, nodes: Sequence[NodeTable], seed: int
 ) -> None:
     from workloads.generators.openb_like import openb_like
 
@@ -235,7 +235,9 @@ def _at_load(workload: Workload, nodes: Sequence[NodeTable], percent: int) -> Wo
     return replace(workload, arrival_ns=at_load(workload.arrival_ns, workload.duration_ns, amounts, target))
 
 
-def _rigid_jobs(loaded: Loaded, form: RigidJobs, index: int, made: Plan, nodes: Sequence[NodeTable], seed: int) -> None:
+def _rigid_jobs(
+    loaded: LoadedScenario, form: RigidJobs, index: int, made: PlannedWorkload, nodes: Sequence[NodeTable], seed: int
+) -> None:
     """The first such source of a seed has the jobs that `workloads.generators.lublin --seed` writes."""
     from workloads.generators import heavy_tailed, lublin
     from workloads.generators.rigid import to_workload
@@ -258,7 +260,9 @@ def _rigid_jobs(loaded: Loaded, form: RigidJobs, index: int, made: Plan, nodes: 
     _add_table(made, to_workload(jobs, drawn_by, form.processors_per_pod, prefix), 0, "none")
 
 
-def _paced(loaded: Loaded, workload: Workload, form: TraceTasks, nodes: Sequence[NodeTable], where: str) -> Workload:
+def _paced(
+    loaded: LoadedScenario, workload: Workload, form: TraceTasks, nodes: Sequence[NodeTable], where: str
+) -> Workload:
     """With the trace's time compressed, and arrivals at the load that is asked for."""
     if form.mode == "fill" and (form.load is not None or form.compress != 1.0):
         what = "a fill has no times that could be changed"
@@ -268,7 +272,9 @@ def _paced(loaded: Loaded, workload: Workload, form: TraceTasks, nodes: Sequence
     return workload if form.load is None else _at_load(workload, nodes, form.load)
 
 
-def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequence[NodeTable], seed: int) -> None:
+def _trace(
+    loaded: LoadedScenario, task: TaskSource, where: str, made: PlannedWorkload, nodes: Sequence[NodeTable], seed: int
+) -> None:
     from pathlib import Path
 
     from workloads.readers.fgd import arrive
@@ -293,7 +299,7 @@ def _trace(loaded: Loaded, task: TaskSource, where: str, made: Plan, nodes: Sequ
     _add_table(made, workload, 0, form.controller, form.gpu_words, original)
 
 
-def _training(loaded: Loaded, form: TrainingTasks, where: str, made: Plan) -> Training:
+def _training(loaded: LoadedScenario, form: TrainingTasks, where: str, made: PlannedWorkload) -> Training:
     from workloads.training import read_speeds, read_training_jobs, to_job
 
     if len(loaded.scenario.spec.workload) > 1:
@@ -315,20 +321,20 @@ def _training(loaded: Loaded, form: TrainingTasks, where: str, made: Plan) -> Tr
     return Training(jobs, speeds, rules)
 
 
-def _whole_seconds(loaded: Loaded, text: str, where: str, least: int) -> int:
+def _whole_seconds(loaded: LoadedScenario, text: str, where: str, least: int) -> int:
     ns = duration(loaded, text, where)
     if ns % SECOND or ns < least * SECOND:
         raise loaded.error(where, "is no whole number of seconds", found=text, expected=f"{least}s or more")
     return ns // SECOND
 
 
-def _manifests(loaded: Loaded, paths: list[str], where: str, made: Plan) -> None:
+def _manifests(loaded: LoadedScenario, paths: list[str], where: str, made: PlannedWorkload) -> None:
     files = [loaded.find(path, f"{where}[{index}]") for index, path in enumerate(paths)]
     told = Notices()
     _add_manifests(read_checked_manifests(files, told), made, told)
 
 
-def _add_manifests(manifests: Sequence[Manifest], made: Plan, told: Notices) -> None:
+def _add_manifests(manifests: Sequence[Manifest], made: PlannedWorkload, told: Notices) -> None:
     later: list[tuple[Instant, Any]] = []
     for manifest in manifests:
         if manifest.arrival_ns:

@@ -14,7 +14,7 @@ import numpy as np
 from harness.experiment.record import whole_record
 from harness.explain.node_changes import Change, columns_of, to_fit, to_win
 from harness.explain.pod_changes import PodChange, to_fit_by_pod
-from harness.explain.recorded_decision import Case, Recorded
+from harness.explain.recorded_decision import Case, RecordNotes
 from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
@@ -112,7 +112,7 @@ class Explanation:
 def explain(folder: Path, pod: str, node: str | None = None) -> Explanation:
     """The last decision about a pod. Raises UserError for what the record does not know."""
     with whole_record(folder):
-        recorded = Recorded(folder)
+        recorded = RecordNotes(folder)
         case = recorded.case(recorded.key_of(pod))
     return explained(case, node)
 

@@ -101,7 +101,7 @@ class Decided:
     waiting: int
 
 
-class Recorded:
+class RecordNotes:
     """The notes of one record."""
 
     def __init__(self, folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.explain.node_changes import Without, holds
-from harness.explain.recorded_decision import Recorded
+from harness.explain.recorded_decision import RecordNotes
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.strategy import CPU, PodView
 
@@ -42,7 +42,7 @@ class Regret:
         }
 
 
-def regrets(recorded: Recorded, most: int = 10) -> list[Regret]:
+def regrets(recorded: RecordNotes, most: int = 10) -> list[Regret]:
     """The worst first, by GPU and then CPU of what was kept out; ties by the pod's key."""
     on, waiting = recorded.end()
     return of_snapshot(on, waiting, most)

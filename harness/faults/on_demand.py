@@ -30,7 +30,7 @@ from harness.faults.action import STEP
 from harness.faults.fault import Fault
 from harness.faults.running_actions import ActionToken, RunningActions
 from harness.faults.targets import Targets
-from harness.faults.timeline import told
+from harness.faults.timeline import with_fault_events
 from harness.model.faults import Crash, Freeze, Partition, Undo
 
 FIRST_CAUSE = 1_000_001
@@ -129,7 +129,7 @@ class FaultsOnDemand:
             self._injected.append(Injected(order.name, cause, len(writes) or len(nodes), tuple(nodes), False))
             return
         injected = list(order.fault.effects(self._targets, self._rng))
-        effects += told(injected, about, cause)
+        effects += with_fault_events(injected, about, cause)
         ends = [end for effect in injected if (end := _end_of(effect)) is not None]
         if ends:
             self._held[order.name] = (cause, ends)

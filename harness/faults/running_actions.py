@@ -30,7 +30,7 @@ class RunningActions:
     def begin(
         self, now: Instant, fault: Any, about: tuple[int, str], cause: int, targets: Targets, rng: Random
     ) -> list[Effect]:
-        """The first steps of a fault with `begin`, told as `harness.faults.timeline.told` tells a fault."""
+        """The first steps of a fault with `begin`, with the events that `timeline.with_fault_events` adds."""
         action = self._actions[cause] = fault.begin(targets, rng)
         steps = list(action.start(now, targets))
         many = sum(not isinstance(step, Observe) for step in steps)

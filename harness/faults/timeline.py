@@ -135,7 +135,7 @@ def _fault(name: str, data: Any, where: str) -> Fault:
         raise UserError(f"{where}.{name}{path}: {what}") from None
 
 
-def told(injected: Sequence[Effect], about: tuple[int, str], cause: int) -> list[Effect]:
+def with_fault_events(injected: Sequence[Effect], about: tuple[int, str], cause: int) -> list[Effect]:
     """What a fault does, with the facts that measures go by. `about`: index of the entry, name of the fault's class;
     `cause`: which of all faults of the cluster it is, counted from 1."""
     effects: list[Effect] = [Observe("fault", (*about, len(injected), cause))]
@@ -229,6 +229,6 @@ class Timeline:
         if hasattr(planned.fault, "begin"):
             effects += self._actions.begin(now, planned.fault, about, cause, self._targets, self._rng)
         else:
-            effects += told(self._effects(index), about, cause)
+            effects += with_fault_events(self._effects(index), about, cause)
         if planned.every_ns:
             self._draw(now, index, effects)

@@ -18,7 +18,7 @@ from gymnasium import spaces
 from harness.experiment.api import Scenario, read
 from harness.experiment.prepared import prepare
 from harness.experiment.run import Home, Run
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.gym.observation import Encoder, Mask, Observation
 from harness.gym.placement import SEEDS, checked_seeds, observation_space
 from harness.gym.reward import PodTotals, Reward, read_goal
@@ -81,7 +81,7 @@ class ClusterEnv(gymnasium.Env[dict[str, Any], np.int64]):
         render_mode: str | None = None,
     ) -> None:
         asked = {"spec.scheduling.deadline": "0s", **(settings or {})}
-        self._loaded: Loaded = read(scenario, asked, {})
+        self._loaded: LoadedScenario = read(scenario, asked, {})
         if any(source.training is not None for source in self._loaded.scenario.spec.workload):
             raise self._loaded.error("spec.workload", "training jobs are decided about in rounds", expected="pods")
         self._goal = read_goal(reward, catalogue(self._loaded.scenario.spec.measures))

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from harness.experiment.api import Scenario, read
 from harness.experiment.measures import placement_of
 from harness.experiment.prepared import Prepared, prepare
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.experiment.workload import noted
 from harness.gym.observation import Encoder, Mask, Observation
 from harness.gym.reward import PodTotals, Reward, read_goal
@@ -79,7 +79,7 @@ class PlacementEnv(gymnasium.Env[dict[str, Any], np.int64]):
         settings: Mapping[str, str] | None = None,
         render_mode: str | None = None,
     ) -> None:
-        self._loaded: Loaded = read(scenario, settings or {}, {})
+        self._loaded: LoadedScenario = read(scenario, settings or {}, {})
         check_playable(self._loaded)
         self._goal = read_goal(reward, catalogue(self._loaded.scenario.spec.measures))
         self._may_wait, self._seeds = may_wait, checked_seeds(seeds)

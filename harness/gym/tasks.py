@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from harness.experiment.prepared import Prepared
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Job, PriorityClass
@@ -29,7 +29,7 @@ class Task:
     duration_ns: int | None
 
 
-def check_playable(loaded: Loaded) -> None:
+def check_playable(loaded: LoadedScenario) -> None:
     """Raises UserError for what a scenario has beyond nodes and pods."""
     spec = loaded.scenario.spec
     for path, there in (("spec.pools", spec.pools), ("spec.faults", spec.faults)):
@@ -73,5 +73,5 @@ def _pod_of(obj: Any) -> Pod | None:
     return None
 
 
-def _beyond(loaded: Loaded, path: str, what: str) -> Exception:
+def _beyond(loaded: LoadedScenario, path: str, what: str) -> Exception:
     return loaded.error(path, what, expected="nodes, and pods that come and end", hint=f"play it in {CLUSTER_ID}")

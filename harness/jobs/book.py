@@ -38,7 +38,7 @@ RULES = RoundRules()
 
 
 @dataclass(slots=True)
-class Entry:
+class ActiveJob:
     """One active job. `steps` and `done` are in steps of `batch_size`, which may change."""
 
     job: TrainingJob
@@ -77,13 +77,13 @@ class JobBook:
     def __init__(self, speeds: Speeds, rules: RoundRules = RULES) -> None:
         self._speeds = speeds
         self._rules = rules
-        self.active: dict[int, Entry] = {}
+        self.active: dict[int, ActiveJob] = {}
         self.completed_s: dict[int, float] = {}
 
     def arrive(self, job: TrainingJob) -> None:
         speed = self._speeds.steps_per_s[job.model, job.batch_size, job.gang]
         exclusive = exclusive_seconds(job, self._speeds)
-        self.active[job.id] = Entry(job, job.batch_size, job.steps, speed, exclusive)
+        self.active[job.id] = ActiveJob(job, job.batch_size, job.steps, speed, exclusive)
 
     def withdraw(self, job: int) -> None:
         """It leaves `active` without being complete."""
@@ -156,10 +156,10 @@ class JobBook:
             elapsed = elapsed - self._rules.restart_s
         return steps, elapsed
 
-    def _is_late(self, entry: Entry, elapsed_s: float) -> bool:
+    def _is_late(self, entry: ActiveJob, elapsed_s: float) -> bool:
         return entry.ran_s + elapsed_s > int(self._rules.longest * int(entry.exclusive_s))
 
-    def _wanted(self, entry: Entry) -> int:
+    def _wanted(self, entry: ActiveJob) -> int:
         job, batch = entry.job, entry.batch_size
         model = MODELS[job.model]
         if job.mode == "static" or job.model == "Transformer":
@@ -175,7 +175,7 @@ class JobBook:
             return 1 if not critical and batch != model.largest_batch else 0
         return -1 if critical and batch != model.smallest_batch else 0
 
-    def _change_batch_size(self, entry: Entry, round: int) -> None:
+    def _change_batch_size(self, entry: ActiveJob, round: int) -> None:
         flag, entry.flag = entry.flag, 0
         job, old = entry.job, entry.batch_size
         largest = MODELS[job.model].largest_batch

@@ -15,7 +15,7 @@ OUTAGES = ("Restart", "Outage", "Watches")
 FOR_EVER = 1 << 62
 
 
-class Fault(msgspec.Struct, eq=False):
+class MeasuredFault(msgspec.Struct, eq=False):
     """`lasts_ns`: until it is undone by itself, FOR_EVER or 0. `injected`: in how many steps. `spared`: targets that
     were down already."""
 
@@ -106,7 +106,7 @@ class Hit(msgspec.Struct, eq=False):
     """A pod that a fault befell. `needed`: whether its owner wants another in its place."""
 
     life: PodTimes
-    fault: Fault
+    fault: MeasuredFault
     served: bool  # it was an endpoint
     lost_before: int  # requests lost on the way to it, until then (milli-rps x ns)
     lost_after: int = -1  # until another fault befell it

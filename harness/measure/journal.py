@@ -31,7 +31,7 @@ CHUNK = 4096
 """Entries encoded at a time."""
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True):
+class JournalEntry(msgspec.Struct, array_like=True, frozen=True):
     """`kind` and `change` of a write, with the object's key; of an observation 'observed', its topic and source."""
 
     at_ns: int
@@ -98,9 +98,9 @@ class Journal:
         ahead.update(self._encoder.encode(self._open))
         return ahead.hexdigest()
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[JournalEntry]:
         """Every entry again; none when they were not kept."""
-        decoder = msgspec.msgpack.Decoder(list[Entry])
+        decoder = msgspec.msgpack.Decoder(list[JournalEntry])
         for chunk in self._chunks:
             yield from decoder.decode(chunk)
         if self._keep:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from harness.measure.fault import Fault
+from harness.measure.fault import MeasuredFault
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.pods import NEVER, PodTimes
 from harness.model.constants import MANAGER, SCHEDULER
 
 
-def outage(fault: Fault, pods: Iterable[PodTimes], replicas: MissingReplicas, until_ns: int) -> dict[str, Any]:
+def outage(fault: MeasuredFault, pods: Iterable[PodTimes], replicas: MissingReplicas, until_ns: int) -> dict[str, Any]:
     """Until something was decided again; how much waited when the outage was over; until all of that was done. Pods
     without a node wait for a scheduler, missing replicas for controllers, both for an API server. In seconds; what had
     no end counts to the end of the run, as a lower bound."""

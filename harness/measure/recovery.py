@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.fault import FOR_EVER, OUTAGES, Fault, FaultList, Hit, Step
+from harness.measure.fault import FOR_EVER, OUTAGES, FaultList, Hit, MeasuredFault, Step
 from harness.measure.journal import is_ready, node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
@@ -32,18 +32,18 @@ class Recovery:
         self._lives = lives
         self._traffic = traffic
         self._missing = MissingReplicas()
-        self._faults = FaultList(Fault)
+        self._faults = FaultList(MeasuredFault)
         self.faults = self._faults.listed
         self._ready: dict[str, str] = {}
         self._power: dict[str, int] = {}  # node: without power until
-        self._trouble: dict[str, list[Fault]] = {}  # by node, in order
+        self._trouble: dict[str, list[MeasuredFault]] = {}  # by node, in order
         self._open: dict[str, Hit] = {}  # by uid: neither back nor gone
         self._last_hit: dict[str, Hit] = {}
         self._serving_since: dict[str, list[int]] = {}  # uid: instants at which it became a ready endpoint
         self._endpoints: dict[str, frozenset[str]] = {}
         self._wanted: dict[str, int] = {}  # replicas, by uid of the ReplicaSet
         self._active: dict[str, int] = {}  # pods that are neither ended nor told to go, by uid of the owner
-        self._evicting: dict[str, Fault] = {}  # pods that an action has asked to go, by uid
+        self._evicting: dict[str, MeasuredFault] = {}  # pods that an action has asked to go, by uid
         self._gone: set[str] = set()  # of those that were active
         self._vacant: dict[str, deque[Hit | None]] = {}  # by owner: places to be filled, in order
 
@@ -114,7 +114,7 @@ class Recovery:
         if not about:
             fault.ended, fault.why = what, detail
 
-    def _hit(self, fault: Fault, life: PodTimes, *, going: bool = False) -> None:
+    def _hit(self, fault: MeasuredFault, life: PodTimes, *, going: bool = False) -> None:
         if life.uid in self._open or (life.deleted_ns != NEVER and not going):
             fault.before += life.uid in self._open and self._open[life.uid].fault is not fault
             return  # the loss has its cause
@@ -239,7 +239,7 @@ class Recovery:
             return hit.back_ns  # it never ceased to be an endpoint
         return again
 
-    def _row_of(self, fault: Fault, lost: dict[str, float], until_ns: int) -> dict[str, Any]:
+    def _row_of(self, fault: MeasuredFault, lost: dict[str, float], until_ns: int) -> dict[str, Any]:
         at = fault.at_ns
         spent: dict[str, list[int]] = {phase: [] for phase in PHASES}
         late: dict[str, list[int]] = {phase: [] for phase in PHASES}
@@ -329,7 +329,7 @@ class Recovery:
         return [{name: round(value, 3) for name, value in lost.items()} for lost in out]
 
 
-def _nothing(fault: Fault) -> str:
+def _nothing(fault: MeasuredFault) -> str:
     """Why it hit nothing; '' where it did something."""
     if fault.steps:
         return "" if fault.injected or fault.hits else "there was nothing to do"
@@ -350,7 +350,7 @@ def _nothing(fault: Fault) -> str:
     return "its pods had been hit before" if fault.before and fault.kind in ("Crash", "Freeze", "Partition") else ""
 
 
-def _action(fault: Fault) -> dict[str, Any]:
+def _action(fault: MeasuredFault) -> dict[str, Any]:
     """How far it came: `outcome` done, failed (then `why`), or under way; `seconds` until the last step; how often an
     eviction was refused, and by which budget."""
     refused = [step for step in fault.steps if step.what == "eviction refused"]

@@ -21,7 +21,7 @@ import msgspec
 from harness.model.constants import DEFAULTS
 from harness.model.core import Container, Pod
 from harness.model.meta import ObjectMeta
-from harness.model.quantity import Form, Quantity, milli_quantity, parse_quantity
+from harness.model.quantity import Quantity, QuantityFormat, milli_quantity, parse_quantity
 from harness.model.times import duration_text
 from harness.model.wire import Time
 from harness.model.workloads import ContainerMetrics, PodMetrics
@@ -154,7 +154,9 @@ def container_metrics(pod: Pod, cpu_milli: int, memory_milli: int) -> tuple[Cont
         first = (cpu_milli - sum(cpus), memory_milli - sum(memories))
         shares = [first, *zip(cpus, memories, strict=True)]
     return tuple(
-        ContainerMetrics(name=item.name, usage={"cpu": milli_quantity(cpu), "memory": Quantity(memory, Form.BINARY)})
+        ContainerMetrics(
+            name=item.name, usage={"cpu": milli_quantity(cpu), "memory": Quantity(memory, QuantityFormat.BINARY)}
+        )
         for item, (cpu, memory) in zip(found, shares, strict=True)
     )
 

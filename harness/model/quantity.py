@@ -14,7 +14,7 @@ from functools import lru_cache
 import msgspec
 
 
-class Form(IntEnum):
+class QuantityFormat(IntEnum):
     DECIMAL = 0  # m, k, M, G, ..
     BINARY = 1  # Ki, Mi, Gi, ..
     EXPONENT = 2  # 1e3
@@ -43,7 +43,7 @@ class Quantity(msgspec.Struct, frozen=True, gc=False, array_like=True, order=Fal
     """An amount in thousandths of its unit; values finer than a thousandth round up, as Kubernetes rounds."""
 
     milli: int
-    form: Form = Form.DECIMAL
+    form: QuantityFormat = QuantityFormat.DECIMAL
 
     @property
     def value(self) -> int:
@@ -73,13 +73,13 @@ def parse_quantity(text: str | int | float) -> Quantity:
     if exponent and abs(int(exponent[1:])) > LONGEST_TEXT:
         raise ValueError(f"{_shown(text)} is out of range (at most 2^63-1)")
     amount = Decimal(number)
-    form = Form.DECIMAL
+    form = QuantityFormat.DECIMAL
     if exponent:
         amount = amount.scaleb(int(exponent[1:]))
-        form = Form.EXPONENT
+        form = QuantityFormat.EXPONENT
     elif suffix in _BINARY:
         amount *= _BINARY[suffix]
-        form = Form.BINARY
+        form = QuantityFormat.BINARY
     else:
         amount *= _DECIMAL[suffix or ""]
     thousandths = amount * 1000
@@ -99,7 +99,7 @@ def _text(quantity: Quantity) -> str:
     milli = quantity.milli
     if milli == 0:
         return "0"
-    if quantity.form is Form.BINARY and milli % 1000 == 0:
+    if quantity.form is QuantityFormat.BINARY and milli % 1000 == 0:
         value = milli // 1000
         for suffix in ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki"):
             if value % _BINARY[suffix] == 0:
@@ -111,7 +111,7 @@ def _text(quantity: Quantity) -> str:
     while value % 1000 == 0 and power < 18:
         value //= 1000
         power += 3
-    if quantity.form is Form.EXPONENT:
+    if quantity.form is QuantityFormat.EXPONENT:
         return f"{value}e{power}" if power else str(value)
     return f"{value}{ {0: '', 3: 'k', 6: 'M', 9: 'G', 12: 'T', 15: 'P', 18: 'E'}[power] }"
 
@@ -123,7 +123,7 @@ def milli_quantity(milli: int) -> Quantity:
 
 def bytes_quantity(value: int) -> Quantity:
     """Memory, in bytes, written with binary suffixes where they fit."""
-    return Quantity(value * 1000, Form.BINARY)
+    return Quantity(value * 1000, QuantityFormat.BINARY)
 
 
 def count_quantity(value: int) -> Quantity:

@@ -230,7 +230,7 @@ COMPLETE, FAILED = "Complete", "Failed"
 """Conditions of a Job that is over. Source: batch/v1 JobConditionType."""
 
 
-def finished(job: Job) -> Condition | None:
+def finished_condition(job: Job) -> Condition | None:
     for item in job.status.conditions:
         if item.type in (COMPLETE, FAILED) and item.status == "True":
             return item

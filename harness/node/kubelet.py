@@ -150,7 +150,7 @@ class Kubelet:
             if limit is not None:
                 effects.append(WakeAt(worker.admitted_ns + limit * SECOND, (pod.metadata.uid, 0, DEADLINE)))
             self._containers.admit(now, worker, effects)
-            self._tell_composed(now, worker, effects)
+            self._report_composed(now, worker, effects)
             return
         if pod.status.container_statuses and not self._resume(now, worker, effects):
             return
@@ -215,7 +215,7 @@ class Kubelet:
         if what in (DEADLINE, EPHEMERAL, CONTAINERS):
             if what == CONTAINERS:
                 self._containers.advance(now, worker, effects)
-                self._tell_composed(now, worker, effects)
+                self._report_composed(now, worker, effects)
             else:
                 (self._deadline if what == DEADLINE else self._debug)(now, worker, effects)
             return
@@ -328,7 +328,7 @@ class Kubelet:
                 if worker.composed is None:
                     self._ended(now, worker, exit_code, effects)
                 elif self._containers.crash(now, worker, exit_code, effects):
-                    self._tell_composed(now, worker, effects)
+                    self._report_composed(now, worker, effects)
                 return
 
     def exit(self, now: int, worker: PodWorker, code: int, effects: list[Effect], ended_ns: int = -1) -> None:
@@ -374,7 +374,7 @@ class Kubelet:
         if worker.composed is not None:
             worker.stage = Stage.STOPPING
             self._containers.stop(now, worker, effects)
-            self._tell_composed(now, worker, effects)
+            self._report_composed(now, worker, effects)
             return
         latest = now + (meta.deletion_grace_period_seconds or 0) * SECOND
         if worker.stage == Stage.STOPPING:
@@ -428,7 +428,7 @@ class Kubelet:
         state = pod_status.terminated(worker, now, KILLED)
         self._end(now, worker, pod_status.ended(worker, now, self.host, state, "DeadlineExceeded", text), effects)
 
-    def _tell_composed(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
+    def _report_composed(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """What became of containers that have starts and ends of their own."""
         run = worker.composed
         assert run is not None

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from harness.experiment.compare import Row
 from harness.experiment.result import Result
-from harness.experiment.scenario import Loaded
+from harness.experiment.scenario import LoadedScenario
 from harness.measure.accounting import DIMENSIONS
 from harness.measure.catalogue import Catalogue, Measure, values_of
 from harness.measure.recovery import PHASES
@@ -45,7 +45,7 @@ FAULT_MEANS = (
 )
 
 
-def print_results(loaded: Loaded, results: Sequence[Result]) -> None:
+def print_results(loaded: LoadedScenario, results: Sequence[Result]) -> None:
     """The three families of measures, a column a strategy; then what went wrong, and where the records are.
 
     Over several seeds: the mean, and the standard deviation behind it.
@@ -71,7 +71,7 @@ def _unknown_energy(result: Result) -> list[str]:
     return [] if why is None else [f"energy is not told: {why}"]
 
 
-def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:
+def print_sweep(loaded: LoadedScenario, results: Sequence[Result]) -> None:
     """A row a strategy and value of the variables: means over seeds, and the standard deviation behind them."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
@@ -94,7 +94,7 @@ def print_sweep(loaded: Loaded, results: Sequence[Result]) -> None:
         _violations(_console(), result)
 
 
-def print_comparison(loaded: Loaded, rows: Sequence[Row]) -> None:
+def print_comparison(loaded: LoadedScenario, rows: Sequence[Row]) -> None:
     """A table an arm that was held against the base: what is decided about first, then what is exploratory."""
     console = _console()
     meta = loaded.scenario.metadata

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from harness.experiment.record import read_journal, read_record, whole_record
-from harness.measure.journal import Entry
+from harness.measure.journal import JournalEntry
 
 STATUS = "Status"
 """Type of a line about a change that no event was recorded for; the others are an event's: Normal, Warning."""
@@ -59,7 +59,7 @@ class Transcript:
         self._node_of: dict[str, str] = {}  # by the pod's key, as long as the pod is there
         self._serving: dict[str, int] = {}
 
-    def lines(self, entry: Entry) -> Iterator[Line]:
+    def lines(self, entry: JournalEntry) -> Iterator[Line]:
         match entry.kind:
             case "observed":
                 yield from self._observed(entry)
@@ -69,7 +69,7 @@ class Transcript:
             case _:
                 yield from self._write(entry)
 
-    def _write(self, entry: Entry) -> Iterator[Line]:
+    def _write(self, entry: JournalEntry) -> Iterator[Line]:
         namespace, _, name = entry.key.rpartition("/")
         old = self._last.get((entry.kind, entry.key))
         node = str(entry.data[1]) if entry.kind == "Pod" else ""
@@ -79,7 +79,7 @@ class Transcript:
         for type_, reason, message in self._changes(entry, old, namespace, name):
             yield _line(entry, type_, reason, message, (entry.kind, namespace, name), node)
 
-    def _keep(self, entry: Entry, name: str, node: str) -> None:
+    def _keep(self, entry: JournalEntry, name: str, node: str) -> None:
         at = (entry.kind, entry.key)
         if entry.change == "DELETED":
             self._last.pop(at, None)
@@ -91,7 +91,7 @@ class Transcript:
         elif entry.data and isinstance(entry.data[0], str):
             self._owners[entry.data[0]] = f"{entry.kind.lower()}/{name}"
 
-    def _changes(self, entry: Entry, old: tuple[Any, ...] | None, namespace: str, name: str) -> Iterator[Found]:
+    def _changes(self, entry: JournalEntry, old: tuple[Any, ...] | None, namespace: str, name: str) -> Iterator[Found]:
         of_deployment = ("Deployment", f"{namespace}/{name.rpartition('-')[0]}")
         if entry.kind == "ReplicaSet" and of_deployment in self._last and entry.change == "MODIFIED":
             return  # its Deployment tells
@@ -102,7 +102,7 @@ class Transcript:
         if entry.change == "DELETED":
             yield STATUS, "Deleted", ""
 
-    def _created(self, entry: Entry) -> str:
+    def _created(self, entry: JournalEntry) -> str:
         match entry.kind:
             case "Pod":
                 _, node, phase, *_, owner = entry.data[:8]
@@ -116,14 +116,14 @@ class Transcript:
                 return _replicas_of(entry.data[1])
         return ""
 
-    def _event(self, entry: Entry) -> Line:
+    def _event(self, entry: JournalEntry) -> Line:
         type_, reason, kind, name, message, count = entry.data[:6]
         namespace = "" if kind == "Node" else entry.key.rpartition("/")[0]
         node = self._node_of.get(f"{namespace}/{name}", "") if kind == "Pod" else ""
         words = f"{message} (x{count})" if count > 1 else message
         return _line(entry, type_, reason, words, (kind, namespace, name), node)
 
-    def _observed(self, entry: Entry) -> Iterator[Line]:
+    def _observed(self, entry: JournalEntry) -> Iterator[Line]:
         source, data = entry.key, entry.data
         match entry.change:
             case "fault":
@@ -157,7 +157,9 @@ class Transcript:
                 yield _line(entry, WARNING, "UnhandledOutcome", str(data[1]), ("", "", data[0]))
 
 
-def _line(entry: Entry, type_: str, reason: str, message: str, about: tuple[str, str, str], node: str = "") -> Line:
+def _line(
+    entry: JournalEntry, type_: str, reason: str, message: str, about: tuple[str, str, str], node: str = ""
+) -> Line:
     kind, namespace, name = map(str, about)
     return Line(
         at_ns=entry.at_ns,
@@ -171,7 +173,7 @@ def _line(entry: Entry, type_: str, reason: str, message: str, about: tuple[str,
     )
 
 
-def transcript(entries: Iterable[Entry]) -> list[Line]:
+def transcript(entries: Iterable[JournalEntry]) -> list[Line]:
     """The lines of a whole journal by their instants; at one instant in the journal's order.
 
     An observation may stand in the journal behind what was written before it was heard of.
@@ -187,7 +189,7 @@ def read_lines(folder: Path) -> list[Line]:
     decode = msgspec.json.Decoder(tuple[Any, ...]).decode
     with whole_record(folder):
         return transcript(
-            Entry(at_ns, revision, kind, change, key, decode(data))
+            JournalEntry(at_ns, revision, kind, change, key, decode(data))
             for at_ns, revision, kind, change, key, data in frame.iter_rows()
         )
 

@@ -22,7 +22,7 @@ import yaml
 from harness.autoscaling.policy import AUTOSCALERS, stands_alone
 from harness.experiment.autoscalers import settings_of_autoscaler
 from harness.experiment.run import Home, Run
-from harness.experiment.scenario import Loaded, from_data, from_document
+from harness.experiment.scenario import LoadedScenario, from_data, from_document
 from harness.model.errors import UserError
 from harness.scheduling.registry import load
 from harness.testing.another_time import another_time
@@ -93,11 +93,11 @@ def autoscaler_verdicts(
         if name == "liveness" and {"deadline", "legality", "purity"} & found.keys() and name not in found:
             yield Verdict(name, None, "not judged: it did something that it may not")
         else:
-            yield _told(name, found.get(name), forms, write_to)
+            yield _verdict_of(name, found.get(name), forms, write_to)
     if "deadline" in found:
         yield Verdict("determinism", None, "not tried: its calls do not end")
         return
-    yield _told("determinism", _differs(spec, forms, first), forms, write_to)
+    yield _verdict_of("determinism", _differs(spec, forms, first), forms, write_to)
 
 
 def example(spec: str, index: int, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def digest(spec: str, index: int) -> str:
     return play(spec, example(spec, index)).digest
 
 
-def _loaded(spec: str, form: dict[str, Any]) -> Loaded:
+def _loaded(spec: str, form: dict[str, Any]) -> LoadedScenario:
     loaded = from_data(form, "example.yaml")
     return from_document(loaded.document, dict(settings_of_autoscaler(loaded, spec)), {})
 
@@ -183,7 +183,9 @@ def _differs(spec: str, forms: list[dict[str, Any]], first: list[Played]) -> tup
     return None
 
 
-def _told(name: str, found: tuple[str, int] | None, forms: list[dict[str, Any]], write_to: Path | None) -> Verdict:
+def _verdict_of(
+    name: str, found: tuple[str, int] | None, forms: list[dict[str, Any]], write_to: Path | None
+) -> Verdict:
     if found is None:
         return Verdict(name, True)
     verdict = Verdict(name, False, found[0])

@@ -22,11 +22,11 @@ from harness.store.interface import (
     Codec,
     Compacted,
     Compare,
-    Entry,
     FutureRevision,
     LeaseNotFound,
     Put,
     Remove,
+    StoreEntry,
     check_put_once,
 )
 from harness.store.leases import Leases
@@ -152,12 +152,12 @@ class EtcdStore(MemoryStore):
         key = event.kv.key.removeprefix(KEYS).decode()
         return Change(revision, key, None if event.deleted else self._entry(event.kv), self._entry(event.before))
 
-    def _entry(self, kv: KeyValue | None) -> Entry | None:
+    def _entry(self, kv: KeyValue | None) -> StoreEntry | None:
         if kv is None:
             return None
         row = msgspec.msgpack.decode(kv.value, type=_Row)
         key = kv.key.removeprefix(KEYS).decode()
-        return Entry(key, self._codec.decode(row.value), row.created, row.modified, row.version, row.lease)
+        return StoreEntry(key, self._codec.decode(row.value), row.created, row.modified, row.version, row.lease)
 
     def _unlock(self) -> None:
         with contextlib.suppress(Refused, OSError, http.client.HTTPException):

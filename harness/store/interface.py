@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class StoreEntry(msgspec.Struct, frozen=True, gc=False):
     """A key's value and its history in numbers."""
 
     key: str
@@ -31,8 +31,8 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
     revision: int
     key: str
-    entry: Entry | None
-    before: Entry | None
+    entry: StoreEntry | None
+    before: StoreEntry | None
 
 
 class Compare(msgspec.Struct, frozen=True, gc=False):
@@ -106,10 +106,10 @@ class Store(Protocol):
     def compacted(self) -> int:
         """Changes below this revision are gone, and so is what was there before those at it; 0 when nothing is."""
 
-    def get(self, key: str, *, revision: int = 0) -> Entry | None:
+    def get(self, key: str, *, revision: int = 0) -> StoreEntry | None:
         """As of `revision`, 0 for now. Raises Compacted (below `compacted`), FutureRevision."""
 
-    def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[Entry]:
+    def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[StoreEntry]:
         """In order of key; `start_after`: keys greater than that one; `limit` 0: all. Raises as `get`."""
 
     def put(self, key: str, value: Any, *, expect: int | None = None, lease: int = 0) -> int:

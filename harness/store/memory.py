@@ -13,11 +13,11 @@ from harness.store.interface import (
     Codec,
     Compacted,
     Compare,
-    Entry,
     FutureRevision,
     LeaseNotFound,
     Put,
     Remove,
+    StoreEntry,
     check_put_once,
     prefix_end,
 )
@@ -33,7 +33,7 @@ class MemoryStore:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._now: dict[str, Entry] = {}
+        self._now: dict[str, StoreEntry] = {}
         self._log: list[Change] = []  # since `_compacted`, ascending
         self._keys: OrderedKeys | None = None  # made when somebody ranges
         self._revision = 1
@@ -49,7 +49,7 @@ class MemoryStore:
     def compacted(self) -> int:
         return self._compacted
 
-    def get(self, key: str, *, revision: int = 0) -> Entry | None:
+    def get(self, key: str, *, revision: int = 0) -> StoreEntry | None:
         entry = self._now.get(key)
         if not revision:
             return entry
@@ -61,7 +61,7 @@ class MemoryStore:
                 return change.before
         return entry
 
-    def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[Entry]:
+    def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[StoreEntry]:
         if revision:
             self._check(revision)
         if self._keys is None:
@@ -73,7 +73,7 @@ class MemoryStore:
         pieces = self._keys.stretch(start_after if after else prefix, high, after=after)
         if revision and revision < self._revision:
             return self._range_then(pieces, prefix, revision, start_after, limit)
-        out: list[Entry] = []
+        out: list[StoreEntry] = []
         for keys in pieces:
             out += map(self._now.__getitem__, keys)
             if limit and len(out) >= limit:
@@ -195,14 +195,14 @@ class MemoryStore:
 
     # -- within --------------------------------------------------------------------------------------------------------
 
-    def _put(self, key: str, value: Any, before: Entry | None, revision: int, lease: int) -> None:
+    def _put(self, key: str, value: Any, before: StoreEntry | None, revision: int, lease: int) -> None:
         if before is None:
-            entry = Entry(key, value, revision, revision, 1, lease)
+            entry = StoreEntry(key, value, revision, revision, 1, lease)
             if self._keys is not None:
                 self._keys.add(key)
         else:
             key = before.key  # one string a key, however many writes
-            entry = Entry(key, value, before.create_revision, revision, before.version + 1, lease)
+            entry = StoreEntry(key, value, before.create_revision, revision, before.version + 1, lease)
             if before.lease and before.lease != lease:
                 self._leased[before.lease].discard(key)
         if lease:
@@ -210,7 +210,7 @@ class MemoryStore:
         self._now[key] = entry
         self._log.append(Change(revision, key, entry, before))
 
-    def _remove(self, key: str, before: Entry, revision: int) -> None:
+    def _remove(self, key: str, before: StoreEntry, revision: int) -> None:
         del self._now[key]
         if self._keys is not None:
             self._keys.discard(key)
@@ -232,13 +232,13 @@ class MemoryStore:
 
     def _range_then(
         self, pieces: Iterator[list[str]], prefix: str, revision: int, start_after: str, limit: int
-    ) -> list[Entry]:
+    ) -> list[StoreEntry]:
         """What has changed since is taken from before its first change, merged with what has not."""
-        then: dict[str, Entry | None] = {}
+        then: dict[str, StoreEntry | None] = {}
         for change in self._since(revision + 1):
             if change.key.startswith(prefix) and change.key > start_after:
                 then.setdefault(change.key, change.before)
-        out: list[Entry] = []
+        out: list[StoreEntry] = []
         old = iter(sorted(key for key, entry in then.items() if entry is not None))
         waiting = next(old, None)
         for keys in pieces:

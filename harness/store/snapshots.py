@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from harness.store.interface import Codec, Entry
+from harness.store.interface import Codec, StoreEntry
 
 _MAGIC = b"podyard-store-1\n"
 _DIGEST = 32
@@ -53,6 +53,6 @@ def unpack(data: bytes) -> Saved:
     return saved
 
 
-def entries(codec: Codec, saved: Saved) -> list[Entry]:
+def entries(codec: Codec, saved: Saved) -> list[StoreEntry]:
     """Raises ValueError when a value is none of the codec's."""
-    return [Entry(key, codec.decode(value), *numbers) for key, value, *numbers in saved.rows]
+    return [StoreEntry(key, codec.decode(value), *numbers) for key, value, *numbers in saved.rows]

@@ -21,11 +21,11 @@ from harness.store.interface import (
     Codec,
     Compacted,
     Compare,
-    Entry,
     FutureRevision,
     LeaseNotFound,
     Put,
     Remove,
+    StoreEntry,
     check_put_once,
     prefix_end,
 )
@@ -60,7 +60,7 @@ class SqliteStore:
     ) -> None:
         self._path = Path(path)
         self._codec = codec
-        self._cache: OrderedDict[int, Entry] = OrderedDict()  # by row id, least recently used first
+        self._cache: OrderedDict[int, StoreEntry] = OrderedDict()  # by row id, least recently used first
         self._tail = TailRecord(self._path)
         self._db = open_file(self._path, synchronous, self._tail, accept_revision)
         self._revision = self._compacted = self._next_lease = self._total = 0
@@ -79,14 +79,14 @@ class SqliteStore:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def get(self, key: str, *, revision: int = 0) -> Entry | None:
+    def get(self, key: str, *, revision: int = 0) -> StoreEntry | None:
         if revision:
             self._check(revision)
         with self._reading():
             row = self._db.execute("SELECT id FROM heads WHERE key = ?", (key,)).fetchone()
             return None if row is None else self._as_of(row[0], revision)
 
-    def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[Entry]:
+    def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[StoreEntry]:
         if revision:
             self._check(revision)
         where, bounds = _within(prefix, "key")
@@ -95,7 +95,7 @@ class SqliteStore:
         # Tombstones count only for who looks back.
         alive = "" if revision else " AND live"
         query = f"SELECT id FROM heads WHERE {where}{alive} ORDER BY key"
-        out: list[Entry] = []
+        out: list[StoreEntry] = []
         with self._reading(), contextlib.closing(self._db.execute(query, bounds)) as heads:
             for (head,) in heads:
                 entry = self._as_of(head, revision)
@@ -387,7 +387,7 @@ class SqliteStore:
         self._insert(row, key, data, created, version, lease, None if head is None else head[0])
         if lease:
             self._db.execute("INSERT OR REPLACE INTO leased VALUES (?, ?)", (lease, key))
-        self._remember(row, Entry(key, value, created, row >> _PLACE_BITS, version, lease))
+        self._remember(row, StoreEntry(key, value, created, row >> _PLACE_BITS, version, lease))
 
     def _remove(self, row: int, key: str, head: _Head | None) -> None:
         assert head is not None, key
@@ -435,7 +435,7 @@ class SqliteStore:
             raise ValueError(f"more than {_PLACES - 1} writes at one revision")
         return row + 1
 
-    def _as_of(self, row: int, revision: int) -> Entry | None:
+    def _as_of(self, row: int, revision: int) -> StoreEntry | None:
         """The entry of a row or, with a revision, of the newest in its chain that is not later."""
         if revision:
             end = (revision + 1) << _PLACE_BITS
@@ -453,17 +453,17 @@ class SqliteStore:
 
     def _entry(
         self, row: int | None, key: str, data: bytes | None, created: int, version: int, lease: int
-    ) -> Entry | None:
+    ) -> StoreEntry | None:
         """None for a tombstone, and for a row that is not there."""
         if row is None or data is None:
             return None
         entry = self._cache.get(row)
         if entry is None:
-            entry = Entry(key, self._codec.decode(data), created, row >> _PLACE_BITS, version, lease)
+            entry = StoreEntry(key, self._codec.decode(data), created, row >> _PLACE_BITS, version, lease)
             self._remember(row, entry)
         return entry
 
-    def _remember(self, row: int, entry: Entry) -> None:
+    def _remember(self, row: int, entry: StoreEntry) -> None:
         self._cache[row] = entry
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.scheduling.feasibility.snapshot import Snapshot
-from harness.scheduling.sandbox.guard import Guard, contained, told
+from harness.scheduling.sandbox.guard import Guard, contained, stable_text
 from harness.testing import hashed
 from harness.testing.another_time import another_time
 from harness.testing.trial import Factory, Trial, call, trial
@@ -312,7 +312,7 @@ def explains(subject: Subject, world: World) -> None:
         if fault is not None:
             raise Broken(f"explain() {fault.kind} {fault.reason}")
         if not isinstance(said[-1], Mapping):
-            raise Broken(f"explain() answers with columns by name, not {told(said[-1])}")
+            raise Broken(f"explain() answers with columns by name, not {stable_text(said[-1])}")
         for name, column in said[-1].items():
             values = np.asarray(column)
             if not isinstance(name, str) or values.shape != (len(world.nodes),) or values.dtype.kind not in "fiub":

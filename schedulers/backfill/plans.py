@@ -26,7 +26,7 @@ Admits: TypeAlias = Callable[[Job], Bool]
 """Nodes whose spec lets the members in, bool [nodes]."""
 
 
-class Plan(Protocol):
+class BackfillPlan(Protocol):
     @property
     def complete(self) -> bool:
         """Whether it promises nothing to any further job that waits."""

@@ -26,7 +26,7 @@ from harness.scheduling.strategy import (
     Wait,
 )
 from schedulers.backfill.jobs import Job, WaitingJobs
-from schedulers.backfill.plans import Admits, ConservativePlan, EasyPlan, Plan, Shadow
+from schedulers.backfill.plans import Admits, BackfillPlan, ConservativePlan, EasyPlan, Shadow
 from schedulers.backfill.running import RunningPods
 
 BATCH = 4096
@@ -40,7 +40,7 @@ class Backfill:
     """
 
     def __init__(
-        self, plan: Callable[[ClusterView, RunningPods, Admits], Plan], remembered: int, batch_size: int = BATCH
+        self, plan: Callable[[ClusterView, RunningPods, Admits], BackfillPlan], remembered: int, batch_size: int = BATCH
     ) -> None:
         self.batch_size = batch_size
         self._plan = plan
@@ -50,7 +50,7 @@ class Backfill:
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         self._running.sync(cluster)
         self._waiting.take(pods, cluster)
-        plan: Plan | None = None  # made when the first job waits: until then nothing is promised to anybody
+        plan: BackfillPlan | None = None  # made when the first job waits: until then nothing is promised to anybody
         admitted: dict[int, Bool] = {}
 
         def admits(job: Job) -> Bool:
@@ -78,7 +78,7 @@ class Backfill:
             if not plan.complete:
                 plan.wait(job)
 
-    def _try(self, job: Job, cluster: ClusterView, plan: Plan | None) -> tuple[list[Bind], str]:
+    def _try(self, job: Job, cluster: ClusterView, plan: BackfillPlan | None) -> tuple[list[Bind], str]:
         """Where its members start now, none where too few do; and why the others do not."""
         if len(job.members) < job.wanted:
             return [], f"{len(job.members)} of at least {job.wanted} members wait"
@@ -97,7 +97,7 @@ class Backfill:
         return binds, HELD_BACK if held_back else NOWHERE
 
 
-def _start(job: Job, cluster: ClusterView, plan: Plan | None) -> tuple[list[Bind], bool]:
+def _start(job: Job, cluster: ClusterView, plan: BackfillPlan | None) -> tuple[list[Bind], bool]:
     """Members on nodes, of a gang in a what-if; and whether one was kept from where it fits."""
     binds: list[Bind] = []
     held_back = False
@@ -116,7 +116,7 @@ def _start(job: Job, cluster: ClusterView, plan: Plan | None) -> tuple[list[Bind
     return binds, held_back
 
 
-def _choose(job: Job, member: int, cluster: ClusterView, plan: Plan | None) -> tuple[int | None, bool]:
+def _choose(job: Job, member: int, cluster: ClusterView, plan: BackfillPlan | None) -> tuple[int | None, bool]:
     """The node, and whether there is one where it fits and must not go."""
     fits = np.flatnonzero(cluster.feasible(job.members[member]))
     if not len(fits):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.scheduling.strategy import PodBatch
 from schedulers.binpack.board import Spot
-from schedulers.binpack.plan import Plan, Problem
+from schedulers.binpack.plan import PlacementPlan, Problem
 
 
 def queue_order(pods: PodBatch) -> list[int]:
@@ -19,7 +19,9 @@ def whole_devices_first(pods: PodBatch) -> list[int]:
     return sorted(range(len(pods)), key=lambda i: (-pods[i].priority, -(pods[i].gpu.total_milli // 1000), i))
 
 
-def one_by_one(problem: Problem, order: Sequence[int], taken: Mapping[int, Spot] | None = None, cost: int = 0) -> Plan:
+def one_by_one(
+    problem: Problem, order: Sequence[int], taken: Mapping[int, Spot] | None = None, cost: int = 0
+) -> PlacementPlan:
     """Place pods in `order`, after those in `taken`, which lie on the window already and cost `cost`.
 
     The placements stay on the window. A gang is tried as a whole where its first member stands, and taken back
@@ -48,15 +50,15 @@ def one_by_one(problem: Problem, order: Sequence[int], taken: Mapping[int, Spot]
                 window.remove(window.kind[member], spots.pop(member))
         else:
             cost += spent
-    return Plan(spots, cost)
+    return PlacementPlan(spots, cost)
 
 
-def take_back(problem: Problem, plan: Plan) -> None:
+def take_back(problem: Problem, plan: PlacementPlan) -> None:
     for index, spot in plan.spots.items():
         problem.window.remove(problem.window.kind[index], spot)
 
 
-def lay_out(problem: Problem, plan: Plan) -> Plan:
+def lay_out(problem: Problem, plan: PlacementPlan) -> PlacementPlan:
     """Place the plan's pods on the window, add whoever still fits, and count the cost as it comes out."""
     cost = 0
     for index, spot in plan.spots.items():

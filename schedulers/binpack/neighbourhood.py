@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schedulers.binpack.board import NEVER, ClassRequests, Window, choose_devices, costs, potential_of
-from schedulers.binpack.plan import Plan, Problem
+from schedulers.binpack.plan import PlacementPlan, Problem
 
 CANDIDATES = 6  # cheapest nodes looked at for each class, counted after equal nodes are taken together
 DEPTH = 4  # most pods of a neighbourhood on one node, beyond what the plan itself does
@@ -32,7 +32,7 @@ class Pattern:
     cost: int
 
 
-def choose_pods(problem: Problem, plan: Plan, focus: Sequence[int], size: int) -> list[int]:
+def choose_pods(problem: Problem, plan: PlacementPlan, focus: Sequence[int], size: int) -> list[int]:
     """About `size` pods: the first of `focus` with what is related to it, then the next.
 
     Related are the members of its gang, and the pods on the nodes that it would have had rather, alone in the window:

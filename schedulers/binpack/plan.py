@@ -64,7 +64,7 @@ class Gang:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlacementPlan:
     """`spots`: pod index -> spot, in the order of placement. `cost`: sum of what the placements cost."""
 
     spots: Mapping[int, Spot]
@@ -84,7 +84,7 @@ class Problem:
     gangs: Mapping[int, Gang]
     empty: Bool
 
-    def score(self, plan: Plan) -> tuple[int, ...]:
+    def score(self, plan: PlacementPlan) -> tuple[int, ...]:
         """Comparable between plans of this window, greater is better."""
         objective = self.objective
         totals: dict[int, list[int]] = {

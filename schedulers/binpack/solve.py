@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from schedulers.binpack.board import NEVER, Spot
 from schedulers.binpack.greedy import lay_out, take_back
 from schedulers.binpack.neighbourhood import NodeGroup, Pattern, choose_pods, node_groups, patterns
-from schedulers.binpack.plan import Gang, Plan, Problem
+from schedulers.binpack.plan import Gang, PlacementPlan, Problem
 from schedulers.binpack.stranding import COST
 
 OVERPAID = COST // 200
@@ -58,7 +58,7 @@ class Answer:
     placed: tuple[int, ...]
 
 
-def improve(problem: Problem, plan: Plan, effort: Effort) -> Plan:
+def improve(problem: Problem, plan: PlacementPlan, effort: Effort) -> PlacementPlan:
     """A plan whose score is at least that of `plan`. `plan` lies on the window before, the answer after."""
     score = problem.score(plan)
     settled: set[int] = set()
@@ -85,7 +85,7 @@ def improve(problem: Problem, plan: Plan, effort: Effort) -> Plan:
     return plan
 
 
-def _worth_a_thought(problem: Problem, plan: Plan) -> tuple[list[int], list[int]]:
+def _worth_a_thought(problem: Problem, plan: PlacementPlan) -> tuple[list[int], list[int]]:
     """Pods left out though they fitted when the window began, or on a node opened for them where nodes count; and the
     others that overpaid, those first that did most.
     """
@@ -110,7 +110,7 @@ def _worth_a_thought(problem: Problem, plan: Plan) -> tuple[list[int], list[int]
     return urgent, [index for _, index in sorted(above)]
 
 
-def contended(problem: Problem, plan: Plan) -> bool:
+def contended(problem: Problem, plan: PlacementPlan) -> bool:
     """Whether a pod is left out that fitted when the window began."""
     window = problem.window
     return any(
@@ -118,7 +118,7 @@ def contended(problem: Problem, plan: Plan) -> bool:
     )
 
 
-def regret(problem: Problem, plan: Plan) -> int:
+def regret(problem: Problem, plan: PlacementPlan) -> int:
     """What the plan cost above the sum of what each of its pods, alone in the window, would have cost."""
     window = problem.window
     least = window.start.min(axis=1).tolist()
@@ -126,7 +126,7 @@ def regret(problem: Problem, plan: Plan) -> int:
     return plan.cost - alone
 
 
-def _decide_again(problem: Problem, plan: Plan, chosen: Sequence[int], effort: Effort) -> Plan | None:
+def _decide_again(problem: Problem, plan: PlacementPlan, chosen: Sequence[int], effort: Effort) -> PlacementPlan | None:
     """The plan with `chosen` placed as the solver says; None when the solver leaves them as they are.
 
     `plan` lies on the window before and after.
@@ -161,7 +161,7 @@ def _decide_again(problem: Problem, plan: Plan, chosen: Sequence[int], effort: E
         return None
     spots = {index: spot for index, spot in plan.spots.items() if index not in inside}
     spots.update(_spots(items, groups, options, answer))
-    return Plan(spots, plan.cost)
+    return PlacementPlan(spots, plan.cost)
 
 
 def _keep(options: dict[Key, Pattern], pattern: Pattern) -> Key:

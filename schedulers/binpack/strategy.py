@@ -24,7 +24,7 @@ from schedulers.binpack.greedy import one_by_one, queue_order, whole_devices_fir
 from schedulers.binpack.greedy import take_back as take_plan_back
 from schedulers.binpack.migrations import Migrations
 from schedulers.binpack.mix import ClassMix
-from schedulers.binpack.plan import Gang, Plan, Problem, objective_named
+from schedulers.binpack.plan import Gang, PlacementPlan, Problem, objective_named
 from schedulers.binpack.solve import Effort, contended, improve, regret
 from schedulers.binpack.stranding import COST, Stranding
 
@@ -115,19 +115,19 @@ class BinPack:
         per_pod = SECONDS_A_POD + nodes * SECONDS_A_POD_AND_NODE
         return SECONDS_A_WINDOW + pods * per_pod + searches * SECONDS_A_NEIGHBOURHOOD
 
-    def plan(self, problem: Problem) -> Plan:
+    def plan(self, problem: Problem) -> PlacementPlan:
         """The warm start, or something better; lies on the problem's window."""
         best = self.warm_start(problem)
         if len(problem.pods) > 1 and self._worth_solving(problem, best):
             best = improve(problem, best, self.effort)
         return best
 
-    def _worth_solving(self, problem: Problem, plan: Plan) -> bool:
+    def _worth_solving(self, problem: Problem, plan: PlacementPlan) -> bool:
         if self.objective.fewest_nodes and len({s.node for s in plan.spots.values() if problem.empty[s.node]}) > 1:
             return True
         return contended(problem, plan) or regret(problem, plan) > REGRET_WORTH_SOLVING
 
-    def warm_start(self, problem: Problem) -> Plan:
+    def warm_start(self, problem: Problem) -> PlacementPlan:
         """Pods one by one in the order of the queue, and with the largest first: the better of the two."""
         best = one_by_one(problem, whole_devices_first(problem.pods))
         order = queue_order(problem.pods)
@@ -165,7 +165,9 @@ class BinPack:
         window = Window(board, pods, cluster, surcharge)
         return Problem(window, pods, self.objective, _gangs(pods, cluster), empty)
 
-    def _carry_out(self, problem: Problem, plan: Plan, cluster: ClusterView) -> Generator[Decision, None, list[Wait]]:
+    def _carry_out(
+        self, problem: Problem, plan: PlacementPlan, cluster: ClusterView
+    ) -> Generator[Decision, None, list[Wait]]:
         """The plan, checked against the live view before each bind: constraints between pods move with every bind.
 
         The answer is what is left to say: the pods that wait, and why.

@@ -15,7 +15,7 @@ from schedulers.extender.client import MAX_PRIORITY, Client, ExtenderFailed
 from schedulers.extender.objects import node_object, pod_object
 from schedulers.extender.settings import Settings, settings
 
-__all__ = ["Chain", "ExtenderStrategy", "Settings", "extender", "settings"]
+__all__ = ["ExtenderChain", "ExtenderStrategy", "Settings", "extender", "settings"]
 
 _MAX_SCORE = 100
 """Source: kube-scheduler 1.32 framework MaxNodeScore: an extender's 10 counts as 100, times its weight."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from harness.model.quantity import Form, Quantity
+from harness.model.quantity import Quantity, QuantityFormat
 from harness.model.wire import MicroTime, Time, Wire
 
 FLAT = {str: "said", int: 7, bool: True, float: 7.5}
@@ -21,7 +21,7 @@ def filled(kind: Any, depth: int = 0) -> Any:
     if kind in (Time, MicroTime):
         return kind(7 * 10**9)
     if kind is Quantity:
-        return Quantity(7 * 1024 * 1000, Form.BINARY)
+        return Quantity(7 * 1024 * 1000, QuantityFormat.BINARY)
     if kind is Any:
         return {"said": "too"}
     if origin in (typing.Union, types.UnionType):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.apiserver.http.answers import Encoder
 from harness.apiserver.http.auth.rbac import MASTERS, User
 from harness.apiserver.http.call import Call, One
-from harness.apiserver.http.negotiate import Form
+from harness.apiserver.http.negotiate import ObjectForm
 from harness.apiserver.http.protobuf_answers import is_known
 from harness.apiserver.http.resources import Target, resources
 from harness.apiserver.http.verbs import perform
@@ -56,8 +56,8 @@ def answered(server: ApiServer, asked: Call) -> One | None:
     assert refusal is None or (400 <= refusal.code < 500 and refusal.message), refusal
     if not isinstance(answer, One):
         return None
-    for form in Form:
-        if form is not Form.PROTOBUF or is_known(asked.resource.api_version, asked.resource.kind.wire):
+    for form in ObjectForm:
+        if form is not ObjectForm.PROTOBUF or is_known(asked.resource.api_version, asked.resource.kind.wire):
             Encoder(asked, form).one(answer.obj, answer.now)
     return answer
 

@@ -18,7 +18,7 @@ pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
 from harness.apiserver.http.answers import SharedObjects
 from harness.apiserver.http.driver_queue import DriverQueue
-from harness.apiserver.http.negotiate import Form
+from harness.apiserver.http.negotiate import ObjectForm
 from harness.apiserver.http.selectors import parse
 from harness.apiserver.http.watch import Hub
 from harness.apiserver.server import ApiServer
@@ -250,7 +250,7 @@ def test_an_event_is_encoded_once_for_all_its_watchers() -> None:
     shared = SharedObjects()
     obj, other = ConfigMap(metadata=ObjectMeta(name="a")), ConfigMap(metadata=ObjectMeta(name="b"))
 
-    def get(value: ConfigMap, version: str = "v1", form: Form = Form.OBJECT) -> bytes:
+    def get(value: ConfigMap, version: str = "v1", form: ObjectForm = ObjectForm.OBJECT) -> bytes:
         def make() -> dict[str, Any]:
             made.append(value.metadata.name)
             return {"name": value.metadata.name}
@@ -260,6 +260,6 @@ def test_an_event_is_encoded_once_for_all_its_watchers() -> None:
     assert get(obj) == get(obj) == b'{"name":"a"}'
     assert get(other) == b'{"name":"b"}'
     assert made == ["a", "b"]
-    get(obj, form=Form.METADATA)
+    get(obj, form=ObjectForm.METADATA)
     get(obj, version="v2")
     assert made == ["a", "b", "a", "a"]

@@ -15,7 +15,7 @@ from harness.dataset.rows import COLUMNS, rows
 from harness.dataset.split import by_list, by_time, check
 from harness.experiment.run import run_once
 from harness.experiment.scenario import from_data
-from harness.explain.recorded_decision import Recorded
+from harness.explain.recorded_decision import RecordNotes
 from harness.model.errors import UserError
 
 SCENARIO: dict[str, Any] = {
@@ -59,7 +59,7 @@ def test_the_page_has_every_column() -> None:
 
 def test_a_row_says_what_explain_brings_back(records: Path, table: pl.DataFrame) -> None:
     folder = records / "learn" / "greedy" / "1"
-    recorded = Recorded(folder)
+    recorded = RecordNotes(folder)
     mine = table.filter((pl.col("record") == str(folder)) & (pl.col("chosen") >= 0))
     for row in mine.tail(12).iter_rows(named=True):
         case = recorded.case(row["pod"])

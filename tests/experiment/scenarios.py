@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from harness.experiment.scenario import Loaded, from_data
+from harness.experiment.scenario import LoadedScenario, from_data
 
 SERVICE = {
     "service": {
@@ -35,7 +35,7 @@ def scenario(**spec: Any) -> dict[str, Any]:
     }
 
 
-def loaded(**spec: Any) -> Loaded:
+def loaded(**spec: Any) -> LoadedScenario:
     return from_data(scenario(**spec), "small.yaml")
 
 

@@ -18,7 +18,7 @@ from harness.experiment.run import run_once
 from harness.explain.explain import explain
 from harness.explain.node_changes import Allocatable, Change, Devices, Verdict, holds, to_fit, to_win
 from harness.explain.pod_changes import PodChange, to_fit_by_pod, with_changes
-from harness.explain.recorded_decision import Recorded, ask
+from harness.explain.recorded_decision import RecordNotes, ask
 from harness.explain.regret import of_snapshot
 from harness.model.core import (
     Affinity,
@@ -59,7 +59,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["greedy", "binpack"])
 def test_every_decision_of_a_run_is_brought_back(out: Path, name: str) -> None:
-    recorded = Recorded(out / name / "3")
+    recorded = RecordNotes(out / name / "3")
     pods = [row["pod"] for row in recorded.pods()]
     assert len(pods) == 40
     again = [recorded.case(pod) for pod in pods]
@@ -73,7 +73,7 @@ def test_a_search_that_goes_on_where_the_last_one_ended_is_brought_back(tmp_path
     nodes = [{"group": {"name": "n", "count": 130, "cpu": 16, "memory": "64Gi", "gpus": 2, "zones": ["a", "b", "c"]}}]
     workload = [{"openbLike": {"pods": 60, "longest": "3m", "load": 10}}]
     run_once(loaded(nodes=nodes, workload=workload), "kube", 3, out=tmp_path)
-    recorded = Recorded(tmp_path / "small" / "kube" / "3")
+    recorded = RecordNotes(tmp_path / "small" / "kube" / "3")
     cases = [recorded.case(row["pod"]) for row in recorded.pods()]
     assert len({case.node for case in cases}) > 20
     for case in cases:
@@ -81,7 +81,7 @@ def test_a_search_that_goes_on_where_the_last_one_ended_is_brought_back(tmp_path
 
 
 def test_the_command_says_why_and_why_not(out: Path) -> None:
-    recorded = Recorded(out / "greedy" / "3")
+    recorded = RecordNotes(out / "greedy" / "3")
     cases = [recorded.case(row["pod"]) for row in recorded.pods()]
     placed = next(case for case in cases if case.node and np.count_nonzero(case.on.feasible(case.view)) > 1)
     record, key = str(out / "greedy" / "3"), placed.view.key
@@ -107,7 +107,7 @@ def test_what_the_record_does_not_know_is_told(out: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match="no pod 'nobody'"):
         explain(record, "nobody")
     with pytest.raises(UserError, match="no node 'm-1'"):
-        explain(record, Recorded(record).pods()[0]["pod"], "m-1")
+        explain(record, RecordNotes(record).pods()[0]["pod"], "m-1")
     run_once(loaded(nodes=NODES), "greedy", 3, out=tmp_path, journal=False)
     with pytest.raises(UserError, match="what the scheduler saw"):
         explain(tmp_path / "small" / "greedy" / "3", "x")

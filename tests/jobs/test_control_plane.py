@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.experiment.run import Home, Run
-from harness.experiment.scenario import Loaded, find_scenario, from_data, read_scenario
+from harness.experiment.scenario import LoadedScenario, find_scenario, from_data, read_scenario
 from harness.experiment.strategies import load_strategy
 from harness.jobs.rounds import RoundsRecord
 from harness.measure.jobs import JobsSummary
@@ -24,7 +24,7 @@ TRACE = """job_id,model,batch_size,scale_factor,mode,total_steps,arrival_s
 SPEEDS = '{"LM|10|1": 10.0, "LM|10|2": 20.0, "LM|80|1": 4.0, "LM|80|2": 8.0}'
 
 
-def played(loaded: Loaded, strategy: str) -> tuple[RoundsRecord, JobsSummary, Run]:
+def played(loaded: LoadedScenario, strategy: str) -> tuple[RoundsRecord, JobsSummary, Run]:
     run = Run(loaded, load_strategy(loaded, strategy)(), 0, Home())
     try:
         run.play()
@@ -61,7 +61,7 @@ def test_published_runs_through_the_whole_control_plane(
     assert record.makespan_s == result["makespan"]
 
 
-def scenario(tmp_path: Path, **more: Any) -> Loaded:
+def scenario(tmp_path: Path, **more: Any) -> LoadedScenario:
     (tmp_path / "jobs.csv").write_text(TRACE)
     (tmp_path / "speeds.json").write_text(SPEEDS)
     spec = {

@@ -224,7 +224,7 @@ def _records(folder: Path) -> Iterator[Reader]:
     from harness.experiment.run import run_once
     from harness.experiment.scenario import from_data, read_scenario
     from harness.explain.explain import explain
-    from harness.explain.recorded_decision import Recorded
+    from harness.explain.recorded_decision import RecordNotes
     from harness.report.page import load, page
     from harness.report.transcript import read_lines
     from tests.experiment.scenarios import SERVICE, written
@@ -259,7 +259,7 @@ def _records(folder: Path) -> Iterator[Reader]:
 
         return Reader(name, ".parquet", (sound,), with_it)
 
-    first = str(Recorded(record).pods()[0]["pod"])
+    first = str(RecordNotes(record).pods()[0]["pod"])
 
     def explained(folder: Path) -> None:
         explain(folder, first)

@@ -54,7 +54,7 @@ def lines(path: Path) -> list[str]:
 def command_readers(folder: Path) -> Iterator[Reader]:
     from harness.experiment.run import run_once
     from harness.experiment.scenario import read_scenario
-    from harness.explain.recorded_decision import Recorded
+    from harness.explain.recorded_decision import RecordNotes
     from tests.experiment.scenarios import SERVICE, scenario, written
 
     text = yaml.safe_dump(
@@ -83,7 +83,7 @@ def command_readers(folder: Path) -> Iterator[Reader]:
         "greedy", 1, out=folder / "whatif",
     ).folder  # fmt: skip
     assert record is not None
-    where, pod = str(record), str(Recorded(record).pods()[0]["pod"]).encode()
+    where, pod = str(record), str(RecordNotes(record).pods()[0]["pod"]).encode()
     yield Reader("whatif", ".txt", (
         b"node-monitor-grace-period=20s", b"node-monitor-period=2s\ndefault-unreachable-toleration-seconds=30",
         b"terminated-pod-gc-threshold=100\n-o\njson", b"node-eviction-rate=0.2", b"podMaxBackoffSeconds=20",

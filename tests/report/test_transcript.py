@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from harness.measure.journal import Entry
+from harness.measure.journal import JournalEntry
 from harness.report.transcript import Line, text, transcript
 
 
-def entry(kind: str, change: str, key: str, *data: Any, at_s: float = 1.0) -> Entry:
-    return Entry(round(at_s * 10**9), 1, kind, change, key, data)
+def entry(kind: str, change: str, key: str, *data: Any, at_s: float = 1.0) -> JournalEntry:
+    return JournalEntry(round(at_s * 10**9), 1, kind, change, key, data)
 
 
-def observed(topic: str, source: str, *data: Any, at_s: float = 1.0) -> Entry:
+def observed(topic: str, source: str, *data: Any, at_s: float = 1.0) -> JournalEntry:
     return entry("observed", topic, source, *data, at_s=at_s)
 
 
@@ -51,12 +51,12 @@ POD = ("u-1", "", "Pending", "", False, 0, -1, "")
         ),
     ],
 )
-def test_a_line(given: Entry, told: str) -> None:
+def test_a_line(given: JournalEntry, told: str) -> None:
     (line,) = transcript([given])
     assert " ".join(part for part in (line.type, line.reason, line.object, line.message) if part) == told
 
 
-def reasons(*entries: Entry) -> list[str]:
+def reasons(*entries: JournalEntry) -> list[str]:
     return [f"{line.reason} {line.message}".strip() for line in transcript(entries)]
 
 

@@ -18,7 +18,7 @@ from harness.scheduling.strategy import NO_GPU, BindTogether, GpuRequest
 from schedulers.binpack import BinPack
 from schedulers.binpack.greedy import take_back
 from schedulers.binpack.mix import Means
-from schedulers.binpack.plan import OBJECTIVES, Plan, Problem
+from schedulers.binpack.plan import OBJECTIVES, PlacementPlan, Problem
 from schedulers.binpack.prices import DEVICE_MILLI, WORTH, residual_worth
 from schedulers.binpack.solve import Effort, improve
 from tests.examples import examples
@@ -78,7 +78,7 @@ class Watched(BinPack):
         super().__init__(objective, **effort)  # type: ignore[arg-type]
         self.scores: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
 
-    def plan(self, problem: Problem) -> Plan:
+    def plan(self, problem: Problem) -> PlacementPlan:
         warm = self.warm_start(problem)
         at_first = problem.score(warm)
         better = improve(problem, warm, Effort(neighbourhoods=3, deterministic_seconds=0.02))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.objects import KINDS, Pod, Unstructured, Wire, from_wire, to_wire
-from harness.model.quantity import Form, Quantity
+from harness.model.quantity import Quantity, QuantityFormat
 from harness.store.codec import ObjectCodec
 from tests.examples import examples
 
@@ -43,7 +43,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
     if origin is dict:
         return st.dictionaries(TEXT, values_of(args[1]), max_size=2)
     if hint is Quantity:
-        return st.builds(Quantity, INTEGERS | st.integers(), st.sampled_from(Form))
+        return st.builds(Quantity, INTEGERS | st.integers(), st.sampled_from(QuantityFormat))
     if isinstance(hint, type) and issubclass(hint, Wire):
         return st.deferred(lambda: objects_of(hint))
     plain: dict[Any, st.SearchStrategy[Any]] = {

@@ -11,17 +11,17 @@ from harness.store.interface import (
     Change,
     Compacted,
     Compare,
-    Entry,
     FutureRevision,
     LeaseNotFound,
     Put,
     Remove,
     Store,
+    StoreEntry,
     prefix_end,
 )
 
 
-def keys(entries: list[Entry]) -> list[str]:
+def keys(entries: list[StoreEntry]) -> list[str]:
     return [entry.key for entry in entries]
 
 
@@ -42,11 +42,11 @@ def test_a_new_store_is_at_revision_1_and_empty(store: Store) -> None:
 
 def test_every_write_gets_the_next_revision_and_counts_the_key_s_versions(store: Store) -> None:
     assert [store.put("a", 1), store.put("b", 2), store.put("a", 3)] == [2, 3, 4]
-    assert store.get("a") == Entry("a", 3, create_revision=2, mod_revision=4, version=2)
+    assert store.get("a") == StoreEntry("a", 3, create_revision=2, mod_revision=4, version=2)
     assert store.delete("a") == 5
     assert store.get("a") is None
     assert store.put("a", 4) == 6
-    assert store.get("a") == Entry("a", 4, create_revision=6, mod_revision=6, version=1)
+    assert store.get("a") == StoreEntry("a", 4, create_revision=6, mod_revision=6, version=1)
 
 
 def test_what_changes_nothing_leaves_the_revision(store: Store) -> None:
@@ -201,7 +201,7 @@ def test_compaction_has_its_limits(store: Store) -> None:
         with pytest.raises(Compacted):
             store.compact(again)
     store.compact(3)
-    assert store.get("a") == Entry("a", 2, 2, 3, 2)
+    assert store.get("a") == StoreEntry("a", 2, 2, 3, 2)
     assert store.put("a", 3) == 4, "the revision goes on"
 
 
@@ -235,7 +235,7 @@ def test_changes_tell_what_was_written_since_with_what_was_there_before(store: S
     assert told(list(store.changes("/a/", 3))) == every[2:]
     assert list(store.changes("/a/", 99)) == []
     (change,) = store.changes("", 4 + 2)
-    assert change.entry == Entry("/a/1", "w", 6, 6, 1)
+    assert change.entry == StoreEntry("/a/1", "w", 6, 6, 1)
 
 
 def test_changes_are_those_of_the_moment_of_asking(store: Store) -> None:

@@ -9,9 +9,9 @@ import pytest
 from harness.model.objects import ObjectMeta, Pod
 from harness.store.interface import (
     Compacted,
-    Entry,
     Put,
     Store,
+    StoreEntry,
 )
 from harness.store.snapshots import pack
 from tests.store.test_contract import keys, told
@@ -103,7 +103,7 @@ def test_a_snapshot_that_cannot_be_true_changes_nothing(
 ) -> None:
     store.restore(pack(8, [GOOD], {1: (10, 20)}, 2))
     there = (store.revision, store.range(""), store.next_expiry_ns())
-    assert there == (8, [Entry("b", 1, 3, 5, 2)], 20)
+    assert there == (8, [StoreEntry("b", 1, 3, 5, 2)], 20)
     with pytest.raises(ValueError, match=r"contradicts|known kind"):
         store.restore(pack(8, rows, {1: (10, 20)}, 2))
     with pytest.raises(ValueError, match="future"):

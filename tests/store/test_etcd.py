@@ -17,7 +17,7 @@ import pytest
 
 from harness.store.codec import ObjectCodec
 from harness.store.etcd import EtcdStore
-from harness.store.interface import Compacted, Compare, Entry, FutureRevision, LeaseNotFound, Put, Remove, Store
+from harness.store.interface import Compacted, Compare, FutureRevision, LeaseNotFound, Put, Remove, Store, StoreEntry
 from harness.store.memory import MemoryStore
 from harness.store.sqlite import SqliteStore
 from tests.store.etcd import Etcd, running_etcd
@@ -225,7 +225,7 @@ class Comparison:
         self.compare(lambda store: store.revoke(lease), lambda: self.etcd.revoke(self.theirs(lease)))
 
 
-def entries(found: list[Entry] | list[Entry | None]) -> list[tuple[Any, ...] | None]:
+def entries(found: list[StoreEntry] | list[StoreEntry | None]) -> list[tuple[Any, ...] | None]:
     return [
         None if e is None else (e.key, e.value, e.create_revision, e.mod_revision, e.version, e.lease) for e in found
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from harness.apiserver.admission.plugin import CREATE, UPDATE, Plugin, Request
+from harness.apiserver.admission.plugin import CREATE, UPDATE, AdmissionRequest, Plugin
 from harness.apiserver.watch_cache import WatchCache
 from harness.model.constants import Constants
 
@@ -66,19 +66,19 @@ class AdmissionChain:
         for plugin in self._plugins:
             plugin.configure(constants)
 
-    def admit_create(self, request: Request) -> Any:
+    def admit_create(self, request: AdmissionRequest) -> Any:
         """The object as the plugins complete it. Raises ApiError."""
         for plugin in self._admit_create[request.kind.kind]:
             request.obj = plugin.admit(request)
         return request.obj
 
-    def admit_update(self, request: Request) -> Any:
+    def admit_update(self, request: AdmissionRequest) -> Any:
         """The object as the plugins complete it. Raises ApiError."""
         for plugin in self._admit_update[request.kind.kind]:
             request.obj = plugin.admit(request)
         return request.obj
 
-    def validate_create(self, request: Request) -> Sequence[Any]:
+    def validate_create(self, request: AdmissionRequest) -> Sequence[Any]:
         """What is to be written with the object: quotas with it reserved. Raises ApiError."""
         found: Sequence[Any] = ()
         for plugin in self._validate_create[request.kind.kind]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.apiserver.admission.plugin import Plugin, Request
+from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.apiserver.registry.lifecycle import replaced
 from harness.model.storage import PersistentVolumeClaim
 from harness.model.volumes import OLD_CLASS, default_class
 
 
 class DefaultStorageClass(Plugin):
-    def admit(self, request: Request) -> Any:
+    def admit(self, request: AdmissionRequest) -> Any:
         claim: PersistentVolumeClaim = request.obj
         if claim.spec.storage_class_name is not None or OLD_CLASS in claim.metadata.annotations:
             return claim

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.apiserver.admission.by_namespace import ByNamespace
-from harness.apiserver.admission.plugin import Plugin, Request
+from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import ADDED
@@ -31,7 +31,7 @@ class LimitRanger(Plugin):
         super().__init__(cache)
         self._ranges: ByNamespace[LimitRange] = ByNamespace()
 
-    def admit(self, request: Request) -> Any:
+    def admit(self, request: AdmissionRequest) -> Any:
         pod: Pod = request.obj
         limited = filled(pod.spec, self._ranges.values(request.namespace))
         if not limited.told:
@@ -39,7 +39,7 @@ class LimitRanger(Plugin):
         annotations = {**pod.metadata.annotations, ANNOTATION: limited.told}
         return replaced(pod, metadata=replaced(pod.metadata, annotations=annotations), spec=limited.spec)
 
-    def validate(self, request: Request) -> Sequence[Any]:
+    def validate(self, request: AdmissionRequest) -> Sequence[Any]:
         check(request.obj, self._ranges.values(request.namespace))
         return ()
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.apiserver.admission.plugin import Plugin, Request
+from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.model.status import forbidden, not_found
 
 
 class NamespaceLifecycle(Plugin):
-    def admit(self, request: Request) -> Any:
+    def admit(self, request: AdmissionRequest) -> Any:
         namespace = request.namespace
         if namespace:
             space = self.cache.by_kind["Namespace"].get(namespace)

@@ -17,7 +17,7 @@ from harness.model.objects import Kind
 CREATE, UPDATE = "CREATE", "UPDATE"
 
 
-class Request(msgspec.Struct, gc=False):
+class AdmissionRequest(msgspec.Struct, gc=False):
     """A write on its way. `obj`: as the plugins before left it; `old`: what it was, None when it is created."""
 
     kind: Kind
@@ -47,11 +47,11 @@ class Plugin:
     def configure(self, constants: Constants) -> None:
         """The API server's flags; before that the defaults hold."""
 
-    def admit(self, request: Request) -> Any:
+    def admit(self, request: AdmissionRequest) -> Any:
         """The object, completed. Raises ApiError."""
         return request.obj
 
-    def validate(self, request: Request) -> Sequence[Any]:
+    def validate(self, request: AdmissionRequest) -> Sequence[Any]:
         """What is to be written with the object (a quota with its new usage). Raises ApiError."""
         return ()
 

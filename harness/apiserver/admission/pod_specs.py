@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from harness.apiserver.admission.plugin import CREATE, UPDATE, Plugin, Request
+from harness.apiserver.admission.plugin import CREATE, UPDATE, AdmissionRequest, Plugin
 from harness.apiserver.registry.identity_memo import IdentityMemo
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
@@ -44,7 +44,7 @@ class PodSpecs(Plugin):
         for plugin in self._plugins:
             plugin.constants = constants
 
-    def admit(self, request: Request) -> Any:
+    def admit(self, request: AdmissionRequest) -> Any:
         pod: Pod = request.obj
         spec = pod.spec
         if request.old is not None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from harness.apiserver.admission import quota
 from harness.apiserver.admission.by_namespace import ByNamespace
-from harness.apiserver.admission.plugin import Plugin, Request
+from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import ADDED
 from harness.model.policy import ResourceQuota as Quota
@@ -31,7 +31,7 @@ class ResourceQuota(Plugin):
         self._usage_of = usage_of
         self._quotas: ByNamespace[Quota] = ByNamespace()
 
-    def validate(self, request: Request) -> Sequence[Quota]:
+    def validate(self, request: AdmissionRequest) -> Sequence[Quota]:
         """The quotas with what they have used, `obj` included. Raises ApiError Forbidden."""
         quotas = self._quotas.values(request.namespace)
         if not quotas:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.apiserver.admission.plugin import CREATE, UPDATE, Plugin, Request
+from harness.apiserver.admission.plugin import CREATE, UPDATE, AdmissionRequest, Plugin
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.status import Cause, invalid
 from harness.model.workloads import HorizontalPodAutoscaler
@@ -22,7 +22,7 @@ class ScaleToZero(Plugin):
     def configure(self, constants: Constants) -> None:
         self.constants = constants
 
-    def validate(self, request: Request) -> Sequence[Any]:
+    def validate(self, request: AdmissionRequest) -> Sequence[Any]:
         cause = below_one(request.obj, self.constants)
         if cause is not None and not (request.old is not None and request.old.spec.min_replicas == 0):
             raise invalid("HorizontalPodAutoscaler", request.obj.metadata.name, (cause,), "autoscaling")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import Any
 
-from harness.apiserver.admission.plugin import CREATE, UPDATE, Plugin, Request
+from harness.apiserver.admission.plugin import CREATE, UPDATE, AdmissionRequest, Plugin
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import DELETED
@@ -40,7 +40,7 @@ class ServiceAddresses(Plugin):
         self._ports: dict[int, str] = {}  # node ports: whose they are
         self._next_port = FIRST_NODE_PORT
 
-    def admit(self, request: Request) -> Any:
+    def admit(self, request: AdmissionRequest) -> Any:
         new = self._allocate(request.obj) if request.old is None else _kept(request.obj, request.old)
         return self._with_node_ports(new, request.old)
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from harness.apiserver.admission.by_namespace import ByNamespace
-from harness.apiserver.admission.plugin import Plugin, Request
+from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.apiserver.registry.identity_memo import IdentityMemo
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
@@ -50,7 +50,7 @@ class VerticalPodAutoscaling(Plugin):
         self._by_target: dict[tuple[str, str, str], dict[str, VerticalPodAutoscaler]] = {}
         self._patched: dict[str, IdentityMemo[_Patched]] = {}  # by key of a VPA: specs that it completed
 
-    def admit(self, request: Request) -> Any:
+    def admit(self, request: AdmissionRequest) -> Any:
         pod: Pod = request.obj
         vpa = self._vpa_of(pod)
         if vpa is None:

@@ -11,7 +11,7 @@ import msgspec
 from harness.apiserver.http import protobuf_answers, tables
 from harness.apiserver.http.bodies import JSON, PROTOBUF
 from harness.apiserver.http.call import Call, Objects, outward
-from harness.apiserver.http.negotiate import Form
+from harness.apiserver.http.negotiate import ObjectForm
 from harness.apiserver.http.watch import Happened, at_revision
 from harness.apiserver.registry.table_cells import Moment
 from harness.engine.component import DELETED
@@ -30,9 +30,9 @@ class SharedObjects:
     """Objects of watch events as bytes, for all watchers of one kind in one form: made once, sent to each."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[int, str, Form], tuple[Any, bytes]] = {}
+        self._held: dict[tuple[int, str, ObjectForm], tuple[Any, bytes]] = {}
 
-    def get(self, obj: Any, api_version: str, form: Form, make: Callable[[], Json]) -> bytes:
+    def get(self, obj: Any, api_version: str, form: ObjectForm, make: Callable[[], Json]) -> bytes:
         """`make` gives the JSON of `obj` in that version and form."""
         key = (id(obj), api_version, form)
         found = self._held.get(key)
@@ -44,13 +44,13 @@ class SharedObjects:
         return found[1]
 
 
-def in_bytes(value: Json, form: Form) -> bytes:
+def in_bytes(value: Json, form: ObjectForm) -> bytes:
     """What is answered. Raises ApiError NotAcceptable for what has no form in protobuf."""
-    return protobuf_answers.encode(value) if form is Form.PROTOBUF else msgspec.json.encode(value)
+    return protobuf_answers.encode(value) if form is ObjectForm.PROTOBUF else msgspec.json.encode(value)
 
 
-def media_type(form: Form, *, stream: bool = False) -> str:
-    if form is not Form.PROTOBUF:
+def media_type(form: ObjectForm, *, stream: bool = False) -> str:
+    if form is not ObjectForm.PROTOBUF:
         return JSON
     return f"{PROTOBUF};stream=watch" if stream else PROTOBUF
 
@@ -58,7 +58,7 @@ def media_type(form: Form, *, stream: bool = False) -> str:
 class Encoder:
     """For one call. Used on the HTTP thread. `shared`: what several watchers are sent."""
 
-    def __init__(self, call: Call, form: Form, shared: SharedObjects | None = None) -> None:
+    def __init__(self, call: Call, form: ObjectForm, shared: SharedObjects | None = None) -> None:
         self._shared = shared
         self._resource = call.resource
         self._kind = call.resource.kind.kind
@@ -71,18 +71,18 @@ class Encoder:
             raise bad_request(f"unrecognized includeObject value: {self._include!r}")
         self._columns_told = False
         self.media_type = media_type(form, stream=call.verb == "watch")
-        if form is Form.PROTOBUF and not protobuf_answers.is_known(call.resource.api_version, self._wire):
+        if form is ObjectForm.PROTOBUF and not protobuf_answers.is_known(call.resource.api_version, self._wire):
             told = f"{self._wire} of {call.resource.api_version} has no form in {PROTOBUF} here: accept {JSON}"
             raise ApiError(406, "NotAcceptable", told)
 
     def one(self, obj: Any, now: int) -> Json:
         data = outward(self._resource, obj, self._epoch)
         match self._form:
-            case Form.OBJECT | Form.PROTOBUF:
+            case ObjectForm.OBJECT | ObjectForm.PROTOBUF:
                 return data
-            case Form.METADATA:
+            case ObjectForm.METADATA:
                 return tables.partial(data)
-            case Form.TABLE:
+            case ObjectForm.TABLE:
                 row = tables.row(self._kind, data, Moment(now, self._epoch), self._include)
                 meta = {"resourceVersion": data["metadata"].get("resourceVersion", "")}
                 return tables.table(meta, tables.columns(self._kind), [row])
@@ -97,11 +97,11 @@ class Encoder:
                 await asyncio.sleep(0)
             data = outward(self._resource, obj, self._epoch)
             match self._form:
-                case Form.OBJECT | Form.PROTOBUF:
+                case ObjectForm.OBJECT | ObjectForm.PROTOBUF:
                     items.append(data)
-                case Form.METADATA:
+                case ObjectForm.METADATA:
                     items.append(tables.partial(data))
-                case Form.TABLE:
+                case ObjectForm.TABLE:
                     items.append(tables.row(self._kind, data, moment, self._include))
                 case _:
                     assert_never(self._form)
@@ -110,9 +110,9 @@ class Encoder:
             meta["continue"] = page.next_token
         if page.remaining is not None:
             meta["remainingItemCount"] = page.remaining
-        if self._form is Form.TABLE:
+        if self._form is ObjectForm.TABLE:
             return tables.table(meta, tables.columns(self._kind), items)
-        if self._form is Form.METADATA:
+        if self._form is ObjectForm.METADATA:
             head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
         else:
             head = {"kind": f"{self._wire}List", "apiVersion": self._resource.api_version}
@@ -120,7 +120,7 @@ class Encoder:
 
     def event(self, happened: Happened) -> bytes:
         """One line of a watch."""
-        if self._shared is None or self._form is Form.TABLE:
+        if self._shared is None or self._form is ObjectForm.TABLE:
             return self._own_event(happened)
         line = happened.lines.get(self._shape)
         if line is None:
@@ -132,7 +132,7 @@ class Encoder:
         if happened.type == DELETED:
             obj = at_revision(obj, happened.revision)
         body = shared.get(obj, self._resource.api_version, self._form, lambda: self.one(obj, happened.now))
-        if self._form is Form.PROTOBUF:
+        if self._form is ObjectForm.PROTOBUF:
             return protobuf_answers.frame(happened.type, body)
         return b'{"type":"' + happened.type.encode() + b'","object":' + body + b"}\n"
 
@@ -141,7 +141,7 @@ class Encoder:
         if happened.type == DELETED:
             obj = at_revision(obj, happened.revision)
         data = self.one(obj, happened.now)
-        if self._form is Form.TABLE:
+        if self._form is ObjectForm.TABLE:
             if self._columns_told:
                 data["columnDefinitions"] = []
             self._columns_told = True
@@ -152,13 +152,13 @@ class Encoder:
         if annotations:
             meta["annotations"] = annotations
         match self._form:
-            case Form.OBJECT | Form.PROTOBUF:
+            case ObjectForm.OBJECT | ObjectForm.PROTOBUF:
                 data: Json = {"kind": self._wire, "apiVersion": self._resource.api_version, "metadata": meta}
                 if self._kind in ("Pod", "Deployment", "ReplicaSet", "Node", "Service", "Job", "Namespace"):
                     data |= {"spec": _EMPTY_SPECS.get(self._kind, {}), "status": {}}
-            case Form.METADATA:
+            case ObjectForm.METADATA:
                 data = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta}
-            case Form.TABLE:
+            case ObjectForm.TABLE:
                 row = {"cells": [], "object": tables.partial({"metadata": meta})}
                 data = tables.table({"resourceVersion": str(revision)}, [], [row])
             case _:
@@ -169,7 +169,7 @@ class Encoder:
         return self._line("ERROR", error.to_wire())
 
     def _line(self, change: str, data: Json) -> bytes:
-        if self._form is Form.PROTOBUF:
+        if self._form is ObjectForm.PROTOBUF:
             return protobuf_answers.frame(change, protobuf_answers.encode(data))
         return msgspec.json.encode({"type": change, "object": data}) + b"\n"
 

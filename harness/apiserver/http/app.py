@@ -23,7 +23,7 @@ from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.containers import logs
 from harness.apiserver.http.containers.disk import Disks
 from harness.apiserver.http.driver_queue import AWAY, DriverQueue
-from harness.apiserver.http.negotiate import Form, form_of
+from harness.apiserver.http.negotiate import ObjectForm, form_of
 from harness.apiserver.http.proxy import proxied
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
@@ -342,17 +342,17 @@ def json_response(value: Any, code: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=code, media_type=JSON)
 
 
-def _response(value: dict[str, Any], form: Form, code: int = 200) -> Response:
+def _response(value: dict[str, Any], form: ObjectForm, code: int = 200) -> Response:
     return Response(in_bytes(value, form), status_code=code, media_type=media_type(form))
 
 
-def _refusal_form(request: Request) -> Form:
+def _refusal_form(request: Request) -> ObjectForm:
     """Of a Status: in protobuf only for who cannot read another one."""
     try:
         form = form_of(request.headers.get("accept", ""))
     except ApiError:
-        return Form.OBJECT
-    return Form.PROTOBUF if form is Form.PROTOBUF else Form.OBJECT
+        return ObjectForm.OBJECT
+    return ObjectForm.PROTOBUF if form is ObjectForm.PROTOBUF else ObjectForm.OBJECT
 
 
 def warning_header(text: str) -> str:
@@ -362,7 +362,7 @@ def warning_header(text: str) -> str:
     return f'299 - "{quoted}"'
 
 
-def refusal(error: ApiError, form: Form = Form.OBJECT) -> Response:
+def refusal(error: ApiError, form: ObjectForm = ObjectForm.OBJECT) -> Response:
     response = _response(error.to_wire(), form, error.code)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)

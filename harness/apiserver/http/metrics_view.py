@@ -13,7 +13,7 @@ from harness.model.core import Node, Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Unstructured
 from harness.model.pod_usage import container_metrics, idle_cpu_milli, measured, memory_milli
-from harness.model.quantity import Form, Quantity, milli_quantity
+from harness.model.quantity import Quantity, QuantityFormat, milli_quantity
 from harness.model.times import duration_text
 from harness.model.wire import Time
 from harness.model.workloads import NodeMetrics, PodMetrics
@@ -70,7 +70,7 @@ def _of_nodes(server: ApiServer) -> list[NodeMetrics]:
             of_node = used.get(name, {})
             usage = {
                 "cpu": milli_quantity(of_node.get("cpu", 0)),
-                "memory": Quantity(of_node.get("memory", 0), Form.BINARY),
+                "memory": Quantity(of_node.get("memory", 0), QuantityFormat.BINARY),
             }
             meta = ObjectMeta(name=name, labels=node.metadata.labels, creation_timestamp=Time(server.now))
             window = duration_text(server.scrapes.resolution_ns)

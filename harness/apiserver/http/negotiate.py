@@ -8,7 +8,7 @@ from harness.apiserver.http.bodies import JSON, PROTOBUF
 from harness.model.status import ApiError
 
 
-class Form(Enum):
+class ObjectForm(Enum):
     """How objects are wanted."""
 
     OBJECT = auto()
@@ -17,7 +17,7 @@ class Form(Enum):
     PROTOBUF = auto()  # whole objects, in protobuf
 
 
-def form_of(accept: str) -> Form:
+def form_of(accept: str) -> ObjectForm:
     """The first alternative that can be served, protobuf only alone. Raises ApiError NotAcceptable (406)."""
     protobuf = False
     alternatives = [part.strip() for part in accept.split(",") if part.strip()] or ["*/*"]
@@ -30,14 +30,14 @@ def form_of(accept: str) -> Form:
         wanted = dict(piece.split("=", 1) for piece in parameters if "=" in piece).get("as", "")
         match wanted:
             case "Table":
-                return Form.TABLE
+                return ObjectForm.TABLE
             case "PartialObjectMetadata" | "PartialObjectMetadataList":
-                return Form.METADATA
+                return ObjectForm.METADATA
             case "":
-                return Form.OBJECT
+                return ObjectForm.OBJECT
             case _:
                 continue
     if protobuf:
-        return Form.PROTOBUF
+        return ObjectForm.PROTOBUF
     told = f"only the following media types are accepted: {JSON}, {PROTOBUF}"
     raise ApiError(406, "NotAcceptable", told, kind="", name="")

@@ -18,7 +18,7 @@ from harness.apiserver.server import ApiServer
 from harness.apiserver.watch_cache import prefix_of
 from harness.model.status import ApiError, Cause, bad_request, gone, invalid, not_allowed, not_found
 from harness.model.whole_numbers import whole_number
-from harness.store.interface import Compacted, Entry, FutureRevision
+from harness.store.interface import Compacted, FutureRevision, StoreEntry
 
 Result = Answer | Objects | One
 
@@ -224,7 +224,7 @@ def _page(server: ApiServer, call: Call, chosen: Selector, limit: int, revision:
     try:
         while True:
             step = max(limit - len(objects), 64) + 1 if limit else 0
-            entries: list[Entry] = server.store.range(prefix, revision=revision, start_after=after, limit=step)
+            entries: list[StoreEntry] = server.store.range(prefix, revision=revision, start_after=after, limit=step)
             for entry in entries:
                 if limit and len(objects) == limit:
                     more = True

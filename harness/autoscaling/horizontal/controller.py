@@ -191,7 +191,7 @@ class HorizontalController:
             self._rescaling[meta.key] = decision
             effects.append(Update(resized, token=meta.key))
         else:
-            _tell(scaler, decision, effects)
+            _write_status(scaler, decision, effects)
 
     def _came_to(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
         """What became of a rescale. Of anything else, the next sync sees what is, and writes again."""
@@ -209,10 +209,10 @@ class HorizontalController:
             decision = rescaled(now, scaler, self._memory[key], decision)
         else:
             decision = not_rescaled(now, decision, str(error))
-        _tell(scaler, dataclasses.replace(decision, events=(*events, *decision.events)), effects)
+        _write_status(scaler, dataclasses.replace(decision, events=(*events, *decision.events)), effects)
 
 
-def _tell(scaler: HorizontalPodAutoscaler, decision: Decision, effects: list[Effect]) -> None:
+def _write_status(scaler: HorizontalPodAutoscaler, decision: Decision, effects: list[Effect]) -> None:
     effects.extend(Record(scaler, *event) for event in decision.events)
     status = replaced(decision.status, observed_generation=scaler.metadata.generation)
     if status != scaler.status:

@@ -158,7 +158,7 @@ class JustInTimeNodes:
                     self._gone(obj, effects)
             case NodePool():
                 if not gone:
-                    self._tell_pool(obj, effects)
+                    self._record_pool_event(obj, effects)
                 touched.update(dict.fromkeys(self._state.claims))  # they may have drifted
 
     def _gone(self, claim: NodeClaim, effects: list[Effect]) -> None:
@@ -168,7 +168,7 @@ class JustInTimeNodes:
             part.forget(name)
         self._disruption.forget(claim)
 
-    def _tell_pool(self, pool: NodePool, effects: list[Effect]) -> None:
+    def _record_pool_event(self, pool: NodePool, effects: list[Effect]) -> None:
         """Source: scheduling/events.go NoCompatibleInstanceTypes."""
         name = pool.metadata.name
         if all(template.name != name for template in self._state.templates()):

@@ -109,11 +109,11 @@ class Lifecycle:
         if node.metadata.labels.get(REGISTERED) != "true":
             self._register(now, node, claim, effects)
         elif registered is None or registered.status != "True":
-            self._tell(now, claim, "Registered", effects)
+            self._set_condition(now, claim, "Registered", effects)
         elif node.metadata.labels.get(INITIALIZED) != "true":
             self._initialize(now, node, claim, effects)
         elif (found := condition(claim.status.conditions, "Initialized")) is None or found.status != "True":
-            self._tell(now, claim, "Initialized", effects)
+            self._set_condition(now, claim, "Initialized", effects)
 
     def start_machine(self, name: str, effects: list[Effect]) -> None:
         """It has booted, if it is still wanted."""
@@ -211,7 +211,7 @@ class Lifecycle:
         new = replace(node, metadata=replace(node.metadata, labels=labels))
         self._writes.make(now, "initialize", node, update(new, node.metadata.name), effects)
 
-    def _tell(self, now: int, claim: NodeClaim, kind: str, effects: list[Effect]) -> None:
+    def _set_condition(self, now: int, claim: NodeClaim, kind: str, effects: list[Effect]) -> None:
         self._patch(now, claim, replace(claim.status, node_name=claim.metadata.name), kind, effects)
 
     def _patch(

@@ -103,7 +103,7 @@ class Provisioner:
         fork = Fork(state.snapshot)
         try:
             solution = self.simulate(fork, [*pods, *map(state.unbound, moving)], moving, frozenset())
-            self._tell(now, {pod.metadata.key: pod for pod in pods}, solution, effects)
+            self._record_results(now, {pod.metadata.key: pod for pod in pods}, solution, effects)
             for name in set(solution.placed.values()):
                 state.nominated_until_ns[name] = now + self._settings.nomination_ns
             made = [(virtual, self.claim_of(virtual)) for virtual in solution.new]
@@ -214,7 +214,7 @@ class Provisioner:
         """The pod is bound or gone."""
         self._told.pop(key, None)
 
-    def _tell(self, now: int, pods: dict[str, Pod], solution: Solution, effects: list[Effect]) -> None:
+    def _record_results(self, now: int, pods: dict[str, Pod], solution: Solution, effects: list[Effect]) -> None:
         self.failed, self.parts = solution.failed, solution.parts
         for key, why in solution.failed.items():
             if key in pods:

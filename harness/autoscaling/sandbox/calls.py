@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from harness.engine.guard import Misbehaved
 from harness.scheduling.sandbox.deadline import Call
-from harness.scheduling.sandbox.guard import told
+from harness.scheduling.sandbox.guard import stable_text
 from harness.scheduling.state.read_only import ReadOnly
 
 DEADLINE_S: Final = 30.0
@@ -66,7 +66,7 @@ class Calls:
         if isinstance(error, passes):
             raise error
         kind = "mutation" if _wrote(error) else "raised"
-        raise _misbehaved(f"{kind}: {type(error).__name__}: {told(error, str)}", error, theirs)
+        raise _misbehaved(f"{kind}: {type(error).__name__}: {stable_text(error, str)}", error, theirs)
 
 
 class Copies:
@@ -148,7 +148,7 @@ def _author(trace: TracebackType | None) -> str:
 
 def _wrote(error: BaseException) -> bool:
     """Whether it comes from writing to what is read-only."""
-    text = told(error, str)
+    text = stable_text(error, str)
     return isinstance(error, ReadOnly | FrozenInstanceError) or (
         isinstance(error, AttributeError | TypeError) and ("immutable type" in text or "'mappingproxy' object" in text)
     )

@@ -24,7 +24,7 @@ from harness.engine.component import (
 from harness.model.core import Node
 from harness.model.objects import BY_TYPE, KINDS
 from harness.model.wire import Wire, decode, encode
-from harness.scheduling.sandbox.guard import told
+from harness.scheduling.sandbox.guard import stable_text
 
 _TEXTS: dict[type, tuple[str, ...]] = {
     Delete: ("namespace", "name", "uid", "propagation"),
@@ -48,13 +48,13 @@ class Machines:
                 return self._start(node)
             case StopMachine(name):
                 if not isinstance(name, str) or self._started.pop(name, None) is None:
-                    return f"{told(name)} is no machine of a pool: it cannot be stopped"
+                    return f"{stable_text(name)} is no machine of a pool: it cannot be stopped"
                 return ""
             case WakeAt(at):
-                return "" if type(at) is int else f"WakeAt wants an instant in whole nanoseconds, not {told(at)}"
+                return "" if type(at) is int else f"WakeAt wants an instant in whole nanoseconds, not {stable_text(at)}"
             case Subscribe(kinds):
                 known = isinstance(kinds, tuple) and all(isinstance(kind, str) and kind in KINDS for kind in kinds)
-                return "" if known else f"there are no such kinds to watch: {told(kinds)}"
+                return "" if known else f"there are no such kinds to watch: {stable_text(kinds)}"
             case Observe(topic, data):
                 return self._observe(topic, data)
             case Create(obj) | Update(obj) | PatchStatus(obj):
@@ -62,7 +62,8 @@ class Machines:
             case Delete() | EvictPod() | Record():
                 return _write(effect)
             case _:
-                return f"a node policy answers with API writes, machines of its pools and timers, not {told(effect)}"
+                text = stable_text(effect)
+                return f"a node policy answers with API writes, machines of its pools and timers, not {text}"
 
     def _start(self, node: Any) -> str:
         problem = _object(node)
@@ -89,28 +90,29 @@ class Machines:
         match topic, data:
             case "autoscaling", (str(pool), "up" | "down", int(count)) if pool in self._pools and count >= 0:
                 return ""
-        return f"Observe('autoscaling', (pool, 'up' or 'down', count)) is all there is to observe, not {told(topic)}"
+        text = stable_text(topic)
+        return f"Observe('autoscaling', (pool, 'up' or 'down', count)) is all there is to observe, not {text}"
 
 
 def _write(effect: Any) -> str:
     for name in _TEXTS[type(effect)]:
         if not isinstance(getattr(effect, name), str):
-            return f"{type(effect).__name__}.{name} is text, not {told(getattr(effect, name))}"
+            return f"{type(effect).__name__}.{name} is text, not {stable_text(getattr(effect, name))}"
     if type(effect) is Record:
         return _object(effect.about)
     if type(effect) is Delete and effect.kind not in KINDS:
-        return f"there is no kind {told(effect.kind)} to delete"
+        return f"there is no kind {stable_text(effect.kind)} to delete"
     if effect.grace_s is not None and (type(effect.grace_s) is not int or effect.grace_s < 0):
-        return f"a grace period is whole seconds, not {told(effect.grace_s)}"
+        return f"a grace period is whole seconds, not {stable_text(effect.grace_s)}"
     return ""
 
 
 def _object(obj: Any) -> str:
     """Whether the API server could read it: each field of its type."""
     if not isinstance(obj, Wire) or type(obj) not in BY_TYPE:
-        return f"an API object is written, not {told(obj)}"
+        return f"an API object is written, not {stable_text(obj)}"
     try:
         decode(type(obj), msgspec.json.decode(msgspec.json.encode(encode(obj))))
     except Exception as error:  # somebody else's values
-        return f"this is no {type(obj).__name__}: {told(error, str)}"
+        return f"this is no {type(obj).__name__}: {stable_text(error, str)}"
     return ""

@@ -13,7 +13,7 @@ from random import Random
 from harness.autoscaling.policy import Expander, ScaleUpOption
 from harness.autoscaling.sandbox.calls import DEADLINE_S, Calls, illegal, is_shipped, mutation
 from harness.engine.guard import Misbehaved
-from harness.scheduling.sandbox.guard import told
+from harness.scheduling.sandbox.guard import stable_text
 
 
 class ContainedExpander:
@@ -44,7 +44,7 @@ class ContainedExpander:
         if any(one.template != other.template for one, other in zip(options, shown, strict=True)):
             raise mutation(options[0].template, best)
         if not isinstance(answer, list | tuple) or not answer:
-            raise illegal(f"at least one of the options is the answer, not {told(answer)}", best)
+            raise illegal(f"at least one of the options is the answer, not {stable_text(answer)}", best)
         chosen = []
         for item in answer:
             found = next((i for i, option in enumerate(shown) if option is item or option == item), None)
@@ -60,4 +60,4 @@ def contain_expander(expander: Expander, deadline_s: float | None = DEADLINE_S) 
 
 
 def _pool(item: object) -> str:
-    return f"{item.count} of pool {item.pool}" if isinstance(item, ScaleUpOption) else told(item)
+    return f"{item.count} of pool {item.pool}" if isinstance(item, ScaleUpOption) else stable_text(item)

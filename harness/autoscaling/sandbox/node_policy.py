@@ -21,7 +21,7 @@ from harness.engine.component import Component, Effect, Event, Instant, Outcome,
 from harness.engine.guard import Misbehaved, fault_of
 from harness.model.errors import UserError
 from harness.model.objects import KINDS
-from harness.scheduling.sandbox.guard import told
+from harness.scheduling.sandbox.guard import stable_text
 
 MOST_EFFECTS = 100_000
 """Of one step: more than a node policy has to do for ten thousand nodes, and an end to an endless answer."""
@@ -115,11 +115,11 @@ def _checked(
 ) -> ContainedNodePolicy:
     name, watches = getattr(component, "name", None), getattr(component, "watches", None)
     if not callable(getattr(component, "step", None)) or not isinstance(name, str):
-        problem = f"it has a name and step(now, events), not {told(component)}"
+        problem = f"it has a name and step(now, events), not {stable_text(component)}"
     elif name in taken or name in ("scheduler", "workload", "faults", "auditor"):
         problem = f"another component is called {name!r}"
     elif not isinstance(watches, list | tuple) or not all(isinstance(kind, str) and kind in KINDS for kind in watches):
-        problem = f"it watches kinds by name, not {told(watches)}"
+        problem = f"it watches kinds by name, not {stable_text(watches)}"
     else:
         return ContainedNodePolicy(component, pools, calls, copies)
     raise UserError("the component of a node policy", found=problem, expected="name, watches, step(now, events)")

@@ -17,7 +17,7 @@ from harness.engine.guard import Misbehaved
 from harness.model.core import Pod
 from harness.model.meta import LabelSelector
 from harness.model.workloads import CrossVersionObjectReference, MetricSpec
-from harness.scheduling.sandbox.guard import told
+from harness.scheduling.sandbox.guard import stable_text
 from harness.scheduling.state.read_only import ReadOnly
 
 MOST_REPLICAS = 2**31 - 1
@@ -57,17 +57,17 @@ class ContainedReplicaPolicy:
         if changed is not None:
             raise mutation(changed, propose)
         if type(answer) is not Proposal:
-            raise illegal(f"a Proposal is the answer, not {told(answer)}", propose)
+            raise illegal(f"a Proposal is the answer, not {stable_text(answer)}", propose)
         try:
             replicas = index(answer.replicas)
         except TypeError:
             replicas = -1
         if isinstance(answer.replicas, bool) or not 0 <= replicas <= MOST_REPLICAS:
             raise illegal(
-                f"replicas are a whole number from 0 to {MOST_REPLICAS}, not {told(answer.replicas)}", propose
+                f"replicas are a whole number from 0 to {MOST_REPLICAS}, not {stable_text(answer.replicas)}", propose
             )
         if not isinstance(answer.metric, str):
-            raise illegal(f"the metric of a Proposal has a name, not {told(answer.metric)}", propose)
+            raise illegal(f"the metric of a Proposal has a name, not {stable_text(answer.metric)}", propose)
         return Proposal(replicas, answer.metric, _plain(answer.current, propose))
 
 
@@ -83,9 +83,9 @@ def _plain(current: Any, method: Any) -> dict[str, Any]:
     try:
         copy = msgspec.json.decode(msgspec.json.encode(current))
     except Exception as error:  # somebody else's objects
-        raise illegal(f"current of a Proposal is no JSON: {told(error, str)}", method) from None
+        raise illegal(f"current of a Proposal is no JSON: {stable_text(error, str)}", method) from None
     if not isinstance(copy, dict):
-        raise illegal(f"current of a Proposal is an entry of status.currentMetrics, not {told(current)}", method)
+        raise illegal(f"current of a Proposal is an entry of status.currentMetrics, not {stable_text(current)}", method)
     return copy
 
 

@@ -210,7 +210,7 @@ class Preemption:
     def is_being_cleared(self, node: int, priority: int) -> bool:
         """A pod of lower priority is on its way off the node because of preemption."""
         return any(
-            pod.priority < priority and (pod.key in self.doomed or going(self.pods.get(pod.key)))
+            pod.priority < priority and (pod.key in self.doomed or is_being_preempted(self.pods.get(pod.key)))
             for pod in self._snapshot.pods_on(node)
         )
 
@@ -383,26 +383,26 @@ class Preemption:
     def _reprieved(self, node: int, lower: Sequence[PodView], keeps: Callable[[PodView], bool]) -> Victims | _Why:
         """As many as possible stay: first those whose going breaks a budget, the most important of them first."""
         breaking = self.budgets.violating(lower) if self.budgets else set()
-        going: set[str] = set()
+        must_go: set[str] = set()
         violations = 0
         if breaking:
             for pod in lower:
                 if pod.key in breaking and not keeps(pod):
-                    going.add(pod.key)
+                    must_go.add(pod.key)
                     violations += 1
         for pod in lower:
             if pod.key not in breaking and not keeps(pod):
-                going.add(pod.key)
-        if not going:  # it would fit as it is: others keep it away
+                must_go.add(pod.key)
+        if not must_go:  # it would fit as it is: others keep it away
             return (NO_VICTIMS,)
-        victims = tuple(pod for pod in lower if pod.key in going)
+        victims = tuple(pod for pod in lower if pod.key in must_go)
         highest = victims[0].priority
         earliest = min(self._started(pod.key) for pod in victims if pod.priority == highest)
         weight = sum(pod.priority + _SPAN for pod in victims)
         return Victims(node, victims, violations, (violations, highest, weight, len(victims), -earliest))
 
 
-def going(pod: Pod | None) -> bool:
+def is_being_preempted(pod: Pod | None) -> bool:
     """Deletion was asked for, by preemption."""
     if pod is None or pod.metadata.deletion_timestamp is None:
         return False

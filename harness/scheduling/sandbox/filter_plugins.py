@@ -14,7 +14,7 @@ import numpy as np
 from harness.model.core import Pod
 from harness.scheduling.filter_plugin import Asked, FilterPlugin
 from harness.scheduling.sandbox.deadline import Call, DeadlinePassed
-from harness.scheduling.sandbox.guard import DEADLINE_S, OVERRUNS, raised, told
+from harness.scheduling.sandbox.guard import DEADLINE_S, OVERRUNS, raised, stable_text
 from harness.scheduling.state.read_only import ReadOnlyNodes
 from harness.scheduling.strategy import Bool, Int64, NodesView, StrategyFault
 
@@ -54,7 +54,7 @@ class ContainedFilterPlugin:
         answer, why = self._ask("asks", pod)
         if not why and answer is not None and not _is_plain(answer):
             why = self._fault(
-                "no answer", f"asks() answers a text, a number, a tuple of such, or None: not {told(answer)}"
+                "no answer", f"asks() answers a text, a number, a tuple of such, or None: not {stable_text(answer)}"
             )
         return _NotAsked(why) if why else answer
 
@@ -68,7 +68,7 @@ class ContainedFilterPlugin:
             if found is not None and found.shape == nowhere.shape:
                 self._failed.pop(asked, None)
                 return found
-            why = self._fault("no answer", f"holds() answers bool [{len(nodes)}], not {told(answer)}")
+            why = self._fault("no answer", f"holds() answers bool [{len(nodes)}], not {stable_text(answer)}")
         if len(self._failed) >= _FAILED:
             self._failed.clear()
         self._failed[asked] = why
@@ -80,8 +80,8 @@ class ContainedFilterPlugin:
         if why is None:
             answer, why = self._ask("reason", asked, cluster, node)
             if not why and isinstance(answer, str) and answer:
-                return told(answer, str)
-            why = why or self._fault("no answer", f"reason() answers a text, not {told(answer)}")
+                return stable_text(answer, str)
+            why = why or self._fault("no answer", f"reason() answers a text, not {stable_text(answer)}")
         return f'running "{self.name}" filter plugin: {why}'
 
     # -- within --------------------------------------------------------------------------------------------------------

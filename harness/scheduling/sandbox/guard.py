@@ -253,14 +253,16 @@ def _sound(decision: Any, handed: Mapping[str, PodView]) -> Answer:
             return BindTogether(tuple(binds))
     elif kind is Evict and isinstance(decision.pod, str) and isinstance(decision.reason, str):
         return decision  # type: ignore[no-any-return]
-    return StrategyFault("no decision", _key(decision), f"a strategy answers with decisions, not {told(decision)}")
+    return StrategyFault(
+        "no decision", _key(decision), f"a strategy answers with decisions, not {stable_text(decision)}"
+    )
 
 
 def _bind(bind: Bind, handed: Mapping[str, PodView]) -> Bind | StrategyFault:
     pod = bind.pod
     if type(pod) is not PodView:
         return StrategyFault(
-            "illegal bind", "", f"the pod of a Bind is a PodView that was handed over, not {told(pod)}"
+            "illegal bind", "", f"the pod of a Bind is a PodView that was handed over, not {stable_text(pod)}"
         )
     ours = handed.get(pod.key)
     if ours is None:
@@ -272,7 +274,7 @@ def _bind(bind: Bind, handed: Mapping[str, PodView]) -> Bind | StrategyFault:
     if type(bind.node) is not int or bind.devices is not None:
         bind = plain(bind)
         if type(bind.node) is not int:
-            return StrategyFault("illegal bind", pod.key, f"unknown node: {told(bind.node)}")
+            return StrategyFault("illegal bind", pod.key, f"unknown node: {stable_text(bind.node)}")
     return bind if ours is pod else Bind(ours, bind.node, bind.devices)
 
 
@@ -284,11 +286,14 @@ def _key(decision: Any) -> str:
 def raised(error: BaseException) -> StrategyFault:
     """What was raised, and where, by file name and line: a whole path would differ between machines."""
     wrote = isinstance(error, ReadOnly | FrozenInstanceError) or (
-        isinstance(error, ValueError) and ("read-only" in told(error) or "WRITEABLE" in told(error))
+        isinstance(error, ValueError) and ("read-only" in stable_text(error) or "WRITEABLE" in stable_text(error))
     )
-    wrote = wrote or (isinstance(error, TypeError) and "'mappingproxy' object" in told(error))
+    wrote = wrote or (isinstance(error, TypeError) and "'mappingproxy' object" in stable_text(error))
     frames = _frames(error.__traceback__)
-    kind, reason = "mutation" if wrote else "raised", f"{type(error).__name__}: {told(error, str)}{_where(frames)}"
+    kind, reason = (
+        "mutation" if wrote else "raised",
+        f"{type(error).__name__}: {stable_text(error, str)}{_where(frames)}",
+    )
     return StrategyFault(kind, "", reason, _traceback(error, frames))
 
 
@@ -322,7 +327,7 @@ def _traceback(error: BaseException, frames: Sequence[TracebackType]) -> str:
     return text if len(text) <= _LONGEST_TRACEBACK else f"{text[:1000]}\n..\n{text[1000 - _LONGEST_TRACEBACK :]}"
 
 
-def told(thing: Any, how: Any = repr) -> str:
+def stable_text(thing: Any, how: Any = repr) -> str:
     """In words that are the same in every run: no addresses, not endless; whatever its repr does."""
     try:
         text = str(how(thing))

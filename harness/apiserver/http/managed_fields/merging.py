@@ -13,7 +13,7 @@ from harness.apiserver.http.managed_fields.sets import (
     keyed,
     value_step,
 )
-from harness.apiserver.http.managed_fields.structure import Form, Structure
+from harness.apiserver.http.managed_fields.structure import MergeType, Structure
 
 Json = dict[str, Any]
 
@@ -26,16 +26,16 @@ def merged(live: Any, wanted: Any, structure: Structure) -> Any:
     if form is not form_of(structure, live):
         return wanted
     match form:
-        case Form.MAP:
+        case MergeType.MAP:
             out = dict(live)
             for name, item in wanted.items():
                 out[name] = merged(live.get(name), item, below(structure, name))
             return out
-        case Form.KEYED:
+        case MergeType.KEYED:
             there = keyed(structure, live) or {}
             asked = {key: merged(there.get(key), item, structure.item) for key, item in _by_key(structure, wanted)}
             return _in_order([(key, item) for key, item in there.items()], asked)
-        case Form.SET:
+        case MergeType.SET:
             values = {value_step(item): item for item in live}
             return _in_order(list(values.items()), {value_step(item): item for item in wanted})
         case _:
@@ -79,19 +79,19 @@ def _without(value: Any, structure: Structure, lost: Set[Path], owned: Set[Path]
     if path in lost and path not in owned:
         return _GONE
     match form_of(structure, value):
-        case Form.MAP:
+        case MergeType.MAP:
             kept: Any = {}
             for name, item in value.items():
                 found = _without(item, below(structure, name), lost, owned, (*path, f"f:{name}"))
                 if found is not _GONE:
                     kept[name] = found
-        case Form.KEYED:
+        case MergeType.KEYED:
             kept = []
             for key, item in (keyed(structure, value) or {}).items():
                 found = _without(item, structure.item, lost, owned, (*path, key_step(structure, key)))
                 if found is not _GONE:
                     kept.append(found)
-        case Form.SET:
+        case MergeType.SET:
             kept = [item for item in value if (at := (*path, value_step(item))) not in lost or at in owned]
         case _:
             return value

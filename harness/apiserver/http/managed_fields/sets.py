@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from harness.apiserver.http.managed_fields.structure import ANY, Form, Structure
+from harness.apiserver.http.managed_fields.structure import ANY, MergeType, Structure
 
 Json = dict[str, Any]
 Path = tuple[str, ...]
@@ -39,21 +39,21 @@ def keyed(structure: Structure, items: list[Any]) -> dict[tuple[Any, ...], Any] 
     return out
 
 
-def form_of(structure: Structure, value: Any) -> Form:
+def form_of(structure: Structure, value: Any) -> MergeType:
     """The form that a value has, which its schema may not fit."""
     match structure.form:
-        case Form.MAP | Form.ANY:
-            return Form.MAP if isinstance(value, dict) else Form.WHOLE
-        case Form.KEYED if isinstance(value, list) and keyed(structure, value) is not None:
-            return Form.KEYED
-        case Form.SET if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
-            return Form.SET
+        case MergeType.MAP | MergeType.ANY:
+            return MergeType.MAP if isinstance(value, dict) else MergeType.WHOLE
+        case MergeType.KEYED if isinstance(value, list) and keyed(structure, value) is not None:
+            return MergeType.KEYED
+        case MergeType.SET if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
+            return MergeType.SET
         case _:
-            return Form.WHOLE
+            return MergeType.WHOLE
 
 
 def below(structure: Structure, name: str) -> Structure:
-    return ANY if structure.form is Form.ANY else structure.field(name)
+    return ANY if structure.form is MergeType.ANY else structure.field(name)
 
 
 def fields_of(value: Any, structure: Structure, path: Path = ()) -> set[Path]:
@@ -65,18 +65,18 @@ def fields_of(value: Any, structure: Structure, path: Path = ()) -> set[Path]:
 
 def _collect(value: Any, structure: Structure, path: Path, out: set[Path]) -> None:
     match form_of(structure, value):
-        case Form.MAP:
+        case MergeType.MAP:
             for name, item in value.items():
                 at = (*path, f"f:{name}")
                 _collect(item, below(structure, name), at, out)
                 if item is None or item == {} or not structure.has_field(name):
                     out.add(at)
-        case Form.KEYED:
+        case MergeType.KEYED:
             for key, item in (keyed(structure, value) or {}).items():
                 at = (*path, key_step(structure, key))
                 out.add(at)
                 _collect(item, structure.item, at, out)
-        case Form.SET:
+        case MergeType.SET:
             out.update((*path, value_step(item)) for item in value)
         case _:
             out.add(path)
@@ -106,19 +106,19 @@ def _compare(old: Any, new: Any, structure: Structure, path: Path, out: Differen
         return
     form = form_of(structure, new)
     if form is not form_of(structure, old):
-        form = Form.WHOLE
+        form = MergeType.WHOLE
     match form:
-        case Form.MAP:
+        case MergeType.MAP:
             for name in old.keys() | new.keys():
                 at = (*path, f"f:{name}")
                 was, now = old.get(name), new.get(name)
                 _compare_member(was, now, below(structure, name), at, out)
-        case Form.KEYED:
+        case MergeType.KEYED:
             before, after = keyed(structure, old) or {}, keyed(structure, new) or {}
             for key in before.keys() | after.keys():
                 at = (*path, key_step(structure, key))
                 _compare_member(before.get(key), after.get(key), structure.item, at, out)
-        case Form.SET:
+        case MergeType.SET:
             before_values, after_values = set(map(value_step, old)), set(map(value_step, new))
             out.added.update((*path, step) for step in after_values - before_values)
             out.removed.update((*path, step) for step in before_values - after_values)
@@ -141,13 +141,13 @@ def _collect_whole(value: Any, structure: Structure, path: Path, out: set[Path])
     """What came or went with all below it: maps and lists as members of their own, too."""
     out.add(path)
     match form_of(structure, value):
-        case Form.MAP:
+        case MergeType.MAP:
             for name, item in value.items():
                 _collect_whole(item, below(structure, name), (*path, f"f:{name}"), out)
-        case Form.KEYED:
+        case MergeType.KEYED:
             for key, item in (keyed(structure, value) or {}).items():
                 _collect_whole(item, structure.item, (*path, key_step(structure, key)), out)
-        case Form.SET:
+        case MergeType.SET:
             out.update((*path, value_step(item)) for item in value)
         case _:
             pass

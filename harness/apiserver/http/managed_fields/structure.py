@@ -9,7 +9,7 @@ from typing import Any
 Json = dict[str, Any]
 
 
-class Form(Enum):
+class MergeType(Enum):
     WHOLE = auto()
     """A scalar, or a list or map that is managed as a whole."""
     MAP = auto()
@@ -43,26 +43,26 @@ class Structure:
         self.key_defaults: Json = {}
         self.form = self._form(schema)
 
-    def _form(self, schema: Json) -> Form:
+    def _form(self, schema: Json) -> MergeType:
         if schema.get("type") == "array":
             kind = schema.get("x-kubernetes-list-type")
             if kind not in ("map", "set"):
-                return Form.WHOLE
+                return MergeType.WHOLE
             self._rest = schema.get("items") or {}
             if kind == "set":
-                return Form.SET
+                return MergeType.SET
             self.keys = tuple(schema.get("x-kubernetes-list-map-keys") or ())
             item = Structure(self._rest, self._named)
             for key in self.keys:
                 field = item._fields.get(key) or {}
                 if "default" in field:
                     self.key_defaults[key] = field["default"]
-            return Form.KEYED
+            return MergeType.KEYED
         if schema.get("x-kubernetes-map-type") == "atomic":
-            return Form.WHOLE
+            return MergeType.WHOLE
         if self._fields or self._rest is not None:
-            return Form.MAP
-        return Form.ANY if schema.get("type") in ("object", None) and "oneOf" not in schema else Form.WHOLE
+            return MergeType.MAP
+        return MergeType.ANY if schema.get("type") in ("object", None) and "oneOf" not in schema else MergeType.WHOLE
 
     def field(self, name: str) -> Structure:
         """What is below a field of a map. Keys of a map are many; what is below them is one."""

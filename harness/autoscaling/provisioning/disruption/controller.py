@@ -132,7 +132,7 @@ class Disruption:
                 effects.append(WakeAt(now + VALIDATION_NS, ("validate",)))
             return
         for name, why in self.reasons.items():
-            self._tell(now, name, why, effects)
+            self._record_unconsolidatable(now, name, why, effects)
 
     def _is_settled(self, now: int, method: str) -> bool:
         known = self._settled.get(method)
@@ -284,7 +284,7 @@ class Disruption:
         found = condition(self._state.claims[name].status.conditions, "Drifted")
         return now if found is None else found.last_transition_time or now
 
-    def _tell(self, now: int, name: str, why: str, effects: list[Effect]) -> None:
+    def _record_unconsolidatable(self, now: int, name: str, why: str, effects: list[Effect]) -> None:
         """Why a node stays, about the node."""
         node = self._state.nodes.get(name)
         last = self._told.get(name)

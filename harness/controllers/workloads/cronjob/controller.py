@@ -19,7 +19,7 @@ from harness.engine.component import MS, SECOND, Create, Delete, Instant, LazyWa
 from harness.model.cron import parse_cron, time_zone
 from harness.model.cron_jobs import CronJob, CronJobStatus
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS, Time
-from harness.model.workloads import COMPLETE, Job, finished
+from harness.model.workloads import COMPLETE, Job, finished_condition
 
 LATER_NS = 100 * MS
 """After the time of a start it is looked at, lest a clock that is behind sees it early. Source: nextScheduleDelta."""
@@ -106,7 +106,7 @@ class CronJobController(Reconciler):
         succeeded = status.last_successful_time
         there = set()
         for job in jobs.values():
-            uid, over = job.metadata.uid, finished(job)
+            uid, over = job.metadata.uid, finished_condition(job)
             there.add(uid)
             if uid not in active and over is None:
                 text = f"Saw a job that the controller did not create or forgot: {job.metadata.name}"

@@ -12,7 +12,7 @@ from harness.controllers.runtime.pods import owner_reference
 from harness.model.core import ObjectReference
 from harness.model.cron_jobs import CronJob
 from harness.model.meta import ObjectMeta
-from harness.model.workloads import COMPLETE, FAILED, Job, finished
+from harness.model.workloads import COMPLETE, FAILED, Job, finished_condition
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 """Annotation of a Job. Source: batch/v1 CronJobScheduledTimestampAnnotation."""
@@ -55,7 +55,7 @@ def to_forget(cron_job: CronJob, jobs: Iterable[Job]) -> list[Job]:
     """The oldest of those that are over, beyond the limits of the history. Source: cleanupFinishedJobs."""
     spec = cron_job.spec
     out: list[Job] = []
-    over = {job.metadata.uid: said.type for job in jobs if (said := finished(job)) is not None}
+    over = {job.metadata.uid: said.type for job in jobs if (said := finished_condition(job)) is not None}
     for kind, limit in ((COMPLETE, spec.successful_jobs_history_limit), (FAILED, spec.failed_jobs_history_limit)):
         if limit is not None:
             of_kind = sorted((job for job in jobs if over.get(job.metadata.uid) == kind), key=_by_start)

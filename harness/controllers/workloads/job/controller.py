@@ -38,7 +38,7 @@ from harness.controllers.workloads.job.verdict import (
 from harness.engine.component import Create, Instant, LazyWatch, Outcome, Update
 from harness.model.core import Pod
 from harness.model.meta import OwnerReference, condition
-from harness.model.workloads import COMPLETE, Job, finished
+from harness.model.workloads import COMPLETE, Job, finished_condition
 
 MANAGER = "kubernetes.io/job-controller"
 """Jobs whose managedBy says otherwise are another controller's. Source: batch/v1 JobControllerName."""
@@ -86,7 +86,7 @@ class JobController(PodControl):
             return
         meta = new.metadata
         self._keys[meta.uid] = meta.key
-        self._orphans.adopter(meta.key, meta.namespace, None if finished(new) else new.spec.selector)
+        self._orphans.adopter(meta.key, meta.namespace, None if finished_condition(new) else new.spec.selector)
         self.queue.add(meta.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
@@ -123,7 +123,7 @@ class JobController(PodControl):
         found = self._keys.get(uid)
         if found is not None:
             self.queue.add(found)
-        if FINALIZER in meta.finalizers and (found is None or finished(self.informer.get("Job", found))):
+        if FINALIZER in meta.finalizers and (found is None or finished_condition(self.informer.get("Job", found))):
             self.queue.add(_LOOSE + key)
 
     def _pod_removed(self, pod: Pod, owner: OwnerReference) -> None:
@@ -159,7 +159,7 @@ class JobController(PodControl):
         if job is None or (job.spec.managed_by or MANAGER) != MANAGER:
             return
         uid = job.metadata.uid
-        if finished(job) is not None:
+        if finished_condition(job) is not None:
             self._backoffs.pop(uid, None)
             self._new_pods.forget(uid)
             return
@@ -272,7 +272,7 @@ class JobController(PodControl):
             return
         owner = controller_of(pod, "Job")
         found = self._keys.get(owner.uid) if owner is not None else None
-        if found is not None and finished(self.informer.get("Job", found)) is None:
+        if found is not None and finished_condition(self.informer.get("Job", found)) is None:
             return
         self.write(key, Update(_untracked(pod), "", key))
 
@@ -292,7 +292,7 @@ class JobController(PodControl):
         return True
 
     def _say(self, old: Job, new: Job) -> None:
-        over = finished(new)
+        over = finished_condition(new)
         if over is not None:
             if over.type == COMPLETE:
                 if new.spec.completions is not None and (new.status.succeeded or 0) > new.spec.completions:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import SECOND, Delete, Instant
-from harness.model.workloads import Job, finished
+from harness.model.workloads import Job, finished_condition
 
 
 class TtlAfterFinished(Reconciler):
@@ -17,12 +17,12 @@ class TtlAfterFinished(Reconciler):
         super().__init__(name, {"Job": self._job_changed}, {"Job": _has_ttl})
 
     def _job_changed(self, old: Job | None, new: Job | None) -> None:
-        if new is not None and finished(new) is not None:
+        if new is not None and finished_condition(new) is not None:
             self.queue.add(new.metadata.key)
 
     def reconcile(self, now: Instant, key: str) -> None:
         job: Job | None = self.informer.get("Job", key)
-        over = None if job is None else finished(job)
+        over = None if job is None else finished_condition(job)
         if job is None or over is None or job.metadata.deletion_timestamp is not None:
             return
         at = (over.last_transition_time or 0) + (job.spec.ttl_seconds_after_finished or 0) * SECOND
