@@ -16,42 +16,57 @@ QUIET_NS = 20 * 60 * SECOND
 tried again at least twice, and a node that was asked for is there or given up (15 minutes, cluster autoscaler)."""
 
 
+UNSEEN_NS = 10 * SECOND
+"""What was written so long ago has reached every watch, and the scheduler has taken it in."""
+
+
 class Completion:
     """Asked now and then. A strategy that is slow, or has many pods waiting, always has some of them in hand; so pods
-    that wait end a run either at an instant at which none is being tried, or after a time in which none was placed."""
+    that wait end a run either at an instant at which none is being tried or bound and none fits anywhere, or after a
+    time in which nothing came, was placed, ended or went."""
 
     def __init__(self, cluster: Cluster, driver: WorkloadDriver, lives: PodLives, scheduler: Scheduler) -> None:
         self._cluster = cluster
         self._driver = driver
         self._lives = lives
         self._scheduler = scheduler
-        self._state: tuple[int, int, int] = (0, 0, 0)
-        self._since = 0  # instant at which something last came, was placed, or went
+        self._state: tuple[int, int, int, int] = (0, 0, 0, 0)
+        self._since = 0  # instant at which something last came, was placed, ended, or went
 
     def over(self) -> bool:
         now = self._cluster.now
-        state = (len(self._lives.all), len(self._lives.alive), self._scheduler.tally.decisions)
+        lives = self._lives
+        state = (len(lives.all), len(lives.alive), lives.ended, self._scheduler.tally.decisions)
         if state != self._state:
             self._state, self._since = state, now
         if not self._driver.done or now < SETTLE_NS:
             return False
-        pending = 0
-        for key, life in self._lives.alive.items():
+        pending = on_its_way = False
+        for key, life in lives.alive.items():
             if life.phase in ("Succeeded", "Failed"):
                 continue
             pod = self._cluster.server.objects("Pod").get(key)
             if pod is None:
                 continue
             if not pod.spec.node_name:
-                pending += 1
+                pending = True
+                on_its_way = on_its_way or self._scheduler.snapshot.where(key) is not None
             elif DURATION in pod.metadata.annotations or life.running_ns < 0:
                 return False
         if self._jobs_between_pods():
             return False
         if not pending or now - self._since >= QUIET_NS:
             return True
+        if on_its_way or now - self._since < UNSEEN_NS:
+            return False
         counts = self._scheduler.queue.counts()
-        return not counts["active"] and not counts["backoff"]
+        return not counts["active"] and not counts["backoff"] and not self._one_fits()
+
+    def _one_fits(self) -> bool:
+        """Whether some pod that waits fits on some node, so that its next attempt may place it: it was not woken with
+        others of its class, say, or a gang has room for some of its members."""
+        queue, snapshot = self._scheduler.queue, self._scheduler.snapshot
+        return any(snapshot.feasible(queue.waiting(cls)).any() for cls in queue.waiting_classes())
 
     def _jobs_between_pods(self) -> bool:
         """Whether some Job is about to make a pod: its first, or one for a pod that it lost. A training job goes on in
