@@ -1,8 +1,12 @@
-"""kill -9 under load: nothing acknowledged is lost, and clients go on with the kubeconfig that they have."""
+"""kill -9 under load: nothing acknowledged is lost, and clients go on with the kubeconfig that they have.
+
+`PODYARD_KILLS=100 pytest -m slow tests/e2e/test_kill.py` kills it 100 times, about ten minutes.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import ssl
 import subprocess
@@ -21,7 +25,7 @@ from tests.e2e.test_up import STOP_S, podyard_up
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-ROUNDS, CLIENTS = 10, 4
+ROUNDS, CLIENTS = int(os.environ.get("PODYARD_KILLS", "10")), 4
 NAMES = 12  # objects a client creates, changes and deletes in turn
 AT_LEAST = 40  # acknowledged writes before each kill
 MAPS = "/api/v1/namespaces/default/configmaps"
