@@ -1,6 +1,7 @@
 """Pages of docs/ as scripts: their `sh` blocks in order, beside the files that their other blocks hold.
 
-A block of another language, `console` as a rule, is shown and not run: what installs, or needs a service.
+They run in a folder that has the repository's `docs/examples` and nothing else. A block of another language, `console`
+as a rule, is shown and not run: what installs, or needs a service.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def run_page(page: str, folder: Path, longest_s: int = LONGEST_S) -> str:
         tool = tools / name
         tool.write_text(f'#!/bin/sh\necho $$ >> {folder}/pids\nexec {sys.executable} {arguments} "$@"\n')
         tool.chmod(0o755)
+    (folder / "docs").mkdir()
+    (folder / "docs" / "examples").symlink_to(ROOT / "docs" / "examples")
     for name, text in files(page).items():
         (folder / name).write_text(text)
     script = "set -eum\nset -o pipefail\n" + "\n".join(blocks(page, "sh"))

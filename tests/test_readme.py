@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.cli.app import app
+
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
 
@@ -55,6 +57,12 @@ def test_the_scenario_runs_as_printed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Recovery latency" in done.stdout
     assert (tmp_path / "results" / "local" / name).is_dir()
+
+
+def test_the_list_has_every_command() -> None:
+    listed = next(block for block in blocks("text") if "podyard run" in block)
+    known = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    assert known == known & set(re.findall(r"^podyard ([a-z]+)", listed, re.MULTILINE))
 
 
 @pytest.mark.parametrize("command", ["run", "journal", "replay", "up", "schedulers", "train", "trace"])

@@ -25,6 +25,12 @@ PRINTED = {
     "how-to/evaluate.md": ("tight.py: scored", "curious.py: contained", "reads '/etc/passwd' (line 3)", "exit code 1"),
     "how-to/datasets.md": ("split: by list, 2 of 3 for training", "split: by time", "candidates"),
     "how-to/figures.md": ("allocation.svg", "run,seed,pod,wait_seconds,bound", "| strategy | variable", "run.json"),
+    "how-to/import.md": (
+        "was dumped: 1 Namespace, 4 Node, 9 Pod",
+        "Recovery latency",
+        "one node more is better",
+        "report: 10 more fit",
+    ),
     "how-to/learning.md": ("seed of the scenario", "policy:scheduler against random, 6 seeds, paired"),
 }
 """What each page's commands must have printed, besides ending with exit code 0."""

@@ -131,8 +131,11 @@ def _fault(name: str, data: Any, where: str) -> Fault:
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        what, _, path = str(error).rstrip("`").partition(" - at `$")
-        raise UserError(f"{where}.{name}{path}: {what}") from None
+        what, _, at = str(error).partition(" - at `$")
+        path = at.rstrip("`")
+        known = [field.encode_name for field in msgspec.structs.fields(kind)]
+        expected = ", ".join(known) if not path and "unknown field" in what else None
+        raise UserError(f"{where}.{name}{path}: {what}", expected=expected) from None
 
 
 def with_fault_events(injected: Sequence[Effect], about: tuple[int, str], cause: int) -> list[Effect]:

@@ -88,6 +88,8 @@ def test_at_a_rate_faults_are_drawn_from_their_own_stream() -> None:
         ({"at": "1m", "nodeFreeze": {}}, "for"),
         ({"at": "1m", "nodeFreeze": {"for": "1 hour"}}, "not a duration"),
         ({"at": "1m", "nodeCrash": {"select": {"zones": "a"}}}, "unknown field `zones`"),
+        ({"at": "1m", "nodeCrash": {"count": 1}}, "unknown field `count`"),
+        ({"at": "1m", "nodeCrash": {"count": 1}}, "select, downFor"),
         ("boom", "not a fault"),
     ],
 )
