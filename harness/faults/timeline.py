@@ -133,7 +133,7 @@ def _fault(name: str, data: Any, where: str) -> Fault:
     except msgspec.ValidationError as error:
         what, _, at = str(error).partition(" - at `$")
         path = at.rstrip("`")
-        known = [field.encode_name for field in msgspec.structs.fields(kind)]
+        known: tuple[str, ...] = getattr(kind, "__struct_encode_fields__", ())
         expected = ", ".join(known) if not path and "unknown field" in what else None
         raise UserError(f"{where}.{name}{path}: {what}", expected=expected) from None
 
