@@ -22,7 +22,8 @@ from harness.model.times import SCHEMA, parse_duration
 class NodeUpgrade(DrainForm, frozen=True, kw_only=True):
     """Nodes are upgraded, `maxUnavailable` at a time: drained with kubectl's flags, taken away, and after `boot` there
     again under their names; the next one's turn comes when they are ready. With `surge` the new machine (`name`-next)
-    is ready before the old one is drained. A node that cannot be drained is `onDrainFailure`: stop, or goOn."""
+    is ready before the old one is drained. A node that cannot be drained is `onDrainFailure`: stop, or goOn. One that
+    leaves before its new machine is ordered stays away: whoever sizes the group has seen it go."""
 
     max_unavailable: Annotated[
         int, Meta(ge=1, description="nodes at a time", examples=[1], extra_json_schema={"x-unit": "nodes"})
@@ -36,7 +37,7 @@ class NodeUpgrade(DrainForm, frozen=True, kw_only=True):
     ] = "stop"
 
     def begin(self, targets: Targets, rng: Random) -> Upgrading:
-        nodes = [targets.nodes[name] for name in self.select.nodes(targets, rng)]
+        nodes = [targets.nodes[name] for name in self.select.nodes(targets, rng) if name in targets.nodes]
         options, boot_ns = self.options(), parse_duration(self.boot)
         upgrades = [OneUpgrade(node, options, boot_ns, surge=self.surge) for node in nodes]
         return Upgrading(upgrades, self.max_unavailable, stops=self.on_drain_failure == "stop")
@@ -63,12 +64,14 @@ class OneUpgrade:
         return self._drain.failed
 
     def start(self, now: int, targets: Targets) -> list[Effect]:
+        if self._has_left(targets):
+            return self._leave_away()
         return self._boot(now) if self._surge else self._begin_drain(now, targets)
 
-    def drain_failed(self, now: int, *, goes_on: bool) -> list[Effect]:
+    def drain_failed(self, now: int, targets: Targets, *, goes_on: bool) -> list[Effect]:
         """Called when the drain has failed."""
         if goes_on:
-            return self._take_away(now)
+            return self._take_away(now, targets)
         self.done = True
         return []
 
@@ -77,6 +80,8 @@ class OneUpgrade:
         if what == "drain":
             return marked(self._drain.on_timer(now, inner, targets), "drain")
         if what == "boot":
+            if self._surge and self._has_left(targets):  # the order is called back
+                return self._leave_away()
             return [StartMachine(self._new), WakeAt(now + LOOK_NS, ("ready", None))]
         if not is_ready(targets.nodes.get(self._new.metadata.name)):
             return [WakeAt(now + LOOK_NS, token)]
@@ -90,11 +95,11 @@ class OneUpgrade:
         what, inner = token
         return marked(self._drain.on_outcome(now, inner, error, targets), "drain") if what == "drain" else []
 
-    def go_on(self, now: int) -> list[Effect]:
+    def go_on(self, now: int, targets: Targets) -> list[Effect]:
         """After the drain: what follows."""
         if self.done or self._drained or not self._drain.done or self.failed:
             return []
-        return self._take_away(now)
+        return self._take_away(now, targets)
 
     @property
     def has_failed(self) -> bool:
@@ -106,7 +111,18 @@ class OneUpgrade:
     def _begin_drain(self, now: int, targets: Targets) -> list[Effect]:
         return marked(self._drain.start(now, targets), "drain")
 
-    def _take_away(self, now: int) -> list[Effect]:
+    def _has_left(self, targets: Targets) -> bool:
+        """Somebody else has taken the node away; another may be called so by now."""
+        node = targets.nodes.get(self.name)
+        return node is None or node.metadata.uid != self._uid
+
+    def _leave_away(self) -> list[Effect]:
+        self.done = True
+        return [said("has left", self.name)]
+
+    def _take_away(self, now: int, targets: Targets) -> list[Effect]:
+        if self._has_left(targets):
+            return self._leave_away()
         self._drained = True
         out: list[Effect] = [
             said("taken away", self.name),
@@ -163,11 +179,11 @@ class Upgrading:
         for name, one in list(self._under_way.items()):
             if one.has_failed:
                 self.failed += one.failed
-                out += marked(one.drain_failed(now, goes_on=not self._stops), name)
+                out += marked(one.drain_failed(now, targets, goes_on=not self._stops), name)
                 if self._stops:
                     out += [said("left as it is", other.name) for other in self._waiting]
                     self._waiting.clear()
-            out += marked(one.go_on(now), name)
+            out += marked(one.go_on(now, targets), name)
             if one.done:
                 del self._under_way[name]
         while self._waiting and len(self._under_way) < self._at_once:

@@ -248,6 +248,21 @@ def test_nodes_are_upgraded_one_after_the_other(surge: bool) -> None:
     assert not any(node.spec.unschedulable for name, node in server.objects("Node").items() if name != "gateway")
 
 
+@pytest.mark.parametrize("surge", [False, True])
+@pytest.mark.parametrize("at", ["25s", "31s", "60s"])
+def test_a_node_that_leaves_before_its_turn_or_while_it_is_drained_is_not_brought_back(at: str, surge: bool) -> None:
+    """Seed 9043 of `podyard simulate`: whoever sizes its pool had replaced it by then, and there was one too many."""
+    upgrade = {"select": {"names": ["n-0", "n-1"]}, "boot": "15s", "timeout": "20s", "onDrainFailure": "goOn"}
+    # before the upgrade begins, while n-0 boots its successor or is drained in vain, and while n-1 is
+    leave = {"at": at, "nodeLeave": {"select": {"names": ["n-1"]}}}
+    tight = {**BUDGET, "minAvailable": 6}
+    server, rows = played({"at": "30s", "nodeUpgrade": {**upgrade, "surge": surge}}, leave, service=tight)
+    assert "n-1" not in server.objects("Node")
+    (row,) = [row for row in rows if steps(row, "ordered")]
+    assert "n-1" not in [step["about"] for step in steps(row, "taken away")]
+    assert len([name for name in server.objects("Node") if name.startswith("n-0")]) == 1
+
+
 def test_an_upgrade_stops_at_a_node_that_cannot_be_drained() -> None:
     tight = {**BUDGET, "minAvailable": 6}
     upgrade = {"select": {"names": ["n-0", "n-1"]}, "boot": "15s", "timeout": "20s"}
