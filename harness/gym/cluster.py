@@ -197,9 +197,7 @@ class ClusterEnv(gymnasium.Env[dict[str, Any], np.int64]):
         if run is None or thread is None:
             return
         self._agent.closed = True
-        self._agent.answers.put(None)
-        while thread.is_alive() and self._agent.asked.get() is not _ENDED:
-            self._agent.answers.put(None)
+        self._agent.answers.put(None)  # to the one decision that may wait; later ones see that it is closed
         thread.join()
         run.close()
         self._run = self._thread = None

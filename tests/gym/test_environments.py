@@ -1,6 +1,7 @@
 """The environments: Gymnasium's own checker, and returns, masks and digests that are those of a run."""
 
 import sys
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,27 @@ def test_the_whole_control_plane_is_the_run_of_the_same_policy() -> None:
     run.play()
     assert run.result("policy").digest == digest
     run.close()
+
+
+def test_an_environment_closes_while_its_run_still_winds_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end was read by the last step, the thread not yet over: close() waited for a second end, for ever."""
+    env = ClusterEnv("batch", settings=FEW)
+    told, go_on = Event(), Event()
+    played = env._play
+
+    def slowly(run: Run, agent: Any) -> None:
+        played(run, agent)
+        told.set()
+        go_on.wait(30)
+
+    monkeypatch.setattr(env, "_play", slowly)
+    play(env, 1, first_legal)
+    assert told.wait(30)
+    closing = Thread(target=env.close, daemon=True)
+    closing.start()
+    go_on.set()
+    closing.join(30)
+    assert not closing.is_alive()
 
 
 def test_a_cluster_that_is_left_midway_ends_its_thread() -> None:
