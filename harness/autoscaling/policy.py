@@ -207,6 +207,13 @@ def stands_alone(name: str) -> bool:
     return bool(getattr(target, "stands_alone", False)) or hasattr(target, "resize")
 
 
+def goes_by_objects(name: str) -> bool:
+    """Whether the node policy `name` goes by objects of the cluster, as NodePools, instead of pools. Raises UserError
+    where there is none of this name."""
+    target = PluginGroup(GROUP, "node policy", lambda found: "").load(name.partition("?")[0])
+    return bool(getattr(target, "stands_alone", False))
+
+
 def is_autoscaler(spec: str) -> bool:
     """Whether `spec` names an autoscaler and no scheduler: one that is registered, or module:object with a method of
     one and without `place`. Raises UserError where module:object does not load."""

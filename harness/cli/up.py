@@ -172,6 +172,8 @@ def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None,
         print(f"{unfit.kind}: {unfit.reason}", file=sys.stderr)
     if spec.duration is not None or spec.gates:
         print("the scenario's duration and gates are of runs: this cluster goes on until interrupted", file=sys.stderr)
+    for text in prepared.notices:
+        print(f"note: {text}", file=sys.stderr)
     return prepared.cluster_plan(strategy, {})
 
 

@@ -59,7 +59,7 @@ def verdicts(
         raise UserError("no cluster is given", expected="-f FILE, a folder, or - for standard input")
     strategy = load(scheduler)()
     cluster = FromManifests(filename, load_filter_plugins(filters or ()))
-    for text in cluster.notices:
+    for text in (*cluster.notices, *cluster.set_aside):
         print(f"note: {text}", file=sys.stderr)
     if cluster.astray:
         print(f"{cluster.astray} running pods left out: their nodes are not among the manifests", file=sys.stderr)

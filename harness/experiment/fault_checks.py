@@ -8,11 +8,17 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from harness.autoscaling.policy import stands_alone
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import ADDED, Watch
 from harness.experiment.manifests import read_checked_manifests
 from harness.experiment.scenario import LoadedScenario
 from harness.experiment.workload import PlannedWorkload
+from harness.faults.apply import Apply
+from harness.faults.fault import FaultForm
+from harness.faults.node_join import NodeJoin
+from harness.faults.node_selection import NodeSelection
+from harness.faults.node_upgrade import NodeUpgrade
 from harness.faults.targets import Targets
 from harness.faults.timeline import WHEN, Planned
 from harness.model.core import Node, Pod, PodSpec, PodStatus
@@ -21,6 +27,8 @@ from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS, kind_of
 
 MOST_NAMES = 20
+
+_BRING_NODES = (Apply, NodeJoin, NodeUpgrade)
 
 
 def with_objects(loaded: LoadedScenario) -> list[Any]:
@@ -54,6 +62,7 @@ def check_faults(
     everything = list(nodes)
     everything += [pool.node(f"{pool.name}-0") for pool in pools]
     targets = _targets(everything, workload)
+    fixed = not _nodes_may_come(loaded, faults, targets, pools, workload)
     for index, planned in enumerate(faults):
         where = f"spec.faults[{index}]"
         _check_names(loaded, planned, where, targets, pools)
@@ -70,6 +79,8 @@ def check_faults(
             raise loaded.error(where, f"{type(planned.fault).__name__} fails", found=found) from error
         if not effects:
             raise loaded.error(where, "this fault can hit nothing", **_about(planned, targets))
+        if fixed:
+            _check_number(loaded, planned, where, targets)
         if duration_ns is not None and planned.at_ns >= duration_ns and not planned.every_ns:
             found = f"at {planned.at_ns / 1e9:g} s, the run ends at {duration_ns / 1e9:g} s"
             raise loaded.error(where, "this fault comes after the end", found=found, expected="a longer duration")
@@ -103,6 +114,34 @@ def _check_names(
         expected, hint = ", ".join(known[:MOST_NAMES]), did_you_mean(name, known)
         item = f"{where}.{_key(loaded, where)}.select.names[{index}]"
         raise loaded.error(item, "there is no node of this name", found=name, expected=expected, hint=hint)
+
+
+def _nodes_may_come(
+    loaded: LoadedScenario, faults: Iterable[Planned], targets: Targets, pools: tuple[NodePool, ...], workload: PlannedWorkload
+) -> bool:
+    """Whether other nodes than those of the beginning may be there when a fault strikes."""
+    if pools or stands_alone(loaded.scenario.spec.autoscaler):
+        return True
+    if any(isinstance(obj, Node) and obj.metadata.name not in targets.nodes for obj in workload.objects()):
+        return True
+    return any(isinstance(item.fault, _BRING_NODES) or not isinstance(item.fault, FaultForm) for item in faults)
+
+
+def _check_number(loaded: LoadedScenario, planned: Planned, where: str, targets: Targets) -> None:
+    """Raises UserError where more nodes are asked for than can match."""
+    key = f"{where}.{_key(loaded, where)}"
+    select = getattr(planned.fault, "select", None)
+    if not isinstance(select, NodeSelection):
+        return
+    most, what = select.most(targets), "more nodes are asked for than there are"
+    if most is not None and select.count is not None and select.count > most:
+        expected = f"{most} or less: so many nodes match"
+        raise loaded.error(f"{key}.select.count", what, found=select.count, expected=expected)
+    drawn = getattr(planned.fault, "drawn", 0)
+    selected = len(select.nodes(targets, Random(0)))
+    if drawn > selected and not select.app:
+        expected = f"{selected} or less: so many nodes are selected"
+        raise loaded.error(f"{key}.drawn", what, found=drawn, expected=expected, hint="select: {count: ..}, or labels")
 
 
 def _key(loaded: LoadedScenario, where: str) -> str:

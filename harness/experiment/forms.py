@@ -20,6 +20,9 @@ Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 
 Wattage: TypeAlias = Annotated[float, Meta(ge=0, le=100_000)]
 
+DEFAULT_GAP = "1s"
+"""Between arrivals that a scenario gives their own pace."""
+
 Amount: TypeAlias = str | int | float
 """A quantity, as Kubernetes writes it; its range is checked where it is read."""
 
@@ -153,7 +156,7 @@ class TraceTasks(Form, frozen=True, kw_only=True):
     mode: str = "departures"  # or fill: what arrives stays
     first: Tasks | None = None  # only so many pods
     order: str | None = None
-    every: str = "1s"
+    every: str = DEFAULT_GAP
     together: Positive = 1
     gpu_words: Literal["share", "device-plugin"] = "share"
     controller: Literal["none", "Job"] = "none"

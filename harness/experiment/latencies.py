@@ -48,6 +48,10 @@ def latency(loaded: LoadedScenario, form: str | LatencyForm, where: str, most_ns
     """A duration, or a distribution of durations. Raises UserError."""
     if isinstance(form, str):
         return Constant(duration(loaded, form, where))
+    ways = {"constant": form.constant, "median": form.median or form.p99, "samples": form.samples}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise loaded.error(where, "is one thing", found=" and ".join(given), expected=" or ".join(ways))
     if form.constant is not None:
         return Constant(duration(loaded, form.constant, f"{where}.constant"))
     if form.samples:

@@ -26,6 +26,7 @@ from harness.experiment.constants import read_constants
 from harness.experiment.dump import GATEWAY, read_dump
 from harness.experiment.fault_checks import check_faults, with_objects
 from harness.experiment.gates import check_gates
+from harness.experiment.idle_inputs import idle_inputs
 from harness.experiment.latencies import latencies, latency
 from harness.experiment.metric_series import check_autoscalers, metrics_adapter, needs_requests
 from harness.experiment.nodes import Machines, gateway, machines, pool_template
@@ -72,11 +73,15 @@ class Prepared:
     scheduling: SchedulerSettings
     epoch_unix_ns: int
     duration_ns: int | None
+    idle: tuple[str, ...] = ()
+    """What the scenario asks for and nothing acts on."""
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What is asked for and not modelled, though it bears on what is simulated."""
-        return tuple(dict.fromkeys((*self.machines.notices, *self.workload.notices, *doubts(self.constants))))
+        return tuple(
+            dict.fromkeys((*self.machines.notices, *self.workload.notices, *self.idle, *doubts(self.constants)))
+        )
 
     @property
     def _leases_last(self) -> bool:
@@ -171,6 +176,7 @@ def prepare(loaded: LoadedScenario, seed: int, *, endless: bool = False) -> Prep
     catalogue = _catalogue(loaded)
     pools, faults = _pools(loaded, catalogue), _faults(loaded)
     ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
+    idle = idle_inputs(loaded, workload.objects(), pools, faults, endless=endless)
     made = example_nodes((obj for obj in workload.objects() if isinstance(obj, KarpenterNodePool)), catalogue)
     check_faults(loaded, faults, (*found.nodes, *made), pools, workload, ends)
     return Prepared(
@@ -199,6 +205,7 @@ def prepare(loaded: LoadedScenario, seed: int, *, endless: bool = False) -> Prep
         ),
         epoch_unix_ns=_starts_at(loaded),
         duration_ns=ends,
+        idle=tuple(idle),
     )
 
 

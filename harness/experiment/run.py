@@ -271,6 +271,7 @@ class Run:
             notices=[
                 *self.prepared.notices,
                 *measures.recovery.idle(),
+                *measures.recovery.short(),
                 *unfound(loaded, measures.jobs),
             ],
             accounts=measures.placement.occupancy.accounts(end),

@@ -354,6 +354,8 @@ def _one_of(loaded: LoadedScenario, form: Form, where: str) -> None:
 
 
 def _machine(loaded: LoadedScenario, form: NodeGroup | Pool, where: str) -> None:
+    if form.gpu_model and not form.gpus:
+        raise loaded.error(f"{where}.gpuModel", "these nodes have no GPUs", found=form.gpu_model, expected="gpus: ..")
     amount(loaded, form.cpu, f"{where}.cpu", "cpu")
     amount(loaded, form.memory, f"{where}.memory")
     for name, value in form.resources.items():

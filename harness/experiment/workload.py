@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
 from harness.experiment.dump import Dump, read_dump
-from harness.experiment.forms import ClientTasks, RigidJobs, TaskSource, TraceTasks, TrainingTasks
+from harness.experiment.forms import DEFAULT_GAP, ClientTasks, RigidJobs, TaskSource, TraceTasks, TrainingTasks
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
 from harness.experiment.scenario import LoadedScenario, duration
 from harness.experiment.services import Traffic, clients, service
@@ -260,10 +260,15 @@ def _rigid_jobs(
     _add_table(made, to_workload(jobs, drawn_by, form.processors_per_pod, prefix), 0, "none")
 
 
-def _paced(
-    loaded: LoadedScenario, workload: Workload, form: TraceTasks, nodes: Sequence[NodeTable], where: str
-) -> Workload:
-    """With the trace's time compressed, and arrivals at the load that is asked for."""
+def _paced(loaded: LoadedScenario, workload: Workload, form: TraceTasks, nodes: Sequence[NodeTable], where: str) -> Workload:
+    """With the trace's time compressed, and arrivals at the load that is asked for. Raises UserError for what only a
+    fill, or an order of arrival, goes by."""
+    if form.mode != "fill" and form.together > 1:
+        what, expected = "arrivals are together in a fill", "mode: fill, or none of it"
+        raise loaded.error(f"{where}.together", what, found=form.together, expected=expected)
+    if form.mode != "fill" and form.order is None and form.every != DEFAULT_GAP:
+        expected = "mode: fill, an order, or load: .. for other arrivals"
+        raise loaded.error(f"{where}.every", "arrivals come as the trace has them", found=form.every, expected=expected)
     if form.mode == "fill" and (form.load is not None or form.compress != 1.0):
         what = "a fill has no times that could be changed"
         raise loaded.error(f"{where}.mode", what, found="load or compress", expected="every, or mode: departures")

@@ -21,7 +21,7 @@ from harness.explain.recorded_decision import Case, ask
 from harness.model.core import Node, Pod, PodStatus
 from harness.model.cron_jobs import pod_template
 from harness.model.errors import UserError, did_you_mean
-from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass
+from harness.model.objects import KINDS, PodDisruptionBudget, PriorityClass, kind_of
 from harness.model.workloads import PodGroup
 from harness.scheduling.cycle import watched_objects
 from harness.scheduling.feasibility.fit_error import Diagnosis, diagnose, left_out_by, reasons_on_node, run_pre_filters
@@ -37,6 +37,28 @@ from workloads.readers.manifests import Manifest
 
 DEFAULT_SCHEDULER = "default-scheduler"
 """schedulerName that the API server gives a pod without one, and that of a strategy which names none."""
+
+
+NO_PART = {
+    "HorizontalPodAutoscaler": "no replicas change",
+    "VerticalPodAutoscaler": "requests stay as the pods have them",
+    "LimitRange": "requests stay as the pods have them",
+    "ResourceQuota": "pods that wait have passed admission",
+    "NodePool": "no node is made",
+}
+"""Kinds that no verdict goes by, and what that means."""
+
+
+def _set_aside(objects: Iterable[Any]) -> list[str]:
+    """Those of kinds that no verdict goes by, in words."""
+    found: dict[str, list[str]] = {}
+    for obj in objects:
+        found.setdefault(kind_of(obj), []).append(obj.metadata.key)
+    return [
+        f"{kind} {', '.join(sorted(found[kind]))}: no verdict goes by it, {why}"
+        for kind, why in NO_PART.items()
+        if kind in found
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,7 @@ class FromManifests:
         for _, obj in manifests:
             if isinstance(obj, Node):
                 self.on.add_node(**node_columns(obj))
+        self.set_aside = _set_aside(obj for _, obj in manifests)
         self._preemption = PreemptionDryRun(self.on, self.waiting)
         for manifest, obj in manifests:
             if isinstance(obj, Pod):

@@ -25,8 +25,7 @@ class ContainerCrash(FaultForm, frozen=True, kw_only=True):
     )
 
     def effects(self, targets: Targets, rng: Random) -> list[Effect]:
-        pods = targets.pods_of(self.app)
-        chosen = sorted(rng.sample(pods, min(self.count, len(pods))))
+        chosen = targets.sample(targets.pods_of(self.app), self.count, rng)
         return [InjectFault((node,), Exit(pod=key, exit_code=self.exit_code)) for node, key in chosen]
 
     def lasts_ns(self) -> int | None:

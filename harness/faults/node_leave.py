@@ -69,8 +69,9 @@ class SpotReclaim(ActionForm, frozen=True, kw_only=True):
 
     def begin(self, targets: Targets, rng: Random) -> Leaving:
         names = self.select.nodes(targets, rng)
-        if self.drawn and len(names) > self.drawn:
-            names = sorted(rng.sample(names, self.drawn))
+        if self.drawn:
+            few = len(names) <= self.drawn
+            names = targets.first(names, self.drawn) if few else targets.sample(names, self.drawn, rng)
         notice_ns = parse_duration(self.notice)
         options = DrainOptions(force=True, ignore_daemon_sets=True, delete_empty_dir_data=True, timeout_ns=notice_ns)
         handlers: dict[str, Action] = {}

@@ -30,7 +30,7 @@ from harness.faults.action import STEP
 from harness.faults.fault import Fault
 from harness.faults.running_actions import ActionToken, RunningActions
 from harness.faults.targets import Targets
-from harness.faults.timeline import with_fault_events
+from harness.faults.timeline import told_short, with_fault_events
 from harness.model.faults import Crash, Freeze, Partition, Undo
 
 FIRST_CAUSE = 1_000_001
@@ -120,16 +120,17 @@ class FaultsOnDemand:
     def _inject(self, now: Instant, order: Order, effects: list[Effect]) -> None:
         cause, self._cause = self._cause, self._cause + 1
         about = (-1, type(order.fault).__name__)
+        self._targets.take_short()
         if hasattr(order.fault, "begin"):
             begun = self._actions.begin(now, order.fault, about, cause, self._targets, self._rng)
-            effects += begun
+            effects += [*begun, *told_short(self._targets, cause)]
             writes = [effect for effect in begun if not isinstance(effect, Observe | WakeAt)]
             steps = (effect for effect in begun if isinstance(effect, Observe) and effect.topic == STEP)
             nodes = dict.fromkeys(about for _, _, about, _ in (step.data for step in steps) if about)
             self._injected.append(Injected(order.name, cause, len(writes) or len(nodes), tuple(nodes), False))
             return
         injected = list(order.fault.effects(self._targets, self._rng))
-        effects += with_fault_events(injected, about, cause)
+        effects += [*with_fault_events(injected, about, cause), *told_short(self._targets, cause)]
         ends = [end for effect in injected if (end := _end_of(effect)) is not None]
         if ends:
             self._held[order.name] = (cause, ends)

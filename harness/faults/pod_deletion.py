@@ -25,8 +25,7 @@ class PodDeletion(FaultForm, frozen=True, kw_only=True):
     ] = None
 
     def effects(self, targets: Targets, rng: Random) -> list[Effect]:
-        pods = targets.pods_of(self.app)
-        chosen = sorted(rng.sample(pods, min(self.count, len(pods))))
+        chosen = targets.sample(targets.pods_of(self.app), self.count, rng)
         out: list[Effect] = []
         for _, key in chosen:
             namespace, _, name = key.partition("/")

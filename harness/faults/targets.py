@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.engine.component import DELETED, Relist, Watch
 from harness.model.core import Node, Pod
 from harness.model.objects import kind_of
+
+T = TypeVar("T", str, tuple[str, str])
 
 ZONE = "topology.kubernetes.io/zone"
 GATEWAY = "node-role.kubernetes.io/gateway"
@@ -19,6 +21,7 @@ class Targets:
     """Nodes and what runs on them, as the watch tells; and objects of the kinds that a fault names in `watches`."""
 
     def __init__(self) -> None:
+        self._short: tuple[int, int] | None = None
         self._left: set[str] = set()  # names of Nodes that were deleted: their machines may still run
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, dict[str, Pod]] = {}  # running ones, by node, by key
@@ -96,10 +99,28 @@ class Targets:
         }
         return sorted((name for name, count in counts.items() if count), key=lambda name: (-counts[name], name))
 
+    def to_draw(self) -> list[str]:
+        """All nodes but clients', in order."""
+        return sorted(n for n, node in self.nodes.items() if GATEWAY not in node.metadata.labels)
+
     def drawn(self, count: int, rng: Random) -> list[str]:
         """Any nodes but clients'."""
-        names = sorted(n for n, node in self.nodes.items() if GATEWAY not in node.metadata.labels)
-        return sorted(rng.sample(names, min(count, len(names))))
+        return self.sample(self.to_draw(), count, rng)
+
+    def sample(self, found: Sequence[T], count: int, rng: Random) -> list[T]:
+        """`count` of `found`, at random, in order; fewer where there are not so many, which `take_short` tells."""
+        return self.first(sorted(rng.sample(found, min(count, len(found)))), count)
+
+    def first(self, found: Sequence[T], count: int) -> list[T]:
+        """The first `count`, or as many as there are; likewise."""
+        if len(found) < count:
+            self._short = (count, len(found))
+        return list(found[:count])
+
+    def take_short(self) -> tuple[int, int] | None:
+        """(how many were asked for, how many there were) where fewer were found than asked for, since the last call."""
+        short, self._short = self._short, None
+        return short
 
     def pods_of(self, app: str) -> list[tuple[str, str]]:
         """(node, key of the pod), in order."""

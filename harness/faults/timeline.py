@@ -156,6 +156,12 @@ def with_fault_events(injected: Sequence[Effect], about: tuple[int, str], cause:
     return effects
 
 
+def told_short(targets: Targets, cause: int) -> list[Effect]:
+    """The fact that a fault found fewer targets than it asks for, where it did."""
+    short = targets.take_short()
+    return [] if short is None else [Observe("faultShort", (cause, *short))]
+
+
 class _Again(msgspec.Struct, frozen=True):
     """A change to be made from the newest version of its object; `index` of the entry."""
 
@@ -229,9 +235,11 @@ class Timeline:
         planned = self._planned[index]
         self._injected += 1
         about, cause = (index, type(planned.fault).__name__), self._injected
+        self._targets.take_short()
         if hasattr(planned.fault, "begin"):
             effects += self._actions.begin(now, planned.fault, about, cause, self._targets, self._rng)
         else:
             effects += with_fault_events(self._effects(index), about, cause)
+        effects += told_short(self._targets, cause)
         if planned.every_ns:
             self._draw(now, index, effects)

@@ -29,6 +29,7 @@ class MeasuredFault(msgspec.Struct, eq=False):
     before: int = 0  # pods on its targets that an earlier fault had hit, and that were not back
     detected: dict[str, int] = {}  # by node
     steps: list[Step] = []  # of an action
+    short: tuple[int, int] | None = None  # asked for so many targets, found so many, fewer
     ended: str = ""  # an action's end: done, or failed
     why: str = ""  # it failed
 

@@ -75,6 +75,11 @@ class Recovery:
                     undone.lasts_ns = at_ns - undone.at_ns
                     for target in undone.targets:
                         self._power[target] = min(self._power.get(target, at_ns), at_ns)
+        elif topic == "faultShort":
+            cause, asked, found = data
+            short = self._faults.caused_by(cause)
+            if short is not None:
+                short.short = (asked, found)
         elif topic == "evictionAsked":
             self._asked(*data)
         elif topic == "actionStep":
@@ -228,6 +233,14 @@ class Recovery:
             f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s hit nothing: {why}"
             for fault in self.faults
             if (why := _nothing(fault))
+        ]
+
+    def short(self) -> list[str]:
+        """The faults that found fewer targets than they ask for, in words."""
+        return [
+            f"{fault.kind} at {fault.at_ns / 1e9:g} s asked for {asked}, hit {found}: no more match"
+            for fault in self.faults
+            if fault.short is not None and (asked := fault.short[0]) and (found := fault.short[1])
         ]
 
     def _serving_again(self, hit: Hit) -> int:

@@ -43,7 +43,7 @@ def _select(rng: Random, scene: Scene) -> dict[str, Any]:
     return rng.choice(
         (
             {"count": 1},
-            {"count": 2},
+            {"count": min(2, len(scene.nodes))},
             {"zone": rng.choice(scene.zones)},
             {"app": rng.choice(scene.apps)} if scene.apps else {"count": 1},
         )
