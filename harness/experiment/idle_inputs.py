@@ -19,7 +19,7 @@ from harness.model.karpenter import NodePool as KarpenterNodePool
 from harness.model.objects import kind_of
 
 CLUSTER_AUTOSCALER, JUST_IN_TIME = "cluster-autoscaler", "just-in-time"
-NODE_POOL = "NodePool"
+NODE_POOL, NODE_CLAIM = "NodePool", "NodeClaim"
 
 ACTS_ON = {
     "VerticalPodAutoscaler": ("vpa-recommender", "vpa-updater"),
@@ -52,7 +52,8 @@ def idle_inputs(
         if not pools and not stands_alone(name):
             out += _without_pools(loaded)
     elif name == JUST_IN_TIME:
-        if not node_pools and not endless and not any(_brings_node_pools(item.fault) for item in faults):
+        claims = any(kind_of(obj) == NODE_CLAIM for obj in objects)  # a person may make one without a NodePool
+        if not node_pools and not claims and not endless and not any(_brings_node_pools(item.fault) for item in faults):
             raise loaded.error(
                 "spec.autoscaler",
                 f"{JUST_IN_TIME} goes by NodePools, and there are none",
@@ -117,7 +118,7 @@ def _without_pools(loaded: LoadedScenario) -> list[str]:
 
 def _brings_node_pools(fault: Any) -> bool:
     texts = fault.objects if isinstance(fault, Apply) else ()
-    return any(isinstance(text, dict) and text.get("kind") == NODE_POOL for text in texts)
+    return any(isinstance(text, dict) and text.get("kind") in (NODE_POOL, NODE_CLAIM) for text in texts)
 
 
 def _without_controllers(loaded: LoadedScenario, objects: Iterable[Any]) -> list[str]:
