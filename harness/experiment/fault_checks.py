@@ -117,7 +117,11 @@ def _check_names(
 
 
 def _nodes_may_come(
-    loaded: LoadedScenario, faults: Iterable[Planned], targets: Targets, pools: tuple[NodePool, ...], workload: PlannedWorkload
+    loaded: LoadedScenario,
+    faults: Iterable[Planned],
+    targets: Targets,
+    pools: tuple[NodePool, ...],
+    workload: PlannedWorkload,
 ) -> bool:
     """Whether other nodes than those of the beginning may be there when a fault strikes."""
     if pools or stands_alone(loaded.scenario.spec.autoscaler):

@@ -260,7 +260,9 @@ def _rigid_jobs(
     _add_table(made, to_workload(jobs, drawn_by, form.processors_per_pod, prefix), 0, "none")
 
 
-def _paced(loaded: LoadedScenario, workload: Workload, form: TraceTasks, nodes: Sequence[NodeTable], where: str) -> Workload:
+def _paced(
+    loaded: LoadedScenario, workload: Workload, form: TraceTasks, nodes: Sequence[NodeTable], where: str
+) -> Workload:
     """With the trace's time compressed, and arrivals at the load that is asked for. Raises UserError for what only a
     fill, or an order of arrival, goes by."""
     if form.mode != "fill" and form.together > 1:
