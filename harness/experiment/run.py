@@ -28,7 +28,7 @@ from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.waterfalls import run_waterfalls
 from harness.experiment.workload import noted
 from harness.measure.job_lives import JobLives
-from harness.measure.recovery import victims
+from harness.measure.recovery import idle, short, victims
 from harness.model.objects import KINDS, kind_of
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.store.codec import ObjectCodec
@@ -270,8 +270,8 @@ class Run:
             variables=loaded.chosen,
             notices=[
                 *self.prepared.notices,
-                *measures.recovery.idle(),
-                *measures.recovery.short(),
+                *idle(measures.recovery),
+                *short(measures.recovery),
                 *unfound(loaded, measures.jobs),
             ],
             accounts=measures.placement.occupancy.accounts(end),

@@ -76,10 +76,8 @@ class Recovery:
                     for target in undone.targets:
                         self._power[target] = min(self._power.get(target, at_ns), at_ns)
         elif topic == "faultShort":
-            cause, asked, found = data
-            short = self._faults.caused_by(cause)
-            if short is not None:
-                short.short = (asked, found)
+            if (fault := self._faults.caused_by(data[0])) is not None:
+                fault.short = data[1:]
         elif topic == "evictionAsked":
             self._asked(*data)
         elif topic == "actionStep":
@@ -227,22 +225,6 @@ class Recovery:
         lost = self._losses(until_ns)
         return [self._row_of(fault, lost[index], until_ns) for index, fault in enumerate(self.faults)]
 
-    def idle(self) -> list[str]:
-        """The faults that hit nothing, in words."""
-        return [
-            f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s hit nothing: {why}"
-            for fault in self.faults
-            if (why := _nothing(fault))
-        ]
-
-    def short(self) -> list[str]:
-        """The faults that found fewer targets than they ask for, in words."""
-        return [
-            f"{fault.kind} at {fault.at_ns / 1e9:g} s asked for {asked}, hit {found}: no more match"
-            for fault in self.faults
-            if fault.short is not None and (asked := fault.short[0]) and (found := fault.short[1])
-        ]
-
     def _serving_again(self, hit: Hit) -> int:
         """When requests got through again, to it or to what replaced it."""
         life = hit.new if hit.new is not None else hit.life
@@ -340,6 +322,24 @@ class Recovery:
                         lost[service] += self._traffic.unrouted_between(service, begin, end)
                         taken = end
         return [{name: round(value, 3) for name, value in lost.items()} for lost in out]
+
+
+def idle(recovery: Recovery) -> list[str]:
+    """The faults that hit nothing, in words."""
+    return [
+        f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s hit nothing: {why}"
+        for fault in recovery.faults
+        if (why := _nothing(fault))
+    ]
+
+
+def short(recovery: Recovery) -> list[str]:
+    """The faults that found fewer targets than they ask for, in words."""
+    return [
+        f"{fault.kind} at {fault.at_ns / 1e9:g} s asked for {asked}, hit {found}: no more match"
+        for fault in recovery.faults
+        if fault.short is not None and (asked := fault.short[0]) and (found := fault.short[1])
+    ]
 
 
 def _nothing(fault: MeasuredFault) -> str:
