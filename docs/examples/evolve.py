@@ -13,6 +13,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 WEIGHTS = ("gpu_left", "cpu_left", "memory_left", "same_model_left", "whole_devices_left")
@@ -48,7 +49,7 @@ def write(folder: Path, name: str, weights: dict[str, float]) -> Path:
 
 def evaluate(files: list[Path], suite: str) -> list[dict]:
     """One call for a generation: the baseline is run once."""
-    command = ["podyard", "evaluate", *map(str, files), "--suite", suite, "-o", "json"]
+    command = [sys.executable, "-m", "harness.cli", "evaluate", *map(str, files), "--suite", suite, "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):  # 1: some file has no score
         raise SystemExit(done.stderr)

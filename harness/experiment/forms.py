@@ -20,6 +20,9 @@ Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 
 Wattage: TypeAlias = Annotated[float, Meta(ge=0, le=100_000)]
 
+MOST_WORKERS = 1000
+"""Requests that a pod of a service works on at once: what the reckoning of its queue is bounded for."""
+
 DEFAULT_GAP = "1s"
 """Between arrivals that a scenario gives their own pace."""
 
@@ -235,7 +238,7 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
     memory: Amount = "256Mi"
     cpu_per_request: Amount = "5m"  # milli-CPU-seconds
     min_available: Count | Annotated[str, Meta(pattern=r"^[0-9]{1,3}%$")] | None = None  # a PodDisruptionBudget
-    concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=MOST_WORKERS)] | None = None
     service_time: ServiceTimeForm | str = "exponential"
     queue_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1024
     timeout: str = "15s"
@@ -253,7 +256,7 @@ class ClientTasks(Form, frozen=True, kw_only=True):
     namespace: Name = "default"
     load: Any
     cpu_per_request: Amount | None = None  # milli-CPU-seconds; none: what the pods say, else 5m
-    concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=MOST_WORKERS)] | None = None
     service_time: ServiceTimeForm | str = "exponential"
     queue_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1024
     timeout: str = "15s"

@@ -9,7 +9,14 @@ from typing import Any, get_args
 from msgspec.structs import replace
 
 from harness.engine.component import SECOND
-from harness.experiment.forms import ClientTasks, Distribution, RateFileForm, ServiceTasks, ServiceTimeForm
+from harness.experiment.forms import (
+    MOST_WORKERS,
+    ClientTasks,
+    Distribution,
+    RateFileForm,
+    ServiceTasks,
+    ServiceTimeForm,
+)
 from harness.experiment.scenario import LoadedScenario, amount, curve, duration
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
@@ -220,6 +227,9 @@ def _queue(loaded: LoadedScenario, form: ServiceTasks, where: str, limit_milli: 
         raise loaded.error(f"{where}.cpu", "requests cost CPU", found=form.cpu, expected="more than 0, as 500m")
     per_request_s = max(parse_quantity(form.cpu_per_request).milli / 1000, 1e-6)
     workers = form.concurrency or max(1, -(-limit_milli // 1000))
+    if workers > MOST_WORKERS:
+        found = f"one for each CPU of its limit, {workers}"
+        raise loaded.error(f"{where}.concurrency", "too many workers", found=found, expected=f"1 to {MOST_WORKERS}")
     service_s = per_request_s * workers * 1000 / limit_milli
     slo = form.slo
     slo_s = max(0.25, 10 * service_s)

@@ -18,6 +18,7 @@ from harness.experiment.waterfalls import waterfalls
 from harness.measure.catalogue import number_paths
 from harness.measure.registry import catalogue
 from harness.model.errors import UserError, did_you_mean
+from harness.model.times import parse_duration
 from harness.report.series import over_time
 
 if TYPE_CHECKING:
@@ -252,12 +253,28 @@ def sweep(runs: Runs, asked: Asked) -> pl.DataFrame:
         at = (run.result.scheduler, run.result.variables[x], others)
         cells.setdefault(at, []).append(scale * float(known[asked.measure]))
     rows = []
-    for (scheduler, value, others), values in cells.items():
+    order = {scheduler: at for at, scheduler in enumerate(dict.fromkeys(scheduler for scheduler, _, _ in cells))}
+    for (scheduler, value, others), values in sorted(cells.items(), key=lambda cell: _sweep_order(order, *cell[0])):
         mean = math.fsum(values) / len(values)
         half = _half_width(values)
         low, high = (None, None) if half is None else (mean - half, mean + half)
         rows.append((scheduler, x, value, others, mean, low, high, len(values)))
     return _frame(rows, ("strategy", "variable", "value", "others", "mean", "low", "high", "seeds"))
+
+
+def _sweep_order(order: dict[str, int], scheduler: str, value: str, others: str) -> tuple[int, str, float, str]:
+    number = number_of(value)
+    return order[scheduler], others, math.inf if number is None else number, value
+
+
+def number_of(text: str) -> float | None:
+    """A variable's value on an axis: a number, or a duration in seconds; None where it is neither."""
+    for read in (float, lambda value: parse_duration(value) / 1e9):
+        try:
+            return float(read(text))
+        except ValueError:
+            continue
+    return None
 
 
 def _half_width(values: Sequence[float]) -> float | None:

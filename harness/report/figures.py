@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.model.errors import UserError
-from harness.report.figure_data import Asked, Runs
+from harness.report.figure_data import Asked, Runs, number_of
 from harness.report.lanes import lanes
 from harness.report.svg import time_unit
 
@@ -249,7 +249,7 @@ def waterfall(frame: Any, runs: Runs, asked: Asked) -> Figure:
 def sweep(frame: Any, runs: Runs, asked: Asked) -> Figure:
     figure, (axes, *_) = _figure(3.0)
     values = frame["value"].unique(maintain_order=True).to_list()
-    plain = [_number(value) for value in values]
+    plain = [number_of(value) for value in values]
     numeric = all(value is not None for value in plain)
     place = dict(zip(values, plain if numeric else range(len(values)), strict=True))
     lines = list(dict.fromkeys(frame.select("strategy", "others").iter_rows()))
@@ -279,17 +279,6 @@ def sweep(frame: Any, runs: Runs, asked: Asked) -> Figure:
     )
     _legend(axes, len(lines))
     return figure
-
-
-def _number(text: str) -> float | None:
-    from harness.model.times import parse_duration
-
-    for read in (float, lambda value: parse_duration(value) / 1e9):
-        try:
-            return float(read(text))
-        except ValueError:
-            continue
-    return None
 
 
 def _measure(path: str) -> str:
