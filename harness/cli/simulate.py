@@ -16,7 +16,7 @@ from harness.cli.progress import Counter
 
 
 def simulate(
-    seeds: Annotated[str, typer.Option(help="How many (100: 1 to 100), or which: 8814, 1-50, 3,5.")] = "100",
+    seeds: Annotated[str, typer.Option(help="How many (100: 1 to 100), or which: 8814-8814, 1-50, 3,5.")] = "100",
     parallel: Annotated[int, typer.Option(min=0, help="Processes; 0: one a CPU.")] = 0,
     shrink: Annotated[bool, typer.Option(help="Whether a scenario that fails is made small.")] = True,
     out: Annotated[Path, typer.Option(help="Where the smallest scenarios go.")] = Path("results/local/simulate"),
@@ -57,5 +57,5 @@ def simulate(
             f"{len(total.failed) or 'none'} failed, {time.monotonic() - began:.0f} s"
         )
     if total.failed:
-        print("again: podyard simulate --seeds SEED; podyard run FILE --nodes inline", file=sys.stderr)
+        print("again: podyard simulate --seeds SEED-SEED; podyard run FILE --nodes inline", file=sys.stderr)
         raise typer.Exit(1)
