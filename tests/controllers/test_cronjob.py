@@ -242,6 +242,37 @@ def test_a_job_that_is_refused_is_told_and_tried_again(clock: Clock) -> None:
     assert (clock.minutes(), clock.active()) == ([5], [5])
 
 
+def test_a_job_that_is_over_leaves_the_status_though_the_next_is_refused(clock: Clock) -> None:
+    """Source: cronjob_controllerv2.go sync: what syncCronJob saw is written before its error is returned (1.32)."""
+    clock.create(cron_job())
+    clock.run(6 * MINUTE)
+    quota = forbidden("jobs", "", "exceeded quota")
+    clock.refuse = lambda name, effect: quota if isinstance(effect, Create) else None
+    clock.run(4 * MINUTE + 3)
+    assert clock.active() == [5]
+    clock.end(clock.jobs()[0])
+    assert (clock.minutes(), clock.active()) == ([5], [])
+    status = clock.tick.status
+    assert (status.last_schedule_time, status.last_successful_time is None) == (5 * MINUTE * 10**9, False)
+    clock.run(30 * MINUTE)
+    assert len(clock.events("SawCompletedJob")) == 1
+    assert sum(isinstance(effect, Update) for _, effect in clock.sent) == 2, "once with its Job, once without"
+
+
+def test_a_job_that_cannot_be_replaced_stays_in_the_status(clock: Clock) -> None:
+    clock.create(cron_job(concurrencyPolicy="Replace"))
+    clock.run(6 * MINUTE)
+    no = forbidden("jobs", "", "no")
+    clock.refuse = lambda name, effect: no if isinstance(effect, Create | Delete) else None
+    clock.run(4 * MINUTE + 3)
+    assert (clock.minutes(), clock.active()) == ([5], [5])
+    assert clock.events("FailedDelete")
+    assert not clock.events("UnexpectedJob")
+    clock.refuse = lambda name, effect: None
+    clock.run(20)
+    assert (clock.minutes(), clock.active()) == ([10], [10])
+
+
 def test_what_it_owned_goes_with_it() -> None:
     clock = Clock(GarbageCollector())
     clock.create(cron_job())

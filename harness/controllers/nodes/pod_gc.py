@@ -1,4 +1,5 @@
-"""Pod garbage collection: pods of nodes that are gone, and the oldest of too many that have ended.
+"""Pod garbage collection: pods of nodes that are gone, those deleted before they had a node, and the oldest of too many
+that have ended.
 
 Source: pkg/controller/podgc (1.32): every 20 s; a node must have been gone for 40 s. What could not be deleted is seen
 again on the next round.
@@ -33,6 +34,7 @@ class PodGarbageCollector(Reconciler):
         self._ended = 0
         self._oldest: list[tuple[int, str]] = []  # heap of (creation, key) of those, and of some that are gone since
         self._absent: dict[str, int] = {}  # node: since when
+        self._unscheduled: dict[str, None] = {}  # keys of pods that are going, have not ended, and never had a node
 
     @property
     def period_ns(self) -> int:
@@ -43,6 +45,7 @@ class PodGarbageCollector(Reconciler):
         self._ended = 0
         self._oldest.clear()
         self._absent.clear()
+        self._unscheduled.clear()
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is None:
@@ -60,6 +63,12 @@ class PodGarbageCollector(Reconciler):
             if now:
                 assert new is not None
                 heappush(self._oldest, (new.metadata.creation_timestamp or 0, new.metadata.key))
+        if new is not None and not now and new.metadata.deletion_timestamp is not None and not new.spec.node_name:
+            self._unscheduled[new.metadata.key] = None
+        elif self._unscheduled:
+            gone = old if new is None else new
+            assert gone is not None
+            self._unscheduled.pop(gone.metadata.key, None)
         if new is None:
             assert old is not None
             if self._absent and old.spec.node_name not in self._pods_on:
@@ -70,7 +79,7 @@ class PodGarbageCollector(Reconciler):
                 self._absent[node] = self.now
 
     def before_reconciling(self, now: Instant) -> None:
-        if self._absent or self._ended > self.constants.terminated_pod_gc_threshold:
+        if self._absent or self._unscheduled or self._ended > self.constants.terminated_pod_gc_threshold:
             self.queue.add_at(_ROUND, next_tick(now, self.period_ns, self.phase_ns))
 
     def reconcile(self, now: Instant, key: str) -> None:
@@ -81,6 +90,8 @@ class PodGarbageCollector(Reconciler):
                 continue
             for pod in self._pods_on[node].values():
                 self._collect_orphan(now, pod)
+        for unscheduled in sorted(self._unscheduled):
+            self._collect_unscheduled(unscheduled)
         excess = self._ended - self.constants.terminated_pod_gc_threshold
         taken: list[tuple[int, str]] = []
         while len(taken) < excess:
@@ -110,6 +121,15 @@ class PodGarbageCollector(Reconciler):
             conditions = with_condition(pod.status.conditions, target)
             status = replaced(pod.status, phase="Failed", conditions=conditions)
             self.write(_ROUND, PatchStatus(replaced(pod, status=status), pod, _ROUND))
+        self._delete(pod)
+
+    def _collect_unscheduled(self, key: str) -> None:
+        """Only a finalizer keeps such a pod, and no kubelet will say that it has ended: marked Failed, so that a Job
+        counts it and lets it go. Kubernetes deletes it again each round, which changes nothing.
+
+        Source: gcUnscheduledTerminating."""
+        pod: Pod = self.informer.get("Pod", key)
+        self.write(_ROUND, PatchStatus(replaced(pod, status=replaced(pod.status, phase="Failed")), pod, _ROUND))
         self._delete(pod)
 
     def _delete(self, pod: Pod) -> None:

@@ -28,11 +28,10 @@ _IN_SCHEDULE = ("CRON_TZ=", "TZ=")
 
 
 class _Start(NamedTuple):
-    """A Job that is being made: the status that follows, with the Job once it is `made`."""
+    """A Job that is being made, and the status that follows: with the Job once it is made, else without it."""
 
     status: CronJobStatus
     at_s: int
-    made: bool = False
 
 
 class CronJobController(Reconciler):
@@ -231,7 +230,7 @@ class CronJobController(Reconciler):
         start = self._starts[key]
         active = (*start.status.active, reference_to(job))
         status = replace(start.status, active=active, last_schedule_time=Time(self._instant(start.at_s)))
-        self._starts[key] = _Start(status, start.at_s, made=True)
+        self._starts[key] = _Start(status, start.at_s)
 
     def failed(self, key: str, outcome: Outcome) -> bool:
         effect, error = outcome.effect, outcome.error
@@ -239,7 +238,6 @@ class CronJobController(Reconciler):
         cron_job: CronJob | None = self.informer.get("CronJob", key)
         if isinstance(effect, Create):
             if cron_job is None or (error.code == 403 and "being terminated" in error.message):
-                self._starts.pop(key, None)
                 return False
             if error.code == 409:  # made before, by a process that could not write the status any more
                 job: Job | None = self.informer.get("Job", effect.obj.metadata.key)
@@ -247,17 +245,25 @@ class CronJobController(Reconciler):
                 if job is not None and owner is not None and owner.uid == cron_job.metadata.uid:
                     self._made(key, job)
                     return False
-            self._starts.pop(key, None)
             if error.code != 409:
                 self.record(cron_job, "Warning", "FailedCreate", f"Error creating job: {error}")
         elif isinstance(effect, Delete) and cron_job is not None and error.code != 404:
             self.record(cron_job, "Warning", "FailedDelete", f"Deleted job: {error}")
+            self._not_replaced(key, cron_job, effect)
         return super().failed(key, outcome)
 
+    def _not_replaced(self, key: str, cron_job: CronJob, effect: Delete) -> None:
+        """It stays in the status while it runs."""
+        start, job = self._starts.get(key), self.informer.get("Job", f"{effect.namespace}/{effect.name}")
+        if start is not None and job is not None and finished_condition(job) is None:
+            left = tuple(item for item in cron_job.status.active if item.uid == effect.uid)
+            self._starts[key] = _Start(replace(start.status, active=(*left, *start.status.active)), start.at_s)
+
     def settled(self, now: Instant, key: str, failures: Sequence[Outcome]) -> None:
+        """The status tells what was seen, whether or not a Job was made. Source: sync, updateStatusAfterSync."""
         start = self._starts.pop(key, None)
         cron_job: CronJob | None = self.informer.get("CronJob", key)
-        if start is not None and start.made and cron_job is not None:
+        if start is not None and cron_job is not None and start.status != cron_job.status:
             self.write(key, Update(replace(cron_job, status=start.status), "status", key))
             if not failures:
                 return
