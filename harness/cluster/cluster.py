@@ -19,6 +19,7 @@ from harness.engine.component import (
     FaultInjected,
     InjectFault,
     Instant,
+    KeepPlace,
     Observe,
     Packet,
     RestartApiServer,
@@ -269,6 +270,10 @@ class Cluster:
                         self.tell(component.name, effect)
                         for pool in pools:
                             self._note(now, "disturbed", (f"pool {pool}", "Provider", for_ns, kind, cause))
+            case KeepPlace():  # the provider's own doing, whether the autoscaler's process runs or not
+                for component in self.components.values():
+                    if getattr(component, "orders_machines", False):
+                        component.keep_place(effect)  # type: ignore[attr-defined]
             case ResumeProcess(process):
                 self._control_plane.resume(now, process)
 

@@ -17,6 +17,7 @@ from harness.engine.component import (
     Effect,
     InjectFault,
     Instant,
+    KeepPlace,
     Observe,
     RestartApiServer,
     RestartProcess,
@@ -157,4 +158,5 @@ _TO_THE_MACHINES = (
     ResumeProcess,
     DisturbProvider,
     DisturbWatches,
+    KeepPlace,
 )

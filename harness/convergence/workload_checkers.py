@@ -11,8 +11,9 @@ from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is
 from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
 from harness.convergence.refusals import claim_refused, pod_refused, replica_set_refused
 from harness.engine.component import MINUTE
-from harness.model.core import Pod
+from harness.model.core import Node, Pod
 from harness.model.gpu import WHOLE_GPU
+from harness.model.node_labels import REPLACES
 from harness.model.training import ROUND_SCHEDULER, TRAINING
 from harness.model.workloads import Deployment, HorizontalPodAutoscaler, ReplicaSet, StatefulSet
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
@@ -220,7 +221,8 @@ def _backing_off(state: ClusterState, pods: list[Pod]) -> bool:
 
 
 def autoscalers(state: ClusterState) -> Iterator[tuple[str, str]]:
-    """Scale targets and pools are within their bounds; no node is left half drained."""
+    """Scale targets and pools are within their bounds, but for nodes beside those that they are to replace; no node is
+    left half drained."""
     scaler: HorizontalPodAutoscaler
     for scaler in state.listed("HorizontalPodAutoscaler"):
         ref = scaler.spec.scale_target_ref
@@ -235,13 +237,17 @@ def autoscalers(state: ClusterState) -> Iterator[tuple[str, str]]:
     counts: dict[str, int] = dict.fromkeys(state.pools, 0)
     for node in state.listed("Node"):
         pool = node.metadata.labels.get(state.pool_label, "")
-        if pool in counts:
+        if pool in counts and not _replaces_one(state, node):
             counts[pool] += 1
         if any(taint.key == TO_BE_DELETED for taint in node.spec.taints):
             yield f"Node {node.metadata.name}", f"still tainted {TO_BE_DELETED}"
     for pool, (least, most) in sorted(state.pools.items()):
         if not least <= counts[pool] <= most:
             yield f"pool {pool}", f"{counts[pool]} nodes, {least} to {most} are wanted"
+
+
+def _replaces_one(state: ClusterState, node: Node) -> bool:
+    return any(name in state.objects("Node") for name in node.metadata.annotations.get(REPLACES, "").split(","))
 
 
 def pending(state: ClusterState) -> Iterator[tuple[str, str]]:

@@ -280,6 +280,14 @@ class DisturbProvider(_Message, frozen=True, gc=False):
     cause: int = 0
 
 
+class KeepPlace(_Message, frozen=True, gc=False):
+    """Whoever sizes the group of `node` counts it as coming, due at `due_ns`: its instance is being made again, or is
+    one more while another is replaced. None: not any more."""
+
+    node: Any
+    due_ns: Instant | None
+
+
 class ResumeProcess(_Message, frozen=True, gc=False):
     """The components of a process that is stopped start now."""
 
@@ -298,6 +306,7 @@ Effect: TypeAlias = (
     | RestartProcess
     | DisturbWatches
     | DisturbProvider
+    | KeepPlace
     | ResumeProcess
 )
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
-from harness.engine.component import Delete, Effect, StartMachine, StopMachine, WakeAt
+from harness.engine.component import Delete, Effect, KeepPlace, StartMachine, StopMachine, WakeAt
 from harness.faults.action import marked, said
 from harness.faults.drain import DrainForm, Draining
 from harness.faults.node_drain import DrainOptions
 from harness.faults.node_join import LOOK_NS, is_ready, machine_like
 from harness.faults.targets import Targets
 from harness.model.core import Node
+from harness.model.node_labels import REPLACES
 from harness.model.status import ApiError
 from harness.model.times import SCHEMA, parse_duration
 
@@ -23,7 +25,11 @@ class NodeUpgrade(DrainForm, frozen=True, kw_only=True):
     """Nodes are upgraded, `maxUnavailable` at a time: drained with kubectl's flags, taken away, and after `boot` there
     again under their names; the next one's turn comes when they are ready. With `surge` the new machine (`name`-next)
     is ready before the old one is drained. A node that cannot be drained is `onDrainFailure`: stop, or goOn. One that
-    leaves before its new machine is ordered stays away: whoever sizes the group has seen it go."""
+    leaves before its new machine is ordered stays away: whoever sizes the group has seen it go. A pool's size counts
+    what is away, and the new machine beside the old one, so that nobody buys another. A just-in-time node whose
+    NodeClaim has gone by the end of `boot` stays away, too."""
+
+    watches: ClassVar[tuple[str, ...]] = ("DaemonSet", "NodeClaim")
 
     max_unavailable: Annotated[
         int, Meta(ge=1, description="nodes at a time", examples=[1], extra_json_schema={"x-unit": "nodes"})
@@ -54,10 +60,14 @@ class OneUpgrade:
         self.done = False
         self._uid = node.metadata.uid
         self._new = machine_like(node, f"{self.name}-next" if surge else self.name)
+        if surge:
+            self._new = replacing(self._new, node)
+        self._claim = ""
         self._drain = Draining([self.name], options)
         self._boot_ns = boot_ns
         self._surge = surge
         self._drained = False
+        self._ordered = False
 
     @property
     def failed(self) -> list[str]:
@@ -82,6 +92,8 @@ class OneUpgrade:
         if what == "boot":
             if self._surge and self._has_left(targets):  # the order is called back
                 return self._leave_away()
+            if self._claim and not _has_claim(targets, self.name, self._claim):
+                return self._leave_away()  # whoever made it has seen it go
             return [StartMachine(self._new), WakeAt(now + LOOK_NS, ("ready", None))]
         if not is_ready(targets.nodes.get(self._new.metadata.name)):
             return [WakeAt(now + LOOK_NS, token)]
@@ -118,12 +130,15 @@ class OneUpgrade:
 
     def _leave_away(self) -> list[Effect]:
         self.done = True
-        return [said("has left", self.name)]
+        left = said("has left", self.name)
+        return [left, KeepPlace(self._new, None)] if self._ordered else [left]
 
     def _take_away(self, now: int, targets: Targets) -> list[Effect]:
         if self._has_left(targets):
             return self._leave_away()
         self._drained = True
+        claim = None if self._surge else targets.objects.get("NodeClaim", {}).get(self.name)
+        self._claim = "" if claim is None else claim.metadata.uid
         out: list[Effect] = [
             said("taken away", self.name),
             StopMachine(self.name),
@@ -135,7 +150,22 @@ class OneUpgrade:
         return out + self._boot(now)
 
     def _boot(self, now: int) -> list[Effect]:
-        return [said("ordered", self._new.metadata.name), WakeAt(now + self._boot_ns, ("boot", None))]
+        self._ordered = True
+        due_ns = now + self._boot_ns
+        place = KeepPlace(self._new, due_ns)
+        return [said("ordered", self._new.metadata.name), place, WakeAt(due_ns, ("boot", None))]
+
+
+def replacing(new: Node, old: Node) -> Node:
+    """It is there beside the old one, and beside what that was to replace, if that is there still."""
+    names = ",".join(filter(None, (old.metadata.name, old.metadata.annotations.get(REPLACES, ""))))
+    return replace(new, metadata=replace(new.metadata, annotations={**new.metadata.annotations, REPLACES: names}))
+
+
+def _has_claim(targets: Targets, name: str, uid: str) -> bool:
+    """Whether the NodeClaim is there still, and is not going."""
+    claim = targets.objects.get("NodeClaim", {}).get(name)
+    return claim is not None and claim.metadata.uid == uid and claim.metadata.deletion_timestamp is None
 
 
 class Upgrading:

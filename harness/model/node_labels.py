@@ -11,6 +11,10 @@ from collections.abc import Mapping
 BOOT = "podyard.dev/boot"
 """Node annotation: so many ns from its registration until its network is up and it is Ready."""
 
+REPLACES = "podyard.dev/replaces"
+"""Node annotation: names of nodes, with commas, that it is to replace. While one of them is there, its group has one
+more than it may otherwise have."""
+
 HOSTNAME = "kubernetes.io/hostname"
 PLATFORM = {
     "kubernetes.io/os": "linux",

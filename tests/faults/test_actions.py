@@ -15,6 +15,7 @@ from harness.model.core import Container, Pod, PodSpec, PodStatus
 from harness.model.errors import UserError
 from harness.model.meta import ObjectMeta, OwnerReference
 from harness.scheduling.registry import load
+from tests.experiment.dumps import controller
 from tests.experiment.scenarios import loaded
 
 BUDGET = {"name": "web", "replicas": 6, "cpu": 1, "minAvailable": 5, "load": {"constant": {"rps": 40}}}
@@ -261,6 +262,70 @@ def test_a_node_that_leaves_before_its_turn_or_while_it_is_drained_is_not_brough
     (row,) = [row for row in rows if steps(row, "ordered")]
     assert "n-1" not in [step["about"] for step in steps(row, "taken away")]
     assert len([name for name in server.objects("Node") if name.startswith("n-0")]) == 1
+
+
+POOL: dict[str, Any] = {"name": "a", "max": 2, "cpu": 4, "memory": "16Gi", "provisioning": "10s"}
+
+
+def on_own_nodes(replicas: int, *faults: dict[str, Any], **spec: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(the nodes at the end that somebody bought, a row a fault): each pod takes one to itself, where there is one."""
+    big = {"objects": [controller("Deployment", "big", "3", replicas=replicas)]}
+    given = {"nodes": [{"group": {"name": "n", "count": 1, "cpu": 2}}], "duration": "40m", **spec}
+    server, rows = played(*faults, workload=[big, *given.pop("objects", [])], **given)
+    return {name: node for name, node in server.objects("Node").items() if name not in ("n-0", "gateway")}, rows
+
+
+@pytest.mark.parametrize("surge", [False, True])
+@pytest.mark.parametrize("least", [0, 2])
+def test_a_pool_whose_node_is_upgraded_buys_none_in_its_place(surge: bool, least: int) -> None:
+    """Seed 7 of `podyard simulate`: it had one too many for ever. A pod that waits would buy it, and so would `min`."""
+    upgrade = {"select": {"names": ["a-0"]}, "boot": "90s", "surge": surge}
+    pools = [{**POOL, "min": least}]
+    nodes, (row,) = on_own_nodes(1 if least else 3, {"at": "3m", "nodeUpgrade": upgrade}, pools=pools)
+    assert row["action"]["outcome"] == "done"
+    assert set(nodes) == {"a-0-next" if surge else "a-0", "a-1"}
+
+
+def test_a_place_kept_for_a_new_machine_is_given_back_when_the_order_is_called_back() -> None:
+    upgrade = {"select": {"names": ["a-0"]}, "boot": "90s", "surge": True}
+    leave = {"at": "190s", "nodeLeave": {"select": {"names": ["a-0"]}}}
+    nodes, rows = on_own_nodes(3, {"at": "3m", "nodeUpgrade": upgrade}, leave, pools=[POOL])
+    assert [step["atSeconds"] for row in rows for step in steps(row, "has left")] == [270.0]
+    assert set(nodes) == {"a-1", "a-2"}
+    assert nodes["a-2"].metadata.creation_timestamp > 270 * SECOND
+
+
+def test_a_pool_has_one_more_while_a_new_node_stands_beside_the_one_that_it_cannot_replace() -> None:
+    """Seed 43: a budget holds the drain for ever."""
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "big", "namespace": "default"},
+        "spec": {"minAvailable": 2, "selector": {"matchLabels": {"run": "big"}}},
+    }
+    upgrade = {"select": {"names": ["a-0"]}, "surge": True}
+    fault = {"at": "3m", "nodeUpgrade": upgrade}
+    nodes, (row,) = on_own_nodes(2, fault, pools=[POOL], objects=[{"objects": [budget]}], duration="10m")
+    assert row["action"]["outcome"] == "under way"
+    assert set(nodes) == {"a-0", "a-0-next", "a-1"}
+
+
+def test_a_just_in_time_node_whose_claim_has_gone_is_not_brought_back() -> None:
+    """Seeds 29 and 9059: it came back, and nobody's it was."""
+    pool = {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": "np"},
+        "spec": {"template": {"spec": {}}},
+    }
+    fault = {"at": "5m", "nodeUpgrade": {"select": {"labels": {"karpenter.sh/nodepool": "np"}}, "boot": "30s"}}
+    autoscaler = "just-in-time?provisioning=20s"
+    nodes, (row,) = on_own_nodes(1, fault, autoscaler=autoscaler, objects=[{"objects": [pool]}])
+    (away,), (left,) = steps(row, "taken away"), steps(row, "has left")
+    assert left["about"] == away["about"]
+    assert left["atSeconds"] == away["atSeconds"] + 30
+    assert len(nodes) == 1
+    assert away["about"] not in nodes
 
 
 def test_an_upgrade_stops_at_a_node_that_cannot_be_drained() -> None:

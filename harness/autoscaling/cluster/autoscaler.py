@@ -29,6 +29,7 @@ from harness.engine.component import (
     Effect,
     Event,
     Instant,
+    KeepPlace,
     Outcome,
     Record,
     Relist,
@@ -135,6 +136,11 @@ class ClusterAutoscaler:
     def overruns(self) -> int:
         """Calls of others' expanders that passed their deadline."""
         return sum(item.overruns for item in self._others)
+
+    def keep_place(self, what: KeepPlace) -> None:
+        """What is done to the provider by somebody else."""
+        self._release()
+        self._provider.keep_place(what)
 
     def reasons_against(self, pod: str) -> Mapping[str, tuple[str, ...]]:
         """Of a pending pod ('namespace/name'): for each pool that did not help it at the last scan, why."""
@@ -314,7 +320,7 @@ class ClusterAutoscaler:
         """The cluster as it will be: with nodes that were asked for, and without those that are drained."""
         state = self._state
         for pool in state.pools.values():
-            for name in pool.requested:
+            for name in pool.coming:
                 add_template_node(fork, pool.expected, name, state.daemon_pods)
         self._place_moving(fork)
 

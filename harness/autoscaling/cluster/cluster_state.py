@@ -160,7 +160,7 @@ class ClusterState:
         if ready is not None and ready.status == "True" and not starting:
             self.starting.pop(name, None)
             self.unready.pop(name, None)
-        elif new and pool is not None and name in pool.requested:
+        elif new and pool is not None and pool.awaits(name, now):
             self.starting[name] = now
         elif name not in self.starting:
             self.unready[name] = None
@@ -171,7 +171,8 @@ class ClusterState:
             self.snapshot.add_node(**node_columns(seen))
             if pool is not None:
                 pool.members[name] = None
-                pool.requested.pop(name, None)
+                if pool.awaits(name, now):
+                    del pool.requested[name]
         self.nodes[name] = node
 
     def _update_pod(self, pod: Pod, *, gone: bool) -> None:

@@ -18,6 +18,7 @@ class Trouble(msgspec.Struct, frozen=True):
 
 class PoolState(msgspec.Struct):
     """`members`: registered nodes; `requested`: nodes that are coming, by name, with the instant of the request.
+    One whose instance is made again is requested as of when it is due, and may be a member still.
     `expected`: the pool with its nodes as they are once they have started, without taints that go by then."""
 
     pool: NodePool
@@ -36,14 +37,23 @@ class PoolState(msgspec.Struct):
         while True:
             name = f"{self.pool.name}-{self.created}"
             self.created += 1
-            if name not in self.members:
+            if name not in self.members and name not in self.requested:
                 return name
 
     @property
     def size(self) -> int:
         """With those that are coming."""
-        return len(self.members) + len(self.requested)
+        return len(self.members) + len(self.coming)
+
+    @property
+    def coming(self) -> list[str]:
+        return [name for name in self.requested if name not in self.members]
+
+    def awaits(self, name: str, now: int) -> bool:
+        """Whether a node of this name that there is now is the one that was requested."""
+        return name in self.requested and self.requested[name] <= now
 
     @property
     def room(self) -> int:
-        return self.pool.most - self.size
+        """More than `most` are there while one is replaced by another."""
+        return max(self.pool.most - self.size, 0)

@@ -19,6 +19,7 @@ from harness.engine.component import (
     SECOND,
     DisturbProvider,
     Effect,
+    KeepPlace,
     Observe,
     Record,
     StartMachine,
@@ -87,6 +88,17 @@ class Provider:
         for name in what.pools:
             self._state.pools[name].trouble = Trouble(what.kind, now + what.for_ns, what.late_ns)
 
+    def keep_place(self, what: KeepPlace) -> None:
+        """As of a managed instance group that makes an instance again, or one more while another is replaced: its
+        target size counts it before there is a node, and it may be late from when it is due."""
+        pool = self._state.pool_of(what.node)
+        if pool is None:
+            return
+        if what.due_ns is None:
+            pool.requested.pop(what.node.metadata.name, None)
+        else:
+            pool.requested[what.node.metadata.name] = what.due_ns
+
     def give_up(self, now: int, effects: list[Effect]) -> None:
         """Instances that could not be made go at the next look; machines that have not registered in time, too. Their
         pool is left alone for a while, so that another one is tried."""
@@ -101,6 +113,8 @@ class Provider:
             for instance in pool.failing:
                 pool.requested.pop(instance, None)
             pool.failing.clear()
+            for instance in [name for name, since in pool.requested.items() if name in pool.members and since <= now]:
+                del pool.requested[instance]  # its place was kept, and it never went
             late = {instance: since for instance, since in pool.requested.items() if now - since > limit}
             if not late:
                 continue
