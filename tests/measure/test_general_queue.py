@@ -78,7 +78,9 @@ def test_the_mean_wait_of_one_server_is_pollaczek_and_khinchines(shape: ServiceT
 def check(shape: str, c: int, load: float, requests: int, slack: float, seed: int) -> None:
     queue = model(SHAPES[shape], c)
     rate = load * queue.capacity_rps
-    latencies, blocked = simulate(queue, rate, requests, seed)
+    runs = [simulate(queue, rate, requests // 5, 10 * seed + at) for at in range(5)]
+    latencies, losses = np.concatenate([of for of, _ in runs]), [of for _, of in runs]
+    blocked = float(np.mean(losses))
     batches = np.array_split(latencies, 20)
     found = outcome(queue, rate)
     for share in (0.5, 0.9, 0.95, 0.99):
@@ -86,7 +88,8 @@ def check(shape: str, c: int, load: float, requests: int, slack: float, seed: in
         ours = quantile(queue, found.tail, share)
         off = noise([float(np.quantile(batch, share)) for batch in batches])
         assert abs(ours - theirs) <= (WITHIN + slack) * theirs + off, (share, ours, theirs)
-    assert found.blocked == pytest.approx(blocked, rel=2 * WITHIN + slack, abs=4e-3 + slack / 10)
+    off = noise(losses)  # one run of heavy tails is uncertain by 4 % of it
+    assert abs(found.blocked - blocked) <= max((2 * WITHIN + slack) * blocked, 4e-3 + slack / 10) + off
     assert found.mean_s == pytest.approx(
         latencies.mean(), rel=WITHIN + slack, abs=noise([float(batch.mean()) for batch in batches])
     )
