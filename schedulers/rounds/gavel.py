@@ -45,6 +45,7 @@ class GavelRounds:
         self._received_s = 0.0  # of all jobs since the last computation
         self._computed_s = 0.0
         self._stale = False
+        self._usable: int | None = None  # GPUs at the boundary before
 
     def schedule(self, boundary: Boundary) -> Schedule:
         self._account(boundary)
@@ -56,6 +57,9 @@ class GavelRounds:
         return keep_gpus(chosen, boundary.gpus, boundary.unusable)
 
     def _account(self, boundary: Boundary) -> None:
+        usable = boundary.gpus - len(boundary.unusable)
+        self._stale |= usable != self._usable  # shares of fewer GPUs may leave out a gang that fits again
+        self._usable = usable
         for settlement in boundary.settlements:
             self._stale |= settlement.failed or settlement.completed
             if not settlement.failed:
