@@ -121,7 +121,8 @@ def _policies(folder: Path, text: str) -> Iterator[Reader]:
             prepare(read_scenario(path, settings_of_autoscaler(loaded, name)), 1)
 
     queries = ["?plan=0s:2/10m:8&every=24h", "?window=10m&ahead=3m", "?expander=random&scale-down-unneeded-time=5m"]
-    names = [name + query for name in AUTOSCALERS.names() for query in ("", *queries)]
+    goes = [name for name in AUTOSCALERS.names() if name != "just-in-time"]  # by NodePools; here are pools
+    names = [name + query for name in goes for query in ("", *queries)]
     sound = [name for name in names if _takes(lambda name: settings_of_autoscaler(loaded, name), name)]
     yield Reader("autoscaler", ".txt", tuple(name.encode() for name in sound), autoscaler)
 
