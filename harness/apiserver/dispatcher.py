@@ -80,6 +80,8 @@ class Dispatcher:
         self.end_watches = watches.end
         self.flush = watches.flush
         self.renewed_ns = self._leases.renewed_ns
+        self.falls_silent = self._leases.falls_silent
+        self.speaks_again = self._leases.speaks_again
         self._apply: dict[type, Callable[[Any], Any]] = {
             Create: lambda e: server.create(e.obj),
             Update: lambda e: server.update(e.obj, e.subresource),

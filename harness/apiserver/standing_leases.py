@@ -14,17 +14,36 @@ class StandingLeases:
     def __init__(self, server: ApiServer) -> None:
         self._server = server
         self._standing: dict[str, tuple[int, int, int]] = {}  # node: (first renewal, period, phase)
+        self._silent_from: dict[str, int] = {}
 
     def begin(self, effect: StandingLease) -> Any:
-        """Write the lease, annotated with its period. Raises ApiError."""
+        """Write the lease, annotated with its period. Raises ApiError.
+
+        One that was under way when its node fell silent is a last renewal: nobody is left to renew it again.
+        """
         lease = effect.lease
         meta = lease.metadata
+        if (lease.spec.renew_time or self._server.now) <= self._silent_from.get(meta.name, -1):
+            known = self._server.objects("Lease").get(meta.key)
+            if known is None:
+                return self._server.create(lease)
+            if (known.spec.renew_time or 0) >= (lease.spec.renew_time or 0):
+                return known  # overtaken by a later one
+            return self._server.update(lease)
         text = f"{effect.period_ns // 10**9}s"
         standing = replaced(lease, metadata=replaced(meta, annotations={**meta.annotations, STANDING_LEASE: text}))
         self._standing[meta.name] = (lease.spec.renew_time or self._server.now, effect.period_ns, effect.phase_ns)
         if meta.key in self._server.objects("Lease"):
             return self._server.update(standing)
         return self._server.create(standing)
+
+    def falls_silent(self, node: str, at: int) -> None:
+        """The node sends no renewal from `at` on. Those that stand are ended by `end`, as the server hears of it."""
+        self._silent_from[node] = at
+
+    def speaks_again(self, node: str) -> None:
+        """A machine of this name is switched on."""
+        self._silent_from.pop(node, None)
 
     def end(self, node: str, at: int) -> None:
         """Write the lease with the last renewal before `at`, and no longer standing."""

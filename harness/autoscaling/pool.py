@@ -7,8 +7,7 @@ import msgspec
 from harness.engine.latency import Constant, Latency
 from harness.model.core import Node
 from harness.model.node_labels import HOSTNAME, with_node_labels
-
-POOL_LABEL = "podyard.dev/pool"
+from harness.model.node_labels import POOL_LABEL as POOL_LABEL
 
 replaced = msgspec.structs.replace
 

@@ -242,6 +242,7 @@ class Cluster:
                         continue
                     self._post(at, address, FaultInjected(fault))
                     if isinstance(fault, Undo):
+                        self.api.speaks_again(name)
                         if fault.what == "crash":
                             self._post(at + self.latencies.window_ns, API_ADDRESS, (0, Resubscribe(address, name)))
                         continue
@@ -283,6 +284,7 @@ class Cluster:
         if address is None:
             address = self._addresses[name] = FIRST_NODE_ADDRESS + len(self._addresses)
         self._running[name] = address
+        self.api.speaks_again(name)
         settings = self._node_settings
         if self.settings.settings_for is not None:
             settings = self.settings.settings_for(name, settings)
@@ -320,6 +322,7 @@ class Cluster:
     def _silence(self, name: str, at: int) -> None:
         """Lease renewals that would have come after `at` do not; those on the way still arrive."""
         if self.settings.folded:
+            self.api.falls_silent(name, at)
             self._post(at + self.latencies.api_call.least_ns, API_ADDRESS, (0, FellSilent(name, at)))
 
     def _note(self, at: int, topic: str, data: tuple[Any, ...]) -> None:

@@ -63,6 +63,14 @@ def check_faults(
     everything += [pool.node(f"{pool.name}-0") for pool in pools]
     targets = _targets(everything, workload)
     fixed = not _nodes_may_come(loaded, faults, targets, pools, workload)
+    beginning = targets
+    for index, planned in enumerate(faults):
+        if isinstance(planned.fault, NodeJoin):
+            if planned.fault.name in {pool.name for pool in pools}:
+                where = f"spec.faults[{index}].nodeJoin.name"
+                raise loaded.error(where, "the nodes of a pool are called so", found=planned.fault.name)
+            everything += planned.fault.machines(targets)
+            targets = _targets(everything, workload)
     for index, planned in enumerate(faults):
         where = f"spec.faults[{index}]"
         _check_names(loaded, planned, where, targets, pools)
@@ -73,7 +81,7 @@ def check_faults(
                 hint = did_you_mean(name, known)
                 raise loaded.error(item, "there is no such pool", found=name, expected=_one_of(known), hint=hint)
         try:
-            effects = planned.fault.effects(targets, Random(0))
+            effects = planned.fault.effects(beginning if isinstance(planned.fault, NodeJoin) else targets, Random(0))
         except Exception as error:  # somebody else's code
             found = f"{type(error).__name__}: {error}"
             raise loaded.error(where, f"{type(planned.fault).__name__} fails", found=found) from error
@@ -106,6 +114,7 @@ def _targets(nodes: list[Node], workload: PlannedWorkload) -> Targets:
 def _check_names(
     loaded: LoadedScenario, planned: Planned, where: str, targets: Targets, pools: tuple[NodePool, ...]
 ) -> None:
+    """Raises UserError for a name that neither a node, nor one of a pool, nor one that joins has."""
     names = getattr(getattr(planned.fault, "select", None), "names", ())
     for index, name in enumerate(names):
         if name in targets.nodes or any(name.startswith(f"{pool.name}-") for pool in pools):

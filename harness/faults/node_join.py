@@ -7,6 +7,7 @@ from random import Random
 from typing import Annotated, Any
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from harness.engine.component import SECOND, Effect, StartMachine, WakeAt
 from harness.faults.action import ActionForm, said
@@ -14,6 +15,7 @@ from harness.faults.targets import ZONE, Targets
 from harness.model.core import Node, NodeSpec, NodeStatus
 from harness.model.karpenter import INITIALIZED, NODEPOOL, REGISTERED
 from harness.model.meta import ObjectMeta, condition
+from harness.model.node_labels import POOL_LABEL
 from harness.model.status import ApiError
 from harness.model.times import SCHEMA, parse_duration
 
@@ -45,7 +47,8 @@ def is_ready(node: Node | None) -> bool:
 
 
 class NodeJoin(ActionForm, frozen=True, kw_only=True):
-    """`count` nodes like the node `like` join; each is there `boot` after it was asked for."""
+    """`count` nodes like the node `like` join; each is there `boot` after it was asked for. They belong to no pool: an
+    autoscaler neither counts them nor takes them away."""
 
     like: Annotated[str, Meta(description="a node that they are like", examples=["n-0"])]
     name: Annotated[
@@ -60,10 +63,17 @@ class NodeJoin(ActionForm, frozen=True, kw_only=True):
     ] = "0s"
 
     def begin(self, targets: Targets, rng: Random) -> Joining:
+        return Joining(self.machines(targets), parse_duration(self.boot))
+
+    def machines(self, targets: Targets) -> list[Node]:
         like = targets.nodes.get(self.like)
+        if like is None:
+            return []
+        # Source: cluster-autoscaler, FAQ.md (1.32): a node that no node group holds is none of its business.
+        labels = {key: value for key, value in like.metadata.labels.items() if key != POOL_LABEL}
+        like = replace(like, metadata=replace(like.metadata, labels=labels))
         names = [f"{self.name}-{index}" for index in range(self.count)]
-        made = [] if like is None else [machine_like(like, n, self.zone) for n in names if n not in targets.nodes]
-        return Joining(made, parse_duration(self.boot))
+        return [machine_like(like, name, self.zone) for name in names if name not in targets.nodes]
 
     def lasts_ns(self) -> int | None:
         return parse_duration(self.boot)

@@ -15,6 +15,9 @@ REPLACES = "podyard.dev/replaces"
 """Node annotation: names of nodes, with commas, that it is to replace. While one of them is there, its group has one
 more than it may otherwise have."""
 
+POOL_LABEL = "podyard.dev/pool"
+"""Of a node that an autoscaled pool's provider has made: the pool's name."""
+
 HOSTNAME = "kubernetes.io/hostname"
 PLATFORM = {
     "kubernetes.io/os": "linux",

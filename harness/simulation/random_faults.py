@@ -278,7 +278,11 @@ _DRAWS: dict[str, Draw] = {
     "uncordon": lambda rng, scene: {"select": _select(rng, scene)},
     "nodeTaint": _node_taint,
     "drain": _drain,
-    "nodeJoin": lambda rng, scene: {"like": scene.nodes[0], "name": f"more{rng.randint(0, 99)}", "boot": "20s"},
+    "nodeJoin": lambda rng, scene: {
+        "like": rng.choice(scene.nodes),
+        "name": f"more{rng.randint(0, 99)}",
+        "boot": "20s",
+    },
     "nodeLeave": lambda rng, scene: {"select": {"count": 1}, **_deleted(rng)},
     "nodeUpgrade": _node_upgrade,
     "spotReclaim": _spot_reclaim,

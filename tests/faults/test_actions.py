@@ -13,7 +13,8 @@ from harness.experiment.waterfalls import waterfalls
 from harness.faults.node_drain import DrainOptions, chosen
 from harness.model.core import Container, Pod, PodSpec, PodStatus
 from harness.model.errors import UserError
-from harness.model.meta import ObjectMeta, OwnerReference
+from harness.model.meta import ObjectMeta, OwnerReference, condition
+from harness.model.node_labels import POOL_LABEL
 from harness.scheduling.registry import load
 from tests.experiment.dumps import controller
 from tests.experiment.scenarios import loaded
@@ -212,6 +213,17 @@ def test_nodes_join_after_they_have_booted() -> None:
     assert more.status.allocatable == server.get("Node", "", "n-0").status.allocatable
 
 
+def test_a_node_that_joins_can_be_broken_like_any_other() -> None:
+    join = {"at": "30s", "nodeJoin": {"like": "n-0", "name": "more", "boot": "5s"}}
+    crash = {"at": "50s", "nodeCrash": {"select": {"names": ["more-0"]}}}
+    server, _ = played(join, crash, {"at": "55s", "apiServerRestart": {"downFor": "50s"}})
+    ready = condition(server.get("Node", "", "more-0").status.conditions, "Ready")
+    assert ready is not None
+    assert ready.status == "Unknown"
+    with pytest.raises(UserError, match="there is no node of this name"):
+        played(join, {"at": "50s", "nodeCrash": {"select": {"names": ["more-1"]}}})
+
+
 def test_nodes_leave_for_good_and_their_pods_are_replaced() -> None:
     server, (row,) = played({"at": "30s", "nodeLeave": {"select": {"names": ["n-0"]}}})
     assert "n-0" not in server.objects("Node")
@@ -284,6 +296,15 @@ def test_a_pool_whose_node_is_upgraded_buys_none_in_its_place(surge: bool, least
     nodes, (row,) = on_own_nodes(1 if least else 3, {"at": "3m", "nodeUpgrade": upgrade}, pools=pools)
     assert row["action"]["outcome"] == "done"
     assert set(nodes) == {"a-0-next" if surge else "a-0", "a-1"}
+
+
+def test_a_node_that_joins_is_none_of_the_pool_whose_nodes_it_is_like() -> None:
+    """The pool of two has both of its own beside it, and the autoscaler leaves it alone though nothing runs there."""
+    join = {"at": "3m", "nodeJoin": {"like": "a-0", "name": "more", "boot": "5s"}}
+    nodes, (row,) = on_own_nodes(1, join, pools=[{**POOL, "min": 2, "max": 2}])
+    assert row["action"]["outcome"] == "done"
+    assert set(nodes) == {"a-0", "a-1", "more-0"}
+    assert {name for name, node in nodes.items() if POOL_LABEL in node.metadata.labels} == {"a-0", "a-1"}
 
 
 def test_a_place_kept_for_a_new_machine_is_given_back_when_the_order_is_called_back() -> None:
@@ -377,6 +398,7 @@ def test_an_action_survives_an_api_server_that_restarts() -> None:
         ({"rolloutRestart": {"kind": "ReplicaSet", "name": "web"}}, "does not roll out"),
         ({"setImage": {"name": "web", "image": "x", "container": "mian"}}, "no container 'mian': main"),
         ({"nodeJoin": {"like": "n-77", "name": "x"}}, "no node n-77"),
+        ({"nodeJoin": {"like": "n-0", "name": "a"}, "pools": [POOL]}, "the nodes of a pool are called so"),
         ({"nodeLeave": {"deletedAfter": "sometime"}}, "not a duration"),
         ({"apply": {"objects": [{"kind": "Pood"}]}}, "did you mean 'Pod'?"),
         ({"apply": {}}, "nothing to apply"),
@@ -385,5 +407,5 @@ def test_an_action_survives_an_api_server_that_restarts() -> None:
 )
 def test_what_is_wrong_is_told_before_the_run(fault: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError) as error:
-        played({"at": "1m", **fault})
+        played({"at": "1m", **{key: fault[key] for key in fault if key != "pools"}}, pools=fault.get("pools", []))
     assert told in str(error.value)
