@@ -64,6 +64,9 @@ class RoundLoop:
         self.runs: dict[int, Run] = {}
         self.settlements: list[Settlement] = []  # of the round that ended last
         self._before: tuple[int, ...] = ()  # jobs of the round before the one that runs
+        self._broken: dict[
+            int, tuple[float, tuple[int, ...]]
+        ] = {}  # by job: seconds lost, on which GPUs, when it ran last
         self.next_s: float | None = None
 
     def submit(self, job: TrainingJob) -> None:
@@ -82,11 +85,27 @@ class RoundLoop:
         self._set_end()
 
     def interrupt(self, job: int, at_s: float) -> None:
-        """The gang of `job` was broken: what it did in this round is lost, and it waits for the next boundary."""
+        """The gang of `job` was broken: what it did in this round is lost, and it waits for the next boundary. Nothing
+        was done after the end of its steps, where that was before."""
         run = self.runs[job]
         if run.broken_s is None:
-            run.broken_s = at_s
+            run.broken_s = min(at_s, run.finish_s)
             self._set_end()
+
+    def postpone(self, at_s: float) -> None:
+        """The boundary is at `at_s` when it was to be before: the round waited for a gang that never ran."""
+        if self.next_s is not None:
+            self.next_s = max(self.next_s, at_s)
+
+    def complete(self, job: int, at_s: float) -> Settlement:
+        """`job` was complete, as is known only at `at_s`: the round that was told as broken was not for nothing. Nodes
+        that are cut off go on with what they run."""
+        lost_s, gpus = self._broken.get(job, (0.0, ()))
+        told = Settlement(job, lost_s, completed=True, lost_s=-lost_s)
+        self.record.settle((told,), {job: gpus}, {job: at_s})
+        self.book.completed_s[job] = at_s
+        self.withdraw(job)
+        return told
 
     def withdraw(self, job: int) -> None:
         """Somebody took `job` away: it is never complete, and nobody waits for it."""
@@ -111,6 +130,11 @@ class RoundLoop:
         number = len(record.starts_s)
         began = record.starts_s[-1] if number else now
         self.settlements = book.settle(self.runs, began, number, self._before)
+        self._broken.update(
+            (told.job, (told.lost_s, self.runs[told.job].gpus))
+            for told in self.settlements
+            if told.lost_s or told.elapsed_s
+        )
         record.settle(self.settlements, {job: run.gpus for job, run in self.runs.items()}, book.completed_s)
         book.adapt()
         arrived = self._arrivals(now)

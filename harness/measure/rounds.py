@@ -27,7 +27,7 @@ class Rounds:
         if topic == SETTLED:
             job, elapsed_s, finish_s, failed, lost_s = data
             settlement = Settlement(job, elapsed_s, finish_s is not None, failed, lost_s)
-            gpus = record.schedules[-1]
+            gpus = next((held for held in reversed(record.schedules) if job in held), {})
             record.settle((settlement,), gpus, {} if finish_s is None else {job: finish_s})
             if finish_s is not None:
                 record.makespan_s = max(record.makespan_s, finish_s)

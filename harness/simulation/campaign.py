@@ -99,6 +99,7 @@ def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) ->
         if seed is not None:
             running[pool.submit(simulate, seed, shrunk=shrunk)] = seed
 
+    over = False
     try:
         for _ in range(parallel * 2):
             start()
@@ -108,11 +109,14 @@ def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) ->
                 del running[future]
                 start()
                 yield future.result()
+        over = True
     finally:
-        if running:  # interrupted: nobody waits for what is under way
+        if not over:  # interrupted: nobody waits for what is under way
             for process in list(pool._processes.values()):
                 process.kill()
-        pool.shutdown(wait=not running, cancel_futures=True)
+        # It waits for the pool's own thread, which ends at once where no process is left: one that still closes its
+        # pipe while Python exits gives "Bad file descriptor".
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _end_with_parent() -> None:

@@ -72,10 +72,18 @@ class Watched:
 
     loop: RoundLoop
     accounts: list[Account] = field(default_factory=list)
+    late: dict[int, int] = field(
+        default_factory=dict
+    )  # steps of a round told as lost, which a Job that is done disproves
 
     def __post_init__(self) -> None:
-        self._step = self.loop.step
+        self._step, self._complete = self.loop.step, self.loop.complete
         self.loop.step = self.step  # type: ignore[method-assign]
+        self.loop.complete = self.complete  # type: ignore[method-assign]
+
+    def complete(self, job: int, at_s: float) -> Settlement:
+        self.late[job] = self.loop.book.active[job].left
+        return self._complete(job, at_s)
 
     def step(self, unusable: frozenset[int] = frozenset()) -> bool:
         loop = self.loop
@@ -173,6 +181,7 @@ class OnNodes:
         self._gangs = gangs
         self._origin_ns = origin_ns
         self._running: dict[int, dict[str, int]] = {job: {} for job in gangs}  # pod: since when
+        self._succeeded: dict[int, set[str]] = {job: set() for job in gangs}
         self._since: dict[int, int] = {}
         self.intervals: dict[int, list[tuple[float, float]]] = {job: [] for job in gangs}
         self._server.listeners.append(self.written)
@@ -186,7 +195,10 @@ class OnNodes:
             self._running[job].pop(obj.metadata.key, None)
         else:
             self._running[job][obj.metadata.key] = since
-        whole = len(self._running[job]) == self._gangs[job]
+        if obj.status.phase == "Succeeded":
+            self._succeeded[job].add(obj.metadata.uid)
+        running = len(self._running[job])
+        whole = running > 0 and running == self._gangs[job] - len(self._succeeded[job])
         if whole and job not in self._since:
             self._since[job] = max(self._running[job].values())
         elif not whole and job in self._since:
@@ -221,7 +233,8 @@ def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str) -> lis
             assert found == pytest.approx(spent, abs=2e-3), account
         for job in rounds.loop.record.jobs.values():
             if job.mode == "static":
-                assert sum(account.gained for account in static if account.job == job.id) == job.steps
+                gained = sum(account.gained for account in static if account.job == job.id)
+                assert gained + watched.late.get(job.id, 0) == job.steps
         return static
     finally:
         run.close()
@@ -259,11 +272,20 @@ def test_in_a_cluster_with_one_fault(tmp_path: Path, family: str | None) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=False,
-    reason="open: zone a cut off 1 s after the start, gandiva-fair: a round of 120 s is credited whose gang the API "
-    "server never saw run",
-)
+# Nobody ran in the first round, which then ended at its own start: the next was over at once, and 120 s were credited.
+@example([("partition", 1)], "gandiva-fair")
+# The boundary came while the scheduler was away: who started after it was credited from before it.
+@example([("scheduler", 100)], "gandiva-fair")
+# Evicted before its last step, in the round in which it was to be complete: its round told as lost.
+@example([("taint", 242)], "gandiva-fair")
+# Found silent at the boundary, a minute after its last step was to be done: that minute was told as lost.
+@example([("leave", 229)], "gandiva-fair")
+# Its node crashed a second after it was done, and was silent at the boundary: the round was told as lost.
+@example([("crash", 301)], "gandiva-fair")
+# The other jobs were done 20 s before the gang was found broken: the next round began in the past.
+@example([("crash", 362)], "tiresias")
+# One of two ended on a node that was cut off; the Job controller made one pod, and a gang of two was waited for.
+@example([("partition", 273)], "fifo")
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(FAMILIES)), st.integers(1, 600)), min_size=1, max_size=4),
     st.sampled_from(["gandiva-fair", "srtf", "tiresias", "fifo"]),

@@ -157,17 +157,21 @@ class RoundScheduler(Reconciler):
         silent = self._silent(now)
         for job in list(self._wanted):
             if job in self._starting:
-                loop.interrupt(job, loop.record.starts_s[-1])  # it never ran
-            elif silent.keys() & set(self._wanted[job]):
-                loop.interrupt(job, loop.next_s)
+                self._interrupt(job, loop.record.starts_s[-1], now)  # it never ran
+            elif silent.keys() & set(self._wanted[job]) and not self._succeeded(job):
+                self._interrupt(job, loop.next_s, now)
+        if self._starting:
+            self._catch_up(now)
         unusable = frozenset(gpu for gpu, node in enumerate(self._gpus) if node in silent) | self._taken()
+        planned = self._instant(loop.next_s) + RESOLUTION_NS // 2
         going_on = loop.step(unusable)
         for settlement in loop.settlements:
             finish_s = loop.record.completed_s.get(settlement.job)
             data = (settlement.job, settlement.elapsed_s, finish_s, settlement.failed, settlement.lost_s)
             self._effects.append(Observe(SETTLED, data))
         before, self._wanted, self._starting = self._wanted, {}, {}
-        self._began_ns = now
+        # Late after an outage of this scheduler: who goes on has run since then, who starts is late.
+        self._began_ns = now if now - planned < RESOLUTION_NS else planned
         if going_on:
             record = loop.record
             rows = tuple((job, *gpus) for job, gpus in record.schedules[-1].items())
@@ -179,6 +183,22 @@ class RoundScheduler(Reconciler):
         for job in {**before, **self._wanted}:
             self.queue.add_at(self._keys[job], now + 1)  # the keys of this step have been taken
         self._arm()
+
+    def _interrupt(self, number: int, at_s: float, now: Instant) -> None:
+        due = self.loop.next_s
+        self.loop.interrupt(number, at_s)
+        if self.loop.next_s != due:
+            self._catch_up(now)
+
+    def _catch_up(self, now: Instant) -> None:
+        """A round does not end before what broke it: one that nobody runs in any more ends now."""
+        if now - self._instant(self.loop.next_s or 0.0) >= RESOLUTION_NS:
+            self.loop.postpone(self._seconds(now))
+
+    def _succeeded(self, number: int) -> bool:
+        """Whether all of its gang was seen to end."""
+        job: Job | None = self.informer.get("Job", self._keys[number])
+        return job is not None and not _members_left(job, self._wanted[number])
 
     def _taken(self) -> frozenset[int]:
         """GPUs that pods hold which no Job has any more."""
@@ -210,7 +230,10 @@ class RoundScheduler(Reconciler):
             return
         job: Job | None = self.informer.get("Job", key)
         number = self._ids.get(key, -1)
-        if job is None or number < 0 or number in self.loop.record.completed_s or _over(job):
+        if job is None or number < 0 or number in self.loop.record.completed_s:
+            return
+        if _over(job):
+            self._told_over(job, number, now)
             return
         wanted = self._wanted.get(number)
         pods = self._gangs.pods(key)
@@ -219,8 +242,8 @@ class RoundScheduler(Reconciler):
             return
         live = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
         if number not in self._starting:
-            if len(self._kept(live, wanted)) < len(wanted) and not self._ending(number):
-                self.loop.interrupt(number, self._seconds(now))
+            if len(self._kept(live, wanted)) < _members_left(job, wanted) and not self._has_ended(number, now):
+                self._interrupt(number, self._seconds(now), now)
                 del self._wanted[number]
                 self._suspend(key, job, True)
                 self._arm()
@@ -234,7 +257,7 @@ class RoundScheduler(Reconciler):
         elif job.spec.suspend:
             self._suspend(key, job, False)
         else:
-            self._bind(key, number, live, wanted)
+            self._bind(key, number, live, wanted, _members_left(job, wanted))
 
     def _kept(self, live: Sequence[Pod], wanted: Sequence[str]) -> list[Pod]:
         return [pod for pod in live if pod.spec.node_name in wanted]
@@ -243,7 +266,7 @@ class RoundScheduler(Reconciler):
         if bool(job.spec.suspend) != suspend:
             self.write(key, Update(replace(job, spec=replace(job.spec, suspend=suspend)), "", key))
 
-    def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str]) -> None:
+    def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str], members: int) -> None:
         unbound = [pod for pod in live if not pod.spec.node_name]
         room = {node: self._gpus_of[node] - self._gangs.count_on(node) for node in set(wanted)}
         for pod, node in zip(unbound, missing_nodes(live, wanted), strict=False):
@@ -251,7 +274,7 @@ class RoundScheduler(Reconciler):
                 room[node] -= 1
                 meta = pod.metadata
                 self.write(key, BindPod(meta.namespace, meta.name, meta.uid, node, {}, key))
-        since = gang_since(live, len(wanted), {})
+        since = gang_since(live, members, {}) if members else None
         if since is None:
             return
         del self._starting[number]
@@ -262,6 +285,25 @@ class RoundScheduler(Reconciler):
     def _ending(self, number: int) -> bool:
         """Whether it is complete at the end of this round."""
         return number in self.loop.runs and self.loop.completes(number)
+
+    def _told_over(self, job: Job, number: int, now: Instant) -> None:
+        """The Job is over and the book has work left: its containers ended where nobody saw it in time."""
+        if number not in self.loop.book.active or (number in self._wanted and number not in self._starting):
+            return  # it is settled at the end of the round
+        self._wanted.pop(number, None)
+        self._starting.pop(number, None)
+        complete = condition(job.status.conditions, "Complete")
+        if complete is not None and complete.status == "True":
+            at_s = self._seconds(now)
+            told = self.loop.complete(number, at_s)
+            self._effects.append(Observe(SETTLED, (number, told.elapsed_s, at_s, told.failed, told.lost_s)))
+        else:
+            self.loop.withdraw(number)
+        self._arm()
+
+    def _has_ended(self, number: int, now: Instant) -> bool:
+        """Whether its last step is done, so that its pods may go."""
+        return self._ending(number) and now >= self._instant(self.loop.runs[number].finish_s)
 
     def _end_in_time(self, key: str, number: int, live: Sequence[Pod]) -> None:
         """The containers of a job that is done in this round end when its last step is."""
@@ -299,6 +341,12 @@ class RoundScheduler(Reconciler):
         return all(
             any(each.tolerates(taint) for each in job.spec.template.spec.tolerations) for job in jobs if job is not None
         )
+
+
+def _members_left(job: Job, wanted: Sequence[str]) -> int:
+    """How many pods the gang still has. One that ended where nobody saw it in time, on a node that was cut off, counts
+    as succeeded once it is seen, and the Job controller makes no other in its place: the rest go on without it."""
+    return max(0, len(wanted) - (job.status.succeeded or 0))
 
 
 def _state(node: Node) -> tuple[bool, bool, tuple[Taint, ...]]:
