@@ -95,7 +95,7 @@ class WhatIf:
         state, fork = self.__state, self.__fork
         index = fork.snapshot.node_table.index[node]
         pods = self.__planner.pods_to_move(self.now_ns, node, state.remaining_budgets())
-        if isinstance(pods, Blocked) or node in self.__going:
+        if isinstance(pods, Blocked) or node in self.__going or self.__planner.has_completing(self.now_ns, node):
             return False
         mark = fork.mark
         try:
@@ -179,7 +179,7 @@ class Sizer(ClusterAutoscaler):
         """Never the same twice: a policy is asked at each scan."""
         state = self._state
         self._look_ahead(fork)
-        left, _ = self._place_pending(now, fork)
+        left, _ = self._pending.place(now, fork)
         try:
             cluster = WhatIf(now, fork, state, self._planner, frozenset(self._actuator.going))
             checked = self._checked(self._ask(tuple(map(shown, left)), cluster))

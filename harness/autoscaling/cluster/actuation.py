@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from harness.autoscaling.cluster.cluster_state import DELETION_CANDIDATE, TO_BE_DELETED, ClusterState
-from harness.autoscaling.cluster.drainability import Blocked, is_daemon
+from harness.autoscaling.cluster.drainability import Blocked, is_daemon, may_evict_daemon
 from harness.autoscaling.cluster.scale_down import ScaleDownPlanner
 from harness.autoscaling.pool import replaced
 from harness.engine.component import SECOND, Delete, Effect, EvictPod, Observe, Record, StopMachine, Update, WakeAt
@@ -21,6 +21,9 @@ HEADROOM_NS = 30 * SECOND
 """Source: DefaultPodEvictionHeadroom."""
 LOOK_NS = 5 * SECOND
 """How often a drain looks whether its pods are gone. Source: drain.go waitPodsToDisappear."""
+DELAY_DELETION = "delay-deletion.cluster-autoscaler.kubernetes.io/"
+"""Annotations that begin so ask to wait with the deletion of a drained node. Source: delay.go
+DelayDeletionAnnotationPrefix."""
 PATIENCE_NS = 60 * SECOND
 """A deletion of which nothing was heard is done again: a write may be lost with the API server that took it."""
 
@@ -36,6 +39,7 @@ class Deletion(msgspec.Struct):
     tried_at: int = -1
     deleting: bool = False
     evicting: frozenset[str] = frozenset()
+    delayed_since: int = -1  # an annotation asks to wait
 
 
 class Actuator:
@@ -86,14 +90,16 @@ class Actuator:
             if now - deletion.tried_at >= PATIENCE_NS:
                 self._delete(now, node, deletion, effects)
             return
+        if deletion.delayed_since >= 0:
+            self._delete_unless_delayed(now, node, deletion, effects)
+            return
         pods = self._planner.pods_to_move(now, name, self._state.remaining_budgets())
         if not deletion.drain:
-            if isinstance(pods, Blocked) or pods:
+            if isinstance(pods, Blocked) or pods or self._planner.has_completing(now, name):
                 self._undo(now, node, f"node is not empty: {len(self._state.pods_on(name))} pods", effects)
             else:
-                if self._state.settings.daemonset_eviction_for_empty_nodes:
-                    self._evict_daemons(now, name, effects)
-                self._delete(now, node, deletion, effects)
+                self._evict_daemons(name, self._state.settings.daemonset_eviction_for_empty_nodes, effects)
+                self._delete_unless_delayed(now, node, deletion, effects)
             return
         self._drain(now, node, deletion, effects)
 
@@ -136,11 +142,10 @@ class Actuator:
             deletion.evicting = frozenset(
                 pod.metadata.uid for pod in self._state.pods_on(name) if not self._stays(now, pod)
             )
-            if settings.daemonset_eviction_for_occupied_nodes:
-                self._evict_daemons(now, name, effects)
+            self._evict_daemons(name, settings.daemonset_eviction_for_occupied_nodes, effects)
         pods = [pod for pod in self._state.pods_on(name) if pod.metadata.uid in deletion.evicting]
         if not pods:
-            self._delete(now, node, deletion, effects)
+            self._delete_unless_delayed(now, node, deletion, effects)
             return
         waiting = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
         if waiting:
@@ -164,12 +169,12 @@ class Actuator:
         budgets = self._state.remaining_budgets()
         return is_daemon(pod) or self._planner.is_ignored(now, pod, budgets)
 
-    def _evict_daemons(self, now: int, name: str, effects: list[Effect]) -> None:
+    def _evict_daemons(self, name: str, by_default: bool, effects: list[Effect]) -> None:
         """Best effort: nobody waits for them."""
         effects += [
             self._eviction(pod)
             for pod in self._state.pods_on(name)
-            if is_daemon(pod) and pod.metadata.deletion_timestamp is None
+            if is_daemon(pod) and may_evict_daemon(pod, by_default) and pod.metadata.deletion_timestamp is None
         ]
 
     def _eviction(self, pod: Pod) -> EvictPod:
@@ -177,6 +182,17 @@ class Actuator:
         own = pod.spec.termination_grace_period_seconds
         grace = most if own is not None and own > most else None
         return EvictPod(meta.namespace, meta.name, uid=meta.uid, grace_s=grace)
+
+    def _delete_unless_delayed(self, now: int, node: Node, deletion: Deletion, effects: list[Effect]) -> None:
+        """Looked at each 5 s, the first time after 5 s. Source: delay.go WaitForDelayDeletion."""
+        timeout_ns = self._state.settings.node_deletion_delay_timeout_ns
+        asked = any(key.startswith(DELAY_DELETION) for key in node.metadata.annotations)
+        if deletion.delayed_since < 0 and asked and timeout_ns:
+            deletion.delayed_since = now
+        if not asked or not timeout_ns or now - deletion.delayed_since >= timeout_ns:
+            self._delete(now, node, deletion, effects)
+        else:
+            effects.append(WakeAt(now + LOOK_NS, ("delete", node.metadata.name)))
 
     def _delete(self, now: int, node: Node, deletion: Deletion, effects: list[Effect]) -> None:
         name = node.metadata.name

@@ -12,14 +12,14 @@ from typing import Any
 
 from harness.autoscaling.cluster.actuation import Actuator
 from harness.autoscaling.cluster.cluster_state import ClusterState
-from harness.autoscaling.cluster.drainability import is_daemon
 from harness.autoscaling.cluster.estimator import add_template_node
 from harness.autoscaling.cluster.expander import PRIORITY_CONFIG, contained, priority_expanders, take_faults
 from harness.autoscaling.cluster.expander import expander as make_expander
 from harness.autoscaling.cluster.fork import Fork
+from harness.autoscaling.cluster.pending_pods import PendingPods
 from harness.autoscaling.cluster.provider import Provider
 from harness.autoscaling.cluster.scale_down import ScaleDownPlanner
-from harness.autoscaling.cluster.scale_up import GREW, ScaleUp, oldest_first
+from harness.autoscaling.cluster.scale_up import GREW, ScaleUp
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings, UnknownFlag, parse_flags
 from harness.autoscaling.policy import Expander
 from harness.autoscaling.pool import NodePool
@@ -46,7 +46,6 @@ from harness.model.core import ConfigMap, Node, Pod
 from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
 from harness.scheduling.filter_plugin import FilterPlugin
-from harness.scheduling.strategy import PodView
 
 ENDED = ("Succeeded", "Failed")
 
@@ -122,6 +121,7 @@ class ClusterAutoscaler:
             pool.failing, pool.trouble = before.failing, before.trouble
         self._provider = Provider(self._state, self._rng)
         self._scale_up = ScaleUp(self._state, self._expander, self._rng, self._provider.order)
+        self._pending = PendingPods(self._state)
         self._planner = ScaleDownPlanner(self._state)
         self._actuator = Actuator(self._state, self._planner)
         self._armed = -1
@@ -280,7 +280,7 @@ class ClusterAutoscaler:
         if any(pool.size < pool.pool.least for pool in pools):
             return False
         self._actuator.clean_up(now, effects)
-        if self._left and (self._settings.new_pod_scale_up_delay_ns or not self._scale_up.repeat(now, effects)):
+        if self._pending.has_young or (self._left and not self._scale_up.repeat(now, effects)):
             return False
         if self._settings.scale_down_enabled:
             self._planner.carry_on(now, fork)
@@ -292,7 +292,7 @@ class ClusterAutoscaler:
     def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> bool:
         """Whether the next scan can begin where this one ended, if nothing changes."""
         self._look_ahead(fork)
-        left, pods = self._place_pending(now, fork)
+        left, pods = self._pending.place(now, fork)
         self._left = bool(left)
         wait = False
         if left:
@@ -322,35 +322,7 @@ class ClusterAutoscaler:
         for pool in state.pools.values():
             for name in pool.coming:
                 add_template_node(fork, pool.expected, name, state.daemon_pods)
-        self._place_moving(fork)
-
-    def _place_moving(self, fork: Fork) -> None:
-        """Pods of nodes that are drained will need places. Source: pod_list_processor currently_drained_nodes.go."""
-        state = self._state
-        for name in sorted(self._actuator.going):
-            for pod in state.pods_on(name):
-                if any(owner.controller and owner.kind != "DaemonSet" for owner in pod.metadata.owner_references):
-                    fork.forget(state.view(pod))
-                    fork.place(state.unbound_view(pod))
-
-    def _place_pending(self, now: int, fork: Fork) -> tuple[list[PodView], list[Pod]]:
-        """Pending pods that fit on nothing that is there or coming, as views and as objects; the others count where
-        they fit. Source: core/podlistprocessor (expendable, nominated, DaemonSet and schedulable pods)."""
-        state = self._state
-        left, pods = [], []
-        for _, pod in sorted(state.pending.items(), key=oldest_first):
-            if state.is_expendable(pod) or is_daemon(pod) or pod.metadata.deletion_timestamp is not None:
-                continue
-            view = state.view(pod)
-            nominated = fork.snapshot.node_table.index.get(pod.status.nominated_node_name)
-            if nominated is not None:
-                fork.assume(view, nominated)  # it waits there for others to go
-                continue
-            age = now - (pod.metadata.creation_timestamp or 0)
-            if fork.place(view) is None and age >= self._settings.new_pod_scale_up_delay_ns:
-                left.append(view)
-                pods.append(pod)
-        return left, pods
+        self._pending.place_moving(fork, self._actuator.going)
 
     def _in_cooldown(self, now: int) -> bool:
         settings = self._settings

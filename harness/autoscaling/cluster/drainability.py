@@ -1,11 +1,13 @@
 """Which pods keep a node from being removed, which are moved, and which do not count.
 
-Source: cluster-autoscaler simulator/drainability/rules (rules.go: their order) and utils/drain/drain.go (1.32). Not
-modelled: --min-replica-count, and a controller that is gone while its pods are still there.
+Source: cluster-autoscaler simulator/drainability/rules (rules.go: their order), utils/drain/drain.go, utils/pod/pod.go,
+utils/daemonset/daemonset.go (1.37). Not modelled: --min-replica-count, and a controller that is gone while its pods are
+still there.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -16,14 +18,19 @@ from harness.model.core import Pod
 from harness.model.objects import PodDisruptionBudget
 
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+ON_COMPLETION = "on-completion"
+"""Its value for pods that are never evicted, and after whose end the node may go."""
 SAFE_LOCAL_VOLUMES = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+DAEMON_POD = "cluster-autoscaler.kubernetes.io/daemonset-pod"
+DAEMON_EVICTION = "cluster-autoscaler.kubernetes.io/enable-ds-eviction"
 MIRROR = "kubernetes.io/config.mirror"
 LONG_TERMINATING_NS = 30 * SECOND
 """Source: PodLongTerminatingExtraThreshold."""
 REPLICATED = ("ReplicationController", "Job", "ReplicaSet", "StatefulSet")
 
-Fate: TypeAlias = Literal["move", "daemon", "ignore"]
-"""What becomes of a pod when its node goes: it must find another place, is its DaemonSet's, or does not count."""
+Fate: TypeAlias = Literal["move", "daemon", "ignore", "wait"]
+"""What becomes of a pod when its node goes: it must find another place, is its DaemonSet's, does not count, or keeps
+the node until it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,11 @@ class RemainingBudgets:
     def allows(self, pod: Pod) -> bool:
         return all(self._left[key] >= 1 for key in self.matching(pod))
 
+    def allow_together(self, pods: list[Pod]) -> bool:
+        """Whether all of them may be evicted at once. Source: CanRemovePods."""
+        asked = Counter(key for pod in pods for key in self.matching(pod))
+        return all(self._left[key] >= count for key, count in asked.items())
+
     def spend(self, pods: list[Pod]) -> None:
         for pod in pods:
             for key in self.matching(pod):
@@ -62,7 +74,16 @@ class RemainingBudgets:
 
 
 def is_daemon(pod: Pod) -> bool:
+    """By its controller, or because it says so. Source: IsDaemonSetPod."""
+    if pod.metadata.annotations.get(DAEMON_POD) == "true":
+        return True
     return any(owner.controller and owner.kind == "DaemonSet" for owner in pod.metadata.owner_references)
+
+
+def may_evict_daemon(pod: Pod, by_default: bool) -> bool:
+    """Source: PodsToEvict: what the pod says comes before the flag."""
+    said = pod.metadata.annotations.get(DAEMON_EVICTION)
+    return by_default if said is None else said == "true"
 
 
 def long_terminating(pod: Pod, now: int) -> bool:
@@ -85,6 +106,8 @@ def fate_of(pod: Pod, now: int, budgets: RemainingBudgets, settings: ClusterAuto
         return "move"
     if _is_terminal(pod):
         return "ignore"
+    if meta.annotations.get(SAFE_TO_EVICT) == ON_COMPLETION:
+        return "wait"
     controller = next((owner for owner in meta.owner_references if owner.controller), None)
     kinds = REPLICATED if settings.skip_nodes_with_custom_controller_pods else None
     if controller is None or (kinds is not None and controller.kind not in kinds):

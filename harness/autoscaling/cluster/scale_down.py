@@ -40,11 +40,14 @@ class _Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Removable:
-    """A node that could go: its pods, in order, would find places. `since`: unneeded without a break."""
+    """A node that could go: its pods, in order, would find places. `since`: unneeded without a break. `is_risky`:
+    budgets do not let all of its pods go at once, so that others are drained first. `waits`: a pod is to end."""
 
     name: str
     since: int
     pods: tuple[Pod, ...]
+    is_risky: bool = False
+    waits: bool = False
 
 
 class ScaleDownPlanner:
@@ -106,9 +109,11 @@ class ScaleDownPlanner:
             if pods is None:
                 self._unremovable[name] = (now + again_ns, self.reasons[name])
                 continue
+            is_risky = not simulated.budgets.allow_together(list(pods))
             simulated.budgets.spend(list(pods))
             known = self._unneeded.get(name)
-            found[name] = Removable(name, known.since if known is not None else now, pods)
+            since = known.since if known is not None else now
+            found[name] = Removable(name, since, pods, is_risky, self.has_completing(now, name))
             self.reasons.pop(name, None)
             del simulated.rest[name]
 
@@ -120,7 +125,8 @@ class ScaleDownPlanner:
         }
         lists: tuple[list[str], list[str]] = ([], [])
         for wanted in (False, True):
-            for removable in self._unneeded.values():
+            # Risky ones last. Source: planner.go sortByRisk.
+            for removable in sorted(self._unneeded.values(), key=lambda item: item.is_risky):
                 if bool(removable.pods) != wanted or not self._long_enough(now, removable):
                     continue
                 pool = state.pool_of(state.nodes[removable.name])
@@ -129,6 +135,9 @@ class ScaleDownPlanner:
                     self.reasons[removable.name] = "NodeGroupMinSizeReached"
                     continue
                 sizes[pool.pool.name] -= 1
+                if removable.waits:
+                    self.reasons[removable.name] = "BlockedByOnCompletionPod"
+                    continue
                 lists[wanted].append(removable.name)
         left = settings.max_scale_down_parallelism - empty_going - drain_going
         empty = lists[False][: max(left, 0)]
@@ -240,6 +249,12 @@ class ScaleDownPlanner:
     def is_ignored(self, now: int, pod: Pod, budgets: RemainingBudgets) -> bool:
         """Whether it does not count at all: a mirror pod, one that ended, or should have long ago."""
         return fate_of(pod, now, budgets, self._state.settings) == "ignore"
+
+    def has_completing(self, now: int, name: str) -> bool:
+        """Whether a pod on the node is to complete before it goes."""
+        state = self._state
+        nothing = RemainingBudgets({})
+        return any(fate_of(pod, now, nothing, state.settings) == "wait" for pod in state.pods_on(name))
 
     def pods_to_move(self, now: int, name: str, budgets: RemainingBudgets) -> list[Pod] | Blocked:
         """Source: simulator/drain.go GetPodsToMove."""

@@ -16,6 +16,7 @@ from harness.autoscaling.cluster.estimator import Groups, estimate, reasons_agai
 from harness.autoscaling.cluster.expander import priority_expanders
 from harness.autoscaling.cluster.fork import Fork
 from harness.autoscaling.cluster.pool_state import PoolState
+from harness.autoscaling.cluster.provider import STATUS
 from harness.autoscaling.policy import Expander, ScaleUpOption
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import MINUTE, SECOND, Effect, Record
@@ -35,6 +36,8 @@ MAX_SIZE, BACKOFF, NOT_READY = (
     "not ready for scale-up",
 )
 """Source: core/scaleup/orchestrator/skippedreasons.go."""
+FULL = "max total nodes in cluster reached"
+"""Source: eventing_scale_up_processor.go ReasonsMessage."""
 
 
 class ScaleUp:
@@ -54,6 +57,7 @@ class ScaleUp:
         self._recorded: dict[str, tuple[str, int]] = {}  # by pod: the last Event about it, and when
         self._group_of: dict[str, int] = {}  # by pod: those that the last scan was for
         self._against: dict[str, dict[int, tuple[str, ...]]] = {}  # by pool, by group: why it did not help
+        self._full = False
         self._in_vain: tuple[Groups, tuple[str, ...]] | None = None  # of the last scan, where none would help
 
     def forget(self, key: str) -> None:
@@ -85,6 +89,10 @@ class ScaleUp:
         against: dict[str, dict[int, tuple[str, ...]]] = {}
         self._against = against
         self._in_vain = None
+        if self._is_full(effects):
+            self._tell_nothing_helps(now, groups, against, effects)
+            self._in_vain = groups, self._skip_reasons(now)
+            return ""
         options = []
         for pool in self._state.pools.values():
             skipped = self._skip_reason(now, pool)
@@ -128,11 +136,22 @@ class ScaleUp:
         return tuple(self._skip_reason(now, pool) for pool in self._state.pools.values())
 
     def _skip_reason(self, now: int, pool: PoolState) -> str:
-        if pool.room <= 0:
-            return MAX_SIZE
+        if not self._is_healthy(pool):
+            return NOT_READY
         if now < pool.backoff_until_ns:
             return BACKOFF
-        return "" if self._is_healthy(pool) else NOT_READY
+        return MAX_SIZE if pool.room <= 0 else ""
+
+    def _is_full(self, effects: list[Effect]) -> bool:
+        """Whether the cluster has as many ready nodes as it may have. Source: static_autoscaler.go shouldScaleUp."""
+        state = self._state
+        most, was = state.settings.max_nodes_total, self._full
+        self._full = 0 < most <= len(state.nodes) - len(state.unready) - len(state.starting)
+        if self._full and not was:
+            effects.append(
+                Record(STATUS, "Warning", "MaxNodesTotalReached", f"Max total nodes in cluster reached: {most}")
+            )
+        return self._full
 
     def _is_healthy(self, pool: PoolState) -> bool:
         """Source: clusterstate.go IsNodeGroupHealthy."""
@@ -198,7 +217,7 @@ class ScaleUp:
         for key, pods in groups.items():
             counts = Counter(reason for rejected in against.values() for reason in rejected.get(key, ()))
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-            text = f"pod didn't trigger scale-up: {reasons}"
+            text = f"pod didn't trigger scale-up: {FULL if self._full else reasons}"
             for view in pods:
                 self._record(now, view, "NotTriggerScaleUp", text, effects)
 
@@ -209,9 +228,3 @@ class ScaleUp:
             return
         self._recorded[view.key] = (text, now)
         effects.append(Record(self._state.pending[view.key], "Normal", reason, text))
-
-
-def oldest_first(item: tuple[str, Pod]) -> tuple[int, int, str]:
-    """By priority, then by age."""
-    key, pod = item
-    return (-(pod.spec.priority or 0), pod.metadata.creation_timestamp or 0, key)

@@ -13,6 +13,27 @@ from typing import Any
 from harness.engine.component import MINUTE, SECOND
 from harness.model.times import parse_duration
 
+STARTUP_PREFIXES = ("ignore-taint.cluster-autoscaler.kubernetes.io/", "startup-taint.cluster-autoscaler.kubernetes.io/")
+STATUS_PREFIX = "status-taint.cluster-autoscaler.kubernetes.io/"
+"""Of taints that need no flag. Source: utils/taints/taints.go IgnoreTaintPrefix, StartupTaintPrefix, StatusTaintPrefix
+(1.37)."""
+CONDITION_TAINTS = frozenset(
+    {
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+        "node.kubernetes.io/unschedulable",
+        "node.kubernetes.io/memory-pressure",
+        "node.kubernetes.io/disk-pressure",
+        "node.kubernetes.io/network-unavailable",
+        "node.kubernetes.io/pid-pressure",
+        "node.cloudprovider.kubernetes.io/uninitialized",
+        "node.cloudprovider.kubernetes.io/shutdown",
+        "cloud.google.com/impending-node-termination",
+        "NodeWithImpairedVolumes",
+    }
+)
+"""What nodes have for a while. Source: utils/taints/taints.go NodeConditionTaints."""
+
 
 class UnknownFlag(ValueError):
     """Not a flag that is modelled; `known`: those that are."""
@@ -71,6 +92,7 @@ class ClusterAutoscalerSettings:
     max_drain_parallelism: int = _flag("max-drain-parallelism", 1)
     max_bulk_soft_taint_count: int = _flag("max-bulk-soft-taint-count", 10)
     node_delete_delay_after_taint_ns: int = _flag("node-delete-delay-after-taint", 5 * SECOND)
+    node_deletion_delay_timeout_ns: int = _flag("node-deletion-delay-timeout", 2 * MINUTE)
     max_graceful_termination_s: int = _flag("max-graceful-termination-sec", 600)
     max_pod_eviction_time_ns: int = _flag("max-pod-eviction-time", 2 * MINUTE)
     daemonset_eviction_for_empty_nodes: bool = _flag("daemonset-eviction-for-empty-nodes", False)
@@ -81,12 +103,13 @@ class ClusterAutoscalerSettings:
 
     def is_startup_taint(self, key: str) -> bool:
         """Whether a node with such a taint is still starting. Source: utils/taints/taints.go TaintConfig."""
-        prefixes = names_of(self.startup_taint_prefix)
-        return key in names_of(f"{self.startup_taint},{self.ignore_taint}") or key.startswith(prefixes or ("\0",))
+        prefixes = (*STARTUP_PREFIXES, *names_of(self.startup_taint_prefix))
+        return key in names_of(f"{self.startup_taint},{self.ignore_taint}") or key.startswith(prefixes)
 
     def is_left_out(self, key: str) -> bool:
-        """Whether templates are without such a taint."""
-        return self.is_startup_taint(key) or key in names_of(self.status_taint)
+        """Whether templates are without such a taint. Source: SanitizeTaints."""
+        status = key in names_of(self.status_taint) or key.startswith(STATUS_PREFIX)
+        return self.is_startup_taint(key) or status or key in CONDITION_TAINTS
 
 
 def names_of(text: str) -> tuple[str, ...]:
@@ -138,7 +161,6 @@ REFUSED = {
     "min-replica-count": "deprecated there",
     "node-deletion-batcher-interval": "nodes are deleted one by one, as by default",
     "node-deletion-candidate-ttl": "taints of candidates do not expire, as by default",
-    "node-deletion-delay-timeout": "the annotation delay-deletion is not modelled",
     "nodes": "pools are spec.pools",
     "parallel-scale-up": "one pool grows a scan, as by default",
     "pod-injection-limit": "replicas that have no pods yet are not looked at",
