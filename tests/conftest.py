@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,15 +16,21 @@ from harness.cluster.cluster import Cluster
 from tests.examples import examples
 
 # No profile has a deadline: a loaded machine must not fail a test. A failure prints a blob for @reproduce_failure.
-# `development` draws new examples in each run, and fewer (tests/examples.py). `ci` draws the same ones each time, so
-# that a change fails for what it changed. `search` looks for what the others have not met:
-# `pytest --hypothesis-profile search`.
+# `development` draws new examples in each run. `ci` draws the same ones each time, so that a change fails for what it
+# changed. `search` looks for what the others have not met: `pytest --hypothesis-profile search`. How many examples the
+# first two draw is in tests/examples.py.
 _ANY_MACHINE = (HealthCheck.too_slow,)  # how fast examples are drawn depends on who else is at work
 settings.register_profile(
     "development", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE, max_examples=examples(100)
 )
 settings.register_profile(
-    "ci", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE, derandomize=True, database=None
+    "ci",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=_ANY_MACHINE,
+    max_examples=examples(100),
+    derandomize=True,
+    database=None,
 )
 settings.register_profile(
     "search", deadline=None, print_blob=True, suppress_health_check=_ANY_MACHINE, max_examples=1000
@@ -47,6 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("exhaustive") is not None:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and items stay until the end: the garbage collector need not go through them again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

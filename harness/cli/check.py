@@ -26,7 +26,10 @@ def check(
         bool, typer.Option("--autoscaler", help="It is an autoscaler, where a scheduler has the same name.")
     ] = False,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="Generated clusters for each property; 60, or 4 for an autoscaler.")
+        int | None,
+        typer.Option(
+            min=1, help="Generated clusters for each property; 60 (12 for the end state), or 4 for an autoscaler."
+        ),
     ] = None,
     deadline: Annotated[float, typer.Option(min=0.01, help="Seconds that one call of place() may take.")] = 10.0,
     out: Annotated[
@@ -53,7 +56,7 @@ def check(
         _print_verdicts("autoscaler", scheduler, found, output)
         return
     from harness.scheduling.registry import load
-    from harness.simulation.end_states import NAME, judge_end_states
+    from harness.simulation.end_states import NAME, SEEDS, judge_end_states
     from harness.testing import conformance
 
     factory = load(scheduler)
@@ -73,7 +76,8 @@ def check(
             tell(verdict)
         ends = all(verdict.ok is not False for verdict in found if verdict.name == "deadline")
         not_tried = conformance.Verdict(NAME, None, "not tried: its calls do not end")
-        tell(judge_end_states(scheduler, write_to=where) if ends else not_tried)
+        seeds = SEEDS[:examples]
+        tell(judge_end_states(scheduler, seeds=seeds, write_to=where) if ends else not_tried)
     _print_verdicts("scheduler", scheduler, found, output)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.simulation import end_states
 
 BAD = "tests.testing.bad:Overfills"
 
@@ -24,6 +25,7 @@ def podyard(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 def test_a_failing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(end_states, "ATTEMPTS", 2)  # tests/simulation/test_end_states.py is about making it small
     assert podyard(monkeypatch, "check", BAD, "--examples", "25") == 1
     out = capsys.readouterr().out
     assert "holds   deadline\n" in out

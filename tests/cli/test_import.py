@@ -17,7 +17,9 @@ from harness.experiment.scenario import read_scenario
 from harness.model.errors import UserError
 from tests.experiment.dumps import dumped
 
-LIST: dict[str, Any] = {"apiVersion": "v1", "kind": "List", "items": [*dumped()]}
+
+def listed() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "List", "items": [*dumped()]}
 
 
 def called(*arguments: str | Path, given: str | None = None) -> Result:
@@ -33,37 +35,37 @@ def imported(tmp_path: Path, *arguments: str | Path, given: str | None = None) -
 
 def _as_yaml(folder: Path) -> Path:
     path = folder / "dump.yaml"
-    path.write_text(yaml.safe_dump(LIST), encoding="utf-8")
+    path.write_text(yaml.safe_dump(listed()), encoding="utf-8")
     return path
 
 
 def _as_json(folder: Path) -> Path:
     path = folder / "dump.json"
-    path.write_text(json.dumps(LIST, indent=4))
+    path.write_text(json.dumps(listed(), indent=4))
     return path
 
 
 def _packed(folder: Path) -> Path:
     path = folder / "dump.json.gz"
-    path.write_bytes(gzip.compress(json.dumps(LIST).encode()))
+    path.write_bytes(gzip.compress(json.dumps(listed()).encode()))
     return path
 
 
 def _lines(folder: Path) -> Path:
     path = folder / "dump.jsonl"
-    path.write_text("".join(json.dumps(item) + "\n" for item in LIST["items"]))
+    path.write_text("".join(json.dumps(item) + "\n" for item in dumped()))
     return path
 
 
 def _by_powershell(folder: Path) -> Path:
     path = folder / "dump.yaml"
-    path.write_bytes(yaml.safe_dump(LIST).replace("\n", "\r\n").encode("utf-16"))
+    path.write_bytes(yaml.safe_dump(listed()).replace("\n", "\r\n").encode("utf-16"))
     return path
 
 
 def _of_kinds(folder: Path) -> Path:
     """What `kubectl get --raw` answers, a list of one kind a file, in folders; besides what one finds there."""
-    for item in LIST["items"]:
+    for item in dumped():
         kind = item["kind"]
         path = folder / "lists" / item["metadata"].get("namespace", "_") / f"{kind}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ def _cluster_info(folder: Path) -> Path:
     """As `kubectl cluster-info dump` writes to standard output: lists with logs among them."""
     path = folder / "dump.txt"
     parts = []
-    for item in LIST["items"]:
+    for item in dumped():
         parts.append(json.dumps({"apiVersion": "v1", "kind": "List", "items": [item]}, indent=4))
         parts.append(f"==== START logs for container c of pod {item['metadata']['name']} ====")
         parts.append('{"level": "info"\n---\n[1]')
@@ -104,7 +106,7 @@ def test_a_dump_of_any_form_is_the_same_scenario(tmp_path: Path, form: Any) -> N
 
 
 def test_standard_input(tmp_path: Path) -> None:
-    assert imported(tmp_path, "-", given=json.dumps(LIST))["objects"]["Node"] == 3
+    assert imported(tmp_path, "-", given=json.dumps(listed()))["objects"]["Node"] == 3
 
 
 def test_made_up_names_place_the_same(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_what_is_not_modelled_stands_in_the_scenario(tmp_path: Path) -> None:
         {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx"}},
     ]
     path = tmp_path / "dump.json"
-    path.write_text(json.dumps({**LIST, "items": items}))
+    path.write_text(json.dumps({**listed(), "items": items}))
     found = imported(tmp_path, path)
     assert any("Rollout web is left out" in text for text in found["notices"])
     text = Path(found["scenario"]).read_text()
@@ -143,7 +145,7 @@ def test_what_is_not_modelled_stands_in_the_scenario(tmp_path: Path) -> None:
 def test_pods_without_nodes_get_nodes_as_they_stand(tmp_path: Path) -> None:
     pods = [item for item in dumped() if item["kind"] in ("Pod", "Service")]
     path = tmp_path / "pods.json"
-    path.write_text(json.dumps({**LIST, "items": pods}))
+    path.write_text(json.dumps({**listed(), "items": pods}))
     found = imported(tmp_path, path)
     assert found["objects"]["Node"] == len({item["spec"]["nodeName"] for item in pods if item["spec"].get("nodeName")})
     assert any("no Node is in the dump" in text for text in found["notices"])
@@ -171,15 +173,15 @@ def test_secrets_keep_nothing_but_their_names(tmp_path: Path) -> None:
         "data": {"a": "aHVudGVyMg=="},
     }
     path = tmp_path / "dump.json"
-    path.write_text(json.dumps({**LIST, "items": [*dumped(), secret]}))
+    path.write_text(json.dumps({**listed(), "items": [*dumped(), secret]}))
     imported(tmp_path, path)
     assert "aHVudGVyMg" not in "".join(file.read_text() for file in (tmp_path / "out").rglob("*.yaml"))
 
 
 def test_dumps_that_overlap_count_an_object_once(tmp_path: Path) -> None:
     first, second = tmp_path / "one.json", tmp_path / "two.json"
-    first.write_text(json.dumps(LIST))
-    second.write_text(json.dumps(LIST))
+    first.write_text(json.dumps(listed()))
+    second.write_text(json.dumps(listed()))
     found = imported(tmp_path, first, second)
     assert found["objects"]["Pod"] == 12
     assert any("is given twice, with the same uid" in text for text in found["notices"])
@@ -200,14 +202,14 @@ def test_many_objects_are_written_as_json(tmp_path: Path) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "c", "image": "i"}]}}
     items = [{**pod, "metadata": {"name": f"p{index}"}} for index in range(401)]
     path = tmp_path / "dump.json"
-    path.write_text(json.dumps({**LIST, "items": items}))
+    path.write_text(json.dumps({**listed(), "items": items}))
     assert imported(tmp_path, path)["objects"]["Pod"] == 401
     assert (tmp_path / "out" / "cluster" / "pods.json").exists()
 
 
 def test_pods_of_daemon_sets_and_stateful_sets_stay_where_they_are(tmp_path: Path) -> None:
     """Their labels hold a hash of Kubernetes' own; found in a dump with made-up names, whose DaemonSet was rolled."""
-    items = json.loads(json.dumps(LIST["items"]))
+    items = json.loads(json.dumps(dumped()))
     daemon = next(item for item in items if item["kind"] == "DaemonSet")
     for item in items:
         if daemon["metadata"]["uid"] in [owner["uid"] for owner in item["metadata"].get("ownerReferences", ())]:
@@ -237,7 +239,7 @@ def test_pods_of_daemon_sets_and_stateful_sets_stay_where_they_are(tmp_path: Pat
     }
     items += [{"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta, "spec": spec, "status": status}, pod]
     path = tmp_path / "dump.json"
-    path.write_text(json.dumps({**LIST, "items": items}))
+    path.write_text(json.dumps({**listed(), "items": items}))
     found = imported(tmp_path, path)
     result = run_once(read_scenario(Path(found["scenario"]), {"spec.duration": "3m"}), "kube", 1)
     assert result.metrics["placement"]["podsBound"] == 10

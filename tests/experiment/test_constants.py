@@ -306,7 +306,7 @@ def test_usage_is_sampled_and_scraped_when_the_constants_and_the_seed_say(tmp_pa
     }  # fmt: skip
 
     def grown(seed: int, **constants: str) -> float:
-        made = scenario(duration="6m", bound=False, workload=[{"service": shop}], constants=constants)
+        made = scenario(duration="200s", bound=False, workload=[{"service": shop}], constants=constants)
         result = run_once(from_data(made, "small.yaml"), "least-allocated", seed, out=tmp_path)
         assert result.folder is not None
         rows = instants({"journal": read_journal(result.folder)}, "Deployment")

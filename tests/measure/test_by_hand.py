@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import yaml
-from scipy import stats
 
 from harness.experiment.run import run_once
 from harness.experiment.scenario import from_data
@@ -101,6 +100,8 @@ def spread(number: int, *names: str, **more: Any) -> list[np.ndarray]:
 
 def is_uniform(values: np.ndarray, most: float) -> bool:
     """Not told apart from even at one in a thousand; the seeds are these, so the verdict is always the same."""
+    from scipy import stats  # slow to import
+
     within = bool(values.min() >= 0) and bool(values.max() <= most)
     return within and stats.kstest(values, "uniform", args=(0, most)).pvalue > 0.001
 

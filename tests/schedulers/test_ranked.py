@@ -94,6 +94,7 @@ def test_the_shipped_model_was_trained_on_training_lists_alone() -> None:
     assert {"date", "podyard", "seed", "trainingLists", "heldOut"} <= set(model.card)
 
 
+@pytest.mark.xdist_group("numba")  # one process compiles
 def test_training_again_gives_the_same_weights() -> None:
     pytest.importorskip("cma")
     pytest.importorskip("numba")
@@ -106,6 +107,7 @@ def test_training_again_gives_the_same_weights() -> None:
     assert one.card["reached"] >= one.card["startedAt"]
 
 
+@pytest.mark.xdist_group("numba")
 @pytest.mark.parametrize("seed", [2000, 2002, 2004])
 def test_the_compiled_ranker_decides_as_the_strategy(seed: int) -> None:
     pytest.importorskip("numba")

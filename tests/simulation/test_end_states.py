@@ -63,5 +63,5 @@ def test_its_scenario_is_made_small_and_kept(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_podyard_check_says_converged() -> None:
-    result = CliRunner().invoke(app, ["check", "greedy", "--examples", "2"])
+    result = CliRunner().invoke(app, ["check", "greedy", "--examples", "12"])
     assert "holds   end state: converged in 12 clusters with faults" in result.stdout
