@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.apiserver.http.answers import Encoder
+from harness.apiserver.http.answers import Encoder, SharedObjects
 from harness.apiserver.http.auth.rbac import MASTERS, User
 from harness.apiserver.http.call import Call, One
 from harness.apiserver.http.negotiate import ObjectForm
@@ -58,7 +58,7 @@ def answered(server: ApiServer, asked: Call) -> One | None:
         return None
     for form in ObjectForm:
         if form is not ObjectForm.PROTOBUF or is_known(asked.resource.api_version, asked.resource.kind.wire):
-            Encoder(asked, form).one(answer.obj, answer.now)
+            Encoder(asked, form, SharedObjects()).one(answer.obj, answer.now)
     return answer
 
 

@@ -19,29 +19,38 @@ from harness.model.status import ApiError, bad_request
 
 Json = dict[str, Any]
 
-SHARED = 4096
-"""Objects that are kept as bytes, for watchers that are behind the first."""
+SHARED, SHARED_BYTES = 4096, 16 << 20
+"""Objects that are kept as bytes, at most, for watchers that are behind the first and for who reads them next."""
 
 AT_ONCE = 200
 """Objects turned into JSON before others get their turn on the HTTP thread."""
 
 
 class SharedObjects:
-    """Objects of watch events as bytes, for all watchers of one kind in one form: made once, sent to each."""
+    """Objects as bytes, in one version and form: made once, sent to each who writes, reads or watches it."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[int, str, ObjectForm], tuple[Any, bytes]] = {}
+        self._bytes = 0
 
     def get(self, obj: Any, api_version: str, form: ObjectForm, make: Callable[[], Json]) -> bytes:
         """`make` gives the JSON of `obj` in that version and form."""
         key = (id(obj), api_version, form)
         found = self._held.get(key)
         if found is None:
-            if len(self._held) >= SHARED:
-                self._held.clear()
             # The object is held, so that its id is not used again meanwhile.
-            found = self._held[key] = (obj, in_bytes(make(), form))
+            found = (obj, in_bytes(make(), form))
+            self._bytes += len(found[1])
+            if len(self._held) >= SHARED or self._bytes > SHARED_BYTES:
+                self._held.clear()
+                self._bytes = len(found[1])
+            self._held[key] = found
         return found[1]
+
+    def known(self, obj: Any, api_version: str, form: ObjectForm) -> bytes | None:
+        """What somebody has been sent already."""
+        found = self._held.get((id(obj), api_version, form))
+        return None if found is None else found[1]
 
 
 def in_bytes(value: Json, form: ObjectForm) -> bytes:
@@ -56,9 +65,9 @@ def media_type(form: ObjectForm, *, stream: bool = False) -> str:
 
 
 class Encoder:
-    """For one call. Used on the HTTP thread. `shared`: what several watchers are sent."""
+    """For one call. Used on the HTTP thread. `shared`: what others are sent, too."""
 
-    def __init__(self, call: Call, form: ObjectForm, shared: SharedObjects | None = None) -> None:
+    def __init__(self, call: Call, form: ObjectForm, shared: SharedObjects) -> None:
         self._shared = shared
         self._resource = call.resource
         self._kind = call.resource.kind.kind
@@ -75,6 +84,11 @@ class Encoder:
             told = f"{self._wire} of {call.resource.api_version} has no form in {PROTOBUF} here: accept {JSON}"
             raise ApiError(406, "NotAcceptable", told)
 
+    def answer(self, obj: Any, now: int) -> bytes:
+        if self._form is ObjectForm.TABLE:
+            return in_bytes(self.one(obj, now), self._form)
+        return self._shared.get(obj, self._resource.api_version, self._form, lambda: self.one(obj, now))
+
     def one(self, obj: Any, now: int) -> Json:
         data = outward(self._resource, obj, self._epoch)
         match self._form:
@@ -90,11 +104,16 @@ class Encoder:
                 assert_never(self._form)
 
     async def page(self, page: Objects) -> Json:
-        items: list[Json] = []
+        items: list[Any] = []
         moment = Moment(page.now, self._epoch)
+        in_json = self._form in (ObjectForm.OBJECT, ObjectForm.METADATA)
         for index, obj in enumerate(page.objects):
             if index % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)
+            known = self._shared.known(obj, self._resource.api_version, self._form) if in_json else None
+            if known is not None:
+                items.append(msgspec.Raw(known))
+                continue
             data = outward(self._resource, obj, self._epoch)
             match self._form:
                 case ObjectForm.OBJECT | ObjectForm.PROTOBUF:
@@ -120,18 +139,18 @@ class Encoder:
 
     def event(self, happened: Happened) -> bytes:
         """One line of a watch."""
-        if self._shared is None or self._form is ObjectForm.TABLE:
+        if self._form is ObjectForm.TABLE:
             return self._own_event(happened)
         line = happened.lines.get(self._shape)
         if line is None:
-            line = happened.lines[self._shape] = self._shared_event(happened, self._shared)
+            line = happened.lines[self._shape] = self._shared_event(happened)
         return line
 
-    def _shared_event(self, happened: Happened, shared: SharedObjects) -> bytes:
+    def _shared_event(self, happened: Happened) -> bytes:
         obj = happened.obj
         if happened.type == DELETED:
             obj = at_revision(obj, happened.revision)
-        body = shared.get(obj, self._resource.api_version, self._form, lambda: self.one(obj, happened.now))
+        body = self.answer(obj, happened.now)
         if self._form is ObjectForm.PROTOBUF:
             return protobuf_answers.frame(happened.type, body)
         return b'{"type":"' + happened.type.encode() + b'","object":' + body + b"}\n"

@@ -22,12 +22,12 @@ from harness.apiserver.http.bodies import JSON, LARGEST_BODY, checked, parsed, t
 from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.containers import logs
 from harness.apiserver.http.containers.disk import Disks
-from harness.apiserver.http.driver_queue import AWAY, DriverQueue
+from harness.apiserver.http.driver_queue import AWAY, Busy, DriverQueue
 from harness.apiserver.http.negotiate import ObjectForm, form_of
 from harness.apiserver.http.proxy import proxied
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
-from harness.apiserver.http.verbs import perform
+from harness.apiserver.http.verbs import Result, perform, reads_memory
 from harness.apiserver.http.watch import Hub
 from harness.apiserver.server import ApiServer
 from harness.model.status import ApiError, not_allowed, unavailable
@@ -114,9 +114,13 @@ class Front:
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
-        path = request.url.path
+        path: str = request.scope["path"]
         if self._driver.away:
             raise unavailable(AWAY)
+        if path.startswith(("/api/", "/apis/")) and "/proxy" not in path:
+            target = target_of(path)
+            if target is not None:
+                return await self._resource(request, await self.user(request), target)
         if (health := _health(path.rstrip("/"), verbose="verbose" in request.query_params)) is not None:
             return Response(health, media_type="text/plain")
         user = await self.user(request)
@@ -203,9 +207,9 @@ class Front:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         duplicates: list[str] | None = None if query.get("fieldValidation") == "Ignore" else []
         body = parsed(await _body(request), content_type, duplicates) if request.method != "GET" else None
-        call = Call(user, verb, target, query, body, content_type, self._epoch, duplicates or [])
-        call = msgspec.structs.replace(call, agent=request.headers.get("user-agent", ""))
-        encoder = Encoder(call, form, self._shared if watch else None)
+        agent = request.headers.get("user-agent", "")
+        call = Call(user, verb, target, query, body, content_type, self._epoch, duplicates or [], [], agent)
+        encoder = Encoder(call, form, self._shared)
         if watch:
             if target.subresource:
                 raise not_allowed()
@@ -220,16 +224,24 @@ class Front:
             raise upgrades.not_upgraded()
         if target.subresource == "token":
             return _response(await self.ask(lambda s: self._issue(s, call)), form, 201)
-        match await self.ask(lambda s: perform(s, call)):
+        match await self._performed(call):
             case Answer(body=answer, code=code):
                 response = _response(answer, form, code)
             case One(obj=obj, now=now, code=code):
-                response = _response(encoder.one(obj, now), form, code)
+                response = Response(encoder.answer(obj, now), status_code=code, media_type=media_type(form))
             case Objects() as page:
                 response = _response(await encoder.page(page), form)
         for warning in call.warnings:
             response.headers.append("Warning", warning_header(warning))
         return response
+
+    async def _performed(self, call: Call) -> Result:
+        """Raises ApiError."""
+        if reads_memory(call):
+            found = self._driver.read(lambda s: perform(s, call))
+            if not isinstance(found, Busy):
+                return found
+        return await self.ask(lambda s: perform(s, call))
 
     async def _log(self, call: Call) -> Response:
         """A container's log, followed when that is asked for."""

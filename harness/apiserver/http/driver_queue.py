@@ -1,7 +1,8 @@
 """The only way from other threads to the API server: calls queue here and run on the driver's thread, between events.
 
 The API server is single-threaded and belongs to its driver. Whoever else wants something of it hands over a function;
-the driver runs what has piled up when it is between two events.
+the driver runs what has piled up when it is between two events. A read that changes nothing runs on the caller's own
+thread while the driver sleeps: handing it over would cost more than the read.
 """
 
 from __future__ import annotations
@@ -23,14 +24,24 @@ T = TypeVar("T")
 AWAY = "the API server does not run (a fault stopped it)"
 
 
+class Busy:
+    """The driver is at work: what was to be read must be submitted."""
+
+
+BUSY = Busy()
+
+
 class DriverQueue:
-    """`submit` and `close` from any thread; `run_pending` and `wait` from the driver's alone."""
+    """`submit`, `read` and `close` from any thread; `run_pending` and `wait` from the driver's alone."""
 
     def __init__(self, server: ApiServer) -> None:
         self.server = server
         self._queue: deque[tuple[Future[Any], Callable[[ApiServer], Any]]] = deque()
         self._arrived = threading.Event()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        """Who holds it may use the server: the driver, except while it sleeps in `wait`."""
+        self._turn.acquire()
         self._closed = False
         self._answers: list[tuple[Future[Any], Any, BaseException | None]] = []  # that wait for the end of a batch
         self.batching = False
@@ -56,6 +67,16 @@ class DriverQueue:
             self._queue.append((future, fn))
         self._arrived.set()
         return future
+
+    def read(self, fn: Callable[[ApiServer], T]) -> T | Busy:
+        """`fn(server)` here and now, while the driver sleeps; it reads objects in memory and nothing else. What is not
+        durable yet is never seen: the driver does not sleep before it is. Raises what `fn` does."""
+        if self.away or self._closed or not self._turn.acquire(blocking=False):
+            return BUSY
+        try:
+            return fn(self.server)
+        finally:
+            self._turn.release()
 
     def set_away(self, away: bool) -> None:
         """On the driver's thread. What waits is refused, as by a server that is gone."""
@@ -122,7 +143,13 @@ class DriverQueue:
 
     def wait(self, timeout_s: float) -> bool:
         """Until a call is pending, at most `timeout_s`; whether one is."""
-        return bool(self._queue) or self._arrived.wait(timeout_s)
+        if self._queue:
+            return True
+        self._turn.release()
+        try:
+            return self._arrived.wait(timeout_s)
+        finally:
+            self._turn.acquire()
 
     def wake(self) -> None:
         """End a `wait` from another thread, as a driver does that wants to stop."""

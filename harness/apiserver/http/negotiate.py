@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from functools import lru_cache
 
 from harness.apiserver.http.bodies import JSON, PROTOBUF
 from harness.model.status import ApiError
@@ -17,6 +18,7 @@ class ObjectForm(Enum):
     PROTOBUF = auto()  # whole objects, in protobuf
 
 
+@lru_cache(maxsize=256)
 def form_of(accept: str) -> ObjectForm:
     """The first alternative that can be served, protobuf only alone. Raises ApiError NotAcceptable (406)."""
     protobuf = False

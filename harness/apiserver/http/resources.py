@@ -105,6 +105,16 @@ def target_of(path: str) -> Target | None:
 
     Source: apiserver pkg/endpoints/request/requestinfo.go.
     """
+    find = _target_of if len(path) <= _LONGEST_KEPT else _target_of.__wrapped__
+    return find(path, kinds.generation, len(KINDS))
+
+
+_LONGEST_KEPT = 1024
+
+
+@lru_cache(maxsize=4096)
+def _target_of(path: str, generation: int, count: int) -> Target | None:
+    """Until a kind is defined or goes."""
     parts = [part for part in path.split("/") if part]
     if len(parts) >= 3 and parts[0] == "api":
         api_version, rest = parts[1], parts[2:]

@@ -49,6 +49,13 @@ def perform(server: ApiServer, call: Call) -> Result:
             raise not_allowed()
 
 
+def reads_memory(call: Call) -> bool:
+    """It is answered from the newest objects in memory: neither the store nor anything that a view makes is needed."""
+    if call.target.subresource or call.verb not in ("get", "list") or call.resource.read_only:
+        return False
+    return not any(name in call.query for name in ("limit", "continue", "resourceVersionMatch"))
+
+
 def _get(server: ApiServer, call: Call) -> Any:
     target = call.target
     kind = target.resource.kind
