@@ -33,6 +33,13 @@ PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
+EVENT = b'","object":{"'
+"""Once in each line of a watch."""
+
+QUIET_S = 0.5
+"""After which no more events are expected."""
+
+
 class Connection:
     def __init__(self, host: str, port: int, trust: ssl.SSLContext, token: str) -> None:
         self._at = (host, port, trust)
@@ -58,11 +65,17 @@ class Connection:
             await self._reader.readexactly(length)
         return status
 
-    async def events(self, count: int) -> None:
-        """Read on until `count` events of a watch have come: one a line."""
-        seen = 0
-        while seen < count:
-            seen += (await self._reader.read(1 << 16)).count(b'{"type":')
+    async def events(self, count: int) -> int:
+        """Read on until `count` events of a watch have come, one a line, and nothing comes any more. How many came."""
+        seen, rest = 0, b""
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_S if seen >= count else None):
+                    data = rest + await self._reader.read(1 << 16)
+            except TimeoutError:
+                return seen
+            seen += data.count(EVENT)
+            rest = data[-len(EVENT) + 1 :]
 
 
 def request(what: str, number: int) -> tuple[str, str, bytes]:
@@ -106,8 +119,10 @@ async def main() -> None:
     await asyncio.to_thread(sys.stdin.readline)
     begun = time.perf_counter()
     events = [asyncio.ensure_future(one.events(total)) for one in watching if asked.what == "pods"]
-    await asyncio.gather(*map(work, connections), *events)
-    print(json.dumps({"seconds": time.perf_counter() - begun, "bad": bad}))
+    await asyncio.gather(*map(work, connections))
+    taken = time.perf_counter() - begun
+    seen = await asyncio.gather(*events)
+    print(json.dumps({"seconds": taken, "bad": bad, "events": sum(seen)}))
 
 
 if __name__ == "__main__":

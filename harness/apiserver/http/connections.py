@@ -26,6 +26,9 @@ Source: apiserver pkg/server/secure_serving.go ReadHeaderTimeout, 32 s.
 IDLE_S = 90
 """Between two requests. Source: secure_serving.go IdleTimeout, 90 s."""
 
+WRITER = "podyard.writer"
+"""Among the extensions of a request's scope: a ChunkWriter, where the server has one."""
+
 LARGEST_HEAD = 64 * 1024
 """Bytes. Source: uvicorn's h11_max_incomplete_event_size, which holds for h11."""
 
@@ -95,6 +98,24 @@ def _is_ascii(target: bytes, headers: Any) -> bool:
     return all(value.isascii() for value in (target, *(value for _, value in headers)))
 
 
+class ChunkWriter:
+    """Writes pieces of an answer that has begun, in chunks, without a turn of the event loop for each."""
+
+    def __init__(self, cycle: Any) -> None:
+        self._cycle = cycle
+
+    @property
+    def ready(self) -> bool:
+        """The client has taken what it was sent, and the answer goes on."""
+        cycle = self._cycle
+        open_ = cycle.response_started and not cycle.response_complete and not cycle.disconnected
+        return bool(open_ and cycle.chunked_encoding and not cycle.flow.write_paused)
+
+    def write(self, piece: bytes) -> None:
+        """While `ready`."""
+        self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+
 if HttpToolsProtocol is None:
     BoundedHttp: type[asyncio.Protocol] = BoundedH11
 else:
@@ -140,7 +161,11 @@ else:
             self._begun = False
             if self.url[:2] == b"//":
                 self.url = b"/" + self.url.lstrip(b"/")  # else it would be read as a host
+            cycle = self.cycle
             super().on_headers_complete()
+            if self.cycle is not cycle:
+                extensions: dict[str, Any] = {WRITER: ChunkWriter(self.cycle)}
+                self.scope["extensions"] = extensions
 
         def on_message_complete(self) -> None:
             self._unread = False

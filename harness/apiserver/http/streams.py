@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 from starlette.responses import StreamingResponse
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from harness.apiserver.http.answers import AT_ONCE, Encoder
 from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.call import Call
+from harness.apiserver.http.connections import WRITER, ChunkWriter
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.verbs import number, selector
 from harness.apiserver.http.watch import Feed, Happened, Hub
@@ -23,10 +25,6 @@ LONGEST_S = 1800
 
 BOOKMARK_S = 60
 """Between bookmarks. Source: apiserver pkg/storage/cacher/cacher.go defaultBookmarkFrequency."""
-
-GATHER_S = 0.01
-"""What comes so soon after the last events of a watch waits that long, and goes out with what follows: to send costs
-more than to make a line, and a client that is told a hundred times a second misses nothing."""
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -63,7 +61,8 @@ class WatchSettings(msgspec.Struct, frozen=True):
 
 
 class WatchResponse(StreamingResponse):
-    """Closes its feed however it ends."""
+    """Closes its feed however it ends. What happens is written where the event loop is told of it, as long as the
+    client keeps up and nothing else is being sent; `_lines` does all the rest."""
 
     def __init__(
         self,
@@ -77,15 +76,20 @@ class WatchResponse(StreamingResponse):
         self._driver = driver
         self._hub = hub
         self._feed = feed
+        self._encoder = encoder
         lines = _failed(feed, encoder) if isinstance(feed, ApiError) else self._lines(feed, initial, settings, encoder)
         super().__init__(lines, media_type=encoder.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        feed = self._feed
+        writer: ChunkWriter | None = scope.get("extensions", {}).get(WRITER)
+        if isinstance(feed, Feed) and writer is not None:
+            feed.deliver = partial(_delivered, writer, self._encoder)
         try:
             await super().__call__(scope, receive, send)
         finally:
-            feed = self._feed
             if isinstance(feed, Feed):
+                feed.deliver = None
                 self._driver.submit(lambda _: self._hub.close(feed))
 
     async def _lines(
@@ -99,14 +103,9 @@ class WatchResponse(StreamingResponse):
         if settings.initial:
             yield await self._bookmark(feed, encoder, {INITIAL_EVENTS_END: "true"})
         next_bookmark = clock() + BOOKMARK_S
-        sent = 0.0
         while (left := end - clock()) > 0:
             wait = min(left, max(next_bookmark - clock(), 0.001)) if settings.bookmarks else left
             happened = await feed.take(wait)
-            if happened and (early := sent + GATHER_S - clock()) > 0:
-                await asyncio.sleep(early)
-                happened += await feed.take(0) if feed.waiting else []
-            sent = clock()
             for start in range(0, len(happened), AT_ONCE):
                 yield b"".join(map(encoder.event, happened[start : start + AT_ONCE]))
                 await asyncio.sleep(0)
@@ -125,6 +124,15 @@ class WatchResponse(StreamingResponse):
         revision = await asyncio.wrap_future(self._driver.submit(lambda server: server.revision))
         late = await feed.take(0) if feed.waiting else []
         return b"".join(map(encoder.event, late)) + encoder.bookmark(revision, annotations)
+
+
+def _delivered(writer: ChunkWriter, encoder: Encoder, feed: Feed) -> bool:
+    """Whether everything that waits has been written."""
+    if not writer.ready or feed.backlog > AT_ONCE or feed.ended:
+        return False
+    if happened := feed.taken():
+        writer.write(b"".join(map(encoder.event, happened)))
+    return True
 
 
 async def _failed(error: ApiError, encoder: Encoder) -> AsyncIterator[bytes]:

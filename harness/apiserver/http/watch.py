@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,8 +19,17 @@ from harness.apiserver.server import ApiServer
 from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.model.objects import Kind
 
+log = logging.getLogger("podyard.apiserver")
+
 BACKLOG = 100_000
 """Events that may wait for one slow client; beyond, its watch ends with 410 and it lists again."""
+
+GATHER_S = 0.01
+"""What comes so soon after the last events waits that long, and goes out with what follows: to send costs more than to
+make a line, and a client that is told a hundred times a second misses nothing."""
+
+FEEDS_AT_ONCE = 200
+"""Watchers told before others get their turn on the HTTP thread."""
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -46,6 +57,9 @@ class Feed:
         self._items: deque[Happened] = deque()
         self._ready = asyncio.Event()
         self._signalled = False
+        self._waits = False  # for what happens next, and has sent what happened before
+        self.deliver: Callable[[Feed], bool] | None = None
+        """Sends what waits at once, and says whether it could; on the loop's thread."""
 
     def push(self, happened: Happened, old: Any) -> bool:
         """Whether the loop is to be told that something waits: `woken` does it."""
@@ -74,7 +88,14 @@ class Feed:
 
     def woken(self) -> None:
         """On the loop's thread."""
-        self._ready.set()
+        try:
+            done = self._waits and self.deliver is not None and self.deliver(self)
+        except Exception:
+            log.exception("an event of %s could not be sent", self.kind.kind)
+            self.overrun = self.ended = True  # its client lists again
+            done = False
+        if not done:
+            self._ready.set()
 
     def end(self) -> None:
         """What has been pushed is still delivered."""
@@ -95,15 +116,27 @@ class Feed:
     async def take(self, timeout_s: float) -> list[Happened]:
         """What has happened since the last call; empty after `timeout_s` or at the end."""
         if not self._items and not self.ended:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._ready.wait()
+            self._waits = True
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(timeout_s):
+                        await self._ready.wait()
+            finally:
+                self._waits = False
         self._ready.clear()
+        return self.taken()
+
+    def taken(self) -> list[Happened]:
+        """What has happened since the last call, on the loop's thread."""
         self._signalled = False
         out = []
         while self._items:
             out.append(self._items.popleft())
         return out
+
+    @property
+    def backlog(self) -> int:
+        return len(self._items)
 
 
 class Hub:
@@ -115,6 +148,9 @@ class Hub:
         self._staged: list[tuple[str, Happened, Any]] = []  # written, and not durable yet
         self._server: ApiServer | None = None
         self._feeds: dict[str, list[Feed]] = {}
+        self._woken: deque[Feed] = deque()  # on the loop's thread, as all about waking
+        self._waking = False
+        self._woke = 0.0
 
     def attach(self, server: ApiServer) -> None:
         self._server = server
@@ -202,12 +238,24 @@ class Hub:
         if woken:
             # The loop may have closed while the driver still runs: then there is nobody to tell.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_wake, woken)
+                self._loop.call_soon_threadsafe(self._wake, woken)
 
+    def _wake(self, feeds: list[Feed]) -> None:
+        """Now, or together with what comes soon."""
+        self._woken += feeds
+        if not self._waking:
+            self._waking = True
+            self._loop.call_at(self._woke + GATHER_S, self._wake_all)
 
-def _wake(feeds: list[Feed]) -> None:
-    for feed in feeds:
-        feed.woken()
+    def _wake_all(self) -> None:
+        woken = self._woken
+        for _ in range(min(len(woken), FEEDS_AT_ONCE)):
+            woken.popleft().woken()
+        if woken:
+            self._loop.call_soon(self._wake_all)
+        else:
+            self._waking = False
+            self._woke = self._loop.time()
 
 
 def at_revision(obj: Any, revision: int) -> Any:
