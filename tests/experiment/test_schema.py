@@ -148,7 +148,7 @@ RIGHT: dict[str, Any] = {
     "faults that come again": of(faults=[{"every": "2m", "until": "9m", "podDeletion": {"app": "web"}}]),
     "percent": of(workload=[{"service": {**WEB, "minAvailable": "50%"}}]),
     "quantities": of(nodes=[{"group": {**GROUP, "cpu": "1500m", "memory": 1e9, "resources": {"a.b/c": ".5k"}}}]),
-    "time in words": of(workload=[{"service": {**WEB, "serviceTime": "deterministic"}}], duration="1h30m0.5s"),
+    "time in words": of(workload=[{"service": {**WEB, "serviceTime": "exponential"}}], duration="1h30m0.5s"),
     "nothing but what must be": of(nodes=[], pools=[{"name": "p", "max": 3, "cpu": 2}], workload=[]),
 }
 

@@ -320,7 +320,11 @@ CUT = {"at": "1m", "zonePartition": {"zone": "a", "for": "30s"}}
 @pytest.mark.parametrize(
     ("spec", "constants", "why"),
     [
-        ({"faults": [crash("1m", "n-0")]}, {"node-monitor-grace-period": "6s"}, "healthy nodes would be NotReady"),
+        (
+            {"faults": [crash("1m", "n-0")], "duration": "7m"},
+            {"node-monitor-grace-period": "6s"},
+            "healthy nodes would be NotReady",
+        ),
         (
             {"faults": [crash("1m", "n-0", downFor="180s")]},
             {"default-unreachable-toleration-seconds": "60"},
@@ -359,7 +363,7 @@ CUT = {"at": "1m", "zonePartition": {"zone": "a", "for": "30s"}}
 def test_where_another_chain_follows_nothing_is_predicted_and_the_run_is_shown(
     tmp_path: Path, spec: dict[str, Any], constants: dict[str, str], why: str
 ) -> None:
-    found = whatif(run(tmp_path, duration="12m", **spec), constants)
+    found = whatif(run(tmp_path, **{"duration": "12m", **spec}), constants)
     answer = found.answers[0]
     assert why in answer.refused
     data = answer.to_data()
@@ -413,7 +417,7 @@ def test_explain_prints_a_picture_that_fits(tmp_path: Path) -> None:
 
 
 def test_whatif_shows_both_sides_and_refuses_what_is_none(tmp_path: Path) -> None:
-    record = str(run(tmp_path, faults=[crash("1m", "n-0")]))
+    record = str(run(tmp_path, faults=[crash("1m", "n-0")], duration="7m"))
     out = tmp_path / "kept"
     shown = cli("whatif", record, "node-monitor-grace-period=20s", "--out", str(out)).stdout
     assert "node-monitor-grace-period: 50s -> 20s" in shown

@@ -19,24 +19,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
 
 
-def test_each_reader_reads_or_tells(folder: Path) -> None:
-    (folder / "sound").mkdir()
+@pytest.mark.parametrize("each", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_each_reader_reads_or_tells(folder: Path, each: int) -> None:
+    (folder / "sound").mkdir(exist_ok=True)
     chosen = readers(folder / "sound")
     assert len(chosen) >= 36
-    report = fuzz(chosen, 5 * len(chosen), 1, folder)
+    report = fuzz(chosen, each * len(chosen), 1, folder)
     assert report.failures == [], str(report)
     assert 0 < report.told < report.count
 
 
 @pytest.mark.live
-def test_a_server_answers_whatever_it_is_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("each", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_server_answers_whatever_it_is_sent(tmp_path: Path, each: int) -> None:
     pytest.importorskip("uvicorn", reason="the live extra is not installed")
     from tests.loading.fuzz_http import http_readers, target
 
     with target() as cluster:
         chosen = http_readers(cluster)
         assert len(chosen) >= 15
-        report = fuzz(chosen, 4 * len(chosen), 1, tmp_path)
+        report = fuzz(chosen, each * len(chosen), 1, tmp_path)
     assert report.failures == [], str(report)
     assert 0 < report.told < report.count
 

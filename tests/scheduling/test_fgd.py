@@ -251,9 +251,12 @@ def openb_at(root: Path) -> Openb:
     return Openb(root)
 
 
-def assert_published(openb: Openb, workload: str, policy: str, seed: int) -> None:
-    cells, _ = run(openb, workload, seed, DETERMINISTIC[policy])
+def assert_published(openb: Openb, workload: str, policy: str, seed: int, most: int | None = None) -> None:
+    """`most`: of so many arrivals; the last cell, whose arrivals are not all among them, is left out."""
+    cells, _ = run(openb, workload, seed, DETERMINISTIC[policy], most)
     wanted = {key[3]: value for key, value in openb.expected().items() if key[:3] == (workload, policy, seed)}
+    if most:
+        wanted = {at: value for at, value in wanted.items() if at < max(cells)}
     assert wanted
     for at, (allocated, fragmented) in wanted.items():
         # Two decimals, and the last one may round either way.
@@ -262,7 +265,8 @@ def assert_published(openb: Openb, workload: str, policy: str, seed: int) -> Non
 
 @pytest.mark.parametrize("policy", DETERMINISTIC)
 def test_published_results_come_out_equal(shared: Path, policy: str) -> None:
-    assert_published(openb_at(shared), "default", policy, 42)
+    """FGD to the last arrival; the others up to 60 % here, the rest of theirs is in the slow test."""
+    assert_published(openb_at(shared), "default", policy, 42, None if policy == "FGD" else 5100)
 
 
 @pytest.mark.slow
