@@ -36,7 +36,7 @@ class PodDeletion(FaultForm, frozen=True, kw_only=True):
 '''
 
 READER = '''
-"""A trace format from outside: one pod a line, its name and its milli-CPU."""
+"""A trace format from outside: one pod per line, its name and its milli-CPU."""
 import polars as pl
 from workloads.readers.text import lines
 from workloads.rows import SECOND_NS, Rows

@@ -29,7 +29,7 @@ WEIGHTS = {weights}
 
 
 def score(pod, cluster):
-    """The higher the better, one number a node: a weighted sum of what the pod would leave."""
+    """The higher the better, one number per node: a weighted sum of what the pod would leave."""
     capacity = np.maximum(cluster.capacity, 1)
     left = (cluster.free - pod.requests[: len(cluster.resources), None]) / capacity
     gpus = np.maximum(cluster.gpu_capacity.sum(axis=1), 1)

@@ -24,7 +24,7 @@ def dataset(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("dataset"),
     output: Form = Output.table,
 ) -> None:
-    """Write a row a decision: the state, the candidates, what was decided, what came of it, and the regret.
+    """Write one row per decision: the state, the candidates, what was decided, what came of it, and the regret.
 
     Without a split: all.parquet. With one: train.parquet and test.parquet; what came of a decision after the end of the
     training part is in neither.

@@ -25,7 +25,7 @@ def journal(
     end: Annotated[str | None, typer.Option("--to", help="Up to this instant, as 90s or 1h30m.")] = None,
     output: Form = Output.table,
 ) -> None:
-    """Print what happened, a line a thing: events, phases, conditions, scaling, faults, each with its instant."""
+    """Print what happened, one line per event: events, phases, conditions, scaling, faults, each with its instant."""
     from harness.report.transcript import read_lines, text
 
     first, last = _instant(begin, "--from"), _instant(end, "--to")

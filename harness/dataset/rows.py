@@ -1,4 +1,4 @@
-"""Records as a table to learn from: a row a decision, with what the scheduler saw, what it did, and what came of it.
+"""Records as a table to learn from: one row per decision, what the scheduler saw, what it did, and what came of it.
 
 Columns of the state are of the instant before the decision. What is known only later begins with `outcome_` or
 `regret_`; `known_ns` says from when on.
@@ -66,7 +66,7 @@ COLUMNS: dict[str, str] = {
 
 
 def rows(folder: Path) -> pl.DataFrame:
-    """A row a decision of one record, COLUMNS. Raises UserError for what is no record, or has no notes."""
+    """One row per decision of one record, COLUMNS. Raises UserError for what is no record, or has no notes."""
     import polars as pl
 
     from workloads.readers.parquet import read_parquet

@@ -95,7 +95,7 @@ def sweep(
     out: Path | None = None,
     parallel: int = 1,
 ) -> pl.DataFrame:
-    """A row a run of `run`, with the variables, the strategy and the seed as columns."""
+    """One row per run of `run`, with the variables, the strategy and the seed as columns."""
     return frame(run(scenario, schedulers, seeds, vary=vary, out=out, parallel=parallel))
 
 
@@ -108,9 +108,9 @@ def compare(
     within: float = 0.01,
     parallel: int = 1,
 ) -> pl.DataFrame:
-    """Every later strategy against the first on the same seeds, as `podyard compare`: a row a measure, with the mean of
-    the differences, its interval and the verdict. `metrics`: decided is about these; `within`: a share of the base's
-    mean that is no difference. Raises as `run`."""
+    """Every later strategy against the first on the same seeds, as `podyard compare`: one row per measure, with the
+    mean of the differences, its interval and the verdict. `metrics`: decided is about these; `within`: a share of the
+    base's mean that is no difference. Raises as `run`."""
     import polars
 
     first = read(scenario, {}, {})
@@ -129,7 +129,7 @@ def load(folder: str | Path) -> Record:
 
 
 def frame(results: Sequence[Result]) -> pl.DataFrame:
-    """A row a run: scenario, scheduler, seed, variables, whether all is fine, and every number by its path."""
+    """One row per run: scenario, scheduler, seed, variables, whether all is fine, and every number by its path."""
     import polars
 
     rows = [

@@ -169,7 +169,7 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "compress": _note("arrivals come and pods end so many times faster", 10),
         "mode": _note("departures: tasks end as they did; fill: what arrives stays", "fill"),
         "first": _note("only so many of the first pods", 1000, "pods"),
-        "order": _note("file with the order of arrival, one pod a line; {seed} in its name is the run's", "order.txt"),
+        "order": _note("the order of arrival, one pod per line; {seed} in its name is the run's", "order.txt"),
         "every": _note("gap between two arrivals of an order or a fill", "1s", DURATION),
         "together": _note("so many arrive at one instant of a fill", 64, "pods"),
         "gpuWords": _note(

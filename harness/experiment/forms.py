@@ -144,7 +144,7 @@ class OpenbTasks(Form, frozen=True, kw_only=True):
 
 
 class TraceTasks(Form, frozen=True, kw_only=True):
-    """A trace's pods. `order`: a file with the order of arrival, one pod a line ('{seed}' in its name is the run's);
+    """A trace's pods. `order`: a file with the order of arrival, one pod per line ('{seed}' in its name is the run's);
     `every`: the gap between arrivals; `together`: so many arrive at one instant, in a fill. `controller`: what makes
     the pods; those of a Job are made anew when they are evicted or their node is lost, bare ones (none) are gone.
     `map`: of any CSV, JSON or Parquet, which column is which field and in which unit: {cpu: "req_cpu:cores"}.

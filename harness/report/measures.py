@@ -24,7 +24,7 @@ def rows(catalogue: Catalogue) -> list[dict[str, Any]]:
 
 
 def markdown(catalogue: Catalogue) -> str:
-    """A section a family, a row a measure."""
+    """One section per family, one row per measure."""
     out = [
         "# Measures, one by one",
         "",

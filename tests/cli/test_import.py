@@ -64,7 +64,7 @@ def _by_powershell(folder: Path) -> Path:
 
 
 def _of_kinds(folder: Path) -> Path:
-    """What `kubectl get --raw` answers, a list of one kind a file, in folders; besides what one finds there."""
+    """What `kubectl get --raw` answers, a list of one kind per file, in folders; besides what one finds there."""
     for item in dumped():
         kind = item["kind"]
         path = folder / "lists" / item["metadata"].get("namespace", "_") / f"{kind}.json"

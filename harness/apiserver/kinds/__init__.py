@@ -1,4 +1,4 @@
-"""Everything that the API server does differently for one kind: a file a kind, or a small family of them.
+"""Everything that the API server does differently for one kind: one file per kind, or a small family of them.
 
 A kind is added by its type in `harness.model`, its line in `harness.model.objects`, and a file here that lists its
 `KindRules` in `RULES`; every file of this folder is read. A kind without rules is kept whole, as most kinds are. From
