@@ -216,6 +216,8 @@ class JustInTimeNodes:
             self._provisioner.trigger(now, name, effects)
             self._termination.step(now, name, effects)
             return
-        if not self._state.is_deleting(name):
+        if self._state.is_deleting(name):
+            self._lifecycle.delete(now, claim, effects)  # somebody deletes its node. Source: termination/controller.go
+        else:
             self._lifecycle.step(now, name, effects)
             self._disruption.step_claim(now, name, effects)

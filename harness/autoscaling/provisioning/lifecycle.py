@@ -99,9 +99,9 @@ class Lifecycle:
         if node is None:
             if registered is not None and registered.status == "True":
                 # Somebody deleted the node: its machine goes as well.
-                self._delete(now, claim, effects)
+                self.delete(now, claim, effects)
             elif now - (launched.last_transition_time or 0) >= REGISTRATION_TIMEOUT_NS:
-                self._delete(now, claim, effects)
+                self.delete(now, claim, effects)
             else:
                 self._wake((launched.last_transition_time or 0) + REGISTRATION_TIMEOUT_NS, name, effects)
                 self._order(now, claim, effects)
@@ -151,10 +151,10 @@ class Lifecycle:
         if now < at:
             self._wake(at, claim.metadata.name, effects)
             return False
-        self._delete(now, claim, effects)
+        self.delete(now, claim, effects)
         return True
 
-    def _delete(self, now: int, claim: NodeClaim, effects: list[Effect]) -> None:
+    def delete(self, now: int, claim: NodeClaim, effects: list[Effect]) -> None:
         meta = claim.metadata
         effect = Delete("NodeClaim", "", meta.name, uid=meta.uid, token=("write", meta.name))
         self._writes.make(now, "delete", claim, effect, effects)
@@ -165,7 +165,7 @@ class Lifecycle:
         if node is None or TERMINATION not in claim.metadata.finalizers:
             chosen = claim if node is not None else self.choose(claim)
             if chosen is None:
-                self._delete(now, claim, effects)  # Source: launch.go, insufficient capacity
+                self.delete(now, claim, effects)  # Source: launch.go, insufficient capacity
                 return
             meta = replace(chosen.metadata, finalizers=tuple(dict.fromkeys((*chosen.metadata.finalizers, TERMINATION))))
             self._writes.make(now, "launch", claim, update(replace(chosen, metadata=meta), name), effects)
@@ -195,7 +195,8 @@ class Lifecycle:
         wanted = (*claim.spec.taints, *claim.spec.startup_taints)
         kept += [taint for taint in wanted if (taint.key, taint.effect) not in there]
         annotations = {**meta.annotations, **claim.metadata.annotations}
-        new_meta = replace(meta, labels=labels, annotations=annotations)
+        finalizers = tuple(dict.fromkeys((*meta.finalizers, TERMINATION)))  # so that it is drained, whoever deletes it
+        new_meta = replace(meta, labels=labels, annotations=annotations, finalizers=finalizers)
         new = replace(node, metadata=new_meta, spec=replace(spec, taints=tuple(kept)))
         self._writes.make(now, "register", node, update(new, meta.name), effects)
 

@@ -126,7 +126,7 @@ class Provisioner:
             fork.forget(state.view(pod))
         self._add_daemons(fork)
         pools = [template.pool for template in state.templates()]
-        limits = Limits(pools, state.capacities() if any(pool.spec.limits for pool in pools) else {})
+        limits = Limits(pools, state.capacities(without) if any(pool.spec.limits for pool in pools) else {})
         existing = state.existing(without)
         return Simulation(fork, state.offers, state.templates(), limits, existing, cautious).solve(pods)
 

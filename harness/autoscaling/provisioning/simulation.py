@@ -224,7 +224,7 @@ class Simulation:
         self._made += 1
         name = f"{template.name}/to-come-{self._made}"
         requests = np.zeros(self._offers.allocatable.shape[1], dtype=np.int64)
-        index = self._fork.add_node(self._node(template, name, self._offers.cheapest(open_)))
+        index = self._fork.add_node(self._node(template, name, template.requirements, self._offers.cheapest(open_)))
         return VirtualNode(template, template.requirements, open_, requests, name, index)
 
     def _can_add(self, virtual: VirtualNode, asking: _Asking) -> _Fit | None:
@@ -245,16 +245,18 @@ class Simulation:
         ):
             self._never.add(never)
             return None
-        found = self._settle(virtual, open_, asking)
+        found = self._settle(virtual, open_, requirements, asking)
         return None if found is None else _Fit(requirements, found, requests)
 
-    def _settle(self, virtual: VirtualNode, open_: Bool, asking: _Asking) -> Bool | None:
+    def _settle(
+        self, virtual: VirtualNode, open_: Bool, requirements: Requirements, asking: _Asking
+    ) -> Bool | None:  # fmt: skip
         """Of `open_` what the filters let the pod onto: all of it, or one domain of the topologies that it names."""
         before = self._offers.cheapest(virtual.open)
         snapshot = self._fork.snapshot
         for candidates in self._domains(open_, asking):
             chosen = self._offers.cheapest(candidates)
-            self._look_like(virtual, chosen)
+            self._look_like(virtual, requirements, chosen)
             if not snapshot.feasible(asking.view)[virtual.index]:
                 continue
             if not asking.keys:
@@ -262,7 +264,7 @@ class Simulation:
             pinned = open_ & self._offers.meeting(self._pins(chosen, asking.keys))
             if self._offers.enough_values(virtual.requirements, pinned):
                 return pinned
-        self._look_like(virtual, before)
+        self._look_like(virtual, virtual.requirements, before)
         return None
 
     def _pins(self, chosen: tuple[int, int], keys: Sequence[str]) -> Requirements:
@@ -302,19 +304,20 @@ class Simulation:
         on_node = snapshot.pod_counts.count_selected(spread.selection).on_node
         return sum(count for node, count in on_node.items() if int(column.codes[node]) == code)
 
-    def _look_like(self, virtual: VirtualNode, chosen: tuple[int, int]) -> None:
-        self._fork.snapshot.update_node(**node_columns(self._node(virtual.template, virtual.name, chosen)))
+    def _look_like(self, virtual: VirtualNode, requirements: Requirements, chosen: tuple[int, int]) -> None:
+        node = self._node(virtual.template, virtual.name, requirements, chosen)
+        self._fork.snapshot.update_node(**node_columns(node))
 
     def _join(self, virtual: VirtualNode, pod: Pod, asking: _Asking, fit: _Fit) -> None:
         virtual.requirements, virtual.open, virtual.requests = fit.requirements, fit.open, fit.requests
         virtual.pods.append(pod)
         self._fork.assume(asking.view, virtual.index)
         # Its filters have passed; the amounts of what it may become are looked at by `fitting`.
-        self._look_like(virtual, self._offers.cheapest(virtual.open))
+        self._look_like(virtual, virtual.requirements, self._offers.cheapest(virtual.open))
 
-    def _node(self, template: ClaimTemplate, name: str, chosen: tuple[int, int]) -> Node:
+    def _node(self, template: ClaimTemplate, name: str, requirements: Requirements, chosen: tuple[int, int]) -> Node:
         row, column = chosen
-        labels = {**custom_labels(template.requirements), **template.labels, **self._offers.labels(row, column)}
+        labels = {**custom_labels(requirements), **template.labels, **self._offers.labels(row, column)}
         allocatable = self._offers.types[row].allocatable
         return Node(
             metadata=ObjectMeta(name=name, labels={**labels, HOSTNAME: name}),
@@ -334,7 +337,7 @@ class Simulation:
                 only = np.zeros_like(template.open)
                 only[:, index] = template.open[:, index]
                 name = f"{template.name}/domain-{index}"
-                node = self._node(template, name, self._offers.cheapest(only))
+                node = self._node(template, name, template.requirements, self._offers.cheapest(only))
                 self._fork.add_node(replace(node, status=NodeStatus(capacity=nothing, allocatable=nothing)))
 
     def _why(self, template: ClaimTemplate, open_: Bool, asking: _Asking) -> str:

@@ -215,10 +215,13 @@ class ProvisioningState:
             self._templates = [item for item in made if item is not None]
         return self._templates
 
-    def capacities(self) -> Mapping[str, list[Any]]:
-        """Of the nodes of each pool that there are or that are coming."""
+    def capacities(self, without: frozenset[str]) -> Mapping[str, list[Any]]:
+        """Of the nodes of each pool that there are or that are coming, without those that go: what takes their place
+        may be there beside them. Source: scheduler.go updateRemainingResources, of Active nodes."""
         out: dict[str, list[Any]] = {}
-        for claim in self.claims.values():
+        for name, claim in self.claims.items():
+            if name in without or self.is_going(name):
+                continue
             labels = claim.metadata.labels
             found = self.catalogue.by_name.get(labels.get(INSTANCE_TYPE, ""))
             if found is not None:

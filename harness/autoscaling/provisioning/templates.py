@@ -58,8 +58,8 @@ def tolerates(pod: Pod, taints: Iterable[Taint]) -> bool:
 
 
 def by_weight(pools: Iterable[NodePool]) -> list[NodePool]:
-    """The heaviest first, then by name. Source: pkg/utils/nodepool OrderByWeight."""
-    return sorted(pools, key=lambda pool: (-(pool.spec.weight or 0), pool.metadata.name))
+    """The heaviest first; of equal ones the last by name. Source: pkg/utils/nodepool OrderByWeight."""
+    return sorted(pools, key=lambda pool: (pool.spec.weight or 0, pool.metadata.name), reverse=True)
 
 
 def template_of(pool: NodePool, offers: Offers, daemons: Sequence[Pod], classes: PodClasses) -> ClaimTemplate | None:
@@ -102,7 +102,7 @@ class Limits:
     """What the pools' limits leave, in thousandths by resource; `nodes` counts nodes."""
 
     def __init__(self, pools: Iterable[NodePool], used: Mapping[str, Iterable[ResourceList]]) -> None:
-        """`used`: capacities of the nodes of each pool that there are or that are coming."""
+        """`used`: capacities of the nodes of each pool that count."""
         self._left: dict[str, dict[str, int]] = {}
         for pool in pools:
             left = {name: quantity.milli for name, quantity in pool.spec.limits.items()}

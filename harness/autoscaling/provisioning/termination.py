@@ -58,7 +58,11 @@ class Termination:
         if node is not None and not self._drained(now, claim, node, effects):
             return
         self._lifecycle.stop_machine(claim, effects)
-        if node is not None:
+        if node is not None and TERMINATION in node.metadata.finalizers:
+            kept = tuple(item for item in node.metadata.finalizers if item != TERMINATION)
+            new_node = replace(node, metadata=replace(node.metadata, finalizers=kept))
+            self._writes.make(now, "finalize", node, update(new_node, name), effects)
+        elif node is not None:
             effect = Delete("Node", "", name, uid=node.metadata.uid, token=("write", name))
             self._writes.make(now, "delete", node, effect, effects)
         elif TERMINATION in claim.metadata.finalizers:

@@ -87,7 +87,7 @@ class Consolidation:
                 fork,
                 [*pending, *map(state.unbound, (*moving, *leaving))],
                 leaving,
-                frozenset(going),
+                frozenset((*going, *(item.name for item in candidates))),
                 None if kept is None else {pod.metadata.key: kept for pod in moving if pod.status.phase != "Pending"},
             )
         finally:
