@@ -19,6 +19,7 @@ from harness.cli.stores import file_of, identity_file, open_store
 
 if TYPE_CHECKING:
     from harness.apiserver.http.auth.identity import Identity
+    from harness.apiserver.http.web.page import Web
     from harness.cluster.assembly import ClusterPlan
     from harness.model.core import Node
 
@@ -72,6 +73,15 @@ def up(
         int, typer.Option(min=0, help="Ray actors that the nodes live in; 0: they live in this process.")
     ] = 0,
     ray_address: Annotated[str | None, typer.Option(help=RAY_ADDRESS)] = None,
+    web: Annotated[
+        bool, typer.Option("--web", help="Also serve a page of the cluster for browsers of this machine, read-only.")
+    ] = False,
+    web_faults: Annotated[
+        bool, typer.Option("--web-faults", help="With --web: the page has buttons that inject and undo faults.")
+    ] = False,
+    web_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="With --web: the page's, on loopback; 0: a free one.")
+    ] = 0,
     seed: Annotated[int | None, typer.Option(help="Of names and of draws; else the scenario's.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario, as spec.events=false; repeatable.")
@@ -82,6 +92,8 @@ def up(
 
     if not 0 < time_scale <= 10_000:
         raise UserError("--time-scale is out of range", found=time_scale, expected="above 0, at most 10000")
+    if not web and (web_faults or web_port):
+        raise UserError(f"{'--web-faults' if web_faults else '--web-port'} is of the page", hint="--web serves it")
     _check_extra()
     from harness.apiserver.http.audit import AuditLog
     from harness.apiserver.http.auth import kubeconfig as file
@@ -93,16 +105,20 @@ def up(
         if settings:
             raise UserError("--set is of a scenario", hint="podyard up SCENARIO --set ..")
         machines = _nodes(3 if nodes is None else nodes, cpu or "4", memory or "16Gi", pods or 110)
-        plan = _plain_plan(machines, scheduler or "kube", seed or 0)
+        scheduler = scheduler or "kube"
+        plan = _plain_plan(machines, scheduler, seed or 0)
     else:
         given = {"--nodes": nodes, "--cpu": cpu, "--memory": memory, "--pods": pods}
         for option, value in given.items():
             if value is not None:
                 raise UserError(f"{option} is of a cluster without a scenario", hint="--set spec.nodes[0]..=..")
-        plan = _scenario_plan(scenario, settings, scheduler, seed)
+        plan, scheduler = _scenario_plan(scenario, settings, scheduler, seed)
     if actors:
         where: dict[str, Any] = {"nodes": "ray", "actors": actors, "ray_address": ray_address}
         plan = replace(plan, settings=replace(plan.settings, **where))
+    page = None
+    if web:
+        plan, page = _page(plan, {"scheduler": scheduler, "timeScale": time_scale}, faults=web_faults, port=web_port)
     opened = open_store(store)
     with contextlib.ExitStack() as undo:
         undo.callback(opened.close)
@@ -119,6 +135,7 @@ def up(
             identity=identity,
             metrics=None if live.scheduler is None else live.scheduler.prometheus,
             audit=audit,
+            web=page,
         )
         http.start()
         try:
@@ -126,6 +143,8 @@ def up(
                 keep(keys, http.identity)
             file.write(kubeconfig, http.kubeconfig(path))
             print(f"{len(plan.nodes)} nodes at {http.url}; interrupt to stop", file=sys.stderr)
+            if http.page_url:
+                print(f"page: {http.page_url}", file=sys.stderr, flush=True)
             print(f"export KUBECONFIG={kubeconfig.resolve()}", flush=True)
             # `kill` ends it as Ctrl-C does.
             live.cluster.fault_listeners.append(lambda text: print(text, file=sys.stderr))
@@ -138,6 +157,27 @@ def up(
         live.close()
         if audit is not None:
             audit.close()
+
+
+def _page(plan: ClusterPlan, about: dict[str, Any], *, faults: bool, port: int) -> tuple[ClusterPlan, Web]:
+    """(the plan with a strategy whose decisions are remembered, what the page shows)."""
+    import msgspec
+
+    from harness.apiserver.http.web.page import Web
+    from harness.cluster.live_decisions import RecentDecisions
+    from harness.faults.registry import FAULTS
+
+    forms = {name: msgspec.structs.fields(FAULTS.load(name)) for name in FAULTS.names()} if faults else None
+    known = None
+    if forms is not None:
+        known = {
+            name: [{"name": field.encode_name, "required": field.required} for field in fields]
+            for name, fields in forms.items()
+        }
+    if plan.strategy is None:
+        return plan, Web(about=about, faults=known, port=port)
+    watched = RecentDecisions(plan.strategy)
+    return replace(plan, strategy=watched), Web(about=about, decisions=watched.after, faults=known, port=port)
 
 
 def _plain_plan(machines: list[Node], scheduler: str, seed: int) -> ClusterPlan:
@@ -155,8 +195,10 @@ def _plain_plan(machines: list[Node], scheduler: str, seed: int) -> ClusterPlan:
     )
 
 
-def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None, seed: int | None) -> ClusterPlan:
-    """Everything that a run of the scenario has, with one of its strategies. Raises UserError."""
+def _scenario_plan(
+    name: str, settings: list[str] | None, scheduler: str | None, seed: int | None
+) -> tuple[ClusterPlan, str]:
+    """Everything that a run of the scenario has, with one of its strategies, and that one's name. Raises UserError."""
     from harness.cli.parsing import settings_of
     from harness.experiment.prepared import prepare
     from harness.experiment.scenario import find_scenario, read_scenario
@@ -165,7 +207,8 @@ def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None,
 
     loaded = read_scenario(find_scenario(name), settings_of(settings))
     spec = loaded.scenario.spec
-    strategy = None if scheduler == NONE else load_strategy(loaded, scheduler or spec.schedulers[0])()
+    chosen = scheduler or spec.schedulers[0]
+    strategy = None if chosen == NONE else load_strategy(loaded, chosen)()
     prepared = prepare(loaded, spec.seed if seed is None else seed, endless=True)
     unfit = None if strategy is None else fit_strategy(strategy, prepared.workload.history)
     if unfit is not None:
@@ -174,7 +217,7 @@ def _scenario_plan(name: str, settings: list[str] | None, scheduler: str | None,
         print("the scenario's duration and gates are of runs: this cluster goes on until interrupted", file=sys.stderr)
     for text in prepared.notices:
         print(f"note: {text}", file=sys.stderr)
-    return prepared.cluster_plan(strategy, {})
+    return prepared.cluster_plan(strategy, {}), chosen
 
 
 def _check_extra() -> None:

@@ -62,12 +62,7 @@ def write_record(
     """
     import polars as pl
 
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"cannot write results: {error.strerror}", file=folder) from None
-    try:
+    with _moved_into_place(folder) as beside:
         (beside / "record.json").write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
         if journal is not None:
             _journal_frame(journal).write_parquet(beside / "journal.parquet")
@@ -80,6 +75,30 @@ def write_record(
         pl.DataFrame(measure_rows(record), schema=measure_schema()).write_parquet(beside / "measures.parquet")
         if metrics:
             (beside / "metrics.prom").write_text(metrics)
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """A whole record as bytes by file name: for another machine's disk."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """What `read_files` gave. Raises UserError when the folder cannot be written."""
+    with _moved_into_place(folder) as beside:
+        for name, content in files.items():
+            (beside / name).write_bytes(content)
+
+
+@contextmanager
+def _moved_into_place(folder: Path) -> Iterator[Path]:
+    """A folder to write in, which becomes `folder` at the end. Raises UserError; then nothing is left behind."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write results: {error.strerror}", file=folder) from None
+    try:
+        yield beside
         os.chmod(beside, 0o755)
         if folder.exists():
             shutil.rmtree(folder)

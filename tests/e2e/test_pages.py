@@ -27,6 +27,12 @@ def test_ten_minutes(tmp_path: Path) -> None:
     assert out.count("deployment.apps/shop condition met") == 3
 
 
+def test_the_page_of_a_live_cluster(tmp_path: Path) -> None:
+    out = run_page("live-page.md", tmp_path)
+    assert re.search(r"^page: http://127\.0\.0\.1:\d+/#token=\S{40}", out, re.MULTILINE)
+    assert re.search(r"crash +nodeCrash +Active +node-1", out)
+
+
 def test_a_scheduler_of_ones_own(tmp_path: Path) -> None:
     pytest.importorskip("kubernetes", reason="the official client is not installed")
     (code,) = blocks("own-scheduler.md", "python")

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.killed_sweep import killed_sweep
 from harness.experiment.record import FILES
 from harness.model.whole_numbers import whole_number
 from tests.experiment.scenarios import SERVICE, written
@@ -386,3 +387,14 @@ def test_two_runs_at_once_do_not_know_of_each_other(place: Path, tmp_path: Path)
     with podyard(place, *words, str(tmp_path / "1")) as first, podyard(place, *words, str(tmp_path / "2")) as second:
         results = [json.loads(process.communicate(timeout=180)[0])[0] for process in (first, second)]
     assert results[0]["digest"] == results[1]["digest"] != ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("apart", [False, True], ids=["one disk", "a disk each"])
+def test_a_sweep_goes_on_after_a_machine_and_its_driver_were_killed(place: Path, apart: bool) -> None:
+    told = killed_sweep(place, 24, pods=20, apart=apart)
+    assert (told.unlike, told.repeated, told.left) == ([], [], [])
+    assert 12 <= told.before < 24
+    assert told.before + told.resumed == 24
+    for item in place.iterdir():
+        shutil.rmtree(item) if item.is_dir() else item.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from harness.cli.progress import Counter
 from harness.experiment.record import read_record
 from harness.experiment.replay import replay_record
 from harness.experiment.run import Run
+from harness.experiment.scenario import read_scenario
+from harness.experiment.sweep import _kept, _mark, _run_as_task, jobs
 from harness.model.errors import RunFailed, UserError
 from tests.experiment.scenarios import scenario
 
@@ -110,6 +113,44 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was_and_repeats_nothing(path: 
     kept = [read_record(file.parent) for file in out.rglob("record.json")]
     fresh = run(path, "--vary", "pods", "-s", "greedy,random", "--seeds", "1-4", "-o", "json", "-q")
     assert {(r["variables"]["pods"], r["scheduler"], r["seed"]): r["digest"] for r in kept} == digests(fresh)
+
+
+def test_a_worker_without_the_sweeps_disk_gives_its_record_back(path: Path) -> None:
+    (job,) = jobs(lambda _: read_scenario(path), {}, ["greedy"], [3])
+    out = path.parent / "out"
+    ended, files = _run_as_task(job, out, out / ".sweep-elsewhere-1", True)
+    assert files is not None
+    assert not out.exists()
+    kept = _kept(ended, files, out)
+    assert kept.result is not None
+    folder = out / "small" / "greedy" / "3"
+    assert kept.result.folder == folder
+    assert {item.name for item in folder.iterdir()} == set(files)
+    assert replay_record(folder).same
+
+
+def test_a_task_that_is_begun_again_does_not_repeat_what_was_recorded(path: Path) -> None:
+    (job,) = jobs(lambda _: read_scenario(path), {}, ["greedy"], [3])
+    out = path.parent / "out"
+    mark = _mark(out)
+    _run_as_task(job, out, mark, True)
+    written = (out / "small" / "greedy" / "3" / "record.json").stat()
+    again, files = _run_as_task(job, out, mark, True)
+    assert (again.seconds, files) == (0.0, None)
+    assert (out / "small" / "greedy" / "3" / "record.json").stat().st_mtime_ns == written.st_mtime_ns
+    os.utime(mark, ns=(written.st_mtime_ns + 1,) * 2)  # a sweep that has begun later plays it
+    assert _run_as_task(job, out, mark, True)[0].seconds > 0
+
+
+def test_marks_of_sweeps_that_were_killed_are_taken_away(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    old = tmp_path / f".sweep-{socket.gethostname()}-{ended.pid}"
+    other = tmp_path / ".sweep-another.example-1"
+    old.touch()
+    other.touch()
+    mark = _mark(tmp_path)
+    assert set(tmp_path.iterdir()) == {mark, other}
 
 
 def test_a_line_tells_what_is_left_and_for_how_long(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,8 @@ from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.endpoints import EndpointsMirror
 from harness.apiserver.http.managed_fields import tracking
 from harness.apiserver.http.watch import Hub
+from harness.apiserver.http.web import page as web_page
+from harness.apiserver.http.web.page import Web, WebPage
 from harness.model.errors import RunFailed, UserError
 
 START_S, STOP_S = 10.0, 5.0
@@ -45,7 +47,7 @@ class HttpServer:
     `epoch_unix_ns`: instant 0 of the cluster on the wall clock. `identity`: what clients know the cluster by, its port
     included; else a new one. `users`: further tokens and whom they belong to.
     `metrics`: what GET /metrics tells, asked on the thread that drives the API server. `audit`: takes a line for each
-    request; whoever gave it closes it.
+    request; whoever gave it closes it. `web`: a page of the cluster, on a port of its own.
     """
 
     def __init__(
@@ -58,14 +60,18 @@ class HttpServer:
         users: Mapping[str, User] | None = None,
         metrics: Callable[[], str] | None = None,
         audit: AuditLog | None = None,
+        web: Web | None = None,
     ) -> None:
         self.driver = driver
         self._audit = audit
+        self._web = web
         self.identity = identity or identities.new()
         self._epoch = epoch_unix_ns
         self._metrics = metrics
         self._host = host
         self._users = {**(users or {}), self.identity.token: ADMIN}
+        if web is not None:
+            self._users[web.token] = web.user
         self._loop = asyncio.new_event_loop()
         self._hub = Hub(self._loop, driver)
         self._accounts = DefaultServiceAccounts(driver)
@@ -74,12 +80,19 @@ class HttpServer:
         self._custom = CustomResources(driver, epoch_unix_ns)
         self._certificates = certs.make(self.identity.authority, tuple(dict.fromkeys((*certs.HOSTS, host))))
         self._server: uvicorn.Server | None = None
+        self._page_server: uvicorn.Server | None = None
+        self._page_port = 0
         self._thread: threading.Thread | None = None
         self._address = ""
 
     @property
     def url(self) -> str:
         return f"https://{self._address}"
+
+    @property
+    def page_url(self) -> str:
+        """Of the page, its token included, as what a browser tells no server; "" without one."""
+        return "" if self._web is None else f"http://127.0.0.1:{self._page_port}/#token={self._web.token}"
 
     @property
     def token(self) -> str:
@@ -101,7 +114,10 @@ class HttpServer:
         host, port = listener.getsockname()[:2]
         self.identity = msgspec.structs.replace(self.identity, port=port)
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        page_listener = None if self._web is None else listen("127.0.0.1", self._web.port)
         rbac.bootstrap(self.driver.server)
+        if self._web is not None:
+            rbac.grant(self.driver.server, web_page.USER, web_page.rules(faults=self._web.faults is not None))
         self._service.attach(host, port)
         ensure_authentication(self.driver.server, self.authority.decode())
         server = self.driver.server
@@ -144,7 +160,11 @@ class HttpServer:
             )
             config.load()
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, args=(listener,), name="apiserver-http", daemon=True)
+        if page_listener is not None and self._web is not None:
+            self._page_port = page_listener.getsockname()[1]
+            self._page_server = _page_server(WebPage(front, front.ask, self._web, self._page_port))
+        listeners = (listener, page_listener)
+        self._thread = threading.Thread(target=self._run, args=listeners, name="apiserver-http", daemon=True)
         self._thread.start()
         waited = 0.0
         while not self._server.started:
@@ -153,14 +173,22 @@ class HttpServer:
             self._thread.join(0.01)
             waited += 0.01
 
-    def _run(self, listener: socket.socket) -> None:
-        assert self._server is not None
+    def _run(self, listener: socket.socket, page_listener: socket.socket | None) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._server.serve(sockets=[listener]))
+            self._loop.run_until_complete(self._serve(listener, page_listener))
         finally:
             listener.close()
+            if page_listener is not None:
+                page_listener.close()
             self._loop.close()
+
+    async def _serve(self, listener: socket.socket, page_listener: socket.socket | None) -> None:
+        assert self._server is not None
+        serving = [self._server.serve(sockets=[listener])]
+        if self._page_server is not None and page_listener is not None:
+            serving.append(self._page_server.serve(sockets=[page_listener]))
+        await asyncio.gather(*serving)
 
     def stop(self) -> None:
         """Ends every watch, refuses what waits, and waits for the thread."""
@@ -174,11 +202,32 @@ class HttpServer:
         metrics_view.detach(self.driver.server)
         self.driver.close()
         if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+            servers = [server for server in (self._server, self._page_server) if server is not None]
+            for server in servers:
+                server.should_exit = True
             self._thread.join(STOP_S)
             if self._thread.is_alive():
-                self._server.force_exit = True
+                for server in servers:
+                    server.force_exit = True
                 self._thread.join(STOP_S)
+
+
+def _page_server(page: WebPage) -> uvicorn.Server:
+    """Plain HTTP: the page is for browsers of this machine, which would distrust the cluster's own authority."""
+    config = uvicorn.Config(
+        page,
+        lifespan="off",
+        http=BoundedHttp,
+        ws="none",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=IDLE_S,
+    )
+    config.load()
+    return uvicorn.Server(config)
 
 
 def lasting_port(host: str = "127.0.0.1") -> int:

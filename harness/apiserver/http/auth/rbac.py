@@ -303,6 +303,20 @@ def bootstrap(server: ApiServer) -> None:
     _ensure(server, "RoleBinding", f"system::{READER}", labels, body, SYSTEM)
 
 
+def grant(server: ApiServer, user: str, rules: list[dict[str, Any]]) -> None:
+    """A ClusterRole and its binding named as the user, with these rules whatever stood there."""
+    labels = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+    _ensure(server, "ClusterRole", user, labels, {"rules": rules})
+    held = server.objects("ClusterRole")[user]
+    if (held.extra or {}).get("rules") != rules:
+        server.update(msgspec.structs.replace(held, extra={**(held.extra or {}), "rules": rules}))
+    body = {
+        "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": user},
+        "subjects": [{"apiGroup": _GROUP, "kind": "User", "name": user}],
+    }
+    _ensure(server, "ClusterRoleBinding", user, labels, body)
+
+
 def _ensure(
     server: ApiServer, kind: str, name: str, labels: dict[str, str], body: dict[str, Any], namespace: str = ""
 ) -> None:
