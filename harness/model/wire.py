@@ -233,13 +233,17 @@ def _struct_codec(kind: type[Wire], whole: bool) -> tuple[Decoder, Encoder]:
             item = getattr(value, attribute)
             if item is None or (item == defaults[name] and not _said(item) and not (whole and isinstance(item, Wire))):
                 continue
-            out[name] = encoder(item, epoch)
+            out[name] = item if type(item) in _PLAIN else encoder(item, epoch)
         if value.extra:
             for name, item in value.extra.items():
                 out.setdefault(name, item)
         return out
 
     return decode_struct, encode_struct
+
+
+_PLAIN = (str, bool)
+"""Types of which each value is its own JSON. An int is not among them: it may be an instant or a quantity."""
 
 
 def _said(item: Any) -> bool:
@@ -249,7 +253,16 @@ def _said(item: Any) -> bool:
 
 def _lazy(kind: Any, whole: bool) -> tuple[Decoder, Encoder]:
     """Deferred, so that recursive types end."""
-    return (
-        lambda data, path, epoch: _codec(kind, whole)[0](data, path, epoch),
-        lambda value, epoch: _codec(kind, whole)[1](value, epoch),
-    )
+    found: list[tuple[Decoder, Encoder]] = []
+
+    def decode_later(data: Any, path: str, epoch: int) -> Any:
+        if not found:
+            found.append(_codec(kind, whole))
+        return found[0][0](data, path, epoch)
+
+    def encode_later(value: Any, epoch: int) -> Any:
+        if not found:
+            found.append(_codec(kind, whole))
+        return found[0][1](value, epoch)
+
+    return decode_later, encode_later

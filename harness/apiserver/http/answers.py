@@ -10,7 +10,7 @@ import msgspec
 
 from harness.apiserver.http import protobuf_answers, tables
 from harness.apiserver.http.bodies import JSON, PROTOBUF
-from harness.apiserver.http.call import Call, Objects, outward
+from harness.apiserver.http.call import Call, Objects, shown
 from harness.apiserver.http.negotiate import ObjectForm
 from harness.apiserver.http.watch import Happened, at_revision
 from harness.apiserver.registry.table_cells import Moment
@@ -90,7 +90,7 @@ class Encoder:
         return self._shared.get(obj, self._resource.api_version, self._form, lambda: self.one(obj, now))
 
     def one(self, obj: Any, now: int) -> Json:
-        data = outward(self._resource, obj, self._epoch)
+        data = shown(self._resource, obj, self._epoch)
         match self._form:
             case ObjectForm.OBJECT | ObjectForm.PROTOBUF:
                 return data
@@ -114,7 +114,7 @@ class Encoder:
             if known is not None:
                 items.append(msgspec.Raw(known))
                 continue
-            data = outward(self._resource, obj, self._epoch)
+            data = shown(self._resource, obj, self._epoch)
             match self._form:
                 case ObjectForm.OBJECT | ObjectForm.PROTOBUF:
                     items.append(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -52,7 +53,12 @@ def parsed(body: bytes, content_type: str, duplicates: list[str] | None = None) 
         )
         raise ApiError(415, "UnsupportedMediaType", what)
     try:
-        value = msgspec.json.decode(body) if duplicates is None else _with_duplicates(body, duplicates)
+        if duplicates is None:
+            value = msgspec.json.decode(body)
+        else:
+            value = _without_duplicates(body)
+            if value is None:
+                value = _with_duplicates(body, duplicates)
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.DecodeError, ValueError) as error:
@@ -100,6 +106,35 @@ def _from_yaml(body: bytes) -> Any:
         raise too_large(f"Request entity too large: {error}") from None
     except (UserError, UnicodeDecodeError) as error:
         raise bad_request(f"error decoding YAML: {error}") from None
+
+
+_SPACED = re.compile(rb'"[ \t\r\n]+:')
+
+
+def _without_duplicates(body: bytes) -> Any:
+    """The value, if no object in it can have a field twice: each field is one `":`, which strings may hold besides.
+    None where that does not tell, or the JSON is wrong."""
+    if _SPACED.search(body):
+        return None
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return value if _fields(value) == body.count(b'":') else None
+
+
+def _fields(value: Any) -> int:
+    """In all objects within."""
+    count = 0
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if type(item) is dict:
+            count += len(item)
+            waiting += item.values()
+        elif type(item) is list:
+            waiting += item
+    return count
 
 
 class _Repeating(dict[str, Any]):

@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
+from harness.apiserver.http import pod_specs
 from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.patches import APPLY, patched
 from harness.apiserver.http.resources import Resource, Target
 from harness.apiserver.http.selectors import parse
 from harness.apiserver.kinds import RULES
 from harness.apiserver.kinds.custom import structural
+from harness.apiserver.registry.identity_memo import IdentityMemo
+from harness.apiserver.registry.lifecycle import replaced
+from harness.model.core import Pod, PodSpec
 from harness.model.field_types import check_fields, check_metadata
 from harness.model.objects import Unstructured, from_wire, to_wire
 from harness.model.status import ApiError, Cause, bad_request, invalid
@@ -87,7 +91,17 @@ class Call(msgspec.Struct, frozen=True):
 
         `before`: the object that `data` is a patched copy of; unknown fields that it has are not the client's.
         """
-        return inward(self.resource, self.checked(data, name=name, before=before), self.epoch_unix_ns)
+        if self.verb == "create" and before is None:
+            spec = pod_specs.found(self.resource, data)
+            if spec is not None:
+                body = {name: item for name, item in data.items() if name != "spec"}
+                pod = inward(self.resource, self.checked(body, name=name), self.epoch_unix_ns)
+                return replaced(pod, spec=spec)
+        body = self.checked(data, name=name, before=before)
+        obj = inward(self.resource, body, self.epoch_unix_ns)
+        if self.verb == "create" and isinstance(data, dict) and body.get("spec") is data.get("spec"):
+            pod_specs.keep(self.resource, data, obj)
+        return obj
 
     def checked(self, data: Any, *, name: str = "", before: Json | None = None) -> Json:
         """The JSON of `typed`. Raises ApiError."""
@@ -172,6 +186,24 @@ def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     if complete is not None:
         complete(data)
     return data if resource.outward is None else resource.outward(data)
+
+
+_spec_json: IdentityMemo[Json] = IdentityMemo()
+_NO_SPEC = PodSpec()
+
+
+def shown(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
+    """`outward` for who changes nothing in it: pods that share a spec share its JSON."""
+    if type(obj) is not Pod or resource.outward is not None:
+        return outward(resource, obj, epoch_unix_ns)
+    known = _spec_json.get(obj.spec)
+    if known is None:
+        data = outward(resource, obj, epoch_unix_ns)
+        _spec_json.put(obj.spec, data["spec"])
+        return data
+    data = outward(resource, replaced(obj, spec=_NO_SPEC), epoch_unix_ns)
+    data["spec"] = known
+    return data
 
 
 def addressed(target: Target, data: Any, name: str) -> Json:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from harness.apiserver.http.managed_fields.merging import merged, without
 from harness.apiserver.http.managed_fields.sets import (
     Path,
@@ -43,6 +45,9 @@ _STRIPPED: frozenset[Path] = frozenset(
     }
 )  # fmt: skip
 """Fields that nobody manages. Source: managedfields/stripmeta.go."""
+
+
+_HEAD = ("apiVersion", "kind", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +146,35 @@ def written(managers: Iterable[Manager]) -> list[Json]:
     return out
 
 
+_of_alike: dict[tuple[int, str, bytes], tuple[Structure, frozenset[Path]]] = {}
+_ALIKE_MOST, _ALIKE_LARGEST = 1024, 16 * 1024
+"""New objects whose fields are remembered; bytes of what is looked at in one."""
+
+
+def _of_new(write: Write, new: Json) -> frozenset[Path]:
+    """The fields of an object that is new. Many are alike in all but what nobody manages: name, uid, times."""
+    looked_at = {name: item for name, item in new.items() if name not in _HEAD and name != write.ignored}
+    meta = {name: item for name, item in new["metadata"].items() if ("f:metadata", f"f:{name}") not in _STRIPPED}
+    key = (id(write.structure), write.ignored, msgspec.json.encode([meta, looked_at]))
+    known = _of_alike.get(key)
+    if known is None:
+        fields = write.counted(difference({}, {"metadata": meta, **looked_at}, write.structure).written)
+        if len(key[2]) > _ALIKE_LARGEST:
+            return fields
+        if len(_of_alike) >= _ALIKE_MOST:
+            _of_alike.clear()
+        # The structure is held, so that its id is not used again meanwhile.
+        known = _of_alike[key] = (write.structure, fields)
+    return known[1]
+
+
 def updated(managers: list[Manager], write: Write, old: Any, new: Any) -> list[Manager]:
     """After a write that is no apply: what it changed is its own. Source: merge/update.go Updater.Update."""
-    change = difference(old, new, write.structure)
-    mine, removed = write.counted(change.written), write.counted(change.removed)
+    if not old:
+        mine, removed = _of_new(write, new), frozenset[Path]()
+    else:
+        change = difference(old, new, write.structure)
+        mine, removed = write.counted(change.written), write.counted(change.removed)
     if not mine and not removed:
         return managers
     return _capped(_changed(managers, write.manager, mine, mine, removed, add=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.apiserver.http.call import Call, outward
+from harness.apiserver.http.call import Call, shown
 from harness.apiserver.http.managed_fields import managers
 from harness.apiserver.http.managed_fields.managers import APPLY, UPDATE, Manager, Write
 from harness.apiserver.http.managed_fields.sets import fields_of
@@ -71,9 +71,9 @@ def tracked(server: ApiServer, call: Call, before: Json | None = None) -> Finish
 
 def _finished(new: Any, old: Any, resource: Resource, epoch: int, write: Write, before: Json | None = None) -> Any:
     if before is None:
-        before = {} if old is None else outward(resource, old, epoch)
+        before = {} if old is None else shown(resource, old, epoch)
     held = managers.read(_entries(new, old))
-    after = managers.updated(held, write, before, outward(resource, new, epoch))
+    after = managers.updated(held, write, before, shown(resource, new, epoch))
     return _with_entries(new, managers.written(after))
 
 
