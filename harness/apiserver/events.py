@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.engine.component import HOUR, Record
 from harness.model.core import Event, EventSource, ObjectReference
@@ -45,7 +44,7 @@ class Recorder:
         if known is not None:
             event = server.objects("Event").get(f"{namespace}/{known}")
             if event is not None:
-                return server.update(replaced(event, count=(event.count or 1) + 1, last_timestamp=Time(now)))
+                return server.count_event(event, Time(now))
         self._made += 1
         name = f"{meta.name}.{now:016x}{self._made & 0xFFFF:04x}"
         try:

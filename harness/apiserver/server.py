@@ -21,6 +21,7 @@ from harness.apiserver.watch_cache import WatchCache, prefix_of
 from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.engine.scrapes import scrapes_of
 from harness.model.constants import DEFAULTS, Constants
+from harness.model.core import Event
 from harness.model.meta import Condition, ObjectMeta, with_condition
 from harness.model.objects import BY_TYPE, KINDS, Kind, Pod, Unstructured, kind_of
 from harness.model.status import (
@@ -188,6 +189,14 @@ class ApiServer:
             self._remove(kind, was.key, new)
         else:
             self._write(kind, was.key, new, old)
+        return new
+
+    def count_event(self, event: Event, at: Time) -> Event:
+        """The stored `event` happened once more. Nothing changes that is admitted or validated."""
+        new = replaced(event, count=(event.count or 1) + 1, last_timestamp=at)
+        if self.finish_update is not None and "managedFields" in (event.metadata.extra or ()):
+            new = self.finish_update(new, event)
+        self._write(KINDS["Event"], event.metadata.key, new := self._numbered(new), event)
         return new
 
     def patch_status(self, obj: Any, base: Any = None) -> Any:

@@ -68,6 +68,8 @@ def miscounted(snapshot: Snapshot) -> list[str]:
 class LastWrites:
     """A fold: when each node and pod was last written."""
 
+    kinds = Auditor.watches
+
     def __init__(self) -> None:
         self.at_ns: dict[tuple[str, str], int] = {}
 

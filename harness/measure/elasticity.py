@@ -47,6 +47,8 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Elasticity:
+    kinds = ("EndpointSlice", "HorizontalPodAutoscaler", "Node")
+
     def __init__(self, targets: tuple[Target, ...], pools: Iterable[str] = (), prices: Prices | None = None) -> None:
         self.targets = targets
         self._scaled = {target.service for target in targets if target.scaled}

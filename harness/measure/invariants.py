@@ -17,6 +17,8 @@ MOST = 100
 
 
 class Invariants:
+    kinds = ("Pod", "PodDisruptionBudget")
+
     def __init__(self, lives: PodLives, occupancy: Occupancy) -> None:
         self._lives = lives
         self._occupancy = occupancy

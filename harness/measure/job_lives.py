@@ -64,6 +64,8 @@ class _Job(msgspec.Struct):
 class JobLives:
     """`problems`: deadlines that are none, in words."""
 
+    kinds = ("Pod", "Job")
+
     def __init__(self, accounting: Accounting | None = None) -> None:
         self.accounting = accounting or Accounting()
         self.problems: list[str] = []

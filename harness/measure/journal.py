@@ -43,7 +43,10 @@ class JournalEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Fold(Protocol):
-    """A measure that grows with the journal. Objects are what the server wrote; keep nothing mutable of them."""
+    """A measure that grows with the journal. Objects are what the server wrote; keep nothing mutable of them.
+
+    A fold with an attribute `kinds` is told of writes of those kinds alone, others of all.
+    """
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None: ...
 
@@ -56,6 +59,7 @@ class Journal:
     def __init__(self, clock: Callable[[], int], folds: tuple[Fold, ...] = (), *, keep: bool = True) -> None:
         self._clock = clock
         self._folds = folds
+        self._interested: dict[str, tuple[Fold, ...]] = {}  # by kind
         self._keep = keep
         self._open: list[Any] = []
         self._chunks: list[bytes] = []
@@ -70,7 +74,11 @@ class Journal:
         now = self._clock()
         essence = _ESSENCE.get(name)
         self._add((now, revision, name, change, obj.metadata.key, () if essence is None else essence(obj)))
-        for fold in self._folds:
+        interested = self._interested.get(name)
+        if interested is None:
+            interested = tuple(fold for fold in self._folds if name in getattr(fold, "kinds", (name,)))
+            self._interested[name] = interested
+        for fold in interested:
             fold.write(now, name, change, obj, old)
 
     def observed(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:

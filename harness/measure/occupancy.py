@@ -38,6 +38,8 @@ class Occupancy:
     begins at `since_ns`; None: when the first pod is seen.
     """
 
+    kinds = ("Pod", "Node", "Job")
+
     def __init__(self, meter: FragmentationMeter | None = None, since_ns: int | None = None) -> None:
         self.meter = meter
         self.since_ns = since_ns

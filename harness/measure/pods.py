@@ -46,6 +46,8 @@ class PodLives:
     `ended` counts those that have ended or are gone.
     """
 
+    kinds = ("Pod", "Event")
+
     def __init__(self) -> None:
         self.all: dict[str, PodTimes] = {}
         self.alive: dict[str, PodTimes] = {}

@@ -28,6 +28,8 @@ BY_THE_NODE = ("DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubele
 
 
 class Recovery:
+    kinds = ("Pod", "Node", "EndpointSlice", "ReplicaSet", "Deployment")
+
     def __init__(self, lives: PodLives, traffic: Traffic) -> None:
         self._lives = lives
         self._traffic = traffic

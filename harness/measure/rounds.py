@@ -15,6 +15,8 @@ from harness.model.training import Speeds, TrainingJob
 class Rounds:
     """`jobs`: those of the workload; the ones that never come to a boundary count as well."""
 
+    kinds: tuple[str, ...] = ()
+
     def __init__(self, jobs: Iterable[TrainingJob], speeds: Speeds, gpus: int) -> None:
         self.record = RoundsRecord(gpus, {job.id: job for job in jobs})
         self.record.exclusive_s = {job.id: exclusive_seconds(job, speeds) for job in self.record.jobs.values()}

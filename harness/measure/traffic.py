@@ -45,6 +45,8 @@ class _Service(msgspec.Struct):
 class Traffic:
     """`route`: (service, ((pod uid, milli-rps), ..), unrouted milli-rps); `serving`: (pod key, pod uid, 1 or 0)."""
 
+    kinds = ("Pod",)
+
     def __init__(self, models: Mapping[str, QueueModel] | None = None) -> None:
         """`models`: of the services that have one, what a pod of it does with requests."""
         self._models = dict(models or {})

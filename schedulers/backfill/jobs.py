@@ -30,6 +30,9 @@ class Job:
     needs: Int64
     seen_ns: int
     handed: bool = True
+    fits_nowhere_at: int = -1
+    """The cluster's version at which no node took it: as long as it stands, none does. Of a job whose feasibility
+    depends on amounts and nodes alone, else -1."""
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -62,8 +65,13 @@ class WaitingJobs:
         self._handed = handed = []
         for job in self._beyond:
             self.started(job)
+        jobs = self._jobs
         for key, members in _gangs(pods):
-            before = self._jobs.get(key)
+            before = jobs.get(key)
+            if before is not None and members[0] is before.members[0] and _is_alone(members[0]):
+                before.seen_ns, before.handed = now, True  # as it was; most pods that wait are handed over often
+                handed.append(before)
+                continue
             if before is None:
                 self._count += 1
                 order, needs = self._count, None
@@ -76,6 +84,11 @@ class WaitingJobs:
             insort(self._queue, (job.place, job))
             handed.append(job)
         self._beyond = [job for _, job in self._queue[self._most :]]
+
+    @property
+    def handed(self) -> Sequence[Job]:
+        """In the last call, in its order."""
+        return self._handed
 
     def in_order(self, only_handed: Callable[[], bool]) -> Iterator[Job]:
         """All that wait, by priority and then in order. Once `only_handed` says so, those of the last call alone."""
@@ -102,10 +115,16 @@ class WaitingJobs:
         self._forget_ns = FORGET_NS + min((job.seen_ns for job in self._jobs.values()), default=since_ns)
 
 
+def _is_alone(pod: PodView) -> bool:
+    return pod.group is None or pod.group_min <= 1
+
+
 def _gangs(pods: PodBatch) -> Iterable[tuple[str, tuple[PodView, ...]]]:
     gangs: dict[str, list[PodView]] = {}
+    if len(pods) == 1 and _is_alone(pods[0]):
+        return [(pods[0].key, (pods[0],))]
     for pod in pods:
-        if pod.group is None or pod.group_min <= 1:
+        if _is_alone(pod):
             gangs[pod.key] = [pod]
         else:
             gangs.setdefault(f"group {pod.group}", []).append(pod)

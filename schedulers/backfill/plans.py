@@ -22,6 +22,9 @@ MOST_INSTANTS = 256
 
 FOREVER = 1 << 62
 
+_NOTHING_FREE: Int64 = np.zeros((0, 0), dtype=np.int64)
+_NO_SLOTS: Int64 = np.zeros(0, dtype=np.int64)
+
 Admits: TypeAlias = Callable[[Job], Bool]
 """Nodes whose spec lets the members in, bool [nodes]."""
 
@@ -88,8 +91,8 @@ class EasyPlan:
         self._running = running
         self._admits = admits
         self._head: Shadow | None = None
-        self._free = np.zeros((0, 0), dtype=np.int64)  # at the shadow time; a copy once something is taken
-        self._slots = np.zeros(0, dtype=np.int64)  # of the head's members, at the shadow time; likewise
+        self._free = _NOTHING_FREE  # at the shadow time; a copy once something is taken
+        self._slots = _NO_SLOTS  # of the head's members, at the shadow time; likewise
         self._spare = 0  # slots beyond those that the head needs
         self._delays = False  # the job that is tried still runs at the shadow time
         self._before: tuple[Int64, Int64, int] | None = None  # what it has taken so far leaves these behind

@@ -50,6 +50,11 @@ class Backfill:
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         self._running.sync(cluster)
         self._waiting.take(pods, cluster)
+        if all(job.fits_nowhere_at == cluster.version for job in self._waiting.handed):
+            # Most calls: pods that are tried again every 5 minutes, while nothing has come or gone.
+            for job in self._waiting.handed:
+                yield Wait(job.members[0], NOWHERE)
+            return
         plan: BackfillPlan | None = None  # made when the first job waits: until then nothing is promised to anybody
         admitted: dict[int, Bool] = {}
 
@@ -86,6 +91,8 @@ class Backfill:
             plan.begin(job)
         binds, held_back = _start(job, cluster, plan)
         if len(binds) < job.wanted:
+            if not held_back and len(job.members) == 1 and cluster.is_independent(job.members[0]):
+                job.fits_nowhere_at = cluster.version
             if plan is not None:
                 plan.undo()
             why = HELD_BACK if held_back else NOWHERE
@@ -118,7 +125,7 @@ def _start(job: Job, cluster: ClusterView, plan: BackfillPlan | None) -> tuple[l
 
 def _choose(job: Job, member: int, cluster: ClusterView, plan: BackfillPlan | None) -> tuple[int | None, bool]:
     """The node, and whether there is one where it fits and must not go."""
-    fits = np.flatnonzero(cluster.feasible(job.members[member]))
+    fits = cluster.feasible(job.members[member]).nonzero()[0]
     if not len(fits):
         return None, False
     penalty = None if plan is None else plan.penalty(job)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,16 @@ from msgspec.structs import replace
 
 from harness.measure.elasticity import Elasticity, Target
 from harness.measure.invariants import Invariants
+from harness.measure.job_lives import JobLives
 from harness.measure.journal import Journal
+from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.node_hours import Prices
 from harness.measure.occupancy import CPU, Occupancy
 from harness.measure.pods import PodLives, censored, seconds, spans
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
+from harness.measure.recovery import Recovery
+from harness.measure.rounds import Rounds
 from harness.measure.traffic import Traffic
 from harness.model.core import (
     Container,
@@ -325,6 +331,35 @@ def test_the_digest_depends_on_every_entry_and_not_on_when_it_is_asked_for() -> 
 
     assert journal("a", "b") == journal("a", "b", ask=True)
     assert len({journal("a", "b"), journal("b", "a"), journal("a"), journal()}) == 4
+
+
+def test_a_fold_hears_of_the_kinds_that_it_names_and_one_that_names_none_of_all() -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.kinds_heard: list[str] = []
+
+        def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
+            self.kinds_heard.append(kind)
+
+        def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
+            pass
+
+    class OfNodes(Heard):
+        kinds = ("Node",)
+
+    everything, nodes = Heard(), OfNodes()
+    made = Journal(lambda: 5, (everything, nodes))
+    made.written(KINDS["Pod"], "ADDED", pod("a"), None, 7)
+    made.written(KINDS["Node"], "ADDED", Node(metadata=ObjectMeta(name="n")), None, 8)
+    assert (everything.kinds_heard, nodes.kinds_heard) == (["Pod", "Node"], ["Node"])
+
+
+@pytest.mark.parametrize("fold", [PodLives, JobLives, Occupancy, Traffic, Recovery, Elasticity, Invariants, Rounds])
+def test_a_fold_names_each_kind_that_it_reads(fold: Any) -> None:
+    """Each kind that the source of `write` compares with, that of a fold within it included."""
+    text = inspect.getsource(fold.write) + (inspect.getsource(MissingReplicas.write) if fold is Recovery else "")
+    read = {name for name in re.findall(r'"(\w+)"', text) if name in KINDS}
+    assert read == set(fold.kinds)
 
 
 def broken_by(*writes: tuple[str, str, Any, Any], created: int = 0, differences: tuple[str, ...] = ()) -> list[str]:

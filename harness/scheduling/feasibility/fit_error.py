@@ -33,8 +33,15 @@ class Diagnosis:
     reasons: dict[str, int]
     resolvable: Int64 = field(compare=False)  # ascending
     pre_filter_message: str = ""  # what kept the pod from being held against any node
+    _message: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_message", self._text())  # asked for by each pod of the class that waits
 
     def __str__(self) -> str:
+        return self._message
+
+    def _text(self) -> str:
         if not self.nodes:
             return NO_NODES
         head = f"0/{self.nodes} nodes are available:"
