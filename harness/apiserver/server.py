@@ -193,7 +193,7 @@ class ApiServer:
 
     def count_event(self, event: Event, at: Time) -> Event:
         """The stored `event` happened once more. Nothing changes that is admitted or validated."""
-        new = replaced(event, count=(event.count or 1) + 1, last_timestamp=at)
+        new: Event = replaced(event, count=(event.count or 1) + 1, last_timestamp=at)
         if self.finish_update is not None and "managedFields" in (event.metadata.extra or ()):
             new = self.finish_update(new, event)
         self._write(KINDS["Event"], event.metadata.key, new := self._numbered(new), event)
