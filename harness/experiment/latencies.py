@@ -60,9 +60,12 @@ def latency(loaded: LoadedScenario, form: str | LatencyForm, where: str, most_ns
         )
     if form.median is None or form.p99 is None:
         raise loaded.error(where, "says nothing", expected="constant, median and p99, or samples")
-    p99_ns = duration(loaded, form.p99, f"{where}.p99")
+    p99_ns, median_ns = duration(loaded, form.p99, f"{where}.p99"), duration(loaded, form.median, f"{where}.median")
+    if not 0 < median_ns <= p99_ns:
+        found = f"median {form.median}, p99 {form.p99}"
+        raise loaded.error(where, "no distribution", found=found, expected="a median over 0s, and p99 not below it")
     return LogNormal(
-        duration(loaded, form.median, f"{where}.median"),
+        median_ns,
         p99_ns,
         duration(loaded, form.least, f"{where}.least"),
         max(most_ns, p99_ns) if most_ns else 0,

@@ -112,7 +112,8 @@ def _from_table(loaded: LoadedScenario, index: int, where: str, seed: int) -> No
         from workloads.generators.openb_like import openb_like
 
         form = source.openb_like
-        _, table = openb_like(1, form.count, seed, cpu_nodes=form.cpu_nodes, zones=form.zones)
+        with loaded.told_at(f"{where}.openbLike"):
+            _, table = openb_like(1, form.count, seed, cpu_nodes=form.cpu_nodes, zones=form.zones)
         return table
     assert source.trace is not None
     from workloads.readers.fgd import ranked

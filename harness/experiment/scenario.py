@@ -307,7 +307,9 @@ def _check(loaded: LoadedScenario) -> None:
         where = f"spec.workload[{index}]"
         _one_of(loaded, task, where)
         if task.openb_like is not None:
-            duration(loaded, task.openb_like.longest, f"{where}.openbLike.longest")
+            longest = task.openb_like.longest
+            if duration(loaded, longest, f"{where}.openbLike.longest") <= 0:
+                raise loaded.error(f"{where}.openbLike.longest", "no run time", found=longest, expected="over 0s")
             duration(loaded, task.openb_like.start, f"{where}.openbLike.start")
         if task.rigid_jobs is not None:
             longest = task.rigid_jobs.longest
@@ -344,6 +346,9 @@ def _check(loaded: LoadedScenario) -> None:
     for index, gate in enumerate(spec.gates):
         if gate.at_least is None and gate.at_most is None:
             raise loaded.error(f"spec.gates[{index}]", "asks for nothing", expected="atLeast or atMost")
+        if gate.at_least is not None and gate.at_most is not None and gate.at_least > gate.at_most:
+            found = f"at least {gate.at_least:g}, at most {gate.at_most:g}"
+            raise loaded.error(f"spec.gates[{index}]", "no value can hold this gate", found=found)
 
 
 def _one_of(loaded: LoadedScenario, form: Form, where: str) -> None:

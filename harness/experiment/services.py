@@ -234,12 +234,12 @@ def _queue(loaded: LoadedScenario, form: ServiceTasks, where: str, limit_milli: 
     slo = form.slo
     slo_s = max(0.25, 10 * service_s)
     if slo.latency is not None:
-        slo_s = duration(loaded, slo.latency, f"{where}.slo.latency") / SECOND
+        slo_s = _over_0(loaded, slo.latency, f"{where}.slo.latency")
     model = QueueModel(
         service_s=service_s,
         concurrency=workers,
         queue_limit=form.queue_limit,
-        timeout_s=duration(loaded, form.timeout, f"{where}.timeout") / SECOND,
+        timeout_s=_over_0(loaded, form.timeout, f"{where}.timeout"),
         slo_s=slo_s,
         objective=slo.objective / 100,
         service_time=_service_time(loaded, form, f"{where}.serviceTime"),
@@ -252,6 +252,14 @@ def _queue(loaded: LoadedScenario, form: ServiceTasks, where: str, limit_milli: 
             expected="more time, or a lower objective",
         )
     return model
+
+
+def _over_0(loaded: LoadedScenario, text: str, where: str) -> float:
+    """Seconds."""
+    found = duration(loaded, text, where)
+    if found <= 0:
+        raise loaded.error(where, "no request is answered in no time", found=text, expected="over 0s")
+    return found / SECOND
 
 
 def _service_time(loaded: LoadedScenario, form: ServiceTasks, where: str) -> ServiceTime:

@@ -210,13 +210,9 @@ def _openb_like(
     form = task.openb_like
     assert form is not None
     count = sum(len(table) for table in nodes) or 1
-    workload, _ = openb_like(
-        form.pods,
-        count,
-        seed,
-        longest_ns=duration(loaded, form.longest, f"{where}.openbLike.longest"),
-        constrained_percent=form.constrained,
-    )
+    longest_ns = duration(loaded, form.longest, f"{where}.openbLike.longest")
+    with loaded.told_at(f"{where}.openbLike"):
+        workload, _ = openb_like(form.pods, count, seed, longest_ns=longest_ns, constrained_percent=form.constrained)
     if form.load is not None:
         workload = _at_load(workload, nodes, form.load)
     _add_table(made, workload, duration(loaded, form.start, f"{where}.openbLike.start"), form.controller)
@@ -336,6 +332,8 @@ def _whole_seconds(loaded: LoadedScenario, text: str, where: str, least: int) ->
 
 
 def _manifests(loaded: LoadedScenario, paths: list[str], where: str, made: PlannedWorkload) -> None:
+    if not paths:
+        raise loaded.error(where, "names no file", expected="Kubernetes manifests")
     files = [loaded.find(path, f"{where}[{index}]") for index, path in enumerate(paths)]
     told = Notices()
     _add_manifests(read_checked_manifests(files, told), made, told)

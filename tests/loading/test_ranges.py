@@ -12,6 +12,7 @@ import yaml
 
 from harness.experiment.forms import Form, Scenario
 from harness.experiment.manifests import read_checked_manifests
+from harness.experiment.prepared import prepare
 from harness.experiment.scenario import read_scenario
 from harness.model.errors import UserError
 from harness.model.quantity import parse_quantity
@@ -133,3 +134,39 @@ def test_manifests_beyond_what_can_be_simulated_are_told(tmp_path: Path, where: 
     with pytest.raises(UserError) as told:
         read_checked_manifests([file])
     assert where.rpartition(".")[2] in file.read_text().splitlines()[(told.value.line or 1) - 1]
+
+
+SERVICE: dict[str, Any] = {"name": "s", "replicas": 1, "cpu": 1, "load": {"constant": {"rps": 1}}}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"workload": [{"openbLike": {"pods": 3, "longest": "0s"}}]}, "no run time"),
+        ({"workload": [{"openbLike": {"pods": 0}}]}, "pods: too small"),
+        ({"nodes": [{"openbLike": {"count": 0}}]}, "nodes: too small"),
+        ({"workload": [{"manifests": []}]}, "names no file"),
+        ({"workload": [{"service": {**SERVICE, "slo": {"latency": "0s"}}}]}, "no request is answered in no time"),
+        ({"workload": [{"service": {**SERVICE, "timeout": "0s"}}]}, "no request is answered in no time"),
+        (
+            {
+                "workload": [
+                    {"service": {**SERVICE, "load": {"ramp": {"from": 1, "to": 2, "start": "2m", "end": "1m"}}}}
+                ]
+            },
+            "start 120 s, end 60 s",
+        ),
+        ({"latencies": {"watch": {"median": "50ms", "p99": "5ms"}}}, "p99 not below it"),
+        ({"latencies": {"apiCall": {"median": "0s", "p99": "5ms"}}}, "a median over 0s"),
+        ({"gates": [{"metric": "placement.podsBound", "atLeast": 5, "atMost": 1}]}, "no value can hold this gate"),
+    ],
+)
+def test_what_is_empty_or_upside_down_is_told_with_its_line(tmp_path: Path, spec: dict[str, Any], told: str) -> None:
+    given = {"nodes": FULL["nodes"][:1], "workload": [{"service": SERVICE}], "duration": "1m", **spec}
+    file = tmp_path / "s.yaml"
+    file.write_text(yaml.safe_dump(scenario(**given), sort_keys=False))
+    with pytest.raises(UserError) as error:
+        prepare(read_scenario(file), 1)
+    assert told in str(error.value)
+    assert error.value.line

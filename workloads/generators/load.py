@@ -289,7 +289,8 @@ def _curve(kind: str, v: dict[str, int], where: str) -> LoadCurve:
             return constant(v["rps"])
         case "ramp":
             if v["end"] < v["start"]:
-                raise UserError(f"{where}: ends before it starts", found=v["end"], expected="end at or after start")
+                found = f"start {v['start'] / SECOND_NS:g} s, end {v['end'] / SECOND_NS:g} s"
+                raise UserError(f"{where}: ends before it starts", found=found, expected="end at or after start")
             return ramp(v["start"], v["end"], v["from"], v["to"])
         case "step":
             return step(v["at"], v["before"], v["after"])

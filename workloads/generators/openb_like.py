@@ -50,7 +50,7 @@ def openb_like(
         ("load_percent", 1 if load_percent is None else load_percent, 1),
     ):
         if value < least:
-            raise UserError(f"openb_like: {what} is too small", found=value, expected=f"at least {least}")
+            raise UserError(f"{what}: too small", found=value, expected=f"at least {least}")
     if load_percent is not None and span_ns is not None:
         raise UserError(
             "openb_like: both load_percent and span_ns set the pace",
