@@ -47,6 +47,7 @@ def digests(result: Result) -> dict[tuple[str, str, int], str]:
     return {(row["variables"]["pods"], row["scheduler"], row["seed"]): row["digest"] for row in rows}
 
 
+@pytest.mark.xdist_group("ray")
 def test_every_combination_runs_and_parallel_gives_the_same_bits(path: Path) -> None:
     words = ("--vary", "pods", "-s", "greedy,least-allocated", "--seeds", "1-2", "-o", "json", "-q")
     in_turn = run(path, *words, "--no-journal")
