@@ -54,14 +54,14 @@ def evaluate(
     for file in files:
         found.append(judge.evaluate(file))
         if output is Output.table:
-            _tell(found[-1])
+            _print_evaluation(found[-1])
     if output is not Output.table:
         write([item.to_data() for item in found] if len(found) > 1 else found[0].to_data(), output)
     if any(item.score is None for item in found):
         raise typer.Exit(1)
 
 
-def _tell(found: Evaluation) -> None:
+def _print_evaluation(found: Evaluation) -> None:
     contained = found.containment
     how = f" ({contained['files']}, {contained['systemCalls']}; seeds {contained['seeds']})" if contained else ""
     print(f"{found.file}: {found.verdict}{how}, {found.seconds:.1f} s")

@@ -62,7 +62,7 @@ def feedback(run: Run, mine: Waited, base: Waited) -> dict[str, Any]:
     won = sorted(mine.seconds, key=lambda key: (mine.seconds[key] - base.seconds.get(key, 0.0), key))
     out: dict[str, Any] = {
         "longerThanBaseline": [
-            _told(key, mine, base, on, waiting.get(key))
+            _pod_feedback(key, mine, base, on, waiting.get(key))
             for key in lost[:_PODS]
             if mine.seconds[key] - base.seconds.get(key, 0.0) > 1
         ],
@@ -83,7 +83,7 @@ def feedback(run: Run, mine: Waited, base: Waited) -> dict[str, Any]:
     return out
 
 
-def _told(key: str, mine: Waited, base: Waited, on: Snapshot, view: PodView | None) -> dict[str, Any]:
+def _pod_feedback(key: str, mine: Waited, base: Waited, on: Snapshot, view: PodView | None) -> dict[str, Any]:
     out: dict[str, Any] = {
         "pod": key,
         "waitedSeconds": round(mine.seconds[key], 1),

@@ -40,7 +40,7 @@ class _Host:
         self._views: dict[int, RemoteView] = {}
         # Read before the file can replace them.
         self._write, self._exit = os.write, os._exit
-        self._attempts = Attempts(order["readable"], self._name, self._tell_attempt)
+        self._attempts = Attempts(order["readable"], self._name, self._report_attempt)
         self._attempts.install()
 
     def serve(self) -> NoReturn:
@@ -53,7 +53,7 @@ class _Host:
                 answer = self._fault(error)
             replaced = self._attempts.replaced()
             if replaced:
-                self._tell_attempt("patches", f"{replaced} was replaced")
+                self._report_attempt("patches", f"{replaced} was replaced")
             self._channel.send(answer)
 
     def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class _Host:
         view.pods.clear()
         pods = [view.pod(told) for told in call["pods"]]
         rng = np.random.Generator(np.random.PCG64())
-        rng.bit_generator.state = _state(call["rng"])
+        rng.bit_generator.state = _decode_state(call["rng"])
         strategy = self._strategies[call["number"]]
         made = self._contained(lambda: strategy.place(pods, view, rng))
         if made is None:
@@ -114,13 +114,13 @@ class _Host:
                 decision = self._contained(lambda: next(decisions))  # type: ignore[call-overload]
             except StopIteration:
                 break
-            self._channel.send(_told(decision))
+            self._channel.send(_encode_decision(decision))
             news = self._channel.receive()
             if news.get("stop"):
                 self._contained(getattr(decisions, "close", lambda: None))
                 break
             view.update(news["view"])
-        drawn = _told_state(rng.bit_generator.state)
+        drawn = _encode_state(rng.bit_generator.state)
         return {"done": True, "rng": drawn if drawn != call["rng"] else None}
 
     def _ask(self, name: str, **about: Any) -> Any:
@@ -136,9 +136,9 @@ class _Host:
 
     def _fault(self, error: BaseException) -> dict[str, Any]:
         if isinstance(error, MemoryError):
-            self._tell_attempt("memory", "no more memory was given")
+            self._report_attempt("memory", "no more memory was given")
         if isinstance(error, SystemExit):
-            self._tell_attempt("exits", f"it raised SystemExit({error.code!r})"[:200])
+            self._report_attempt("exits", f"it raised SystemExit({error.code!r})"[:200])
         if isinstance(error, SyntaxError):
             return {"fault": "raised", "reason": f"SyntaxError: {error.msg} (line {error.lineno})"}
         try:
@@ -147,7 +147,7 @@ class _Host:
         except BaseException as worse:  # no memory, no stack: in as few words as possible
             return {"fault": "raised", "reason": f"{type(error).__name__}, and {type(worse).__name__} when told"}
 
-    def _tell_attempt(self, kind: str, what: str) -> NoReturn:
+    def _report_attempt(self, kind: str, what: str) -> NoReturn:
         line, frame = 0, sys._getframe()
         while frame is not None:
             if frame.f_code.co_filename == self._name:
@@ -158,7 +158,7 @@ class _Host:
         self._exit(77)
 
 
-def _told(decision: Any) -> dict[str, Any]:
+def _encode_decision(decision: Any) -> dict[str, Any]:
     """A decision as plain data; what is none is named, and the judge counts it."""
     kind = type(decision)
     if kind is Bind:
@@ -180,7 +180,7 @@ def _bind(bind: Bind) -> list[Any]:
     return [getattr(bind.pod, "key", ""), node, devices]
 
 
-def _state(told: dict[str, Any]) -> dict[str, Any]:
+def _decode_state(told: dict[str, Any]) -> dict[str, Any]:
     return {
         "bit_generator": told["kind"],
         "state": {"state": int(told["state"]), "inc": int(told["inc"])},
@@ -189,7 +189,7 @@ def _state(told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _told_state(state: Any) -> dict[str, Any]:
+def _encode_state(state: Any) -> dict[str, Any]:
     """128-bit numbers as text: MessagePack has no numbers for them."""
     inner = state["state"]
     numbers = {"state": str(inner["state"]), "inc": str(inner["inc"])}

@@ -84,7 +84,7 @@ class ContainerRuntime:
             self._happens(at, worker, run, container, what, effects)
             self._order(at, worker, run, effects)
         self._order(now, worker, run, effects)
-        self._tell_worker(worker, run)
+        self._update_worker(worker, run)
         due = run.next_due()
         if due is not None and due[0] != run.wake_ns:
             run.wake_ns = due[0]
@@ -302,7 +302,7 @@ class ContainerRuntime:
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
-    def _tell_worker(self, worker: PodWorker, run: PodRun) -> None:
+    def _update_worker(self, worker: PodWorker, run: PodRun) -> None:
         """What others ask of the pod as a whole."""
         apps = run.of(Role.APP)
         worker.ready = run.ready

@@ -140,7 +140,7 @@ class Kubelet:
         if refusal is not None:
             reason, message = refusal
             worker.stage = Stage.ENDED
-            self.statuses.tell(worker, pod_status.rejected(pod, reason, message, now), effects)
+            self.statuses.set_status(worker, pod_status.rejected(pod, reason, message, now), effects)
             effects.append(Record(pod, "Warning", reason, message))
             return
         self._allocator.take(run_spec, annotations)
@@ -177,7 +177,7 @@ class Kubelet:
             return False
         worker.restarts += 1
         worker.last = lost
-        self.statuses.tell(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
+        self.statuses.set_status(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
         return True
 
     # -- containers ----------------------------------------------------------------------------------------------------
@@ -235,11 +235,11 @@ class Kubelet:
         elif what == READY:
             if not worker.sick:
                 worker.ready = True
-                self.statuses.tell(worker, pod_status.running(worker, now, self.host), effects)
+                self.statuses.set_status(worker, pod_status.running(worker, now, self.host), effects)
         elif what == UNREADY:
             worker.ready = False
             effects.append(Record(worker.pod, "Warning", "Unhealthy", "Readiness probe failed"))
-            self.statuses.tell(worker, pod_status.running(worker, now, self.host), effects)
+            self.statuses.set_status(worker, pod_status.running(worker, now, self.host), effects)
         elif what == SICK:
             worker.sick = True
             self._serve(worker, effects)
@@ -363,9 +363,11 @@ class Kubelet:
             who = f"{worker.run_spec.keep[0].name} in pod {meta.name}_{meta.namespace}({meta.uid})"
             effects.append(Record(pod, "Warning", "BackOff", f"Back-off restarting failed container {who}"))
             text = f"back-off {wait // SECOND}s restarting failed container={who.replace(' in pod ', ' pod=')}"
-            self.statuses.tell(worker, pod_status.waiting(worker, now, self.host, "CrashLoopBackOff", text), effects)
+            self.statuses.set_status(
+                worker, pod_status.waiting(worker, now, self.host, "CrashLoopBackOff", text), effects
+            )
         else:
-            self.statuses.tell(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
+            self.statuses.set_status(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
         effects.append(WakeAt(now + wait, (meta.uid, worker.turn, AGAIN)))
 
     def _stop(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
@@ -412,7 +414,7 @@ class Kubelet:
     def _debug(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """Ephemeral containers, which somebody adds to a pod that runs."""
         if run_ephemeral(now, worker, EPHEMERAL, effects) and worker.status is not None:
-            self.statuses.tell(worker, pod_status.with_ephemeral(worker), effects)
+            self.statuses.set_status(worker, pod_status.with_ephemeral(worker), effects)
 
     def _deadline(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """Source: pkg/kubelet/active_deadline.go."""
@@ -440,7 +442,7 @@ class Kubelet:
             return
         status = composed(worker, now, self.host)
         if worker.status is None or not says_all(worker.status, status):
-            self.statuses.tell(worker, status, effects)
+            self.statuses.set_status(worker, status, effects)
         self._serve(worker, effects)
         if worker.annotations.request_micro >= 0 and worker.started_ns:
             self.usage.changed(now, worker, effects)
@@ -450,7 +452,7 @@ class Kubelet:
         worker.ready = False
         self._serve(worker, effects)
         self._release(worker)
-        self.statuses.tell(worker, status, effects)
+        self.statuses.set_status(worker, status, effects)
         if worker.reported_milli >= 0:
             self.usage.changed(now, worker, effects)
 
@@ -461,7 +463,7 @@ class Kubelet:
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def tell_serving(self, effects: list[Effect]) -> None:
+    def report_serving(self, effects: list[Effect]) -> None:
         """What can be reached from outside has changed for all pods."""
         for worker in self.pods.values():
             self._serve(worker, effects)

@@ -251,7 +251,7 @@ class Machine:
         if self._outbox is not None:
             effects.extend(self._outbox.take())
         kubelet.statuses.report_unsent(effects)
-        kubelet.tell_serving(effects)
+        kubelet.report_serving(effects)
         if self._proxy is not None:
             self._proxy.set_network(Network.UP)
         for uid in usage.loaded:
@@ -448,7 +448,7 @@ class Machine:
 
     def _unreachable(self, network: Network, effects: list[Effect]) -> None:
         self._kubelet.reachable = False
-        self._kubelet.tell_serving(effects)
+        self._kubelet.report_serving(effects)
         if self._proxy is not None:
             self._proxy.set_network(network)
 

@@ -21,7 +21,7 @@ class StatusManager:
     def __init__(self, pods: dict[str, PodWorker]) -> None:
         self._pods = pods
 
-    def tell(self, worker: PodWorker, status: PodStatus, effects: list[Effect]) -> None:
+    def set_status(self, worker: PodWorker, status: PodStatus, effects: list[Effect]) -> None:
         worker.status = status
         self.report(worker, effects)
 

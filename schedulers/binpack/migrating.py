@@ -73,7 +73,7 @@ class Migrating:
         kept: set[str] = set()
         for answer in self._migrations.coming_back(pods, cluster, lambda: self._current_stranding().worth):
             kept.add(answer.pod.key)
-            yield self._told(answer) if type(answer) is Bind else answer
+            yield self._record_bind(answer) if type(answer) is Bind else answer
         waits: list[Wait] = []
         spoken_for = self._migrations.spoken_for
         rest = [pod for pod in pods if pod.key not in kept] if kept else pods
@@ -87,17 +87,17 @@ class Migrating:
                     yield Wait(pod, f"room on {cluster.names[node]} is kept for pods that are on the move")
                     continue
                 case Bind():
-                    self._told(decision)
+                    self._record_bind(decision)
                 case BindTogether(binds):
                     for bind in binds:
-                        self._told(bind)
+                        self._record_bind(bind)
             yield decision
         placed: set[str] = set()
         if waits:
             for decision in self._migrations.make_room(waits, lambda: self._synced(cluster), cluster, WANTED):
                 if type(decision) is Bind:
                     placed.add(decision.pod.key)
-                    self._told(decision)
+                    self._record_bind(decision)
                 yield decision
         yield from (wait for wait in waits if wait.pod.key not in placed)
 
@@ -107,7 +107,7 @@ class Migrating:
         found: Mapping[str, Float64] = {} if explain is None else explain(pod, cluster)
         return found
 
-    def _told(self, bind: Bind) -> Bind:
+    def _record_bind(self, bind: Bind) -> Bind:
         self._mix.bound(bind.pod.key)
         self._migrations.bound()
         return bind

@@ -86,7 +86,7 @@ class BinPack:
         kept: set[str] = set()
         for answer in self._migrations.coming_back(pods, cluster, lambda: self._current_stranding().worth):
             kept.add(answer.pod.key)
-            yield self._told(answer) if type(answer) is Bind else answer
+            yield self._record_bind(answer) if type(answer) is Bind else answer
         if kept:
             pods = [pod for pod in pods if pod.key not in kept]
         if not pods:
@@ -105,7 +105,7 @@ class BinPack:
             ):
                 if type(decision) is Bind:
                     placed.add(decision.pod.key)
-                    self._told(decision)
+                    self._record_bind(decision)
                 yield decision
         yield from (wait for wait in waits if wait.pod.key not in placed)
 
@@ -191,7 +191,7 @@ class BinPack:
             binds = self._together(pods, gang, spots, cluster)
             if binds:
                 bound.update(binds)
-                yield BindTogether(tuple(self._told(bind) for bind in binds.values()))
+                yield BindTogether(tuple(self._record_bind(bind) for bind in binds.values()))
         yield from self._open_after_all(problem, bound, cluster)
         return [Wait(pod, _why_not(problem, index)) for index, pod in enumerate(pods) if index not in bound]
 
@@ -212,13 +212,13 @@ class BinPack:
                 if gang is None or gang.quorum < 2 or not bound.isdisjoint(gang.members):
                     if cluster.feasible(pods[index]).any():
                         bound.add(index)
-                        yield self._told(self._second_choice(pods[index], cluster))
+                        yield self._record_bind(self._second_choice(pods[index], cluster))
                         progress = True
                 elif index == gang.members[0] and any(cluster.feasible(pods[m]).any() for m in gang.members):
                     binds = self._together(pods, gang, {}, cluster)
                     if binds:
                         bound.update(binds)
-                        yield BindTogether(tuple(self._told(bind) for bind in binds.values()))
+                        yield BindTogether(tuple(self._record_bind(bind) for bind in binds.values()))
                         progress = True
             left = [index for index in left if index not in bound]
 
@@ -269,10 +269,10 @@ class BinPack:
 
     def _bind(self, pod: PodView, node: int, devices: tuple[int, ...]) -> Bind:
         """`node`: the cluster's index."""
-        return self._told(Bind(pod, node, devices or None))
+        return self._record_bind(Bind(pod, node, devices or None))
 
-    def _told(self, bind: Bind) -> Bind:
-        """The same, entered in the books: it is about to be said."""
+    def _record_bind(self, bind: Bind) -> Bind:
+        """Enters a bind in the mix of pods and in the budget of migrations, before it is yielded."""
         self._mix.bound(bind.pod.key)
         self._migrations.bound()
         return bind

@@ -77,20 +77,20 @@ class Audited:
             if isinstance(code, int) and not self._code:
                 self._code = code
                 if self._lasts and code < 300:
-                    self._tell("ResponseStarted")
+                    self._write_event("ResponseStarted")
             await send(message)
 
         return listened
 
     def done(self) -> None:
-        self._tell("ResponseComplete")
+        self._write_event("ResponseComplete")
 
     @property
     def _lasts(self) -> bool:
         about = self._about
         return about["verb"] == "watch" or (about.get("objectRef") or {}).get("subresource") in _LASTING
 
-    def _tell(self, stage: str) -> None:
+    def _write_event(self, stage: str) -> None:
         status: Json = {"metadata": {}, "code": self._code}
         if self.error is not None:
             told = self.error.to_wire()

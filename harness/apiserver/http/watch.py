@@ -214,7 +214,7 @@ class Hub:
     def release(self) -> None:
         """What has been written is durable: tell it."""
         staged, self._staged = self._staged, []
-        self._tell(staged)
+        self._push_events(staged)
 
     def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         if kind.kind in self._feeds:
@@ -223,9 +223,9 @@ class Hub:
             if self._driver.batching:
                 self._staged.append((kind.kind, happened, old))
             else:
-                self._tell([(kind.kind, happened, old)])
+                self._push_events([(kind.kind, happened, old)])
 
-    def _tell(self, staged: list[tuple[str, Happened, Any]]) -> None:
+    def _push_events(self, staged: list[tuple[str, Happened, Any]]) -> None:
         woken: list[Feed] = []
         for kind, happened, old in staged:
             feeds = self._feeds.get(kind, [])

@@ -93,7 +93,7 @@ class _Draft:
         self.conditions = status.conditions
         self.events: list[tuple[str, str, str]] = []
 
-    def tell(self, kind: str, status: str, reason: str, message: str) -> None:
+    def set_condition(self, kind: str, status: str, reason: str, message: str) -> None:
         at = Time(self._now)
         new = Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=at)
         self.conditions = with_condition(self.conditions, new)
@@ -134,9 +134,9 @@ def reconcile(
     if isinstance(scale, str):
         draft.warn("FailedGetScale", scale)
         why = f"the HPA controller was unable to get the target's current scale: {scale}"
-        draft.tell("AbleToScale", "False", "FailedGetScale", why)
+        draft.set_condition("AbleToScale", "False", "FailedGetScale", why)
         return draft.decided()
-    draft.tell(
+    draft.set_condition(
         "AbleToScale", "True", "SucceededGetScale", "the HPA controller was able to get the target's current scale"
     )
     spec, current = scaler.spec, scale.spec_replicas
@@ -146,7 +146,7 @@ def reconcile(
     shown: list[dict[str, Any]] | None = None
     if not current and least:
         why = "scaling is disabled since the replica count of the target is zero"
-        draft.tell("ScalingActive", "False", "ScalingDisabled", why)
+        draft.set_condition("ScalingActive", "False", "ScalingDisabled", why)
         draft.count(current, current, None)
         return draft.decided()
     if current > spec.max_replicas:
@@ -164,8 +164,8 @@ def reconcile(
             reason = "All metrics below target"
         bounds, window_ns = (least, spec.max_replicas), constants.hpa_downscale_stabilization_ns
         normal = normalize(now, memory, spec.behavior, current, proposed, bounds, window_ns)
-        draft.tell("AbleToScale", *normal.able)
-        draft.tell("ScalingLimited", *normal.limited)
+        draft.set_condition("AbleToScale", *normal.able)
+        draft.set_condition("ScalingLimited", *normal.limited)
         desired = normal.replicas
     if desired == current:
         draft.count(current, current, shown)
@@ -180,7 +180,7 @@ def rescaled(now: int, scaler: HorizontalPodAutoscaler, memory: Memory, decision
     assert rescale is not None
     draft = _Draft(now, decision.status)
     why = f"the HPA controller was able to update the target scale to {rescale.desired}"
-    draft.tell("AbleToScale", "True", "SucceededRescale", why)
+    draft.set_condition("AbleToScale", "True", "SucceededRescale", why)
     text = f"New size: {rescale.desired}; reason: {rescale.reason}"
     draft.events.append(("Normal", "SuccessfulRescale", text))
     store_scale_event(now, memory, scaler.spec.behavior, rescale.current, rescale.desired)
@@ -195,7 +195,7 @@ def not_rescaled(now: int, decision: Decision, error: str) -> Decision:
     draft = _Draft(now, decision.status)
     draft.warn("FailedRescale", f"New size: {rescale.desired}; reason: {rescale.reason}; error: {error}")
     why = f"the HPA controller was unable to update the target scale: {error}"
-    draft.tell("AbleToScale", "False", "FailedUpdateScale", why)
+    draft.set_condition("AbleToScale", "False", "FailedUpdateScale", why)
     return draft.decided()
 
 
@@ -245,13 +245,13 @@ def _compute(
             best = proposal
     if failures and (best is None or best.replicas < scale.spec_replicas):
         reason, message, text = failures[0]
-        draft.tell("ScalingActive", "False", reason, message)
+        draft.set_condition("ScalingActive", "False", reason, message)
         count = f"{len(failures)} invalid out of {len(metrics)}"
         draft.warn("FailedComputeMetricsReplicas", f"invalid metrics ({count}), first error is: {text}")
         return shown
     assert best is not None
     why = f"the HPA was able to successfully calculate a replica count from {best.metric}"
-    draft.tell("ScalingActive", "True", "ValidMetricFound", why)
+    draft.set_condition("ScalingActive", "True", "ValidMetricFound", why)
     return _Computed(best.replicas, best.metric, shown)
 
 
@@ -263,7 +263,7 @@ def _selected(
     if selector is None or selector.empty:
         error = "selector is required"
         draft.warn("SelectorRequired", error)
-        draft.tell("ScalingActive", "False", "InvalidSelector", "the HPA target's scale is missing a selector")
+        draft.set_condition("ScalingActive", "False", "InvalidSelector", "the HPA target's scale is missing a selector")
     else:
         pods = view.pods(meta.namespace, selector)
         others = view.autoscalers_of(meta.key, selector, pods)
@@ -271,7 +271,7 @@ def _selected(
             return pods
         error = f"pods by selector {selector_string(selector)} are controlled by multiple HPAs: [{' '.join(others)}]"
         draft.warn("AmbiguousSelector", error)
-        draft.tell("ScalingActive", "False", "AmbiguousSelector", error)
+        draft.set_condition("ScalingActive", "False", "AmbiguousSelector", error)
     draft.warn("FailedComputeMetricsReplicas", error)
     return None
 

@@ -97,12 +97,12 @@ def _with_index_variable(spec: PodSpec) -> PodSpec:
     """Source: addCompletionIndexEnvVariables."""
     return replace(
         spec,
-        containers=tuple(map(_told_its_index, spec.containers)),
-        init_containers=tuple(map(_told_its_index, spec.init_containers)),
+        containers=tuple(map(_with_completion_index, spec.containers)),
+        init_containers=tuple(map(_with_completion_index, spec.init_containers)),
     )
 
 
-def _told_its_index(container: Container) -> Container:
+def _with_completion_index(container: Container) -> Container:
     extra = container.extra or {}
     variables: list[Any] = list(extra.get("env") or ())
     if any(item.get("name") == INDEX_VARIABLE for item in variables):

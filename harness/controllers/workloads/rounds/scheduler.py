@@ -233,7 +233,7 @@ class RoundScheduler(Reconciler):
         if job is None or number < 0 or number in self.loop.record.completed_s:
             return
         if _over(job):
-            self._told_over(job, number, now)
+            self._handle_job_over(job, number, now)
             return
         wanted = self._wanted.get(number)
         pods = self._gangs.pods(key)
@@ -286,7 +286,7 @@ class RoundScheduler(Reconciler):
         """Whether it is complete at the end of this round."""
         return number in self.loop.runs and self.loop.completes(number)
 
-    def _told_over(self, job: Job, number: int, now: Instant) -> None:
+    def _handle_job_over(self, job: Job, number: int, now: Instant) -> None:
         """The Job is over and the book has work left: its containers ended where nobody saw it in time."""
         if number not in self.loop.book.active or (number in self._wanted and number not in self._starting):
             return  # it is settled at the end of the round
