@@ -279,7 +279,7 @@ def test_all_published_results_come_out_equal(shared: Path, workload: str, polic
 
 def test_two_runs_place_alike(shared: Path) -> None:
     openb = openb_at(shared)
-    assert run(openb, "multigpu40", 43, FGD, 3000)[1] == run(openb, "multigpu40", 43, FGD, 3000)[1]
+    assert run(openb, "multigpu40", 43, FGD, 1500)[1] == run(openb, "multigpu40", 43, FGD, 1500)[1]
 
 
 def test_random_fit_lies_in_the_published_spread(shared: Path) -> None:
