@@ -7,7 +7,6 @@ decision is made in `reconcile`, the arithmetic in `replica_calculator`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from harness.autoscaling.horizontal.foresight import Oracle
 from harness.autoscaling.horizontal.metrics_adapter import MetricsAdapter
 from harness.autoscaling.horizontal.reconcile import Decision, Scale, not_rescaled, reconcile, rescaled
 from harness.autoscaling.horizontal.served_metrics import Seen, ServedMetrics
+from harness.autoscaling.periodic import PeriodicController
 from harness.autoscaling.pod_index import PodIndex
 from harness.autoscaling.policy import REPLICA_POLICIES, ReplicaPolicy
 from harness.autoscaling.sandbox.calls import DEADLINE_S
@@ -24,20 +24,14 @@ from harness.autoscaling.sandbox.replica_policy import ContainedReplicaPolicy, c
 from harness.engine.component import (
     DELETED,
     Effect,
-    Event,
     Instant,
     LazyWatch,
     Outcome,
     PatchStatus,
     Record,
     Relist,
-    Start,
-    Subscribe,
-    Timer,
     Update,
-    WakeAt,
     Watch,
-    next_tick,
 )
 from harness.engine.guard import event_about, fault_of
 from harness.model.constants import DEFAULTS
@@ -55,9 +49,8 @@ SCALED_KINDS = tuple(sorted(item.kind for item in KINDS.values() if item.scale a
 replaced = msgspec.structs.replace
 
 
-class HorizontalController:
+class HorizontalController(PeriodicController):
     name = "horizontal-pod-autoscaler"
-    phase_ns = 0
     constants = DEFAULTS
     scrapes = Scrapes()
     watches = ("HorizontalPodAutoscaler", *SCALED_KINDS, "Pod", "PodMetrics")
@@ -87,6 +80,7 @@ class HorizontalController:
         return self.constants.hpa_sync_period_ns
 
     def _reset(self) -> None:
+        super()._reset()
         self._scalers: dict[str, HorizontalPodAutoscaler] = {}
         self._memory: dict[str, Memory] = {}
         self._rescaling: dict[str, Decision] = {}  # whose target is being written
@@ -94,33 +88,16 @@ class HorizontalController:
         self._pods = PodIndex()
         self._metrics: dict[str, PodMetrics] = {}
         self._leases: dict[str, Lease] = {}
-        self._watches_leases = False
-        self._armed = -1
 
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            if type(event) is Watch:
-                self._hear(event)
-            elif type(event) is Relist:
-                self._relist(event)
-            elif type(event) is Timer:
-                if event.token == self._armed:
-                    self._armed = -1
-                    for key in sorted(self._scalers):
-                        if key not in self._rescaling:
-                            self._sync(now, self._scalers[key], effects)
-            elif type(event) is Start:
-                self._reset()
-            elif type(event) is Outcome:
-                self._came_to(now, event, effects)
-        if self._scalers and not self._watches_leases:
-            self._watches_leases = True
-            effects.append(Subscribe(("Lease",)))
-        if self._scalers and self._armed < 0:
-            self._armed = next_tick(now, self.period_ns, self.phase_ns)
-            effects.append(WakeAt(self._armed, self._armed))
-        return effects
+    def _is_needed(self) -> bool:
+        return bool(self._scalers)
+
+    _needs_leases = _is_needed
+
+    def _run_once(self, now: Instant, effects: list[Effect]) -> None:
+        for key in sorted(self._scalers):
+            if key not in self._rescaling:
+                self._sync(now, self._scalers[key], effects)
 
     # -- what the watches bring ----------------------------------------------------------------------------------------
 
@@ -193,7 +170,7 @@ class HorizontalController:
         else:
             _write_status(scaler, decision, effects)
 
-    def _came_to(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
+    def _handle_outcome(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
         """What became of a rescale. Of anything else, the next sync sees what is, and writes again."""
         error = outcome.error
         if error is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from harness.autoscaling.periodic import PeriodicController
 from harness.autoscaling.resource_metrics import ResourceMetrics
 from harness.autoscaling.vertical.estimator import PodEstimator, whole_cores
 from harness.autoscaling.vertical.settings import RecommenderSettings, parse_settings
@@ -23,18 +24,12 @@ from harness.engine.component import (
     Create,
     Delete,
     Effect,
-    Event,
     Instant,
     LazyWatch,
     Outcome,
     Relist,
-    Start,
-    Subscribe,
-    Timer,
     Update,
-    WakeAt,
     Watch,
-    next_tick,
 )
 from harness.model.constants import DEFAULTS
 from harness.model.core import ContainerStatus, Pod
@@ -76,11 +71,10 @@ class _Tracked(msgspec.Struct):
     containers: dict[tuple[str, str, str], ContainerUsage]
 
 
-class VerticalRecommender:
+class VerticalRecommender(PeriodicController):
     """Recommends requests to VerticalPodAutoscalers. Parameters: the recommender's flags."""
 
     name = "vpa-recommender"
-    phase_ns = 0
     constants = DEFAULTS
     scrapes = Scrapes()
     epoch_unix_ns = VIRTUAL_EPOCH_UNIX_NS
@@ -99,37 +93,23 @@ class VerticalRecommender:
         return self.settings.interval_ns
 
     def _reset(self) -> None:
+        super()._reset()
         self._seen = Watched(self._pod_changed)
         self._reports: dict[str, PodMetrics] = {}
         self._leases: dict[str, Lease] = {}
         self._checkpoints: dict[str, VerticalPodAutoscalerCheckpoint] = {}
         self._tracked: dict[str, _Tracked] = {}
         self._ooms: list[_Oom] = []
-        self._watches_leases = False
-        self._armed = -1
 
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            if type(event) is Watch:
-                self._hear(event)
-            elif type(event) is Relist:
-                self._relist(event)
-            elif type(event) is Timer:
-                if event.token == self._armed:
-                    self._armed = -1
-                    self._run_once(now, effects)
-            elif type(event) is Outcome and event.error is not None:
-                self.handled_failures += 1  # the next look writes again
-            elif type(event) is Start:
-                self._reset()
-        if self._seen.vpas and not self._watches_leases:
-            self._watches_leases = True
-            effects.append(Subscribe(("Lease",)))
-        if (self._seen.vpas or self._tracked) and self._armed < 0:
-            self._armed = next_tick(now, self.period_ns, self.phase_ns)
-            effects.append(WakeAt(self._armed, self._armed))
-        return effects
+    def _is_needed(self) -> bool:
+        return bool(self._seen.vpas or self._tracked)
+
+    def _needs_leases(self) -> bool:
+        return bool(self._seen.vpas)
+
+    def _handle_outcome(self, now: Instant, outcome: Outcome, effects: list[Effect]) -> None:
+        if outcome.error is not None:
+            self.handled_failures += 1  # the next look writes again
 
     # -- what the watches bring ----------------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ became of it counts for the next.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
+from harness.autoscaling.periodic import PeriodicController
 from harness.autoscaling.vertical.eviction_limits import EvictionLimits
 from harness.autoscaling.vertical.settings import UpdaterSettings, parse_settings
 from harness.autoscaling.vertical.update_priority import pods_to_update
@@ -19,18 +19,15 @@ from harness.engine.component import (
     DELETED,
     SECOND,
     Effect,
-    Event,
     EvictPod,
     Instant,
     LazyWatch,
     Outcome,
     Record,
     Relist,
-    Start,
     Timer,
     WakeAt,
     Watch,
-    next_tick,
 )
 from harness.model.core import Pod
 from harness.model.policy import LimitRange
@@ -42,11 +39,10 @@ EVICTED_BY_VPA, EVICTED_POD = "EvictedByVPA", "EvictedPod"
 _NEXT = "next"
 
 
-class VerticalUpdater:
+class VerticalUpdater(PeriodicController):
     """Evicts pods for VerticalPodAutoscalers. Parameters: the updater's flags."""
 
     name = "vpa-updater"
-    phase_ns = 0
     watches = (*WATCHES, "LimitRange")
     lazy_watches = (LazyWatch(watches[1:], {"VerticalPodAutoscaler": None}),)
     handled_failures = 0
@@ -61,39 +57,27 @@ class VerticalUpdater:
         return self.settings.interval_ns
 
     def _reset(self) -> None:
+        super()._reset()
         self._seen = Watched()
         self._ranges: dict[str, LimitRange] = {}
         self._waiting: deque[tuple[VerticalPodAutoscaler, Pod, EvictionLimits]] = deque()
         self._evicting: tuple[VerticalPodAutoscaler, Pod, EvictionLimits] | None = None
         self._tokens, self._tokens_at_ns = float(self.settings.eviction_rate_burst), 0
         self._resumes_at = -1
-        self._armed = -1
 
-    def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            if type(event) is Watch:
-                self._hear(event)
-            elif type(event) is Relist:
-                if not self._seen.relist(event):
-                    self._ranges.clear()
-                    for obj in event.objects:
-                        self._hear(Watch("ADDED", obj))
-            elif type(event) is Timer:
-                if event.token == self._armed:
-                    self._armed = -1
-                    self._run_once(now, effects)
-                elif event.token == (_NEXT, self._resumes_at):
-                    self._resumes_at = -1
-                    self._evict_next(now, effects)
-            elif type(event) is Outcome:
-                self._came_to(now, event, effects)
-            elif type(event) is Start:
-                self._reset()
-        if self._seen.vpas and self._armed < 0:
-            self._armed = next_tick(now, self.period_ns, self.phase_ns)
-            effects.append(WakeAt(self._armed, self._armed))
-        return effects
+    def _is_needed(self) -> bool:
+        return bool(self._seen.vpas)
+
+    def _relist(self, event: Relist) -> None:
+        if not self._seen.relist(event):
+            self._ranges.clear()
+            for obj in event.objects:
+                self._hear(Watch("ADDED", obj))
+
+    def _handle_timer(self, now: Instant, timer: Timer, effects: list[Effect]) -> None:
+        if timer.token == (_NEXT, self._resumes_at):
+            self._resumes_at = -1
+            self._evict_next(now, effects)
 
     def _hear(self, event: Watch) -> None:
         if self._seen.hear(event) or type(event.obj) is not LimitRange:
@@ -145,7 +129,7 @@ class VerticalUpdater:
         self._tokens_at_ns = now
         return 0 if self._tokens >= 1 else max(1, round((1 - self._tokens) / rate * SECOND))
 
-    def _came_to(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
+    def _handle_outcome(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
         if outcome.error is not None:
             self.handled_failures += 1  # a budget refuses: the next look tries again
         if type(outcome.effect) is not EvictPod or self._evicting is None:
