@@ -28,11 +28,12 @@ def main() -> None:
 
 
 LEFTOVER_S = 5.0
-"""So long a finished command waits for threads that somebody else's code has left running."""
+"""So long a finished command waits for threads and processes that somebody else's code has left running."""
 
 
 def console() -> None:
-    """`main` in a process of its own, which ends when the command has, whatever threads a strategy left behind."""
+    """`main` in a process of its own, which ends when the command has, whatever threads and processes a strategy left
+    behind."""
     from harness.cli import interrupts
 
     interrupts.install()
@@ -53,6 +54,8 @@ def console() -> None:
     if left:
         # The interpreter waits for them at its end; so does this, but not for ever.
         threading.Thread(target=_leave, args=(left, code if isinstance(code, int) else 1), daemon=True).start()
+    else:
+        _end_children()
     raise SystemExit(code)
 
 
@@ -67,7 +70,28 @@ def _leave(left: list[Any], code: int) -> None:
     alive = [thread.name for thread in left if thread.is_alive()]
     if alive:
         print(f"note: threads were left running and are not waited for: {', '.join(alive)}", file=sys.stderr)
+        _end_children()
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _end_children() -> None:
+    """Of multiprocessing, which waits at exit for those that are no daemons, for as long as they run."""
+    import time
+
+    if "multiprocessing" not in sys.modules:
+        return
+    import multiprocessing
+
+    children = [child for child in multiprocessing.active_children() if not child.daemon]
+    until = time.monotonic() + LEFTOVER_S
+    for child in children:
+        child.join(max(0.0, until - time.monotonic()))
+    alive = [child for child in children if child.is_alive()]
+    if alive:
+        print(f"note: processes were left running and are ended: {', '.join(c.name for c in alive)}", file=sys.stderr)
+    for child in alive:
+        child.kill()
+        child.join()

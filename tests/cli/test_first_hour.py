@@ -38,7 +38,7 @@ def test_progress_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> 
 
 
 STRATEGY = """
-import threading, time
+import multiprocessing, threading, time
 import numpy as np
 
 def deeper(pod):
@@ -55,6 +55,14 @@ class Waits:
 class Leaves:
     def __init__(self):
         threading.Thread(target=lambda: time.sleep(600), name="left-behind").start()
+
+    def place(self, pods, cluster, rng):
+        return []
+
+class LeavesProcess:
+    def __init__(self):
+        context = multiprocessing.get_context("fork")
+        context.Process(target=time.sleep, args=(600,), name="left-behind").start()
 
     def place(self, pods, cluster, rng):
         return []
@@ -91,8 +99,9 @@ def test_a_strategy_that_never_places_anything_does_not_conform(theirs: Path) ->
 
 
 @pytest.mark.slow
-def test_threads_that_a_strategy_left_do_not_keep_the_process(theirs: Path) -> None:
-    words = ["run", str(theirs), "-s", "theirs_of_first_hour:Leaves", "--nodes", "inline", "-q", "-o", "json"]
+@pytest.mark.parametrize("name", ["Leaves", "LeavesProcess"])
+def test_threads_and_processes_that_a_strategy_left_do_not_keep_the_process(theirs: Path, name: str) -> None:
+    words = ["run", str(theirs), "-s", f"theirs_of_first_hour:{name}", "--nodes", "inline", "-q", "-o", "json"]
     command = [
         sys.executable,
         "-c",
@@ -100,7 +109,7 @@ def test_threads_that_a_strategy_left_do_not_keep_the_process(theirs: Path) -> N
     ]
     done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)[0]["scheduler"] == "theirs_of_first_hour:Leaves"
+    assert json.loads(done.stdout)[0]["scheduler"] == f"theirs_of_first_hour:{name}"
     assert "left-behind" in done.stderr
 
 
