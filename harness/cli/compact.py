@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.output import Form, Output, write
-from harness.cli.parsing import settings_of
+from harness.cli.parsing import Settings, settings_of
 
 
 # size: each parameter is an option of the command line.
@@ -22,9 +22,7 @@ def compact(
     trials: Annotated[int, typer.Option(min=1, help="Orders in which nodes are taken away.")] = 11,
     seed: Annotated[int, typer.Option(help="Of the orders, and of the scenario.")] = 0,
     no_bound: Annotated[bool, typer.Option("--no-bound", help="Leave out the proven bound.")] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario; repeatable.")
-    ] = None,
+    settings: Settings = None,
     output: Form = Output.table,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.output import Form, Output, write
-from harness.cli.parsing import RAY_ADDRESS, seeds_of, settings_of, variables_of
+from harness.cli.parsing import RAY_ADDRESS, Settings, Vary, seeds_of, settings_of, variables_of
 from harness.cli.sweep import run_jobs
 
 if TYPE_CHECKING:
@@ -66,13 +66,8 @@ def compare(
         list[str] | None,
         typer.Option(help="What is no difference: 1% of the base's mean (the default), or PATH=AMOUNT; repeatable."),
     ] = None,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=a,b,.. of the variables (NAME: all values), or constant.NAME=a,b,..; repeatable."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario; repeatable.")
-    ] = None,
+    vary: Vary = None,
+    settings: Settings = None,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at once, as Ray tasks.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Take runs that are recorded already as they are.")] = False,
     ray_address: Annotated[str | None, typer.Option(help=RAY_ADDRESS)] = None,

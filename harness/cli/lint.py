@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.output import Form, Output, write
-from harness.cli.parsing import seeds_of, settings_of, strategies_of, variables_of
+from harness.cli.parsing import Settings, Vary, seeds_of, settings_of, strategies_of, variables_of
 
 if TYPE_CHECKING:
     from harness.experiment.lint import Linted
@@ -19,13 +19,8 @@ def lint(
         str | None, typer.Option("--scheduler", "-s", help="Strategies, separated by commas; else the scenario's.")
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds: 3, 1-5 or 1,4,7; else the scenario's.")] = None,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=a,b,.. of the variables (NAME: all values), or constant.NAME=a,b,..; repeatable."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario; repeatable.")
-    ] = None,
+    vary: Vary = None,
+    settings: Settings = None,
     output: Form = Output.table,
 ) -> None:
     """Read and resolve all that a scenario names, and say what `podyard run` would run: nodes, pods, runs, and roughly

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from harness.experiment.scenario import LoadedScenario
 
 
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario, as spec.duration=5m; repeatable.")
+]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=a,b,.. of the variables (NAME: all values), or constant.NAME=a,b,..; repeatable."),
+]
 RAY_ADDRESS = "A Ray cluster that is running; else that of RAY_ADDRESS; local, or neither: one is started."
 
 

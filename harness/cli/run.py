@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.output import Form, Output, write
-from harness.cli.parsing import RAY_ADDRESS, seeds_of, settings_of, strategies_of, variables_of
+from harness.cli.parsing import RAY_ADDRESS, Settings, Vary, seeds_of, settings_of, strategies_of, variables_of
 from harness.cli.progress import bar, tell_actors
 from harness.cli.sweep import run_jobs
 
@@ -53,13 +53,8 @@ def run(
     time_scale: Annotated[
         float | None, typer.Option(min=0.001, help="On the wall clock: seconds of the cluster for each of yours; 1.")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="PATH=VALUE over the scenario, as spec.duration=5m; repeatable.")
-    ] = None,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=a,b,.. of the variables (NAME: all values), or constant.NAME=a,b,..; repeatable."),
-    ] = None,
+    settings: Settings = None,
+    vary: Vary = None,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at once, as Ray tasks with their nodes inline.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Take runs that are recorded already as they are.")] = False,
     journal: Annotated[bool, typer.Option(help="Whether records hold the journal, entry by entry.")] = True,

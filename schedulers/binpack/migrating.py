@@ -19,16 +19,13 @@ from harness.scheduling.strategy import (
     Strategy,
     Wait,
 )
-from schedulers.binpack.board import Board
-from schedulers.binpack.migrations import Migrations
-from schedulers.binpack.mix import ClassMix
+from schedulers.binpack.mix_prices import MixPrices
 from schedulers.binpack.plan import OBJECTIVES
-from schedulers.binpack.stranding import Stranding
 
 WANTED = OBJECTIVES["priority"].value
 
 
-class Migrating:
+class Migrating(MixPrices):
     """A strategy's own placements; what it leaves waiting gets room by moves as `binpack` makes them.
 
     `base`: a strategy as `--scheduler` takes it, or one ready made. `migrations`: pods that may be evicted to make
@@ -44,25 +41,12 @@ class Migrating:
             )
         self.base = load(base)() if isinstance(base, str) else base
         self.batch_size = int(getattr(self.base, "batch_size", 64))
-        self._migrations = Migrations(migrations, move_bare_pods)
-        self._mix = ClassMix()
-        self._given = False
-        self._fitted_at = 0
-        self._stranding: Stranding | None = None
-        self._board = Board()
-
-    @property
-    def short_of_budget(self) -> bool:
-        """Whether a greater budget of migrations could have decided anything differently so far."""
-        return self._migrations.short_of_budget
+        super().__init__(migrations, move_bare_pods)
 
     def fit(self, history: Iterable[PodView]) -> None:
         """Take the pod mix from `history`, and let the base have it too."""
         pods = list(history)
-        self._mix = ClassMix()
-        for pod in pods:
-            self._mix.add(pod.cls)
-        self._given = True
+        self._give_mix(pods)
         fit = getattr(self.base, "fit", None)
         if fit is not None:
             fit(pods)
@@ -106,19 +90,3 @@ class Migrating:
         explain = getattr(self.base, "explain", None)
         found: Mapping[str, Float64] = {} if explain is None else explain(pod, cluster)
         return found
-
-    def _record_bind(self, bind: Bind) -> Bind:
-        self._mix.bound(bind.pod.key)
-        self._migrations.bound()
-        return bind
-
-    def _synced(self, cluster: ClusterView) -> Board:
-        self._board.sync(cluster, self._current_stranding())
-        return self._board
-
-    def _current_stranding(self) -> Stranding:
-        """Of the given mix; else fitted again each time that half as many pods again were seen."""
-        if self._stranding is None or (not self._given and 2 * self._mix.seen >= 3 * self._fitted_at):
-            self._stranding = Stranding.of(self._mix.means())
-            self._fitted_at = self._mix.seen
-        return self._stranding

@@ -19,14 +19,13 @@ from harness.scheduling.strategy import (
     PodView,
     Wait,
 )
-from schedulers.binpack.board import NEVER, Board, Window, choose_devices
+from schedulers.binpack.board import NEVER, Window, choose_devices
 from schedulers.binpack.greedy import one_by_one, queue_order, whole_devices_first
 from schedulers.binpack.greedy import take_back as take_plan_back
-from schedulers.binpack.migrations import Migrations
-from schedulers.binpack.mix import ClassMix
+from schedulers.binpack.mix_prices import MixPrices
 from schedulers.binpack.plan import Gang, PlacementPlan, Problem, objective_named
 from schedulers.binpack.solve import Effort, contended, improve, regret
-from schedulers.binpack.stranding import COST, Stranding
+from schedulers.binpack.stranding import COST
 
 REGRET_WORTH_SOLVING = COST // 1000
 """A plan that cost less than this above its pods' own optima is left alone: a thousandth of a device."""
@@ -40,7 +39,7 @@ SECONDS_A_NEIGHBOURHOOD, PODS_A_NEIGHBOURHOOD = 9e-3, 5
 one core; the means lie within a factor of 1.6 of it. Beyond the pods' own, so many share one search of CP-SAT."""
 
 
-class BinPack:
+class BinPack(MixPrices):
     """A window of the queue as one packing problem, solved by CP-SAT from a greedy start; never worse than that.
 
     It learns the pod mix as it goes (or from `fit`), and keeps nothing else of the past.
@@ -65,20 +64,11 @@ class BinPack:
         self.batch_size = batch_size
         self.effort = Effort(neighbourhoods, deterministic_seconds=deterministic_seconds)
         self.migrations = migrations
-        self._mix = ClassMix()
-        self._given = False
-        self._fitted_at = 0
-        self._stranding: Stranding | None = None
-        self._board = Board()
-        self._migrations = Migrations(migrations, move_bare_pods)
+        super().__init__(migrations, move_bare_pods)
 
     def fit(self, history: Iterable[PodView]) -> None:
         """Take the pod mix from `history`, and keep to it."""
-        self._mix = ClassMix()
-        for pod in history:
-            self._mix.add(pod.cls)
-        self._given = True
-        self._stranding = None
+        self._give_mix(history)
 
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         if not self._given:
@@ -150,13 +140,6 @@ class BinPack:
         cost[self._board.order] = np.where(fits, -(window.cost[0] - self._board.touch) / COST, np.nan)
         touch[self._board.order] = np.where(fits, -self._board.touch / COST, np.nan)
         return {"stranding": cost, "tightness": touch}
-
-    def _current_stranding(self) -> Stranding:
-        """Of the given mix; else fitted again each time that half as many pods again were seen."""
-        if self._stranding is None or (not self._given and 2 * self._mix.seen >= 3 * self._fitted_at):
-            self._stranding = Stranding.of(self._mix.means())
-            self._fitted_at = self._mix.seen
-        return self._stranding
 
     def _problem(self, pods: PodBatch, cluster: ClusterView) -> Problem:
         board = self._board
@@ -271,12 +254,6 @@ class BinPack:
         """`node`: the cluster's index."""
         return self._record_bind(Bind(pod, node, devices or None))
 
-    def _record_bind(self, bind: Bind) -> Bind:
-        """Enters a bind in the mix of pods and in the budget of migrations, before it is yielded."""
-        self._mix.bound(bind.pod.key)
-        self._migrations.bound()
-        return bind
-
     def _at(self, pod: PodView, node: int, cluster: ClusterView) -> Bind:
         """On the devices that lose least worth as the node stands now."""
         idle = np.asarray(cluster.gpu_free[node])
@@ -289,15 +266,6 @@ class BinPack:
         node = window.best(0)
         assert node is not None, f"{pod.key} is feasible somewhere, yet fits nowhere"
         return self._at(pod, int(self._board.order[node]), cluster)
-
-    def _synced(self, cluster: ClusterView) -> Board:
-        self._board.sync(cluster, self._current_stranding())
-        return self._board
-
-    @property
-    def short_of_budget(self) -> bool:
-        """Whether a greater budget of migrations could have decided anything differently so far."""
-        return self._migrations.short_of_budget
 
 
 def _why_not(problem: Problem, index: int) -> str:
