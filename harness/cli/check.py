@@ -27,11 +27,9 @@ def check(
     ] = False,
     examples: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Generated clusters for each property; 60 (12 for the end state), or 4 for an autoscaler."
-        ),
+        typer.Option(min=1, help="Generated clusters a property: 60 (12 for the end state); autoscalers 4, rounds 30."),
     ] = None,
-    deadline: Annotated[float, typer.Option(min=0.01, help="Seconds that one call of place() may take.")] = 10.0,
+    deadline: Annotated[float, typer.Option(min=0.01, help="Seconds that one call of the strategy may take.")] = 10.0,
     out: Annotated[
         Path, typer.Option(help="Where the smallest failing clusters go, as scenarios for `podyard run`.")
     ] = Path("results/local/check"),
@@ -40,7 +38,8 @@ def check(
     """Hold a strategy against what each owes the harness: legality, determinism, purity, gangs, deadline, memory.
 
     At last whole clusters with faults run under it: each must have converged at its end. An autoscaler is held against
-    deadline, legality, purity, liveness (it reaches capacity under a step of load) and determinism.
+    deadline, legality, purity, liveness (it reaches capacity under a step of load) and determinism; a round strategy
+    against the same (each job is complete in the end) and unlike hash seeds, on generated jobs and GPUs that fail.
     """
     from harness.autoscaling.policy import is_autoscaler
 
@@ -54,6 +53,19 @@ def check(
                 scheduler, examples=examples or RUNS, deadline_s=deadline, write_to=out / _safe(scheduler)
             )
         _print_verdicts("autoscaler", scheduler, found, output)
+        return
+    from harness.jobs.registry import is_round_strategy
+
+    if is_round_strategy(scheduler):
+        from harness.jobs.registry import load as load_rounds
+        from harness.testing import rounds
+
+        with redirect_stdout(sys.stderr):
+            make = load_rounds(scheduler)
+            make()  # what cannot be made is told at once
+            runs = examples or rounds.EXAMPLES
+            found += rounds.verdicts(make, spec=scheduler, examples=runs, deadline_s=deadline)
+        _print_verdicts("scheduler", scheduler, found, output)
         return
     from harness.scheduling.registry import load
     from harness.simulation.end_states import NAME, SEEDS, judge_end_states

@@ -26,11 +26,13 @@ from harness.experiment.source import source_of
 from harness.experiment.strategies import full_name, load_strategy
 from harness.experiment.strategy_fit import fit_strategy
 from harness.experiment.waterfalls import run_waterfalls
-from harness.experiment.workload import noted
+from harness.experiment.workload import SETTLE_NS, noted
 from harness.measure.job_lives import JobLives
 from harness.measure.recovery import idle, short, victims
 from harness.model.objects import KINDS, kind_of
 from harness.scheduling.pods.pod_classes import PodClasses
+from harness.scheduling.sandbox.round_guard import RoundGuard
+from harness.scheduling.strategy import StrategyFault
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
 
@@ -144,6 +146,10 @@ class Run:
         self.clock = clock or Clock()
         self.seed = seed
         self.prepared: Prepared = prepare(loaded, seed)
+        self._round_guard: RoundGuard | None = None
+        if self.prepared.workload.training is not None:
+            deadline_s = self.prepared.scheduling.deadline_s
+            strategy = self._round_guard = RoundGuard(strategy, self._take_round_fault, deadline_s)
         classes = PodClasses(filters=self.prepared.scheduling.filters)
         unfit = fit_strategy(strategy, self.prepared.workload.history)
         demand, jobs = self.prepared.demand(), JobLives(self.prepared.accounting)
@@ -179,6 +185,12 @@ class Run:
             self.scheduler.tally.violations.append((0, unfit.kind, unfit.pod, unfit.reason))
             self.scheduler.tally.tracebacks[unfit.reason] = unfit.traceback
 
+    def _take_round_fault(self, at_s: float, fault: StrategyFault) -> None:
+        tally = self.scheduler.tally
+        tally.violations.append((SETTLE_NS + round(at_s * SECOND), fault.kind, fault.pod, fault.reason))
+        if fault.traceback:
+            tally.tracebacks[fault.reason] = fault.traceback
+
     # -- playing -------------------------------------------------------------------------------------------------------
 
     def play(self, progress: Progress | None = None) -> None:
@@ -206,6 +218,8 @@ class Run:
                     break
             elif completion.over() or at >= LONGEST_NS:
                 break
+            elif self._round_guard is not None and self._round_guard.given_up:
+                break  # nobody starts a job any more
         self.end_ns = at
 
     def _next_look(self, at: int) -> int:
@@ -280,7 +294,8 @@ class Run:
     def _ended_by_deadline(self) -> bool:
         """Whether a call of a strategy or an autoscaling policy was: when, depends on the machine."""
         components = (*self.cluster.components.values(), *self.prepared.scheduling.filters)
-        return bool(self.scheduler.guard.overruns) or any(getattr(item, "overruns", 0) for item in components)
+        guards = (self.scheduler.guard, *((self._round_guard,) if self._round_guard is not None else ()))
+        return any(guard.overruns for guard in guards) or any(getattr(item, "overruns", 0) for item in components)
 
     def _scheduler_differences(self, settled: Instant) -> list[str]:
         """Where the scheduler's snapshot has a pod elsewhere than the store, of those not written since `settled`."""

@@ -98,7 +98,7 @@ def summarize(record: RoundsRecord) -> JobsSummary:
     times = list(completion.values())
     share = max(1, len(jobs) / record.gpus)
     rho = {job.id: round(completion[job.id] / (job.alone_s * share), 5) for job in jobs}
-    contention = _contention(record)
+    contention = dict.fromkeys((job.id for job in jobs), 0.0) | _contention(record)  # 0: there at no boundary
     themis = {
         job.id: round(completion[job.id] / (job.alone_s * max(1, contention[job.id] / record.gpus)), 5) for job in jobs
     }

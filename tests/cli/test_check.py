@@ -52,3 +52,12 @@ def test_a_good_one_as_json(
 def test_a_name_that_is_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert podyard(monkeypatch, "check", "gredy") == 2
     assert "did you mean 'greedy'" in capsys.readouterr().err
+
+
+def test_a_round_strategy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert podyard(monkeypatch, "check", "srtf", "--examples", "3") == 0
+    assert "srtf: conforms" in capsys.readouterr().out
+    assert podyard(monkeypatch, "check", "tests.testing.bad_rounds:HalfGangs", "--examples", "4") == 1
+    out = capsys.readouterr().out
+    assert "FAILS   legality: illegal schedule: job" in out
+    assert "GPUs: job 0(gang of" in out
