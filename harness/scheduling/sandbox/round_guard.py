@@ -23,6 +23,7 @@ from harness.scheduling.sandbox.guard import DEADLINE_S, OVERRUNS, raised, stabl
 from harness.scheduling.strategy import StrategyFault
 
 IN_A_ROW = 10
+"""Boundaries at fault: a strategy that cannot answer so often will not, and nobody starts a job meanwhile."""
 
 
 class IllegalSchedule(Exception):
