@@ -50,10 +50,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is exhaustive is slow: `-m 'not slow'` leaves both out."""
+    """What is exhaustive is slow: `-m 'not slow'` leaves both out. Tests that share a fixture of their module go to one
+    process of a parallel run, which makes it once."""
     for item in items:
         if item.get_closest_marker("exhaustive") is not None:
             item.add_marker(pytest.mark.slow)
+        if isinstance(item, pytest.Function) and item.get_closest_marker("xdist_group") is None:
+            fixtures = item._fixtureinfo.name2fixturedefs.values()
+            if any(fixture.scope == "module" for of_name in fixtures for fixture in of_name):
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_collection_finish() -> None:
