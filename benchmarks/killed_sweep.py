@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,12 +86,12 @@ class Watch:
     over: threading.Event = field(default_factory=threading.Event)
 
     def look(self) -> None:
-        for path in self.out.rglob("journal.parquet"):
-            if not any(part.startswith(".") for part in path.relative_to(self.out).parts):
-                try:
+        for folder, below, files in os.walk(self.out):  # which passes over what is gone meanwhile
+            below[:] = [name for name in below if not name.startswith(".")]
+            if "journal.parquet" in files:
+                path = Path(folder, "journal.parquet")
+                with suppress(FileNotFoundError):
                     self.times.setdefault(path, set()).add(path.stat().st_mtime_ns)
-                except FileNotFoundError:
-                    continue
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -20,7 +20,12 @@ PRINTED = {
     "first-hour.md": ("Jobs over time", "Recovery latency", "fullest:scheduler against greedy, 6 seeds, paired"),
     "how-to/own-strategy.md": ("patient:Patient/0: digest", "spread:scheduler: conforms", " went to "),
     "how-to/own-autoscaler.md": ("Autoscaling response of default/shop", "headroom:Headroom: conforms"),
-    "how-to/sweeps.md": ("least-allocated", "fgd against greedy, 6 seeds, paired", "larger against as it is"),
+    "how-to/sweeps.md": (
+        "fgd against greedy, 6 seeds, paired",
+        "larger against as it is",
+        "decided after 8 of 30 seeds",
+        "same digests",
+    ),
     "how-to/gates.md": ("4 of 4 passed", "exit code 1"),
     "how-to/evaluate.md": ("tight.py: scored", "curious.py: contained", "reads '/etc/passwd' (line 3)", "exit code 1"),
     "how-to/datasets.md": ("split: by list, 2 of 3 for training", "split: by time", "candidates"),

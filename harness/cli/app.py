@@ -18,6 +18,7 @@ from harness.cli import (
     explain,
     fault,
     gate,
+    history,
     import_dump,
     journal,
     lint,
@@ -71,6 +72,7 @@ def root(
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("gate")(gate.gate)
+app.add_typer(history.app, name="history")
 app.command("compact")(compact.compact)
 app.command("explain")(explain.explain)
 app.command("autoscale", context_settings=autoscale.FLAGS_TOO)(autoscale.autoscale)

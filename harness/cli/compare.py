@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +17,10 @@ from harness.cli.parsing import RAY_ADDRESS, Settings, Vary, seeds_of, settings_
 from harness.cli.sweep import run_jobs
 
 if TYPE_CHECKING:
-    from harness.experiment.compare import Within
+    from harness.experiment.compare import Question, Variables, Within
+    from harness.experiment.result import Result
     from harness.experiment.scenario import LoadedScenario
+    from harness.experiment.sequential import Sequential
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,14 @@ def compare(
     settings: Settings = None,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at once, as Ray tasks.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Take runs that are recorded already as they are.")] = False,
+    stop_early: Annotated[
+        bool,
+        typer.Option(
+            "--stop-early",
+            help="Look at most five times, and run no more seeds of an arm whose primary measures are all decided; the "
+            "chance of a false verdict stays at 5 %.",
+        ),
+    ] = False,
     ray_address: Annotated[str | None, typer.Option(help=RAY_ADDRESS)] = None,
     out: Annotated[Path, typer.Option(help="Where records go.")] = Path("results/local"),
     output: Form = Output.table,
@@ -83,10 +93,7 @@ def compare(
     from harness.experiment.autoscalers import PRIMARY
     from harness.experiment.compare import compare as held_against
     from harness.experiment.compare import question
-    from harness.experiment.result import Result
     from harness.experiment.strategies import load_strategy
-    from harness.experiment.sweep import jobs
-    from harness.experiment.window import settle
     from harness.measure.registry import catalogue
 
     arms = arms_of(scenario, scheduler, arm or [], settings_of(settings), autoscaler)
@@ -95,35 +102,103 @@ def compare(
     margins = within_of(within, first)
     for item in arms:
         load_strategy(item.read(), item.scheduler)
-    found: dict[str, list[Result]] = {}
-    failed = 0
+    known = catalogue(first.scenario.spec.measures)
+
+    def asks(results: Sequence[Result]) -> Question:
+        return question(known, results, metric or (), declared.primary, PRIMARY if autoscaler else ())
+
+    runs = _Runs(arms, vary, out, parallel, resume, quiet, ray_address)
+    chosen, stopped = seeds_of(seeds), None
     try:
         with redirect_stdout(sys.stderr):
-            for item in arms:
-                variables = variables_of(vary, item.path, item.given)
-                todo = jobs(item.read, variables, [item.scheduler], seeds_of(seeds))
-                found[item.name], misses = run_jobs(todo, out / item.folder, parallel, True, resume, quiet, ray_address)
-                failed += misses
+            if stop_early:
+                stopped = _look_by_look(runs, chosen, asks, margins)
+            else:
+                runs.play(chosen)
     finally:
         if parallel > 1:
             from harness.node.actors.session import end_ray
 
             end_ray()
-    results = [result for runs in found.values() for result in runs]
-    of_result = {id(result): item for item in arms for result in found[item.name]}
-    if all(item.path == arms[0].path for item in arms):
-        settle(results, lambda result: of_result[id(result)].read(result.variables))
-    known = catalogue(first.scenario.spec.measures)
-    asked = question(known, results, metric or (), declared.primary, PRIMARY if autoscaler else ())
-    rows = held_against(found, asked, margins)
+    results = runs.all()
+    rows = held_against(runs.found, asks(results), margins) if stopped is None else stopped.table()
     if output is Output.table:
         from harness.report.tables import print_comparison
 
         print_comparison(first, rows)
     else:
         write([row.to_data() for row in rows], output)
-    if failed or not all(result.ok for result in results):
+    if runs.failed or not all(result.ok for result in results):
         raise typer.Exit(1)
+
+
+@dataclass
+class _Runs:
+    """The runs of all arms as they are played, on one window."""
+
+    arms: list[Arm]
+    vary: list[str] | None
+    out: Path
+    parallel: int
+    resume: bool
+    quiet: bool
+    ray_address: str | None
+    found: dict[str, list[Result]] = field(default_factory=dict)
+    failed: int = 0
+
+    def play(self, seeds: Sequence[int], wanted: Mapping[str, set[Variables]] | None = None) -> None:
+        """`wanted`: of which values of the variables, by arm; None: all."""
+        from harness.experiment.sweep import jobs
+        from harness.experiment.window import settle
+
+        for item in self.arms:
+            variables = variables_of(self.vary, item.path, item.given)
+            todo = jobs(item.read, variables, [item.scheduler], seeds)
+            if wanted is not None:
+                todo = [job for job in todo if tuple(job.loaded.chosen.items()) in wanted[item.name]]
+            more, failed = run_jobs(
+                todo, self.out / item.folder, self.parallel, True, self.resume, self.quiet, self.ray_address
+            )
+            self.found.setdefault(item.name, []).extend(more)
+            self.failed += failed
+        if all(item.path == self.arms[0].path for item in self.arms):
+            of_result = {id(result): item for item in self.arms for result in self.found[item.name]}
+            settle(self.all(), lambda result: of_result[id(result)].read(result.variables))
+
+    def values(self) -> list[Variables]:
+        """Of the variables, as results have them."""
+        return list(dict.fromkeys(tuple(result.variables.items()) for result in self.all()))
+
+    def all(self) -> list[Result]:
+        return [result for runs in self.found.values() for result in runs]
+
+
+def _look_by_look(
+    runs: _Runs, seeds: Sequence[int], asks: Callable[[Sequence[Result]], Question], within: Within
+) -> Sequential:
+    """Until all seeds are run, or all is decided. What is decided about is fixed at the first look."""
+    from harness.experiment.sequential import Sequential, looks
+
+    # How many measures that is, one run of each arm tells.
+    runs.play(seeds[:1])
+    asked = asks(runs.all())
+    others = len(runs.arms) - 1
+    ends = looks(len(seeds), len(asked.primary) * others * max(len(runs.values()), 1))
+    told = Sequential(len(seeds), asked, within)
+    names, done = [item.name for item in runs.arms], 1
+    wanted: Mapping[str, set[Variables]] = {name: set(runs.values()) for name in names}
+    for end in ends:
+        runs.play(seeds[done:end], wanted)
+        done = end
+        told.look(runs.found, end)
+        wanted = told.active(names, runs.values())
+        if not any(wanted.values()):
+            break
+    for (arm, variables), n in told.stopped.items():
+        if n < len(seeds):
+            where = " ".join(f"{name}={value}" for name, value in variables)
+            print(f"{' '.join(filter(None, (where, arm)))}: decided after {n} of {len(seeds)} seeds", file=sys.stderr)
+    return told
 
 
 def arms_of(

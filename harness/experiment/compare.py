@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from harness.experiment.result import Result
 from harness.measure.catalogue import Catalogue, Measure, Value, number_paths, values_of
 from harness.measure.registry import PREFIX
-from harness.measure.statistics import ALPHA, Paired, holm, least_seeds, paired, usable
+from harness.measure.statistics import ALPHA, Paired, holm, interval, least_seeds, paired, usable
 from harness.model.errors import UserError, did_you_mean
 
 Arms: TypeAlias = Mapping[str, Sequence[Result]]
@@ -43,7 +45,8 @@ class Row:
     """One measure of one arm against the base. `path`: as it was asked for. `blocked`: why nothing can be said.
 
     `censored`: of how many seeds base and other have a lower bound only; such a value ranks with the worst that was
-    seen. `unknown`: of how many seeds both have, so that the difference is not known.
+    seen. `unknown`: of how many seeds both have, so that the difference is not known. `differences`: other - base, a
+    seed each. `looked`: its p-value and interval hold although it was looked at before the last seed.
     """
 
     measure: Measure
@@ -57,6 +60,19 @@ class Row:
     censored: tuple[int, int] = (0, 0)
     unknown: int = 0
     blocked: str = ""
+    differences: tuple[float, ...] = field(default=(), repr=False)
+    looked: bool = False
+
+    def alone(self) -> Row:
+        """With a verdict on this measure by itself."""
+        found = self.found
+        return replace(
+            self, found=replace(found, level=ALPHA, differs=found.p <= ALPHA, equivalent=found.outside <= ALPHA)
+        )
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """Of the mean difference, at 1 - alpha or more; NaN where there are too few seeds for one."""
+        return interval(np.array(self.differences), alpha) if self.differences else (math.nan, math.nan)
 
     @property
     def verdict(self) -> str:
@@ -86,7 +102,7 @@ class Row:
     def advice(self) -> str:
         """What it would have taken, where no difference was found."""
         found = self.found
-        if self.blocked or found.differs or found.equivalent or found.equal or found.too_few:
+        if self.blocked or self.looked or found.differs or found.equivalent or found.equal or found.too_few:
             return ""
         needed = found.seeds_to_decide
         more = "over 1000 seeds" if needed is None else f"{max(needed - found.n, 1)} more seeds"
@@ -113,6 +129,7 @@ class Row:
             "high": number(found.high),
             "p": found.p,
             "test": "sign-flip, exact" if found.exact else "Student's t",
+            "looked": self.looked,
             "level": found.level,
             "equivalenceMargin": found.margin,
             "equivalenceP": found.outside,
@@ -189,7 +206,13 @@ def _must_be_there(catalogue: Catalogue, results: Sequence[Result], path: str) -
 
 def compare(arms: Arms, asked: Question, within: Within | None = None) -> list[Row]:
     """Every later arm against the first, by measure and value of the variables; verdicts on primary ones together."""
-    within = within or Within()
+    rows = rows_of(arms, asked, within or Within())
+    judged = iter(holm([row.found for row in rows if row.primary and not row.blocked]))
+    return [replace(row, found=next(judged)) if row.primary and not row.blocked else row.alone() for row in rows]
+
+
+def rows_of(arms: Arms, asked: Question, within: Within) -> list[Row]:
+    """Each measure of each later arm beside the first, without verdicts."""
     base, *others = arms
     rows: list[Row] = []
     for variables in dict.fromkeys(tuple(result.variables.items()) for result in _all(arms)):
@@ -205,17 +228,7 @@ def compare(arms: Arms, asked: Question, within: Within | None = None) -> list[R
                 if row is not None:
                     primary = path in asked.primary
                     rows.append(replace(row, base=base, other=other, variables=dict(variables), primary=primary))
-    decided = [row for row in rows if row.primary and not row.blocked]
-    judged = iter(holm([row.found for row in decided]))
-    return [
-        replace(row, found=next(judged)) if row.primary and not row.blocked else replace(row, found=_alone(row.found))
-        for row in rows
-    ]
-
-
-def _alone(found: Paired) -> Paired:
-    """A verdict on one measure by itself."""
-    return replace(found, level=ALPHA, differs=found.p <= ALPHA, equivalent=found.outside <= ALPHA)
+    return rows
 
 
 def _all(arms: Arms) -> Iterable[Result]:
@@ -252,7 +265,8 @@ def _row(measure: Measure, path: str, pairs: Sequence[tuple[Values, Values]], wi
     ours, theirs = [a for a, _ in values], [b for _, b in values]
     margin, words = within.margin(path, math.fsum(ours) / len(ours))
     found = paired(ours, theirs, margin)
-    return Row(measure, path, "", "", {}, found, False, words, censored, unknown, blocked)
+    apart = tuple(b - a for a, b in values)
+    return Row(measure, path, "", "", {}, found, False, words, censored, unknown, blocked, apart)
 
 
 def _mean(values: Values) -> Value:

@@ -118,6 +118,11 @@ def print_comparison(loaded: LoadedScenario, rows: Sequence[Row]) -> None:
         console.print("No difference found, with a chance of 80 %:")
         for text in advice:
             console.print(f"  {text}")
+    if any(row.looked for row in rows):
+        console.print(
+            "Looked at before the last seed: p of what is decided counts every look (each spends its share of the "
+            "5 %), its interval holds at all looks together. An arm's seeds are those after which it was stopped."
+        )
     tests = sorted({"exact sign-flip test" if row.found.exact else "Student's t" for row in rows})
     console.print(
         f"Tests: {', '.join(tests)} on the paired differences. What is decided holds together at 5 % (Holm); "

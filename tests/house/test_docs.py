@@ -20,7 +20,7 @@ FILES = (".py", ".md", ".yaml", ".toml", ".lock", ".csv", ".json", ".svg", ".txt
 TOPS = ("harness", "schedulers", "workloads", "tests", "benchmarks", "results", ".ci")
 
 # Files that a run or a reader makes, or somebody else's repository holds.
-MADE = re.compile(r"results/local\b|<|\*|record\.json|metrics\.prom|zones\.py|crash-test\.yaml")
+MADE = re.compile(r"results/(?:local|history)\b|<|\*|record\.json|metrics\.prom|zones\.py|crash-test\.yaml")
 
 
 def places(path: Path, text: str) -> Iterator[tuple[int, str]]:
