@@ -15,6 +15,9 @@ from harness.cli.app import app
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
+FEWER = "--set spec.workload[0].openbLike.pods=100"
+"""A sixth of the quickstart's batch tasks."""
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
@@ -30,7 +33,7 @@ def test_the_strategy_has_at_most_20_lines_and_runs_as_printed(tmp_path: Path) -
     assert len(code.splitlines()) <= 20
     (tmp_path / "zones.py").write_text(code)
     command = next(line for block in blocks("sh") for line in block.splitlines() if "zones:scheduler" in line)
-    shorter = " --set spec.duration=3m --set 'spec.faults=[]' -o json"
+    shorter = f" --set spec.duration=3m --set 'spec.faults=[]' {FEWER} -o json"
     done = podyard(command.removeprefix("podyard ") + shorter, tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert '"scheduler": "zones:scheduler"' in done.stdout
@@ -42,7 +45,7 @@ def test_the_autoscaler_has_at_most_20_lines_and_runs_as_printed(tmp_path: Path)
     (tmp_path / "headroom.py").write_text(code)
     lines = [line for block in blocks("sh") for line in block.splitlines() if "headroom:Headroom" in line]
     command = next(line for line in lines if line.startswith("podyard run"))
-    shorter = " --set spec.duration=4m --set 'spec.faults=[]' -o json"
+    shorter = f" --set spec.duration=4m --set 'spec.faults=[]' {FEWER} -o json"
     done = podyard(command.removeprefix("podyard ") + shorter, tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert '"componentFaults"' not in done.stdout
@@ -76,8 +79,8 @@ def test_every_command_is_there(command: str) -> None:
 
 def test_the_output_has_the_form_that_the_quickstart_prints(tmp_path: Path) -> None:
     """Titles, rows and columns; the numbers move with the strategies, and results/reference pins them to a version.
-    With a sixth of the batch tasks, of which the form says nothing."""
-    done = podyard("run --out results/local --set spec.workload[0].openbLike.pods=100", tmp_path)
+    The form says nothing of how many batch tasks there are."""
+    done = podyard(f"run --out results/local {FEWER}", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     printed = next(block for block in blocks("text") if "Placement quality" in block)
 

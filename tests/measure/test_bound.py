@@ -212,7 +212,7 @@ def test_the_optimum_of_eight_nodes_and_thirty_pods_lies_between(case: Case) -> 
     assert_optimum_lies_between(case)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 2**32).map(crowded))
 def test_the_optimum_of_crowded_clusters_lies_between(case: Case) -> None:
     assert_optimum_lies_between(case)

@@ -206,7 +206,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
     return format, bytes(data)
 
 
-@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(240), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(file=damaged())
 def test_damaged_files_give_a_report_or_a_clear_error(file: tuple[str, bytes]) -> None:
     format, data = file
