@@ -130,6 +130,9 @@ def to_workload(frame: pl.DataFrame, provenance: Provenance) -> Workload:
         coded(frame["queue"]),
         {column.removeprefix("extra."): number(column) for column in frame.columns if column.startswith("extra.")},
         provenance,
+        number("estimate_ns"),
+        coded(frame["after"]),
+        number("think_ns"),
     )
 
 
@@ -139,7 +142,7 @@ def to_frame(workload: Workload) -> pl.DataFrame:
     columns |= {column: pl.Series(values, dtype=pl.Int64) for column, values in workload.numbers().items()}
     columns["gpu_models"] = _words(_mapped(workload.gpu_models, "|".join))
     columns["node_selector"] = _words(_mapped(workload.node_selector, pairs_text))
-    for column in ("group", "app", "namespace", "user", "queue"):
+    for column in ("group", "app", "namespace", "user", "queue", "after"):
         columns[column] = _words(getattr(workload, column))
     extra = sorted(column for column in columns if column.startswith("extra."))
     return pl.DataFrame({column: columns[column] for column in (*SCHEMA, *extra)})

@@ -14,12 +14,14 @@ from harness.model.core import (
     Node,
     NodeStatus,
     Pod,
+    PodSchedulingGate,
     PodSpec,
     PodTemplateSpec,
     ResourceList,
     ResourceRequirements,
     TopologySpreadConstraint,
 )
+from harness.model.dependencies import DEPENDENCY, ESTIMATE, GATE, THINK_TIME
 from harness.model.errors import UserError
 from harness.model.gpu import DEVICE_MILLI, GPU_COUNT, GPU_MILLI, GPU_MODEL, WHOLE_GPU
 from harness.model.meta import LabelSelector, ObjectMeta
@@ -73,6 +75,9 @@ def to_pods(workload: Workload, *, gpu_words: GpuWords = "share", image: str = I
     names, arrivals, durations = workload.name, workload.arrival_ns.tolist(), workload.duration_ns.tolist()
     group_codes = workload.group.codes.tolist()
     with_group: dict[tuple[int, int], dict[str, str]] = {}
+    gated: dict[int, PodSpec] = {}  # by identity of the spec without a gate
+    first_jobs = _jobs_of(workload) if any(workload.after.values) else frozenset()
+    estimates, thinks = workload.estimate_ns.tolist(), workload.think_ns.tolist()
     for row, kind in enumerate(classes.tolist()):
         namespace, labels, annotations, lasting, ending = templates[kind]
         duration = durations[row]
@@ -81,6 +86,16 @@ def to_pods(workload: Workload, *, gpu_words: GpuWords = "share", image: str = I
         else:
             spec = ending
             annotations = {**annotations, DURATION: duration_text(duration)}
+        if estimates[row]:
+            annotations = {**annotations, ESTIMATE: duration_text(estimates[row])}
+        after = workload.after[row]
+        if after and (after if "/" in after else f"{namespace}/{after}") in first_jobs:
+            annotations = {**annotations, DEPENDENCY: f"afterany:{after}"}
+            if thinks[row]:
+                annotations[THINK_TIME] = duration_text(thinks[row])
+            if id(spec) not in gated:
+                gated[id(spec)] = replace(spec, scheduling_gates=(PodSchedulingGate(name=GATE),))
+            spec = gated[id(spec)]
         group = group_codes[row]
         if groups[group][-1] != "=":
             key = (kind, group)
@@ -89,6 +104,14 @@ def to_pods(workload: Workload, *, gpu_words: GpuWords = "share", image: str = I
             labels = with_group[key]
         meta = ObjectMeta(name=names[row], namespace=namespace, labels=labels, annotations=annotations)
         yield arrivals[row], Pod(metadata=meta, spec=spec)
+
+
+def _jobs_of(workload: Workload) -> frozenset[str]:
+    """'namespace/name' of each pod and gang: whoever waits for another job would wait for ever."""
+    spaces = [workload.namespace[row] for row in range(len(workload))]
+    pods = {f"{space}/{name}" for space, name in zip(spaces, workload.name, strict=True)}
+    gangs = {f"{space}/{workload.group[row]}" for row, space in enumerate(spaces) if workload.group[row]}
+    return frozenset(pods | gangs)
 
 
 def to_jobs(pods: Iterable[tuple[int, Pod]]) -> Iterator[tuple[int, Job]]:

@@ -41,6 +41,9 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "node_selector": pl.String(),
     "user": pl.String(),
     "queue": pl.String(),
+    "estimate_ns": pl.Int64(),
+    "after": pl.String(),
+    "think_ns": pl.Int64(),
 }
 """The columns of a workload as a frame, besides `line` and `extra.<resource>` (Int64).
 
@@ -62,6 +65,9 @@ DEFAULTS: Mapping[str, object] = {
     "node_selector": "",
     "user": "",
     "queue": "",
+    "estimate_ns": 0,
+    "after": "",
+    "think_ns": 0,
 }
 
 

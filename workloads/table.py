@@ -83,6 +83,7 @@ class Provenance:
 
 
 _NOTHING: Mapping[str, Int64] = MappingProxyType({})
+_NONE: Int64 = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +95,9 @@ class Workload:
     `gpu_models`: accepted models, () for any. `priority`: as PriorityClass.value. `group`: its gang, "" for none.
     `app`: its owner. `max_per_node`: most pods of its app on one node, 0 for no limit. `node_selector`: labels that
     its node must have. `user` who submitted it, `queue` where to, "" for nobody and none. `extra`: further requests by
-    Kubernetes resource name, in units of that resource.
+    Kubernetes resource name, in units of that resource. `estimate_ns`: how long its user said that it runs at most, 0:
+    nobody said. `after`: the pod or gang, as 'name' or 'namespace/name', that must have ended `think_ns` before it may
+    start, "" for none.
     """
 
     name: Sequence[str]
@@ -115,9 +118,16 @@ class Workload:
     queue: Coded[str]
     extra: Mapping[str, Int64] = field(default_factory=lambda: _NOTHING)
     provenance: Provenance = Provenance("made by hand")
+    estimate_ns: Int64 = field(default_factory=lambda: _NONE)
+    after: Coded[str] = field(default_factory=lambda: Coded.all("", 0))
+    think_ns: Int64 = field(default_factory=lambda: _NONE)
 
     def __post_init__(self) -> None:
         rows = len(self.name)
+        if rows and not len(self.after) and not len(self.estimate_ns) and not len(self.think_ns):
+            for column in ("estimate_ns", "think_ns"):
+                object.__setattr__(self, column, np.zeros(rows, dtype=np.int64))
+            object.__setattr__(self, "after", Coded.all("", rows))
         for column, values in self.numbers().items():
             assert len(values) == rows, f"{column} has {len(values)} rows, name has {rows}"
             frozen(values)
@@ -176,10 +186,10 @@ class Workload:
     def classes(self) -> tuple[Int64, Int64]:
         """Pods that ask for the same: (a row of each class, the class of each row), int64 [classes] and [n].
 
-        All columns count but names, times and gangs.
+        All columns count but names, times, gangs and whom it waits for.
         """
-        columns = [values for column, values in self.numbers().items() if column not in ("arrival_ns", "duration_ns")]
-        words = [getattr(self, column).codes for column in WORDS if column != "group"]
+        columns = [values for column, values in self.numbers().items() if column not in _TIMES]
+        words = [getattr(self, column).codes for column in WORDS if column not in ("group", "after")]
         return distinct([*columns, *(codes.astype(np.int64) for codes in words)], len(self))
 
     def numbers(self) -> dict[str, Int64]:
@@ -221,6 +231,8 @@ class Workload:
             self,
             arrival_ns=frozen(np.round(self.arrival_ns / times).astype(np.int64)),
             duration_ns=frozen(np.where(ends, shorter, self.duration_ns)),
+            estimate_ns=frozen(np.round(self.estimate_ns / times).astype(np.int64)),
+            think_ns=frozen(np.round(self.think_ns / times).astype(np.int64)),
             provenance=self.provenance.and_then(f"times are divided by {times:g}"),
         )
 
@@ -255,8 +267,11 @@ NUMBERS = (
     "gpu_milli",
     "priority",
     "max_per_node",
+    "estimate_ns",
+    "think_ns",
 )
-WORDS = ("gpu_models", "group", "app", "namespace", "node_selector", "user", "queue")
+WORDS = ("gpu_models", "group", "app", "namespace", "node_selector", "user", "queue", "after")
+_TIMES = ("arrival_ns", "duration_ns", "estimate_ns", "think_ns")
 
 
 def _rows_of(table: Workload | NodeTable, rows: Index, numbers: Sequence[str], words: Sequence[str]) -> dict[str, Any]:

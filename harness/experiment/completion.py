@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.cluster.cluster import Cluster
 from harness.cluster.workload_driver import WorkloadDriver
+from harness.controllers.workloads.dependencies import DependencyController
 from harness.engine.component import SECOND
 from harness.experiment.workload import SETTLE_NS
 from harness.measure.pods import PodLives
@@ -30,16 +31,21 @@ class Completion:
         self._driver = driver
         self._lives = lives
         self._scheduler = scheduler
-        self._state: tuple[int, int, int, int] = (0, 0, 0, 0)
+        components = cluster.components.values()
+        found = [item for item in components if isinstance(item, DependencyController)]
+        self._dependencies = found[0] if found else None
+        self._state: tuple[int, ...] = ()
         self._since = 0  # instant at which something last came, was placed, ended, or went
 
     def over(self) -> bool:
         now = self._cluster.now
         lives = self._lives
-        state = (len(lives.all), len(lives.alive), lives.ended, self._scheduler.tally.decisions)
+        dependencies = self._dependencies
+        let_go = 0 if dependencies is None else dependencies.let_go
+        state = (len(lives.all), len(lives.alive), lives.ended, self._scheduler.tally.decisions, let_go)
         if state != self._state:
             self._state, self._since = state, now
-        if not self._driver.done or now < SETTLE_NS:
+        if not self._driver.done or now < SETTLE_NS or (dependencies is not None and dependencies.thinking):
             return False
         pending = on_its_way = False
         for key, life in lives.alive.items():

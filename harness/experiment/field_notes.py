@@ -284,7 +284,7 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "retry": _note("false: a pod that does not fit when it is first tried is left out", True),
         "batch": _note("pods that are handed to a strategy at once; none: as it wants", 64, "pods"),
         "preemption": _note("pods of higher priority evict others; none: as soon as two pods differ in priority", True),
-        "lifetimes": _note("whether strategies are told the durations that pods declare", False),
+        "lifetimes": _note("whether strategies are told how long pods run, or what their users estimated", "estimates"),
         "history": _note(
             "what fit() of a strategy that learns is shown: workload, the run's own list of pods, its future included "
             "(the protocol of FGD's paper); past, a list drawn in the same way with another seed; none",

@@ -311,7 +311,8 @@ class SchedulingForm(Form, frozen=True, kw_only=True):
     retry: bool = True
     batch: Positive | None = None
     preemption: bool | None = None
-    lifetimes: bool = False  # whether strategies are told the durations that pods declare
+    # whether strategies are told the durations that pods declare, or what their users estimated
+    lifetimes: bool | Literal["estimates"] = False
     history: Literal["workload", "past", "none"] = "workload"  # what fit() of a strategy that learns is shown
     deadline: str = "30s"  # on the wall clock, of one call of a strategy or policy; "0s": it may take for ever
 

@@ -38,6 +38,7 @@ from harness.measure.demand import Demand
 from harness.model.constants import Constants, doubts
 from harness.model.core import Node, Pod
 from harness.model.cron_jobs import CronJob
+from harness.model.dependencies import ESTIMATE
 from harness.model.errors import UserError
 from harness.model.gpu import GPU_COUNT, WHOLE_GPU
 from harness.model.karpenter import NodePool as KarpenterNodePool
@@ -118,7 +119,10 @@ class Prepared:
             strategy=strategy,
             scheduling=self.scheduling,
             snapshot=snapshot,
-            controllers=tuple(self.loaded.scenario.spec.controllers),
+            controllers=(
+                *self.loaded.scenario.spec.controllers,
+                *(("dependency-controller",) if self.workload.has_dependencies else ()),
+            ),
             pools=self.pools,
             autoscaler=self.loaded.scenario.spec.autoscaler,
             autoscaler_flags=self.autoscaler_flags,
@@ -201,7 +205,7 @@ def prepare(loaded: LoadedScenario, seed: int, *, endless: bool = False) -> Prep
             deadline_s=deadline_s,
             filters=filter_plugins(loaded, deadline_s),
             clock=time.perf_counter,
-            lifetime_of=_declared if spec.scheduling.lifetimes else None,
+            lifetime_of=_LIFETIMES[spec.scheduling.lifetimes],
         ),
         epoch_unix_ns=_starts_at(loaded),
         duration_ns=ends,
@@ -284,3 +288,12 @@ def _faults(loaded: LoadedScenario) -> tuple[Planned, ...]:
 def _declared(pod: Pod) -> int | None:
     text = pod.metadata.annotations.get(DURATION)
     return None if text is None else parse_duration(text)
+
+
+def _estimated(pod: Pod) -> int | None:
+    """What its user said, and where nobody did, how long it runs."""
+    text = pod.metadata.annotations.get(ESTIMATE)
+    return _declared(pod) if text is None else parse_duration(text)
+
+
+_LIFETIMES = {False: None, True: _declared, "estimates": _estimated}

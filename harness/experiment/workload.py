@@ -19,6 +19,7 @@ from harness.measure.demand import Demand
 from harness.measure.job_lives import JobLives
 from harness.model.core import Pod
 from harness.model.cron_jobs import pod_template
+from harness.model.dependencies import DEPENDENCY
 from harness.model.training import Speeds, TrainingJob
 from workloads.readers.manifests import Manifest
 from workloads.table import NodeTable, Provenance, Workload
@@ -62,6 +63,14 @@ class PlannedWorkload:
         """Of these, what somebody creates."""
         later = [obj for arrivals in self.arrivals if isinstance(arrivals, list) for _, obj in arrivals]
         return [*self.at_once, *later]
+
+    @property
+    def has_dependencies(self) -> bool:
+        """Whether something waits for something else to end."""
+        metas = [obj.metadata for obj in self.objects()]
+        return any(any(table.after.values) for table in self.tables) or any(
+            DEPENDENCY in meta.annotations for meta in metas
+        )
 
     def pod_labels(self) -> list[dict[str, str]]:
         """Each set of labels that a pod of the workload has, with its app where it comes from a table."""

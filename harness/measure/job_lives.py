@@ -17,6 +17,7 @@ from harness.measure.pods import NEVER, PodTimes
 from harness.measure.requests import Requests
 from harness.measure.tasks import ENDLESS, limit_ns
 from harness.model.core import Pod, PodSpec
+from harness.model.dependencies import DEPENDENCY
 from harness.model.meta import ObjectMeta
 from harness.model.workloads import Job
 
@@ -92,10 +93,14 @@ class JobLives:
         if kind == "Pod":
             if change == "ADDED":
                 self._created(at_ns, obj)
+            elif DEPENDENCY in obj.metadata.annotations and change == "MODIFIED":
+                self._let_go(at_ns, obj.metadata.uid, old.spec.scheduling_gates and not obj.spec.scheduling_gates)
         elif kind == "Job":
             if change == "ADDED":
                 part = self._named(_part("Job", obj.metadata), obj.metadata.uid)
                 self._of_uid[obj.metadata.uid] = (self._job(at_ns, obj, part), part)
+            elif DEPENDENCY in obj.metadata.annotations and change == "MODIFIED":
+                self._let_go(at_ns, obj.metadata.uid, old.spec.suspend and not obj.spec.suspend)
             if obj.status.conditions and obj.metadata.uid in self._of_uid:
                 job, part = self._of_uid[obj.metadata.uid]
                 complete = any(item.type == "Complete" and item.status == "True" for item in obj.status.conditions)
@@ -118,6 +123,12 @@ class JobLives:
         if limit >= 0:
             part = self._named(_part("Pod", meta), meta.uid)
             self._of_pod[meta.uid] = (self._pod(at_ns, pod, part), part, limit)
+
+    def _let_go(self, at_ns: int, uid: str, let_go: Any) -> None:
+        """A job that waited for others arrives when it may start (Standard Workload Format, field 18)."""
+        found = self._of_pod.get(uid) or self._of_uid.get(uid)
+        if let_go and found is not None:
+            found[0].row.arrival_ns = max(found[0].row.arrival_ns, at_ns)
 
     def _named(self, part: str, uid: str) -> str:
         """What an object is a job's part as: a second one of a name is another."""

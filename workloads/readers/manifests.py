@@ -39,6 +39,9 @@ ANNOTATIONS = (
     "podyard.dev/stop-after",
     "podyard.dev/unhealthy-after",
     "podyard.dev/deadline",
+    "podyard.dev/dependency",
+    "podyard.dev/estimated-duration",
+    "podyard.dev/think-time",
 )
 """Annotations of our own that mean something; another one is a typo."""
 

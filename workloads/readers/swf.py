@@ -25,7 +25,7 @@ PROVENANCE = Provenance(
     citation="Feitelson, Tsafrir and Krakov, Experience with using the Parallel Workloads Archive, JPDC 2014",
     changes=(
         "a job becomes a gang of pods, one a node; its user is the owner, its group the namespace, its queue its queue",
-        "dependencies (preceding job, think time) are dropped; submit times stand",
+        "a job starts no sooner than its think time after its preceding job has ended; submit times stand",
     ),
 )
 
@@ -69,6 +69,7 @@ def pods(path: Path, lint: Lint, *, processors_per_node: int | None = None) -> I
     """
     head: dict[str, str] = {}
     seen = 0
+    names: dict[str, str] = {}  # by number of a job, 'namespace/name' of its gang, or of its one pod
     for block in lines(path, lint):
         jobs = _comments(block, head)
         if not jobs.texts:
@@ -77,7 +78,7 @@ def pods(path: Path, lint: Lint, *, processors_per_node: int | None = None) -> I
             processors_per_node = _per_node(head, lint)
         seen += len(jobs.texts)
         lint.rows += len(jobs.texts)
-        yield _pods(_columns(jobs, lint), processors_per_node or 0, _number(head, "MaxProcs"), lint)
+        yield _pods(_columns(jobs, lint), processors_per_node or 0, _number(head, "MaxProcs"), lint, names)
     if not seen:
         raise UserError("the file has no jobs", file=path, found="comments", expected=f"lines of {len(FIELDS)} fields")
 
@@ -121,8 +122,8 @@ def _columns(jobs: Lines, lint: Lint) -> pl.DataFrame:
     return frame.select("line", *(frame["parts"].list.get(at).alias(name) for at, name in enumerate(FIELDS)))
 
 
-def _pods(frame: pl.DataFrame, per_node: int, most: int, lint: Lint) -> pl.DataFrame:
-    """`most`: processors of the machine, 0 where the log does not say."""
+def _pods(frame: pl.DataFrame, per_node: int, most: int, lint: Lint, names: dict[str, str]) -> pl.DataFrame:
+    """`most`: processors of the machine, 0 where the log does not say. `names`: of the jobs so far; these are added."""
     rows = Rows(frame, lint)
     job = rows.text("job")
     rows["arrival_ns"] = rows.integer("submit", unit=SECOND_NS)
@@ -161,7 +162,23 @@ def _pods(frame: pl.DataFrame, per_node: int, most: int, lint: Lint) -> pl.DataF
     group = rows.integer("group_id", least=-1)
     space = pl.when(group >= 0).then("group-" + group.cast(pl.String)).otherwise(pl.lit("default"))
     rows["namespace"] = pl.select(space).to_series()
-    return Rows(_split(rows.good(), per_node), lint).pods()
+    rows["estimate_ns"] = asked_time.clip(0)
+    rows["preceding"] = rows.integer("preceding", least=-1).cast(pl.String)
+    think = rows.integer("think", unit=SECOND_NS, least=-SECOND_NS)
+    rows["think_ns"] = think.clip(0)
+    return Rows(_after(_split(rows.good(), per_node), names, lint), lint).pods()
+
+
+def _after(pods: pl.DataFrame, names: dict[str, str], lint: Lint) -> pl.DataFrame:
+    """`after`: of the preceding job, which stands above the line (fields 17 and 18 of the format's definition)."""
+    alone = pods["group"] == ""
+    own = pods["namespace"] + "/" + pl.select(pl.when(alone).then(pods["name"]).otherwise(pods["group"])).to_series()
+    names.update(zip(pods["job"].str.strip_chars().to_list(), own.to_list(), strict=True))
+    asked = pods["preceding"].to_list()
+    rows = Rows(pods.with_columns(after=pl.Series([names.get(job, "") for job in asked], dtype=pl.String)), lint)
+    unknown = (rows["preceding"].cast(pl.Int64) > 0) & (rows["after"] == "")
+    rows.flag("constraint-dropped", unknown, "a job of the log", column="preceding")
+    return rows.frame
 
 
 def _split(jobs: pl.DataFrame, per_node: int) -> pl.DataFrame:

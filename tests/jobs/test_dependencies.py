@@ -1,0 +1,177 @@
+"""Jobs that wait for others, through the whole control plane: from a log, and as objects with annotations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.experiment.run import Home, Run, run_once
+from harness.experiment.scenario import read_scenario
+from harness.model.dependencies import read_dependency
+from harness.scheduling.registry import load
+
+HEAD = "; Version: 2.2\n; UnixStartTime: 0\n; MaxProcs: 4\n; MaxNodes: {nodes}\n"
+
+
+def line(job: int, submit: int, run: int, size: int, asked: int = -1, preceding: int = -1, think: int = -1) -> str:
+    return f"{job} {submit} -1 {run} {size} -1 -1 {size} {asked} -1 1 1 1 -1 -1 -1 {preceding} {think}\n"
+
+
+def log(folder: Path, *lines: str, scheduler: str = "greedy", lifetimes: Any = False, nodes: int = 1) -> Path:
+    (folder / "log.swf").write_text(HEAD.format(nodes=nodes) + "".join(lines))
+    spec = {
+        "nodes": [{"group": {"name": "n", "count": nodes, "cpu": 4 // nodes, "memory": "8Gi"}}],
+        "workload": [{"trace": {"path": "log.swf", "format": "swf"}}],
+        "scheduling": {"lifetimes": lifetimes},
+        "schedulers": [scheduler],
+        "bound": False,
+    }
+    return scenario(folder, spec)
+
+
+def scenario(folder: Path, spec: dict[str, Any]) -> Path:
+    head = {"apiVersion": "podyard.dev/v1", "kind": "Scenario", "metadata": {"name": "waits"}}
+    (folder / "waits.yaml").write_text(yaml.safe_dump({**head, "spec": spec}))
+    return folder / "waits.yaml"
+
+
+def ran(path: Path, scheduler: str = "greedy") -> dict[str, tuple[float, float]]:
+    """By job, in seconds since the workload's start: when it arrived, and when its first pod ran."""
+    run = Run(read_scenario(path), load(scheduler)(), 1, Home())
+    try:
+        run.play()
+        rows = run.measures.jobs.rows(run.measures.lives.all, run.end_ns)
+        return {row.job.split("/")[-1]: (row.arrival_ns / 1e9 - 1, row.started_ns / 1e9 - 1) for row in rows}
+    finally:
+        run.close()
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_job_of_a_log_follows_the_one_before_it_after_its_think_time(tmp_path: Path, nodes: int) -> None:
+    """Job 1 ends at some 100 s, its user thinks for half an hour, in which nothing happens; then comes job 2, a gang on
+    two nodes. It waits from there on, not from its submit time of 10 s."""
+    found = ran(log(tmp_path, line(1, 0, 100, 4), line(2, 10, 50, 4, preceding=1, think=1800), nodes=nodes))
+    arrived, started = list(found.values())[-1]
+    assert 1900 <= arrived < 1905
+    assert arrived <= started < arrived + 5
+
+
+def test_a_job_that_is_submitted_after_all_that_is_not_held(tmp_path: Path) -> None:
+    found = ran(log(tmp_path, line(1, 0, 10, 4), line(2, 500, 50, 4, preceding=1, think=20)))
+    arrived, started = list(found.values())[-1]
+    assert 500 <= arrived <= started < 502
+
+
+def test_a_job_before_it_that_the_log_does_not_have_is_noted(tmp_path: Path) -> None:
+    result = run_once(read_scenario(log(tmp_path, line(1, 0, 10, 4, preceding=77, think=5))), "greedy", 1)
+    assert result.metrics["jobs"]["censored"] == 0
+
+
+def test_easy_goes_by_what_users_estimate(tmp_path: Path) -> None:
+    """3 of 4 processors are taken for 100 s, estimated at 1000; job 2 needs all 4, so its shadow time is 100, or 1000
+    by the estimates. Job 3 takes the one that is left for 150 s: too long for the first, not for the second."""
+    jobs = (line(1, 0, 100, 3, 1000), line(2, 5, 10, 4, 20), line(3, 6, 150, 1, 150))
+    exact = list(ran(log(tmp_path, *jobs, scheduler="easy", lifetimes=True), "easy").values())
+    estimated = list(ran(log(tmp_path, *jobs, scheduler="easy", lifetimes="estimates"), "easy").values())
+    assert exact[1][1] < exact[2][1]
+    assert 110 < exact[2][1] < 120
+    assert 6 < estimated[2][1] < 8
+    assert estimated[1][1] > 156
+
+
+def test_a_job_that_runs_longer_than_estimated_is_not_killed(tmp_path: Path) -> None:
+    """It is taken to end at any instant: nothing is backfilled that would still run then and is in the way."""
+    jobs = (line(1, 0, 100, 3, 20), line(2, 5, 10, 4, 20), line(3, 60, 30, 1, 30))
+    found = list(ran(log(tmp_path, *jobs, scheduler="easy", lifetimes="estimates"), "easy").values())
+    assert 100 < found[1][1] < 105
+    assert found[2][1] > found[1][1]
+
+
+def held(kind: str, name: str, dependency: str, think: str = "0s", exit_code: str = "0") -> dict[str, Any]:
+    """A Job of one pod that runs for 30 s, or a Pod."""
+    told = {"podyard.dev/duration": "30s", "podyard.dev/exit-code": exit_code}
+    pod: dict[str, Any] = {
+        "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}],
+        "restartPolicy": "Never",
+    }
+    waits = {"podyard.dev/dependency": dependency, "podyard.dev/think-time": think} if dependency else {}
+    if kind == "Pod":
+        gates = {"schedulingGates": [{"name": "podyard.dev/dependency"}]} if dependency else {}
+        meta = {"name": name, "annotations": {**told, **waits}}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {**pod, **gates}}
+    spec = {
+        "backoffLimit": 0,
+        "template": {"metadata": {"annotations": told}, "spec": pod},
+        "suspend": bool(dependency),
+    }
+    meta = {"name": name, "annotations": waits}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec}
+
+
+def objects(folder: Path, *made: dict[str, Any]) -> Path:
+    return scenario(
+        folder,
+        {
+            "nodes": [{"group": {"name": "n", "count": 1, "cpu": 4, "memory": "8Gi"}}],
+            "workload": [{"objects": list(made)}],
+            "bound": False,
+        },
+    )
+
+
+def test_a_graph_of_jobs_and_pods(tmp_path: Path) -> None:
+    """a, then b and the pod c, then d after both."""
+    found = ran(
+        objects(
+            tmp_path,
+            held("Job", "d", "afterok:b:c", think="10s"),
+            held("Job", "a", ""),
+            held("Job", "b", "afterok:a"),
+            held("Pod", "c", "afterany:default/a"),
+        )
+    )
+    assert 30 < found["b"][1] < 45
+    assert 30 < found["c"][1] < 45
+    assert max(found["b"][1], found["c"][1]) + 40 < found["d"][1] < 110
+
+
+def test_after_a_failure_only_those_go_on_that_do_not_mind(tmp_path: Path) -> None:
+    run = Run(
+        read_scenario(
+            objects(
+                tmp_path,
+                held("Job", "a", "", exit_code="1"),
+                held("Job", "b", "afterok:a"),
+                held("Job", "c", "afterany:a"),
+            )
+        ),
+        load("greedy")(),
+        1,
+        Home(),
+    )
+    try:
+        run.play()
+        jobs = run.cluster.server.objects("Job")
+        assert jobs["default/b"].spec.suspend
+        assert not jobs["default/c"].spec.suspend
+        events = run.cluster.server.objects("Event").values()
+        told = {event.message for event in events if event.reason == "DependencyNeverSatisfied"}
+        assert told == {"default/a has not succeeded"}
+    finally:
+        run.close()
+
+
+def test_an_array_is_an_indexed_job_and_its_name_stands_for_all_of_it(tmp_path: Path) -> None:
+    array = held("Job", "array", "")
+    array["spec"] |= {"completionMode": "Indexed", "completions": 6, "parallelism": 2}
+    found = ran(objects(tmp_path, array, held("Job", "after", "afterok:array")))
+    assert found["after"][1] > 90
+
+
+@pytest.mark.parametrize("text", ["", "after:a", "afterok", "afterok:", "afterok:a,", "afterok:a?afterany:b"])
+def test_what_is_no_dependency(text: str) -> None:
+    with pytest.raises(ValueError, match="not afterany or afterok and names"):
+        read_dependency({"podyard.dev/dependency": text}, "default")
