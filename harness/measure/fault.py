@@ -28,6 +28,7 @@ class MeasuredFault(msgspec.Struct, eq=False):
     hits: list[Hit] = []
     before: int = 0  # pods on its targets that an earlier fault had hit, and that were not back
     detected: dict[str, int] = {}  # by node
+    noticed: list[str] = []  # nodes that were NotReady already, or became so by an earlier fault
     steps: list[Step] = []  # of an action
     short: tuple[int, int] | None = None  # asked for so many targets, found so many, fewer
     ended: str = ""  # an action's end: done, or failed
@@ -49,10 +50,11 @@ class Step(NamedTuple):
 
 class ToldFault(Protocol):
     """`kind` and the instant are told anew with its first target; `targets`: what it hit; `steps`:
-    of an action."""
+    of an action. `lasts_ns`: until it is undone by itself."""
 
     at_ns: int
     kind: str
+    lasts_ns: int
     targets: list[str]
     steps: list[Step]
 

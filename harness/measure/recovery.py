@@ -100,6 +100,8 @@ class Recovery:
             self._power[target] = max(self._power.get(target, 0), fault.until_ns)
         if kind != "ContainerCrash":
             self._trouble.setdefault(target, []).append(fault)
+            if self._ready.get(target) != "True":
+                fault.noticed.append(target)
 
     def _deleted(self, namespace: str, name: str, cause: int) -> None:
         """Somebody asks for the deletion of a pod."""
@@ -143,6 +145,8 @@ class Recovery:
             self._trouble[name] = [fault for fault in open_faults if fault.until_ns > at_ns]
         elif not any(name in fault.detected for fault in open_faults):
             open_faults[0].detected[name] = at_ns
+            for fault in open_faults[1:]:
+                fault.noticed.append(name)
 
     def _slice(self, at_ns: int, change: str, obj: Any) -> None:
         key = obj.metadata.key
@@ -229,21 +233,33 @@ class Recovery:
 
     def _serving_again(self, hit: Hit) -> int:
         """When requests got through again, to it or to what replaced it."""
-        life = hit.new if hit.new is not None else hit.life
+        life = self._replacement(hit) or hit.life
         since = hit.fault.at_ns
         again = next((at for at in self._serving_since.get(life.uid, ()) if at > since), NEVER)
         if again == NEVER and hit.back_ns != NEVER:
             return hit.back_ns  # it never ceased to be an endpoint
         return again
 
+    def _replacement(self, hit: Hit) -> PodTimes | None:
+        """The pod that came in its place; where that was hit before it was an endpoint, the one that came in its place,
+        and so on."""
+        new = hit.new
+        while new is not None and (again := self._last_hit.get(new.uid)) is not None:
+            if again.served or again.back_ns != NEVER or again.left_ns == NEVER or again.new is None:
+                break
+            new = again.new
+        return new
+
     def _row_of(self, fault: MeasuredFault, lost: dict[str, float], until_ns: int) -> dict[str, Any]:
         at = fault.at_ns
         spent: dict[str, list[int]] = {phase: [] for phase in PHASES}
         late: dict[str, list[int]] = {phase: [] for phase in PHASES}
         counts = dict.fromkeys(("replaced", "returned", "completed", "removed", "lost"), 0)
+        not_run = 0  # of those that were replaced, by what has never run
         spent["detected"] += [instant - at for instant in fault.detected.values()]
         if fault.until_ns > until_ns and not any(step.what == "node deleted" for step in fault.steps):
-            silent = [name for name in fault.targets if name not in fault.detected and name not in fault.spared]
+            known = (*fault.detected, *fault.spared, *fault.noticed)
+            silent = [name for name in fault.targets if name not in known]
             late["detected"] += [until_ns - at] * len(silent)
         for hit in fault.hits:
             life = hit.life
@@ -261,13 +277,14 @@ class Recovery:
                 counts["removed"] += 1
                 continue
             else:
-                new = hit.new
+                new, last = hit.new, self._replacement(hit)
                 counts["replaced"] += new is not None
+                not_run += new is not None and (last is None or last.running_ns == NEVER)
                 counts["lost"] += not life.owner and hit.left_ns != NEVER
                 steps = {
                     "recreated": NEVER if new is None else new.created_ns,
                     "bound": NEVER if new is None else new.bound_ns,
-                    "running": NEVER if new is None else new.running_ns,
+                    "running": NEVER if last is None else last.running_ns,
                 }
             if hit.served:
                 steps["serving"] = self._serving_again(hit)
@@ -281,6 +298,7 @@ class Recovery:
             "fault": fault.kind,
             "targets": fault.targets,
             "victims": len(fault.hits),
+            "back": sum(counts[how] for how in ("replaced", "returned", "completed", "removed")) - not_run,
             **counts,
             **({"hitNothing": nothing} if (nothing := _nothing(fault)) else {}),
             "phases": {phase: _phase(spent[phase], late[phase]) for phase in PHASES if spent[phase] or late[phase]},
@@ -289,7 +307,7 @@ class Recovery:
                 if fault.kind in OUTAGES and fault.targets
                 else {}
             ),
-            **({"action": _action(fault)} if fault.steps else {}),
+            **({"action": _action(fault, until_ns)} if fault.steps else {}),
             "requestsLost": lost,
         }
 
@@ -365,14 +383,15 @@ def _nothing(fault: MeasuredFault) -> str:
     return "its pods had been hit before" if fault.before and fault.kind in ("Crash", "Freeze", "Partition") else ""
 
 
-def _action(fault: MeasuredFault) -> dict[str, Any]:
-    """How far it came: `outcome` done, failed (then `why`), or under way; `seconds` until the last step; how often an
-    eviction was refused, and by which budget."""
+def _action(fault: MeasuredFault, until_ns: int) -> dict[str, Any]:
+    """How far it came: `outcome` done, failed (then `why`), or under way; `seconds` until the last step, at least until
+    the end of the run where it is under way; how often an eviction was refused, and by which budget."""
     refused = [step for step in fault.steps if step.what == "eviction refused"]
     return {
         "outcome": fault.ended or "under way",
         **({"why": fault.why} if fault.why else {}),
-        "seconds": (fault.steps[-1].at_ns - fault.at_ns) / 1e9,
+        "seconds": ((fault.steps[-1].at_ns if fault.ended else until_ns) - fault.at_ns) / 1e9,
+        **({} if fault.ended else {"atLeast": ["seconds"]}),
         "evictionsRefused": len(refused),
         **({"refusedBecause": sorted({step.detail for step in refused})} if refused else {}),
         "steps": [

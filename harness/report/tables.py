@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -325,12 +325,17 @@ def _recovery(by_strategy: dict[str, list[Result]]) -> Family:
                     f"{fault['atSeconds']:.0f}",
                     result.scheduler if len(runs) == len(by_strategy) else _name(result),
                     "none" if "hitNothing" in fault else str(fault["victims"]),
-                    str(fault["replaced"] + fault["returned"] + fault["completed"] + fault.get("removed", 0)),
+                    str(fault["back"] if "back" in fault else _back(fault)),
                     *(_last(phases.get(phase)) for phase in PHASES),
                     f"{sum(fault['requestsLost'].values()):.0f}",
                 ]
             )
     return "Recovery latency: seconds from the fault to the last pod hit", columns, rows
+
+
+def _back(fault: Mapping[str, Any]) -> int:
+    """Of a record made before it was a measure of its own."""
+    return int(fault["replaced"] + fault["returned"] + fault["completed"] + fault.get("removed", 0))
 
 
 def _actions(by_strategy: dict[str, list[Result]]) -> Family:
@@ -352,7 +357,7 @@ def _actions(by_strategy: dict[str, list[Result]]) -> Family:
                     f"{fault['atSeconds']:.0f}",
                     result.scheduler if len(runs) == len(by_strategy) else _name(result),
                     action["outcome"],
-                    f"{action['seconds']:.1f}",
+                    f"{'>' if action.get('atLeast') else ''}{action['seconds']:.1f}",
                     str(action["evictionsRefused"]),
                     action.get("why") or "; ".join(action.get("refusedBecause", ())) or "-",
                 ]

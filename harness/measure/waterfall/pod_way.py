@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.measure.waterfall.away import SOON_NS
 from harness.measure.waterfall.hops import HopChain
 from harness.measure.waterfall.story import NEVER, PodStory, Story
 from harness.measure.waterfall.timers import (
@@ -25,9 +26,6 @@ STARTED = "container started"
 
 NEW, NEW_NS = "unschedulablePodTimeBuffer", 2 * 10**9
 """The cluster autoscaler waits for more as long as all pods are younger. Source: core/static_autoscaler.go (1.32)."""
-
-SOON_NS = 100 * 10**6
-"""What follows so soon is a matter of latencies."""
 
 
 def to_served(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:

@@ -9,10 +9,11 @@ nodelifecycle and tainteviction (1.34); which pod replaced which is recovery's (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
+from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
-from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, START, from_running, to_served
+from harness.measure.waterfall.pod_way import LATENCIES, START, from_running, to_served
 from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
 from harness.measure.waterfall.timers import (
     EVICTION_RATE,
@@ -24,12 +25,14 @@ from harness.measure.waterfall.timers import (
     TOLERATION,
     Timers,
 )
+from harness.model.constants import MANAGER
 
 ALIVE = ("returned", "replaced", "waiting", "lost")
 """Outcomes of victims that have a way back to be told; others completed, or nobody wanted them any more."""
 
 FAULT_LASTS = "the fault's own duration"
 RESTART_BACKOFF = "initialCrashLoopBackOff"
+ACTION = "the instant of another action"
 ORDER = "the order in which nodes are drained"
 BUDGET = "PodDisruptionBudget"
 RETRY = "kubectl drain's retry, 5s"
@@ -46,11 +49,20 @@ def recoveries(
 ) -> list[Waterfall]:
     """One a fault. `victims`: by fault, as `harness.measure.recovery.victims` gives them; `metrics`: recovery's."""
     out = []
+    struck = _struck(story.faults, victims)
     for index, fault in enumerate(story.faults):
         hit = victims[index] if index < len(victims) else []
         outage = metrics[index].get("outage") if index < len(metrics) else None
-        out.append(_recovery(index + 1, fault, hit, outage, story, timers, until_ns))
+        out.append(_recovery(index + 1, fault, hit, outage, story, timers, until_ns, struck))
     return out
+
+
+Struck: TypeAlias = dict[str, tuple[FaultStory, Mapping[str, Any]]]
+"""By uid of a pod: the last fault that hit it, and what became of it."""
+
+
+def _struck(faults: Sequence[FaultStory], victims: Sequence[Sequence[Mapping[str, Any]]]) -> Struck:
+    return {each["uid"]: (fault, each) for fault, hit in zip(faults, victims, strict=False) for each in hit}
 
 
 def _recovery(
@@ -61,17 +73,17 @@ def _recovery(
     story: Story,
     timers: Timers,
     until_ns: int,
+    struck: Struck,
 ) -> Waterfall:
-    more = f" +{len(fault.targets) - 1}" if len(fault.targets) > 1 else ""
-    title = " ".join([fault.kind, *fault.targets[:1]]) + more
-    fall = Waterfall(kind="recovery", number=number, title=title, start_ns=fault.at_ns)
+    fall = Waterfall(kind="recovery", number=number, title=_title(fault), start_ns=fault.at_ns)
     ways = []
     for victim in victims:
         if victim["outcome"] not in ALIVE:
             continue
         chain = HopChain(fault.at_ns)
         _way(chain, fault, victim, story, timers, until_ns)
-        pod = story.pods.get(victim.get("replacedBy") or victim["uid"])
+        pod = _through(chain, fault, victim, struck, story, timers, until_ns)
+        chain.hops = split(chain.hops, story.away)
         ways.append((bool(chain.unended), chain.at_ns, "" if pod is None else pod.key, chain))
     if ways:
         last = max(ways, key=lambda item: item[:3])
@@ -84,13 +96,46 @@ def _recovery(
         chain = HopChain(fault.at_ns)
         for at, what, about, detail in fault.steps:
             chain.to(at, f"{what} {about}".strip(), note=detail)
-        fall.hops = chain.hops
+        if not any(not step.about for step in fault.steps):
+            chain.open(until_ns, "done")
+        fall.hops, fall.unended = chain.hops, chain.unended
         fall.notes.append("it hit no pod: these are its steps")
     elif not victims:
         _outage(fall, fault, outage, until_ns)
     else:
         fall.notes.append("each pod that it hit had completed, or nobody wanted it any more")
     return fall
+
+
+def _title(fault: FaultStory) -> str:
+    more = f" +{len(fault.targets) - 1}" if len(fault.targets) > 1 else ""
+    return " ".join([fault.kind, *fault.targets[:1]]) + more
+
+
+# size: a way, and what it goes through.
+def _through(
+    chain: HopChain,
+    fault: FaultStory,
+    victim: Mapping[str, Any],
+    struck: Struck,
+    story: Story,
+    timers: Timers,
+    until_ns: int,
+) -> PodStory | None:
+    """A pod that came in the place of another, and was hit itself before it was served: its way goes on with that of
+    the fault that hit it. The pod that it ends with."""
+    pod = story.pods.get(victim.get("replacedBy") or victim["uid"])
+    while chain.unended and pod is not None and victim.get("replacedBy") and pod.uid in struck:
+        other, victim = struck[pod.uid]
+        if other.at_ns < pod.created_ns or victim["outcome"] not in ("replaced", "waiting", "lost"):
+            break
+        begun = [hop for hop in chain.hops if hop.end_ns <= other.at_ns]
+        chain.hops, chain.at_ns, chain.unended = begun, begun[-1].end_ns if begun else fault.at_ns, ""
+        chain.to(other.at_ns, f"hit by {_title(other)}", note="what came in its place was hit before it was served")
+        chain.bounds = []
+        _way(chain, other, victim, story, timers, until_ns)
+        pod = story.pods.get(victim.get("replacedBy") or victim["uid"])
+    return pod
 
 
 def _outage(fall: Waterfall, fault: FaultStory, outage: Mapping[str, Any] | None, until_ns: int) -> None:
@@ -129,8 +174,11 @@ def _way(
     if victim["outcome"] == "returned":
         _returned(chain, pod, undone, story, timers, until_ns)
         return
+    seen = story.not_ready_ns(pod.node, fault.at_ns)
     if fault.steps:
         _acted(chain, fault, pod, until_ns)
+    elif pod.going_ns != NEVER and (seen == NEVER or pod.going_ns < seen):
+        _told_to_go(chain, fault, pod, story)
     else:
         _not_ready(chain, pod.node, min(undone, until_ns + 1), story, timers, until_ns)
         if chain.unended:
@@ -168,11 +216,21 @@ def _not_ready(chain: HopChain, node: str, undone_ns: int, story: Story, timers:
     constants = timers.constants
     over = renewed + constants.node_monitor_grace_period_ns
     look = timers.next_tick(MONITOR, over)
-    if 0 <= seen - look <= SOON_NS:
+    late = away_at(story.away, MANAGER, look)
+    if 0 <= seen - look <= SOON_NS or (late is not None and seen >= late.end_ns):
         missed = min(renewed + constants.lease_renewal_ns, over)
         chain.to(missed, "lease not renewed", LEASE, "renewal", of=node, since_ns=renewed)
         chain.to(over, "lease runs out", GRACE, "grace", of=node, since_ns=renewed)
-        chain.to(look, "monitor looks", MONITOR_PERIOD, "tick", of=MONITOR)
+        if late is None:
+            chain.to(look, "monitor looks", MONITOR_PERIOD, "tick", of=MONITOR)
+        else:
+            chain.to(late.end_ns, "NotReady written", LATENCIES)
+            look = timers.next_tick(MONITOR, late.end_ns - 1)
+            if 0 <= seen - look <= SOON_NS:
+                chain.to(look, "monitor looks", MONITOR_PERIOD, "tick", of=MONITOR)
+            if seen - chain.at_ns > constants.node_monitor_period_ns + SOON_NS:
+                # Source: pkg/controller/nodelifecycle, nodeHealthMap is empty when its process starts (1.34).
+                chain.to(seen, "silence is counted anew", GRACE)
         chain.to(seen, "NotReady written", LATENCIES)
     else:
         chain.to(seen, "seen to be NotReady", GRACE, note="not at an instant of the run's phases: not told apart")
@@ -200,11 +258,23 @@ def _acted(chain: HopChain, fault: FaultStory, pod: PodStory, until_ns: int) -> 
         chain.to(pod.going_ns, "told to go", LATENCIES)
 
 
+def _told_to_go(chain: HopChain, fault: FaultStory, pod: PodStory, story: Story) -> None:
+    """Before its node was seen to be NotReady: by this fault, or by an action that came to the same node or pod."""
+    about = (pod.node, pod.key)
+    for other in story.faults:
+        asked = other.at_ns if set(about) & set(other.targets) else NEVER
+        asked = next((at for at, _, what, _ in other.steps if what in about), asked)
+        if other is not fault and fault.at_ns < asked <= pod.going_ns:
+            chain.to(asked, f"until {_title(other)}", ACTION, "until")
+            break
+    chain.to(pod.going_ns, "told to go", LATENCIES, note="not by the taint of its node")
+
+
 def _evicted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
     """The node is tainted, the pod tolerates that for a while, and is told to go."""
     tainted = story.tainted_ns(pod.node, chain.at_ns)
     if pod.going_ns != NEVER and (tainted == NEVER or pod.going_ns < tainted):
-        chain.to(pod.going_ns, "told to go", note="not by the taint of its node")
+        chain.to(pod.going_ns, "told to go", LATENCIES, note="not by the taint of its node")
         return
     if tainted == NEVER:
         chain.open(until_ns, "tainted NoExecute", "its zone's rate of evictions does not allow it")
@@ -215,12 +285,29 @@ def _evicted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until
         chain.open(until_ns, "evicted")
         return
     stays = timers.value_ns(TOLERATION) or 0
-    stayed = pod.going_ns - chain.at_ns
-    if stays <= stayed <= stays + SOON_NS:
+    away = _anew(chain.at_ns, pod.going_ns, stays, story)
+    if away is not None:
+        chain.to(min(chain.at_ns + stays, away.start_ns), "taint tolerated", TOLERATION)
+        chain.to(away.end_ns, "evicted", LATENCIES)
+        chain.to(away.end_ns + stays, "taint tolerated anew", TOLERATION, "wait")
+        chain.to(pod.going_ns, "evicted", LATENCIES)
+    elif stays <= pod.going_ns - chain.at_ns and (
+        pod.going_ns <= chain.at_ns + stays + SOON_NS or away_at(story.away, MANAGER, chain.at_ns + stays) is not None
+    ):
         chain.to(chain.at_ns + stays, "taint tolerated", TOLERATION, "wait")
         chain.to(pod.going_ns, "evicted", LATENCIES)
     else:
         chain.to(pod.going_ns, "taint tolerated", "tolerationSeconds of the pod")
+
+
+def _anew(tainted_ns: int, going_ns: int, stays_ns: int, story: Story) -> Away | None:
+    """The outage of the controller manager since whose end the pod tolerates the taint: a new process does not know
+    since when it is there. Source: pkg/controller/tainteviction processPodOnNode (1.34), startTime is now."""
+    for away in reversed(story.away):
+        rested = going_ns - away.end_ns - stays_ns
+        if away.process == MANAGER and tainted_ns < away.end_ns and 0 <= rested <= SOON_NS:
+            return away
+    return None
 
 
 def _returned(chain: HopChain, pod: PodStory, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.measure.waterfall.away import SOON_NS, away_at, split
 from harness.measure.waterfall.held_back import HELD_BACK, Served, why_not
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
-from harness.measure.waterfall.pod_way import LATENCIES, SOON_NS, to_served
+from harness.measure.waterfall.pod_way import LATENCIES, to_served
 from harness.measure.waterfall.story import NEVER, PodStory, Rescale, Story
 from harness.measure.waterfall.timers import (
     HOUSEKEEPING,
@@ -21,6 +22,7 @@ from harness.measure.waterfall.timers import (
     SYNC_PERIOD,
     Timers,
 )
+from harness.model.constants import MANAGER
 
 
 def scale_ups(story: Story, timers: Timers, served: Mapping[str, Served], until_ns: int) -> list[Waterfall]:
@@ -68,11 +70,16 @@ def _new_pods(story: Story, rescale: Rescale, told: set[str]) -> list[PodStory]:
 
 
 def _ways(
-    fall: Waterfall, chains: list[tuple[PodStory, HopChain]], start: HopChain, unended: str = "its pods made"
+    fall: Waterfall,
+    chains: list[tuple[PodStory, HopChain]],
+    start: HopChain,
+    story: Story,
+    unended: str = "its pods made",
 ) -> Waterfall:
     """The last pod's way; pods that were told to go before they were served count where none was."""
     if not chains:
-        fall.hops, fall.unended, fall.ways = start.hops, unended, [start.hops]
+        hops = split(start.hops, story.away)
+        fall.hops, fall.unended, fall.ways = hops, unended, [hops]
         return fall
     stayed = [(pod, chain) for pod, chain in chains if not chain.unended or pod.going_ns == NEVER] or chains
     last = max(stayed, key=lambda item: (bool(item[1].unended), item[1].at_ns, item[0].key))
@@ -119,8 +126,9 @@ def _of_scaler(
         chain = start.copy()
         chain.to(pod.created_ns, "pod made", LATENCIES)
         to_served(chain, pod, story, timers, until_ns)
+        chain.hops = split(chain.hops, story.away)
         chains.append((pod, chain))
-    return _ways(fall, chains, start)
+    return _ways(fall, chains, start, story)
 
 
 def _load_change(rescale: Rescale, story: Story, timers: Timers, served: Served | None) -> int | None:
@@ -171,10 +179,16 @@ def _decided(
     chain.to(first, "autoscaler syncs", SYNC_PERIOD, "tick", of=SCALER)
     mine = [pod for pod in story.pods.values() if pod.owner == rescale.owner]
     tick = chain.at_ns
+
+    def why_not_at(tick_ns: int) -> tuple[str, str]:
+        if (away := away_at(story.away, MANAGER, tick_ns)) is not None:
+            return f"{away.process} away", away.timer
+        return why_not(tick_ns, mine, earlier, timers, served)
+
     while tick < decided:
-        why = why_not(tick, mine, earlier, timers, served)
+        why = why_not_at(tick)
         last = tick
-        while tick < decided and why_not(tick, mine, earlier, timers, served) == why:
+        while tick < decided and why_not_at(tick) == why:
             last, tick = tick, timers.next_tick(SCALER, tick)
         if why[1] == HELD_BACK:  # it waits for syncs, whatever is scraped meanwhile
             chain.to(tick, *why, "tick", of=SCALER, count=(tick - chain.at_ns) // timers.period_ns(SCALER))
@@ -190,6 +204,7 @@ def _of_pool(pool: str, nodes: int, pods: list[PodStory], story: Story, timers: 
     for pod in pods:
         chain = HopChain(pod.created_ns)
         to_served(chain, pod, story, timers, until_ns)
+        chain.hops = split(chain.hops, story.away)
         chains.append((pod, chain))
     last = max(chains, key=lambda item: (bool(item[1].unended), item[1].at_ns, item[0].key))
     fall = Waterfall(kind="scale-up", number=0, title=title, start_ns=last[0].created_ns)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.measure.fault import FaultList, Step
+from harness.measure.waterfall.away import Away, outages
 
 KINDS = ("Pod", "Node", "EndpointSlice", "Event", "ReplicaSet", "Deployment", "observed")
 """Entries that are looked at."""
@@ -137,6 +138,7 @@ class Story:
         self.rates: dict[str, list[Load]] = {}  # by service
         self.rescales: list[Rescale] = []
         self.scale_ups: list[tuple[int, str, int]] = []  # (instant, pool, nodes)
+        self.away: list[Away] = []  # of the control plane
         self.last_ns = 0
         self._uids: dict[str, str] = {}
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}  # (kind, key): (instant, replicas)
@@ -163,6 +165,7 @@ class Story:
                 if kind == "ReplicaSet":
                     self._set_uids[key] = data[0]
         self._match_rescales()
+        self.away = outages(self.faults, self.last_ns)
         return self
 
     def _pod(self, at_ns: int, change: str, key: str, data: Any) -> None:

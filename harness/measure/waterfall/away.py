@@ -1,0 +1,89 @@
+"""Where a hop waits for a process of the control plane that is away: that part is the outage's, not the timer's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from harness.measure.fault import OUTAGES, ToldFault
+from harness.measure.waterfall.hops import Hop
+from harness.model.constants import API_SERVER, MANAGER, SCHEDULER
+
+_PROCESSES = {"apiserver": API_SERVER}
+"""By the name that a fault tells its target with."""
+
+HOPS: dict[str, frozenset[str]] = {
+    SCHEDULER: frozenset({"scheduled", "first attempt fails", "no node has room", "backoff"}),
+    MANAGER: frozenset(
+        {
+            "NotReady written", "seen to be NotReady", "tainted", "its turn for the taint", "evicted",
+            "collected as a pod of no node", "replaced", "pod made", "replicas written", "scraped and decided",
+            "endpoint",
+        }
+    ),
+}  # fmt: skip
+"""What a process does, by the hop that ends when it has done it. All of them, and what kubelets tell, wait for the API
+server."""
+TOLD = frozenset({"told to go", "seen to run", "status told", "ready", "pulled and started", "node ready again"})
+
+
+RETRY = "back-off of what is tried again"
+SOON_NS = 100 * 10**6
+"""What follows so soon is a matter of latencies."""
+
+
+class Away(NamedTuple):
+    """`timer`: what a hop that waits for it is said to wait for."""
+
+    process: str
+    start_ns: int
+    end_ns: int
+    timer: str
+
+    def stops(self, hop: Hop) -> bool:
+        """Whether `hop` cannot end while it lasts."""
+        if self.process == API_SERVER:
+            return hop.name in TOLD or any(hop.name in names for names in HOPS.values())
+        return hop.name in HOPS.get(self.process, ())
+
+
+def outages(faults: Iterable[ToldFault], until_ns: int) -> list[Away]:
+    """Of the control plane, in the order in which they began."""
+    out = []
+    for fault in faults:
+        if fault.kind not in OUTAGES:
+            continue
+        end = until_ns if fault.lasts_ns < 0 else min(until_ns, fault.at_ns + fault.lasts_ns)
+        what = "watches of" if fault.kind == "Watches" else "outage of"
+        for target in fault.targets:
+            process = _PROCESSES.get(target, target)
+            out.append(Away(process, fault.at_ns, end, f"{what} {process}"))
+    return sorted(out, key=lambda item: (item.start_ns, item.end_ns))
+
+
+def away_at(known: Sequence[Away], process: str, at_ns: int) -> Away | None:
+    """The outage of `process`, or of the API server without which it can do nothing, that an instant is in."""
+    both = (process, API_SERVER)
+    return next((each for each in known if each.process in both and each.start_ns <= at_ns < each.end_ns), None)
+
+
+def split(hops: Sequence[Hop], known: Sequence[Away]) -> list[Hop]:
+    """The same way: a hop that a process was away in is what came before, the outage, and what came after it."""
+    out = list(hops)
+    for away in known:
+        out = [part for hop in out for part in _parts(hop, away)]
+    return out
+
+
+def _parts(hop: Hop, away: Away) -> list[Hop]:
+    start, end = max(hop.start_ns, away.start_ns), min(hop.end_ns, away.end_ns)
+    if end <= start or not away.stops(hop):
+        return [hop]
+    missing = Hop(name=f"{away.process} away", start_ns=start, end_ns=end, timer=away.timer, rule="until")
+    before = [replace(hop, end_ns=start, rule="fixed")] if start > hop.start_ns else []
+    after = [replace(hop, start_ns=end, rule="fixed")] if hop.end_ns > end else []
+    if away.process == API_SERVER and hop.end_ns - end > SOON_NS:
+        after = [Hop(name="tried again", start_ns=end, end_ns=hop.end_ns, timer=RETRY)]
+    return [*before, missing, *after]
