@@ -386,7 +386,7 @@ def _recovery() -> list[Measure]:
             "pods on its nodes, or named by it, that nothing had hit before",
             digits=0,
         ),
-        _count(f"{at}.back", "pods back", "more", "victims that run again, or what replaced them, or that nobody wants"),
+        _count(f"{at}.back", "pods back", "more", "victims that run again, or what replaced them; unwanted ones, too"),
         _count(f"{at}.replaced", "pods replaced", "neither", "victims for which another pod was made"),
         _count(f"{at}.returned", "pods back by themselves", "neither", "victims that were ready again"),
         _count(f"{at}.completed", "pods completed", "neither", "victims that ended by themselves"),
