@@ -10,6 +10,7 @@ back counts to the end of the run, as a lower bound. A fault that hit nothing sa
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -231,25 +232,6 @@ class Recovery:
         lost = self._losses(until_ns)
         return [self._row_of(fault, lost[index], until_ns) for index, fault in enumerate(self.faults)]
 
-    def _serving_again(self, hit: Hit) -> int:
-        """When requests got through again, to it or to what replaced it."""
-        life = self._replacement(hit) or hit.life
-        since = hit.fault.at_ns
-        again = next((at for at in self._serving_since.get(life.uid, ()) if at > since), NEVER)
-        if again == NEVER and hit.back_ns != NEVER:
-            return hit.back_ns  # it never ceased to be an endpoint
-        return again
-
-    def _replacement(self, hit: Hit) -> PodTimes | None:
-        """The pod that came in its place; where that was hit before it was an endpoint, the one that came in its place,
-        and so on."""
-        new = hit.new
-        while new is not None and (again := self._last_hit.get(new.uid)) is not None:
-            if again.served or again.back_ns != NEVER or again.left_ns == NEVER or again.new is None:
-                break
-            new = again.new
-        return new
-
     def _row_of(self, fault: MeasuredFault, lost: dict[str, float], until_ns: int) -> dict[str, Any]:
         at = fault.at_ns
         spent: dict[str, list[int]] = {phase: [] for phase in PHASES}
@@ -277,7 +259,7 @@ class Recovery:
                 counts["removed"] += 1
                 continue
             else:
-                new, last = hit.new, self._replacement(hit)
+                new, last = hit.new, _replacement(hit, self._last_hit)
                 counts["replaced"] += new is not None
                 not_run += new is not None and (last is None or last.running_ns == NEVER)
                 counts["lost"] += not life.owner and hit.left_ns != NEVER
@@ -287,7 +269,7 @@ class Recovery:
                     "running": NEVER if last is None else last.running_ns,
                 }
             if hit.served:
-                steps["serving"] = self._serving_again(hit)
+                steps["serving"] = _serving_again(hit, self._last_hit, self._serving_since)
             for phase, instant in steps.items():
                 if instant == NEVER:
                     late[phase].append(until_ns - at)
@@ -325,7 +307,7 @@ class Recovery:
                     continue
                 after = hit.lost_after if hit.lost_after >= 0 else self._traffic.lost_on(hit.life.uid, until_ns)
                 lost[service] = lost.get(service, 0.0) + (after - hit.lost_before) / 1e12
-                again = self._serving_again(hit)
+                again = _serving_again(hit, self._last_hit, self._serving_since)
                 end = until_ns if again == NEVER else again
                 open_for[service] = (fault.at_ns, max(end, open_for.get(service, (0, 0))[1]))
             out.append(lost)
@@ -342,6 +324,27 @@ class Recovery:
                         lost[service] += self._traffic.unrouted_between(service, begin, end)
                         taken = end
         return [{name: round(value, 3) for name, value in lost.items()} for lost in out]
+
+
+def _replacement(hit: Hit, hits: Mapping[str, Hit]) -> PodTimes | None:
+    """The pod that came in its place; where that was hit before it was an endpoint, the one that came in its place,
+    and so on. `hits`: by uid, the last of each pod."""
+    new = hit.new
+    while new is not None and (again := hits.get(new.uid)) is not None:
+        if again.served or again.back_ns != NEVER or again.left_ns == NEVER or again.new is None:
+            break
+        new = again.new
+    return new
+
+
+def _serving_again(hit: Hit, hits: Mapping[str, Hit], serving_since: Mapping[str, list[int]]) -> int:
+    """When requests got through again, to it or to what replaced it. `serving_since`: by uid, the instants at which it
+    became a ready endpoint."""
+    life = _replacement(hit, hits) or hit.life
+    again = next((at for at in serving_since.get(life.uid, ()) if at > hit.fault.at_ns), NEVER)
+    if again == NEVER and hit.back_ns != NEVER:
+        return hit.back_ns  # it never ceased to be an endpoint
+    return again
 
 
 def idle(recovery: Recovery) -> list[str]:

@@ -378,14 +378,7 @@ def _recovery() -> list[Measure]:
     at = "recovery.*"
     out = [
         Measure(f"{at}.atSeconds", "fault at", "s", "neither", "instant of the fault", digits=0),
-        Measure(
-            f"{at}.victims",
-            "pods hit",
-            "",
-            "neither",
-            "pods on its nodes, or named by it, that nothing had hit before",
-            digits=0,
-        ),
+        _count(f"{at}.victims", "pods hit", "neither", "pods on its nodes, or that it names, not hit before"),
         _count(f"{at}.back", "pods back", "more", "victims that run again, or what replaced them; unwanted ones, too"),
         _count(f"{at}.replaced", "pods replaced", "neither", "victims for which another pod was made"),
         _count(f"{at}.returned", "pods back by themselves", "neither", "victims that were ready again"),

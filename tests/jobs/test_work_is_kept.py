@@ -208,6 +208,11 @@ class OnNodes:
         began, now = self._since.pop(job), self._server.now
         self.intervals[job].append(((began - self._origin_ns) / 1e9, (now - self._origin_ns) / 1e9))
 
+    def close(self) -> None:
+        """The run may end before the last pods are told to have ended."""
+        for job in list(self._since):
+            self._end(job)
+
     def within(self, job: int, from_s: float, to_s: float) -> float:
         return sum(max(0.0, min(end, to_s) - max(began, from_s)) for began, end in self.intervals[job])
 
@@ -216,6 +221,7 @@ def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str) -> lis
     nodes = {"name": "gpu", "count": 4, "cpu": 8, "memory": "8Gi", "gpus": 1, "zones": ["a", "b"]}
     loaded = scenario(tmp_path, nodes=[{"group": nodes}], faults=list(faults), **NO_LATENCY)
     run = Run(loaded, load_strategy(loaded, strategy)(), 0, Home())
+    deaf = any("schedulerOutage" in fault or "apiServerRestart" in fault for fault in faults)
     try:
         rounds = next(each for each in run.cluster.components.values() if isinstance(each, RoundScheduler))
         watched = Watched(rounds.loop)
@@ -224,13 +230,18 @@ def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str) -> lis
         gangs = {job.id: job.gang for job in training.jobs}
         on_nodes = OnNodes(run, gangs, rounds._origin_ns)
         run.play()
+        on_nodes.close()
         assert run.cluster.component_faults == []
         assert rounds.loop.record.completed_s.keys() == gangs.keys()
         static = [account for account in watched.accounts if rounds.loop.record.jobs[account.job].mode == "static"]
         for account in static:
             spent = account.check()
-            found = on_nodes.within(account.job, account.began_s, account.until_s)
-            assert found == pytest.approx(spent, abs=2e-3), account
+            # Before its own gang runs, pods of an earlier round may, where nobody ends them: that counts for nothing.
+            found = on_nodes.within(account.job, account.began_s + account.run.delay_s, account.until_s)
+            if account.run.broken_s is not None and deaf:
+                assert found <= spent + 2e-3, account  # the round scheduler learned late that its gang was broken
+            else:
+                assert found == pytest.approx(spent, abs=2e-3), account
         for job in rounds.loop.record.jobs.values():
             if job.mode == "static":
                 gained = sum(account.gained for account in static if account.job == job.id)

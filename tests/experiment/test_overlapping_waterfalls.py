@@ -1,0 +1,79 @@
+"""Waterfalls of faults that overlap: each second goes to what it was waited for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.experiment.waterfalls import waterfalls
+from tests.experiment.test_waterfalls import WEB, check, crash, run
+
+AWAY: dict[str, tuple[list[dict[str, Any]], int, str, str]] = {
+    # faults, number of the one that is looked at, hop, timer
+    "scheduler": (
+        [{"at": "4m", "schedulerOutage": {"downFor": "3m"}}, {"at": "5m", "podDeletion": {"app": "web"}}],
+        2, "kube-scheduler away", "outage of kube-scheduler",
+    ),
+    "scheduler's watches": (
+        [
+            {"at": "4m", "schedulerOutage": {"downFor": "3m", "of": "watches"}},
+            {"at": "5m", "podDeletion": {"app": "web"}},
+        ],
+        2, "kube-scheduler away", "watches of kube-scheduler",
+    ),
+    "controllers": (
+        [{"at": "4m", "controllerManagerOutage": {"downFor": "3m"}}, {"at": "5m", "podDeletion": {"app": "web"}}],
+        2, "kube-controller-manager away", "outage of kube-controller-manager",
+    ),
+    "API server": (
+        [{"at": "5m", "podDeletion": {"app": "web"}}, {"at": "301s", "apiServerRestart": {"downFor": "2m"}}],
+        1, "kube-apiserver away", "outage of kube-apiserver",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("process", AWAY)
+def test_who_waits_for_a_process_that_is_away_waits_for_its_outage(tmp_path: Path, process: str) -> None:
+    """It read as latency of the scheduler, the controllers and the kubelet."""
+    faults, number, name, timer = AWAY[process]
+    falls = waterfalls(run(tmp_path, faults=faults))
+    check(falls)
+    fall = falls.recoveries[number - 1]
+    assert sum(hop.ns for hop in fall.hops if hop.name == name) == pytest.approx(120e9, abs=1.5e9)
+    assert fall.dominant[0] == timer
+
+
+def test_a_new_controller_manager_counts_silence_and_toleration_anew(tmp_path: Path) -> None:
+    """Source: nodelifecycle's nodeHealthMap and tainteviction's queue are a process's own (kubernetes 1.34)."""
+    away = {"at": "10m", "controllerManagerOutage": {"downFor": "3m"}}
+    falls = waterfalls(run(tmp_path, duration="25m", faults=[crash("5m", "n-0"), away]))
+    check(falls)
+    hops = {hop.name: hop for hop in falls.recoveries[0].hops}
+    assert hops["kube-controller-manager away"].ns == pytest.approx(180e9, abs=1e9)
+    assert hops["taint tolerated anew"].ns == 300 * 10**9
+    assert falls.recoveries[0].dominant[0] == "default-unreachable-toleration-seconds"
+
+
+def test_a_drain_of_a_node_that_crashed_is_in_the_way_of_its_pods(tmp_path: Path) -> None:
+    """The way went on until the node was seen to be NotReady, when its pods had long been served elsewhere."""
+    drain = {"at": "330s", "drain": {"select": {"names": ["n-0"]}}}
+    falls = waterfalls(run(tmp_path, faults=[crash("5m", "n-0"), drain]))
+    check(falls)
+    first, second = falls.recoveries
+    assert first.hops[0].name == "until Drain n-0"
+    assert first.hops[0].ns == pytest.approx(30e9, abs=1e8)
+    assert first.total_ns < 35e9
+    assert second.unended == "done"  # a machine that is off ends no pod
+
+
+def test_what_came_in_a_pods_place_and_was_hit_itself_goes_on_with_that_fault(tmp_path: Path) -> None:
+    """A pod is deleted, and the new one is bound to a node that crashes before it runs."""
+    faults = [{"at": "5m", "podDeletion": {"app": "web"}}, crash("300500ms", *(f"n-{at}" for at in range(1, 6)))]
+    falls = waterfalls(run(tmp_path, service={**WEB, "replicas": 1}, duration="20m", faults=faults))
+    check(falls)
+    deletion, crashed = falls.recoveries
+    assert f"hit by {crashed.title}" in [hop.name for hop in deletion.hops]
+    assert not deletion.unended
+    assert deletion.end_ns == crashed.end_ns
