@@ -280,12 +280,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=sorted(PARTS), required=True)
     parser.add_argument("--only", default="", help="files of the part whose path holds this")
+    parser.add_argument("--tests", default="", help="judge by these instead, which is quicker and finds no more")
     parser.add_argument("--count", type=int, default=150, help="how many mutants are drawn; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0, help="judge those that can be judged so long; 0: all")
     parser.add_argument("--out", type=Path, default=Path("results/local/mutation"))
     given = parser.parse_args()
     folders, tests = PARTS[given.part]
+    tests = tuple(given.tests.split()) or tests
     files, chosen = sample(folders, 0 if given.only else given.count, given.seed)
     if given.only:
         chosen = [mutant for mutant in chosen if given.only in mutant.path]

@@ -320,6 +320,7 @@ def test_a_refused_binding_gives_the_room_back_and_backs_off() -> None:
     assert not any(isinstance(effect, BindPod) for effect in effects)
     assert bound(of, 2 * SECOND) == {"p": "n"}
     assert 'status="Error"' in of.prometheus()
+    assert of.metrics.point_s["Bind", "Error"].total == 2.0, "since it was decided"
 
 
 @pytest.mark.parametrize(("attempts", "label"), [(1, "1"), (15, "15"), (16, "16+"), (40, "16+")])

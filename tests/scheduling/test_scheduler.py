@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -122,6 +123,18 @@ def test_a_pod_is_bound_within_the_modelled_latencies() -> None:
     assert node == "n"
     # created at 1 s: watch 5 ms, a decision 1 ms, API call 5 ms
     assert round(at - 1, 6) == 0.011
+
+
+def test_what_deciding_takes_is_measured_by_the_clock_that_is_given() -> None:
+    readings = count(step=3)
+    story = Story(clock=lambda: float(next(readings)))
+    story.node("n")
+    story.pod("a")
+    story.run(2)
+    story.pod("b")
+    story.run(4)
+    assert [name for _, name, _ in story.bound] == ["a", "b"]
+    assert story.scheduler.tally.deciding_s == 3.0 * story.scheduler.tally.cycles >= 6.0
 
 
 def test_why_a_pod_fits_nowhere_is_told_as_kube_scheduler_tells_it() -> None:
@@ -315,6 +328,8 @@ def test_without_retry_a_pod_that_does_not_fit_is_left_out_for_good() -> None:
     story.delete("a")
     story.run(400)
     assert story.where("b") == ""
+    assert len(story.scheduler.queue) == 0
+    assert "default/b" not in story.scheduler.queue
 
 
 class Liar:
