@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from harness.controllers.workloads.job.controller import JobController
 from harness.controllers.workloads.job.indexes import parsed, text_of
-from harness.controllers.workloads.job.pods import FINALIZER
+from harness.controllers.workloads.job.pods import FINALIZER, JobPods
 from harness.controllers.workloads.job.ttl import TtlAfterFinished
+from harness.controllers.workloads.job.verdict import judge
 from harness.engine.component import Create, Delete, PatchStatus, Update
-from harness.model.core import ContainerStatus, Pod
+from harness.model.core import ContainerStatus, Pod, PodStatus
 from harness.model.meta import LabelSelector, ObjectMeta, condition
 from harness.model.workloads import Job, JobSpec, JobStatus, UncountedTerminatedPods
 from tests.controllers.rig import Rig, selector, template
@@ -405,3 +406,20 @@ def test_a_pod_that_no_job_owns_any_more_is_let_go(bench: Bench, labels: dict[st
     bench.run()
     (pod,) = bench.pods()
     assert FINALIZER not in pod.metadata.finalizers
+
+
+def test_failures_count_once_wherever_they_are_held() -> None:
+    """In status.failed, in uncountedTerminatedPods with the pod still there, in it with the pod gone, and nowhere yet.
+    Source: kubernetes 1.32 pkg/controller/job/job_controller.go syncJob, newFailedPodInfo and getStatus."""
+    pods = JobPods()
+    for uid in ("held", "new", "newer"):
+        meta = ObjectMeta(name=uid, namespace="default", uid=uid, finalizers=(FINALIZER,))
+        pods.put(f"default/{uid}", Pod(metadata=meta, status=PodStatus(phase="Failed")))
+    held = UncountedTerminatedPods(failed=("held", "gone"))
+    for limit, ends in ((6, False), (5, False), (4, True)):  # 1 + 1 + 1 + 2 have failed
+        of = replace(
+            job(backoff_limit=limit, completions=9), status=JobStatus(failed=1, uncounted_terminated_pods=held)
+        )
+        found = judge(0, of, pods)
+        assert (found.failed, found.counted_failed) == (5, 2)
+        assert (found.condition is not None) is ends

@@ -10,7 +10,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.engine.component import ADDED, DELETED, MINUTE, MODIFIED, SECOND, BindPod, Outcome, Relist, Start, Watch
+from harness.engine.component import (
+    ADDED,
+    DELETED,
+    MINUTE,
+    MODIFIED,
+    SECOND,
+    BindPod,
+    Outcome,
+    Relist,
+    Start,
+    WakeAt,
+    Watch,
+)
 from harness.engine.streams import array_stream
 from harness.model.core import Pod
 from harness.model.objects import from_wire
@@ -335,3 +347,15 @@ def test_attempts_are_labelled_as_kube_scheduler_labels_them(attempts: int, labe
     name = "scheduler_pod_scheduling_sli_duration_seconds"
     assert f'{name}_sum{{attempts="{label}"}} 3' in text
     assert f'{name}_count{{attempts="{label}"}} 1' in text
+
+
+def test_one_timer_is_set_at_a_time() -> None:
+    """Each step that set another for the same instant would be woken by all of them, and set as many again."""
+    of = scheduler(greedy())
+    effects = list(of.step(0, [Watch(ADDED, node("n")), Watch(ADDED, pod("large", cpu=40))]))
+    effects += [effect for second in range(1, 4) for effect in of.step(second * SECOND, [])]
+    timers = [effect.at for effect in effects if isinstance(effect, WakeAt)]
+    assert timers
+    assert len(timers) == len(set(timers))
+    due = max(timers)
+    assert not any(isinstance(effect, WakeAt) for _ in range(3) for effect in of.step(due - SECOND, []))
