@@ -14,7 +14,7 @@ from harness.cli.parsing import Settings, settings_of
 
 # size: each parameter is an option of the command line.
 def compact(
-    scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a scenario that comes along.")],
+    scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a built-in scenario.")],
     scheduler: Annotated[str, typer.Option("--scheduler", "-s", help="Strategies, separated by commas.")] = "greedy",
     load: Annotated[
         int | None, typer.Option(min=1, help="Only the first pods that ask for so many percent of the GPUs, or CPU.")

@@ -42,7 +42,7 @@ class Arm:
 # size: each parameter is an option of the command line.
 def compare(
     scenario: Annotated[
-        list[str], typer.Argument(help="A YAML file, or the name of a scenario that comes along; several are compared.")
+        list[str], typer.Argument(help="A YAML file, or the name of a built-in scenario; several are compared.")
     ],
     scheduler: Annotated[
         str,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def lint(
-    scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a scenario that comes along.")],
+    scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a built-in scenario.")],
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", "-s", help="Strategies, separated by commas; else the scenario's.")
     ] = None,

@@ -33,9 +33,7 @@ class Nodes(StrEnum):
 
 # size: each parameter is an option of the command line.
 def run(
-    scenario: Annotated[
-        str, typer.Argument(help="A YAML file, or the name of a scenario that comes along.")
-    ] = "quickstart",
+    scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a built-in scenario.")] = "quickstart",
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", "-s", help="Strategies, separated by commas; else the scenario's.")
     ] = None,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Scenario = str | Path | Mapping[str, Any]
-"""A YAML file, the name of a scenario that comes along, or a scenario as plain data."""
+"""A YAML file, the name of a built-in scenario, or a scenario as plain data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,13 +97,13 @@ class LoadedScenario(msgspec.Struct, frozen=True):
 
 
 def built_in() -> dict[str, Path]:
-    """The scenarios that come along, by name."""
+    """The built-in scenarios, by name."""
     folder = Path(__file__).resolve().parents[2] / "workloads" / "scenarios"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_scenario(name: str) -> Path:
-    """A path, or the name of one that comes along. Raises UserError."""
+    """A path, or the name of a built-in scenario. Raises UserError."""
     known = built_in()
     if name in known:
         return known[name]

@@ -69,7 +69,7 @@ def write_scenario(name: str, folder: Path) -> Path:
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
         raise UserError("a scenario cannot be called that", found=name, expected="a-z, 0-9 and -, as my-scenario")
     if name in built_in():
-        raise UserError(f"there is a scenario {name!r} already, which comes along", hint=f"my-{name}")
+        raise UserError(f"there is a built-in scenario {name!r} already", hint=f"my-{name}")
     path = folder / f"{name}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)

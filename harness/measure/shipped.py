@@ -1,4 +1,4 @@
-"""The measures that come along, in the order in which tables show them."""
+"""The shipped measures, in the order in which tables show them."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ STRATEGIES = (
     "harness.simulation.third_party:WholeBatch",
     "harness.simulation.third_party:Evicting",
 )
-"""Those that come along, and some as a third party may write them."""
+"""Shipped ones, and some as a third party may write them."""
 
 FEATURES = (
     *OBJECT_FEATURES,
