@@ -6,11 +6,12 @@ is asked of the scheduler's own snapshot and filters, on a fork of the whole clu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
 from harness.autoscaling.cluster.actuation import Actuator
+from harness.autoscaling.cluster.changes import ENDED, touched_nodes
 from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.estimator import add_template_node
 from harness.autoscaling.cluster.expander import PRIORITY_CONFIG, contained, priority_expanders, take_faults
@@ -46,8 +47,7 @@ from harness.model.core import ConfigMap, Node, Pod
 from harness.model.errors import UserError, did_you_mean
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
 from harness.scheduling.filter_plugin import FilterPlugin
-
-ENDED = ("Succeeded", "Failed")
+from harness.scheduling.strategy import PodView
 
 
 class ClusterAutoscaling:
@@ -129,8 +129,8 @@ class ClusterAutoscaler:
         self._last_scale_up_ns: int | None = None
         self._last_delete_ns: int | None = None
         self._told_unhealthy = False
-        self._kept: Fork | None = None  # as the last scan left it, while nothing changes
-        self._left = False  # whether it left pods without a place
+        self._kept: Fork | None = None  # as the last scan left it
+        self._left: list[PodView] = []  # one of each class of the pods that it left without a place
 
     @property
     def overruns(self) -> int:
@@ -209,15 +209,31 @@ class ClusterAutoscaler:
         if isinstance(event.obj, ConfigMap):
             self._learn_priorities(event)
             return
-        self._release()
-        self._state.observe(now, event)
         obj = event.obj
+        if self._kept is not None and self._absorb(event):
+            return
+        self._state.observe(now, event)
         if isinstance(obj, Node):
             if event.type == DELETED:
                 self._planner.forget(obj.metadata.name)
                 self._actuator.forget(obj.metadata.name)
         elif isinstance(obj, Pod) and (event.type == DELETED or obj.spec.node_name or obj.status.phase in ENDED):
             self._scale_up.forget(obj.metadata.key)
+
+    def _absorb(self, event: Watch) -> bool:
+        """What was simulated stands, but for nodes that the event touches; where it changes more, all is taken back.
+        True where nothing is left to observe: of a node that is out of the snapshot, and comes back as it is then."""
+        touched = None if self._pending.has_placed or not self._planner.are_plain else touched_nodes(self._state, event)
+        if touched is None:
+            self._release()
+            return False
+        for name in touched:
+            self._planner.touch(name)
+        obj = event.obj
+        if isinstance(obj, Node) and obj.metadata.name not in self._state.snapshot.node_table.index:
+            self._state.nodes[obj.metadata.name] = obj
+            return True
+        return False
 
     def _learn_priorities(self, event: Watch) -> None:
         meta = event.obj.metadata
@@ -238,7 +254,7 @@ class ClusterAutoscaler:
         """Source: static_autoscaler.go RunOnce."""
         state = self._state
         if self._kept is not None:
-            if self._scan_again(now, self._kept, effects):
+            if self._scan_again(now, effects):
                 return
             self._release()
         self._provider.give_up(now, effects)
@@ -259,41 +275,57 @@ class ClusterAutoscaler:
                 self._kept = fork
         finally:
             if self._kept is not fork:
+                self._planner.release()
                 fork.revert()
 
     def _release(self) -> None:
         """Something changes: what was simulated is taken back."""
         if self._kept is not None:
+            self._planner.release()
             self._kept.revert()
             self._kept = None
 
     def _is_quiet(self) -> bool:
         """Nothing is under way that time alone would change."""
         state = self._state
-        busy = self._actuator.going or state.starting or state.terminating
+        busy = self._actuator.going or state.starting
         return not busy and not any(pool.requested for pool in state.pools.values())
 
-    def _scan_again(self, now: int, fork: Fork, effects: list[Effect]) -> bool:
-        """A scan of what was scanned last time, unchanged: only what time has changed is looked at. False where that
-        needs a whole scan."""
+    def _scan_again(self, now: int, effects: list[Effect]) -> bool:
+        """A scan from where the last one ended: only what has changed since, or changes with time, is looked at. False
+        where that needs a whole scan."""
         pools = self._state.pools.values()
         if any(pool.size < pool.pool.least for pool in pools):
+            return False
+        for name in set(self._state.terminating.values()):
+            self._planner.touch(name)
+        if self._could_help(self._planner.touched):
             return False
         self._actuator.clean_up(now, effects)
         if self._pending.has_young or (self._left and not self._scale_up.repeat(now, effects)):
             return False
         if self._settings.scale_down_enabled:
-            self._planner.carry_on(now, fork)
+            self._planner.carry_on(now)
             self._scale_down(now, effects)
             if not self._is_quiet():
                 self._release()
+        self._planner.touched.clear()
         return True
+
+    def _could_help(self, nodes: Iterable[str]) -> bool:
+        """Whether a pod that fitted nowhere would on one of the nodes."""
+        snapshot = self._state.snapshot
+        for name in nodes:
+            index = snapshot.node_table.index.get(name)
+            if index is not None and any(snapshot.feasible(view)[index] for view in self._left):
+                return True
+        return False
 
     def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> bool:
         """Whether the next scan can begin where this one ended, if nothing changes."""
         self._look_ahead(fork)
         left, pods = self._pending.place(now, fork)
-        self._left = bool(left)
+        self._left = list({view.cls.id: view for view in left}.values())
         wait = False
         if left:
             wait = self._scale_up.are_new(now, pods)
@@ -303,7 +335,7 @@ class ClusterAutoscaler:
             if tried:
                 return False  # no scale-down in this scan
         if self._settings.scale_down_enabled:
-            self._planner.update(now, fork, self._actuator.going)
+            self._planner.update(now, self._actuator.going)
             self._scale_down(now, effects, wait=wait)
         return not wait
 

@@ -122,6 +122,9 @@ class ClusterState:
         """Whether `pods_on` has any."""
         return any(not self.is_expendable(self.pods[key]) for key in self._keys_on.get(name, ()))
 
+    def daemon_set(self, key: str) -> DaemonSet | None:
+        return self._others.get("DaemonSet", {}).get(key)
+
     def is_expendable(self, pod: Pod) -> bool:
         return (pod.spec.priority or 0) < self.settings.expendable_pods_priority_cutoff
 

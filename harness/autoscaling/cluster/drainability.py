@@ -68,9 +68,16 @@ class RemainingBudgets:
         return all(self._left[key] >= count for key, count in asked.items())
 
     def spend(self, pods: list[Pod]) -> None:
+        self._change(pods, -1)
+
+    def give_back(self, pods: list[Pod]) -> None:
+        """What was spent for them."""
+        self._change(pods, 1)
+
+    def _change(self, pods: list[Pod], by: int) -> None:
         for pod in pods:
             for key in self.matching(pod):
-                self._left[key] -= 1
+                self._left[key] += by
 
 
 def is_daemon(pod: Pod) -> bool:

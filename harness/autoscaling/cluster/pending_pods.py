@@ -20,11 +20,12 @@ SCALE_UP_DELAY = "cluster-autoscaler.kubernetes.io/pod-scale-up-delay"
 
 
 class PendingPods:
-    """`has_young`: whether the last look left some out that were too young."""
+    """Of the last look: `has_young`: it left some out that were too young; `has_placed`: some count where they would
+    fit."""
 
     def __init__(self, state: ClusterState) -> None:
         self._state = state
-        self.has_young = False
+        self.has_young = self.has_placed = False
 
     def place_moving(self, fork: Fork, drained: Iterable[str]) -> None:
         """Pods of nodes that are drained will need places. Source: currently_drained_nodes.go."""
@@ -40,7 +41,7 @@ class PendingPods:
         Source: expendable, nominated, DaemonSet and schedulable pods are filtered out."""
         state = self._state
         left, pods = [], []
-        self.has_young = False
+        self.has_young = self.has_placed = False
         for _, pod in sorted(state.pending.items(), key=oldest_first):
             if state.is_expendable(pod) or is_daemon(pod) or pod.metadata.deletion_timestamp is not None:
                 continue
@@ -48,8 +49,9 @@ class PendingPods:
             nominated = fork.snapshot.node_table.index.get(pod.status.nominated_node_name)
             if nominated is not None:
                 fork.assume(view, nominated)  # it waits there for others to go
+                self.has_placed = True
             elif fork.place(view) is not None:
-                continue
+                self.has_placed = True
             elif self._is_young(now, pod):
                 self.has_young = True
             else:
