@@ -6,17 +6,18 @@ is asked of the scheduler's own snapshot and filters, on a fork of the whole clu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
 from harness.autoscaling.cluster.actuation import Actuator
-from harness.autoscaling.cluster.changes import ENDED, touched_nodes
-from harness.autoscaling.cluster.cluster_state import ClusterState
+from harness.autoscaling.cluster.changes import ENDED, could_help, touched_nodes
+from harness.autoscaling.cluster.cluster_state import ClusterState, is_unschedulable
 from harness.autoscaling.cluster.estimator import add_template_node
 from harness.autoscaling.cluster.expander import PRIORITY_CONFIG, contained, priority_expanders, take_faults
 from harness.autoscaling.cluster.expander import expander as make_expander
 from harness.autoscaling.cluster.fork import Fork
+from harness.autoscaling.cluster.loop_trigger import LoopTrigger
 from harness.autoscaling.cluster.pending_pods import PendingPods
 from harness.autoscaling.cluster.provider import Provider
 from harness.autoscaling.cluster.scale_down import ScaleDownPlanner
@@ -40,7 +41,6 @@ from harness.engine.component import (
     Update,
     WakeAt,
     Watch,
-    next_tick,
 )
 from harness.engine.guard import fault_of
 from harness.model.core import ConfigMap, Node, Pod
@@ -124,6 +124,7 @@ class ClusterAutoscaler:
         self._pending = PendingPods(self._state)
         self._planner = ScaleDownPlanner(self._state)
         self._actuator = Actuator(self._state, self._planner)
+        self._trigger = LoopTrigger(self._settings)
         self._armed = -1
         self._watches_volumes = False
         self._last_scale_up_ns: int | None = None
@@ -166,9 +167,11 @@ class ClusterAutoscaler:
         if self._state.has_claims and not self._watches_volumes:
             self._watches_volumes = True
             effects.append(Subscribe(VOLUMES))
-        if self._armed < 0 and self._busy():
-            self._armed = next_tick(now, self.period_ns, self.phase_ns)
-            effects.append(WakeAt(self._armed, self._armed))
+        if self._busy():
+            due = self._trigger.due(now, self.phase_ns)
+            if self._armed < 0 or due < self._armed:
+                self._armed = due
+                effects.append(WakeAt(due, due))
         faults = take_faults(self._others)
         effects.extend(fault_of(self.name, fault, key="its expander").observation() for fault in faults)
         return effects
@@ -186,6 +189,7 @@ class ClusterAutoscaler:
         elif token == self._armed:
             self._armed = -1
             self._scan(now, effects)
+            self._trigger.ran(now, productive=now in (self._last_scale_up_ns, self._last_delete_ns))
 
     def _on_outcome(self, now: int, event: Outcome) -> None:
         """A taint that was refused stops its deletion. Every other write is seen to at the next scan, from what is."""
@@ -210,6 +214,8 @@ class ClusterAutoscaler:
             self._learn_priorities(event)
             return
         obj = event.obj
+        if isinstance(obj, Pod) and event.type != DELETED and is_unschedulable(obj):
+            self._trigger.observe(now, obj)
         if self._kept is not None and self._absorb(event):
             return
         self._state.observe(now, event)
@@ -299,7 +305,7 @@ class ClusterAutoscaler:
             return False
         for name in set(self._state.terminating.values()):
             self._planner.touch(name)
-        if self._could_help(self._planner.touched):
+        if could_help(self._state, self._planner.touched, self._left):
             return False
         self._actuator.clean_up(now, effects)
         if self._pending.has_young or (self._left and not self._scale_up.repeat(now, effects)):
@@ -311,15 +317,6 @@ class ClusterAutoscaler:
                 self._release()
         self._planner.touched.clear()
         return True
-
-    def _could_help(self, nodes: Iterable[str]) -> bool:
-        """Whether a pod that fitted nowhere would on one of the nodes."""
-        snapshot = self._state.snapshot
-        for name in nodes:
-            index = snapshot.node_table.index.get(name)
-            if index is not None and any(snapshot.feasible(view)[index] for view in self._left):
-                return True
-        return False
 
     def _simulate(self, now: int, fork: Fork, effects: list[Effect]) -> bool:
         """Whether the next scan can begin where this one ended, if nothing changes."""
@@ -368,13 +365,10 @@ class ClusterAutoscaler:
         )
 
     def _is_healthy(self, effects: list[Effect]) -> bool:
-        """Too many nodes that are not ready: nothing is done. Source: clusterstate.go IsClusterHealthy."""
-        state, settings = self._state, self._settings
-        unready = len(state.unready)
-        share = settings.max_total_unready_percentage / 100 * len(state.nodes)
-        healthy = unready <= settings.ok_total_unready_count or unready <= share
+        """Too many nodes that are not ready: nothing is done."""
+        healthy = self._state.is_healthy
         if not healthy and not self._told_unhealthy:
-            some = next(iter(state.nodes.values()))
+            some = next(iter(self._state.nodes.values()))
             effects.append(Record(some, "Warning", "ClusterUnhealthy", "Cluster is unhealthy"))
         self._told_unhealthy = not healthy
         return healthy

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.removals import is_plain
 from harness.engine.component import DELETED, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition
 from harness.model.objects import DaemonSet, PodDisruptionBudget
+from harness.scheduling.strategy import PodView
 
 ENDED = ("Succeeded", "Failed")
 
@@ -37,6 +40,13 @@ def touched_nodes(state: ClusterState, event: Watch) -> tuple[str, ...] | None:
             return None
 
 
+def could_help(state: ClusterState, nodes: Iterable[str], pods: Iterable[PodView]) -> bool:
+    """Whether one of `pods`, which fitted nowhere, would fit on one of the nodes."""
+    snapshot = state.snapshot
+    columns = [index for name in nodes if (index := snapshot.node_table.index.get(name)) is not None]
+    return bool(columns) and any(bool(snapshot.feasible(pod)[columns].any()) for pod in pods)
+
+
 def _of_pod(state: ClusterState, pod: Pod, *, gone: bool) -> tuple[str, ...] | None:
     key = pod.metadata.key
     if key in state.pending:
@@ -44,9 +54,7 @@ def _of_pod(state: ClusterState, pod: Pod, *, gone: bool) -> tuple[str, ...] | N
     old = state.pods.get(key)
     if old is None:
         if not pod.spec.node_name:
-            scheduled = condition(pod.status.conditions, "PodScheduled")
-            waits = scheduled is not None and scheduled.status == "False" and not gone
-            return None if waits else ()
+            return None if state.would_pend(pod) and not gone else ()
         if gone or pod.status.phase in ENDED:
             return ()
     elif not gone and pod.status.phase not in ENDED and _moves_alike(old, pod):

@@ -8,7 +8,7 @@ from typing import Any
 from harness.autoscaling.cluster.daemon_pods import DaemonPods
 from harness.autoscaling.cluster.drainability import RemainingBudgets
 from harness.autoscaling.cluster.pool_state import PoolState
-from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings, names_of
 from harness.autoscaling.pool import POOL_LABEL, NodePool, replaced
 from harness.engine.component import DELETED, Relist, Watch
 from harness.model.core import Node, Pod
@@ -134,6 +134,13 @@ class ClusterState:
     def remaining_budgets(self) -> RemainingBudgets:
         return RemainingBudgets(self.budgets)
 
+    @property
+    def is_healthy(self) -> bool:
+        """Not too many nodes that are not ready. Source: clusterstate.go IsClusterHealthy."""
+        unready, settings = len(self.unready), self.settings
+        share = settings.max_total_unready_percentage / 100 * len(self.nodes)
+        return unready <= settings.ok_total_unready_count or unready <= share
+
     def settle_starting(self, now: int) -> None:
         """Nodes that were not ready in time are taken as they are."""
         for name, since in list(self.starting.items()):
@@ -204,8 +211,25 @@ class ClusterState:
             if pod.metadata.deletion_timestamp is not None:
                 self.terminating[key] = node
             return
-        scheduled = condition(pod.status.conditions, "PodScheduled")
-        if scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable":
+        if self.would_pend(pod):
             self.pending[key] = pod
         else:
             self.pending.pop(key, None)
+
+    def would_pend(self, pod: Pod) -> bool:
+        """Whether a pod without a node is one to be helped."""
+        return is_unschedulable(pod) or self._is_bypassed(pod)
+
+    def _is_bypassed(self, pod: Pod) -> bool:
+        """Whether it is looked at before its scheduler has. Source: SchedulerUnprocessedPods."""
+        if pod.spec.scheduling_gates or condition(pod.status.conditions, "PodScheduled") is not None:
+            return False
+        named = pod.spec.scheduler_name or "default-scheduler"
+        return named in names_of(self.settings.bypassed_scheduler_names)
+
+
+def is_unschedulable(pod: Pod) -> bool:
+    """Its scheduler has said so."""
+    scheduled = condition(pod.status.conditions, "PodScheduled")
+    unbound = not pod.spec.node_name and scheduled is not None
+    return bool(unbound and scheduled and scheduled.status == "False" and scheduled.reason == "Unschedulable")

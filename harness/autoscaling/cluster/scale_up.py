@@ -72,7 +72,9 @@ class ScaleUp:
         }
 
     def are_new(self, now: int, pods: Sequence[Pod]) -> bool:
-        """Whether to wait a scan for more of them."""
+        """Whether to wait a scan for more of them; not where pods are looked at before their scheduler was."""
+        if self._state.settings.bypassed_scheduler_names:
+            return False
         created = [pod.metadata.creation_timestamp or 0 for pod in pods]
         if min(created) + NEW_PODS_NS > now:
             return True

@@ -1,7 +1,8 @@
 """The cluster autoscaler's flags, under their own names, with its defaults.
 
 Source: kubernetes/autoscaler cluster-autoscaler/main.go and config/const.go (1.32). The default expander is that of
-1.34 (config/flags/flags.go): deterministic but for ties, where that of 1.32 draws.
+1.34 (config/flags/flags.go): deterministic but for ties, where that of 1.32 draws. --frequent-loops-enabled is false up
+to 1.34, and true from 1.35 on.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class ClusterAutoscalerSettings:
 
     expander: str = _flag("expander", "least-waste")
     scan_interval_ns: int = _flag("scan-interval", 10 * SECOND)
+    frequent_loops_enabled: bool = _flag("frequent-loops-enabled", False)
+    bypassed_scheduler_names: str = _flag("bypassed-scheduler-names", "")
     max_nodes_total: int = _flag("max-nodes-total", 0)
     max_node_provision_time_ns: int = _flag("max-node-provision-time", 15 * MINUTE)
     initial_node_group_backoff_duration_ns: int = _flag("initial-node-group-backoff-duration", 5 * MINUTE)
@@ -126,7 +129,6 @@ REFUSED = {
     "allowed-scheduler-names": "pods of all schedulers are looked at",
     "async-node-groups": "pools are given, none is made",
     "blocking-system-pod-distruption-timeout": "system pods keep their node, or skip-nodes-with-system-pods=false",
-    "bypassed-scheduler-names": "pods are looked at once the scheduler has told them unschedulable",
     "capacity-buffer-controller-enabled": _BUFFERS,
     "capacity-buffer-pod-dry-run-enabled": _BUFFERS,
     "capacity-buffer-pod-injection-enabled": _BUFFERS,
@@ -150,7 +152,6 @@ REFUSED = {
     "force-delete-failed-nodes": "pools keep their min",
     "force-delete-unregistered-nodes": "machines that do not register are given up",
     "force-ds": "DaemonSet pods that do not fit a template are left out",
-    "frequent-loops-enabled": "scans come every scan-interval, as by default up to 1.33",
     "gpu-total": "limits of the whole cluster are by nodes: max-nodes-total",
     "grpc-expander-cert": "expanders are Python: module:object",
     "grpc-expander-url": "expanders are Python: module:object",
