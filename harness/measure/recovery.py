@@ -329,10 +329,13 @@ class Recovery:
 def _replacement(hit: Hit, hits: Mapping[str, Hit]) -> PodTimes | None:
     """The pod that came in its place; where that was hit before it was an endpoint, the one that came in its place,
     and so on. `hits`: by uid, the last of each pod."""
-    new = hit.new
+    new, passed = hit.new, {hit.life.uid}
     while new is not None and (again := hits.get(new.uid)) is not None:
         if again.served or again.back_ns != NEVER or again.left_ns == NEVER or again.new is None:
             break
+        if new.uid in passed:  # a store that was set back: a pod that had gone is there again
+            break
+        passed.add(new.uid)
         new = again.new
     return new
 

@@ -125,7 +125,11 @@ def _through(
     """A pod that came in the place of another, and was hit itself before it was served: its way goes on with that of
     the fault that hit it. The pod that it ends with."""
     pod = story.pods.get(victim.get("replacedBy") or victim["uid"])
+    passed: set[str] = set()
     while chain.unended and pod is not None and victim.get("replacedBy") and pod.uid in struck:
+        if pod.uid in passed:  # a store that was set back: a pod that had gone is there again
+            break
+        passed.add(pod.uid)
         other, victim = struck[pod.uid]
         if other.at_ns < pod.created_ns or victim["outcome"] not in ("replaced", "waiting", "lost"):
             break
