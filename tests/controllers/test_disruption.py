@@ -13,7 +13,7 @@ from harness.controllers.workloads.deployment.controller import DeploymentContro
 from harness.controllers.workloads.job.controller import JobController
 from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.model.core import Pod
-from harness.model.meta import LabelSelector, ObjectMeta, condition
+from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference, condition
 from harness.model.status import ApiError
 from harness.model.workloads import (
     Deployment,
@@ -22,6 +22,8 @@ from harness.model.workloads import (
     JobSpec,
     PodDisruptionBudget,
     PodDisruptionBudgetSpec,
+    ReplicaSet,
+    ReplicaSetSpec,
 )
 from tests.controllers.rig import Rig, selector, template
 from tests.examples import examples
@@ -222,3 +224,30 @@ def test_evictions_never_leave_fewer_healthy_than_promised(
                     town.kubelet_kills(going)
         town.run(number * 0.003)
         assert healthy() >= replicas - away
+
+
+def test_percentages_are_of_the_deployment_not_of_its_replica_set() -> None:
+    """While a rollout has scaled the old ReplicaSet down. Source: kubernetes 1.32 pkg/controller/disruption
+    getPodReplicaSet, which leaves ReplicaSets of Deployments to getPodDeployment."""
+    town = Rig(DisruptionController())
+    labels, pods = selector(app="web"), template(app="web")
+    above = town.create(
+        Deployment(
+            metadata=ObjectMeta(name="web", namespace="default"),
+            spec=DeploymentSpec(replicas=10, selector=labels, template=pods),
+        )
+    )
+    of = OwnerReference(api_version="apps/v1", kind="Deployment", name="web", uid=above.metadata.uid, controller=True)
+    meta = ObjectMeta(name="old", namespace="default", owner_references=(of,), labels={"app": "web"})
+    below = town.create(ReplicaSet(metadata=meta, spec=ReplicaSetSpec(replicas=2, selector=labels, template=pods)))
+    of = OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="old", uid=below.metadata.uid, controller=True)
+    town.create(
+        Pod(
+            metadata=ObjectMeta(name="p", namespace="default", labels={"app": "web"}, owner_references=(of,)),
+            spec=pods.spec,
+        )
+    )
+    town.create(budget(min_available="50%"))
+    town.run()
+    found = town.get("PodDisruptionBudget", "pdb").status
+    assert (found.desired_healthy, found.expected_pods) == (5, 10)

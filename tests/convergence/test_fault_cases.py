@@ -12,7 +12,8 @@ import yaml
 from msgspec.structs import replace
 
 from harness.convergence.checkers import converged
-from harness.engine.component import MINUTE, SECOND
+from harness.engine.component import MINUTE, SECOND, RestartProcess
+from harness.model.constants import MANAGER
 from harness.model.errors import UserError
 from harness.model.faults import Crash, Freeze, NodeFault, Partition
 from harness.model.status import ApiError
@@ -122,6 +123,26 @@ def test_a_quota_forgets_what_a_scale_down_frees_during_an_outage() -> None:
     story.outage(45)
     story.assert_converged()
     assert str(server.get("ResourceQuota", "default", "all").status.used["pods"]) == "1"
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicationController", "Job"])
+def test_what_loses_its_owner_while_the_controllers_are_down_goes(kind: str) -> None:
+    """The garbage collector that starts again knows no owner of its life before."""
+    labels = {"app": "rc"}
+    template = {"metadata": {"labels": labels}, "spec": POD_SPEC}
+    controller = manifest("ReplicationController", "rc", spec={"replicas": 2, "selector": labels, "template": template})
+    owner = {"Deployment": deployment(), "ReplicationController": controller, "Job": JOB}[kind]
+    story = Story(owner)
+    story.at(20)
+    server = story.cluster.server
+    assert server.objects("Pod")
+    story.cluster._machines(story.cluster.now, RestartProcess(MANAGER, 60 * SECOND))
+    story.at(40)
+    server.delete(kind, "default", owner["metadata"]["name"], propagation="Background")
+    story.cluster.api.flush(story.cluster.now)
+    story.assert_converged()
+    assert not server.objects("Pod")
+    assert not server.objects("ReplicaSet")
 
 
 # -- one bad object ----------------------------------------------------------------------------------------------------

@@ -213,3 +213,53 @@ def test_no_pod_is_lost_and_none_is_handed_out_twice(steps: list[tuple[str, int,
     queue.tick(now + 5 * MINUTE)
     queue.tick(now + 6 * MINUTE)
     assert sorted(popped(queue, 99)) == sorted(there)
+
+
+def test_nominated_pods_of_a_class_are_counted_as_they_come_and_go() -> None:
+    """A change that helps no nominated pod wakes a class of none but those, however many of them came and went."""
+    queue = SchedulingQueue()
+    woken: list[str] = []
+
+    def helps(of: PodView) -> int:
+        woken.append(of.key)
+        return 0
+
+    for turn in range(3):
+        queue.add(view("nominated"), "u", turn)
+        (pod,) = queue.pop(1)
+        pod.nominated = True
+        queue.put_back(pod, turn)
+        queue.wake_where(helps, turn, "e", nominated=False)
+        assert woken == []
+        queue.add(view("other"), "o", turn)
+        (other,) = queue.pop(1)
+        queue.put_back(other, turn)
+        queue.wake_where(helps, turn, "e", nominated=False)
+        assert len(woken) == 1
+        woken.clear()
+        queue.remove("default/nominated")
+        queue.wake_where(helps, turn, "e", nominated=False)
+        assert len(woken) == 1
+        woken.clear()
+        queue.add(view("nominated"), "u", turn)
+        (pod,) = queue.pop(1)
+        pod.nominated = True
+        queue.put_back(pod, turn)
+        queue.wake_pod("default/other", turn, "e")
+        queue.wake_where(helps, turn, "e", nominated=False)
+        assert woken == []
+        queue.remove("default/other")
+        queue.remove("default/nominated")
+    assert len(queue) == 0
+
+
+def test_a_group_is_forgotten_with_its_last_member() -> None:
+    queue = SchedulingQueue()
+    for name in ("a", "b"):
+        queue.add(view(name, group="g"), name, 0)
+    assert queue.waiting_in("g") == 2
+    queue.remove("default/a")
+    assert queue.waiting_in("g") == 1
+    queue.remove("default/b")
+    assert queue.waiting_in("g") == 0
+    assert list(queue._groups) == []
