@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.engine.component import HOUR, SECOND
 from harness.experiment.prepared import Prepared, prepare
+from harness.experiment.strategies import load_strategy
+from harness.experiment.strategy_fit import foresight
 from harness.experiment.sweep import Job
 from harness.model.core import Pod
 from harness.model.workloads import HorizontalPodAutoscaler
@@ -92,7 +94,15 @@ def lint(todo: Sequence[Job]) -> Linted:
     found = Linted(todo[0].loaded.scenario.metadata.name, names, list(dict.fromkeys(job.seed for job in todo)))
     for job in todo:
         if job.scheduler == names[0]:
-            found.sizes.append((dict(job.loaded.chosen), job.seed, size_of(prepare(job.loaded, job.seed))))
+            prepared = prepare(job.loaded, job.seed)
+            size = size_of(prepared)
+            shown = [
+                text
+                for name in names
+                for text in foresight(job.loaded, name, load_strategy(job.loaded, name)(), prepared.workload.history)
+            ]
+            size = replace(size, notices=(*size.notices, *shown))
+            found.sizes.append((dict(job.loaded.chosen), job.seed, size))
     return found
 
 

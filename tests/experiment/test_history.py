@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.experiment.lint import lint
+from harness.experiment.record import read_record
 from harness.experiment.run import run_once
 from harness.experiment.scenario import from_data
+from harness.experiment.strategy_fit import foresight
+from harness.experiment.sweep import Job
 from harness.model.errors import UserError
 from harness.scheduling.strategy import PodView
 from schedulers.greedy import greedy
@@ -56,3 +61,36 @@ def test_a_trace_has_no_past() -> None:
     made = scenario(workload=[{"trace": {"path": "pods.csv"}}], scheduling={"history": "past"})
     with pytest.raises(UserError, match="a trace has no past"):
         run_once(from_data(made, "history"), "greedy", 1)
+
+
+def told(tmp_path: Path, scheduler: str, **spec: Any) -> tuple[list[str], str]:
+    """(what a run says of it, what its record says)."""
+    made = scenario(duration="1m", nodes=[{"openbLike": {"count": 6}}], workload=[{"openbLike": {"pods": 5}}], **spec)
+    result = run_once(from_data(made, "history"), scheduler, 1, out=tmp_path)
+    assert result.folder is not None
+    return [text for text in result.notices if "fit()" in text], read_record(result.folder)["fittedOn"]
+
+
+def test_who_is_shown_its_own_run_by_default_is_named_and_records_say_which(tmp_path: Path) -> None:
+    learner = f"{__name__}:Learner"
+    notices, shown_to = told(tmp_path, learner)
+    assert len(notices) == 1
+    assert learner in notices[0]
+    assert "spec.scheduling.history: past" in notices[0]
+    assert shown_to == "workload"
+    assert told(tmp_path, learner, scheduling={"history": "workload"}) == ([], "workload")
+    assert told(tmp_path, learner, scheduling={"history": "past"}) == ([], "past")
+    assert told(tmp_path, learner, scheduling={"history": "none"}) == ([], "")
+    assert told(tmp_path, "greedy") == ([], "")
+
+
+def test_lint_names_it_too() -> None:
+    made = scenario(nodes=[{"openbLike": {"count": 6}}], workload=[{"openbLike": {"pods": 5}}])
+    loaded = from_data(made, "history")
+    found = lint([Job(loaded, name, 1) for name in ("greedy", f"{__name__}:Learner")])
+    assert [note for note in found.notices if "fit()" in note] == foresight(
+        loaded,
+        f"{__name__}:Learner",
+        Learner(),
+        [object()],  # type: ignore[list-item]
+    )
