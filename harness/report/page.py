@@ -53,6 +53,11 @@ table{font-size:.8rem}}
 )
 
 
+OVER_SEEDS = (
+    "Over several seeds: the mean, with its 95 % interval in brackets from six seeds on, else with the standard "
+    "deviation (±). '>': a lower bound in some runs, of which there is no interval."
+)
+
 MOST_WATERFALLS = 12
 """Of one record that a page has room for."""
 
@@ -122,6 +127,8 @@ def _scenario(name: str, records: Sequence[ReportedRun]) -> list[str]:
     out += _wrong(results)
     for title, columns, rows in families(results, catalogue(_measures_asked(first))):
         out.append(f"<h2>{escape(title)}</h2>{_table(columns, rows)}")
+    if len({result.seed for result in results}) > 1:
+        out.append(f'<p class="soft">{escape(OVER_SEEDS)}</p>')
     out += _curves(records)
     out += figures(records)
     out += _recoveries(results)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,7 @@ from harness.measure.accounting import DIMENSIONS
 from harness.measure.catalogue import Catalogue, Measure, values_of
 from harness.measure.recovery import PHASES
 from harness.measure.registry import catalogue
+from harness.measure.statistics import ALPHA, interval, least_seeds
 
 
 def print_table(
@@ -48,7 +50,7 @@ FAULT_MEANS = (
 def print_results(loaded: LoadedScenario, results: Sequence[Result]) -> None:
     """The three families of measures, a column a strategy; then what went wrong, and where the records are.
 
-    Over several seeds: the mean, and the standard deviation behind it.
+    Over six seeds and more: the mean with its 95 % interval; over fewer, with the standard deviation behind it.
     """
     console = _console()
     meta = loaded.scenario.metadata
@@ -72,7 +74,7 @@ def _unknown_energy(result: Result) -> list[str]:
 
 
 def print_sweep(loaded: LoadedScenario, results: Sequence[Result]) -> None:
-    """A row a strategy and value of the variables: means over seeds, and the standard deviation behind them."""
+    """A row a strategy and value of the variables: means over seeds, with intervals as `print_results`."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         groups.setdefault((*result.variables.values(), result.scheduler), []).append(result)
@@ -212,7 +214,8 @@ Family: TypeAlias = tuple[str, tuple[str, ...], list[list[str]]]
 
 
 def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
-    """The three families of measures, a column a strategy; over several seeds the mean and the standard deviation."""
+    """The three families of measures, a column a strategy; over several seeds the mean with its interval, or the
+    standard deviation where there are too few for one."""
     by_strategy: dict[str, list[Result]] = {}
     for result in results:
         by_strategy.setdefault(result.scheduler, []).append(result)
@@ -292,7 +295,8 @@ def _accounts(dimension: str, family: str, by_strategy: dict[str, list[Result]],
 
 
 def _cell(values: Sequence[Read], digits: int) -> str:
-    """The mean, and behind it the deviation over several runs; '>' where a run's number is a lower bound only."""
+    """The mean over several runs, and behind it its 95 % interval, or the deviation where there are too few; '>'
+    where a run's number is a lower bound only, of which there is no interval."""
     words = [value for value in values if isinstance(value, str)]
     if words:
         return words[0]
@@ -304,6 +308,9 @@ def _cell(values: Sequence[Read], digits: int) -> str:
     mean = statistics.fmean(numbers)
     if len(numbers) < 2:
         return f"{mark}{mean:.{digits}f}"
+    if len(numbers) >= least_seeds(ALPHA) and not mark:
+        low, high = interval(np.array(numbers, dtype=np.float64), ALPHA)
+        return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
     return f"{mark}{mean:.{digits}f} ±{statistics.stdev(numbers):.{digits}f}"
 
 

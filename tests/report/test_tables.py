@@ -9,7 +9,7 @@ import pytest
 
 from harness.experiment.result import from_record
 from harness.experiment.run import run_once
-from harness.report.tables import print_results
+from harness.report.tables import AtLeast, _cell, print_results
 from tests.experiment.scenarios import loaded
 
 LAZY = {"podyard.dev/arrival": "1s"}
@@ -34,3 +34,10 @@ def test_what_went_wrong_is_told_by_its_kind(tmp_path: Path, capsys: pytest.Capt
     assert f"COMPONENT FAILED  greedy/1: {fault}"[:100] in told
     assert "started again" in told
     assert 'REFUSED BY THE API SERVER  greedy/1: namespaces "nowhere" not found' in told
+
+
+def test_six_seeds_have_an_interval_and_five_a_deviation() -> None:
+    assert _cell([1.0], 1) == "1.0"
+    assert _cell([1.0, 3.0], 1) == "2.0 ±1.4"
+    assert _cell([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 1) == "3.5 [1.0, 6.0]"
+    assert _cell([AtLeast(9.0), 2.0, 3.0, 4.0, 5.0, 6.0], 1).startswith(">4.8 ±")
