@@ -306,3 +306,7 @@ def test_a_taint_of_no_execute_ends_its_pod_and_one_of_no_schedule_does_not() ->
     rig.delete("Pod", next(pod.metadata.name for pod in rig.pods() if target_of(pod) == "b"))
     rig.run(1)
     assert sorted(target_of(pod) for pod in rig.pods()) == ["c"], "a new one is not started there"
+
+
+def test_nodes_and_pods_are_not_watched_before_there_is_a_daemon_set() -> None:
+    assert DaemonSetController().watches == ("DaemonSet",)

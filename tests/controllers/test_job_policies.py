@@ -176,6 +176,25 @@ def test_the_index_of_a_going_pod_is_not_taken_again(bench: Bench) -> None:
     assert [*bench.active()] == ["1"]
 
 
+def test_what_replaces_a_failed_pod_takes_its_index_and_not_that_of_one_that_is_going(bench: Bench) -> None:
+    bench.create(indexed(podReplacementPolicy="Failed", parallelism=2))
+    bench.run()
+    going, fails = (bench.set_ready(bench.active()[index]) for index in ("0", "1"))
+    bench.delete("Pod", going.metadata.name)
+    bench.end(fails, 1)
+    bench.run(60)
+    assert [*bench.active()] == ["1"]
+
+
+def test_without_a_policy_the_index_of_a_going_pod_is_taken_again_at_once(bench: Bench) -> None:
+    """Source: kubernetes 1.32 pkg/apis/batch/v1/defaults.go: podReplacementPolicy TerminatingOrFailed."""
+    bench.create(indexed(parallelism=2))
+    bench.run()
+    bench.delete("Pod", bench.set_ready(bench.active()["0"]).metadata.name)
+    bench.run(60)
+    assert sorted(bench.active()) == ["0", "1"]
+
+
 def test_pods_know_their_index(bench: Bench) -> None:
     bench.create(indexed())
     bench.run()

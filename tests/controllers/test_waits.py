@@ -144,6 +144,16 @@ def test_a_daemon_pod_whose_deletion_was_refused_is_deleted_soon() -> None:
 # -- StatefulSets ------------------------------------------------------------------------------------------------------
 
 
+def test_a_pod_of_a_set_that_is_gone_when_it_is_to_be_deleted_is_no_failure() -> None:
+    rig = Rig(StatefulSetController())
+    rig.create(stateful_set(podManagementPolicy="Parallel", replicas=2))
+    rig.run(2)
+    refusing(rig, Delete, ApiError(404, "NotFound", 'pods "db-1" not found'), kind="Pod", times=2)
+    rig.change("StatefulSet", "db", replicas=1)
+    rig.run(30)
+    assert rig.events("FailedDelete") == []
+
+
 @pytest.mark.parametrize("error", [ApiError(500, "InternalError", "no"), conflict("pods", "db-1", "no")])
 def test_a_pod_of_a_set_whose_deletion_was_refused_is_deleted_soon(error: ApiError) -> None:
     rig = Rig(StatefulSetController())

@@ -18,6 +18,7 @@ from harness.engine.component import (
     SECOND,
     BindPod,
     Outcome,
+    Record,
     Relist,
     Start,
     WakeAt,
@@ -323,16 +324,16 @@ def test_when_the_node_that_is_kept_goes_its_pod_is_tried_elsewhere_at_once() ->
 
 def test_a_refused_binding_gives_the_room_back_and_backs_off() -> None:
     of = scheduler(greedy())
-    effects = of.step(0, [Watch(ADDED, node("n")), Watch(ADDED, pod("p", cpu=3))])
+    effects = of.step(5 * SECOND, [Watch(ADDED, node("n")), Watch(ADDED, pod("p", cpu=3))])
     while not any(isinstance(effect, BindPod) for effect in effects):
-        effects = of.step(SECOND, [])
+        effects = of.step(6 * SECOND, [])
     (sent,) = [effect for effect in effects if isinstance(effect, BindPod)]
-    effects = of.step(2 * SECOND, [Outcome(sent, None, ApiError(500, "InternalError", "no"))])
+    effects = of.step(8 * SECOND, [Outcome(sent, None, ApiError(500, "InternalError", "no"))])
     assert of.snapshot.where("default/p") is None
     assert not any(isinstance(effect, BindPod) for effect in effects)
-    assert bound(of, 2 * SECOND) == {"p": "n"}
+    assert bound(of, 8 * SECOND) == {"p": "n"}
     assert 'status="Error"' in of.prometheus()
-    assert of.metrics.point_s["Bind", "Error"].total == 2.0, "since it was decided"
+    assert of.metrics.point_s["Bind", "Error"].total == 3.0, "since it was decided"
 
 
 @pytest.mark.parametrize(("attempts", "label"), [(1, "1"), (15, "15"), (16, "16+"), (40, "16+")])
@@ -359,3 +360,38 @@ def test_one_timer_is_set_at_a_time() -> None:
     assert len(timers) == len(set(timers))
     due = max(timers)
     assert not any(isinstance(effect, WakeAt) for _ in range(3) for effect in of.step(due - SECOND, []))
+
+
+def test_gated_pods_that_went_while_the_watch_was_cut_are_forgotten_and_the_others_stay() -> None:
+    gated = {name: pod(name, gated=True) for name in ("a", "b")}
+    of = told(scheduler(), {"Node": {"n": node("n")}, "Pod": gated})
+    of.step(SECOND, [Relist("Pod", (gated["b"],))])
+    assert known(of)["gated"] == ["default/b"]
+
+
+def test_a_node_that_goes_is_forgotten_and_one_that_was_never_known_goes_unnoticed() -> None:
+    of = told(scheduler(), {"Node": {"n": node("n"), "m": node("m")}})
+    of.step(SECOND, [Watch(DELETED, node("n")), Watch(DELETED, node("never"))])
+    assert set(known(of)["nodes"]) == {"m"}
+
+
+def test_so_many_tracebacks_are_kept() -> None:
+    of = scheduler()
+    for number in range(30):
+        of._context.record_violation(0, "error", "default/p", f"reason {number}", "Traceback ..")
+    assert len(of.tally.violations) == 30
+    assert len(of.tally.tracebacks) == 20
+
+
+def test_a_new_process_judges_the_nodes_that_it_lists() -> None:
+    """And does not take what the old one said of as many others for its own."""
+    of = scheduler(greedy())
+
+    def told_why(now: int, there: Any) -> list[str]:
+        effects = [*of.step(now, [Start()]), *of.step(now, [Watch(ADDED, there), Watch(ADDED, pod("p", cpu=40))])]
+        effects += [effect for second in range(1, 4) for effect in of.step(now + second * SECOND, [])]
+        return [effect.message for effect in effects if isinstance(effect, Record)]
+
+    assert told_why(0, node("n")) == ["0/1 nodes are available: 1 Insufficient cpu."]
+    cordoned = replace(node("m"), spec=replace(node("m").spec, unschedulable=True))
+    assert told_why(100 * SECOND, cordoned) == ["0/1 nodes are available: 1 node(s) were unschedulable."]
