@@ -50,7 +50,8 @@ class Backfill:
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
         self._running.sync(cluster)
         self._waiting.take(pods, cluster)
-        if all(job.fits_nowhere_at == cluster.version for job in self._waiting.handed):
+        version = cluster.version
+        if all(job.fits_nowhere_at == version for job in self._waiting.handed):
             # Most calls: pods that are tried again every 5 minutes, while nothing has come or gone.
             for job in self._waiting.handed:
                 yield Wait(job.members[0], NOWHERE)
