@@ -11,7 +11,7 @@ import pytest
 
 from harness.experiment.run import run_once
 from harness.model.core import Pod, PodSchedulingGate
-from harness.scheduling.cycle.metrics import ATTEMPT_S, ATTEMPTS, POINT_S, SLI_S, VICTIMS, Page
+from harness.scheduling.cycle.metrics import ATTEMPT_S, ATTEMPTS, POINT_S, SLI_S, VICTIMS, Histogram, Page
 from tests.experiment.scenarios import loaded
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
@@ -126,8 +126,8 @@ def test_gated_pods_wait_in_a_queue_of_their_own() -> None:
 
 def test_buckets_are_those_of_kube_scheduler() -> None:
     """Source: kubernetes 1.32 pkg/scheduler/metrics/metrics.go: ExponentialBuckets of each histogram."""
-    assert ATTEMPTS == (1, 2, 4, 8, 16)
-    assert VICTIMS == (1, 2, 4, 8, 16, 32, 64)
+    assert Histogram(ATTEMPTS).bounds == (1, 2, 4, 8, 16)
+    assert Histogram(VICTIMS).bounds == (1, 2, 4, 8, 16, 32, 64)
     for bounds, first, last in ((ATTEMPT_S, 0.001, 16.384), (SLI_S, 0.01, 5242.88), (POINT_S, 0.0001, 0.2048)):
         assert bounds[0] == first
         assert bounds[-1] == pytest.approx(last)
