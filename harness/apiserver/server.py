@@ -61,6 +61,7 @@ class ApiServer:
         self.listeners: list[Listener] = []
         self.eviction_listeners: list[Callable[[Pod], None]] = []
         """Told of a pod that is evicted, before anything is written."""
+        self.unheeded: dict[str, str] = {}  # kinds that nobody acts on: what who writes one is told
         self.now = 0  # set by whoever drives, before each call
         self.views: dict[str, Callable[[], list[Any]]] = {}
         """Kinds that clients read and nobody stores, by name: their objects as they are now, in order of key."""
@@ -69,11 +70,10 @@ class ApiServer:
         self.finish_update: Finish | None = None
         """For updates from within of objects that have managedFields."""
         self.cache = WatchCache(store)
-        of_kind = {name: rules.admission for name, rules in RULES.items()}
         self.admission = AdmissionChain(
             self.cache,
             general=(NamespaceLifecycle,),
-            of_kind=of_kind,
+            of_kind={name: rules.admission for name, rules in RULES.items()},
             last=(lambda cache: ResourceQuota(cache, usage_of),),
         )
         self.admission.configure(constants)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -43,14 +44,22 @@ def scenario(
     print(write_scenario(name, folder))
 
 
+class Decides(StrEnum):
+    replicas = "replicas"
+    nodes = "nodes"
+
+
 @app.command("autoscaler")
 def autoscaler(
     name: Annotated[str, typer.Argument(help="As --autoscaler will know it: a-z, 0-9 and -.")],
     folder: Annotated[Path | None, typer.Option(help="Where the package goes; else ./NAME.")] = None,
+    decides: Annotated[
+        Decides, typer.Option(help="How many replicas there are, or which nodes pools add and remove.")
+    ] = Decides.replicas,
 ) -> None:
     """Write a package with an autoscaling policy and a test of it, ready for pip install."""
     from harness.testing.autoscaler_skeleton import write_autoscaler_package
 
     where = folder if folder is not None else Path(name)
-    for path in write_autoscaler_package(name, where):
+    for path in write_autoscaler_package(name, where, decides.value):
         print(path)

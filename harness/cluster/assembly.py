@@ -35,6 +35,8 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filter_plugin import FilterPlugin, UsesFilterPlugins
 from harness.store.interface import Store
 
+UNHEEDED = "{kind} does nothing here: only clusters whose scenario says autoscaler: just-in-time go by it"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterPlan:
@@ -132,6 +134,7 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
         managed = component.name in DEFAULT and component.name not in NOT_THE_MANAGERS
         set_up(component, seed, constants, plan.scheduling.filters, epoch_unix_ns=plan.settings.epoch_unix_ns)
         cluster.add(component, MANAGER if managed else "")
+    scaler: Component | None = None
     if plan.pools or stands_alone(plan.autoscaler):
         policy: NodePolicy | SizingPolicy = NODE_POLICIES.factory(plan.autoscaler, plan.autoscaler_flags)()
         rng_of_nodes, deadline_s = stream(seed, "cluster-autoscaler"), plan.autoscaler_deadline_s
@@ -147,6 +150,9 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
         else:
             made = contain_node_policy(policy, plan.pools, rng_of_nodes, set_up_part, deadline_s, cluster.components)
         cluster.add(made)
+        scaler = made
+    if scaler is None or "NodePool" not in scaler.watches:
+        cluster.server.unheeded |= {kind: UNHEEDED.format(kind=kind) for kind in ("NodePool", "NodeClaim")}
     if plan.faults:
         cluster.add(Timeline(plan.faults, stream(seed, "faults"), start))
     scheduler: Scheduler | None = None

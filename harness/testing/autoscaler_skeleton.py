@@ -29,6 +29,38 @@ class {kind}:
         return Proposal(max(replicas, 1), "cpu in all", {{"type": metric.type}})
 '''
 
+_SIZING_MODULE = '''\
+"""{name}: nodes of the cheapest offers for pods that wait; an empty node goes when nobody has needed it for a while."""
+
+from harness.autoscaling.policy import AddNodes, RemoveNode
+
+
+class {kind}:
+    """Nodes of the cheapest offers for pods that wait; an empty node goes after `idle` seconds."""
+
+    def __init__(self, idle: int = 300):
+        self.idle_ns = idle * 10**9
+        self._empty_since = {{}}  # by name of the node
+
+    def resize(self, pending, cluster, rng):
+        waiting = list(pending)
+        for offer in sorted(cluster.offers, key=lambda offer: (offer.price or 0.0, offer.name)):
+            count = 0
+            while waiting and count < offer.room:
+                taken = {{pod.key for pod in cluster.fit(waiting, offer.name)}}
+                if not taken:
+                    break
+                waiting = [pod for pod in waiting if pod.key not in taken]
+                count += 1
+            if count:
+                yield AddNodes(offer.name, count)
+        empty = {{node.name for node in cluster.nodes if node.ready and not node.going and not node.pods}}
+        self._empty_since = {{name: self._empty_since.get(name, cluster.now_ns) for name in sorted(empty)}}
+        for name, since in self._empty_since.items():
+            if not pending and cluster.now_ns - since >= self.idle_ns:
+                yield RemoveNode(name)
+'''
+
 _TEST = '''\
 """{name} keeps the rules: deadline, legality, purity, determinism, and capacity under a step of load."""
 
@@ -54,9 +86,14 @@ pytest
 ```
 """
 
+_SIZING_README = _README.replace("how many replicas there should be", "which nodes to add and to remove").replace(
+    "--autoscaler utilization,{name}", "--autoscaler least-waste,{name}"
+)
 
-def write_autoscaler_package(name: str, folder: Path) -> list[Path]:
-    """The files written. Raises UserError for a name that cannot be one, or a folder that holds something."""
+
+def write_autoscaler_package(name: str, folder: Path, decides: str = "replicas") -> list[Path]:
+    """The files written. `decides`: replicas, or nodes (a sizing policy). Raises UserError for a name that cannot be
+    one, or a folder that holds something."""
     taken = {item.name: item.source for item in AUTOSCALERS.available()}
     function = check_name(name, "autoscaler", taken)
     module = f"podyard_{function}"
@@ -69,4 +106,5 @@ def write_autoscaler_package(name: str, folder: Path) -> list[Path]:
         "group": "podyard.autoscalers",
         "about": "An autoscaling policy for Podyard",
     }
-    return write_files(folder, package_files(folder, module, _MODULE, _TEST, _README), values)
+    template, readme = (_MODULE, _README) if decides == "replicas" else (_SIZING_MODULE, _SIZING_README)
+    return write_files(folder, package_files(folder, module, template, _TEST, readme), values)

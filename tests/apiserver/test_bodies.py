@@ -131,6 +131,24 @@ def test_unknown_fields_are_pruned_and_warned_of(cluster: Live, mode: str) -> No
     assert sorted(warnings) == sorted(expected)
 
 
+@pytest.mark.parametrize(("plural", "kind"), [("nodepools", "NodePool"), ("nodeclaims", "NodeClaim")])
+def test_who_writes_what_nobody_acts_on_is_told(cluster: Live, plural: str, kind: str) -> None:
+    """kubectl shows the header as a warning. Which kinds, whoever puts the cluster together says."""
+    cluster.server.unheeded[kind] = f"{kind} does nothing here"
+    ref = {"group": "g", "kind": "k", "name": "n"}
+    spec: dict[str, Any] = {"nodeClassRef": ref, "requirements": []}
+    body = {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": kind,
+        "metadata": {"name": "idle"},
+        "spec": {"template": {"spec": spec}} if kind == "NodePool" else spec,
+    }
+    with cluster.open("POST", f"/apis/karpenter.sh/v1/{plural}", body) as answer:
+        warnings = answer.headers.get_all("Warning") or []
+    assert answer.status == 201
+    assert warnings == [f'299 - "{kind} does nothing here"']
+
+
 def test_a_field_given_twice_is_told(cluster: Live) -> None:
     body = b'{"kind":"Pod","metadata":{"name":"twice"},"spec":{"containers":[{"name":"c","image":"a","image":"b"}]}}'
     code, status = cluster.request("POST", PODS + "?fieldValidation=Strict", body)

@@ -34,6 +34,9 @@ from harness.model.status import ApiError, not_allowed, unavailable
 
 log = logging.getLogger("podyard.apiserver")
 
+MAY_BE_UNHEEDED = ("NodePool", "NodeClaim")
+"""Kinds of which a server may say so: others cost no question."""
+
 T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 60
@@ -231,9 +234,17 @@ class Front:
                 response = Response(encoder.answer(obj, now), status_code=code, media_type=media_type(form))
             case Objects() as page:
                 response = _response(await encoder.page(page), form)
+        if call.verb in ("create", "update", "patch") and not target.subresource:
+            call.warnings.extend(await self._unheeded(call))
         for warning in call.warnings:
             response.headers.append("Warning", warning_header(warning))
         return response
+
+    async def _unheeded(self, call: Call) -> list[str]:
+        """What the client is told of a kind that nobody acts on."""
+        kind = call.resource.kind.kind
+        text = await self.ask(lambda s: s.unheeded.get(kind, "")) if kind in MAY_BE_UNHEEDED else ""
+        return [text] if text else []
 
     async def _performed(self, call: Call) -> Result:
         """Raises ApiError."""
