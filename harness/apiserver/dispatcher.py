@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.apiserver.events import Recorder
+from harness.apiserver.restoring import restore
 from harness.apiserver.server import ApiServer
 from harness.apiserver.standing_leases import StandingLeases
 from harness.apiserver.watches import Watches
@@ -40,7 +41,7 @@ from harness.engine.messages import (
     Resubscribe,
     ResumeWatches,
 )
-from harness.model.core import EventSource
+from harness.model.core import EventSource, Pod
 from harness.model.status import ApiError, unavailable
 
 NAME = "kube-apiserver"
@@ -73,6 +74,9 @@ class Dispatcher:
         self._leases = StandingLeases(server)
         self._watches = watches = Watches(server, post, post_all or self._one_by_one, delay)
         self._next_compaction = COMPACTION_NS
+        self._snapshots: dict[str, bytes] = {}
+        self.restored: list[Callable[[int], None]] = []
+        """Called when the store has been restored, before anybody lists what is there."""
         self.subscribe = watches.subscribe
         self.subscribe_node = watches.subscribe_node
         self.unsubscribe_node = watches.unsubscribe_node
@@ -162,8 +166,8 @@ class Dispatcher:
                 if self._watches.mend(now, address):
                     waiting = self._waiting.pop(address, [])
                     self.handle(now, [(address, effect) for effect in waiting])
-            case ComeBack():
-                self.come_back(now)
+            case ComeBack(snapshot, cause):
+                self.come_back(now, snapshot, cause)
             case _:
                 raise AssertionError(f"the API server was sent {message!r}")
 
@@ -188,10 +192,34 @@ class Dispatcher:
         """The process stops; `down_ns` later it is back with what its store holds. Watches resume by revision."""
         self.down_until = max(self.down_until, now + down_ns)
 
-    def come_back(self, now: int) -> None:
-        """Recover from the store alone. Nothing was written while down, so every watch resumes without a gap."""
+    def take_snapshot(self, name: str) -> None:
+        """Of the store, which is there while the API server is not."""
+        self._snapshots[name] = self.server.store.snapshot()
+
+    def come_back(self, now: int, snapshot: str = "", cause: int = 0) -> None:
+        """Recover from the store alone. Nothing was written while down, so every watch resumes without a gap; after a
+        restore each has expired, and lists again."""
         self.server.now = now
-        self.server.recover()
+        if snapshot:
+            self._restore(now, self._snapshots[snapshot], cause)
+        else:
+            self.server.recover()
         if self._recorder is not None:
             self._recorder.forget()
         self.flush(now)
+
+    def _restore(self, now: int, data: bytes, cause: int) -> None:
+        expired = self._watches.expire(now)
+
+        def lost(pod: Pod) -> None:
+            for observer in self.observers:
+                observer(now, NAME, "podDeleted", (pod.metadata.namespace, pod.metadata.name, cause))
+
+        restore(self.server, data, lost)
+        self._leases.restored()
+        for listener in self.restored:
+            listener(now)
+        self.flush(now)
+        for address in expired:
+            self._post(now + 1, API_ADDRESS, (0, ResumeWatches(address)))
+        self._watches.list_on_nodes(now)

@@ -62,6 +62,7 @@ class ApiServer:
         self.eviction_listeners: list[Callable[[Pod], None]] = []
         """Told of a pod that is evicted, before anything is written."""
         self.unheeded: dict[str, str] = {}  # kinds that nobody acts on: what who writes one is told
+        self.restoring = False  # listeners are told of what a restore of the store takes back
         self.now = 0  # set by whoever drives, before each call
         self.views: dict[str, Callable[[], list[Any]]] = {}
         """Kinds that clients read and nobody stores, by name: their objects as they are now, in order of key."""
@@ -79,8 +80,7 @@ class ApiServer:
         self.admission.configure(constants)
         self._observed = self.admission.observed
         self._names = Names(seed)
-        self._objects = self.cache.by_kind
-        self._get = self.cache.get
+        self._objects, self._get = self.cache.by_kind, self.cache.get
         self.recover()
 
     # -- reading -------------------------------------------------------------------------------------------------------

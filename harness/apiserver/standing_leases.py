@@ -61,6 +61,15 @@ class StandingLeases:
             )
         )
 
+    def restored(self) -> None:
+        """Leases are as they were once: one that stood then, and that nobody renews any more, does not stand."""
+        for lease in self._server.listed("Lease"):
+            meta = lease.metadata
+            if STANDING_LEASE in meta.annotations and meta.name not in self._standing:
+                annotations = {key: value for key, value in meta.annotations.items() if key != STANDING_LEASE}
+                bare = replaced(meta, annotations=annotations, resource_version="")
+                self._server.update(replaced(lease, metadata=bare))
+
     def renewed_ns(self, node: str) -> int | None:
         """When the node's standing lease was last renewed; None when it does not stand."""
         stood = self._standing.get(node)

@@ -72,6 +72,25 @@ class Watches:
             broken = {kind: None if at is None else -1 for kind, at in broken.items()}
         self._cut[address] = (max(before, until), broken)
 
+    def expire(self, now: int) -> list[int]:
+        """Every watch of objects breaks beyond the history that there is. Whose they were: they are to be mended."""
+        addresses = sorted({address for watching in self._by_kind.values() for address in watching} | set(self._cut))
+        for address in addresses:
+            self.cut(address, now, expired=True)
+        return addresses
+
+    def list_on_nodes(self, now: int) -> None:
+        """Each kubelet lists its pods, and its node, again."""
+        bound: dict[str, list[Any]] = {name: [] for name in self._by_node}
+        for pod in self._server.listed("Pod"):
+            if pod.spec.node_name in bound:
+                bound[pod.spec.node_name].append(pod)
+        for name, address in self._by_node.items():
+            at = self._delay(now, address)
+            node = self._server.objects("Node").get(name)
+            self._post(at, address, Relist("Node", () if node is None else (node,)))
+            self._post(at, address, Relist("Pod", tuple(bound[name])))
+
     def is_broken(self, address: int) -> bool:
         return address in self._cut
 

@@ -102,7 +102,7 @@ def spec_of(kind: str, words: list[str]) -> dict[str, Any]:
     import msgspec
 
     from harness.faults.registry import FAULTS
-    from harness.faults.timeline import read_fault
+    from harness.faults.timeline import read_fault_on_demand
 
     known = fields_of(kind)
     spec: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def spec_of(kind: str, words: list[str]) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise UserError(f"{kebab(kind)}: {error}", expected=_usage(kind)) from None
     said = {key: value for key, value in data.items() if key.rstrip("_") in spec}
-    read_fault(kind, said, kebab(kind))
+    read_fault_on_demand(kind, said, kebab(kind))
     return said
 
 

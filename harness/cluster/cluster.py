@@ -24,9 +24,11 @@ from harness.engine.component import (
     Packet,
     RestartApiServer,
     RestartProcess,
+    RestoreSnapshot,
     ResumeProcess,
     StartMachine,
     StopMachine,
+    TakeSnapshot,
 )
 from harness.engine.guard import COMPONENT_FAULT, UNHANDLED_OUTCOME, ComponentFault
 from harness.engine.latency import Constant, Latencies, Latency
@@ -37,6 +39,7 @@ from harness.engine.streams import stream
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import EventSource, Node
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, Undo
+from harness.model.karpenter import NODEPOOL
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
 from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, PowerOn
 from harness.node.inline import InlineNodes
@@ -95,6 +98,7 @@ class Cluster:
             self._node_settings = msgspec.structs.replace(self._node_settings, commands=True)
         self._addresses: dict[str, int] = {}  # of machines, by name; never given to another
         self._running: dict[str, int] = {}
+        self._claimed: set[str] = set()  # machines that were made for a NodeClaim of their name
         self._watch_delay = Delays(settings.latencies.watch, settings.seed, "watch")
         self._call_delay = Delays(settings.latencies.api_call, settings.seed, "call")
         self.backend: NodeBackend = self._make_backend()
@@ -103,6 +107,7 @@ class Cluster:
         self.api = Dispatcher(self.server, self._post, self._watch_delay.at, post_all, records=True)
         self.loop.handlers[API_ADDRESS] = self.api.handle
         self.api.reporter_of = self._reporter_of
+        self.api.restored.append(self._reconcile_machines)
         self._control_plane = ControlPlane(self.loop, self._post, self.api, self._call_delay.at, self._machines)
         self.lost_actors: list[str] = []
         """What no seed foretells: processes of machines that died, when, and why."""
@@ -258,7 +263,12 @@ class Cluster:
                 self.api.restart(now, down_ns)
                 self._post(now + down_ns, API_ADDRESS, (0, ComeBack()))
                 self._note(now, "disturbed", ("apiserver", "Restart", down_ns, "", cause))
-
+            case TakeSnapshot(name):
+                self.api.take_snapshot(name)
+            case RestoreSnapshot(name, down_ns, cause):
+                self.api.restart(now, down_ns)
+                self._post(now + down_ns, API_ADDRESS, (0, ComeBack(name, cause)))
+                self._note(now, "disturbed", ("apiserver", "Restore", down_ns, "", cause))
             case RestartProcess(process, down_ns, cause):
                 if self._control_plane.restart(now, process, down_ns):
                     self._note(now, "disturbed", (process, "Outage", down_ns, "", cause))
@@ -284,6 +294,8 @@ class Cluster:
         if address is None:
             address = self._addresses[name] = FIRST_NODE_ADDRESS + len(self._addresses)
         self._running[name] = address
+        if NODEPOOL in node.metadata.labels:
+            self._claimed.add(name)
         self.api.speaks_again(name)
         settings = self._node_settings
         if self.settings.settings_for is not None:
@@ -318,6 +330,17 @@ class Cluster:
                 self._note(now, "disturbed", (name, "Crash", -1, "", 0))
                 if self.settings.folded:
                     self._silence(name, now)
+
+    def _reconcile_machines(self, now: int) -> None:
+        """A restored store may know nodes whose machines have left since, and not know the claims of machines that have
+        come. Source: cloud-provider controllers/nodelifecycle: a node whose instance does not exist is deleted;
+        Karpenter's nodeclaim/garbagecollection (v1): an instance without a NodeClaim is terminated."""
+        claims = self.server.objects("NodeClaim")
+        for name in sorted(self._claimed & set(self._running)):
+            if name not in claims:
+                self._stop_machine(now, name)
+        for name in sorted(set(self.server.objects("Node")) - set(self._running)):
+            self.server.delete("Node", "", name)
 
     def _silence(self, name: str, at: int) -> None:
         """Lease renewals that would have come after `at` do not; those on the way still arrive."""

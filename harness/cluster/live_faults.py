@@ -11,7 +11,7 @@ from harness.engine.component import ADDED, DELETED, SECOND, Instant, Record
 from harness.engine.streams import stream
 from harness.faults.definition import KIND, NAME, definition
 from harness.faults.on_demand import FaultsOnDemand, Injected, Order, Recall
-from harness.faults.timeline import read_fault
+from harness.faults.timeline import read_fault_on_demand
 from harness.measure.pods import PodLives
 from harness.measure.recovery import Recovery, victims
 from harness.measure.traffic import Traffic
@@ -109,7 +109,7 @@ class LiveFaults:
             if len(spec) != 1:
                 raise UserError("spec: one fault", found=", ".join(sorted(spec)) or "none", expected="as nodeCrash: {}")
             ((fault, data),) = spec.items()
-            order = Order(name, read_fault(fault, data, f"spec.{fault}"))
+            order = Order(name, read_fault_on_demand(fault, data, f"spec.{fault}"))
         except UserError as error:
             self._write_status(name, {"phase": "Refused", "message": str(error)})
             return

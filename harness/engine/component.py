@@ -249,6 +249,20 @@ class RestartApiServer(_Message, frozen=True, gc=False):
     cause: int = 0
 
 
+class TakeSnapshot(_Message, frozen=True, gc=False):
+    """A snapshot of the store is taken now and kept, as a backup of etcd. `name`: whose it is."""
+
+    name: str
+
+
+class RestoreSnapshot(_Message, frozen=True, gc=False):
+    """The API server stops now; `down_ns` later it is back with what the snapshot `name` holds."""
+
+    name: str
+    down_ns: int
+    cause: int = 0
+
+
 class RestartProcess(_Message, frozen=True, gc=False):
     """The components of a process of the control plane stop now; `down_ns` later they start with nothing in memory."""
 
@@ -303,6 +317,8 @@ Effect: TypeAlias = (
     | StopMachine
     | InjectFault
     | RestartApiServer
+    | TakeSnapshot
+    | RestoreSnapshot
     | RestartProcess
     | DisturbWatches
     | DisturbProvider

@@ -48,9 +48,15 @@ class FellSilent:
 
 
 class ComeBack:
-    """The API server's process has started again."""
+    """The API server's process has started again, from a `snapshot` of its store where one is named, because of the
+    fault `cause`."""
 
-    __slots__ = ()
+    __match_args__ = ("snapshot", "cause")
+    __slots__ = __match_args__
+
+    def __init__(self, snapshot: str = "", cause: int = 0) -> None:
+        self.snapshot = snapshot
+        self.cause = cause
 
 
 class Resubscribe:

@@ -23,6 +23,7 @@ from harness.engine.component import (
     Relist,
     RestartApiServer,
     RestartProcess,
+    RestoreSnapshot,
     Start,
     Timer,
     Update,
@@ -90,7 +91,16 @@ def _entry(item: Any, where: str) -> Planned:
             raise UserError(f"{where}.until: the faults end before they begin", found=item["until"])
     except ValueError as error:
         raise UserError(f"{where}: {error}", expected="durations such as 90s or 10m") from None
-    return Planned(at, every, read_fault(named[0], item[named[0]], where), until)
+    fault = read_fault(named[0], item[named[0]], where)
+    if "at" in item and (before := _prepares_ns(fault)) > at:
+        found = f"at {item['at']}, {before / SECOND:g} s of preparation"
+        raise UserError(f"{where}: {named[0]} would have to be prepared before the run begins", found=found)
+    return Planned(at, every, fault, until)
+
+
+def _prepares_ns(fault: Fault) -> int:
+    """How long before its instant a fault has something to do (`prepared`, `of_prepared`); 0: it has not."""
+    return int(getattr(fault, "prepares_ns", 0))
 
 
 def read_fault(name: str, data: Any, where: str) -> Fault:
@@ -99,6 +109,7 @@ def read_fault(name: str, data: Any, where: str) -> Fault:
         fault = _fault(name, data, where)
         fault.effects(Targets(), Random(0))  # its fields are read here, so that a wrong one is told at once
         fault.lasts_ns()
+        _prepares_ns(fault)
     except ValueError as error:
         raise UserError(f"{where}: {error}", expected="durations such as 90s or 10m") from None
     except UserError as error:
@@ -106,6 +117,15 @@ def read_fault(name: str, data: Any, where: str) -> Fault:
             raise
         about = {"found": error.found, "expected": error.expected, "hint": error.hint}
         raise UserError(f"{where}.{name}.{error.what}", **about) from None  # type: ignore[arg-type]
+    return fault
+
+
+def read_fault_on_demand(name: str, data: Any, where: str) -> Fault:
+    """One that somebody asks for now. Raises UserError, also for a fault that needed a preparation."""
+    fault = read_fault(name, data, where)
+    if _prepares_ns(fault):
+        hint = "podyard snapshot FILE, and podyard restore FILE later" if name == "etcdRestore" else None
+        raise UserError(f"{where}: {name} has to be prepared earlier, as on a scenario's timeline", hint=hint)
     return fault
 
 
@@ -138,6 +158,9 @@ def _fault(name: str, data: Any, where: str) -> Fault:
         raise UserError(f"{where}.{name}{path}: {what}", expected=expected) from None
 
 
+_CAUSED = (InjectFault, RestartApiServer, RestoreSnapshot, RestartProcess, DisturbWatches, DisturbProvider)
+
+
 def with_fault_events(injected: Sequence[Effect], about: tuple[int, str], cause: int) -> list[Effect]:
     """What a fault does, with the facts that measures go by. `about`: index of the entry, name of the fault's class;
     `cause`: which of all faults of the cluster it is, counted from 1."""
@@ -149,7 +172,9 @@ def with_fault_events(injected: Sequence[Effect], about: tuple[int, str], cause:
     ]
     effects += [
         msgspec.structs.replace(effect, cause=cause)
-        if isinstance(effect, InjectFault | RestartApiServer | RestartProcess | DisturbWatches | DisturbProvider)
+        if isinstance(
+            effect, InjectFault | RestartApiServer | RestoreSnapshot | RestartProcess | DisturbWatches | DisturbProvider
+        )
         else effect
         for effect in injected
     ]
@@ -168,6 +193,13 @@ class _Again(msgspec.Struct, frozen=True):
     index: int
 
 
+class _Prepare(msgspec.Struct, frozen=True):
+    """A fault is due later that has something to do now; `index` of the entry, `turn` of an entry that comes again."""
+
+    index: int
+    turn: int
+
+
 class Timeline:
     """`start`: the instant at which the cluster's clock stands; what was due before has been."""
 
@@ -183,6 +215,7 @@ class Timeline:
         self._targets = Targets()
         self._begun = False
         self._injected = 0
+        self._turns: dict[int, int] = {}  # how often entries with a preparation have come, by index
         self._actions = RunningActions()
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
@@ -196,9 +229,13 @@ class Timeline:
                     if planned.every_ns:
                         self._draw(now, index, effects)
                     elif planned.at_ns >= self._start:
-                        effects.append(WakeAt(planned.at_ns, index))
+                        self._wait(now, planned.at_ns, index, effects)
             elif isinstance(event, Timer) and isinstance(event.token, int):
                 self._inject(now, event.token, effects)
+            elif isinstance(event, Timer) and isinstance(event.token, _Prepare):
+                token = event.token
+                fault: Any = self._planned[token.index].fault
+                effects += fault.prepared(self._name_of(token.index, token.turn))
             elif isinstance(event, Timer) and isinstance(event.token, _Again):
                 effects += self._effects(event.token.index)
             elif isinstance(event, Timer) and isinstance(event.token, ActionToken):
@@ -216,8 +253,21 @@ class Timeline:
                     effects.append(WakeAt(now + AGAIN_NS, event.effect.token))
         return effects
 
+    def _wait(self, now: Instant, at: Instant, index: int, effects: list[Effect]) -> None:
+        """For the instant of a fault, and for that at which it is prepared."""
+        if before := _prepares_ns(self._planned[index].fault):
+            turn = self._turns[index] = self._turns.get(index, 0) + 1
+            effects.append(WakeAt(max(now, at - before), _Prepare(index, turn)))
+        effects.append(WakeAt(at, index))
+
+    def _name_of(self, index: int, turn: int) -> str:
+        return f"{index}/{turn}"
+
     def _effects(self, index: int) -> list[Effect]:
         """Of a change that was made from a version of its object: marked, so that it can be made again."""
+        if index in self._turns:
+            fault: Any = self._planned[index].fault
+            return list(fault.of_prepared(self._name_of(index, self._turns[index])))
         return [
             msgspec.structs.replace(effect, token=_Again(index))
             if isinstance(effect, Update) and effect.obj.metadata.resource_version
@@ -229,7 +279,7 @@ class Timeline:
         planned = self._planned[index]
         at = now + max(1, round(self._rng.expovariate(1.0) * planned.every_ns))
         if not planned.until_ns or at < planned.until_ns:
-            effects.append(WakeAt(at, index))
+            self._wait(now, at, index, effects)
 
     def _inject(self, now: int, index: int, effects: list[Effect]) -> None:
         planned = self._planned[index]

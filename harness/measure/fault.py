@@ -9,7 +9,7 @@ import msgspec
 
 from harness.measure.pods import NEVER, PodTimes
 
-OUTAGES = ("Restart", "Outage", "Watches")
+OUTAGES = ("Restart", "Restore", "Outage", "Watches")
 """Faults of the control plane: they hit no pod."""
 
 FOR_EVER = 1 << 62

@@ -183,7 +183,8 @@ class Occupancy:
             self.meter.remove(row)
 
     def _say(self, at_ns: int, row: int, what: str, used: int, capacity: int) -> None:
-        if len(self.overfull) < 100:
+        # Nobody is bound to a node that has left; a restored store may have pods of one, until they are collected.
+        if len(self.overfull) < 100 and any(self.capacity[row]):
             self.overfull.append(f"{at_ns / 1e9:.3f}s {self.names[row]}: {what} {used} of {capacity}")
 
     def _leave(self, at_ns: int, uid: str) -> None:

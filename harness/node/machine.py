@@ -196,6 +196,13 @@ class Machine:
         if event.kind == "Pod":
             mine = tuple(pod for pod in event.objects if pod.spec.node_name == self.name)
             self._kubelet.keep_only(now, mine, effects)
+        elif event.kind == "Node":
+            # The store was restored. Kubelets are restarted then, as etcd's and Kubernetes' documentation advise
+            # (kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd, "Restoring an etcd cluster"): one
+            # registers again where its node is not known, says how it is, and renews its lease from now on.
+            self._registered = bool(event.objects)
+            self._lease_known = False
+            self._connect(now, effects)
         elif self._proxy is not None:
             self._proxy.hear(event)
 

@@ -289,7 +289,21 @@ _DRAWS: dict[str, Draw] = {
     "providerOutage": _provider_outage,
 }
 
-FAULTS = tuple(_DRAWS)
+DRAWN = tuple(_DRAWS)
+"""Each is in half of the scenarios."""
+
+FAULTS = (*DRAWN, "etcdRestore")
+
+RESTORED = 0.12
+"""How often the store is restored, by a stream of its own: scenarios without it stay as they were."""
+
+
+def random_restore(rng: Random, within_s: int) -> dict[str, Any] | None:
+    if rng.random() >= RESTORED:
+        return None
+    at_ms = rng.randint(2_000, within_s * 1000)
+    age_ms = min(rng.choice((500, 8_000, 45_000, 120_000, 400_000)), at_ms)
+    return {"at": f"{at_ms}ms", "etcdRestore": {"age": f"{age_ms}ms", **_outage(rng)}}
 
 
 def random_fault(name: str, rng: Random, scene: Scene, within_s: int) -> dict[str, Any] | None:

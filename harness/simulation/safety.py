@@ -33,6 +33,10 @@ class Safety:
 
     def written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         self.writes += 1
+        if self._server.restoring:  # what was is taken back: from here on things go forward again
+            self._revision = max(self._revision, revision)
+            self._budgets.written(kind.kind, change, obj, old)
+            return
         if revision <= self._revision:
             self._say("revisions", f"revision {revision} after {self._revision}")
         self._revision = revision

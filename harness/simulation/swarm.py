@@ -19,7 +19,7 @@ from harness.faults.timeline import parse
 from harness.simulation.node_pools import SETTINGS, node_pools
 from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
-from harness.simulation.random_faults import FAULTS, Scene, random_fault
+from harness.simulation.random_faults import DRAWN, Scene, random_fault, random_restore
 from harness.simulation.scalers import autoscaler_flags, declared_metrics
 
 STRATEGIES = (
@@ -47,7 +47,7 @@ STRATEGIES = (
 
 FEATURES = (
     *OBJECT_FEATURES,
-    *FAULTS,
+    *DRAWN,
     "zones",
     "taints",
     "pools",
@@ -116,11 +116,14 @@ def random_scenario(seed: int) -> dict[str, Any]:
     scene = _scene(spec, workload, zones)
     spec["faults"] = [
         fault
-        for name in FAULTS
+        for name in DRAWN
         if name in on
         for _ in range(rng.randint(1, 2))
         if (fault := random_fault(name, rng, scene, round(STRIKES_NS / SECOND))) is not None
     ]
+    restore = random_restore(stream(seed, "simulation/restore"), round(STRIKES_NS / SECOND))
+    if restore is not None:
+        spec["faults"].append(restore)
     quiet = max((planned.quiet_from_ns or 0 for planned in parse(spec["faults"])), default=0)
     spec["duration"] = f"{(quiet + HEAL_NS) // MINUTE + 3}m"
     return {

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.apiserver.http.snapshot_door import restore
+from harness.apiserver.restoring import restore
 from harness.convergence.checkers import HEAL_NS, converged
 from harness.engine.component import SECOND
 from harness.measure.pods import PodLives

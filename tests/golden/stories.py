@@ -162,6 +162,21 @@ def api_server_outage() -> str:
     return story.text()
 
 
+def etcd_restore() -> str:
+    """The store is restored from a snapshot that is 20 s old: a pod that has come since is killed, one that has gone
+    since is started again, and a Deployment has as many replicas as it had."""
+    restore = {"at": "40s", "etcdRestore": {"age": "20s", "downFor": "10s"}}
+    story = Story(node("node-1"), node("node-2"), faults=[restore])
+    story.until(2)
+    story.apply(m.deployment("shop", 2))
+    story.apply(m.pod("deleted-later"))
+    story.until(25)
+    story.edit("Deployment", "shop", replicas=3)
+    story.delete("Pod", "deleted-later")
+    story.until(180)
+    return story.text()
+
+
 def volume_binding() -> str:
     """A claim waits for its first consumer; its volume is made where the pod goes, and keeps the next pod there."""
     story = Story(node("node-1", "a"), node("node-2", "b"))
@@ -247,6 +262,8 @@ STORIES: dict[str, Callable[[], str]] = {
         gang,
         drain,
         api_server_outage,
+        etcd_restore,
+        etcd_restore,
         volume_binding,
         autoscaling,
         stateful_set,

@@ -328,12 +328,13 @@ class ProvisioningState:
                 self.snapshot.forget(key)
                 self._pod_event(now, old)
             return
+        if (held := self.pods.get(key)) is not None and held.spec.node_name != pod.spec.node_name:
+            self._update_pod(now, held, gone=True)  # the store was restored: it is not bound there
         self.has_claims = self.has_claims or bool(claims_of(pod))
         node = pod.spec.node_name
         if node:
             self.pending.pop(key, None)
-            before = self.pods.get(key)
-            self.pods[key] = pod
+            before, self.pods[key] = self.pods.get(key), pod
             if before is None:
                 self.changes += 1
                 self._keys_on.setdefault(node, {})[key] = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from harness.engine.component import BindPod, Effect, Instant
+from harness.engine.component import SECOND, BindPod, Effect, Instant
 from harness.model.gpu import GPU_INDEX, devices_text
 from harness.scheduling.cycle import pod_status
 from harness.scheduling.cycle.context import SchedulerContext
 from harness.scheduling.cycle.queue import Queued
 from harness.scheduling.strategy import Bind
+
+ON_ITS_WAY_NS = 10 * SECOND
+"""After that a pod that is listed without a node has none."""
 
 
 class Binder:
@@ -39,6 +42,11 @@ class Binder:
         sent = self._sent.pop(key, None)
         if sent is not None:
             self._context.metrics.point("Bind", "Success", (now - sent) / 1e9)
+
+    def is_binding(self, now: Instant, key: str) -> bool:
+        """A binding is on its way, or the event that shows it."""
+        sent = self._sent.get(key)
+        return sent is not None and now - sent < ON_ITS_WAY_NS
 
     def bind_volumes(self, now: Instant) -> list[Effect]:
         """Bindings of pods whose claims are bound by now; pods whose claims will not be are tried again."""

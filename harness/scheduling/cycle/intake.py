@@ -64,16 +64,18 @@ class Intake:
         deletion and a creation.
         """
         context = self._context
-        for key, pod in list(context.pending.items()):
-            if key not in listed or listed[key].metadata.uid != pod.metadata.uid:
+        for key, waiting in list(context.pending.items()):
+            if key not in listed or listed[key].metadata.uid != waiting.metadata.uid:
                 self._drop_pod(now, key)
         placed = context.snapshot.placements
         created = {view.key: view.created_ns for views in placed.pods for view in views}
         created |= {view.key: view.created_ns for _, view, _ in placed.on_unknown_nodes.all()}
         for key, created_ns in created.items():
             # A view does not hold its pod's uid; no two pods of one name were created at one instant.
-            if key not in listed or (listed[key].metadata.creation_timestamp or 0) != created_ns:
-                self._drop_pod(now, key)
+            pod = listed.get(key)
+            unbound = pod is not None and not pod.spec.node_name and not self._binder.is_binding(now, key)
+            if pod is None or (pod.metadata.creation_timestamp or 0) != created_ns or unbound:
+                self._drop_pod(now, key)  # unbound: the store was restored to before it was bound
         for key in [key for key in (*context.gated, *context.left_out) if key not in listed]:
             self._handle_gone(now, key)
 
