@@ -100,7 +100,7 @@ def test_again_and_again() -> None:
     assert len([item for item in result.metrics["recovery"] if item["fault"] == "Restore"]) > 1
 
 
-@pytest.mark.parametrize("seed", [31, 133])
+@pytest.mark.parametrize("seed", [pytest.param(31, marks=pytest.mark.slow), 133])
 def test_random_clusters_come_to_rest(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """31: a node of a pool had come since, and its NodeClaim was not known. 133: pods of a node that had left."""
     from harness.simulation import random_faults, swarm
