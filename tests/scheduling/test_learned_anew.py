@@ -21,6 +21,7 @@ from harness.engine.component import (
     Record,
     Relist,
     Start,
+    Subscribe,
     WakeAt,
     Watch,
 )
@@ -30,6 +31,7 @@ from harness.model.objects import from_wire
 from harness.model.status import ApiError
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
+from harness.scheduling.cycle.volume_binder import TOKEN, WATCHES
 from harness.scheduling.strategy import Wait
 from schedulers.greedy import greedy
 from tests.examples import examples
@@ -395,3 +397,13 @@ def test_a_new_process_judges_the_nodes_that_it_lists() -> None:
     assert told_why(0, node("n")) == ["0/1 nodes are available: 1 Insufficient cpu."]
     cordoned = replace(node("m"), spec=replace(node("m").spec, unschedulable=True))
     assert told_why(100 * SECOND, cordoned) == ["0/1 nodes are available: 1 node(s) were unschedulable."]
+
+
+def test_a_refused_subscription_is_handled() -> None:
+    """Else it would count as an outcome that nobody looked at; a write that succeeded is no failure."""
+    of = told(scheduler(), {"Node": {"n": node("n")}})
+    asked = Subscribe(WATCHES, token=(TOKEN, of._context.volumes.process))
+    of.step(SECOND, [Outcome(asked, None, None)])
+    assert of.handled_failures == 0
+    of.step(2 * SECOND, [Outcome(asked, None, ApiError(503, "ServiceUnavailable", "connection refused"))])
+    assert of.handled_failures == 1
