@@ -1,0 +1,256 @@
+"""Properties of whole clusters: what is claimed of every moment of a run, and generated scenarios that shrink.
+
+    @given(scenarios())
+    def test_a_crash_is_forgotten_in_ten_minutes(scenario):
+        holds(scenario, "greedy", within(600, all_ready, after=a_node_is_down))
+
+A claim is checked after each write of the API server, so on every state that a client could have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from harness.experiment.run import Home, Run
+from harness.experiment.scenario import from_data
+from harness.experiment.strategies import load_strategy
+from harness.model.core import Node, Pod
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
+
+Scenario: TypeAlias = dict[str, Any]
+"""A scenario as it stands in YAML."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The cluster between two writes, read-only: `pods` by "namespace/name", `nodes` by name; `seconds` since t=0."""
+
+    seconds: float
+    pods: Mapping[str, Pod]
+    nodes: Mapping[str, Node]
+
+
+Check: TypeAlias = Callable[[Moment], bool]
+
+
+class Claim(Protocol):
+    """About a whole run. `see` is handed each moment in order and says what is broken, '' for nothing; `end` the same
+    after the last one."""
+
+    def see(self, moment: Moment) -> str: ...
+
+    def end(self, moment: Moment) -> str: ...
+
+
+@dataclass
+class Always:
+    check: Check
+
+    def see(self, moment: Moment) -> str:
+        return "" if self.check(moment) else f"{_name(self.check)} does not hold at {moment.seconds:g} s"
+
+    def end(self, moment: Moment) -> str:
+        return self.see(moment)
+
+
+@dataclass
+class Eventually:
+    check: Check
+    held: bool = False
+
+    def see(self, moment: Moment) -> str:
+        self.held = self.held or self.check(moment)
+        return ""
+
+    def end(self, moment: Moment) -> str:
+        self.see(moment)
+        return "" if self.held else f"{_name(self.check)} did not hold once in {moment.seconds:g} s"
+
+
+@dataclass
+class Within:
+    """`since`: when `after` held and `check` did not; None while nothing is owed."""
+
+    seconds: float
+    check: Check
+    after: Check
+    since: float | None = None
+
+    def see(self, moment: Moment) -> str:
+        if self.check(moment):
+            late = self._late(moment)
+            self.since = None
+            return late
+        if self.since is None and self.after(moment):
+            self.since = moment.seconds
+        return self._late(moment)
+
+    def end(self, moment: Moment) -> str:
+        return self.see(moment)
+
+    def _late(self, moment: Moment) -> str:
+        if self.since is None or moment.seconds - self.since <= self.seconds:
+            return ""
+        return f"{_name(self.check)} was due {self.seconds:g} s after {self.since:g} s, and did not hold in that time"
+
+
+def always(check: Check) -> Claim:
+    """At every moment."""
+    return Always(check)
+
+
+def eventually(check: Check) -> Claim:
+    """At one moment at least."""
+    return Eventually(check)
+
+
+def within(seconds: float, check: Check, *, after: Check = lambda _: True) -> Claim:
+    """Whenever `after` holds and `check` does not, `check` holds so many seconds later at the latest. What is not due
+    when the run ends is not held against it."""
+    return Within(seconds, check, after)
+
+
+def holds(scenario: Scenario, scheduler: Any, *claims: Claim, seed: int | None = None) -> None:
+    """Plays the scenario, which needs a duration, on virtual time. `scheduler`: a name, module:object, or what makes a
+    strategy. Claims remember what they saw: make them anew for each call. Raises AssertionError for the first claim
+    that is broken, UserError for a scenario that is wrong."""
+    loaded = from_data(scenario, "the scenario")
+    strategy = load_strategy(loaded, scheduler)() if isinstance(scheduler, str) else scheduler()
+    run = Run(loaded, strategy, loaded.scenario.spec.seed if seed is None else seed, Home())
+    server = run.cluster.server
+    broken: list[str] = []
+
+    def moment() -> Moment:
+        return Moment(server.now / 1e9, server.objects("Pod"), server.objects("Node"))
+
+    def written(*_: Any) -> None:
+        if not broken:
+            now = moment()
+            broken.extend(filter(None, (claim.see(now) for claim in claims)))
+
+    server.listeners.append(written)
+    try:
+        run.play()
+        if not broken:
+            last = Moment(run.end_ns / 1e9, server.objects("Pod"), server.objects("Node"))
+            broken.extend(filter(None, (claim.end(last) for claim in claims)))
+    finally:
+        run.close()
+    assert not broken, broken[0]
+
+
+def _name(check: Check) -> str:
+    return getattr(check, "__name__", repr(check))
+
+
+# -- what a cluster has ------------------------------------------------------------------------------------------------
+
+
+def ready(pod: Pod) -> bool:
+    """Whether it serves: its condition Ready is true, and it is not being deleted."""
+    true = any(item.type == "Ready" and item.status == "True" for item in pod.status.conditions)
+    return true and pod.metadata.deletion_timestamp is None
+
+
+def all_ready(moment: Moment) -> bool:
+    """Each pod is ready, or has ended."""
+    return all(ready(pod) or pod.status.phase in ("Succeeded", "Failed") for pod in moment.pods.values())
+
+
+def a_node_is_down(moment: Moment) -> bool:
+    """A node is not Ready."""
+    return any(
+        not any(item.type == "Ready" and item.status == "True" for item in node.status.conditions)
+        for node in moment.nodes.values()
+    )
+
+
+# -- scenarios ---------------------------------------------------------------------------------------------------------
+
+
+def scenarios(
+    *,
+    most_nodes: int = 4,
+    most_services: int = 2,
+    most_tasks: int = 4,
+    most_faults: int = 2,
+    duration_s: int = 600,
+) -> st.SearchStrategy[Scenario]:
+    """Clusters with services (replicas, budgets), tasks that end, and faults: crashes of nodes and containers, pods
+    that are deleted. They shrink to fewer entries of each list first, then to smaller numbers."""
+    from hypothesis import strategies as st
+
+    node = st.fixed_dictionaries({"cpu": st.integers(1, 8)})
+    service = st.fixed_dictionaries({"replicas": st.integers(1, 4), "cpu": st.integers(1, 2), "budget": st.booleans()})
+    task = st.fixed_dictionaries(
+        {"cpu": st.integers(1, 4), "arrives": st.integers(0, 60), "lasts": st.integers(1, 120)}
+    )
+    fault = st.tuples(
+        st.sampled_from(("podDeletion", "containerCrash", "nodeCrash")),
+        st.integers(0, most_nodes - 1),
+        st.integers(30, max(duration_s // 2, 31)),
+    )
+    return st.builds(
+        document,
+        st.lists(node, min_size=1, max_size=most_nodes),
+        st.lists(service, min_size=1, max_size=most_services),
+        st.lists(task, max_size=most_tasks),
+        st.lists(fault, max_size=most_faults),
+        st.just(duration_s),
+    )
+
+
+def document(
+    nodes: Sequence[Mapping[str, int]],
+    services: Sequence[Mapping[str, Any]],
+    tasks: Sequence[Mapping[str, int]],
+    faults: Sequence[tuple[str, int, int]],
+    duration_s: int,
+) -> Scenario:
+    """The scenario of what was drawn: node n-0-0, service s-0 and so on; a fault of pods needs a service. Services have
+    clients, which live on a node `gateway` of their own."""
+    groups = [{"group": {"name": f"n-{i}", "count": 1, "cpu": n["cpu"], "memory": "16Gi"}} for i, n in enumerate(nodes)]
+    workload: list[dict[str, Any]] = []
+    for index, item in enumerate(services):
+        budget = {"minAvailable": max(item["replicas"] - 1, 1)} if item["budget"] else {}
+        made = {"name": f"s-{index}", "replicas": item["replicas"], "cpu": item["cpu"], "memory": "1Gi", **budget}
+        made["load"] = {"constant": {"rps": 1}}
+        workload.append({"service": made})
+    planned: list[dict[str, Any]] = []
+    for index, item in enumerate(tasks):
+        if item["arrives"]:
+            planned.append({"at": f"{item['arrives']}s", "apply": {"objects": [_task(index, item)]}})
+        else:
+            workload.append({"objects": [_task(index, item)]})
+    for kind, which, at in faults:
+        if kind == "nodeCrash":
+            planned.append({"at": f"{at}s", kind: {"select": {"names": [_names(groups, which)]}, "downFor": "300s"}})
+        elif services:
+            planned.append({"at": f"{at}s", kind: {"app": f"s-{which % len(services)}", "count": 1}})
+    spec = {"duration": f"{duration_s}s", "nodes": groups, "workload": workload, "faults": planned}
+    return {
+        "apiVersion": "podyard.dev/v1",
+        "kind": "Scenario",
+        "metadata": {"name": "generated"},
+        "spec": {name: value for name, value in spec.items() if value},
+    }
+
+
+def _task(index: int, item: Mapping[str, int]) -> dict[str, Any]:
+    """A pod that runs for so long and ends."""
+    container = {"name": "main", "image": "task:1", "resources": {"requests": {"cpu": item["cpu"], "memory": "1Gi"}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"t-{index}", "annotations": {"podyard.dev/duration": f"{item['lasts']}s"}},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+
+
+def _names(groups: Sequence[Mapping[str, Any]], which: int) -> str:
+    """Of the one node of a group."""
+    return f"{groups[which % len(groups)]['group']['name']}-0"
