@@ -187,15 +187,11 @@ class ClusterState:
 
     def _update_pod(self, pod: Pod, *, gone: bool) -> None:
         key = pod.metadata.key
+        before = self.pods.get(key)
+        if before is not None and before.spec.node_name != pod.spec.node_name:  # the store was set back
+            self._forget_pod(key)
         if gone or pod.status.phase in ("Succeeded", "Failed"):
-            self.pending.pop(key, None)
-            self._unbound.pop(key, None)
-            old = self.pods.pop(key, None)
-            self.terminating.pop(key, None)
-            if old is not None:
-                self._keys_on[old.spec.node_name].pop(key, None)
-                if not self.is_expendable(old):
-                    self.snapshot.forget(key)
+            self._forget_pod(key)
             return
         self.has_claims = self.has_claims or bool(claims_of(pod))
         node = pod.spec.node_name
@@ -215,6 +211,16 @@ class ClusterState:
             self.pending[key] = pod
         else:
             self.pending.pop(key, None)
+
+    def _forget_pod(self, key: str) -> None:
+        self.pending.pop(key, None)
+        self._unbound.pop(key, None)
+        self.terminating.pop(key, None)
+        old = self.pods.pop(key, None)
+        if old is not None:
+            self._keys_on[old.spec.node_name].pop(key, None)
+            if not self.is_expendable(old):
+                self.snapshot.forget(key)
 
     def would_pend(self, pod: Pod) -> bool:
         """Whether a pod without a node is one to be helped."""

@@ -84,7 +84,7 @@ class PersistentVolumeController(Reconciler):
     def reconcile(self, now: Instant, key: str) -> None:
         if key.startswith(_CLAIM):
             claim = self.informer.get("PersistentVolumeClaim", key.removeprefix(_CLAIM))
-            if claim is not None and claim.metadata.deletion_timestamp is None:
+            if claim is not None:  # one that is being deleted, too: syncClaim (pv_controller.go, 1.34) does not ask
                 if BIND_COMPLETED in claim.metadata.annotations:
                     self._bound(key, claim)
                 else:
