@@ -45,6 +45,7 @@ class Running(msgspec.Struct):
     replacements: tuple[str, ...]
     reason: str
     since_ns: int
+    told: bool = False  # that its nodes go
 
 
 class Disruption:
@@ -215,8 +216,7 @@ class Disruption:
             self._provisioner.trigger(now, name, effects)
         running = Running(command.names, names, command.reason, now)
         self._running.append(running)
-        if names:
-            effects.append(WakeAt(now + MOST_WAIT_NS + 1, ("command",)))
+        effects.append(WakeAt(now + MOST_WAIT_NS + 1, ("command",)))
         self.carry_on(now, effects)
 
     def carry_on(self, now: int, effects: list[Effect]) -> None:
@@ -230,18 +230,22 @@ class Disruption:
                     state.unmark(name)
                 self._untaint(now, effects)
             elif all(state.is_initialized(name) for name in running.replacements):
-                self._running.remove(running)
-                for name in running.names:
-                    self._delete(now, name, running.reason, effects)
+                left = [name for name in running.names if self._delete(now, name, running, effects)]
+                running.told = True
+                if not left:
+                    self._running.remove(running)
 
-    def _delete(self, now: int, name: str, reason: str, effects: list[Effect]) -> None:
+    def _delete(self, now: int, name: str, running: Running, effects: list[Effect]) -> bool:
+        """Whether its claim is still to be deleted: what is asked of an API server that is away is asked again."""
         claim, node = self._state.claims.get(name), self._state.nodes.get(name)
-        if claim is None:
-            return
-        if node is not None:
-            effects.append(Record(node, "Normal", "DisruptionTerminating", f"Disrupting Node: {reason}"))
+        if claim is None or claim.metadata.deletion_timestamp is not None:
+            return False
+        if node is not None and not running.told:
+            text = f"Disrupting Node: {running.reason}"
+            effects.append(Record(node, "Normal", "DisruptionTerminating", text))
         effect = Delete("NodeClaim", "", name, uid=claim.metadata.uid, token=("write", name))
         self._writes.make(now, "delete", claim, effect, effects)
+        return True
 
     def _taint(self, now: int, node: Node, effects: list[Effect]) -> None:
         if not _is_tainted(node):
