@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.convergence.cluster_state import KNOWN_FINALIZERS, ClusterState, on_dead_node
+from harness.convergence.refusals import next_of_index_refused
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Pod
 from harness.model.meta import OwnerReference
@@ -36,6 +37,8 @@ def terminating(state: ClusterState) -> Iterator[tuple[str, str]]:
         if kind == "Namespace" and meta.name in held_namespaces:
             continue
         if meta.uid in held_uids and "foregroundDeletion" in meta.finalizers:
+            continue
+        if isinstance(obj, Pod) and next_of_index_refused(state, obj):
             continue
         yield f"{kind} {meta.key}", f"terminating for {(state.now - meta.deletion_timestamp) // SECOND} s too long"
 

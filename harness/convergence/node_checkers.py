@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.convergence.cluster_state import ENDED, KNOWN_FINALIZERS, ClusterState, is_ready
+from harness.convergence.refusals import next_of_index_refused
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Pod
 from harness.model.meta import condition
@@ -95,7 +96,7 @@ def unbound(state: ClusterState) -> Iterator[tuple[str, str]]:
     for pod in state.listed("Pod"):
         meta = pod.metadata
         kept = meta.deletion_timestamp is not None and any(name not in KNOWN_FINALIZERS for name in meta.finalizers)
-        if pod.spec.node_name and pod.spec.node_name not in there and not kept:
+        if pod.spec.node_name and pod.spec.node_name not in there and not (kept or next_of_index_refused(state, pod)):
             yield f"Pod {pod.metadata.key}", f"bound to {pod.spec.node_name}, which is not there"
 
 

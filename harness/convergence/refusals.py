@@ -19,6 +19,8 @@ from harness.model.status import ApiError
 from harness.model.storage import PersistentVolumeClaim
 from harness.model.workloads import Deployment, Job, ReplicaSet
 
+JOB_TRACKING = "batch.kubernetes.io/job-tracking"
+
 
 def pod_refused(state: ClusterState, namespace: str, template: PodTemplateSpec) -> bool:
     """One more pod of a template."""
@@ -28,6 +30,20 @@ def pod_refused(state: ClusterState, namespace: str, template: PodTemplateSpec) 
     ranges = [item for item in state.listed("LimitRange") if item.metadata.namespace == namespace]
     meta = ObjectMeta(name="one-more", namespace=namespace, labels=template.metadata.labels)
     return _over_quota(state, Pod(metadata=meta, spec=filled(template.spec, ranges).spec), "pods")
+
+
+def next_of_index_refused(state: ClusterState, pod: Pod) -> bool:
+    """A failed pod of a Job with backoffLimitPerIndex keeps its finalizer until there is another of its index, which is
+    refused here. Source: pkg/controller/job job_controller.go canRemoveFinalizer (1.34)."""
+    if pod.status.phase != "Failed" or JOB_TRACKING not in pod.metadata.finalizers:
+        return False
+    owners = {owner.uid for owner in pod.metadata.owner_references if owner.kind == "Job"}
+    job: Job
+    for job in state.listed("Job"):
+        if job.metadata.uid in owners:
+            per_index = job.spec.backoff_limit_per_index is not None
+            return per_index and pod_refused(state, job.metadata.namespace, job.spec.template)
+    return False
 
 
 def claim_refused(state: ClusterState, claims: Iterable[PersistentVolumeClaim]) -> bool:

@@ -9,7 +9,13 @@ from harness.controllers.workloads.job.failure_policy import only_failed_are_rep
 from harness.controllers.workloads.statefulset.identity import claims_for, ordinal_of, start_of
 from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, on_dead_node, wanted_replicas
 from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
-from harness.convergence.refusals import claim_refused, pod_refused, replica_set_refused
+from harness.convergence.refusals import (
+    JOB_TRACKING,
+    claim_refused,
+    next_of_index_refused,
+    pod_refused,
+    replica_set_refused,
+)
 from harness.engine.component import MINUTE
 from harness.model.core import Node, Pod
 from harness.model.gpu import WHOLE_GPU
@@ -182,7 +188,8 @@ def jobs(state: ClusterState) -> Iterator[tuple[str, str]]:
         if active > most:
             yield f"Job {job.metadata.key}", f"{active} pods at work, at most {most} are wanted"
         for pod in pods:
-            if pod.status.phase in ENDED and "batch.kubernetes.io/job-tracking" in pod.metadata.finalizers:
+            tracked = JOB_TRACKING in pod.metadata.finalizers
+            if pod.status.phase in ENDED and tracked and not next_of_index_refused(state, pod):
                 yield f"Pod {pod.metadata.key}", "has ended, and its Job has not counted it"
 
 
