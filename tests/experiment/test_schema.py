@@ -196,7 +196,7 @@ def put(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 MORE = (
     "min and max do not fit", "high is below low", "not a regular", "too long a duration", "is not a measure",
     "there are no nodes", "too often", "end before they begin", "more than can be simulated", "no number of replicas",
-    "requests cost CPU", "too many workers",
+    "requests cost CPU", "too many workers", "no distribution",
 )  # fmt: skip
 """What the loader alone knows: it takes two fields, or the world."""
 
@@ -204,6 +204,7 @@ MORE = (
 @settings(max_examples=150, deadline=None)
 @example(("spec", "workload", 1, "service", "cpu"), 0)  # the limit was divided by
 @example(("spec", "workload", 1, "service", "cpu"), 10**9)  # a queue of a worker for each CPU took 24 GB
+@example(("spec", "latencies", "apiCall", "median"), "1m")  # above the p99 beside it
 @example(("spec", "pools", 0, "provisioning"), {})  # a distribution of nothing: told when the pool is made
 @given(st.sampled_from(list(places(WHOLE))), VALUES)
 def test_they_agree_wherever_a_value_is_replaced(path: tuple[Any, ...], value: Any) -> None:
