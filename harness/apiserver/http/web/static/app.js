@@ -257,15 +257,20 @@ function button(label, text, spec) {
   return make("button", { type: "button", "aria-label": label, onclick: () => inject(spec) }, text);
 }
 
+let changes = 0;
+
+// What is told is the answer to the last change that was asked for, whichever answer comes last.
 async function change(method, path, body) {
+  const mine = ++changes;
+  const tell = (text) => { if (mine === changes) told.textContent = text; };
   const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
   const told = byId("fault-told");
   try {
     const answer = await ask(`apis/podyard.dev/v1/faults${path}`, { method, body: JSON.stringify(body), headers: { "content-type": type } });
     const data = await answer.json();
-    told.textContent = answer.ok ? `${data.metadata.name} is on its way` : `refused: ${data.message}`;
+    tell(answer.ok ? `${data.metadata.name} is on its way` : `refused: ${data.message}`);
   } catch (error) {
-    told.textContent = `not sent: ${error.message}`;
+    tell(`not sent: ${error.message}`);
   }
 }
 
