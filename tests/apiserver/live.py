@@ -18,6 +18,7 @@ from harness.apiserver.http.auth import kubeconfig
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.serve import HttpServer
+from harness.apiserver.http.web.page import Web
 from harness.apiserver.server import ApiServer
 from harness.store.codec import ObjectCodec
 from harness.store.memory import MemoryStore
@@ -28,11 +29,15 @@ DEADLINE_S = 20
 class Live:
     """One cluster without controllers; `server` belongs to the driving thread: reach it by `driver_queue` only."""
 
-    def __init__(self, users: dict[str, User] | None = None, audit: AuditLog | None = None) -> None:
+    def __init__(
+        self, users: dict[str, User] | None = None, audit: AuditLog | None = None, web: Web | None = None
+    ) -> None:
         self.server = ApiServer(MemoryStore(ObjectCodec()), seed=1)
         self.driver_queue = DriverQueue(self.server)
         self.epoch_unix_ns = time.time_ns()
-        self.http = HttpServer(self.driver_queue, epoch_unix_ns=self.epoch_unix_ns, users=users, audit=audit)
+        self.http = HttpServer(
+            self.driver_queue, epoch_unix_ns=self.epoch_unix_ns, users=users, audit=audit, web=web
+        )
         self._stopping = threading.Event()
         self._driver = threading.Thread(target=self._drive, daemon=True)
         self._started = threading.Event()
@@ -121,8 +126,10 @@ class Live:
 
 
 @contextmanager
-def live(users: dict[str, User] | None = None, audit: AuditLog | None = None) -> Iterator[Live]:
-    cluster = Live(users, audit)
+def live(
+    users: dict[str, User] | None = None, audit: AuditLog | None = None, web: Web | None = None
+) -> Iterator[Live]:
+    cluster = Live(users, audit, web)
     cluster.start()
     try:
         yield cluster

@@ -67,15 +67,6 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def comes(self, expression: str, within_s: float) -> bool:
-        """Whether it is true within so long."""
-        deadline = time.monotonic() + within_s
-        while not self.value(expression):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.2)
-        return True
-
     def eventually(self, expression: str, within_s: float = 90.0) -> Any:
         """Until it is true."""
         deadline = time.monotonic() + within_s

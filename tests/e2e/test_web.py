@@ -97,7 +97,6 @@ def test_the_page_shows_nodes_pods_reasons_decisions_and_events(tmp_path: Path, 
         page.close()
 
 
-@pytest.mark.xfail(strict=False, reason="open: in some runs nothing comes of the form's Inject button after an undo")
 def test_a_fault_by_a_button_shows_in_the_cluster_and_is_undone(tmp_path: Path, browser: Any) -> None:
     config = tmp_path / "config"
     with podyard_up(config, "--nodes", "3", "--web", "--web-faults", "--time-scale", "20"):
@@ -117,12 +116,8 @@ def test_a_fault_by_a_button_shows_in_the_cluster_and_is_undone(tmp_path: Path, 
         page.value("document.getElementById('fault-kind').value = 'nodeFreeze'")
         page.value("document.getElementById('fault-kind').dispatchEvent(new Event('change'))")
         page.value("document.querySelector('#fault-fields [name=for]').value = 'long'")
-        refused = "document.getElementById('faults').innerText.includes('Refused')"
-        for _ in range(3):  # once in some twenty runs, on a loaded machine, nothing came of a click: not understood
-            page.value("document.querySelector('#inject button').click()")
-            if page.comes(refused, 10.0):
-                break
-        page.eventually(refused, 10.0)
+        page.value("document.querySelector('#inject button').click()")
+        page.eventually("document.getElementById('faults').innerText.includes('Refused')")
         clean(page, origin)
         page.close()
 

@@ -201,10 +201,11 @@ class WebPage:
 
 
 def _like_api(scope: Scope) -> dict[str, Any]:
-    """The scope for the API server's application: as JSON, without what a browser adds."""
+    """The scope for the API server's application: as JSON, without what a browser adds, and without the extensions of
+    the browser's connection (its ChunkWriter): what the application says goes through the page."""
     kept = [item for item in scope["headers"] if item[0] in (b"authorization", b"content-type", b"content-length")]
     headers = [*kept, (b"accept", b"application/json"), (b"user-agent", b"podyard-web")]
-    return {**{key: value for key, value in scope.items() if not key.startswith("podyard.")}, "headers": headers}
+    return {**{key: value for key, value in scope.items() if key != "extensions"}, "headers": headers}
 
 
 def _json(value: Any) -> Response:
