@@ -35,9 +35,7 @@ class Live:
         self.server = ApiServer(MemoryStore(ObjectCodec()), seed=1)
         self.driver_queue = DriverQueue(self.server)
         self.epoch_unix_ns = time.time_ns()
-        self.http = HttpServer(
-            self.driver_queue, epoch_unix_ns=self.epoch_unix_ns, users=users, audit=audit, web=web
-        )
+        self.http = HttpServer(self.driver_queue, epoch_unix_ns=self.epoch_unix_ns, users=users, audit=audit, web=web)
         self._stopping = threading.Event()
         self._driver = threading.Thread(target=self._drive, daemon=True)
         self._started = threading.Event()
@@ -126,9 +124,7 @@ class Live:
 
 
 @contextmanager
-def live(
-    users: dict[str, User] | None = None, audit: AuditLog | None = None, web: Web | None = None
-) -> Iterator[Live]:
+def live(users: dict[str, User] | None = None, audit: AuditLog | None = None, web: Web | None = None) -> Iterator[Live]:
     cluster = Live(users, audit, web)
     cluster.start()
     try:
