@@ -167,12 +167,13 @@ def _page(plan: ClusterPlan, about: dict[str, Any], *, faults: bool, port: int) 
     from harness.cluster.live_decisions import RecentDecisions
     from harness.faults.registry import FAULTS
 
-    forms = {name: msgspec.structs.fields(FAULTS.load(name)) for name in FAULTS.names()} if faults else None
     known = None
-    if forms is not None:
+    if faults:
+        forms = {name: FAULTS.load(name) for name in FAULTS.names()}
         known = {
-            name: [{"name": field.encode_name, "required": field.required} for field in fields]
-            for name, fields in forms.items()
+            name: [{"name": field.encode_name, "required": field.required} for field in msgspec.structs.fields(form)]
+            for name, form in forms.items()
+            if not hasattr(form, "prepares_ns")  # it comes too late for what has to be prepared
         }
     if plan.strategy is None:
         return plan, Web(about=about, faults=known, port=port)

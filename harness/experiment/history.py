@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -149,18 +150,12 @@ def commit_of(folder: Path, called: str | None = None) -> Commit:
             raise UserError(
                 "results are kept by commit, and this is no git repository", file=folder, hint="--commit NAME"
             )
-        return Commit(_checked(called), int(_now()), "")
+        return Commit(_checked(called), int(time.time()), "")
     name, at, subject = [*head.splitlines(), "", "", ""][:3]
     if called is not None:
-        return Commit(_checked(called), int(_now()), subject)
+        return Commit(_checked(called), int(time.time()), subject)
     dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
-    return Commit(f"{name}-dirty" if dirty else name, int(_now()) if dirty else int(at), subject)
-
-
-def _now() -> float:
-    import time
-
-    return time.time()
+    return Commit(f"{name}-dirty" if dirty else name, int(time.time()) if dirty else int(at), subject)
 
 
 def _checked(name: str) -> str:

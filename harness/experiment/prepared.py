@@ -89,6 +89,11 @@ class Prepared:
         """Whether a lease that is renewed on time cannot run out; else all renewals are played."""
         return self.constants.node_monitor_grace_period_ns >= 2 * self.constants.lease_renewal_ns
 
+    def _controllers(self) -> tuple[str, ...]:
+        """Beside those that every cluster has."""
+        needed = ("dependency-controller",) if self.workload.has_dependencies else ()
+        return tuple(dict.fromkeys((*self.loaded.scenario.spec.controllers, *needed)))
+
     def cluster_plan(
         self,
         strategy: Any,
@@ -119,10 +124,7 @@ class Prepared:
             strategy=strategy,
             scheduling=self.scheduling,
             snapshot=snapshot,
-            controllers=(
-                *self.loaded.scenario.spec.controllers,
-                *(("dependency-controller",) if self.workload.has_dependencies else ()),
-            ),
+            controllers=self._controllers(),
             pools=self.pools,
             autoscaler=self.loaded.scenario.spec.autoscaler,
             autoscaler_flags=self.autoscaler_flags,

@@ -159,6 +159,7 @@ def _fault(name: str, data: Any, where: str) -> Fault:
 
 
 _CAUSED = (InjectFault, RestartApiServer, RestoreSnapshot, RestartProcess, DisturbWatches, DisturbProvider)
+"""Effects that carry which fault they are of."""
 
 
 def with_fault_events(injected: Sequence[Effect], about: tuple[int, str], cause: int) -> list[Effect]:
@@ -171,12 +172,7 @@ def with_fault_events(injected: Sequence[Effect], about: tuple[int, str], cause:
         if isinstance(effect, Delete) and effect.kind == "Pod"
     ]
     effects += [
-        msgspec.structs.replace(effect, cause=cause)
-        if isinstance(
-            effect, InjectFault | RestartApiServer | RestoreSnapshot | RestartProcess | DisturbWatches | DisturbProvider
-        )
-        else effect
-        for effect in injected
+        msgspec.structs.replace(effect, cause=cause) if isinstance(effect, _CAUSED) else effect for effect in injected
     ]
     return effects
 

@@ -306,7 +306,7 @@ function drawFields() {
   const fields = state.about.faults[byId("fault-kind").value];
   byId("fault-node-label").hidden = !fields.some((field) => field.name === "select");
   byId("fault-fields").replaceChildren(...fields.filter((field) => field.name !== "select").map((field) =>
-    make("label", {}, `${field.name} `, make("input", { type: "text", name: field.name, placeholder: field.required ? "needed" : field.example ?? "", size: 10, autocomplete: "off", ...(field.required ? { required: "" } : {}) }))));
+    make("label", {}, `${field.name} `, make("input", { type: "text", name: field.name, placeholder: field.required ? "needed" : "", size: 10, autocomplete: "off", ...(field.required ? { required: "" } : {}) }))));
 }
 
 function drawChoices() {
