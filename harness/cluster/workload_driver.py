@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.engine.component import SECOND, Create, Effect, Event, Instant, Outcome, Timer, WakeAt
 from harness.model.core import Pod
-from harness.model.objects import Job
 
 _REPEATED = "repeated"
 """Token of what is asked for again: the first time it may have been done although the answer was lost."""
@@ -25,7 +24,7 @@ class WorkloadDriver:
         self._next: tuple[Instant, Any] | None = next(self._items, None)
         self._again: list[Any] = []
         self._armed = -1
-        self.pods = 0  # asked for, each Job for one
+        self.pods = 0  # Pods that were asked for, and not refused; those of a Job are its controller's to make
         self.refused: list[str] = []
 
     @property
@@ -44,12 +43,13 @@ class WorkloadDriver:
                 effects.append(WakeAt(now + SECOND))
             elif event.error.reason != "AlreadyExists" or event.token != _REPEATED:  # else it was created after all
                 self.refused.append(str(event.error))
+                self.pods -= type(obj) is Pod
         if self._again and any(type(event) is Timer for event in events):
             effects += [Create(obj, _REPEATED) for obj in self._again]
             self._again.clear()
         while self._next is not None and self._next[0] <= now:
             effects.append(Create(self._next[1]))
-            self.pods += type(self._next[1]) in (Pod, Job)
+            self.pods += type(self._next[1]) is Pod
             self._next = next(self._items, None)
         if self._next is not None and self._armed != self._next[0]:
             self._armed = self._next[0]

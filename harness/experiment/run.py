@@ -240,8 +240,7 @@ class Run:
         settled = end - SETTLED_NS - self.prepared.latencies.watch.most_ns
         differences = self.auditor.differences(self.cluster.server, measures.last_writes.at_ns, settled)
         differences += self._scheduler_differences(settled) + miscounted(self.scheduler.snapshot)
-        arrived = self.driver.pods - len(self.driver.refused)
-        measures.invariants.finish(pods, arrived, differences)
+        measures.invariants.finish(pods, self.driver.pods, differences)
         measured = measures.metrics(end)
         metrics: dict[str, Any] = {
             "durationSeconds": end / 1e9,

@@ -41,7 +41,7 @@ class Invariants:
         pass
 
     def finish(self, pods: Mapping[str, Any], created: int, differences: Sequence[str]) -> None:
-        """At the end. `pods`: the server's, by key. `created`: pods that the workload asked for and was not refused.
+        """At the end. `pods`: the server's, by key. `created`: Pods that the workload asked for and was not refused.
         `differences`: what watchers believe and is not so."""
         alive = {life.key for life in self._lives.alive.values()}
         for key in sorted(alive ^ set(pods)):

@@ -63,7 +63,7 @@ def play(data: dict[str, Any]) -> Outcome:
     finally:
         run.close()
     findings = [*_said(safety)]
-    findings += [Finding("invariant", text) for text in result.broken if not _refused(run, text)]
+    findings += [Finding("invariant", text) for text in result.broken]
     findings += [Finding(_check_of(text), text) for text in result.component_faults]
     findings += [Finding(f"strategy {kind}", f"{pod}: {reason}") for _, kind, pod, reason in result.violations[:5]]
     if end_state is not None:
@@ -79,11 +79,6 @@ def _check_of(fault: str) -> str:
     """The component and what, so that shrinking does not end at another's."""
     found = re.match(r"component (\S+) (failed|did not handle)", fault)
     return f"component {found[1]} {found[2]}" if found else "component"
-
-
-def _refused(run: Run, text: str) -> bool:
-    """A quota also keeps Jobs from making the pods that are counted."""
-    return bool(run.cluster.server.objects("ResourceQuota")) and text.endswith("were never seen by the server")
 
 
 def _said(safety: Safety) -> list[Finding]:

@@ -175,3 +175,22 @@ def test_an_array_is_an_indexed_job_and_its_name_stands_for_all_of_it(tmp_path: 
 def test_what_is_no_dependency(text: str) -> None:
     with pytest.raises(ValueError, match="not afterany or afterok and names"):
         read_dependency({"podyard.dev/dependency": text}, "default")
+
+
+@pytest.mark.parametrize("waits", [{}, {"podyard.dev/dependency": "afterok:nobody"}])
+def test_a_suspended_job_breaks_no_invariant(tmp_path: Path, waits: dict[str, str]) -> None:
+    """Its pods are its controller's to make: the run was failed for pods that 'were never seen by the server'. That the
+    controller is asked for by the scenario as well starts it once."""
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "a", "annotations": waits},
+        "spec": {"suspend": True, "template": template},
+    }
+    nodes = [{"group": {"name": "n", "count": 1, "cpu": 4, "memory": "8Gi"}}]
+    spec = {"duration": "2m", "bound": False, "nodes": nodes, "workload": [{"objects": [job]}]}
+    result = run_once(
+        read_scenario(scenario(tmp_path, {**spec, "controllers": ["dependency-controller"]})), "greedy", 1
+    )
+    assert result.ok, result.broken
