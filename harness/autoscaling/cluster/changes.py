@@ -57,6 +57,8 @@ def _of_pod(state: ClusterState, pod: Pod, *, gone: bool) -> tuple[str, ...] | N
             return None if state.would_pend(pod) and not gone else ()
         if gone or pod.status.phase in ENDED:
             return ()
+    elif old.spec.node_name != pod.spec.node_name:
+        return None  # the store was set back
     elif not gone and pod.status.phase not in ENDED and _moves_alike(old, pod):
         return ()
     name = pod.spec.node_name
