@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.scheduling.scoring import Choice, one_by_one
+from harness.scheduling.scoring import ChangedNodes, Choice, one_by_one
 from harness.scheduling.strategy import CPU, PODS, Bind, ClusterView, Decision, Float64, Int64, PodBatch, PodView
 
 USER = "podyard.dev/user"
@@ -25,8 +25,7 @@ class DRF:
     def __init__(self, user_label: str = USER, batch_size: int = 4096) -> None:
         self.batch_size = int(batch_size)
         self._label = user_label
-        self._cluster: ClusterView | None = None
-        self._version = -1
+        self._changed = ChangedNodes()
         self._of_node: list[dict[str, Float64]] = []  # by node: what each user holds there, rows as in `_held`
         self._of_user: dict[str, Float64] = {}
 
@@ -55,12 +54,8 @@ class DRF:
         return 0.0 if held is None else float((held[: len(total)] / total[: len(held)]).max())
 
     def _sync(self, cluster: ClusterView) -> None:
-        version = cluster.version
-        if cluster is self._cluster and version == self._version:
-            return
-        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
-        self._cluster, self._version = cluster, version
-        if changed is None:  # another snapshot, with other indices: that of a scheduler that started again, say
+        changed = self._changed.since_last(cluster)
+        if changed is None:
             self._of_node, self._of_user = [], {}
         for node in range(len(cluster.names)) if changed is None else changed.tolist():
             while node >= len(self._of_node):

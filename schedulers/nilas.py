@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.scheduling.scoring import Scored
+from harness.scheduling.scoring import ChangedNodes, Scored
 from harness.scheduling.strategy import CPU, ClusterView, Float64, Int64, PodView
 
 BUCKET_NS = 60 * 10**9
@@ -32,8 +32,7 @@ class _ExitTimes:
     """Of each node, kept up to date from those that changed. A pod starts when it is first seen on its node."""
 
     def __init__(self) -> None:
-        self._cluster: ClusterView | None = None
-        self._version = -1
+        self._changed = ChangedNodes()
         self._since: list[dict[str, int]] = []  # by node: pod -> first seen
         self._last = np.zeros(0, dtype=np.int64)  # declared end of the last pod; 0 where there is none
         self._oldest = np.zeros(0, dtype=np.int64)  # when the oldest pod was first seen
@@ -46,13 +45,9 @@ class _ExitTimes:
         return np.where(self._last > now, self._last, overdue)
 
     def _sync(self, cluster: ClusterView) -> None:
-        version = cluster.version
-        if cluster is self._cluster and version == self._version:
-            return
-        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
-        self._cluster, self._version = cluster, version
+        changed = self._changed.since_last(cluster)
         known: dict[str, int] = {}
-        if changed is None:  # another snapshot, with other indices: that of a scheduler that started again, say
+        if changed is None:
             known = {key: since for pods in self._since for key, since in pods.items()}
             self._since, self._last, self._oldest = [], self._last[:0], self._oldest[:0]
         more = len(cluster.names) - len(self._since)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.scheduling.scoring import ChangedNodes
 from harness.scheduling.strategy import ClusterView, PodView
 
 Float32: TypeAlias = npt.NDArray[np.float32]
@@ -43,8 +44,7 @@ class Encoder:
         self.size, self.resources, self.window = size, tuple(resources), window
         self._rows = len(self.resources)
         self._nodes = np.zeros((size, 2 * self._rows + 7), np.float32)
-        self._cluster: ClusterView | None = None
-        self._version = -1
+        self._changed = ChangedNodes()
         self._largest = np.ones(self._rows)
         self._names: tuple[str, ...] = ()  # the cluster's, with the row of each column in them
         self._at = np.arange(self._rows)
@@ -81,16 +81,14 @@ class Encoder:
         return out
 
     def _sync(self, cluster: ClusterView) -> None:
-        version = cluster.version
-        if cluster is self._cluster and version == self._version:
+        changed = self._changed.since_last(cluster)
+        if changed is not None and not changed.size:
             return
-        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
         if changed is None or len(changed) * 4 > self.size or len(cluster.resources) != len(self._names):
             self._check(cluster)
             self._largest = np.maximum(cluster.capacity.max(axis=1, initial=1)[self._at], 1).astype(np.float64)
             self._nodes[:] = 0
             changed = np.arange(len(cluster.names))
-        self._cluster, self._version = cluster, version
         rows, largest = self._rows, self._largest
         if len(cluster.names) > self.size:
             self._check(cluster)

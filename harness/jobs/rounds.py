@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from harness.jobs.adaptation import profile
 from harness.jobs.book import RULES, JobBook, RoundRules, Run
-from harness.jobs.protocol import Boundary, RoundStrategy, Schedule, Settlement
+from harness.jobs.legality import check_schedule
+from harness.jobs.protocol import Boundary, RoundStrategy, Settlement
 from harness.model.errors import UserError
 from harness.model.training import Speeds, TrainingJob
 
@@ -148,7 +149,7 @@ class RoundLoop:
         views = [book.view(job, gpus.get(job, ())) for job in active]
         boundary = Boundary(number, now, record.gpus, self.settlements, arrived, views, unusable)
         schedule = self._strategy.schedule(boundary)
-        self._check(schedule, unusable)
+        check_schedule(schedule, boundary)
         self.runs = {job: book.plan(job, now, tuple(gpus)) for job, gpus in schedule.items()}
         record.starts_s.append(now)
         record.schedules.append({job: run.gpus for job, run in self.runs.items()})
@@ -174,22 +175,6 @@ class RoundLoop:
             self.record.exclusive_s[job.id] = self.book.active[job.id].exclusive_s
             arrived.append(job.id)
         return arrived
-
-    def _check(self, schedule: Schedule, unusable: frozenset[int]) -> None:
-        taken: set[int] = set(unusable)
-        for job, gpus in schedule.items():
-            entry = self.book.active.get(job)
-            if entry is None:
-                raise UserError("the schedule names a job that is not active", found=f"job {job}")
-            if len(gpus) != entry.job.gang:
-                raise UserError(f"job {job} needs its whole gang", found=f"{len(gpus)} GPUs", expected=entry.job.gang)
-            for gpu in gpus:
-                if gpu in taken or not 0 <= gpu < self.record.gpus:
-                    why = f"not among 0 to {self.record.gpus - 1}"
-                    if gpu in taken:
-                        why = "not usable" if gpu in unusable else "given twice"
-                    raise UserError(f"job {job} cannot have this GPU", found=f"GPU {gpu}, {why}")
-                taken.add(gpu)
 
 
 def _check_job(job: TrainingJob, speeds: Speeds, gpus: int) -> None:

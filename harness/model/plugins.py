@@ -165,7 +165,9 @@ def _points_on(group: str, find: Callable[..., Any], path: tuple[str, ...]) -> M
     """A run asks for some ten groups, some forty times. `path`: where the distributions are."""
     own = _own(group)
     found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
-    for point in sorted(_installed(find, path).select(group=group), key=lambda p: (p.name, _distribution(p) != OWN, p.value)):
+    for point in sorted(
+        _installed(find, path).select(group=group), key=lambda p: (p.name, _distribution(p) != OWN, p.value)
+    ):
         if own is None or _distribution(point) != OWN:
             found.setdefault(point.name, {})[_distribution(point), point.value] = point
     for point in own or ():

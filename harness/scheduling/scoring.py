@@ -18,6 +18,7 @@ from harness.scheduling.strategy import (
     Decision,
     Float64,
     IncrementalScore,
+    Int64,
     PodBatch,
     PodView,
     ScoreFunction,
@@ -26,6 +27,7 @@ from harness.scheduling.strategy import (
 
 __all__ = [
     "NOWHERE",
+    "ChangedNodes",
     "Choice",
     "ChoosesDevices",
     "NodeLists",
@@ -37,9 +39,32 @@ __all__ = [
 ]
 
 NOWHERE = "no feasible node"
+_NO_NODES = np.zeros(0, dtype=np.int64)
+_NO_NODES.flags.writeable = False
 
 
 T = TypeVar("T")
+
+
+class ChangedNodes:
+    """Which nodes changed since a strategy looked last: for what it keeps between its calls."""
+
+    def __init__(self) -> None:
+        self._cluster: ClusterView | None = None
+        self._version = -1
+
+    def since_last(self, cluster: ClusterView) -> Int64 | None:
+        """Column indices, sorted, int64. None for all of them: at the first call, when the change log no longer reaches
+        back, and for another view, whose nodes have other indices (the scheduler started again)."""
+        version = cluster.version
+        if cluster is self._cluster:
+            if version == self._version:
+                return _NO_NODES
+            changed = cluster.changed_since(self._version)
+        else:
+            changed = None
+        self._cluster, self._version = cluster, version
+        return changed
 
 
 class PerNode(Generic[T]):
@@ -47,17 +72,12 @@ class PerNode(Generic[T]):
 
     def __init__(self, compute: Callable[[ClusterView, int], T]) -> None:
         self._compute = compute
-        self._cluster: ClusterView | None = None
-        self._version = -1
+        self._changed = ChangedNodes()
         self._values: list[T] = []
 
     def sync(self, cluster: ClusterView) -> Sequence[T]:
         """The values by node, up to date."""
-        version = cluster.version
-        if cluster is self._cluster and version == self._version:
-            return self._values
-        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
-        self._cluster, self._version = cluster, version
+        changed = self._changed.since_last(cluster)
         if changed is None:
             self._values = [self._compute(cluster, node) for node in range(len(cluster.names))]
             return self._values

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from harness.scheduling.scoring import ChangedNodes
 from harness.scheduling.strategy import ClusterView, Int64, PodView
 
 
@@ -16,19 +17,14 @@ class RunningPods:
     """
 
     def __init__(self) -> None:
-        self._cluster: ClusterView | None = None
-        self._version = -1
+        self._changed = ChangedNodes()
         self._on: list[dict[str, int | None]] = []  # by node: pod -> its end
         self._ends: list[tuple[int, str, int, tuple[int, ...]]] = []  # end, pod, node, amounts
 
     def sync(self, cluster: ClusterView) -> None:
-        version = cluster.version
-        if cluster is self._cluster and version == self._version:
-            return
-        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
-        self._cluster, self._version = cluster, version
+        changed = self._changed.since_last(cluster)
         known: dict[str, int | None] = {}
-        if changed is None:  # another snapshot, with other indices: that of a scheduler that started again, say
+        if changed is None:
             known = {key: end for pods in self._on for key, end in pods.items()}
             self._on, self._ends = [], []
         for node in range(len(cluster.names)) if changed is None else changed.tolist():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.scheduling.scoring import ChangedNodes
 from harness.scheduling.strategy import CPU, MEMORY, Bool, ClusterView, Int64, PodClass, PodView
 from schedulers.binpack.prices import DEVICE_MILLI
 from schedulers.binpack.stranding import Stranding
@@ -143,8 +144,7 @@ class Board:
     stranding: Stranding
 
     def __init__(self) -> None:
-        self._cluster: ClusterView | None = None  # versions of another cluster would mean nothing here
-        self._version = -1
+        self._changed = ChangedNodes()
         self._window = 0
         self._ranks: Int64 | None = None
         self._rows: dict[int, Int64] = {}  # class id -> cost on every node, whatever its constraints say
@@ -154,7 +154,7 @@ class Board:
     def sync(self, cluster: ClusterView, stranding: Stranding) -> None:
         """Take over what changed since the last window."""
         self._window += 1
-        changed = cluster.changed_since(self._version) if cluster is self._cluster else None
+        changed = self._changed.since_last(cluster)
         stale = (
             changed is None
             or self._ranks is None
@@ -164,8 +164,6 @@ class Board:
             or self.columns.free.shape[0] != cluster.free.shape[0]
             or self.columns.devices.shape[1] != cluster.gpu_free.shape[1]
         )
-        self._cluster = cluster
-        self._version = cluster.version
         self.stranding = stranding
         if stale or changed is None:
             self._ranks = np.array(cluster.rank)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.scheduling.scoring import ChangedNodes
 from harness.scheduling.strategy import CPU, ClusterView, Int64
 
 
@@ -17,22 +18,18 @@ class States:
         self.devices: Int64 = np.zeros((0, 0), dtype=np.int64)  # idle milli, ascending
         self._of_node: Int64 = np.zeros(0, dtype=np.int64)
         self._index: dict[bytes, int] = {}
-        self._cluster: ClusterView | None = None
-        self._version = -1
+        self._changed = ChangedNodes()
 
     def __len__(self) -> int:
         return len(self._index)
 
     def sync(self, cluster: ClusterView) -> Int64:
         """State of each node, int64 [nodes]. Live: changes with the next call."""
-        version = cluster.version
-        if cluster is self._cluster and version == self._version:
+        changed = self._changed.since_last(cluster)
+        if changed is not None and not len(changed):
             return self._of_node
-        width = cluster.gpu_free.shape[1]
-        changed = cluster.changed_since(self._version) if cluster is self._cluster and width == self.width else None
-        self._cluster, self._version = cluster, version
-        nodes = len(cluster.names)
-        if changed is None:
+        width, nodes = cluster.gpu_free.shape[1], len(cluster.names)
+        if changed is None or width != self.width:
             self._start(width)
             changed = np.arange(nodes)
         if nodes > len(self._of_node):

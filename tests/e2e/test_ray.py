@@ -18,13 +18,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.killed_sweep import killed_sweep
+from benchmarks.killed_sweep import MACHINES, PODYARD, killed_sweep
 from harness.experiment.record import FILES
 from harness.model.whole_numbers import whole_number
 from tests.experiment.scenarios import SERVICE, written
 
 ROOT = Path(__file__).parents[2]
-PODYARD = (sys.executable, "-c", "from harness.cli import console; console()")
 ENDED_S = 15.0
 """A command that is interrupted ends after 3 s at the latest; the rest is for a machine that is busy."""
 
@@ -132,22 +131,9 @@ def test_a_port_that_says_nothing_is_given_up(place: Path, tmp_path: Path) -> No
 
 # -- a cluster of several machines -------------------------------------------------------------------------------------
 
-THREE = """
-import sys
-from ray.cluster_utils import Cluster
-quiet = dict(include_dashboard=False, include_log_monitor=False, no_monitor=True)
-cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, temp_dir=sys.argv[1], **quiet))
-nodes = [cluster.add_node(num_cpus=1, **quiet) for _ in range(2)]
-print(cluster.address, flush=True)
-for line in sys.stdin:
-    cluster.remove_node(nodes.pop(), allow_graceful=False)
-    print("removed", flush=True)
-cluster.shutdown()
-"""
-
 
 @contextmanager
-def three_nodes(place: Path, script: str = THREE, **environment: str) -> Iterator[tuple[str, Callable[[], None]]]:
+def three_nodes(place: Path, script: str = MACHINES, **environment: str) -> Iterator[tuple[str, Callable[[], None]]]:
     """(address, what kills one of them)."""
     folder = tempfile.mkdtemp(prefix="r-", dir="/tmp")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **environment}

@@ -84,7 +84,7 @@ def test_jain() -> None:
     ("schedule", "told"),
     [
         ({0: (0, 0)}, "given twice"),
-        ({0: (0, 9)}, "not among 0 to 3"),
+        ({0: (0, 9)}, "no GPU 9, but 0 to 3"),
         ({0: (0,)}, "needs its whole gang"),
         ({7: (0,)}, "not active"),
     ],

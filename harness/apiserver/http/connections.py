@@ -45,6 +45,21 @@ class Bounded(asyncio.Protocol):
         """What the timer is for is still not there."""
         raise NotImplementedError
 
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _set_timer(self) -> None:
+        """After each piece of data: the timer runs while something is late."""
+        if self._late() and not self.transport.is_closing():
+            self._arm()
+        else:
+            self._disarm()
+
     def _arm(self) -> None:
         if self._timer is None:
             self._timer = self.loop.call_later(self.head_s, self._expired)
@@ -61,20 +76,9 @@ class Bounded(asyncio.Protocol):
 
 
 class BoundedH11(Bounded, H11Protocol):
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._arm()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        super().connection_lost(exc)
-
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._late() and not self.transport.is_closing():
-            self._arm()  # a head has begun
-        else:
-            self._disarm()
+        self._set_timer()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._disarm()
@@ -127,27 +131,13 @@ else:
         """Of a request's body something is still to come."""
         _head_bytes = 0
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._arm()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._disarm()
-            super().connection_lost(exc)
-
         def data_received(self, data: bytes) -> None:
             if self._begun:
                 self._head_bytes += len(data)
             super().data_received(data)
-            if self.transport.is_closing():
-                self._disarm()
-            elif self._begun and self._head_bytes > LARGEST_HEAD:
-                self._disarm()
-                self.send_400_response("Invalid HTTP request received.")
-            elif self._late():
-                self._arm()
-            else:
-                self._disarm()
+            if self._begun and self._head_bytes > LARGEST_HEAD and not self.transport.is_closing():
+                self.send_400_response("Invalid HTTP request received.")  # which closes the connection
+            self._set_timer()
 
         def _late(self) -> bool:
             return self._begun or (self._unread and self.cycle is not None and self.cycle.response_complete)

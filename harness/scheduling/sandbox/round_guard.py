@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from harness.jobs.legality import IllegalSchedule, check_schedule
 from harness.jobs.protocol import Boundary, RoundStrategy, Schedule
 from harness.model.errors import UserError
 from harness.scheduling.sandbox.deadline import Call
@@ -24,10 +25,6 @@ from harness.scheduling.strategy import StrategyFault
 
 IN_A_ROW = 10
 """Boundaries at fault: a strategy that cannot answer so often will not, and nobody starts a job meanwhile."""
-
-
-class IllegalSchedule(Exception):
-    """The message says what is wrong with it."""
 
 
 class RoundGuard:
@@ -67,7 +64,8 @@ class RoundGuard:
             fault = raised(error)
         else:
             try:
-                schedule = checked(answer, boundary)
+                schedule = _in_plain_values(answer)
+                check_schedule(schedule, boundary)
             except IllegalSchedule as illegal:
                 kind = "illegal schedule" if isinstance(answer, Mapping) else "no decision"
                 fault = StrategyFault(kind, "", str(illegal))
@@ -84,34 +82,17 @@ class RoundGuard:
         return kept(boundary)
 
 
-def checked(answer: Any, boundary: Boundary) -> Schedule:
-    """`answer` in plain values and in its order. Raises IllegalSchedule."""
+def _in_plain_values(answer: Any) -> Schedule:
+    """`answer` as whole numbers of Python, in its order. Raises IllegalSchedule for what is none."""
     if not isinstance(answer, Mapping):
         raise IllegalSchedule(f"schedule() answers with GPUs by job, not {stable_text(answer)}")
-    gangs = {job.id: job.gang for job in boundary.active}
-    taken: set[int] = set()
     out: dict[int, tuple[int, ...]] = {}
     for job, given in answer.items():
         try:
-            number, gpus = operator.index(job), tuple(operator.index(gpu) for gpu in given)
+            out[operator.index(job)] = tuple(operator.index(gpu) for gpu in given)
         except TypeError:
             wrong = f"{stable_text(job)}: {stable_text(given)}"
             raise IllegalSchedule(f"a job and its GPUs are whole numbers, not {wrong}") from None
-        if number not in gangs:
-            raise IllegalSchedule(f"job {number} is not active")
-        if len(gpus) != gangs[number]:
-            raise IllegalSchedule(
-                f"job {number} needs its whole gang of {gangs[number]} GPUs, and was given {len(gpus)}"
-            )
-        for gpu in gpus:
-            if not 0 <= gpu < boundary.gpus:
-                raise IllegalSchedule(f"job {number}: there is no GPU {gpu}, but 0 to {boundary.gpus - 1}")
-            if gpu in boundary.unusable:
-                raise IllegalSchedule(f"job {number}: GPU {gpu} is not usable now")
-            if gpu in taken:
-                raise IllegalSchedule(f"job {number}: GPU {gpu} is given twice")
-            taken.add(gpu)
-        out[number] = gpus
     return out
 
 
