@@ -273,6 +273,7 @@ class TrainingTasks(Form, frozen=True, kw_only=True):
     doublings: str | None = None
     round: str = "120s"  # at most so long between two boundaries
     restart: str = "20s"  # of a round's work, where a job did not run in the round before
+    checkpoint: str = "0s"  # of its work between two checkpoints within a round; 0s: at boundaries alone
 
 
 class TaskSource(Form, frozen=True, kw_only=True):

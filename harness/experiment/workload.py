@@ -329,6 +329,7 @@ def _training(loaded: LoadedScenario, form: TrainingTasks, where: str, made: Pla
     rules = RoundRules(
         round_s=_whole_seconds(loaded, form.round, f"{where}.round", least=1),
         restart_s=_whole_seconds(loaded, form.restart, f"{where}.restart", least=0),
+        checkpoint_s=_whole_seconds(loaded, form.checkpoint, f"{where}.checkpoint", least=0),
     )
     return Training(jobs, speeds, rules)
 

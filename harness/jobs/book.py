@@ -25,13 +25,16 @@ from harness.model.training import MODELS, Speeds, TrainingJob
 
 @dataclass(frozen=True, slots=True)
 class RoundRules:
-    """Lengths in seconds. A round that lasted at most `charged_from_s` is not charged for a restart."""
+    """Lengths in seconds. A round that lasted at most `charged_from_s` is not charged for a restart. A job writes a
+    checkpoint at each boundary, and every `checkpoint_s` of its work within a round; 0: at boundaries alone.
+    """
 
     round_s: int = 120
     restart_s: int = 20
     charged_from_s: int = 115
     failures: int = 5  # in a row, after which a job with nothing left to do is complete
     longest: float = 1.5  # times its exclusive time, in which a job must be done
+    checkpoint_s: int = 0
 
 
 RULES = RoundRules()
@@ -62,6 +65,7 @@ class Run:
     """What one job does in a round: planned steps, and the instant at which they are done.
 
     `delay_s`: so long after the boundary its gang was running. `broken_s`: the instant at which it lost a member.
+    `heard_s`: until when its nodes were heard of; no later checkpoint of a broken gang is known to be written.
     """
 
     steps: int
@@ -69,6 +73,7 @@ class Run:
     gpus: tuple[int, ...]
     delay_s: float = 0.0
     broken_s: float | None = None
+    heard_s: float = math.inf
 
 
 class JobBook:
@@ -125,7 +130,12 @@ class JobBook:
     def _settle(self, job: int, run: Run, began_s: float, charged: bool) -> Settlement:
         entry = self.active[job]
         if run.broken_s is not None:
-            return Settlement(job, 0.0, completed=False, lost_s=max(0.0, run.broken_s - began_s - run.delay_s))
+            ran = max(0.0, run.broken_s - began_s - run.delay_s)
+            kept = self._checkpointed_s(run, began_s, charged)
+            # The last step is done where its end is told.
+            entry.done += min(int(entry.steps_per_s * kept), max(0, entry.left - 1))
+            entry.ran_s += kept
+            return Settlement(job, kept, completed=False, lost_s=ran - kept)
         steps, elapsed = self._given(run, began_s, charged)
         if steps <= 0 and elapsed <= 0:
             entry.failures += 1
@@ -135,6 +145,17 @@ class JobBook:
         entry.done += steps
         entry.ran_s += elapsed
         return Settlement(job, elapsed, completed=entry.left <= 0 or late)
+
+    def _checkpointed_s(self, run: Run, began_s: float, charged: bool) -> float:
+        """What is left of a round whose gang is broken: up to the last checkpoint that is known of. The restart comes
+        first, and is no work."""
+        period = self._rules.checkpoint_s
+        if not period or run.broken_s is None:
+            return 0.0
+        ran = min(run.broken_s, run.heard_s) - began_s - run.delay_s
+        planned = run.finish_s - began_s - run.delay_s
+        restart = planned - self._given(run, began_s, charged)[1]
+        return (max(0.0, ran - restart) // period) * period
 
     def completes(self, job: int, run: Run, began_s: float, round: int, before: Iterable[int]) -> bool:
         """Whether `settle` with the same would find it complete."""

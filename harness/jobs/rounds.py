@@ -85,12 +85,14 @@ class RoundLoop:
         run.delay_s = delay_s
         self._set_end()
 
-    def interrupt(self, job: int, at_s: float) -> None:
-        """The gang of `job` was broken: what it did in this round is lost, and it waits for the next boundary. Nothing
-        was done after the end of its steps, where that was before."""
+    def interrupt(self, job: int, at_s: float, heard_s: float | None = None) -> None:
+        """The gang of `job` was broken: what it did in this round after its last checkpoint is lost, and it waits for
+        the next boundary. Nothing was done after the end of its steps, where that was before. Checkpoints after
+        `heard_s` (none: `at_s`) are not known to be written: nobody has heard of some node of the gang since then."""
         run = self.runs[job]
         if run.broken_s is None:
             run.broken_s = min(at_s, run.finish_s)
+            run.heard_s = at_s if heard_s is None else heard_s
             self._set_end()
 
     def postpone(self, at_s: float) -> None:

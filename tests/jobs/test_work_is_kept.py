@@ -19,7 +19,7 @@ from harness.controllers.workloads.rounds.gangs import running_since
 from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.experiment.run import Home, Run
 from harness.experiment.strategies import load_strategy
-from harness.jobs.book import RULES
+from harness.jobs.book import RULES, RoundRules
 from harness.jobs.book import Run as Planned
 from harness.jobs.protocol import Settlement
 from harness.jobs.registry import STRATEGIES, load
@@ -42,6 +42,7 @@ class Account:
     warm: bool  # it ran in the round before, or this is one of the first two
     gained: int
     settlement: Settlement
+    checkpoint_s: int = 0
 
     @property
     def until_s(self) -> float:
@@ -53,8 +54,17 @@ class Account:
         told, spent = self.settlement, max(0.0, self.until_s - self.began_s - self.run.delay_s)
         speed = STEPS_PER_S * self.gang
         if self.run.broken_s is not None:
-            assert (self.gained, told.elapsed_s) == (0, 0.0)
-            assert told.lost_s == spent
+            # What is kept is whole checkpoints, written while the gang was heard of.
+            assert told.elapsed_s + told.lost_s == pytest.approx(spent, abs=1e-9)
+            heard_s = max(0.0, min(self.until_s, self.run.heard_s) - self.began_s - self.run.delay_s)
+            assert told.elapsed_s <= heard_s
+            restart_s = RULES.restart_s if not self.warm else 0.0
+            if self.checkpoint_s:
+                assert heard_s - told.elapsed_s < self.checkpoint_s + restart_s
+            else:
+                assert told.elapsed_s == 0.0
+            left = -1e-6 <= speed * told.elapsed_s - self.gained < 2 + 1e-6
+            assert left
             return spent
         assert told.lost_s == 0.0
         restart = spent - told.elapsed_s
@@ -105,6 +115,7 @@ class Watched:
                         number < 2 or job in warm,
                         entries[job].done - done[job],
                         told,
+                        loop._rules.checkpoint_s,
                     )
                 )
         return on
@@ -122,12 +133,19 @@ JOBS = st.lists(
 
 
 # Shares were reckoned while a GPU could not be used, and never again: the gang of four waited for ever.
-@example([(1723, 1, 252), (82, 1, 592), (129, 4, 631), (3368, 1, 899)], [("unusable", 0, 0)] * 8, "fifo-v1")
-@given(JOBS, HAPPENINGS, st.sampled_from([name for name in STRATEGIES.names() if "ecos" not in name]))
+@example([(1723, 1, 252), (82, 1, 592), (129, 4, 631), (3368, 1, 899)], [("unusable", 0, 0)] * 8, "fifo-v1", 0)
+@given(
+    JOBS,
+    HAPPENINGS,
+    st.sampled_from([name for name in STRATEGIES.names() if "ecos" not in name]),
+    st.sampled_from([0, 0, 1, 7, 30, 500]),
+)
 @settings(deadline=None)
-def test_in_the_loop(rows: list[tuple[int, int, int]], happenings: list[tuple[str, int, int]], strategy: str) -> None:
+def test_in_the_loop(
+    rows: list[tuple[int, int, int]], happenings: list[tuple[str, int, int]], strategy: str, checkpoint_s: int
+) -> None:
     speeds = Speeds({("LM", 10, gang): STEPS_PER_S * gang for gang in (1, 2, 4)}, {})
-    watched = Watched(RoundLoop(speeds, 4, load(strategy)()))
+    watched = Watched(RoundLoop(speeds, 4, load(strategy)(), RoundRules(checkpoint_s=checkpoint_s)))
     loop = watched.loop
     jobs = [
         TrainingJob(at, "LM", 10, gang, "static", steps, float(at_s)) for at, (steps, gang, at_s) in enumerate(rows)
@@ -217,9 +235,10 @@ class OnNodes:
         return sum(max(0.0, min(end, to_s) - max(began, from_s)) for began, end in self.intervals[job])
 
 
-def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str) -> list[Account]:
+def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str, checkpoint: str = "0s") -> list[Account]:
     nodes = {"name": "gpu", "count": 4, "cpu": 8, "memory": "8Gi", "gpus": 1, "zones": ["a", "b"]}
-    loaded = scenario(tmp_path, nodes=[{"group": nodes}], faults=list(faults), **NO_LATENCY)
+    workload = [{"training": {"path": "jobs.csv", "speeds": "speeds.json", "checkpoint": checkpoint}}]
+    loaded = scenario(tmp_path, nodes=[{"group": nodes}], workload=workload, faults=list(faults), **NO_LATENCY)
     run = Run(loaded, load_strategy(loaded, strategy)(), 0, Home())
     deaf = any("schedulerOutage" in fault or "apiServerRestart" in fault for fault in faults)
     try:
@@ -238,6 +257,7 @@ def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str) -> lis
             spent = account.check()
             # Before its own gang runs, pods of an earlier round may, where nobody ends them: that counts for nothing.
             found = on_nodes.within(account.job, account.began_s + account.run.delay_s, account.until_s)
+            assert account.settlement.elapsed_s <= found + 2e-3, account
             if account.run.broken_s is not None and deaf:
                 assert found <= spent + 2e-3, account  # the round scheduler learned late that its gang was broken
             else:
@@ -258,6 +278,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "partition": {"zonePartition": {"zone": "a", "for": "150s"}},
     "eviction": {"drain": {**GPU, "force": True}},
     "taint": {"nodeTaint": {**GPU, "key": "maintenance", "effect": "NoExecute"}},
+    "no new pods": {"nodeTaint": {**GPU, "key": "maintenance", "effect": "NoSchedule"}},
     "reclaim": {"spotReclaim": {**GPU, "notice": "30s"}},
     "leave": {"nodeLeave": {**GPU, "deletedAfter": "1m"}},
     "upgrade": {"nodeUpgrade": {**GPU, "force": True}},
@@ -271,37 +292,41 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("checkpoint", ["0s", "4s"])
 @pytest.mark.parametrize("family", [None, *FAMILIES])
-def test_in_a_cluster_with_one_fault(tmp_path: Path, family: str | None) -> None:
+def test_in_a_cluster_with_one_fault(tmp_path: Path, family: str | None, checkpoint: str) -> None:
     """The taint was a story of its own: the gang was bound to the tainted node and evicted again, without an end."""
     fault = [] if family is None else [{"at": "150s", **FAMILIES[family]}]
-    accounts = held(tmp_path, fault, "gandiva-fair")
+    accounts = held(tmp_path, fault, "gandiva-fair", checkpoint)
     if family in ("crash", "partition", "deletion", "leave"):
-        assert any(account.settlement.lost_s for account in accounts)
-    if family is None:
+        broken = [account.settlement for account in accounts if account.settlement.lost_s]
+        assert broken
+        assert any(told.elapsed_s for told in broken) == (checkpoint != "0s")
+    if family in (None, "no new pods"):  # a node that takes no new pods was counted as silent
         assert not any(account.settlement.lost_s for account in accounts)
 
 
 @pytest.mark.slow
 # Nobody ran in the first round, which then ended at its own start: the next was over at once, and 120 s were credited.
-@example([("partition", 1)], "gandiva-fair")
+@example([("partition", 1)], "gandiva-fair", "0s")
 # The boundary came while the scheduler was away: who started after it was credited from before it.
-@example([("scheduler", 100)], "gandiva-fair")
+@example([("scheduler", 100)], "gandiva-fair", "0s")
 # Evicted before its last step, in the round in which it was to be complete: its round told as lost.
-@example([("taint", 242)], "gandiva-fair")
+@example([("taint", 242)], "gandiva-fair", "0s")
 # Found silent at the boundary, a minute after its last step was to be done: that minute was told as lost.
-@example([("leave", 229)], "gandiva-fair")
+@example([("leave", 229)], "gandiva-fair", "0s")
 # Its node crashed a second after it was done, and was silent at the boundary: the round was told as lost.
-@example([("crash", 301)], "gandiva-fair")
+@example([("crash", 301)], "gandiva-fair", "0s")
 # The other jobs were done 20 s before the gang was found broken: the next round began in the past.
-@example([("crash", 362)], "tiresias")
+@example([("crash", 362)], "tiresias", "0s")
 # One of two ended on a node that was cut off; the Job controller made one pod, and a gang of two was waited for.
-@example([("partition", 273)], "fifo")
+@example([("partition", 273)], "fifo", "0s")
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(FAMILIES)), st.integers(1, 600)), min_size=1, max_size=4),
     st.sampled_from(["gandiva-fair", "srtf", "tiresias", "fifo"]),
+    st.sampled_from(["0s", "1s", "10s"]),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_in_a_cluster_with_many(tmp_path: Path, drawn: list[tuple[str, int]], strategy: str) -> None:
+def test_in_a_cluster_with_many(tmp_path: Path, drawn: list[tuple[str, int]], strategy: str, checkpoint: str) -> None:
     once = dict(drawn)  # a node is drained, or taken away, once
-    held(tmp_path, [{"at": f"{at}s", **FAMILIES[family]} for family, at in once.items()], strategy)
+    held(tmp_path, [{"at": f"{at}s", **FAMILIES[family]} for family, at in once.items()], strategy, checkpoint)

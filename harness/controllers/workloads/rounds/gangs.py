@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from harness.controllers.runtime.pods import controller_of
-from harness.engine.component import Instant
+from harness.engine.component import SECOND, Instant
 from harness.model.core import Pod
 from harness.model.training import ROUND_SCHEDULER
 
@@ -18,6 +18,7 @@ class Gangs:
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, Pod]] = {}
         self._on_node: Counter[str] = Counter()
+        self._failed: dict[str, list[Instant]] = {}
         self.strangers: Counter[str] = Counter()
 
     def changed(self, old: Pod | None, new: Pod | None) -> str | None:
@@ -26,7 +27,10 @@ class Gangs:
             self._count(old, -1)
         if new is not None and _lives(new):
             self._count(new, 1)
-        return _job_of(new) or _job_of(old)
+        job = _job_of(new) or _job_of(old)
+        if job is not None and new is not None and new.status.phase == "Failed":
+            self._failed.setdefault(job, []).extend(_ends(new))
+        return job
 
     def _count(self, pod: Pod, more: int) -> None:
         job, node = _job_of(pod), pod.spec.node_name
@@ -52,8 +56,22 @@ class Gangs:
     def count_on(self, node: str) -> int:
         return self._on_node[node]
 
+    def whole_until(self, job: str, since: Instant, now: Instant) -> Instant:
+        """Until when a gang that runs since `since` is known to be whole: `now`, or the first loss of a member that its
+        pods tell of. One that was made since then stands for one that was lost before it."""
+        self._failed[job] = [at for at in self._failed.get(job, ()) if at >= since]
+        found = [now, *self._failed[job]]
+        for pod in self._pods.get(job, {}).values():
+            meta = pod.metadata
+            if meta.deletion_timestamp is not None:
+                found.append(meta.deletion_timestamp - (meta.deletion_grace_period_seconds or 0) * SECOND)
+            if (meta.creation_timestamp or 0) > since:
+                found.append(meta.creation_timestamp or 0)
+        return max(since, min(found))
+
     def clear(self) -> None:
         self._pods.clear()
+        self._failed.clear()
         self._on_node.clear()
         self.strangers.clear()
 
@@ -102,6 +120,11 @@ def gang_since(pods: Iterable[Pod], gang: int, lost: Mapping[str, object]) -> In
 def _job_of(pod: Pod | None) -> str | None:
     owner = None if pod is None else controller_of(pod, "Job")
     return None if owner is None or pod is None else f"{pod.metadata.namespace}/{owner.name}"
+
+
+def _ends(pod: Pod) -> list[Instant]:
+    ends = [each.state.terminated for each in pod.status.container_statuses]
+    return [end.finished_at for end in ends if end is not None and end.finished_at is not None]
 
 
 def _lives(pod: Pod) -> bool:

@@ -10,7 +10,6 @@ things happen. What takes less than RESOLUTION_NS in the cluster takes no time i
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -23,11 +22,12 @@ from harness.controllers.workloads.rounds.gangs import (
     missing_nodes,
     running_since,
 )
-from harness.engine.component import SECOND, STANDING_LEASE, BindPod, Instant, Observe, Update
+from harness.controllers.workloads.rounds.nodes import GpuNodes, node_state
+from harness.engine.component import SECOND, BindPod, Instant, Observe, Update
 from harness.jobs.book import RULES, RoundRules
 from harness.jobs.protocol import RoundStrategy
 from harness.jobs.rounds import ROUND, SETTLED, RoundLoop
-from harness.model.core import Node, Pod, Taint
+from harness.model.core import Node, Pod
 from harness.model.errors import UserError
 from harness.model.meta import condition
 from harness.model.training import ROUND_SCHEDULER, TRAINING, Speeds, read_training
@@ -60,13 +60,14 @@ class RoundScheduler(Reconciler):
         self.loop = RoundLoop(speeds, len(gpus), strategy, rules)
         self._rules = rules
         self._gpus = list(gpus)
-        self._gpus_of = Counter(gpus)  # by node
+        self._nodes = GpuNodes(self.informer, gpus)
         self._origin_ns = origin_ns
         self._gangs = Gangs()
         self._ids: dict[str, int] = {}  # by key of Job
         self._keys: dict[int, str] = {}
         self._wanted: dict[int, tuple[str, ...]] = {}  # by job, the nodes of its GPUs in this round
         self._starting: dict[int, None] = {}  # wanted, and not all of the gang runs yet
+        self._since: dict[int, Instant] = {}  # by wanted job, when all of its gang was running
         self._began_ns: Instant = 0
 
     def forget_all(self) -> None:
@@ -113,6 +114,7 @@ class RoundScheduler(Reconciler):
             del self._keys[number]
             self._wanted.pop(number, None)
             self._starting.pop(number, None)
+            self._since.pop(number, None)
             self.loop.withdraw(number)
             self._arm()
 
@@ -126,7 +128,7 @@ class RoundScheduler(Reconciler):
                 self.queue.add(self._keys[job])
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
-        if old is not None and new is not None and _state(old) == _state(new):
+        if old is not None and new is not None and node_state(old) == node_state(new):
             return
         for job, nodes in self._wanted.items():
             if (new or old).metadata.name in nodes:  # type: ignore[union-attr]
@@ -154,15 +156,17 @@ class RoundScheduler(Reconciler):
         if self._starting and now < patience_ns:
             self.queue.add_at(_BOUNDARY, patience_ns)
             return
-        silent = self._silent(now)
+        silent = self._nodes.silent(now, self.constants.lease_renewal_ns)
         for job in list(self._wanted):
             if job in self._starting:
                 self._interrupt(job, loop.record.starts_s[-1], now)  # it never ran
-            elif silent.keys() & set(self._wanted[job]) and not self._succeeded(job):
+            elif silent & set(self._wanted[job]) and not self._succeeded(job):
                 self._interrupt(job, loop.next_s, now)
         if self._starting:
             self._catch_up(now)
-        unusable = frozenset(gpu for gpu, node in enumerate(self._gpus) if node in silent) | self._taken()
+        jobs = (self.informer.get("Job", self._keys[number]) for number in loop.book.active)
+        unusable = self._nodes.unusable(silent, [job for job in jobs if job is not None])
+        unusable |= self._nodes.held(self._gangs.strangers)
         planned = self._instant(loop.next_s) + RESOLUTION_NS // 2
         going_on = loop.step(unusable)
         for settlement in loop.settlements:
@@ -170,6 +174,7 @@ class RoundScheduler(Reconciler):
             data = (settlement.job, settlement.elapsed_s, finish_s, settlement.failed, settlement.lost_s)
             self._effects.append(Observe(SETTLED, data))
         before, self._wanted, self._starting = self._wanted, {}, {}
+        since, self._since = self._since, {}
         # Late after an outage of this scheduler: who goes on has run since then, who starts is late.
         self._began_ns = now if now - planned < RESOLUTION_NS else planned
         if going_on:
@@ -178,15 +183,17 @@ class RoundScheduler(Reconciler):
             self._effects.append(Observe(ROUND, (record.starts_s[-1], record.active[-1], rows)))
             for job, gpus in record.schedules[-1].items():
                 self._wanted[job] = tuple(self._gpus[gpu] for gpu in gpus)
-                if before.get(job) != self._wanted[job]:
+                if before.get(job) != self._wanted[job] or job not in since:
                     self._starting[job] = None
+                else:
+                    self._since[job] = since[job]
         for job in {**before, **self._wanted}:
             self.queue.add_at(self._keys[job], now + 1)  # the keys of this step have been taken
         self._arm()
 
     def _interrupt(self, number: int, at_s: float, now: Instant) -> None:
         due = self.loop.next_s
-        self.loop.interrupt(number, at_s)
+        self.loop.interrupt(number, at_s, self._seconds(self._heard_until(number, now)))
         if self.loop.next_s != due:
             self._catch_up(now)
 
@@ -195,32 +202,16 @@ class RoundScheduler(Reconciler):
         if now - self._instant(self.loop.next_s or 0.0) >= RESOLUTION_NS:
             self.loop.postpone(self._seconds(now))
 
+    def _heard_until(self, number: int, now: Instant) -> Instant:
+        """Until when the gang is known to have been whole: what it wrote later may never have come to storage."""
+        since = self._since.get(number, self._began_ns)
+        whole = self._gangs.whole_until(self._keys[number], since, now)
+        return min([whole, *(self._nodes.renewed(name, now) for name in self._wanted[number])])
+
     def _succeeded(self, number: int) -> bool:
         """Whether all of its gang was seen to end."""
         job: Job | None = self.informer.get("Job", self._keys[number])
         return job is not None and not _members_left(job, self._wanted[number])
-
-    def _taken(self) -> frozenset[int]:
-        """GPUs that pods hold which no Job has any more."""
-        left = dict(self._gangs.strangers)
-        out = []
-        for gpu, node in enumerate(self._gpus):
-            if left.get(node, 0) > 0:
-                left[node] -= 1
-                out.append(gpu)
-        return frozenset(out)
-
-    def _silent(self, now: Instant) -> dict[str, None]:
-        """Nodes that nothing can be started on, or that have not renewed their lease when they should have."""
-        period_ns = self.constants.lease_renewal_ns
-        out: dict[str, None] = {}
-        for name in self._gpus_of:
-            node: Node | None = self.informer.get("Node", name)
-            lease: Lease | None = self.informer.get("Lease", f"kube-node-lease/{name}")
-            late = lease is not None and not lease.metadata.annotations.get(STANDING_LEASE)
-            if (late and (lease.spec.renew_time or 0) + 2 * period_ns < now) or not self._usable(node):  # type: ignore[union-attr]
-                out[name] = None
-        return out
 
     # -- pods ----------------------------------------------------------------------------------------------------------
 
@@ -245,6 +236,7 @@ class RoundScheduler(Reconciler):
             if len(self._kept(live, wanted)) < _members_left(job, wanted) and not self._has_ended(number, now):
                 self._interrupt(number, self._seconds(now), now)
                 del self._wanted[number]
+                self._since.pop(number, None)
                 self._suspend(key, job, True)
                 self._arm()
             else:
@@ -252,7 +244,7 @@ class RoundScheduler(Reconciler):
             return
         if misplaced(live, wanted):
             self._suspend(key, job, True)
-        elif any(pod.metadata.deletion_timestamp is not None and self._reachable(pod) for pod in pods):
+        elif any(pod.metadata.deletion_timestamp is not None and self._is_reachable(pod) for pod in pods):
             return  # its end is told
         elif job.spec.suspend:
             self._suspend(key, job, False)
@@ -268,7 +260,7 @@ class RoundScheduler(Reconciler):
 
     def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str], members: int) -> None:
         unbound = [pod for pod in live if not pod.spec.node_name]
-        room = {node: self._gpus_of[node] - self._gangs.count_on(node) for node in set(wanted)}
+        room = {node: self._nodes.gpus_of[node] - self._gangs.count_on(node) for node in set(wanted)}
         for pod, node in zip(unbound, missing_nodes(live, wanted), strict=False):
             if room[node] > 0:
                 room[node] -= 1
@@ -278,6 +270,7 @@ class RoundScheduler(Reconciler):
         if since is None:
             return
         del self._starting[number]
+        self._since[number] = since
         self.loop.delay(number, max(0, since - self._began_ns) // RESOLUTION_NS / (SECOND // RESOLUTION_NS))
         self._arm()
         self._end_in_time(key, number, live)
@@ -292,6 +285,7 @@ class RoundScheduler(Reconciler):
             return  # it is settled at the end of the round
         self._wanted.pop(number, None)
         self._starting.pop(number, None)
+        self._since.pop(number, None)
         complete = condition(job.status.conditions, "Complete")
         if complete is not None and complete.status == "True":
             at_s = self._seconds(now)
@@ -321,43 +315,14 @@ class RoundScheduler(Reconciler):
                 told = replace(meta, annotations={**meta.annotations, DURATION: text})
                 self.write(key, Update(replace(pod, metadata=told), "", key))
 
-    def _reachable(self, pod: Pod) -> bool:
-        node: Node | None = self.informer.get("Node", pod.spec.node_name)
-        if node is None:
-            return False
-        ready, unschedulable, _ = _state(node)
-        return ready and not unschedulable
-
-    def _usable(self, node: Node | None) -> bool:
-        """Whether pods of any active job can be started there. Who gives the schedule does not know which job may go
-        where: a taint that one of them does not tolerate keeps all of them off."""
-        if node is None:
-            return False
-        ready, unschedulable, taints = _state(node)
-        return ready and not unschedulable and all(self._tolerated(taint) for taint in taints)
-
-    def _tolerated(self, taint: Taint) -> bool:
-        jobs = [self.informer.get("Job", self._keys[number]) for number in self.loop.book.active]
-        return all(
-            any(each.tolerates(taint) for each in job.spec.template.spec.tolerations) for job in jobs if job is not None
-        )
+    def _is_reachable(self, pod: Pod) -> bool:
+        return self._nodes.is_reachable(pod.spec.node_name)
 
 
 def _members_left(job: Job, wanted: Sequence[str]) -> int:
     """How many pods the gang still has. One that ended where nobody saw it in time, on a node that was cut off, counts
     as succeeded once it is seen, and the Job controller makes no other in its place: the rest go on without it."""
     return max(0, len(wanted) - (job.status.succeeded or 0))
-
-
-def _state(node: Node) -> tuple[bool, bool, tuple[Taint, ...]]:
-    """Ready, unschedulable, and taints that keep pods off, but for Kubernetes' own, which say what conditions say."""
-    ready = condition(node.status.conditions, "Ready")
-    taints = [
-        taint
-        for taint in node.spec.taints
-        if taint.effect in ("NoSchedule", "NoExecute") and not taint.key.startswith("node.kubernetes.io/")
-    ]
-    return ready is not None and ready.status == "True", bool(node.spec.unschedulable), tuple(taints)
 
 
 def _is_training(job: Job) -> bool:
