@@ -85,16 +85,17 @@ class Row:
             return f"no verdict: {self.blocked}"
         if self.unknown == found.n:
             return "no verdict: it came to no end in either"
-        if found.equal and not self.unknown:
+        whole = not any(self.censored)  # what came to no end may be any amount worse than what it is ranked with
+        if found.equal and whole:
             return "equal on every seed"
         if found.too_few:
             return f"too few seeds: {least_seeds(found.level)} at least"
         if found.differs:
-            same = f", but equivalent within {self.within}" if found.equivalent else ""
+            same = f", but equivalent within {self.within}" if found.equivalent and whole else ""
             if not self.measure.sign:
                 return f"they differ{same}"
             return f"{self.other if found.mean * self.measure.sign > 0 else self.base} is better{same}"
-        if found.equivalent and not self.unknown:
+        if found.equivalent and whole:
             return f"equivalent within {self.within}"
         return "no difference found"
 

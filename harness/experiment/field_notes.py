@@ -58,6 +58,7 @@ _REQUESTS = {
     ),
     "queueLimit": _note("requests that wait at a pod at most; more are refused", 1024, "requests"),
     "timeout": _note("after which clients give up", "15s", DURATION),
+    "warmUp": _note("what is sent before it first serves is no loss, for so long at most", "30s", DURATION),
     "slo": _note("what clients are promised", {"latency": "55ms", "objective": 99}),
 }
 """Of those who send requests to pods, whether the service comes with them or is there."""

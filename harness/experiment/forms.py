@@ -229,7 +229,8 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
     """A Deployment behind a Service, with clients that send `load` requests a second; each costs CPU. A pod works on
     `concurrency` of them at once (none: one for each CPU of its limit), each for a `serviceTime` (the name of a
     distribution, or with its parameters), `queueLimit` wait, and clients give up after `timeout`. Defaults of these two
-    are Envoy's: max_pending_requests 1024, route timeout 15 s."""
+    are Envoy's: max_pending_requests 1024, route timeout 15 s. What is sent before it first serves is warm-up and
+    counts apart, for `warmUp` at most."""
 
     name: Name
     replicas: Count
@@ -243,6 +244,7 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
     queue_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1024
     timeout: str = "15s"
     slo: SloForm = SloForm()
+    warm_up: str = "30s"
     ready_after: str = "2s"
     node_selector: dict[str, str] = {}
     autoscaler: Autoscaled | None = None
@@ -261,6 +263,7 @@ class ClientTasks(Form, frozen=True, kw_only=True):
     queue_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1024
     timeout: str = "15s"
     slo: SloForm = SloForm()
+    warm_up: str = "30s"
 
 
 class TrainingTasks(Form, frozen=True, kw_only=True):

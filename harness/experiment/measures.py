@@ -53,7 +53,10 @@ class Measures:
         self.lives = PodLives()
         self.jobs = jobs
         self._demand = demand
-        self.traffic = Traffic({item.service: item.model for item in prepared.workload.traffic})
+        clients = prepared.workload.traffic
+        self.traffic = Traffic(
+            {item.service: item.model for item in clients}, {item.service: item.warm_up_ns for item in clients}
+        )
         self.placement = placement_of(prepared, self.lives, demand)
         fills = [
             task.trace is not None and task.trace.mode == "fill" for task in prepared.loaded.scenario.spec.workload
@@ -185,7 +188,7 @@ def elastic_targets(prepared: Prepared) -> tuple[Target, ...]:
         if task.service is not None and task.service.autoscaler is not None
     }
     return tuple(
-        Target(service=item.service, curve=item.curve, model=item.model, scaled=item.service in scaled)
+        Target(item.service, item.curve, item.model, item.service in scaled, item.warm_up_ns)
         for item in prepared.workload.traffic
     )
 

@@ -54,11 +54,13 @@ READY_AFTER = "podyard.dev/ready-after"
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Clients of a service: its key, the load curve, and what a pod of it does with requests."""
+    """Clients of a service: its key, the load curve, what a pod of it does with requests, and how long its warm-up is
+    at most."""
 
     service: str
     curve: Any
     model: QueueModel
+    warm_up_ns: int
 
 
 def service(loaded: LoadedScenario, form: ServiceTasks, where: str, from_ns: int) -> tuple[list[Any], Traffic]:
@@ -124,7 +126,8 @@ def service(loaded: LoadedScenario, form: ServiceTasks, where: str, from_ns: int
             )
         )
     model = _queue(loaded, form, where, 2 * amount(loaded, form.cpu, f"{where}.cpu"))
-    return made, Traffic(service=f"default/{name}", curve=Delayed(load, from_ns), model=model)
+    warm_up_ns = duration(loaded, form.warm_up, f"{where}.warmUp")
+    return made, Traffic(f"default/{name}", Delayed(load, from_ns), model, warm_up_ns)
 
 
 def clients(
@@ -174,7 +177,7 @@ def clients(
     )
     # A container without a limit may use what its node has left; one CPU is what it is reckoned with.
     model = _queue(loaded, asked, where, limit.milli if limit is not None and limit.milli else 1000)
-    return made, Traffic(service=key, curve=Delayed(load, from_ns), model=model)
+    return made, Traffic(key, Delayed(load, from_ns), model, duration(loaded, form.warm_up, f"{where}.warmUp"))
 
 
 def _behind(obj: Any, namespace: str, selector: Mapping[str, str]) -> Any:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from harness.measure.node_hours import NodeHours, Prices
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
+from harness.measure.traffic import WARM_UP_NS
 
 Int64 = npt.NDArray[np.int64]
 SECOND_NS = 10**9
@@ -33,12 +34,13 @@ class Curve(Protocol):
 
 class Target(msgspec.Struct, frozen=True):
     """A service, its load, and what one replica can do. `scaled`: whether an autoscaler is known to size it; else it
-    counts from when a HorizontalPodAutoscaler names its Deployment."""
+    counts from when a HorizontalPodAutoscaler names its Deployment. `warm_up_ns`: as of `traffic`."""
 
     service: str
     curve: Any
     model: QueueModel
     scaled: bool = True
+    warm_up_ns: int = WARM_UP_NS
 
     def demand(self, t_ns: int) -> int:
         """Replicas, alike and with even shares of the load, of which the objective's share is answered in time."""
@@ -110,8 +112,8 @@ class Elasticity:
         grid = np.arange(0, max(until_ns // SECOND_NS, 1), dtype=np.int64) * SECOND_NS
         demand = np.array([target.demand(at) for at in grid.tolist()], dtype=np.int64)
         supply = _along(self._supply[target.service], grid)
-        first = int(np.argmax(supply > 0)) if (supply > 0).any() else 0
-        demand, supply, grid = demand[first:], supply[first:], grid[first:]  # from the first time that it was up
+        first = _begin(demand, supply, target.warm_up_ns)
+        demand, supply, grid = demand[first:], supply[first:], grid[first:]
         under, over = np.maximum(demand - supply, 0), np.maximum(supply - demand, 0)
         change_d, change_s = np.sign(np.diff(demand)), np.sign(np.diff(supply))
         spent = max(len(grid), 1)
@@ -135,7 +137,7 @@ class Elasticity:
             "max": max(lengths, default=0),
         }
         if episodes and episodes[-1][1] >= len(grid):  # it goes on when one stops looking
-            out["responseSeconds"]["atLeast"] = ["mean", *(["max"] if lengths[-1] == max(lengths) else [])]
+            out["responseSeconds"]["atLeast"] = ["mean", "max"]
         if episodes:
             begin, end = max(episodes, key=lambda item: (item[1] - item[0], -item[0]))
             out["longest"] = self._waterfall(target, int(grid[begin]), int(grid[min(end, len(grid) - 1)]))
@@ -154,6 +156,13 @@ class Elasticity:
         if came:
             out["nodesThereSeconds"] = (came[0] - begin_ns) / 1e9
         return out
+
+
+def _begin(demand: Int64, supply: Int64, warm_up_ns: int) -> int:
+    """The second from which both count: the first with a replica, at most the warm-up after the first with a demand."""
+    up, asked = (np.flatnonzero(values > 0)[:1].tolist() for values in (supply, demand))
+    latest = [second + warm_up_ns // SECOND_NS for second in asked]
+    return min([*up, *latest, len(demand) - 1]) if up or latest else 0
 
 
 def _trend(values: Int64) -> Int64:

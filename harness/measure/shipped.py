@@ -317,8 +317,13 @@ def _longest(key: str, name: str, better: Better, definition: str) -> Measure:
 
 def _requests() -> list[Measure]:
     return [
-        _count("requests.*.sent", "requests sent", "neither", "requests that clients sent once the service had served"),
-        _count("requests.*.warmUp", "requests before it served", "neither", "sent before; they count for nothing else"),
+        _count("requests.*.sent", "requests sent", "neither", "requests that clients sent after the warm-up"),
+        _count(
+            "requests.*.warmUp",
+            "requests before it served",
+            "neither",
+            "sent until the service first served, for its `warmUp` (30 s) at most; they count for nothing else",
+        ),
         _count("requests.*.lost", "requests lost", "less", "sent, and not answered in the client's time"),
         _count("requests.*.lostBy.noEndpoint", "lost: no endpoint", "less", "no pod was ready"),
         _count("requests.*.lostBy.unreachable", "lost: unreachable", "less", "sent to a pod that did not serve"),

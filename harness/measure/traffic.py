@@ -3,7 +3,8 @@
 A proxy says where it sends how much from now on ("route"), a machine when a pod begins and ceases to serve
 ("serving"). Requests sent to a pod that does not serve, or to nobody, are lost. Those sent to one that does stand in
 its queue (`queueing`): for how long a pod was sent how much is kept, and what became of that is looked up at the end.
-What clients send before the service has ever served is warm-up, and counts apart.
+What clients send before the service has ever served is warm-up and counts apart, but no more than `WARM_UP_NS` of it:
+who never serves, or late, has lost what is sent after that.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ from harness.measure.settling import (
     settling_outcome,
 )
 
+WARM_UP_NS = 30 * 10**9
+"""Of a service, at most, from its first request on: six times what Kubernetes' objective allows a pod to start in."""
+
+_FOREVER = 1 << 62
+
 
 class _Service(msgspec.Struct):
     since_ns: int = 0
     sent: int = 0  # milli-requests per second, now
     lost: int = 0
     unrouted: int = 0  # of those
-    warm: bool = False  # some pod has served
-    warm_ns: int = 0  # since when
+    warm_ns: int = _FOREVER  # what is sent from then on counts
     warm_up_area: int = 0  # sent before that, milli-rps x ns
     sent_area: int = 0
     lost_area: int = 0
@@ -47,9 +52,13 @@ class Traffic:
 
     kinds = ("Pod",)
 
-    def __init__(self, models: Mapping[str, QueueModel] | None = None) -> None:
-        """`models`: of the services that have one, what a pod of it does with requests."""
+    def __init__(
+        self, models: Mapping[str, QueueModel] | None = None, warm_up_ns: Mapping[str, int] | None = None
+    ) -> None:
+        """`models`: of the services that have one, what a pod of it does with requests. `warm_up_ns`: of the services
+        that have another than WARM_UP_NS, how long it is at most."""
         self._models = dict(models or {})
+        self._warm_up_ns = dict(warm_up_ns or {})
         self._served: dict[str, dict[int, int]] = {}  # service: milli-rps of a pod that serves: ns in all
         self._queues: dict[str, tuple[str, int, int]] = {}  # uid of a pod that serves: service, milli-rps, since
         # By uid of a pod whose line is not in the steady state: requests in line, or how likely each number; when
@@ -97,6 +106,8 @@ class Traffic:
         service.sent += unrouted
         service.lost += unrouted
         service.unrouted += unrouted - missing
+        if service.warm_ns == _FOREVER and service.sent:
+            service.warm_ns = at_ns + self._warm_up_ns.get(name, WARM_UP_NS)
         self._routes[(source, name)] = (targets, unrouted)
         if unrouted != missing:
             self._unrouted_now[name] = self._unrouted_now.get(name, 0) + unrouted - missing
@@ -143,8 +154,7 @@ class Traffic:
             for name, rate in self._to.get(uid, {}).items():
                 self._queues[uid] = (name, rate, at_ns)
                 service = self.services[name]
-                if not service.warm:
-                    service.warm, service.warm_ns = True, at_ns
+                service.warm_ns = min(service.warm_ns, at_ns)
 
     def _pass(self, at_ns: int, uid: str, name: str, model: QueueModel, rate: int, since_ns: int) -> int:
         """For how many ns of the time since then the pod's line has grown or shrunk."""
@@ -179,14 +189,14 @@ class Traffic:
         service = self.services.get(name)
         if service is None:
             service = self.services[name] = _Service(since_ns=at_ns)
-        spent = max(0, at_ns - service.since_ns)
-        if service.warm:
-            service.sent_area += service.sent * spent
-            service.lost_area += service.lost * spent
-            service.unrouted_area += service.unrouted * spent
-        else:
-            service.warm_up_area += service.sent * spent
-        service.since_ns = max(service.since_ns, at_ns)
+        at_ns = max(service.since_ns, at_ns)
+        counts_from = min(max(service.since_ns, service.warm_ns), at_ns)
+        spent = at_ns - counts_from
+        service.sent_area += service.sent * spent
+        service.lost_area += service.lost * spent
+        service.unrouted_area += service.unrouted * spent
+        service.warm_up_area += service.sent * (counts_from - service.since_ns)
+        service.since_ns = at_ns
         return service
 
     def _lose(self, at_ns: int, uid: str, rate: int) -> None:
@@ -206,9 +216,9 @@ class Traffic:
         return max(since_ns, self.warm_since(self._service.get(uid, "")))
 
     def warm_since(self, name: str) -> int:
-        """When a service first served; beyond all instants where it never did."""
+        """When the warm-up of a service was over; beyond all instants where it never was sent any."""
         service = self.services.get(name)
-        return service.warm_ns if service is not None and service.warm else 1 << 62
+        return service.warm_ns if service is not None else _FOREVER
 
     def service_of(self, uid: str) -> str | None:
         """Whose requests the pod was sent; None if it never was sent any."""
@@ -237,7 +247,7 @@ class Traffic:
             if model is not None and sent:
                 told |= self._queued(model, name, sent, max(1, until_ns - service.warm_ns) / 1e9, by)
             lost = sum(by.values())
-            out[name] = told | {"lost": lost, "lostShare": lost / sent if sent else 0.0, "lostBy": by}
+            out[name] = told | {"lost": lost, **({"lostShare": lost / sent} if sent else {}), "lostBy": by}
         return out
 
     def _queued(

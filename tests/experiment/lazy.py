@@ -70,3 +70,38 @@ class OtherRandom:
     def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
         rng.random(7)
         yield from self._random.place(pods, cluster, rng)
+
+
+class _Sleeps:
+    """Greedy, but places nothing from one second to another; it says so, or says nothing at all."""
+
+    from_s, to_s, says = 0, 1 << 40, "asleep"
+
+    def __init__(self) -> None:
+        self._greedy = greedy()
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
+        if not self.from_s <= cluster.now_ns / 10**9 < self.to_s:
+            yield from self._greedy.place(pods, cluster, rng)
+        elif self.says:
+            yield from (Wait(pod, self.says) for pod in pods)
+
+
+class Never(_Sleeps):
+    pass
+
+
+class LateRiser(_Sleeps):
+    to_s = 300
+
+
+class Naps(_Sleeps):
+    from_s, to_s = 600, 900
+
+
+class NapsInSilence(Naps):
+    says = ""
+
+
+class NeverAgain(_Sleeps):
+    from_s = 600

@@ -123,6 +123,19 @@ def test_what_ends_in_neither_or_is_missing_in_one_has_no_verdict() -> None:
     assert row.verdict == "no verdict: missing on one side in 3 of 10 seeds"
 
 
+@pytest.mark.parametrize("open_end", ["a", "b"])
+def test_what_came_to_no_end_is_never_shown_to_be_equal(open_end: str) -> None:
+    """It was ranked with the worst that was seen, and came out as 'equal on every seed'."""
+    results = [waited(name, seed, 400.0, open_end=name == open_end) for seed in range(10) for name in ("a", "b")]
+    (row,) = compare(arms(results), question(shipped(), results))
+    assert row.verdict == "no difference found"
+    nearly = [
+        waited(name, seed, 400.0 + seed % 2, open_end=name == open_end) for seed in range(10) for name in ("a", "b")
+    ]
+    (row,) = compare(arms(nearly), question(shipped(), nearly))
+    assert "equivalent" not in row.verdict
+
+
 def test_equal_strategies_are_rarely_told_apart() -> None:
     """At 5 % for all that is decided about: of 200 comparisons of 3 measures about 10 may err."""
     rng = random.Random(7)

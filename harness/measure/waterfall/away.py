@@ -15,7 +15,7 @@ _PROCESSES = {"apiserver": API_SERVER}
 """By the name that a fault tells its target with."""
 
 HOPS: dict[str, frozenset[str]] = {
-    SCHEDULER: frozenset({"scheduled", "first attempt fails", "no node has room", "backoff"}),
+    SCHEDULER: frozenset({"scheduled", "first attempt fails", "no node has room", "strategy waits", "backoff"}),
     MANAGER: frozenset(
         {
             "NotReady written", "seen to be NotReady", "tainted", "its turn for the taint", "evicted",
@@ -44,9 +44,13 @@ class Away(NamedTuple):
 
     def stops(self, hop: Hop) -> bool:
         """Whether `hop` cannot end while it lasts."""
+        return self.stops_named(hop.name)
+
+    def stops_named(self, name: str) -> bool:
+        """The same of hops of a name."""
         if self.process == API_SERVER:
-            return hop.name in TOLD or any(hop.name in names for names in HOPS.values())
-        return hop.name in HOPS.get(self.process, ())
+            return name in TOLD or any(name in names for names in HOPS.values())
+        return name in HOPS.get(self.process, ())
 
 
 def outages(faults: Iterable[ToldFault], until_ns: int) -> list[Away]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from harness.measure.waterfall.pod_way import QUEUE, READINESS
 from harness.measure.waterfall.story import NEVER, PodStory, Rescale
 from harness.measure.waterfall.timers import RESOLUTION, SCRAPE, Timers
 
@@ -55,19 +56,28 @@ def why_not(
     seen = now = 0.0
     counted = idle = 0
     starting = False
+    unbound = unready = 0
     for pod in pods:
         if pod.created_ns > tick_ns or 0 <= pod.going_ns <= tick_ns:
             continue
+        unbound += not 0 <= pod.bound_ns <= tick_ns
         since, running = pod.ready_at(tick_ns), pod.running_ns()
         points = None if not 0 <= running <= tick_ns else timers.scrapes.window(running, scraped)
         young = pod.bound_ns + constants.hpa_cpu_initialization_period_ns > tick_ns
         if since == NEVER or points is None or (young and points[1] < since + points[1] - points[0]):
             idle += 1
+            unready += since == NEVER
             starting |= young
             continue
         seen += served.used_milli(pod, *points)
         now += served.used_milli(pod, tick_ns, tick_ns)
         counted += 1
+    if not counted and unbound:
+        return "its pods have no node", QUEUE
+    if not counted and unready:
+        return "its pods are not ready", READINESS
+    if not counted and idle:
+        return "its pods have no metrics", RESOLUTION
     tolerance = constants.hpa_tolerance
     if not served.above(seen, counted, tolerance):
         if served.above(now, counted, tolerance):

@@ -174,7 +174,7 @@ class HopChain:
         other.bounds = list(self.bounds)
         return other
 
-    def open(self, until_ns: int, what: str, note: str = "") -> None:
-        """What comes next had not happened when the run was over."""
-        self.to(until_ns, f"not yet {what}", note=note)
+    def open(self, until_ns: int, what: str, timer: str, note: str = "") -> None:
+        """What comes next had not happened when the run was over; `timer`: what it waited for."""
+        self.to(until_ns, f"not yet {what}", timer, note=note)
         self.unended = what

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.measure.waterfall.away import SOON_NS
 from harness.measure.waterfall.hops import HopChain
 from harness.measure.waterfall.story import NEVER, PodStory, Story
@@ -20,6 +22,7 @@ from harness.measure.waterfall.timers import (
 LATENCIES, PULL, START = "spec.latencies", "spec.latencies.imagePull", "spec.latencies.containerStart"
 JUST_IN_TIME, BATCH_WINDOW = "just-in-time provisioning", "batch-idle-duration"
 PROVISIONING, READINESS, ROOM = "spec.pools provisioning", "readiness of the container", "room on a node"
+STRATEGY, QUEUE = "decision of the strategy", "scheduling queue"
 """What decides a hop and is no constant: settings of the scenario and of its workload."""
 
 STARTED = "container started"
@@ -42,9 +45,16 @@ def to_bound(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until
     failed = pod.event("FailedScheduling", pod.created_ns, None if pod.bound_ns == NEVER else pod.bound_ns)
     if failed == NEVER:
         if pod.bound_ns == NEVER:
-            chain.open(_end(pod, until_ns), "bound to a node")
+            chain.open(_end(pod, until_ns), "bound to a node", QUEUE)
         else:
-            chain.to(pod.bound_ns, "scheduled", LATENCIES)
+            away = sum(
+                max(0, min(each.end_ns, pod.bound_ns) - max(each.start_ns, chain.at_ns))
+                for each in story.away
+                if each.stops_named("scheduled")
+            )
+            late = pod.bound_ns - chain.at_ns - away > SOON_NS
+            note = "without an attempt that failed, as far as the record says" if late else ""
+            chain.to(pod.bound_ns, "scheduled", QUEUE if late else LATENCIES, note=note)
         return
     chain.to(failed, "first attempt fails", LATENCIES)
     bought = pod.event("TriggeredScaleUp", failed, None if pod.bound_ns == NEVER else pod.bound_ns)
@@ -57,7 +67,9 @@ def to_bound(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until
         _provisioned(chain, pod, story, nominated, until_ns, JUST_IN_TIME)
     if pod.bound_ns == NEVER:
         if not chain.unended:
-            chain.open(_end(pod, until_ns), "bound to a node", "no node had room")
+            waited, reason = _strategy_waits(pod, _end(pod, until_ns))
+            told = ": ".join(filter(None, ("nodes had room", reason))) if waited else "no node had room"
+            chain.open(_end(pod, until_ns), "bound to a node", STRATEGY if waited else ROOM, told)
         return
     _queued(chain, pod, timers, new_node=bought != NEVER)
 
@@ -86,20 +98,44 @@ def _provisioned(chain: HopChain, pod: PodStory, story: Story, at_ns: int, until
         if ready != NEVER and (pod.bound_ns == NEVER or ready <= pod.bound_ns):
             chain.to(ready, "node ready", LATENCIES)
     elif not pod.node:
-        chain.open(_end(pod, until_ns), "bound to the node ordered")
+        chain.open(_end(pod, until_ns), "bound to the node ordered", timer)
 
 
 def _queued(chain: HopChain, pod: PodStory, timers: Timers, *, new_node: bool) -> None:
     """In the scheduling queue until something helped, then until its backoff is over."""
     tries = [at for at, reason, _ in pod.events if reason == "FailedScheduling" and at <= pod.bound_ns]
     rested = tries[-1] + timers.backoff_ns(len(tries))
+    waits, reason = _strategy_waits(pod, pod.bound_ns)
+    if tries[-1] - chain.at_ns > SOON_NS:
+        _waits(chain, tries[-1], waits, reason, "")
     timer = LONGEST_BACKOFF if timers.backoff_ns(len(tries) + 1) == timers.backoff_ns(len(tries)) else FIRST_BACKOFF
     if abs(pod.bound_ns - rested) <= SOON_NS and rested > chain.at_ns:
         chain.to(rested, "backoff", timer, "backoff", count=len(tries), since_ns=tries[-1])
     elif pod.bound_ns - chain.at_ns > SOON_NS:
-        note = "" if new_node else "what made room is not in the journal"
-        chain.to(pod.bound_ns, "no node has room", ROOM, note=note)
+        _waits(chain, pod.bound_ns, waits, reason, "" if new_node else "what made room is not in the journal")
     chain.to(pod.bound_ns, "scheduled", LATENCIES)
+
+
+def _waits(chain: HopChain, until_ns: int, strategy: bool, reason: str, note: str) -> None:
+    """Nobody has room for it, or its strategy lets it wait."""
+    if strategy:
+        chain.to(until_ns, "strategy waits", STRATEGY, note=": ".join(filter(None, ("nodes had room", reason))))
+    else:
+        chain.to(until_ns, "no node has room", ROOM, note=note)
+
+
+def _strategy_waits(pod: PodStory, until_ns: int) -> tuple[bool, str]:
+    """Whether its last failed attempt by then left nodes over that it could have had, and the strategy's reason."""
+    texts = [message for at, reason, message in pod.events if reason == "FailedScheduling" and at <= until_ns]
+    found = re.match(r"0/([0-9]+) nodes are available:(.*)", texts[-1], re.DOTALL) if texts else None
+    if found is None:
+        return False, ""
+    why, _, reason = f"{found[2].strip()} ".partition(". ")
+    if why and not re.match("[0-9]+ ", why):  # of all nodes at once (that ends with a point), or the strategy's
+        return not found[2].rstrip().endswith("."), why.strip()
+    # Each node that was refused has a reason, at least.
+    refused = sum(int(count) for count in re.findall(r"(?:^|, )([0-9]+) ", why))
+    return refused < int(found[1]), reason.strip()
 
 
 def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, until_ns: int) -> None:
@@ -113,7 +149,7 @@ def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, un
     if started != NEVER:
         chain.to(started, STARTED, START)
     if running == NEVER:
-        chain.open(before, "running")
+        chain.open(before, "running", PULL if pulling != NEVER and pulled == NEVER else START)
     elif started == NEVER:
         chain.to(running, "pulled and started", START, note="without events they cannot be told apart")
     else:
@@ -131,7 +167,7 @@ def from_running(chain: HopChain, pod: PodStory, story: Story, timers: Timers, s
     if ready == NEVER:
         served = any(other.endpoint_ns for other in story.pods.values() if other.owner and other.owner == pod.owner)
         if served or pod.going_ns == NEVER:
-            chain.open(_end(pod, until_ns), "ready")
+            chain.open(_end(pod, until_ns), "ready", READINESS)
         return
     # Probes, and what a container takes until it is ready, count from its start, whenever that was seen.
     from_start = any(hop.name == STARTED for hop in chain.hops)
@@ -139,7 +175,7 @@ def from_running(chain: HopChain, pod: PodStory, story: Story, timers: Timers, s
     endpoint = next((at for at in pod.endpoint_ns if at >= ready), NEVER)
     if endpoint == NEVER:
         if any(other.endpoint_ns for other in story.pods.values() if other.owner and other.owner == pod.owner):
-            chain.open(_end(pod, until_ns), "an endpoint")
+            chain.open(_end(pod, until_ns), "an endpoint", LATENCIES)
         return
     batch_ns = timers.value_ns(BATCH)
     if batch_ns and endpoint - chain.at_ns >= batch_ns:
@@ -149,7 +185,7 @@ def from_running(chain: HopChain, pod: PodStory, story: Story, timers: Timers, s
     if routed != NEVER:
         chain.to(routed, "first request", PROXY_SYNC if timers.value_ns(PROXY_SYNC) else LATENCIES)
     elif story.rates and any(other.routed_ns for other in story.pods.values() if other.owner == pod.owner):
-        chain.open(_end(pod, until_ns), "sent a request")
+        chain.open(_end(pod, until_ns), "sent a request", PROXY_SYNC if timers.value_ns(PROXY_SYNC) else LATENCIES)
 
 
 def _end(pod: PodStory, until_ns: int) -> int:

@@ -35,6 +35,9 @@ RESTART_BACKOFF = "initialCrashLoopBackOff"
 ACTION = "the instant of another action"
 ORDER = "the order in which nodes are drained"
 BUDGET = "PodDisruptionBudget"
+STEPS, BACKLOG, OTHER_FAULT = "the action's own steps", "what the outage left undone", "the instant of another fault"
+CONTROLLER, NO_OWNER, OWN_TOLERATION = "its controller", "no controller", "tolerationSeconds of the pod"
+GC_PERIOD = "gcCheckPeriod"
 RETRY = "kubectl drain's retry, 5s"
 DRAIN_RETRY_NS = 5 * 10**9
 """Source: kubectl pkg/cmd/drain, EvictErrorRetryDelay."""
@@ -95,9 +98,9 @@ def _recovery(
     elif not victims and fault.steps:
         chain = HopChain(fault.at_ns)
         for at, what, about, detail in fault.steps:
-            chain.to(at, f"{what} {about}".strip(), note=detail)
+            chain.to(at, f"{what} {about}".strip(), STEPS, note=detail)
         if not any(not step.about for step in fault.steps):
-            chain.open(until_ns, "done")
+            chain.open(until_ns, "done", STEPS)
         fall.hops, fall.unended = chain.hops, chain.unended
         fall.notes.append("it hit no pod: these are its steps")
     elif not victims:
@@ -135,7 +138,8 @@ def _through(
             break
         begun = [hop for hop in chain.hops if hop.end_ns <= other.at_ns]
         chain.hops, chain.at_ns, chain.unended = begun, begun[-1].end_ns if begun else fault.at_ns, ""
-        chain.to(other.at_ns, f"hit by {_title(other)}", note="what came in its place was hit before it was served")
+        note = "what came in its place was hit before it was served"
+        chain.to(other.at_ns, f"hit by {_title(other)}", OTHER_FAULT, note=note)
         chain.bounds = []
         _way(chain, other, victim, story, timers, until_ns)
         pod = story.pods.get(victim.get("replacedBy") or victim["uid"])
@@ -155,13 +159,13 @@ def _outage(fall: Waterfall, fault: FaultStory, outage: Mapping[str, Any] | None
         first = fault.at_ns + round(outage["withoutDecisions"] * 1e9)
         last = back + round(outage["catchUp"] * 1e9)
         if "withoutDecisions" in unended:
-            chain.open(until_ns, "deciding again")
+            chain.open(until_ns, "deciding again", BACKLOG)
         else:
-            chain.to(first, "first decision again")
+            chain.to(first, "first decision again", BACKLOG)
             if "catchUp" in unended:
-                chain.open(until_ns, "caught up")
+                chain.open(until_ns, "caught up", BACKLOG)
             else:
-                chain.to(last, "caught up with the backlog")
+                chain.to(last, "caught up with the backlog", BACKLOG)
     else:
         fall.notes.append("nothing waited for it")
     fall.hops, fall.unended, fall.ways = chain.hops, chain.unended, [chain.hops]
@@ -194,11 +198,11 @@ def _way(
         why = "its node would be back before its pods are evicted"
         chain.bounds.append(Bound(undone, why, hop=chain.hops[-1].name))
     if victim["outcome"] == "lost":
-        chain.open(until_ns, "replaced", "it has no owner that makes another")
+        chain.open(until_ns, "replaced", NO_OWNER, "it has no owner that makes another")
         return
     new = story.pods.get(victim.get("replacedBy") or "")
     if new is None:
-        chain.open(until_ns, "replaced")
+        chain.open(until_ns, "replaced", CONTROLLER)
         return
     chain.to(new.created_ns, "replaced", LATENCIES)
     to_served(chain, new, story, timers, until_ns)
@@ -213,7 +217,7 @@ def _not_ready(chain: HopChain, node: str, undone_ns: int, story: Story, timers:
         return  # it was not ready when the fault came
     if seen == NEVER or seen > undone_ns:
         if undone_ns > until_ns:
-            chain.open(until_ns, "seen to be NotReady")
+            chain.open(until_ns, "seen to be NotReady", GRACE)
         return
     up = story.ready_since(node, at)
     renewed = max(timers.last_renewal(node, at), up)
@@ -253,11 +257,11 @@ def _acted(chain: HopChain, fault: FaultStory, pod: PodStory, until_ns: int) -> 
         if pod.going_ns != NEVER:
             chain.to(min(refused[-1] + DRAIN_RETRY_NS, pod.going_ns), "tried again", RETRY)
     if pod.going_ns == NEVER:
-        chain.open(until_ns, "told to go")
+        chain.open(until_ns, "told to go", BUDGET if refused else ORDER)
         return
     if gone != NEVER and pod.going_ns > gone:
         chain.to(gone, "notice", FAULT_LASTS)
-        chain.to(pod.going_ns, "collected as a pod of no node", note="or evicted by a taint")
+        chain.to(pod.going_ns, "collected as a pod of no node", GC_PERIOD, note="or evicted by a taint")
     else:
         chain.to(pod.going_ns, "told to go", LATENCIES)
 
@@ -281,14 +285,15 @@ def _evicted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until
         chain.to(pod.going_ns, "told to go", LATENCIES, note="not by the taint of its node")
         return
     if tainted == NEVER:
-        chain.open(until_ns, "tainted NoExecute", "its zone's rate of evictions does not allow it")
+        chain.open(until_ns, "tainted NoExecute", EVICTION_RATE, "its zone's rate of evictions does not allow it")
         return
     waited = tainted - chain.at_ns > SOON_NS
     chain.to(tainted, "its turn for the taint" if waited else "tainted", EVICTION_RATE if waited else LATENCIES)
-    if pod.going_ns == NEVER:
-        chain.open(until_ns, "evicted")
-        return
     stays = timers.value_ns(TOLERATION) or 0
+    if pod.going_ns == NEVER:
+        longer = until_ns - chain.at_ns > stays + SOON_NS
+        chain.open(until_ns, "evicted", OWN_TOLERATION if longer else TOLERATION)
+        return
     away = _anew(chain.at_ns, pod.going_ns, stays, story)
     if away is not None:
         chain.to(min(chain.at_ns + stays, away.start_ns), "taint tolerated", TOLERATION)
@@ -301,7 +306,7 @@ def _evicted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until
         chain.to(chain.at_ns + stays, "taint tolerated", TOLERATION, "wait")
         chain.to(pod.going_ns, "evicted", LATENCIES)
     else:
-        chain.to(pod.going_ns, "taint tolerated", "tolerationSeconds of the pod")
+        chain.to(pod.going_ns, "taint tolerated", OWN_TOLERATION)
 
 
 def _anew(tainted_ns: int, going_ns: int, stays_ns: int, story: Story) -> Away | None:
@@ -338,7 +343,7 @@ def _restarted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, unt
     at = chain.at_ns
     seen = next((state.at_ns for state in pod.states if state.at_ns >= at and not state.ready), NEVER)
     if seen == NEVER:
-        chain.open(until_ns, "seen to have ended")
+        chain.open(until_ns, "seen to have ended", PLEG if timers.value_ns(PLEG) else LATENCIES)
         return
     chain.to(seen, "seen to have ended", PLEG if timers.value_ns(PLEG) else LATENCIES)
     backed_off = pod.event("BackOff", at, seen + SOON_NS) != NEVER
