@@ -102,10 +102,7 @@ def _new_node(pool: NodePool, offers: Offers, row: int, column: int) -> Node:
 
 
 def _empty(state: ClusterState, on_node: dict[str, list[Pod]]) -> Iterator[tuple[str, str]]:
-    """Not judged while a node of its pool is not ready, not initialized, or going: these count against the budget; nor
-    where CronJobs make pods that come and go within consolidateAfter, which begins anew with each and leaves no trace:
-    lastPodEventTime is not written here."""
-    recurring = any(not job.spec.suspend for job in state.listed("CronJob"))
+    """Not judged while a node of its pool is not ready, not initialized, or going: these count against the budget."""
     waiting = [pod for pod in state.listed("Pod") if waits_for_node(state, pod)]
     on = snapshot_of(state.objects, state.filters)
     fits = [on.feasible(on.classes.view(pod)) for pod in waiting]
@@ -118,8 +115,6 @@ def _empty(state: ClusterState, on_node: dict[str, list[Pod]]) -> Iterator[tuple
         if after == NEVER or not allowed(pool, len(nodes), EMPTY, state.now, state.epoch_unix_ns):
             continue
         if any(not _is_settled(state, node) for node in nodes):
-            continue
-        if recurring and parse_duration(after or "0s") >= MINUTE:
             continue
         for node in nodes:
             name = node.metadata.name

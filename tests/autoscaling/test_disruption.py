@@ -53,6 +53,33 @@ def test_consolidate_after_counts_from_the_last_pod(path: Path) -> None:
     assert story.nodes() == {}
 
 
+def test_when_a_pod_last_came_or_went_is_in_the_status_of_its_claim(path: Path) -> None:
+    """Pods that come and go within 10 s are one event. Source: nodeclaim/podevents/controller.go dedupeTimeout."""
+    story = Story(path, node_pool(disruption={"consolidateAfter": "Never"}), deployment("web", 1, cpu="500m", memory="64Mi"), until="5m")
+
+    def told() -> int:
+        (claim,) = story.claims().values()
+        assert claim.status.last_pod_event_time is not None
+        return int(claim.status.last_pod_event_time)
+
+    first = told()
+    (pod,) = story.cluster.server.objects("Pod").values()
+    scheduled = condition(pod.status.conditions, "PodScheduled")
+    assert scheduled is not None
+    assert 0 <= first - (scheduled.last_transition_time or 0) < 10**9
+    story.scale("web", 2)
+    story.go(2)
+    second = told()
+    assert second > first
+    story.scale("web", 1)
+    story.go(2)
+    assert told() == second
+    story.go(60)
+    story.scale("web", 0)
+    story.go(2)
+    assert told() > second + 60 * 10**9
+
+
 def test_never_is_never(path: Path) -> None:
     story = Story(path, node_pool(disruption={"consolidateAfter": "Never"}), deployment("web", 5))
     story.scale("web", 0)

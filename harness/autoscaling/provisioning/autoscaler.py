@@ -128,6 +128,8 @@ class JustInTimeNodes:
                 self._on_outcome(now, event, touched, effects)
         for name in touched:
             self._step_claim(now, name, effects)
+        if self._state.pod_events:
+            self._lifecycle.write_pod_events(now, effects)
         if touched:
             self._disruption.carry_on(now, effects)
             self._disruption.arm(now, effects)
@@ -140,7 +142,7 @@ class JustInTimeNodes:
 
     def _observe(self, now: int, event: Watch, touched: dict[str, None], effects: list[Effect]) -> None:
         state, obj, gone = self._state, event.obj, event.type == DELETED
-        state.observe(now, event)
+        state.observe(event)
         match obj:
             case Pod():
                 key = obj.metadata.key
@@ -202,6 +204,10 @@ class JustInTimeNodes:
         if isinstance(effect, Create) and isinstance(effect.obj, NodeClaim):
             self._state.put_claim(effect.obj, gone=True)
             effects.append(WakeAt(now + SECOND, ("again",)))
+        elif token == ("pod event", name) and name in self._state.claims:
+            self._state.pod_events[name] = None
+            self._writes.failed(self._state.claims[name])
+            effects.append(WakeAt(now + AGAIN_NS, ("claim", name)))
         elif isinstance(token, tuple) and token[0] == "write":
             for obj in (self._state.nodes.get(name), self._state.claims.get(name)):
                 if obj is not None:

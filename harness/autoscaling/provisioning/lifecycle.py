@@ -19,6 +19,7 @@ from harness.autoscaling.provisioning.state import LAUNCHED, ProvisioningState, 
 from harness.autoscaling.provisioning.writes import Writes, update
 from harness.engine.component import (
     MINUTE,
+    SECOND,
     Delete,
     Effect,
     Observe,
@@ -48,6 +49,9 @@ REGISTRATION_TIMEOUT_NS = 15 * MINUTE
 """Source: liveness.go registrationTimeout."""
 
 PROVIDER = "podyard:///"
+
+POD_EVENTS_NS = 10 * SECOND
+"""Pods that come or go within it are one event. Source: nodeclaim/podevents/controller.go dedupeTimeout."""
 
 
 class Lifecycle:
@@ -133,6 +137,19 @@ class Lifecycle:
         if self.machines.pop(name, None) is not None or name in self._state.nodes:
             effects.append(StopMachine(name))
             effects.append(Observe("autoscaling", (claim.metadata.labels.get(NODEPOOL, ""), "down", 1)))
+
+    def write_pod_events(self, now: int, effects: list[Effect]) -> None:
+        """When a pod last came or went, for consolidateAfter. Source: nodeclaim/podevents/controller.go."""
+        for name in list(self._state.pod_events):
+            claim = self._state.claims.get(name)
+            if claim is not None and not claim.metadata.uid:
+                continue  # not heard of yet
+            del self._state.pod_events[name]
+            last = None if claim is None else claim.status.last_pod_event_time
+            if claim is None or (last is not None and now - last < POD_EVENTS_NS):
+                continue
+            new = replace(claim, status=replace(claim.status, last_pod_event_time=Time(now)))
+            self._writes.make(now, "pod event", claim, PatchStatus(new, claim, ("pod event", name)), effects)
 
     # -- within --------------------------------------------------------------------------------------------------------
 

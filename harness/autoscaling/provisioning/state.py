@@ -61,7 +61,7 @@ LAUNCHED = "Launched"
 
 class ProvisioningState:
     """`claims`: by name, which is their node's, too. `pending`: pods that were told to be unschedulable; `pods`: bound
-    and not ended; both by key. `last_pod_event_ns`: by node, when a pod last came or went.
+    and not ended; both by key. `pod_events`: nodes on which a pod came or went, until that is written.
 
     A node that is coming, or that has come and is not initialized, stands in the snapshot as it will be.
     `changes` grows with everything that consolidation could look at.
@@ -79,7 +79,7 @@ class ProvisioningState:
         self.pods: dict[str, Pod] = {}
         self.pending: dict[str, Pod] = {}
         self.budgets: dict[str, PodDisruptionBudget] = {}
-        self.last_pod_event_ns: dict[str, int] = {}
+        self.pod_events: dict[str, None] = {}
         self.nominated_until_ns: dict[str, int] = {}
         self.has_claims = False  # whether any pod had volumes
         self.marked: set[str] = set()  # nodes that will be deleted when their replacements are there
@@ -91,13 +91,13 @@ class ProvisioningState:
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    def observe(self, now: int, event: Watch) -> None:
+    def observe(self, event: Watch) -> None:
         obj, gone = event.obj, event.type == DELETED
         match obj:
             case Node():
                 self._update_node(obj, gone=gone)
             case Pod():
-                self._update_pod(now, obj, gone=gone)
+                self._update_pod(obj, gone=gone)
             case NodeClaim():
                 self.put_claim(obj, gone=gone)
             case NodePool():
@@ -136,7 +136,7 @@ class ProvisioningState:
             if self.claims.pop(name, None) is not None and name not in self.nodes:
                 self._drop(name)
             self.nominated_until_ns.pop(name, None)
-            self.last_pod_event_ns.pop(name, None)
+            self.pod_events.pop(name, None)
         else:
             self.claims[name] = claim
             if old is None or (old.metadata.deletion_timestamp is None) != (claim.metadata.deletion_timestamp is None):
@@ -315,7 +315,7 @@ class ProvisioningState:
             self.snapshot.remove_node(name)
             self.changes += 1
 
-    def _update_pod(self, now: int, pod: Pod, *, gone: bool) -> None:
+    def _update_pod(self, pod: Pod, *, gone: bool) -> None:
         key = pod.metadata.key
         if gone or pod.status.phase in ("Succeeded", "Failed"):
             if self.pending.pop(key, None) is not None:
@@ -326,10 +326,11 @@ class ProvisioningState:
                 self.changes += 1
                 self._keys_on[old.spec.node_name].pop(key, None)
                 self.snapshot.forget(key)
-                self._pod_event(now, old)
+                if not gone:
+                    self._note_pod_event(old)
             return
         if (held := self.pods.get(key)) is not None and held.spec.node_name != pod.spec.node_name:
-            self._update_pod(now, held, gone=True)  # the store was restored: it is not bound there
+            self._update_pod(held, gone=True)  # the store was restored: it is not bound there
         self.has_claims = self.has_claims or bool(claims_of(pod))
         node = pod.spec.node_name
         if node:
@@ -339,13 +340,13 @@ class ProvisioningState:
                 self.changes += 1
                 self._keys_on.setdefault(node, {})[key] = None
                 self.snapshot.assume_on(self.view(pod), node, bound_devices(pod))
-                self._pod_event(now, pod)
+                self._note_pod_event(pod)
                 return
             if before.metadata.labels != pod.metadata.labels:
                 self.snapshot.update_pod(self.view(pod))
             if (before.metadata.deletion_timestamp is None) != (pod.metadata.deletion_timestamp is None):
                 self.changes += 1
-                self._pod_event(now, pod)
+                self._note_pod_event(pod)
             return
         scheduled = condition(pod.status.conditions, "PodScheduled")
         if scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable":
@@ -355,10 +356,10 @@ class ProvisioningState:
         else:
             self.pending.pop(key, None)
 
-    def _pod_event(self, now: int, pod: Pod) -> None:
-        """Source: nodeclaim/podevents/controller.go: bound, ended, or being deleted; not of DaemonSets."""
+    def _note_pod_event(self, pod: Pod) -> None:
+        """Source: nodeclaim/podevents/controller.go: bound, ended, or told to end; not of DaemonSets."""
         if not owned_by(pod, "DaemonSet") and pod.spec.node_name in self.claims:
-            self.last_pod_event_ns[pod.spec.node_name] = now
+            self.pod_events[pod.spec.node_name] = None
 
 
 def _as_it_will_be(node: Node | None, claim: NodeClaim, expected: Node | None) -> Node | None:

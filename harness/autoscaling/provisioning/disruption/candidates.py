@@ -142,10 +142,11 @@ class Candidates:
         return None if text == NEVER else parse_duration(text or "0s")
 
     def _since(self, name: str) -> int | None:
-        last = self._state.last_pod_event_ns.get(name)
-        if last is not None:
-            return last
-        found = condition(self._state.claims[name].status.conditions, "Initialized")
+        """Source: nodeclaim/disruption/consolidation.go."""
+        status = self._state.claims[name].status
+        if status.last_pod_event_time is not None:
+            return status.last_pod_event_time
+        found = condition(status.conditions, "Initialized")
         return found.last_transition_time if found is not None and found.status == "True" else None
 
     def _blocked(self, now: int, name: str, eventual: bool) -> str:
