@@ -55,7 +55,8 @@ def test_consolidate_after_counts_from_the_last_pod(path: Path) -> None:
 
 def test_when_a_pod_last_came_or_went_is_in_the_status_of_its_claim(path: Path) -> None:
     """Pods that come and go within 10 s are one event. Source: nodeclaim/podevents/controller.go dedupeTimeout."""
-    story = Story(path, node_pool(disruption={"consolidateAfter": "Never"}), deployment("web", 1, cpu="500m", memory="64Mi"), until="5m")
+    web = deployment("web", 1, cpu="500m", memory="64Mi")
+    story = Story(path, node_pool(disruption={"consolidateAfter": "Never"}), web, until="5m")
 
     def told() -> int:
         (claim,) = story.claims().values()
