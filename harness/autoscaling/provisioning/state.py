@@ -350,8 +350,7 @@ class ProvisioningState:
             return
         scheduled = condition(pod.status.conditions, "PodScheduled")
         if scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable":
-            if key not in self.pending:
-                self.changes += 1
+            self.changes += key not in self.pending
             self.pending[key] = pod
         else:
             self.pending.pop(key, None)
