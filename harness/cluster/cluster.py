@@ -22,6 +22,7 @@ from harness.engine.component import (
     KeepPlace,
     Observe,
     Packet,
+    ReclaimMachine,
     RestartApiServer,
     RestartProcess,
     RestoreSnapshot,
@@ -275,16 +276,20 @@ class Cluster:
             case DisturbWatches(of, for_ns, cause=cause):
                 if self._control_plane.disturb_watches(now, effect):
                     self._note(now, "disturbed", (of, "Watches", for_ns, "", cause))
-            case DisturbProvider(pools, kind, for_ns, cause=cause):
+            case DisturbProvider(pools, kind, for_ns, cause=cause):  # the provider's own doing, as KeepPlace
+                for component in self.components.values():
+                    if getattr(component, "orders_machines", False):
+                        component.disturb_provider(now, effect)  # type: ignore[attr-defined]
+                        for target in [f"pool {pool}" for pool in pools] or ["every pool"]:
+                            self._note(now, "disturbed", (target, "Provider", for_ns, kind, cause))
+            case ReclaimMachine():
                 for component in self.components.values():
                     if getattr(component, "orders_machines", False):
                         self.tell(component.name, effect)
-                        for pool in pools:
-                            self._note(now, "disturbed", (f"pool {pool}", "Provider", for_ns, kind, cause))
             case KeepPlace():  # the provider's own doing, whether the autoscaler's process runs or not
                 for component in self.components.values():
-                    if getattr(component, "orders_machines", False):
-                        component.keep_place(effect)  # type: ignore[attr-defined]
+                    if hasattr(component, "keep_place"):
+                        component.keep_place(effect)
             case ResumeProcess(process):
                 self._control_plane.resume(now, process)
 

@@ -19,6 +19,7 @@ from harness.engine.component import (
     Instant,
     KeepPlace,
     Observe,
+    ReclaimMachine,
     RestartApiServer,
     RestartProcess,
     RestoreSnapshot,
@@ -163,4 +164,5 @@ _TO_THE_MACHINES = (
     DisturbProvider,
     DisturbWatches,
     KeepPlace,
+    ReclaimMachine,
 )

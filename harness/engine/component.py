@@ -13,6 +13,7 @@ import msgspec
 
 from harness.model.constants import Constants
 from harness.model.faults import NodeFault
+from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, ZONE
 from harness.model.status import ApiError
 from harness.model.workloads import Lease
 
@@ -284,14 +285,34 @@ class DisturbWatches(_Message, frozen=True, gc=False):
 
 
 class DisturbProvider(_Message, frozen=True, gc=False):
-    """The provider of machines does not do for `pools` what it is asked, for `for_ns`. `kind`: quota (orders are
-    refused), outOfStock (no machine of the kind is there), silent (none comes), late (each `late_ns` later)."""
+    """The provider of machines does not do what it is asked, for `for_ns`: for `pools` (of nodes, or NodePools; none:
+    for all), and only machines of these `zones`, `instance_types` and `capacity_types`, where any are named.
+
+    `kind`: quota (orders are refused), outOfStock (no machine of the kind is there), error (its API answers with
+    errors), silent (none comes), late (each `late_ns` later).
+    """
 
     pools: tuple[str, ...]
     kind: str
     for_ns: int
     late_ns: int = 0
+    zones: tuple[str, ...] = ()
+    instance_types: tuple[str, ...] = ()
+    capacity_types: tuple[str, ...] = ()
     cause: int = 0
+
+    def hits(self, pool: str, labels: Mapping[str, str]) -> bool:
+        """Whether a machine of `pool` with these labels is meant."""
+        if self.pools and pool not in self.pools:
+            return False
+        named = ((self.zones, ZONE), (self.instance_types, INSTANCE_TYPE), (self.capacity_types, CAPACITY_TYPE))
+        return all(not values or labels.get(label) in values for values, label in named)
+
+
+class ReclaimMachine(_Message, frozen=True, gc=False):
+    """The provider has said that it takes the machine of `node` back: whoever made the node hears it."""
+
+    node: str
 
 
 class KeepPlace(_Message, frozen=True, gc=False):
@@ -322,6 +343,7 @@ Effect: TypeAlias = (
     | RestartProcess
     | DisturbWatches
     | DisturbProvider
+    | ReclaimMachine
     | KeepPlace
     | ResumeProcess
 )

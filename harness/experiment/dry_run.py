@@ -27,6 +27,8 @@ TOLD = (
     "FixNodeGroupSize",
     "DisruptionTerminating",
     "NoCompatibleInstanceTypes",
+    "InsufficientCapacityError",
+    "ScaleUpFailed",
 )
 """Reasons of events about nodes and pools: the cluster autoscaler's, Karpenter's."""
 
@@ -85,6 +87,7 @@ class Scaling:
         self._of_claim: dict[str, Growth] = {}
         self._pool_of: dict[str, str] = {}
         self._ready: set[str] = set()
+        self._came: set[str] = set()  # nodes that there ever were
         self._replicas: dict[str, int] = {}
         self._size: Counter[str] = Counter()  # with what is coming
         self._seen: dict[str, int] = {}  # events by their key: how often
@@ -114,6 +117,7 @@ class Scaling:
         """NodeClaims that are made at one instant for one NodePool are one growth."""
         name, labels = claim.metadata.name, claim.metadata.labels
         if change == DELETED:
+            self._never_came(name)
             return
         growth = self._of_claim.get(name)
         if growth is None:
@@ -128,6 +132,18 @@ class Scaling:
         about = {"instanceType": INSTANCE_TYPE, "capacityType": CAPACITY_TYPE, "zone": ZONE}
         growth.machines[name] = {word: labels[label] for word, label in about.items() if label in labels}
 
+    def _never_came(self, name: str) -> None:
+        """A claim goes that there was no machine for: its event says why, and it is no growth."""
+        growth = self._of_claim.get(name)
+        if growth is None or name in self._came:
+            return
+        growth.count -= 1
+        self._size[growth.pool] -= 1
+        growth.machines.pop(name, None)
+        if not growth.count:
+            self.happened = [item for item in self.happened if item is not growth]
+            self._growing[growth.pool] = [item for item in self._growing[growth.pool] if item is not growth]
+
     def _node(self, at_ns: int, change: str, node: Any) -> None:
         name, pool = node.metadata.name, pool_of(node)
         if change == DELETED:
@@ -135,6 +151,7 @@ class Scaling:
                 self._size[pool] -= 1
                 self.happened.append(Other(at_ns, "scaleDown", name, {"pool": pool, "node": name}))
             return
+        self._came.add(name)
         if name not in self._pool_of:
             self._pool_of[name] = pool
             if pool and name not in self._of_claim and not self._waiting(pool):

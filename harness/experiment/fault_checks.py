@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from harness.autoscaling.policy import stands_alone
 from harness.autoscaling.pool import NodePool
+from harness.autoscaling.provisioning.catalogue import Catalogue
 from harness.engine.component import ADDED, Watch
 from harness.experiment.manifests import read_checked_manifests
 from harness.experiment.scenario import LoadedScenario
@@ -19,10 +20,12 @@ from harness.faults.fault import FaultForm
 from harness.faults.node_join import NodeJoin
 from harness.faults.node_selection import NodeSelection
 from harness.faults.node_upgrade import NodeUpgrade
+from harness.faults.provider_outage import ProviderOutage
 from harness.faults.targets import Targets
 from harness.faults.timeline import WHEN, Planned
 from harness.model.core import Node, Pod, PodSpec, PodStatus
 from harness.model.errors import did_you_mean
+from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, ZONE
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS, kind_of
 
@@ -54,6 +57,7 @@ def check_faults(
     pools: tuple[NodePool, ...],
     workload: PlannedWorkload,
     duration_ns: int | None,
+    catalogue: Catalogue,
 ) -> None:
     """Raises UserError for a fault that would hit nothing though every node were
     there, one of each pool, and a pod of each kind ran; for a name that no node can have; and for one after the end."""
@@ -74,12 +78,8 @@ def check_faults(
     for index, planned in enumerate(faults):
         where = f"spec.faults[{index}]"
         _check_names(loaded, planned, where, targets, pools)
-        for at, name in enumerate(getattr(planned.fault, "pools", ()) if hasattr(planned.fault, "of_pools") else ()):
-            known = [pool.name for pool in pools]
-            if name not in known:
-                item = f"{where}.{_key(loaded, where)}.pools[{at}]"
-                hint = did_you_mean(name, known)
-                raise loaded.error(item, "there is no such pool", found=name, expected=_one_of(known), hint=hint)
+        if isinstance(planned.fault, ProviderOutage):
+            _check_outage(loaded, planned.fault, f"{where}.{_key(loaded, where)}", pools, everything, catalogue)
         try:
             effects = planned.fault.effects(beginning if isinstance(planned.fault, NodeJoin) else targets, Random(0))
         except Exception as error:  # somebody else's code
@@ -92,6 +92,40 @@ def check_faults(
         if duration_ns is not None and planned.at_ns >= duration_ns and not planned.every_ns:
             found = f"at {planned.at_ns / 1e9:g} s, the run ends at {duration_ns / 1e9:g} s"
             raise loaded.error(where, "this fault comes after the end", found=found, expected="a longer duration")
+
+
+def _check_outage(
+    loaded: LoadedScenario,
+    fault: ProviderOutage,
+    where: str,
+    pools: tuple[NodePool, ...],
+    nodes: Iterable[Node],
+    catalogue: Catalogue,
+) -> None:
+    """Raises UserError for a pool that is none, and for machines that no pool is made of. `nodes`: some of each pool
+    and of what each NodePool may make are among them."""
+    labels = [pool.node(f"{pool.name}-0").metadata.labels for pool in pools]
+    claimed = [node.metadata.labels for node in nodes if NODEPOOL in node.metadata.labels]
+    applied = any("apply" in entry for entry in loaded.scenario.spec.faults)
+    if not pools and not claimed and not applied:
+        raise loaded.error(where, "this fault can hit nothing", found="no pools", expected="spec.pools, or NodePools")
+    known = [pool.name for pool in pools] + list(dict.fromkeys(item[NODEPOOL] for item in claimed))
+    named: dict[str, tuple[Sequence[str], list[str]]] = {"pools": (fault.pools, known)}
+    narrowed: tuple[tuple[str, str, Sequence[str]], ...] = (
+        ("zones", ZONE, fault.zones),
+        ("instanceTypes", INSTANCE_TYPE, fault.instance_types),
+        ("capacityTypes", CAPACITY_TYPE, fault.capacity_types),
+    )
+    for field, label, values in narrowed:
+        named[field] = (values, list(dict.fromkeys(item[label] for item in (*labels, *claimed) if label in item)))
+    if claimed:
+        named["instanceTypes"][1].extend(catalogue.by_name)
+    for field, (asked, there) in named.items():
+        for at, name in enumerate(asked):
+            if name not in there:
+                what = f"there is no such {'pool' if field == 'pools' else 'machine in any pool'}"
+                hint = did_you_mean(name, there)
+                raise loaded.error(f"{where}.{field}[{at}]", what, found=name, expected=_one_of(there), hint=hint)
 
 
 def _targets(nodes: list[Node], workload: PlannedWorkload) -> Targets:

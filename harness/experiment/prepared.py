@@ -184,7 +184,7 @@ def prepare(loaded: LoadedScenario, seed: int, *, endless: bool = False) -> Prep
     ends = None if spec.duration is None else duration(loaded, spec.duration, "spec.duration")
     idle = idle_inputs(loaded, workload.objects(), pools, faults, endless=endless)
     made = example_nodes((obj for obj in workload.objects() if isinstance(obj, KarpenterNodePool)), catalogue)
-    check_faults(loaded, faults, (*found.nodes, *made), pools, workload, ends)
+    check_faults(loaded, faults, (*found.nodes, *made), pools, workload, ends, catalogue)
     return Prepared(
         loaded=loaded,
         seed=seed,

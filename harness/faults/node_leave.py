@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from harness.engine.component import Delete, Effect, InjectFault, StopMachine, WakeAt
+from harness.engine.component import Delete, Effect, InjectFault, ReclaimMachine, StopMachine, WakeAt
 from harness.faults.action import Action, ActionForm, NodeChanges, marked, said, unschedulable
 from harness.faults.drain import Draining
 from harness.faults.node_drain import DrainOptions
@@ -88,9 +88,9 @@ class SpotReclaim(ActionForm, frozen=True, kw_only=True):
 
 
 class ClaimDeletion:
-    """The NodeClaim of a node is deleted: whoever made the node drains it.
+    """The NodeClaim of a node is deleted: whoever made the node drains it, and for a while buys no other of its offering.
 
-    Source: karpenter-provider-aws pkg/controllers/interruption/controller.go (1.6), on a spot interruption warning.
+    Source: karpenter-provider-aws pkg/controllers/interruption/utils.go (1.14), on a spot interruption warning.
     """
 
     def __init__(self, name: str) -> None:
@@ -100,6 +100,7 @@ class ClaimDeletion:
     def start(self, now: int, targets: Targets) -> list[Effect]:
         return [
             said("node claim deleted", self._name),
+            ReclaimMachine(self._name),
             Delete("NodeClaim", "", self._name, token=("claim", self._name)),
         ]
 

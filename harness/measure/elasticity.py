@@ -9,6 +9,7 @@ instability compares how both moved over the last minute.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -85,7 +86,7 @@ class Elasticity:
     @property
     def seen(self) -> bool:
         """Whether anything scaled."""
-        return bool(self._scaled or self.machines.pools)
+        return bool(self._scaled or self.machines.pools or self.asked)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "autoscaling":
@@ -104,8 +105,13 @@ class Elasticity:
                 "rescales": max(len(self._wanted.get(target, ())) - 1, 0),
                 **self.machines.of_cluster(0, until_ns),
             }
-        for pool in self.machines.pools:
+        refused: Counter[str] = Counter()
+        for _, (pool, way, count) in self.asked:
+            refused[pool] += count if way == "refused" else 0
+        for pool in sorted({*self.machines.pools, *(pool for pool, count in refused.items() if count)}):
             out[f"pool {pool}"] = self.machines.of_pool(pool, until_ns)
+            if refused[pool]:
+                out[f"pool {pool}"]["refused"] = refused[pool]
         return out
 
     def _of(self, target: Target, until_ns: int) -> dict[str, Any]:
@@ -149,7 +155,7 @@ class Elasticity:
         wanted = [at for at, _ in self._wanted[target.service] if begin_ns <= at <= end_ns]
         if wanted:
             out["decidedSeconds"] = (wanted[0] - begin_ns) / 1e9
-        asked = [at for at, _ in self.asked if begin_ns <= at <= end_ns]
+        asked = [at for at, what in self.asked if what[1] != "refused" and begin_ns <= at <= end_ns]
         if asked:
             out["nodesAskedSeconds"] = (asked[0] - begin_ns) / 1e9
         came = [at for at in self.machines.came if begin_ns <= at <= end_ns]

@@ -102,7 +102,7 @@ class NodeHours:
         return out
 
     def of_pool(self, pool: str, until_ns: int) -> dict[str, Any]:
-        log = self._pools[pool]
+        log = self._pools.get(pool, [(0, 0)])
         out: dict[str, Any] = {"nodesPeak": _peak(log, 0), "nodeHours": _hours(log, 0, until_ns)}
         if pool in self._prices.pools:
             out["cost"] = out["nodeHours"] * self._prices.pools[pool]

@@ -306,6 +306,19 @@ def random_restore(rng: Random, within_s: int) -> dict[str, Any] | None:
     return {"at": f"{at_ms}ms", "etcdRestore": {"age": f"{age_ms}ms", **_outage(rng)}}
 
 
+REFUSED = 0.25
+"""Of scenarios with NodePools: machines that are not to be had. By a stream of its own, too."""
+
+
+def random_refusal(rng: Random, scene: Scene, within_s: int) -> dict[str, Any] | None:
+    """The provider does not make what NodeClaims ask for, or makes it late."""
+    if not scene.named("NodePool") or rng.random() >= REFUSED:
+        return None
+    does = rng.choice(("quota", "outOfStock", "error", "silent", "late"))
+    lasts = {"for": rng.choice(("30s", "3m")), "lateBy": "2m"}
+    return {"at": f"{rng.randint(0, within_s * 1000)}ms", "providerOutage": {"does": does, **lasts}}
+
+
 def random_fault(name: str, rng: Random, scene: Scene, within_s: int) -> dict[str, Any] | None:
     """At an instant within `within_s`, to the millisecond, or at a rate until then."""
     fields = _DRAWS[name](rng, scene)

@@ -19,7 +19,7 @@ from harness.faults.timeline import parse
 from harness.simulation.node_pools import SETTINGS, node_pools
 from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
-from harness.simulation.random_faults import DRAWN, Scene, random_fault, random_restore
+from harness.simulation.random_faults import DRAWN, Scene, random_fault, random_refusal, random_restore
 from harness.simulation.scalers import autoscaler_flags, declared_metrics
 
 STRATEGIES = (
@@ -124,6 +124,9 @@ def random_scenario(seed: int) -> dict[str, Any]:
     restore = random_restore(stream(seed, "simulation/restore"), round(STRIKES_NS / SECOND))
     if restore is not None:
         spec["faults"].append(restore)
+    refusal = random_refusal(stream(seed, "simulation/refusal"), scene, round(STRIKES_NS / SECOND))
+    if refusal is not None:
+        spec["faults"].append(refusal)
     quiet = max((planned.quiet_from_ns or 0 for planned in parse(spec["faults"])), default=0)
     spec["duration"] = f"{(quiet + HEAL_NS) // MINUTE + 3}m"
     return {

@@ -75,7 +75,7 @@ def test_the_backoff_doubles_from_five_to_thirty_minutes() -> None:
 
 @pytest.mark.parametrize(
     ("does", "first"),
-    [("quota", 300), ("outOfStock", 300), ("silent", 900), ("late", 0)],
+    [("quota", 300), ("outOfStock", 300), ("error", 300), ("silent", 900), ("late", 0)],
 )
 def test_a_provider_is_out_for_a_while(does: str, first: int) -> None:
     fault = {"at": "0s", "providerOutage": {"pools": ["a"], "does": does, "for": "2m", "lateBy": "4m"}}
@@ -85,6 +85,15 @@ def test_a_provider_is_out_for_a_while(does: str, first: int) -> None:
     extra = 300 if does == "silent" else 0  # given up, and then backed off
     assert came == pytest.approx(first + extra + late + 45, abs=35)
     assert len(nodes(server, "a")) == 3
+
+
+def test_an_outage_of_a_zone_hits_the_pools_that_are_there() -> None:
+    fault = {"at": "0s", "providerOutage": {"zones": ["z"], "does": "error", "for": "20m"}}
+    server = played([POOL, {**OTHER, "zone": "y"}], faults=[fault], duration="20m")
+    assert (len(nodes(server, "a")), len(nodes(server, "b"))) == (0, 3)
+    texts = {text for _, text in events(server, "FailedToScaleUpGroup")}
+    why = "failed to increase node group size: the provider's API answers with an error"
+    assert texts <= {f"Scale-up failed for group a: {why}"}
 
 
 def test_an_outage_of_a_pool_that_is_not_there_is_told() -> None:

@@ -34,7 +34,7 @@ VALUES: dict[str, Any] = {
     "metric": "placement.podsBound", "load": {"constant": {"rps": 5}}, "zone": "a", "for": "5s", "app": "web",
     "at": "10s", "start": "1s", "end": "9s", "rps": 3, "from": 1, "to": 2, "before": 1, "after": 2, "base": 1,
     "like": "n-0", "image": "i:2", "service": "x", "peak": 3, "low": 1, "high": 2, "kind": "Deployment", "speeds": "x",
-    "jobs": 12, "patch": {"metadata": {"labels": {"a": "b"}}},
+    "jobs": 12, "patch": {"metadata": {"labels": {"a": "b"}}}, "does": "late",
 }  # fmt: skip
 """For what a form demands; whatever has a default keeps it."""
 
@@ -90,7 +90,7 @@ def test_workloads(key: str, form: Any) -> None:
 @pytest.mark.parametrize("name", FAULTS.names())
 def test_faults(name: str) -> None:
     spec = {"duration": "2m", "bound": False, "nodes": [NODES], "workload": [SERVICE]}
-    given = demanded(FAULTS.load(name)) if name != "providerOutage" else {"pools": ["p"], "does": "late", "for": "5s"}
+    given = demanded(FAULTS.load(name))
     if name == "providerOutage":
         spec["pools"] = [{"name": "p", "max": 2, "cpu": 4}]
     if name == "apply":

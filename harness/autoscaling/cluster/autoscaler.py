@@ -33,6 +33,7 @@ from harness.engine.component import (
     Instant,
     KeepPlace,
     Outcome,
+    ReclaimMachine,
     Record,
     Relist,
     Start,
@@ -138,6 +139,10 @@ class ClusterAutoscaler:
         """Calls of others' expanders that passed their deadline."""
         return sum(item.overruns for item in self._others)
 
+    def disturb_provider(self, now: Instant, what: DisturbProvider) -> None:
+        """Whether its process runs or not."""
+        self._provider.disturb(now, what)
+
     def keep_place(self, what: KeepPlace) -> None:
         """What is done to the provider by somebody else."""
         self._release()
@@ -184,8 +189,8 @@ class ClusterAutoscaler:
                 self._provider.deliver(token, effects)
             else:
                 self._actuator.go_on(now, token[1], effects)
-        elif isinstance(token, DisturbProvider):
-            self._provider.disturb(now, token)
+        elif isinstance(token, ReclaimMachine):
+            return  # a managed group makes another by itself, or does not
         elif token == self._armed:
             self._armed = -1
             self._scan(now, effects)

@@ -34,6 +34,8 @@ STATUS = ConfigMap(metadata=ObjectMeta(namespace="kube-system", name="cluster-au
 """What the autoscaler's own events are about. Source: clusterstate/utils/logging.go."""
 OUT_OF_STOCK = ("OutOfResourcesErrorClass.RESOURCE_POOL_EXHAUSTED", "the provider has no machine of this kind left")
 """Source: cloudprovider/gce/autoscaling_gce_client.go ErrorCodeResourcePoolExhausted, cloudprovider.go errorClass."""
+API_ERROR = "failed to increase node group size: the provider's API answers with an error"
+"""Source: core/scaleup/orchestrator/executor.go executeScaleUp."""
 REFUSED = "quota exceeded: {size} nodes asked for, {most} granted"
 
 
@@ -49,12 +51,12 @@ class Provider:
         kubelet starts, when it has been provisioned."""
         state = self._state.pools[pool.name]
         trouble = _now(state, now)
+        if trouble is not None and trouble.kind == "error":
+            self._refuse(now, state, count, API_ERROR, effects)
+            return False
         most = state.size if trouble is not None and trouble.kind == "quota" else pool.quota
         if most is not None and state.size + count > most:
-            why = REFUSED.format(size=state.size + count, most=most)
-            text = f"Scale-up failed for group {pool.name}: {why}"
-            effects.append(Record(STATUS, "Warning", "FailedToScaleUpGroup", text))
-            self.back_off(now, state)
+            self._refuse(now, state, count, REFUSED.format(size=state.size + count, most=most), effects)
             return False
         stock = 0 if trouble is not None and trouble.kind == "outOfStock" else pool.stock
         left = count if stock is None else max(stock - state.size, 0)
@@ -72,6 +74,12 @@ class Provider:
         effects.append(Observe("autoscaling", (pool.name, "up", count)))
         return True
 
+    def _refuse(self, now: int, state: PoolState, count: int, why: str, effects: list[Effect]) -> None:
+        name = state.pool.name
+        effects.append(Record(STATUS, "Warning", "FailedToScaleUpGroup", f"Scale-up failed for group {name}: {why}"))
+        effects.append(Observe("autoscaling", (name, "refused", count)))
+        self.back_off(now, state)
+
     def deliver(self, token: tuple[str, ...], effects: list[Effect]) -> None:
         """A machine has been provisioned: its kubelet starts, unless it was given up meanwhile."""
         _, pool_name, name = token
@@ -85,8 +93,9 @@ class Provider:
         effects.append(StartMachine(node))
 
     def disturb(self, now: int, what: DisturbProvider) -> None:
-        for name in what.pools:
-            self._state.pools[name].trouble = Trouble(what.kind, now + what.for_ns, what.late_ns)
+        for name, state in self._state.pools.items():
+            if what.hits(name, state.expected.template.metadata.labels):
+                state.trouble = Trouble(what.kind, now + what.for_ns, what.late_ns)
 
     def keep_place(self, what: KeepPlace) -> None:
         """As of a managed instance group that makes an instance again, or one more while another is replaced: its
@@ -109,6 +118,7 @@ class Provider:
                 code, _, why = words.partition(": ")
                 text = f"Failed adding {many} nodes to group {name} due to {code}; source errors: {why}"
                 effects.append(Record(STATUS, "Warning", "ScaleUpFailed", text))
+                effects.append(Observe("autoscaling", (name, "refused", many)))
                 self.back_off(now, pool)
             for instance in pool.failing:
                 pool.requested.pop(instance, None)

@@ -12,8 +12,10 @@ from typing import Any
 from harness.autoscaling.pool import NodePool as NodeGroup
 from harness.autoscaling.provisioning.catalogue import Catalogue, shipped_catalogue
 from harness.autoscaling.provisioning.disruption.controller import Disruption
+from harness.autoscaling.provisioning.launch import Launcher
 from harness.autoscaling.provisioning.lifecycle import Lifecycle
-from harness.autoscaling.provisioning.provisioner import Provisioner
+from harness.autoscaling.provisioning.provider import MachineProvider
+from harness.autoscaling.provisioning.provisioner import NO_TYPES, Provisioner
 from harness.autoscaling.provisioning.settings import ProvisioningSettings, parse_settings
 from harness.autoscaling.provisioning.state import ProvisioningState, is_provisionable
 from harness.autoscaling.provisioning.termination import Termination
@@ -22,11 +24,12 @@ from harness.engine.component import (
     DELETED,
     SECOND,
     Create,
+    DisturbProvider,
     Effect,
     Event,
     Instant,
     Outcome,
-    Record,
+    ReclaimMachine,
     Relist,
     Start,
     Subscribe,
@@ -35,12 +38,12 @@ from harness.engine.component import (
     Watch,
 )
 from harness.model.core import Node, Pod
-from harness.model.karpenter import NodeClaim, NodePool
+from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, NodeClaim, NodePool
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
 from harness.scheduling.filter_plugin import FilterPlugin
 
-NO_TYPES = "NodePool requirements filtered out all compatible available instance types"
-"""Source: scheduling/events.go NoCompatibleInstanceTypes."""
+MOST_SAID = 5
+"""Of offerings that are not available, so many are named."""
 
 
 class JustInTime:
@@ -65,6 +68,7 @@ class JustInTimeNodes:
     handled_failures = 0
     period_ns = Disruption.period_ns
     phase_ns = 0
+    orders_machines = True  # what happens to the provider happens to it
     watches = ("Node", "Pod", "NodeClaim", "NodePool", "DaemonSet", "PodDisruptionBudget")
 
     def __init__(
@@ -73,7 +77,7 @@ class JustInTimeNodes:
         self._rng = rng
         self._settings = settings or ProvisioningSettings()
         self.catalogue = catalogue or shipped_catalogue()
-        self._machines: dict[str, bool] = {}
+        self._provider = MachineProvider()
         self._filters: Sequence[FilterPlugin] = ()
         self._reset()
 
@@ -86,12 +90,16 @@ class JustInTimeNodes:
         """A new process. What was launched is not forgotten: the provider knows."""
         self._state = ProvisioningState(self.catalogue, self._filters)
         self._writes = Writes()
-        self._lifecycle = Lifecycle(self._state, self._writes, self._settings.provisioning, self._rng)
-        self._lifecycle.machines = self._machines
+        self._launcher = Launcher(self._state, self._provider, self._settings.provisioning, self._rng)
+        self._lifecycle = Lifecycle(self._state, self._writes, self._provider, self._launcher)
         self._termination = Termination(self._state, self._writes, self._lifecycle)
-        self._provisioner = Provisioner(self._state, self._lifecycle, self._settings, self._rng)
+        self._provisioner = Provisioner(self._state, self._launcher, self._settings, self._rng)
         self._disruption = Disruption(self._state, self._writes, self._provisioner, self._settings, self.phase_ns)
         self._watches_volumes = False
+
+    def disturb_provider(self, now: Instant, what: DisturbProvider) -> None:
+        """Whether the process of Karpenter runs or not."""
+        self._provider.disturb(now, what)
 
     def reasons_against(self, pod: str) -> Mapping[str, tuple[str, ...]]:
         """Of a pending pod ('namespace/name') that the last batch found no place for: why, by NodePool."""
@@ -99,11 +107,23 @@ class JustInTimeNodes:
         if why is None:
             return {}
         parts = self._provisioner.parts.get(why, {})
-        if not parts:
+        if not parts and not self._state.pools:
             return {"nodepools": (why,)}
         known = {template.name for template in self._state.templates()}
         against = {name: (text.removeprefix(f"incompatible with nodepool {name!r}, "),) for name, text in parts.items()}
-        return against | {name: (NO_TYPES,) for name in sorted(self._state.pools) if name not in known}
+        unavailable = self._unavailable()
+        return against | {name: (NO_TYPES, *unavailable) for name in sorted(self._state.pools) if name not in known}
+
+    def _unavailable(self) -> tuple[str, ...]:
+        """Offerings that the provider had no machines of, and from when on they are asked for again."""
+        offers = self._state.offers
+        out = []
+        for place, until in sorted(offers.withdrawn.items(), key=lambda item: (item[1], item[0]))[:MOST_SAID]:
+            labels = offers.labels(*place)
+            zone = f" in {labels[ZONE]}" if ZONE in labels else ""
+            text = f"{labels[CAPACITY_TYPE]} {labels[INSTANCE_TYPE]}{zone}"
+            out.append(f"no machines: {text}, not asked for again before {until / SECOND:g} s")
+        return tuple(out)
 
     def reasons_to_stay(self) -> Mapping[str, str]:
         """For each node of a NodePool that the last look did not find disruptable, why."""
@@ -112,6 +132,7 @@ class JustInTimeNodes:
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
         touched: dict[str, None] = {}
+        self._state.restore_offers(now)
         for event in events:
             if type(event) is Watch:
                 self._observe(now, event, touched, effects)
@@ -160,7 +181,7 @@ class JustInTimeNodes:
                     self._gone(obj, effects)
             case NodePool():
                 if not gone:
-                    self._record_pool_event(obj, effects)
+                    self._provisioner.record_pool(now, obj, effects)
                 touched.update(dict.fromkeys(self._state.claims))  # they may have drifted
 
     def _gone(self, claim: NodeClaim, effects: list[Effect]) -> None:
@@ -169,12 +190,6 @@ class JustInTimeNodes:
         for part in (self._lifecycle, self._termination, self._writes):
             part.forget(name)
         self._disruption.forget(claim)
-
-    def _record_pool_event(self, pool: NodePool, effects: list[Effect]) -> None:
-        """Source: scheduling/events.go NoCompatibleInstanceTypes."""
-        name = pool.metadata.name
-        if all(template.name != name for template in self._state.templates()):
-            effects.append(Record(pool, "Warning", "NoCompatibleInstanceTypes", NO_TYPES))
 
     def _on_timer(self, now: int, token: Any, touched: dict[str, None], effects: list[Effect]) -> None:
         match token:
@@ -186,6 +201,10 @@ class JustInTimeNodes:
                 self._lifecycle.start_machine(name, effects)
             case ("claim", str(name)):
                 touched[name] = None
+            case ReclaimMachine(name):
+                claim = self._state.claims.get(name)
+                if claim is not None:
+                    self._launcher.reclaimed(now, claim)
             case ("disrupt", int(at)):
                 self._disruption.on_timer(now, at, effects)
             case ("validate",):
@@ -219,7 +238,8 @@ class JustInTimeNodes:
         if claim is None:
             return
         if claim.metadata.deletion_timestamp is not None:
-            self._provisioner.trigger(now, name, effects)
+            if name in self._state.nodes:  # Source: provisioning/controller.go NodeController
+                self._provisioner.trigger(now, name, effects)
             self._termination.step(now, name, effects)
             return
         if self._state.is_deleting(name):

@@ -1,20 +1,16 @@
 """A NodeClaim from its creation to its initialized node: launched, registered, initialized; given up in time, expired.
 
 Source: kubernetes-sigs/karpenter pkg/controllers/nodeclaim/lifecycle/{launch,registration,initialization,liveness}.go,
-nodeclaim/expiration/controller.go (1.14); which offering is launched: karpenter-provider-aws
-pkg/providers/instance/instance.go (1.6), the lowest price, spot where it is allowed. Machines are always delivered.
+nodeclaim/expiration/controller.go (1.14). What is launched, and what the provider does not deliver: `launch`.
 """
 
 from __future__ import annotations
 
-from random import Random
-
-import numpy as np
 from msgspec.structs import replace
 
 from harness.autoscaling.pool import POOL_LABEL
-from harness.autoscaling.provisioning.requirements import of_pool
-from harness.autoscaling.provisioning.simulation import custom_labels
+from harness.autoscaling.provisioning.launch import ALL_UNAVAILABLE, Launcher, NoAnswer, Refused
+from harness.autoscaling.provisioning.provider import API_ERROR, MachineProvider
 from harness.autoscaling.provisioning.state import LAUNCHED, ProvisioningState, startup_taints_of
 from harness.autoscaling.provisioning.writes import Writes, update
 from harness.engine.component import (
@@ -28,7 +24,6 @@ from harness.engine.component import (
     StopMachine,
     WakeAt,
 )
-from harness.engine.latency import Latency
 from harness.model.core import Node
 from harness.model.karpenter import (
     INITIALIZED,
@@ -41,12 +36,15 @@ from harness.model.karpenter import (
     NodeClaimStatus,
 )
 from harness.model.meta import Condition, condition, with_condition
-from harness.model.pod_amounts import resource_amounts
 from harness.model.times import parse_duration
 from harness.model.wire import Time
 
 REGISTRATION_TIMEOUT_NS = 15 * MINUTE
 """Source: liveness.go registrationTimeout."""
+LAUNCH_TIMEOUT_NS = 5 * MINUTE
+"""A claim whose launches fail is given up. Source: liveness.go LaunchTimeout."""
+FIRST_RETRY_NS, MOST_RETRY_NS = SECOND, MINUTE
+"""Source: nodeclaim/lifecycle/controller.go, its rate limiter."""
 
 PROVIDER = "podyard:///"
 
@@ -55,37 +53,22 @@ POD_EVENTS_NS = 10 * SECOND
 
 
 class Lifecycle:
-    """`machines`: what the provider has, by name; it outlives a restart of whoever asked for them."""
+    """`machines`: those of the provider."""
 
-    def __init__(self, state: ProvisioningState, writes: Writes, provisioning: Latency, rng: Random) -> None:
+    def __init__(self, state: ProvisioningState, writes: Writes, provider: MachineProvider, launcher: Launcher) -> None:
         self._state = state
         self._writes = writes
-        self._provisioning = provisioning
-        self._rng = rng
-        self.machines: dict[str, bool] = {}  # by name of the claim: whether it was started
+        self._launcher = launcher
+        self.machines = provider.machines
         self._armed: dict[str, set[int]] = {}
+        self._refused: set[str] = set()
+        self._tries: dict[str, tuple[int, int]] = {}  # launches that failed: how many, when the next is due
 
     def forget(self, name: str) -> None:
         """The claim is gone."""
         self._armed.pop(name, None)
-
-    def choose(self, claim: NodeClaim) -> NodeClaim | None:
-        """The claim with the labels of the offering that is bought for it; None where there is none."""
-        offers, spec = self._state.offers, claim.spec
-        requirements = of_pool(spec.requirements, claim.metadata.labels)
-        open_ = offers.meeting(requirements)
-        wanted = np.zeros(offers.allocatable.shape[1], dtype=np.int64)
-        names = self._state.snapshot.tables.rows.names
-        for name, amount in resource_amounts(spec.resources.requests).items():
-            if name in names:
-                wanted[names.index(name)] = amount
-        open_ = open_ & offers.fitting(wanted, np.zeros_like(offers.allocatable))
-        if not open_.any():
-            return None
-        ties = offers.ties(open_)
-        chosen = ties[self._rng.randrange(len(ties))]
-        labels = {**custom_labels(requirements), **offers.labels(*chosen), **claim.metadata.labels}
-        return replace(claim, metadata=replace(claim.metadata, labels=labels))
+        self._refused.discard(name)
+        self._tries.pop(name, None)
 
     def step(self, now: int, name: str, effects: list[Effect]) -> None:
         """What is next for a claim that is not being deleted. Level-triggered: called whenever anything changes."""
@@ -108,7 +91,7 @@ class Lifecycle:
                 self.delete(now, claim, effects)
             else:
                 self._wake((launched.last_transition_time or 0) + REGISTRATION_TIMEOUT_NS, name, effects)
-                self._order(now, claim, effects)
+                self._launcher.order(now, claim, effects)
             return
         if node.metadata.labels.get(REGISTERED) != "true":
             self._register(now, node, claim, effects)
@@ -178,16 +161,24 @@ class Lifecycle:
 
     def _launch(self, now: int, claim: NodeClaim, effects: list[Effect]) -> None:
         name = claim.metadata.name
+        if name in self._refused:
+            self.delete(now, claim, effects)
+            return
         node = self._state.expected_node(claim)
         if node is None or TERMINATION not in claim.metadata.finalizers:
-            chosen = claim if node is not None else self.choose(claim)
+            chosen = claim if node is not None else self._launcher.choose(claim)
             if chosen is None:
-                self.delete(now, claim, effects)  # Source: launch.go, insufficient capacity
+                self._refuse(now, claim, ALL_UNAVAILABLE, effects)
                 return
             meta = replace(chosen.metadata, finalizers=tuple(dict.fromkeys((*chosen.metadata.finalizers, TERMINATION))))
             self._writes.make(now, "launch", claim, update(replace(chosen, metadata=meta), name), effects)
             return
-        self._order(now, claim, effects)
+        if name not in self.machines:
+            launched = self._try_launch(now, claim, effects)
+            if launched is not claim:
+                if launched is not None:  # another offering than was chosen
+                    self._writes.make(now, "launch", claim, update(launched, name), effects)
+                return
         status = replace(
             claim.status,
             provider_id=f"{PROVIDER}{name}",
@@ -196,12 +187,38 @@ class Lifecycle:
         )
         self._patch(now, claim, status, LAUNCHED, effects)
 
-    def _order(self, now: int, claim: NodeClaim, effects: list[Effect]) -> None:
+    def _try_launch(self, now: int, claim: NodeClaim, effects: list[Effect]) -> NodeClaim | None:
+        """As it was launched; None where it was not. An API that fails is asked again, for five minutes."""
         name = claim.metadata.name
-        if name not in self.machines:
-            self.machines[name] = False
-            effects.append(WakeAt(now + self._provisioning.draw(self._rng), ("machine", name)))
-            effects.append(Observe("autoscaling", (claim.metadata.labels.get(NODEPOOL, ""), "up", 1)))
+        count, due = self._tries.get(name, (0, now))
+        if now < due:
+            return None
+        if count and now - (claim.metadata.creation_timestamp or 0) >= LAUNCH_TIMEOUT_NS:
+            self.delete(now, claim, effects)
+            return None
+        try:
+            return self._launcher.launch(now, claim, effects)
+        except Refused as refused:
+            self._refuse(now, claim, str(refused), effects)
+        except NoAnswer:
+            wait = min(FIRST_RETRY_NS << min(count, 10), MOST_RETRY_NS)
+            self._tries[name] = (count + 1, now + wait)
+            self._wake(now + wait, name, effects)
+            reason, message = API_ERROR
+            unknown = Condition(
+                type=LAUNCHED, status="Unknown", reason=reason, message=message, last_transition_time=Time(now)
+            )
+            status = replace(claim.status, conditions=with_condition(claim.status.conditions, unknown))
+            new = replace(claim, status=status)
+            if not count:
+                self._writes.make(now, "fail", claim, PatchStatus(new, claim, ("write", name)), effects)
+        return None
+
+    def _refuse(self, now: int, claim: NodeClaim, why: str, effects: list[Effect]) -> None:
+        """The claim goes, and its pods ask again. Source: launch.go, IsInsufficientCapacityError."""
+        self._refused.add(claim.metadata.name)
+        self._launcher.record_refusal(claim, why, effects)
+        self.delete(now, claim, effects)
 
     def _register(self, now: int, node: Node, claim: NodeClaim, effects: list[Effect]) -> None:
         """Source: registration.go syncNode."""

@@ -5,7 +5,7 @@ A set of offerings is bool [types, columns]; a column is a zone and a capacity t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,10 +34,31 @@ class Offers:
             for offering in item.offerings:
                 self.price[index, place[offering.zone, offering.capacity_type]] = offering.price
         self.available: Bool = np.isfinite(self.price)
+        self.withdrawn: dict[tuple[int, int], int] = {}  # places, and until when
+        self._row_of = {item.name: index for index, item in enumerate(self.types)}
         self.is_spot: Bool = np.array([capacity == SPOT for _, capacity in self.columns], dtype=np.bool_)
         self._rows = rows
         self._masks: dict[Requirement, Bool] = {}
         self._allocatable: Int64 = np.zeros((0, 0), dtype=np.int64)
+
+    def row(self, instance_type: str) -> int:
+        return self._row_of[instance_type]
+
+    # -- availability --------------------------------------------------------------------------------------------------
+
+    def withdraw(self, places: Iterable[tuple[int, int]], until_ns: int) -> None:
+        """Offerings, as (type, column), of which there are no machines: they are open to nobody for a while."""
+        for place in places:
+            self.withdrawn[place] = until_ns
+            self.available[place] = False
+
+    def restore(self, now: int) -> bool:
+        """Those whose time is over may be asked for again; whether there are any."""
+        over = [place for place, until in self.withdrawn.items() if until <= now]
+        for place in over:
+            del self.withdrawn[place]
+            self.available[place] = True
+        return bool(over)
 
     # -- requirements --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from harness.autoscaling.cluster.fork import Fork
-from harness.autoscaling.provisioning.lifecycle import Lifecycle
+from harness.autoscaling.provisioning.launch import Launcher
 from harness.autoscaling.provisioning.requirements import requirement, written
 from harness.autoscaling.provisioning.settings import ProvisioningSettings
 from harness.autoscaling.provisioning.simulation import Simulation, Solution, VirtualNode
@@ -30,6 +30,7 @@ from harness.model.karpenter import (
     ClaimResources,
     NodeClaim,
     NodeClaimSpec,
+    NodePool,
 )
 from harness.model.meta import ObjectMeta, OwnerReference
 from harness.model.quantity import Quantity, bytes_quantity, count_quantity, milli_quantity
@@ -37,8 +38,12 @@ from harness.scheduling.strategy import Int64
 
 AGAIN_NS = 10 * SECOND
 """Pods that are still pending, and nodes that are still going, ask again. Source: controller.go RequeueAfter."""
-REPEAT_NS = 5 * MINUTE
-"""The same Event about the same pod is not told again within. Source: events.go DedupeTimeout."""
+REPEAT_NS, POOL_REPEAT_NS = 5 * MINUTE, MINUTE
+"""The same Event about the same pod, or NodePool, is not told again within. Source: events.go DedupeTimeout."""
+NO_TYPES = "NodePool requirements filtered out all compatible available instance types"
+"""Source: scheduling/events.go NoCompatibleInstanceTypes."""
+NO_POOLS, NO_OFFERS = "no nodepools found", "nodepool requirements filtered out all available instance types"
+"""Source: provisioner.go ErrNodePoolsNotFound, scheduler.go add."""
 HASH_VERSION = "v3"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Source: apimachinery pkg/util/rand."""
@@ -46,15 +51,16 @@ _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 class Provisioner:
     def __init__(
-        self, state: ProvisioningState, lifecycle: Lifecycle, settings: ProvisioningSettings, rng: Random
+        self, state: ProvisioningState, launcher: Launcher, settings: ProvisioningSettings, rng: Random
     ) -> None:  # fmt: skip
         self._state = state
-        self._lifecycle = lifecycle
+        self._launcher = launcher
         self._settings = settings
         self._rng = rng
         self._batch: set[str] = set()  # what has asked since the window opened
         self._opened_ns = self._due_ns = self._asks_ns = -1
         self._told: dict[str, tuple[str, int]] = {}
+        self._told_pools: dict[str, int] = {}
         self.failed: Mapping[str, str] = {}
         """Pods for which the last batch found no place, and why."""
         self.parts: Mapping[str, Mapping[str, str]] = {}
@@ -100,6 +106,8 @@ class Provisioner:
         moving = [pod for name in going for pod in state.reschedulable(now, name)]
         if not pods and not moving:
             return
+        for pool in state.pools.values():
+            self.record_pool(now, pool, effects)
         fork = Fork(state.snapshot)
         try:
             solution = self.simulate(fork, [*pods, *map(state.unbound, moving)], moving, frozenset())
@@ -128,7 +136,8 @@ class Provisioner:
         pools = [template.pool for template in state.templates()]
         limits = Limits(pools, state.capacities(without) if any(pool.spec.limits for pool in pools) else {})
         existing = state.existing(without)
-        return Simulation(fork, state.offers, state.templates(), limits, existing, cautious).solve(pods)
+        nothing = NO_OFFERS if state.pools else NO_POOLS
+        return Simulation(fork, state.offers, state.templates(), limits, existing, cautious, nothing).solve(pods)
 
     def _add_daemons(self, fork: Fork) -> None:
         """DaemonSet pods that nodes which are coming will have. Source: calculateExistingNodeClaims."""
@@ -197,7 +206,7 @@ class Provisioner:
 
     def create(self, now: int, claim: NodeClaim, pods: Sequence[Pod], effects: list[Effect]) -> str:
         """Its name; it counts as coming at once."""
-        chosen = self._lifecycle.choose(claim) or claim
+        chosen = self._launcher.choose(claim) or claim
         name = chosen.metadata.name
         self._state.put_claim(chosen)
         self._state.nominated_until_ns[name] = now + self._settings.nomination_ns
@@ -213,6 +222,15 @@ class Provisioner:
     def forget(self, key: str) -> None:
         """The pod is bound or gone."""
         self._told.pop(key, None)
+
+    def record_pool(self, now: int, pool: NodePool, effects: list[Effect]) -> None:
+        """That nothing can be made of it, where that is so. Source: scheduler.go NewScheduler."""
+        name = pool.metadata.name
+        if all(template.name != name for template in self._state.templates()):
+            last = self._told_pools.get(name)
+            if last is None or now - last >= POOL_REPEAT_NS:
+                self._told_pools[name] = now
+                effects.append(Record(pool, "Warning", "NoCompatibleInstanceTypes", NO_TYPES))
 
     def _record_results(self, now: int, pods: dict[str, Pod], solution: Solution, effects: list[Effect]) -> None:
         self.failed, self.parts = solution.failed, solution.parts

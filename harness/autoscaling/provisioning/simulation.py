@@ -99,8 +99,11 @@ class Simulation:
         limits: Limits,
         existing: Int64,
         cautious: Mapping[str, Int64] | None = None,
+        nothing: str = "no nodepools found",
     ) -> None:
-        """`cautious`: by pod, the columns to be tried for it instead of `existing`."""
+        """`cautious`: by pod, the columns to be tried for it instead of `existing`. `nothing`: why there are no
+        `templates`, if there are none."""
+        self._nothing = nothing
         self._fork = fork
         self._offers = offers
         self._templates = templates
@@ -196,7 +199,9 @@ class Simulation:
         return self._add_to_new(pod, asking)
 
     def _add_to_new(self, pod: Pod, asking: _Asking) -> str:
-        why = [] if self._templates else ["no nodepools found"]
+        if not self._templates:
+            return self._nothing
+        why = []
         for template in self._templates:
             open_ = self._limits.within(template.name, self._offers, template.open)
             if not open_.any():
@@ -214,8 +219,7 @@ class Simulation:
             self._limits.spend(template.name, self._offers, virtual.open)
             return ""
         text = "; ".join(why)
-        if self._templates:
-            self._parts[text] = dict(zip((template.name for template in self._templates), why, strict=True))
+        self._parts[text] = dict(zip((template.name for template in self._templates), why, strict=True))
         return text
 
     # -- a node to come ------------------------------------------------------------------------------------------------

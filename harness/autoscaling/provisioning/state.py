@@ -5,7 +5,7 @@ Source: kubernetes-sigs/karpenter pkg/controllers/state/{cluster,statenode}.go, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -214,6 +214,18 @@ class ProvisioningState:
             ]
             self._templates = [item for item in made if item is not None]
         return self._templates
+
+    def withdraw(self, places: Iterable[tuple[int, int]], until_ns: int) -> None:
+        """Offerings that nodes are not made of for a while. Source: unavailableofferings.go MarkUnavailable."""
+        self.offers.withdraw(places, until_ns)
+        self._templates = None
+        self.changes += 1
+
+    def restore_offers(self, now: int) -> None:
+        """Those whose time is over are there again."""
+        if self.offers.restore(now):
+            self._templates = None
+            self.changes += 1
 
     def capacities(self, without: frozenset[str]) -> Mapping[str, list[Any]]:
         """Of the nodes of each pool that there are or that are coming, without those that go: what takes their place

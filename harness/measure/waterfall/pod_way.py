@@ -21,6 +21,7 @@ from harness.measure.waterfall.timers import (
 
 LATENCIES, PULL, START = "spec.latencies", "spec.latencies.imagePull", "spec.latencies.containerStart"
 JUST_IN_TIME, BATCH_WINDOW = "just-in-time provisioning", "batch-idle-duration"
+REFUSED = "machines of the provider"
 PROVISIONING, READINESS, ROOM = "spec.pools provisioning", "readiness of the container", "room on a node"
 STRATEGY, QUEUE = "decision of the strategy", "scheduling queue"
 """What decides a hop and is no constant: settings of the scenario and of its workload."""
@@ -64,6 +65,7 @@ def to_bound(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until
     elif nominated != NEVER:
         bought = nominated
         chain.to(nominated, "batch closes", BATCH_WINDOW)
+        nominated = _refused(chain, pod, story, "Nominated", nominated)
         _provisioned(chain, pod, story, nominated, until_ns, JUST_IN_TIME)
     if pod.bound_ns == NEVER:
         if not chain.unended:
@@ -86,7 +88,20 @@ def _bought(chain: HopChain, pod: PodStory, story: Story, timers: Timers, at_ns:
         chain.to(at_ns, "node ordered", LATENCIES)
     else:
         chain.to(at_ns, "pool decision", SCAN_INTERVAL, note="not at a scan of the run's phase: a lower bound of scans")
+    at_ns = _refused(chain, pod, story, "TriggeredScaleUp", at_ns)
     _provisioned(chain, pod, story, at_ns, until_ns, PROVISIONING)
+
+
+def _refused(chain: HopChain, pod: PodStory, story: Story, reason: str, at_ns: int) -> int:
+    """When the machine was ordered that the pod went to, or the last one that was ordered for it: later than the first
+    where the provider did not make that."""
+    came = story.registered_ns(pod.node) if pod.node else NEVER
+    orders = [at for at, known, _ in pod.events if known == reason and at >= at_ns and (came == NEVER or at <= came)]
+    last = max(orders, default=at_ns)
+    if any(at_ns - SOON_NS <= at <= last for at in story.refusals) and last > at_ns + SOON_NS:
+        chain.to(last, "provider refuses", REFUSED)
+        return last
+    return at_ns
 
 
 def _provisioned(chain: HopChain, pod: PodStory, story: Story, at_ns: int, until_ns: int, timer: str) -> None:

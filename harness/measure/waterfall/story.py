@@ -138,6 +138,7 @@ class Story:
         self.rates: dict[str, list[Load]] = {}  # by service
         self.rescales: list[Rescale] = []
         self.scale_ups: list[tuple[int, str, int]] = []  # (instant, pool, nodes)
+        self.refusals: list[int] = []  # instants at which the provider did not make a machine
         self.away: list[Away] = []  # of the control plane
         self.last_ns = 0
         self._uids: dict[str, str] = {}
@@ -207,6 +208,8 @@ class Story:
             self._faults.step(cause, Step(at_ns, *step))
         elif topic == "autoscaling" and data[1] == "up":
             self.scale_ups.append((at_ns, data[0], data[2]))
+        elif topic == "autoscaling" and data[1] == "refused":
+            self.refusals.append(at_ns)
 
     def _slice(self, at_ns: int, change: str, key: str, data: Any) -> None:
         now = frozenset() if change == "DELETED" else frozenset(data[1])
