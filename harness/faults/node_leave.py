@@ -88,7 +88,7 @@ class SpotReclaim(ActionForm, frozen=True, kw_only=True):
 
 
 class ClaimDeletion:
-    """The NodeClaim of a node is deleted: whoever made the node drains it, and for a while buys no other of its offering.
+    """The NodeClaim of a node is deleted: whoever made the node drains it, and buys no other such machine for a while.
 
     Source: karpenter-provider-aws pkg/controllers/interruption/utils.go (1.14), on a spot interruption warning.
     """

@@ -290,14 +290,7 @@ def _autoscaling() -> list[Measure]:
             "node-hours times the price of each, of the cluster or of the pool",
             digits=2,
         ),
-        row(
-            "refused",
-            "machines refused",
-            "",
-            "less",
-            "machines of the pool that its provider did not make: beyond a quota, out of stock, an error of its API",
-            digits=0,
-        ),
+        row("refused", "machines refused", "", "less", "machines that the pool's provider did not make", digits=0),
         Measure(f"{at}.jitter", "jitter", "1/s", "neither", "(supply changes - demand changes) / time", SPEC_RG),
         Measure(
             f"{at}.demandPeak",

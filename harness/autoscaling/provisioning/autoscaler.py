@@ -132,7 +132,8 @@ class JustInTimeNodes:
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
         touched: dict[str, None] = {}
-        self._state.restore_offers(now)
+        if self._state.offers.restore(now):
+            self._state.offers_changed()
         for event in events:
             if type(event) is Watch:
                 self._observe(now, event, touched, effects)

@@ -163,7 +163,8 @@ class Launcher:
     def _withdraw(self, now: int, failed: Mapping[Place, str]) -> None:
         if failed:
             until = -(-(now + UNAVAILABLE_NS) // CLEANUP_NS) * CLEANUP_NS
-            self._state.withdraw(failed, until)
+            self._state.offers.withdraw(failed, until)
+            self._state.offers_changed()
 
     def _bought(self, claim: NodeClaim, requirements: Requirements, place: Place) -> NodeClaim:
         offered = self._state.offers.labels(*place)

@@ -5,7 +5,7 @@ Source: kubernetes-sigs/karpenter pkg/controllers/state/{cluster,statenode}.go, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -206,26 +206,15 @@ class ProvisioningState:
         """In the order in which NodePools are tried."""
         if self._templates is None:
             daemons = self.daemon_pods.objects()
-            pools = [pool for pool in self.pools.values() if pool.metadata.deletion_timestamp is None]
-            made = [
-                template_of(pool, self.offers, daemons, self.snapshot.classes)
-                for pool in by_weight(pools)
-                if pool.spec.replicas is None
-            ]
+            kept = [p for p in self.pools.values() if p.metadata.deletion_timestamp is None and p.spec.replicas is None]
+            made = [template_of(pool, self.offers, daemons, self.snapshot.classes) for pool in by_weight(kept)]
             self._templates = [item for item in made if item is not None]
         return self._templates
 
-    def withdraw(self, places: Iterable[tuple[int, int]], until_ns: int) -> None:
-        """Offerings that nodes are not made of for a while. Source: unavailableofferings.go MarkUnavailable."""
-        self.offers.withdraw(places, until_ns)
+    def offers_changed(self) -> None:
+        """Some are not to be had, or are again."""
         self._templates = None
         self.changes += 1
-
-    def restore_offers(self, now: int) -> None:
-        """Those whose time is over are there again."""
-        if self.offers.restore(now):
-            self._templates = None
-            self.changes += 1
 
     def capacities(self, without: frozenset[str]) -> Mapping[str, list[Any]]:
         """Of the nodes of each pool that there are or that are coming, without those that go: what takes their place
