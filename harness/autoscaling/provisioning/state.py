@@ -63,8 +63,8 @@ class ProvisioningState:
     """`claims`: by name, which is their node's, too. `pending`: pods that were told to be unschedulable; `pods`: bound
     and not ended; both by key. `pod_events`: nodes on which a pod came or went, until that is written.
 
-    A node that is coming, or that has come and is not initialized, stands in the snapshot as it will be.
-    `changes` grows with everything that consolidation could look at.
+    A node that is coming, or that has come and is not initialized, stands in the snapshot as it will be. `changes`
+    grows with everything that consolidation could look at.
     """
 
     def __init__(self, catalogue: Catalogue, filters: Sequence[FilterPlugin] = ()) -> None:
@@ -186,8 +186,7 @@ class ProvisioningState:
     def price(self, name: str) -> float:
         """Of a node for an hour, 0 where the catalogue does not say."""
         claim = self.claims.get(name)
-        found = None if claim is None else self.catalogue.price_of(claim.metadata.labels)
-        return found or 0.0
+        return 0.0 if claim is None else self.catalogue.price_of(claim.metadata.labels) or 0.0
 
     @property
     def names_of_claims(self) -> tuple[str, ...]:
@@ -205,8 +204,8 @@ class ProvisioningState:
     def templates(self) -> list[ClaimTemplate]:
         """In the order in which NodePools are tried."""
         if self._templates is None:
-            daemons = self.daemon_pods.objects()
             kept = [p for p in self.pools.values() if p.metadata.deletion_timestamp is None and p.spec.replicas is None]
+            daemons = self.daemon_pods.objects()
             made = [template_of(pool, self.offers, daemons, self.snapshot.classes) for pool in by_weight(kept)]
             self._templates = [item for item in made if item is not None]
         return self._templates
