@@ -41,7 +41,7 @@ REFUSED: Mapping[str, Rule] = {
 TOLD: Mapping[str, Rule] = {
     "PodSpec.readinessGates": Rule("pods are ready when their containers are", ([],)),
     "PodSpec.hostNetwork": Rule("its container ports are not taken for host ports", (False,)),
-    "PodSpec.runtimeClassName": Rule("the runtime class's overhead and nodes are not added", ("",)),
+    "PodSpec.runtimeClassName": Rule("its overhead and nodes count where the files have the RuntimeClass", ("",)),
     "PodSpec.os": Rule("nodes are not told apart by their system", ({"name": "linux"},)),
     "Container.lifecycle": Rule("of its hooks, sleeps and simple commands take their time, others none", ({},)),
     "Probe.terminationGracePeriodSeconds": Rule("the pod's own grace period holds"),

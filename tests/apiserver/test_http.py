@@ -202,6 +202,7 @@ def test_every_field_comes_back_as_it_went(cluster: Live) -> None:
         "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}}],
         "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},
         "hostNetwork": False,
+        "automountServiceAccountToken": False,
         "securityContext": {"fsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
     }
     cluster.request("POST", PODS, body)

@@ -206,7 +206,7 @@ def test_what_is_not_there_and_what_is_not_allowed(kubectl: Kubectl) -> None:
     assert 'no matches for kind "Foo" in version "example.com/v9"' in kubectl("apply", "-f", "-", given=unknown, code=1)
     assert 'pods is forbidden: User "bob" cannot list' in kubectl("get", "pods", "--as=bob", code=1)
     kubectl("create", "-f", "-", given=BOB)
-    assert "No resources found" in kubectl("get", "configmaps", "--as=bob")
+    assert "kube-root-ca.crt" in kubectl("get", "configmaps", "--as=bob")
     assert "forbidden" in kubectl("delete", "configmap", "x", "--as=bob", code=1)
     kubectl("run", "quiet", "--image=busybox")
     assert kubectl("logs", "quiet") == ""

@@ -253,7 +253,7 @@ def test_create_run_expose_and_dry_run(kubectl: Kubectl) -> None:
     assert kubectl("auth", "can-i", "get", "pods", account).strip() == "yes"
     assert "*.*" in kubectl("auth", "can-i", "--list")
     assert "kubernetes-admin" in kubectl("auth", "whoami")
-    assert "the server doesn't have a resource type" in kubectl("certificate", "approve", "x", code=1)
+    assert "NotFound" in kubectl("certificate", "approve", "x", code=1)
 
 
 def test_rollouts(kubectl: Kubectl) -> None:

@@ -43,6 +43,7 @@ authorization.k8s.io/v1 SelfSubjectAccessReview SelfSubjectRulesReview SubjectAc
 autoscaling/v1 HorizontalPodAutoscaler Scale
 autoscaling/v2 HorizontalPodAutoscaler
 batch/v1 CronJob Job
+certificates.k8s.io/v1 CertificateSigningRequest
 coordination.k8s.io/v1 Lease
 discovery.k8s.io/v1 EndpointSlice
 events.k8s.io/v1 Event
@@ -52,12 +53,14 @@ node.k8s.io/v1 RuntimeClass
 policy/v1 Eviction PodDisruptionBudget
 rbac.authorization.k8s.io/v1 ClusterRole ClusterRoleBinding Role RoleBinding
 resource.k8s.io/v1 DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice
+resource.k8s.io/v1beta1 DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice
+resource.k8s.io/v1beta2 DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice
 scheduling.k8s.io/v1 PriorityClass
 storage.k8s.io/v1 CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment
 """
 """Of the API server, and everyday ones that manifests have besides."""
 
-FIRST = ("meta/v1", "core/v1", "authentication/v1")
+FIRST = ("meta/v1", "core/v1", "authentication/v1", "resource/v1")
 """Packages whose messages have their plain names where several packages have one of that name."""
 
 LETTERS = {"string": "s", "bool": "b", "int32": "i", "int": "i", "int64": "l", "byte": "B", "float64": "d"}

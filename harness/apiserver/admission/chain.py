@@ -62,6 +62,13 @@ class AdmissionChain:
             self._admit_update[kind] = tuple(plugin for plugin in admits if UPDATE in plugin.operations)
             self._validate_create[kind] = tuple(plugin for plugin in validates if CREATE in plugin.operations)
 
+    def serve_clients(self) -> None:
+        """From now on the plugins of a cluster that clients reach take part."""
+        for plugin in self._plugins:
+            if plugin.for_clients:
+                plugin.idle = False
+        self._choose()
+
     def configure(self, constants: Constants) -> None:
         for plugin in self._plugins:
             plugin.configure(constants)

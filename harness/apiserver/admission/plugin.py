@@ -40,6 +40,8 @@ class Plugin:
     operations: ClassVar[frozenset[str]] = frozenset({CREATE})
     observes: ClassVar[frozenset[str]] = frozenset()
     idle = False
+    for_clients = False
+    """It is idle until somebody serves clients, as `AdmissionChain.serve_clients` says."""
 
     def __init__(self, cache: WatchCache) -> None:
         self.cache = cache

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from harness.apiserver.http import discovery, openapi, proxy, snapshot_door, upgrades
 from harness.apiserver.http.answers import Encoder, SharedObjects, in_bytes, media_type
 from harness.apiserver.http.audit import Audited, AuditLog
-from harness.apiserver.http.auth import rbac, reviews, tokens
-from harness.apiserver.http.auth.rbac import AUTHENTICATED, Action, User
+from harness.apiserver.http.auth import impersonation, peers, rbac, reviews, tokens
+from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.auth.tokens import Bearer, Tokens
 from harness.apiserver.http.bodies import JSON, LARGEST_BODY, checked, parsed, too_large
 from harness.apiserver.http.call import Answer, Call, Objects, One
@@ -179,6 +179,9 @@ class Front:
 
     async def _actor(self, request: HTTPConnection) -> User:
         """Whose the credentials are. Raises ApiError Unauthorized."""
+        peer = peers.user_of(request.scope)
+        if peer is not None:
+            return peer
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         found = self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
         if found is None:
@@ -189,12 +192,8 @@ class Front:
         return found
 
     async def _acts_as(self, request: HTTPConnection, user: User) -> User:
-        name, groups = request.headers.get("impersonate-user"), request.headers.getlist("impersonate-group")
-        if not name and not groups:
-            return user
-        if not name:
-            raise ApiError(400, "BadRequest", "requested groups without impersonating a user")
-        return await self.ask(lambda s: _impersonated(s, user, name, tuple(groups)))
+        asked = impersonation.asked(request.headers)
+        return user if asked is None else await self.ask(lambda s: impersonation.acting(s, user, asked))
 
     def _whose(self, server: ApiServer, token: str, audiences: tuple[str, ...]) -> tuple[User, tuple[str, ...]]:
         """Raises ApiError Unauthorized."""
@@ -332,19 +331,6 @@ def _verb(method: str, target: Target) -> str:
             return "delete" if target.name else "deletecollection"
         case _:
             raise not_allowed()
-
-
-def _impersonated(server: ApiServer, user: User, name: str, groups: tuple[str, ...]) -> User:
-    """Source: apiserver pkg/endpoints/filters/impersonation.go."""
-    if name.startswith("system:serviceaccount:"):
-        _, _, namespace, account = [*name.split(":"), "", ""][:4]
-        rbac.check(server, user, Action("impersonate", "", "serviceaccounts", "", namespace, account))
-        groups = groups or ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-    else:
-        rbac.check(server, user, Action("impersonate", "", "users", name=name))
-    for group in groups:
-        rbac.check(server, user, Action("impersonate", "", "groups", name=group))
-    return User(name, groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED))
 
 
 async def _body(request: Request, largest: int = LARGEST_BODY) -> bytes:

@@ -15,13 +15,20 @@ from harness.engine.component import ADDED, DELETED
 from harness.model.core import ConfigMap, Service, ServicePort, ServiceSpec
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Kind, Unstructured
-from harness.model.workloads import Endpoint, EndpointPort, EndpointSlice
+from harness.model.workloads import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 
 KUBERNETES = "kubernetes"
 SERVICE_IP, SERVICE_PORT = "10.96.0.1", 443
 """The first address of the service range, as kubeadm's clusters have it."""
 
 DEFAULT = "default"
+
+ROOT_CA = "kube-root-ca.crt"
+"""The ConfigMap by which the pods of a namespace know the API server."""
+_DESCRIBED, _DESCRIPTION = (
+    "kubernetes.io/description",
+    "Holds the certificate of the authority that has signed the API server's.",
+)
 
 AUTHENTICATION = "extension-apiserver-authentication"
 """In kube-system: whom this API server trusts, for servers that check credentials themselves (kube-scheduler's does).
@@ -37,7 +44,7 @@ def ensure_kubernetes_service(server: ApiServer, host: str, port: int) -> None:
     slice_ = EndpointSlice(
         metadata=ObjectMeta(name=KUBERNETES, namespace=DEFAULT, labels={"kubernetes.io/service-name": KUBERNETES}),
         address_type="IPv6" if ":" in host else "IPv4",
-        endpoints=(Endpoint(addresses=(host,)),),
+        endpoints=(Endpoint(addresses=(host,), conditions=EndpointConditions(ready=True)),),
         ports=(EndpointPort(name="https", port=port, protocol="TCP"),),
     )
     held = server.objects("EndpointSlice").get(f"{DEFAULT}/{KUBERNETES}")
@@ -89,15 +96,20 @@ def ensure_authentication(server: ApiServer, authority: str) -> None:
 
 
 class DefaultServiceAccounts:
-    """A listener of the server. It writes between events, as everybody does that is no component."""
+    """What each namespace has: the account `default`, and the ConfigMap with the authority (PEM) that pods trust.
 
-    def __init__(self, driver: DriverQueue) -> None:
+    A listener of the server. It writes between events, as everybody does that is no component.
+    Source: pkg/controller/certificates/rootcacertpublisher/publisher.go.
+    """
+
+    def __init__(self, driver: DriverQueue, authority: str) -> None:
         self._driver = driver
+        self._authority = authority
 
     def attach(self) -> None:
         server = self._driver.server
         for name in sorted(server.objects("Namespace")):
-            _ensure_account(server, name)
+            self._ensure(server, name)
         server.listeners.append(self._written)
 
     def detach(self) -> None:
@@ -108,17 +120,34 @@ class DefaultServiceAccounts:
         meta = obj.metadata
         if kind.kind == "Namespace" and change == ADDED:
             self._submit(meta.name)
-        elif kind.kind == "ServiceAccount" and change == DELETED and meta.name == DEFAULT:
+        elif (kind.kind == "ServiceAccount" and change == DELETED and meta.name == DEFAULT) or (
+            kind.kind == "ConfigMap" and change != ADDED and meta.name == ROOT_CA
+        ):
             self._submit(meta.namespace)
 
     def _submit(self, namespace: str) -> None:
-        self._driver.submit(lambda server: _ensure_account(server, namespace))
+        self._driver.submit(lambda server: self._ensure(server, namespace))
+
+    def _ensure(self, server: ApiServer, namespace: str) -> None:
+        found = server.objects("Namespace").get(namespace)
+        if found is not None and found.metadata.deletion_timestamp is None:
+            _ensure_account(server, namespace)
+            _ensure_root_ca(server, namespace, self._authority)
+
+
+def _ensure_root_ca(server: ApiServer, namespace: str, authority: str) -> None:
+    made = ConfigMap(
+        metadata=ObjectMeta(name=ROOT_CA, namespace=namespace, annotations={_DESCRIBED: _DESCRIPTION}),
+        data={"ca.crt": authority},
+    )
+    held = server.objects("ConfigMap").get(made.metadata.key)
+    if held is None:
+        server.create(made)
+    elif held.data != made.data:
+        server.update(replaced(held, data=made.data))
 
 
 def _ensure_account(server: ApiServer, namespace: str) -> None:
-    found = server.objects("Namespace").get(namespace)
-    if found is None or found.metadata.deletion_timestamp is not None:
-        return
     if f"{namespace}/{DEFAULT}" not in server.objects("ServiceAccount"):
         server.create(
             Unstructured(

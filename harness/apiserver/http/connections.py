@@ -12,6 +12,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from harness.apiserver.http.auth import peers
+
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 except ImportError:  # uvicorn has no parser of its own; h11 is always there
@@ -39,6 +41,7 @@ class Bounded(asyncio.Protocol):
     head_s: float = HEAD_S
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
+    app_state: dict[str, Any]
     _timer: asyncio.TimerHandle | None = None
 
     def _late(self) -> bool:
@@ -47,6 +50,8 @@ class Bounded(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if state := peers.state_of(transport):
+            self.app_state = {**self.app_state, **state}  # copied into the scope of each request, of upgrades too
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:

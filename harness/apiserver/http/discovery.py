@@ -42,6 +42,15 @@ REVIEWS: dict[str, dict[str, str]] = {
 LOCAL = "localsubjectaccessreviews"
 """The one of them that is asked in a namespace."""
 
+_BINDINGS = {"v1": {"bindings": "Binding"}}
+"""Written to a pod, and kept nowhere either."""
+
+
+def _created_only(api_version: str) -> list[tuple[str, str, bool]]:
+    """(plural, kind, whether in a namespace) of what is created and never read."""
+    found = REVIEWS.get(api_version) or _BINDINGS.get(api_version) or {}
+    return [(plural, kind, plural in (LOCAL, "bindings")) for plural, kind in found.items()]
+
 
 def verbs(resource: Resource) -> tuple[str, ...]:
     return ("get", "list") if resource.read_only else VERBS
@@ -94,12 +103,12 @@ def _aggregated_resource(resource: Resource) -> Json:
 def _aggregated_version(group: str, version: str) -> Json:
     api_version = f"{group}/{version}" if group else version
     found = [_aggregated_resource(resource) for resource in resources().get(api_version, {}).values()]
-    for plural, kind in REVIEWS.get(api_version, {}).items():
+    for plural, kind, namespaced in _created_only(api_version):
         found.append(
             {
                 "resource": plural,
                 "responseKind": {"group": group, "version": version, "kind": kind},
-                "scope": "Namespaced" if plural == LOCAL else "Cluster",
+                "scope": "Namespaced" if namespaced else "Cluster",
                 "singularResource": kind.lower(),
                 "verbs": ["create"],
             }
@@ -177,12 +186,12 @@ def _plain_resources(group: str, version: str) -> Json | None:
                     "verbs": list(allowed),
                 }
             )
-    for plural, name in REVIEWS.get(api_version, {}).items():
+    for plural, name, namespaced in _created_only(api_version):
         out.append(
             {
                 "name": plural,
                 "singularName": name.lower(),
-                "namespaced": plural == LOCAL,
+                "namespaced": namespaced,
                 "kind": name,
                 "verbs": ["create"],
             }

@@ -62,8 +62,18 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selector:
     fields = parse_fields(field_selector)
     for field, _, _ in fields:
         if field not in _METADATA and field not in RULES[kind.kind].fields:
-            raise bad_request(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+            raise bad_request(_unknown(kind, field))
     return Selector(parse_labels(label_selector), fields)
+
+
+def _unknown(kind: Kind, field: str) -> str:
+    """In the words of the kind's own conversion. Source: pkg/apis/{core,batch}/v1/conversion.go,
+    apimachinery pkg/runtime/converter.go DefaultMetaV1FieldSelectorConversion."""
+    if kind.kind == "Job":
+        return f'field label "{field}" not supported for Job'
+    if RULES[kind.kind].fields or kind.wire_name:
+        return f"field label not supported: {field}"
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
 
 _KEY = r"[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from harness.apiserver.http.app import Front
 from harness.apiserver.http.audit import AuditLog
 from harness.apiserver.http.auth import certs, kubeconfig, rbac
 from harness.apiserver.http.auth import identity as identities
+from harness.apiserver.http.auth.certificate_signer import CertificateSigner
 from harness.apiserver.http.auth.identity import Identity
 from harness.apiserver.http.auth.jwt import Signer
 from harness.apiserver.http.auth.rbac import User
@@ -74,10 +76,11 @@ class HttpServer:
             self._users[web.token] = web.user
         self._loop = asyncio.new_event_loop()
         self._hub = Hub(self._loop, driver)
-        self._accounts = DefaultServiceAccounts(driver)
+        self._accounts = DefaultServiceAccounts(driver, self.identity.authority.certificate)
         self._service = KubernetesService(driver)
         self._endpoints = EndpointsMirror(driver)
         self._custom = CustomResources(driver, epoch_unix_ns)
+        self._signer = CertificateSigner(driver, self.identity.authority, epoch_unix_ns)
         self._certificates = certs.make(self.identity.authority, tuple(dict.fromkeys((*certs.HOSTS, host))))
         self._server: uvicorn.Server | None = None
         self._page_server: uvicorn.Server | None = None
@@ -123,8 +126,10 @@ class HttpServer:
         server = self.driver.server
         server.finish_update = tracking.of_components(self._epoch, lambda: server.now)
         self._accounts.attach()
+        server.admission.serve_clients()
         self._endpoints.attach()
         self._custom.attach()
+        self._signer.attach()
         metrics_view.attach(server)
         self._hub.attach(self.driver.server)
         self.driver.on_away = self._hub.end_all
@@ -140,8 +145,9 @@ class HttpServer:
         )
         with tempfile.TemporaryDirectory() as folder:
             # uvicorn reads keys from files only; they are gone as soon as it has.
-            certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
+            certificate, key, authority = (Path(folder, name) for name in ("tls.crt", "tls.key", "ca.crt"))
             certificate.write_bytes(self._certificates.server)
+            authority.write_bytes(self.authority)
             key.touch(mode=0o600)
             key.write_bytes(self._certificates.server_key)
             config = uvicorn.Config(
@@ -155,6 +161,8 @@ class HttpServer:
                 server_header=False,
                 ssl_certfile=str(certificate),
                 ssl_keyfile=str(key),
+                ssl_ca_certs=str(authority),  # of clients that show a certificate instead of a token
+                ssl_cert_reqs=ssl.CERT_OPTIONAL,
                 timeout_graceful_shutdown=1,
                 timeout_keep_alive=IDLE_S,
             )
@@ -199,6 +207,7 @@ class HttpServer:
         self._service.detach()
         self._endpoints.detach()
         self._custom.detach()
+        self._signer.detach()
         metrics_view.detach(self.driver.server)
         self.driver.close()
         if self._server is not None and self._thread is not None:

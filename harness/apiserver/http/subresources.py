@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.http.auth import certificate_requests
 from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One
 from harness.apiserver.http.managed_fields import tracking
@@ -23,7 +24,7 @@ Result = Answer | Objects | One
 def perform(server: ApiServer, call: Call) -> Result:
     """Raises ApiError."""
     match call.target.subresource:
-        case "status" | "finalize" | "ephemeralcontainers" as door:
+        case "status" | "finalize" | "ephemeralcontainers" | "approval" as door:
             return _part(server, call, door)
         case "scale":
             return _scale(server, call)
@@ -58,6 +59,11 @@ def _part(server: ApiServer, call: Call, door: str) -> One:
         case _:
             raise not_allowed()
     obj = call.typed(body, name=call.target.name, before=before)
+    if call.resource.kind.kind == certificate_requests.KIND:
+        write = certificate_requests.approved if door == "approval" else certificate_requests.signed
+        meta = obj.metadata
+        obj, door = write(server, call.user, old, obj, call.epoch_unix_ns), "status"
+        obj = replaced(obj, metadata=replaced(obj.metadata, resource_version=meta.resource_version, uid=meta.uid))
     return One(server.update(obj, door, dry_run=call.dry_run, finish=finish), server.now)
 
 

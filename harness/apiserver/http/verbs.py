@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from harness.apiserver.http import subresources
-from harness.apiserver.http.auth import rbac
+from harness.apiserver.http.auth import certificate_requests, rbac
 from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One, status_success
 from harness.apiserver.http.managed_fields import tracking
@@ -71,6 +71,8 @@ def _get(server: ApiServer, call: Call) -> Any:
 def _create(server: ApiServer, call: Call) -> One:
     obj = call.typed(call.body)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
+    if call.resource.kind.kind == certificate_requests.KIND:
+        obj = certificate_requests.requested(call.user, obj)
     finish = tracking.tracked(server, call)
     completed = RULES[call.resource.kind.kind].from_client
     if completed is not None:
@@ -109,6 +111,8 @@ def _apply(server: ApiServer, call: Call) -> One:
     obj = call.typed(body, name=target.name, before={} if old is None else call.wire(old))
     rbac.check_escalation(server, call.user, kind.kind, obj)
     if old is None:
+        if kind.kind == certificate_requests.KIND:
+            obj = certificate_requests.requested(call.user, obj)
         return One(server.create(obj, dry_run=call.dry_run, finish=finish), server.now, 201)
     return One(server.update(obj, dry_run=call.dry_run, finish=finish), server.now)
 

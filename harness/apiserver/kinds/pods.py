@@ -11,6 +11,8 @@ from harness.apiserver.admission.limit_ranger import LimitRanger
 from harness.apiserver.admission.pod_specs import PodSpecs
 from harness.apiserver.admission.priority import Priority
 from harness.apiserver.admission.quota import Usage, has_ended, pod_usage
+from harness.apiserver.admission.runtime_class import RuntimeClass, RuntimeClassExists
+from harness.apiserver.admission.service_account import ServiceAccount
 from harness.apiserver.admission.vertical_pod_autoscaler import VerticalPodAutoscaling
 from harness.apiserver.defaults.pod_spec import default_pod_spec
 from harness.apiserver.kinds.rules import KindRules, Table
@@ -28,7 +30,7 @@ from harness.model.status import Cause
 
 
 class PodSpecDefaults(PodSpecs):
-    plugins = (Priority, DefaultTolerationSeconds)
+    plugins = (Priority, DefaultTolerationSeconds, RuntimeClass)
 
 
 def _defaults(pod: Pod) -> Pod:
@@ -248,7 +250,7 @@ RULES = (
     KindRules(
         kind=KINDS["Pod"],
         defaults=_defaults,
-        admission=(LimitRanger, PodSpecDefaults, VerticalPodAutoscaling),
+        admission=(LimitRanger, ServiceAccount, RuntimeClassExists, PodSpecDefaults, VerticalPodAutoscaling),
         problems=_problems,
         on_create=_on_create,
         status_problems=_status_problems,
@@ -258,12 +260,15 @@ RULES = (
         usage=_usage,
         table=Table(_COLUMNS, _cells),
         fields={
+            "spec.host": attribute("spec", "node_name"),
+            "spec.hostNetwork": lambda pod: str(bool((pod.spec.extra or {}).get("hostNetwork"))).lower(),
             "spec.nodeName": attribute("spec", "node_name"),
             "spec.restartPolicy": attribute("spec", "restart_policy"),
             "spec.schedulerName": attribute("spec", "scheduler_name"),
             "spec.serviceAccountName": attribute("spec", "service_account_name"),
             "status.phase": attribute("status", "phase"),
             "status.podIP": attribute("status", "pod_ip"),
+            "status.podIPs": attribute("status", "pod_ip"),
             "status.nominatedNodeName": attribute("status", "nominated_node_name"),
         },
         complete_wire=_complete_wire,

@@ -82,6 +82,8 @@ class KindRules:
     """(new, old) -> what is wrong with a write of the status."""
     from_client: Callable[[Any], Any] | None = None
     """What an object gets besides when a client creates it, and no component of the cluster."""
+    fixed: tuple[str, ...] = ()
+    """Fields beside metadata, of a kind that no type models, that an update leaves as they are."""
     counts_generation: bool = False
     """metadata.generation counts changes of what is wanted."""
     on_create: Callable[[Any, ObjectMeta], Any] = _unset
@@ -149,6 +151,9 @@ class KindRules:
         """`new` with what clients cannot change kept from `old`."""
         if self.kind.status:
             new = lifecycle.with_status(new, old)
+        if self.fixed:
+            kept = {name: value for name, value in (old.extra or {}).items() if name in self.fixed}
+            new = replaced(new, extra={**(new.extra or {}), **kept})
         return lifecycle.updated(old, new, counts_generation=self.counts_generation)
 
     def mark_deleting(self, old: Any, now: int, grace_s: int | None, propagation: str) -> Any:

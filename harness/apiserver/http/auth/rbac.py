@@ -31,6 +31,8 @@ class User(msgspec.Struct, frozen=True):
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What else is known of him, by key."""
 
 
 class Action(msgspec.Struct, frozen=True):

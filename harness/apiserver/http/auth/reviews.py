@@ -78,7 +78,12 @@ def _token(server: ApiServer, whose: Whose, spec: Json) -> Json:
 
 
 def _info(user: User) -> Json:
-    return {"username": user.name, "groups": list(user.groups), **({"uid": user.uid} if user.uid else {})}
+    out: Json = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        out["uid"] = user.uid
+    if user.extra:
+        out["extra"] = {key: list(values) for key, values in user.extra}
+    return out
 
 
 def _access(server: ApiServer, user: User, spec: Json) -> Json:

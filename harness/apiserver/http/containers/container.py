@@ -165,7 +165,11 @@ def _value_from(server: ApiServer, known: Known, source: Json) -> str | None:
         if part in source:
             held = _data(server, kind, pod.metadata.namespace, source[part].get("name", ""))
             return held.get(source[part].get("key", ""))
-    path = (source.get("fieldRef") or {}).get("fieldPath", "")
+    return _field(pod, (source.get("fieldRef") or {}).get("fieldPath", ""))
+
+
+def _field(pod: Pod, path: str) -> str | None:
+    """What the downward API says at a path of fields."""
     meta = pod.metadata
     match path.partition("['"):
         case ["metadata.labels", _, key]:
@@ -177,7 +181,7 @@ def _value_from(server: ApiServer, known: Known, source: Json) -> str | None:
         "metadata.namespace": meta.namespace,
         "metadata.uid": meta.uid,
         "spec.nodeName": pod.spec.node_name,
-        "spec.serviceAccountName": (pod.spec.extra or {}).get("serviceAccountName", "default"),
+        "spec.serviceAccountName": pod.spec.service_account_name or "default",
         "status.podIP": pod.status.pod_ip,
         "status.podIPs": pod.status.pod_ip,
         "status.hostIP": pod.status.host_ip,
@@ -191,14 +195,24 @@ def _mounted(server: ApiServer, known: Known) -> dict[str, str]:
     files: dict[str, str] = {}
     for mount in known.spec.get("volumeMounts") or ():
         volume = volumes.get(mount.get("name", ""), {})
-        for kind, part, named in (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName")):
-            if part not in volume:
-                continue
-            source = volume[part]
-            data = _data(server, kind, known.pod.metadata.namespace, source.get(named, ""))
-            chosen = {item["key"]: item["path"] for item in source.get("items") or ()}
-            for key, text in data.items():
-                path = chosen.get(key) if chosen else key
-                if path is not None:
-                    files[f"{mount['mountPath'].rstrip('/')}/{path}"] = text
+        for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
+            for path, text in _files_of(server, known.pod, source).items():
+                files[f"{mount['mountPath'].rstrip('/')}/{path}"] = text
+    return files
+
+
+def _files_of(server: ApiServer, pod: Pod, source: dict[str, Any]) -> dict[str, str]:
+    """Of a volume, or of one source of a projected volume, by path. Tokens are not made: none of the commands that a
+    simulated container knows could use one."""
+    files: dict[str, str] = {}
+    for kind, part in (("ConfigMap", "configMap"), ("Secret", "secret")):
+        if part in source:
+            held = source[part]
+            data = _data(server, kind, pod.metadata.namespace, held.get("name") or held.get("secretName") or "")
+            chosen = {item["key"]: item["path"] for item in held.get("items") or ()}
+            files |= {chosen.get(key, key): text for key, text in data.items() if not chosen or key in chosen}
+    for item in (source.get("downwardAPI") or {}).get("items") or ():
+        text = _field(pod, (item.get("fieldRef") or {}).get("fieldPath", ""))
+        if text is not None:
+            files[item.get("path", "")] = text
     return files
