@@ -113,7 +113,7 @@ def test_who_may_approve_and_what_was_decided_stays(cluster: Live) -> None:
     cluster.request("POST", f"{roles[:-5]}rolebindings", binding)
     code, status = decided(cluster, "deny", **bob)
     assert (code, f'not permitted to approve requests with signerName "{CLIENT}"' in status["message"]) == (403, True)
-    rules.append({"apiGroups": [group], "resources": ["signers"], "resourceNames": ["kubernetes.io/*"], "verbs": ["approve"]})  # type: ignore[dict-item]  # fmt: skip  # noqa: E501
+    rules.append({"apiGroups": [group], "resources": ["signers"], "resourceNames": ["kubernetes.io/*"], "verbs": ["approve"]})  # fmt: skip  # noqa: E501
     cluster.request("PUT", f"{roles}/approver", role)
     assert decided(cluster, "deny", "Denied", **bob)[0] == 200
     code, status = decided(cluster, "deny", "Approved", **bob)
