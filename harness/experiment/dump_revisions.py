@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from harness.controllers.runtime.revisions import data_of
 from harness.controllers.runtime.template_hash import template_hash
 from harness.controllers.workloads.daemonset import HASH
-from harness.controllers.workloads.statefulset.revisions import data_of
 from harness.model.core import Pod
 from harness.model.workloads import ControllerRevision, DaemonSet, StatefulSet
 

@@ -310,3 +310,52 @@ def test_a_taint_of_no_execute_ends_its_pod_and_one_of_no_schedule_does_not() ->
 
 def test_nodes_and_pods_are_not_watched_before_there_is_a_daemon_set() -> None:
     assert DaemonSetController().watches == ("DaemonSet",)
+
+
+def revisions(story: Story) -> list[tuple[int, str]]:
+    """(number, image of the template) of the ControllerRevisions."""
+    found = story.server.objects("ControllerRevision").values()
+    held = [(item.revision, item.data["spec"]["template"]["spec"]["containers"][0]["image"]) for item in found]
+    return sorted(held)
+
+
+def test_each_template_is_kept_in_a_revision() -> None:
+    """`kubectl rollout history` and `undo` read them: a template that comes back has the newest number."""
+    story = Story(node("a"))
+    server = story.server
+    server.create(daemon_set("agent:1"))
+    story.run(10)
+    assert revisions(story) == [(1, "agent:1")]
+    (first,) = server.objects("ControllerRevision").values()
+    (pod,) = server.objects("Pod").values()
+    assert first.metadata.name == f"agent-{pod.metadata.labels[HASH]}"
+    assert first.metadata.labels == {"app": "agent", HASH: pod.metadata.labels[HASH]}
+    assert first.metadata.controller().kind == "DaemonSet"
+    for image in ("agent:2", "agent:1"):
+        held = server.objects("DaemonSet")["default/agent"]
+        server.update(replace(held, spec=replace(held.spec, template=daemon_set(image).spec.template)))
+        story.run(60)
+    assert revisions(story) == [(2, "agent:2"), (3, "agent:1")]
+
+
+def test_old_revisions_go_beyond_the_limit() -> None:
+    story = Story(node("a"))
+    first = daemon_set("agent:0")
+    story.server.create(replace(first, spec=replace(first.spec, revision_history_limit=2)))
+    story.run(10)
+    for number in range(1, 6):
+        held = story.server.objects("DaemonSet")["default/agent"]
+        template = daemon_set(f"agent:{number}").spec.template
+        story.server.update(replace(held, spec=replace(held.spec, template=template)))
+        story.run(60)
+    assert [image for _, image in revisions(story)] == ["agent:3", "agent:4", "agent:5"]
+
+
+def test_a_revision_that_was_deleted_is_made_again() -> None:
+    story = Story(node("a"))
+    story.server.create(daemon_set())
+    story.run(10)
+    (name,) = (item.metadata.name for item in story.server.objects("ControllerRevision").values())
+    story.server.delete("ControllerRevision", "default", name)
+    story.run(10)
+    assert revisions(story) == [(1, "agent:1")]

@@ -2,7 +2,7 @@
 
 Source: pkg/controller/daemon/daemon_controller.go, update.go, util/daemonset_util.go (1.32). A pod is bound to its node
 by affinity and goes through the scheduler like any other. Not modelled: surge updates (refused by validation), adoption
-of pods that nobody owns, stored ControllerRevisions.
+of pods and ControllerRevisions that nobody owns.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from harness.controllers.runtime.int_or_percent import scaled
 from harness.controllers.runtime.pod_control import Managing, PodControl
 from harness.controllers.runtime.pods import controller_of, owner_reference, ready_since
+from harness.controllers.runtime.revisions import RevisionHistory
 from harness.controllers.runtime.template_hash import template_hash
-from harness.engine.component import SECOND, Create, Instant, Subscribe, Update
+from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Subscribe, Update
 from harness.model.core import (
     Affinity,
     Node,
@@ -30,7 +31,7 @@ from harness.model.core import (
 )
 from harness.model.daemon_sets import with_tolerations
 from harness.model.meta import ObjectMeta
-from harness.model.workloads import DaemonSet, DaemonSetStatus
+from harness.model.workloads import ControllerRevision, DaemonSet, DaemonSetStatus
 from harness.scheduling.state.node_selectors import NAME_FIELD, required_node_affinity
 
 BURST = 250
@@ -49,13 +50,19 @@ class DaemonSetController(PodControl):
         super().__init__(
             name,
             "DaemonSet",
-            {"DaemonSet": self._daemon_set_changed, "Pod": self._pod_changed, "Node": self._node_changed},
+            {
+                "DaemonSet": self._daemon_set_changed,
+                "ControllerRevision": self._revision_changed,
+                "Pod": self._pod_changed,
+                "Node": self._node_changed,
+            },
         )
         self.watches = ("DaemonSet",)
         self._subscribed = False
         self._keys: dict[str, str] = {}  # uid -> key
         self._pods: dict[str, dict[str, dict[str, Pod]]] = {}  # uid -> node -> key -> pod; '' where no node is named
         self._failures_on: dict[tuple[str, str], tuple[int, Instant]] = {}  # (uid, node) -> (failed pods, when last)
+        self._history = RevisionHistory()
 
     def forget_all(self) -> None:
         super().forget_all()
@@ -63,6 +70,7 @@ class DaemonSetController(PodControl):
         self._keys.clear()
         self._pods.clear()
         self._failures_on.clear()
+        self._history = RevisionHistory()
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
@@ -73,10 +81,11 @@ class DaemonSetController(PodControl):
             del self._keys[uid]
             self.expected.forget(uid)
             self.forget_events(uid)
+            self._history.not_marked(uid)
             return
         if not self._subscribed:
             self._subscribed = True
-            self._effects.append(Subscribe(("Pod", "Node")))
+            self._effects.append(Subscribe(("ControllerRevision", "Pod", "Node")))
         self._keys[new.metadata.uid] = new.metadata.key
         self.queue.add(new.metadata.key)
 
@@ -98,6 +107,10 @@ class DaemonSetController(PodControl):
         found = self._keys.get(owner.uid)
         if found is not None:
             self.queue.add(found)
+
+    def _revision_changed(self, old: ControllerRevision | None, new: ControllerRevision | None) -> None:
+        if (key := self._keys.get(self._history.changed(old, new))) is not None:
+            self.queue.add(key)
 
     def _shelve(self, pod: Pod, kept: Pod | None) -> None:
         owner = controller_of(pod, "DaemonSet")
@@ -132,6 +145,8 @@ class DaemonSetController(PodControl):
         meta = daemon_set.metadata
         if meta.deletion_timestamp is not None:
             return  # its status is left alone, too. Source: daemon_controller.go syncDaemonSet (1.32)
+        if self._mark_revision(key, daemon_set):
+            return
         if self.expected.satisfied(meta.uid, now):
             needed, going = self._manage(now, key, daemon_set)
             if going:
@@ -150,6 +165,32 @@ class DaemonSetController(PodControl):
             if until is not None:
                 self.queue.add_at(key, until)
         self.conclude(now, key, None)
+
+    def _mark_revision(self, key: str, daemon_set: DaemonSet) -> bool:
+        """The template as it is has the newest revision, or is about to. Source: constructHistory."""
+        meta = daemon_set.metadata
+        if self._history.is_marking(meta.uid):
+            return True
+        if (effect := self._history.mark(daemon_set, HASH, key)) is not None:
+            self.write(key, effect)
+            return True
+        pods = (pod for on_node in self._pods.get(meta.uid, {}).values() for pod in on_node.values())
+        for gone in self._history.unused(daemon_set, (pod.metadata.labels.get(HASH, "") for pod in pods)):
+            self.write(key, Delete("ControllerRevision", gone.namespace, gone.name, gone.uid, token=key))
+        return False
+
+    def succeeded(self, key: str, outcome: Outcome) -> None:
+        if not isinstance(outcome.obj, ControllerRevision):
+            super().succeeded(key, outcome)
+
+    def failed(self, key: str, outcome: Outcome) -> bool:
+        effect = outcome.effect
+        if not isinstance(effect, Create | Update) or not isinstance(effect.obj, ControllerRevision):
+            return super().failed(key, outcome)
+        daemon_set = self.informer.get("DaemonSet", key)
+        if daemon_set is not None:
+            self._history.not_marked(daemon_set.metadata.uid)
+        return True
 
     def _manage(self, now: Instant, key: str, daemon_set: DaemonSet) -> tuple[list[str], list[Pod]]:
         """(nodes that need a pod, pods that must go). Source: manage, podsShouldBeOnNode."""

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from harness.controllers.runtime.controller_refs import adopted, released
 from harness.controllers.runtime.pod_control import Managing, PodControl
 from harness.controllers.runtime.pods import controller_of, is_active, owner_reference
+from harness.controllers.runtime.revisions import by_age, data_of, new_revision, template_of, to_forget
 from harness.controllers.workloads.statefulset.identity import (
     REVISION,
     claims_for,
@@ -26,7 +27,6 @@ from harness.controllers.workloads.statefulset.identity import (
 from harness.controllers.workloads.statefulset.owned import Owned
 from harness.controllers.workloads.statefulset.plan import needs_current_revision, next_step
 from harness.controllers.workloads.statefulset.retention import reassigned_claims, stale_claims
-from harness.controllers.workloads.statefulset.revisions import by_age, data_of, new_revision, template_of, to_forget
 from harness.controllers.workloads.statefulset.status import status_of, words_of
 from harness.engine.component import Create, Delete, Instant, LazyWatch, Outcome, Update
 from harness.model.core import Pod, PodTemplateSpec
