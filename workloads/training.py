@@ -1,16 +1,18 @@
 """Traces of training jobs: a CSV with a row a job, and JSON tables of speeds, as Shockwave's and Gavel's runs use them.
 
 The CSV's columns: job_id, model, batch_size, scale_factor (GPUs of the gang), mode (static, accordion, gns),
-total_steps, arrival_s. The tables map "model|batch size|gang" to steps a second of the whole gang, and to the epochs
-at which a job of mode gns doubles its batch size.
+total_steps, arrival_s; and sizes, where there are elastic jobs: what their gang may have, "1/2/4". The tables map
+"model|batch size|gang" to steps a second of the whole gang, and to the epochs at which a job of mode gns doubles its
+batch size.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,19 @@ from harness.model.training import (
     SpeedKey,
     Speeds,
     TrainingJob,
+    sizes_problem,
     training_text,
 )
 from harness.model.whole_numbers import whole_number
 from harness.model.workloads import Job, JobSpec
 
 COLUMNS = ("job_id", "model", "batch_size", "scale_factor", "mode", "total_steps", "arrival_s")
+
+
+def elastic(job: TrainingJob, sizes: Collection[int], speeds: Speeds) -> TrainingJob:
+    """`job`, whose gang may have those of `sizes` too that the table of speeds knows for its model and batch size."""
+    known = {size for size in sizes if (job.model, job.batch_size, size) in speeds.steps_per_s}
+    return dataclasses.replace(job, sizes=tuple(sorted({job.gang, *job.sizes, *known})))
 
 
 def read_training_jobs(path: Path) -> tuple[TrainingJob, ...]:
@@ -77,7 +86,9 @@ def read_speeds(speeds: Path, doublings: Path | None = None) -> Speeds:
 
 
 def to_job(job: TrainingJob) -> Job:
-    """As a Kubernetes object: a suspended Job of as many pods as the gang has GPUs, one GPU each."""
+    """As a Kubernetes object: a suspended Job of as many pods as the gang has GPUs, one GPU each. That of an elastic
+    job is Indexed: others may not change their completions. Source: Elastic Indexed Jobs,
+    https://kubernetes.io/docs/concepts/workloads/controllers/job/."""
     name = f"job-{job.id}"
     gpu = {WHOLE_GPU: parse_quantity("1")}
     container = Container(name="train", image="training", resources=ResourceRequirements(requests=gpu, limits=gpu))
@@ -88,6 +99,7 @@ def to_job(job: TrainingJob) -> Job:
         spec=JobSpec(
             parallelism=job.gang,
             completions=job.gang,
+            completion_mode="Indexed" if job.sizes else "NonIndexed",
             backoff_limit=2**31 - 1,
             suspend=True,
             template=PodTemplateSpec(metadata=ObjectMeta(labels={"app": name}), spec=spec),
@@ -123,14 +135,24 @@ def _job(row: Mapping[str, str], path: Path, line: int) -> TrainingJob:
             )
         return row[column]
 
+    def sizes(column: str, gang: int) -> tuple[int, ...]:
+        text = row.get(column) or ""
+        found = [whole_number(part) for part in text.split("/")] if text else []
+        problem = "sizes are not numbers" if None in found else sizes_problem([each or 0 for each in found], gang)
+        if problem:
+            raise UserError(problem, file=path, line=line, found=repr(text), expected="sizes such as 1/2/4, or nothing")
+        return tuple(each for each in found if each is not None)
+
+    gang = whole("scale_factor", 1)
     return TrainingJob(
         id=whole("job_id", 0),
         model=word("model", tuple(MODELS)),
         batch_size=whole("batch_size", 1),
-        gang=whole("scale_factor", 1),
+        gang=gang,
         mode=word("mode", MODES),
         steps=whole("total_steps", 1),
         arrival_s=number("arrival_s", 0),
+        sizes=sizes("sizes", gang),
     )
 
 

@@ -236,6 +236,7 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "doublings": _note("JSON table of epochs at which jobs of mode gns double their batch size", "gns.json"),
         "round": _note("longest time between two boundaries, in whole seconds", "120s", DURATION),
         "restart": _note("of a round's work that a job loses that did not run before, whole seconds", "20s", DURATION),
+        "elastic": _note("GPUs that every gang may have too, where the table of speeds has them", [1, 2, 4, 8]),
         "checkpoint": _note("of work between checkpoints in a round, whole seconds; 0s: at its ends", "60s", DURATION),
     },
     forms.RigidJobs: {

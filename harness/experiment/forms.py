@@ -269,13 +269,17 @@ class ClientTasks(Form, frozen=True, kw_only=True):
 class TrainingTasks(Form, frozen=True, kw_only=True):
     """Training jobs of a trace (CSV: job_id, model, batch_size, scale_factor, mode, total_steps, arrival_s), that go on
     from their checkpoint after a restart. `speeds`: a JSON table of steps a second by model, batch size and gang;
-    `doublings`: one of epochs at which jobs of mode gns double their batch size. Strategies are round strategies."""
+    `doublings`: one of epochs at which jobs of mode gns double their batch size. Strategies are round strategies. Jobs
+    with a column `sizes`, and all where `elastic` says so, may have other gangs than the one that they ask for."""
 
     path: str
     speeds: str
     doublings: str | None = None
     round: str = "120s"  # at most so long between two boundaries
     restart: str = "20s"  # of a round's work, where a job did not run in the round before
+    elastic: list[
+        Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    ] = []  # sizes that every gang may have, where `speeds` has them
     checkpoint: str = "0s"  # of its work between two checkpoints within a round; 0s: at boundaries alone
 
 

@@ -312,7 +312,7 @@ def _trace(
 
 
 def _training(loaded: LoadedScenario, form: TrainingTasks, where: str, made: PlannedWorkload) -> Training:
-    from workloads.training import read_speeds, read_training_jobs, to_job
+    from workloads.training import elastic, read_speeds, read_training_jobs, to_job
 
     if len(loaded.scenario.spec.workload) > 1:
         raise loaded.error(
@@ -325,6 +325,8 @@ def _training(loaded: LoadedScenario, form: TrainingTasks, where: str, made: Pla
     jobs = read_training_jobs(loaded.find(form.path, f"{where}.path"))
     doublings = loaded.find(form.doublings, f"{where}.doublings") if form.doublings is not None else None
     speeds = read_speeds(loaded.find(form.speeds, f"{where}.speeds"), doublings)
+    if form.elastic:
+        jobs = tuple(elastic(job, form.elastic, speeds) for job in jobs)
     made.arrivals.append([(SETTLE_NS + round(job.arrival_s * 1e9), to_job(job)) for job in jobs])
     rules = RoundRules(
         round_s=_whole_seconds(loaded, form.round, f"{where}.round", least=1),

@@ -1,14 +1,14 @@
 """The job book: how far each job has come, in doubles of seconds and whole steps.
 
 A job that is not run keeps its steps. One that did not run in the round before starts again from its checkpoint, which
-costs `restart_s` of the first round's work. All sums are made in the order in which the published simulator makes
-them: equal priorities are told apart by the last bits of elapsed times.
+costs `restart_s` of the first round's work; so does another size of its gang. All sums are made in the order in which
+the published simulator makes them: equal priorities are told apart by the last bits of elapsed times.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.jobs.adaptation import (
@@ -42,12 +42,15 @@ RULES = RoundRules()
 
 @dataclass(slots=True)
 class ActiveJob:
-    """One active job. `steps` and `done` are in steps of `batch_size`, which may change."""
+    """One active job. `steps` and `done` are in steps of `batch_size`, which may change. `steps_per_s`: of the gang
+    that it asks for; `speeds`: by each size that its gang may have. `ran_s`: in seconds of the gang that it asks for.
+    """
 
     job: TrainingJob
     batch_size: int
     steps: int
     steps_per_s: float
+    speeds: Mapping[int, float]
     exclusive_s: float
     done: int = 0
     ran_s: float = 0.0
@@ -58,6 +61,10 @@ class ActiveJob:
     @property
     def left(self) -> int:
         return self.steps - self.done
+
+    def of_its_gang(self, seconds: float, gpus: int) -> float:
+        """How long the gang that it asks for would need for what `gpus` do in so many seconds."""
+        return seconds if gpus == self.job.gang else seconds * (self.speeds[gpus] / self.steps_per_s)
 
 
 @dataclass(slots=True)
@@ -88,7 +95,8 @@ class JobBook:
     def arrive(self, job: TrainingJob) -> None:
         speed = self._speeds.steps_per_s[job.model, job.batch_size, job.gang]
         exclusive = exclusive_seconds(job, self._speeds)
-        self.active[job.id] = ActiveJob(job, job.batch_size, job.steps, speed, exclusive)
+        speeds = self._speeds.by_size(job, job.batch_size)
+        self.active[job.id] = ActiveJob(job, job.batch_size, job.steps, speed, speeds, exclusive)
 
     def withdraw(self, job: int) -> None:
         """It leaves `active` without being complete."""
@@ -97,17 +105,20 @@ class JobBook:
     def plan(self, job: int, now_s: float, gpus: tuple[int, ...]) -> Run:
         """What `job` can do in the round that begins at `now_s`."""
         entry = self.active[job]
-        steps = min(int(entry.steps_per_s * self._rules.round_s), entry.left)
-        return Run(steps, max(now_s, now_s + steps / entry.steps_per_s), gpus)
+        speed = entry.speeds[len(gpus)]
+        steps = min(int(speed * self._rules.round_s), entry.left)
+        return Run(steps, max(now_s, now_s + steps / speed), gpus)
 
-    def settle(self, runs: Mapping[int, Run], began_s: float, round: int, before: Iterable[int]) -> list[Settlement]:
-        """Accounts for the round before `round`, that began at `began_s`. `before`: jobs of the round before that one.
+    def settle(
+        self, runs: Mapping[int, Run], began_s: float, round: int, before: Mapping[int, int]
+    ) -> list[Settlement]:
+        """Accounts for the round before `round`, that began at `began_s`. `before`: jobs of the round before that one,
+        with how many GPUs each had.
 
         Completed jobs leave `active`.
         """
-        warm = set(before)
         settlements = [
-            self._settle(job, runs[job], began_s, charged=round >= 2 and job not in warm)
+            self._settle(job, runs[job], began_s, round >= 2 and before.get(job) != len(runs[job].gpus))
             for job in sorted(runs, key=lambda job: (-runs[job].finish_s, job))
         ]
         for settlement in settlements:
@@ -125,7 +136,8 @@ class JobBook:
 
     def view(self, job: int, gpus: tuple[int, ...]) -> JobView:
         entry = self.active[job]
-        return JobView(job, entry.job.gang, entry.job.arrival_s, entry.left, entry.steps_per_s, gpus)
+        speeds = tuple(entry.speeds.items())
+        return JobView(job, entry.job.gang, entry.job.arrival_s, entry.left, entry.steps_per_s, gpus, speeds)
 
     def _settle(self, job: int, run: Run, began_s: float, charged: bool) -> Settlement:
         entry = self.active[job]
@@ -133,17 +145,18 @@ class JobBook:
             ran = max(0.0, run.broken_s - began_s - run.delay_s)
             kept = self._checkpointed_s(run, began_s, charged)
             # The last step is done where its end is told.
-            entry.done += min(int(entry.steps_per_s * kept), max(0, entry.left - 1))
-            entry.ran_s += kept
+            entry.done += min(int(entry.speeds[len(run.gpus)] * kept), max(0, entry.left - 1))
+            entry.ran_s += entry.of_its_gang(kept, len(run.gpus))
             return Settlement(job, kept, completed=False, lost_s=ran - kept)
         steps, elapsed = self._given(run, began_s, charged)
         if steps <= 0 and elapsed <= 0:
             entry.failures += 1
             return Settlement(job, 0.0, completed=entry.failures >= self._rules.failures, failed=True)
         entry.failures = 0
-        late = self._is_late(entry, elapsed)
+        ran = entry.of_its_gang(elapsed, len(run.gpus))
+        late = self._is_late(entry, ran)
         entry.done += steps
-        entry.ran_s += elapsed
+        entry.ran_s += ran
         return Settlement(job, elapsed, completed=entry.left <= 0 or late)
 
     def _checkpointed_s(self, run: Run, began_s: float, charged: bool) -> float:
@@ -157,15 +170,15 @@ class JobBook:
         restart = planned - self._given(run, began_s, charged)[1]
         return (max(0.0, ran - restart) // period) * period
 
-    def completes(self, job: int, run: Run, began_s: float, round: int, before: Iterable[int]) -> bool:
+    def completes(self, job: int, run: Run, began_s: float, round: int, before: Mapping[int, int]) -> bool:
         """Whether `settle` with the same would find it complete."""
         entry = self.active[job]
-        steps, elapsed = self._given(run, began_s, charged=round >= 2 and job not in before)
+        steps, elapsed = self._given(run, began_s, round >= 2 and before.get(job) != len(run.gpus))
         if run.broken_s is not None:
             return False
         if steps <= 0 and elapsed <= 0:
             return entry.failures + 1 >= self._rules.failures
-        return steps >= entry.left or self._is_late(entry, elapsed)
+        return steps >= entry.left or self._is_late(entry, entry.of_its_gang(elapsed, len(run.gpus)))
 
     def _given(self, run: Run, began_s: float, charged: bool) -> tuple[int, float]:
         """Steps and seconds that count: less than planned after a restart."""
@@ -213,4 +226,5 @@ class JobBook:
         # Progress is kept in whole epochs, rounded up: a job may be done by this alone, and is settled as failing.
         entry.done = ceil_div(entry.done, epoch_steps(job.model, old)) * epoch_steps(job.model, new)
         entry.batch_size, entry.steps, entry.steps_per_s = new, steps, speed
+        entry.speeds = self._speeds.by_size(job, new)
         entry.batch_sizes.append((round, new))

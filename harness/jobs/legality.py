@@ -1,4 +1,5 @@
-"""What a schedule must be: active jobs, each with the GPUs of its whole gang; every GPU there, usable and used once."""
+"""What a schedule must be: active jobs, each with the GPUs of its whole gang, of a size that it may have; every GPU is
+there, usable and used once."""
 
 from __future__ import annotations
 
@@ -12,13 +13,15 @@ class IllegalSchedule(UserError):
 
 def check_schedule(schedule: Schedule, boundary: Boundary) -> None:
     """Raises IllegalSchedule for the first entry that cannot be carried out at `boundary`."""
-    gangs = {job.id: job.gang for job in boundary.active}
+    active = {job.id: job for job in boundary.active}
     taken: set[int] = set()
     for job, gpus in schedule.items():
-        if job not in gangs:
+        view = active.get(job)
+        if view is None:
             raise IllegalSchedule(f"job {job} is not active")
-        if len(gpus) != gangs[job]:
-            raise IllegalSchedule(f"job {job} needs its whole gang of {gangs[job]} GPUs, and was given {len(gpus)}")
+        if len(gpus) not in view.sizes:
+            gang = " or ".join(map(str, view.sizes))
+            raise IllegalSchedule(f"job {job} needs its whole gang of {gang} GPUs, and was given {len(gpus)}")
         for gpu in gpus:
             if not 0 <= gpu < boundary.gpus:
                 raise IllegalSchedule(f"job {job}: there is no GPU {gpu}, but 0 to {boundary.gpus - 1}")

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 Schedule: TypeAlias = Mapping[int, tuple[int, ...]]
-"""By job, the GPUs of its gang until the next boundary."""
+"""By job, the GPUs of its gang until the next boundary: as many as the gang, or another of its sizes."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One active job at a boundary. Times in seconds since the trace's start, work in steps of its batch size."""
+    """One active job at a boundary. Times in seconds since the trace's start, work in steps of its batch size.
+
+    `gang`: GPUs that it asks for; `steps_per_s`: how fast it goes with so many. `speeds`: GPUs and steps a second of
+    each size that its gang may have now, ascending; none: `gang` alone.
+    """
 
     id: int
     gang: int
@@ -25,6 +29,12 @@ class JobView:
     steps_left: int
     steps_per_s: float
     gpus: tuple[int, ...] = ()  # where it ran in the round that has ended; empty: it did not
+    speeds: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def sizes(self) -> Mapping[int, float]:
+        """Steps a second by GPUs of its gang, for each size that it may have now."""
+        return dict(self.speeds) or {self.gang: self.steps_per_s}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +67,5 @@ class Boundary:
 
 class RoundStrategy(Protocol):
     def schedule(self, boundary: Boundary) -> Schedule:
-        """Which jobs run in the round that begins, and on which GPUs (0 to `gpus` - 1, each once, `gang` a job)."""
+        """Which jobs run in the round that begins, and on which GPUs (0 to `gpus` - 1, each once; as many as one of the
+        job's `sizes`)."""

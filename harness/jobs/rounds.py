@@ -64,7 +64,7 @@ class RoundLoop:
         self.record = RoundsRecord(gpus, {})
         self.runs: dict[int, Run] = {}
         self.settlements: list[Settlement] = []  # of the round that ended last
-        self._before: tuple[int, ...] = ()  # jobs of the round before the one that runs
+        self._before: dict[int, int] = {}  # jobs of the round before the one that runs, and how many GPUs they had
         self._broken: dict[
             int, tuple[float, tuple[int, ...]]
         ] = {}  # by job: seconds lost, on which GPUs, when it ran last
@@ -143,7 +143,7 @@ class RoundLoop:
         arrived = self._arrivals(now)
         record.makespan_s = now
         gpus = {job: run.gpus for job, run in self.runs.items()}
-        self._before, self.runs = tuple(self.runs), {}
+        self._before, self.runs = {job: len(held) for job, held in gpus.items()}, {}
         if not book.active and not self._to_come:
             self.next_s = None
             return False
@@ -188,6 +188,13 @@ def _check_job(job: TrainingJob, speeds: Speeds, gpus: int) -> None:
                 f"the speed of job {job.id} is not known",
                 found=f"no entry {job.model}|{batch_size}|{job.gang}",
                 expected="steps a second for each batch size that its profile has",
+            )
+    for size in job.sizes:
+        if (job.model, job.batch_size, size) not in speeds.steps_per_s:
+            raise UserError(
+                f"the speed of job {job.id} is not known",
+                found=f"no entry {job.model}|{job.batch_size}|{size}",
+                expected="steps a second for each size that its gang may have",
             )
 
 

@@ -280,6 +280,15 @@ def job_measures() -> list[Measure]:
             digits=1,
         ),
         Measure(
+            f"{at}.resizes",
+            "gangs resized",
+            "",
+            "neither",
+            "how often the gang of an elastic job had another size than when it ran last; each costs a restart",
+            tables=table,
+            digits=0,
+        ),
+        Measure(
             f"{at}.rounds",
             "rounds",
             "",

@@ -37,7 +37,7 @@ class JobOutcome:
 class JobsSummary:
     """`rho`: finish-time fairness by job, 5 digits: completion time over `alone_s` times the jobs that share a GPU, of
     all jobs. `rho_themis`: the same with the mean number of jobs that were there while it was. `gpu_utilization`: by
-    GPU, of the makespan.
+    GPU, of the makespan. `resizes`: how often a gang had another size than when it ran last.
     """
 
     jobs: int
@@ -58,6 +58,7 @@ class JobsSummary:
     mean_utilization: float
     lease_extensions: int
     lease_opportunities: int
+    resizes: int
 
 
 def jain(values: Sequence[float]) -> float:
@@ -124,6 +125,7 @@ def summarize(record: RoundsRecord) -> JobsSummary:
         mean_utilization=float(np.mean(list(utilization.values()))),
         lease_extensions=extensions,
         lease_opportunities=opportunities,
+        resizes=_resizes(record),
     )
 
 
@@ -140,6 +142,16 @@ def _contention(record: RoundsRecord) -> dict[int, float]:
             total[job] = total.get(job, 0) + len(active)
             rounds[job] = rounds.get(job, 0) + 1
     return {job: total[job] / rounds[job] for job in total}
+
+
+def _resizes(record: RoundsRecord) -> int:
+    last: dict[int, int] = {}
+    found = 0
+    for schedule in record.schedules:
+        for job, gpus in schedule.items():
+            found += last.get(job, len(gpus)) != len(gpus)
+            last[job] = len(gpus)
+    return found
 
 
 def _leases(record: RoundsRecord) -> tuple[int, int]:

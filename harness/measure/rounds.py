@@ -63,5 +63,6 @@ class Rounds:
             "gpuUtilization": found.mean_utilization,
             "leaseExtensionShare": found.lease_extensions / max(1, found.lease_opportunities),
             "lostSeconds": sum(self.record.lost_s.values()),
+            "resizes": found.resizes,
             "rounds": len(self.record.starts_s),
         }

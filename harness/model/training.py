@@ -7,7 +7,7 @@ The rules and figures are those of Shockwave's simulator (Zheng et al., NSDI 202
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
@@ -39,7 +39,10 @@ MODELS: Mapping[str, TrainedModel] = {
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """One row of a trace of training jobs. `arrival_s`: seconds since the trace's start. `steps`: at `batch_size`."""
+    """One row of a trace of training jobs. `arrival_s`: seconds since the trace's start. `steps`: at `batch_size`, of
+    the whole gang whatever its size. `gang`: GPUs that it asks for. `sizes`: of an elastic job, all that its gang may
+    have, ascending, `gang` among them; none: `gang` alone.
+    """
 
     id: int
     model: str
@@ -48,6 +51,7 @@ class TrainingJob:
     mode: str
     steps: int
     arrival_s: float
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class Speeds:
 
     steps_per_s: Mapping[SpeedKey, float]
     doublings: Mapping[SpeedKey, tuple[int, ...]]
+
+    def by_size(self, job: TrainingJob, batch_size: int) -> dict[int, float]:
+        """Steps a second by GPUs, of those sizes that the gang of `job` may have and that the table knows."""
+        found = {size: self.steps_per_s.get((job.model, batch_size, size)) for size in job.sizes or (job.gang,)}
+        return {size: speed for size, speed in found.items() if speed is not None}
 
 
 TRAINING = "podyard.dev/training"
@@ -70,19 +79,37 @@ _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
 class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """The annotation's value. The gang is the Job's parallelism."""
+    """The annotation's value. The gang is the Job's parallelism when it is made. `sizes`: those that the gang of an
+    elastic job may have; such a Job is Indexed, so that its parallelism and completions can be changed together."""
 
     id: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     model: str
     batch_size: _Count
     mode: Literal["static", "accordion", "gns"] = "static"
     steps: _Count
+    sizes: tuple[_Count, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def training_text(job: TrainingJob) -> str:
     """`job` as the annotation has it."""
-    spec = TrainingSpec(id=job.id, model=job.model, batch_size=job.batch_size, mode=job.mode, steps=job.steps)  # type: ignore[arg-type]
+    spec = TrainingSpec(
+        id=job.id,
+        model=job.model,
+        batch_size=job.batch_size,
+        mode=job.mode,  # type: ignore[arg-type]
+        steps=job.steps,
+        sizes=job.sizes or msgspec.UNSET,
+    )
     return msgspec.json.encode(spec).decode()
+
+
+def sizes_problem(sizes: Sequence[int], gang: int) -> str:
+    """What is wrong with the sizes of an elastic job; empty where nothing is."""
+    if list(sizes) != sorted(set(sizes)) or (sizes and sizes[0] < 1):
+        return f"sizes are {list(sizes)}, not GPUs in ascending order"
+    return (
+        f"sizes are {list(sizes)}, without the gang of {gang} that it asks for" if sizes and gang not in sizes else ""
+    )
 
 
 def read_training(text: str, gang: int, arrival_s: float) -> TrainingJob:
@@ -90,4 +117,8 @@ def read_training(text: str, gang: int, arrival_s: float) -> TrainingJob:
     spec = msgspec.json.decode(text, type=TrainingSpec)
     if spec.model not in MODELS:
         raise ValueError(f"model is {spec.model!r}, not one of {', '.join(MODELS)}")
-    return TrainingJob(spec.id, spec.model, spec.batch_size, gang, spec.mode, spec.steps, arrival_s)
+    sizes = spec.sizes or ()
+    problem = sizes_problem(sizes, gang)
+    if problem:
+        raise ValueError(problem)
+    return TrainingJob(spec.id, spec.model, spec.batch_size, gang, spec.mode, spec.steps, arrival_s, sizes)

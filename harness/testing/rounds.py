@@ -51,10 +51,14 @@ class Example:
     def text(self) -> str:
         """In one line."""
         jobs = ", ".join(
-            f"job {job.id}(gang of {job.gang}, {job.steps} steps, at {job.arrival_s:g} s)" for job in self.jobs
+            f"job {job.id}(gang of {_gang_text(job)}, {job.steps} steps, at {job.arrival_s:g} s)" for job in self.jobs
         )
         down = "".join(f"; round {at} without GPUs {sorted(gpus)}" for at, gpus in enumerate(self.down) if gpus)
         return f"{self.gpus} GPUs: {jobs}{down}"
+
+
+def _gang_text(job: TrainingJob) -> str:
+    return f"{job.gang}, or {'/'.join(map(str, job.sizes))}" if job.sizes else str(job.gang)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +73,15 @@ class Played:
 
 def example(index: int) -> Example:
     """From the index alone: the same in each process. The first few have one job, then they grow."""
-    rng = Random(f"rounds/{index}")
+    rng, sizing = Random(f"rounds/{index}"), Random(f"sizes/{index}")
     gpus = rng.choice((4, 5, 8))
     jobs = []
     for number in range(1 + min(index, rng.randint(0, 7))):
         gang, minutes = rng.choice((1, 1, 2, 4)), rng.choice((1, 3, 10, 30))
         arrival_s = rng.choice((0.0, 0.0, 60.0, 1500.0)) + number
-        jobs.append(TrainingJob(number, "Transformer", 16, gang, "static", 2 * gang * 60 * minutes, arrival_s))
+        sizes = tuple(sorted({gang, *sizing.sample((1, 2, 4), 2)})) if sizing.random() < 1 / 3 else ()
+        steps = 2 * gang * 60 * minutes
+        jobs.append(TrainingJob(number, "Transformer", 16, gang, "static", steps, arrival_s, sizes))
     down: tuple[frozenset[int], ...] = ()
     if index % 3 == 2:
         down = tuple(frozenset(rng.sample(range(gpus), rng.randint(0, 2))) for _ in range(12))

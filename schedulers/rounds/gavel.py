@@ -113,18 +113,27 @@ class GavelRounds:
 
 
 def keep_gpus(
-    chosen: Sequence[JobView], gpus: int, unusable: frozenset[int] = frozenset()
+    chosen: Sequence[JobView],
+    gpus: int,
+    unusable: frozenset[int] = frozenset(),
+    sizes: Mapping[int, int] | None = None,
 ) -> dict[int, tuple[int, ...]]:
-    """GPUs for jobs in the order of the walk: the larger gangs first, and of one size those that keep their GPUs."""
+    """GPUs for jobs in the order of the walk: the larger gangs first, and of one size those that keep their GPUs.
+    `sizes`: of gangs, by job; none: what each asks for.
+    """
     free = set(range(gpus)) - unusable
     places: dict[int, tuple[int, ...]] = {}
-    for gang in sorted({job.gang for job in chosen}, reverse=True):
+    if sizes is None:
+        sizes = {job.id: job.gang for job in chosen}
+    for gang in sorted({sizes[job.id] for job in chosen}, reverse=True):
         rest = []
         for job in chosen:
-            if job.gang == gang and job.gpus and free.issuperset(job.gpus):
+            if sizes[job.id] != gang:
+                continue
+            if len(job.gpus) == gang and free.issuperset(job.gpus):
                 places[job.id] = job.gpus
                 free.difference_update(job.gpus)
-            elif job.gang == gang:
+            else:
                 rest.append(job)
         for job in rest:
             places[job.id] = tuple(sorted(free)[:gang])

@@ -16,7 +16,7 @@ from harness.jobs.adaptation import exclusive_seconds
 from harness.jobs.registry import load
 from harness.jobs.rounds import run_rounds
 from harness.model.training import MODELS
-from workloads.training import read_speeds, read_training_jobs
+from workloads.training import elastic, read_speeds, read_training_jobs
 
 GPUS = 12
 COLUMNS = "job_id,model,batch_size,scale_factor,mode,total_steps,arrival_s"
@@ -52,6 +52,8 @@ def write_trace(folder: Path, seed: int, jobs: int = 24) -> None:
     [
         ("gandiva-fair", 1),
         ("srtf", 2),
+        ("optimus", 7),
+        pytest.param("optimus?every_s=0", 8, marks=pytest.mark.slow),
         pytest.param("tiresias", 3, marks=pytest.mark.slow),
         pytest.param("allox", 4, marks=pytest.mark.slow),
         pytest.param("isolated-plus", 5, marks=pytest.mark.slow),
@@ -60,13 +62,16 @@ def write_trace(folder: Path, seed: int, jobs: int = 24) -> None:
 )
 def test_both_give_the_same_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, seed: int) -> None:
     write_trace(tmp_path, seed)
-    jobs = read_training_jobs(tmp_path / f"trace_{seed}.csv")
+    jobs = list(read_training_jobs(tmp_path / f"trace_{seed}.csv"))
     speeds = read_speeds(tmp_path / "own_v100.json", tmp_path / "gns_thresholds.json")
     assert all(exclusive_seconds(job, speeds) > 0 for job in jobs)
+    sizes = (1, 2, 4, 8) if strategy.startswith("optimus") else ()
+    jobs = [elastic(job, sizes, speeds) for job in jobs] if sizes else jobs
     alone = run_rounds(jobs, speeds, GPUS, load(strategy)())
     monkeypatch.setenv("PODYARD_TRACES", str(tmp_path))
     chosen = {"jobs": seed, "gpus": GPUS, "speeds": "own"}
     settings = {f"spec.variables.{key}": f"[{value}]" for key, value in chosen.items()}
+    settings["spec.workload[0].training.elastic"] = str(list(sizes))
     run = Run(read_scenario(find_scenario("shockwave"), settings), load(strategy)(), 0, Home())
     try:
         run.play()

@@ -39,7 +39,7 @@ class Account:
     began_s: float
     boundary_s: float
     run: Planned
-    warm: bool  # it ran in the round before, or this is one of the first two
+    warm: bool  # it ran in the round before with as many GPUs, or this is one of the first two
     gained: int
     settlement: Settlement
     checkpoint_s: int = 0
@@ -108,11 +108,11 @@ class Watched:
                 self.accounts.append(
                     Account(
                         job,
-                        loop.record.jobs[job].gang,
+                        len(runs[job].gpus),
                         loop.record.starts_s[number - 1],
                         boundary or 0.0,
                         runs[job],
-                        number < 2 or job in warm,
+                        number < 2 or warm.get(job) == len(runs[job].gpus),
                         entries[job].done - done[job],
                         told,
                         loop._rules.checkpoint_s,
@@ -133,22 +133,28 @@ JOBS = st.lists(
 
 
 # Shares were reckoned while a GPU could not be used, and never again: the gang of four waited for ever.
-@example([(1723, 1, 252), (82, 1, 592), (129, 4, 631), (3368, 1, 899)], [("unusable", 0, 0)] * 8, "fifo-v1", 0)
+@example([(1723, 1, 252), (82, 1, 592), (129, 4, 631), (3368, 1, 899)], [("unusable", 0, 0)] * 8, "fifo-v1", 0, ())
 @given(
     JOBS,
     HAPPENINGS,
     st.sampled_from([name for name in STRATEGIES.names() if "ecos" not in name]),
     st.sampled_from([0, 0, 1, 7, 30, 500]),
+    st.sampled_from([(), (1, 2, 4)]),
 )
 @settings(deadline=None)
 def test_in_the_loop(
-    rows: list[tuple[int, int, int]], happenings: list[tuple[str, int, int]], strategy: str, checkpoint_s: int
+    rows: list[tuple[int, int, int]],
+    happenings: list[tuple[str, int, int]],
+    strategy: str,
+    checkpoint_s: int,
+    sizes: tuple[int, ...],
 ) -> None:
     speeds = Speeds({("LM", 10, gang): STEPS_PER_S * gang for gang in (1, 2, 4)}, {})
     watched = Watched(RoundLoop(speeds, 4, load(strategy)(), RoundRules(checkpoint_s=checkpoint_s)))
     loop = watched.loop
     jobs = [
-        TrainingJob(at, "LM", 10, gang, "static", steps, float(at_s)) for at, (steps, gang, at_s) in enumerate(rows)
+        TrainingJob(at, "LM", 10, gang, "static", steps, float(at_s), sizes)
+        for at, (steps, gang, at_s) in enumerate(rows)
     ]
     for job in jobs:
         loop.submit(job)
@@ -170,7 +176,11 @@ def test_in_the_loop(
         gained[account.job] += account.gained
     for job in jobs:
         # A job that takes 1.5 times its exclusive time is ended, as in the published protocol.
-        ran_s = sum(account.settlement.elapsed_s for account in watched.accounts if account.job == job.id)
+        ran_s = sum(
+            account.settlement.elapsed_s * account.gang / job.gang
+            for account in watched.accounts
+            if account.job == job.id
+        )
         late = ran_s > int(RULES.longest * int(loop.record.exclusive_s[job.id]))
         assert gained[job.id] == job.steps or late
         assert loop.record.lost_s.get(job.id, 0.0) == pytest.approx(
@@ -196,7 +206,7 @@ class OnNodes:
 
     def __init__(self, run: Run, gangs: dict[int, int], origin_ns: int) -> None:
         self._server = run.cluster.server
-        self._gangs = gangs
+        self._gangs = dict(gangs)
         self._origin_ns = origin_ns
         self._running: dict[int, dict[str, int]] = {job: {} for job in gangs}  # pod: since when
         self._succeeded: dict[int, set[str]] = {job: set() for job in gangs}
@@ -205,6 +215,8 @@ class OnNodes:
         self._server.listeners.append(self.written)
 
     def written(self, kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
+        if kind.kind == "Job" and not obj.spec.suspend:
+            self._gangs[int(obj.metadata.name.split("-")[1])] = obj.spec.parallelism
         if kind.kind != "Pod" or not obj.metadata.name.startswith("job-"):
             return
         job = int(obj.metadata.name.split("-")[1])
@@ -237,7 +249,11 @@ class OnNodes:
 
 def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str, checkpoint: str = "0s") -> list[Account]:
     nodes = {"name": "gpu", "count": 4, "cpu": 8, "memory": "8Gi", "gpus": 1, "zones": ["a", "b"]}
-    workload = [{"training": {"path": "jobs.csv", "speeds": "speeds.json", "checkpoint": checkpoint}}]
+    workload: list[dict[str, Any]] = [
+        {"training": {"path": "jobs.csv", "speeds": "speeds.json", "checkpoint": checkpoint}}
+    ]
+    if strategy.startswith("optimus"):
+        workload[0]["training"]["elastic"] = [1, 2]
     loaded = scenario(tmp_path, nodes=[{"group": nodes}], workload=workload, faults=list(faults), **NO_LATENCY)
     run = Run(loaded, load_strategy(loaded, strategy)(), 0, Home())
     deaf = any("schedulerOutage" in fault or "apiServerRestart" in fault for fault in faults)
@@ -306,6 +322,18 @@ def test_in_a_cluster_with_one_fault(tmp_path: Path, family: str | None, checkpo
         assert not any(account.settlement.lost_s for account in accounts)
 
 
+@pytest.mark.parametrize(
+    "family",
+    [
+        "crash",
+        "containers",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES if name not in ("crash", "containers")),
+    ],
+)
+def test_with_gangs_of_several_sizes(tmp_path: Path, family: str) -> None:
+    held(tmp_path, [{"at": "150s", **FAMILIES[family]}], "optimus?every_s=0", "4s")
+
+
 @pytest.mark.slow
 # Nobody ran in the first round, which then ended at its own start: the next was over at once, and 120 s were credited.
 @example([("partition", 1)], "gandiva-fair", "0s")
@@ -323,7 +351,7 @@ def test_in_a_cluster_with_one_fault(tmp_path: Path, family: str | None, checkpo
 @example([("partition", 273)], "fifo", "0s")
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(FAMILIES)), st.integers(1, 600)), min_size=1, max_size=4),
-    st.sampled_from(["gandiva-fair", "srtf", "tiresias", "fifo"]),
+    st.sampled_from(["gandiva-fair", "srtf", "tiresias", "fifo", "optimus?every_s=0"]),
     st.sampled_from(["0s", "1s", "10s"]),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

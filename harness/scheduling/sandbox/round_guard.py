@@ -97,5 +97,9 @@ def _in_plain_values(answer: Any) -> Schedule:
 
 
 def kept(boundary: Boundary) -> Schedule:
-    """What ran in the round that has ended goes on where its GPUs are usable."""
-    return {job.id: job.gpus for job in boundary.active if job.gpus and not boundary.unusable & set(job.gpus)}
+    """What ran in the round that has ended goes on where its GPUs are usable, and its gang may still be so large."""
+    return {
+        job.id: job.gpus
+        for job in boundary.active
+        if len(job.gpus) in job.sizes and not boundary.unusable & set(job.gpus)
+    }

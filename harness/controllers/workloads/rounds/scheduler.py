@@ -4,7 +4,8 @@ A training job is a Job (batch/v1) with the annotation podyard.dev/training, mad
 scheduler. What is to run is resumed, and its pods are bound to the nodes of its GPUs; what is to wait is suspended, so
 that the Job controller deletes its pods, and none of this counts as a failure. Source of the way of admission: Kueue
 0.9, which suspends and resumes Jobs. The job book is in seconds from `origin_ns`, in doubles; instants only say when
-things happen. What takes less than RESOLUTION_NS in the cluster takes no time in the book.
+things happen. Where an elastic job's gang has another size than before, its Job is suspended first, and resumed with
+another parallelism and completions. What takes less than RESOLUTION_NS in the cluster takes no time in the book.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class RoundScheduler(Reconciler):
             found = read_training(job.metadata.annotations[TRAINING], job.spec.parallelism or 1, arrival_s)
             if found.id in self._keys:
                 raise ValueError(f"id {found.id} is that of {self._keys[found.id]}")
+            if found.sizes and (job.spec.completion_mode != "Indexed" or job.spec.completions != job.spec.parallelism):
+                raise ValueError("a gang of several sizes needs an Indexed Job with as many completions as parallelism")
             self.loop.submit(found)
         except (ValueError, UserError) as error:
             self.record(job, "Warning", "InvalidTraining", f"never scheduled: {error}")
@@ -242,12 +245,12 @@ class RoundScheduler(Reconciler):
             else:
                 self._end_in_time(key, number, live)
             return
-        if misplaced(live, wanted):
+        if misplaced(live, wanted) or (not job.spec.suspend and job.spec.parallelism != len(wanted)):
             self._suspend(key, job, True)
         elif any(pod.metadata.deletion_timestamp is not None and self._is_reachable(pod) for pod in pods):
             return  # its end is told
         elif job.spec.suspend:
-            self._suspend(key, job, False)
+            self._resume(key, job, len(wanted))
         else:
             self._bind(key, number, live, wanted, _members_left(job, wanted))
 
@@ -257,6 +260,13 @@ class RoundScheduler(Reconciler):
     def _suspend(self, key: str, job: Job, suspend: bool) -> None:
         if bool(job.spec.suspend) != suspend:
             self.write(key, Update(replace(job, spec=replace(job.spec, suspend=suspend)), "", key))
+
+    def _resume(self, key: str, job: Job, gang: int) -> None:
+        spec = replace(job.spec, suspend=False)
+        if job.spec.parallelism != gang:
+            completions = gang if spec.completion_mode == "Indexed" else spec.completions
+            spec = replace(spec, parallelism=gang, completions=completions)
+        self.write(key, Update(replace(job, spec=spec), "", key))
 
     def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str], members: int) -> None:
         unbound = [pod for pod in live if not pod.spec.node_name]
