@@ -308,7 +308,8 @@ class Cluster:
         self.api.subscribe_node(address, name)
         self.backend.post(now + self.latencies.window_ns, address, PowerOn(node, settings, self.settings.seed))
         if settings.routes:
-            self.api.subscribe(address, ("Service", "EndpointSlice"))
+            through = any(route.ingress for route in settings.routes)
+            self.api.subscribe(address, ("Service", "EndpointSlice", *(("Ingress",) if through else ())))
         if any(pod.spec.node_name == name for pod in self.server.objects("Pod").values()):
             # The store knew this node before this process did: its kubelet lists its pods when it is up.
             self._post(now + 2 * self.latencies.window_ns, API_ADDRESS, (0, Resubscribe(address, name)))

@@ -225,6 +225,9 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
     forms.ClientTasks: {
         "service": _note("name of the Service", "web"),
         "namespace": _note("namespace of the Service", "default"),
+        "ingress": _note("Ingress of the namespace that they come through; none: straight to the Service", "shop"),
+        "host": _note("the host that they ask the Ingress for", "shop.example.com"),
+        "path": _note("the path that they ask the Ingress for", "/cart"),
         "cpuPerRequest": _note(
             "CPU time that a request costs, in CPU-seconds; none: what the pods say, else 5m", "5m", QUANTITY
         ),

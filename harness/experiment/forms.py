@@ -252,10 +252,14 @@ class ServiceTasks(Form, frozen=True, kw_only=True):
 
 class ClientTasks(Form, frozen=True, kw_only=True):
     """Clients of a Service that is among the objects of the workload, as those of a `service`: what a request costs and
-    how pods answer it is said here, unless the pods say it themselves (annotation podyard.dev/cpu-per-request)."""
+    how pods answer it is said here, unless the pods say it themselves (annotation podyard.dev/cpu-per-request). With
+    `ingress` they ask that Ingress of the namespace for `path` of `host`: what it sends nowhere is lost."""
 
     service: Name
     namespace: Name = "default"
+    ingress: Name | None = None
+    host: str = ""
+    path: str = "/"
     load: Any
     cpu_per_request: Amount | None = None  # milli-CPU-seconds; none: what the pods say, else 5m
     concurrency: Annotated[int, Meta(ge=1, le=MOST_WORKERS)] | None = None

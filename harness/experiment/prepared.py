@@ -148,7 +148,10 @@ class Prepared:
     def _settings_for(self, name: str, settings: NodeSettings) -> NodeSettings:
         if name != GATEWAY:
             return msgspec.structs.replace(settings, reports_requests=True) if self.reports_requests else settings
-        routes = tuple(Route(service=item.service, curve=item.curve) for item in self.workload.traffic)
+        routes = tuple(
+            Route(service=item.service, curve=item.curve, ingress=item.ingress, host=item.host, path=item.path)
+            for item in self.workload.traffic
+        )
         return msgspec.structs.replace(settings, routes=routes)
 
 

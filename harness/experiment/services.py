@@ -34,8 +34,9 @@ from harness.model.core import (
     ServiceSpec,
 )
 from harness.model.errors import did_you_mean
+from harness.model.ingress import backend_of
 from harness.model.meta import LabelSelector, ObjectMeta
-from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget
+from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget, kind_of
 from harness.model.quantity import Quantity, parse_quantity
 from harness.model.workloads import (
     CrossVersionObjectReference,
@@ -55,12 +56,15 @@ READY_AFTER = "podyard.dev/ready-after"
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """Clients of a service: its key, the load curve, what a pod of it does with requests, and how long its warm-up is
-    at most."""
+    at most. `ingress`: the name of the one that they come through, asking for `path` of `host`; empty for none."""
 
     service: str
     curve: Any
     model: QueueModel
     warm_up_ns: int
+    ingress: str = ""
+    host: str = ""
+    path: str = "/"
 
 
 def service(loaded: LoadedScenario, form: ServiceTasks, where: str, from_ns: int) -> tuple[list[Any], Traffic]:
@@ -177,7 +181,39 @@ def clients(
     )
     # A container without a limit may use what its node has left; one CPU is what it is reckoned with.
     model = _queue(loaded, asked, where, limit.milli if limit is not None and limit.milli else 1000)
-    return made, Traffic(key, Delayed(load, from_ns), model, duration(loaded, form.warm_up, f"{where}.warmUp"))
+    warm_up_ns = duration(loaded, form.warm_up, f"{where}.warmUp")
+    delayed = Delayed(load, from_ns)
+    if form.ingress is None:
+        if form.host or form.path != "/":
+            field = "host" if form.host else "path"
+            raise loaded.error(f"{where}.{field}", "it is what an Ingress is asked for", expected="ingress: its name")
+        return made, Traffic(key, delayed, model, warm_up_ns)
+    _check_ingress(loaded, form, where, objects)
+    return made, Traffic(key, delayed, model, warm_up_ns, form.ingress, form.host, form.path)
+
+
+def _check_ingress(loaded: LoadedScenario, form: ClientTasks, where: str, objects: Sequence[Any]) -> None:
+    """It is there, and begins by sending these clients to their Service. Raises UserError."""
+    ingresses = {
+        obj.metadata.name: obj
+        for obj in objects
+        if kind_of(obj) == "Ingress" and (obj.metadata.namespace or "default") == form.namespace
+    }
+    found = ingresses.get(form.ingress or "")
+    if found is None:
+        raise loaded.error(
+            f"{where}.ingress",
+            f"there is no such Ingress in the namespace {form.namespace} of the workload",
+            found=form.ingress,
+            expected=", ".join(sorted(ingresses)) or "an Ingress among the manifests",
+            hint=did_you_mean(form.ingress or "", ingresses),
+        )
+    backend = backend_of(found.extra or {}, form.host, form.path)
+    if backend is None or backend.service != form.service:
+        asked = f"{form.host or 'any host'}{form.path}"
+        goes = "nowhere" if backend is None else f"to {backend.service}"
+        expected = f"host and path that it sends to {form.service}"
+        raise loaded.error(f"{where}.ingress", f"it sends {asked} {goes}", found=form.ingress, expected=expected)
 
 
 def _behind(obj: Any, namespace: str, selector: Mapping[str, str]) -> Any:

@@ -57,7 +57,7 @@ TOLD: Mapping[str, Rule] = {
 
 UNINTERPRETED: Mapping[str, str] = {
     "NetworkPolicy": "no traffic is held back",
-    "Ingress": "it routes no requests",
+    "Ingress": "it routes the requests of clients that name it alone",
 }
 """Kinds that are kept and bear on what is simulated."""
 

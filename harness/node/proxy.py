@@ -1,6 +1,8 @@
 """The proxy of a node: clients' requests go to ready endpoints only, evenly, as a fluid that is recomputed on change.
 
-Source of the rule: kube-proxy routes to endpoints whose `ready` condition is not false (discovery.k8s.io/v1).
+Source of the rule: kube-proxy routes to endpoints whose `ready` condition is not false (discovery.k8s.io/v1). Clients
+of an Ingress are sent to the Service that it names for their host and path; where it names none they are answered 404
+or 503, which counts as lost.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from enum import IntEnum
 
 from harness.engine.component import DELETED, Effect, Observe, Relist, Send, WakeAt, Watch
 from harness.model.objects import EndpointSlice
+from harness.node.ingress_routes import IngressRoutes
 from harness.node.settings import LoadCurve, NodeSettings
 from harness.node.usage import Flow
 
@@ -28,6 +31,7 @@ class Proxy:
     __slots__ = (
         "_changed",
         "_curves",
+        "_ingresses",
         "_least_ns",
         "_next",
         "_pending",
@@ -37,6 +41,7 @@ class Proxy:
         "_step",
         "_sync_due",
         "_synced_ns",
+        "_through",
         "network",
     )
 
@@ -46,6 +51,10 @@ class Proxy:
             curves[route.service] = (*curves.get(route.service, ()), route.curve)
         self.network = Network.UP
         self._curves = curves
+        through = {route.service: route for route in settings.routes if route.ingress}
+        self._through = through
+        """Clients that come through an Ingress, by the service that they are counted with."""
+        self._ingresses = IngressRoutes({service.partition("/")[0] for service in through})
         self._step = settings.traffic_step_ns
         self._slices: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {}  # service: slice: (uid, node) of ready
         self._ready: dict[str, tuple[tuple[str, str], ...]] = {}  # service: the same together, by uid
@@ -78,24 +87,32 @@ class Proxy:
     def _apply(self, event: Watch | Relist) -> None:
         if isinstance(event, Relist):
             if event.kind == "EndpointSlice":
-                self.forget()
+                self._forget_slices()
                 for item in event.objects:
                     self._take(item, gone=False)
+            elif self._ingresses.relisted(event.kind, event.objects):
+                self._changed = True
+        elif self._ingresses.heard(event.obj, gone=event.type == DELETED):
+            self._changed = True
         elif isinstance(event.obj, EndpointSlice):
             self._take(event.obj, gone=event.type == DELETED)
 
     def forget(self) -> None:
         """Power was lost, or the watch: what is there will be told anew."""
-        self._slices.clear()
-        self._ready.clear()
+        self._ingresses.clear()
+        self._forget_slices()
         self._pending.clear()
         self._sync_due = -1
+
+    def _forget_slices(self) -> None:
+        self._slices.clear()
+        self._ready.clear()
         self._changed = True
 
     def _take(self, item: EndpointSlice, *, gone: bool) -> None:
         meta = item.metadata
         service = f"{meta.namespace}/{meta.labels.get(SERVICE_NAME, '')}"
-        if service not in self._curves:
+        if service not in self._curves and meta.namespace not in self._ingresses.namespaces:
             return
         held = self._slices.setdefault(service, {})
         if gone:
@@ -138,7 +155,9 @@ class Proxy:
         self._next = due
 
     def _split(self, now: int, service: str, rate: int, effects: list[Effect]) -> None:
-        ready = self._ready.get(service, ())
+        through = self._through.get(service)
+        backend = service if through is None else self._ingresses.backend(through)
+        ready = self._ready.get(backend, ())
         match self.network:
             case Network.UP:
                 targets, unrouted = _even(rate, ready), 0 if ready else rate

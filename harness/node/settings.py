@@ -24,10 +24,14 @@ class LoadCurve(Protocol):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Clients on this node that send `curve` to `service` ('namespace/name')."""
+    """Clients on this node that send `curve` to `service` ('namespace/name'); with `ingress`, the name of one in that
+    namespace, they ask for `path` of `host`, and wherever the Ingress sends that they are served, or nowhere."""
 
     service: str
     curve: Any
+    ingress: str = ""
+    host: str = ""
+    path: str = "/"
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
