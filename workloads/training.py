@@ -77,8 +77,9 @@ def read_training_jobs(path: Path) -> tuple[TrainingJob, ...]:
     return tuple(sorted(jobs.values(), key=lambda job: (job.arrival_s, job.id)))
 
 
-def read_speeds(speeds: Path, doublings: Path | None = None) -> Speeds:
-    """The two tables. A speed of 0 stands for a size that cannot run. Raises UserError with file and line."""
+def read_speeds(speeds: Path | Document, doublings: Path | Document | None = None) -> Speeds:
+    """The two tables, of files or read already. A speed of 0 stands for a size that cannot run. Raises UserError with
+    file and line."""
     measured = {key: _speed(document, path, value) for key, document, path, value in _entries(speeds)}
     steps = {key: speed for key, speed in measured.items() if speed}
     epochs = {key: _epochs(document, path, value) for key, document, path, value in _entries(doublings)}
@@ -156,10 +157,10 @@ def _job(row: Mapping[str, str], path: Path, line: int) -> TrainingJob:
     )
 
 
-def _entries(path: Path | None) -> list[tuple[SpeedKey, Document, str, Any]]:
-    if path is None:
+def _entries(table: Path | Document | None) -> list[tuple[SpeedKey, Document, str, Any]]:
+    if table is None:
         return []
-    document = load_json(read_text(path, expected="a JSON table"), path)
+    document = table if isinstance(table, Document) else load_json(read_text(table, expected="a JSON table"), table)
     if not isinstance(document.data, dict):
         raise document.error("", "a table is one JSON object", expected='{"model|batch size|gang": ..}')
     return [(_key(key, document), document, key, value) for key, value in document.data.items()]

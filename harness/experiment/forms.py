@@ -270,15 +270,30 @@ class ClientTasks(Form, frozen=True, kw_only=True):
     warm_up: str = "30s"
 
 
-class TrainingTasks(Form, frozen=True, kw_only=True):
-    """Training jobs of a trace (CSV: job_id, model, batch_size, scale_factor, mode, total_steps, arrival_s), that go on
-    from their checkpoint after a restart. `speeds`: a JSON table of steps a second by model, batch size and gang;
-    `doublings`: one of epochs at which jobs of mode gns double their batch size. Strategies are round strategies. Jobs
-    with a column `sizes`, and all where `elastic` says so, may have other gangs than the one that they ask for."""
+class TrainingJobForm(Form, frozen=True, kw_only=True):
+    """One training job: a gang of GPUs, and `steps` of `batchSize` to do."""
 
-    path: str
-    speeds: str
-    doublings: str | None = None
+    id: Annotated[int, Meta(ge=0, le=2**53)]
+    model: str
+    batch_size: Annotated[int, Meta(ge=1, le=1_000_000)]
+    gang: Positive = 1
+    sizes: list[Positive] = []  # that its gang may have
+    mode: Literal["static", "accordion", "gns"] = "static"
+    steps: Annotated[int, Meta(ge=1, le=2**53)]
+    arrival: str = "0s"
+
+
+class TrainingTasks(Form, frozen=True, kw_only=True):
+    """Training jobs that go on from their checkpoint after a restart: those of a trace (`path`; CSV: job_id, model,
+    batch_size, scale_factor, mode, total_steps, arrival_s), or `jobs`, here. `speeds`: steps a second by model, batch
+    size and gang, a JSON table or here; `doublings`: the epochs at which jobs of mode gns double their batch size.
+    Strategies are round strategies. Jobs with `sizes`, and all where `elastic` says so, may have other gangs than the
+    one that they ask for."""
+
+    path: str | None = None
+    jobs: list[TrainingJobForm] | None = None
+    speeds: str | dict[str, Any]
+    doublings: str | dict[str, Any] | None = None
     round: str = "120s"  # at most so long between two boundaries
     restart: str = "20s"  # of a round's work, where a job did not run in the round before
     elastic: list[

@@ -31,16 +31,17 @@ from harness.experiment.latencies import latencies, latency
 from harness.experiment.metric_series import check_autoscalers, metrics_adapter, needs_requests
 from harness.experiment.nodes import Machines, gateway, machines, pool_template
 from harness.experiment.scenario import LoadedScenario, duration
-from harness.experiment.workload import SETTLE_NS, PlannedWorkload, plan
+from harness.experiment.workload import SETTLE_NS, PlannedWorkload, Training, plan
 from harness.faults.timeline import Planned, parse
+from harness.jobs.rounds import check_job
 from harness.measure.accounting import Accounting
 from harness.measure.demand import Demand
 from harness.model.constants import Constants, doubts
-from harness.model.core import Node, Pod
+from harness.model.core import Pod
 from harness.model.cron_jobs import CronJob
 from harness.model.dependencies import ESTIMATE
 from harness.model.errors import UserError
-from harness.model.gpu import GPU_COUNT, WHOLE_GPU
+from harness.model.gpu import gpus_of
 from harness.model.karpenter import NodePool as KarpenterNodePool
 from harness.model.times import parse_duration
 from harness.model.wire import parse_time
@@ -139,7 +140,7 @@ class Prepared:
 
     def gpus(self) -> list[str]:
         """For each GPU of the cluster the name of its node, in the order of the nodes."""
-        return [node.metadata.name for node in self.machines.nodes for _ in range(gpus_of(node))]
+        return [node.metadata.name for node in self.machines.nodes for _ in range(gpus_of(node.status.allocatable))]
 
     def demand(self) -> Demand:
         """What the nodes, and those that pools may add, are asked for: nothing yet."""
@@ -188,6 +189,8 @@ def prepare(loaded: LoadedScenario, seed: int, *, endless: bool = False) -> Prep
     idle = idle_inputs(loaded, workload.objects(), pools, faults, endless=endless)
     made = example_nodes((obj for obj in workload.objects() if isinstance(obj, KarpenterNodePool)), catalogue)
     check_faults(loaded, faults, (*found.nodes, *made), pools, workload, ends, catalogue)
+    if workload.training is not None:
+        _check_training(loaded, workload.training, sum(gpus_of(node.status.allocatable) for node in found.nodes))
     return Prepared(
         loaded=loaded,
         seed=seed,
@@ -231,11 +234,14 @@ def filter_plugins(loaded: LoadedScenario, deadline_s: float | None) -> tuple[Co
     return tuple(made)
 
 
-def gpus_of(node: Node) -> int:
-    """Whole devices that a node offers."""
-    offered = node.status.allocatable
-    found = offered.get(WHOLE_GPU) or offered.get(GPU_COUNT)
-    return 0 if found is None else found.milli // 1000
+def _check_training(loaded: LoadedScenario, training: Training, gpus: int) -> None:
+    """No job waits for GPUs that are not there, nor goes at a speed that nobody knows."""
+    where = "spec.workload[0].training"
+    form = loaded.scenario.spec.workload[0].training
+    rows = {} if form is None else {row.id: f"{where}.jobs[{index}]" for index, row in enumerate(form.jobs or ())}
+    for job in training.jobs:
+        with loaded.told_at(rows.get(job.id, where)):
+            check_job(job, training.speeds, gpus, training.rules)
 
 
 def _check_plugins(loaded: LoadedScenario) -> None:

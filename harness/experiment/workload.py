@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
+from pathlib import Path
 from typing import Any, assert_never
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
 from harness.experiment.dump import Dump, read_dump
-from harness.experiment.forms import DEFAULT_GAP, ClientTasks, RigidJobs, TaskSource, TraceTasks, TrainingTasks
+from harness.experiment.forms import (
+    DEFAULT_GAP,
+    ClientTasks,
+    RigidJobs,
+    TaskSource,
+    TraceTasks,
+    TrainingJobForm,
+    TrainingTasks,
+)
 from harness.experiment.manifests import Notices, check_object, checked_objects, read_checked_manifests
 from harness.experiment.scenario import LoadedScenario, duration
 from harness.experiment.services import Traffic, clients, service
-from harness.jobs.book import RoundRules
+from harness.jobs.book import RULES, RoundRules
 from harness.measure.demand import Demand
 from harness.measure.job_lives import JobLives
 from harness.model.core import Pod
 from harness.model.cron_jobs import pod_template
 from harness.model.dependencies import DEPENDENCY
-from harness.model.training import Speeds, TrainingJob
+from harness.model.errors import did_you_mean
+from harness.model.loading import Document
+from harness.model.training import MODELS, Speeds, TrainingJob, sizes_problem
 from workloads.readers.manifests import Manifest
 from workloads.table import NodeTable, Provenance, Workload
 
@@ -287,7 +298,6 @@ def _paced(
 def _trace(
     loaded: LoadedScenario, task: TaskSource, where: str, made: PlannedWorkload, nodes: Sequence[NodeTable], seed: int
 ) -> None:
-    from pathlib import Path
 
     from workloads.readers.fgd import arrive
     from workloads.trace import read
@@ -322,18 +332,55 @@ def _training(loaded: LoadedScenario, form: TrainingTasks, where: str, made: Pla
         raise loaded.error(
             "spec.pools", "training jobs run on the GPUs that are there", expected="no pools beside them"
         )
-    jobs = read_training_jobs(loaded.find(form.path, f"{where}.path"))
-    doublings = loaded.find(form.doublings, f"{where}.doublings") if form.doublings is not None else None
-    speeds = read_speeds(loaded.find(form.speeds, f"{where}.speeds"), doublings)
+    if (form.path is None) == (form.jobs is None):
+        found = "neither" if form.path is None else "both"
+        raise loaded.error(where, "training jobs come from one place", found=found, expected="path or jobs")
+    if form.jobs is not None:
+        jobs = _training_jobs(loaded, form.jobs, f"{where}.jobs")
+    else:
+        jobs = read_training_jobs(loaded.find(form.path or "", f"{where}.path"))
+    doublings = None if form.doublings is None else _table(loaded, form.doublings, f"{where}.doublings")
+    speeds = read_speeds(_table(loaded, form.speeds, f"{where}.speeds"), doublings)
     if form.elastic:
         jobs = tuple(elastic(job, form.elastic, speeds) for job in jobs)
     made.arrivals.append([(SETTLE_NS + round(job.arrival_s * 1e9), to_job(job)) for job in jobs])
-    rules = RoundRules(
-        round_s=_whole_seconds(loaded, form.round, f"{where}.round", least=1),
-        restart_s=_whole_seconds(loaded, form.restart, f"{where}.restart", least=0),
-        checkpoint_s=_whole_seconds(loaded, form.checkpoint, f"{where}.checkpoint", least=0),
-    )
+    round_s = _whole_seconds(loaded, form.round, f"{where}.round", least=1)
+    restart_s = _whole_seconds(loaded, form.restart, f"{where}.restart", least=0)
+    if restart_s >= round_s:
+        about = {"found": form.restart, "expected": f"less than a round, {form.round}"}
+        raise loaded.error(f"{where}.restart", "a restart leaves no time to work in a round", **about)
+    # As the published rounds of 120 s are charged from 115 s on; what is shorter than a restart is not charged for one.
+    charged_from_s = max(restart_s, min(RULES.charged_from_s, round_s - (RULES.round_s - RULES.charged_from_s)))
+    checkpoint_s = _whole_seconds(loaded, form.checkpoint, f"{where}.checkpoint", least=0)
+    rules = RoundRules(round_s, restart_s, charged_from_s, checkpoint_s=checkpoint_s)
     return Training(jobs, speeds, rules)
+
+
+def _training_jobs(loaded: LoadedScenario, rows: list[TrainingJobForm], where: str) -> tuple[TrainingJob, ...]:
+    """By arrival, then id."""
+    jobs: dict[int, TrainingJob] = {}
+    for index, row in enumerate(rows):
+        at = f"{where}[{index}]"
+        if row.id in jobs:
+            raise loaded.error(f"{at}.id", "a job is there twice", found=row.id)
+        if row.model not in MODELS:
+            about = {"found": row.model, "expected": ", ".join(MODELS), "hint": did_you_mean(row.model, tuple(MODELS))}
+            raise loaded.error(f"{at}.model", "no such model", **about)
+        problem = sizes_problem(row.sizes, row.gang) if row.sizes else None
+        if problem:
+            raise loaded.error(f"{at}.sizes", problem, found=row.sizes, expected="sizes such as [1, 2, 4], or nothing")
+        arrival_s = duration(loaded, row.arrival, f"{at}.arrival") / SECOND
+        jobs[row.id] = TrainingJob(
+            row.id, row.model, row.batch_size, row.gang, row.mode, row.steps, arrival_s, tuple(sorted(row.sizes))
+        )
+    if not jobs:
+        raise loaded.error(where, "there are no jobs", expected="at least one")
+    return tuple(sorted(jobs.values(), key=lambda job: (job.arrival_s, job.id)))
+
+
+def _table(loaded: LoadedScenario, given: str | dict[str, Any], where: str) -> Path | Document:
+    """A file that the scenario names, or what it has there itself."""
+    return loaded.find(given, where) if isinstance(given, str) else loaded.document.part(where, given)
 
 
 def _whole_seconds(loaded: LoadedScenario, text: str, where: str, least: int) -> int:

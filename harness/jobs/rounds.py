@@ -6,7 +6,7 @@ from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.jobs.adaptation import profile
+from harness.jobs.adaptation import ceil_div, epoch_steps, profile
 from harness.jobs.book import RULES, JobBook, RoundRules, Run
 from harness.jobs.legality import check_schedule
 from harness.jobs.protocol import Boundary, RoundStrategy, Settlement
@@ -57,14 +57,14 @@ class RoundLoop:
 
     def __init__(self, speeds: Speeds, gpus: int, strategy: RoundStrategy, rules: RoundRules = RULES) -> None:
         self._speeds = speeds
-        self._rules = rules
+        self.rules = rules
         self._strategy = strategy
         self._to_come: list[TrainingJob] = []  # by arrival, then id
         self.book = JobBook(speeds, rules)
         self.record = RoundsRecord(gpus, {})
         self.runs: dict[int, Run] = {}
         self.settlements: list[Settlement] = []  # of the round that ended last
-        self._before: dict[int, int] = {}  # jobs of the round before the one that runs, and how many GPUs they had
+        self.before: dict[int, int] = {}  # jobs of the round before the one that runs, and how many GPUs they had
         self._broken: dict[
             int, tuple[float, tuple[int, ...]]
         ] = {}  # by job: seconds lost, on which GPUs, when it ran last
@@ -72,7 +72,7 @@ class RoundLoop:
 
     def submit(self, job: TrainingJob) -> None:
         """A job that arrives at the next boundary or later. Raises UserError for one that can never run."""
-        _check_job(job, self._speeds, self.record.gpus)
+        check_job(job, self._speeds, self.record.gpus, self.rules)
         self.record.jobs[job.id] = job
         insort(self._to_come, job, key=lambda each: (each.arrival_s, each.id))
         if not self.book.active and not self.runs:
@@ -123,7 +123,7 @@ class RoundLoop:
     def completes(self, job: int) -> bool:
         """Whether `job`, which runs in this round, is complete at its end."""
         starts = self.record.starts_s
-        return self.book.completes(job, self.runs[job], starts[-1], len(starts), self._before)
+        return self.book.completes(job, self.runs[job], starts[-1], len(starts), self.before)
 
     def step(self, unusable: frozenset[int] = frozenset()) -> bool:
         """The boundary at `next_s`. False when no job is left, nor to come."""
@@ -132,7 +132,7 @@ class RoundLoop:
             return False
         number = len(record.starts_s)
         began = record.starts_s[-1] if number else now
-        self.settlements = book.settle(self.runs, began, number, self._before)
+        self.settlements = book.settle(self.runs, began, number, self.before)
         self._broken.update(
             (told.job, (told.lost_s, self.runs[told.job].gpus))
             for told in self.settlements
@@ -143,7 +143,7 @@ class RoundLoop:
         arrived = self._arrivals(now)
         record.makespan_s = now
         gpus = {job: run.gpus for job, run in self.runs.items()}
-        self._before, self.runs = {job: len(held) for job, held in gpus.items()}, {}
+        self.before, self.runs = {job: len(held) for job, held in gpus.items()}, {}
         if not book.active and not self._to_come:
             self.next_s = None
             return False
@@ -165,7 +165,7 @@ class RoundLoop:
             ends = [run.finish_s for run in self.runs.values() if run.broken_s is None]
             self.next_s = max(ends or (run.broken_s or now for run in self.runs.values()))
         elif self.book.active:
-            self.next_s = now + self._rules.round_s
+            self.next_s = now + self.rules.round_s
         else:
             self.next_s = self._to_come[0].arrival_s
 
@@ -179,7 +179,15 @@ class RoundLoop:
         return arrived
 
 
-def _check_job(job: TrainingJob, speeds: Speeds, gpus: int) -> None:
+MOST_EPOCHS = 1_000_000
+"""Of one job: each is looked at."""
+
+
+def check_job(job: TrainingJob, speeds: Speeds, gpus: int, rules: RoundRules = RULES) -> None:
+    """Raises UserError for a job that can never run."""
+    epochs = ceil_div(job.steps, epoch_steps(job.model, job.batch_size))
+    if epochs > MOST_EPOCHS:
+        raise UserError(f"job {job.id} is too long", found=f"{epochs} epochs", expected=f"at most {MOST_EPOCHS}")
     if job.gang > gpus:
         raise UserError(f"job {job.id} can never run", found=f"a gang of {job.gang} GPUs", expected=f"at most {gpus}")
     for batch_size in profile(job, speeds):
@@ -189,6 +197,7 @@ def _check_job(job: TrainingJob, speeds: Speeds, gpus: int) -> None:
                 found=f"no entry {job.model}|{batch_size}|{job.gang}",
                 expected="steps a second for each batch size that its profile has",
             )
+        _check_speed(job, speeds.steps_per_s[job.model, batch_size, job.gang], rules)
     for size in job.sizes:
         if (job.model, job.batch_size, size) not in speeds.steps_per_s:
             raise UserError(
@@ -196,6 +205,16 @@ def _check_job(job: TrainingJob, speeds: Speeds, gpus: int) -> None:
                 found=f"no entry {job.model}|{job.batch_size}|{size}",
                 expected="steps a second for each size that its gang may have",
             )
+        _check_speed(job, speeds.steps_per_s[job.model, job.batch_size, size], rules)
+
+
+def _check_speed(job: TrainingJob, speed: float, rules: RoundRules) -> None:
+    if speed * rules.round_s < 1:
+        raise UserError(
+            f"job {job.id} never gets on: a step is longer than a round",
+            found=f"{speed:g} steps a second, in rounds of {rules.round_s} s",
+            expected="one step in a round at least",
+        )
 
 
 def run_rounds(

@@ -5,8 +5,9 @@ Source: NVIDIA's device plugin for whole devices; open-gpu-share (utils/const.go
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from harness.model.quantity import Quantity
 from harness.model.whole_numbers import whole_number
 
 DEVICE_MILLI = 1000
@@ -26,6 +27,12 @@ GPU_MODEL = "alibaba.com/gpu-card-model"
 
 GPU_INDEX = "alibaba.com/gpu-index"
 """Pod annotation, written by the binding: chosen devices, '0-1'."""
+
+
+def gpus_of(allocatable: Mapping[str, Quantity]) -> int:
+    """Whole devices that a node offers."""
+    found = allocatable.get(WHOLE_GPU) or allocatable.get(GPU_COUNT)
+    return 0 if found is None else found.milli // 1000
 
 
 def devices_text(devices: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.simulation.campaign import Seed, watched, write_scenario
 from harness.simulation.shrink import shrink
-from harness.simulation.swarm import random_scenario
+from harness.simulation.swarm import random_pods
 from harness.simulation.trial import Outcome
 from harness.testing.conformance import Verdict
 
@@ -25,7 +25,7 @@ def judge_end_states(scheduler: str, *, seeds: Iterable[int] = SEEDS, write_to: 
     """
     count = own = 0
     for seed in seeds:
-        data = _under(random_scenario(seed), scheduler)
+        data = _under(random_pods(seed), scheduler)
         outcome = watched(data)
         count += 1
         if not outcome.findings:

@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 Path: TypeAlias = tuple[str | int, ...]
 
 SIMPLE: dict[str, Any] = {"schedulers": ["greedy"], "events": False}
-"""Values of the spec that say least."""
+"""Values of the spec that say least. Of training jobs the strategy is FIRST_COME."""
+
+FIRST_COME = ["fifo"]
 
 KEPT = ("apiVersion", "kind", "metadata", "containers", "name", "image", "selector", "matchLabels", "labels", "app")
 """Keys without which an object is none, or another."""
@@ -45,7 +47,8 @@ def shrink(
 def candidates(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Each a step smaller, the largest steps first: halves of lists, items, whole fields, then numbers."""
     spec = data["spec"]
-    for name, value in SIMPLE.items():
+    training = any("training" in source for source in spec["workload"])
+    for name, value in {**SIMPLE, **({"schedulers": FIRST_COME} if training else {})}.items():
         if spec.get(name, value) != value:
             yield _with(data, ("spec", name), value)
     lists = [path for path in _paths(data, list) if path[-1] not in ("schedulers", "containers", "ports")]
@@ -79,7 +82,13 @@ def _needed(path: Path, key: str) -> bool:
         return True
     if path[:2] == ("spec", "nodes") or path[:2] == ("spec", "pools"):
         return key in ("group", "name", "count", "cpu", "max")
-    return key in ("service", "openbLike", "objects", "spec", "template", "rps", "constant", "load", "pods")
+    return key in _ASKED
+
+
+_ASKED = (
+    *("service", "openbLike", "objects", "spec", "template", "rps", "constant", "load", "pods"),
+    *("training", "jobs", "speeds", "id", "model", "batchSize", "steps"),
+)
 
 
 def _paths(data: Any, kind: type, path: Path = ()) -> Iterator[Path]:

@@ -21,6 +21,7 @@ from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
 from harness.simulation.random_faults import DRAWN, Scene, random_fault, random_refusal, random_restore
 from harness.simulation.scalers import autoscaler_flags, declared_metrics
+from harness.simulation.training import is_training, random_training
 
 STRATEGIES = (
     "greedy",
@@ -72,7 +73,12 @@ STRIKES_NS = 6 * MINUTE
 
 
 def random_scenario(seed: int) -> dict[str, Any]:
-    """The same for the same seed and version, on every machine."""
+    """Of pods, or now and then of training jobs. The same for the same seed and version, on every machine."""
+    return random_training(seed) if is_training(seed) else random_pods(seed)
+
+
+def random_pods(seed: int) -> dict[str, Any]:
+    """A scenario under a strategy that places pods."""
     rng = stream(seed, "simulation")
     on = {name for name in FEATURES if rng.random() < 0.5}
     zones = ["a", "b", "c"][: rng.randint(2, 3)] if "zones" in on else ["a"]

@@ -10,9 +10,10 @@ from typing import Any
 from harness.engine.component import SECOND
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
+from harness.experiment.strategies import load_strategy
 from harness.model.errors import UserError
-from harness.scheduling.registry import load
 from harness.simulation.safety import Safety
+from harness.simulation.work import WorkWatch
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,12 +46,13 @@ def play(data: dict[str, Any]) -> Outcome:
     try:
         loaded = from_data(data, "simulated")
         spec = loaded.scenario.spec
-        run = Run(loaded, load(spec.schedulers[0])(), spec.seed, Home())
+        run = Run(loaded, load_strategy(loaded, spec.schedulers[0])(), spec.seed, Home())
     except UserError as error:
         return Outcome((Finding("scenario", str(error)),))
     safety = Safety(run.cluster.server)
     run.cluster.server.listeners.append(safety.written)
     run.cluster.server.eviction_listeners.append(safety.evicted)
+    work = WorkWatch.of(run)
     try:
         run.play()
         result = run.result(spec.schedulers[0])
@@ -66,6 +68,7 @@ def play(data: dict[str, Any]) -> Outcome:
     findings += [Finding("invariant", text) for text in result.broken]
     findings += [Finding(_check_of(text), text) for text in result.component_faults]
     findings += [Finding(f"strategy {kind}", f"{pod}: {reason}") for _, kind, pod, reason in result.violations[:5]]
+    findings += [] if work is None else [Finding(check, text) for check, text in work.wrong()]
     if end_state is not None:
         if end_state.not_judged:
             findings.append(Finding("scenario", str(end_state)))

@@ -20,7 +20,8 @@ FIRST_S = 60  # a job counts as having run for half a round when it comes, and a
 
 class SharePolicy(Protocol):
     def shares(self, now_s: float, jobs: Sequence[JobView], gpus: int, last: Shares) -> Shares:
-        """For each of `jobs` (all active ones, by id) a share from 0 to 1. `last`: what was answered before."""
+        """For each of `jobs` (all active ones, by id) a share from 0 to 1. `gpus`, at least 1: those that are usable.
+        `last`: what was answered before."""
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class GavelRounds:
     def schedule(self, boundary: Boundary) -> Schedule:
         self._account(boundary)
         due = boundary.now_s - self._computed_s >= RECOMPUTE_AFTER_S or self._computed_s == 0
-        if self._stale and due and boundary.active:
+        if self._stale and due and boundary.active and self._usable:
             self._recompute(boundary)
         # A job without a share takes its part of the walk, but does not run: the policy has not seen it.
         chosen = [job for job in self._walk(boundary) if self._accounts[job.id].share is not None]

@@ -33,8 +33,11 @@ class _POP:
             parts[self._part(job.id)].append(job)
         shares: dict[int, float] = {}
         for policy, members in zip(self._policies, parts, strict=True):
-            if members:
-                shares.update(policy.shares(now_s, members, gpus // len(parts), last))
+            part = gpus // len(parts)
+            if members and part:
+                shares.update(policy.shares(now_s, members, part, last))
+            else:  # a policy divides by its GPUs
+                shares.update(dict.fromkeys((job.id for job in members), 0.0))
         return shares
 
     def _part(self, job: int) -> int:

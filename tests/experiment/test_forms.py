@@ -34,7 +34,8 @@ VALUES: dict[str, Any] = {
     "metric": "placement.podsBound", "load": {"constant": {"rps": 5}}, "zone": "a", "for": "5s", "app": "web",
     "at": "10s", "start": "1s", "end": "9s", "rps": 3, "from": 1, "to": 2, "before": 1, "after": 2, "base": 1,
     "like": "n-0", "image": "i:2", "service": "x", "peak": 3, "low": 1, "high": 2, "kind": "Deployment", "speeds": "x",
-    "jobs": 12, "patch": {"metadata": {"labels": {"a": "b"}}}, "does": "late",
+    "jobs": 12, "id": 0, "model": "LM", "batchSize": 10, "steps": 6000, "patch": {"metadata": {"labels": {"a": "b"}}},
+    "does": "late",
 }  # fmt: skip
 """For what a form demands; whatever has a default keeps it."""
 
@@ -64,7 +65,7 @@ def sources(kind: Any) -> Iterator[tuple[str, Any]]:
         form = next(
             (arg for arg in typing.get_args(hints[field.name]) if inspect.isclass(arg) and arg is not type(None)), None
         )
-        if inspect.isclass(form) and issubclass(form, Form) and "path" not in demanded(form):
+        if inspect.isclass(form) and issubclass(form, Form) and not demanded(form).keys() & {"path", "speeds"}:
             yield field.encode_name, form
 
 

@@ -8,22 +8,28 @@ from random import Random
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.engine.component import Effect, InjectFault
+from harness.experiment.prepared import prepare
 from harness.experiment.scenario import from_data
 from harness.faults.fault import FaultForm
 from harness.faults.registry import FAULTS
 from harness.faults.targets import Targets
+from harness.jobs.rounds import RoundLoop
 from harness.model.faults import Crash
 from harness.simulation import random_faults
 from harness.simulation.campaign import campaign, simulate, watched, write_scenario
 from harness.simulation.shrink import candidates, shrink
 from harness.simulation.swarm import FEATURES, random_scenario
+from harness.simulation.training import is_training, random_training
 from harness.simulation.trial import play
 from tests.experiment.scenarios import scenario
+
+SEEDS = Path(__file__).parents[1] / "seeds"
 
 
 class Lazy(ReplicaSetController):
@@ -145,6 +151,29 @@ def test_what_a_seed_may_draw_is_drawn_by_some() -> None:
         "backoffLimitPerIndex",
         "persistentVolumeClaimRetentionPolicy",
     } <= fields
+
+
+def test_training_jobs_are_drawn_under_round_strategies() -> None:
+    drawn = [random_training(seed) for seed in range(1, 200)]
+    assert {data["spec"]["schedulers"][0] for data in drawn} >= {"fifo-v1", "tiresias-v1", "pop-v1"}
+    faults = {name for data in drawn for fault in data["spec"]["faults"] for name in fault}
+    assert faults >= {"nodeCrash", "etcdRestore"}
+    assert 0.05 < sum(map(is_training, range(1000))) / 1000 < 0.2
+    for data in drawn[:20]:
+        prepare(from_data(json.loads(json.dumps(data)), "drawn"), 1)
+
+
+@pytest.mark.parametrize("seed", [10012, 10028, pytest.param(10100, marks=pytest.mark.slow)])
+def test_training_jobs_keep_what_they_did_and_converge(seed: int) -> None:
+    assert [str(found) for found in play(random_training(seed)).findings] == []
+
+
+def test_work_that_nobody_did_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round scheduler that never takes a gang for broken counts what it did not do."""
+    monkeypatch.setattr(RoundLoop, "interrupt", lambda *_: None)
+    data = yaml.safe_load((SEEDS / "training-on-upgraded-nodes.yaml").read_text())
+    data["spec"]["faults"] = [{"at": "30s", "podDeletion": {"app": "job-0"}}]
+    assert "time on nodes" in {found.check for found in play(data).findings}
 
 
 @pytest.mark.parametrize("last", [1002, pytest.param(1005, marks=pytest.mark.slow)])

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from harness.controllers.runtime.pods import controller_of
-from harness.engine.component import SECOND, Instant
+from harness.engine.component import SECOND, BindPod, Instant
 from harness.model.core import Pod
 from harness.model.training import ROUND_SCHEDULER
+
+DURATION = "podyard.dev/duration"
+"""Pod annotation: its containers end by themselves so long after they started (harness.node.pod_annotations)."""
 
 
 class Gangs:
@@ -53,6 +58,11 @@ class Gangs:
         """In the order in which they came."""
         return list(self._pods.get(job, {}).values())
 
+    def first_waiting(self, job: str) -> Pod | None:
+        """The first of them that is not bound, and is not being deleted."""
+        pods = self._pods.get(job, {}).values()
+        return next((pod for pod in pods if not pod.spec.node_name and pod.metadata.deletion_timestamp is None), None)
+
     def count_on(self, node: str) -> int:
         return self._on_node[node]
 
@@ -74,6 +84,18 @@ class Gangs:
         self._failed.clear()
         self._on_node.clear()
         self.strangers.clear()
+
+
+def bind(pod: Pod, node: str, token: str) -> BindPod:
+    return BindPod(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, node, {}, token)
+
+
+def lasting(pod: Pod, text: str) -> Pod | None:
+    """`pod`, whose containers end so long after they started; None where it says so already."""
+    meta = pod.metadata
+    if meta.annotations.get(DURATION) == text:
+        return None
+    return replace(pod, metadata=replace(meta, annotations={**meta.annotations, DURATION: text}))
 
 
 def misplaced(pods: Iterable[Pod], wanted: Iterable[str]) -> list[Pod]:

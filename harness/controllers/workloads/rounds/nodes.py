@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from harness.controllers.runtime.informer import Informer
 from harness.engine.component import STANDING_LEASE, Instant
 from harness.model.core import Node, Taint
+from harness.model.gpu import gpus_of
 from harness.model.meta import condition
 from harness.model.workloads import Job, Lease
 
 
 class GpuNodes:
-    """`gpus`: for each GPU the name of its node."""
+    """`gpus`, `names`: for each GPU the name of its node."""
 
     def __init__(self, informer: Informer, gpus: Sequence[str]) -> None:
         self._informer = informer
-        self._gpus = list(gpus)
+        self.names = list(gpus)
         self.gpus_of = Counter(gpus)  # by node
 
     def silent(self, now: Instant, period_ns: int) -> set[str]:
@@ -43,17 +44,44 @@ class GpuNodes:
         keeps all of them off.
         """
         nodes = {name for name in self.gpus_of if name in silent or not _is_open(self._get(name), active)}
-        return frozenset(gpu for gpu, node in enumerate(self._gpus) if node in nodes)
+        return frozenset(gpu for gpu, node in enumerate(self.names) if node in nodes)
 
     def held(self, pods: Mapping[str, int]) -> frozenset[int]:
         """As many GPUs of each node as there are `pods` on it."""
         left = dict(pods)
         out = []
-        for gpu, node in enumerate(self._gpus):
+        for gpu, node in enumerate(self.names):
             if left.get(node, 0) > 0:
                 left[node] -= 1
                 out.append(gpu)
         return frozenset(out)
+
+    def with_room(self, held: Callable[[str], int], now: Instant, period_ns: int) -> str | None:
+        """A node that is heard of and has a GPU that nobody holds. `held`: GPUs by node."""
+        silent = self.silent(now, period_ns)
+        return next((name for name, has in self.gpus_of.items() if held(name) < has and name not in silent), None)
+
+    def replace_gone(self, active: Sequence[Job]) -> bool:
+        """Whether nodes that are gone were replaced: each by one that came and has at least as many GPUs, as an upgrade
+        with a surge makes them."""
+        nodes = self._informer.objects("Node")
+        gone = [name for name in self.gpus_of if name not in nodes]
+        if not gone:
+            return False
+        spare = {
+            name: gpus_of(nodes[name].status.allocatable)
+            for name in sorted(nodes)
+            if name not in self.gpus_of and _is_open(nodes[name], active)
+        }
+        found = {}
+        for name in gone:
+            substitute = next((node for node, has in spare.items() if has >= self.gpus_of[name]), None)
+            if substitute is not None:
+                found[name] = substitute
+                del spare[substitute]
+        self.names = [found.get(name, name) for name in self.names]
+        self.gpus_of = Counter(self.names)
+        return bool(found)
 
     def is_reachable(self, name: str) -> bool:
         node = self._get(name)

@@ -18,13 +18,15 @@ from msgspec.structs import replace
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.controllers.workloads.rounds.gangs import (
     Gangs,
+    bind,
     gang_since,
+    lasting,
     misplaced,
     missing_nodes,
     running_since,
 )
 from harness.controllers.workloads.rounds.nodes import GpuNodes, node_state
-from harness.engine.component import SECOND, BindPod, Instant, Observe, Update
+from harness.engine.component import SECOND, Instant, Observe, Update
 from harness.jobs.book import RULES, RoundRules
 from harness.jobs.protocol import RoundStrategy
 from harness.jobs.rounds import ROUND, SETTLED, RoundLoop
@@ -37,15 +39,13 @@ from harness.model.workloads import Job, Lease
 RESOLUTION_NS = 1000
 """Hops of a nanosecond, which order what happens at one instant, add up to less than this."""
 
-DURATION = "podyard.dev/duration"
-"""Pod annotation: its containers end by themselves so long after they started (harness.node.pod_annotations)."""
-
 _BOUNDARY = "boundary "
 """The key of the boundary; a Job's has no space."""
 
 
 class RoundScheduler(Reconciler):
-    """Keys are 'namespace/name' of Jobs, and _BOUNDARY. `gpus`: for each GPU the name of its node."""
+    """Keys are 'namespace/name' of Jobs, and _BOUNDARY. `gpus`: for each GPU the name of its node,
+    or of the one that was there before it."""
 
     def __init__(
         self,
@@ -60,7 +60,6 @@ class RoundScheduler(Reconciler):
         super().__init__(name, handlers, {"Job": _is_training, "Lease": _is_of_node})
         self.loop = RoundLoop(speeds, len(gpus), strategy, rules)
         self._rules = rules
-        self._gpus = list(gpus)
         self._nodes = GpuNodes(self.informer, gpus)
         self._origin_ns = origin_ns
         self._gangs = Gangs()
@@ -168,7 +167,10 @@ class RoundScheduler(Reconciler):
         if self._starting:
             self._catch_up(now)
         jobs = (self.informer.get("Job", self._keys[number]) for number in loop.book.active)
-        unusable = self._nodes.unusable(silent, [job for job in jobs if job is not None])
+        active = [job for job in jobs if job is not None]
+        if self._nodes.replace_gone(active):
+            silent = self._nodes.silent(now, self.constants.lease_renewal_ns)
+        unusable = self._nodes.unusable(silent, active)
         unusable |= self._nodes.held(self._gangs.strangers)
         planned = self._instant(loop.next_s) + RESOLUTION_NS // 2
         going_on = loop.step(unusable)
@@ -185,7 +187,7 @@ class RoundScheduler(Reconciler):
             rows = tuple((job, *gpus) for job, gpus in record.schedules[-1].items())
             self._effects.append(Observe(ROUND, (record.starts_s[-1], record.active[-1], rows)))
             for job, gpus in record.schedules[-1].items():
-                self._wanted[job] = tuple(self._gpus[gpu] for gpu in gpus)
+                self._wanted[job] = tuple(self._nodes.names[gpu] for gpu in gpus)
                 if before.get(job) != self._wanted[job] or job not in since:
                     self._starting[job] = None
                 else:
@@ -224,7 +226,11 @@ class RoundScheduler(Reconciler):
             return
         job: Job | None = self.informer.get("Job", key)
         number = self._ids.get(key, -1)
-        if job is None or number < 0 or number in self.loop.record.completed_s:
+        if job is None or number < 0:
+            return
+        if number in self.loop.record.completed_s:
+            if not _over(job):
+                self._end_again(key, job)
             return
         if _over(job):
             self._handle_job_over(job, number, now)
@@ -236,7 +242,9 @@ class RoundScheduler(Reconciler):
             return
         live = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
         if number not in self._starting:
-            if len(self._kept(live, wanted)) < _members_left(job, wanted) and not self._has_ended(number, now):
+            if sum(pod.spec.node_name in wanted for pod in live) < _members_left(job, wanted) and not self._has_ended(
+                number, now
+            ):
                 self._interrupt(number, self._seconds(now), now)
                 del self._wanted[number]
                 self._since.pop(number, None)
@@ -247,15 +255,29 @@ class RoundScheduler(Reconciler):
             return
         if misplaced(live, wanted) or (not job.spec.suspend and job.spec.parallelism != len(wanted)):
             self._suspend(key, job, True)
-        elif any(pod.metadata.deletion_timestamp is not None and self._is_reachable(pod) for pod in pods):
+        elif any(
+            pod.metadata.deletion_timestamp is not None and self._nodes.is_reachable(pod.spec.node_name) for pod in pods
+        ):
             return  # its end is told
         elif job.spec.suspend:
             self._resume(key, job, len(wanted))
         else:
             self._bind(key, number, live, wanted, _members_left(job, wanted))
 
-    def _kept(self, live: Sequence[Pod], wanted: Sequence[str]) -> list[Pod]:
-        return [pod for pod in live if pod.spec.node_name in wanted]
+    def _end_again(self, key: str, job: Job) -> None:
+        """Its work is done and its Job is not over, as it once was: the store was set back. It goes on from its last
+        checkpoint, so its pods end as they start, wherever a GPU is free."""
+        pod = self._gangs.first_waiting(key)
+        if job.spec.suspend:
+            self._suspend(key, job, False)
+        elif pod is not None and (told := lasting(pod, "0s")) is not None:
+            self.write(key, Update(told, "", key))
+        elif pod is not None:
+            node = self._nodes.with_room(self._gangs.count_on, self.now, self.constants.lease_renewal_ns)
+            if node is None:
+                self.queue.add_at(key, self.now + self._rules.round_s * SECOND)
+            else:
+                self.write(key, bind(pod, node, key))
 
     def _suspend(self, key: str, job: Job, suspend: bool) -> None:
         if bool(job.spec.suspend) != suspend:
@@ -274,8 +296,7 @@ class RoundScheduler(Reconciler):
         for pod, node in zip(unbound, missing_nodes(live, wanted), strict=False):
             if room[node] > 0:
                 room[node] -= 1
-                meta = pod.metadata
-                self.write(key, BindPod(meta.namespace, meta.name, meta.uid, node, {}, key))
+                self.write(key, bind(pod, node, key))
         since = gang_since(live, members, {}) if members else None
         if since is None:
             return
@@ -319,14 +340,9 @@ class RoundScheduler(Reconciler):
             if since is None:
                 continue
             lasts_ns = max(0, ends_ns - since)
-            text = f"{lasts_ns // SECOND}.{lasts_ns % SECOND:09d}s"
-            meta = pod.metadata
-            if meta.annotations.get(DURATION) != text:
-                told = replace(meta, annotations={**meta.annotations, DURATION: text})
-                self.write(key, Update(replace(pod, metadata=told), "", key))
-
-    def _is_reachable(self, pod: Pod) -> bool:
-        return self._nodes.is_reachable(pod.spec.node_name)
+            told = lasting(pod, f"{lasts_ns // SECOND}.{lasts_ns % SECOND:09d}s")
+            if told is not None:
+                self.write(key, Update(told, "", key))
 
 
 def _members_left(job: Job, wanted: Sequence[str]) -> int:
