@@ -22,7 +22,7 @@ from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.engine.scrapes import scrapes_of
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import Event
-from harness.model.meta import Condition, ObjectMeta, with_condition
+from harness.model.meta import ApiObject, Condition, ObjectMeta, with_condition
 from harness.model.objects import BY_TYPE, KINDS, Kind, Pod, Unstructured, kind_of
 from harness.model.status import (
     MODIFIED_MEANWHILE,
@@ -45,12 +45,26 @@ CREATED_AT_ONCE = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Source: kubernetes/pkg/controlplane/controller/systemnamespaces."""
 
 
-def _check_status(rules: KindRules, new: Any, old: Any) -> None:
+def _check_status(rules: KindRules, new: ApiObject, old: ApiObject | None) -> None:
     """Raises ApiError Invalid."""
     if rules.status_problems is not None:
         causes = rules.status_problems(new, old)
         if causes:
             raise invalid(rules.kind.wire, new.metadata.name, tuple(causes), rules.kind.group)
+
+
+def kind_for(obj: ApiObject) -> Kind:
+    """Raises ApiError BadRequest for an object of a kind that nobody registered."""
+    known = BY_TYPE.get(type(obj))
+    if known is not None:
+        return known
+    assert isinstance(obj, Unstructured), type(obj)
+    name = kind_of(obj)
+    if name not in KINDS:
+        raise bad_request(f"no kind {name!r} is registered")
+    if KINDS[name].type is not Unstructured:
+        raise bad_request(f"a {name} is a {KINDS[name].type.__name__} here, not Unstructured")
+    return KINDS[name]
 
 
 class ApiServer:
@@ -93,7 +107,7 @@ class ApiServer:
         """All of a kind by key ('namespace/name' or 'name'), live: read, never write."""
         return self._objects[kind]
 
-    def get(self, kind: str, namespace: str, name: str) -> Any:
+    def get(self, kind: str, namespace: str, name: str) -> ApiObject:
         """Raises ApiError NotFound."""
         return self.cache.get(kind, namespace, name)
 
@@ -107,9 +121,9 @@ class ApiServer:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def create(self, obj: Any, *, dry_run: bool = False, finish: Finish | None = None) -> Any:
+    def create(self, obj: ApiObject, *, dry_run: bool = False, finish: Finish | None = None) -> ApiObject:
         """Raises ApiError AlreadyExists, Invalid, Forbidden, NotFound (its namespace)."""
-        kind = self.kind_for(obj)
+        kind = kind_for(obj)
         meta = obj.metadata
         name = meta.name
         if not name and meta.generate_name:
@@ -150,9 +164,11 @@ class ApiServer:
             self._write(kind, key, obj, None)
         return obj
 
-    def update(self, obj: Any, subresource: str = "", *, dry_run: bool = False, finish: Finish | None = None) -> Any:
+    def update(
+        self, obj: ApiObject, subresource: str = "", *, dry_run: bool = False, finish: Finish | None = None
+    ) -> ApiObject:
         """Raises ApiError NotFound, Conflict, Invalid, Forbidden. What changes nothing writes nothing."""
-        kind = self.kind_for(obj)
+        kind = kind_for(obj)
         meta = obj.metadata
         namespace = (meta.namespace or "default") if kind.namespaced else ""
         old = self._get(kind.kind, namespace, meta.name)
@@ -199,10 +215,10 @@ class ApiServer:
         self._write(KINDS["Event"], event.metadata.key, new := self._numbered(new), event)
         return new
 
-    def patch_status(self, obj: Any, base: Any = None) -> Any:
+    def patch_status(self, obj: ApiObject, base: ApiObject | None = None) -> ApiObject:
         """The status of `obj`, conditions merged by type. With `base` only what differs from its status is written;
         without, the whole status, and then a resourceVersion must be the newest. Raises ApiError NotFound, Conflict."""
-        kind = self.kind_for(obj)
+        kind = kind_for(obj)
         meta = obj.metadata
         old = self._get(kind.kind, meta.namespace, meta.name)
         if meta.uid and meta.uid != old.metadata.uid:
@@ -236,7 +252,7 @@ class ApiServer:
         grace_s: int | None = None,
         propagation: str = "",
         dry_run: bool = False,
-    ) -> Any:
+    ) -> ApiObject:
         """What was deleted, or is now on its way (deletionTimestamp set). Raises ApiError NotFound, Conflict."""
         kind = KINDS[kind_name]
         old = self._get(kind_name, namespace, name)
@@ -259,7 +275,7 @@ class ApiServer:
         self._write(kind, meta.key, deleting, old)
         return deleting
 
-    def bind(self, namespace: str, name: str, uid: str, node: str, annotations: dict[str, str]) -> Any:
+    def bind(self, namespace: str, name: str, uid: str, node: str, annotations: dict[str, str]) -> Pod:
         """Put a pod on a node. Raises ApiError NotFound, Conflict (already bound, going, another uid)."""
         old: Pod = self._get("Pod", namespace, name)
         meta, spec = old.metadata, old.spec
@@ -287,7 +303,7 @@ class ApiServer:
         reason: str = "",
         message: str = "",
         dry_run: bool = False,
-    ) -> Any:
+    ) -> ApiObject:
         """The eviction subresource. Raises ApiError TooManyRequests (429) when a budget does not allow it."""
         pod: Pod = self.get("Pod", namespace, name)
         budget = eviction.spent_budget(self.cache, pod, self.now)
@@ -322,22 +338,10 @@ class ApiServer:
 
     # -- within --------------------------------------------------------------------------------------------------------
 
-    def kind_for(self, obj: Any) -> Kind:
-        known = BY_TYPE.get(type(obj))
-        if known is not None:
-            return known
-        assert isinstance(obj, Unstructured), type(obj)
-        name = kind_of(obj)
-        if name not in KINDS:
-            raise bad_request(f"no kind {name!r} is registered")
-        if KINDS[name].type is not Unstructured:
-            raise bad_request(f"a {name} is a {KINDS[name].type.__name__} here, not Unstructured")
-        return KINDS[name]
-
-    def _numbered(self, obj: Any) -> Any:
+    def _numbered(self, obj: ApiObject) -> ApiObject:
         return replaced(obj, metadata=replaced(obj.metadata, resource_version=str(self.store.revision + 1)))
 
-    def _write(self, kind: Kind, key: str, obj: Any, old: Any) -> None:
+    def _write(self, kind: Kind, key: str, obj: ApiObject, old: ApiObject | None) -> None:
         held = self._objects[kind.kind]
         revision = self.store.put(prefix_of(kind) + key, obj)
         held[key] = obj
@@ -348,7 +352,7 @@ class ApiServer:
         revision = self.store.delete(prefix_of(kind) + key)
         self._notify(kind, DELETED, last, old, revision)
 
-    def _notify(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _notify(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject | None, revision: int) -> None:
         if kind.kind in self._observed:
             self.admission.observe(kind.kind, change, obj, old)
         for listener in self.listeners:

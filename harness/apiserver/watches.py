@@ -8,6 +8,7 @@ from typing import Any
 from harness.apiserver.server import ApiServer
 from harness.engine.component import ADDED, MODIFIED, LazyWatch, Relist, Watch
 from harness.engine.messages import Delay, Post, PostAll
+from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, Kind
 from harness.model.status import ApiError
 
@@ -149,7 +150,7 @@ class Watches:
         for kind in watch.until:
             self._awaited.setdefault(kind, {}).setdefault(address, []).append(watch)
 
-    def _wake(self, kind: str, obj: Any) -> None:
+    def _wake(self, kind: str, obj: ApiObject) -> None:
         """`obj` may be what some lazy watches wait for; they begin when what has changed is sent."""
         for address, watches in list(self._awaited[kind].items()):
             for watch in watches.copy():
@@ -185,7 +186,9 @@ class Watches:
             if pod.spec.node_name == node:
                 self._post(at, address, Watch(ADDED, pod))
 
-    def enqueue_watch_event(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def enqueue_watch_event(
+        self, kind: Kind, change: str, obj: ApiObject, old: ApiObject | None, revision: int
+    ) -> None:
         name = kind.kind
         if name in self._awaited:
             self._wake(name, obj)
@@ -201,7 +204,7 @@ class Watches:
             if node:
                 address = self._by_node.get(node)
                 if address is not None:
-                    if change == MODIFIED and not old.spec.node_name:
+                    if old is not None and change == MODIFIED and not old.spec.node_name:
                         change, old = ADDED, None
                     event = Watch(change, obj, old)
                     queued = self._changed_on.get(address)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.output import Form, Output, write
+from harness.scheduling.strategy import Strategy
 
 if TYPE_CHECKING:
     from harness.explain.from_manifests import FromManifests, Judged
@@ -105,7 +106,7 @@ def _none_waits(cluster: FromManifests, scheduler: str, output: Output) -> None:
 
 
 def _how_many(
-    cluster: FromManifests, keys: list[str], strategy: Any, scheduler: str, most: int, output: Output
+    cluster: FromManifests, keys: list[str], strategy: Strategy, scheduler: str, most: int, output: Output
 ) -> None:
     from harness.explain.room import room_for
 

@@ -27,12 +27,14 @@ from harness.engine.streams import array_stream, phase_of, stream
 from harness.faults.timeline import Planned, Timeline
 from harness.model.constants import MANAGER, SCHEDULER, Constants
 from harness.model.core import Node
+from harness.model.meta import ApiObject
 from harness.model.training import ROUND_SCHEDULER
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
 from harness.scheduling.cycle.scheduler import Scheduler
 from harness.scheduling.cycle.settings import SchedulerSettings
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filter_plugin import FilterPlugin, UsesFilterPlugins
+from harness.scheduling.strategy import Strategy
 from harness.store.interface import Store
 
 UNHEEDED = "{kind} does nothing here: only clusters whose scenario says autoscaler: just-in-time go by it"
@@ -54,7 +56,7 @@ class ClusterPlan:
 
     settings: ClusterSettings = field(default_factory=ClusterSettings)
     nodes: Sequence[Node] = ()
-    strategy: Any = None
+    strategy: Strategy | None = None
     scheduling: SchedulerSettings = field(default_factory=SchedulerSettings)
     snapshot: Snapshot | None = None
     controllers: Sequence[str] = ("*",)
@@ -63,9 +65,9 @@ class ClusterPlan:
     autoscaler_flags: Mapping[str, Any] = field(default_factory=dict)
     autoscaler_deadline_s: float | None = DEADLINE_S
     catalogue: Catalogue | None = None
-    adopted: Sequence[Any] = ()
+    adopted: Sequence[ApiObject] = ()
     faults: tuple[Planned, ...] = ()
-    workload: Iterable[tuple[Instant, Any]] | None = None
+    workload: Iterable[tuple[Instant, ApiObject]] | None = None
     metrics: MetricsAdapter = field(default_factory=MetricsAdapter)
     components: Sequence[Component] = ()
 

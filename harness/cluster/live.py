@@ -18,7 +18,7 @@ from harness.engine.component import ADDED, SECOND, Instant
 from harness.engine.wall import IDLE_S, STEP_NS, WallClock
 from harness.model.core import Node
 from harness.model.karpenter import NODEPOOL
-from harness.model.meta import ObjectMeta
+from harness.model.meta import ApiObject, ObjectMeta
 from harness.model.objects import Kind
 from harness.model.wire import ScaledEpoch
 from harness.store.interface import Store
@@ -121,7 +121,7 @@ class LiveCluster:
         self._faults.restored()
         self._written = True
 
-    def _on_write(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _on_write(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject | None, revision: int) -> None:
         self._written = True
         if kind.kind == "Node" and change == ADDED and obj.status.capacity:
             # A machine registers itself; where a client has made the node, a machine of that size is started for it.

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from harness.engine.component import SECOND, Instant
-from harness.scheduling.strategy import Bind, BindTogether, ClusterView, Decision, Evict, PodBatch, PodView, Wait
+from harness.scheduling.strategy import (
+    Bind,
+    BindTogether,
+    ClusterView,
+    Decision,
+    Evict,
+    PodBatch,
+    PodView,
+    Strategy,
+    Wait,
+)
 
 KEPT = 200
 """Decisions that are remembered."""
@@ -24,7 +34,7 @@ EXPLAINED_EVERY_NS: Instant = SECOND // 5
 class RecentDecisions:
     """A strategy whose decisions are remembered; in everything else it is the one it wraps."""
 
-    def __init__(self, strategy: Any) -> None:
+    def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._number = 0

@@ -6,11 +6,10 @@ pkg/scheduler/schedule_one.go, pkg/kubelet/kubelet_node_status.go, pkg/controlle
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.apiserver.dispatcher import Dispatcher
 from harness.engine.component import ADDED, Record
 from harness.model.core import EventSource, Node, Pod
+from harness.model.meta import ApiObject
 from harness.model.objects import Kind
 
 NODE_CONTROLLER = EventSource(component="node-controller")
@@ -33,7 +32,7 @@ class LiveEvents:
         for effect, source in heard:
             self._api.record(effect, source)
 
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject | None, revision: int) -> None:
         if kind.kind == "Pod":
             own = obj.spec.scheduler_name == self._scheduler
             if own and old is not None and obj.spec.node_name and not old.spec.node_name:

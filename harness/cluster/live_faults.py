@@ -17,6 +17,7 @@ from harness.measure.recovery import Recovery, victims
 from harness.measure.traffic import Traffic
 from harness.model.core import EventSource
 from harness.model.errors import UserError
+from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, Kind, Unstructured, from_wire
 from harness.model.status import ApiError
 from harness.model.wire import time_text
@@ -86,7 +87,7 @@ class LiveFaults:
             extra = {**(held.extra or {}), "spec": wanted.extra["spec"]}
             server.update(msgspec.structs.replace(held, extra=extra))
 
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject | None, revision: int) -> None:
         if kind.kind == KIND:
             self._heard.append((change, obj))
 
@@ -235,7 +236,7 @@ class FaultMeasures:
                 for fold in self._folds:
                     fold.write(now, kind, ADDED, obj, None)
 
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject | None, revision: int) -> None:
         if self._folds is not None:
             for fold in self._folds:
                 fold.write(self._cluster.server.now, kind.kind, change, obj, old)

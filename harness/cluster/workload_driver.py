@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from harness.engine.component import SECOND, Create, Effect, Event, Instant, Outcome, Timer, WakeAt
 from harness.model.core import Pod
+from harness.model.meta import ApiObject
 
 _REPEATED = "repeated"
 """Token of what is asked for again: the first time it may have been done although the answer was lost."""
@@ -19,10 +19,10 @@ class WorkloadDriver:
     watches = ()
     handled_failures = 0
 
-    def __init__(self, items: Iterable[tuple[Instant, Any]]) -> None:
+    def __init__(self, items: Iterable[tuple[Instant, ApiObject]]) -> None:
         self._items = iter(items)
-        self._next: tuple[Instant, Any] | None = next(self._items, None)
-        self._again: list[Any] = []
+        self._next: tuple[Instant, ApiObject] | None = next(self._items, None)
+        self._again: list[ApiObject] = []
         self._armed = -1
         self.pods = 0  # Pods that were asked for, and not refused; those of a Job are its controller's to make
         self.refused: list[str] = []
@@ -37,6 +37,7 @@ class WorkloadDriver:
             if type(event) is not Outcome or event.error is None:
                 continue
             self.handled_failures += 1
+            assert type(event.effect) is Create  # it writes nothing else
             obj = event.effect.obj
             if event.error.code >= 500 or event.error.code == 429:
                 self._again.append(obj)

@@ -12,13 +12,18 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from harness.model.constants import Constants
+from harness.model.core import Node
 from harness.model.faults import NodeFault
 from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, ZONE
+from harness.model.meta import ApiObject
 from harness.model.status import ApiError
 from harness.model.workloads import Lease
 
 Instant: TypeAlias = int
 """Nanoseconds since the run began."""
+
+Token: TypeAlias = Any
+"""What a component gives with a request, and gets back with its Timer or Outcome: it says what the request was for."""
 
 MS, SECOND, MINUTE, HOUR = 10**6, 10**9, 60 * 10**9, 3600 * 10**9
 """In nanoseconds."""
@@ -40,8 +45,8 @@ class Watch(_Message, frozen=True, gc=False):
     """
 
     type: str
-    obj: Any
-    old: Any = None
+    obj: ApiObject
+    old: ApiObject | None = None
     key: str = ""
 
 
@@ -49,24 +54,24 @@ class Relist(_Message, frozen=True, gc=False):
     """The watch could not be resumed (its revision was compacted): everything of `kind` as it is now."""
 
     kind: str
-    objects: tuple[Any, ...]
+    objects: tuple[ApiObject, ...]
 
 
 class Timer(_Message, frozen=True, gc=False):
     """A WakeAt came due."""
 
-    token: Any
+    token: Token
 
 
 class Outcome(_Message, frozen=True, gc=False):
     """What became of a write of one's own: `obj` as written, or why not. Failures are told even without a token."""
 
-    effect: Any
-    obj: Any = None
+    effect: Write
+    obj: ApiObject | None = None
     error: ApiError | None = None
 
     @property
-    def token(self) -> Any:
+    def token(self) -> Token:
         return self.effect.token
 
 
@@ -94,17 +99,17 @@ Event: TypeAlias = Watch | Relist | Timer | Outcome | Packet | Start | FaultInje
 
 
 class Create(_Message, frozen=True, gc=False):
-    obj: Any
-    token: Any = None
+    obj: ApiObject
+    token: Token = None
 
 
 class Update(_Message, frozen=True, gc=False):
     """A whole object. With a resourceVersion it must still be that one, else Conflict. `subresource`: '' or 'status'
     (only the status is taken), 'finalize'."""
 
-    obj: Any
+    obj: ApiObject
     subresource: str = ""
-    token: Any = None
+    token: Token = None
 
 
 class PatchStatus(_Message, frozen=True, gc=False):
@@ -115,9 +120,9 @@ class PatchStatus(_Message, frozen=True, gc=False):
     Source: pkg/util/pod PatchPodStatus (1.32), which makes its patch from the old and the new status.
     """
 
-    obj: Any
-    old: Any = None
-    token: Any = None
+    obj: ApiObject
+    old: ApiObject | None = None
+    token: Token = None
 
 
 class Delete(_Message, frozen=True, gc=False):
@@ -127,7 +132,7 @@ class Delete(_Message, frozen=True, gc=False):
     uid: str = ""  # precondition
     grace_s: int | None = None  # None: the object's own
     propagation: str = ""  # Background, Foreground, Orphan; empty: the kind's default
-    token: Any = None
+    token: Token = None
 
 
 class BindPod(_Message, frozen=True, gc=False):
@@ -138,7 +143,7 @@ class BindPod(_Message, frozen=True, gc=False):
     uid: str
     node: str
     annotations: dict[str, str] = {}
-    token: Any = None
+    token: Token = None
 
 
 class EvictPod(_Message, frozen=True, gc=False):
@@ -150,17 +155,17 @@ class EvictPod(_Message, frozen=True, gc=False):
     grace_s: int | None = None
     reason: str = ""  # becomes the DisruptionTarget condition's
     message: str = ""
-    token: Any = None
+    token: Token = None
 
 
 class Record(_Message, frozen=True, gc=False):
-    """A Kubernetes Event about `about` (any object); repeated ones count up."""
+    """A Kubernetes Event about `about`; repeated ones count up."""
 
-    about: Any
+    about: ApiObject
     type: str  # Normal, Warning
     reason: str
     message: str
-    token: Any = None
+    token: Token = None
 
 
 class StandingLease(_Message, frozen=True, gc=False):
@@ -174,7 +179,7 @@ class StandingLease(_Message, frozen=True, gc=False):
     lease: Lease
     period_ns: int
     phase_ns: int = 0
-    token: Any = None
+    token: Token = None
 
 
 class Subscribe(_Message, frozen=True, gc=False):
@@ -183,7 +188,7 @@ class Subscribe(_Message, frozen=True, gc=False):
     """
 
     kinds: tuple[str, ...]
-    token: Any = None
+    token: Token = None
 
 
 STANDING_LEASE = "podyard.dev/standing"
@@ -199,14 +204,14 @@ class LazyWatch(_Message, frozen=True):
     """
 
     kinds: tuple[str, ...]
-    until: Mapping[str, Callable[[Any], bool] | None]
+    until: Mapping[str, Callable[[ApiObject], bool] | None]
 
 
 class WakeAt(_Message, frozen=True, gc=False):
     """A Timer at `at`, or at once (that is, one nanosecond on) when that has passed."""
 
     at: Instant
-    token: Any = None
+    token: Token = None
 
 
 class Observe(_Message, frozen=True, gc=False):
@@ -226,7 +231,7 @@ class Send(_Message, frozen=True, gc=False):
 class StartMachine(_Message, frozen=True, gc=False):
     """Power a node up: its kubelet starts and registers `node` with the API server."""
 
-    node: Any
+    node: Node
 
 
 class StopMachine(_Message, frozen=True, gc=False):
@@ -319,7 +324,7 @@ class KeepPlace(_Message, frozen=True, gc=False):
     """Whoever sizes the group of `node` counts it as coming, due at `due_ns`: its instance is being made again, or is
     one more while another is replaced. None: not any more."""
 
-    node: Any
+    node: Node
     due_ns: Instant | None
 
 

@@ -22,6 +22,7 @@ from harness.experiment.strategies import load_strategy
 from harness.measure.catalogue import number_paths
 from harness.measure.statistics import Paired, paired
 from harness.model.errors import UserError
+from harness.scheduling.strategy import Strategy
 from harness.testing import conformance
 from harness.testing.trial import trial
 from harness.testing.worlds import World, seeded
@@ -220,7 +221,7 @@ class Judge:
             run.close()
         return self._baseline[at]
 
-    def _play(self, task: Task, seed: int, strategy: Any, process: StrategyProcess | None) -> tuple[Run, _Played]:
+    def _play(self, task: Task, seed: int, strategy: Strategy, process: StrategyProcess | None) -> tuple[Run, _Played]:
         def look(what: str, at: int, ended: int) -> None:
             if process is not None:
                 _check_running(process)

@@ -17,10 +17,11 @@ from harness.engine.component import SECOND
 from harness.experiment.forms import Form, NodeGroup, Pool, Scenario
 from harness.experiment.settings import put, with_variables
 from harness.model.errors import UserError, did_you_mean
+from harness.model.load import LoadCurve
 from harness.model.loading import BY_HAND, Document, load_one, read_text
 from harness.model.quantity import parse_quantity, too_much
 from harness.model.times import parse_duration
-from workloads.generators.load import FileReader, LoadCurve, constant, load_curve
+from workloads.generators.load import FileReader, constant, load_curve
 
 API_VERSION = "podyard.dev/v1"
 KIND = "Scenario"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from harness.model.objects import to_wire
 from harness.model.wire import encode
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import PodClasses
-from harness.scheduling.strategy import ClusterView, Decision, PodBatch, PodView
+from harness.scheduling.strategy import ClusterView, Decision, PodBatch, PodView, Strategy
 
 _CACHE_SIZE = 4096
 
@@ -144,10 +144,23 @@ class NotedSnapshot(Snapshot):
         self._notes.rows.append((kind, self.now_ns, node, "", detail))
 
 
+class Resumable(Strategy, Protocol):
+    """A strategy that says what earlier calls left behind in it, and can be put back to that."""
+
+    def state(self) -> str: ...
+
+    def restore(self, state: str) -> None: ...
+
+
+def resumable(strategy: Strategy) -> Resumable | None:
+    """`strategy`, where it is one."""
+    return cast(Resumable, strategy) if hasattr(strategy, "restore") else None
+
+
 class Resumed:
     """A strategy that is put back to a noted state whenever it is asked; in everything else it is the one it wraps."""
 
-    def __init__(self, strategy: Any, state: str) -> None:
+    def __init__(self, strategy: Resumable, state: str) -> None:
         self._strategy = strategy
         self._state = state
 
@@ -163,7 +176,7 @@ class Resumed:
 class Noted:
     """A strategy whose batches are noted; in everything else it is the one it wraps."""
 
-    def __init__(self, strategy: Any, notes: Notes) -> None:
+    def __init__(self, strategy: Strategy, notes: Notes) -> None:
         self._strategy = strategy
         self._notes = notes
 

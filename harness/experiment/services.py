@@ -35,6 +35,7 @@ from harness.model.core import (
 )
 from harness.model.errors import did_you_mean
 from harness.model.ingress import backend_of
+from harness.model.load import LoadCurve
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget, kind_of
 from harness.model.quantity import Quantity, parse_quantity
@@ -47,7 +48,7 @@ from harness.model.workloads import (
     PodDisruptionBudgetSpec,
     ResourceMetricSource,
 )
-from workloads.generators.load import Delayed, LoadCurve
+from workloads.generators.load import Delayed
 
 CPU_PER_REQUEST = "podyard.dev/cpu-per-request"
 READY_AFTER = "podyard.dev/ready-after"
@@ -59,7 +60,7 @@ class Traffic:
     at most. `ingress`: the name of the one that they come through, asking for `path` of `host`; empty for none."""
 
     service: str
-    curve: Any
+    curve: LoadCurve
     model: QueueModel
     warm_up_ns: int
     ingress: str = ""

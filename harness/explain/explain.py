@@ -20,7 +20,7 @@ from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.filter import CountsReasons
 from harness.scheduling.filters.pod_constraints import constraints_of
-from harness.scheduling.strategy import PodView
+from harness.scheduling.strategy import PodView, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _verdicts(on: Snapshot, view: PodView) -> tuple[FilterResult, ...]:
     return tuple(out)
 
 
-def _scores(strategy: Any, on: Snapshot, view: PodView) -> dict[str, Any]:
+def _scores(strategy: Strategy, on: Snapshot, view: PodView) -> dict[str, Any]:
     """Each scorer's part by node; empty where the strategy explains nothing."""
     tell = getattr(strategy, "explain", None)
     found: Mapping[str, Any] = tell(view, on) if tell is not None else {}

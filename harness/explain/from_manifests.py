@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
 from harness.apiserver.kinds import defaulted
 from harness.experiment.manifests import Notices, read_checked_manifests
-from harness.experiment.scheduler_notes import Resumed
+from harness.experiment.scheduler_notes import Resumed, resumable
 from harness.explain.explain import Explanation, explained
 from harness.explain.preemption import PreemptionAnswer, PreemptionDryRun
 from harness.explain.recorded_decision import Case, ask
@@ -32,7 +32,7 @@ from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.pods.pod_classes import GROUP_LABEL, PodClasses
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns
-from harness.scheduling.strategy import Bind, BindTogether, PodView
+from harness.scheduling.strategy import Bind, BindTogether, PodView, Strategy
 from workloads.readers.manifests import Manifest
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -278,7 +278,7 @@ class FromManifests:
     def _created(self, key: str) -> int:
         return self.waiting[key].metadata.creation_timestamp or 0
 
-    def judge(self, key: str, strategy: Any, name: str, *, node: str | None = None, each: bool = True) -> Judged:
+    def judge(self, key: str, strategy: Strategy, name: str, *, node: str | None = None, each: bool = True) -> Judged:
         """One pod against the cluster as it stands; nothing changes. `each`: say of every node."""
         pod, on = self.waiting[key], self.on
         skipped = self.skips(pod, strategy)
@@ -303,15 +303,16 @@ class FromManifests:
         view: PodView,
         batch: list[PodView],
         nominated: int | None,
-        strategy: Any,
+        strategy: Strategy,
         name: str,
         node: str | None,
         each: bool,
     ) -> Judged:
         key, on = view.key, self.on
         pod = self.waiting[key]
-        state = strategy.state() if hasattr(strategy, "restore") else None
-        asked = strategy if state is None else Resumed(strategy, state)  # or one question would turn the next answer
+        stateful = resumable(strategy)  # else one question would turn the next answer
+        state = "" if stateful is None else stateful.state()
+        asked = strategy if stateful is None else Resumed(stateful, state)
         try:
             goes = nominated is not None and on.verdicts.holds(on.classes.class_now(view), nominated)
             chosen = nominated if goes and nominated is not None else ask(asked, on, batch, key)
@@ -327,11 +328,11 @@ class FromManifests:
                 again or "" if goes else "",
             )
         finally:
-            if state is not None:
-                strategy.restore(state)
+            if stateful is not None:
+                stateful.restore(state)
 
     @staticmethod
-    def skips(pod: Pod, strategy: Any) -> str:
+    def skips(pod: Pod, strategy: Strategy) -> str:
         """Why the scheduler leaves the pod alone; '' where it does not."""
         if pod.spec.scheduling_gates:
             return f"it waits for its scheduling gates: {', '.join(gate.name for gate in pod.spec.scheduling_gates)}"
@@ -347,7 +348,7 @@ class FromManifests:
         others = [self.on.classes.current(self.view(other)) for other in self.waiting.values()]
         return [other for other in others if other.group == view.group]
 
-    def by_node(self, strategy: Any, view: PodView) -> tuple[OnNode, ...]:
+    def by_node(self, strategy: Strategy, view: PodView) -> tuple[OnNode, ...]:
         on = self.on
         cls = on.classes.class_now(view)
         constraints = constraints_of(cls)
@@ -377,7 +378,7 @@ class FromManifests:
         """Who would go for a pod that fits nowhere."""
         return self._preemption.answer(view, pod, diagnosis)
 
-    def bind(self, key: str, strategy: Any) -> None:
+    def bind(self, key: str, strategy: Strategy) -> None:
         """Put the pod where the strategy says, as if it had been bound, and a gang as a whole; see `bound`."""
         on, rng = self.on, np.random.default_rng(0)
         if self.skips(self.waiting[key], strategy):

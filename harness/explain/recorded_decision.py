@@ -25,6 +25,7 @@ from harness.experiment.scheduler_notes import (
     UPDATE,
     VOLUME,
     Resumed,
+    resumable,
 )
 from harness.model.core import Pod, Taint
 from harness.model.errors import UserError, did_you_mean
@@ -34,7 +35,7 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.registry import load, load_filter_plugins
 from harness.scheduling.sandbox.filter_plugins import ContainedFilterPlugin
-from harness.scheduling.strategy import Bind, BindTogether, PodView
+from harness.scheduling.strategy import Bind, BindTogether, PodView, Strategy
 
 SCHEDULING, SPECS = "scheduling.parquet", "specs.parquet"
 
@@ -53,7 +54,7 @@ class Case:
     view: PodView
     node: str
     on: Snapshot
-    strategy: Any
+    strategy: Strategy
     batch: list[PodView]
     again: str | None
     how: str
@@ -63,7 +64,7 @@ class Case:
         return ask(self.strategy, on, [view if pod.key == view.key else pod for pod in self.batch], view.key)
 
 
-def ask(strategy: Any, on: Snapshot, batch: Sequence[PodView], key: str) -> int:
+def ask(strategy: Strategy, on: Snapshot, batch: Sequence[PodView], key: str) -> int:
     """`on` is left as it was."""
     done: list[str] = []
     found = -1
@@ -170,8 +171,9 @@ class RecordNotes:
             batch_at = max(n for n in tried if n < until)
             node = str(assumed["node"][-1])
         at_ns = int(rows["at_ns"][batch_at])
-        if hasattr(strategy, "restore"):
-            strategy = Resumed(strategy, str(rows["node"][batch_at]))
+        stateful = resumable(strategy)
+        if stateful is not None:
+            strategy = Resumed(stateful, str(rows["node"][batch_at]))
         views, on, pod = self._rebuilt(until, batch_at, key)
         view = next(item for item in views if item.key == key)
         alone = ask(strategy, on, [view], key)
@@ -215,7 +217,7 @@ class RecordNotes:
 
     # -- bringing it back ----------------------------------------------------------------------------------------------
 
-    def _strategy(self) -> Any:
+    def _strategy(self) -> Strategy:
         from harness.experiment.nodes import machines
         from harness.experiment.strategy_fit import fit_strategy
         from harness.experiment.workload import plan

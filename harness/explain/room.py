@@ -18,7 +18,7 @@ from harness.model.core import Pod, PodStatus
 from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.legality import Refused, apply, take_back
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
-from harness.scheduling.strategy import Bind, BindTogether
+from harness.scheduling.strategy import Bind, BindTogether, Strategy
 
 MOST = 10_000
 """Copies that are tried, unless told otherwise."""
@@ -66,7 +66,7 @@ class Room:
         return told
 
 
-def room_for(cluster: FromManifests, key: str, strategy: Any, most: int = MOST) -> Room:
+def room_for(cluster: FromManifests, key: str, strategy: Strategy, most: int = MOST) -> Room:
     """Of a pod that waits or runs. The cluster is as before when this returns."""
     pod = _copy_of(cluster.pod(key))
     skipped = cluster.skips(pod, strategy)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from harness.measure.node_hours import NodeHours, Prices
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
 from harness.measure.traffic import WARM_UP_NS
+from harness.model.load import LoadCurve
 
 Int64 = npt.NDArray[np.int64]
 SECOND_NS = 10**9
@@ -29,23 +30,19 @@ TREND_S = 60
 """Over so long supply and demand rise or fall, when it is asked whether they do the same."""
 
 
-class Curve(Protocol):
-    def rate_milli_rps(self, t_ns: int) -> int: ...
-
-
 class Target(msgspec.Struct, frozen=True):
     """A service, its load, and what one replica can do. `scaled`: whether an autoscaler is known to size it; else it
     counts from when a HorizontalPodAutoscaler names its Deployment. `warm_up_ns`: as of `traffic`."""
 
     service: str
-    curve: Any
+    curve: LoadCurve
     model: QueueModel
     scaled: bool = True
     warm_up_ns: int = WARM_UP_NS
 
     def demand(self, t_ns: int) -> int:
         """Replicas, alike and with even shares of the load, of which the objective's share is answered in time."""
-        rate_rps = float(self.curve.rate_milli_rps(t_ns)) / 1000
+        rate_rps = self.curve.rate_milli_rps(t_ns) / 1000
         return math.ceil(rate_rps / most_in_time(self.model) - 1e-9)
 
 

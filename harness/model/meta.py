@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
 from harness.model.wire import Time, Wire
+
+ApiObject: TypeAlias = Any
+"""An object of any kind (a struct of `harness.model.objects.KINDS`): its `metadata` is an ObjectMeta. What else it has
+depends on its kind, so that whoever reads a field of it has looked at the kind first."""
 
 
 class OwnerReference(Wire, frozen=True, kw_only=True):

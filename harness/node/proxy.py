@@ -10,9 +10,10 @@ from __future__ import annotations
 from enum import IntEnum
 
 from harness.engine.component import DELETED, Effect, Observe, Relist, Send, WakeAt, Watch
+from harness.model.load import LoadCurve
 from harness.model.objects import EndpointSlice
 from harness.node.ingress_routes import IngressRoutes
-from harness.node.settings import LoadCurve, NodeSettings
+from harness.node.settings import NodeSettings
 from harness.node.usage import Flow
 
 SERVICE_NAME = "kubernetes.io/service-name"

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import msgspec
 
 from harness.engine.component import SECOND
 from harness.engine.latency import Latencies
 from harness.model.constants import DEFAULTS, Constants
+from harness.model.load import LoadCurve
 from harness.model.pod_usage import Scrapes
 
 RETRY_FIRST_NS = SECOND
 """Until what the server could not take is said again; it doubles up to the status manager's syncPeriod."""
-
-
-class LoadCurve(Protocol):
-    """What clients send: see workloads.generators.load."""
-
-    def rate_milli_rps(self, t_ns: int) -> int: ...
-
-    def next_change_ns(self, t_ns: int) -> int | None: ...
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -28,7 +19,7 @@ class Route(msgspec.Struct, frozen=True):
     namespace, they ask for `path` of `host`, and wherever the Ingress sends that they are served, or nowhere."""
 
     service: str
-    curve: Any
+    curve: LoadCurve
     ingress: str = ""
     host: str = ""
     path: str = "/"

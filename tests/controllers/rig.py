@@ -27,6 +27,7 @@ from harness.engine.component import (
     Update,
     WakeAt,
     Watch,
+    Write,
 )
 from harness.engine.latency import Constant, Latencies
 from harness.model.core import Container, ContainerStatus, Node, Pod, PodSpec, PodStatus, PodTemplateSpec
@@ -66,7 +67,10 @@ class Tapped:
             return effect
         self._rig.sent.append((self.name, effect))
         error = self._rig.refuse(self.name, effect)
-        return effect if error is None else WakeAt(now + 2 * self._rig.latency_ns, Outcome(effect, None, error))
+        if error is None:
+            return effect
+        assert isinstance(effect, Write), f"{effect} is no write, and cannot be refused"
+        return WakeAt(now + 2 * self._rig.latency_ns, Outcome(effect, None, error))
 
 
 class Rig:

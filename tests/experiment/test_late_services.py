@@ -17,6 +17,7 @@ from harness.measure.shipped import shipped
 from harness.measure.traffic import Traffic
 from harness.model.errors import UserError
 from tests.experiment.scenarios import loaded
+from workloads.generators.load import Points
 
 S = 10**9
 NODES = [{"group": {"name": "w", "count": 12, "cpu": 4, "memory": "16Gi", "zones": ["a", "b", "c"]}}]
@@ -110,11 +111,8 @@ def test_a_service_that_is_there_within_the_warm_up_counts_from_then_on() -> Non
 
 
 def test_a_shortage_that_goes_on_may_become_the_longest() -> None:
-    class Load:
-        def rate_milli_rps(self, t_ns: int) -> int:
-            return 9000 if t_ns < 100 * S or t_ns >= 190 * S else 0
-
-    seen = Elasticity((Target("d/web", Load(), QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9)),))
+    load = Points(((100 * S, 9000), (100 * S, 0), (190 * S, 0), (190 * S, 9000)))
+    seen = Elasticity((Target("d/web", load, QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9)),))
     found = seen.metrics(200 * S)["d/web"]["responseSeconds"]
     assert (found["episodes"], found["max"]) == (2, 70)
     assert found["atLeast"] == ["mean", "max"]

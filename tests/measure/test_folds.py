@@ -49,6 +49,7 @@ from harness.model.workloads import (
     HorizontalPodAutoscalerStatus,
     TargetRef,
 )
+from workloads.generators.load import step
 
 S = 10**9
 
@@ -272,11 +273,8 @@ def test_lost_equals_the_slow_sum(moves: list[tuple[int, str, int, int]]) -> Non
 # -- elasticity --------------------------------------------------------------------------------------------------------
 
 
-class Step:
-    """10 requests/s, and 100 from 100 s on."""
-
-    def rate_milli_rps(self, t_ns: int) -> int:
-        return 10_000 if t_ns < 100 * S else 100_000
+STEP_LOAD = step(100 * S, 10_000, 100_000)
+"""10 requests/s, and 100 from 100 s on."""
 
 
 def endpoints(count: int) -> EndpointSlice:
@@ -292,7 +290,7 @@ def test_shortage_and_excess_over_time() -> None:
     # One at a time, 100 ms each, 90 % within 454.5 ms: P(R <= t) = 1 - exp(-(10 - rate) t) allows for 4.9338 a second.
     model = QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9)
     assert most_in_time(model) == pytest.approx(10 - math.log(10) / 0.4545, rel=1e-3)
-    target = Target("d/web", Step(), model)
+    target = Target("d/web", STEP_LOAD, model)
     assert [target.demand(t * S) for t in (0, 99, 100)] == [3, 3, 21]
     seen = Elasticity((target,))
     seen.write(0, "EndpointSlice", "ADDED", endpoints(3), None)
@@ -308,7 +306,7 @@ def test_shortage_and_excess_over_time() -> None:
 
 
 def test_a_shortage_without_an_end_is_a_lower_bound_and_none_is_none() -> None:
-    target = Target("d/web", Step(), QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
+    target = Target("d/web", STEP_LOAD, QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
     seen = Elasticity((target,))
     seen.write(0, "EndpointSlice", "ADDED", endpoints(5), None)
     assert seen.metrics(90 * S)["d/web"]["responseSeconds"] == {"episodes": 0, "mean": 0.0, "max": 0}
@@ -430,7 +428,7 @@ def test_money_is_node_hours_times_prices_and_a_lower_bound_where_a_node_has_non
     def write(seen: Elasticity, at: int, change: str, name: str, labels: dict[str, str]) -> None:
         seen.write(at * S, "Node", change, replace(node(name), metadata=ObjectMeta(name=name, labels=labels)), None)
 
-    target = Target("d/web", Step(), QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
+    target = Target("d/web", STEP_LOAD, QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
     for other, bound in (("a-1", []), ("stranger", ["cost"])):
         seen = Elasticity((target,), ["burst"], Prices({"burst": 3.6}, {"a-0": 36.0, "a-1": 72.0}))
         seen.write(0, "EndpointSlice", "ADDED", endpoints(3), None)
@@ -453,7 +451,7 @@ def test_money_is_node_hours_times_prices_and_a_lower_bound_where_a_node_has_non
 
 def test_instability_is_the_time_in_which_supply_runs_against_demand() -> None:
     """Demand rises at 100 s, from when on supply falls for a while; over a minute each."""
-    target = Target("d/web", Step(), QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
+    target = Target("d/web", STEP_LOAD, QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9))
     seen = Elasticity((target,))
     seen.write(0, "EndpointSlice", "ADDED", endpoints(9), None)
     seen.write(120 * S, "EndpointSlice", "MODIFIED", endpoints(5), None)

@@ -18,13 +18,14 @@ from harness.measure.traffic import Traffic
 from harness.model.constants import DEFAULTS
 from harness.model.core import Node, NodeStatus, Service, ServicePort, ServiceSpec
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition
+from harness.model.load import LoadCurve
 from harness.model.meta import ObjectMeta
 from harness.model.pod_usage import CPU_PER_REQUEST, CPU_USAGE
 from harness.model.quantity import count_quantity
 from harness.model.workloads import Endpoint, EndpointConditions, EndpointSlice, PodMetrics, TargetRef
 from harness.node.machine import Machine
 from harness.node.proxy import SERVICE_NAME
-from harness.node.settings import LoadCurve, NodeSettings, Route
+from harness.node.settings import NodeSettings, Route
 from tests.node.rig import Rig
 from workloads.generators.load import Sum, constant, ramp, step
 

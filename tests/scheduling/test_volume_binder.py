@@ -95,6 +95,7 @@ def test_after_its_time_it_is_given_up(provision: bool) -> None:
 def test_a_write_that_was_refused_ends_it_with_the_servers_words() -> None:
     wait = Wait(provision=True)
     error = ApiError(409, "Conflict", "the object has been modified")
+    assert isinstance(wait.sent, Update)
     wait.binder.answered(Outcome(wait.sent, None, error))
     assert wait.due() == ([], ["the object has been modified"])
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.errors import UserError
+from harness.model.load import LoadCurve
 from workloads.generators.load import (
     Delayed,
     Diurnal,
-    LoadCurve,
     Points,
     Scaled,
     Sum,

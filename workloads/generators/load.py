@@ -10,22 +10,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 from harness.model.errors import UserError, did_you_mean
+from harness.model.load import LoadCurve
 from harness.model.times import parse_duration
 
 SECOND_NS = 10**9
 DAY_NS = 86_400 * SECOND_NS
-
-
-@runtime_checkable
-class LoadCurve(Protocol):
-    def rate_milli_rps(self, t_ns: int) -> int:
-        """Thousandths of a request per second at `t_ns` since the run began; never negative, rounded down."""
-
-    def next_change_ns(self, t_ns: int) -> int | None:
-        """The first instant after `t_ns` at which the slope or the value changes; None when it never does again."""
 
 
 @dataclass(frozen=True)

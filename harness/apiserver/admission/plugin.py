@@ -12,6 +12,7 @@ import msgspec
 
 from harness.apiserver.watch_cache import WatchCache
 from harness.model.constants import Constants
+from harness.model.meta import ApiObject
 from harness.model.objects import Kind
 
 CREATE, UPDATE = "CREATE", "UPDATE"
@@ -21,8 +22,8 @@ class AdmissionRequest(msgspec.Struct, gc=False):
     """A write on its way. `obj`: as the plugins before left it; `old`: what it was, None when it is created."""
 
     kind: Kind
-    obj: Any
-    old: Any
+    obj: ApiObject
+    old: ApiObject | None
     namespace: str
     now: int
 
@@ -49,7 +50,7 @@ class Plugin:
     def configure(self, constants: Constants) -> None:
         """The API server's flags; before that the defaults hold."""
 
-    def admit(self, request: AdmissionRequest) -> Any:
+    def admit(self, request: AdmissionRequest) -> ApiObject:
         """The object, completed. Raises ApiError."""
         return request.obj
 
@@ -57,7 +58,7 @@ class Plugin:
         """What is to be written with the object (a quota with its new usage). Raises ApiError."""
         return ()
 
-    def observe(self, change: str, obj: Any, old: Any) -> None:
+    def observe(self, change: str, obj: ApiObject, old: ApiObject | None) -> None:
         """An object of a kind in `observes` was written: ADDED, MODIFIED or DELETED."""
 
     def rebuild(self) -> None:

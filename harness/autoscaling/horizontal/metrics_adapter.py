@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import outcome, quantile
+from harness.model.load import LoadCurve
 
 REQUESTS_PER_SECOND = "requests_per_second"
 QUEUE_LENGTH = "queue_length"
@@ -33,19 +34,13 @@ takes, on average and for 99 of 100, are what a pod's queue comes to at the rate
 _MEANT = {name: meant for meant, others in NAMES.items() for name in (meant, *others)}
 
 
-class Curve(Protocol):
-    """Thousandths of the metric's unit over time: see workloads.generators.load."""
-
-    def rate_milli_rps(self, t_ns: int) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Series:
     """A metric that is declared. `namespace` "": in all. `described`: kind and name of the object that it is of; None:
     of none, it is external."""
 
     name: str
-    curve: Curve
+    curve: LoadCurve
     namespace: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     described: tuple[str, str] | None = None
@@ -56,7 +51,7 @@ class ServiceLoad:
     """What clients send to a service ('namespace/name'), and what one of its pods does with it."""
 
     service: str
-    curve: Curve
+    curve: LoadCurve
     model: QueueModel
 
 
@@ -127,7 +122,7 @@ class MetricsAdapter:
     def external(self, name: str, namespace: str, selector: Any, at_ns: int) -> list[int]:
         """A value for each series that `selector` (None: all) matches: those that are declared, and the requests that
         clients send to services, labelled `service`."""
-        found: list[tuple[Mapping[str, str], Curve]] = [
+        found: list[tuple[Mapping[str, str], LoadCurve]] = [
             (item.labels, item.curve)
             for item in self.series
             if item.name == name and item.described is None and item.namespace in ("", namespace)

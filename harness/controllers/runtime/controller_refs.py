@@ -6,12 +6,11 @@ Source: pkg/controller/controller_ref_manager.go.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from msgspec.structs import replace
 
 from harness.controllers.runtime.selectors import Groups, Selectors
-from harness.model.meta import LabelSelector, OwnerReference
+from harness.model.meta import ApiObject, LabelSelector, OwnerReference
 
 
 class Orphans:
@@ -26,7 +25,7 @@ class Orphans:
         one adopter takes everything."""
         self._adopters.put(name, namespace, None if selector is None or selector.empty else selector)
 
-    def put(self, key: str, old: Any, obj: Any) -> tuple[str, ...]:
+    def put(self, key: str, old: ApiObject | None, obj: ApiObject) -> tuple[str, ...]:
         """An orphan as it is now, and as it was if it was one; who may adopt it, if that is news."""
         meta = obj.metadata
         if old is not None and old.metadata.labels != meta.labels:
@@ -37,12 +36,12 @@ class Orphans:
         group = self._groups.add(key, meta.namespace, meta.labels, obj)
         return self._adopters.of(group) if old is None else ()
 
-    def drop(self, key: str, obj: Any) -> None:
+    def drop(self, key: str, obj: ApiObject) -> None:
         meta = obj.metadata
         if meta.labels:
             self._groups.remove(key, meta.namespace, meta.labels)
 
-    def selected(self, namespace: str, selector: LabelSelector) -> Iterator[Any]:
+    def selected(self, namespace: str, selector: LabelSelector) -> Iterator[ApiObject]:
         if not selector.empty:
             for group in self._groups.selected(namespace, selector):
                 yield from group.members.values()
@@ -52,12 +51,12 @@ class Orphans:
         self._adopters.clear()
 
 
-def adopted(obj: Any, owner: OwnerReference) -> Any:
+def adopted(obj: ApiObject, owner: OwnerReference) -> ApiObject:
     meta = obj.metadata
     return replace(obj, metadata=replace(meta, owner_references=(*meta.owner_references, owner)))
 
 
-def released(obj: Any, uid: str) -> Any:
+def released(obj: ApiObject, uid: str) -> ApiObject:
     meta = obj.metadata
     kept = tuple(item for item in meta.owner_references if item.uid != uid)
     return replace(obj, metadata=replace(meta, owner_references=kept))

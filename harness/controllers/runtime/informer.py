@@ -9,12 +9,13 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Any, TypeAlias
 
 from harness.engine.component import DELETED, Relist, Watch
+from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, Unstructured, kind_of
 
-Handler: TypeAlias = Callable[[Any, Any], None]
+Handler: TypeAlias = Callable[[ApiObject | None, ApiObject | None], None]
 """(before, after) of one object; None where it did not exist yet, or does no longer."""
 
-_EMPTY: dict[str, Any] = {}
+_EMPTY: dict[str, ApiObject] = {}
 
 
 class Index:
@@ -23,14 +24,16 @@ class Index:
     It is made when it is first asked, and kept up to date from then on: what nobody asks costs nothing.
     """
 
-    def __init__(self, held: Mapping[str, Any], values_of: Callable[[Any], Iterable[Hashable]], part: str = "") -> None:
+    def __init__(
+        self, held: Mapping[str, ApiObject], values_of: Callable[[ApiObject], Iterable[Hashable]], part: str = ""
+    ) -> None:
         self._held = held
         self._values_of = values_of
         self._part = part
-        self._buckets: dict[Hashable, dict[str, Any]] = {}
+        self._buckets: dict[Hashable, dict[str, ApiObject]] = {}
         self.made = False
 
-    def __getitem__(self, value: Hashable) -> Mapping[str, Any]:
+    def __getitem__(self, value: Hashable) -> Mapping[str, ApiObject]:
         self._make()
         found = self._buckets.get(value)
         return _EMPTY if found is None else found
@@ -54,7 +57,7 @@ class Index:
             for key, obj in self._held.items():
                 self.changed(key, None, obj)
 
-    def changed(self, key: str, old: Any, new: Any) -> None:
+    def changed(self, key: str, old: ApiObject | None, new: ApiObject | None) -> None:
         if old is not None and new is not None:
             now = self._values_of(new)
             same = self._part and getattr(old, self._part) is getattr(new, self._part)
@@ -82,10 +85,10 @@ class _Shelf:
 
     __slots__ = ("ahead", "handler", "held", "indexes", "keeps")
 
-    def __init__(self, handler: Handler | None, keeps: Callable[[Any], bool] | None) -> None:
+    def __init__(self, handler: Handler | None, keeps: Callable[[ApiObject], bool] | None) -> None:
         self.handler = handler
         self.keeps = keeps
-        self.held: dict[str, Any] = {}
+        self.held: dict[str, ApiObject] = {}
         self.indexes: list[Index] = []
         self.ahead: dict[str, int] = {}  # key -> revision, of what was taken from an Outcome before its Watch came
 
@@ -103,7 +106,7 @@ class Informer:
     def __init__(
         self,
         handlers: Mapping[str, Handler | None],
-        keeps: Mapping[str, Callable[[Any], bool]] | None = None,
+        keeps: Mapping[str, Callable[[ApiObject], bool]] | None = None,
     ) -> None:
         keeps = keeps or {}
         self._shelves = {kind: _Shelf(handler, keeps.get(kind)) for kind, handler in handlers.items()}
@@ -116,14 +119,14 @@ class Informer:
         """In the order in which they were given."""
         return tuple(self._shelves)
 
-    def objects(self, kind: str) -> Mapping[str, Any]:
+    def objects(self, kind: str) -> Mapping[str, ApiObject]:
         return self._shelves[kind].held
 
     def get(self, kind: str, key: str) -> Any:
         """None when there is none."""
         return self._shelves[kind].held.get(key)
 
-    def index(self, kind: str, values_of: Callable[[Any], Iterable[Hashable]], part: str = "") -> Index:
+    def index(self, kind: str, values_of: Callable[[ApiObject], Iterable[Hashable]], part: str = "") -> Index:
         """An index of `kind`, of all values in the tuple that `values_of` gives. `part`: the one attribute of an object
         that the values come from, if there is one; while that is the same, so are they."""
         shelf = self._shelves[kind]
@@ -185,7 +188,7 @@ class Informer:
                 shelf.handler(old, obj)
         return len(events)
 
-    def written(self, obj: Any) -> None:
+    def written(self, obj: ApiObject) -> None:
         """Read one's own write: an Outcome's object, ahead of its Watch.
 
         Only for what is known already: an object that is not here may have come and gone, so what one creates must
@@ -227,7 +230,7 @@ class Informer:
                 self._put(shelf, key, old, obj)
 
     @staticmethod
-    def _is_newer(shelf: _Shelf, key: str, old: Any, obj: Any) -> bool:
+    def _is_newer(shelf: _Shelf, key: str, old: ApiObject, obj: ApiObject) -> bool:
         if old is obj:
             return False
         version, known = obj.metadata.resource_version, old.metadata.resource_version
@@ -238,7 +241,7 @@ class Informer:
         return True
 
     @staticmethod
-    def _put(shelf: _Shelf, key: str, old: Any, obj: Any) -> None:
+    def _put(shelf: _Shelf, key: str, old: ApiObject | None, obj: ApiObject) -> None:
         shelf.held[key] = obj
         for index in shelf.indexes:
             if index.made:

@@ -6,13 +6,13 @@ Source: pkg/controller/controller_utils.go RealPodControl; replicaset and job sl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from harness.controllers.runtime.expectations import Expectations
 from harness.controllers.runtime.informer import Handler
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import Create, Delete, Instant, Outcome
 from harness.model.core import Pod
+from harness.model.meta import ApiObject
 
 BURST = 500
 """Pods created or deleted in one reconciliation at most. Source: replicaset.BurstReplicas,
@@ -83,12 +83,13 @@ class PodControl(Reconciler):
         owner = owners[0] if owners[0].controller else pod.metadata.controller()
         return owner is None or owner.kind == self.kind
 
-    def _owner(self, key: str) -> Any:
+    def _owner(self, key: str) -> ApiObject | None:
         return self.informer.get(self.kind, key)
 
     def succeeded(self, key: str, outcome: Outcome) -> None:
         effect = outcome.effect
         if type(effect) is Create:
+            assert outcome.obj is not None
             owner = self._owner(key)
             if owner is not None and self.may_record(owner.metadata.uid):
                 self.record(owner, "Normal", "SuccessfulCreate", f"Created pod: {outcome.obj.metadata.name}")

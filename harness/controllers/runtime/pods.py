@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.model.core import Pod
 from harness.model.cron_jobs import CronJob
-from harness.model.meta import ObjectMeta, OwnerReference
+from harness.model.meta import ApiObject, ObjectMeta, OwnerReference
 from harness.model.workloads import DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet
 
 POD_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 """Pod annotation: cheaper ones go first. Source: core/v1 PodDeletionCost."""
 
 
-def controller_of(obj: Any, kind: str) -> OwnerReference | None:
+def controller_of(obj: ApiObject, kind: str) -> OwnerReference | None:
     """The owner that controls `obj`, when it is of `kind`."""
     owners = obj.metadata.owner_references
     if not owners:

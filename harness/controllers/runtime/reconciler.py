@@ -30,6 +30,7 @@ from harness.engine.component import (
 )
 from harness.engine.guard import fault_of
 from harness.model.constants import DEFAULTS, Constants
+from harness.model.meta import ApiObject
 
 Asked: TypeAlias = Create | Update | PatchStatus | Delete | BindPod | EvictPod
 
@@ -54,7 +55,7 @@ class Reconciler:
         self,
         name: str,
         handlers: Mapping[str, Handler | None],
-        keeps: Mapping[str, Callable[[Any], bool]] | None = None,
+        keeps: Mapping[str, Callable[[ApiObject], bool]] | None = None,
     ) -> None:
         self.name = name
         self.watches = tuple(handlers)
@@ -168,7 +169,7 @@ class Reconciler:
         left, since = self._recorded.get(uid, _ALL_LEFT)
         return left > 0 or self.now - since >= EVENT_REFILL_NS
 
-    def record(self, about: Any, type_: str, reason: str, message: str) -> None:
+    def record(self, about: ApiObject, type_: str, reason: str, message: str) -> None:
         """A Kubernetes Event, unless too many were recorded about this object."""
         uid = about.metadata.uid
         left, since = self._recorded.get(uid, (EVENT_BURST, self.now))

@@ -50,7 +50,7 @@ class VolumeBinder:
             self._held_back[pod] = None
         return not self.listed
 
-    def subscription(self) -> list[Effect]:
+    def subscription(self) -> list[Subscribe]:
         """What to ask of the API server now: the volumes, when the first pod with claims has come."""
         if self._asked or not self._held_back:
             return []

@@ -219,6 +219,7 @@ class CronJobController(Reconciler):
         if cron_job is None:
             return
         if isinstance(effect, Create):
+            assert outcome.obj is not None
             self.record(cron_job, "Normal", "SuccessfulCreate", f"Created job {outcome.obj.metadata.name}")
             self._made(key, outcome.obj)
         elif isinstance(effect, Delete):

@@ -311,6 +311,7 @@ class JobController(PodControl):
         if isinstance(outcome.effect, Update) and outcome.effect.subresource == "status":
             before = self._before.pop(key, None)
             if before is not None:
+                assert outcome.obj is not None
                 self._say(before, outcome.obj)
 
     def failed(self, key: str, outcome: Outcome) -> bool:
