@@ -108,6 +108,7 @@ class Measures:
             out["energy"] = energy
         if self.rounds is not None:
             out["jobs"] = self.rounds.metrics(max(0.0, (end - SETTLE_NS) / 1e9))
+            out["jobs"] |= self.rounds.work_hours(self.lives.all.values(), SETTLE_NS)
         else:
             out |= self._job_metrics(end)
         if self.elasticity.seen:

@@ -213,12 +213,14 @@ class JobLives:
             row.started_ns, row.interrupted = NEVER, 0
             row.work_cpu_hours = row.work_gpu_hours = row.lost_cpu_hours = row.lost_gpu_hours = 0.0
         for uid, (job, part, limit) in self._of_pod.items():
-            _count(job, part, limit, lives[uid])
+            _count(job, part, limit, lives[uid], until_ns)
         found = []
         for job in self._jobs.values():
             if job.row.arrival_ns <= until_ns:
                 ends = job.parts.values()
                 job.row.completed_ns = NEVER if NEVER in ends else max(ends)
+                if job.row.started_ns == NEVER:
+                    job.row.started_ns = job.row.completed_ns  # there was nothing to run
                 job.row.deadline_ns = job.row.deadline_ns or self.accounting.deadline(job.row.alone_ns)
                 found.append(job.row)
         found.sort(key=lambda row: (row.arrival_ns, row.job))
@@ -235,25 +237,30 @@ def _labelled(meta: ObjectMeta, of_job: ObjectMeta) -> ObjectMeta:
     return ObjectMeta(name=of_job.name, namespace=of_job.namespace, labels=labels, annotations=annotations)
 
 
-def _count(job: _Job, part: str, limit_ns: int, life: PodTimes) -> None:
+def _count(job: _Job, part: str, limit_ns: int, life: PodTimes, until_ns: int) -> None:
     row = job.row
     if life.running_ns == NEVER:
         return
     row.started_ns = life.running_ns if row.started_ns == NEVER else min(row.started_ns, life.running_ns)
-    if life.ended_ns == NEVER:
-        return  # in progress
-    ran = life.ended_ns - life.running_ns
-    if life.phase == "Succeeded":
+    work = lost = 0
+    if life.ended_ns == life.deleted_ns == NEVER:  # in progress
+        lost = life.undone_ns
+    elif life.phase == "Succeeded":
         if part:
             job.parts[part] = life.ended_ns
-        row.work_cpu_hours += life.cpu_milli * ran / HOUR_MILLI
-        row.work_gpu_hours += life.gpu_milli * ran / HOUR_MILLI
-        return
-    if limit_ns >= 0:
-        ran = min(ran, limit_ns)  # a dead node's pod ends late, and did no more than that
-    row.interrupted += 1
-    row.lost_cpu_hours += life.cpu_milli * ran / HOUR_MILLI
-    row.lost_gpu_hours += life.gpu_milli * ran / HOUR_MILLI
+        lost = life.undone_ns
+        ran = life.ended_ns - life.running_ns - lost
+        work = min(ran, limit_ns) if limit_ns >= 0 else ran  # of a node that was cut off it is told late
+    else:  # or told to go, on a node that does not answer
+        ended = until_ns if life.ended_ns == NEVER else life.ended_ns
+        lost = (ended if life.stopped_ns == NEVER else life.stopped_ns) - life.running_ns
+        if limit_ns >= 0:
+            lost = min(lost, life.undone_ns + limit_ns)
+        row.interrupted += 1
+    row.work_cpu_hours += life.cpu_milli * work / HOUR_MILLI
+    row.work_gpu_hours += life.gpu_milli * work / HOUR_MILLI
+    row.lost_cpu_hours += life.cpu_milli * lost / HOUR_MILLI
+    row.lost_gpu_hours += life.gpu_milli * lost / HOUR_MILLI
 
 
 def job_columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:

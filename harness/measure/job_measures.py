@@ -38,11 +38,14 @@ def _work(at: str, table: tuple[str, ...], of: str = "", *, compared: bool = Tru
         out += [
             Measure(
                 f"{at}.workHours.{key}", f"{of}{word}-hours that counted", "h", "more",
-                "requests times run time of pods of jobs that succeeded", digits=1, compared=compared,
+                "requests times run time of pods of jobs that succeeded; of training jobs what rounds gave", digits=1,
+                compared=compared,
             ),
             Measure(
                 f"{at}.lostHours.{key}", f"{of}{word}-hours lost", "h", "less",
-                "the same of pods that ended otherwise, for no longer than they say that they run", tables=table,
+                "the same of pods that ended otherwise, until their node stopped, and of attempts begun anew, for "
+                "no longer than they say that they run; of training jobs all else that their pods ran: restarts, work "
+                "since the last checkpoint, waits for the gang, gangs told to stop that nobody reached", tables=table,
                 compared=compared,
             ),
             Measure(

@@ -72,11 +72,12 @@ def _fairness(values: Mapping[str, Any], rho: Sequence[tuple[float, bool]]) -> d
     named = [value for name, value in values.items() if name != NOBODY]
     out: dict[str, Any] = {"count": len(named), "jainDominantShare": jain([value["dominantShare"] for value in named])}
     if rho:
-        means = [value["rho"]["mean"] for value in named if "rho" in value]
-        out["jainRho"] = jain([1 / mean for mean in means])
+        late = any(late for _, late in rho)
+        if not late:  # of lower bounds it may be anything
+            out["jainRho"] = jain([1 / value["rho"]["mean"] for value in named if "rho" in value])
         out["worstRho"] = max(value for value, _ in rho)
         out["unfairShare"] = sum(value > UNFAIR_RHO for value, _ in rho) / len(rho)
-        if any(late for _, late in rho):
+        if late:
             out["atLeast"] = ["worstRho", "unfairShare"]
     return out
 

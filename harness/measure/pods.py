@@ -11,13 +11,17 @@ import numpy.typing as npt
 
 from harness.measure.journal import is_ready
 from harness.measure.requests import Requests
-from harness.model.core import Pod
+from harness.model.core import ContainerStatus, Pod
 
 NEVER = -1
 
 
 class PodTimes(msgspec.Struct, gc=False):
-    """One pod's life. Instants in ns since the run began, NEVER (-1) for what has not happened."""
+    """One pod's life. Instants in ns since the run began, NEVER (-1) for what has not happened.
+
+    `stopped_ns`: its node lost power, or stood still, from then on until it ended. `undone_ns`: its containers ran for
+    so long in attempts that ended and were begun again in place.
+    """
 
     key: str
     uid: str
@@ -34,6 +38,8 @@ class PodTimes(msgspec.Struct, gc=False):
     phase: str = "Pending"
     reason: str = ""
     restarts: int = 0
+    stopped_ns: int = NEVER
+    undone_ns: int = 0
     tries: int = 0  # FailedScheduling events
     cpu_milli: int = 0
     memory_bytes: int = 0
@@ -53,6 +59,7 @@ class PodLives:
         self.alive: dict[str, PodTimes] = {}
         self.ended = 0
         self._on: dict[str, dict[str, PodTimes]] = {}  # by node, by uid: bound and neither ended nor gone
+        self._frozen: dict[str, tuple[int, int]] = {}  # by node: since when, until when
         self._requests = Requests()
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
@@ -65,7 +72,27 @@ class PodLives:
                 life.tries += 1
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
-        pass
+        if topic != "disturbed":
+            return
+        node, kind, lasts_ns = data[:3]
+        if kind == "Crash":
+            for life in self.on(node):
+                if life.running_ns != NEVER and life.stopped_ns == NEVER:
+                    life.stopped_ns = at_ns
+        elif kind == "Freeze":
+            self._frozen[node] = (at_ns, 1 << 62 if lasts_ns < 0 else at_ns + lasts_ns)
+
+    def _end(self, life: PodTimes, at_ns: int) -> None:
+        """It has ended, or is gone."""
+        life.ended_ns = at_ns
+        self._on.get(life.node, {}).pop(life.uid, None)
+        self._stop_if_frozen(life, at_ns)
+
+    def _stop_if_frozen(self, life: PodTimes, at_ns: int) -> None:
+        """Where its node stands still when it ends, or is told to go, it had stopped before that."""
+        since, until = self._frozen.get(life.node, (NEVER, NEVER))
+        if life.stopped_ns == NEVER and NEVER != life.running_ns <= since and at_ns < until:
+            life.stopped_ns = since
 
     def on(self, node: str) -> Iterable[PodTimes]:
         """What is bound to a node and has not ended, in order of binding."""
@@ -89,24 +116,28 @@ class PodLives:
         if status.phase != life.phase:
             life.phase = status.phase
             life.reason = status.reason
-            if status.phase == "Running" and life.running_ns == NEVER:
-                life.running_ns = at_ns
-            elif status.phase in ("Succeeded", "Failed"):
+            if status.phase in ("Running", "Succeeded") and life.running_ns == NEVER:
+                life.running_ns = at_ns  # what was done at once is seen as Succeeded first
+            if status.phase in ("Succeeded", "Failed"):
                 self.ended += life.ended_ns == NEVER
-                life.ended_ns = at_ns
-                self._on.get(life.node, {}).pop(life.uid, None)
+                self._end(life, at_ns)
         if status.container_statuses:
-            life.restarts = sum(item.restart_count or 0 for item in status.container_statuses)
+            restarts = sum(item.restart_count or 0 for item in status.container_statuses)
+            if restarts != life.restarts:
+                life.undone_ns += max(_last_ran_ns(item) for item in status.container_statuses)
+                life.stopped_ns = NEVER  # power is back
+                life.restarts = restarts
         if life.ready_ns == NEVER and life.running_ns != NEVER and is_ready(pod):
             life.ready_ns = at_ns
         if meta.deletion_timestamp is not None and life.deleted_ns == NEVER:
             life.deleted_ns = at_ns
+            self._stop_if_frozen(life, at_ns)
         if change == "DELETED":
             life.gone_ns = at_ns
-            self._on.get(life.node, {}).pop(life.uid, None)
             if life.ended_ns == NEVER:
                 self.ended += 1
-                life.ended_ns = at_ns
+                self._end(life, at_ns)
+            self._on.get(life.node, {}).pop(life.uid, None)
             if self.alive.get(life.key) is life:
                 del self.alive[life.key]
 
@@ -114,6 +145,14 @@ class PodLives:
         """A table, one row a pod, for Parquet."""
         lives = list(self.all.values())
         return {name: [getattr(life, name) for life in lives] for name in PodTimes.__struct_fields__}
+
+
+def _last_ran_ns(status: ContainerStatus) -> int:
+    """How long the attempt before this one ran."""
+    ended = status.last_state.terminated
+    if ended is None or ended.started_at is None or ended.finished_at is None:
+        return 0
+    return max(0, ended.finished_at - ended.started_at)
 
 
 def spans(lives: list[PodTimes], start: str, end: str) -> npt.NDArray[np.int64]:

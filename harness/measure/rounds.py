@@ -8,21 +8,27 @@ from typing import Any
 from harness.jobs.adaptation import exclusive_seconds
 from harness.jobs.protocol import Settlement
 from harness.jobs.rounds import ROUND, SETTLED, RoundsRecord
-from harness.measure.jobs import JobsSummary, summarize
-from harness.model.training import Speeds, TrainingJob
+from harness.measure.jobs import JobsSummary, outcomes, summarize
+from harness.measure.pods import NEVER, PodTimes
+from harness.model.training import TRAINING, Speeds, TrainingJob
+
+HOUR_S = 3600.0
+WHOLE_GPU_MILLI = 1000
 
 
 class Rounds:
     """`jobs`: those of the workload; the ones that never come to a boundary count as well."""
 
-    kinds: tuple[str, ...] = ()
+    kinds = ("Job",)
 
     def __init__(self, jobs: Iterable[TrainingJob], speeds: Speeds, gpus: int) -> None:
         self.record = RoundsRecord(gpus, {job.id: job for job in jobs})
+        self._owners: set[str] = set()  # uids of training Jobs
         self.record.exclusive_s = {job.id: exclusive_seconds(job, speeds) for job in self.record.jobs.values()}
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
-        pass
+        if change == "ADDED" and TRAINING in obj.metadata.annotations:
+            self._owners.add(obj.metadata.uid)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         record = self.record
@@ -45,8 +51,39 @@ class Rounds:
             self.record.makespan_s = end_s
         return summarize(self.record)
 
+    def work_hours(self, lives: Iterable[PodTimes], origin_ns: int) -> dict[str, Any]:
+        """GPU-hours that counted, and those that pods of training jobs ran besides: restarts, what a broken gang had
+        done since its last checkpoint, members that wait for the others, and gangs that were told to stop where nobody
+        could reach them. What runs at the end counts up to the last boundary, as the book does. `origin_ns`: of the
+        book's time."""
+        starts = self.record.starts_s
+        settled_ns = origin_ns + round(starts[-1] * 1e9) if starts else origin_ns
+        ran = 0
+        for life in lives:
+            if life.owner in self._owners and life.running_ns != NEVER:
+                end = settled_ns if life.ended_ns == NEVER else life.ended_ns
+                stop = end if life.stopped_ns == NEVER else min(end, life.stopped_ns)
+                ran += max(0, stop - life.running_ns) * life.gpu_milli
+        work = sum(self.record.busy_s.values()) / HOUR_S
+        lost = max(0.0, ran / WHOLE_GPU_MILLI / 1e9 / HOUR_S - work)
+        share = {"goodputShare": {"gpu": work / (work + lost)}} if work + lost else {}
+        return {"workHours": {"gpu": work}, "lostHours": {"gpu": lost}, **share}
+
     def metrics(self, end_s: float) -> dict[str, Any]:
+        """`end_s`: of the run. What is not complete counts to there, and leaves lower bounds; of Jain's index, which
+        may then be anything, no number."""
         found = self.summary(end_s)
+        told = self._told(found)
+        if found.censored:
+            del told["jain"]
+            for name in ("completionSeconds", "boundedSlowdown", "rho"):
+                told[name]["atLeast"] = list(told[name])
+            told["atLeast"] = ["makespanSeconds"]
+        if any(job.waited_s is None for job in outcomes(self.record)):
+            told["waitSeconds"]["atLeast"] = ["mean"]
+        return told
+
+    def _told(self, found: JobsSummary) -> dict[str, Any]:
         return {
             "count": found.jobs,
             "censored": found.censored,

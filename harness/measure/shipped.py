@@ -127,8 +127,9 @@ def _placement() -> list[Measure]:
                 f"{at}.strandedAtEnd.{key}",
                 f"{word} stranded at end",
                 "%",
-                "less",
-                "idle on nodes that are exhausted (below 10 % free) in another resource",
+                "neither",
+                "idle on nodes that are exhausted (below 10 % free) in another resource; less is better where as "
+                "much is allocated",
                 "",
                 100,
             ),
@@ -155,7 +156,7 @@ def _placement() -> list[Measure]:
             tables=("placement",),
             digits=1,
         ),
-        Measure(f"{at}.nodesUsedPeak", "nodes used, peak", "", "less", "most nodes with a bound pod at once", digits=0),
+        _count(f"{at}.nodesUsedPeak", "nodes used, peak", "neither", "most nodes with a bound pod at once; as above"),
         *spread(
             f"{at}.pendingSeconds",
             "wait for a node",
