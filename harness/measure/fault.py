@@ -27,6 +27,7 @@ class MeasuredFault(msgspec.Struct, eq=False):
     spared: list[str] = []
     hits: list[Hit] = []
     before: int = 0  # pods on its targets that an earlier fault had hit, and that were not back
+    prolonged: int = 0  # of those, which the earlier one alone would have let go sooner
     detected: dict[str, int] = {}  # by node
     noticed: list[str] = []  # nodes that were NotReady already, or became so by an earlier fault
     steps: list[Step] = []  # of an action

@@ -1,10 +1,11 @@
 """Recovery latency: from a fault to detected, evicted, recreated, bound, running and serving again; by fault.
 
 Each loss has one cause. A pod is hit by the first fault that befalls it, until it is back or told to go; what befalls
-it meanwhile is not charged again. An eviction is what its DisruptionTarget condition says it is (taint manager, pod
-garbage collection); a pod that its own controller removes meanwhile is told as removed, and no other is expected in its
-place. Another pod replaces it where its owner had fewer than it wanted: the next that the owner makes. What never came
-back counts to the end of the run, as a lower bound. A fault that hit nothing says so.
+it meanwhile is not charged again, and says how many pods it kept away for longer than the first alone. An eviction is
+what its DisruptionTarget condition says it is (taint manager, pod garbage collection); a pod that its own controller
+removes meanwhile is told as removed, and no other is expected in its place. Another pod replaces it where its owner had
+fewer than it wanted: the next that the owner makes. What never came back counts to the end of the run, as a lower
+bound. A fault that hit nothing says so.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from harness.measure.pods import NEVER, PodLives, PodTimes, seconds
 from harness.measure.traffic import Traffic
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
+
+SPELLS = ("Crash", "Freeze", "Partition")
+"""Faults that last, and let go of their nodes when they are over."""
 
 BY_THE_NODE = ("DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet")
 """Reasons of the condition DisruptionTarget that come from the state of a node. Source: core/v1 PodReason*."""
@@ -124,7 +128,10 @@ class Recovery:
 
     def _hit(self, fault: MeasuredFault, life: PodTimes, *, going: bool = False) -> None:
         if life.uid in self._open or (life.deleted_ns != NEVER and not going):
-            fault.before += life.uid in self._open and self._open[life.uid].fault is not fault
+            open_hit = self._open.get(life.uid)
+            if open_hit is not None and open_hit.fault is not fault:
+                fault.before += 1
+                fault.prolonged += fault.until_ns > open_hit.fault.until_ns and open_hit.fault.kind in SPELLS
             return  # the loss has its cause
         lost = self._traffic.lost_on(life.uid, fault.at_ns)
         if (last := self._last_hit.get(life.uid)) is not None:
@@ -282,6 +289,7 @@ class Recovery:
             "victims": len(fault.hits),
             "back": sum(counts[how] for how in ("replaced", "returned", "completed", "removed")) - not_run,
             **counts,
+            **({"prolonged": fault.prolonged} if fault.prolonged else {}),
             **({"hitNothing": nothing} if (nothing := _nothing(fault)) else {}),
             "phases": {phase: _phase(spent[phase], late[phase]) for phase in PHASES if spent[phase] or late[phase]},
             **(
@@ -386,7 +394,7 @@ def _nothing(fault: MeasuredFault) -> str:
         return ""
     if fault.kind == "ContainerCrash":
         return "its pod had been hit before"
-    return "its pods had been hit before" if fault.before and fault.kind in ("Crash", "Freeze", "Partition") else ""
+    return "its pods had been hit before" if fault.before and not fault.prolonged and fault.kind in SPELLS else ""
 
 
 def _action(fault: MeasuredFault, until_ns: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Rounds:
         self.record.exclusive_s = {job.id: exclusive_seconds(job, speeds) for job in self.record.jobs.values()}
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
-        if change == "ADDED" and TRAINING in obj.metadata.annotations:
+        if kind == "Job" and change == "ADDED" and TRAINING in obj.metadata.annotations:
             self._owners.add(obj.metadata.uid)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:

@@ -392,6 +392,7 @@ def _recovery() -> list[Measure]:
         _count(f"{at}.completed", "pods completed", "neither", "victims that ended by themselves"),
         _count(f"{at}.removed", "pods removed meanwhile", "neither", "victims that their controller wanted no longer"),
         _count(f"{at}.lost", "pods lost", "less", "victims that nobody makes anew"),
+        _count(f"{at}.prolonged", "pods kept away longer", "neither", "hit by an earlier fault, which it outlasts"),
         Measure(f"{at}.outage.seconds", "process away", "s", "neither", "how long the fault lasted"),
         Measure(
             f"{at}.outage.withoutDecisions",
@@ -491,7 +492,6 @@ def _energy() -> list[Measure]:
             "of nodes that have power, from the first arrival to the end: idle, and linear in what pods request",
             source,
             tables=("placement",),
-            digits=2,
         ),
         Measure(
             "energy.idleKwh", "energy, idle", "kWh", "less", "what the nodes would have drawn without pods", source

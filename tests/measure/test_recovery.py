@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from harness.experiment.run import run_once
-from harness.experiment.scenario import from_data
+from harness.experiment.scenario import LoadedScenario, from_data
+from harness.experiment.waterfalls import waterfalls
 from harness.measure.recovery import Recovery
 
 SHOP: dict[str, Any] = {"name": "shop", "replicas": 6, "cpu": 1, "load": {"constant": {"rps": 30}}}
@@ -23,6 +26,15 @@ def recovery(
     workload: list[dict[str, Any]] | None = None,
     count: int = 6,
 ) -> list[dict[str, Any]]:
+    workload = workload if workload is not None else [{"service": {**SHOP, **(shop or {})}}]
+    data = scenario_of(faults, workload, duration, count)
+    found: list[dict[str, Any]] = run_once(data, "least-allocated", seed).metrics["recovery"]
+    return found
+
+
+def scenario_of(
+    faults: Sequence[dict[str, Any]], workload: list[dict[str, Any]], duration: str = "15m", count: int = 6
+) -> LoadedScenario:
     data = {
         "apiVersion": "podyard.dev/v1",
         "kind": "Scenario",
@@ -31,12 +43,11 @@ def recovery(
             "duration": duration,
             "bound": False,
             "nodes": [{"group": {"name": "w", "count": count, "cpu": 4, "memory": "16Gi", "zones": ["a", "b", "c"]}}],
-            "workload": workload if workload is not None else [{"service": {**SHOP, **(shop or {})}}],
+            "workload": workload,
             "faults": list(faults),
         },
     }
-    found: list[dict[str, Any]] = run_once(from_data(data, "faults.yaml"), "least-allocated", seed).metrics["recovery"]
-    return found
+    return from_data(data, "faults.yaml")
 
 
 def crash(at: str, *names: str, **more: Any) -> dict[str, Any]:
@@ -112,18 +123,43 @@ def test_overlapping_faults_share_no_victim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "victims"),
+    "first",
     [
-        ({"at": "2m", "zonePartition": {"zone": "a", "for": "3m"}}, 0),
-        ({"at": "90s", "nodeFreeze": {"select": {"names": ["w-0"]}, "for": "20s"}}, 0),
-        ({"at": "90s", "nodeFreeze": {"select": {"names": ["w-0", "w-1"]}, "for": "20s"}}, 1),
+        {"at": "1m", "nodeFreeze": {"select": {"names": ["w-0"]}, "for": "30s"}},
+        {"at": "1m", "zonePartition": {"zone": "a", "for": "30s"}},
     ],
 )
-def test_a_fault_on_pods_that_are_down_already_says_so(second: dict[str, Any], victims: int) -> None:
+def test_a_fault_that_outlasts_the_one_before_is_told(first: dict[str, Any], tmp_path: Path) -> None:
+    """It said that it hit nothing, and the waterfall of the first had its node wait for an eviction rate."""
+    spec = scenario_of([first, crash("70s", "w-0")], [{"service": SHOP}], "12m")
+    result = run_once(spec, "least-allocated", 1, out=tmp_path)
+    one, two = result.metrics["recovery"]
+    assert (one["replaced"], two["victims"], two["prolonged"]) == (1, 0, 1)
+    assert "hitNothing" not in two
+    assert result.folder is not None
+    falls = waterfalls(result.folder).recoveries
+    names = [hop.name for hop in falls[0].hops]
+    assert names[:3] == ["lease not renewed", "lease runs out", "monitor looks"]
+    assert sum(hop.ns for hop in falls[0].hops) == falls[0].total_ns
+    assert any(note.startswith("Crash w-0, at 70") for note in falls[0].notes)
+    assert any("kept away for longer" in note for note in falls[1].notes)
+
+
+@pytest.mark.parametrize(
+    ("second", "victims", "prolonged"),
+    [
+        ({"at": "2m", "zonePartition": {"zone": "a", "for": "1m"}}, 0, 0),
+        ({"at": "2m", "zonePartition": {"zone": "a", "for": "3m"}}, 0, 2),
+        ({"at": "90s", "nodeFreeze": {"select": {"names": ["w-0"]}, "for": "20s"}}, 0, 0),
+        ({"at": "90s", "nodeFreeze": {"select": {"names": ["w-0", "w-1"]}, "for": "20s"}}, 1, 0),
+    ],
+)
+def test_a_fault_on_pods_that_are_down_already_says_so(second: dict[str, Any], victims: int, prolonged: int) -> None:
     first, told = recovery({"at": "1m", "zonePartition": {"zone": "a", "for": "3m"}}, second, duration="8m")
     assert first["victims"] == first["returned"] == 2
     assert told["victims"] == victims
-    assert told.get("hitNothing") == (None if victims else "its pods had been hit before")
+    assert told.get("prolonged", 0) == prolonged
+    assert told.get("hitNothing") == (None if victims or prolonged else "its pods had been hit before")
 
 
 def test_a_control_plane_outage_is_charged_with_no_loss_of_a_crash_meanwhile() -> None:

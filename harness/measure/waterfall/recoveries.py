@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from harness.measure.recovery import SPELLS
 from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, START, from_running, to_served
@@ -95,6 +96,10 @@ def _recovery(
         fall.ways = [chain.hops for *_, chain in ways]
         rest = sorted((way for way in ways if way is not last), key=lambda item: item[:3], reverse=True)
         fall.others = [(key, at - fault.at_ns) for _, at, key, _ in rest]
+        kept = [other for node in fault.targets for other in _undone_ns(fault, node, story, until_ns)[1]]
+        fall.notes += dict.fromkeys(
+            f"{_title(other)}, at {other.at_ns / 1e9:.3f} s, kept nodes of it for longer" for other in kept
+        )
     elif not victims and fault.steps:
         chain = HopChain(fault.at_ns)
         for at, what, about, detail in fault.steps:
@@ -105,6 +110,12 @@ def _recovery(
         fall.notes.append("it hit no pod: these are its steps")
     elif not victims:
         _outage(fall, fault, outage, until_ns)
+        longer = [
+            other
+            for other in story.faults
+            if any(fault in _undone_ns(other, node, story, until_ns)[1] for node in other.targets)
+        ]
+        fall.notes += [f"it kept away for longer what {_title(other)} had hit: see there" for other in longer]
     else:
         fall.notes.append("each pod that it hit had completed, or nobody wanted it any more")
     return fall
@@ -178,7 +189,7 @@ def _way(
     if fault.kind == "ContainerCrash":
         _restarted(chain, pod, story, timers, until_ns)
         return
-    undone = until_ns + 1 if fault.lasts_ns < 0 else fault.at_ns + fault.lasts_ns
+    undone = _undone_ns(fault, pod.node, story, until_ns)[0]
     if victim["outcome"] == "returned":
         _returned(chain, pod, undone, story, timers, until_ns)
         return
@@ -206,6 +217,21 @@ def _way(
         return
     chain.to(new.created_ns, "replaced", LATENCIES)
     to_served(chain, new, story, timers, until_ns)
+
+
+def _undone_ns(fault: FaultStory, node: str, story: Story, until_ns: int) -> tuple[int, list[FaultStory]]:
+    """When a node that a fault disturbed is let go, and the faults that came meanwhile and kept it for longer."""
+
+    def end_ns(of: FaultStory) -> int:
+        return until_ns + 1 if of.lasts_ns < 0 else of.at_ns + of.lasts_ns
+
+    undone, longer = end_ns(fault), []
+    for other in story.faults:
+        begun = other is not fault and other.kind in SPELLS and node in other.targets
+        if begun and fault.at_ns <= other.at_ns <= undone < end_ns(other):
+            undone = end_ns(other)
+            longer.append(other)
+    return undone, longer
 
 
 def _not_ready(chain: HopChain, node: str, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
