@@ -493,9 +493,7 @@ def _energy() -> list[Measure]:
             source,
             tables=("placement",),
         ),
-        Measure(
-            "energy.idleKwh", "energy, idle", "kWh", "less", "what the nodes would have drawn without pods", source
-        ),
+        Measure("energy.idleKwh", "energy, idle", "kWh", "less", "what nodes would have drawn without pods", source),
         Measure("energy.wattsAtEnd", "power at end", "W", "neither", "what is drawn when the run ends", source),
         Measure("energy.poweredHours", "powered-on time", "node-hours", "less", "of all nodes, crashes left out"),
     ]
