@@ -8,12 +8,14 @@ an arc for the first, second, ... copy on each machine, whose cost is the machin
 thousandths of its capacity, summed over CPU and memory; `octopus` is octopus_cost_model.cc, a load balance: the pods
 that run there. Staying unscheduled costs more than any machine.
 
-Own choices. GPUs count as CPU and memory do. Flow knows one capacity a machine and pods take several resources: a
-machine takes as many pods of one solution as it could of each class that has an arc to it, so that any mix fits; what
-is left over is solved again with what is free then. A unit that waits costs one more with each second that it waits,
-so that the oldest go first (Quincy's wait-time factor). A higher priority is solved before a lower one, a gang on its
-own and all or none. Not modelled: preemption and migration of what runs, locality of data, Quincy's bounds of
-fairness between jobs.
+Own choices. In `octopus` each further copy of one solution costs one pod more: the authors' arcs have one cost for all
+that flows over them, so that there only the next solution sees what this one placed. GPUs count as CPU and memory do.
+Flow knows one capacity a machine and pods take several resources: a machine takes as many pods of one solution as it
+could of each class that has an arc to it, so that any mix fits; what is left over is solved again with what is free
+then. A unit that waits costs one more with each second that it waits, so that the oldest go first (Quincy's wait-time
+factor). A higher priority is solved before a lower one, a gang on its own and all or none.
+
+Not modelled: preemption and migration of what runs, locality of data, Quincy's bounds of fairness between jobs.
 """
 
 from __future__ import annotations

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.controllers.workloads import dependencies
 from harness.experiment.run import Home, Run, run_once
 from harness.experiment.scenario import read_scenario
 from harness.model.dependencies import read_dependency
+from harness.model.meta import Condition, ObjectMeta
+from harness.model.wire import Time
+from harness.model.workloads import Job, JobSpec, JobStatus
 from harness.scheduling.registry import load
 
 HEAD = "; Version: 2.2\n; UnixStartTime: 0\n; MaxProcs: 4\n; MaxNodes: {nodes}\n"
@@ -194,3 +198,32 @@ def test_a_suspended_job_breaks_no_invariant(tmp_path: Path, waits: dict[str, st
         read_scenario(scenario(tmp_path, {**spec, "controllers": ["dependency-controller"]})), "greedy", 1
     )
     assert result.ok, result.broken
+
+
+def finished(name: str, uid: str = "u") -> Job:
+    done = JobStatus(conditions=(Condition(type="Complete", status="True", last_transition_time=Time(7)),))
+    return Job(metadata=ObjectMeta(name=name, namespace="default", uid=uid), spec=JobSpec(), status=done)
+
+
+def test_ends_of_what_is_deleted_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were kept for ever, in a cluster that may live for months."""
+    monkeypatch.setattr(dependencies, "REMEMBERED", 3)
+    controller = dependencies.DependencyController()
+    for at in range(50):
+        job = finished(f"j{at}")
+        controller._job_changed(None, job)
+        controller._job_changed(job, None)
+    assert [controller._end_of(f"default/j{at}") for at in (46, 47, 49)] == [None, (7, True), (7, True)]
+    assert len(controller._ends) == len(controller._gone) == 3
+
+
+def test_a_job_of_the_same_name_has_not_ended_because_another_had() -> None:
+    """Who waited for it was let go at once when a pipeline was deleted and applied again."""
+    controller = dependencies.DependencyController()
+    old = finished("train", "1")
+    controller._job_changed(None, old)
+    controller._job_changed(old, None)
+    assert controller._end_of("default/train") == (7, True)
+    again = Job(metadata=ObjectMeta(name="train", namespace="default", uid="2"), spec=JobSpec())
+    controller._job_changed(None, again)
+    assert controller._end_of("default/train") is None

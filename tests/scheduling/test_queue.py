@@ -69,6 +69,19 @@ def test_a_change_wakes_as_many_of_a_class_as_it_helps_and_no_other_class() -> N
     assert queue.counts() == {"active": 0, "backoff": 0, "unschedulable": 2}
 
 
+def test_a_gang_takes_no_turn_from_those_behind_it() -> None:
+    """Room for two: members of the gang of three were counted, and nobody else was tried for five minutes."""
+    queue = SchedulingQueue()
+    for at, name in enumerate(("g0", "g1", "g2")):
+        queue.add(view(name, group="default/g"), name, at)
+    for at, name in enumerate(("a", "b", "c")):
+        queue.add(view(name), name, 3 + at)
+    for pod in queue.pop(9):
+        queue.put_back(pod, 10)
+    queue.wake_where(lambda pod: 2, 20 * SECOND, "NodeAdd")
+    assert popped(queue) == ["g0", "g1", "g2", "a", "b"]
+
+
 def test_who_has_a_node_kept_is_woken_last_or_alone() -> None:
     queue = SchedulingQueue()
     for at, name in enumerate(("kept", "other")):

@@ -18,6 +18,9 @@ from harness.model.dependencies import DEPENDENCY, GATE, THINK_TIME, read_depend
 from harness.model.times import parse_duration
 from harness.model.workloads import Job, PodGroup, finished_condition
 
+REMEMBERED = 100_000
+"""Deleted Jobs and Pods whose end is known. Own choice; Slurm knows a job for 300 s after its end (MinJobAge)."""
+
 GROUP = "scheduling.x-k8s.io/pod-group"
 
 
@@ -27,6 +30,7 @@ class DependencyController(Reconciler):
     def __init__(self, name: str = "dependency-controller") -> None:
         super().__init__(name, {"Pod": self._pod_changed, "Job": self._job_changed, "PodGroup": self._group_changed})
         self._ends: dict[str, tuple[Instant, bool]] = {}  # of Pods and Jobs, by key: when, and whether all was well
+        self._gone: dict[str, str] = {}  # those of them that are deleted, oldest first, and the group of each
         self._members: dict[str, dict[str, None]] = {}  # pods of each group that ever were
         self._waiters: dict[str, dict[str, None]] = {}  # keys by what they wait for
         self._let_go = 0
@@ -44,7 +48,7 @@ class DependencyController(Reconciler):
 
     def forget_all(self) -> None:
         super().forget_all()
-        for held in (self._ends, self._members, self._waiters, self._due):
+        for held in (self._ends, self._gone, self._members, self._waiters, self._due):
             held.clear()
 
     def subject(self, key: str) -> Any:
@@ -64,12 +68,13 @@ class DependencyController(Reconciler):
         if new is not None and _is_held(new):
             self.queue.add(f"Pod {meta.key}")
         key = f"Pod {meta.key}"
-        if new is None:
-            self._due.pop(key, None)
+        self._renew(key, old, new)
         if key not in self._ends and (new is None or pod.status.phase in ("Succeeded", "Failed")):
             self._ends[key] = (_ended_at(pod, self.now), pod.status.phase == "Succeeded")
             self._tell(meta.key)
             self._tell(name)
+        if new is None:
+            self._remember(key, name)
 
     def _job_changed(self, old: Job | None, new: Job | None) -> None:
         job = new if new is not None else old
@@ -77,13 +82,36 @@ class DependencyController(Reconciler):
         key = f"Job {job.metadata.key}"
         if new is not None and DEPENDENCY in new.metadata.annotations:
             self.queue.add(key)
-        if new is None:
-            self._due.pop(key, None)
+        self._renew(key, old, new)
         over = finished_condition(job)
         if key not in self._ends and (new is None or over is not None):
             at = self.now if over is None else over.last_transition_time or self.now
             self._ends[key] = (at, over is not None and over.type == "Complete")
             self._tell(job.metadata.key)
+        if new is None:
+            self._remember(key, "")
+
+    def _renew(self, key: str, old: Pod | Job | None, new: Pod | Job | None) -> None:
+        """An object of a name that was there before is another one: it has not ended."""
+        if new is None:
+            self._due.pop(key, None)
+        elif old is None or old.metadata.uid != new.metadata.uid:
+            self._ends.pop(key, None)
+            self._gone.pop(key, None)
+
+    def _remember(self, key: str, group: str) -> None:
+        """It is deleted. The ends of REMEMBERED such objects are known, for those that are to wait for them yet."""
+        self._gone[key] = group
+        if len(self._gone) <= REMEMBERED:
+            return
+        oldest = next(iter(self._gone))
+        group = self._gone.pop(oldest)
+        self._ends.pop(oldest, None)
+        members = self._members.get(group)
+        if members is not None:
+            members.pop(oldest.removeprefix("Pod "), None)
+            if not members:
+                del self._members[group]
 
     def _group_changed(self, old: PodGroup | None, new: PodGroup | None) -> None:
         self._tell((new or old).metadata.key)  # type: ignore[union-attr]

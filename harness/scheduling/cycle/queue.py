@@ -8,7 +8,7 @@ class fit or do not fit alike: a change wakes as many of a class as it could hel
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 
 import msgspec
@@ -208,9 +208,12 @@ class SchedulingQueue:
         return next(iter(self._unschedulable[cls].values())).view
 
     def wake(self, cls: int, most: int, now: int, event: str, *, nominated: bool = True) -> None:
-        """The first `most` pods of a class get another chance; a gang with all its members. `event`: for metrics.
+        """The first `most` pods of a class get another chance, and its gangs with all their members.
 
-        Those for whom a node is kept come last, or, `nominated` False, not at all.
+        Those for whom a node is kept come last, or, `nominated` False, not at all. Members of gangs do not count: the
+        room of a gang that does not fit as a whole is left for those behind it. kube-scheduler moves every pod that an
+        event helps (movePodsToActiveOrBackoffQueue, 1.32); of pods that are alike and alone, `most` take all the room.
+        `event`: for metrics.
         """
         held = self._unschedulable.get(cls)
         if held is None:
@@ -218,8 +221,10 @@ class SchedulingQueue:
         chosen = [pod for pod in held.values() if nominated or not pod.nominated]
         if most < len(chosen):
             chosen.sort(key=lambda pod: (pod.nominated, -pod.view.priority, pod.entered_ns, pod.sequence))
-            del chosen[most:]
+            chosen = _first(chosen, most)
         for pod in chosen:
+            if pod.where != "unschedulable":
+                continue  # it went with its gang
             for member in self._gang_of(pod):
                 if member.where == "unschedulable":
                     self._leave_class(member)
@@ -323,3 +328,10 @@ class SchedulingQueue:
             del self._unschedulable[cls]
             del self._nominated_count[cls]
             self.cluster_scope.pop(cls, None)
+
+
+def _first(pods: Sequence[Queued], most: int) -> list[Queued]:
+    """The first `most` of those that are alone, and all members of gangs."""
+    alone = [pod for pod in pods if pod.view.group is None][:most]
+    kept = {id(pod) for pod in alone}
+    return [pod for pod in pods if pod.view.group is not None or id(pod) in kept]
