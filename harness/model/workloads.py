@@ -380,7 +380,7 @@ class HPAScalingPolicy(Wire, frozen=True, kw_only=True):
 class HPAScalingRules(Wire, frozen=True, kw_only=True):
     stabilization_window_seconds: int | None = None
     select_policy: str | None = None
-    policies: tuple[HPAScalingPolicy, ...] = ()
+    policies: tuple[HPAScalingPolicy, ...] | None = None  # none at all is wrong, and is not left out
     tolerance: Quantity | None = None
 
 

@@ -281,7 +281,8 @@ def rules(*policies: tuple[str, int, int], window: int | None = None, select: st
     return HPAScalingRules(
         policies=tuple(
             HPAScalingPolicy(type=kind, value=value, period_seconds=period) for kind, value, period in policies
-        ),
+        )
+        or None,
         stabilization_window_seconds=window,
         select_policy=select,
     )

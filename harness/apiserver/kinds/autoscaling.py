@@ -88,7 +88,7 @@ def _complete(rules: HPAScalingRules | None, defaults: HPAScalingRules) -> HPASc
     return replaced(
         rules,
         select_policy=rules.select_policy or defaults.select_policy,
-        policies=rules.policies or defaults.policies,
+        policies=defaults.policies if rules.policies is None else rules.policies,
         stabilization_window_seconds=defaults.stabilization_window_seconds if window is None else window,
     )
 

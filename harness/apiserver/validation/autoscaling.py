@@ -159,7 +159,9 @@ def _behavior_problems(found: list[Cause], behavior: HorizontalPodAutoscalerBeha
             found.append(wrong(f"{at}.stabilizationWindowSeconds", window, why))
         if rules.select_policy is not None and rules.select_policy not in ("Disabled", "Max", "Min"):
             found.append(unsupported(f"{at}.selectPolicy", rules.select_policy, ("Disabled", "Max", "Min")))
-        for index, policy in enumerate(rules.policies):
+        if not rules.policies:
+            found.append(required(f"{at}.policies", "must specify at least one Policy"))
+        for index, policy in enumerate(rules.policies or ()):
             where = f"{at}.policies[{index}]"
             if policy.type not in ("Percent", "Pods"):
                 found.append(unsupported(f"{where}.type", policy.type, ("Percent", "Pods")))

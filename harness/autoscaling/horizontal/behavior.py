@@ -146,7 +146,7 @@ def store_scale_event(
     complete = complete_behavior(behavior)
     rules, events = (complete.scale_up, memory.ups) if after > before else (complete.scale_down, memory.downs)
     assert rules is not None
-    longest_ns = max((policy.period_seconds for policy in rules.policies), default=0) * SECOND
+    longest_ns = max((policy.period_seconds for policy in rules.policies or ()), default=0) * SECOND
     reusable = -1
     for index, event in enumerate(events):
         if event.at_ns < now - longest_ns:
@@ -214,11 +214,11 @@ def up_limit(now: int, memory: Memory, rules: HPAScalingRules, current: int) -> 
     if rules.select_policy == "Disabled":
         return current
     allowed = []
-    for policy in rules.policies:
+    for policy in rules.policies or ():
         begun = _at_period_start(now, memory, policy, current)
         grown = begun + policy.value if policy.type == "Pods" else math.ceil(begun * (1 + policy.value / 100))
         allowed.append(grown)
-    return min(allowed) if rules.select_policy == "Min" else max(allowed)
+    return min(allowed, default=current) if rules.select_policy == "Min" else max(allowed, default=current)
 
 
 def down_limit(now: int, memory: Memory, rules: HPAScalingRules, current: int) -> int:
@@ -226,10 +226,10 @@ def down_limit(now: int, memory: Memory, rules: HPAScalingRules, current: int) -
     if rules.select_policy == "Disabled":
         return current
     allowed = []
-    for policy in rules.policies:
+    for policy in rules.policies or ():
         begun = _at_period_start(now, memory, policy, current)
         allowed.append(begun - policy.value if policy.type == "Pods" else int(begun * (1 - policy.value / 100)))
-    return max(allowed) if rules.select_policy == "Min" else min(allowed)
+    return max(allowed, default=current) if rules.select_policy == "Min" else min(allowed, default=current)
 
 
 def _at_period_start(now: int, memory: Memory, policy: HPAScalingPolicy, current: int) -> int:

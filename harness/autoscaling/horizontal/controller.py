@@ -150,7 +150,9 @@ class HorizontalController(PeriodicController):
 
     def _sync(self, now: int, scaler: HorizontalPodAutoscaler, effects: list[Effect]) -> None:
         meta, ref = scaler.metadata, scaler.spec.scale_target_ref
-        target = self._targets.get((ref.kind, f"{meta.namespace}/{ref.name}"))
+        target = None
+        if _is_served(ref.kind, ref.api_version):
+            target = self._targets.get((ref.kind, f"{meta.namespace}/{ref.name}"))
         memory = self._memory.setdefault(meta.key, Memory())
         scale = _not_found(ref.kind, ref.name, ref.api_version) if target is None else _scale_of(target)
         if isinstance(self._given, Oracle):
@@ -211,10 +213,18 @@ def _scale_of(target: Any) -> Scale:
     return Scale(1 if spec.replicas is None else spec.replicas, status.replicas or 0, selector)
 
 
-def _not_found(kind: str, name: str, api_version: str) -> str:
+def _is_served(kind: str, api_version: str) -> bool:
+    """Whether there is such a kind in the group; the version is not looked at. Source: RESTMapper.RESTMappings."""
     known = KINDS.get(kind)
+    return known is not None and api_version.count("/") < 2 and known.group == api_version.rpartition("/")[0]
+
+
+def _not_found(kind: str, name: str, api_version: str) -> str:
     group = api_version.rpartition("/")[0]
-    if known is None or known.group != group:
+    if api_version.count("/") > 1:
+        return f"unexpected GroupVersion string: {api_version}"
+    known = KINDS.get(kind)
+    if known is None or not _is_served(kind, api_version):
         return f'no matches for kind "{kind}" in group "{group}"'
     plural = f"{known.plural}.{group}" if group else known.plural
     if not known.scale:
