@@ -26,11 +26,15 @@ TEMPLATE = Node(
 
 
 class Scans:
-    """An autoscaler of one pool that never shrinks, told by hand; `bound`: where pods run, by name."""
+    """An autoscaler of one pool that shrinks after a day at most, told by hand; `bound`: where pods run, by name."""
 
     def __init__(self, nodes: int, others: int = 0) -> None:
-        self.pool = NodePool(name="p", template=TEMPLATE, least=nodes, most=nodes, provisioning=Constant(MINUTE))
-        flags = ClusterAutoscalerSettings(max_bulk_soft_taint_count=0, unremovable_node_recheck_timeout_ns=20 * SECOND)
+        self.pool = NodePool(name="p", template=TEMPLATE, least=0, most=nodes, provisioning=Constant(MINUTE))
+        flags = ClusterAutoscalerSettings(
+            max_bulk_soft_taint_count=0,
+            unremovable_node_recheck_timeout_ns=20 * SECOND,
+            scale_down_unneeded_time_ns=24 * 60 * MINUTE,
+        )
         self.autoscaler = ClusterAutoscaler((self.pool,), Random(1), flags)
         self.bound: dict[str, tuple[str, int]] = {}
         self.wake: WakeAt | None = None

@@ -131,6 +131,7 @@ class ClusterAutoscaler:
         self._last_scale_up_ns: int | None = None
         self._last_delete_ns: int | None = None
         self._told_unhealthy = False
+        self._cooling = ""
         self._kept: Fork | None = None  # as the last scan left it
         self._left: list[PodView] = []  # one of each class of the pods that it left without a place
 
@@ -153,8 +154,11 @@ class ClusterAutoscaler:
         return self._scale_up.reasons_against(pod)
 
     def reasons_to_stay(self) -> Mapping[str, str]:
-        """For each node of a pool that the last scan did not find removable, why."""
-        return self._planner.reasons
+        """For each node of a pool that the last scan did not find removable, or that has to wait, why."""
+        waiting = self._planner.waiting()
+        if self._cooling:
+            waiting = dict.fromkeys(self._planner.unneeded, f"ScaleDownInCooldown: {self._cooling}")
+        return {**waiting, **self._planner.reasons}
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -342,7 +346,8 @@ class ClusterAutoscaler:
         return not wait
 
     def _scale_down(self, now: int, effects: list[Effect], *, wait: bool = False) -> None:
-        if not wait and not self._in_cooldown(now):
+        self._cooling = self._cooldown(now)
+        if not wait and not self._cooling:
             empty, drain = self._planner.to_delete(now, *self._actuator.counts, self._actuator.going)
             for name in (*empty, *drain):
                 self._actuator.start(now, name, name in drain, effects)
@@ -358,16 +363,23 @@ class ClusterAutoscaler:
                 add_template_node(fork, pool.expected, name, state.daemon_pods)
         self._pending.place_moving(fork, self._actuator.going)
 
-    def _in_cooldown(self, now: int) -> bool:
+    def _cooldown(self, now: int) -> str:
+        """The flag because of which no node goes now, '' for none. Source: isScaleDownInCooldown."""
         settings = self._settings
-        return any(
-            since is not None and since + delay > now
-            for since, delay in (
-                (self._last_scale_up_ns, settings.scale_down_delay_after_add_ns),
-                (self._actuator.last_failure_ns, settings.scale_down_delay_after_failure_ns),
-                (self._last_delete_ns, settings.scale_down_delay_after_delete_ns),
+        found = (
+            name
+            for name, since, delay in (
+                ("scale-down-delay-after-add", self._last_scale_up_ns, settings.scale_down_delay_after_add_ns),
+                (
+                    "scale-down-delay-after-failure",
+                    self._actuator.last_failure_ns,
+                    settings.scale_down_delay_after_failure_ns,
+                ),
+                ("scale-down-delay-after-delete", self._last_delete_ns, settings.scale_down_delay_after_delete_ns),
             )
+            if since is not None and since + delay > now
         )
+        return next(found, "")
 
     def _is_healthy(self, effects: list[Effect]) -> bool:
         """Too many nodes that are not ready: nothing is done."""

@@ -14,6 +14,8 @@ from harness.model.core import Node, Pod
 
 SCALE_DOWN_DISABLED = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
 """Node annotation."""
+AT_MINIMUM = "NodeGroupMinSizeReached"
+"""Nodes of such a pool are looked at no further. Source: processors/nodes/pre_filtering_processor.go."""
 
 
 class Eligibility:
@@ -25,8 +27,9 @@ class Eligibility:
         none."""
         state = self._state
         used = self._usual_utilization()
+        at_minimum = {name for name, pool in state.pools.items() if pool.size <= pool.pool.least}
         return {
-            name: self._against(now, pool, state.nodes[name], used)
+            name: AT_MINIMUM if pool.pool.name in at_minimum else self._against(now, pool, state.nodes[name], used)
             for pool in state.pools.values()
             for name in pool.members
             if name not in going and name not in state.starting
@@ -37,7 +40,7 @@ class Eligibility:
         node = self._state.nodes[name]
         pool = self._state.pool_of(node)
         assert pool is not None, name
-        return self._against(now, pool, node, None)
+        return AT_MINIMUM if pool.size <= pool.pool.least else self._against(now, pool, node, None)
 
     def _against(self, now: int, pool: PoolState, node: Node, usual: list[float] | None) -> str:
         """Source: eligibility.go unremovableReasonAndNodeUtilization; '' for none."""

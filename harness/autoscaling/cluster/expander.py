@@ -135,11 +135,12 @@ class ExpanderChain:
 
 
 def waste(option: ScaleUpOption) -> float:
-    """Idle CPU and memory after the scale-up, as shares, added: 0 to 2."""
-    allocatable = option.template.status.allocatable
+    """Idle CPU and memory after the scale-up, as shares of what the machines have, added: 0 to 2. Source: waste.go
+    resourcesForNode, which takes the capacity."""
+    there = option.template.status.capacity
     total = 0.0
     for row, name in ((0, "cpu"), (1, "memory")):
-        amount = allocatable.get(name)
+        amount = there.get(name)
         if amount is None or not amount.milli:
             continue
         size = amount.milli if name == "cpu" else amount.milli // 1000

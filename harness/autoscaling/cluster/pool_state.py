@@ -31,6 +31,7 @@ class PoolState(msgspec.Struct):
     backoff_ns: int = 0
     backoff_until_ns: int = 0  # no scale-up before
     failed_ns: int | None = None  # the last scale-up that failed
+    increase: int = 0  # nodes of the scale-up that is under way, without those that could not be made
 
     def next_name(self) -> str:
         """Of a node that there is not, also where an earlier process made some."""

@@ -71,6 +71,7 @@ class Provider:
             lost = bool(pool.lost_percent) and self._rng.randrange(100) < pool.lost_percent
             if not lost and (trouble is None or trouble.kind != "silent"):
                 effects.append(WakeAt(due, ("machine", pool.name, name)))
+        state.increase += count
         effects.append(Observe("autoscaling", (pool.name, "up", count)))
         return True
 
@@ -120,24 +121,35 @@ class Provider:
                 effects.append(Record(STATUS, "Warning", "ScaleUpFailed", text))
                 effects.append(Observe("autoscaling", (name, "refused", many)))
                 self.back_off(now, pool)
+                pool.increase = max(pool.increase - many, 0)
             for instance in pool.failing:
                 pool.requested.pop(instance, None)
             pool.failing.clear()
             for instance in [name for name, since in pool.requested.items() if name in pool.members and since <= now]:
                 del pool.requested[instance]  # its place was kept, and it never went
+            if pool.increase and not pool.coming:
+                pool.increase = 0
+                self._reset_backoff(pool)
             late = {instance: since for instance, since in pool.requested.items() if now - since > limit}
             if not late:
                 continue
             text = f"Nodes added to group {name} failed to register within {_in_go(now - min(late.values()))}"
             effects.append(Record(STATUS, "Warning", "ScaleUpTimedOut", text))
+            pool.increase = 0
             for instance in late:
                 del pool.requested[instance]
                 effects.append(StopMachine(instance))
                 effects.append(Record(STATUS, "Normal", "DeleteUnregistered", f"Removed unregistered node {instance}"))
             self.back_off(now, pool)
 
+    @staticmethod
+    def _reset_backoff(pool: PoolState) -> None:
+        """A scale-up has ended well: what failed before is forgotten. Source: clusterstate.go updateScaleRequests,
+        RemoveBackoff."""
+        pool.failed_ns, pool.backoff_ns, pool.backoff_until_ns = None, 0, 0
+
     def back_off(self, now: int, pool: PoolState) -> None:
-        """Twice as long as the last time, unless it is backed off still, or that was long ago."""
+        """Twice as long as the last time, unless it is backed off still, that was long ago, or one ended well since."""
         settings = self._state.settings
         failed = pool.failed_ns
         if failed is None or now - failed > settings.node_group_backoff_reset_timeout_ns:

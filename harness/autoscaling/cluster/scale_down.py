@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.drainability import Blocked, RemainingBudgets, fate_of
-from harness.autoscaling.cluster.eligibility import Eligibility
+from harness.autoscaling.cluster.eligibility import AT_MINIMUM, Eligibility
 from harness.autoscaling.cluster.removals import Removal, Removals
+from harness.engine.component import SECOND
 from harness.model.core import Pod
 
 
@@ -34,10 +35,20 @@ class ScaleDownPlanner:
         self._rest: dict[str, tuple[bool, bool, int]] = {}  # candidates that are not removed, with their order
         self._place: dict[str, int] = {}  # of nodes of pools, as pools list them
         self._touched: set[str] = set()
+        self._now = 0
 
     @property
     def unneeded(self) -> tuple[str, ...]:
         return tuple(self._unneeded)
+
+    def waiting(self) -> dict[str, str]:
+        """Nodes that are not needed, and were not for as long as they are kept then, as of the last scan."""
+        out = {}
+        for name, item in self._unneeded.items():
+            if not self._long_enough(self._now, item):
+                why = "NotUnreadyLongEnough" if name in self._state.unready else "NotUnneededLongEnough"
+                out[name] = f"{why}: since {item.since / SECOND:.0f} s"
+        return out
 
     def forget(self, name: str) -> None:
         """The node is gone, or goes."""
@@ -51,6 +62,7 @@ class ScaleDownPlanner:
     def update(self, now: int, going: set[str]) -> None:
         """Simulate the removal of one node after the other; each that succeeds stays, so that all that are unneeded
         could go together. Those found unneeded before come first, then empty ones, then others, as pools list them."""
+        self._now = now
         self._removals = Removals(self._state, going)
         self._touched.clear()
         self._rest, self.reasons = {}, {}
@@ -66,6 +78,7 @@ class ScaleDownPlanner:
         """From where the last look ended: what was found unneeded still is, but for nodes that were touched and those
         that counted on them: these are simulated again, with candidates that may be looked at again or were not yet."""
         assert self._removals is not None
+        self._now = now
         for name in sorted(self._touched & self._place.keys()):
             self._judge(now, name, self._eligibility.against(now, name))
         self._touched.clear()
@@ -152,7 +165,7 @@ class ScaleDownPlanner:
                 pool = state.pool_of(state.nodes[removable.name])
                 assert pool is not None, removable.name
                 if sizes[pool.pool.name] <= pool.pool.least:
-                    self.reasons[removable.name] = "NodeGroupMinSizeReached"
+                    self.reasons[removable.name] = AT_MINIMUM
                     continue
                 sizes[pool.pool.name] -= 1
                 if removable.removal.waits:

@@ -58,6 +58,7 @@ class ScaleUp:
         self._group_of: dict[str, int] = {}  # by pod: those that the last scan was for
         self._against: dict[str, dict[int, tuple[str, ...]]] = {}  # by pool, by group: why it did not help
         self._full = False
+        self._capped: dict[str, Groups] = {}  # pools that could have helped, but for the limit of all nodes
         self._in_vain: tuple[Groups, tuple[str, ...]] | None = None  # of the last scan, where none would help
 
     def forget(self, key: str) -> None:
@@ -67,9 +68,10 @@ class ScaleUp:
     def reasons_against(self, key: str) -> dict[str, tuple[str, ...]]:
         """Of a pod: for each pool that the last scan found of no help to it, why."""
         group = self._group_of.get(key)
-        return {
-            pool: rejected[group] for pool, rejected in self._against.items() if group is not None and group in rejected
-        }
+        if group is None:
+            return {}
+        capped = {pool: (FULL,) for pool, groups in self._capped.items() if group in groups}
+        return capped | {pool: rejected[group] for pool, rejected in self._against.items() if group in rejected}
 
     def are_new(self, now: int, pods: Sequence[Pod]) -> bool:
         """Whether to wait a scan for more of them; not where pods are looked at before their scheduler was."""
@@ -91,6 +93,7 @@ class ScaleUp:
         against: dict[str, dict[int, tuple[str, ...]]] = {}
         self._against = against
         self._in_vain = None
+        self._capped = {}
         if self._is_full(effects):
             self._tell_nothing_helps(now, groups, against, effects)
             self._in_vain = groups, self._skip_reasons(now)
@@ -104,6 +107,8 @@ class ScaleUp:
             against[pool.pool.name] = rejected = reasons_against(fork, pool.expected, groups, self._state.daemon_pods)
             fitting = {key: found for key, found in groups.items() if key not in rejected}
             limit = self._limit(now, pool)
+            if fitting and limit <= 0:  # CA says nothing of it in its event
+                self._capped[pool.pool.name] = fitting
             if fitting and limit > 0:
                 count, placed = estimate(fork, pool.expected, fitting, limit, self._state.daemon_pods)
                 if placed:

@@ -157,6 +157,7 @@ REFUSED = {
     "grpc-expander-url": "expanders are Python: module:object",
     "max-binpacking-time": _NO_TIME,
     "max-bulk-soft-taint-time": _NO_TIME,
+    "max-empty-bulk-delete": "it is called max-scale-down-parallelism",
     "max-nodegroup-binpacking-duration": _NO_TIME,
     "memory-total": "limits of the whole cluster are by nodes: max-nodes-total",
     "min-replica-count": "deprecated there",
