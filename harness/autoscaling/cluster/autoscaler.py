@@ -346,7 +346,9 @@ class ClusterAutoscaler:
         return not wait
 
     def _scale_down(self, now: int, effects: list[Effect], *, wait: bool = False) -> None:
-        self._cooling = self._cooldown(now)
+        self._cooling = cooldown(
+            now, self._settings, self._last_scale_up_ns, self._actuator.last_failure_ns, self._last_delete_ns
+        )
         if not wait and not self._cooling:
             empty, drain = self._planner.to_delete(now, *self._actuator.counts, self._actuator.going)
             for name in (*empty, *drain):
@@ -363,24 +365,6 @@ class ClusterAutoscaler:
                 add_template_node(fork, pool.expected, name, state.daemon_pods)
         self._pending.place_moving(fork, self._actuator.going)
 
-    def _cooldown(self, now: int) -> str:
-        """The flag because of which no node goes now, '' for none. Source: isScaleDownInCooldown."""
-        settings = self._settings
-        found = (
-            name
-            for name, since, delay in (
-                ("scale-down-delay-after-add", self._last_scale_up_ns, settings.scale_down_delay_after_add_ns),
-                (
-                    "scale-down-delay-after-failure",
-                    self._actuator.last_failure_ns,
-                    settings.scale_down_delay_after_failure_ns,
-                ),
-                ("scale-down-delay-after-delete", self._last_delete_ns, settings.scale_down_delay_after_delete_ns),
-            )
-            if since is not None and since + delay > now
-        )
-        return next(found, "")
-
     def _is_healthy(self, effects: list[Effect]) -> bool:
         """Too many nodes that are not ready: nothing is done."""
         healthy = self._state.is_healthy
@@ -389,3 +373,15 @@ class ClusterAutoscaler:
             effects.append(Record(some, "Warning", "ClusterUnhealthy", "Cluster is unhealthy"))
         self._told_unhealthy = not healthy
         return healthy
+
+
+def cooldown(
+    now: int, settings: ClusterAutoscalerSettings, added: int | None, failed: int | None, deleted: int | None
+) -> str:
+    """The flag because of which no node goes now, '' for none. Source: static_autoscaler.go isScaleDownInCooldown."""
+    delays = (
+        ("scale-down-delay-after-add", added, settings.scale_down_delay_after_add_ns),
+        ("scale-down-delay-after-failure", failed, settings.scale_down_delay_after_failure_ns),
+        ("scale-down-delay-after-delete", deleted, settings.scale_down_delay_after_delete_ns),
+    )
+    return next((name for name, since, delay in delays if since is not None and since + delay > now), "")
