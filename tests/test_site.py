@@ -17,7 +17,7 @@ from tests.pages import ROOT, blocks, files, run_page
 DOCS = ROOT / "docs"
 
 PRINTED = {
-    "first-hour.md": ("Jobs over time", "Recovery latency", "fullest:scheduler against greedy, 6 seeds, paired"),
+    "first-hour.md": ("Jobs over time", "Recovery latency", "fullest:scheduler against greedy, 8 seeds, paired"),
     "how-to/own-strategy.md": ("patient:Patient/0: digest", "spread:scheduler: conforms", " went to "),
     "how-to/own-autoscaler.md": ("Autoscaling response of default/shop", "headroom:Headroom: conforms"),
     "how-to/sweeps.md": (

@@ -204,14 +204,14 @@ def _scenario_plan(
     from harness.experiment.prepared import prepare
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.experiment.strategies import load_strategy
-    from harness.experiment.strategy_fit import fit_strategy
+    from harness.experiment.strategy_fit import fit_strategy, history_for
 
     loaded = read_scenario(find_scenario(name), settings_of(settings))
     spec = loaded.scenario.spec
     chosen = scheduler or spec.schedulers[0]
     strategy = None if chosen == NONE else load_strategy(loaded, chosen)()
     prepared = prepare(loaded, spec.seed if seed is None else seed, endless=True)
-    unfit = None if strategy is None else fit_strategy(strategy, prepared.workload.history)
+    unfit = None if strategy is None else fit_strategy(strategy, history_for(strategy, prepared.workload))
     if unfit is not None:
         print(f"{unfit.kind}: {unfit.reason}", file=sys.stderr)
     if spec.duration is not None or spec.gates:

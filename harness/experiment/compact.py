@@ -12,7 +12,7 @@ import numpy as np
 from harness.experiment.nodes import machines
 from harness.experiment.prepared import filter_plugins
 from harness.experiment.scenario import LoadedScenario
-from harness.experiment.strategy_fit import fit_strategy
+from harness.experiment.strategy_fit import fit_strategy, history_for
 from harness.experiment.workload import PlannedWorkload, plan
 from harness.measure.bound import Bound, Nodes, Pods, aggregate, nodes_needed
 from harness.measure.compaction import PENDING_SHARE, Compaction, Int64, cell_compaction
@@ -126,7 +126,7 @@ class Cell:
 
         def packed(nodes: Int64) -> bool:
             strategy = make()
-            fit_strategy(strategy, self.made.history)
+            fit_strategy(strategy, history_for(strategy, self.made))
             window = int(getattr(strategy, "batch_size", WINDOW))
             done = fill(strategy, self.snapshot(nodes), self.pods, seed, window)
             if done.violations:

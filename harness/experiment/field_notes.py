@@ -303,8 +303,9 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "preemption": _note("pods of higher priority evict others; none: as soon as two pods differ in priority", True),
         "lifetimes": _note("whether strategies are told how long pods run, or what their users estimated", "estimates"),
         "history": _note(
-            "what fit() of a strategy that learns is shown: workload, the run's own list of pods, its future included "
-            "(the protocol of FGD's paper); past, a list drawn in the same way with another seed; none",
+            "what fit() of a strategy that learns is shown: past, a list drawn in the same way with another seed; "
+            "workload, the run's own list of pods, its future included (the protocol of FGD's paper); or none. "
+            "By default past, and none where the workload has a trace, which has no past",
             "past",
         ),
         "deadline": _note("of one call of a strategy, on the wall clock; 0s: for ever", "30s", DURATION),

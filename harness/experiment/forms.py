@@ -340,7 +340,8 @@ class SchedulingForm(Form, frozen=True, kw_only=True):
     preemption: bool | None = None
     # whether strategies are told the durations that pods declare, or what their users estimated
     lifetimes: bool | Literal["estimates"] = False
-    history: Literal["workload", "past", "none"] = "workload"  # what fit() of a strategy that learns is shown
+    # what fit() of a strategy that learns is shown; null: past, or none where the pods are a trace, which has no past
+    history: Literal["workload", "past", "none"] | None = None
     deadline: str = "30s"  # on the wall clock, of one call of a strategy or policy; "0s": it may take for ever
 
 

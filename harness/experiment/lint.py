@@ -9,7 +9,7 @@ from typing import Any
 from harness.engine.component import HOUR, SECOND
 from harness.experiment.prepared import Prepared, prepare
 from harness.experiment.strategies import load_strategy
-from harness.experiment.strategy_fit import foresight
+from harness.experiment.strategy_fit import unfitted
 from harness.experiment.sweep import Job
 from harness.model.core import Pod
 from harness.model.workloads import HorizontalPodAutoscaler
@@ -96,12 +96,9 @@ def lint(todo: Sequence[Job]) -> Linted:
         if job.scheduler == names[0]:
             prepared = prepare(job.loaded, job.seed)
             size = size_of(prepared)
-            shown = [
-                text
-                for name in names
-                for text in foresight(job.loaded, name, load_strategy(job.loaded, name)(), prepared.workload.history)
-            ]
-            size = replace(size, notices=(*size.notices, *shown))
+            learners = [(name, load_strategy(job.loaded, name)()) for name in names]
+            told = [text for name, strategy in learners for text in unfitted(job.loaded, name, strategy)]
+            size = replace(size, notices=(*size.notices, *told))
             found.sizes.append((dict(job.loaded.chosen), job.seed, size))
     return found
 

@@ -24,7 +24,7 @@ from harness.experiment.scenario import LoadedScenario
 from harness.experiment.scheduler_notes import Noted, NotedSnapshot, Notes
 from harness.experiment.source import source_of
 from harness.experiment.strategies import full_name, load_strategy
-from harness.experiment.strategy_fit import fit_strategy, fitted_on, foresight
+from harness.experiment.strategy_fit import fit_strategy, fitted_on, history_for, unfitted
 from harness.experiment.waterfalls import run_waterfalls
 from harness.experiment.workload import SETTLE_NS, noted
 from harness.measure.job_lives import JobLives
@@ -110,7 +110,7 @@ def run_once(
             "scenario": loaded.data,
             "scenarioFile": Path(loaded.file).name,
             "source": source_of(loaded, scheduler),
-            "fittedOn": fitted_on(loaded, strategy, run.prepared.workload.history),
+            "fittedOn": fitted_on(loaded, strategy, run.history),
         }
         entries = iter(run.measures.journal) if journal else None
         write_record(
@@ -152,7 +152,8 @@ class Run:
             deadline_s = self.prepared.scheduling.deadline_s
             strategy = self._round_guard = RoundGuard(strategy, self._take_round_fault, deadline_s)
         classes = PodClasses(filters=self.prepared.scheduling.filters)
-        unfit = fit_strategy(strategy, self.prepared.workload.history)
+        self.history = history_for(strategy, self.prepared.workload)
+        unfit = fit_strategy(strategy, self.history)
         self.strategy = strategy
         demand, jobs = self.prepared.demand(), JobLives(self.prepared.accounting)
         adopted = self.prepared.workload.adopted
@@ -285,7 +286,7 @@ class Run:
             variables=loaded.chosen,
             notices=[
                 *self.prepared.notices,
-                *foresight(loaded, scheduler, self.strategy, self.prepared.workload.history),
+                *unfitted(loaded, scheduler, self.strategy),
                 *idle(measures.recovery),
                 *short(measures.recovery),
                 *unfound(loaded, measures.jobs),

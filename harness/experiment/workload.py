@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from heapq import merge
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
@@ -60,8 +61,8 @@ class PlannedWorkload:
     traffic: list[Traffic] = field(default_factory=list)
     originals: list[Workload] = field(default_factory=list)
     """The lists that its tables are made from: a trace's own, without the copies of an arrival order."""
-    history: list[Workload] = field(default_factory=list)
-    """What strategies may learn the mix of pods from."""
+    learn_from: Callable[[], list[Workload]] = list
+    """Makes what strategies may learn the mix of pods from; drawn when it is asked for, as few strategies learn."""
     training: Training | None = None
     notices: list[str] = field(default_factory=list)
     """What manifests ask for and is not modelled."""
@@ -134,7 +135,7 @@ def plan(loaded: LoadedScenario, nodes: Sequence[NodeTable], seed: int, dump: Du
     """`dump`: that of the scenario, where it has been read. Raises UserError for what a source cannot be made from."""
     _check_history(loaded)
     made = _plan(loaded, nodes, seed, read_dump(loaded) if dump is None else dump)
-    made.history += _history(loaded, nodes, seed, made)
+    made.learn_from = partial(_history, loaded, nodes, seed, made)
     return made
 
 
@@ -178,10 +179,19 @@ def _check_history(loaded: LoadedScenario) -> None:
         raise loaded.error(where, "a trace has no past", expected="spec.scheduling.history: workload, or none")
 
 
+def history_of(loaded: LoadedScenario) -> Literal["workload", "past", "none"]:
+    """What fit() is shown, as `spec.scheduling.history` says; by default the past, of which a trace has none, and never
+    the future."""
+    spec = loaded.scenario.spec
+    if spec.scheduling.history is not None:
+        return spec.scheduling.history
+    return "none" if any(task.trace is not None for task in spec.workload) else "past"
+
+
 def _history(loaded: LoadedScenario, nodes: Sequence[NodeTable], seed: int, made: PlannedWorkload) -> list[Workload]:
     """What a strategy that learns is shown before anything arrives, as `spec.scheduling.history` says: the lists of the
     run itself, lists drawn in the same way with another seed, or nothing."""
-    kind = loaded.scenario.spec.scheduling.history
+    kind = history_of(loaded)
     match kind:
         case "workload":
             return made.originals

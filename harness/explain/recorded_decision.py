@@ -219,14 +219,14 @@ class RecordNotes:
 
     def _strategy(self) -> Strategy:
         from harness.experiment.nodes import machines
-        from harness.experiment.strategy_fit import fit_strategy
+        from harness.experiment.strategy_fit import fit_strategy, history_for
         from harness.experiment.workload import plan
 
         strategy = load(str(self.record.get("schedulerVersion") or self.record["scheduler"]))()
         if getattr(strategy, "fit", None) is not None:
             loaded = from_data(self.record["scenario"], str(self.folder / "record.json"))
             seed = int(self.record["seed"])
-            fit_strategy(strategy, plan(loaded, machines(loaded, seed).tables, seed).history)
+            fit_strategy(strategy, history_for(strategy, plan(loaded, machines(loaded, seed).tables, seed)))
         return strategy
 
     def _rebuilt(self, until: int, batch_at: int, key: str) -> tuple[list[PodView], Snapshot, Pod]:
