@@ -261,3 +261,25 @@ def test_json_errors_name_the_line(tmp_path: Path) -> None:
     with pytest.raises(UserError) as told:
         read(file, format="philly")
     assert told.value.line == 4
+
+
+_SWF_JOBS = "".join(
+    f"{at} {at * 10} -1 50 {size} -1 -1 {size} -1 -1 1 1 1 -1 1 -1 -1 -1\n" for at, size in ((1, 4), (2, 8))
+)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "; MaxProcs: 1,024\n; MaxNodes: 256\n",  # it was read as a machine of one processor
+        "; maxprocs: 16\n;maxnodes : 4 (four processors each)\n",
+        "\ufeff; MaxProcs: 16\n; MaxNodes: 4\n",  # its first line was taken for a job
+        "; MaxProcs: -1\n; MaxProcs: 16 (after the upgrade)\n; MaxNodes: 4\n",
+        ";;; MaxNodes: 4\n;MaxProcs:\t16\n",
+    ],
+)
+def test_headers_of_logs_as_people_write_them(tmp_path: Path, header: str) -> None:
+    """A job of eight processors is a gang of two on nodes of four."""
+    (tmp_path / "log.swf").write_text(header + _SWF_JOBS, encoding="utf-8")
+    found = read(tmp_path / "log.swf", format="swf", options={}, repair=True)
+    assert len(found.workload) == 3

@@ -56,11 +56,13 @@ them up. Source: the archive's definition of the format, field 11."""
 MOST_PODS = 200_000
 """Nodes of one job: more than the largest machine in the archive has."""
 
-_HEADER = re.compile(r"^;\s*(\w+)\s*:\s*(.*?)\s*$")
+_HEADER = re.compile(r"^;+\s*(\w+)\s*:\s*(.*?)\s*$")
 
 
 def sniff(name: str, head: str) -> bool:
-    return bool(re.search(r"\.swf(\.gz)?$", name)) or (head.startswith(";") and "UnixStartTime" in head)
+    return bool(re.search(r"\.swf(\.gz)?$", name)) or (
+        head.lstrip("\ufeff").startswith(";") and "unixstarttime" in head.lower()
+    )
 
 
 def pods(path: Path, lint: Lint, *, processors_per_node: int | None = None) -> Iterator[pl.DataFrame]:
@@ -86,10 +88,11 @@ def pods(path: Path, lint: Lint, *, processors_per_node: int | None = None) -> I
 def _comments(block: Lines, head: dict[str, str]) -> Lines:
     numbers, texts = [], []
     for number, text in zip(block.numbers, block.texts, strict=True):
+        text = text.removeprefix("\ufeff") if number == 1 else text
         if text.lstrip().startswith(";"):
             found = _HEADER.match(text.strip())
-            if found:
-                head.setdefault(found[1], found[2])
+            if found and found[2] != "-1":  # unknown; a later line may know
+                head.setdefault(found[1].lower(), found[2])
         else:
             numbers.append(number)
             texts.append(text)
@@ -97,9 +100,9 @@ def _comments(block: Lines, head: dict[str, str]) -> Lines:
 
 
 def _number(head: dict[str, str], key: str) -> int:
-    """Of the header; 0 where it does not say, or -1, which stands for unknown."""
-    digits = re.match(r"[0-9]{1,9}", head.get(key, ""))
-    return int(digits[0]) if digits else 0
+    """Of the header; 0 where it does not say, or -1, which stands for unknown. Logs write 1024 and 1,024."""
+    digits = re.match(r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,9}", head.get(key.lower(), ""))
+    return int(digits[0].replace(",", "")) if digits else 0
 
 
 def _per_node(head: dict[str, str], lint: Lint) -> int:
