@@ -45,6 +45,10 @@ GOOD: dict[str, dict[str, Any]] = {
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     },
     "StorageClass": {"provisioner": "ebs.csi.aws.com"},
+    "ResourceQuota": {"spec": {"hard": {"pods": "4", "requests.cpu": "1500m", "count/jobs.batch": "2"}}},
+    "LimitRange": {
+        "spec": {"limits": [{"type": "Container", "min": {"cpu": "1"}, "max": {"cpu": "4"}, "default": {"cpu": "2"}}]}
+    },
 }
 
 
@@ -135,6 +139,31 @@ POD_SPEC = [
         "Not found",
     ),
     ("volumes", [{"name": "v"}, {"name": "v"}], "volumes[1].name", "Duplicate"),
+    (
+        "volumes",
+        [{"name": "v", "emptyDir": {}, "hostPath": {"path": "/"}}],
+        "volumes[0].hostPath",
+        "more than 1 volume",
+    ),
+    ("hostname", "ABC", "hostname", "RFC 1123 label"),
+    (
+        "containers.0.resources",
+        {"requests": {"nvidia.com/gpu": "1"}},
+        "containers[0].resources.limits",
+        "Limit must be set for non overcommitable resources",
+    ),
+    (
+        "containers.0.resources",
+        {"requests": {"cpu": "1", "hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "4Mi"}},
+        "containers[0].resources.requests",
+        "must be equal to hugepages-2Mi limit of 4Mi",
+    ),
+    (
+        "containers.0.resources",
+        {"limits": {"hugepages-2Mi": "2Mi"}},
+        "containers[0].resources",
+        "require cpu or memory",
+    ),
     ("restartPolicy", "Maybe", "restartPolicy", "supported values"),
     ("terminationGracePeriodSeconds", -1, "terminationGracePeriodSeconds", "greater than"),
     ("activeDeadlineSeconds", 0, "activeDeadlineSeconds", "greater than or equal to 1"),
@@ -264,6 +293,30 @@ OTHERS = [
     ("PersistentVolumeClaim", "spec.accessModes", ["Sometimes"], "spec.accessModes", "supported values"),
     ("PersistentVolumeClaim", "spec.storageClassName", "A B", "spec.storageClassName", "RFC 1123 subdomain"),
     ("StorageClass", "provisioner", "", "provisioner", "Required value"),
+    ("ResourceQuota", "spec.hard", {"podz": "4"}, "spec.hard[podz]", "must be a standard resource for quota"),
+    ("ResourceQuota", "spec.hard", {"pods": "-1"}, "spec.hard[pods]", "greater than or equal to 0"),
+    ("ResourceQuota", "spec.hard", {"pods": "1500m"}, "spec.hard[pods]", "must be an integer"),
+    ("ResourceQuota", "spec.hard", {"count/jobs.batch": "1500m"}, "spec.hard[count/jobs.batch]", "must be an integer"),
+    ("ResourceQuota", "spec.scopes", ["Best"], "spec.scopes", "unsupported scope"),
+    ("ResourceQuota", "spec.scopes", ["Terminating", "NotTerminating"], "spec.scopes", "conflicting scopes"),
+    ("ResourceQuota", "spec.scopes", ["BestEffort"], "spec.scopes", "unsupported scope applied to resource"),
+    ("ResourceQuota", "spec.scopeSelector", {"matchExpressions": [{"scopeName": "BestEffort", "operator": "In",
+     "values": ["a"]}]}, "spec.scopeSelector.matchExpressions[0].operator", "must be 'Exist'"),
+    ("ResourceQuota", "spec.scopeSelector", {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In"}]},
+     "spec.scopeSelector.matchExpressions[0].values", "at least one value"),
+    ("LimitRange", "spec.limits.0.type", "Box", "spec.limits[0].type", "standard limit type"),
+    ("LimitRange", "spec.limits", [{"type": "Pod", "max": {"cpu": "1"}}] * 2, "spec.limits[1].type", "Duplicate"),
+    ("LimitRange", "spec.limits.0.type", "Pod", "spec.limits[0].default", "may not be specified when `type` is 'Pod'"),
+    ("LimitRange", "spec.limits.0.min.cpu", "5", "spec.limits[0].min[cpu]", "min value 5 is greater than max value 4"),
+    ("LimitRange", "spec.limits.0.default.cpu", "7", "spec.limits[0].default[cpu]", "greater than max value 4"),
+    ("LimitRange", "spec.limits.0.defaultRequest", {"cpu": "3"}, "spec.limits[0].defaultRequest[cpu]",
+     "greater than default limit value 2"),
+    ("LimitRange", "spec.limits.0.max", {"gold": "3"}, "spec.limits[0].max[gold]", "standard resource type"),
+    ("LimitRange", "spec.limits.0.maxLimitRequestRatio", {"cpu": "500m"},
+     "spec.limits[0].maxLimitRequestRatio[cpu]", "less than 1"),
+    ("LimitRange", "spec.limits.0.maxLimitRequestRatio", {"cpu": "9"},
+     "spec.limits[0].maxLimitRequestRatio[cpu]", "greater than max/min = 4.0"),
+    ("LimitRange", "spec.limits", [{"type": "PersistentVolumeClaim"}], "spec.limits[0].limits", "storage value"),
     ("StorageClass", "volumeBindingMode", "Late", "volumeBindingMode", "supported values"),
     ("StorageClass", "allowedTopologies", [{"matchLabelExpressions": [{"key": "z", "values": ["a", "a"]}]}],
      "allowedTopologies[0].matchLabelExpressions[0].values", "Duplicate"),
@@ -313,6 +366,8 @@ UPDATES = [
     ("PersistentVolumeClaim", "spec.resources.requests.storage", "2Gi", "spec"),
     ("StorageClass", "volumeBindingMode", "WaitForFirstConsumer", "volumeBindingMode"),
     ("StorageClass", "provisioner", "other", "provisioner"),
+    ("ResourceQuota", "spec.scopes", ["NotTerminating"], "spec.scopes"),
+    ("ResourceQuota", "spec.hard", {"pods": "9"}, ""),
     ("StorageClass", "allowVolumeExpansion", True, ""),
 ]
 

@@ -8,6 +8,7 @@ from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, number, part
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import unsupported, wrong
+from harness.apiserver.validation.limits import limit_range_problems, quota_problems
 from harness.apiserver.validation.templates import int_or_percent
 from harness.model.objects import KINDS
 from harness.model.status import Cause
@@ -67,8 +68,10 @@ RULES = (
     ),
     KindRules(
         kind=KINDS["ResourceQuota"],
+        validate=quota_problems,
         returned_when_deleted=True,
         quota_name="resourcequotas",
         table=Table(("Name", "Request", "Limit", "Age"), _quota_cells),
     ),
+    KindRules(kind=KINDS["LimitRange"], validate=limit_range_problems),
 )

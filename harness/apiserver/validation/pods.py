@@ -69,6 +69,13 @@ def pod_spec_problems(spec: PodSpec, path: str) -> list[Cause]:
         _toleration(found, toleration, f"{path}.tolerations[{index}]")
     found += affinity_problems(spec.affinity, f"{path}.affinity")
     found += spread_problems(spec.topology_spread_constraints, f"{path}.topologySpreadConstraints")
+    extra = spec.extra or {}
+    for field in ("hostname", "subdomain"):
+        name = extra.get(field)
+        if isinstance(name, str) and name and (why := names.label_problem(name)):
+            found.append(wrong(f"{path}.{field}", name, why))
+    if extra.get("hostNetwork"):
+        _host_network(found, spec, path)
     gates = [gate.name for gate in spec.scheduling_gates]
     for index, gate in enumerate(gates):
         if why := names.qualified_problem(gate):
@@ -120,10 +127,18 @@ def _container(
     for resource, amount in requests.items():
         limit = limits.get(resource)
         where = f"{at}.resources.requests"
-        if limit is not None and limit.milli < amount.milli:
+        # Source: validation.go ValidateResourceRequirements.
+        overcommitted = "/" not in resource and not resource.startswith("hugepages-")
+        if limit is None and not overcommitted:
+            why = "Limit must be set for non overcommitable resources"
+            found.append(required(f"{at}.resources.limits", why))
+        elif limit is not None and limit.milli < amount.milli:
             found.append(wrong(where, str(amount), f"must be less than or equal to {resource} limit of {limit}"))
-        elif "/" in resource and limit is not None and limit.milli != amount.milli:
+        elif limit is not None and not overcommitted and limit.milli != amount.milli:
             found.append(wrong(where, str(amount), f"must be equal to {resource} limit of {limit}"))
+    asked = {*requests, *limits}
+    if any(name.startswith("hugepages-") for name in asked) and not asked & {"cpu", "memory"}:
+        found.append(forbidden(f"{at}.resources", "HugePages require cpu or memory"))
     for field, attribute in _ATTRIBUTES.items():
         probe: Probe | None = getattr(container, attribute)
         if probe is not None:
@@ -158,6 +173,9 @@ def _volumes(found: list[Cause], spec: PodSpec, path: str) -> set[str]:
             found.append(required(at))
             continue
         _ephemeral(found, volume, f"{path}.volumes[{index}].ephemeral")
+        sources = sorted(volume.keys() - {"name"})
+        why = "may not specify more than 1 volume type"
+        found += [forbidden(f"{path}.volumes[{index}].{source}", why) for source in sources[1:]]
         if why := names.label_problem(name):
             found.append(wrong(at, name, why))
         elif name in seen:
@@ -204,6 +222,16 @@ def _ports(found: list[Cause], container: Container, at: str, host_ports: set[tu
             if claim in host_ports:
                 found.append(duplicate(f"{where}.hostPort", f"{port.protocol}/{port.host_ip}/{port.host_port}"))
             host_ports.add(claim)
+
+
+def _host_network(found: list[Cause], spec: PodSpec, path: str) -> None:
+    """A container's port is the host's. Source: validation.go validateHostNetwork."""
+    for index, container in enumerate(spec.containers):
+        for at, port in enumerate(container.ports):
+            if port.host_port and port.host_port != port.container_port:
+                why = "must match `hostPort` when `hostNetwork` is true"
+                where = f"{path}.containers[{index}].ports[{at}].containerPort"
+                found.append(wrong(where, port.container_port, why))
 
 
 def _amounts(found: list[Cause], amounts: ResourceList, path: str) -> None:
