@@ -121,9 +121,9 @@ class RoundLoop:
             self.next_s = max(self.record.makespan_s, self._to_come[0].arrival_s) if self._to_come else None
 
     def completes(self, job: int) -> bool:
-        """Whether `job`, which runs in this round, is complete at its end."""
+        """Whether `job` runs in this round and is complete at its end."""
         starts = self.record.starts_s
-        return self.book.completes(job, self.runs[job], starts[-1], len(starts), self.before)
+        return job in self.runs and self.book.completes(job, self.runs[job], starts[-1], len(starts), self.before)
 
     def step(self, unusable: frozenset[int] = frozenset()) -> bool:
         """The boundary at `next_s`. False when no job is left, nor to come."""

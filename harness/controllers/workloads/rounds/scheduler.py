@@ -306,14 +306,14 @@ class RoundScheduler(Reconciler):
         self._arm()
         self._end_in_time(key, number, live)
 
-    def _ending(self, number: int) -> bool:
-        """Whether it is complete at the end of this round."""
-        return number in self.loop.runs and self.loop.completes(number)
-
     def _handle_job_over(self, job: Job, number: int, now: Instant) -> None:
         """The Job is over and the book has work left: its containers ended where nobody saw it in time."""
-        if number not in self.loop.book.active or (number in self._wanted and number not in self._starting):
-            return  # it is settled at the end of the round
+        if number not in self.loop.book.active:
+            return
+        if number in self._wanted and number not in self._starting:  # it is settled at the end of the round
+            if not self._has_ended(number, now):  # its containers ended before their work was done
+                self._interrupt(number, self._seconds(now), now)
+            return
         self._wanted.pop(number, None)
         self._starting.pop(number, None)
         self._since.pop(number, None)
@@ -328,11 +328,11 @@ class RoundScheduler(Reconciler):
 
     def _has_ended(self, number: int, now: Instant) -> bool:
         """Whether its last step is done, so that its pods may go."""
-        return self._ending(number) and now >= self._instant(self.loop.runs[number].finish_s)
+        return self.loop.completes(number) and now >= self._instant(self.loop.runs[number].finish_s)
 
     def _end_in_time(self, key: str, number: int, live: Sequence[Pod]) -> None:
         """The containers of a job that is done in this round end when its last step is."""
-        if not self._ending(number):
+        if not self.loop.completes(number):
             return
         ends_ns = self._instant(self.loop.runs[number].finish_s)
         for pod in live:
