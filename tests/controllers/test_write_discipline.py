@@ -10,7 +10,7 @@ from harness.autoscaling.cluster.autoscaler import ClusterAutoscaler
 from harness.cluster.controllers import controllers
 from harness.cluster.workload_driver import WorkloadDriver
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import Create, Outcome, Update
+from harness.engine.component import Create, Outcome
 from harness.model.core import ConfigMap
 from harness.model.meta import ObjectMeta
 from harness.model.status import ApiError
@@ -50,6 +50,6 @@ def test_a_write_past_the_base_is_not_counted_as_handled_when_it_fails(past_the_
     writer = Writer(past_the_base=past_the_base)
     seen = ConfigMap(metadata=ObjectMeta(name="a", namespace="default", uid="u", resource_version="1"))
     (effect,) = writer.step(1, [Start(), Watch(ADDED, seen)])
-    assert isinstance(effect, Update)
+    assert isinstance(effect, Create)
     writer.step(2, [Outcome(effect, None, ApiError(409, "Conflict", "no"))])
     assert writer.handled_failures == (0 if past_the_base else 1)
