@@ -61,9 +61,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
+def pytest_collection() -> None:
+    """Hardly anything that is made while tests are collected is garbage: looking for it takes an eighth of the time."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Modules and items stay until the end: the garbage collector need not go through them again."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

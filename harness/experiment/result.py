@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,13 @@ def _of_data(data: dict[str, Any], folder: Path) -> Result:
 
 def versions() -> dict[str, str]:
     return {
-        "podyard": version("podyard"),
+        "podyard": _version("podyard"),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "ortools", "ray", "polars", "msgspec")},
+        **{name: _version(name) for name in ("numpy", "ortools", "ray", "polars", "msgspec")},
         "platform": sys.platform,
     }
+
+
+@cache
+def _version(distribution: str) -> str:
+    return version(distribution)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from harness.measure.catalogue import Catalogue, Measure, is_number
 from harness.measure.shipped import shipped
 from harness.model.errors import UserError
+from harness.model.plugins import installed
 
 GROUP = "podyard.measures"
 PREFIX = "extra."
@@ -40,8 +40,7 @@ class Extra:
 
 def extras(asked: Iterable[str] = ()) -> list[Measure | Extra]:
     """Those of all installed packages, then those asked for as `module:object`. Raises UserError."""
-    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
-    return [_checked(name) for name in dict.fromkeys([*(point.value for point in points), *asked])]
+    return [_checked(name) for name in dict.fromkeys([*(point.value for point in installed(GROUP)), *asked])]
 
 
 def catalogue(asked: Iterable[str] = ()) -> Catalogue:

@@ -61,6 +61,7 @@ def check(shared: Path, workload: str, policy: str, seed: int, first: int | None
         assert abs(cell["fragmented"] - fragmented) < WITHIN, (policy, workload, seed, at)
 
 
+@pytest.mark.slow
 def test_the_first_arrivals_of_the_default_list(traces: Path) -> None:
     check(traces, "default", "fgd", 42, first=5100)
 

@@ -10,7 +10,8 @@ import pytest
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import LoadedScenario, find_scenario, from_data, read_scenario
 from harness.experiment.strategies import load_strategy
-from harness.jobs.rounds import RoundsRecord
+from harness.jobs.registry import load
+from harness.jobs.rounds import RoundsRecord, run_rounds
 from harness.measure.jobs import JobsSummary
 from harness.model.errors import UserError
 from tests.jobs.published import Published, completion_s, schedules
@@ -35,18 +36,14 @@ def played(loaded: LoadedScenario, strategy: str) -> tuple[RoundsRecord, JobsSum
         run.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "name", "variables"),
     [
         ("gandiva-fair", "expected/gandiva_fair", {}),
-        pytest.param("allox", "expected/allox", {}, marks=pytest.mark.slow),
-        pytest.param("fifo", "rerun/fifo_perf_120", {}, marks=pytest.mark.slow),
-        pytest.param(
-            "gandiva-fair",
-            "rerun/gandiva_fair_220",
-            {"jobs": "220", "gpus": "64", "speeds": "wisr"},
-            marks=pytest.mark.slow,
-        ),
+        ("allox", "expected/allox", {}),
+        ("fifo", "rerun/fifo_perf_120", {}),
+        ("gandiva-fair", "rerun/gandiva_fair_220", {"jobs": "220", "gpus": "64", "speeds": "wisr"}),
     ],
 )
 def test_published_runs_through_the_whole_control_plane(
@@ -72,6 +69,20 @@ def scenario(tmp_path: Path, **more: Any) -> LoadedScenario:
     }
     data = {"apiVersion": "podyard.dev/v1", "kind": "Scenario", "metadata": {"name": "small"}, "spec": spec}
     return from_data(data, str(tmp_path / "small.yaml"))
+
+
+@pytest.mark.parametrize("strategy", ["gandiva-fair", "allox", "fifo"])
+def test_where_nothing_but_the_rounds_takes_time_the_cluster_runs_what_the_loop_decides(
+    tmp_path: Path, strategy: str
+) -> None:
+    shockwave = read_scenario(find_scenario("shockwave")).data["spec"]
+    loaded = scenario(tmp_path, latencies=shockwave["latencies"], constants=shockwave["constants"])
+    record, _, run = played(loaded, strategy)
+    training = run.prepared.workload.training
+    assert training is not None
+    alone = run_rounds(list(record.jobs.values()), training.speeds, 3, load(strategy)(), training.rules)
+    assert record.schedules == alone.schedules
+    assert record.completed_s == alone.completed_s
 
 
 @pytest.mark.parametrize(

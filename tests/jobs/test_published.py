@@ -63,8 +63,8 @@ def test_the_published_shares_give_every_published_round(published: Published, n
         ("isolated", "rerun/isolated_120", 120),
         ("isolated-plus", "rerun/isolated_plus_120", 120),
         ("fifo", "rerun/fifo_perf_120", 120),
-        ("gandiva-fair", "rerun/gandiva_fair_220", 220),
-        ("allox", "rerun/allox_220", 220),
+        pytest.param("gandiva-fair", "rerun/gandiva_fair_220", 220, marks=pytest.mark.slow),
+        pytest.param("allox", "rerun/allox_220", 220, marks=pytest.mark.slow),
     ],
 )
 def test_a_policy_without_a_solver_gives_every_published_round(
@@ -80,7 +80,7 @@ def test_a_policy_without_a_solver_gives_every_published_round(
     [
         ("max-min-fairness", "expected/max_min_fairness", 120),
         ("max-sum-throughput", "expected/max_sum_throughput_perf", 120),
-        ("min-total-duration", "expected/min_total_duration", 120),
+        pytest.param("min-total-duration", "expected/min_total_duration", 120, marks=pytest.mark.slow),
         pytest.param(
             "finish-time-fairness", "rerun/finish_time_fairness_ecos_120", 120, marks=pytest.mark.slow, id="themis"
         ),

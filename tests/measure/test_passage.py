@@ -14,6 +14,7 @@ from harness.measure.traffic import Traffic
 from tests.measure.queue_simulation import draw, serve
 
 S = 10**9
+GAMMA = ServiceTime("gamma", 0.5)
 
 
 def measured(queue: QueueModel, steps: list[tuple[float, int]]) -> dict[str, float]:
@@ -60,7 +61,11 @@ def simulated(queue: QueueModel, steps: list[tuple[float, int]], runs: int, firs
     }
 
 
-@pytest.mark.parametrize("shape", [ServiceTime(), ServiceTime("gamma", 0.5)], ids=["exponential", "gamma"])
+@pytest.mark.parametrize(
+    "shape",
+    [ServiceTime(), pytest.param(GAMMA, marks=pytest.mark.slow)],  # whose queue takes seconds to work out
+    ids=["exponential", "gamma"],
+)
 @pytest.mark.parametrize(
     "steps",
     [
@@ -85,7 +90,7 @@ def test_a_spike_costs_what_a_simulation_says(steps: list[tuple[float, int]], sh
     [
         (ServiceTime(), 1024, [(200, 60)]),  # at capacity: in the steady state half of the line is full
         (ServiceTime(), 1024, [(100, 20), (199, 60), (201, 60)]),  # it goes on where it was
-        (ServiceTime("gamma", 0.5), 300, [(200, 90)]),
+        pytest.param(GAMMA, 300, [(200, 90)], marks=pytest.mark.slow),
         (ServiceTime(), 20, [(201, 60)]),  # settled within a second: a little too much is no fluid
         (ServiceTime(), 20, [(300, 5), (200, 30)]),
     ],

@@ -44,16 +44,18 @@ def only(records: Path) -> RunData:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FRAMES if kind != "sweep"])
-def test_each_kind_in_each_form(kind: str, records: Path, tmp_path: Path) -> None:
+def test_each_kind_is_drawn_and_has_rows_and_one_in_each_form(kind: str, records: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the report extra is not installed")
     where = str(find([records])[0] if kind in ONE else records)
-    for form, head in (("svg", b"<?xml"), ("pdf", b"%PDF"), ("png", b"\x89PNG")):
+    heads = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
+    for form in heads if kind == "waits" else ("svg",):  # the form is the drawing library's, whatever is drawn
+        head = heads[form]
         file = tmp_path / f"figure.{form}"
         done = CliRunner().invoke(app, ["plot", where, "--kind", kind, "-o", form, "--out", str(file)])
         assert done.exit_code == 0, done.output
         first = file.read_bytes()
         assert first.startswith(head)
-        if form == "svg" or kind == "waits":  # the same bytes again; one kind shows it for each form
+        if kind == "waits":  # the same bytes again
             CliRunner().invoke(app, ["plot", where, "--kind", kind, "-o", form, "--out", str(file)])
             assert file.read_bytes() == first
     done = CliRunner().invoke(app, ["plot", where, "--kind", kind, "-o", "csv"])

@@ -159,7 +159,7 @@ def test_a_small_window_is_packed_to_the_optimum(cluster: Cluster) -> None:
     )
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.integers(0, 10_000))
 def test_the_same_input_gives_the_same_decisions(seed: int) -> None:
     def run() -> tuple[list[int], dict[int, tuple[int, ...]]]:
@@ -181,7 +181,7 @@ def test_the_hash_seed_of_the_process_leaves_no_trace() -> None:
         "    gpu = GpuRequest(1, int(rng.choice([160, 320, 470, 810])))\n"
         "    cls = on.classes.intern({'cpu': int(rng.integers(1, 9)) * 500}, gpu)\n"
         "    return PodView(f'p{i}', cls, group='g' if i % 9 == 0 else None, group_min=3 if i % 9 == 0 else 0)\n"
-        "out = o.fill(b.BinPack(migrations=0.1, move_bare_pods=True), on, [pod(i) for i in range(60)], 0, 20)\n"
+        "out = o.fill(b.BinPack(migrations=0.1, move_bare_pods=True), on, [pod(i) for i in range(36)], 0, 12)\n"
         "print(out)\n"
     )
 

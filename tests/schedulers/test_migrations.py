@@ -59,12 +59,12 @@ def _moved(migrations: float) -> tuple[int, int]:
 @settings(max_examples=examples(10), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.05, 0.3]))
 def test_migrations_stay_in_their_budget_and_lose_no_pod(seed: int, budget: float) -> None:
-    cluster = crowded(np.random.default_rng(seed), nodes=3, pods=60)
+    cluster = crowded(np.random.default_rng(seed), nodes=2, pods=36)
     out = cluster.fill(_Watched(BinPack(migrations=budget, move_bare_pods=True, **EFFORT)), window=8)
     assert out.violations == []
     binds = out.placed + out.evictions
     assert out.evictions <= budget * binds
-    still = crowded(np.random.default_rng(seed), nodes=3, pods=60).fill(BinPack(**EFFORT), window=8)
+    still = crowded(np.random.default_rng(seed), nodes=2, pods=36).fill(BinPack(**EFFORT), window=8)
     assert budget or out == still
 
 

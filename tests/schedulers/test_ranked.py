@@ -94,7 +94,8 @@ def test_the_shipped_model_was_trained_on_training_lists_alone() -> None:
     assert {"date", "podyard", "seed", "trainingLists", "heldOut"} <= set(model.card)
 
 
-@pytest.mark.xdist_group("numba")  # one process compiles
+@pytest.mark.slow  # Numba compiles for some six seconds
+@pytest.mark.xdist_group("numba")  # in one process
 def test_training_again_gives_the_same_weights() -> None:
     pytest.importorskip("cma")
     pytest.importorskip("numba")
@@ -107,6 +108,7 @@ def test_training_again_gives_the_same_weights() -> None:
     assert one.card["reached"] >= one.card["startedAt"]
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("numba")
 @pytest.mark.parametrize("seed", [2000, 2002, 2004])
 def test_the_compiled_ranker_decides_as_the_strategy(seed: int) -> None:

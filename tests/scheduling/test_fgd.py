@@ -279,10 +279,11 @@ def test_all_published_results_come_out_equal(shared: Path, workload: str, polic
 
 def test_two_runs_place_alike(shared: Path) -> None:
     openb = openb_at(shared)
-    assert run(openb, "multigpu40", 43, FGD, 1500)[1] == run(openb, "multigpu40", 43, FGD, 1500)[1]
+    assert run(openb, "multigpu40", 43, FGD, 500)[1] == run(openb, "multigpu40", 43, FGD, 500)[1]
 
 
-def test_random_fit_lies_in_the_published_spread(shared: Path) -> None:
+@pytest.mark.parametrize("seeds", [(42,), pytest.param((42, 43, 44), marks=pytest.mark.slow)], ids=["one", "three"])
+def test_random_fit_lies_in_the_published_spread(shared: Path, seeds: tuple[int, ...]) -> None:
     openb = openb_at(shared)
     published = [
         (float(row["alloc_percent_mean"]), float(row["alloc_percent_std"]))
@@ -290,9 +291,9 @@ def test_random_fit_lies_in_the_published_spread(shared: Path) -> None:
         if (row["workload"], row["policy"], row["arrived_percent"]) == ("default", "Random", "130")
     ]
     ((average, deviation),) = published
-    ours = mean(run(openb, "default", seed, lambda typical: random_fit())[0][130][0] for seed in (42, 43, 44))
-    # A mean of three runs, against the published mean of ten: four standard errors of the difference.
-    assert abs(ours - average) < 4 * deviation * (1 / 3 + 1 / 10) ** 0.5
+    ours = mean(run(openb, "default", seed, lambda typical: random_fit())[0][130][0] for seed in seeds)
+    # The mean of these runs, against the published mean of ten: four standard errors of the difference.
+    assert abs(ours - average) < 4 * deviation * (1 / len(seeds) + 1 / 10) ** 0.5
 
 
 def test_on_a_cluster_without_gpus_fgd_places_what_fits() -> None:

@@ -70,7 +70,15 @@ def policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "kit_policies", raising=False)
 
 
-@pytest.mark.parametrize("name", ["utilization", "least-waste", "kit_policies:Good", "kit_policies:Passing"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "utilization",
+        "kit_policies:Passing",
+        pytest.param("least-waste", marks=pytest.mark.slow),
+        pytest.param("kit_policies:Good", marks=pytest.mark.slow),
+    ],
+)
 def test_these_conform(name: str) -> None:
     assert broken(name, examples=1) == []
 

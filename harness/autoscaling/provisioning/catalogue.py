@@ -11,7 +11,7 @@ import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 
 from harness.model.core import ResourceList
@@ -133,6 +133,7 @@ class Catalogue:
         return found.price(labels.get(ZONE) or found.offerings[0].zone, labels.get(CAPACITY_TYPE) or ON_DEMAND)
 
 
+@cache
 def shipped_catalogue(name: str = SHIPPED) -> Catalogue:
     """Raises UserError."""
     folder = files("harness.autoscaling.provisioning.catalogues")

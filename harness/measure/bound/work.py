@@ -27,6 +27,9 @@ GRID = 48
 
 CELLS = 20_000_000
 
+BLOCK = 20_000
+"""Pods times ends that are looked at in one go."""
+
 
 def most_over(curve: Curve, begin_ns: Int64, runs_ns: Int64, value: Int64, since_ns: int, until_ns: int) -> float:
     """The bound on the time average from `since_ns` to `until_ns`, in the curve's unit.
@@ -51,13 +54,16 @@ def most_over(curve: Curve, begin_ns: Int64, runs_ns: Int64, value: Int64, since
     )
     area = _areas(curve, ends, since_ns)
     best = (math.inf, 0, 0)
+    rows = max(1, BLOCK // max(len(begin), 1))
     for i, start in enumerate(ends.tolist()):
         before = np.maximum(start - begin, 0)
-        for j in range(i, len(ends)):
-            outside = before + (until_ns - np.maximum(begin, ends[j]))
-            total = float(area[j] - area[i]) + float(np.minimum(runs, outside).astype(np.float64) @ worth)
-            if total < best[0]:
-                best = (total, start, int(ends[j]))
+        for j in range(i, len(ends), rows):
+            some = ends[j : j + rows, None]
+            outside = before + (until_ns - np.maximum(begin, some))
+            total = area[j : j + rows] - area[i] + np.minimum(runs, outside).astype(np.float64) @ worth
+            least = int(total.argmin())
+            if total[least] < best[0]:
+                best = (float(total[least]), start, int(some[least, 0]))
     _, start, end = best
     # The best cut again in whole numbers: a sum of floats may come out too low.
     cut = _exact(curve, start, end)
