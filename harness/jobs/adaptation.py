@@ -5,6 +5,8 @@ The rules and figures are those of Shockwave's simulator (Zheng et al., NSDI 202
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.model.training import MODELS, Speeds, TrainingJob
 
 
@@ -43,26 +45,47 @@ def in_critical_regime(job: TrainingJob, epoch: int) -> bool:
 
 def profile(job: TrainingJob, speeds: Speeds) -> dict[int, int]:
     """Epochs at each batch size, as measured ahead. It is a yardstick: the simulated job decides for itself."""
-    epochs: dict[int, int] = {}
-    for batch in _profiled(job, speeds):
-        epochs[batch] = epochs.get(batch, 0) + 1
-    return epochs
+    found: dict[int, int] = {}
+    for batch, epochs in _stretches(job, speeds):
+        found[batch] = found.get(batch, 0) + epochs
+    return found
 
 
 def exclusive_seconds(job: TrainingJob, speeds: Speeds) -> float:
     """How long the job would take with its GPUs to itself, by its profile: the yardstick of finish-time fairness."""
     total = 0.0
-    for batch in _profiled(job, speeds):
-        total += MODELS[job.model].samples / batch / speeds.steps_per_s[job.model, batch, job.gang]
+    for batch, epochs in _stretches(job, speeds):
+        epoch_s = MODELS[job.model].samples / batch / speeds.steps_per_s[job.model, batch, job.gang]
+        for _ in range(epochs):  # one after the other, as the published simulator adds them: the last bits count
+            total += epoch_s
     return total
 
 
-def _profiled(job: TrainingJob, speeds: Speeds) -> list[int]:
+def _stretches(job: TrainingJob, speeds: Speeds) -> list[tuple[int, int]]:
+    """(batch size, epochs in a row), from the first epoch to the last."""
     epochs = ceil_div(job.steps, epoch_steps(job.model, job.batch_size))
-    return [_profiled_batch_size(job, speeds, epoch, epochs) for epoch in range(epochs)]
+    starts = sorted(at for at in {0, *_changes(job, speeds, epochs)} if at < epochs)
+    sizes = [profiled_batch_size(job, speeds, at, epochs) for at in starts]
+    return [(size, end - at) for size, at, end in zip(sizes, starts, [*starts[1:], epochs], strict=True)]
 
 
-def _profiled_batch_size(job: TrainingJob, speeds: Speeds, epoch: int, epochs: int) -> int:
+def _changes(job: TrainingJob, speeds: Speeds, epochs: int) -> Iterable[int]:
+    """All epochs whose batch size may be another one than that of the epoch before."""
+    if job.mode == "static" or job.model == "Transformer":
+        return ()
+    if job.mode == "gns":
+        return (*speeds.doublings.get((job.model, job.batch_size, job.gang), ()), epochs - 1)
+    regime = {
+        "LM": (10,),
+        "Recommendation": (10, 30, 40, 60, 70, 80, 90),
+        "ResNet-50": (*range(10, epochs, 30), *range(30, epochs, 30)),
+        "ResNet-18": (10, 20, 150, 160, 250, 260),
+    }
+    return (1, int(0.3 * epochs) + 1, *regime[job.model])
+
+
+def profiled_batch_size(job: TrainingJob, speeds: Speeds, epoch: int, epochs: int) -> int:
+    """In `epoch` of so many `epochs`."""
     if job.mode == "static" or job.model == "Transformer":
         return job.batch_size
     if job.mode == "gns":

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.jobs.adaptation import exclusive_seconds
+from harness.jobs.adaptation import epoch_steps, exclusive_seconds, profile, profiled_batch_size
 from harness.jobs.protocol import Boundary, Schedule
 from harness.jobs.registry import STRATEGIES, load
 from harness.jobs.rounds import run_rounds
 from harness.measure.jobs import jain, summarize
 from harness.model.errors import UserError
-from harness.model.training import Speeds, TrainingJob
+from harness.model.training import MODELS, Speeds, TrainingJob
 
 SPEEDS = Speeds({("LM", batch, gang): 10.0 * gang for batch in (5, 10, 20, 40, 80) for gang in (1, 2, 4)}, {})
 
@@ -108,3 +110,29 @@ def test_what_can_never_run_is_told_at_once() -> None:
 def test_a_solver_that_is_not_there() -> None:
     with pytest.raises(UserError, match="no such solver"):
         load("max-min-fairness?solver=gurobi")()
+
+
+@given(
+    st.sampled_from(sorted(MODELS)),
+    st.sampled_from(["static", "gns", "accordion"]),
+    st.integers(0, 4),
+    st.integers(1, 400),
+    st.lists(st.integers(0, 200), max_size=4),
+)
+def test_exclusive_time_adds_epoch_after_epoch(
+    model: str, mode: str, power: int, epochs: int, thresholds: list[int]
+) -> None:
+    """To the last bit, as the published simulator adds them; batch sizes are looked up where they may change alone."""
+    of = MODELS[model]
+    batch = of.smallest_batch * 2**power
+    speeds = Speeds(
+        {(model, of.smallest_batch * 2**at, 1): 7.3 / (at + 1.1) for at in range(12)},
+        {(model, batch, 1): tuple(thresholds)} if thresholds else {},
+    )
+    job = TrainingJob(0, model, batch, 1, mode, epochs * epoch_steps(model, batch), 0.0)
+    sizes = [profiled_batch_size(job, speeds, epoch, epochs) for epoch in range(epochs)]
+    total = 0.0
+    for size in sizes:
+        total += of.samples / size / speeds.steps_per_s[model, size, 1]
+    assert exclusive_seconds(job, speeds) == total
+    assert profile(job, speeds) == Counter(sizes)
