@@ -9,13 +9,16 @@ from typing import Annotated
 import typer
 
 from harness.cli.output import Form, Output, write
-from harness.cli.parsing import Settings, settings_of
+from harness.cli.parsing import Settings, names_of, settings_of
 
 
 # size: each parameter is an option of the command line.
 def compact(
     scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a built-in scenario.")],
-    scheduler: Annotated[str, typer.Option("--scheduler", "-s", help="Strategies, separated by commas.")] = "greedy",
+    scheduler: Annotated[
+        list[str] | None,
+        typer.Option("--scheduler", "-s", help="Strategies, separated by commas or repeated; greedy."),
+    ] = None,
     load: Annotated[
         int | None, typer.Option(min=1, help="Only the first pods that ask for so many percent of the GPUs, or CPU.")
     ] = None,
@@ -35,7 +38,7 @@ def compact(
     from harness.experiment.scenario import find_scenario, read_scenario
 
     loaded = read_scenario(find_scenario(scenario), settings_of(settings))
-    names = list(dict.fromkeys(name.strip() for name in scheduler.split(",") if name.strip()))
+    names = names_of(scheduler) or ["greedy"]
     with redirect_stdout(sys.stderr):  # what a strategy prints is not our result
         rows = compacted(
             Cell(loaded, seed, load),

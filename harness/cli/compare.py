@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.output import Form, Output, write
-from harness.cli.parsing import RAY_ADDRESS, Settings, Vary, seeds_of, settings_of, variables_of
+from harness.cli.parsing import RAY_ADDRESS, Settings, Vary, names_of, seeds_of, settings_of, variables_of
 from harness.cli.sweep import run_jobs
 
 if TYPE_CHECKING:
@@ -45,9 +45,13 @@ def compare(
         list[str], typer.Argument(help="A YAML file, or the name of a built-in scenario; several are compared.")
     ],
     scheduler: Annotated[
-        str,
-        typer.Option("--scheduler", "-s", help="Strategies, separated by commas; all are held against the first."),
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--scheduler",
+            "-s",
+            help="Strategies, separated by commas or repeated; all are held against the first.",
+        ),
+    ] = None,
     autoscaler: Annotated[
         str,
         typer.Option(help="Autoscalers, separated by commas, compared instead of strategies (`podyard autoscalers`)."),
@@ -96,7 +100,7 @@ def compare(
     from harness.experiment.strategies import load_strategy
     from harness.measure.registry import catalogue
 
-    arms = arms_of(scenario, scheduler, arm or [], settings_of(settings), autoscaler)
+    arms = arms_of(scenario, names_of(scheduler), arm or [], settings_of(settings), autoscaler)
     first = arms[0].read()
     declared = first.scenario.spec.compare
     margins = within_of(within, first)
@@ -202,7 +206,7 @@ def _look_by_look(
 
 
 def arms_of(
-    scenarios: list[str], scheduler: str, labelled: list[str], given: dict[str, str], autoscaler: str = ""
+    scenarios: list[str], names: list[str], labelled: list[str], given: dict[str, str], autoscaler: str = ""
 ) -> list[Arm]:
     """Strategies, autoscalers, settings or scenarios; one kind of thing is compared at a time. Raises UserError."""
     from harness.experiment.autoscalers import named, settings_of_autoscaler
@@ -210,7 +214,6 @@ def arms_of(
     from harness.model.errors import UserError
 
     paths = [find_scenario(name) for name in scenarios]
-    names = list(dict.fromkeys(name.strip() for name in scheduler.split(",") if name.strip()))
     scalers = named(autoscaler) if autoscaler else []
     if len(scalers) == 1 and len(paths) == 1:
         given = {**given, **settings_of_autoscaler(read_scenario(paths[0], given), scalers[0])}
@@ -224,7 +227,7 @@ def arms_of(
     if not several:
         raise UserError(
             "there is nothing to compare with",
-            found=scheduler or scenarios[0],
+            found=", ".join(names) or scenarios[0],
             expected="two strategies (--scheduler greedy,binpack), --autoscaler a,b, two --arm, or two scenarios",
         )
     if len(several) > 1:

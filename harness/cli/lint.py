@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.output import Form, Output, write
-from harness.cli.parsing import Settings, Vary, seeds_of, settings_of, strategies_of, variables_of
+from harness.cli.parsing import Schedulers, Settings, Vary, seeds_of, settings_of, strategies_of, variables_of
 
 if TYPE_CHECKING:
     from harness.experiment.lint import Linted
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 def lint(
     scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a built-in scenario.")],
-    scheduler: Annotated[
-        str | None, typer.Option("--scheduler", "-s", help="Strategies, separated by commas; else the scenario's.")
-    ] = None,
+    scheduler: Schedulers = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds: 3, 1-5 or 1,4,7; else the scenario's.")] = None,
     vary: Vary = None,
     settings: Settings = None,

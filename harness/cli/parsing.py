@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,16 @@ Vary = Annotated[
     list[str] | None,
     typer.Option(help="NAME=a,b,.. of the variables (NAME: all values), or constant.NAME=a,b,..; repeatable."),
 ]
+Schedulers = Annotated[
+    list[str] | None,
+    typer.Option("--scheduler", "-s", help="Strategies, separated by commas or repeated; else the scenario's."),
+]
 RAY_ADDRESS = "A Ray cluster that is running; else that of RAY_ADDRESS; local, or neither: one is started."
+
+
+def names_of(items: Iterable[str] | None) -> list[str]:
+    """Names of an option that takes several, separated by commas, repeated, or both; each once."""
+    return list(dict.fromkeys(name.strip() for item in items or () for name in item.split(",") if name.strip()))
 
 
 def settings_of(items: list[str] | None) -> dict[str, str]:
@@ -62,7 +72,7 @@ def variables_of(items: list[str] | None, path: Path, settings: dict[str, str]) 
                 f"the scenario has no variable {name!r}",
                 file=path,
                 expected=", ".join(known) or "none",
-                hint=did_you_mean(name, known),
+                hint=_each_its_own(name, known) or did_you_mean(name, known),
             )
         out[name] = [value.strip() for value in values.split(",") if value.strip()] if equals else known[name]
         if not out[name]:
@@ -70,13 +80,20 @@ def variables_of(items: list[str] | None, path: Path, settings: dict[str, str]) 
     return out
 
 
-def strategies_of(loaded: LoadedScenario, asked: str | None) -> list[str]:
-    """Names separated by commas, or the scenario's own. Raises UserError for one that does not load: before anything
+def _each_its_own(text: str, known: Iterable[str]) -> str:
+    """What to try where several variables stand in one --vary; '' where that is not it."""
+    names = [name.strip() for name in text.split(",")]
+    several = len(names) > 1 and set(names) <= set(known)
+    return " ".join(f"--vary {name}" for name in names) if several else ""
+
+
+def strategies_of(loaded: LoadedScenario, asked: Sequence[str] | None) -> list[str]:
+    """Those that the option names, or the scenario's own. Raises UserError for one that does not load: before anything
     runs, and with its line where the scenario names it."""
     from harness.experiment.strategies import load_strategy
     from harness.model.errors import UserError
 
-    names = [name.strip() for name in asked.split(",") if name.strip()] if asked else []
+    names = names_of(asked)
     for name in names:
         load_strategy(loaded, name)
     if names:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.output import Form, Output, write
-from harness.cli.parsing import RAY_ADDRESS, Settings, Vary, seeds_of, settings_of, strategies_of, variables_of
+from harness.cli.parsing import (
+    RAY_ADDRESS,
+    Schedulers,
+    Settings,
+    Vary,
+    seeds_of,
+    settings_of,
+    strategies_of,
+    variables_of,
+)
 from harness.cli.progress import bar, tell_actors
 from harness.cli.sweep import run_jobs
 
@@ -34,9 +43,7 @@ class Nodes(StrEnum):
 # size: each parameter is an option of the command line.
 def run(
     scenario: Annotated[str, typer.Argument(help="A YAML file, or the name of a built-in scenario.")] = "quickstart",
-    scheduler: Annotated[
-        str | None, typer.Option("--scheduler", "-s", help="Strategies, separated by commas; else the scenario's.")
-    ] = None,
+    scheduler: Schedulers = None,
     autoscaler: Annotated[
         str, typer.Option(help="Autoscalers, separated by commas (`podyard autoscalers`); else the scenario's.")
     ] = "",

@@ -262,9 +262,15 @@ def sweep(runs: Runs, asked: Asked) -> pl.DataFrame:
     return _frame(rows, ("strategy", "variable", "value", "others", "mean", "low", "high", "seeds"))
 
 
-def _sweep_order(order: dict[str, int], scheduler: str, value: str, others: str) -> tuple[int, str, float, str]:
+def _sweep_order(order: dict[str, int], scheduler: str, value: str, others: str) -> tuple[Any, ...]:
     number = number_of(value)
-    return order[scheduler], others, math.inf if number is None else number, value
+    return order[scheduler], _by_number(others), math.inf if number is None else number, value
+
+
+def _by_number(others: str) -> tuple[tuple[float, str], ...]:
+    """Of 'name=value, ..': 6 nodes before 10."""
+    numbers = [(number_of(text.partition("=")[2]), text) for text in others.split(", ")]
+    return tuple((math.inf if number is None else number, text) for number, text in numbers)
 
 
 def number_of(text: str) -> float | None:

@@ -51,6 +51,8 @@ STYLE = {
 
 WIDTH = 7.2  # inches: a page's text
 MOST_WATERFALLS = 4
+MOST_PANELS, PANELS_A_ROW = 24, 3
+LEGEND_ROW = 0.16  # inches
 
 
 def matplotlib() -> Any:
@@ -68,6 +70,15 @@ def _figure(height: float, rows: int = 1) -> tuple[Figure, Sequence[Axes]]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
     return figure, list(axes)
+
+
+def _grid(height: float, rows: int, columns: int) -> tuple[Figure, Sequence[Axes]]:
+    """Panels that share their axes, row by row."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    return figure, list(axes.flat)
 
 
 def _time_axis(axes: Axes, until_s: float) -> float:
@@ -90,7 +101,18 @@ _PLATE = {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
 
 
 def _legend(axes: Axes, columns: int) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(columns, 4), fontsize=8, borderaxespad=0.2)
+    """Above the axes, in as many columns as fit: a legend that is wider than the figure would squeeze the axes."""
+    _, labels = axes.get_legend_handles_labels()
+    columns = min(columns, _legend_columns(labels))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, fontsize=8, borderaxespad=0.2)
+    figure: Any = axes.figure
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * (math.ceil(len(labels) / max(columns, 1)) - 1))
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """At a font size of 8 points; 40 points are taken by a line's sample and the gap to the next column."""
+    longest = max(map(len, labels), default=1)
+    return max(1, min(4, len(labels), int(WIDTH * 72 * 0.9 / (40 + 4.6 * longest))))
 
 
 def allocation(frame: Any, runs: Runs, asked: Asked) -> Figure:
@@ -247,38 +269,61 @@ def waterfall(frame: Any, runs: Runs, asked: Asked) -> Figure:
 
 
 def sweep(frame: Any, runs: Runs, asked: Asked) -> Figure:
-    figure, (axes, *_) = _figure(3.0)
+    """One panel for each setting of the other variables, all with the same axes, and one line for each strategy."""
     values = frame["value"].unique(maintain_order=True).to_list()
     plain = [number_of(value) for value in values]
     numeric = all(value is not None for value in plain)
     place = dict(zip(values, plain if numeric else range(len(values)), strict=True))
-    lines = list(dict.fromkeys(frame.select("strategy", "others").iter_rows()))
-    for index, (strategy, others) in enumerate(lines):
-        mine = frame.filter((frame["strategy"] == strategy) & (frame["others"] == others))
+    panels = frame["others"].unique(maintain_order=True).to_list()
+    if len(panels) > MOST_PANELS:
+        raise UserError(
+            "too many settings of the other variables for one figure",
+            found=len(panels),
+            expected=f"{MOST_PANELS} at most",
+            hint="name the folders of fewer records, or draw the rows of -o csv",
+        )
+    columns = 2 if len(panels) == 4 else min(len(panels), PANELS_A_ROW)
+    rows = math.ceil(len(panels) / columns)
+    figure, grid = _grid(2.9 if rows == 1 else 2.2 * rows, rows, columns)
+    strategies = frame["strategy"].unique(maintain_order=True).to_list()
+    for axes, others in zip(grid, panels, strict=False):
+        mine = frame.filter(frame["others"] == others)
+        _sweep_panel(axes, mine, place, strategies)
+        if not numeric:
+            axes.set_xticks(range(len(values)), values)
+        axes.set_title(others, fontsize=8, color=SOFT)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    for axes in grid[max(len(panels) - columns, 0) : len(panels)]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel(frame["variable"][0], fontsize=9, color=SOFT)
+    figure.supylabel(_measure(asked.measure), fontsize=9, color=SOFT)
+    seeds = sorted(set(frame["seeds"].to_list()))
+    many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    figure.suptitle(f"mean and 95 % interval, {many} seeds", x=0.99, ha="right", fontsize=7, color=SOFT)
+    handles, labels = grid[0].get_legend_handles_labels()
+    columns = _legend_columns(labels)
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=8)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * math.ceil(len(labels) / columns))
+    return figure
+
+
+def _sweep_panel(axes: Axes, frame: Any, place: dict[str, Any], strategies: Sequence[str]) -> None:
+    """A line and its band for each strategy."""
+    for index, strategy in enumerate(strategies):
+        mine = frame.filter(frame["strategy"] == strategy)
         points = sorted(
             (place[value], mean, low, high)
             for value, mean, low, high in mine.select("value", "mean", "low", "high").iter_rows()
         )
-        x, mean = [p[0] for p in points], [p[1] for p in points]
         colour = COLOURS[index % len(COLOURS)]
-        label = f"{strategy}{f', {others}' if others else ''}"
-        axes.plot(x, mean, color=colour, marker="o", markersize=3.5, linewidth=1.3, label=label)
+        x, mean = [p[0] for p in points], [p[1] for p in points]
+        axes.plot(x, mean, color=colour, marker="o", markersize=3.5, linewidth=1.3, label=strategy)
         sure = [p for p in points if p[2] is not None]
         if sure:
             axes.fill_between(
-                [p[0] for p in sure], [p[2] for p in sure], [p[3] for p in sure], color=colour, alpha=0.18, linewidth=0
+                [p[0] for p in sure], [p[2] for p in sure], [p[3] for p in sure], color=colour, alpha=0.15, linewidth=0
             )
-    if not numeric:
-        axes.set_xticks(range(len(values)), values)
-    axes.set_xlabel(frame["variable"][0])
-    axes.set_ylabel(_measure(asked.measure))
-    seeds = sorted(set(frame["seeds"].to_list()))
-    many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    axes.annotate(
-        f"mean and 95 % interval, {many} seeds", (1, 1.02), xycoords="axes fraction", ha="right", fontsize=7, color=SOFT
-    )
-    _legend(axes, len(lines))
-    return figure
 
 
 def _measure(path: str) -> str:

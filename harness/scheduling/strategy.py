@@ -107,6 +107,10 @@ class PodView:
         return self.key.rpartition("/")[0]
 
     @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
+    @property
     def requests(self) -> Int64:
         return self.cls.requests
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli.app import app
+from harness.cli.compare import arms_of
+from harness.cli.parsing import names_of
 from harness.experiment.run import Home, Run
 from harness.experiment.strategies import load_strategy
+from harness.model.errors import UserError
 from tests.experiment.scenarios import loaded
 
 
@@ -30,6 +35,23 @@ def test_an_option_without_effect_is_told(options: str, told: str) -> None:
     result = CliRunner().invoke(app, ["run", "quickstart", *options.split()])
     assert result.exit_code == 2
     assert f"Invalid value for {told}" in result.output
+
+
+@pytest.mark.parametrize(
+    "words", ["-s greedy -s random", "-s greedy,random", "-s greedy -s random,greedy", "--scheduler greedy, -s random"]
+)
+def test_strategies_may_be_separated_by_commas_or_repeated(words: str) -> None:
+    result = CliRunner().invoke(app, ["lint", "batch", *words.split(), "-o", "json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["schedulers"] == ["greedy", "random"]
+    compared = arms_of(["batch"], names_of(words.replace("--scheduler", "-s").split()[1::2]), [], {})
+    assert [arm.scheduler for arm in compared] == ["greedy", "random"]
+
+
+def test_variables_in_one_option_are_told_apart() -> None:
+    result = CliRunner().invoke(app, ["lint", "fgd", "--vary", "list,list"])
+    assert isinstance(result.exception, UserError)
+    assert result.exception.hint == "--vary list --vary list"
 
 
 def test_progress_counts_pods_that_have_ended() -> None:

@@ -19,7 +19,7 @@ from harness.cli.output import Output, text_of
 from harness.experiment.api import run as run_all
 from harness.experiment.run import run_once
 from harness.model.errors import UserError
-from harness.report.figure_data import FRAMES, Asked, RunData
+from harness.report.figure_data import FRAMES, Asked, RunData, _by_number
 from harness.report.page import find, load, page
 from tests.experiment.scenarios import SERVICE, loaded
 
@@ -106,6 +106,47 @@ def test_a_sweep_has_a_mean_and_an_interval_for_each_value(tmp_path: Path) -> No
     done = CliRunner().invoke(app, ["plot", str(tmp_path), "--kind", "sweep", "--measure", "placement.podBound"])
     assert isinstance(done.exception, UserError)
     assert "did you mean 'placement.podsBound'?" in str(done.exception)
+
+
+SWEPT = ("strategy", "variable", "value", "others", "mean", "low", "high", "seeds")
+
+
+@pytest.mark.parametrize(("strategies", "others"), [(2, 1), (9, 4), (3, 24)])
+def test_a_sweep_has_a_panel_for_each_setting_of_the_other_variables(strategies: int, others: int) -> None:
+    pytest.importorskip("matplotlib", reason="the report extra is not installed")
+    from harness.report.figures import FIGURES
+
+    rows = [
+        (f"module.of.a.name:strategy-{index}", "load", value, f"nodes={other}, gap=30s", 1.0, 0.5, 1.5, 5)
+        for index in range(strategies)
+        for other in range(others)
+        for value in ("50", "80")
+    ]
+    figure = FIGURES["sweep"](pl.DataFrame(rows, schema=list(SWEPT), orient="row"), [], Asked("placement.podsBound"))
+    figure.canvas.draw()
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == others
+    whole = figure.get_window_extent()
+    for axes in shown:  # a legend does not squeeze the axes
+        assert len(axes.lines) == strategies
+        assert axes.get_window_extent().width > 0.2 * whole.width
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= whole.x0
+    assert legend.x1 <= whole.x1
+
+
+def test_more_panels_than_a_page_holds_are_refused() -> None:
+    pytest.importorskip("matplotlib", reason="the report extra is not installed")
+    from harness.report.figures import FIGURES
+
+    rows = [("greedy", "load", "50", f"nodes={other}", 1.0, None, None, 1) for other in range(25)]
+    with pytest.raises(UserError, match="too many settings of the other variables"):
+        FIGURES["sweep"](pl.DataFrame(rows, schema=list(SWEPT), orient="row"), [], Asked("placement.podsBound"))
+
+
+def test_settings_of_other_variables_are_in_the_order_of_their_numbers() -> None:
+    settings = ["nodes=10, gap=30s", "nodes=6, gap=2m", "nodes=6, gap=30s", "list=b"]
+    assert sorted(settings, key=_by_number) == ["nodes=6, gap=30s", "nodes=6, gap=2m", "nodes=10, gap=30s", "list=b"]
 
 
 def test_a_chrome_trace_is_in_its_format(records: Path, tmp_path: Path) -> None:

@@ -104,6 +104,16 @@ def test_fields_within_objects_quantities_and_dates_without_a_unit(tmp_path: Pat
     assert trace.memory_bytes.tolist() == [1 << 30, 10**6]
 
 
+def test_units_have_the_words_that_people_write(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "t.csv", [{"t": 0, "d": 2, "c": 1500, "m": 3}, {"t": 1, "d": 1, "c": 250, "m": 1}])
+    words = ["arrival=t:minutes,duration=d:hours,cpu=c:millicores,memory=m:Gi"]
+    units = ["arrival=t:min,duration=d:h,cpu=c:milli,memory=m:GiB"]
+    one, other = (read(path, options={"map": parse_map(given)}).workload for given in (words, units))
+    for column in ("arrival_ns", "duration_ns", "cpu_milli", "memory_bytes"):
+        assert getattr(one, column).tolist() == getattr(other, column).tolist()
+    assert one.duration_ns.tolist() == [2 * 3600 * 10**9, 3600 * 10**9]
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
@@ -171,6 +181,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["trace", "convert", str(path), str(tmp_path / "out.parquet"), *mapped])
     assert result.exit_code == 0, result.output
     assert read(tmp_path / "out.parquet").workload.name == ["b", "a"]
+    assert "2 rows, 2 kept" in result.output  # a row of CSV counts once
     unmapped = CliRunner().invoke(app, ["trace", "lint", str(path)])
     assert "--map arrival=COLUMN:s" in unmapped.output
 

@@ -24,6 +24,14 @@ from workloads.table import DEVICE_MILLI, FOREVER, Provenance
 PROVENANCE = Provenance(source="a table whose columns were mapped by hand", licence="the table's own")
 
 _TIME = {"ns": 1, "us": 10**3, "ms": 10**6, "s": SECOND_NS, "min": 60 * SECOND_NS, "h": 3600 * SECOND_NS, "iso": 0}
+_WORDS = {
+    "nanoseconds": "ns", "microseconds": "us", "milliseconds": "ms", "sec": "s", "second": "s", "seconds": "s",
+    "m": "min", "minute": "min", "minutes": "min", "hour": "h", "hours": "h", "core": "cores", "cpus": "cores",
+    "millicores": "milli", "millicpu": "milli", "%": "percent", "B": "bytes", "byte": "bytes", "KB": "kB", "gb": "GB",
+    "mb": "MB", "gib": "GiB", "mib": "MiB", "Gi": "GiB", "Mi": "MiB", "Ki": "KiB", "Ti": "TiB", "device": "devices",
+}  # fmt: skip
+"""Other words for units, as people write them."""
+
 _CPU = {"milli": 1, "cores": 1000, "percent": 10, "quantity": 0}
 _BYTES = {
     "bytes": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
@@ -72,6 +80,8 @@ def columns_of(given: Mapping[str, str]) -> dict[str, Column]:
         column, colon, unit = str(text).rpartition(":")
         if not colon:
             column, unit = str(text), ""
+        elif _WORDS.get(unit) in units:
+            unit = _WORDS[unit]
         elif unit not in units:
             known = ", ".join(units)
             if not known:  # a name with a colon of its own
@@ -116,8 +126,10 @@ def pods(path: Path, lint: Lint, *, map: dict[str, str]) -> Iterator[pl.DataFram
     columns = columns_of(map)
     wanted = list(dict.fromkeys(item.column for item in columns.values()))
     zero = _earliest(path, columns["arrival"])
+    seen = 0
     for frame in records(path, wanted, lint):
-        lint.rows += frame.height
+        seen += frame.height
+        lint.rows = seen  # of every form alike: the reader of CSV counts its lines itself
         yield _pods(frame, columns, zero, lint)
 
 
