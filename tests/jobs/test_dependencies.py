@@ -227,3 +227,41 @@ def test_a_job_of_the_same_name_has_not_ended_because_another_had() -> None:
     again = Job(metadata=ObjectMeta(name="train", namespace="default", uid="2"), spec=JobSpec())
     controller._job_changed(None, again)
     assert controller._end_of("default/train") is None
+
+
+def test_who_waits_for_itself_is_told(tmp_path: Path) -> None:
+    """They waited, and nothing said why."""
+    waits = {"x": "afterok:z", "y": "afterok:x", "z": "afterany:y", "w": "afterok:x"}
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default", "annotations": {"podyard.dev/dependency": on}},
+            "spec": {
+                "schedulingGates": [{"name": "podyard.dev/dependency"}],
+                "containers": [{"name": "c", "image": "i"}],
+            },
+        }
+        for name, on in waits.items()
+    ]
+    spec = {
+        "nodes": [{"group": {"name": "n", "count": 1, "cpu": 4, "memory": "8Gi"}}],
+        "workload": [{"objects": pods}],
+        "schedulers": ["greedy"],
+        "bound": False,
+        "duration": "5m",
+    }
+    run = Run(read_scenario(scenario(tmp_path, spec)), load("greedy")(), 1, Home())
+    try:
+        run.play()
+        told = {
+            event.involved_object.name: event.message
+            for event in run.cluster.server.objects("Event").values()
+            if event.reason == "CircularDependency"
+        }
+    finally:
+        run.close()
+    assert "w" not in told, "it waits for others that do"
+    assert told, "of a circle at least the one that closed it"
+    assert all(message.startswith("waits for itself: default/") for message in told.values())
+    assert set(told) <= {"x", "y", "z"}

@@ -21,6 +21,9 @@ from harness.model.workloads import Job, PodGroup, finished_condition
 REMEMBERED = 100_000
 """Deleted Jobs and Pods whose end is known. Own choice; Slurm knows a job for 300 s after its end (MinJobAge)."""
 
+LONGEST_CIRCLE = 100
+"""Objects among which one that waits for itself is looked for. Own choice; Slurm refuses circles when they are made."""
+
 GROUP = "scheduling.x-k8s.io/pod-group"
 
 
@@ -139,6 +142,9 @@ class DependencyController(Reconciler):
             end = self._end_of(name)
             if end is None:
                 self._waiters.setdefault(name, {})[key] = None
+                circle = self._circle(key, name)
+                if circle:
+                    self.record(obj, "Warning", "CircularDependency", f"waits for itself: {' -> '.join(circle)}")
                 return
             if kind == "afterok" and not end[1]:
                 self.record(obj, "Warning", "DependencyNeverSatisfied", f"{name} has not succeeded")
@@ -156,6 +162,33 @@ class DependencyController(Reconciler):
             self.write(key, Update(replace(obj, spec=replace(obj.spec, scheduling_gates=gates)), "", key))
         else:
             self.write(key, Update(replace(obj, spec=replace(obj.spec, suspend=False)), "", key))
+
+    def _circle(self, key: str, name: str) -> list[str]:
+        """Names over which `key` waits for itself, from `name` on; none where it does not, as far as LONGEST_CIRCLE."""
+        own = key.partition(" ")[2]
+        trails = [[own, name]]
+        seen: set[str] = set()
+        while trails and len(seen) < LONGEST_CIRCLE:
+            trail = trails.pop()
+            for each in self._subjects(trail[-1]):
+                if each == key:
+                    return trail
+                obj = self.subject(each)
+                if each in seen or obj is None or not _is_held(obj):
+                    continue
+                seen.add(each)
+                try:
+                    wanted = read_dependency(obj.metadata.annotations, obj.metadata.namespace)
+                except ValueError:
+                    continue
+                trails += [[*trail, further] for _, further in wanted]
+        return []
+
+    def _subjects(self, name: str) -> list[str]:
+        """Keys of the Job, the members of the PodGroup, or the Pod of that name, in this order."""
+        if self.informer.get("Job", name) is not None:
+            return [f"Job {name}"]
+        return [f"Pod {pod}" for pod in self._members.get(name, {})] or [f"Pod {name}"]
 
     def _end_of(self, name: str) -> tuple[Instant, bool] | None:
         """Of the Job, the PodGroup or the Pod of that name, in this order; None where it has not ended or never was."""
