@@ -6,6 +6,10 @@ a job is the sum over its waiting pods of duration times what they ask as parts 
 a - epsilon * p, with epsilon the mean alignment over the mean remaining work of the candidates, times `weight` (the
 paper's m, 1). Durations are the lifetimes that pods declare; a job with one that does not counts as the longest.
 
+Own choices: the paper fills one machine after the other, as room comes up on it (section 3.2); here all machines are
+looked at, and the best pair of pod and node goes first. Of a job's remaining work only pods that wait count, as those
+that run are no candidates; the paper counts all remaining tasks (section 3.3).
+
 Not modelled: disk and network demands, the penalty for remote data, the fairness knob, the barrier knob.
 """
 
