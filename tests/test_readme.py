@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from harness.cli.app import app
 
@@ -70,10 +71,8 @@ def test_the_list_has_every_command() -> None:
 
 @pytest.mark.parametrize("command", ["run", "journal", "replay", "up", "schedulers", "train", "trace"])
 def test_every_command_is_there(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", command, "--help"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0
+    done = CliRunner().invoke(app, [command, "--help"])
+    assert done.exit_code == 0
     assert "Usage:" in done.stdout
 
 
