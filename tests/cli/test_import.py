@@ -130,7 +130,7 @@ def test_what_is_not_modelled_stands_in_the_scenario(tmp_path: Path) -> None:
     items = [
         *dumped(),
         {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "web"}, "spec": {}},
-        {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx"}},
+        {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": "probes"}},
     ]
     path = tmp_path / "dump.json"
     path.write_text(json.dumps({**listed(), "items": items}))
@@ -139,7 +139,7 @@ def test_what_is_not_modelled_stands_in_the_scenario(tmp_path: Path) -> None:
     text = Path(found["scenario"]).read_text()
     assert "# Not as in the cluster:" in text
     assert "Rollout web is left out: what its controller would make of it" in text
-    assert "IngressClass nginx is left out: nothing here looks at it" in text
+    assert "FlowSchema probes is left out: nothing here looks at it" in text
 
 
 def test_pods_without_nodes_get_nodes_as_they_stand(tmp_path: Path) -> None:
@@ -154,7 +154,9 @@ def test_pods_without_nodes_get_nodes_as_they_stand(tmp_path: Path) -> None:
 
 def test_manifests_without_a_cluster_get_nodes_that_hold_them(tmp_path: Path) -> None:
     pod: dict[str, Any] = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-    pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "20", "memory": "100Gi", "example.com/fpga": "2"}}
+    fpga = {"example.com/fpga": "2"}
+    resources = {"requests": {"cpu": "20", "memory": "100Gi", **fpga}, "limits": fpga}
+    pod["spec"]["containers"][0]["resources"] = resources
     spec = {"replicas": 5, "selector": {"matchLabels": {"a": "b"}}, "template": pod}
     path = tmp_path / "web.yaml"
     path.write_text(
