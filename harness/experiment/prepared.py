@@ -32,6 +32,10 @@ from harness.experiment.metric_series import check_autoscalers, metrics_adapter,
 from harness.experiment.nodes import Machines, gateway, machines, pool_template
 from harness.experiment.scenario import LoadedScenario, duration
 from harness.experiment.workload import SETTLE_NS, PlannedWorkload, Training, plan
+from harness.faults.apply import Apply
+from harness.faults.node_join import NodeJoin
+from harness.faults.node_upgrade import NodeUpgrade
+from harness.faults.object_change import ObjectChange
 from harness.faults.timeline import Planned, parse
 from harness.jobs.rounds import check_job
 from harness.measure.accounting import Accounting
@@ -144,7 +148,20 @@ class Prepared:
 
     def demand(self) -> Demand:
         """What the nodes, and those that pools may add, are asked for: nothing yet."""
-        return Demand(self.machines.nodes, [(pool.template, pool.most) for pool in self.pools])
+        more = [(pool.template, pool.most) for pool in self.pools]
+        nodes = {node.metadata.name: node for node in self.machines.nodes}
+        unknown = ""
+        if any(isinstance(obj, KarpenterNodePool) for obj in self.workload.objects()):
+            unknown = "NodePools make nodes of many types, as many as are asked for"
+        for planned in self.faults:
+            fault = planned.fault
+            if isinstance(fault, NodeJoin) and fault.like in nodes:
+                more.append((nodes[fault.like], fault.count))
+            elif isinstance(fault, NodeJoin) or (isinstance(fault, NodeUpgrade) and fault.surge):
+                unknown = "an action adds nodes, and which, depends on the run"
+            elif isinstance(fault, Apply | ObjectChange):
+                unknown = "an action may change what nodes offer, or what is asked for"
+        return Demand(self.machines.nodes, more, unknown)
 
     def _settings_for(self, name: str, settings: NodeSettings) -> NodeSettings:
         if name != GATEWAY:

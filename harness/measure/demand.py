@@ -54,8 +54,10 @@ class Demand:
     several pods) has no number of pods of its own: a bound on a resource that such pods ask for says nothing.
     """
 
-    def __init__(self, nodes: Sequence[Node] = (), pools: Sequence[tuple[Node, int]] = ()) -> None:
-        """`pools`: a node of each, and the most that there can be of it."""
+    def __init__(self, nodes: Sequence[Node] = (), pools: Sequence[tuple[Node, int]] = (), unknown: str = "") -> None:
+        """`pools`: a node of each, and the most that there can be of it. `unknown`: why nobody can tell what other
+        nodes there may be; then there is no bound."""
+        self._unknown = unknown
         self._nodes = [*nodes, *(node for node, most in pools for _ in range(most))]
         self._pooled = np.zeros(4, np.int64)
         for node, most in pools:
@@ -117,6 +119,8 @@ class Demand:
         asks_gpu = any(key[2] for key in self._kinds) or GPU in self._open
         resource = GPU if capacity[GPU] and asks_gpu else CPU
         nothing = Most(resource, capacity=int(capacity[resource]), fixed=not self._pooled[resource])
+        if self._unknown:
+            return replace(nothing, says_nothing=self._unknown)
         if resource in self._open:
             why = f"{self._open[resource]} asks for {NAMES[resource]}, and how many pods it has is not the workload's"
             return replace(nothing, says_nothing=why)

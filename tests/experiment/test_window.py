@@ -118,3 +118,48 @@ def test_a_record_whose_pods_are_damaged_is_told(tmp_path: Path, damage: Any, wo
     with pytest.raises(UserError, match=words) as told:
         settle(results, lambda result: endless)
     assert "pods.parquet" in str(told.value)
+
+
+TASKS: list[dict[str, Any]] = [
+    {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"p{index}", "annotations": {"podyard.dev/duration": "9m"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": 4}}}],
+        },
+    }
+    for index in range(5)
+]
+ONE_NODE: dict[str, Any] = {
+    "duration": "10m",
+    "nodes": [{"group": {"name": "n", "count": 1, "cpu": 4, "memory": "16Gi"}}],
+    "workload": [{"objects": TASKS}],
+}
+
+
+def test_nodes_that_join_are_part_of_the_bound() -> None:
+    """It came out as 270 % more than any schedule can reach, and broke an invariant: the bound knew one node."""
+    join = {"at": "30s", "nodeJoin": {"like": "n-0", "name": "more", "count": 3}}
+    result = run_once(loaded(**ONE_NODE, faults=[join]), "greedy", 0)
+    bound = result.metrics["placement"]["bound"]
+    assert result.broken == []
+    assert 0 <= bound["gap"] < 0.1
+    assert bound["allocated"] > 12
+    assert "share" not in bound  # of how many nodes, changes
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"nodeUpgrade": {"select": {"names": ["n-0"]}, "surge": True}},
+        {"objectChange": {"kind": "Node", "name": "n-0", "patch": {"status": {"allocatable": {"cpu": 16}}}}},
+        {"apply": {"objects": [{**TASKS[0], "metadata": {**TASKS[0]["metadata"], "name": "another"}}]}},
+    ],
+)
+def test_where_an_action_may_change_what_there_is_the_bound_says_nothing(fault: dict[str, Any]) -> None:
+    faults = [{"at": "30s", "nodeJoin": {"like": "n-0", "name": "later"}}, {"at": "60s", **fault}]
+    result = run_once(loaded(**ONE_NODE, faults=faults), "greedy", 0)
+    assert result.broken == []
+    assert "an action" in result.metrics["placement"]["bound"]["saysNothing"]

@@ -155,3 +155,13 @@ def test_a_family_of_three_is_wrong_in_one_of_twenty_and_so_are_equivalences(n: 
     most = 0.05 + 3 * math.sqrt(0.05 * 0.95 / 500)
     assert different / 500 <= most
     assert equivalent / 500 <= most
+
+
+@pytest.mark.parametrize(("n", "most"), [(8, 0.2), (30, 0.16)])
+def test_what_leans_to_one_side_errs_as_often_as_is_said(n: int, most: float) -> None:
+    """Equal means of arms that are not alike: the README says how often they are told apart."""
+    rng = np.random.default_rng(n)
+    tries = 600
+    lopsided = rng.lognormal(0, 1, (tries, n)) - math.exp(0.5)
+    wrong = sum(paired([0.0] * n, row.tolist()).p <= 0.05 for row in lopsided)
+    assert 0.05 < wrong / tries < most
