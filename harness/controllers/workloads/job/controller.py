@@ -184,7 +184,7 @@ class JobController(PodControl):
             until = self.expected.until(uid)
             if until is not None:
                 self.queue.add_at(key, until)
-        self.conclude(now, key, None)
+        self._conclude(now, key, job, pods, verdict)
 
     def _manage(self, now: Instant, key: str, job: Job, pods: JobPods, verdict: JobOutcome) -> bool:
         """As many active pods as there should be. Source: manageJob."""
@@ -278,9 +278,11 @@ class JobController(PodControl):
 
     def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
         job: Job = self.informer.get("Job", key)
+        pods = self._pods.setdefault(job.metadata.uid, JobPods())
+        return self._conclude(now, key, job, pods, judge(now, job, pods))
+
+    def _conclude(self, now: Instant, key: str, job: Job, pods: JobPods, verdict: JobOutcome) -> bool:
         uid = job.metadata.uid
-        pods = self._pods.setdefault(uid, JobPods())
-        verdict = judge(now, job, pods)
         status = status_of(now, job, pods, verdict, self.expected.creations(uid))
         at = deadline_at(job, status)
         if at is not None and verdict.condition is None:
