@@ -5,6 +5,8 @@ NULL) for a deleted one until it is compacted. A row knows the key's row before 
 and compaction drops the rows that are the "before" of a row at or below the compacted revision.
 """
 
+# size: the Store protocol's methods and the transaction that they share, with what a batch saves them.
+
 from __future__ import annotations
 
 import contextlib
@@ -61,8 +63,14 @@ class SqliteStore:
         self._path = Path(path)
         self._codec = codec
         self._cache: OrderedDict[int, StoreEntry] = OrderedDict()  # by row id, least recently used first
+        self._heads: dict[str, _Head] = {}  # newest rows of keys, as far as they are known without asking
         self._tail = TailRecord(self._path)
         self._db = open_file(self._path, synchronous, self._tail, accept_revision)
+        # A row and its head are one statement, which holds or does not: a write of a batch needs no savepoint.
+        self._db.execute(
+            "CREATE TEMP TRIGGER head AFTER INSERT ON main.history BEGIN"
+            " INSERT OR REPLACE INTO heads VALUES (new.key, new.id, new.value IS NOT NULL); END"
+        )
         self._revision = self._compacted = self._next_lease = self._total = 0
         self._saved = State(0, 0, 0, 0, 0)  # as it is in the file
         self._batching = False
@@ -126,14 +134,45 @@ class SqliteStore:
 
     def put(self, key: str, value: Any, *, expect: int | None = None, lease: int = 0) -> int:
         data = self._codec.encode(value)
-        with self._writing():
+        with self._reading():
             head = self._head(key)
+        if self._batching and self._db.in_transaction and not lease and (head is None or not head[4]):
+            return self._put_in_batch(key, value, data, expect, head)
+        with self._writing():
             if expect is not None and _modified(head) != expect:
                 return 0
             self._check_lease(lease)
             self._revision += 1
             self._put(self._revision << _PLACE_BITS, key, value, data, lease, head)
             return self._revision
+
+    def _put_in_batch(self, key: str, value: Any, data: bytes, expect: int | None, head: _Head | None) -> int:
+        """`put` without leases in a transaction that has begun: one statement, whole by itself."""
+        if expect is not None and _modified(head) != expect:
+            return 0
+        before = (self._revision, self._total)
+        try:
+            self._revision += 1
+            self._put(self._revision << _PLACE_BITS, key, value, data, 0, head)
+        except BaseException as error:
+            revision = self._revision
+            self._revision, self._total = before
+            if revision > before[0]:
+                with contextlib.suppress(sqlite3.Error):
+                    self._take_back(revision << _PLACE_BITS, key, head)
+            self._forget_entries()
+            if isinstance(error, sqlite3.Error):
+                raise self._failed(error) from error
+            raise
+        return self._revision
+
+    def _take_back(self, row: int, key: str, head: _Head | None) -> None:
+        """A write that was interrupted behind its statement never was."""
+        self._db.execute("DELETE FROM history WHERE id = ?", (row,))
+        if head is None:
+            self._db.execute("DELETE FROM heads WHERE key = ?", (key,))
+        else:
+            self._db.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?)", (key, *head[:2]))
 
     def delete(self, key: str, *, expect: int | None = None) -> int:
         with self._writing():
@@ -183,6 +222,7 @@ class SqliteStore:
             self._delete("history", f"id IN (SELECT before FROM {rows})", span)
             self._delete("history", "id >= ? AND id < ? AND value IS NULL", below)
             self._compacted = revision
+            self._heads.clear()
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
@@ -259,6 +299,7 @@ class SqliteStore:
             self._codec.decode(row[1])  # a value that nobody can read must not get in
         places: dict[int, int] = {}
         with self._writing():
+            self._heads.clear()
             for table in ("history", "heads", "leased", "leases"):
                 self._db.execute(f"DELETE FROM {table}")
             self._total = 0
@@ -344,6 +385,7 @@ class SqliteStore:
 
     def _forget_entries(self) -> None:
         """Those behind the newest revision."""
+        self._heads.clear()
         end = (self._revision + 1) << _PLACE_BITS
         while self._cache and next(reversed(self._cache)) >= end:
             self._cache.popitem()
@@ -371,11 +413,13 @@ class SqliteStore:
             raise LeaseNotFound(lease)
 
     def _head(self, key: str) -> _Head | None:
-        head: _Head | None = self._db.execute(
-            "SELECT h.id, heads.live, h.create_revision, h.version, h.lease"
-            " FROM heads JOIN history h ON h.id = heads.id WHERE heads.key = ?",
-            (key,),
-        ).fetchone()
+        head = self._heads.get(key)
+        if head is None:
+            head = self._db.execute(
+                "SELECT h.id, heads.live, h.create_revision, h.version, h.lease"
+                " FROM heads JOIN history h ON h.id = heads.id WHERE heads.key = ?",
+                (key,),
+            ).fetchone()
         return head
 
     def _put(self, row: int, key: str, value: Any, data: bytes, lease: int, head: _Head | None) -> None:
@@ -404,7 +448,9 @@ class SqliteStore:
             (row, key, data, created, version, lease, before, checksum),
         )
         self._total = add_up(self._total, (checksum,))
-        self._db.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?)", (key, row, data is not None))
+        if len(self._heads) >= _CACHED:
+            self._heads.clear()
+        self._heads[key] = (row, int(data is not None), created, version, lease)
 
     def _delete(self, table: str, where: str, values: tuple[int, ...]) -> int:
         """How many rows of history or leases it deleted."""

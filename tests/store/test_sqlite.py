@@ -267,3 +267,43 @@ def test_more_writes_than_a_revision_has_places_for_are_refused_whole(
     assert [entry.value for entry in store.range("")] == [0, 1, 2]
     assert store.revision == before
     store.close()
+
+
+def test_a_write_of_a_batch_that_is_interrupted_never_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind its statement, before the numbers in memory know: the next write has its revision, and the file is sound."""
+    store = SqliteStore(tmp_path / "s.db", ObjectCodec())
+    store.put("/a", 1)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with store.batch():
+        store.put("/b", 1)
+        monkeypatch.setattr(store, "_remember", interrupted)
+        for key in ("/a", "/c"):
+            with pytest.raises(KeyboardInterrupt):
+                store.put(key, 2)
+        monkeypatch.undo()
+        assert store.get("/c") is None
+        held = store.get("/a")
+        assert held is not None
+        assert (held.value, held.mod_revision, store.revision) == (1, 2, 3)
+        assert store.put("/c", 3) == 4
+    store.close()
+    again = SqliteStore(tmp_path / "s.db", ObjectCodec())
+    assert [(entry.key, entry.value, entry.mod_revision) for entry in again.range("/")] == [
+        ("/a", 1, 2), ("/b", 1, 3), ("/c", 3, 4),
+    ]  # fmt: skip
+    again.close()
+
+
+def test_leases_in_a_batch_go_with_their_keys(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db", ObjectCodec())
+    with store.batch():
+        lease = store.grant(10, 0)
+        store.put("/a", 1, lease=lease)
+        store.put("/b", 1, lease=lease)
+        store.put("/a", 2)  # without it: the key stays when the lease goes
+    store.revoke(lease)
+    assert [entry.key for entry in store.range("/")] == ["/a"]
+    store.close()

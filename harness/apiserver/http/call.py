@@ -189,11 +189,27 @@ def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
 
 
 _spec_json: IdentityMemo[Json] = IdentityMemo()
+
+_made: dict[int, tuple[Any, str, Json]] = {}
+"""By id: an object, a version and its JSON, until it is asked for."""
+_MOST_MADE = 256
+
+
+def keep_shown(resource: Resource, obj: Any, data: Json) -> None:
+    """`data` is what `shown` would say of `obj`, which is about to be asked: who writes it needs it, and the answer."""
+    if len(_made) >= _MOST_MADE:
+        _made.clear()
+    _made[id(obj)] = (obj, resource.api_version, data)
+
+
 _NO_SPEC = PodSpec()
 
 
 def shown(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
     """`outward` for who changes nothing in it: pods that share a spec share its JSON."""
+    made = _made.pop(id(obj), None)
+    if made is not None and made[0] is obj and made[1] == resource.api_version:
+        return made[2]
     if type(obj) is not Pod or resource.outward is not None:
         return outward(resource, obj, epoch_unix_ns)
     known = _spec_json.get(obj.spec)

@@ -125,6 +125,42 @@ class ChunkWriter:
         self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
 
+_STATUS_LINE = b"HTTP/1.1 "
+
+
+class WholeAnswers:
+    """The transport of one request: the head of an answer waits for the body that follows in the same turn of the
+    loop, and both are encrypted and sent at once. A head that nothing follows goes out when the turn ends."""
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(_STATUS_LINE):
+            self._head = data
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+
 if HttpToolsProtocol is None:
     BoundedHttp: type[asyncio.Protocol] = BoundedH11
 else:
@@ -159,6 +195,7 @@ else:
             cycle = self.cycle
             super().on_headers_complete()
             if self.cycle is not cycle:
+                self.cycle.transport = WholeAnswers(self.transport, self.loop)  # type: ignore[assignment]
                 extensions: dict[str, Any] = {WRITER: ChunkWriter(self.cycle)}
                 self.scope["extensions"] = extensions
 

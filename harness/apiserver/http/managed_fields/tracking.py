@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.apiserver.http.call import Call, shown
+from harness.apiserver.http.call import Call, keep_shown, shown
 from harness.apiserver.http.managed_fields import managers
 from harness.apiserver.http.managed_fields.managers import APPLY, UPDATE, Manager, Write
 from harness.apiserver.http.managed_fields.sets import fields_of
@@ -73,8 +73,12 @@ def _finished(new: Any, old: Any, resource: Resource, epoch: int, write: Write, 
     if before is None:
         before = {} if old is None else shown(resource, old, epoch)
     held = managers.read(_entries(new, old))
-    after = managers.updated(held, write, before, shown(resource, new, epoch))
-    return _with_entries(new, managers.written(after))
+    data = shown(resource, new, epoch)
+    entries = managers.written(managers.updated(held, write, before, data))
+    done = _with_entries(new, entries)
+    if old is None and entries:
+        keep_shown(resource, done, {**data, "metadata": {**data["metadata"], "managedFields": entries}})
+    return done
 
 
 def _entries(new: Any, old: Any) -> Any:
