@@ -492,7 +492,11 @@ def test_logs_are_not_invented(cluster: Live) -> None:
 
 def test_what_a_create_answers_is_what_a_get_shows(cluster: Live) -> None:
     """The answer is made from the JSON that managedFields were found in: it may leave nothing out."""
-    bodies = [(PODS, pod("twice", app="twice")), (MAPS, config("twice")), (MAPS, {**config("three"), "data": {"a": "b"}})]
+    bodies = [
+        (PODS, pod("twice", app="twice")),
+        (MAPS, config("twice")),
+        (MAPS, config("three") | {"data": {"a": "b"}}),
+    ]
     for path, body in bodies:
         for query in ("", "?fieldManager=me"):
             body["metadata"]["name"] += "x"

@@ -270,7 +270,7 @@ def test_more_writes_than_a_revision_has_places_for_are_refused_whole(
 
 
 def test_a_write_of_a_batch_that_is_interrupted_never_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind its statement, before the numbers in memory know: the next write has its revision, and the file is sound."""
+    """Behind its statement, before the numbers in memory know: the next write has its revision, the file is sound."""
     store = SqliteStore(tmp_path / "s.db", ObjectCodec())
     store.put("/a", 1)
 
