@@ -213,8 +213,8 @@ class Watches:
                     else:
                         queued.append(event)
 
-        elif name == "Node" and change == MODIFIED and not _is_ready(obj):
-            # A kubelet watches its node; what concerns it there is being called not ready.
+        elif name == "Node" and change == MODIFIED and (not _is_ready(obj) or _has_other_capacity(obj, old)):
+            # A kubelet watches its node; what concerns it there is being called not ready, and what it is said to have.
             address = self._by_node.get(obj.metadata.name)
             if address is not None:
                 self._changed_on.setdefault(address, []).append(Watch(change, obj, old))
@@ -252,6 +252,10 @@ class Watches:
             return
         for change, obj, old, _ in changes:
             self._post(at, address, Watch(change, obj, old, obj.metadata.key))
+
+
+def _has_other_capacity(new: Any, old: Any) -> bool:
+    return old is not None and new.status.capacity != old.status.capacity
 
 
 def _is_ready(node: Any) -> bool:

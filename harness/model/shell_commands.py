@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from harness.model.whole_numbers import whole_number
@@ -28,8 +29,9 @@ class Network(Protocol):
     def resolve(self, host: str) -> tuple[str, tuple[str, ...]] | None:
         """(full name, addresses); None for a name that nobody has."""
 
-    def get(self, host: str, port: int, path: str) -> str | None:
-        """What an HTTP server there answers; None where nobody listens."""
+    def get(self, host: str, port: int, path: str, asked_host: str = "") -> str | None:
+        """What an HTTP server there answers; None where nobody listens. `asked_host`: of the Host header, where that
+        is not `host`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ def _place(url: str) -> tuple[str, int, str]:
     return name, number, slash + path or "/"
 
 
-_CURL_VALUES = ("-m", "--max-time", "--connect-timeout", "-o", "-H", "-X", "--retry", "-w", "-A", "-d")
+_CURL_VALUES = ("-m", "--max-time", "--connect-timeout", "-o", "-H", "--header", "-X", "--retry", "-w", "-A", "-d")
 
 
 def _operands(arguments: list[str], valued: tuple[str, ...]) -> list[str]:
@@ -218,11 +220,13 @@ def _curl(shell: Shell, arguments: list[str]) -> int:
     network = _network(shell, "curl")
     quiet = any(item.startswith("-") and not item.startswith("--") and "s" in item for item in arguments)
     code = 0
+    headers = [value for option, value in pairwise(arguments) if option in ("-H", "--header")]
+    named = [value.partition(":")[2].strip() for value in headers if value.lower().startswith("host:")]
     for url in _operands(arguments, _CURL_VALUES):
         host, port, path = _place(url)
         if network.resolve(host) is None:
             code, told = 6, f"Could not resolve host: {host}"
-        elif (text := network.get(host, port, path)) is None:
+        elif (text := network.get(host, port, path, named[-1] if named else "")) is None:
             code, told = 7, f"Failed to connect to {host} port {port}: Could not connect to server"
         else:
             if "-o" not in arguments:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from harness.engine.component import SECOND, Effect, Observe, Record, WakeAt, next_tick
-from harness.model.core import Node, Pod, PodStatus
+from harness.model.core import Node, Pod, PodStatus, ResourceList
 from harness.node import pod_status
 from harness.node.container_runtime import ContainerRuntime
 from harness.node.container_statuses import composed, says_all
@@ -70,6 +70,10 @@ class Kubelet:
         self._allocator = NodeAllocator(node.status.allocatable)
         self._images = images
         self._containers = ContainerRuntime(settings, rng, images, self._next_relist)
+
+    def set_allocatable(self, allocatable: ResourceList) -> None:
+        """The node has more or less to give than before."""
+        self._allocator.set_allocatable(allocatable)
 
     # -- what the watch brings -----------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """A node: kubelet, container runtime and proxy on one machine, which can lose power, freeze or be cut off."""
 
+# size: what reaches a machine, and what it does about each, in every state that it can be in.
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -34,6 +36,7 @@ from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Parti
 from harness.model.meta import condition
 from harness.model.objects import PodMetrics
 from harness.model.workloads import Lease
+from harness.node.extended_resources import with_extended_resources
 from harness.node.images import Images
 from harness.node.kubelet import Kubelet
 from harness.node.machine_report import MachineReport
@@ -59,6 +62,7 @@ class Machine:
 
     __slots__ = (
         "_boots_until_ns",
+        "_built",
         "_cut_until_ns",
         "_down_until_ns",
         "_frozen_since_ns",
@@ -86,7 +90,7 @@ class Machine:
         """`lease_phase_ns`: its lease is renewed so long after each whole number of renewal periods."""
         self._lease_phase_ns = lease_phase_ns
         self.name = node.metadata.name
-        self._node = node = labelled_node(node)
+        self._node = self._built = node = labelled_node(node)
         self._boots_until_ns = 0
         self._settings = settings
         self._rng = rng
@@ -267,12 +271,14 @@ class Machine:
         usage.arm(now, effects)
 
     def _see_node(self, now: int, node: Node, effects: list[Effect]) -> None:
-        """Somebody says that it is not ready: the next report of the node's status sets that right. Source:
-        kubelet_node_status.go tryUpdateNodeStatus, which compares with what the API server has."""
-        known = condition(node.status.conditions, "Ready")
+        """The next report sets right what somebody else says. Source: kubelet_node_status.go tryUpdateNodeStatus."""
         if now < self._boots_until_ns:
             return  # it is not, and says so itself when it is
-        if not self._status_due and known is not None and known.status != "True":
+        if other := node.status.capacity != self._node.status.capacity:
+            self._node = with_extended_resources(self._built, node)
+            self._kubelet.set_allocatable(self._node.status.allocatable)
+        ready = condition(node.status.conditions, "Ready")
+        if not self._status_due and (other or (ready is not None and ready.status != "True")):
             self._status_due = True
             every_ns = self._settings.constants.node_status_update_frequency_ns
             effects.append(WakeAt(next_tick(now, every_ns, 0), ("status", 0)))

@@ -50,6 +50,10 @@ class NodeAllocator:
         self._used: dict[str, int] = {}
         self._devices: list[int] | None = None  # milli taken of each
 
+    def set_allocatable(self, allocatable: ResourceList) -> None:
+        """The node has more or less to give; what is taken stays so."""
+        self._allocatable = allocatable_of(allocatable)
+
     def lacks(self, run_spec: RunSpec, annotations: PodAnnotations) -> tuple[str, str] | None:
         """(reason, message) of the first thing that there is not enough of.
 

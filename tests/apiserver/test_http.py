@@ -488,20 +488,3 @@ def test_logs_are_not_invented(cluster: Live) -> None:
     assert cluster.request("GET", PODS + "/l/log") == (200, "")  # no node, so nothing has been written
     assert cluster.request("GET", PODS + "/l/log?container=other")[0] == 400
     cluster.request("DELETE", PODS + "/l")
-
-
-def test_what_a_create_answers_is_what_a_get_shows(cluster: Live) -> None:
-    """The answer is made from the JSON that managedFields were found in: it may leave nothing out."""
-    bodies = [
-        (PODS, pod("twice", app="twice")),
-        (MAPS, config("twice")),
-        (MAPS, config("three") | {"data": {"a": "b"}}),
-    ]
-    for path, body in bodies:
-        for query in ("", "?fieldManager=me"):
-            body["metadata"]["name"] += "x"
-            code, made = cluster.request("POST", path + query, body)
-            assert code == 201
-            _, found = cluster.request("GET", f"{path}/{body['metadata']['name']}")
-            assert made == found
-            cluster.request("DELETE", f"{path}/{body['metadata']['name']}?gracePeriodSeconds=0")

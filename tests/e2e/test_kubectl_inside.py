@@ -101,3 +101,38 @@ def test_what_every_cluster_keeps(kubectl: Kubectl) -> None:
     assert "readyz check passed" in kubectl("get", "--raw", "/readyz?verbose")
     made = ("create", "deploy", "dry", "--image=x", "--dry-run=server", "-o", "jsonpath={.metadata}")
     assert "resourceVersion" not in kubectl(*made)
+
+
+def test_an_ingress_answers_by_host_and_path(kubectl: Kubectl) -> None:
+    kubectl("create", "ingress", "shop", "--class=any", "--rule=shop.example.com/cart*=web:8080")
+    address = eventually(lambda: kubectl("get", "ing", "shop", "-o", "jsonpath={..ip}"), "its address")
+    assert address in kubectl("get", "ing", "shop")
+    for asked in ("http://shop.example.com/cart/1", f"-H Host:shop.example.com http://{address}/cart/1"):
+        assert " port 80: GET /cart/1" in kubectl("exec", "box", "--", "curl", "-s", *asked.split()), asked
+    for asked in ("http://shop.example.com/else", f"http://{address}/cart"):
+        assert "404" in kubectl("exec", "box", "--", "curl", "-s", asked), asked
+    kubectl("delete", "ing", "shop")
+    assert "Could not resolve host" in kubectl("exec", "box", "--", "curl", "http://shop.example.com/cart", code=6)
+
+
+AGENT = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {containers: [{name: agent, image: "agent:1"}]}
+"""
+
+
+def test_the_history_of_a_daemon_set(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", given=AGENT)
+    kubectl("rollout", "status", "ds/agent", "--timeout=60s")
+    kubectl("set", "image", "ds/agent", "agent=agent:2")
+    kubectl("rollout", "status", "ds/agent", "--timeout=60s")
+    assert "agent:1" in kubectl("rollout", "history", "ds/agent", "--revision=1")
+    assert "rolled back" in kubectl("rollout", "undo", "ds/agent")
+    assert kubectl("get", "ds", "agent", "-o", "jsonpath={..image}") == "agent:1"
+    kubectl("delete", "ds", "agent")

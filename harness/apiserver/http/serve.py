@@ -30,6 +30,7 @@ from harness.apiserver.http.connections import IDLE_S, BoundedHttp
 from harness.apiserver.http.custom_resources import CustomResources
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.endpoints import EndpointsMirror
+from harness.apiserver.http.ingress_addresses import IngressAddresses
 from harness.apiserver.http.managed_fields import tracking
 from harness.apiserver.http.watch import Hub
 from harness.apiserver.http.web import page as web_page
@@ -80,6 +81,7 @@ class HttpServer:
         self._service = KubernetesService(driver)
         self._endpoints = EndpointsMirror(driver)
         self._custom = CustomResources(driver, epoch_unix_ns)
+        self._ingresses = IngressAddresses(driver)
         self._signer = CertificateSigner(driver, self.identity.authority, epoch_unix_ns)
         self._certificates = certs.make(self.identity.authority, tuple(dict.fromkeys((*certs.HOSTS, host))))
         self._server: uvicorn.Server | None = None
@@ -130,6 +132,7 @@ class HttpServer:
         self._endpoints.attach()
         self._custom.attach()
         self._signer.attach()
+        self._ingresses.attach()
         metrics_view.attach(server)
         self._hub.attach(self.driver.server)
         self.driver.on_away = self._hub.end_all
@@ -208,6 +211,7 @@ class HttpServer:
         self._endpoints.detach()
         self._custom.detach()
         self._signer.detach()
+        self._ingresses.detach()
         metrics_view.detach(self.driver.server)
         self.driver.close()
         if self._server is not None and self._thread is not None:

@@ -1,4 +1,4 @@
-"""What answers HTTP inside the cluster: Services by name, address and node port, and pods by address.
+"""What answers HTTP inside the cluster: Services by name, address and node port, Ingresses by host, pods by address.
 
 Nothing runs in a simulated container, so the answer says who was asked: namespace, pod, port, method and path.
 Source of the names: kubernetes.io/docs/concepts/services-networking/dns-pod-service.
@@ -12,11 +12,19 @@ from collections.abc import Iterator
 from harness.apiserver.http.containers.container import listens
 from harness.apiserver.server import ApiServer
 from harness.model.core import Pod, Service, ServicePort
+from harness.model.ingress import backend_of, host_matches, hosts_of, port_matches
 from harness.model.workloads import Endpoint, EndpointSlice
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
 DOMAIN = "svc.cluster.local"
+
+INGRESS_ADDRESS = "10.96.0.2"
+"""Where every Ingress of a live cluster is reached. The Services' addresses begin behind it."""
+
+NO_ROUTE = "default backend - 404\n"
+"""What an Ingress answers that has no rule for a request, or whose Service has no endpoints. Source: ingress-nginx's
+defaultbackend."""
 
 NETWORK_COMMANDS = ("curl", "wget", "nslookup")
 
@@ -54,6 +62,7 @@ class ClusterNetwork:
             key = f"{slice_.metadata.namespace}/{slice_.metadata.labels.get(SERVICE_NAME, '')}"
             self._slices.setdefault(key, []).append(slice_)
         self._nodes = {address.address for node in server.listed("Node") for address in node.status.addresses}
+        self._ingresses = [(obj.metadata.namespace, obj.extra or {}) for obj in server.listed("Ingress")]
         self._turn = server.revision
 
     def resolve(self, host: str) -> tuple[str, tuple[str, ...]] | None:
@@ -61,7 +70,8 @@ class ClusterNetwork:
             return host, (host,)
         found = self._named(host)
         if found is None:
-            return None
+            hosts = {pattern for _, ingress in self._ingresses for pattern in hosts_of(ingress)}
+            return (host, (INGRESS_ADDRESS,)) if any(host_matches(pattern, host) for pattern in hosts) else None
         service, only = found
         meta = service.metadata
         addresses = tuple(item.addresses[0] for item in self._endpoints(service) if not only or _name(item) == only)
@@ -70,7 +80,38 @@ class ClusterNetwork:
         full = f"{meta.name}.{meta.namespace}.{DOMAIN}"
         return (f"{only}.{full}" if only else full, addresses) if addresses else None
 
-    def get(self, host: str, port: int, path: str) -> str | None:
+    def get(self, host: str, port: int, path: str, asked_host: str = "") -> str | None:
+        """`asked_host`: of the request's Host header, where that is not `host`."""
+        if self._ingresses and port == 80 and (host == INGRESS_ADDRESS or not _is_address(host)):
+            resolved = self.resolve(host)
+            if resolved is not None and resolved[1] == (INGRESS_ADDRESS,):
+                return self._through_ingress(asked_host or host, path)
+        return self._get(host, port, path)
+
+    def _through_ingress(self, host: str, path: str) -> str:
+        """By the Ingress that names the host most closely; of two, by the older name."""
+        for named in (True, False):
+            for namespace, ingress in self._ingresses:
+                if named is any(host_matches(pattern, host) for pattern in hosts_of(ingress)):
+                    backend = backend_of(ingress, host, path)
+                    service = None if backend is None else self._services.get(f"{namespace}/{backend.service}")
+                    if backend is None or service is None:
+                        continue
+                    for known in service.spec.ports:
+                        if port_matches(backend.port, known.port, known.name):
+                            return self._served(service, known, path) or NO_ROUTE
+        return NO_ROUTE
+
+    def _served(self, service: Service, port: ServicePort, path: str) -> str | None:
+        found = backends(self._slices.get(service.metadata.key, []), port)
+        if not found:
+            return None
+        endpoint, target = found[self._turn % len(found)]
+        ref = endpoint.target_ref
+        pod = self._pods.get(f"{ref.namespace}/{ref.name}") if ref is not None else None
+        return None if pod is None else answer_of(pod, target, "GET", path)
+
+    def _get(self, host: str, port: int, path: str) -> str | None:
         for service, only in self._services_at(host, port):
             for known in service.spec.ports:
                 headless = service.spec.cluster_ip in ("", "None")
