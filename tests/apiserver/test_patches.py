@@ -78,7 +78,7 @@ def test_json_patch_is_that_of_the_rfc(target: Any, operations: Any, result: Any
         ([{"op": "replace", "path": "/b", "value": 1}], 422),
         ([{"op": "add", "path": "/x/y", "value": 1}], 422),
         ([{"op": "add", "path": "/list/7", "value": 1}], 422),
-        ([{"op": "jump", "path": "/a"}], 400),
+        ([{"op": "jump", "path": "/a"}], 422),
         ([{"path": "/a"}], 400),
         ([{"op": "add", "path": "a", "value": 1}], 400),
         ({"op": "add"}, 400),

@@ -45,7 +45,11 @@ _SCALARS: dict[str, tuple[str, Json]] = {
     ),
     "IntOrString": (
         "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
-        {"description": "A number or a text.", "format": "int-or-string", "type": "string"},
+        {
+            "description": "A number or a text.",
+            "format": "int-or-string",
+            "oneOf": [{"type": "integer"}, {"type": "string"}],
+        },
     ),
     "Time": (f"{_META}Time", {"description": "An RFC 3339 time.", "format": "date-time", "type": "string"}),
     "MicroTime": (

@@ -65,7 +65,8 @@ def _get(server: ApiServer, call: Call) -> Any:
     for obj in view():
         if (obj.metadata.namespace, obj.metadata.name) == (target.namespace, target.name):
             return obj
-    raise not_found(kind.plural, target.name, kind.group)
+    # metrics-server says what is missing: the pod or the node, of which there are no metrics therefore.
+    raise not_found(kind.plural, target.name, "" if kind.group == "metrics.k8s.io" else kind.group)
 
 
 def _create(server: ApiServer, call: Call) -> One:

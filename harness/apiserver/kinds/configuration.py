@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, Table
@@ -10,7 +11,7 @@ from harness.apiserver.registry.fields import untyped
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import Json, Moment, created, name_of
 from harness.apiserver.validation import names
-from harness.apiserver.validation.causes import forbidden, immutable, too_long, wrong
+from harness.apiserver.validation.causes import forbidden, immutable, required, too_long, wrong
 from harness.model.core import ConfigMap
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
@@ -63,11 +64,49 @@ def _default_secret(obj: Unstructured) -> Unstructured:
     return obj if after == before else replaced(obj, extra=after)
 
 
+_KEYS_OF_SECRETS = {
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+}
+"""Keys that a Secret of a type must have."""
+
+
+def _typed_problems(new: Unstructured) -> list[Cause]:
+    """What a Secret of a type lacks. Source: pkg/apis/core/validation ValidateSecret."""
+    extra = new.extra or {}
+    kind, data = extra.get("type") or "Opaque", extra.get("data") or {}
+    found = [required(f"data[{key}]") for key in _KEYS_OF_SECRETS.get(kind, ()) if key not in data]
+    written = _KEYS_OF_SECRETS.get(kind, ()) if kind.startswith("kubernetes.io/docker") else ()
+    found += [
+        wrong(f"data[{key}]", "<secret contents redacted>", "invalid character in JSON")
+        for key in written
+        if key in data and not _is_json(data[key])
+    ]
+    if kind == "kubernetes.io/basic-auth" and not {"username", "password"} & set(data):
+        found += [required("data[username]"), required("data[password]")]
+    if kind == "kubernetes.io/service-account-token":
+        name = new.metadata.annotations.get("kubernetes.io/service-account.name")
+        if not name:
+            found.append(required("metadata.annotations[kubernetes.io/service-account.name]"))
+    return found
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        json.loads(base64.b64decode(text))
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
+
+
 def _secret_problems(new: Unstructured, old: Unstructured | None) -> list[Cause]:
     extra = new.extra or {}
     found = [
         wrong(f"data[{key}]", key, why) for key in extra.get("data") or {} if (why := names.config_key_problem(key))
     ]
+    found += _typed_problems(new)
     if old is not None:
         was = old.extra or {}
         if (extra.get("type") or "Opaque") != (was.get("type") or "Opaque"):

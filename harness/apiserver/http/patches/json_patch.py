@@ -67,7 +67,7 @@ def _apply(document: Any, operation: dict[str, Any], copied: list[int]) -> Any:
                 raise ApiError(413, "RequestEntityTooLarge", what)
             return _add(document, path, copy.deepcopy(value))
         case other:
-            raise bad_request(f"unknown JSON patch operation {other!r}")
+            raise _refused(f"Unexpected kind: {other}")
 
 
 def _source(operation: dict[str, Any]) -> list[str]:
