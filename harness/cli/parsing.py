@@ -94,17 +94,22 @@ def strategies_of(loaded: LoadedScenario, asked: Sequence[str] | None) -> list[s
     from harness.model.errors import UserError
 
     names = names_of(asked)
+    if asked and not names:
+        raise UserError("--scheduler names none", expected="as greedy or greedy,binpack")
     for name in names:
         load_strategy(loaded, name)
     if names:
         return names
-    for index, name in enumerate(loaded.scenario.spec.schedulers):
+    own = loaded.scenario.spec.schedulers
+    for index, name in enumerate(own):
+        if name in own[:index]:
+            raise loaded.error(f"spec.schedulers[{index}]", "is there twice", found=name, expected="each once")
         try:
             load_strategy(loaded, name)
         except UserError as error:
             about = {"found": error.found, "expected": error.expected, "hint": error.hint}
             raise loaded.error(f"spec.schedulers[{index}]", error.what, **about) from None
-    return loaded.scenario.spec.schedulers
+    return own
 
 
 MOST_SEEDS = 100_000
@@ -127,4 +132,6 @@ def seeds_of(text: str) -> list[int]:
         out.extend(range(first, last + 1))
     if not out:
         raise UserError("--seeds names none", found=text)
+    if len(set(out)) < len(out):
+        raise UserError("--seeds names one twice", found=text, expected="each once")
     return out

@@ -78,6 +78,7 @@ def run(
 
         ray_session(ray_address, actors)  # it starts while everything else is imported and read
     from harness.experiment.autoscalers import named, reader
+    from harness.experiment.record import check_writable
     from harness.experiment.run import Clock, Home
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.experiment.sweep import jobs
@@ -89,7 +90,8 @@ def run(
     variables = variables_of(vary, path, given)
     read = reader(path, given, named(autoscaler) if autoscaler else [], variables)
     names = strategies_of(loaded, scheduler)
-    todo = jobs(read, variables, names, seeds_of(seeds) if seeds else [spec.seed])
+    todo = jobs(read, variables, names, [spec.seed] if seeds is None else seeds_of(seeds))
+    check_writable(out)
     pace = Clock((time_scale or 1.0) if clock is ClockKind.wall else 0.0)
     home = Home(nodes="ray" if in_actors else "inline", actors=actors, ray_address=ray_address)
     try:

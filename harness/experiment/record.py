@@ -89,6 +89,15 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             (beside / name).write_bytes(content)
 
 
+def check_writable(out: Path) -> None:
+    """Before hours of running: whether results can be written there. Raises UserError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=".try-", dir=out)).rmdir()
+    except OSError as error:
+        raise UserError(f"cannot write results: {error.strerror}", file=out, hint="--out DIR") from None
+
+
 @contextmanager
 def _moved_into_place(folder: Path) -> Iterator[Path]:
     """A folder to write in, which becomes `folder` at the end. Raises UserError; then nothing is left behind."""

@@ -45,6 +45,7 @@ def random_training(seed: int) -> dict[str, Any]:
         "workload": [{"training": training}],
         "schedulers": [rng.choice([name for name in STRATEGIES.names() if "@" not in name])],
         "bound": False,
+        "scheduling": {"deadline": "0s"},  # of the wall clock: a busy machine is no finding; campaign.LONGEST_S holds
         "events": rng.random() < 0.3,
     }
     if rng.random() < 0.5:

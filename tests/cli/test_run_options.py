@@ -54,6 +54,24 @@ def test_variables_in_one_option_are_told_apart() -> None:
     assert result.exception.hint == "--vary list --vary list"
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--seeds=", "--seeds wants whole numbers"),
+        ("--seeds 1,1", "--seeds names one twice"),
+        ("--seeds 1-4,3", "--seeds names one twice"),
+        ("--scheduler=", "--scheduler names none"),
+        ("--scheduler ,", "--scheduler names none"),
+        ("--set spec.schedulers=[greedy,random,greedy]", "spec.schedulers[2]: is there twice"),
+        ("--out /dev/null/x", "/dev/null/x: cannot write results"),
+    ],
+)
+def test_nothing_runs_twice_or_for_nothing(options: str, told: str) -> None:
+    """A folder that cannot be written was told after the run."""
+    result = CliRunner().invoke(app, ["run", "quickstart", "--nodes", "inline", *options.split()])
+    assert told in str(result.exception)
+
+
 def test_progress_counts_pods_that_have_ended() -> None:
     spec = loaded(workload=[{"openbLike": {"pods": 5, "longest": "1m"}}], nodes=[{"openbLike": {"count": 4}}])
     run = Run(spec, load_strategy(spec, "greedy")(), 0, Home())
