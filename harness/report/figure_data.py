@@ -264,10 +264,10 @@ def sweep(runs: Runs, asked: Asked) -> pl.DataFrame:
 
 def _sweep_order(order: dict[str, int], scheduler: str, value: str, others: str) -> tuple[Any, ...]:
     number = number_of(value)
-    return order[scheduler], _by_number(others), math.inf if number is None else number, value
+    return order[scheduler], by_number(others), math.inf if number is None else number, value
 
 
-def _by_number(others: str) -> tuple[tuple[float, str], ...]:
+def by_number(others: str) -> tuple[tuple[float, str], ...]:
     """Of 'name=value, ..': 6 nodes before 10."""
     numbers = [(number_of(text.partition("=")[2]), text) for text in others.split(", ")]
     return tuple((math.inf if number is None else number, text) for number, text in numbers)

@@ -110,9 +110,14 @@ def _legend(axes: Axes, columns: int) -> None:
 
 
 def _legend_columns(labels: Sequence[str]) -> int:
-    """At a font size of 8 points; 40 points are taken by a line's sample and the gap to the next column."""
-    longest = max(map(len, labels), default=1)
-    return max(1, min(4, len(labels), int(WIDTH * 72 * 0.9 / (40 + 4.6 * longest))))
+    """At a font size of 8 points; 40 points are taken by a line's sample and the gap to the next column. A legend fills
+    its columns one after the other, and each is as wide as its longest label."""
+    for columns in range(min(4, len(labels)), 1, -1):
+        rows = math.ceil(len(labels) / columns)
+        widths = [max(map(len, labels[at : at + rows])) for at in range(0, len(labels), rows)]
+        if sum(40 + 4.6 * width for width in widths) <= WIDTH * 72 * 0.9:
+            return columns
+    return 1
 
 
 def allocation(frame: Any, runs: Runs, asked: Asked) -> Figure:

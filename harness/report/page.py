@@ -12,14 +12,16 @@ from typing import Any
 from harness.experiment.record import read_record, whole_record
 from harness.experiment.result import Result, from_record
 from harness.experiment.waterfalls import waterfalls
+from harness.measure.catalogue import Catalogue
 from harness.measure.recovery import PHASES
 from harness.measure.registry import catalogue
 from harness.measure.waterfall.hops import Waterfall
 from harness.model.errors import UserError
 from harness.report import svg
-from harness.report.page_parts import figures, summary
+from harness.report.figure_data import by_number
+from harness.report.page_parts import figures, summary, sweep_figures
 from harness.report.series import Steps, over_time
-from harness.report.tables import families
+from harness.report.tables import families, sweep_rows
 from harness.report.waterfall import headline, span
 
 STYLE = """
@@ -46,6 +48,7 @@ svg.figure{font-family:system-ui,sans-serif;max-width:100%}figure{margin:1rem 0}
 figure{overflow-x:auto}svg.figure{min-width:34rem}}
 @media print{body{max-width:none;margin:0}figure,table{break-inside:avoid}.wide{overflow:visible}
 table{font-size:.8rem}}
+details{margin:1rem 0}details>summary{cursor:pointer;font-weight:600}
 .bad{border-left:4px solid var(--c3);padding-left:.8rem}
 """ + "".join(
     f".line.c{n}{{stroke:var(--c{n})}}.bar.c{n}{{fill:var(--c{n})}}.key.c{n}::before{{background:var(--c{n})}}"
@@ -123,17 +126,55 @@ def _scenario(name: str, records: Sequence[ReportedRun]) -> list[str]:
     first = records[0].data["scenario"]
     about = first.get("metadata", {}).get("description", "") if isinstance(first, dict) else ""
     out = [f"<h1>{escape(name)}</h1>", f'<p class="soft">{escape(about)}</p>']
-    out += summary(results)
+    known = catalogue(_measures_asked(first))
+    by_setting: dict[str, list[ReportedRun]] = {}
+    for record in records:
+        by_setting.setdefault(_setting(record.result), []).append(record)
     out += _wrong(results)
-    for title, columns, rows in families(results, catalogue(_measures_asked(first))):
-        out.append(f"<h2>{escape(title)}</h2>{_table(columns, rows)}")
-    if len({result.seed for result in results}) > 1:
-        out.append(f'<p class="soft">{escape(OVER_SEEDS)}</p>')
+    if len(by_setting) > 1:
+        settings = sorted(by_setting, key=by_number)
+        out += _sweep({setting: by_setting[setting] for setting in settings}, known)
+        records = by_setting[settings[0]]
+        out.append(f"<h2>More of one setting: {escape(_setting(records[0].result))}</h2>")
+        results = [record.result for record in records]
+    else:
+        out += _tables(results, known)
     out += _curves(records)
     out += figures(records)
     out += _recoveries(results)
     out += _waterfalls(records)
     out += _again(records)
+    return out
+
+
+def _setting(result: Result) -> str:
+    return ", ".join(f"{name}={value}" for name, value in result.variables.items())
+
+
+def _sweep(by_setting: dict[str, list[ReportedRun]], known: Catalogue) -> list[str]:
+    """A row and a figure of everything, and the tables of each setting of the variables by themselves: a mean over
+    several settings says nothing."""
+    records = [record for group in by_setting.values() for record in group]
+    results = [record.result for record in records]
+    strategies = len({result.scheduler for result in results})
+    of = f"{len(by_setting)} settings of {', '.join(results[0].variables)}"
+    told = f"{len(results)} runs: {of}, {strategies} {'strategy' if strategies == 1 else 'strategies'}."
+    out = [f'<p class="summary">{escape(told)}</p>', f"<h2>Sweep</h2>{_table(*sweep_rows(results, known))}"]
+    out.append(f'<p class="soft">{escape(OVER_SEEDS)}</p>')
+    out += sweep_figures(records)
+    for at, (setting, group) in enumerate(by_setting.items()):
+        body = "".join(_tables([record.result for record in group], known))
+        out.append(f"<details{'' if at else ' open'}><summary>{escape(setting)}</summary>{body}</details>")
+    return out
+
+
+def _tables(results: Sequence[Result], known: Catalogue) -> list[str]:
+    """What runs with the same variables come to, in a sentence and by family of measures."""
+    out = summary(results)
+    for title, columns, rows in families(results, known):
+        out.append(f"<h2>{escape(title)}</h2>{_table(columns, rows)}")
+    if len({result.seed for result in results}) > 1:
+        out.append(f'<p class="soft">{escape(OVER_SEEDS)}</p>')
     return out
 
 

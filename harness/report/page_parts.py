@@ -20,7 +20,6 @@ CAPTIONS = {
     "replicas": "Replicas that are ready and that the autoscaler wants, against the least that meet the SLO.",
     "nodes": "How full each node is over time.",
     "gantt": "Each pod on its node.",
-    "sweep": "The measure along the variable, with 95 % intervals.",
 }
 OF_FIRST = ("replicas", "nodes", "gantt")
 """Figures of one run: the page shows the first record's."""
@@ -101,11 +100,8 @@ def figures(records: Sequence[Shown]) -> list[str]:
     runs = [RunData(record.folder) for record in records]
     firsts = list({run.name: run for run in reversed(runs)}.values())[::-1]
     out = ["<h2>Figures</h2>"]
-    varied = any(run.result.variables for run in runs)
     for kind, caption in CAPTIONS.items():
-        if kind == "sweep" and not varied:
-            continue
-        of = firsts[:1] if kind in OF_FIRST else runs if kind in ("sweep", "waits") else firsts
+        of = firsts[:1] if kind in OF_FIRST else runs if kind == "waits" else firsts
         if kind == "gantt" and len(of[0].pods) > MOST_PODS:
             continue
         asked = Asked(f"placement.allocation.{'gpu' if of[0].scarce[0] == 'gpu_milli' else 'cpu'}")
@@ -117,6 +113,31 @@ def figures(records: Sequence[Shown]) -> list[str]:
         about = f" ({of[0].name}, seed {of[0].result.seed})" if kind in OF_FIRST else _seeds(of)
         picture = drawing.inline_svg(drawn, f"{kind}/{of[0].folder}", escape(caption, quote=True))
         out.append(f"<figure>{picture}<figcaption>{escape(caption + about)}</figcaption></figure>")
+    return out
+
+
+def sweep_figures(records: Sequence[Shown]) -> list[str]:
+    """Of the primary measure along each variable, inline; none without matplotlib, and none where too many other
+    settings would share a figure."""
+    from harness.report import figures as drawing
+
+    try:
+        drawing.matplotlib()
+    except UserError:
+        return []
+    runs = [RunData(record.folder) for record in records]
+    path = f"placement.allocation.{'gpu' if runs[0].scarce[0] == 'gpu_milli' else 'cpu'}"
+    varied = {name: {run.result.variables.get(name) for run in runs} for run in runs for name in run.result.variables}
+    out = []
+    for name in (name for name, values in varied.items() if len(values) > 1):
+        asked = Asked(path, name)
+        try:
+            drawn = drawing.draw("sweep", FRAMES["sweep"](runs, asked), runs, asked)
+        except UserError:
+            continue
+        caption = f"The measure along {name}, with 95 % intervals; {_seeds(runs).strip(' ()')}."
+        picture = drawing.inline_svg(drawn, f"sweep-{name}/{runs[0].folder}", escape(caption, quote=True))
+        out.append(f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>")
     return out
 
 

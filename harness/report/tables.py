@@ -75,25 +75,26 @@ def _unknown_energy(result: Result) -> list[str]:
 
 def print_sweep(loaded: LoadedScenario, results: Sequence[Result]) -> None:
     """A row a strategy and value of the variables: means over seeds, with intervals as `print_results`."""
+    meta = loaded.scenario.metadata
+    _console().print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
+    print_table("", *sweep_rows(results, catalogue(loaded.scenario.spec.measures)))
+    for result in results:
+        _wrong(_console(), result)
+        _violations(_console(), result)
+
+
+def sweep_rows(results: Sequence[Result], known: Catalogue) -> tuple[Sequence[str], list[list[str]]]:
+    """Columns, and a row for each setting of the variables and strategy."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         groups.setdefault((*result.variables.values(), result.scheduler), []).append(result)
-    measures = [
-        m
-        for m in catalogue(loaded.scenario.spec.measures).in_table("sweep")
-        if any(_read(r, m, "") is not None for r in results)
-    ]
+    measures = [m for m in known.in_table("sweep") if any(_read(r, m, "") is not None for r in results)]
     columns = (*results[0].variables, "strategy", "runs", *(m.title.strip() for m in measures)) if results else ("",)
     rows = [
         [*key, str(len(runs)), *(_cell([_read(run, m, "") for run in runs], m.digits) for m in measures)]
         for key, runs in groups.items()
     ]
-    meta = loaded.scenario.metadata
-    _console().print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
-    print_table("", columns, rows)
-    for result in results:
-        _wrong(_console(), result)
-        _violations(_console(), result)
+    return columns, rows
 
 
 def print_comparison(loaded: LoadedScenario, rows: Sequence[Row]) -> None:

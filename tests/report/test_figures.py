@@ -19,7 +19,7 @@ from harness.cli.output import Output, text_of
 from harness.experiment.api import run as run_all
 from harness.experiment.run import run_once
 from harness.model.errors import UserError
-from harness.report.figure_data import FRAMES, Asked, RunData, _by_number
+from harness.report.figure_data import FRAMES, Asked, RunData, by_number
 from harness.report.page import find, load, page
 from tests.experiment.scenarios import SERVICE, loaded
 
@@ -103,6 +103,13 @@ def test_a_sweep_has_a_mean_and_an_interval_for_each_value(tmp_path: Path) -> No
     assert frame["value"].to_list() == ["40", "80", "120"]  # by number, whatever the order of the runs
     assert (frame["seeds"] == 3).all()
     assert (frame["low"] <= frame["mean"]).all()
+    html = page([load(folder) for folder in find([tmp_path])])
+    assert "9 runs: 3 settings of load, 1 strategy." in html
+    assert re.findall(r"<summary>(load=\d+)</summary>", html) == ["load=40", "load=80", "load=120"]
+    mean = sum(run.result.metrics["placement"]["podsBound"] for run in runs if run.result.variables["load"] == "80") / 3
+    part = html.partition("<summary>load=80</summary>")[2].partition("</details>")[0]
+    assert re.search(rf"<td>pods placed</td><td>{mean:.0f} ±", part)  # of this setting, not over all of them
+    assert "More of one setting: load=40" in html
     done = CliRunner().invoke(app, ["plot", str(tmp_path), "--kind", "sweep", "--measure", "placement.podBound"])
     assert isinstance(done.exception, UserError)
     assert "did you mean 'placement.podsBound'?" in str(done.exception)
@@ -146,7 +153,7 @@ def test_more_panels_than_a_page_holds_are_refused() -> None:
 
 def test_settings_of_other_variables_are_in_the_order_of_their_numbers() -> None:
     settings = ["nodes=10, gap=30s", "nodes=6, gap=2m", "nodes=6, gap=30s", "list=b"]
-    assert sorted(settings, key=_by_number) == ["nodes=6, gap=30s", "nodes=6, gap=2m", "nodes=10, gap=30s", "list=b"]
+    assert sorted(settings, key=by_number) == ["nodes=6, gap=30s", "nodes=6, gap=2m", "nodes=10, gap=30s", "list=b"]
 
 
 def test_a_chrome_trace_is_in_its_format(records: Path, tmp_path: Path) -> None:

@@ -214,7 +214,12 @@ def test_minus_infinity_is_a_low_score_not_a_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [([np.nan, 0.0], "not a number for 1 of 2 nodes"), ([0.0], r"shape \(1,\), expected \(2,\)")]
+    ("values", "message"),
+    [
+        ([np.nan, 0.0], "not a number for 1 of 2 nodes"),
+        ([0.0], r"shape \(1,\), expected \(2,\)"),
+        ([1 + 2j, 0j], "complex"),
+    ],
 )
 def test_a_score_that_is_no_score_is_named(values: list[float], message: str) -> None:
     on = cluster(1, 1)

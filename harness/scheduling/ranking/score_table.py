@@ -249,8 +249,10 @@ class ScoreTable:
 def checked(scores: Float64, count: int, nodes: Int64 | None = None) -> Float64:
     """A user's scores, clipped to finite values (-inf still means feasible).
 
-    Raises ValueError on a wrong shape, and on NaN at any of `nodes` (None: all).
+    Raises ValueError on a wrong shape, on complex numbers, and on NaN at any of `nodes` (None: all).
     """
+    if np.iscomplexobj(scores):  # numpy would leave out the imaginary part
+        raise ValueError("the score is complex, expected real numbers")
     values = np.asarray(scores, dtype=np.float64)
     if values.shape != (count,):
         raise ValueError(f"the score has shape {values.shape}, expected ({count},)")
