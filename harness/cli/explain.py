@@ -102,6 +102,8 @@ def _print_rest(found: Explanation) -> None:
 
     if found.message:
         print(found.message)
+    if found.requests:
+        print(found.requests)
     rows = [
         [
             verdict.plugin,

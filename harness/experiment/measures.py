@@ -29,9 +29,11 @@ from harness.measure.recovery import Recovery
 from harness.measure.registry import PREFIX, Contained, Extra, extras
 from harness.measure.rounds import Rounds
 from harness.measure.traffic import Traffic
+from harness.measure.vertical import VerticalScaling
 from harness.model.gpu import GPU_COUNT, GPU_MODEL
 from harness.model.karpenter import NodePool
 from harness.model.power import POWER_MODEL
+from harness.model.vertical import VerticalPodAutoscaler
 
 
 class Measures:
@@ -74,6 +76,7 @@ class Measures:
         self.elasticity = Elasticity(
             elastic_targets(prepared), [pool.name for pool in prepared.pools], _prices(prepared)
         )
+        self.vertical = VerticalScaling() if has_vertical_scaling(prepared) else None
         self.invariants = Invariants(self.lives, self.placement.occupancy)
         self.last_writes = LastWrites()
         self.journal = Journal(
@@ -88,6 +91,7 @@ class Measures:
                 *((self.energy,) if told else ()),
                 self.recovery,
                 self.elasticity,
+                *((self.vertical,) if self.vertical is not None else ()),
                 self.invariants,
                 self.last_writes,
                 *self.extras,
@@ -113,6 +117,8 @@ class Measures:
             out |= self._job_metrics(end)
         if self.elasticity.seen:
             out["autoscaling"] = self.elasticity.metrics(end)
+        if self.vertical is not None:
+            out["vertical"] = self.vertical.metrics(end)
         if self.traffic.services:
             out["requests"] = self.traffic.metrics(end)
         if self.recovery.faults:
@@ -153,6 +159,14 @@ class Measures:
             out[f"{name}_capacity"] = capacity[:, index]
             out[f"{name}_used"] = used[:, index]
         return out
+
+
+def has_vertical_scaling(prepared: Prepared) -> bool:
+    """Whether the scenario has VerticalPodAutoscalers, from the beginning or among its faults."""
+    if any(isinstance(obj, VerticalPodAutoscaler) for obj in prepared.workload.objects()):
+        return True
+    applied = (entry.get("apply") for entry in prepared.loaded.scenario.spec.faults)
+    return any("VerticalPodAutoscaler" in str(item) for item in applied)
 
 
 def placement_of(prepared: Prepared, lives: PodLives, demand: Demand) -> Placement:

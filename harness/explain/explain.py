@@ -15,7 +15,9 @@ from harness.experiment.record import whole_record
 from harness.explain.node_changes import Change, columns_of, to_fit, to_win
 from harness.explain.pod_changes import PodChange, to_fit_by_pod
 from harness.explain.recorded_decision import Case, RecordNotes
+from harness.model.core import Pod
 from harness.model.errors import UserError, did_you_mean
+from harness.model.vertical import UPDATES
 from harness.scheduling.feasibility.fit_error import diagnose
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filters.filter import CountsReasons
@@ -71,6 +73,7 @@ class Explanation:
     runner_up: Option | None
     on_node: OnNode | None = None
     message: str = ""
+    requests: str = ""  # who set them, and to what, where a VerticalPodAutoscaler did
 
     def to_data(self) -> dict[str, Any]:
         def option(item: Option | None) -> dict[str, Any] | None:
@@ -92,6 +95,7 @@ class Explanation:
             "picked": option(self.picked),
             "runnerUp": option(self.runner_up),
             "message": self.message,
+            **({"requests": self.requests} if self.requests else {}),
             **(
                 {}
                 if here is None
@@ -144,7 +148,20 @@ def explained(case: Case, node: str | None = None) -> Explanation:
         runner_up=None if runner_up is None else _option(on, runner_up, scores),
         on_node=None if at is None else _on_node(case, at, scores, picked),
         message="" if case.node else str(diagnose(on, view)),
+        requests=_resized(case.pod),
     )
+
+
+def _resized(pod: Pod) -> str:
+    """What the VPA's admission says of the pod, with the requests that it was given; '' where it did nothing."""
+    updates = pod.metadata.annotations.get(UPDATES, "")
+    if not updates:
+        return ""
+    given = []
+    for container in pod.spec.containers:
+        amounts = (f"{name} {amount}" for name, amount in sorted(container.resources.requests.items()))
+        given.append(f"{container.name} {', '.join(amounts)}")
+    return f"{updates}. Requests: {'; '.join(given)}"
 
 
 def _index(on: Snapshot, node: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.measure.catalogue import NEAREST_RANK, SPEC_RG, Better, Catalogue, Measure, spread
 from harness.measure.job_measures import account_measures, job_measures
 from harness.measure.recovery import PHASES
+from harness.measure.vertical_measures import vertical_measures
 
 HOP_NUMBERS = {"p50": "median", "max": "longest", "mean": "mean"}
 QUEUE = "M/G/c/K in its steady state: Kleinrock, Queueing Systems I, 1975; Tijms, Stochastic Models, 2003"
@@ -23,6 +24,7 @@ def shipped() -> Catalogue:
             *_scheduling(),
             *_filling(),
             *_autoscaling(),
+            *vertical_measures(),
             *_requests(),
             *_recovery(),
             *_energy(),

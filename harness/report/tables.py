@@ -232,6 +232,8 @@ def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
         placement,
         *(_family(f"Autoscaling response of {name}", by_strategy, known, "autoscaling", name) for name in services),
     ]
+    scalers = dict.fromkeys(name for result in results for name in result.metrics.get("vertical", {}))
+    out += [_family(f"Vertical autoscaling by {name}", by_strategy, known, "vertical", name) for name in scalers]
     plain = dict.fromkeys(
         name for result in results for name in result.metrics.get("requests", {}) if name not in services
     )
