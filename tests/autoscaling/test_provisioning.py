@@ -92,7 +92,7 @@ def test_limits_leave_pods_pending(path: Path) -> None:
     story = Story(path, node_pool(limits={"cpu": "4"}), deployment("web", 6))
     assert story.types() == {"s.medium": 1}
     assert len(story.pending()) == 3
-    assert any("exceed limits for nodepool 'p'" in text for text in story.events("FailedScheduling"))
+    assert any("exceed limits for nodepool (NodePool=p)" in text for text in story.events("FailedScheduling"))
 
 
 def test_a_limit_of_nodes(path: Path) -> None:
@@ -115,7 +115,7 @@ def test_taints_keep_pods_that_do_not_tolerate_them_and_startup_taints_do_not(pa
     toleration = {"key": "team", "operator": "Exists"}
     refused = Story(path, pool, deployment("web", 1))
     assert refused.types() == {}
-    assert any("did not tolerate taints" in text for text in refused.events("FailedScheduling"))
+    assert any("did not tolerate taint (taint=" in text for text in refused.events("FailedScheduling"))
     story = Story(path, pool, deployment("web", 1, tolerations=[toleration]))
     ((name, node),) = story.nodes().items()
     assert INITIALIZED not in node.metadata.labels  # nobody has taken the startup taint off

@@ -143,12 +143,12 @@ def test_each_node_pool_says_why_it_does_not_help(tmp_path: Path) -> None:
     assert len(found["waiting"]) == 6
     for item in found["waiting"]:
         assert item["pools"] == {
-            "full": ["all available instance types exceed limits for nodepool 'full'"],
+            "full": ["all available instance types exceed limits for nodepool (NodePool=full)"],
             "nothing": ["NodePool requirements filtered out all compatible available instance types"],
-            "tainted": ["did not tolerate taints"],
+            "tainted": ["did not tolerate taint (taint=dedicated:NoSchedule)"],
         }
     text = called("-f", path, "--duration", "2m").stdout
-    assert "did not tolerate taints" in text
+    assert "did not tolerate taint" in text
     assert "cpu 1" in text
 
 

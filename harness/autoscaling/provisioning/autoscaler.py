@@ -110,7 +110,7 @@ class JustInTimeNodes:
         if not parts and not self._state.pools:
             return {"nodepools": (why,)}
         known = {template.name for template in self._state.templates()}
-        against = {name: (text.removeprefix(f"incompatible with nodepool {name!r}, "),) for name, text in parts.items()}
+        against = {name: (text,) for name, text in parts.items()}
         unavailable = self._unavailable()
         return against | {name: (NO_TYPES, *unavailable) for name in sorted(self._state.pools) if name not in known}
 

@@ -70,6 +70,13 @@ class Offers:
             out &= self._mask(item)
         return out
 
+    def types_meeting(self, requirements: Iterable[Requirement]) -> Bool:
+        """Types that meet requirements of none but types; bool [types, 1]."""
+        out = np.ones((len(self.types), 1), dtype=np.bool_)
+        for item in requirements:
+            out &= self._mask(item)
+        return out
+
     def _mask(self, item: Requirement) -> Bool:
         known = self._masks.get(item)
         if known is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.autoscaling.cluster.fork import Fork
 from harness.autoscaling.provisioning.launch import Launcher
+from harness.autoscaling.provisioning.refusals import quantity_of
 from harness.autoscaling.provisioning.requirements import requirement, written
 from harness.autoscaling.provisioning.settings import ProvisioningSettings
 from harness.autoscaling.provisioning.simulation import Simulation, Solution, VirtualNode
@@ -33,7 +34,6 @@ from harness.model.karpenter import (
     NodePool,
 )
 from harness.model.meta import ObjectMeta, OwnerReference
-from harness.model.quantity import Quantity, bytes_quantity, count_quantity, milli_quantity
 from harness.scheduling.strategy import Int64
 
 AGAIN_NS = 10 * SECOND
@@ -186,7 +186,7 @@ class Provisioner:
         )  # fmt: skip
         names = state.snapshot.tables.rows.names
         amounts = zip(names, virtual.requests[:-1].tolist(), strict=False)
-        requests = {name: _quantity(name, amount) for name, amount in amounts if amount}
+        requests = {name: quantity_of(name, amount) for name, amount in amounts if amount}
         spec = NodeClaimSpec(
             taints=template.spec.taints,
             startup_taints=template.spec.startup_taints,
@@ -250,13 +250,3 @@ class Provisioner:
             return
         self._told[pod.metadata.key] = (text, now)
         effects.append(Record(pod, kind, reason, text))
-
-
-def _quantity(name: str, amount: int) -> Quantity:
-    match name:
-        case "cpu":
-            return milli_quantity(amount)
-        case "memory" | "ephemeral-storage":
-            return bytes_quantity(amount)
-        case _:
-            return count_quantity(amount)

@@ -17,6 +17,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from harness.autoscaling.cluster.fork import Fork
+from harness.autoscaling.provisioning import refusals
 from harness.autoscaling.provisioning.offers import Offers
 from harness.autoscaling.provisioning.preferences import hardened, relaxed, required_of
 from harness.autoscaling.provisioning.requirements import Requirements, requirement
@@ -205,7 +206,8 @@ class Simulation:
         for template in self._templates:
             open_ = self._limits.within(template.name, self._offers, template.open)
             if not open_.any():
-                why.append(f"all available instance types exceed limits for nodepool {template.name!r}")
+                words = refusals.NODES_EXHAUSTED if self._limits.nodes_exhausted(template.name) else None
+                why.append(refusals.of_pool(words or refusals.LIMITS_EXCEEDED, template.name))
                 continue
             mark = self._fork.mark
             virtual = self._virtual(template, open_)
@@ -345,21 +347,24 @@ class Simulation:
                 self._fork.add_node(replace(node, status=NodeStatus(capacity=nothing, allocatable=nothing)))
 
     def _why(self, template: ClaimTemplate, open_: Bool, asking: _Asking) -> str:
-        """Source: nodeclaim.go InstanceTypeFilterError, in short."""
-        about = f"incompatible with nodepool {template.name!r}"
-        if not tolerates(asking.pod, template.taints):
-            return f"{about}, did not tolerate taints"
+        """Source: nodeclaim.go CanAdd."""
+        taints = refusals.of_taints(asking.pod, template.taints)
+        if taints:
+            return taints
         label = template.requirements.conflict(asking.required)
         if label:
-            return f"{about}, incompatible requirements, label {label!r}"
-        met = open_ & self._offers.meeting(asking.required)
-        if not met.any():
-            return f"{about}, no instance type met all requirements"
-        if not (met & self._offers.fitting(asking.amounts, template.overhead)).any():
-            return f"{about}, no instance type has enough resources"
+            return refusals.of_requirements(template.requirements, asking.required, label)
+        requirements = template.requirements.plus(asking.required)
+        fits = self._offers.fitting(asking.amounts, template.overhead)
+        found = open_ & self._offers.meeting(asking.required) & fits
+        if not found.any() or not self._offers.enough_values(requirements, found):
+            names = self._fork.snapshot.tables.rows.names
+            amounts = zip(names, asking.amounts[:-1].tolist(), strict=False)
+            shown = {name: str(refusals.quantity_of(name, amount)) for name, amount in amounts if amount}
+            return refusals.of_types(self._offers, open_, requirements, fits, shown)
         if asking.keys:
-            return f"{about}, unsatisfiable topology constraint"
-        return f"{about}, no instance type passed the scheduler's filters"
+            return f"unsatisfiable topology constraint, key={', '.join(asking.keys)}"
+        return "no instance type passed the scheduler's filters"
 
 
 def custom_labels(requirements: Requirements) -> dict[str, str]:

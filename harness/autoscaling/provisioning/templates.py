@@ -117,12 +117,15 @@ class Limits:
         if NODES in left:
             left[NODES] -= 1000
 
+    def nodes_exhausted(self, pool: str) -> bool:
+        return self._left[pool].get(NODES, 1000) < 1000
+
     def within(self, pool: str, offers: Offers, open_: Bool) -> Bool:
         """Of `open_` the types of which one more does not exceed a limit."""
         left = self._left[pool]
         if not left:
             return open_
-        if left.get(NODES, 1000) < 1000:
+        if self.nodes_exhausted(pool):
             return np.zeros_like(open_)
         fits = [
             all(item.capacity[name].milli <= most for name, most in left.items() if name in item.capacity)
