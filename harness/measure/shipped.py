@@ -304,9 +304,7 @@ def _autoscaling() -> list[Measure]:
             digits=0,
         ),
         _longest("atSeconds", "began at", "neither", "instant of its beginning"),
-        Measure(
-            f"{at}.longest.decidedSeconds", "longest shortage, until decided", "s", "less", "until the HPA wanted more"
-        ),
+        _longest("decidedSeconds", "until decided", "less", "until the HPA wanted more"),
         Measure(
             f"{at}.longest.nodesAskedSeconds", "longest shortage, until asked", "s", "less", "until a pool was asked"
         ),

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from harness.autoscaling.provisioning.offers import Offers
 from harness.autoscaling.provisioning.requirements import Requirement, Requirements
 from harness.model.core import Pod, Taint
@@ -68,11 +70,11 @@ def written(item: Requirement) -> str:
 def of_types(offers: Offers, open_: Bool, requirements: Requirements, fits: Bool, amounts: Mapping[str, str]) -> str:
     """`open_`: offerings of the pool; `requirements`: the pool's with the pod's; `fits`: bool [types, 1]; `amounts`:
     what the pod asks for. Source: InstanceTypeFilterError.Error."""
-    there: Bool = open_.any(axis=1, keepdims=True)
+    there: Bool = np.any(open_, axis=1)[:, None]
     fits = fits & there
     compatible = there & offers.types_meeting(item for item in requirements if item.key not in (ZONE, CAPACITY_TYPE))
     of_offerings = [item for item in requirements if item.key in (ZONE, CAPACITY_TYPE)]
-    offered = there & offers.meeting(of_offerings).any(axis=1, keepdims=True)
+    offered = there & np.any(offers.meeting(of_offerings), axis=1)[:, None]
     about = f"requirements={_shown(requirements)}, resources={json.dumps(dict(amounts), separators=(',', ':'))}"
     if (compatible & fits & offered).any():
         return f"minValues requirement is not met, {about}"
