@@ -20,6 +20,7 @@ from harness.model.quantity import Quantity, bytes_quantity, count_quantity, mil
 from harness.scheduling.strategy import Bool
 
 MOST_VALUES = 5
+"""Of a requirement, so many are shown. Source: requirement.go String."""
 NODES_EXHAUSTED = "node limits have been exhausted for nodepool"
 LIMITS_EXCEEDED = "all available instance types exceed limits for nodepool"
 
