@@ -103,12 +103,14 @@ class Judge:
     def evaluate(self, file: Path) -> Evaluation:
         """Raises UserError for a file that cannot be read, and a machine that cannot contain it."""
         began = time.perf_counter()
+        out = Evaluation(file.name, self.suite.name, "scored")
         try:
             text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            what = error.strerror if isinstance(error, OSError) else "not text in UTF-8"
-            raise UserError("the strategy cannot be read", file=file, found=what) from None
-        out = Evaluation(file.name, self.suite.name, "scored")
+        except OSError as error:
+            raise UserError("the strategy cannot be read", file=file, found=error.strerror) from None
+        except UnicodeDecodeError as error:  # of a program that writes files, one of many
+            out.verdict, out.reason = "faulty", f"loads: not text in UTF-8 at byte {error.start}"
+            return out
         processes: list[StrategyProcess] = []
 
         def start(hash_seed: int) -> StrategyProcess:

@@ -140,7 +140,8 @@ class _Host:
         if isinstance(error, SystemExit):
             self._report_attempt("exits", f"it raised SystemExit({error.code!r})"[:200])
         if isinstance(error, SyntaxError):
-            return {"fault": "raised", "reason": f"SyntaxError: {error.msg} (line {error.lineno})"}
+            line = "" if error.lineno is None else f" (line {error.lineno})"
+            return {"fault": "raised", "reason": f"SyntaxError: {error.msg}{line}"}
         try:
             fault = raised(error)
             return {"fault": fault.kind, "reason": fault.reason, "traceback": fault.traceback[-4000:]}

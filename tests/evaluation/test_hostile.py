@@ -10,7 +10,9 @@ from harness.evaluation.judge import Judge
 from harness.evaluation.process import Limits
 from harness.evaluation.suite import find_suite
 from tests.evaluation.hostile_files import HOSTILE
+from tests.evaluation.hostile_tricks import TRICKS
 
+ALL = {**HOSTILE, **TRICKS}
 ENDLESS = {"endless_import", "endless_place", "endless_in_c", "sleeps"}
 
 
@@ -20,10 +22,10 @@ def judge() -> Judge:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if item.quick else pytest.mark.slow) for name, item in HOSTILE.items()]
+    "name", [pytest.param(name, marks=() if item.quick else pytest.mark.slow) for name, item in ALL.items()]
 )
 def test_it_is_contained_and_named(name: str, judge: Judge, tmp_path: Path) -> None:
-    item = HOSTILE[name]
+    item = ALL[name]
     file = tmp_path / f"{name}.py"
     file.write_text(item.text)
     if name in ENDLESS:

@@ -101,6 +101,14 @@ def test_what_is_no_strategy_is_told_so(text: str, verdict: str, reason: str, tm
     assert reason in found.reason
 
 
+def test_a_file_that_is_no_text_is_one_verdict_among_many(tmp_path: Path) -> None:
+    file = tmp_path / "s.py"
+    file.write_bytes(b"x = 1  # \xff\n")
+    found = Judge(TINY, key="k", limits=PATIENT).evaluate(file)
+    assert (found.verdict, found.score) == ("faulty", None)
+    assert found.reason == "loads: not text in UTF-8 at byte 9"
+
+
 def test_seeds_follow_from_the_key_alone_and_are_not_told() -> None:
     suite = SUITES["gpu"]
     assert hidden_seeds(suite, b"a") == hidden_seeds(suite, b"a")
