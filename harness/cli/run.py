@@ -77,24 +77,24 @@ def run(
         from harness.node.actors.session import ray_session
 
         ray_session(ray_address, actors)  # it starts while everything else is imported and read
-    from harness.experiment.autoscalers import named, reader
-    from harness.experiment.record import check_writable
-    from harness.experiment.run import Clock, Home
-    from harness.experiment.scenario import find_scenario, read_scenario
-    from harness.experiment.sweep import jobs
-    from harness.experiment.window import settle
-
-    path, given = find_scenario(scenario), settings_of(settings)
-    loaded = read_scenario(path, given)
-    spec = loaded.scenario.spec
-    variables = variables_of(vary, path, given)
-    read = reader(path, given, named(autoscaler) if autoscaler else [], variables)
-    names = strategies_of(loaded, scheduler)
-    todo = jobs(read, variables, names, [spec.seed] if seeds is None else seeds_of(seeds))
-    check_writable(out)
-    pace = Clock((time_scale or 1.0) if clock is ClockKind.wall else 0.0)
-    home = Home(nodes="ray" if in_actors else "inline", actors=actors, ray_address=ray_address)
     try:
+        from harness.experiment.autoscalers import named, reader
+        from harness.experiment.record import check_writable
+        from harness.experiment.run import Clock, Home
+        from harness.experiment.scenario import find_scenario, read_scenario
+        from harness.experiment.sweep import jobs
+        from harness.experiment.window import settle
+
+        path, given = find_scenario(scenario), settings_of(settings)
+        loaded = read_scenario(path, given)
+        spec = loaded.scenario.spec
+        variables = variables_of(vary, path, given)
+        read = reader(path, given, named(autoscaler) if autoscaler else [], variables)
+        names = strategies_of(loaded, scheduler)
+        todo = jobs(read, variables, names, [spec.seed] if seeds is None else seeds_of(seeds))
+        check_writable(out)
+        pace = Clock((time_scale or 1.0) if clock is ClockKind.wall else 0.0)
+        home = Home(nodes="ray" if in_actors else "inline", actors=actors, ray_address=ray_address)
         # Ray's driver prints what happens to its workers on stdout, which is for results alone.
         with redirect_stdout(sys.stderr):
             if many_runs:
@@ -103,7 +103,7 @@ def run(
                 results, failed = _in_turn(todo, home, pace, out, journal, quiet), 0
     finally:
         if in_actors or parallel > 1:
-            _end_ray()
+            _end_ray()  # also where the scenario turns out to be wrong while it starts
     settle(results, lambda result: read(result.variables))
     if output is Output.table:
         from harness.report.tables import print_results, print_sweep

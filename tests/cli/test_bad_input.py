@@ -47,7 +47,7 @@ def test_an_unknown_strategy_is_told_with_a_suggestion(cli: Cli) -> None:
 
 
 def test_an_unknown_scenario_is_told_with_a_suggestion(cli: Cli) -> None:
-    code, _, err = cli("run", "quickstrat")
+    code, _, err = cli("run", "quickstrat", "--nodes", "inline")
     assert code == 2
     told(err, "quickstrat", "did you mean 'quickstart'?")
 

@@ -19,6 +19,14 @@ from harness.model.errors import UserError
 from tests.experiment.scenarios import SERVICE, scenario
 
 MINE = "from schedulers.{module} import {name} as scheduler\n"
+SLOWER = """
+from schedulers.greedy import greedy
+
+def scheduler():
+    made = greedy()
+    made.modelled_seconds = lambda pods, nodes: 2.0
+    return made
+"""
 
 
 def git(*words: str) -> None:
@@ -74,17 +82,17 @@ def test_a_commit_that_makes_it_worse_is_named(repository: Path) -> None:
     assert play_and_add().exit_code == 0
     commit("# Says the same.\n" + MINE.format(module="greedy", name="greedy"), "A comment", 2_000)
     assert play_and_add().exit_code == 0
-    commit(MINE.format(module="greedy", name="least_allocated"), "Spread", 3_000)
+    commit(SLOWER, "Two seconds for each decision", 3_000)
     assert play_and_add().exit_code == 0
-    first, second = shown("--metric", "placement.nodesUsedPeak")
+    first, second = shown("--metric", "placement.pendingSeconds.mean")
     assert (first["verdict"], first["seeds"], first["sameDigests"]) == ("same digests", 6, 6)
-    assert (second["verdict"], second["subject"]) == ("REGRESSION", "Spread")
+    assert (second["verdict"], second["subject"]) == ("REGRESSION", "Two seconds for each decision")
     assert second["sameDigests"] < 6
     (row,) = second["measures"]
     assert row["otherMean"] > row["baseMean"]
-    table = podyard("history", "show", "--metric", "placement.nodesUsedPeak")
+    table = podyard("history", "show", "--metric", "placement.pendingSeconds.mean")
     assert "REGRESSION" in table.output
-    assert podyard("history", "show", "--strict", "--metric", "placement.nodesUsedPeak").exit_code == 1
+    assert podyard("history", "show", "--strict", "--metric", "placement.pendingSeconds.mean").exit_code == 1
     # Time is of a machine, and what is kept of another is shown apart.
     timing = shown("--metric", "timing.runSeconds")
     assert [row["path"] for step in timing for row in step["measures"]] == ["timing.runSeconds"] * 2

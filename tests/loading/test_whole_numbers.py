@@ -98,7 +98,7 @@ COMPARE = ("compare", "quickstart", "--scheduler", "greedy,random", "--seeds", "
         ("simulate", "--seeds", HUGE),
         ("simulate", "--seeds", "٣"),
         ("trace", "lint", "a.swf", "--format", "swf", "--option", f"x={HUGE}"),
-        ("run", "quickstart", "--set", f"spec.nodes[{HUGE}].group.count=1"),
+        ("run", "quickstart", "--nodes", "inline", "--set", f"spec.nodes[{HUGE}].group.count=1"),
         ("up", "--store", f"sqlite:x?accept-revision={HUGE}"),
         ("up", "--store", "sqlite:x?accept-revision=²"),
         (*COMPARE, "--within", "nan%"),
