@@ -39,7 +39,8 @@ def check(
 
     At last whole clusters with faults run under it: each must have converged at its end. An autoscaler is held against
     deadline, legality, purity, liveness (it reaches capacity under a step of load) and determinism; a round strategy
-    against the same (each job is complete in the end) and unlike hash seeds, on generated jobs and GPUs that fail.
+    against the same (each job is complete in the end) and unlike hash seeds, on generated jobs and GPUs that fail, and
+    against whole clusters of training jobs with faults.
     """
     from harness.autoscaling.policy import is_autoscaler
 
@@ -58,6 +59,7 @@ def check(
 
     if is_round_strategy(scheduler):
         from harness.jobs.registry import load as load_rounds
+        from harness.simulation.end_states import SEEDS, TRAINING, judge_end_states
         from harness.testing import rounds
 
         with redirect_stdout(sys.stderr):
@@ -65,6 +67,9 @@ def check(
             make()  # what cannot be made is told at once
             runs = examples or rounds.EXAMPLES
             found += rounds.verdicts(make, spec=scheduler, examples=runs, deadline_s=deadline)
+            if all(verdict.ok is not False for verdict in found):
+                where, seeds = out / _safe(scheduler), SEEDS[:examples]
+                found.append(judge_end_states(scheduler, seeds=seeds, write_to=where, draws=TRAINING))
         _print_verdicts("scheduler", scheduler, found, output)
         return
     from harness.scheduling.registry import load

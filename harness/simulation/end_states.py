@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.simulation.campaign import Seed, watched, write_scenario
 from harness.simulation.shrink import shrink
 from harness.simulation.swarm import random_pods
+from harness.simulation.training import random_training
 from harness.simulation.trial import Outcome
 from harness.testing.conformance import Verdict
 
@@ -18,24 +20,39 @@ ATTEMPTS = 60
 """Scenarios tried at most to make one that fails small."""
 
 
-def judge_end_states(scheduler: str, *, seeds: Iterable[int] = SEEDS, write_to: Path | None = None) -> Verdict:
-    """'converged', or what did not in the first scenario where that is the strategy's doing, as `greedy` converges.
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """`scenario`: of a seed. `reference`: the strategy that tells the cluster's own faults from another's."""
+
+    scenario: Callable[[int], dict[str, Any]]
+    reference: str
+
+
+PODS = Draws(random_pods, "greedy")
+TRAINING = Draws(random_training, "fifo")
+"""Of strategies of either kind."""
+
+
+def judge_end_states(
+    scheduler: str, *, seeds: Iterable[int] = SEEDS, write_to: Path | None = None, draws: Draws = PODS
+) -> Verdict:
+    """'converged', or what did not in the first scenario where that is the strategy's doing: the reference converges.
 
     `scheduler`: a name, or module:object. That scenario is made small and written into `write_to`.
     """
     count = own = 0
     for seed in seeds:
-        data = _under(random_pods(seed), scheduler)
+        data = _under(draws.scenario(seed), scheduler)
         outcome = watched(data)
         count += 1
         if not outcome.findings:
             continue
-        if watched(_under(data, "greedy")).findings:
+        if watched(_under(data, draws.reference)).findings:
             own += 1  # the cluster's own fault
             continue
         return _failed(seed, data, outcome, scheduler, write_to)
     if own == count:
-        return Verdict(NAME, None, "not judged: these clusters do not converge under greedy either")
+        return Verdict(NAME, None, f"not judged: these clusters do not converge under {draws.reference} either")
     return Verdict(NAME, True, f"converged in {count - own} clusters with faults")
 
 

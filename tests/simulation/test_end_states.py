@@ -12,9 +12,10 @@ import yaml
 from typer.testing import CliRunner
 
 from harness.cli.app import app
+from harness.jobs.protocol import Boundary, Schedule
 from harness.scheduling.scoring import one_by_one
 from harness.scheduling.strategy import Bind, ClusterView, PodBatch, PodView
-from harness.simulation.end_states import judge_end_states
+from harness.simulation.end_states import TRAINING, judge_end_states
 from harness.simulation.trial import play
 
 HERE = "tests.simulation.test_end_states"
@@ -65,3 +66,26 @@ def test_its_scenario_is_made_small_and_kept(tmp_path: Path) -> None:
 def test_podyard_check_says_converged() -> None:
     result = CliRunner().invoke(app, ["check", "greedy", "--examples", "12"])
     assert "holds   end state: converged in 12 clusters with faults" in result.stdout
+
+
+class GivesUp:
+    """A round strategy that runs nothing any more once a GPU could not be used."""
+
+    def __init__(self) -> None:
+        self._given_up = False
+
+    def schedule(self, boundary: Boundary) -> Schedule:
+        self._given_up = self._given_up or bool(boundary.unusable)
+        found: dict[int, tuple[int, ...]] = {}
+        free = list(range(boundary.gpus))
+        for job in boundary.active if not self._given_up else ():
+            if job.gang <= len(free):
+                found[job.id], free = tuple(free[: job.gang]), free[job.gang :]
+        return found
+
+
+def test_round_strategies_are_judged_on_training_jobs() -> None:
+    assert judge_end_states("srtf", seeds=range(1, 4), draws=TRAINING).ok
+    verdict = judge_end_states(f"{HERE}:GivesUp", seeds=range(1, 20), draws=TRAINING)
+    assert verdict.ok is False
+    assert "training" in verdict.reason or "unfinished" in verdict.reason
