@@ -106,7 +106,8 @@ class Row:
         if self.blocked or self.looked or found.differs or found.equivalent or found.equal or found.too_few:
             return ""
         needed = found.seeds_to_decide
-        more = "over 1000 seeds" if needed is None else f"{max(needed - found.n, 1)} more seeds"
+        missing = 0 if needed is None else max(needed - found.n, 1)
+        more = "over 1000 seeds" if needed is None else f"{missing} more seed{'' if missing == 1 else 's'}"
         return f"{found.detectable:.3g} would have been found; {more} would decide about {abs(found.mean):.3g}"
 
     def to_data(self) -> dict[str, Any]:
@@ -220,6 +221,7 @@ def rows_of(arms: Arms, asked: Question, within: Within) -> list[Row]:
         by_arm = {name: _by_seed(results, variables) for name, results in arms.items()}
         for other in others:
             seeds = [seed for seed in by_arm[base] if seed in by_arm[other]]
+            alone = len(by_arm[base].keys() ^ by_arm[other].keys())
             for path, measure in asked.measures:
                 pairs = [
                     (values_of(by_arm[base][seed].metrics, measure), values_of(by_arm[other][seed].metrics, measure))
@@ -227,6 +229,8 @@ def rows_of(arms: Arms, asked: Question, within: Within) -> list[Row]:
                 ]
                 row = _row(measure, path, pairs, within)
                 if row is not None:
+                    if alone:  # a run that failed says nothing good of its arm
+                        row = replace(row, blocked=f"no run on one side in {alone} of {alone + len(seeds)} seeds")
                     primary = path in asked.primary
                     rows.append(replace(row, base=base, other=other, variables=dict(variables), primary=primary))
     return rows
@@ -260,8 +264,8 @@ def _row(measure: Measure, path: str, pairs: Sequence[tuple[Values, Values]], wi
     worst = max(value.number for pair in whole for value in pair)
     censored = sum(a.at_least for a, _ in whole), sum(b.at_least for _, b in whole)
     unknown = sum(a.at_least and b.at_least for a, b in whole)
-    if any(censored) and measure.better == "more":
-        blocked = "a lower bound cannot rank last where more is better"
+    if any(censored) and measure.better != "less":
+        blocked = f"a lower bound cannot rank last where {measure.better} is better"
     values = [tuple(worst if value.at_least else value.number for value in pair) for pair in whole]
     ours, theirs = [a for a, _ in values], [b for _, b in values]
     margin, words = within.margin(path, math.fsum(ours) / len(ours))

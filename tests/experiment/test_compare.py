@@ -136,6 +136,29 @@ def test_what_came_to_no_end_is_never_shown_to_be_equal(open_end: str) -> None:
     assert "equivalent" not in row.verdict
 
 
+def test_seeds_that_one_arm_has_no_run_of_block_the_verdict() -> None:
+    """They were left out: who fails on the hard seeds came out as better."""
+    results = [result(name, seed, gpu=0.5 + 0.1 * (name == "b") + seed / 100) for seed in range(10) for name in "ab"]
+    whole = rows_of(results)["gpu"]
+    assert whole.verdict == "b is better"
+    partial = [item for item in results if item.scheduler == "a" or item.seed < 8]
+    assert rows_of(partial)["gpu"].verdict == "no verdict: no run on one side in 2 of 10 seeds"
+
+
+@pytest.mark.parametrize("better", ["more", "neither"])
+def test_a_lower_bound_ranks_last_only_where_less_is_better(better: str) -> None:
+    path = "jobs.goodputShare.gpu" if better == "more" else "jobs.count"
+    head, _, leaf = path.removeprefix("jobs.").rpartition(".")
+
+    def found(name: str, seed: int) -> Result:
+        numbers = {leaf: 0.5 + seed / 100 + (name == "b"), **({"atLeast": [leaf]} if name == "a" else {})}
+        return Result("s", name, seed, "", {"jobs": {head: numbers} if head else numbers}, [], [], {})
+
+    results = [found(name, seed) for seed in range(8) for name in "ab"]
+    (row,) = compare(arms(results), question(shipped(), results, (path,)))
+    assert row.verdict == f"no verdict: a lower bound cannot rank last where {better} is better"
+
+
 def test_equal_strategies_are_rarely_told_apart() -> None:
     """At 5 % for all that is decided about: of 200 comparisons of 3 measures about 10 may err."""
     rng = random.Random(7)
