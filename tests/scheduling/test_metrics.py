@@ -11,8 +11,20 @@ import pytest
 
 from harness.experiment.run import run_once
 from harness.model.core import Pod, PodSchedulingGate
-from harness.scheduling.cycle.metrics import ATTEMPT_S, ATTEMPTS, POINT_S, SLI_S, VICTIMS, Histogram, Page
+from harness.scheduling.cycle.metrics import (
+    ATTEMPT_S,
+    ATTEMPTS,
+    POINT_S,
+    SLI_S,
+    VICTIMS,
+    Histogram,
+    Page,
+    exponential,
+    unschedulable,
+)
+from harness.scheduling.cycle.queue import SchedulingQueue
 from tests.experiment.scenarios import loaded
+from tests.scheduling.test_snapshot import node, pod, snapshot
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\.)*)"')
@@ -45,6 +57,22 @@ def parsed(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         if kind == "histogram":
             _check_histogram(family, out)
     return out
+
+
+def test_buckets_grow_by_a_factor() -> None:
+    assert exponential(0.5, 2, 4) == (0.5, 1.0, 2.0, 4.0)
+    assert ATTEMPT_S[0] == 0.001
+    assert len(ATTEMPT_S) == 15
+
+
+def test_unschedulable_pods_are_counted_each_not_by_class() -> None:
+    on, queue = snapshot(node("n")), SchedulingQueue()
+    for name in ("a", "b", "c"):
+        queue.add(on.classes.view(pod(name, requests={"cpu": "9"})), name, 0)
+    queue.add(on.classes.view(pod("d", requests={"cpu": "8"})), "d", 0)
+    for waiting in queue.pop(9):
+        queue.put_back(waiting, 0)
+    assert unschedulable(queue, on) == {"NodeResourcesFit": 4}
 
 
 SUFFIXES = ("_bucket", "_sum", "_count")

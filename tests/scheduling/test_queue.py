@@ -112,6 +112,15 @@ def test_a_gang_is_not_tried_while_members_are_missing() -> None:
     assert queue.given_up(70 * SECOND) == []
 
 
+def test_a_gang_whose_members_all_went_is_not_waited_for() -> None:
+    queue = SchedulingQueue()
+    queue.add(view("a", group="default/g"), "a", 0)
+    assert queue.pop(9, lambda pod: 60 * SECOND) == []
+    queue.remove("default/a")
+    assert queue.next_tick() is None
+    assert queue.given_up(60 * SECOND) == []
+
+
 def test_a_gang_that_comes_again_has_its_whole_time_again() -> None:
     """All of its members went while it waited: those of the same name that come later wait for as long as anybody."""
     queue = SchedulingQueue()
