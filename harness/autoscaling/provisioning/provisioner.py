@@ -18,7 +18,7 @@ from harness.autoscaling.provisioning.requirements import requirement, written
 from harness.autoscaling.provisioning.settings import ProvisioningSettings
 from harness.autoscaling.provisioning.simulation import Simulation, Solution, VirtualNode
 from harness.autoscaling.provisioning.state import ProvisioningState, owned_by
-from harness.autoscaling.provisioning.templates import Limits, hash_of
+from harness.autoscaling.provisioning.templates import Limits, hash_of, pool_requirements
 from harness.engine.component import MINUTE, SECOND, Create, Effect, Record, WakeAt
 from harness.model.core import Pod
 from harness.model.karpenter import (
@@ -230,7 +230,9 @@ class Provisioner:
             last = self._told_pools.get(name)
             if last is None or now - last >= POOL_REPEAT_NS:
                 self._told_pools[name] = now
-                effects.append(Record(pool, "Warning", "NoCompatibleInstanceTypes", NO_TYPES))
+                few = bool(self._state.offers.meeting(pool_requirements(pool)).any())
+                text = f"{NO_TYPES} due to minValues incompatibility" if few else NO_TYPES
+                effects.append(Record(pool, "Warning", "NoCompatibleInstanceTypes", text))
 
     def _record_results(self, now: int, pods: dict[str, Pod], solution: Solution, effects: list[Effect]) -> None:
         self.failed, self.parts = solution.failed, solution.parts
