@@ -41,7 +41,12 @@ def train(steps: int) -> None:
     env = make_vec_env(
         "podyard/Placement-v1",
         n_envs=4,
-        env_kwargs={"scenario": "batch", "reward": "-placement.nodesUsed", "seeds": TRAINING_SEEDS},
+        env_kwargs={
+            "scenario": "batch",
+            "reward": "-placement.nodesUsed",
+            "seeds": TRAINING_SEEDS,
+            "render_mode": None,  # else make_vec_env asks for pictures, which a placement has none of
+        },
         seed=1,
     )
     network = {"features_extractor_class": NodeScores, "net_arch": {"pi": [], "vf": [64]}}

@@ -4,6 +4,7 @@ import { ask, kinds, onChange, start, state } from "./state.js";
 
 const MOST_NODES = 200, MOST_ROWS = 100, DRAW_MS = 250;
 const byId = (id) => document.getElementById(id);
+const several = (count, word) => (count === 1 ? word : `${word}s`);
 
 function make(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -240,7 +241,7 @@ function drawHeader() {
   const running = pods.filter((pod) => pod.status?.phase === "Running" && !pod.metadata.deletionTimestamp).length;
   const pending = pods.filter((pod) => !pod.spec.nodeName && pod.status?.phase === "Pending").length;
   const active = [...state.faults.values()].filter((fault) => fault.status?.phase === "Active").length;
-  const totals = [[`${ready}/${nodes.length}`, "nodes ready"], [running, "pods running"], [pending, "pods pending"], [active, "faults active"]];
+  const totals = [[`${ready}/${nodes.length}`, "nodes ready"], [running, `${several(running, "pod")} running`], [pending, `${several(pending, "pod")} pending`], [active, `${several(active, "fault")} active`]];
   byId("totals").replaceChildren(...totals.map(([number, what]) => make("li", {}, make("b", {}, String(number)), what)));
   const link = byId("link");
   if (link.textContent !== state.link) link.textContent = state.link;
