@@ -144,7 +144,9 @@ class _Dog:
     """The thread, started when first needed; again in a process that was forked."""
 
     def __init__(self) -> None:
-        self._calls: weakref.WeakSet[Call] = weakref.WeakSet()
+        self._calls: tuple[weakref.ref[Call], ...] = ()
+        """Replaced, never changed: the thread goes through it while others add."""
+        self._adding = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._tick_s = _LONGEST_TICK_S
@@ -152,7 +154,8 @@ class _Dog:
     def watch(self, call: Call) -> None:
         if not call._watched:
             call._watched = True
-            self._calls.add(call)
+            with self._adding:
+                self._calls = (*(known for known in self._calls if known() is not None), weakref.ref(call))
             tick = min(max(call.limit_s / _TICKS, _SHORTEST_TICK_S), _LONGEST_TICK_S)
             self._tick_s = min(self._tick_s, tick)
         if self._thread is None or self._pid != os.getpid() or not self._thread.is_alive():
@@ -169,8 +172,11 @@ class _Dog:
     def _run(self) -> None:
         while True:
             time.sleep(self._tick_s)
-            for call in list(self._calls):
-                call.look()
+            for known in self._calls:
+                call = known()
+                if call is not None:
+                    call.look()
+                del call  # else it is kept until the next tick
 
 
 _DOG = _Dog()
