@@ -170,8 +170,8 @@ def test_in_a_cluster_with_one_fault(tmp_path: Path, family: str | None, checkpo
     "family",
     [
         "crash",
-        "containers",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES if name not in ("crash", "containers")),
+        "taint",  # the old gang was kept where it grew; who was to end again was bound to the tainted node, for ever
+        *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES if name not in ("crash", "taint")),
     ],
 )
 def test_with_gangs_of_several_sizes(tmp_path: Path, family: str) -> None:

@@ -56,10 +56,13 @@ class GpuNodes:
                 out.append(gpu)
         return frozenset(out)
 
-    def with_room(self, held: Callable[[str], int], now: Instant, period_ns: int) -> str | None:
-        """A node that is heard of and has a GPU that nobody holds. `held`: GPUs by node."""
+    def with_room(self, job: Job, held: Callable[[str], int], now: Instant, period_ns: int) -> str | None:
+        """A node that is heard of, takes pods of `job`, and has a GPU that nobody holds. `held`: GPUs by node."""
         silent = self.silent(now, period_ns)
-        return next((name for name, has in self.gpus_of.items() if held(name) < has and name not in silent), None)
+        for name, has in self.gpus_of.items():
+            if held(name) < has and name not in silent and _is_open(self._get(name), (job,)):
+                return name
+        return None
 
     def replace_gone(self, active: Sequence[Job]) -> bool:
         """Whether nodes that are gone were replaced: each by one that came and has at least as many GPUs, as an upgrade

@@ -253,11 +253,10 @@ class RoundScheduler(Reconciler):
             else:
                 self._end_in_time(key, number, live)
             return
-        if misplaced(live, wanted) or (not job.spec.suspend and job.spec.parallelism != len(wanted)):
+        resized = job.spec.parallelism != len(wanted)  # it starts anew: first all of the old gang goes
+        if misplaced(live, wanted) or (resized and (live or not job.spec.suspend)):
             self._suspend(key, job, True)
-        elif any(
-            pod.metadata.deletion_timestamp is not None and self._nodes.is_reachable(pod.spec.node_name) for pod in pods
-        ):
+        elif any(self._nodes.is_reachable(pod.spec.node_name) for pod in pods if pod not in live):
             return  # its end is told
         elif job.spec.suspend:
             self._resume(key, job, len(wanted))
@@ -273,7 +272,7 @@ class RoundScheduler(Reconciler):
         elif pod is not None and (told := lasting(pod, "0s")) is not None:
             self.write(key, Update(told, "", key))
         elif pod is not None:
-            node = self._nodes.with_room(self._gangs.count_on, self.now, self.constants.lease_renewal_ns)
+            node = self._nodes.with_room(job, self._gangs.count_on, self.now, self.constants.lease_renewal_ns)
             if node is None:
                 self.queue.add_at(key, self.now + self._rules.round_s * SECOND)
             else:
