@@ -215,7 +215,8 @@ def _way(
     if new is None:
         chain.open(until_ns, "replaced", CONTROLLER)
         return
-    chain.to(new.created_ns, "replaced", LATENCIES)
+    # Soon: a matter of messages; else its controller waited, as the Job controller backs off.
+    chain.to(new.created_ns, "replaced", LATENCIES if new.created_ns - chain.at_ns <= SOON_NS else CONTROLLER)
     to_served(chain, new, story, timers, until_ns)
 
 
