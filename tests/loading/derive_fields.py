@@ -331,10 +331,10 @@ def client_rows(root: str) -> dict[str, str]:
     todo = [root]
     while todo:
         model = todo.pop()
-        plain = plain_name(model)
+        plain = message_of(model)
         if plain not in out and plain != "ObjectMeta":
             fields = client_fields(model)
-            out[plain] = ", ".join(f"{name} {prefix}{plain_name(kind)}" for name, (prefix, kind) in fields.items())
+            out[plain] = ", ".join(f"{name} {prefix}{message_of(kind)}" for name, (prefix, kind) in fields.items())
             todo += [kind for _, kind in fields.values() if kind.startswith(("V", "Apiextensions"))]
     return out
 
@@ -356,19 +356,28 @@ def client_fields(model: str) -> dict[str, tuple[str, str]]:
 def add_younger_fields(rows: dict[str, str]) -> None:
     """What the client's model of a message has and the message has not."""
     client = importlib.import_module("kubernetes.client")
-    for message in [name for name in rows if hasattr(client, f"V1{name}")]:
+    for message in [name for name in rows if hasattr(client, model_of(name))]:
         known = {text.split()[-2] for text in rows[message].split(", ") if text}
         if any(name.startswith("+") and name != "+typeMeta" for name in known):
             continue  # the fields of embedded structs are in other rows
         known |= {"apiVersion", "kind"} if "+typeMeta" in known else set()
-        for name, (prefix, kind) in client_fields(f"V1{message}").items():
+        for name, (prefix, kind) in client_fields(model_of(message)).items():
             if name not in known:
-                rows[message] = ", ".join(filter(None, (rows[message], f"{name} {prefix}{plain_name(kind)}")))
+                rows[message] = ", ".join(filter(None, (rows[message], f"{name} {prefix}{message_of(kind)}")))
                 if kind.startswith("V1"):
                     rows |= {key: row for key, row in client_rows(kind).items() if key not in rows}
 
 
-def plain_name(model: str) -> str:
+def model_of(message: str) -> str:
+    """Of the client: V1beta1DeviceRequest for resource/v1beta1.DeviceRequest, V1Pod for Pod."""
+    beta = re.match(r"resource/(v1beta[0-9])\.", message)
+    return f"{beta[1].capitalize()}{message[beta.end() :]}" if beta else f"V1{message}"
+
+
+def message_of(model: str) -> str:
+    beta = re.match(r"V1beta[0-9](?=[A-Z])", model)
+    if beta:
+        return f"resource/{beta[0].lower()}.{model[beta.end() :]}"
     return re.sub(r"^(Apiextensions)?V1(?=[A-Z])", "", model)
 
 
