@@ -62,18 +62,20 @@ class MissingReplicas:
 
     def _pod(self, at_ns: int, change: str, pod: Any) -> None:
         uid = pod.metadata.uid
-        if not pod.metadata.owner_references or uid in self._gone:
+        if not pod.metadata.owner_references:
             return
         owner = pod.metadata.owner_references[0].uid
-        if change == "ADDED":
-            self._active[owner] = self._active.get(owner, 0) + 1
-        elif (
+        going = (
             change == "DELETED"
             or pod.status.phase in ("Succeeded", "Failed")
             or pod.metadata.deletion_timestamp is not None
-        ):
+        )
+        if not going and (change == "ADDED" or uid in self._gone):  # a store that is set back knows of it again
+            self._gone.discard(uid)
+            self._active[owner] = self._active.get(owner, 0) + 1
+        elif going and uid not in self._gone:
             self._gone.add(uid)
-            self._active[owner] = self._active.get(owner, 0) - 1
+            self._active[owner] = self._active.get(owner, 0) - (change != "ADDED")
         else:
             return
         if owner in self._wanted:

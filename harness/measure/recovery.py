@@ -22,6 +22,8 @@ from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
 from harness.measure.pods import NEVER, PodLives, PodTimes, seconds
 from harness.measure.traffic import Traffic
+from harness.model.meta import condition
+from harness.model.workloads import Job, ReplicaSet
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
 
@@ -33,7 +35,10 @@ BY_THE_NODE = ("DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubele
 
 
 class Recovery:
-    kinds = ("Pod", "Node", "EndpointSlice", "ReplicaSet", "Deployment")
+    kinds = (
+        *("Pod", "Node", "EndpointSlice"),
+        *("Deployment", "ReplicaSet", "Job", "StatefulSet", "DaemonSet", "ReplicationController"),
+    )
 
     def __init__(self, lives: PodLives, traffic: Traffic) -> None:
         self._lives = lives
@@ -64,8 +69,10 @@ class Recovery:
             self._node(at_ns, obj)
         elif kind == "EndpointSlice":
             self._slice(at_ns, change, obj)
-        elif kind == "ReplicaSet":
-            self._replicas(obj)
+        elif kind in ("ReplicaSet", "Job", "StatefulSet", "DaemonSet", "ReplicationController"):
+            wanted = _wanted(change, obj)
+            if wanted is not None:
+                self._want(obj.metadata.uid, wanted)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "fault":
@@ -167,12 +174,12 @@ class Recovery:
             self._serving_since.setdefault(uid, []).append(at_ns)
         self._endpoints[key] = now
 
-    def _replicas(self, obj: Any) -> None:
-        uid = obj.metadata.uid
-        wanted = 0 if obj.metadata.deletion_timestamp is not None else int(obj.spec.replicas or 0)
-        before, self._wanted[uid] = self._wanted.get(uid, 0), wanted
+    def _want(self, uid: str, wanted: int) -> None:
+        before, self._wanted[uid] = self._wanted.get(uid), wanted
         vacant = self._vacant.get(uid)
-        while vacant and wanted < before and len(vacant) > max(0, wanted - self._active.get(uid, 0)):
+        while (
+            vacant and (before is None or wanted < before) and len(vacant) > max(0, wanted - self._active.get(uid, 0))
+        ):
             hit = vacant.pop()
             if hit is not None:
                 hit.needed = False
@@ -180,7 +187,16 @@ class Recovery:
     def _pod(self, at_ns: int, change: str, pod: Any, old: Any) -> None:
         uid = pod.metadata.uid
         life = self._lives.all[uid]
-        if change == "ADDED":
+        going = (
+            change == "DELETED"
+            or pod.status.phase in ("Succeeded", "Failed")
+            or pod.metadata.deletion_timestamp is not None
+        )
+        if change == "ADDED" and going:  # a store that is set back knows of it again
+            self._gone.add(uid)
+            return
+        if change == "ADDED" or (uid in self._gone and not going):
+            self._gone.discard(uid)
             self._active[life.owner] = self._active.get(life.owner, 0) + 1
             vacant = self._vacant.get(life.owner)
             if vacant:
@@ -204,8 +220,6 @@ class Recovery:
                 hit.back_ns = at_ns
                 del self._open[uid]
                 hit = None
-        ended = pod.status.phase in ("Succeeded", "Failed")
-        going = change == "DELETED" or ended or pod.metadata.deletion_timestamp is not None
         if going and uid not in self._gone:
             self._leave(at_ns, life, pod, hit)
 
@@ -334,12 +348,26 @@ class Recovery:
         return [{name: round(value, 3) for name, value in lost.items()} for lost in out]
 
 
+def _wanted(change: str, owner: Any) -> int | None:
+    """How many pods it has to have: none when it is gone or complete; None where that is not kept here."""
+    if change == "DELETED":
+        return 0
+    if isinstance(owner, ReplicaSet):
+        return 0 if owner.metadata.deletion_timestamp is not None else int(owner.spec.replicas or 0)
+    if isinstance(owner, Job):
+        complete = condition(owner.status.conditions, "Complete")
+        return 0 if complete is not None and complete.status == "True" else None
+    return None
+
+
 def _replacement(hit: Hit, hits: Mapping[str, Hit]) -> PodTimes | None:
-    """The pod that came in its place; where that was hit before it was an endpoint, the one that came in its place,
-    and so on. `hits`: by uid, the last of each pod."""
+    """The pod that came in its place; where that was hit before it ran, or served as its victim had, the one that came
+    in its place, and so on. `hits`: by uid, the last of each pod."""
     new, passed = hit.new, {hit.life.uid}
     while new is not None and (again := hits.get(new.uid)) is not None:
-        if again.served or again.back_ns != NEVER or again.left_ns == NEVER or again.new is None:
+        if again.served or (not hit.served and new.running_ns != NEVER):
+            break
+        if again.back_ns != NEVER or again.left_ns == NEVER or again.new is None:
             break
         if new.uid in passed:  # a store that was set back: a pod that had gone is there again
             break

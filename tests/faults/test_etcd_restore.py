@@ -46,6 +46,40 @@ def test_the_pods_that_it_took_are_its_victims() -> None:
     assert restore["targets"][0] == "apiserver"
 
 
+def test_pods_that_are_deleted_before_and_after_it_are_replaced() -> None:
+    """A pod that had gone, and is there again, can be deleted once more. Its uid said that it had gone, so that
+    its second deletion waited for ever, and those after it found no place of their own."""
+    deletion = {"every": "50s", "until": "8m", "podDeletion": {"app": "web", "count": 2, "graceSeconds": 0}}
+    result = run_once(loaded(duration="20m", workload=[SERVICE], faults=[deletion, RESTORE]), "least-allocated", 2)
+    deletions = [item for item in result.metrics["recovery"] if item["fault"] == "PodDeletion"]
+    assert len([item for item in deletions if item["atSeconds"] > 260]) > 3
+    assert all(item["back"] == item["victims"] for item in deletions)
+    assert not any(phase.get("atLeast") for item in deletions for phase in item["phases"].values())
+
+
+def test_a_pod_whose_job_the_restore_undid_is_not_expected_back() -> None:
+    cron = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "cron", "namespace": "default"},
+        "spec": {
+            "schedule": "*/2 * * * *",
+            "jobTemplate": {
+                "spec": {
+                    "template": {
+                        "metadata": {"annotations": {"podyard.dev/duration": "3m"}},
+                        "spec": {"restartPolicy": "OnFailure", "containers": [{"name": "c", "image": "i"}]},
+                    }
+                }
+            },
+        },
+    }
+    objects = loaded(duration="20m", workload=[{"objects": [cron]}], faults=[{**RESTORE, "at": "6m"}])
+    (restore,) = [item for item in run_once(objects, "greedy", 2).metrics["recovery"] if item["fault"] == "Restore"]
+    assert restore["victims"] > 0
+    assert restore["back"] == restore["victims"]
+
+
 def test_nodes_are_those_that_have_machines() -> None:
     run = played(GONE, COME, RESTORE)
     nodes = set(run.cluster.server.objects("Node"))
