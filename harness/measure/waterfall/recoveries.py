@@ -300,7 +300,7 @@ def _told_to_go(chain: HopChain, fault: FaultStory, pod: PodStory, story: Story)
         asked = other.at_ns if set(about) & set(other.targets) else NEVER
         asked = next((at for at, _, what, _ in other.steps if what in about), asked)
         if other is not fault and fault.at_ns < asked <= pod.going_ns:
-            chain.to(asked, f"until {_title(other)}", ACTION, "until")
+            chain.to(asked, f"until {_title(other)}", ACTION if other.steps else OTHER_FAULT, "until")
             break
     chain.to(pod.going_ns, "told to go", LATENCIES, note="not by the taint of its node")
 

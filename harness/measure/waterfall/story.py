@@ -203,6 +203,10 @@ class Story:
             target, kind, lasts_ns, pod, cause = data[:5]
             fault = self._faults.disturb(at_ns, target, kind, cause)
             fault.lasts_ns, fault.pod = lasts_ns, pod
+        elif topic == "podDeleted":
+            namespace, name, cause = data
+            if (deleting := self._faults.caused_by(cause)) is not None:
+                deleting.targets.append(f"{namespace}/{name}")
         elif topic == "actionStep":
             cause, *step = data
             self._faults.step(cause, Step(at_ns, *step))
