@@ -20,7 +20,7 @@ PRINTED = {
     "first-hour.md": ("Jobs over time", "Recovery latency", "fullest:scheduler against greedy, 8 seeds, paired"),
     "how-to/own-strategy.md": ("patient:Patient/0: digest", "spread:scheduler: conforms", " went to "),
     "how-to/own-autoscaler.md": ("Autoscaling response of default/shop", "headroom:Headroom: conforms"),
-    "how-to/own-trace.md": ("3 rows, 3 kept, no errors", "pods.parquet", "greedy/0: digest"),
+    "how-to/own-trace.md": ("3 rows, 3 kept, no errors", "frame.parquet (mapped)", "greedy/0: digest"),
     "how-to/sweeps.md": (
         "fgd against greedy, 6 seeds, paired",
         "larger against as it is",
