@@ -59,6 +59,7 @@ UNINTERPRETED: Mapping[str, str] = {
     "NetworkPolicy": "no traffic is held back",
     "VolumeAttachment": "volumes are there when their pod starts, and nobody attaches or detaches one",
     "Ingress": "it routes the requests of clients that name it alone",
+    "IngressClass": "Ingresses are answered alike, whatever their class",
 }
 """Kinds that are kept and bear on what is simulated."""
 

@@ -10,7 +10,6 @@ bound. A fault that hit nothing says so.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,10 +19,9 @@ from harness.measure.fault import FOR_EVER, OUTAGES, FaultList, Hit, MeasuredFau
 from harness.measure.journal import is_ready, node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
+from harness.measure.places import Places
 from harness.measure.pods import NEVER, PodLives, PodTimes, seconds
 from harness.measure.traffic import Traffic
-from harness.model.meta import condition
-from harness.model.workloads import Job, ReplicaSet
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
 
@@ -53,11 +51,8 @@ class Recovery:
         self._last_hit: dict[str, Hit] = {}
         self._serving_since: dict[str, list[int]] = {}  # uid: instants at which it became a ready endpoint
         self._endpoints: dict[str, frozenset[str]] = {}
-        self._wanted: dict[str, int] = {}  # replicas, by uid of the ReplicaSet
-        self._active: dict[str, int] = {}  # pods that are neither ended nor told to go, by uid of the owner
+        self._places = Places()
         self._evicting: dict[str, MeasuredFault] = {}  # pods that an action has asked to go, by uid
-        self._gone: set[str] = set()  # of those that were active
-        self._vacant: dict[str, deque[Hit | None]] = {}  # by owner: places to be filled, in order
 
     # -- the fold ------------------------------------------------------------------------------------------------------
 
@@ -70,9 +65,7 @@ class Recovery:
         elif kind == "EndpointSlice":
             self._slice(at_ns, change, obj)
         elif kind in ("ReplicaSet", "Job", "StatefulSet", "DaemonSet", "ReplicationController"):
-            wanted = _wanted(change, obj)
-            if wanted is not None:
-                self._want(obj.metadata.uid, wanted)
+            self._places.want(change, obj)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "fault":
@@ -174,16 +167,6 @@ class Recovery:
             self._serving_since.setdefault(uid, []).append(at_ns)
         self._endpoints[key] = now
 
-    def _want(self, uid: str, wanted: int) -> None:
-        before, self._wanted[uid] = self._wanted.get(uid), wanted
-        vacant = self._vacant.get(uid)
-        while (
-            vacant and (before is None or wanted < before) and len(vacant) > max(0, wanted - self._active.get(uid, 0))
-        ):
-            hit = vacant.pop()
-            if hit is not None:
-                hit.needed = False
-
     def _pod(self, at_ns: int, change: str, pod: Any, old: Any) -> None:
         uid = pod.metadata.uid
         life = self._lives.all[uid]
@@ -192,21 +175,16 @@ class Recovery:
             or pod.status.phase in ("Succeeded", "Failed")
             or pod.metadata.deletion_timestamp is not None
         )
+        gone = self._places.gone
         if change == "ADDED" and going:  # a store that is set back knows of it again
-            self._gone.add(uid)
+            gone.add(uid)
             return
-        if change == "ADDED" or (uid in self._gone and not going):
-            self._gone.discard(uid)
-            self._active[life.owner] = self._active.get(life.owner, 0) + 1
-            vacant = self._vacant.get(life.owner)
-            if vacant:
-                hit = vacant.popleft()
-                if hit is not None:
-                    hit.new = life
+        if change == "ADDED" or (uid in gone and not going):
+            self._places.fill(life)
             return
         hit = self._open.get(uid)
         asked = None
-        if uid not in self._gone and (change == "DELETED" or pod.metadata.deletion_timestamp is not None):
+        if uid not in gone and (change == "DELETED" or pod.metadata.deletion_timestamp is not None):
             asked = self._evicting.pop(uid, None)
         if asked is not None and hit is None:
             self._hit(asked, life, going=True)
@@ -220,16 +198,12 @@ class Recovery:
                 hit.back_ns = at_ns
                 del self._open[uid]
                 hit = None
-        if going and uid not in self._gone:
+        if going and uid not in gone:
             self._leave(at_ns, life, pod, hit)
 
     def _leave(self, at_ns: int, life: PodTimes, pod: Any, hit: Hit | None) -> None:
         """It has ended, or has been told to go."""
-        self._gone.add(life.uid)
-        self._active[life.owner] -= 1
-        wanted = self._wanted.get(life.owner)
-        done = pod.status.phase == "Succeeded"
-        vacant = bool(life.owner) and not done and (wanted is None or self._active[life.owner] < wanted)
+        vacant = self._places.leave(life, hit, done=pod.status.phase == "Succeeded")
         if hit is not None:
             self._open.pop(life.uid, None)
             hit.left_ns = at_ns
@@ -238,8 +212,6 @@ class Recovery:
                 item.type == "DisruptionTarget" and item.status == "True" and item.reason in BY_THE_NODE
                 for item in pod.status.conditions
             )
-        if vacant:
-            self._vacant.setdefault(life.owner, deque()).append(hit)
 
     # -- what it says --------------------------------------------------------------------------------------------------
 
@@ -346,18 +318,6 @@ class Recovery:
                         lost[service] += self._traffic.unrouted_between(service, begin, end)
                         taken = end
         return [{name: round(value, 3) for name, value in lost.items()} for lost in out]
-
-
-def _wanted(change: str, owner: Any) -> int | None:
-    """How many pods it has to have: none when it is gone or complete; None where that is not kept here."""
-    if change == "DELETED":
-        return 0
-    if isinstance(owner, ReplicaSet):
-        return 0 if owner.metadata.deletion_timestamp is not None else int(owner.spec.replicas or 0)
-    if isinstance(owner, Job):
-        complete = condition(owner.status.conditions, "Complete")
-        return 0 if complete is not None and complete.status == "True" else None
-    return None
 
 
 def _replacement(hit: Hit, hits: Mapping[str, Hit]) -> PodTimes | None:

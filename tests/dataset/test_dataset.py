@@ -52,7 +52,8 @@ def test_columns_are_the_documented_ones(table: pl.DataFrame) -> None:
 
 def test_the_page_has_every_column() -> None:
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "datasets.md").read_text()
-    assert [line for line in page.splitlines() if line.startswith("| `")] == [
+    columns = page[page.index("| `record` |") :]
+    assert [line for line in columns.splitlines() if line.startswith("| `")] == [
         f"| `{name}` | {what} |" for name, what in COLUMNS.items()
     ]
 

@@ -105,7 +105,7 @@ def test_an_equals_sign_is_a_text(tmp_path: Path) -> None:
         ("Rollout", "argoproj.io/v1alpha1", "what its controller would make of it"),
         ("PrometheusRule", "monitoring.coreos.com/v1", "what its controller would make of it"),
         ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1", "nothing here looks at it"),
-        ("IngressClass", "networking.k8s.io/v1", "nothing here looks at it"),
+        ("FlowSchema", "flowcontrol.apiserver.k8s.io/v1", "nothing here looks at it"),
     ],
 )
 def test_unknown_kinds_are_left_out_with_a_notice(tmp_path: Path, kind: str, version: str, words: str) -> None:
