@@ -297,3 +297,24 @@ def test_a_node_of_any_rank_is_no_surprise(cluster: Live) -> None:
         assert (
             cluster.request("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": meta})[0] == 201
         )
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+
+
+def test_half_of_a_surrogate_pair_is_a_replacement_character(cluster: Live) -> None:
+    """As Go decodes it. An answer that quoted it could not be encoded: 500."""
+    assert parsed(rb'{"a\ud800": ["\udc00b", "\ud83d\ude00"]}', "") == {"a\ufffd": ["\ufffdb", "\U0001f600"]}
+    cluster.request("POST", PODS, pod("whole"))
+    body = b'{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foregrou\\ud800nd"}'
+    code, status = cluster.request("DELETE", f"{PODS}/whole", body)
+    assert code == 400
+    assert "Foregrou\ufffdnd" in status["message"]
+
+
+@pytest.mark.parametrize("follow", ["", "&follow=true"])
+def test_a_time_that_is_none_is_told_before_a_log_begins(cluster: Live, follow: str) -> None:
+    cluster.request("POST", PODS, pod("logged"))
+    code, status = cluster.request("GET", f"{PODS}/logged/log?sinceTime=2026-01-0T00:00:00Z{follow}")
+    assert code == 400
+    assert "is not an RFC 3339 time" in status["message"]

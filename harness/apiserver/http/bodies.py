@@ -52,8 +52,11 @@ def parsed(body: bytes, content_type: str, duplicates: list[str] | None = None) 
             f"{JSON}, application/yaml, {PROTOBUF}"
         )
         raise ApiError(415, "UnsupportedMediaType", what)
+    escaped = _SURROGATE.search(body) is not None
     try:
-        if duplicates is None:
+        if escaped:
+            value = _with_whole_characters(_with_duplicates(body, [] if duplicates is None else duplicates))
+        elif duplicates is None:
             value = msgspec.json.decode(body)
         else:
             value = _without_duplicates(body)
@@ -82,6 +85,20 @@ def checked(api_version: str, kind: str, body: Any) -> dict[str, Any]:
 
 def _too_deep() -> ApiError:
     return bad_request(f"the object provided is unrecognized: exceeded max depth: {DEEPEST}")
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _with_whole_characters(value: Any) -> Any:
+    """Half of a surrogate pair is U+FFFD. Source: encoding/json decode.go unquoteBytes."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_with_whole_characters(name): _with_whole_characters(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_characters(item) for item in value]
+    return value
 
 
 def _is_within_depth(value: Any) -> bool:

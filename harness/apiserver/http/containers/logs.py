@@ -44,7 +44,7 @@ class LogOptions:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> LogOptions:
-        """Raises ApiError Invalid."""
+        """Raises ApiError Invalid, BadRequest."""
 
         def flag(name: str) -> bool:
             return query.get(name, "") in ("1", "true", "True")
@@ -63,6 +63,11 @@ class LogOptions:
         if since >= 0 and query.get("sinceTime"):
             told = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
             raise invalid("PodLogOptions", "", (Cause("sinceTime", "FieldValueForbidden", told),))
+        since_time = query.get("sinceTime", "")
+        try:
+            parse_time(since_time or "1970-01-01T00:00:00Z", 0)
+        except ValueError:
+            raise bad_request(f"sinceTime: {since_time[:80]!r} is not an RFC 3339 time") from None
         return cls(
             container=query.get("container", ""),
             follow=flag("follow"),
@@ -71,7 +76,7 @@ class LogOptions:
             tail=number("tailLines", 0),
             limit_bytes=number("limitBytes", 1),
             since_seconds=since,
-            since_time=query.get("sinceTime", ""),
+            since_time=since_time,
         )
 
 
@@ -157,16 +162,13 @@ def written(outcome: Outcome, started: int) -> list[Line]:
 
 
 def chosen(log: Log, options: LogOptions, epoch_unix_ns: int) -> list[Line]:
-    """Those lines that the options want. Raises ApiError BadRequest."""
+    """Those lines that the options want."""
     lines = list(log.lines)
     since: int | None = None
     if options.since_seconds >= 0:
         since = log.now - options.since_seconds * SECOND
     elif options.since_time:
-        try:
-            since = parse_time(options.since_time, epoch_unix_ns)
-        except ValueError:
-            raise bad_request(f"sinceTime: {options.since_time!r} is not an RFC 3339 time") from None
+        since = parse_time(options.since_time, epoch_unix_ns)
     if since is not None:
         lines = [line for line in lines if line[0] >= since]
     if options.tail >= 0:
