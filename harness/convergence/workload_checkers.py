@@ -117,7 +117,7 @@ def stateful_sets(state: ClusterState) -> Iterator[tuple[str, str]]:
     beyond may be left. A pod that cannot be gone, on a dead node, keeps its place. Of the template
     as it is are all from the partition on, once all are ready.
 
-    Source: pkg/controller/statefulset/stateful_set_control.go updateStatefulSet (1.32).
+    Source: pkg/controller/statefulset/stateful_set_control.go updateStatefulSet, processCondemned (1.32).
     """
     there = state.objects("Node")
     item: StatefulSet
@@ -138,9 +138,12 @@ def stateful_sets(state: ClusterState) -> Iterator[tuple[str, str]]:
             if ordered and ordinal not in well:
                 break
         else:
-            for beyond in sorted(at for at in by_ordinal if at is not None and at not in ordinals and at not in stuck):
-                if not (ordered and stuck):
-                    yield subject, f"a pod of ordinal {beyond}, which is not wanted"
+            beyond = sorted(at for at in by_ordinal if at is not None and at not in ordinals and at not in stuck)
+            # The highest goes first, and is waited for until it is ready, unless it is the first that is not.
+            waited_for = [at for at in beyond if at not in well]
+            blocked = bool(waited_for) and beyond[-1] not in well and waited_for[0] != beyond[-1]
+            for ordinal in beyond if not (ordered and (stuck or blocked)) else ():
+                yield subject, f"a pod of ordinal {ordinal}, which is not wanted"
         if well >= set(ordinals):
             yield from _claims_of_others(state, item, [by_ordinal[ordinal] for ordinal in ordinals])
         if well >= set(ordinals) and item.spec.update_strategy.type == "RollingUpdate":

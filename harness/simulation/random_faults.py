@@ -14,13 +14,15 @@ from harness.simulation.scalers import hpa_behavior, hpa_metrics
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What faults may hit. `apps`: values of the label `app`; `objects`: (kind, namespace, name) of the workload."""
+    """What faults may hit. `apps`: values of the label `app`; `objects`: (kind, namespace, name) of the workload;
+    `growing`: a NodePool may make nodes."""
 
     apps: list[str]
     zones: list[str]
     nodes: list[str]
     objects: list[tuple[str, str, str]]
     pools: list[str] = field(default_factory=list)
+    growing: bool = False
 
     def named(self, *kinds: str) -> list[tuple[str, str, str]]:
         return [item for item in self.objects if item[0] in kinds]
@@ -312,7 +314,7 @@ REFUSED = 0.25
 
 def random_refusal(rng: Random, scene: Scene, within_s: int) -> dict[str, Any] | None:
     """The provider does not make what NodeClaims ask for, or makes it late."""
-    if not scene.named("NodePool") or rng.random() >= REFUSED:
+    if not scene.growing or rng.random() >= REFUSED:
         return None
     does = rng.choice(("quota", "outOfStock", "error", "silent", "late"))
     lasts = {"for": rng.choice(("30s", "3m")), "lateBy": "2m"}

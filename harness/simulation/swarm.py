@@ -16,7 +16,7 @@ from harness.convergence.checkers import HEAL_NS
 from harness.engine.component import MINUTE, SECOND
 from harness.engine.streams import stream
 from harness.faults.timeline import parse
-from harness.simulation.node_pools import SETTINGS, node_pools
+from harness.simulation.node_pools import SETTINGS, has_instance_types, node_pools
 from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
 from harness.simulation.random_faults import DRAWN, Scene, random_fault, random_refusal, random_restore
@@ -170,7 +170,9 @@ def _scene(spec: dict[str, Any], workload: list[dict[str, Any]], zones: list[str
     groups = [source["group"] for source in spec["nodes"]]
     nodes = [f"{group['name']}-{index}" for group in groups for index in range(group["count"])]
     nodes += [f"{pool['name']}-0" for pool in spec.get("pools", ())]
-    return Scene(apps(workload), zones, nodes, objects, [pool["name"] for pool in spec.get("pools", ())])
+    made = [obj for source in workload for obj in source.get("objects", ()) if obj["kind"] == "NodePool"]
+    names = [pool["name"] for pool in spec.get("pools", ())]
+    return Scene(apps(workload), zones, nodes, objects, names, any(map(has_instance_types, made)))
 
 
 def apps(workload: list[dict[str, Any]]) -> list[str]:
