@@ -12,6 +12,7 @@ from harness.engine.component import Instant
 from harness.experiment.audit import LastWrites
 from harness.experiment.prepared import Prepared
 from harness.experiment.workload import SETTLE_NS
+from harness.faults.apply import Apply
 from harness.measure.accounting import DIMENSIONS
 from harness.measure.demand import Demand
 from harness.measure.elasticity import Elasticity, Target
@@ -165,8 +166,8 @@ def has_vertical_scaling(prepared: Prepared) -> bool:
     """Whether the scenario has VerticalPodAutoscalers, from the beginning or among its faults."""
     if any(isinstance(obj, VerticalPodAutoscaler) for obj in prepared.workload.objects()):
         return True
-    applied = (entry.get("apply") for entry in prepared.loaded.scenario.spec.faults)
-    return any("VerticalPodAutoscaler" in str(item) for item in applied)
+    kind = VerticalPodAutoscaler.__name__
+    return any(isinstance(item.fault, Apply) and kind in item.fault.watches for item in prepared.faults)
 
 
 def placement_of(prepared: Prepared, lives: PodLives, demand: Demand) -> Placement:

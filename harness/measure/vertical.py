@@ -22,7 +22,8 @@ GIB = 1 << 30
 
 
 class _Scaler(msgspec.Struct):
-    """`sums`: milli-CPU and bytes that its pods ask for now; `areas`: these over time, then pods, and pods outside."""
+    """`sums`: thousandths of CPUs and of bytes that its pods ask for now, and how many lie outside the bounds; `areas`:
+    CPU, memory, pods, and pods outside, over time."""
 
     created_ns: int
     bounds: dict[tuple[str, str], tuple[int, int]] = {}  # by container and resource, in thousandths
@@ -30,17 +31,35 @@ class _Scaler(msgspec.Struct):
     evictions: int = 0
     updated: int = 0
     pods: dict[str, dict[tuple[str, str], int]] = {}  # what each asks for, by container and resource
+    sums: list[int] = msgspec.field(default_factory=lambda: [0, 0, 0])
     areas: list[int] = msgspec.field(default_factory=lambda: [0, 0, 0, 0])
     since_ns: int = 0
     first: dict[str, int] = {}  # what the first pod asked for, by resource
 
     def advance(self, now: int) -> None:
         lasted, self.since_ns = now - self.since_ns, now
-        if lasted and self.pods:
-            for at, resource in enumerate(RESOURCES):
-                self.areas[at] += lasted * sum(_total(asked, resource) for asked in self.pods.values())
-            self.areas[2] += lasted * len(self.pods)
-            self.areas[3] += lasted * sum(map(self.is_outside, self.pods.values()))
+        cpu, memory, outside = self.sums
+        for at, amount in enumerate((cpu, memory, len(self.pods), outside)):
+            self.areas[at] += lasted * amount
+
+    def put(self, key: str, asked: dict[tuple[str, str], int]) -> None:
+        self.pods[key] = asked
+        self._add(asked, 1)
+
+    def drop(self, key: str) -> None:
+        asked = self.pods.pop(key, None)
+        if asked is not None:
+            self._add(asked, -1)
+
+    def bound(self, bounds: dict[tuple[str, str], tuple[int, int]]) -> None:
+        if bounds != self.bounds:
+            self.bounds = bounds
+            self.sums[2] = sum(map(self.is_outside, self.pods.values()))
+
+    def _add(self, asked: dict[tuple[str, str], int], sign: int) -> None:
+        for at, resource in enumerate(RESOURCES):
+            self.sums[at] += sign * _total(asked, resource)
+        self.sums[2] += sign * self.is_outside(asked)
 
     def is_outside(self, asked: dict[tuple[str, str], int]) -> bool:
         return any(not low <= asked.get(key, 0) <= high for key, (low, high) in self.bounds.items())
@@ -54,7 +73,7 @@ class VerticalScaling:
     def __init__(self) -> None:
         self._scalers: dict[str, _Scaler] = {}
         self._by_target: dict[tuple[str, str, str], str] = {}  # namespace, kind and name of the target
-        self._early: dict[str, tuple[int, Pod]] = {}  # pods that came before any autoscaler was theirs
+        self._early: dict[str, Pod] = {}  # pods that came before any autoscaler was theirs
         self._of_pod: dict[str, str] = {}
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
@@ -78,7 +97,7 @@ class VerticalScaling:
         if known is None:
             known = self._scalers[key] = _Scaler(at_ns, since_ns=at_ns)
             self._by_target[vpa.metadata.namespace, ref.kind, ref.name] = key
-            for pod_key, (_, pod) in list(self._early.items()):
+            for pod_key, pod in list(self._early.items()):
                 if _targets(pod) & {(vpa.metadata.namespace, ref.kind, ref.name)}:
                     del self._early[pod_key]
                     self._add(at_ns, key, pod)
@@ -88,12 +107,13 @@ class VerticalScaling:
         known.advance(at_ns)
         if known.recommended_ns is None:
             known.recommended_ns = at_ns
-        known.bounds = {
+        bounds = {
             (item.container_name, resource): (item.lower_bound[resource].milli, item.upper_bound[resource].milli)
             for item in found.container_recommendations
             for resource in RESOURCES
             if resource in item.lower_bound and resource in item.upper_bound
         }
+        known.bound(bounds)
 
     def _pod(self, at_ns: int, change: str, pod: Pod) -> None:
         key = pod.metadata.key
@@ -102,11 +122,11 @@ class VerticalScaling:
             known = self._scalers.get(self._of_pod.pop(key, ""))
             if known is not None:
                 known.advance(at_ns)
-                known.pods.pop(key, None)
+                known.drop(key)
         elif change == "ADDED":
             scaler = next((self._by_target[target] for target in _targets(pod) if target in self._by_target), None)
             if scaler is None:
-                self._early[key] = (at_ns, pod)
+                self._early[key] = pod
             else:
                 self._add(at_ns, scaler, pod)
 
@@ -120,7 +140,7 @@ class VerticalScaling:
             for resource in RESOURCES
             if resource in container.resources.requests
         }
-        known.pods[key] = asked
+        known.put(key, asked)
         known.updated += UPDATES in pod.metadata.annotations
         if not known.first:
             known.first = {resource: _total(asked, resource) for resource in RESOURCES}
@@ -146,7 +166,7 @@ class VerticalScaling:
         for resource in RESOURCES:
             first = scaler.first.get(resource, 0)
             if first and scaler.pods:
-                now = sum(_total(asked, resource) for asked in scaler.pods.values()) / len(scaler.pods)
+                now = scaler.sums[RESOURCES.index(resource)] / len(scaler.pods)
                 out[f"{resource}AtEnd"] = 100 * now / first
         return out
 

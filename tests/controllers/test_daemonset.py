@@ -359,3 +359,33 @@ def test_a_revision_that_was_deleted_is_made_again() -> None:
     story.server.delete("ControllerRevision", "default", name)
     story.run(10)
     assert revisions(story) == [(1, "agent:1")]
+
+
+def test_the_revision_of_an_orphaned_set_is_adopted_by_the_next() -> None:
+    """`kubectl delete --cascade=orphan` leaves its revision: the next set of the name waited for that for ever, and
+    made no pods."""
+    story = Story(node("a"))
+    story.server.create(daemon_set())
+    story.run(10)
+    story.server.delete("DaemonSet", "default", "agent", propagation="Orphan")
+    story.run(10)
+    made = story.server.create(daemon_set())
+    story.run(10)
+    (held,) = story.server.objects("ControllerRevision").values()
+    assert held.metadata.controller().uid == made.metadata.uid
+    assert story.status()["numberReady"] == 1
+
+
+def test_a_revision_of_another_kind_of_owner_keeps_its_name() -> None:
+    """A StatefulSet of the same name and template has a revision of that name."""
+    story = Story(node("a"))
+    story.server.create(daemon_set())
+    story.run(10)
+    (held,) = story.server.objects("ControllerRevision").values()
+    story.server.delete("DaemonSet", "default", "agent")
+    story.run(60)
+    owner = replace(held.metadata.controller(), kind="StatefulSet", uid="other")
+    story.server.create(replace(held, metadata=replace(held.metadata, owner_references=(owner,), resource_version="")))
+    story.server.create(daemon_set())
+    story.run(5)
+    assert story.status()["numberReady"] == 1

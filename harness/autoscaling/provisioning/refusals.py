@@ -36,7 +36,7 @@ def quantity_of(name: str, amount: int) -> Quantity:
             return count_quantity(amount)
 
 
-def of_pool(text: str, pool: str) -> str:
+def with_pool(text: str, pool: str) -> str:
     return f"{text} (NodePool={pool})"
 
 

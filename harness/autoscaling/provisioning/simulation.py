@@ -207,7 +207,7 @@ class Simulation:
             open_ = self._limits.within(template.name, self._offers, template.open)
             if not open_.any():
                 words = refusals.NODES_EXHAUSTED if self._limits.nodes_exhausted(template.name) else None
-                why.append(refusals.of_pool(words or refusals.LIMITS_EXCEEDED, template.name))
+                why.append(refusals.with_pool(words or refusals.LIMITS_EXCEEDED, template.name))
                 continue
             mark = self._fork.mark
             virtual = self._virtual(template, open_)

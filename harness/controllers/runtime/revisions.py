@@ -6,10 +6,11 @@ daemon/update.go snapshot, cleanupHistory (1.32).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from harness.controllers.runtime.controller_refs import adopted
 from harness.controllers.runtime.pods import owner_reference
 from harness.controllers.runtime.template_hash import template_hash
 from harness.engine.component import Create, Update
@@ -103,9 +104,11 @@ class RevisionHistory:
         """What was to be written was refused, or its owner is gone."""
         self._marking.pop(uid, None)
 
-    def mark(self, owner: DaemonSet, label: str, token: str) -> Create | Update | None:
-        """The write that gives the template as it is the newest revision; None where it has it. Kubernetes shares a
-        revision that another has made; here its name is refused, and tried again."""
+    def mark(
+        self, owner: DaemonSet, label: str, token: str, there: Mapping[str, ControllerRevision]
+    ) -> Create | Update | None:
+        """The write that gives the template as it is the newest revision; None where it has it. One of an earlier owner
+        that nobody controls is adopted, another's name is passed over. `there`: all revisions, by key."""
         uid = owner.metadata.uid
         known = self._known(uid)
         number = known[-1].revision + 1 if known else 1
@@ -116,7 +119,12 @@ class RevisionHistory:
         self._marking[uid] = number
         if same:
             return Update(replace(same[-1], revision=number), "", token)
-        return Create(new_revision(owner, number, 0, (), label)[0], token)
+        meta = owner.metadata
+        orphan = there.get(f"{meta.namespace}/{meta.name}-{template_hash(owner.spec.template, 0)}")
+        if orphan is not None and orphan.data == wanted and orphan.metadata.controller() is None:
+            adopter = owner_reference(owner, "apps/v1", "DaemonSet")
+            return Update(adopted(replace(orphan, revision=number), adopter), "", token)
+        return Create(new_revision(owner, number, 0, there, label)[0], token)
 
     def unused(self, owner: DaemonSet, hashes: Iterable[str]) -> list[ObjectMeta]:
         """Old revisions that are too many. `hashes`: of the pods' templates."""

@@ -2,7 +2,7 @@
 
 Source: pkg/controller/daemon/daemon_controller.go, update.go, util/daemonset_util.go (1.32). A pod is bound to its node
 by affinity and goes through the scheduler like any other. Not modelled: surge updates (refused by validation), adoption
-of pods and ControllerRevisions that nobody owns.
+of pods that nobody owns.
 """
 
 from __future__ import annotations
@@ -171,7 +171,8 @@ class DaemonSetController(PodControl):
         meta = daemon_set.metadata
         if self._history.is_marking(meta.uid):
             return True
-        if (effect := self._history.mark(daemon_set, HASH, key)) is not None:
+        effect = self._history.mark(daemon_set, HASH, key, self.informer.objects("ControllerRevision"))
+        if effect is not None:
             self.write(key, effect)
             return True
         pods = (pod for on_node in self._pods.get(meta.uid, {}).values() for pod in on_node.values())
