@@ -35,11 +35,13 @@ def console() -> None:
     """`main` in a process of its own, which ends when the command has, whatever threads and processes a strategy left
     behind."""
     from harness.cli import interrupts
+    from harness.experiment.collection import collecting_rarely
 
     interrupts.install()
     code: int | str | None = 0
     try:
-        main()
+        with collecting_rarely():
+            main()
     except SystemExit as end:
         code = end.code
     except BaseException:  # an import, say, makes something else of an interrupt

@@ -13,8 +13,8 @@ from harness.engine.component import ADDED, HOUR, SECOND, Instant
 from harness.engine.wall import WallClock, drive
 from harness.experiment.accounting import unfound
 from harness.experiment.audit import SETTLED_NS, Auditor, miscounted
+from harness.experiment.collection import collecting_rarely
 from harness.experiment.completion import Completion
-from harness.experiment.end_state import end_state
 from harness.experiment.gates import failed_gates
 from harness.experiment.measures import Measures
 from harness.experiment.prepared import Prepared, prepare
@@ -67,6 +67,7 @@ class Clock:
 
 
 # size: what to run, then where, and what to do with the outcome; each by name, with a default.
+@collecting_rarely()
 def run_once(
     loaded: LoadedScenario,
     scheduler: str,
@@ -322,6 +323,10 @@ class Run:
     def end_state(self) -> EndState | None:
         """Whether the cluster has converged; the last that is asked of a run, as the cluster may go on meanwhile, and
         neither journal nor notes take that down. None: there were no faults."""
+        if not self.prepared.faults:
+            return None
+        from harness.experiment.end_state import end_state  # the checkers, which most runs do not need
+
         self.cluster.server.listeners.remove(self.measures.journal.written)
         self.cluster.api.observers.remove(self.measures.journal.observed)
         rows, pods = (len(self.notes.rows), len(self.notes.pods)) if self.notes is not None else (0, 0)

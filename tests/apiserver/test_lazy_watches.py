@@ -28,7 +28,7 @@ from harness.model.core import (
     ServicePort,
     ServiceSpec,
 )
-from harness.model.meta import LabelSelector, ObjectMeta
+from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.workloads import (
     CrossVersionObjectReference,
@@ -168,8 +168,18 @@ APPLIED: dict[str, Any] = {
         ),
     ),
     "in a namespace": Pod(metadata=named("inside", "space"), spec=_POD),
+    "without its owner": ConfigMap(
+        metadata=ObjectMeta(
+            name="left",
+            namespace="default",
+            owner_references=(OwnerReference(api_version="v1", kind="ConfigMap", name="gone", uid="gone"),),
+        )
+    ),
+    "in the foreground": ConfigMap(
+        metadata=ObjectMeta(name="going", namespace="default", finalizers=("foregroundDeletion",))
+    ),
 }
-"""Applied in some order, a second apart; then the namespace goes."""
+"""Applied in some order, a second apart; then the namespace goes, and what is deleted in the foreground."""
 
 PODS = ("orphan", "uncounted", "in a namespace")
 
@@ -196,6 +206,7 @@ def played(order: list[str]) -> list[tuple[Any, ...]]:
         cluster.api.flush(cluster.now)
         cluster.run(cluster.now + SECOND)
     cluster.server.now = cluster.now
+    cluster.server.delete("ConfigMap", "default", "going")
     cluster.server.delete("Namespace", "", "space")
     cluster.api.flush(cluster.now)
     cluster.run(cluster.now + MINUTE)

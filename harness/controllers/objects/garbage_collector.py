@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from harness.controllers.runtime.reconciler import Reconciler
-from harness.engine.component import SECOND, Delete, Instant, Update
+from harness.engine.component import SECOND, Delete, Instant, LazyWatch, Update
 from harness.model.meta import OwnerReference
 from harness.model.objects import KINDS, kind_of
 
@@ -31,6 +31,7 @@ class GarbageCollector(Reconciler):
     def __init__(self, name: str = "garbage-collector") -> None:
         self._kinds = tuple(sorted(kind.kind for kind in KINDS.values() if kind.collected))
         super().__init__(name, dict.fromkeys(self._kinds, self._changed))
+        self.lazy_watches = (LazyWatch(self._kinds, dict.fromkeys(self._kinds, _is_of_interest)),)
         self._there: set[str] = set()
         self._owned: dict[str, Any] = {}  # objects with owners, by uid
         self._dependents: dict[str, dict[str, None]] = {}  # by owner's uid: theirs
@@ -142,6 +143,14 @@ class GarbageCollector(Reconciler):
                 self.write(key, _delete(obj, key))
         if not any(_blocks(obj, key) for obj in dependents):
             self.write(key, _without(owner, FOREGROUND, key))
+
+
+def _is_of_interest(obj: Any) -> bool:
+    """It has owners, or waits for its dependents to go."""
+    meta = obj.metadata
+    return bool(meta.owner_references) or (
+        meta.deletion_timestamp is not None and (ORPHAN in meta.finalizers or FOREGROUND in meta.finalizers)
+    )
 
 
 def _blocks(obj: Any, uid: str) -> bool:
