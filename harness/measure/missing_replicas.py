@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from harness.measure.owned_pods import OwnedPods, wanted_pods
 
 
 class MissingReplicas:
-    """A fold. `log`: (instant, how many are missing from then on)."""
+    """A fold over ReplicaSets and Deployments, beside the counts of their pods. `log`: (instant, how many are missing
+    from then on)."""
 
-    def __init__(self) -> None:
+    def __init__(self, pods: OwnedPods) -> None:
+        """`pods`: the counts, which are to include a write of a pod before `pods_changed` is told of it."""
         self.log: list[tuple[int, int]] = [(0, 0)]
+        self._pods = pods
         self._total = 0
         self._wanted: dict[str, int] = {}  # by uid of the ReplicaSet
-        self._active: dict[str, int] = {}  # pods neither ended nor told to go, by uid of the owner
-        self._gone: set[str] = set()  # of those that were active
         self._replicas: dict[str, int] = {}  # by uid of the Deployment
         self._sets: dict[str, dict[str, None]] = {}  # of a Deployment
         self._short: dict[str, int] = {}  # by uid of either
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
-        if kind == "Pod":
-            self._pod(at_ns, change, obj)
-        elif kind == "ReplicaSet":
+        if kind == "ReplicaSet":
             uid = obj.metadata.uid
-            self._wanted[uid] = self._wants(change, obj)
+            self._wanted[uid] = wanted_pods(change, obj) or 0
             for ref in obj.metadata.owner_references:
                 self._sets.setdefault(ref.uid, {})[uid] = None
-                self._of_deployment(at_ns, ref.uid)
-            self._of_set(at_ns, uid)
+                self._note_deployment(at_ns, ref.uid)
+            self._note_set(at_ns, uid)
         elif kind == "Deployment":
-            self._replicas[obj.metadata.uid] = self._wants(change, obj)
-            self._of_deployment(at_ns, obj.metadata.uid)
+            self._replicas[obj.metadata.uid] = wanted_pods(change, obj) or 0
+            self._note_deployment(at_ns, obj.metadata.uid)
 
-    def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
-        pass
+    def pods_changed(self, at_ns: int, owners: Iterable[str]) -> None:
+        """The owners of these uids have more or fewer active pods than before."""
+        for uid in owners:
+            if uid in self._wanted:
+                self._note_set(at_ns, uid)
 
     def at(self, at_ns: int) -> int:
         """How many were missing at an instant, with all that happened then."""
@@ -55,39 +60,13 @@ class MissingReplicas:
             before = count
         return first, None
 
-    @staticmethod
-    def _wants(change: str, obj: Any) -> int:
-        going = change == "DELETED" or obj.metadata.deletion_timestamp is not None
-        return 0 if going else int(obj.spec.replicas or 0)
+    def _note_set(self, at_ns: int, uid: str) -> None:
+        self._note(at_ns, uid, self._wanted[uid] - self._pods.active.get(uid, 0))
 
-    def _pod(self, at_ns: int, change: str, pod: Any) -> None:
-        uid = pod.metadata.uid
-        if not pod.metadata.owner_references:
-            return
-        owner = pod.metadata.owner_references[0].uid
-        going = (
-            change == "DELETED"
-            or pod.status.phase in ("Succeeded", "Failed")
-            or pod.metadata.deletion_timestamp is not None
-        )
-        if not going and (change == "ADDED" or uid in self._gone):  # a store that is set back knows of it again
-            self._gone.discard(uid)
-            self._active[owner] = self._active.get(owner, 0) + 1
-        elif going and uid not in self._gone:
-            self._gone.add(uid)
-            self._active[owner] = self._active.get(owner, 0) - (change != "ADDED")
-        else:
-            return
-        if owner in self._wanted:
-            self._of_set(at_ns, owner)
-
-    def _of_set(self, at_ns: int, uid: str) -> None:
-        self._note(at_ns, uid, self._wanted[uid] - self._active.get(uid, 0))
-
-    def _of_deployment(self, at_ns: int, uid: str) -> None:
-        """What it wants beyond what its ReplicaSets do: its controller has not looked yet."""
-        told = sum(self._wanted[name] for name in self._sets.get(uid, ()))
-        self._note(at_ns, uid, self._replicas.get(uid, 0) - told)
+    def _note_deployment(self, at_ns: int, uid: str) -> None:
+        """What it wants beyond what its ReplicaSets want: its controller has not reconciled it yet."""
+        in_sets = sum(self._wanted[name] for name in self._sets.get(uid, ()))
+        self._note(at_ns, uid, self._replicas.get(uid, 0) - in_sets)
 
     def _note(self, at_ns: int, uid: str, short: int) -> None:
         short = max(0, short)

@@ -19,8 +19,9 @@ from harness.measure.fault import FOR_EVER, OUTAGES, FaultList, Hit, MeasuredFau
 from harness.measure.journal import is_ready, node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
-from harness.measure.places import Places
+from harness.measure.owned_pods import OwnedPods
 from harness.measure.pods import NEVER, PodLives, PodTimes, seconds
+from harness.measure.replacements import Replacements
 from harness.measure.traffic import Traffic
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
@@ -41,7 +42,9 @@ class Recovery:
     def __init__(self, lives: PodLives, traffic: Traffic) -> None:
         self._lives = lives
         self._traffic = traffic
-        self._missing = MissingReplicas()
+        self._owned = OwnedPods()
+        self._missing = MissingReplicas(self._owned)
+        self._replacements = Replacements(self._owned)
         self._faults = FaultList(MeasuredFault)
         self.faults = self._faults.listed
         self._ready: dict[str, str] = {}
@@ -51,7 +54,6 @@ class Recovery:
         self._last_hit: dict[str, Hit] = {}
         self._serving_since: dict[str, list[int]] = {}  # uid: instants at which it became a ready endpoint
         self._endpoints: dict[str, frozenset[str]] = {}
-        self._places = Places()
         self._evicting: dict[str, MeasuredFault] = {}  # pods that an action has asked to go, by uid
 
     # -- the fold ------------------------------------------------------------------------------------------------------
@@ -59,13 +61,15 @@ class Recovery:
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
         self._missing.write(at_ns, kind, change, obj, old)
         if kind == "Pod":
-            self._pod(at_ns, change, obj, old)
+            counted = self._owned.write(change, obj)
+            self._missing.pods_changed(at_ns, counted.owners)
+            self._pod(at_ns, change, obj, old, counted.active)
         elif kind == "Node":
             self._node(at_ns, obj)
         elif kind == "EndpointSlice":
             self._slice(at_ns, change, obj)
         elif kind in ("ReplicaSet", "Job", "StatefulSet", "DaemonSet", "ReplicationController"):
-            self._places.want(change, obj)
+            self._replacements.write_owner(change, obj)
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         if topic == "fault":
@@ -167,24 +171,17 @@ class Recovery:
             self._serving_since.setdefault(uid, []).append(at_ns)
         self._endpoints[key] = now
 
-    def _pod(self, at_ns: int, change: str, pod: Any, old: Any) -> None:
+    def _pod(self, at_ns: int, change: str, pod: Any, old: Any, active: int) -> None:
+        """`active`: 1 where it is active from now on, -1 where it no longer is."""
         uid = pod.metadata.uid
         life = self._lives.all[uid]
-        going = (
-            change == "DELETED"
-            or pod.status.phase in ("Succeeded", "Failed")
-            or pod.metadata.deletion_timestamp is not None
-        )
-        gone = self._places.gone
-        if change == "ADDED" and going:  # a store that is set back knows of it again
-            gone.add(uid)
-            return
-        if change == "ADDED" or (uid in gone and not going):
-            self._places.fill(life)
+        if active == 1:
+            self._replacements.pod_joined(life)
+        if active == 1 or change == "ADDED":
             return
         hit = self._open.get(uid)
         asked = None
-        if uid not in gone and (change == "DELETED" or pod.metadata.deletion_timestamp is not None):
+        if active == -1 and (change == "DELETED" or pod.metadata.deletion_timestamp is not None):
             asked = self._evicting.pop(uid, None)
         if asked is not None and hit is None:
             self._hit(asked, life, going=True)
@@ -198,12 +195,12 @@ class Recovery:
                 hit.back_ns = at_ns
                 del self._open[uid]
                 hit = None
-        if going and uid not in gone:
+        if active == -1:
             self._leave(at_ns, life, pod, hit)
 
     def _leave(self, at_ns: int, life: PodTimes, pod: Any, hit: Hit | None) -> None:
         """It has ended, or has been told to go."""
-        vacant = self._places.leave(life, hit, done=pod.status.phase == "Succeeded")
+        vacant = self._replacements.pod_left(life, hit, done=pod.status.phase == "Succeeded")
         if hit is not None:
             self._open.pop(life.uid, None)
             hit.left_ns = at_ns

@@ -7,6 +7,7 @@ daemon/update.go snapshot, cleanupHistory (1.32).
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -65,6 +66,26 @@ def new_revision(
     return made, collisions
 
 
+class NextRevision(NamedTuple):
+    """`number`: that the newest revision is to have. `earlier`: the one that has the template already and is to be
+    renumbered; None where a new one is to be created."""
+
+    number: int
+    earlier: ControllerRevision | None
+
+
+def next_revision(template: PodTemplateSpec, known: Sequence[ControllerRevision]) -> NextRevision | None:
+    """What makes `template` the newest revision; None where it is. `known`: the owner's revisions, oldest first.
+
+    Source: statefulset/stateful_set_control.go getStatefulSetRevisions; daemon/update.go constructHistory.
+    """
+    data = data_of(template)
+    same = next((item for item in reversed(known) if item.data == data), None)
+    if same is not None and same is known[-1]:
+        return None
+    return NextRevision(known[-1].revision + 1 if known else 1, same)
+
+
 def to_forget(
     revisions: Sequence[ControllerRevision], live: Collection[str], limit: int | None
 ) -> list[ControllerRevision]:
@@ -109,22 +130,19 @@ class RevisionHistory:
     ) -> Create | Update | None:
         """The write that gives the template as it is the newest revision; None where it has it. One of an earlier owner
         that nobody controls is adopted, another's name is passed over. `there`: all revisions, by key."""
-        uid = owner.metadata.uid
-        known = self._known(uid)
-        number = known[-1].revision + 1 if known else 1
-        wanted = data_of(owner.spec.template)
-        same = [item for item in known if item.data == wanted]
-        if same and same[-1] is known[-1]:
+        uid, template = owner.metadata.uid, owner.spec.template
+        wanted = next_revision(template, self._known(uid))
+        if wanted is None:
             return None
-        self._marking[uid] = number
-        if same:
-            return Update(replace(same[-1], revision=number), "", token)
+        self._marking[uid] = wanted.number
+        if wanted.earlier is not None:
+            return Update(replace(wanted.earlier, revision=wanted.number), "", token)
         meta = owner.metadata
-        orphan = there.get(f"{meta.namespace}/{meta.name}-{template_hash(owner.spec.template, 0)}")
-        if orphan is not None and orphan.data == wanted and orphan.metadata.controller() is None:
+        orphan = there.get(f"{meta.namespace}/{meta.name}-{template_hash(template, 0)}")
+        if orphan is not None and orphan.data == data_of(template) and orphan.metadata.controller() is None:
             adopter = owner_reference(owner, "apps/v1", "DaemonSet")
-            return Update(adopted(replace(orphan, revision=number), adopter), "", token)
-        return Create(new_revision(owner, number, 0, there, label)[0], token)
+            return Update(adopted(replace(orphan, revision=wanted.number), adopter), "", token)
+        return Create(new_revision(owner, wanted.number, 0, there, label)[0], token)
 
     def unused(self, owner: DaemonSet, hashes: Iterable[str]) -> list[ObjectMeta]:
         """Old revisions that are too many. `hashes`: of the pods' templates."""

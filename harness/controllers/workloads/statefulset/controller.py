@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from harness.controllers.runtime.controller_refs import adopted, released
 from harness.controllers.runtime.pod_control import Managing, PodControl
 from harness.controllers.runtime.pods import controller_of, is_active, owner_reference
-from harness.controllers.runtime.revisions import by_age, data_of, new_revision, template_of, to_forget
+from harness.controllers.runtime.revisions import by_age, new_revision, next_revision, template_of, to_forget
 from harness.controllers.workloads.statefulset.identity import (
     REVISION,
     claims_for,
@@ -160,20 +160,17 @@ class StatefulSetController(PodControl):
         return self._update(key, changed)
 
     def _mark_revision(self, now: Instant, key: str, stateful_set: StatefulSet) -> bool:
-        """The template as it is has the newest revision. Source: getStatefulSetRevisions."""
+        """Whether a write was made that gives the template as it is the newest revision."""
         uid = stateful_set.metadata.uid
-        known = self._known(uid)
-        number = known[-1].revision + 1 if known else 1
-        wanted = data_of(stateful_set.spec.template)
-        same = [item for item in known if item.data == wanted]
-        if same and same[-1] is known[-1]:
+        wanted = next_revision(stateful_set.spec.template, self._known(uid))
+        if wanted is None:
             return False
-        if same:
-            self.write(key, Update(replace(same[-1], revision=number), "", key))
+        if wanted.earlier is not None:
+            self.write(key, Update(replace(wanted.earlier, revision=wanted.number), "", key))
             return True
         collisions = self._collisions.get(uid, stateful_set.status.collision_count or 0)
         there = self.informer.objects("ControllerRevision")
-        made, self._collisions[uid] = new_revision(stateful_set, number, collisions, there)
+        made, self._collisions[uid] = new_revision(stateful_set, wanted.number, collisions, there)
         self.expected.expect_creations(uid, 1, now)
         self.write(key, Create(made, key))
         return True
