@@ -5,7 +5,6 @@ The object is a `Measure` (a name for a number that runs have already) or an `Ex
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 from harness.measure.catalogue import Catalogue, Measure, is_number
 from harness.measure.shipped import shipped
 from harness.model.errors import UserError
-from harness.model.plugins import installed
+from harness.model.plugins import import_named, installed
 
 GROUP = "podyard.measures"
 PREFIX = "extra."
@@ -56,7 +55,7 @@ def _checked(name: str) -> Measure | Extra:
     if not colon:
         raise UserError("a measure is named module:object", found=name, expected="as my_package.measures:idle_gpus")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = getattr(import_named(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(f"cannot load the measure {name}", found=str(error), expected="module:object") from None
     if isinstance(found, Extra):

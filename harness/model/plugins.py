@@ -1,4 +1,5 @@
-"""The door for whatever can be swapped: entry points of a group, or `package.module:object`, the same for all kinds.
+"""The door for whatever can be swapped, the same for all kinds: entry points of a group, `package.module:object`, or
+`path/to/file.py:object`.
 
     strategies  podyard.schedulers     faults       podyard.faults
     scores      podyard.score_plugins  filters      podyard.filter_plugins
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -222,15 +224,38 @@ def _listed(point: EntryPoint) -> Listed:
     return Listed(point.name, source, doc.partition("\n")[0], True)
 
 
+def import_named(module: str) -> ModuleType:
+    """`package.module`, or a file's `path/to/file.py`, whose folder is searched for modules from then on, as it is of a
+    script. Raises UserError for a file that is not there or whose name another module has, ImportError, and whatever
+    the module raises."""
+    if not module.endswith(".py"):
+        return importlib.import_module(module)
+    path = Path(module).resolve()
+    if not path.is_file():
+        raise UserError(f"there is no file {module}", expected="path/to/file.py:object from here")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    loaded = importlib.import_module(path.stem)
+    if Path(loaded.__file__ or "").resolve() != path:
+        raise UserError(
+            f"{module} cannot be imported: another module has its name",
+            found=f"{path.stem}: {loaded.__file__ or 'built in'}",
+            hint="rename the file",
+        )
+    return loaded
+
+
 def _by_path(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
     try:
-        target: Any = importlib.import_module(module_name)
+        target: Any = import_named(module_name)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             f"module {module_name!r} does not load",
             found=f"{type(error).__name__}: {error}",
-            expected="package.module:object, importable from here",
+            expected="package.module:object, importable from here, or path/to/file.py:object",
         ) from error
     for part in attribute.split("."):
         try:
