@@ -26,15 +26,24 @@ def explain(
     pod: Annotated[
         str | None, typer.Argument(help="NAMESPACE/NAME, or NAME where only one pod is called so.", show_default=False)
     ] = None,
-    node: Annotated[str | None, typer.Option(help="One node in detail, and what would make it fit or win.")] = None,
+    node: Annotated[
+        str | None,
+        typer.Option(
+            help="One node in detail, and what would make it fit or win; without a pod: why it stayed or went."
+        ),
+    ] = None,
     fault: Annotated[int | None, typer.Option(min=1, help="The waterfall of this fault's recovery, from 1.")] = None,
     scale_up: Annotated[int | None, typer.Option(min=1, help="The waterfall of this scale-up, from 1.")] = None,
     output: Form = Output.table,
 ) -> None:
     """Why a pod went there (constraints, scores, the smallest changes), or what a recovery or scale-up waited for.
 
-    Without a pod, --fault or --scale-up: all recoveries and scale-ups of the record, with their dominant timers.
+    Without a pod, --fault or --scale-up: all recoveries and scale-ups of the record, with their dominant timers; what
+    autoscalers decided, and why; what they and the scheduler refused; why nodes stayed. With --node: of that node.
     """
+    if pod is None and node is not None and fault is None and scale_up is None:
+        _node(record, node, output)
+        return
     if pod is None or fault is not None or scale_up is not None:
         if pod is not None or node is not None or (fault is not None and scale_up is not None):
             raise typer.BadParameter("one of a pod, --fault and --scale-up", param_hint="POD")
@@ -57,13 +66,18 @@ def _waterfalls(record: Path, fault: int | None, scale_up: int | None, output: O
 
     found = waterfalls(record)
     if fault is None and scale_up is None:
-        falls = [*found.recoveries, *found.scale_ups]
+        from harness.cli.autoscaling_tables import print_autoscaling
+        from harness.explain.autoscaling import autoscaling
+
+        falls, decided = [*found.recoveries, *found.scale_ups], autoscaling(record)
         if output is not Output.table:
-            write(found.to_data(), output)
-        elif falls:
+            write({**found.to_data(), **decided.to_data()}, output)
+            return
+        if falls:
             print_table("Waterfalls", ("", "at, s", "in all, s", "dominant timer", "share"), table(falls))
         else:
             print("no fault was injected, and nothing scaled up")
+        print_autoscaling(decided)
         return
     number, some, what = (
         (fault, found.recoveries, "fault") if fault is not None else (scale_up, found.scale_ups, "scale-up")
@@ -81,6 +95,18 @@ def _waterfalls(record: Path, fault: int | None, scale_up: int | None, output: O
         print(picture(fall))
     else:
         write(fall.to_data(), output)
+
+
+def _node(record: Path, node: str, output: Output) -> None:
+    from harness.explain.autoscaling import autoscaling
+
+    found = autoscaling(record).of_node(node)
+    if output is not Output.table:
+        write(found.to_data(), output)
+        return
+    from harness.cli.autoscaling_tables import print_autoscaling
+
+    print_autoscaling(found)
 
 
 def _print(found: Explanation) -> None:

@@ -1,8 +1,8 @@
 """The record of a run: a folder that says what ran, what came out, and what it takes to run again.
 
-`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `jobs.parquet`, `measures.parquet`, `metrics.prom`,
-and what the scheduler saw: `scheduling.parquet`, `specs.parquet`. Written beside and moved into place, so that a folder
-is whole or not there.
+`record.json`, `journal.parquet`, `pods.parquet`, `nodes.parquet`, `jobs.parquet`, `autoscalers.parquet`,
+`measures.parquet`, `metrics.prom`, and what the scheduler saw: `scheduling.parquet`, `specs.parquet`. Written beside
+and moved into place, so that a folder is whole or not there.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ FILES = (
     "pods.parquet",
     "nodes.parquet",
     "jobs.parquet",
+    "autoscalers.parquet",
     "measures.parquet",
     "metrics.prom",
     "scheduling.parquet",

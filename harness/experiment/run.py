@@ -13,6 +13,7 @@ from harness.engine.component import ADDED, HOUR, SECOND, Instant
 from harness.engine.wall import WallClock, drive
 from harness.experiment.accounting import unfound
 from harness.experiment.audit import SETTLED_NS, Auditor, miscounted
+from harness.experiment.autoscaler_notes import AutoscalerNotes
 from harness.experiment.collection import collecting_rarely
 from harness.experiment.completion import Completion
 from harness.experiment.gates import failed_gates
@@ -122,6 +123,7 @@ def run_once(
                 "pods": run.measures.pod_columns(),
                 "nodes": run.measures.node_columns(),
                 "jobs": run.measures.job_columns(run.end_ns),
+                "autoscalers": run.autoscaler_notes.columns(run.cluster.components.values()),
             },
             prometheus,
             run.notes,
@@ -145,6 +147,7 @@ class Run:
         """`notes`: takes down what the scheduler sees, for those who ask why afterwards."""
         self.loaded = loaded
         self.notes = notes
+        self.autoscaler_notes = AutoscalerNotes()
         self.clock = clock or Clock()
         self.seed = seed
         self.prepared: Prepared = prepare(loaded, seed)
@@ -178,7 +181,9 @@ class Run:
         assembled = assemble(MemoryStore(ObjectCodec()), plan)
         self.cluster, self.scheduler, self.driver = assembled.cluster, assembled.scheduler, assembled.driver
         server = self.cluster.server
-        self.measures = Measures(self.prepared, demand, jobs, lambda: server.now, () if notes is None else (notes,))
+        self.measures = Measures(
+            self.prepared, demand, jobs, lambda: server.now, () if notes is None else (notes, self.autoscaler_notes)
+        )
         for obj in adopted:  # as the store has them
             kind = kind_of(obj)
             there = server.objects(kind)[obj.metadata.key]

@@ -84,7 +84,10 @@ def test_the_hash_seed_changes_nothing(tmp_path: Path) -> None:
 def test_a_record_is_confirmed_and_a_tampered_one_is_told(tmp_path: Path) -> None:
     result = run_once(loaded(duration="3m", workload=[SERVICE]), "greedy", 7, out=tmp_path)
     assert result.folder == tmp_path / "small" / "greedy" / "7"
-    assert {path.name for path in result.folder.iterdir()} == set(FILES) - {"jobs.parquet"}  # there are none
+    assert {path.name for path in result.folder.iterdir()} == set(FILES) - {
+        "jobs.parquet",
+        "autoscalers.parquet",
+    }  # there are none
     verdict = replay_record(result.folder)
     assert verdict.same
     assert str(verdict) == f"same digest: {result.digest}"

@@ -23,8 +23,10 @@ from harness.autoscaling.cluster.provider import Provider
 from harness.autoscaling.cluster.scale_down import ScaleDownPlanner
 from harness.autoscaling.cluster.scale_up import GREW, ScaleUp
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings, UnknownFlag, parse_flags
+from harness.autoscaling.cluster.stays import note_stays, reasons_to_stay
 from harness.autoscaling.policy import Expander
 from harness.autoscaling.pool import NodePool
+from harness.autoscaling.spells import Spells
 from harness.engine.component import (
     DELETED,
     DisturbProvider,
@@ -105,6 +107,7 @@ class ClusterAutoscaler:
             self.watches = (*ClusterAutoscaler.watches, "ConfigMap")
         self._filters: Sequence[FilterPlugin] = ()
         self._state = ClusterState(pools, self._settings)
+        self.stays = Spells()  # of nodes, and why; a new process goes on with them
         self._reset()
 
     def use_filter_plugins(self, plugins: Sequence[FilterPlugin]) -> None:
@@ -155,10 +158,7 @@ class ClusterAutoscaler:
 
     def reasons_to_stay(self) -> Mapping[str, str]:
         """For each node of a pool that the last scan did not find removable, or that has to wait, why."""
-        waiting = self._planner.waiting()
-        if self._cooling:
-            waiting = dict.fromkeys(self._planner.unneeded, f"ScaleDownInCooldown: {self._cooling}")
-        return {**waiting, **self._planner.reasons}
+        return reasons_to_stay(self._state, self._planner, self._cooling, timed=True)
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -198,6 +198,7 @@ class ClusterAutoscaler:
         elif token == self._armed:
             self._armed = -1
             self._scan(now, effects)
+            note_stays(self.stays, now, self._state, self._planner, self._cooling)
             self._trigger.ran(now, productive=now in (self._last_scale_up_ns, self._last_delete_ns))
 
     def _on_outcome(self, now: int, event: Outcome) -> None:
@@ -232,6 +233,7 @@ class ClusterAutoscaler:
             if event.type == DELETED:
                 self._planner.forget(obj.metadata.name)
                 self._actuator.forget(obj.metadata.name)
+                self.stays.tell(now, obj.metadata.name, "")
         elif isinstance(obj, Pod) and (event.type == DELETED or obj.spec.node_name or obj.status.phase in ENDED):
             self._scale_up.forget(obj.metadata.key)
 

@@ -43,12 +43,18 @@ class ScaleDownPlanner:
 
     def waiting(self) -> dict[str, str]:
         """Nodes that are not needed, and were not for as long as they are kept then, as of the last scan."""
-        out = {}
-        for name, item in self._unneeded.items():
-            if not self._long_enough(self._now, item):
-                why = "NotUnreadyLongEnough" if name in self._state.unready else "NotUnneededLongEnough"
-                out[name] = f"{why}: since {item.since / SECOND:.0f} s"
-        return out
+        return {
+            name: f"{why}: since {self._unneeded[name].since / SECOND:.0f} s"
+            for name, why in self.waiting_reasons().items()
+        }
+
+    def waiting_reasons(self) -> dict[str, str]:
+        """The same, in Kubernetes' words alone."""
+        return {
+            name: "NotUnreadyLongEnough" if name in self._state.unready else "NotUnneededLongEnough"
+            for name, item in self._unneeded.items()
+            if not self._long_enough(self._now, item)
+        }
 
     def forget(self, name: str) -> None:
         """The node is gone, or goes."""

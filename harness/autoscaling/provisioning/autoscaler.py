@@ -20,6 +20,7 @@ from harness.autoscaling.provisioning.settings import ProvisioningSettings, pars
 from harness.autoscaling.provisioning.state import ProvisioningState, is_provisionable
 from harness.autoscaling.provisioning.termination import Termination
 from harness.autoscaling.provisioning.writes import AGAIN_NS, Writes
+from harness.autoscaling.spells import Spells
 from harness.engine.component import (
     DELETED,
     SECOND,
@@ -38,7 +39,7 @@ from harness.engine.component import (
     Watch,
 )
 from harness.model.core import Node, Pod
-from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, NodeClaim, NodePool
+from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, ZONE, NodeClaim, NodePool
 from harness.scheduling.cycle.volume_binder import WATCHES as VOLUMES
 from harness.scheduling.filter_plugin import FilterPlugin
 
@@ -79,6 +80,7 @@ class JustInTimeNodes:
         self.catalogue = catalogue or shipped_catalogue()
         self._provider = MachineProvider()
         self._filters: Sequence[FilterPlugin] = ()
+        self.stays = Spells()  # of nodes, and why; a new process goes on with them
         self._reset()
 
     def use_filter_plugins(self, plugins: Sequence[FilterPlugin]) -> None:
@@ -128,6 +130,14 @@ class JustInTimeNodes:
     def reasons_to_stay(self) -> Mapping[str, str]:
         """For each node of a NodePool that the last look did not find disruptable, why."""
         return self._disruption.reasons
+
+    def _note_stays(self, now: int) -> None:
+        claims = self._state.claims
+
+        def pool_of(name: str) -> str:
+            return claims[name].metadata.labels.get(NODEPOOL, "") if name in claims else ""
+
+        self.stays.observe(now, dict(self._disruption.reasons), pool_of)
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -179,18 +189,19 @@ class JustInTimeNodes:
             case NodeClaim():
                 touched[obj.metadata.name] = None
                 if gone:
-                    self._gone(obj, effects)
+                    self._gone(now, obj, effects)
             case NodePool():
                 if not gone:
                     self._provisioner.record_pool(now, obj, effects)
                 touched.update(dict.fromkeys(self._state.claims))  # they may have drifted
 
-    def _gone(self, claim: NodeClaim, effects: list[Effect]) -> None:
+    def _gone(self, now: int, claim: NodeClaim, effects: list[Effect]) -> None:
         name = claim.metadata.name
         self._lifecycle.stop_machine(claim, effects)
         for part in (self._lifecycle, self._termination, self._writes):
             part.forget(name)
         self._disruption.forget(claim)
+        self.stays.tell(now, claim.metadata.name, "")
 
     def _on_timer(self, now: int, token: Any, touched: dict[str, None], effects: list[Effect]) -> None:
         match token:
@@ -208,6 +219,7 @@ class JustInTimeNodes:
                     self._launcher.reclaimed(now, claim)
             case ("disrupt", int(at)):
                 self._disruption.on_timer(now, at, effects)
+                self._note_stays(now)
             case ("validate",):
                 self._disruption.on_validation(now, effects)
             case ("command",):
