@@ -308,7 +308,7 @@ def test_half_of_a_surrogate_pair_is_a_replacement_character(cluster: Live) -> N
     cluster.request("POST", PODS, pod("whole"))
     body = b'{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foregrou\\ud800nd"}'
     code, status = cluster.request("DELETE", f"{PODS}/whole", body)
-    assert code == 400
+    assert code == 422
     assert "Foregrou\ufffdnd" in status["message"]
 
 

@@ -389,3 +389,36 @@ def test_a_revision_of_another_kind_of_owner_keeps_its_name() -> None:
     story.server.create(daemon_set())
     story.run(5)
     assert story.status()["numberReady"] == 1
+
+
+def test_pods_that_were_orphaned_are_adopted_and_those_not_selected_any_more_let_go() -> None:
+    story = Story(node("a"), node("b"))
+    story.server.create(daemon_set())
+    story.run(30)
+    uids = {pod.metadata.uid for pod in story.server.objects("Pod").values()}
+    story.server.delete("DaemonSet", "default", "agent", propagation="Orphan")
+    story.run(30)
+    assert all(pod.metadata.controller() is None for pod in story.server.objects("Pod").values())
+    made = story.server.create(daemon_set())
+    story.run(30)
+    pods = story.server.objects("Pod")
+    assert {pod.metadata.uid for pod in pods.values()} == uids  # the same ones, none beside them
+    assert {pod.metadata.controller().uid for pod in pods.values()} == {made.metadata.uid}
+    assert story.status()["numberReady"] == 2
+    one = min(pods.values(), key=lambda pod: pod.spec.node_name)
+    story.server.update(replace(one, metadata=replace(one.metadata, labels={"app": "debugged"})))
+    story.run(30)
+    assert story.server.get("Pod", "default", one.metadata.name).metadata.controller() is None
+    assert story.where() == ["a", "a", "b"]  # its place was taken
+
+
+def test_an_orphan_that_is_one_too_many_goes() -> None:
+    """A pod of nobody with its labels is adopted; of two on a node one stays. Source: podsShouldBeOnNode."""
+    story = Story(node("a"))
+    story.server.create(daemon_set())
+    story.run(30)
+    (pod,) = story.server.objects("Pod").values()
+    bare = ObjectMeta(name="bare", namespace="default", labels=pod.metadata.labels)
+    story.server.create(Pod(metadata=bare, spec=replace(pod.spec, node_name="")))
+    story.run(60)
+    assert list(story.server.objects("Pod")) == [pod.metadata.key]

@@ -119,12 +119,15 @@ def test_leader_election(wire: Wire) -> None:
     assert (code, opened(body).reason) == (409, "Conflict")  # somebody has written since
 
 
-def test_whom_the_server_trusts(wire: Wire) -> None:
+def test_whom_the_server_trusts(config: Path, wire: Wire) -> None:
     path = "/api/v1/namespaces/kube-system/configmaps"
     named = "fieldSelector=metadata.name%3Dextension-apiserver-authentication&limit=500&resourceVersion=0"
     code, _, body = Wire.call(wire, "GET", f"{path}?{named}")
     assert code == 200
     assert b"BEGIN CERTIFICATE" in body
+    held = json.loads(Wire(config, ACCEPT).send("GET", f"{path}/extension-apiserver-authentication"))["data"]
+    assert held["requestheader-client-ca-file"].startswith("-----BEGIN CERTIFICATE-----")
+    assert held["requestheader-client-ca-file"] != held["client-ca-file"]  # who signs users signs no proxy
     make = messages()
     spec = make["SubjectAccessReviewSpec"](user="system:kube-scheduler")
     for verb, resource, allowed in (("delete", "pods", True), ("delete", "nodes", False)):

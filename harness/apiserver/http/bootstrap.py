@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.http.auth import certs
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
@@ -33,6 +34,17 @@ _DESCRIBED, _DESCRIPTION = (
 AUTHENTICATION = "extension-apiserver-authentication"
 """In kube-system: whom this API server trusts, for servers that check credentials themselves (kube-scheduler's does).
 Source: pkg/controlplane/controller/clusterauthenticationtrust/cluster_authentication_trust_controller.go."""
+
+
+PROXY_AUTHORITY, PROXY_NAME = "requestheader-client-ca-file", "front-proxy-ca"
+
+_OF_PROXIES = {
+    "requestheader-allowed-names": '["front-proxy-client"]',
+    "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+    "requestheader-group-headers": '["X-Remote-Group"]',
+    "requestheader-username-headers": '["X-Remote-User"]',
+}
+"""As kubeadm's clusters have them."""
 
 
 def ensure_kubernetes_service(server: ApiServer, host: str, port: int) -> None:
@@ -84,15 +96,22 @@ class KubernetesService:
 
 
 def ensure_authentication(server: ApiServer, authority: str) -> None:
-    """`authority`: PEM. There is no proxy in front of this server, so nothing is said of request headers."""
-    made = ConfigMap(
-        metadata=ObjectMeta(name=AUTHENTICATION, namespace="kube-system"), data={"client-ca-file": authority}
-    )
-    held = server.objects("ConfigMap").get(made.metadata.key)
+    """`authority`: PEM.
+
+    There is no proxy in front of this server: nobody has the key of the authority of proxies, which is made for the
+    servers that wait for one (kube-scheduler logs an error for each attempt where there is none).
+    """
+    meta = ObjectMeta(name=AUTHENTICATION, namespace="kube-system")
+    held = server.objects("ConfigMap").get(meta.key)
     if held is None:
-        server.create(made)
-    elif held.data.get("client-ca-file") != authority:
-        server.update(replaced(held, data={**held.data, **made.data}))
+        data = {"client-ca-file": authority, PROXY_AUTHORITY: certs.make_authority(PROXY_NAME).certificate}
+        server.create(ConfigMap(metadata=meta, data={**data, **_OF_PROXIES}))
+        return
+    data = {**held.data, "client-ca-file": authority, **_OF_PROXIES}
+    if not data.get(PROXY_AUTHORITY):
+        data[PROXY_AUTHORITY] = certs.make_authority(PROXY_NAME).certificate
+    if data != held.data:
+        server.update(replaced(held, data=data))
 
 
 class DefaultServiceAccounts:

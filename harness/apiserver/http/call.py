@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from harness.apiserver.http import pod_specs
+from harness.apiserver.http import options, pod_specs
 from harness.apiserver.http.auth.rbac import Action, User
 from harness.apiserver.http.patches import APPLY, patched
 from harness.apiserver.http.resources import Resource, Target
@@ -48,10 +48,10 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def dry_run(self) -> bool:
-        """Raises ApiError BadRequest for a value that does not exist."""
+        """Raises ApiError Invalid for a value that does not exist."""
         value = self.query.get("dryRun", "")
-        if value not in ("", "All"):
-            raise bad_request(f'Invalid value: "{value}": supported values: "All"')
+        if value and value != "All":
+            options.refuse(options.OF_VERB[self.verb], options.dry_run_causes([value]))
         return value == "All"
 
     @property

@@ -10,6 +10,7 @@ import msgspec
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from harness.apiserver.http import options
 from harness.apiserver.http.answers import AT_ONCE, Encoder
 from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.call import Call
@@ -39,10 +40,13 @@ class WatchSettings(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, call: Call) -> WatchSettings:
-        """Raises ApiError BadRequest."""
-        initial = call.query.get("sendInitialEvents") == "true"
+        """Raises ApiError BadRequest, Invalid."""
+        options.refuse("ListOptions", options.list_causes(call.query, watch=True))
+        asked = call.query.get("sendInitialEvents")
+        initial = asked in ("1", "true")
+        version = number(call, "resourceVersion")
         return cls(
-            since=0 if initial else number(call, "resourceVersion"),
+            since=0 if initial else version or (None if asked is not None else 0),
             seconds=number(call, "timeoutSeconds") or LONGEST_S,
             bookmarks=call.query.get("allowWatchBookmarks") in ("1", "true"),
             initial=initial,

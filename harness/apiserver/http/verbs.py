@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from harness.apiserver.http import subresources
+from harness.apiserver.http import options, subresources
 from harness.apiserver.http.auth import certificate_requests, rbac
 from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One, status_success
@@ -16,7 +16,7 @@ from harness.apiserver.http.selectors import Selector, parse
 from harness.apiserver.kinds import RULES
 from harness.apiserver.server import ApiServer
 from harness.apiserver.watch_cache import prefix_of
-from harness.model.status import ApiError, Cause, bad_request, gone, invalid, not_allowed, not_found
+from harness.model.status import ApiError, Cause, bad_request, gone, not_allowed, not_found
 from harness.model.whole_numbers import whole_number
 from harness.store.interface import Compacted, FutureRevision, StoreEntry
 
@@ -92,7 +92,7 @@ def _patch(server: ApiServer, call: Call) -> One:
         return _apply(server, call)
     if call.query.get("force"):
         cause = Cause("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
-        raise invalid("PatchOptions.meta.k8s.io", "", (cause,))
+        options.refuse("PatchOptions", [cause])
     old = _get(server, call)
     before = call.wire(old)
     body = call.patched(before)
@@ -123,10 +123,9 @@ def _apply(server: ApiServer, call: Call) -> One:
 
 def _delete(server: ApiServer, call: Call) -> Result:
     target = call.target
+    asked = delete_options(call)
     old = _get(server, call)
-    last = server.delete(
-        target.resource.kind.kind, target.namespace, target.name, dry_run=dry(call), **delete_options(call)
-    )
+    last = server.delete(target.resource.kind.kind, target.namespace, target.name, dry_run=dry(call), **asked)
     kind = target.resource.kind.kind
     gone = dry(call) or old.metadata.key not in server.objects(kind)
     if gone and not RULES[kind].returned_when_deleted:
@@ -139,8 +138,9 @@ def dry(call: Call) -> bool:
 
 
 def delete_options(call: Call) -> dict[str, Any]:
-    """From the body (DeleteOptions) or the query. Raises ApiError BadRequest."""
+    """From the body (DeleteOptions) or the query. Raises ApiError BadRequest, Invalid."""
     body = checked("meta.k8s.io/v1", "DeleteOptions", call.body)
+    options.refuse("DeleteOptions", options.deletion_causes(body or _queried(call)))
     grace = body.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
     if grace is not None:
         try:
@@ -152,8 +152,6 @@ def delete_options(call: Call) -> dict[str, Any]:
     policy = body.get("propagationPolicy") or call.query.get("propagationPolicy") or ""
     if not policy and body.get("orphanDependents"):
         policy = "Orphan"
-    if policy not in ("", "Background", "Foreground", "Orphan"):
-        raise bad_request(f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"')
     preconditions = body.get("preconditions") or {}
     return {
         "grace_s": grace,
@@ -161,6 +159,12 @@ def delete_options(call: Call) -> dict[str, Any]:
         "uid": preconditions.get("uid") or "",
         "resource_version": preconditions.get("resourceVersion") or "",
     }
+
+
+def _queried(call: Call) -> dict[str, Any]:
+    """DeleteOptions of a query: one that is not there is not set."""
+    policy = call.query.get("propagationPolicy")
+    return {"propagationPolicy": policy} if policy else {}
 
 
 def _delete_collection(server: ApiServer, call: Call) -> Objects:
@@ -199,9 +203,8 @@ def _list(server: ApiServer, call: Call) -> Objects:
     kind, namespace = call.resource.kind, call.target.namespace
     chosen, limit = selector(call), number(call, "limit")
     token = call.query.get("continue", "")
+    options.refuse("ListOptions", options.list_causes(call.query, watch=False))
     wanted, match = number(call, "resourceVersion"), call.query.get("resourceVersionMatch", "")
-    if match not in ("", "Exact", "NotOlderThan"):
-        raise bad_request(f'resourceVersionMatch: Unsupported value: "{match}"')
     if wanted > server.revision:
         raise too_new(wanted, server.revision)
     if token:

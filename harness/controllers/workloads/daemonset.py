@@ -1,8 +1,8 @@
 """The DaemonSet controller: one pod on each node that should have one, and the status that says so.
 
 Source: pkg/controller/daemon/daemon_controller.go, update.go, util/daemonset_util.go (1.32). A pod is bound to its node
-by affinity and goes through the scheduler like any other. Not modelled: surge updates (refused by validation), adoption
-of pods that nobody owns.
+by affinity and goes through the scheduler like any other. Pods of nobody that it selects are adopted, those that it
+selects no longer are let go. Not modelled: surge updates (refused by validation).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from harness.controllers.runtime.controller_refs import Orphans, adopted, released
 from harness.controllers.runtime.int_or_percent import scaled
 from harness.controllers.runtime.pod_control import Managing, PodControl
 from harness.controllers.runtime.pods import controller_of, owner_reference, ready_since
@@ -43,6 +44,50 @@ HASH = "controller-revision-hash"
 _TERMINAL = ("Succeeded", "Failed")
 
 
+class _Pods:
+    """Pods of each DaemonSet, by its uid and by node, and those of nobody, which it may adopt."""
+
+    def __init__(self) -> None:
+        self.orphans = Orphans()
+        self._by_node: dict[str, dict[str, dict[str, Pod]]] = {}  # uid -> node -> key -> pod; '' where none is named
+
+    def of(self, uid: str) -> dict[str, dict[str, Pod]]:
+        return self._by_node.get(uid, {})
+
+    def changed(self, old: Pod | None, new: Pod | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(uids of the sets whose pod it was and is, keys of those that may adopt it, if that is news)."""
+        was = None if old is None else controller_of(old, "DaemonSet")
+        is_now = None if new is None else controller_of(new, "DaemonSet")
+        if old is not None and was is not None:
+            self._put(old, was.uid, None)
+        if new is not None and is_now is not None:
+            self._put(new, is_now.uid, new)
+        uids = tuple(dict.fromkeys(owner.uid for owner in (was, is_now) if owner is not None))
+        return uids, self._orphan_changed(old, new)
+
+    def _put(self, pod: Pod, uid: str, kept: Pod | None) -> None:
+        by_node = self._by_node.setdefault(uid, {})
+        node = target_of(pod)
+        held = by_node.setdefault(node, {})
+        if kept is not None:
+            held[pod.metadata.key] = kept
+            return
+        held.pop(pod.metadata.key, None)
+        if not held:
+            del by_node[node]
+            if not by_node:
+                del self._by_node[uid]
+
+    def _orphan_changed(self, old: Pod | None, new: Pod | None) -> tuple[str, ...]:
+        was = old if old is not None and old.metadata.controller() is None else None
+        is_now = new if new is not None and new.metadata.controller() is None else None
+        if is_now is not None and is_now.metadata.deletion_timestamp is None:
+            return self.orphans.put(is_now.metadata.key, was, is_now)
+        if was is not None:
+            self.orphans.drop(was.metadata.key, was)
+        return ()
+
+
 class DaemonSetController(PodControl):
     """Keys are 'namespace/name' of DaemonSets. Nodes and pods are watched from when there is a DaemonSet."""
 
@@ -60,7 +105,7 @@ class DaemonSetController(PodControl):
         self.watches = ("DaemonSet",)
         self._subscribed = False
         self._keys: dict[str, str] = {}  # uid -> key
-        self._pods: dict[str, dict[str, dict[str, Pod]]] = {}  # uid -> node -> key -> pod; '' where no node is named
+        self._pods = _Pods()
         self._failures_on: dict[tuple[str, str], tuple[int, Instant]] = {}  # (uid, node) -> (failed pods, when last)
         self._history = RevisionHistory()
 
@@ -68,7 +113,7 @@ class DaemonSetController(PodControl):
         super().forget_all()
         self._subscribed = False
         self._keys.clear()
-        self._pods.clear()
+        self._pods = _Pods()
         self._failures_on.clear()
         self._history = RevisionHistory()
 
@@ -82,51 +127,35 @@ class DaemonSetController(PodControl):
             self.expected.forget(uid)
             self.forget_events(uid)
             self._history.not_marked(uid)
+            self._pods.orphans.adopter(old.metadata.key, old.metadata.namespace, None)
             return
         if not self._subscribed:
             self._subscribed = True
             self._effects.append(Subscribe(("ControllerRevision", "Pod", "Node")))
         self._keys[new.metadata.uid] = new.metadata.key
+        self._pods.orphans.adopter(new.metadata.key, new.metadata.namespace, new.spec.selector)
         self.queue.add(new.metadata.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        if old is not None:
-            self._shelve(old, None)
-        if new is not None:
-            self._shelve(new, new)
         pod = new if new is not None else old
         assert pod is not None
         owner = controller_of(pod, "DaemonSet")
-        if owner is None:
-            return
-        key = f"{pod.metadata.namespace}/{pod.metadata.name}"
-        if new is None or new.metadata.deletion_timestamp is not None:
-            self.expected.deleted(owner.uid, key)
-        elif old is None:
-            self.expected.created(owner.uid)
-        found = self._keys.get(owner.uid)
-        if found is not None:
-            self.queue.add(found)
+        if owner is not None:
+            key = f"{pod.metadata.namespace}/{pod.metadata.name}"
+            if new is None or new.metadata.deletion_timestamp is not None:
+                self.expected.deleted(owner.uid, key)
+            elif old is None:
+                self.expected.created(owner.uid)
+        owners, adopters = self._pods.changed(old, new)
+        for uid in owners:
+            if uid in self._keys:
+                self.queue.add(self._keys[uid])
+        for adopter in adopters:
+            self.queue.add(adopter)
 
     def _revision_changed(self, old: ControllerRevision | None, new: ControllerRevision | None) -> None:
         if (key := self._keys.get(self._history.changed(old, new))) is not None:
             self.queue.add(key)
-
-    def _shelve(self, pod: Pod, kept: Pod | None) -> None:
-        owner = controller_of(pod, "DaemonSet")
-        if owner is None:
-            return
-        by_node = self._pods.setdefault(owner.uid, {})
-        node = target_of(pod)
-        held = by_node.setdefault(node, {})
-        if kept is not None:
-            held[pod.metadata.key] = kept
-            return
-        held.pop(pod.metadata.key, None)
-        if not held:
-            del by_node[node]
-            if not by_node:
-                del self._pods[owner.uid]
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if old is not None and new is not None and old.metadata.labels == new.metadata.labels:
@@ -145,7 +174,7 @@ class DaemonSetController(PodControl):
         meta = daemon_set.metadata
         if meta.deletion_timestamp is not None:
             return  # its status is left alone, too. Source: daemon_controller.go syncDaemonSet (1.32)
-        if self._mark_revision(key, daemon_set):
+        if self._mark_revision(key, daemon_set) or self._claim(key, daemon_set):
             return
         if self.expected.satisfied(meta.uid, now):
             needed, going = self._manage(now, key, daemon_set)
@@ -166,6 +195,24 @@ class DaemonSetController(PodControl):
                 self.queue.add_at(key, until)
         self.conclude(now, key, None)
 
+    def _claim(self, key: str, daemon_set: DaemonSet) -> bool:
+        """Pods that are not selected any more are let go, those of nobody that are selected are adopted.
+
+        Source: daemon_controller.go getDaemonPods, controller_ref_manager.go ClaimObject.
+        """
+        meta, selector = daemon_set.metadata, daemon_set.spec.selector
+        claimed = False
+        for pods in self._pods.of(meta.uid).values():
+            for pod in pods.values():
+                if pod.metadata.deletion_timestamp is None and not selector.matches(pod.metadata.labels):
+                    self.write(key, Update(released(pod, meta.uid), "", key))
+                    claimed = True
+        owner = owner_reference(daemon_set, "apps/v1", "DaemonSet")
+        for orphan in self._pods.orphans.selected(meta.namespace, selector):
+            self.write(key, Update(adopted(orphan, owner), "", key))
+            claimed = True
+        return claimed
+
     def _mark_revision(self, key: str, daemon_set: DaemonSet) -> bool:
         """The template as it is has the newest revision, or is about to. Source: constructHistory."""
         meta = daemon_set.metadata
@@ -175,7 +222,7 @@ class DaemonSetController(PodControl):
         if effect is not None:
             self.write(key, effect)
             return True
-        pods = (pod for on_node in self._pods.get(meta.uid, {}).values() for pod in on_node.values())
+        pods = (pod for on_node in self._pods.of(meta.uid).values() for pod in on_node.values())
         for gone in self._history.unused(daemon_set, (pod.metadata.labels.get(HASH, "") for pod in pods)):
             self.write(key, Delete("ControllerRevision", gone.namespace, gone.name, gone.uid, token=key))
         return False
@@ -196,7 +243,7 @@ class DaemonSetController(PodControl):
     def _manage(self, now: Instant, key: str, daemon_set: DaemonSet) -> tuple[list[str], list[Pod]]:
         """(nodes that need a pod, pods that must go). Source: manage, podsShouldBeOnNode."""
         uid = daemon_set.metadata.uid
-        by_node = self._pods.get(uid, {})
+        by_node = self._pods.of(uid)
         needed: list[str] = []
         going: list[Pod] = []
         nodes = self.informer.objects("Node")
@@ -273,7 +320,7 @@ class DaemonSetController(PodControl):
         desired = unavailable = 0
         at_once: list[Pod] = []
         candidates: list[Pod] = []
-        by_node = self._pods.get(daemon_set.metadata.uid, {})
+        by_node = self._pods.of(daemon_set.metadata.uid)
         for name, node in self.informer.objects("Node").items():
             if not fit.on(node)[0]:
                 continue
@@ -294,7 +341,7 @@ class DaemonSetController(PodControl):
         fit = NodesForTemplate(spec.template)
         current = template_hash(spec.template, 0)
         min_ready_ns = (spec.min_ready_seconds or 0) * SECOND
-        by_node = self._pods.get(meta.uid, {})
+        by_node = self._pods.of(meta.uid)
         desired = scheduled = misscheduled = ready = available = updated = 0
         for name, node in self.informer.objects("Node").items():
             pods = by_node.get(name)

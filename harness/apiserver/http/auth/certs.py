@@ -33,9 +33,9 @@ class Certificates(msgspec.Struct, frozen=True):
 HOSTS = ("127.0.0.1", "::1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
-def make_authority() -> Authority:
+def make_authority(common_name: str = "podyard-ca") -> Authority:
     key = new_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "podyard-ca")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     certificate = (
         _builder(name, name, key, AUTHORITY_VALID_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

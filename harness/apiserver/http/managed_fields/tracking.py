@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.apiserver.http import options
 from harness.apiserver.http.call import Call, keep_shown, shown
 from harness.apiserver.http.managed_fields import managers
 from harness.apiserver.http.managed_fields.managers import APPLY, UPDATE, Manager, Write
@@ -16,13 +17,10 @@ from harness.apiserver.http.schemas import root_name
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer, Finish
 from harness.model.objects import KINDS, kind_of
-from harness.model.status import Cause, bad_request, invalid
+from harness.model.status import Cause, bad_request
 from harness.model.wire import time_text
 
 Json = dict[str, Any]
-
-LONGEST_NAME = 128
-"""Source: apimachinery pkg/apis/meta/v1/validation FieldManagerMaxLength."""
 
 CONTROL_PLANE = "kube-controller-manager"
 """Whom components of this cluster are known as."""
@@ -42,24 +40,19 @@ def structure_of(resource: Resource) -> Structure:
 def _write(call: Call, operation: str, now: int) -> Write:
     """Raises ApiError Invalid: a name that is none."""
     name = call.query.get("fieldManager", "")
-    if len(name) > LONGEST_NAME or not name.isprintable():
-        told = "may not be more than 128 bytes" if len(name) > LONGEST_NAME else "should only contain printable runes"
-        raise invalid(_options(call), "", (Cause("fieldManager", "FieldValueInvalid", f"Invalid value: {told}"),))
+    of_call = options.OF_VERB.get(call.verb, "UpdateOptions")
+    options.refuse(of_call, options.manager_causes(name))
     if not name:
         if operation == APPLY:
-            cause = Cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
-            raise invalid(_options(call), "", (cause,))
+            told = "Required value: is required for apply patch"
+            options.refuse(of_call, [Cause("fieldManager", "FieldValueRequired", told)])
         # Source: apiserver pkg/endpoints/handlers/create.go managerOrUserAgent.
-        name = call.agent.partition("/")[0][:LONGEST_NAME] or "unknown"
+        name = call.agent.partition("/")[0][: options.LONGEST_MANAGER] or "unknown"
     at = time_text(now, call.epoch_unix_ns)
     subresource = call.target.subresource
     part = "spec" if subresource == "status" else "status" if call.resource.kind.status else ""
     manager = Manager(name, operation, call.resource.api_version, subresource, at)
     return Write(manager, structure_of(call.resource), part)
-
-
-def _options(call: Call) -> str:
-    return {"patch": "PatchOptions", "create": "CreateOptions"}.get(call.verb, "UpdateOptions") + ".meta.k8s.io"
 
 
 def tracked(server: ApiServer, call: Call, before: Json | None = None) -> Finish:
