@@ -8,7 +8,7 @@ from typing import Any
 from harness.apiserver.server import ApiServer
 from harness.engine.component import ADDED, MODIFIED, LazyWatch, Relist, Watch
 from harness.engine.messages import Delay, Post, PostAll
-from harness.model.meta import ApiObject
+from harness.model.meta import ApiObject, is_ready
 from harness.model.objects import KINDS, Kind
 from harness.model.status import ApiError
 
@@ -213,7 +213,11 @@ class Watches:
                     else:
                         queued.append(event)
 
-        elif name == "Node" and change == MODIFIED and (not _is_ready(obj) or _has_other_capacity(obj, old)):
+        elif (
+            name == "Node"
+            and change == MODIFIED
+            and (not is_ready(obj.status.conditions) or _has_other_capacity(obj, old))
+        ):
             # A kubelet watches its node; what concerns it there is being called not ready, and what it is said to have.
             address = self._by_node.get(obj.metadata.name)
             if address is not None:
@@ -256,7 +260,3 @@ class Watches:
 
 def _has_other_capacity(new: Any, old: Any) -> bool:
     return old is not None and new.status.capacity != old.status.capacity
-
-
-def _is_ready(node: Any) -> bool:
-    return any(item.type == "Ready" and item.status == "True" for item in node.status.conditions)

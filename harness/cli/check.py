@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.output import Form, Output, write
+from harness.cli.output import Form, Output, file_name, write
 
 if TYPE_CHECKING:
     from harness.testing.conformance import Verdict
@@ -51,7 +51,7 @@ def check(
 
         with redirect_stdout(sys.stderr):
             found += autoscaler_verdicts(
-                scheduler, examples=examples or RUNS, deadline_s=deadline, write_to=out / _safe(scheduler)
+                scheduler, examples=examples or RUNS, deadline_s=deadline, write_to=out / file_name(scheduler)
             )
         _print_verdicts("autoscaler", scheduler, found, output)
         return
@@ -68,7 +68,7 @@ def check(
             runs = examples or rounds.EXAMPLES
             found += rounds.verdicts(make, spec=scheduler, examples=runs, deadline_s=deadline)
             if all(verdict.ok is not False for verdict in found):
-                where, seeds = out / _safe(scheduler), SEEDS[:examples]
+                where, seeds = out / file_name(scheduler), SEEDS[:examples]
                 found.append(judge_end_states(scheduler, seeds=seeds, write_to=where, draws=TRAINING))
         _print_verdicts("scheduler", scheduler, found, output)
         return
@@ -78,7 +78,7 @@ def check(
 
     factory = load(scheduler)
     factory()  # what cannot be made is told at once
-    where = out / _safe(scheduler)
+    where = out / file_name(scheduler)
 
     def tell(verdict: Verdict) -> None:
         if sys.stderr.isatty():
@@ -123,10 +123,6 @@ def _print_verdicts(kind: str, name: str, found: list[Verdict], output: Output) 
         write({kind: name, "conforms": all(v.ok is not False for v in found), "properties": rows}, output)
     if any(verdict.ok is False for verdict in found):
         raise typer.Exit(1)
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_.=" else "_" for c in name)
 
 
 _WORDS = {True: "holds", False: "FAILS", None: "-"}

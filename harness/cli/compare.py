@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.output import Form, Output, write
+from harness.cli.output import Form, Output, file_name, write
 from harness.cli.parsing import RAY_ADDRESS, Settings, Vary, names_of, seeds_of, settings_of, variables_of
 from harness.cli.sweep import run_jobs
 
@@ -238,7 +238,7 @@ def arms_of(
     if len(scalers) > 1:
         loaded = read_scenario(paths[0], given)
         chosen = {name: settings_of_autoscaler(loaded, name) for name in scalers}
-        return [Arm(name, paths[0], {**given, **chosen[name]}, strategy, _folder(name)) for name in scalers]
+        return [Arm(name, paths[0], {**given, **chosen[name]}, strategy, file_name(name)) for name in scalers]
     if len(paths) > 1:
         return [Arm(label, path, given, strategy, "") for label, path in zip(scenarios, paths, strict=True)]
     out: list[Arm] = []
@@ -249,12 +249,8 @@ def arms_of(
                 "--arm wants LABEL:PATH=VALUE, each label once", found=text, expected="slow:spec.duration=9m"
             )
         over = settings_of([change for change in changes.split(";") if change])
-        out.append(Arm(label, paths[0], {**given, **over}, strategy, _folder(label)))
+        out.append(Arm(label, paths[0], {**given, **over}, strategy, file_name(label)))
     return out
-
-
-def _folder(label: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_.=" else "_" for c in label)
 
 
 def within_of(items: list[str] | None, loaded: LoadedScenario) -> Within:

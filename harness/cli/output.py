@@ -25,6 +25,11 @@ class Output(StrEnum):
 Form = Annotated[Output, typer.Option("-o", "--output", help="How results are written.")]
 
 
+def file_name(name: str) -> str:
+    """A name of a strategy or an arm as the name of a file or folder: other characters become '_'."""
+    return "".join(c if c.isalnum() or c in "-_.=" else "_" for c in name)
+
+
 def write(data: Any, output: Output) -> None:
     """`data` in another form than a table for people."""
     sys.stdout.write(text_of(data, output))

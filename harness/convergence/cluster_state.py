@@ -12,7 +12,7 @@ from harness.autoscaling.pool import NodePool
 from harness.autoscaling.provisioning.catalogue import Catalogue
 from harness.engine.component import Instant
 from harness.model.core import Node, Pod
-from harness.model.meta import LabelSelector
+from harness.model.meta import LabelSelector, is_ready
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
 from harness.node.machine_report import MachineReport
 from harness.scheduling.filter_plugin import FilterPlugin
@@ -104,10 +104,6 @@ def wanted_replicas(obj: Any) -> int:
 
 def is_active(pod: Pod) -> bool:
     return pod.metadata.deletion_timestamp is None and pod.status.phase not in ENDED
-
-
-def is_ready(conditions: Iterable[Any]) -> bool:
-    return any(item.type == "Ready" and item.status == "True" for item in conditions)
 
 
 def count_ready(pods: Iterable[Pod]) -> int:

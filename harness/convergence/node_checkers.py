@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.convergence.cluster_state import ENDED, KNOWN_FINALIZERS, ClusterState, is_ready
+from harness.convergence.cluster_state import ENDED, KNOWN_FINALIZERS, ClusterState
 from harness.convergence.refusals import next_of_index_refused
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Pod
-from harness.model.meta import condition
+from harness.model.meta import condition, is_ready
 
 READY, UNREACHABLE, NOT_READY = "Ready", "node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"
 

@@ -12,12 +12,12 @@ from harness.autoscaling.provisioning.lifecycle import REGISTRATION_TIMEOUT_NS
 from harness.autoscaling.provisioning.offers import Offers
 from harness.autoscaling.provisioning.templates import Limits, pool_requirements
 from harness.controllers.workloads.job.pods import finished_at
-from harness.convergence.cluster_state import ENDED, ClusterState, is_ready
+from harness.convergence.cluster_state import ENDED, ClusterState
 from harness.convergence.fits import add_new_node, snapshot_of, waits_for_node
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Node, NodeSpec, NodeStatus, Pod
 from harness.model.karpenter import EMPTY, HOSTNAME, INITIALIZED, NEVER, NODEPOOL, NodeClaim, NodePool
-from harness.model.meta import ObjectMeta
+from harness.model.meta import ObjectMeta, is_ready
 from harness.model.times import parse_duration
 from harness.scheduling.pods.pod_classes import GROUP_LABEL
 from harness.scheduling.state.resource_rows import ResourceRows

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
 from harness.controllers.workloads.job.pods import finished_at
-from harness.convergence.cluster_state import ENDED, ClusterState, is_ready
+from harness.convergence.cluster_state import ENDED, ClusterState
 from harness.convergence.fits import add_new_node, snapshot_of, waits_for_node
 from harness.engine.component import MINUTE, SECOND
 from harness.model.core import Node, Pod
+from harness.model.meta import is_ready
 from harness.model.whole_numbers import whole_number
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.pods.pod_classes import GROUP_LABEL

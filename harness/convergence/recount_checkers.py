@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from harness.apiserver.admission.quota import concerns, total
 from harness.apiserver.kinds import kind_of_quota, usage_of
 from harness.controllers.workloads.daemonset import NodesForTemplate
-from harness.convergence.cluster_state import ENDED, ClusterState, count_ready, differing_numbers, is_active, is_ready
+from harness.convergence.cluster_state import ENDED, ClusterState, count_ready, differing_numbers, is_active
 from harness.model.core import Service
-from harness.model.meta import LabelSelector
+from harness.model.meta import LabelSelector, is_ready
 from harness.model.policy import ResourceQuota
 from harness.model.workloads import DaemonSet, Deployment, Job, PodDisruptionBudget, ReplicaSet, StatefulSet
 

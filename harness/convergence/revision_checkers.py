@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from harness.controllers.runtime.revisions import template_of
 from harness.controllers.workloads.statefulset.identity import REVISION, ordinal_of, start_of
-from harness.convergence.cluster_state import ClusterState, is_active, is_ready, wanted_replicas
+from harness.convergence.cluster_state import ClusterState, is_active, wanted_replicas
+from harness.model.meta import is_ready
 from harness.model.workloads import ControllerRevision, StatefulSet
 
 LIMIT = 10

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
 from harness.controllers.workloads.job.failure_policy import only_failed_are_replaced
 from harness.controllers.workloads.statefulset.identity import claims_for, ordinal_of, start_of
-from harness.convergence.cluster_state import ENDED, ClusterState, is_active, is_ready, on_dead_node, wanted_replicas
+from harness.convergence.cluster_state import ENDED, ClusterState, is_active, on_dead_node, wanted_replicas
 from harness.convergence.fits import fitting_node, gang_fits, snapshot_of
 from harness.convergence.refusals import (
     JOB_TRACKING,
@@ -19,6 +19,7 @@ from harness.convergence.refusals import (
 from harness.engine.component import MINUTE
 from harness.model.core import Node, Pod
 from harness.model.gpu import WHOLE_GPU
+from harness.model.meta import is_ready
 from harness.model.node_labels import REPLACES
 from harness.model.training import ROUND_SCHEDULER, TRAINING
 from harness.model.workloads import Deployment, HorizontalPodAutoscaler, ReplicaSet, StatefulSet

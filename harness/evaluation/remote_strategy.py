@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.evaluation.process import Faulty, Stopped, StrategyProcess
+from harness.evaluation.random_stream import encode_state
 from harness.evaluation.remote_view import BY_RESOURCE, COLUMNS, LISTS
 from harness.scheduling.scoring import what_if
 from harness.scheduling.strategy import (
@@ -95,7 +96,7 @@ class _Call:
                 "number": strategy.number,
                 "pods": [_pod(pod) for pod in self._handed],
                 "view": strategy.news(self._cluster),
-                "rng": _plain(state),
+                "rng": encode_state(state),
             }
         )
         questions = 0
@@ -251,13 +252,6 @@ def _pod(pod: PodView) -> dict[str, Any]:
         "terminating": pod.terminating,
         "owner": None if pod.owner is None else list(pod.owner),
     }
-
-
-def _plain(state: Any) -> dict[str, Any]:
-    """PCG64's state; its 128-bit numbers as text, which MessagePack has no numbers for."""
-    inner = state["state"]
-    numbers = {"state": str(inner["state"]), "inc": str(inner["inc"])}
-    return {**numbers, "has": state["has_uint32"], "uinteger": state["uinteger"], "kind": state["bit_generator"]}
 
 
 def _put(rng: np.random.Generator, told: Any) -> None:

@@ -15,6 +15,7 @@ import harness.jobs.protocol
 import harness.scheduling.filter_plugin  # noqa: F401  the whole of what strategies may import is here beforehand
 from harness.evaluation.attempts import Attempts
 from harness.evaluation.frames import Channel
+from harness.evaluation.random_stream import decode_state, encode_state
 from harness.evaluation.remote_view import RemoteView
 from harness.scheduling.sandbox.guard import raised
 from harness.scheduling.scoring import Scored
@@ -103,7 +104,7 @@ class _Host:
         view.pods.clear()
         pods = [view.pod(told) for told in call["pods"]]
         rng = np.random.Generator(np.random.PCG64())
-        rng.bit_generator.state = _decode_state(call["rng"])
+        rng.bit_generator.state = decode_state(call["rng"])
         strategy = self._strategies[call["number"]]
         made = self._contained(lambda: strategy.place(pods, view, rng))
         if made is None:
@@ -120,7 +121,7 @@ class _Host:
                 self._contained(getattr(decisions, "close", lambda: None))
                 break
             view.update(news["view"])
-        drawn = _encode_state(rng.bit_generator.state)
+        drawn = encode_state(rng.bit_generator.state)
         return {"done": True, "rng": drawn if drawn != call["rng"] else None}
 
     def _ask(self, name: str, **about: Any) -> Any:
@@ -179,19 +180,3 @@ def _bind(bind: Bind) -> list[Any]:
         node = node.__index__()
     devices = None if bind.devices is None else [int(device) for device in bind.devices]
     return [getattr(bind.pod, "key", ""), node, devices]
-
-
-def _decode_state(told: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "bit_generator": told["kind"],
-        "state": {"state": int(told["state"]), "inc": int(told["inc"])},
-        "has_uint32": told["has"],
-        "uinteger": told["uinteger"],
-    }
-
-
-def _encode_state(state: Any) -> dict[str, Any]:
-    """128-bit numbers as text: MessagePack has no numbers for them."""
-    inner = state["state"]
-    numbers = {"state": str(inner["state"]), "inc": str(inner["inc"])}
-    return {**numbers, "has": state["has_uint32"], "uinteger": state["uinteger"], "kind": state["bit_generator"]}

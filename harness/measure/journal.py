@@ -14,6 +14,7 @@ import msgspec
 
 from harness.model.core import Event, Node, Pod
 from harness.model.cron_jobs import CronJob
+from harness.model.meta import is_ready
 from harness.model.objects import Kind
 from harness.model.workloads import (
     Deployment,
@@ -122,14 +123,16 @@ def _pod(pod: Pod) -> tuple[Any, ...]:
         restarts += container.restart_count or 0
     owner = meta.owner_references[0].uid if meta.owner_references else ""
     going = -1 if meta.deletion_timestamp is None else meta.deletion_timestamp
-    return (meta.uid, pod.spec.node_name, status.phase, status.reason, is_ready(pod), restarts, going, owner)
-
-
-def is_ready(pod: Pod) -> bool:
-    for condition in pod.status.conditions:
-        if condition.type == "Ready":
-            return condition.status == "True"
-    return False
+    return (
+        meta.uid,
+        pod.spec.node_name,
+        status.phase,
+        status.reason,
+        is_ready(status.conditions),
+        restarts,
+        going,
+        owner,
+    )
 
 
 def node_ready(node: Node) -> str:

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from harness.measure.journal import is_ready
 from harness.measure.requests import Requests
 from harness.model.core import ContainerStatus, Pod
+from harness.model.meta import is_ready
 
 NEVER = -1
 
@@ -127,7 +127,7 @@ class PodLives:
                 life.undone_ns += max(_last_ran_ns(item) for item in status.container_statuses)
                 life.stopped_ns = NEVER  # power is back
                 life.restarts = restarts
-        if life.ready_ns == NEVER and life.running_ns != NEVER and is_ready(pod):
+        if life.ready_ns == NEVER and life.running_ns != NEVER and is_ready(status.conditions):
             life.ready_ns = at_ns
         if meta.deletion_timestamp is not None and life.deleted_ns == NEVER:
             life.deleted_ns = at_ns

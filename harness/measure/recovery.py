@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from harness.measure.fault import FOR_EVER, OUTAGES, FaultList, Hit, MeasuredFault, Step
-from harness.measure.journal import is_ready, node_ready
+from harness.measure.journal import node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
 from harness.measure.owned_pods import OwnedPods
 from harness.measure.pods import NEVER, PodLives, PodTimes, seconds
 from harness.measure.replacements import Replacements
 from harness.measure.traffic import Traffic
+from harness.model.meta import is_ready
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
 
@@ -188,7 +189,7 @@ class Recovery:
             hit = self._open[uid]
             hit.evicted = True
         if hit is not None and old is not None and old.status.conditions is not pod.status.conditions:
-            was, now = is_ready(old), is_ready(pod)
+            was, now = is_ready(old.status.conditions), is_ready(pod.status.conditions)
             if was and not now and hit.unready_ns == NEVER:
                 hit.unready_ns = at_ns
             elif now and not was and pod.metadata.deletion_timestamp is None:

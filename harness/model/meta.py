@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from msgspec.structs import replace
@@ -101,6 +101,14 @@ def condition(conditions: tuple[Condition, ...], kind: str) -> Condition | None:
         if item.type == kind:
             return item
     return None
+
+
+def is_ready(conditions: Iterable[Condition]) -> bool:
+    """Whether the condition Ready, of a pod or of a node, is True."""
+    for item in conditions:
+        if item.type == "Ready":
+            return item.status == "True"
+    return False
 
 
 def with_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition, ...]:

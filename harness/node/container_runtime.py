@@ -171,7 +171,7 @@ class ContainerRuntime:
     def _ends(self, at: Instant, container: ContainerRun, code: int) -> None:
         """It answers nobody any more; the kubelet sees it later."""
         container.state = State.GONE
-        container.ended = terminated(container, at, code)
+        container.ended = terminated(container.started_ns, at, code)
         container.timeline = [(self._next_relist(at), What.SEEN)]
 
     def _seen(

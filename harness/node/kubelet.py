@@ -13,7 +13,7 @@ from harness.model.core import Node, Pod, PodStatus, ResourceList
 from harness.node import pod_status
 from harness.node.container_runtime import ContainerRuntime
 from harness.node.container_statuses import composed, says_all
-from harness.node.containers.run import CONTAINERS
+from harness.node.containers.run import CONTAINERS, terminated
 from harness.node.ephemeral import run_ephemeral
 from harness.node.images import Images
 from harness.node.node_allocator import NodeAllocator
@@ -175,7 +175,7 @@ class Kubelet:
             worker.last = was.last_state
             return True
         worker.started_ns = was.state.running.started_at or now
-        lost = pod_status.terminated(worker, now, KILLED, "ContainerStatusUnknown")
+        lost = terminated(worker.started_ns, now, KILLED, "ContainerStatusUnknown")
         if worker.pod.spec.restart_policy == "Never":
             self._end(now, worker, pod_status.ended(worker, now, self.host, lost), effects)
             return False
@@ -340,7 +340,7 @@ class Kubelet:
         follows."""
         pod = worker.pod
         meta, policy = pod.metadata, pod.spec.restart_policy or "Always"
-        state = pod_status.terminated(worker, now if ended_ns < 0 else ended_ns, code)
+        state = terminated(worker.started_ns, now if ended_ns < 0 else ended_ns, code)
         if policy == "Never" or (policy == "OnFailure" and code == 0):
             self._end(now, worker, pod_status.ended(worker, now, self.host, state), effects)
             return
@@ -406,7 +406,7 @@ class Kubelet:
             if worker.composed is not None:
                 self._end(now, worker, composed(worker, now, self.host), effects)
                 return
-            state = pod_status.terminated(worker, now, ASKED_TO_STOP)
+            state = terminated(worker.started_ns, now, ASKED_TO_STOP)
             self._end(now, worker, pod_status.ended(worker, now, self.host, state), effects)
             return
         worker.stage = Stage.ENDED
@@ -431,7 +431,7 @@ class Kubelet:
             worker.composed.kill(now, KILLED)
             self._end(now, worker, composed(worker, now, self.host, "DeadlineExceeded", text), effects)
             return
-        state = pod_status.terminated(worker, now, KILLED)
+        state = terminated(worker.started_ns, now, KILLED)
         self._end(now, worker, pod_status.ended(worker, now, self.host, state, "DeadlineExceeded", text), effects)
 
     def _report_composed(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from harness.model.core import (
     ContainerState,
     ContainerStateRunning,
-    ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
     Pod,
     PodStatus,
 )
-from harness.model.meta import Condition
+from harness.model.meta import Condition, is_ready
 from harness.model.wire import Time
+from harness.node.containers.run import terminated
 from harness.node.pod_annotations import read_pod_annotations
 from harness.node.pod_worker import Host, PodWorker, Stage
 from harness.node.run_spec import RunSpec, run_spec_of
@@ -69,19 +69,8 @@ def lost(pod: Pod, now: int, host: Host) -> PodWorker | None:
     worker.restarts = (was[0].restart_count or 0) if was else 0
     running = was[0].state.running if was else None
     worker.started_ns = (running.started_at if running is not None else None) or now
-    worker.status = ended(worker, now, host, terminated(worker, now, 137, "ContainerStatusUnknown"))
+    worker.status = ended(worker, now, host, terminated(worker.started_ns, now, 137, "ContainerStatusUnknown"))
     return worker
-
-
-def terminated(worker: PodWorker, now: int, exit_code: int, reason: str = "") -> ContainerState:
-    return ContainerState(
-        terminated=ContainerStateTerminated(
-            exit_code=exit_code,
-            reason=reason or ("Completed" if exit_code == 0 else "Error"),
-            started_at=Time(worker.started_ns),
-            finished_at=Time(now),
-        )
-    )
 
 
 def with_ephemeral(worker: PodWorker) -> PodStatus:
@@ -100,12 +89,8 @@ def says(there: PodStatus, status: PodStatus, *, ready: bool = True) -> bool:
         and there.container_statuses == status.container_statuses
         and there.init_container_statuses == status.init_container_statuses
         and there.ephemeral_container_statuses == status.ephemeral_container_statuses
-        and (not ready or _is_ready(there) == _is_ready(status))
+        and (not ready or is_ready(there.conditions) == is_ready(status.conditions))
     )
-
-
-def _is_ready(status: PodStatus) -> bool:
-    return any(item.type == "Ready" and item.status == "True" for item in status.conditions)
 
 
 def pod_ip(uid: str) -> str:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from harness.autoscaling.policy import AUTOSCALERS, stands_alone
@@ -27,6 +26,7 @@ from harness.model.errors import UserError
 from harness.scheduling.registry import load
 from harness.testing.another_time import another_time
 from harness.testing.conformance import Verdict
+from harness.testing.global_randomness import GlobalRandomness
 
 EXAMPLES = 4
 DEADLINE_S = 10.0
@@ -74,12 +74,10 @@ def autoscaler_verdicts(
     drew = ""
     first: list[Played] = []
     for index in range(examples):
-        states = random.getstate(), _numpy_state()
+        global_randomness = GlobalRandomness()
         first.append(play(spec, forms[index]))
-        if random.getstate() != states[0]:
-            drew = drew or "it draws from the module random; a node policy's own stream is the argument rng"
-        if _numpy_state() != states[1]:
-            drew = drew or "it draws from numpy.random"
+        for stream in global_randomness.drawn_from():
+            drew = drew or f"it draws from {stream}; a node policy's own stream is the argument rng"
         for kind, text in first[-1].faults:
             name = {"deadline": "deadline", "mutation": "purity"}.get(kind, "legality")
             found.setdefault(name, (text, index))
@@ -198,8 +196,3 @@ def _verdict_of(
     except OSError as error:
         raise UserError(f"cannot write the example: {error.strerror}", file=file) from None
     return replace(verdict, file=file)
-
-
-def _numpy_state() -> object:
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return name, bytes(np.asarray(keys)), rest

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.engine.component import MINUTE, SECOND, Instant
 from harness.model.core import Pod
+from harness.model.meta import is_ready
 from harness.model.objects import PodDisruptionBudget
 
 STALE_NS = 15 * MINUTE
@@ -53,7 +54,7 @@ class Budgets:
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _judge(self, pod: Pod, budget: PodDisruptionBudget, subject: str) -> None:
-        key, status, ready = budget.metadata.key, budget.status, _is_ready(pod)
+        key, status, ready = budget.metadata.key, budget.status, is_ready(pod.status.conditions)
         desired, current = status.desired_healthy or 0, status.current_healthy or 0
         if not ready and (
             budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow" or (desired > 0 and current >= desired)
@@ -88,7 +89,7 @@ class Budgets:
 
     def _allowed(self, budget: PodDisruptionBudget) -> int:
         pods = [pod for pod in self._server.listed("Pod", budget.metadata.namespace) if _is_of(budget, pod)]
-        healthy = sum(_is_ready(pod) and pod.metadata.deletion_timestamp is None for pod in pods)
+        healthy = sum(is_ready(pod.status.conditions) and pod.metadata.deletion_timestamp is None for pod in pods)
         least, most = budget.spec.min_available, budget.spec.max_unavailable
         if most is None and not isinstance(least, str):
             return healthy - (least or 0)
@@ -127,15 +128,11 @@ def _is_of(budget: PodDisruptionBudget, pod: Pod) -> bool:
     return budget.spec.selector is not None and budget.spec.selector.matches(pod.metadata.labels)
 
 
-def _is_ready(pod: Pod) -> bool:
-    return any(item.type == "Ready" and item.status == "True" for item in pod.status.conditions)
-
-
 def _matters(pod: Pod, old: Pod | None, change: str) -> bool:
     return (
         old is None
         or change == "DELETED"
-        or _is_ready(pod) != _is_ready(old)
+        or is_ready(pod.status.conditions) != is_ready(old.status.conditions)
         or pod.metadata.deletion_timestamp != old.metadata.deletion_timestamp
         or pod.metadata.labels != old.metadata.labels
         or pod.metadata.owner_references != old.metadata.owner_references

@@ -17,6 +17,7 @@ from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
 from harness.experiment.strategies import load_strategy
 from harness.model.core import Node, Pod
+from harness.model.meta import is_ready
 
 if TYPE_CHECKING:
     from hypothesis import strategies as st
@@ -152,8 +153,7 @@ def _name(check: Check) -> str:
 
 def ready(pod: Pod) -> bool:
     """Whether it serves: its condition Ready is true, and it is not being deleted."""
-    true = any(item.type == "Ready" and item.status == "True" for item in pod.status.conditions)
-    return true and pod.metadata.deletion_timestamp is None
+    return is_ready(pod.status.conditions) and pod.metadata.deletion_timestamp is None
 
 
 def all_ready(moment: Moment) -> bool:
@@ -163,10 +163,7 @@ def all_ready(moment: Moment) -> bool:
 
 def a_node_is_down(moment: Moment) -> bool:
     """A node is not Ready."""
-    return any(
-        not any(item.type == "Ready" and item.status == "True" for item in node.status.conditions)
-        for node in moment.nodes.values()
-    )
+    return any(not is_ready(node.status.conditions) for node in moment.nodes.values())
 
 
 # -- scenarios ---------------------------------------------------------------------------------------------------------

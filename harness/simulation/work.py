@@ -14,7 +14,6 @@ from typing import Any
 
 from harness.controllers.workloads.rounds.gangs import running_since
 from harness.controllers.workloads.rounds.scheduler import RoundScheduler
-from harness.convergence.cluster_state import is_ready
 from harness.experiment.run import Run
 from harness.experiment.workload import SETTLE_NS, Training
 from harness.faults.process_outage import WATCHES
@@ -23,6 +22,7 @@ from harness.jobs.book import Run as Planned
 from harness.jobs.protocol import Settlement
 from harness.jobs.rounds import RoundLoop
 from harness.model.gpu import gpus_of
+from harness.model.meta import is_ready
 from harness.model.workloads import finished_condition
 
 EPSILON = 1e-6

@@ -76,6 +76,14 @@ class FutureRevision(Exception):
         return (FutureRevision, (self.asked, self.newest))
 
 
+def check_revision(asked: int, newest: int, oldest: int) -> None:
+    """Whether the state at a revision can be read. Raises FutureRevision or Compacted."""
+    if asked > newest:
+        raise FutureRevision(asked, newest)
+    if asked < oldest:
+        raise Compacted(asked, oldest)
+
+
 class LeaseNotFound(Exception):
     """No such lease, or it has been revoked."""
 

@@ -19,6 +19,7 @@ from harness.store.interface import (
     Remove,
     StoreEntry,
     check_put_once,
+    check_revision,
     prefix_end,
 )
 from harness.store.leases import Leases
@@ -53,7 +54,7 @@ class MemoryStore:
         entry = self._now.get(key)
         if not revision:
             return entry
-        self._check(revision)
+        check_revision(revision, self._revision, self._compacted)
         if entry is not None and entry.mod_revision <= revision:
             return entry
         for change in self._since(revision + 1):
@@ -63,7 +64,7 @@ class MemoryStore:
 
     def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[StoreEntry]:
         if revision:
-            self._check(revision)
+            check_revision(revision, self._revision, self._compacted)
         if self._keys is None:
             self._keys = OrderedKeys(self._now)
         after = start_after >= prefix
@@ -223,12 +224,6 @@ class MemoryStore:
         if not log or log[-1].revision < revision:
             return []
         return log[bisect_left(log, revision, key=_revision_of) :]
-
-    def _check(self, revision: int) -> None:
-        if revision > self._revision:
-            raise FutureRevision(revision, self._revision)
-        if revision < self._compacted:
-            raise Compacted(revision, self._compacted)
 
     def _range_then(
         self, pieces: Iterator[list[str]], prefix: str, revision: int, start_after: str, limit: int

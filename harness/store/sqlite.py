@@ -29,6 +29,7 @@ from harness.store.interface import (
     Remove,
     StoreEntry,
     check_put_once,
+    check_revision,
     prefix_end,
 )
 from harness.store.snapshots import Row, pack, unpack
@@ -89,14 +90,14 @@ class SqliteStore:
 
     def get(self, key: str, *, revision: int = 0) -> StoreEntry | None:
         if revision:
-            self._check(revision)
+            check_revision(revision, self._revision, self._compacted)
         with self._reading():
             row = self._db.execute("SELECT id FROM heads WHERE key = ?", (key,)).fetchone()
             return None if row is None else self._as_of(row[0], revision)
 
     def range(self, prefix: str, *, revision: int = 0, start_after: str = "", limit: int = 0) -> list[StoreEntry]:
         if revision:
-            self._check(revision)
+            check_revision(revision, self._revision, self._compacted)
         where, bounds = _within(prefix, "key")
         if start_after >= prefix:  # one lower bound, or each page would pass through those before it
             where, bounds = where.replace(">=", ">", 1), (start_after, *bounds[1:])
@@ -401,12 +402,6 @@ class SqliteStore:
     def _load_numbers(self) -> None:
         self._saved = read_state(self._db)
         self._revision, self._compacted, self._next_lease, self._total, _ = self._saved
-
-    def _check(self, revision: int) -> None:
-        if revision > self._revision:
-            raise FutureRevision(revision, self._revision)
-        if revision < self._compacted:
-            raise Compacted(revision, self._compacted)
 
     def _check_lease(self, lease: int) -> None:
         if lease and self._db.execute("SELECT 1 FROM leases WHERE id = ?", (lease,)).fetchone() is None:

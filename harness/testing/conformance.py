@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 import subprocess
 import sys
 import tracemalloc
@@ -20,6 +19,7 @@ from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.sandbox.guard import Guard, contained, stable_text
 from harness.testing import hashed
 from harness.testing.another_time import another_time
+from harness.testing.global_randomness import GlobalRandomness
 from harness.testing.trial import Factory, Trial, call, trial
 from harness.testing.worlds import World, seeded, worlds
 
@@ -264,15 +264,13 @@ def _renamed(index: int) -> str:
 
 def purity(subject: Subject, world: World) -> None:
     """It leaves what it was shown as it was, and draws no numbers but from the `rng` that it is handed."""
-    states = random.getstate(), _numpy_state()
+    global_randomness = GlobalRandomness()
     done = subject.trial(world)
     for fault in done.faults:
         if fault.kind == "mutation":
             raise Broken(fault.reason)
-    if random.getstate() != states[0]:
-        raise Broken("it draws from the module random; its own stream is the argument rng")
-    if _numpy_state() != states[1]:
-        raise Broken("it draws from numpy.random; its own stream is the argument rng")
+    for stream in global_randomness.drawn_from():
+        raise Broken(f"it draws from {stream}; its own stream is the argument rng")
     if done.faults:
         return  # what was broken off is another property's matter
     wanted = world.snapshot()
@@ -291,11 +289,6 @@ _BOOKS: dict[str, Callable[[Snapshot], object]] = {
     "where pods run": lambda on: {key: on.where(key) for key in sorted(on.placements.node_of)},
     "the nodes": lambda on: (on.names, on.rank.tolist(), on.alive.tolist(), on.node_table.labels),
 }
-
-
-def _numpy_state() -> object:
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return name, bytes(np.asarray(keys)), rest
 
 
 def explains(subject: Subject, world: World) -> None:

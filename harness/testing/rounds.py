@@ -7,14 +7,11 @@ jobs of the example in one line; `play` plays it again.
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from random import Random
-
-import numpy as np
 
 from harness.jobs.protocol import Boundary, RoundStrategy, Schedule
 from harness.jobs.rounds import RoundLoop
@@ -23,6 +20,7 @@ from harness.scheduling.sandbox.round_guard import RoundGuard
 from harness.scheduling.strategy import StrategyFault
 from harness.testing.another_time import another_time
 from harness.testing.conformance import Verdict
+from harness.testing.global_randomness import GlobalRandomness
 
 EXAMPLES = 30
 DEADLINE_S = 10.0
@@ -143,7 +141,7 @@ def verdicts(
     def fails(name: str, reason: str, on: Example | None) -> None:
         found.setdefault(name, Verdict(name, False, f"{reason}\n          {on.text()}" if on else reason))
 
-    states = random.getstate(), _numpy_state()
+    global_randomness = GlobalRandomness()
     for index in range(examples):
         on = example(index)
         done = play(factory, on, deadline_s)
@@ -156,10 +154,8 @@ def verdicts(
             fails("liveness", f"job {done.left[0]} is not complete after {len(done.rounds)} rounds", on)
         if "deadline" in found:
             break
-    if random.getstate() != states[0]:
-        fails("purity", "it draws from the module random; a stream of its own makes its runs repeatable", None)
-    if _numpy_state() != states[1]:
-        fails("purity", "it draws from numpy.random; a stream of its own makes its runs repeatable", None)
+    for stream in global_randomness.drawn_from():
+        fails("purity", f"it draws from {stream}; a stream of its own makes its runs repeatable", None)
     if "deadline" not in found:
         _find_differences(factory, spec, played, deadline_s, fails)
     for name in PROPERTIES:
@@ -219,8 +215,3 @@ def _elsewhere(spec: str, examples: int, hash_seed: str) -> str | None:
     env = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     return done.stdout.splitlines()[-1] if done.returncode == 0 else None
-
-
-def _numpy_state() -> object:
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return name, bytes(np.asarray(keys)), rest

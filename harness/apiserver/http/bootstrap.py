@@ -6,15 +6,14 @@ pkg/controller/serviceaccount/serviceaccounts_controller.go.
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.apiserver.http.auth import certs
 from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.server_listener import ServerListener
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.engine.component import ADDED, DELETED
 from harness.model.core import ConfigMap, Service, ServicePort, ServiceSpec
-from harness.model.meta import ObjectMeta
+from harness.model.meta import ApiObject, ObjectMeta
 from harness.model.objects import Kind, Unstructured
 from harness.model.workloads import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 
@@ -70,23 +69,19 @@ def ensure_kubernetes_service(server: ApiServer, host: str, port: int) -> None:
             server.update(replaced(held, endpoints=slice_.endpoints, ports=slice_.ports))
 
 
-class KubernetesService:
-    """A listener of the server: makes the Service and its slice again when somebody has deleted one of them."""
+class KubernetesService(ServerListener):
+    """Makes the Service and its slice again when somebody has deleted one of them."""
 
     def __init__(self, driver: DriverQueue) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._at = ("", 0)
 
     def attach(self, host: str, port: int) -> None:
         self._at = (host, port)
         ensure_kubernetes_service(self._driver.server, host, port)
-        self._driver.server.listeners.append(self._written)
+        self.listen()
 
-    def detach(self) -> None:
-        if self._written in self._driver.server.listeners:
-            self._driver.server.listeners.remove(self._written)
-
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject, revision: int) -> None:
         if (
             change == DELETED
             and kind.kind in ("Service", "EndpointSlice")
@@ -114,28 +109,23 @@ def ensure_authentication(server: ApiServer, authority: str) -> None:
         server.update(replaced(held, data=data))
 
 
-class DefaultServiceAccounts:
+class DefaultServiceAccounts(ServerListener):
     """What each namespace has: the account `default`, and the ConfigMap with the authority (PEM) that pods trust.
 
-    A listener of the server. It writes between events, as everybody does that is no component.
     Source: pkg/controller/certificates/rootcacertpublisher/publisher.go.
     """
 
     def __init__(self, driver: DriverQueue, authority: str) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._authority = authority
 
     def attach(self) -> None:
         server = self._driver.server
         for name in sorted(server.objects("Namespace")):
             self._ensure(server, name)
-        server.listeners.append(self._written)
+        self.listen()
 
-    def detach(self) -> None:
-        if self._written in self._driver.server.listeners:
-            self._driver.server.listeners.remove(self._written)
-
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject, revision: int) -> None:
         meta = obj.metadata
         if kind.kind == "Namespace" and change == ADDED:
             self._submit(meta.name)

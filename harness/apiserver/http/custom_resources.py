@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.server_listener import ServerListener
 from harness.apiserver.kinds import register, unregister
 from harness.apiserver.kinds.custom.definitions import Defined, defined, spec_of
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.engine.component import DELETED
+from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, Kind, Unstructured
 from harness.model.wire import time_text
 
@@ -21,30 +23,26 @@ CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """Source: apiextensions/v1 CustomResourceCleanupFinalizer."""
 
 
-class CustomResources:
-    """A listener of the server. It writes between events, as everybody does that is no component."""
-
+class CustomResources(ServerListener):
     def __init__(self, driver: DriverQueue, epoch_unix_ns: int) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._epoch = epoch_unix_ns
         self._served: dict[str, Defined] = {}  # by the definition's name
         self._specs: dict[str, dict[str, Any]] = {}  # what each was made of
 
     def attach(self) -> None:
         server = self._driver.server
-        server.listeners.append(self._written)
+        self.listen()
         for name in sorted(server.objects(DEFINITION)):
             self._sync(server, name)
 
     def detach(self) -> None:
-        server = self._driver.server
-        if self._written in server.listeners:
-            server.listeners.remove(self._written)
+        super().detach()
         for held in self._served.values():
             unregister(held.kind.kind)
         self._served.clear()
 
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject, revision: int) -> None:
         if kind.kind == DEFINITION:
             self._submit(obj.metadata.name)
         elif kind.wire_name:

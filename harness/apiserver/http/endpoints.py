@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.server_listener import ServerListener
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.engine.component import DELETED
-from harness.model.meta import ObjectMeta
+from harness.model.meta import ApiObject, ObjectMeta
 from harness.model.objects import Kind, Unstructured
 from harness.model.workloads import Endpoint, EndpointSlice
 
@@ -22,24 +23,18 @@ MOST_ADDRESSES = 1000
 """Source: endpoints_controller.go maxCapacity."""
 
 
-class EndpointsMirror:
-    """A listener of the server. It writes between events, as everybody does that is no component."""
-
+class EndpointsMirror(ServerListener):
     def __init__(self, driver: DriverQueue) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._waiting: set[str] = set()
 
     def attach(self) -> None:
         server = self._driver.server
         for slice_ in server.listed("EndpointSlice"):
             self._later(slice_)
-        server.listeners.append(self._written)
+        self.listen()
 
-    def detach(self) -> None:
-        if self._written in self._driver.server.listeners:
-            self._driver.server.listeners.remove(self._written)
-
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject, revision: int) -> None:
         if kind.kind == "EndpointSlice":
             self._later(obj)
         elif kind.kind == "Service" and change == DELETED:

@@ -5,35 +5,25 @@ In Kubernetes an Ingress controller says so; here the cluster's own data path an
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.apiserver.http.containers.network import INGRESS_ADDRESS
-from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.server_listener import ServerListener
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import part
 from harness.apiserver.server import ApiServer
 from harness.engine.component import DELETED
+from harness.model.meta import ApiObject
 from harness.model.objects import Kind, Unstructured
 from harness.model.status import ApiError
 
 
-class IngressAddresses:
-    """A listener of the server. It writes between events, as everybody does that is no component."""
-
-    def __init__(self, driver: DriverQueue) -> None:
-        self._driver = driver
-
+class IngressAddresses(ServerListener):
     def attach(self) -> None:
         server = self._driver.server
-        server.listeners.append(self._written)
+        self.listen()
         for key in sorted(server.objects("Ingress")):
             _ensure(server, key)
 
-    def detach(self) -> None:
-        if self._written in self._driver.server.listeners:
-            self._driver.server.listeners.remove(self._written)
-
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject, revision: int) -> None:
         if kind.kind == "Ingress" and change != DELETED and _is_silent(obj):
             key = obj.metadata.key
             self._driver.submit(lambda server: _ensure(server, key))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.server import ApiServer
-from harness.model.core import Node, Pod
-from harness.model.meta import ObjectMeta
+from harness.model.core import Pod
+from harness.model.meta import ObjectMeta, is_ready
 from harness.model.objects import Unstructured
 from harness.model.pod_usage import container_metrics, idle_cpu_milli, measured, memory_milli
 from harness.model.quantity import Quantity, QuantityFormat, milli_quantity
@@ -31,12 +31,8 @@ def detach(server: ApiServer) -> None:
 
 def _running(server: ApiServer) -> list[Pod]:
     """Those on nodes that answer."""
-    ready = {node.metadata.name for node in server.listed("Node") if _is_ready(node)}
+    ready = {node.metadata.name for node in server.listed("Node") if is_ready(node.status.conditions)}
     return [pod for pod in server.listed("Pod") if pod.status.phase == "Running" and pod.spec.node_name in ready]
-
-
-def _is_ready(node: Node) -> bool:
-    return any(item.type == "Ready" and item.status == "True" for item in node.status.conditions)
 
 
 def _of_pod(server: ApiServer, pod: Pod) -> PodMetrics:
@@ -66,7 +62,7 @@ def _of_nodes(server: ApiServer) -> list[NodeMetrics]:
     out = []
     for node in server.listed("Node"):
         name = node.metadata.name
-        if _is_ready(node):
+        if is_ready(node.status.conditions):
             of_node = used.get(name, {})
             usage = {
                 "cpu": milli_quantity(of_node.get("cpu", 0)),

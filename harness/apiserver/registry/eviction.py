@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
-from harness.model.meta import condition
+from harness.model.meta import condition, is_ready
 from harness.model.objects import Pod, PodDisruptionBudget
 from harness.model.status import ApiError, Cause, forbidden
 from harness.model.wire import Time
@@ -37,7 +37,7 @@ def spent_budget(cache: WatchCache, pod: Pod, now: int) -> PodDisruptionBudget |
     if not budgets:
         return None
     (budget,) = budgets
-    if not _healthy(pod) and _may_go_unhealthy(budget):
+    if not is_ready(pod.status.conditions) and _may_go_unhealthy(budget):
         return None
     return _spent(budget, pod, now)
 
@@ -53,10 +53,6 @@ def _may_go_unhealthy(budget: PodDisruptionBudget) -> bool:
 
 def _running(pod: Pod) -> bool:
     return bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed", "Pending")
-
-
-def _healthy(pod: Pod) -> bool:
-    return any(item.type == "Ready" and item.status == "True" for item in pod.status.conditions)
 
 
 def _spent(budget: PodDisruptionBudget, pod: Pod, now: int) -> PodDisruptionBudget:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.controllers.runtime.pods import node_names
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import SECOND, STANDING_LEASE, Instant, PatchStatus, Update, next_tick
 from harness.model.core import Node, Pod, Taint
@@ -70,7 +71,7 @@ class NodeLifecycleController(Reconciler):
             name,
             {"Node": self._node_changed, "Lease": self._lease_changed, "Pod": None},
         )
-        self._pods_on = self.informer.index("Pod", _node_of, "spec")
+        self._pods_on = self.informer.index("Pod", node_names, "spec")
         self._health: dict[str, _Health] = {}
         self._zones: dict[str, _Zone] = {}
         self._waiting = 0  # nodes, of all zones
@@ -290,10 +291,6 @@ class NodeLifecycleController(Reconciler):
 def _is_ready(pod: Pod) -> bool:
     known = condition(pod.status.conditions, "Ready")
     return known is not None and known.status == "True" and pod.status.phase not in ("Succeeded", "Failed")
-
-
-def _node_of(pod: Pod) -> tuple[str, ...]:
-    return (pod.spec.node_name,) if pod.spec.node_name else ()
 
 
 def _zone(node: Node) -> str:

@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
+from harness.controllers.runtime.pods import node_names
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import Delete, Instant, Outcome, PatchStatus, next_tick
 from harness.model.core import Node, Pod
@@ -30,7 +31,7 @@ class PodGarbageCollector(Reconciler):
 
     def __init__(self, name: str = "pod-garbage-collector") -> None:
         super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed})
-        self._pods_on = self.informer.index("Pod", _node_of, "spec")
+        self._pods_on = self.informer.index("Pod", node_names, "spec")
         self._ended = 0
         self._oldest: list[tuple[int, str]] = []  # heap of (creation, key) of those, and of some that are gone since
         self._absent: dict[str, int] = {}  # node: since when
@@ -135,7 +136,3 @@ class PodGarbageCollector(Reconciler):
     def _delete(self, pod: Pod) -> None:
         meta = pod.metadata
         self.write(_ROUND, Delete("Pod", meta.namespace, meta.name, uid=meta.uid, grace_s=0, token=_ROUND))
-
-
-def _node_of(pod: Pod) -> tuple[str, ...]:
-    return (pod.spec.node_name,) if pod.spec.node_name else ()

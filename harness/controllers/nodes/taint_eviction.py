@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.controllers.runtime.pods import node_names
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import SECOND, Delete, Instant, PatchStatus
 from harness.model.core import Node, Pod, Taint
@@ -21,7 +22,7 @@ class TaintEvictionController(Reconciler):
 
     def __init__(self, name: str = "taint-eviction-controller") -> None:
         super().__init__(name, {"Node": self._node_changed, "Pod": None})
-        self._pods_on = self.informer.index("Pod", _node_of, "spec")
+        self._pods_on = self.informer.index("Pod", node_names, "spec")
         self._taints: dict[str, tuple[Taint, ...]] = {}  # NoExecute, by node
         self._since: dict[str, Instant] = {}  # pods whose time is running, by key
 
@@ -106,7 +107,3 @@ def _may_be_evicted(pod: Pod) -> bool:
     if not pod.spec.node_name or pod.metadata.deletion_timestamp is not None:
         return False
     return pod.status.phase not in ("Succeeded", "Failed")
-
-
-def _node_of(pod: Pod) -> tuple[str, ...]:
-    return (pod.spec.node_name,) if pod.spec.node_name else ()

@@ -37,6 +37,11 @@ def is_active(pod: Pod) -> bool:
     return pod.metadata.deletion_timestamp is None and pod.status.phase not in ("Succeeded", "Failed")
 
 
+def node_names(pod: Pod) -> tuple[str, ...]:
+    """An index of an informer: the node that a pod is bound to, if there is one."""
+    return (pod.spec.node_name,) if pod.spec.node_name else ()
+
+
 def ready_since(pod: Pod) -> int | None:
     """The instant at which it became ready, None when it is not."""
     for item in pod.status.conditions:

@@ -128,7 +128,7 @@ class PodRun(msgspec.Struct):
         """All at once."""
         for container in self.containers:
             if container.is_live:
-                container.ended = terminated(container, now, code)
+                container.ended = terminated(container.started_ns, now, code)
             container.give_up()
         self.over = True
 
@@ -163,7 +163,7 @@ def new_run(pod: Pod, plans: tuple[ContainerPlan, ...], now: Instant) -> PodRun:
         container.last = status.last_state
         if running is not None:
             container.started_ns = running.started_at or now
-            container.last = terminated(container, now, 137, "ContainerStatusUnknown")
+            container.last = terminated(container.started_ns, now, 137, "ContainerStatusUnknown")
         elif ended is not None and ended.exit_code == 0 and pod.spec.restart_policy == "OnFailure":
             if container.plan.role == Role.APP:  # it is done
                 container.state, container.ended = State.ENDED, status.state
@@ -175,12 +175,13 @@ def new_run(pod: Pod, plans: tuple[ContainerPlan, ...], now: Instant) -> PodRun:
     return run
 
 
-def terminated(container: ContainerRun, at: Instant, code: int, reason: str = "") -> ContainerState:
+def terminated(started_ns: int, at: Instant, code: int, reason: str = "") -> ContainerState:
+    """The state of a container that ran from `started_ns` to `at`. `reason`: by the exit code where none is given."""
     return ContainerState(
         terminated=ContainerStateTerminated(
             exit_code=code,
             reason=reason or ("Completed" if code == 0 else "Error"),
-            started_at=Time(container.started_ns),
+            started_at=Time(started_ns),
             finished_at=Time(at),
         )
     )

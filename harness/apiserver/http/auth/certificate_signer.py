@@ -18,11 +18,13 @@ from harness.apiserver.http.auth import certs
 from harness.apiserver.http.auth.certificate_requests import CLIENT, KIND, read_request
 from harness.apiserver.http.auth.certs import Authority
 from harness.apiserver.http.driver_queue import DriverQueue
+from harness.apiserver.http.server_listener import ServerListener
 from harness.apiserver.kinds.certificates import APPROVED, DENIED, FAILED, conditions_of, has
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import part
 from harness.apiserver.server import ApiServer
 from harness.engine.component import DELETED
+from harness.model.meta import ApiObject
 from harness.model.objects import Kind, Unstructured
 from harness.model.status import ApiError
 from harness.model.wire import time_text
@@ -45,25 +47,19 @@ _TAKES = {
 _EXTENDED = {"client auth": ExtendedKeyUsageOID.CLIENT_AUTH, "server auth": ExtendedKeyUsageOID.SERVER_AUTH}
 
 
-class CertificateSigner:
-    """A listener of the server. It writes between events, as everybody does that is no component."""
-
+class CertificateSigner(ServerListener):
     def __init__(self, driver: DriverQueue, authority: Authority, epoch_unix_ns: int) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._authority = authority
         self._epoch = epoch_unix_ns
 
     def attach(self) -> None:
         server = self._driver.server
-        server.listeners.append(self._written)
+        self.listen()
         for name in sorted(server.objects(KIND)):
             self._sign(server, name)
 
-    def detach(self) -> None:
-        if self._written in self._driver.server.listeners:
-            self._driver.server.listeners.remove(self._written)
-
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject, revision: int) -> None:
         if kind.kind == KIND and change != DELETED and _waits(obj):
             name = obj.metadata.name
             self._driver.submit(lambda server: self._sign(server, name))
