@@ -66,7 +66,7 @@ def others(name: str, value: str) -> list[str]:
         return ["false" if value == "true" else "true"]
     found = re.fullmatch(r"(-?[\d.]+)(s?)", value)
     if found is None:
-        return ["random", "most-pods"]  # the expander
+        return ["random", "most-pods"] if name == "expander" else ["example.com/other"]
     number, unit = float(found[1]), found[2]
     if not number:
         return [f"5{unit}"]

@@ -12,6 +12,9 @@ from harness.measure.pods import NEVER, PodTimes
 OUTAGES = ("Restart", "Restore", "Outage", "Watches")
 """Faults of the control plane: they hit no pod."""
 
+SPELLS = ("Crash", "Freeze", "Partition")
+"""Faults of nodes that last, and let go of them when they are over."""
+
 FOR_EVER = 1 << 62
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.fault import FOR_EVER, OUTAGES, FaultList, Hit, MeasuredFault, Step
+from harness.measure.fault import FOR_EVER, OUTAGES, SPELLS, FaultList, Hit, MeasuredFault, Step
 from harness.measure.journal import node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
@@ -26,9 +26,6 @@ from harness.measure.traffic import Traffic
 from harness.model.meta import is_ready
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
-
-SPELLS = ("Crash", "Freeze", "Partition")
-"""Faults that last, and let go of their nodes when they are over."""
 
 BY_THE_NODE = ("DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet")
 """Reasons of the condition DisruptionTarget that come from the state of a node. Source: core/v1 PodReason*."""

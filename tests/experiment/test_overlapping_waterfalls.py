@@ -77,3 +77,67 @@ def test_what_came_in_a_pods_place_and_was_hit_itself_goes_on_with_that_fault(tm
     assert f"hit by {crashed.title}" in [hop.name for hop in deletion.hops]
     assert not deletion.unended
     assert deletion.end_ns == crashed.end_ns
+
+
+WATCHES_CUT = {"at": "288s", "controllerManagerOutage": {"downFor": "134s", "of": "watches"}}
+OTHERS_CORDONED = {"at": "10s", "cordon": {"select": {"names": [f"n-{at}" for at in range(2, 6)]}}}
+CAUSES: dict[str, tuple[dict[str, Any], int, str, str, float]] = {
+    # the run, number of the fault that is looked at, hop, timer, seconds at least
+    "a pod goes to a node that stands still": (
+        {
+            "service": {**WEB, "replicas": 1, "cpu": 3},
+            "faults": [
+                OTHERS_CORDONED,
+                {"at": "5m", "nodeFreeze": {"select": {"names": ["n-0", "n-1"]}, "for": "30s"}},
+                {"at": "301s", "podDeletion": {"app": "web", "graceSeconds": 0}},
+            ],
+        },
+        2, "its node away", "Freeze of its node", 25,
+    ),
+    "a node is seen to be silent although watches are cut": (
+        {"faults": [crash("244s", "n-1"), WATCHES_CUT], "duration": "20m"},
+        1, "taint tolerated anew", "default-unreachable-toleration-seconds", 300,
+    ),
+    "a node whose object is deleted, and that crashes": (
+        {
+            "faults": [
+                {"at": "280s", "objectDeletion": {"kind": "Node", "name": "n-1"}}, crash("331s", "n-1", downFor="25s")
+            ],
+        },
+        2, "collected as a pod of no node", "gcCheckPeriod", 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CAUSES)
+def test_what_a_pod_waited_for_is_no_latency(tmp_path: Path, what: str) -> None:
+    """All of these read as latencies, of a registry, of a proxy, or of whoever told a pod to go."""
+    spec, number, name, timer, least = CAUSES[what]
+    falls = waterfalls(run(tmp_path, **spec))
+    check(falls)
+    hops = falls.recoveries[number - 1].hops
+    assert [(hop.timer, hop.ns >= least * 1e9) for hop in hops if hop.name.endswith(name)] == [(timer, True)]
+
+
+def test_who_is_ready_again_before_anybody_noticed_is_an_endpoint_still(tmp_path: Path) -> None:
+    """It waited for the endpoint that it had, until it was deleted."""
+    faults = [
+        {"at": "248s", "controllerManagerOutage": {"downFor": "200s"}},
+        {"at": "303s", "containerCrash": {"app": "web"}},
+        {"at": "500s", "podDeletion": {"app": "web", "count": 6}},
+    ]
+    falls = waterfalls(run(tmp_path, faults=faults))
+    check(falls)
+    crashed = falls.recoveries[1]
+    assert crashed.hops[-1].name == "ready"
+    assert crashed.total_ns < 5e9
+
+
+def test_a_crash_long_after_a_node_is_back_is_not_in_its_way(tmp_path: Path) -> None:
+    faults = [
+        {"at": "58s", "zonePartition": {"zone": "a", "for": "120s"}},
+        {"at": "348s", "containerCrash": {"app": "web", "count": 6}},
+    ]
+    falls = waterfalls(run(tmp_path, faults=faults))
+    check(falls)
+    assert falls.recoveries[0].total_ns == pytest.approx(120e9, abs=1e8)

@@ -1,4 +1,5 @@
-"""Where a hop waits for a process of the control plane that is away: that part is the outage's, not the timer's."""
+"""Where a hop waits for a process of the control plane, or a kubelet, that is away: that part is the fault's, not the
+timer's."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from harness.measure.fault import OUTAGES, ToldFault
+from harness.measure.fault import OUTAGES, SPELLS, ToldFault
 from harness.measure.waterfall.hops import Hop
 from harness.model.constants import API_SERVER, MANAGER, SCHEDULER
 
@@ -28,6 +29,11 @@ HOPS: dict[str, frozenset[str]] = {
 server."""
 TOLD = frozenset({"told to go", "seen to run", "status told", "ready", "pulled and started", "node ready again"})
 
+NOT_YET = "not yet "
+ENDS_IT = {
+    "an endpoint": "endpoint", "bound to a node": "scheduled", "tainted NoExecute": "tainted", "running": "seen to run",
+}  # fmt: skip
+"""By what had not happened: the hop that ends when it has, where that has another name."""
 
 RETRY = "back-off of what is tried again"
 SOON_NS = 100 * 10**6
@@ -35,7 +41,8 @@ SOON_NS = 100 * 10**6
 
 
 class Away(NamedTuple):
-    """`timer`: what a hop that waits for it is said to wait for."""
+    """`process`: of the control plane, or the node whose kubelet it is. `timer`: what a hop that waits for it is said
+    to wait for."""
 
     process: str
     start_ns: int
@@ -44,7 +51,10 @@ class Away(NamedTuple):
 
     def stops(self, hop: Hop) -> bool:
         """Whether `hop` cannot end while it lasts."""
-        return self.stops_named(hop.name)
+        if hop.node and hop.node == self.process:
+            return True
+        name = hop.name.removeprefix(NOT_YET)
+        return self.stops_named(name if name == hop.name else ENDS_IT.get(name, name))
 
     def stops_named(self, name: str) -> bool:
         """The same of hops of a name."""
@@ -54,12 +64,14 @@ class Away(NamedTuple):
 
 
 def outages(faults: Iterable[ToldFault], until_ns: int) -> list[Away]:
-    """Of the control plane, in the order in which they began."""
+    """Of the control plane and of nodes, in the order in which they began."""
     out = []
     for fault in faults:
+        end = until_ns if fault.lasts_ns < 0 else min(until_ns, fault.at_ns + fault.lasts_ns)
+        if fault.kind in SPELLS:
+            out += [Away(node, fault.at_ns, end, f"{fault.kind} of its node") for node in fault.targets]
         if fault.kind not in OUTAGES:
             continue
-        end = until_ns if fault.lasts_ns < 0 else min(until_ns, fault.at_ns + fault.lasts_ns)
         what = "watches of" if fault.kind == "Watches" else "outage of"
         for target in fault.targets:
             process = _PROCESSES.get(target, target)
@@ -85,7 +97,8 @@ def _parts(hop: Hop, away: Away) -> list[Hop]:
     start, end = max(hop.start_ns, away.start_ns), min(hop.end_ns, away.end_ns)
     if end <= start or not away.stops(hop):
         return [hop]
-    missing = Hop(name=f"{away.process} away", start_ns=start, end_ns=end, timer=away.timer, rule="until")
+    who = "its node" if away.process == hop.node else away.process
+    missing = Hop(name=f"{who} away", start_ns=start, end_ns=end, timer=away.timer, rule="until")
     before = [replace(hop, end_ns=start, rule="fixed")] if start > hop.start_ns else []
     after = [replace(hop, start_ns=end, rule="fixed")] if hop.end_ns > end else []
     if away.process == API_SERVER and hop.end_ns - end > SOON_NS:

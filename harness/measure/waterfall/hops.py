@@ -21,7 +21,7 @@ end of hop `of`, whatever came between."""
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
     """`timer`: the constant, or the setting of the scenario, that decides how long it takes; empty: none is known.
     `of`: the node, or the component whose ticks are meant. `since_ns`: what a backoff or a lease counts from. `note`:
-    what a person should know."""
+    what a person should know. `node`: whose kubelet ends it, '' where none does."""
 
     name: str
     start_ns: int
@@ -32,6 +32,7 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     of: str = ""
     since_ns: int = 0
     note: str = ""
+    node: str = ""
 
     @property
     def ns(self) -> int:
@@ -136,6 +137,8 @@ class HopChain:
         self.at_ns = start_ns
         self.unended = ""
         self.bounds: list[Bound] = []
+        self.node = ""
+        """Whose kubelet ends the hops that are put together now."""
 
     # size: the fields of a hop, each with its default.
     def to(
@@ -164,6 +167,7 @@ class HopChain:
                     of=of,
                     since_ns=since_ns,
                     note=note,
+                    node=self.node,
                 )
             )
         self.at_ns = end_ns
@@ -172,6 +176,7 @@ class HopChain:
         other = HopChain(self.at_ns)
         other.hops = list(self.hops)
         other.bounds = list(self.bounds)
+        other.node = self.node
         return other
 
     def open(self, until_ns: int, what: str, timer: str, note: str = "") -> None:

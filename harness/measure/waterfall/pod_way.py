@@ -155,6 +155,7 @@ def _strategy_waits(pod: PodStory, until_ns: int) -> tuple[bool, str]:
 
 def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, until_ns: int) -> None:
     """Images, the container's start, and that its kubelet tells of it."""
+    chain.node = pod.node
     running = pod.running_ns(since_ns)
     before = _end(pod, until_ns) if running == NEVER else running
     pulling, pulled = pod.event("Pulling", since_ns, before), pod.event("Pulled", since_ns, before)
@@ -174,19 +175,25 @@ def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, un
             chain.to(running, "status told", LATENCIES)
         else:
             chain.to(running, "seen to run", PLEG if timers.value_ns(PLEG) else LATENCIES)
+    chain.node = ""
 
 
 def from_running(chain: HopChain, pod: PodStory, story: Story, timers: Timers, since_ns: int, until_ns: int) -> None:
     """Ready, an endpoint, sent requests: as far as it applies."""
     ready = pod.ready_ns(since_ns)
+    chain.node = pod.node
     if ready == NEVER:
         served = any(other.endpoint_ns for other in story.pods.values() if other.owner and other.owner == pod.owner)
         if served or pod.going_ns == NEVER:
             chain.open(_end(pod, until_ns), "ready", READINESS)
+        chain.node = ""
         return
     # Probes, and what a container takes until it is ready, count from its start, whenever that was seen.
     from_start = any(hop.name == STARTED for hop in chain.hops)
     chain.to(ready, "ready", READINESS, "since" if from_start else "fixed", of=STARTED if from_start else "")
+    chain.node = ""
+    if pod.is_endpoint(ready - 1):  # nobody had taken it away: requests get through again
+        return
     endpoint = next((at for at in pod.endpoint_ns if at >= ready), NEVER)
     if endpoint == NEVER:
         if any(other.endpoint_ns for other in story.pods.values() if other.owner and other.owner == pod.owner):

@@ -115,14 +115,30 @@ it is, what is tried again. A run shows it."""
 
 BEFORE_NODES = frozenset(
     {
-        "expander", "max-nodes-total", "max-node-provision-time", "initial-node-group-backoff-duration",
-        "max-node-group-backoff-duration", "node-group-backoff-reset-timeout", "balance-similar-node-groups",
-        "memory-difference-ratio", "max-free-difference-ratio", "max-allocatable-difference-ratio",
-        "expendable-pods-priority-cutoff", "new-pod-scale-up-delay", "max-nodes-per-scaleup",
-        "max-total-unready-percentage", "ok-total-unready-count",
+        "expander", "frequent-loops-enabled", "bypassed-scheduler-names", "max-nodes-total", "max-node-provision-time",
+        "initial-node-group-backoff-duration", "max-node-group-backoff-duration", "node-group-backoff-reset-timeout",
+        "balance-similar-node-groups", "memory-difference-ratio", "max-free-difference-ratio",
+        "max-allocatable-difference-ratio", "expendable-pods-priority-cutoff", "new-pod-scale-up-delay",
+        "balancing-label", "balancing-ignore-label", "startup-taint", "startup-taint-prefix", "status-taint",
+        "ignore-taint", "max-node-startup-time", "max-nodes-per-scaleup", "max-total-unready-percentage",
+        "ok-total-unready-count",
     }
 )  # fmt: skip
-"""Flags of cluster-autoscaler that decide which pools grow, by how much, and from when on a pod counts."""
+"""Flags of cluster-autoscaler that decide which pools grow, when and by how much, and from when on a pod counts."""
+
+ELSEWHERE = frozenset(
+    {
+        "record-duplicated-events", "scale-down-enabled", "scale-down-unready-enabled", "scale-down-delay-after-add",
+        "scale-down-delay-after-delete", "scale-down-delay-after-failure", "scale-down-unneeded-time",
+        "scale-down-unready-time", "scale-down-utilization-threshold", "scale-down-gpu-utilization-threshold",
+        "ignore-daemonsets-utilization", "ignore-mirror-pods-utilization", "unremovable-node-recheck-timeout",
+        "max-scale-down-parallelism", "max-drain-parallelism", "max-bulk-soft-taint-count",
+        "node-delete-delay-after-taint", "node-deletion-delay-timeout", "max-graceful-termination-sec",
+        "max-pod-eviction-time", "daemonset-eviction-for-empty-nodes", "daemonset-eviction-for-occupied-nodes",
+        "skip-nodes-with-system-pods", "skip-nodes-with-local-storage", "skip-nodes-with-custom-controller-pods",
+    }
+)  # fmt: skip
+"""Its flags that bear on which nodes are taken away, and on Events: no hop of a chain waits for one of these."""
 
 DEPENDS: Mapping[str, tuple[Rule, ...]] = {
     LEASE: ("renewal", "grace"),

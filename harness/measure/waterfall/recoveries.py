@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from harness.measure.recovery import SPELLS
+from harness.measure.fault import SPELLS
 from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, START, from_running, to_served
@@ -26,6 +26,7 @@ from harness.measure.waterfall.timers import (
     TOLERATION,
     Timers,
 )
+from harness.measure.waterfall.told_to_go import CONTROLLER, GC_PERIOD, OTHER_FAULT, OWN_TOLERATION, told_to_go
 from harness.model.constants import MANAGER
 
 ALIVE = ("returned", "replaced", "waiting", "lost")
@@ -33,12 +34,10 @@ ALIVE = ("returned", "replaced", "waiting", "lost")
 
 FAULT_LASTS = "the fault's own duration"
 RESTART_BACKOFF = "initialCrashLoopBackOff"
-ACTION = "the instant of another action"
 ORDER = "the order in which nodes are drained"
 BUDGET = "PodDisruptionBudget"
-STEPS, BACKLOG, OTHER_FAULT = "the action's own steps", "what the outage left undone", "the instant of another fault"
-CONTROLLER, NO_OWNER, OWN_TOLERATION = "its controller", "no controller", "tolerationSeconds of the pod"
-GC_PERIOD = "gcCheckPeriod"
+STEPS, BACKLOG = "the action's own steps", "what the outage left undone"
+NO_OWNER = "no controller"
 RETRY = "kubectl drain's retry, 5s"
 DRAIN_RETRY_NS = 5 * 10**9
 """Source: kubectl pkg/cmd/drain, EvictErrorRetryDelay."""
@@ -79,7 +78,7 @@ def _recovery(
     until_ns: int,
     struck: Struck,
 ) -> Waterfall:
-    fall = Waterfall(kind="recovery", number=number, title=_title(fault), start_ns=fault.at_ns)
+    fall = Waterfall(kind="recovery", number=number, title=fault.title, start_ns=fault.at_ns)
     ways = []
     for victim in victims:
         if victim["outcome"] not in ALIVE:
@@ -98,7 +97,7 @@ def _recovery(
         fall.others = [(key, at - fault.at_ns) for _, at, key, _ in rest]
         kept = [other for node in fault.targets for other in _undone_ns(fault, node, story, until_ns)[1]]
         fall.notes += dict.fromkeys(
-            f"{_title(other)}, at {other.at_ns / 1e9:.3f} s, kept nodes of it for longer" for other in kept
+            f"{other.title}, at {other.at_ns / 1e9:.3f} s, kept nodes of it for longer" for other in kept
         )
     elif not victims and fault.steps:
         chain = HopChain(fault.at_ns)
@@ -115,15 +114,10 @@ def _recovery(
             for other in story.faults
             if any(fault in _undone_ns(other, node, story, until_ns)[1] for node in other.targets)
         ]
-        fall.notes += [f"it kept away for longer what {_title(other)} had hit: see there" for other in longer]
+        fall.notes += [f"it kept away for longer what {other.title} had hit: see there" for other in longer]
     else:
         fall.notes.append("each pod that it hit had completed, or nobody wanted it any more")
     return fall
-
-
-def _title(fault: FaultStory) -> str:
-    more = f" +{len(fault.targets) - 1}" if len(fault.targets) > 1 else ""
-    return " ".join([fault.kind, *fault.targets[:1]]) + more
 
 
 # size: a way, and what it goes through.
@@ -150,7 +144,7 @@ def _through(
         begun = [hop for hop in chain.hops if hop.end_ns <= other.at_ns]
         chain.hops, chain.at_ns, chain.unended = begun, begun[-1].end_ns if begun else fault.at_ns, ""
         note = "what came in its place was hit before it was served"
-        chain.to(other.at_ns, f"hit by {_title(other)}", OTHER_FAULT, note=note)
+        chain.to(other.at_ns, f"hit by {other.title}", OTHER_FAULT, note=note)
         chain.bounds = []
         _way(chain, other, victim, story, timers, until_ns)
         pod = story.pods.get(victim.get("replacedBy") or victim["uid"])
@@ -197,12 +191,12 @@ def _way(
     if fault.steps:
         _acted(chain, fault, pod, until_ns)
     elif pod.going_ns != NEVER and (seen == NEVER or pod.going_ns < seen):
-        _told_to_go(chain, fault, pod, story)
+        told_to_go(chain, fault, pod, story)
     else:
         _not_ready(chain, pod.node, min(undone, until_ns + 1), story, timers, until_ns)
         if chain.unended:
             return
-        _evicted(chain, pod, story, timers, until_ns)
+        _evicted(chain, fault, pod, story, timers, until_ns)
     if chain.unended:
         return
     if undone <= until_ns and chain.hops:
@@ -252,7 +246,9 @@ def _not_ready(chain: HopChain, node: str, undone_ns: int, story: Story, timers:
     over = renewed + constants.node_monitor_grace_period_ns
     look = timers.next_tick(MONITOR, over)
     late = away_at(story.away, MANAGER, look)
-    if 0 <= seen - look <= SOON_NS or (late is not None and seen >= late.end_ns):
+    if late is not None and seen < late.end_ns:  # it was seen all the same
+        late = None
+    if 0 <= seen - look <= SOON_NS or late is not None:
         missed = min(renewed + constants.lease_renewal_ns, over)
         chain.to(missed, "lease not renewed", LEASE, "renewal", of=node, since_ns=renewed)
         chain.to(over, "lease runs out", GRACE, "grace", of=node, since_ns=renewed)
@@ -293,23 +289,12 @@ def _acted(chain: HopChain, fault: FaultStory, pod: PodStory, until_ns: int) -> 
         chain.to(pod.going_ns, "told to go", LATENCIES)
 
 
-def _told_to_go(chain: HopChain, fault: FaultStory, pod: PodStory, story: Story) -> None:
-    """Before its node was seen to be NotReady: by this fault, or by an action that came to the same node or pod."""
-    about = (pod.node, pod.key)
-    for other in story.faults:
-        asked = other.at_ns if set(about) & set(other.targets) else NEVER
-        asked = next((at for at, _, what, _ in other.steps if what in about), asked)
-        if other is not fault and fault.at_ns < asked <= pod.going_ns:
-            chain.to(asked, f"until {_title(other)}", ACTION if other.steps else OTHER_FAULT, "until")
-            break
-    chain.to(pod.going_ns, "told to go", LATENCIES, note="not by the taint of its node")
-
-
-def _evicted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
+# size: a way, and what it goes through.
+def _evicted(chain: HopChain, fault: FaultStory, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
     """The node is tainted, the pod tolerates that for a while, and is told to go."""
     tainted = story.tainted_ns(pod.node, chain.at_ns)
     if pod.going_ns != NEVER and (tainted == NEVER or pod.going_ns < tainted):
-        chain.to(pod.going_ns, "told to go", LATENCIES, note="not by the taint of its node")
+        told_to_go(chain, fault, pod, story)
         return
     if tainted == NEVER:
         chain.open(until_ns, "tainted NoExecute", EVICTION_RATE, "its zone's rate of evictions does not allow it")
@@ -368,6 +353,7 @@ def _returned(chain: HopChain, pod: PodStory, undone_ns: int, story: Story, time
 def _restarted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:
     """Its container ended and is started again."""
     at = chain.at_ns
+    chain.node = pod.node
     seen = next((state.at_ns for state in pod.states if state.at_ns >= at and not state.ready), NEVER)
     if seen == NEVER:
         chain.open(until_ns, "seen to have ended", PLEG if timers.value_ns(PLEG) else LATENCIES)
@@ -389,7 +375,9 @@ def _again(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_n
     unready = any(begun <= state.at_ns and not state.ready for state in pod.states)
     if not unready:
         return
-    started = pod.event("Started", since)
+    chain.node = pod.node
+    ready = pod.ready_ns(since)
+    started = pod.event("Started", since, None if ready == NEVER else ready)
     if started != NEVER:  # its phase was Running all the time
         chain.to(pod.event("Pulled", since, started), "image pulled", LATENCIES)
         chain.to(started, "container started", START)

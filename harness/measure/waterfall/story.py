@@ -15,10 +15,7 @@ from harness.measure.waterfall.away import Away, outages
 
 KINDS = ("Pod", "Node", "EndpointSlice", "Event", "ReplicaSet", "Deployment", "observed")
 """Entries that are looked at."""
-REASONS = (
-    "FailedScheduling", "TriggeredScaleUp", "Nominated", "Pulling", "Pulled", "Started", "BackOff", "SuccessfulRescale",
-)  # fmt: skip
-"""Of Events."""
+_DELETED_POD = re.compile(r"Deleted pod: (\S+)")
 _NEW_SIZE = re.compile(r"New size: (\d+)")
 NEVER = -1
 
@@ -41,9 +38,11 @@ class PodStory(msgspec.Struct):
     node: str = ""
     bound_ns: int = NEVER
     going_ns: int = NEVER  # deletion asked for, or gone
+    removed_ns: int = NEVER  # its controller said that it had deleted it
     states: list[PodState] = []
     events: list[tuple[int, str, str]] = []
     endpoint_ns: list[int] = []  # when it became a ready endpoint
+    no_endpoint_ns: list[int] = []  # when it ceased to be one
     routed_ns: list[int] = []  # when requests began to be sent to it
     rates: list[tuple[int, int]] = []  # (instant, milli-rps sent to it from then on)
 
@@ -78,6 +77,11 @@ class PodStory(msgspec.Struct):
             since = NEVER if not state.ready else state.at_ns if since == NEVER else since
         return since
 
+    def is_endpoint(self, at_ns: int) -> bool:
+        """Whether it was a ready endpoint at an instant."""
+        came = max((at for at in self.endpoint_ns if at <= at_ns), default=NEVER)
+        return came != NEVER and not any(came < at <= at_ns for at in self.no_endpoint_ns)
+
     def ready_ns(self, since_ns: int = 0) -> int:
         """When it became ready first at or after `since_ns`."""
         was = False
@@ -107,6 +111,11 @@ class FaultStory(msgspec.Struct):
     pod: str = ""
     steps: list[Step] = []  # of an action
 
+    @property
+    def title(self) -> str:
+        more = f" +{len(self.targets) - 1}" if len(self.targets) > 1 else ""
+        return " ".join([self.kind, *self.targets[:1]]) + more
+
 
 class Load(NamedTuple):
     """From `at_ns` on: `milli_rps` are sent, to so many `pods`."""
@@ -133,6 +142,7 @@ class Story:
     def __init__(self) -> None:
         self.pods: dict[str, PodStory] = {}  # by uid
         self.nodes: dict[str, list[NodeState]] = {}
+        self._deleted: dict[str, int] = {}  # nodes, when last
         self._faults = FaultList(FaultStory)
         self.faults = self._faults.listed
         self.rates: dict[str, list[Load]] = {}  # by service
@@ -157,7 +167,9 @@ class Story:
                 self._event(at_ns, key, data)
             elif kind == "observed":
                 self._observed(at_ns, change, key, data)
-            elif kind == "Node" and change != "DELETED":
+            elif kind == "Node" and change == "DELETED":
+                self._deleted[key] = at_ns
+            elif kind == "Node":
                 self.nodes.setdefault(key, []).append(NodeState(at_ns, data[1], tuple(data[3])))
             elif kind == "EndpointSlice":
                 self._slice(at_ns, change, key, data)
@@ -189,6 +201,10 @@ class Story:
             uid = self._uids.get(f"{namespace}/{name}")
             if uid is not None:
                 self.pods[uid].events.append((at_ns, reason, message))
+        elif reason == "SuccessfulDelete":
+            deleted = _DELETED_POD.match(message)
+            if deleted is not None and (uid := self._uids.get(f"{namespace}/{deleted[1]}")) is not None:
+                self.pods[uid].removed_ns = at_ns
         elif reason == "SuccessfulRescale":
             size = _NEW_SIZE.match(message)
             if size is not None:
@@ -220,6 +236,9 @@ class Story:
         for uid in now - self._slices.get(key, frozenset()):
             if uid in self.pods:
                 self.pods[uid].endpoint_ns.append(at_ns)
+        for uid in self._slices.get(key, frozenset()) - now:
+            if uid in self.pods:
+                self.pods[uid].no_endpoint_ns.append(at_ns)
         self._slices[key] = now
 
     def _route(self, at_ns: int, source: str, data: Any) -> None:
@@ -308,6 +327,16 @@ class Story:
             ),
             NEVER,
         )
+
+    def taints(self, node: str, at_ns: int) -> tuple[str, ...]:
+        """Those that a node had at an instant, as key:effect."""
+        states = self.nodes.get(node, [])
+        at = bisect_left(states, (at_ns + 1,))
+        return states[at - 1].taints if at else ()
+
+    def deleted_ns(self, node: str) -> int:
+        """When the node's object was deleted last; NEVER where it was not."""
+        return self._deleted.get(node, NEVER)
 
     def registered_ns(self, node: str) -> int:
         states = self.nodes.get(node)
