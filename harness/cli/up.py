@@ -34,6 +34,9 @@ _PLATFORM = {
 NONE = "none"
 """As --scheduler: nobody here binds, a scheduler from outside does."""
 
+RESOURCE_CLAIMS = "harness.controllers.objects.resource_claim:ResourceClaimController"
+"""Of live clusters only: who allocates devices comes from outside."""
+
 _LIVE = ("starlette", "uvicorn", "wsproto", "cryptography")
 
 
@@ -113,6 +116,7 @@ def up(
             if value is not None:
                 raise UserError(f"{option} is of a cluster without a scenario", hint="--set spec.nodes[0]..=..")
         plan, scheduler = _scenario_plan(scenario, settings, scheduler, seed)
+    plan = replace(plan, controllers=(*plan.controllers, RESOURCE_CLAIMS))
     if actors:
         where: dict[str, Any] = {"nodes": "ray", "actors": actors, "ray_address": ray_address}
         plan = replace(plan, settings=replace(plan.settings, **where))
