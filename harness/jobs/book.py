@@ -102,6 +102,18 @@ class JobBook:
         """It leaves `active` without being complete."""
         self.active.pop(job, None)
 
+    def reopen(self, job: int, entry: ActiveJob) -> None:
+        """`job` is as far as `entry` says, and not complete."""
+        self.completed_s.pop(job, None)
+        self.active[job] = entry
+
+    def settle_again(self, job: int, run: Run, began_s: float, charged: bool) -> Settlement:
+        """The accounts of one job whose gang broke in a round that was over."""
+        told = self._settle(job, run, began_s, charged)
+        entry = self.active[job]
+        entry.flag = self._wanted(entry)
+        return told
+
     def plan(self, job: int, now_s: float, gpus: tuple[int, ...]) -> Run:
         """What `job` can do in the round that begins at `now_s`."""
         entry = self.active[job]
@@ -118,7 +130,7 @@ class JobBook:
         Completed jobs leave `active`.
         """
         settlements = [
-            self._settle(job, runs[job], began_s, round >= 2 and before.get(job) != len(runs[job].gpus))
+            self._settle(job, runs[job], began_s, is_charged(runs[job], round, before.get(job)))
             for job in sorted(runs, key=lambda job: (-runs[job].finish_s, job))
         ]
         for settlement in settlements:
@@ -173,7 +185,7 @@ class JobBook:
     def completes(self, job: int, run: Run, began_s: float, round: int, before: Mapping[int, int]) -> bool:
         """Whether `settle` with the same would find it complete."""
         entry = self.active[job]
-        steps, elapsed = self._given(run, began_s, round >= 2 and before.get(job) != len(run.gpus))
+        steps, elapsed = self._given(run, began_s, is_charged(run, round, before.get(job)))
         if run.broken_s is not None:
             return False
         if steps <= 0 and elapsed <= 0:
@@ -228,3 +240,9 @@ class JobBook:
         entry.batch_size, entry.steps, entry.steps_per_s = new, steps, speed
         entry.speeds = self._speeds.by_size(job, new)
         entry.batch_sizes.append((round, new))
+
+
+def is_charged(run: Run, round: int, before: int | None) -> bool:
+    """Whether a restart is due in the round before boundary `round`. `before`: with how many GPUs the job ran in the
+    round before that one."""
+    return round >= 2 and before != len(run.gpus)

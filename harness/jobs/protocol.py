@@ -39,7 +39,11 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a round gave one job. `elapsed_s`: the time that counted, without what its restart took."""
+    """What a round gave one job. `elapsed_s`: the time that counted, without what its restart took.
+
+    One that corrects settlements before it has differences: `elapsed_s` is below 0 where it became known only now that
+    a gang was broken in a round that is over.
+    """
 
     job: int
     elapsed_s: float
@@ -50,10 +54,12 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """`settlements`: of the round that has ended, in the order of the accounts: the last to finish first.
+    """`settlements`: corrections of earlier ones, if any; then of the round that has ended, in the order of the
+    accounts: the last to finish first.
 
-    `arrived`: ids of jobs that came since the boundary before. `active`: all jobs that are not complete, by id;
-    none where the next ones are still to come. `unusable`: GPUs that nothing can run on now.
+    `arrived`: ids of jobs that came since the boundary before, or that were told as complete and are not. `active`: all
+    jobs that are not complete, by id; none where the next ones are still to come. `unusable`: GPUs that nothing can run
+    on now.
     """
 
     round: int

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.jobs.adaptation import ceil_div, epoch_steps, profile
-from harness.jobs.book import RULES, JobBook, RoundRules, Run
+from harness.jobs.book import RULES, JobBook, RoundRules, Run, is_charged
 from harness.jobs.legality import check_schedule
 from harness.jobs.protocol import Boundary, RoundStrategy, Settlement
+from harness.jobs.settled import SettledRound, SettledRounds
 from harness.model.errors import UserError
 from harness.model.training import Speeds, TrainingJob
 
-ROUND, SETTLED = "rounds/round", "rounds/settled"
+ROUND, SETTLED, REVISED = "rounds/round", "rounds/settled", "rounds/revised"
 """Topics of observations: at each boundary (seconds, active jobs, ((job, *gpus), ..)), and before it, of each job that
-ran, (job, seconds that counted, finish in seconds where it is complete, failed, seconds lost)."""
+ran, (job, seconds that counted, finish in seconds where it is complete, failed, seconds lost). Where rounds that are
+over are settled anew, (job, seconds that counted, seconds lost), as differences; the job is not complete."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,11 @@ class RoundsRecord:
     lost_s: dict[int, float] = field(default_factory=dict)  # by job: ran for nothing
     makespan_s: float = 0.0
 
+    def revise(self, told: Settlement, gpus: tuple[int, ...]) -> None:
+        """`told`: differences. The job is not complete, whatever was said before."""
+        self.completed_s.pop(told.job, None)
+        self.settle((told,), {told.job: gpus}, {})
+
     def settle(
         self, settlements: Iterable[Settlement], gpus: Mapping[int, tuple[int, ...]], finish_s: Mapping[int, float]
     ) -> None:
@@ -53,9 +60,14 @@ class RoundsRecord:
 
 
 class RoundLoop:
-    """One boundary after the other. `next_s` is the instant of the next one, None while no job is there."""
+    """One boundary after the other. `next_s` is the instant of the next one, None while no job is there.
 
-    def __init__(self, speeds: Speeds, gpus: int, strategy: RoundStrategy, rules: RoundRules = RULES) -> None:
+    `revisable`: rounds that are over are kept, to be settled anew (`revise`).
+    """
+
+    def __init__(
+        self, speeds: Speeds, gpus: int, strategy: RoundStrategy, rules: RoundRules = RULES, *, revisable: bool = False
+    ) -> None:
         self._speeds = speeds
         self.rules = rules
         self._strategy = strategy
@@ -68,6 +80,9 @@ class RoundLoop:
         self._broken: dict[
             int, tuple[float, tuple[int, ...]]
         ] = {}  # by job: seconds lost, on which GPUs, when it ran last
+        self._settled = SettledRounds(self.book) if revisable else None
+        self._corrections: list[Settlement] = []  # since the last boundary
+        self._reopened: dict[int, None] = {}  # since the last boundary: jobs that were told as complete
         self.next_s: float | None = None
 
     def submit(self, job: TrainingJob) -> None:
@@ -100,6 +115,38 @@ class RoundLoop:
         if self.next_s is not None:
             self.next_s = max(self.next_s, at_s)
 
+    def revise(
+        self, job: int, at_s: float, heard_s: float, now_s: float
+    ) -> tuple[Settlement, Sequence[SettledRound]] | None:
+        """It is known only at `now_s` that the gang of `job` was broken at `at_s`, and that nobody has heard of some
+        node of it since `heard_s`: rounds that are over are settled anew, in which it did not run, or ran for nothing.
+        What this changes, as differences, and those rounds; None for nothing."""
+        if self._settled is None:
+            return None
+        complete = job in self.book.completed_s
+        was, anew = self._settled.revise(job, at_s, heard_s)
+        if not anew:
+            return None
+        elapsed_s = sum(each.settlement.elapsed_s for each in anew) - sum(each.settlement.elapsed_s for each in was)
+        lost_s = sum(each.settlement.lost_s for each in anew) - sum(each.settlement.lost_s for each in was)
+        told, gpus = Settlement(job, elapsed_s, completed=False, lost_s=lost_s), anew[0].run.gpus
+        self.record.revise(told, gpus)
+        if complete:
+            self._reopened[job] = None
+            if self.next_s is None or not (self.runs or len(self.book.active) > 1):
+                self.next_s = max(self.record.makespan_s, self.record.starts_s[-1], now_s)
+        elif job not in self._reopened:
+            self._corrections.append(told)
+        self._broken[job] = (sum(each.settlement.lost_s for each in anew), gpus)
+        if job in self.runs:
+            self.interrupt(job, self.record.starts_s[-1])
+        return told, anew
+
+    def confirm(self, job: int) -> None:
+        """Nothing will become known about the rounds of `job` that are over."""
+        if self._settled is not None:
+            self._settled.forget(job)
+
     def complete(self, job: int, at_s: float) -> Settlement:
         """`job` was complete, as is known only at `at_s`: the round that was told as broken was not for nothing. Nodes
         that are cut off go on with what they run."""
@@ -112,6 +159,8 @@ class RoundLoop:
 
     def withdraw(self, job: int) -> None:
         """Somebody took `job` away: it is never complete, and nobody waits for it."""
+        self._reopened.pop(job, None)
+        self._corrections = [told for told in self._corrections if told.job != job]
         self._to_come = [each for each in self._to_come if each.id != job]
         self.runs.pop(job, None)
         self.book.withdraw(job)
@@ -132,7 +181,13 @@ class RoundLoop:
             return False
         number = len(record.starts_s)
         began = record.starts_s[-1] if number else now
+        entries = {} if self._settled is None else {job: self._settled.before(job) for job in self.runs}
         self.settlements = book.settle(self.runs, began, number, self.before)
+        if self._settled is not None:
+            for told in self.settlements:
+                run = self.runs[told.job]
+                charged = is_charged(run, number, self.before.get(told.job))
+                self._settled.add(SettledRound(number, began, replace(run), charged, entries[told.job], told))
         self._broken.update(
             (told.job, (told.lost_s, self.runs[told.job].gpus))
             for told in self.settlements
@@ -149,7 +204,10 @@ class RoundLoop:
             return False
         active = tuple(sorted(book.active))
         views = [book.view(job, gpus.get(job, ())) for job in active]
-        boundary = Boundary(number, now, record.gpus, self.settlements, arrived, views, unusable)
+        settlements = [*self._corrections, *self.settlements]
+        arrived = [*sorted(job for job in self._reopened if job in book.active), *arrived]
+        self._corrections, self._reopened = [], {}
+        boundary = Boundary(number, now, record.gpus, settlements, arrived, views, unusable)
         schedule = self._strategy.schedule(boundary)
         check_schedule(schedule, boundary)
         self.runs = {job: book.plan(job, now, tuple(gpus)) for job, gpus in schedule.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.jobs.adaptation import exclusive_seconds
 from harness.jobs.protocol import Settlement
-from harness.jobs.rounds import ROUND, SETTLED, RoundsRecord
+from harness.jobs.rounds import REVISED, ROUND, SETTLED, RoundsRecord
 from harness.measure.jobs import JobsSummary, outcomes, summarize
 from harness.measure.pods import NEVER, PodTimes
 from harness.model.training import TRAINING, Speeds, TrainingJob
@@ -35,15 +35,22 @@ class Rounds:
         if topic == SETTLED:
             job, elapsed_s, finish_s, failed, lost_s = data
             settlement = Settlement(job, elapsed_s, finish_s is not None, failed, lost_s)
-            gpus = next((held for held in reversed(record.schedules) if job in held), {})
-            record.settle((settlement,), gpus, {} if finish_s is None else {job: finish_s})
+            record.settle((settlement,), self._last_with(job), {} if finish_s is None else {job: finish_s})
             if finish_s is not None:
                 record.makespan_s = max(record.makespan_s, finish_s)
+        elif topic == REVISED:
+            job, elapsed_s, lost_s = data
+            told = Settlement(job, elapsed_s, completed=False, lost_s=lost_s)
+            record.revise(told, self._last_with(job).get(job, ()))
         elif topic == ROUND:
             start_s, active, rows = data
             record.starts_s.append(start_s)
             record.active.append(tuple(active))
             record.schedules.append({job: tuple(gpus) for job, *gpus in rows})
+
+    def _last_with(self, job: int) -> Mapping[int, tuple[int, ...]]:
+        """The last round in which it was to run."""
+        return next((held for held in reversed(self.record.schedules) if job in held), {})
 
     def summary(self, end_s: float) -> JobsSummary:
         """`end_s`: of the run, for jobs that are not complete."""

@@ -7,8 +7,8 @@ does not see that sum; it is held against it round by round.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isclose
 from typing import Any
 
@@ -16,11 +16,11 @@ from harness.controllers.workloads.rounds.gangs import running_since
 from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.experiment.run import Run
 from harness.experiment.workload import SETTLE_NS, Training
-from harness.faults.process_outage import WATCHES
 from harness.jobs.book import RoundRules
 from harness.jobs.book import Run as Planned
 from harness.jobs.protocol import Settlement
 from harness.jobs.rounds import RoundLoop
+from harness.jobs.settled import SettledRound
 from harness.model.gpu import gpus_of
 from harness.model.meta import is_ready
 from harness.model.workloads import finished_condition
@@ -34,13 +34,15 @@ SLACK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One job in one round. Seconds since the trace's start; `gained`: steps, None where the batch size changed.
+    """One job in one round, that ended at boundary `round`. Seconds since the trace's start; `gained`: steps, None
+    where the batch size changed.
 
     `warm`: it ran in the round before with as many GPUs, or this is one of the first two. `speed`: steps a second;
     `share`: of the speed of the gang that it asks for.
     """
 
     job: int
+    round: int
     speed: float
     began_s: float
     boundary_s: float
@@ -102,13 +104,26 @@ class Accounts:
     late: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._step, self._complete = self.loop.step, self.loop.complete
+        self._step, self._complete, self._revise = self.loop.step, self.loop.complete, self.loop.revise
         self.loop.step = self.step  # type: ignore[method-assign]
+        self.loop.revise = self.revise  # type: ignore[method-assign]
         self.loop.complete = self.complete  # type: ignore[method-assign]
 
     def complete(self, job: int, at_s: float) -> Settlement:
         self.late[job] = self.loop.book.active[job].left
         return self._complete(job, at_s)
+
+    def revise(
+        self, job: int, at_s: float, heard_s: float, now_s: float
+    ) -> tuple[Settlement, Sequence[SettledRound]] | None:
+        found = self._revise(job, at_s, heard_s, now_s)
+        for each in found[1] if found else ():
+            index = next(at for at, it in enumerate(self.accounts) if (it.job, it.round) == (job, each.round))
+            was = self.accounts[index]
+            gained = int(was.speed * each.settlement.elapsed_s) if each.settlement.elapsed_s else 0
+            left = max(0, each.before.left - 1)
+            self.accounts[index] = replace(was, run=each.run, settlement=each.settlement, gained=min(gained, left))
+        return found
 
     def step(self, unusable: frozenset[int] = frozenset()) -> bool:
         loop = self.loop
@@ -126,6 +141,7 @@ class Accounts:
             self.accounts.append(
                 Account(
                     job,
+                    number,
                     speeds[size],
                     loop.record.starts_s[number - 1],
                     boundary_s or 0.0,
@@ -197,8 +213,11 @@ class TimeOnNodes:
             self._end(job)
 
     def _end(self, job: int) -> None:
-        began, now = self._since.pop(job), self._server.now
-        self.intervals[job].append(((began - self._origin_ns) / 1e9, (now - self._origin_ns) / 1e9))
+        began, end = ((at - self._origin_ns) / 1e9 for at in (self._since.pop(job), self._server.now))
+        told = self.intervals[job]
+        if told:  # a store that was restored tells again of pods that it has told of
+            began = max(began, told[-1][1])
+        told.append((began, max(began, end)))
 
     def close(self) -> None:
         """The run may end before the last pods are told to have ended."""
@@ -216,8 +235,6 @@ class WorkWatch:
         self._run = run
         self._loop = rounds.loop
         self._jobs = training.jobs
-        faults = run.prepared.loaded.scenario.spec.faults
-        self._deaf = any(isinstance(form, dict) and form.get("of") == WATCHES for it in faults for form in it.values())
         self._gpus = Counter(run.prepared.gpus())  # by node
         self._accounts = Accounts(rounds.loop)
         self._on_nodes = TimeOnNodes(run.cluster.server, {job.id: job.gang for job in training.jobs}, SETTLE_NS)
@@ -234,12 +251,11 @@ class WorkWatch:
 
     def wrong(self) -> Iterator[tuple[str, str]]:
         """At the run's end, (check, what): what does not add up, work that nobody did, and jobs that are not done
-        though they could be. A scheduler whose watches are cut or late cannot know that a gang is broken, and counts
-        its rounds."""
+        though they could be."""
         self._on_nodes.close()
         for text in self._accounts.wrong():
             yield "work", text
-        for account in () if self._deaf else self._accounts.accounts:
+        for account in self._accounts.accounts:
             counted = account.settlement.elapsed_s
             found = self._on_nodes.within(account.job, account.began_s + account.run.delay_s, account.until_s)
             if found + SLACK_S < counted:

@@ -64,8 +64,11 @@ class GavelRounds:
         for settlement in boundary.settlements:
             self._stale |= settlement.failed or settlement.completed
             if not settlement.failed:
-                self._accounts[settlement.job].received_s += settlement.elapsed_s
-                self._received_s += settlement.elapsed_s
+                account, given_s = self._accounts[settlement.job], settlement.elapsed_s
+                if given_s < 0:  # a correction, of more perhaps than it received since the last computation
+                    given_s = max(given_s, FIRST_S - account.received_s)
+                account.received_s += given_s
+                self._received_s += given_s
             if settlement.completed:
                 del self._accounts[settlement.job]
         for job in boundary.arrived:

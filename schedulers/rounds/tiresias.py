@@ -57,8 +57,9 @@ class Tiresias:
 
     def _account(self, boundary: Boundary) -> None:
         passed_s, self._last_s = boundary.now_s - self._last_s, boundary.now_s
-        given = {each.job: each.elapsed_s + each.lost_s for each in boundary.settlements}
+        given: dict[int, float] = {}
         for each in boundary.settlements:
+            given[each.job] = given.get(each.job, 0.0) + each.elapsed_s + each.lost_s
             if each.completed:
                 self._accounts.pop(each.job, None)
         for job in boundary.active:

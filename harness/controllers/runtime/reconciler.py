@@ -161,6 +161,8 @@ class Reconciler:
         self._unanswered[key] = self._unanswered.get(key, 0) + 1
 
     def write_all(self, key: str, effects: Sequence[Asked]) -> None:
+        if not effects:
+            return
         self._effects += effects
         self._unanswered[key] = self._unanswered.get(key, 0) + len(effects)
 

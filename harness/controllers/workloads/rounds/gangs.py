@@ -3,39 +3,102 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from harness.controllers.runtime.pods import controller_of
-from harness.engine.component import SECOND, BindPod, Instant
+from harness.engine.component import SECOND, BindPod, Instant, Update
 from harness.model.core import Pod
 from harness.model.training import ROUND_SCHEDULER
+from harness.model.workloads import Job
 
 DURATION = "podyard.dev/duration"
 """Pod annotation: its containers end by themselves so long after they started (harness.node.pod_annotations)."""
 
 
+@dataclass(slots=True)
+class WholeGang:
+    """A gang as it was seen to run. `members`: when each started, by uid. `broken`: when it lost one first, as far as
+    is known; `heard`: until when all of them were surely there."""
+
+    since: Instant
+    members: dict[str, Instant]
+    broken: Instant | None = None
+    heard: Instant | None = None
+
+    def see(self, pod: Pod, heard: Instant) -> None:
+        """`heard`: when anything was heard before this."""
+        found = self._loss_of(pod)
+        if found is not None:
+            told = pod.metadata.uid in self.members
+            self.lost_at(found, found if told else min(heard, found))
+
+    def lost_at(self, at: Instant, heard: Instant) -> None:
+        """Later than it was, perhaps, where the pod that is gone did not tell when."""
+        if self.broken is not None and self.heard is not None:
+            at, heard = min(at, self.broken), min(heard, self.heard)
+        self.broken, self.heard = max(self.since, at), max(self.since, heard)
+
+    def _loss_of(self, pod: Pod) -> Instant | None:
+        """When the gang lost a member, as `pod` has it; None where it tells of none."""
+        meta = pod.metadata
+        started = self.members.get(meta.uid)
+        if started is None:  # it stands for one that was lost before it was made
+            created = meta.creation_timestamp or 0
+            return created if created > self.since else None
+        found = []
+        if meta.deletion_timestamp is not None and pod.status.phase != "Succeeded":
+            found.append(meta.deletion_timestamp - (meta.deletion_grace_period_seconds or 0) * SECOND)
+        if pod.status.phase == "Failed":
+            found += _ends(pod)
+        now_since = running_since(pod)
+        if now_since is not None and now_since > started:  # its container was started again
+            found.append(now_since)
+        return min(found, default=None)
+
+
 class Gangs:
     """Live pods (not ended) by the key of their Job, and how many of them each node has. Pods whose Job was taken from
-    them run on, and keep their GPUs: `strangers`, by node."""
+    them run on, and keep their GPUs: `strangers`, by node. `whole`: the gangs that were seen to run last, by key."""
 
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, Pod]] = {}
         self._on_node: Counter[str] = Counter()
-        self._failed: dict[str, list[Instant]] = {}
+        self.whole: dict[str, WholeGang] = {}
         self.strangers: Counter[str] = Counter()
+        self._heard: tuple[Instant, Instant] = (
+            0,
+            0,
+        )  # when anything of a pod was heard, but for the last time; the last
 
-    def changed(self, old: Pod | None, new: Pod | None) -> str | None:
+    def changed(self, old: Pod | None, new: Pod | None, now: Instant) -> str | None:
         """The key of the Job that the pod is of, or was, if any."""
         if old is not None and _lives(old):
             self._count(old, -1)
         if new is not None and _lives(new):
             self._count(new, 1)
         job = _job_of(new) or _job_of(old)
-        if job is not None and new is not None and new.status.phase == "Failed":
-            self._failed.setdefault(job, []).extend(_ends(new))
+        if now > self._heard[1]:
+            self._heard = (self._heard[1], now)
+        whole = None if job is None else self.whole.get(job)
+        if whole is not None and new is not None:
+            whole.see(new, self._heard[0])
+        elif whole is not None and old is not None and old.metadata.uid in whole.members and _lives(old):
+            whole.see(old, self._heard[0])
+            if old.metadata.deletion_timestamp is None:  # gone, and it did not tell when
+                whole.lost_at(now, self._heard[0])
         return job
+
+    def ran(self, job: str, since: Instant) -> None:
+        """All of its gang runs since then."""
+        members = {}
+        for pod in self._pods.get(job, {}).values():
+            started = running_since(pod)
+            if started is not None and pod.metadata.deletion_timestamp is None:
+                members[pod.metadata.uid] = started
+        self.whole[job] = WholeGang(since, members)
 
     def _count(self, pod: Pod, more: int) -> None:
         job, node = _job_of(pod), pod.spec.node_name
@@ -66,22 +129,24 @@ class Gangs:
     def count_on(self, node: str) -> int:
         return self._on_node[node]
 
-    def whole_until(self, job: str, since: Instant, now: Instant) -> Instant:
-        """Until when a gang that runs since `since` is known to be whole: `now`, or the first loss of a member that its
-        pods tell of. One that was made since then stands for one that was lost before it."""
-        self._failed[job] = [at for at in self._failed.get(job, ()) if at >= since]
-        found = [now, *self._failed[job]]
-        for pod in self._pods.get(job, {}).values():
-            meta = pod.metadata
-            if meta.deletion_timestamp is not None:
-                found.append(meta.deletion_timestamp - (meta.deletion_grace_period_seconds or 0) * SECOND)
-            if (meta.creation_timestamp or 0) > since:
-                found.append(meta.creation_timestamp or 0)
-        return max(since, min(found))
+    def is_broken(self, job: str) -> bool:
+        """Whether the gang that was seen to run last is known to have lost a member."""
+        whole = self.whole.get(job)
+        return whole is not None and whole.broken is not None
+
+    def whole_until(self, job: str, now: Instant) -> Instant:
+        """Until when the gang that was seen to run last is known to be whole: `now`, or the first loss of a member."""
+        whole = self.whole.get(job)
+        return now if whole is None or whole.broken is None else min(now, whole.broken)
+
+    def heard_until(self, job: str, now: Instant) -> Instant:
+        """Until when all of its members were surely there."""
+        whole = self.whole.get(job)
+        return now if whole is None or whole.heard is None else min(now, whole.heard)
 
     def clear(self) -> None:
+        """What was seen to run is kept: pods tell whether it still does."""
         self._pods.clear()
-        self._failed.clear()
         self._on_node.clear()
         self.strangers.clear()
 
@@ -96,6 +161,39 @@ def lasting(pod: Pod, text: str) -> Pod | None:
     if meta.annotations.get(DURATION) == text:
         return None
     return replace(pod, metadata=replace(meta, annotations={**meta.annotations, DURATION: text}))
+
+
+def endings(token: str, pods: Iterable[Pod], ends_ns: Instant) -> list[Update]:
+    """So that the containers of those that run end then, where it does not say so already."""
+    out = []
+    for pod in pods:
+        since = running_since(pod)
+        if since is not None:
+            lasts_ns = max(0, ends_ns - since)
+            told = lasting(pod, f"{lasts_ns // SECOND}.{lasts_ns % SECOND:09d}s")
+            if told is not None:
+                out.append(Update(told, "", token))
+    return out
+
+
+def binds(token: str, pods: Sequence[Pod], wanted: Sequence[str], room: dict[str, int]) -> list[BindPod]:
+    """Of those that are not bound, to the wanted nodes on which none of them is yet and `room` is left."""
+    out = []
+    unbound = [pod for pod in pods if not pod.spec.node_name]
+    for pod, node in zip(unbound, missing_nodes(pods, wanted), strict=False):
+        if room[node] > 0:
+            room[node] -= 1
+            out.append(bind(pod, node, token))
+    return out
+
+
+def resumed(job: Job, gang: int) -> Job:
+    """`job` with pods for a gang of that size."""
+    spec = replace(job.spec, suspend=False)
+    if job.spec.parallelism != gang:
+        completions = gang if spec.completion_mode == "Indexed" else spec.completions
+        spec = replace(spec, parallelism=gang, completions=completions)
+    return replace(job, spec=spec)
 
 
 def misplaced(pods: Iterable[Pod], wanted: Iterable[str]) -> list[Pod]:

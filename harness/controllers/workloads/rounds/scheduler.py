@@ -19,21 +19,22 @@ from harness.controllers.runtime.reconciler import Reconciler
 from harness.controllers.workloads.rounds.gangs import (
     Gangs,
     bind,
+    binds,
+    endings,
     gang_since,
     lasting,
     misplaced,
-    missing_nodes,
-    running_since,
+    resumed,
 )
 from harness.controllers.workloads.rounds.nodes import GpuNodes, node_state
 from harness.engine.component import SECOND, Instant, Observe, Update
 from harness.jobs.book import RULES, RoundRules
 from harness.jobs.protocol import RoundStrategy
-from harness.jobs.rounds import ROUND, SETTLED, RoundLoop
+from harness.jobs.rounds import REVISED, ROUND, SETTLED, RoundLoop
 from harness.model.core import Node, Pod
 from harness.model.errors import UserError
 from harness.model.meta import condition
-from harness.model.training import ROUND_SCHEDULER, TRAINING, Speeds, read_training
+from harness.model.training import ROUND_SCHEDULER, TRAINING, Speeds, TrainingJob, read_training
 from harness.model.workloads import Job, Lease
 
 RESOLUTION_NS = 1000
@@ -58,7 +59,7 @@ class RoundScheduler(Reconciler):
     ) -> None:
         handlers = {"Job": self._job_changed, "Pod": self._pod_changed, "Node": self._node_changed, "Lease": None}
         super().__init__(name, handlers, {"Job": _is_training, "Lease": _is_of_node})
-        self.loop = RoundLoop(speeds, len(gpus), strategy, rules)
+        self.loop = RoundLoop(speeds, len(gpus), strategy, rules, revisable=True)
         self._rules = rules
         self._nodes = GpuNodes(self.informer, gpus)
         self._origin_ns = origin_ns
@@ -92,11 +93,9 @@ class RoundScheduler(Reconciler):
     def _submit(self, key: str, job: Job) -> None:
         arrival_s = self._seconds(job.metadata.creation_timestamp or self.now)
         try:
-            found = read_training(job.metadata.annotations[TRAINING], job.spec.parallelism or 1, arrival_s)
+            found = training_of(job, arrival_s)
             if found.id in self._keys:
                 raise ValueError(f"id {found.id} is that of {self._keys[found.id]}")
-            if found.sizes and (job.spec.completion_mode != "Indexed" or job.spec.completions != job.spec.parallelism):
-                raise ValueError("a gang of several sizes needs an Indexed Job with as many completions as parallelism")
             self.loop.submit(found)
         except (ValueError, UserError) as error:
             self.record(job, "Warning", "InvalidTraining", f"never scheduled: {error}")
@@ -121,7 +120,7 @@ class RoundScheduler(Reconciler):
             self._arm()
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        key = self._gangs.changed(old, new)
+        key = self._gangs.changed(old, new, self.now)
         if key is None or key not in self._ids:
             return
         self.queue.add(key)
@@ -163,6 +162,7 @@ class RoundScheduler(Reconciler):
             if job in self._starting:
                 self._interrupt(job, loop.record.starts_s[-1], now)  # it never ran
             elif silent & set(self._wanted[job]) and not self._succeeded(job):
+                self._revise(job, now)
                 self._interrupt(job, loop.next_s, now)
         if self._starting:
             self._catch_up(now)
@@ -209,9 +209,21 @@ class RoundScheduler(Reconciler):
 
     def _heard_until(self, number: int, now: Instant) -> Instant:
         """Until when the gang is known to have been whole: what it wrote later may never have come to storage."""
-        since = self._since.get(number, self._began_ns)
-        whole = self._gangs.whole_until(self._keys[number], since, now)
-        return min([whole, *(self._nodes.renewed(name, now) for name in self._wanted[number])])
+        heard = self._gangs.heard_until(self._keys[number], now)
+        return min([heard, *(self._nodes.renewed(name, now) for name in self._wanted.get(number, ()))])
+
+    def _revise(self, number: int, now: Instant) -> bool:
+        """Late news: whether rounds that are over are settled anew, since its gang was broken in them."""
+        at = self._gangs.whole_until(self._keys[number], now)
+        found = self.loop.revise(
+            number, self._seconds(at), self._seconds(self._heard_until(number, now)), self._seconds(now)
+        )
+        if found is None:
+            return False
+        told, _ = found
+        self._effects.append(Observe(REVISED, (number, told.elapsed_s, told.lost_s)))
+        self._arm()
+        return True
 
     def _succeeded(self, number: int) -> bool:
         """Whether all of its gang was seen to end."""
@@ -226,11 +238,16 @@ class RoundScheduler(Reconciler):
             return
         job: Job | None = self.informer.get("Job", key)
         number = self._ids.get(key, -1)
-        if job is None or number < 0:
+        if number < 0:
+            return
+        if self._gangs.is_broken(key) and (job is None or not _is_complete(job)):
+            self._revise(number, now)
+        if job is None:
+            self._withdraw(key)
             return
         if number in self.loop.record.completed_s:
             if not _over(job):
-                self._end_again(key, job)
+                self._end_again(key, job, number)
             return
         if _over(job):
             self._handle_job_over(job, number, now)
@@ -242,10 +259,10 @@ class RoundScheduler(Reconciler):
             return
         live = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
         if number not in self._starting:
-            if sum(pod.spec.node_name in wanted for pod in live) < _members_left(job, wanted) and not self._has_ended(
-                number, now
-            ):
-                self._interrupt(number, self._seconds(now), now)
+            there = sum(pod.spec.node_name in wanted for pod in live)
+            broken = there < _members_left(job, wanted) or self._gangs.is_broken(key)
+            if broken and not self._has_ended(number, now):
+                self._interrupt(number, self._seconds(self._gangs.whole_until(key, now)), now)
                 del self._wanted[number]
                 self._since.pop(number, None)
                 self._suspend(key, job, True)
@@ -259,13 +276,15 @@ class RoundScheduler(Reconciler):
         elif any(self._nodes.is_reachable(pod.spec.node_name) for pod in pods if pod not in live):
             return  # its end is told
         elif job.spec.suspend:
-            self._resume(key, job, len(wanted))
+            self.write(key, Update(resumed(job, len(wanted)), "", key))
         else:
             self._bind(key, number, live, wanted, _members_left(job, wanted))
 
-    def _end_again(self, key: str, job: Job) -> None:
-        """Its work is done and its Job is not over, as it once was: the store was set back. It goes on from its last
-        checkpoint, so its pods end as they start, wherever a GPU is free."""
+    def _end_again(self, key: str, job: Job, number: int) -> None:
+        """Its work is done and its Job is not over: the store was set back, or nobody could tell its pods when to end.
+        They end now; one that is made goes on from the last checkpoint, so it ends as it starts, wherever a GPU is
+        free."""
+        self.write_all(key, endings(key, self._gangs.pods(key), self._instant(self.loop.record.completed_s[number])))
         pod = self._gangs.first_waiting(key)
         if job.spec.suspend:
             self._suspend(key, job, False)
@@ -282,25 +301,16 @@ class RoundScheduler(Reconciler):
         if bool(job.spec.suspend) != suspend:
             self.write(key, Update(replace(job, spec=replace(job.spec, suspend=suspend)), "", key))
 
-    def _resume(self, key: str, job: Job, gang: int) -> None:
-        spec = replace(job.spec, suspend=False)
-        if job.spec.parallelism != gang:
-            completions = gang if spec.completion_mode == "Indexed" else spec.completions
-            spec = replace(spec, parallelism=gang, completions=completions)
-        self.write(key, Update(replace(job, spec=spec), "", key))
-
     def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str], members: int) -> None:
-        unbound = [pod for pod in live if not pod.spec.node_name]
         room = {node: self._nodes.gpus_of[node] - self._gangs.count_on(node) for node in set(wanted)}
-        for pod, node in zip(unbound, missing_nodes(live, wanted), strict=False):
-            if room[node] > 0:
-                room[node] -= 1
-                self.write(key, bind(pod, node, key))
+        self.write_all(key, binds(key, live, wanted, room))
         since = gang_since(live, members, {}) if members else None
         if since is None:
             return
         del self._starting[number]
         self._since[number] = since
+        self._gangs.ran(key, since)
+        self.loop.confirm(number)
         self.loop.delay(number, max(0, since - self._began_ns) // RESOLUTION_NS / (SECOND // RESOLUTION_NS))
         self._arm()
         self._end_in_time(key, number, live)
@@ -316,8 +326,7 @@ class RoundScheduler(Reconciler):
         self._wanted.pop(number, None)
         self._starting.pop(number, None)
         self._since.pop(number, None)
-        complete = condition(job.status.conditions, "Complete")
-        if complete is not None and complete.status == "True":
+        if _is_complete(job):
             at_s = self._seconds(now)
             told = self.loop.complete(number, at_s)
             self._effects.append(Observe(SETTLED, (number, told.elapsed_s, at_s, told.failed, told.lost_s)))
@@ -333,15 +342,7 @@ class RoundScheduler(Reconciler):
         """The containers of a job that is done in this round end when its last step is."""
         if not self.loop.completes(number):
             return
-        ends_ns = self._instant(self.loop.runs[number].finish_s)
-        for pod in live:
-            since = running_since(pod)
-            if since is None:
-                continue
-            lasts_ns = max(0, ends_ns - since)
-            told = lasting(pod, f"{lasts_ns // SECOND}.{lasts_ns % SECOND:09d}s")
-            if told is not None:
-                self.write(key, Update(told, "", key))
+        self.write_all(key, endings(key, live, self._instant(self.loop.runs[number].finish_s)))
 
 
 def _members_left(job: Job, wanted: Sequence[str]) -> int:
@@ -350,12 +351,25 @@ def _members_left(job: Job, wanted: Sequence[str]) -> int:
     return max(0, len(wanted) - (job.status.succeeded or 0))
 
 
+def training_of(job: Job, arrival_s: float) -> TrainingJob:
+    """What the annotation of `job` says. Raises ValueError."""
+    found = read_training(job.metadata.annotations[TRAINING], job.spec.parallelism or 1, arrival_s)
+    if found.sizes and (job.spec.completion_mode != "Indexed" or job.spec.completions != job.spec.parallelism):
+        raise ValueError("a gang of several sizes needs an Indexed Job with as many completions as parallelism")
+    return found
+
+
 def _is_training(job: Job) -> bool:
     return TRAINING in job.metadata.annotations
 
 
 def _is_of_node(lease: Lease) -> bool:
     return lease.metadata.namespace == "kube-node-lease"
+
+
+def _is_complete(job: Job) -> bool:
+    complete = condition(job.status.conditions, "Complete")
+    return complete is not None and complete.status == "True"
 
 
 def _over(job: Job) -> bool:
