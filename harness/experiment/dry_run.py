@@ -321,7 +321,7 @@ def _dry_run_of(run: Run, scaling: Scaling, result: Result, start: Mapping[str, 
         limits = {resource: str(amount) for resource, amount in node_pool.spec.limits.items()}
         end = _members(server.objects("Node"), name)
         pools[name] = {"start": start.get(name, 0), "end": end, "min": 0, "max": None, "limits": limits, **measured}
-    machines = run.measures.elasticity.machines.of_cluster(0, run.end_ns)
+    machines = run.measures.elasticity.machines.of_cluster(run.end_ns)
     return DryRun(
         result=result,
         end_ns=run.end_ns,

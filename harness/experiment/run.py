@@ -29,7 +29,9 @@ from harness.experiment.strategy_fit import fit_strategy, fitted_on, history_for
 from harness.experiment.waterfalls import run_waterfalls
 from harness.experiment.workload import SETTLE_NS, noted
 from harness.measure.job_lives import JobLives
+from harness.measure.outage import was_away
 from harness.measure.recovery import idle, short, victims
+from harness.model.constants import SCHEDULER
 from harness.model.objects import KINDS, kind_of
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.sandbox.round_guard import RoundGuard
@@ -246,7 +248,9 @@ class Run:
         pods = self.cluster.server.objects("Pod")
         settled = end - SETTLED_NS - self.prepared.latencies.watch.most_ns
         differences = self.auditor.differences(self.cluster.server, measures.last_writes.at_ns, settled)
-        differences += self._scheduler_differences(settled) + miscounted(self.scheduler.snapshot)
+        if not was_away(measures.recovery.faults, SCHEDULER, settled):
+            differences += self._scheduler_differences(settled)
+        differences += miscounted(self.scheduler.snapshot)
         measures.invariants.finish(pods, self.driver.pods, differences)
         measured = measures.metrics(end)
         metrics: dict[str, Any] = {

@@ -100,7 +100,7 @@ class Elasticity:
                 "supplyPeak": int(supply.max(initial=0)),
                 "podHours": float(supply.sum()) / 3600,
                 "rescales": max(len(self._wanted.get(target, ())) - 1, 0),
-                **self.machines.of_cluster(0, until_ns),
+                **self.machines.of_cluster(until_ns),
             }
         refused: Counter[str] = Counter()
         for _, (pool, way, count) in self.asked:
@@ -144,7 +144,7 @@ class Elasticity:
         if episodes:
             begin, end = max(episodes, key=lambda item: (item[1] - item[0], -item[0]))
             out["longest"] = self._waterfall(target, int(grid[begin]), int(grid[min(end, len(grid) - 1)]))
-        return out | self.machines.of_cluster(first * SECOND_NS, until_ns)
+        return out | self.machines.of_cluster(until_ns)
 
     def _waterfall(self, target: Target, begin_ns: int, end_ns: int) -> dict[str, float]:
         """Seconds from the beginning of the longest shortage to each step that ended it."""

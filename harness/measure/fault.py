@@ -12,6 +12,9 @@ from harness.measure.pods import NEVER, PodTimes
 OUTAGES = ("Restart", "Restore", "Outage", "Watches")
 """Faults of the control plane: they hit no pod."""
 
+API_SERVER_TARGET = "apiserver"
+"""What its outages call the API server."""
+
 SPELLS = ("Crash", "Freeze", "Partition")
 """Faults of nodes that last, and let go of them when they are over."""
 
@@ -115,8 +118,8 @@ class Hit(msgspec.Struct, eq=False):
     life: PodTimes
     fault: MeasuredFault
     served: bool  # it was an endpoint
-    lost_before: int  # requests lost on the way to it, until then (milli-rps x ns)
-    lost_after: int = -1  # until another fault befell it
+    lost_before: dict[str, int]  # requests lost on the way to it until then, by service (milli-rps x ns)
+    lost_after: dict[str, int] | None = None  # until another fault befell it
     unready_ns: int = NEVER
     back_ns: int = NEVER
     left_ns: int = NEVER

@@ -85,52 +85,49 @@ class NodeHours:
     def pools(self) -> list[str]:
         return sorted(self._pools)
 
-    def of_cluster(self, from_ns: int, until_ns: int) -> dict[str, Any]:
-        """Most nodes, hours, and money where there are prices; a lower bound where some node has none."""
+    def of_cluster(self, until_ns: int) -> dict[str, Any]:
+        """Most nodes, hours, and money where there are prices; a lower bound where some node has none. All from the
+        beginning of the run: who serves late pays for its nodes meanwhile."""
         out: dict[str, Any] = {
-            "nodesPeak": _peak(self._log, from_ns),
-            "nodeHours": _hours(self._log, from_ns, until_ns),
+            "nodesPeak": _peak(self._log),
+            "nodeHours": _hours(self._log, until_ns),
         }
         if self._prices.any or self._priced:
             pools = {
-                pool: _hours(log, from_ns, until_ns) * self._prices.pools.get(pool, 0.0)
-                for pool, log in self._pools.items()
+                pool: _hours(log, until_ns) * self._prices.pools.get(pool, 0.0) for pool, log in self._pools.items()
             }
-            out["cost"] = sum(pools.values()) + self._one_by_one(from_ns, until_ns)
+            out["cost"] = sum(pools.values()) + self._one_by_one(until_ns)
             if self._unpriced:
                 out["atLeast"] = ["cost"]
         return out
 
     def of_pool(self, pool: str, until_ns: int) -> dict[str, Any]:
         log = self._pools.get(pool, [(0, 0)])
-        out: dict[str, Any] = {"nodesPeak": _peak(log, 0), "nodeHours": _hours(log, 0, until_ns)}
+        out: dict[str, Any] = {"nodesPeak": _peak(log), "nodeHours": _hours(log, until_ns)}
         if pool in self._prices.pools:
             out["cost"] = out["nodeHours"] * self._prices.pools[pool]
         elif any(known == pool for known, _ in self._prices_of.values()):
-            out["cost"] = self._one_by_one(0, until_ns, pool)
+            out["cost"] = self._one_by_one(until_ns, pool)
         return out
 
-    def _one_by_one(self, from_ns: int, until_ns: int, of_pool: str | None = None) -> float:
+    def _one_by_one(self, until_ns: int, of_pool: str | None = None) -> float:
         """Money for nodes whose pool has no price (None: for all of them)."""
         spells = [*self._spells, *((name, since, until_ns) for name, since in self._since.items())]
         none = ("", 0.0)
         return sum(
-            self._prices_of.get(name, none)[1] * max(0, min(end, until_ns) - max(since, from_ns)) / HOUR_NS
+            self._prices_of.get(name, none)[1] * max(0, min(end, until_ns) - since) / HOUR_NS
             for name, since, end in spells
             if of_pool is None or self._prices_of.get(name, none)[0] == of_pool
         )
 
 
-def _peak(log: list[tuple[int, int]], from_ns: int) -> int:
-    """The most at any instant from one on."""
-    return max(
-        count for (_, count), until in zip(log, [*(at for at, _ in log[1:]), 1 << 62], strict=True) if until > from_ns
-    )
+def _peak(log: list[tuple[int, int]]) -> int:
+    """The most at any time; several changes of an instant are one."""
+    untils = [*(at for at, _ in log[1:]), 1 << 62]
+    return max(count for (at, count), until in zip(log, untils, strict=True) if until > at)
 
 
-def _hours(log: list[tuple[int, int]], from_ns: int, until_ns: int) -> float:
+def _hours(log: list[tuple[int, int]], until_ns: int) -> float:
     ends = [*(at for at, _ in log[1:]), until_ns]
-    area = sum(
-        count * max(0, min(end, until_ns) - max(begin, from_ns)) for (begin, count), end in zip(log, ends, strict=True)
-    )
+    area = sum(count * max(0, min(end, until_ns) - at) for (at, count), end in zip(log, ends, strict=True))
     return area / HOUR_NS

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from harness.measure.fault import MeasuredFault
+from harness.measure.fault import API_SERVER_TARGET, OUTAGES, MeasuredFault
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.pods import NEVER, PodTimes
 from harness.model.constants import MANAGER, SCHEDULER
+
+
+def was_away(faults: Iterable[MeasuredFault], process: str, since_ns: int) -> bool:
+    """Whether a process, or the API server that it hears everything from, was away at any time from an instant on."""
+    names = {process, API_SERVER_TARGET}
+    return any(fault.kind in OUTAGES and fault.until_ns > since_ns and names & {*fault.targets} for fault in faults)
 
 
 def outage(fault: MeasuredFault, pods: Iterable[PodTimes], replicas: MissingReplicas, until_ns: int) -> dict[str, Any]:
@@ -39,12 +45,13 @@ def outage(fault: MeasuredFault, pods: Iterable[PodTimes], replicas: MissingRepl
         lasts.append(never if all_came is None else all_came)
     first, last = min(firsts, default=back), max(lasts)
     out: dict[str, Any] = {
-        "seconds": fault.lasts_ns / 1e9,
+        "seconds": (back - fault.at_ns) / 1e9,
         "backlog": backlog,
         "withoutDecisions": (min(first, until_ns) - fault.at_ns) / 1e9,
         "catchUp": (min(last, until_ns) - back) / 1e9,
     }
-    open_ends = {"withoutDecisions": first == never or fault.until_ns > until_ns, "catchUp": last == never}
+    outlasts = fault.until_ns > until_ns
+    open_ends = {"seconds": outlasts, "withoutDecisions": first == never or outlasts, "catchUp": last == never}
     if any(open_ends.values()):
         out["atLeast"] = [name for name, open_end in open_ends.items() if open_end]
     return out

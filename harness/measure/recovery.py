@@ -227,7 +227,8 @@ class Recovery:
         counts = dict.fromkeys(("replaced", "returned", "completed", "removed", "lost"), 0)
         not_run = 0  # of those that were replaced, by what has never run
         spent["detected"] += [instant - at for instant in fault.detected.values()]
-        if fault.until_ns > until_ns and not any(step.what == "node deleted" for step in fault.steps):
+        of_nodes = fault.kind not in OUTAGES
+        if of_nodes and fault.until_ns > until_ns and not any(step.what == "node deleted" for step in fault.steps):
             known = (*fault.detected, *fault.spared, *fault.noticed)
             silent = [name for name in fault.targets if name not in known]
             late["detected"] += [until_ns - at] * len(silent)
@@ -291,14 +292,12 @@ class Recovery:
             lost: dict[str, float] = dict.fromkeys(sorted(self._traffic.services), 0.0)
             open_for: dict[str, tuple[int, int]] = {}
             for hit in fault.hits:
-                service = self._traffic.service_of(hit.life.uid)
-                if service is None:
-                    continue
-                after = hit.lost_after if hit.lost_after >= 0 else self._traffic.lost_on(hit.life.uid, until_ns)
-                lost[service] = lost.get(service, 0.0) + (after - hit.lost_before) / 1e12
+                after = self._traffic.lost_on(hit.life.uid, until_ns) if hit.lost_after is None else hit.lost_after
                 again = _serving_again(hit, self._last_hit, self._serving_since)
                 end = until_ns if again == NEVER else again
-                open_for[service] = (fault.at_ns, max(end, open_for.get(service, (0, 0))[1]))
+                for service, area in after.items():
+                    lost[service] += (area - hit.lost_before.get(service, 0)) / 1e12
+                    open_for[service] = (fault.at_ns, max(end, open_for.get(service, (0, 0))[1]))
             out.append(lost)
             spans.append(open_for)
         for service in self._traffic.services:

@@ -284,7 +284,7 @@ def _autoscaling() -> list[Measure]:
         row("supplyPeak", "replicas, peak", "", "neither", "most ready replicas", digits=0),
         row("nodesPeak", "nodes, peak", "", "neither", "most nodes", digits=0),
         row("podHours", "pod-hours", "h", "less", "replicas over time", digits=2),
-        row("nodeHours", "node-hours", "h", "less", "nodes over time, of the cluster or of the pool", digits=2),
+        row("nodeHours", "node-hours", "h", "less", "nodes over the whole run, of the cluster or pool", digits=2),
         row(
             "cost",
             "cost, money",
@@ -393,7 +393,7 @@ def _recovery() -> list[Measure]:
         _count(f"{at}.removed", "pods removed meanwhile", "neither", "victims that their controller wanted no longer"),
         _count(f"{at}.lost", "pods lost", "less", "victims that nobody makes anew"),
         _count(f"{at}.prolonged", "pods kept away longer", "neither", "hit by an earlier fault, which it outlasts"),
-        Measure(f"{at}.outage.seconds", "process away", "s", "neither", "how long the fault lasted"),
+        Measure(f"{at}.outage.seconds", "process away", "s", "neither", "how long the fault lasted, within the run"),
         Measure(
             f"{at}.outage.withoutDecisions",
             "without decisions",

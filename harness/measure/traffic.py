@@ -3,6 +3,7 @@
 A proxy says where it sends how much from now on ("route"), a machine when a pod begins and ceases to serve
 ("serving"). Requests sent to a pod that does not serve, or to nobody, are lost. Those sent to one that does stand in
 its queue (`queueing`): for how long a pod was sent how much is kept, and what became of that is looked up at the end.
+Where several services share a pod, its queue is one: to each, requests of the others count by the work that they bring.
 What clients send before the service has ever served is warm-up and counts apart, but no more than `WARM_UP_NS` of it:
 who never serves, or late, has lost what is sent after that.
 """
@@ -59,19 +60,23 @@ class Traffic:
         that have another than WARM_UP_NS, how long it is at most."""
         self._models = dict(models or {})
         self._warm_up_ns = dict(warm_up_ns or {})
-        self._served: dict[str, dict[int, int]] = {}  # service: milli-rps of a pod that serves: ns in all
-        self._queues: dict[str, tuple[str, int, int]] = {}  # uid of a pod that serves: service, milli-rps, since
-        # By uid of a pod whose line is not in the steady state: requests in line, or how likely each number; when
-        self._lines: dict[str, tuple[float | bytes, int]] = {}
-        self._passages: dict[str, dict[Passage | Settling, int]] = {}  # by service: how many pods had them
+        # By service: (milli-rps of a pod that serves, the same with what it is sent of other services): ns in all
+        self._served: dict[str, dict[tuple[int, int], int]] = {}
+        # By uid of a pod that serves, by service: the same two rates, since when
+        self._queues: dict[str, dict[str, tuple[int, int, int]]] = {}
+        # By uid and service of a pod whose line is not in the steady state: requests in line, or how likely each
+        # number; when
+        self._lines: dict[tuple[str, str], tuple[float | bytes, int]] = {}
+        # By service: how many pods had them; of what was sent then, the service's own share
+        self._passages: dict[str, dict[tuple[Passage | Settling, float], int]] = {}
         self.services: dict[str, _Service] = {}
         self._routes: dict[tuple[str, str], tuple[tuple[tuple[str, int], ...], int]] = {}
         self._to: dict[str, dict[str, int]] = {}  # pod uid: milli-rps by service
         self._serving: dict[str, bool] = {}
         self._on: dict[str, dict[str, None]] = {}  # uids by node
         self._log: dict[str, list[tuple[int, int]]] = {}  # service: (instant, milli-rps lost from then on)
-        self._service: dict[str, str] = {}  # by uid of a pod that was ever sent to
-        self._lost_on: dict[str, list[int]] = {}  # uid: milli-rps x ns, milli-rps now, since
+        # By uid of a pod that was ever sent to, by service: lost on the way, milli-rps x ns; milli-rps now; since
+        self._lost_on: dict[str, dict[str, list[int]]] = {}
         self._unrouted: dict[str, list[tuple[int, int]]] = {}  # service: (instant, milli-rps from then on)
         self._unrouted_now: dict[str, int] = {}
 
@@ -116,10 +121,10 @@ class Traffic:
 
     def _send(self, at_ns: int, service: _Service, name: str, uid: str, rate: int) -> None:
         service.sent += rate
-        self._service.setdefault(uid, name)
-        if not self._serving.get(uid, False):
+        able = self._serving.get(uid, False)
+        self._lose(at_ns, uid, name, 0 if able else rate)
+        if not able:
             service.lost += rate
-            self._lose(at_ns, uid, rate)
         to = self._to.setdefault(uid, {})
         to[name] = to.get(name, 0) + rate
         if not to[name]:
@@ -132,51 +137,64 @@ class Traffic:
         for name, rate in self._to.get(uid, {}).items():
             service = self._upto(name, at_ns)
             service.lost += -rate if able else rate
-            self._lose(at_ns, uid, -rate if able else rate)
+            self._lose(at_ns, uid, name, -rate if able else rate)
             self._log.setdefault(name, []).append((at_ns, service.lost))
         self._serving[uid] = able
         self._queue(at_ns, uid)
 
     def _queue(self, at_ns: int, uid: str) -> None:
         """What a pod is sent has changed, or whether it serves."""
-        before = self._queues.pop(uid, None)
-        if before is not None:
-            name, rate, since = before
+        for name, (rate, together, since) in self._queues.pop(uid, {}).items():
             lasted = max(0, at_ns - since)
             model = self._models.get(name)
             if model is not None and lasted:
-                lasted -= self._pass(at_ns, uid, name, model, rate, since)
+                lasted -= self._pass(at_ns, (uid, name), model, rate, together, since)
             held = self._served.setdefault(name, {})
-            held[rate] = held.get(rate, 0) + lasted
+            held[rate, together] = held.get((rate, together), 0) + lasted
+        to = self._to.get(uid, {})
         if not self._serving.get(uid, False):
-            self._lines.pop(uid, None)  # it dies with the pod
-        else:
-            for name, rate in self._to.get(uid, {}).items():
-                self._queues[uid] = (name, rate, at_ns)
+            for name in to:
+                self._lines.pop((uid, name), None)  # it dies with the pod
+        elif to:
+            self._queues[uid] = {name: (rate, self._together(name, to), at_ns) for name, rate in to.items()}
+            for name in to:
                 service = self.services[name]
                 service.warm_ns = min(service.warm_ns, at_ns)
 
-    def _pass(self, at_ns: int, uid: str, name: str, model: QueueModel, rate: int, since_ns: int) -> int:
+    def _together(self, name: str, to: Mapping[str, int]) -> int:
+        """All that a pod is sent, in requests of one service, milli-rps."""
+        model = self._models.get(name)
+        others = [(rate, self._models.get(other)) for other, rate in to.items() if other != name]
+        if model is None or not others:
+            return to[name]
+        work = sum(rate / other.capacity_rps for rate, other in others if other is not None)
+        return to[name] + round(work * model.capacity_rps)
+
+    # size: a pod's rates, and since when.
+    def _pass(
+        self, at_ns: int, key: tuple[str, str], model: QueueModel, rate: int, together: int, since_ns: int
+    ) -> int:
         """For how many ns of the time since then the pod's line has grown or shrunk."""
-        held = self._passages.setdefault(name, {})
-        line, then = self._lines.pop(uid, (0.0, since_ns))
+        held = self._passages.setdefault(key[1], {})
+        line, then = self._lines.pop(key, (0.0, since_ns))
         seconds = (at_ns - since_ns) / 1e9
-        if rate and near_capacity(model, rate / 1000):
-            if not settles(model, rate / 1000, seconds):
-                self._lines[uid] = (settled_line(model, rate / 1000), at_ns)
+        share = rate / together if together else 0.0
+        if together and near_capacity(model, together / 1000):
+            if not settles(model, together / 1000, seconds):
+                self._lines[key] = (settled_line(model, together / 1000), at_ns)
                 return 0
             if isinstance(line, float) or then < since_ns:
                 line = distribution(model, self._left(model, line, since_ns - then))
-            spreads = Settling(rate / 1000, seconds, line)
-            self._lines[uid] = (line_after(model, spreads), at_ns)
-            held[spreads] = held.get(spreads, 0) + 1
+            spreads = Settling(together / 1000, seconds, line)
+            self._lines[key] = (line_after(model, spreads), at_ns)
+            held[spreads, share] = held.get((spreads, share), 0) + 1
             return at_ns - since_ns
-        found, rest = passage(model, self._left(model, line, since_ns - then), rate / 1000, seconds)
+        found, rest = passage(model, self._left(model, line, since_ns - then), together / 1000, seconds)
         if rest:
-            self._lines[uid] = (rest, at_ns)
+            self._lines[key] = (rest, at_ns)
         if found is None:
             return 0
-        held[found] = held.get(found, 0) + 1
+        held[found, share] = held.get((found, share), 0) + 1
         return min(at_ns - since_ns, round(found.seconds * 1e9))
 
     @staticmethod
@@ -199,30 +217,32 @@ class Traffic:
         service.since_ns = at_ns
         return service
 
-    def _lose(self, at_ns: int, uid: str, rate: int) -> None:
+    def _lose(self, at_ns: int, uid: str, name: str, rate: int) -> None:
         """So much more is lost on the way to a pod from now on."""
-        held = self._lost_on.setdefault(uid, [0, 0, at_ns])
-        held[0] += held[1] * max(0, at_ns - self._counted_from(uid, held[2]))
-        held[1] += rate
-        held[2] = max(held[2], at_ns)
+        on = self._lost_on.setdefault(uid, {})
+        held = on.get(name)
+        if held is None:
+            on[name] = [0, rate, at_ns]
+        elif rate:
+            held[0] += held[1] * max(0, at_ns - self._counted_from(name, held[2]))
+            held[1] += rate
+            held[2] = max(held[2], at_ns)
 
-    def lost_on(self, uid: str, until_ns: int) -> int:
-        """Requests lost on the way to a pod, milli-rps x ns."""
-        area, rate, since = self._lost_on.get(uid, (0, 0, 0))
-        return area + rate * max(0, until_ns - self._counted_from(uid, since))
+    def lost_on(self, uid: str, until_ns: int) -> dict[str, int]:
+        """Requests lost on the way to a pod, milli-rps x ns, by the services that ever sent it any."""
+        return {
+            name: area + rate * max(0, until_ns - self._counted_from(name, since))
+            for name, (area, rate, since) in self._lost_on.get(uid, {}).items()
+        }
 
-    def _counted_from(self, uid: str, since_ns: int) -> int:
+    def _counted_from(self, name: str, since_ns: int) -> int:
         """Warm-up counts for nothing."""
-        return max(since_ns, self.warm_since(self._service.get(uid, "")))
+        return max(since_ns, self.warm_since(name))
 
     def warm_since(self, name: str) -> int:
         """When the warm-up of a service was over; beyond all instants where it never was sent any."""
         service = self.services.get(name)
         return service.warm_ns if service is not None else _FOREVER
-
-    def service_of(self, uid: str) -> str | None:
-        """Whose requests the pod was sent; None if it never was sent any."""
-        return self._service.get(uid)
 
     def unrouted_between(self, name: str, start_ns: int, end_ns: int) -> float:
         """Requests of a service that found no endpoint in [start_ns, end_ns)."""
@@ -257,10 +277,10 @@ class Traffic:
         blocked = late = in_time = let_in = busy = served_s = total = 0.0
         tail = np.zeros(len(model.grid))
         rates = sorted(self._served.get(name, {}).items())
-        steady = ((rate / 1000, ns / 1e9, outcome(model, rate / 1000)) for rate, ns in rates)
+        steady = ((rate / 1000, ns / 1e9, outcome(model, together / 1000)) for (rate, together), ns in rates)
         passing = (
-            (item.rate_rps, item.seconds * pods, _passing(model, item))
-            for item, pods in self._passages.get(name, {}).items()
+            (item.rate_rps * share, item.seconds * pods, _passing(model, item))
+            for (item, share), pods in self._passages.get(name, {}).items()
         )
         for rate, lasted, found in (*steady, *passing):
             requests = rate * lasted

@@ -184,3 +184,33 @@ def test_an_autoscaler_from_manifests_has_the_demand_of_its_service(tmp_path: An
         assert ours[name] == theirs[name]
     assert theirs["overTimeshare"] == pytest.approx(ours["overTimeshare"], abs=5)
     assert theirs["cost"] == pytest.approx(0.5 * theirs["nodeHours"]) == pytest.approx(6 * 0.5 / 6, rel=0.02)
+
+
+def test_services_that_select_the_same_pods_share_their_capacity() -> None:
+    """One of them was told to lose nothing, the other to answer nothing and lose nothing."""
+    template = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {
+            "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}}]
+        },
+    }
+    objects: list[dict[str, Any]] = [
+        {
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+        }
+    ]  # fmt: skip
+    clients: list[dict[str, Any]] = []
+    for name, rps in (("a", 400), ("b", 600)):
+        objects.append(
+            {
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+                "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+            }
+        )  # fmt: skip
+        clients.append({"clients": {"service": name, "load": {"constant": {"rps": rps}}}})
+    spec = loaded(nodes=NODES, workload=[{"objects": objects}, *clients], duration="10m")
+    found = run_once(spec, "greedy", 1).metrics["requests"]
+    for name in "ab":  # 1000 requests a second for 800: a fifth is lost once the lines are full
+        assert found[f"default/{name}"]["lostShare"] == pytest.approx(0.197, abs=0.003)
+        assert found[f"default/{name}"]["utilisation"] == pytest.approx(1.0, abs=0.01)

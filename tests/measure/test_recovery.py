@@ -14,6 +14,7 @@ from harness.experiment.run import run_once
 from harness.experiment.scenario import LoadedScenario, from_data
 from harness.experiment.waterfalls import waterfalls
 from harness.measure.recovery import Recovery
+from tests.experiment.scenarios import SERVICE, loaded
 
 SHOP: dict[str, Any] = {"name": "shop", "replicas": 6, "cpu": 1, "load": {"constant": {"rps": 30}}}
 
@@ -286,3 +287,20 @@ spec:
         everything = run.measures.traffic.metrics(run.end_ns)["default/shop"]["lost"]
         assert lost <= everything + 1e-3 * len(told)
         run.close()
+
+
+@pytest.mark.parametrize("of", ["process", "watches"])
+def test_a_scheduler_that_is_away_when_the_run_ends_breaks_nothing(of: str) -> None:
+    """What it remembered was held against the store, its absence 'detected', and said to last for an hour of a run of
+    ten minutes."""
+    faults = [
+        {"at": "8m", "schedulerOutage": {"downFor": "1h", **({} if of == "process" else {"of": of})}},
+        {"at": "9m", "podDeletion": {"app": "web", "count": 2}},
+    ]
+    result = run_once(loaded(duration="10m", workload=[SERVICE], faults=faults, bound=False), "least-allocated", 1)
+    assert result.broken == []
+    away, deletion = result.metrics["recovery"]
+    assert away["phases"] == {}
+    assert away["outage"]["seconds"] == away["outage"]["withoutDecisions"] == 120
+    assert {"seconds", "withoutDecisions", "catchUp"} == set(away["outage"]["atLeast"])
+    assert deletion["phases"]["bound"]["censored"] == 2

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from harness.measure.fault import OUTAGES, SPELLS, ToldFault
+from harness.measure.fault import API_SERVER_TARGET, OUTAGES, SPELLS, ToldFault
 from harness.measure.waterfall.hops import Hop
 from harness.model.constants import API_SERVER, MANAGER, SCHEDULER
 
-_PROCESSES = {"apiserver": API_SERVER}
+_PROCESSES = {API_SERVER_TARGET: API_SERVER}
 """By the name that a fault tells its target with."""
 
 HOPS: dict[str, frozenset[str]] = {
@@ -20,14 +20,19 @@ HOPS: dict[str, frozenset[str]] = {
     MANAGER: frozenset(
         {
             "NotReady written", "seen to be NotReady", "tainted", "its turn for the taint", "evicted",
-            "collected as a pod of no node", "replaced", "pod made", "replicas written", "scraped and decided",
-            "endpoint",
+            "collected as a pod of no node", "its controller removes it", "replaced", "pod made",
+            "replicas written", "scraped and decided", "endpoint",
         }
     ),
 }  # fmt: skip
 """What a process does, by the hop that ends when it has done it. All of them, and what kubelets tell, wait for the API
 server."""
-TOLD = frozenset({"told to go", "seen to run", "status told", "ready", "pulled and started", "node ready again"})
+TOLD = frozenset(
+    {
+        "told to go", "told to go by somebody", "preempted", "evicted to be resized", "its node given back",
+        "seen to run", "status told", "ready", "pulled and started", "node ready again",
+    }
+)  # fmt: skip
 
 NOT_YET = "not yet "
 ENDS_IT = {

@@ -170,7 +170,7 @@ def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, un
         chain.to(running, "pulled and started", START, note="without events they cannot be told apart")
     else:
         seen = timers.next_tick(f"{RELIST}{pod.node}", started - 1) if timers.value_ns(PLEG) else NEVER
-        if 0 <= running - seen <= SOON_NS and seen >= started:
+        if 0 <= running - seen <= SOON_NS and seen >= max(started, chain.at_ns):
             chain.to(seen, "seen to run", PLEG, "tick", of=f"{RELIST}{pod.node}")
             chain.to(running, "status told", LATENCIES)
         else:
