@@ -17,6 +17,8 @@ from harness.faults.fault import FaultForm
 from harness.faults.registry import FAULTS
 from harness.faults.targets import Targets
 from harness.model.errors import UserError
+from harness.scheduling.registry import load
+from harness.scheduling.scoring import Scored
 from tests.conftest import Install
 from tests.experiment.scenarios import SERVICE, loaded
 
@@ -185,6 +187,20 @@ def test_what_is_no_trace_reader_is_told(tmp_path: Path) -> None:
         with pytest.raises(UserError) as error:
             played(workload=[{"trace": {"path": str(tmp_path / "t.two"), "format": format}}])
         assert told in str(error.value)
+
+
+def test_a_score_function_is_a_strategy_and_a_file_without_an_object_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "emptiest.py").write_text("def score(pod, cluster):\n    return cluster.free[0].astype(float)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = load("emptiest:score")()
+    assert isinstance(made, Scored)
+    for name in ("emptiest", "emptiest.py"):
+        with pytest.raises(UserError) as error:
+            load(name)
+        assert error.value.hint == "emptiest:score"
 
 
 def test_a_name_that_two_distributions_claim_is_an_error(install: Install) -> None:

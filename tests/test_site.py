@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
 
 PRINTED = {
     "first-hour.md": ("Jobs over time", "Recovery latency", "fullest:scheduler against greedy, 8 seeds, paired"),
+    "jobs_over_time.md": ("229111.2", "27.44", "71.40", "easy against greedy, 6 seeds, paired", "Job resumed"),
     "how-to/own-strategy.md": ("patient:Patient/0: digest", "spread:scheduler: conforms", " went to "),
     "how-to/own-autoscaler.md": ("Autoscaling response of default/shop", "headroom:Headroom: conforms"),
     "how-to/own-trace.md": ("3 rows, 3 kept, no errors", "frame.parquet (mapped)", "greedy/0: digest"),
@@ -37,7 +38,11 @@ PRINTED = {
         "one node more is better",
         "report: 10 more fit",
     ),
-    "how-to/properties.md": ("all_ready was due 20 s after", "'nodeCrash'", "exit code 1"),
+    "how-to/properties.md": (
+        "all_ready was due 20 s after",
+        "scenario=document([Fault(kind='nodeCrash')], duration_s=120)",
+        "scenario=document([Service(replicas=4)], duration_s=120)",
+    ),
     "how-to/learning.md": ("seed of the scenario", "policy:scheduler against random, 6 seeds, paired"),
 }
 """What each page's commands must have printed, besides ending with exit code 0."""

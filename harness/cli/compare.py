@@ -49,7 +49,7 @@ def compare(
         typer.Option(
             "--scheduler",
             "-s",
-            help="Strategies, separated by commas or repeated; all are held against the first.",
+            help="Strategies, separated by commas or repeated; all are held against the first. Else the scenario's.",
         ),
     ] = None,
     autoscaler: Annotated[
@@ -126,12 +126,13 @@ def compare(
             end_ray()
     results = runs.all()
     rows = held_against(runs.found, asks(results), margins) if stopped is None else stopped.table()
-    if output is Output.table:
-        from harness.report.tables import print_comparison
+    from harness.report.tables import print_comparison, print_failures
 
+    if output is Output.table:
         print_comparison(first, rows)
     else:
         write([row.to_data() for row in rows], output)
+    print_failures(results, on_stderr=output is not Output.table)
     if runs.failed or not all(result.ok for result in results):
         raise typer.Exit(1)
 
@@ -208,13 +209,16 @@ def _look_by_look(
 def arms_of(
     scenarios: list[str], names: list[str], labelled: list[str], given: dict[str, str], autoscaler: str = ""
 ) -> list[Arm]:
-    """Strategies, autoscalers, settings or scenarios; one kind of thing is compared at a time. Raises UserError."""
+    """Strategies, autoscalers, settings or scenarios; one kind of thing is compared at a time. Where nothing is named,
+    the strategies of the scenario. Raises UserError."""
     from harness.experiment.autoscalers import named, settings_of_autoscaler
     from harness.experiment.scenario import find_scenario, read_scenario
     from harness.model.errors import UserError
 
     paths = [find_scenario(name) for name in scenarios]
     scalers = named(autoscaler) if autoscaler else []
+    if len(paths) == 1 and not (names or labelled or scalers):
+        names = list(read_scenario(paths[0], given).scenario.spec.schedulers)
     if len(scalers) == 1 and len(paths) == 1:
         given = {**given, **settings_of_autoscaler(read_scenario(paths[0], given), scalers[0])}
     counts = (
@@ -228,6 +232,7 @@ def arms_of(
         raise UserError(
             "there is nothing to compare with",
             found=", ".join(names) or scenarios[0],
+            hint=f"--scheduler greedy,{names[0]}" if names and names[0] != "greedy" else None,
             expected="two strategies (--scheduler greedy,binpack), --autoscaler a,b, two --arm, or two scenarios",
         )
     if len(several) > 1:

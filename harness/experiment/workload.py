@@ -39,6 +39,9 @@ from workloads.table import NodeTable, Provenance, Workload
 SETTLE_NS = SECOND
 """Nodes register before the first pod arrives: instant 0 of a workload is this long after the run's."""
 
+LOAD_REACHED = 0.95
+"""Of the load that is asked for; less is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Training:
@@ -65,7 +68,7 @@ class PlannedWorkload:
     """Makes what strategies may learn the mix of pods from; drawn when it is asked for, as few strategies learn."""
     training: Training | None = None
     notices: list[str] = field(default_factory=list)
-    """What manifests ask for and is not modelled."""
+    """What manifests ask for and is not modelled, and what is asked for and cannot be."""
 
     def objects(self) -> list[Any]:
         """All but what tables hold."""
@@ -244,13 +247,16 @@ def _openb_like(
     with loaded.told_at(f"{where}.openbLike"):
         workload, _ = openb_like(form.pods, count, seed, longest_ns=longest_ns, constrained_percent=form.constrained)
     if form.load is not None:
-        workload = _at_load(workload, nodes, form.load)
+        workload = _at_load(workload, nodes, form.load, f"{where}.openbLike.load", made)
     _add_table(made, workload, duration(loaded, form.start, f"{where}.openbLike.start"), form.controller)
 
 
-def _at_load(workload: Workload, nodes: Sequence[NodeTable], percent: int) -> Workload:
-    """Arrivals stretched or squeezed: what runs asks for so much of the GPUs on average, or of the CPUs without any."""
-    from workloads.generators.openb_like import at_load
+def _at_load(
+    workload: Workload, nodes: Sequence[NodeTable], percent: int, where: str, made: PlannedWorkload
+) -> Workload:
+    """Arrivals stretched or squeezed: what runs asks for so much of the GPUs on average, or of the CPUs without any. A
+    notice where all of it at once is less than that."""
+    from workloads.generators.openb_like import at_load, mean_demand
 
     gpus = sum(table.gpu_total_milli for table in nodes)
     if gpus:
@@ -258,7 +264,14 @@ def _at_load(workload: Workload, nodes: Sequence[NodeTable], percent: int) -> Wo
     else:
         cpus = sum(int(table.cpu_milli.sum()) for table in nodes)
         amounts, target = workload.cpu_milli, cpus * percent // 100
-    return replace(workload, arrival_ns=at_load(workload.arrival_ns, workload.duration_ns, amounts, target))
+    arrival = at_load(workload.arrival_ns, workload.duration_ns, amounts, target)
+    reached = mean_demand(arrival, workload.duration_ns, amounts) * percent / max(target, 1)
+    if len(workload) > 1 and amounts.any() and reached < LOAD_REACHED * percent:
+        made.notices.append(
+            f"{where}: {percent} % is out of reach: {len(workload)} pods ask for {reached:.0f} %, although they all "
+            "arrive at once. More pods would reach it, or fewer nodes"
+        )
+    return replace(workload, arrival_ns=arrival)
 
 
 def _rigid_jobs(
@@ -287,7 +300,12 @@ def _rigid_jobs(
 
 
 def _paced(
-    loaded: LoadedScenario, workload: Workload, form: TraceTasks, nodes: Sequence[NodeTable], where: str
+    loaded: LoadedScenario,
+    workload: Workload,
+    form: TraceTasks,
+    nodes: Sequence[NodeTable],
+    where: str,
+    made: PlannedWorkload,
 ) -> Workload:
     """With the trace's time compressed, and arrivals at the load that is asked for. Raises UserError for what only a
     fill, or an order of arrival, goes by."""
@@ -302,7 +320,7 @@ def _paced(
         raise loaded.error(f"{where}.mode", what, found="load or compress", expected="every, or mode: departures")
     if form.compress != 1.0:
         workload = workload.compressed(form.compress)
-    return workload if form.load is None else _at_load(workload, nodes, form.load)
+    return workload if form.load is None else _at_load(workload, nodes, form.load, f"{where}.load", made)
 
 
 def _trace(
@@ -327,7 +345,7 @@ def _trace(
         workload = workload.one_by_one(every, form.together)
     if form.first is not None:
         workload = workload.take(slice(0, form.first))
-    workload = _paced(loaded, workload, form, nodes, f"{where}.trace")
+    workload = _paced(loaded, workload, form, nodes, f"{where}.trace", made)
     _add_table(made, workload, 0, form.controller, form.gpu_words, original)
 
 

@@ -23,6 +23,9 @@ DEVICES = 8
 
 HOUR_NS = 3_600_000_000_000
 
+FEW = 4
+"""Nodes that are cheaper filled in one by one than with numpy."""
+
 UNKNOWN = -1.0
 """A lifetime that the workload does not declare."""
 
@@ -92,8 +95,9 @@ class Encoder:
         rows, largest = self._rows, self._largest
         if len(cluster.names) > self.size:
             self._check(cluster)
-        if changed.size == 1:  # what a placement changes; numpy's cost of a row would be the price of the step
-            self._fill_one(cluster, int(changed[0]))
+        if changed.size <= FEW:  # what a placement, or some ends, change; numpy's cost would be the price of the step
+            for node in changed.tolist():
+                self._fill_one(cluster, node)
             return
         nodes = self._nodes
         nodes[changed, :rows] = cluster.capacity[self._at][:, changed].T / largest
@@ -116,14 +120,13 @@ class Encoder:
         line[rows : 2 * rows] = cluster.free[self._at, node] / self._largest
         at = 2 * rows
         total, idle = cluster.gpu_capacity[node].tolist(), cluster.gpu_free[node].tolist()
+        devices = (0.0, 0.0, 0.0, 0.0)
         if total:
-            line[at] = sum(milli > 0 for milli in total) / DEVICES
-            line[at + 1] = sum(idle) / (1000 * DEVICES)
-            line[at + 2] = sum(milli == 1000 for milli in idle) / DEVICES
-            line[at + 3] = max(idle) / 1000
-        line[at + 4] = (int(cluster.gpu_model[node]) + 1) / max(1, len(cluster.gpu_models))
-        line[at + 5] = (int(cluster.zone[node]) + 1) / max(1, len(cluster.zones))
-        line[at + 6] = bool(cluster.alive[node])
+            whole, some = idle.count(1000) / DEVICES, sum(milli > 0 for milli in total) / DEVICES
+            devices = (some, sum(idle) / (1000 * DEVICES), whole, max(idle) / 1000)
+        model = (int(cluster.gpu_model[node]) + 1) / max(1, len(cluster.gpu_models))
+        zone = (int(cluster.zone[node]) + 1) / max(1, len(cluster.zones))
+        line[at : at + 7] = (*devices, model, zone, bool(cluster.alive[node]))
 
     def _check(self, cluster: ClusterView) -> None:
         if len(cluster.names) > self.size:

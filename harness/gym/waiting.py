@@ -16,8 +16,9 @@ class Waiting:
         self._snapshot = snapshot
         self._index: dict[str, int] = {}  # by key: the place in the order of arrival
         self._by_class: dict[int, dict[int, PodView]] = {}  # by class, by place
-        # Classes that had no node when last looked at, and the nodes that pods have left since and that hold one.
+        # Classes that had no node when last looked at, and the nodes that pods have left since, which may hold one.
         self._closed: dict[int, list[int]] = {}
+        self._shut: set[int] = set()  # those that no pod has left a node for
         self._terms = 0  # anti-affinity terms heard of: they split classes
         self.put_off: set[int] = set()  # places of pods that are not offered until something happens
 
@@ -37,6 +38,7 @@ class Waiting:
         if not pods:
             del self._by_class[cls]
             self._closed.pop(cls, None)
+            self._shut.discard(cls)
         return index
 
     def put_aside(self, views: list[PodView]) -> None:
@@ -44,17 +46,16 @@ class Waiting:
 
     def left(self, nodes: list[int]) -> None:
         """Pods have left these nodes."""
-        holds = self._snapshot.verdicts.holds
-        class_now = self._snapshot.classes.class_now
-        for cls, since in self._closed.items():
-            now = class_now(next(iter(self._by_class[cls].values())))
-            since += [node for node in nodes if node not in since and holds(now, node)]
+        for since in self._closed.values():
+            since += [node for node in nodes if node not in since]
+        self._shut.clear()
 
     def offered(self, most: int) -> list[PodView]:
         """The first `most` in order of arrival that have a node now."""
         self._regroup()
         found: list[dict[int, PodView]] = []
-        for _, cls in sorted((next(iter(pods)), cls) for cls, pods in self._by_class.items() if self._may_fit(cls)):
+        shut = self._shut
+        for _, cls in sorted([(next(iter(pods)), cls) for cls, pods in self._by_class.items() if cls not in shut]):
             pods = self._by_class[cls]
             if not self.put_off.issuperset(pods) and self._fits(cls, next(iter(pods.values()))):
                 found.append(pods)
@@ -65,20 +66,21 @@ class Waiting:
         }
         return [by_place[index] for index in sorted(by_place)[:most]]
 
-    def _may_fit(self, cls: int) -> bool:
-        return self._closed.get(cls) != []
-
     def _fits(self, cls: int, view: PodView) -> bool:
         snapshot = self._snapshot
         nodes = self._closed.get(cls)
         if nodes is not None:
-            now = snapshot.classes.class_now(view)
-            self._closed[cls] = [node for node in nodes if snapshot.verdicts.holds(now, node)]
-            return bool(self._closed[cls])
+            holds, now = snapshot.verdicts.holds, snapshot.classes.class_now(view)
+            while nodes and not holds(now, nodes[-1]):
+                nodes.pop()  # until a pod leaves it again
+            if not nodes:
+                self._shut.add(cls)
+            return bool(nodes)
         if snapshot.feasible(view).any():
             return True
         if snapshot.is_independent(view):
             self._closed[cls] = []
+            self._shut.add(cls)
         return False
 
     def _regroup(self) -> None:
@@ -89,5 +91,6 @@ class Waiting:
         views = {index: view for pods in self._by_class.values() for index, view in pods.items()}
         self._by_class.clear()
         self._closed.clear()
+        self._shut.clear()
         for index in sorted(views):
             self.add(index, views[index])

@@ -11,6 +11,7 @@ What is shipped comes through the same door as everyone's. A name that two distr
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -44,11 +45,13 @@ class Listed:
 @dataclass(frozen=True, slots=True)
 class PluginGroup:
     """`noun`: what one of them is called in errors. `problem`: what keeps an object from being one, '' when nothing
-    does; asked of what was registered (`load`) or of what that made (`make`)."""
+    does; asked of what was registered (`load`) or of what that made (`make`). `adapt`: what stands for an object that
+    was found, before anything is asked of it."""
 
     group: str
     noun: str
     problem: Callable[[Any], str]
+    adapt: Callable[[Any], Any] = lambda found: found
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(_points(self.group)))
@@ -97,7 +100,7 @@ class PluginGroup:
         What is no class and needs no making is used as it is. Raises UserError.
         """
         name, _, query = spec.partition("?")
-        target = self._object(name)
+        target = self.adapt(self._object(name))
         parameters = {**_parameters(self.noun, spec, query), **(args or {})}
         if not callable(target) or (not inspect.isclass(target) and not self.problem(target)):
             if parameters:
@@ -133,7 +136,7 @@ class PluginGroup:
             raise UserError(
                 f"there is no {self.noun} {name!r}",
                 expected=f"one of {', '.join(known)}; or package.module:object" if known else "package.module:object",
-                hint=did_you_mean(name, {*known, *map(bare_name, known)}),
+                hint=_in_a_file(name) or did_you_mean(name, {*known, *map(bare_name, known)}),
             )
         if len(points) > 1:
             raise UserError(
@@ -264,6 +267,23 @@ def _by_path(name: str) -> Any:
             public = [known for known in dir(target) if not known.startswith("_")]
             raise UserError(f"{module_name} has no {attribute!r}", hint=did_you_mean(part, public)) from None
     return target
+
+
+def _in_a_file(name: str) -> str:
+    """The paths of what a file of this name defines, with or without .py; '' where the working directory has none."""
+    module = name.removesuffix(".py")
+    file = Path(f"{module}.py")
+    if not module.isidentifier() or not file.is_file():
+        return ""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (SyntaxError, ValueError):
+        return f"{module}:OBJECT"
+    defined = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    assigned = [node for node in body if isinstance(node, ast.Assign)]
+    defined += [target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)]
+    public = [found for found in defined if not found.startswith("_")][-3:]
+    return " or ".join(f"{module}:{found}" for found in reversed(public)) or f"{module}:OBJECT"
 
 
 def _parameters(noun: str, spec: str, query: str) -> dict[str, Any]:

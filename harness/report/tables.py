@@ -61,8 +61,7 @@ def print_results(loaded: LoadedScenario, results: Sequence[Result]) -> None:
         _wrong(console, result)
         _end_state(console, result)
         _violations(console, result)
-    for text in dict.fromkeys(text for result in results for text in [*result.notices, *_unknown_energy(result)]):
-        console.print(f"NOTE  {text}")
+    _notes(console, results)
     for result in results:
         where = f"  {result.folder}" if result.folder is not None else ""
         console.print(f"{_name(result)}: digest {result.digest or '- (wall clock or deadline: no replay)'}{where}")
@@ -73,6 +72,25 @@ def _unknown_energy(result: Result) -> list[str]:
     return [] if why is None else [f"energy is not told: {why}"]
 
 
+def print_failures(results: Sequence[Result], *, on_stderr: bool = False) -> None:
+    """What went wrong in runs that are compared: the first run of each strategy, and how many more there are."""
+    console = Console(highlight=False, markup=False, stderr=True) if on_stderr else _console()
+    bad: dict[str, list[Result]] = {}
+    for result in results:
+        if not result.ok:
+            bad.setdefault(result.scheduler, []).append(result)
+    for name, runs in bad.items():
+        _wrong(console, runs[0])
+        if runs[0].end_state is not None and runs[0].end_state.findings:
+            _end_state(console, runs[0])
+        _violations(console, runs[0])
+        if len(runs) > 1:
+            console.print(f"  and in {len(runs) - 1} more of its runs something went wrong: {name}")
+    if bad:
+        console.print("What is compared above is what these runs came to all the same; exit code 1.")
+    _notes(console, results)
+
+
 def print_sweep(loaded: LoadedScenario, results: Sequence[Result]) -> None:
     """A row a strategy and value of the variables: means over seeds, with intervals as `print_results`."""
     meta = loaded.scenario.metadata
@@ -81,6 +99,15 @@ def print_sweep(loaded: LoadedScenario, results: Sequence[Result]) -> None:
     for result in results:
         _wrong(_console(), result)
         _violations(_console(), result)
+    _notes(_console(), results)
+
+
+def _notes(console: Console, results: Sequence[Result], most: int = 8) -> None:
+    told = dict.fromkeys(text for result in results for text in [*result.notices, *_unknown_energy(result)])
+    for text in list(told)[:most]:
+        console.print(f"NOTE  {text}")
+    if len(told) > most:
+        console.print(f"NOTE  and {len(told) - most} more, which -o json has")
 
 
 def sweep_rows(results: Sequence[Result], known: Catalogue) -> tuple[Sequence[str], list[list[str]]]:

@@ -16,6 +16,7 @@ from harness.scheduling.filter_plugin import GROUP as FILTER_GROUP
 from harness.scheduling.filters.outside import OutsideFilters
 from harness.scheduling.sandbox.filter_plugins import ContainedFilterPlugin
 from harness.scheduling.sandbox.guard import DEADLINE_S
+from harness.scheduling.scoring import Scored
 from harness.scheduling.strategy import DependsOn, ScorePlugin, Strategy
 
 GROUP = "podyard.schedulers"
@@ -29,6 +30,14 @@ def _strategy_problem(target: Any) -> str:
         return "an object with place(..), or a callable that makes one"
     size = getattr(target, "batch_size", 1)
     return "" if isinstance(size, int) and size >= 1 else "a batch_size of 1 or more"
+
+
+def _scored(target: Any) -> Any:
+    """What makes a strategy of a function of pod and cluster, which is a score. Anything else is as it is."""
+    if not inspect.isfunction(target):
+        return target
+    asked = [p.name for p in inspect.signature(target).parameters.values() if p.default is p.empty]
+    return (lambda: Scored(target)) if asked == ["pod", "cluster"] else target
 
 
 def _score_problem(target: Any) -> str:
@@ -46,7 +55,7 @@ def _filter_problem(target: Any) -> str:
     return "" if isinstance(getattr(target, "depends_on", None), DependsOn) else "depends_on, a DependsOn"
 
 
-STRATEGIES = PluginGroup(GROUP, "scheduler", _strategy_problem)
+STRATEGIES = PluginGroup(GROUP, "scheduler", _strategy_problem, _scored)
 SCORE_PLUGINS = PluginGroup(SCORE_GROUP, "Score plugin", _score_problem)
 FILTERS = PluginGroup(FILTER_GROUP, "Filter plugin", _filter_problem)
 
@@ -59,8 +68,8 @@ def available() -> tuple[Listed, ...]:
 def load(spec: str) -> Factory:
     """A factory for `name`, `module:object`, or either with parameters: `greedy?score=least&batch_size=1`.
 
-    `name:http://..` is short for the parameter `url`. An object that already is a strategy (it has `place` and is no
-    class) is used as it is. Raises UserError.
+    `name:http://..` is short for the parameter `url`. A function score(pod, cluster) is the strategy Scored(score). An
+    object that already is a strategy (it has `place` and is no class) is used as it is. Raises UserError.
     """
     return STRATEGIES.factory(full_name(spec))
 

@@ -9,30 +9,42 @@ A claim is checked after each write of the API server, so on every state that a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
 from harness.experiment.strategies import load_strategy
 from harness.model.core import Node, Pod
 from harness.model.meta import is_ready
+from harness.simulation.generated import Scenario, document, scenarios
 
-if TYPE_CHECKING:
-    from hypothesis import strategies as st
-
-Scenario: TypeAlias = dict[str, Any]
-"""A scenario as it stands in YAML."""
+__all__ = [
+    "Claim",
+    "Moment",
+    "Scenario",
+    "a_node_is_down",
+    "all_ready",
+    "always",
+    "document",
+    "eventually",
+    "holds",
+    "ready",
+    "scenarios",
+    "within",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The cluster between two writes, read-only: `pods` by "namespace/name", `nodes` by name; `seconds` since t=0."""
+    """The cluster between two writes, read-only: `pods` by "namespace/name", `nodes` by name; `seconds` since t=0.
+    `objects(kind)`: those of any other kind, as `pods` are."""
 
     seconds: float
     pods: Mapping[str, Pod]
     nodes: Mapping[str, Node]
+    objects: Callable[[str], Mapping[str, Any]]
 
 
 Check: TypeAlias = Callable[[Moment], bool]
@@ -126,7 +138,7 @@ def holds(scenario: Scenario, scheduler: Any, *claims: Claim, seed: int | None =
     broken: list[str] = []
 
     def moment() -> Moment:
-        return Moment(server.now / 1e9, server.objects("Pod"), server.objects("Node"))
+        return Moment(server.now / 1e9, server.objects("Pod"), server.objects("Node"), server.objects)
 
     def written(*_: Any) -> None:
         if not broken:
@@ -137,7 +149,7 @@ def holds(scenario: Scenario, scheduler: Any, *claims: Claim, seed: int | None =
     try:
         run.play()
         if not broken:
-            last = Moment(run.end_ns / 1e9, server.objects("Pod"), server.objects("Node"))
+            last = Moment(run.end_ns / 1e9, server.objects("Pod"), server.objects("Node"), server.objects)
             broken.extend(filter(None, (claim.end(last) for claim in claims)))
     finally:
         run.close()
@@ -164,90 +176,3 @@ def all_ready(moment: Moment) -> bool:
 def a_node_is_down(moment: Moment) -> bool:
     """A node is not Ready."""
     return any(not is_ready(node.status.conditions) for node in moment.nodes.values())
-
-
-# -- scenarios ---------------------------------------------------------------------------------------------------------
-
-
-def scenarios(
-    *,
-    most_nodes: int = 4,
-    most_services: int = 2,
-    most_tasks: int = 4,
-    most_faults: int = 2,
-    duration_s: int = 600,
-) -> st.SearchStrategy[Scenario]:
-    """Clusters with services (replicas, budgets), tasks that end, and faults: crashes of nodes and containers, pods
-    that are deleted. They shrink to fewer entries of each list first, then to smaller numbers."""
-    from hypothesis import strategies as st
-
-    node = st.fixed_dictionaries({"cpu": st.integers(1, 8)})
-    service = st.fixed_dictionaries({"replicas": st.integers(1, 4), "cpu": st.integers(1, 2), "budget": st.booleans()})
-    task = st.fixed_dictionaries(
-        {"cpu": st.integers(1, 4), "arrives": st.integers(0, 60), "lasts": st.integers(1, 120)}
-    )
-    fault = st.tuples(
-        st.sampled_from(("podDeletion", "containerCrash", "nodeCrash")),
-        st.integers(0, most_nodes - 1),
-        st.integers(30, max(duration_s // 2, 31)),
-    )
-    return st.builds(
-        document,
-        st.lists(node, min_size=1, max_size=most_nodes),
-        st.lists(service, min_size=1, max_size=most_services),
-        st.lists(task, max_size=most_tasks),
-        st.lists(fault, max_size=most_faults),
-        st.just(duration_s),
-    )
-
-
-def document(
-    nodes: Sequence[Mapping[str, int]],
-    services: Sequence[Mapping[str, Any]],
-    tasks: Sequence[Mapping[str, int]],
-    faults: Sequence[tuple[str, int, int]],
-    duration_s: int,
-) -> Scenario:
-    """The scenario of what was drawn: node n-0-0, service s-0 and so on; a fault of pods needs a service. Services have
-    clients, which live on a node `gateway` of their own."""
-    groups = [{"group": {"name": f"n-{i}", "count": 1, "cpu": n["cpu"], "memory": "16Gi"}} for i, n in enumerate(nodes)]
-    workload: list[dict[str, Any]] = []
-    for index, item in enumerate(services):
-        budget = {"minAvailable": max(item["replicas"] - 1, 1)} if item["budget"] else {}
-        made = {"name": f"s-{index}", "replicas": item["replicas"], "cpu": item["cpu"], "memory": "1Gi", **budget}
-        made["load"] = {"constant": {"rps": 1}}
-        workload.append({"service": made})
-    planned: list[dict[str, Any]] = []
-    for index, item in enumerate(tasks):
-        if item["arrives"]:
-            planned.append({"at": f"{item['arrives']}s", "apply": {"objects": [_task(index, item)]}})
-        else:
-            workload.append({"objects": [_task(index, item)]})
-    for kind, which, at in faults:
-        if kind == "nodeCrash":
-            planned.append({"at": f"{at}s", kind: {"select": {"names": [_names(groups, which)]}, "downFor": "300s"}})
-        elif services:
-            planned.append({"at": f"{at}s", kind: {"app": f"s-{which % len(services)}", "count": 1}})
-    spec = {"duration": f"{duration_s}s", "nodes": groups, "workload": workload, "faults": planned}
-    return {
-        "apiVersion": "podyard.dev/v1",
-        "kind": "Scenario",
-        "metadata": {"name": "generated"},
-        "spec": {name: value for name, value in spec.items() if value},
-    }
-
-
-def _task(index: int, item: Mapping[str, int]) -> dict[str, Any]:
-    """A pod that runs for so long and ends."""
-    container = {"name": "main", "image": "task:1", "resources": {"requests": {"cpu": item["cpu"], "memory": "1Gi"}}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": f"t-{index}", "annotations": {"podyard.dev/duration": f"{item['lasts']}s"}},
-        "spec": {"restartPolicy": "Never", "containers": [container]},
-    }
-
-
-def _names(groups: Sequence[Mapping[str, Any]], which: int) -> str:
-    """Of the one node of a group."""
-    return f"{groups[which % len(groups)]['group']['name']}-0"

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from harness.experiment.compare import Row, Within, compare, question
 from harness.experiment.result import Result
 from harness.measure.shipped import shipped
 from harness.model.errors import UserError
+from harness.scheduling.strategy import ClusterView, PodView
 from tests.experiment.scenarios import scenario
 
 
@@ -211,5 +213,34 @@ def test_the_command(tmp_path: Path) -> None:
     )
     (row,) = json.loads(done.stdout)
     assert (row["base"], row["other"], row["difference"]) == ("as it is", "short", -60.0)
-    alone = CliRunner().invoke(app, ["compare", str(path), "-s", "greedy"])
+    alone = CliRunner().invoke(app, ["compare", str(path), "-s", "fgd"])
     assert "nothing to compare with" in str(alone.exception)
+    assert "--scheduler greedy,fgd" in str(alone.exception)
+
+
+def broken(pod: PodView, cluster: ClusterView) -> np.ndarray:
+    raise RuntimeError("not today")
+
+
+def test_the_command_takes_the_strategies_of_the_scenario_and_says_what_went_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    nodes = [{"openbLike": {"count": 4, "cpuNodes": False}}]
+    workload = [{"openbLike": {"pods": 12, "load": 500, "longest": "2m"}}]
+    mine = "tests.experiment.test_compare:broken"
+    path.write_text(
+        yaml.safe_dump(scenario(duration="3m", nodes=nodes, workload=workload, schedulers=["greedy", mine]))
+    )
+    words = ["compare", str(path), "--seeds", "1-2", "--out", str(tmp_path / "out"), "-q"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    for text in (
+        f"{mine} against greedy",
+        f"VIOLATIONS  {mine}/1: the strategy misbehaved",
+        "RuntimeError: not today",
+        "and in 1 more of its runs",
+        "openbLike.load: 500 % is out of reach: 12 pods ask for",
+    ):
+        assert text in done.stdout
+    rows = CliRunner().invoke(app, [*words, "--resume", "-o", "json", "--metric", "placement.nodesUsed"])
+    assert "not today" in rows.stderr
+    assert len(json.loads(rows.stdout)) == 1

@@ -1,0 +1,61 @@
+"""How long `podyard evaluate` takes over many generated files: `python -m benchmarks.evaluations --files 50`.
+
+The files are those of docs/examples/evolve.py, with other weights each. `--calls` spreads them over so many calls, each
+of which starts Python and plays the baseline anew; `--suite gpu` has the larger scenarios. It prints the time that
+passed, the CPU time of all processes (which is what counts on a busy machine) and the verdicts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import runpy
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+EVOLVE = Path(__file__).parents[1] / "docs" / "examples" / "evolve.py"
+
+
+def evaluate(files: list[Path], suite: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "harness.cli", "evaluate", *map(str, files), "--suite", suite, "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):  # 1: some file has no score
+        raise SystemExit(done.stderr)
+    found = json.loads(done.stdout)
+    return found if isinstance(found, list) else [found]
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--files", type=int, default=50)
+    asked.add_argument("--calls", type=int, default=1)
+    asked.add_argument("--suite", default="gpu-small")
+    given = asked.parse_args()
+    evolve = runpy.run_path(str(EVOLVE))
+    rng = random.Random(1)
+    os.environ.setdefault("PODYARD_EVALUATE_KEY", "benchmarks")
+    with tempfile.TemporaryDirectory() as folder:
+        files = [
+            evolve["write"](Path(folder), f"f{index}", {name: rng.gauss(0, 1) for name in evolve["WEIGHTS"]})
+            for index in range(given.files)
+        ]
+        began = time.perf_counter()
+        found = [row for call in range(given.calls) for row in evaluate(files[call :: given.calls], given.suite)]
+        passed = time.perf_counter() - began
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(row["verdict"] for row in found).items())
+    print(f"{len(found)} evaluations ({given.suite}), {given.calls} calls: {verdicts}")
+    print(f"{passed:.0f} s passed, {cpu:.0f} s of CPU, {cpu / len(found):.2f} s each; load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
