@@ -180,8 +180,10 @@ def question(
     primary = frozenset(measure.path for measure in there if measure.primary)
     if "placement.allocation.gpu" in primary:
         primary -= {"placement.allocation.cpu"}
-    if not any("rounds" in result.metrics.get("jobs", {}) for result in results):
-        # A task that has a node runs on at its own pace: when it is complete says what its wait for a node says.
+    evicts = any(result.metrics.get("placement", {}).get("podsEvicted") for result in results)
+    if not evicts and not any("rounds" in result.metrics.get("jobs", {}) for result in results):
+        # A task that has a node runs on at its own pace: when it is complete says what its wait for a node says. Where
+        # a scheduler takes pods away, their work is lost, too.
         primary = frozenset(path for path in primary if not path.startswith("jobs."))
     if not any("gap" in result.metrics.get("placement", {}).get("bound", {}) for result in results):
         # Where controllers make pods more is no better: a surge, and a dead node's pods, are allocated, too.

@@ -24,7 +24,7 @@ from harness.measure.fairness import Hold
 from harness.measure.job_lives import job_rows
 from harness.measure.job_metrics import job_metrics
 from harness.measure.placement import against
-from harness.measure.pods import NEVER, seconds
+from harness.measure.pods import NEVER, Wait, seconds, waits_of
 from harness.model.errors import UserError
 
 
@@ -126,12 +126,14 @@ def _waits(result: Result, until: float) -> dict[str, Any]:
         if found != "Int64" or pods[name].null_count():
             what = f"the pods have no whole numbers in {name}"
             raise UserError(what, file=path, found=found, expected="Int64, without nulls", hint=hint)
-    created, ended, gone = (pods[name].to_numpy() for name in ("created_ns", "ended_ns", "gone_ns"))
     far = round(until * 1e9)
-    left = np.minimum(np.where(ended == NEVER, far, ended), np.where(gone == NEVER, far, gone))
+    evicted = pods["evicted_ns"].to_list() if "evicted_ns" in pods.columns else [NEVER] * len(pods)
+    who = [owner or key for owner, key in pods.select("owner", "key").iter_rows()]
+    ended, gone = (pods[name].to_numpy() for name in ("ended_ns", "gone_ns"))
+    left = np.minimum(np.where(ended == NEVER, far, ended), np.where(gone == NEVER, far, gone)).tolist()
+    created = pods["created_ns"].to_list()
     out = {}
     for name, column in (("pendingSeconds", "bound_ns"), ("startSeconds", "running_ns")):
-        at = pods[column].to_numpy()
-        there = at != NEVER
-        out[name] = seconds(at[there] - created[there], (left - created)[~there])
+        rows = map(Wait, who, created, pods[column].to_list(), left, evicted)
+        out[name] = seconds(*waits_of(rows, far))
     return out

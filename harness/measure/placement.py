@@ -8,7 +8,7 @@ from typing import Any
 from harness.measure.demand import Demand, Most
 from harness.measure.fragmentation import FragmentationMeter
 from harness.measure.occupancy import Occupancy
-from harness.measure.pods import NEVER, PodLives, PodTimes, censored, seconds, spans
+from harness.measure.pods import NEVER, PodLives, PodTimes, Wait, seconds, waits_of
 from harness.model.fragmentation import Fragmentation, GpuPod, TypicalPods
 
 
@@ -46,6 +46,7 @@ class Placement:
             "podsBound": len(lives) - len(never),
             "podsNeverBound": len(never),
             "podsFailed": sum(life.phase == "Failed" for life in lives),
+            **({"podsEvicted": evicted} if (evicted := sum(life.evicted_ns != NEVER for life in lives)) else {}),
             "allocation": occupancy.mean_ratios(until_ns),
             "heldBeyond": occupancy.held_beyond(until_ns),
             "allocationAtEnd": occupancy.ratios(),
@@ -73,10 +74,20 @@ class Placement:
 
 def waits(lives: list[PodTimes], until_ns: int) -> dict[str, Any]:
     """From created to bound and to running; what never came there counts to the end of the run."""
-    return {
-        name: seconds(spans(lives, "created_ns", end), censored(lives, "created_ns", end, until_ns))
-        for name, end in (("pendingSeconds", "bound_ns"), ("startSeconds", "running_ns"))
-    }
+    out = {}
+    for name, end in (("pendingSeconds", "bound_ns"), ("startSeconds", "running_ns")):
+        rows = (
+            Wait(
+                life.owner or life.key,
+                life.created_ns,
+                getattr(life, end),
+                min((at for at in (life.ended_ns, life.gone_ns) if at != NEVER), default=until_ns),
+                life.evicted_ns,
+            )
+            for life in lives
+        )
+        out[name] = seconds(*waits_of(rows, until_ns))
+    return out
 
 
 def against(most: Most, reached: float) -> dict[str, Any]:

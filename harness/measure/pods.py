@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -11,16 +12,22 @@ import numpy.typing as npt
 
 from harness.measure.requests import Requests
 from harness.model.core import ContainerStatus, Pod
-from harness.model.meta import is_ready
+from harness.model.meta import condition, is_ready
+
+Int64: TypeAlias = npt.NDArray[np.int64]
 
 NEVER = -1
+
+BY_SCHEDULER = "PreemptionByScheduler"
+"""Source: core/v1 PodReasonPreemptionByScheduler, of the condition DisruptionTarget."""
 
 
 class PodTimes(msgspec.Struct, gc=False):
     """One pod's life. Instants in ns since the run began, NEVER (-1) for what has not happened.
 
     `stopped_ns`: its node lost power, or stood still, from then on until it ended. `undone_ns`: its containers ran for
-    so long in attempts that ended and were begun again in place.
+    so long in attempts that ended and were begun again in place. `evicted_ns`: the scheduler took it away, for a
+    preemption or because its strategy asked for that.
     """
 
     key: str
@@ -40,6 +47,7 @@ class PodTimes(msgspec.Struct, gc=False):
     restarts: int = 0
     stopped_ns: int = NEVER
     undone_ns: int = 0
+    evicted_ns: int = NEVER
     tries: int = 0  # FailedScheduling events
     cpu_milli: int = 0
     memory_bytes: int = 0
@@ -131,6 +139,9 @@ class PodLives:
             life.ready_ns = at_ns
         if meta.deletion_timestamp is not None and life.deleted_ns == NEVER:
             life.deleted_ns = at_ns
+            why = condition(status.conditions, "DisruptionTarget")
+            if why is not None and why.status == "True" and why.reason == BY_SCHEDULER and life.ended_ns == NEVER:
+                life.evicted_ns = at_ns
             self._stop_if_frozen(life, at_ns)
         if change == "DELETED":
             life.gone_ns = at_ns
@@ -155,24 +166,40 @@ def _last_ran_ns(status: ContainerStatus) -> int:
     return max(0, ended.finished_at - ended.started_at)
 
 
-def spans(lives: list[PodTimes], start: str, end: str) -> npt.NDArray[np.int64]:
-    """ns from one instant to another, of the pods that have both, int64 [pods]."""
-    out = [
-        to - since for life in lives if (since := getattr(life, start)) != NEVER and (to := getattr(life, end)) != NEVER
-    ]
-    return np.array(out, dtype=np.int64)
+class Wait(NamedTuple):
+    """Of one pod, in ns: since when it waits, until when (NEVER: it never came there), when it was gone, or the run was
+    over, and when the scheduler took it away (else NEVER). `who`: its owner, or itself where nobody owns it."""
+
+    who: str
+    since_ns: int
+    end_ns: int
+    left_ns: int
+    evicted_ns: int
 
 
-def censored(lives: list[PodTimes], start: str, end: str, until_ns: int) -> npt.NDArray[np.int64]:
-    """ns from `start` on of the pods that have not come to `end`: until they were gone, else to the end of the run."""
-    out = []
-    for life in lives:
-        since = getattr(life, start)
-        if since == NEVER or getattr(life, end) != NEVER:
-            continue
-        left = min((at for at in (life.ended_ns, life.gone_ns) if at != NEVER), default=until_ns)
-        out.append(max(0, min(left, until_ns) - since))
-    return np.array(out, dtype=np.int64)
+def waits_of(pods: Iterable[Wait], until_ns: int) -> tuple[Int64, Int64]:
+    """(how long those waited that came there, how long at least the others). Pods in order of creation.
+
+    Who is taken away by the scheduler goes on waiting, in the next pod that its owner makes: one that evicts has made
+    nobody wait for less. What nobody makes anew waits to the end of the run.
+    """
+    came: list[int] = []
+    late: list[int] = []
+    taken: dict[str, list[tuple[int, int]]] = {}  # by who makes it anew: when, how long it had waited
+    for pod in pods:
+        waited, since = 0, pod.since_ns
+        before = taken.get(pod.who)
+        if before and before[0][0] <= since:
+            since, waited = heapq.heappop(before)
+        if pod.evicted_ns != NEVER:
+            waited += (pod.evicted_ns if pod.end_ns == NEVER else pod.end_ns) - since
+            heapq.heappush(taken.setdefault(pod.who, []), (pod.evicted_ns, waited))
+        elif pod.end_ns != NEVER:
+            came.append(waited + pod.end_ns - since)
+        else:
+            late.append(waited + max(0, min(pod.left_ns, until_ns) - since))
+    late += [waited + max(0, until_ns - since) for gone in taken.values() for since, waited in gone]
+    return np.array(came, dtype=np.int64), np.array(late, dtype=np.int64)
 
 
 def seconds(spans_ns: npt.NDArray[np.int64], censored_ns: npt.NDArray[np.int64] | None = None) -> dict[str, Any]:

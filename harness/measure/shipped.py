@@ -62,6 +62,7 @@ def _placement() -> list[Measure]:
             digits=0,
         ),
         Measure(f"{at}.podsFailed", "pods failed", "", "less", "pods whose phase became Failed", digits=0),
+        _count(f"{at}.podsEvicted", "pods taken away", "neither", "preempted, or evicted by the strategy"),
     ]
     for key, word in RESOURCES.items():
         out.append(
@@ -162,7 +163,7 @@ def _placement() -> list[Measure]:
         *spread(
             f"{at}.pendingSeconds",
             "wait for a node",
-            "from the pod's creation to its binding",
+            "from the pod's creation to its binding; whom the scheduler evicts waits on, in the pod made anew",
             primary="mean",
             rows={"p50": ("placement",), "p99": ("placement",), "mean": ("placement",)},
         ),

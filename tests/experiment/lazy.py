@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from harness.scheduling.strategy import CPU, ClusterView, Decision, PodBatch, Wait
+from harness.scheduling.strategy import CPU, Bind, ClusterView, Decision, Evict, PodBatch, Wait
 from schedulers.greedy import greedy
 from schedulers.random_fit import RandomFit
 
@@ -105,3 +105,23 @@ class NapsInSilence(Naps):
 
 class NeverAgain(_Sleeps):
     from_s = 600
+
+
+class Churns:
+    """Greedy, and takes away two pods a call that it has bound more than 5 s ago: everybody gets a turn, nothing is
+    done."""
+
+    def __init__(self) -> None:
+        self._greedy = greedy()
+        self._bound: list[tuple[int, str]] = []
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterable[Decision]:
+        now = cluster.now_ns
+        for decision in self._greedy.place(pods, cluster, rng):
+            if isinstance(decision, Bind):
+                self._bound.append((now, decision.pod.key))
+            yield decision
+        for at, name in self._bound[:2]:
+            if at + 5 * 10**9 < now:
+                self._bound.remove((at, name))
+                yield Evict(name, "the next one's turn")

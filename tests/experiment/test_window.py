@@ -8,10 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from harness.experiment.compare import question
 from harness.experiment.record import read_record
 from harness.experiment.result import Result
 from harness.experiment.run import run_once
 from harness.experiment.window import settle
+from harness.measure.shipped import shipped
 from harness.model.errors import UserError
 from tests.experiment.scenarios import SERVICE, loaded
 
@@ -60,6 +62,27 @@ def test_who_stops_looks_worst(tiny: dict[str, Result], name: str, placed: int) 
     assert stopped["pendingSeconds"]["p50"] > 500 > greedy["pendingSeconds"]["p50"] + 400
     assert "p50" in stopped["pendingSeconds"]["atLeast"]
     assert stopped["bound"]["gap"] > 0.7
+
+
+@pytest.mark.parametrize("controller", ["Job", "none"])
+def test_who_takes_pods_away_has_kept_them_waiting_and_loses_their_work(controller: str) -> None:
+    """It was better: hundreds of pods that each waited for a moment stood for the tasks that were never done."""
+    tasks = [{"openbLike": {"pods": 60, "load": 130, "longest": "4m", "controller": controller}}]
+    spec = loaded(**{**TINY, "workload": tasks}, duration="10m")
+    names = ("greedy", "tests.experiment.lazy:Churns")
+    results = [run_once(spec, name, 0) for name in names]
+    greedy, churns = (result.metrics["placement"] for result in results)
+    assert "podsEvicted" not in greedy
+    assert churns["podsEvicted"] > 20
+    assert "mean" in churns["pendingSeconds"]["atLeast"]
+    if controller == "none":  # they are gone for good
+        assert churns["pendingSeconds"]["mean"] > greedy["pendingSeconds"]["mean"]
+    else:
+        assert greedy["pods"] == 60 < churns["pods"]
+    asked = question(shipped(), results)
+    assert {"placement.pendingSeconds.mean", "jobs.completionSeconds.mean"} <= asked.primary
+    done = [result.metrics["jobs"]["completionSeconds"]["mean"] for result in results]
+    assert done[1] > done[0]
 
 
 def test_runs_that_end_early_are_measured_to_the_end_of_the_last(tmp_path: Path) -> None:

@@ -98,11 +98,12 @@ def spread(number: int, *names: str, **more: Any) -> list[np.ndarray]:
     return [np.array([next(h.ns for h in fall.hops if h.name == name) / 1e9 for fall in falls]) for name in names]
 
 
-def is_uniform(values: np.ndarray, most: float) -> bool:
-    """Not told apart from even at one in a thousand; the seeds are these, so the verdict is always the same."""
+def is_uniform(values: np.ndarray, most: float, slack: float = 0.0) -> bool:
+    """Not told apart from even at one in a thousand; the seeds are these, so the verdict is always the same. `slack`:
+    what messages may add."""
     from scipy import stats  # slow to import
 
-    within = bool(values.min() >= 0) and bool(values.max() <= most)
+    within = bool(values.min() >= 0) and bool(values.max() <= most + slack)
     return within and stats.kstest(values, "uniform", args=(0, most)).pvalue > 0.001
 
 
@@ -162,4 +163,4 @@ def test_hops_over_two_hundred_seeds(by_hand: ByHand) -> None:
         print(f"{number} {name}: {min(values):.3f} {low:.3f} {middle:.3f} {high:.3f} {max(values):.3f}, {len(values)}")
     for name, period in EVEN[number].items():
         assert len(found[name]) == SEEDS, name
-        assert is_uniform(np.array(found[name]), period + MESSAGES_S), name
+        assert is_uniform(np.array(found[name]), period, MESSAGES_S), name

@@ -20,7 +20,8 @@ from harness.measure.journal import Journal
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.node_hours import Prices
 from harness.measure.occupancy import CPU, Occupancy
-from harness.measure.pods import PodLives, censored, seconds, spans
+from harness.measure.placement import waits
+from harness.measure.pods import PodLives, seconds
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
 from harness.measure.recovery import Recovery
@@ -183,8 +184,10 @@ def test_a_pods_way_in_instants() -> None:
     lives.write(9 * S, "Pod", "MODIFIED", pod("a", "n", phase="Succeeded"), pod("a", "n", phase="Running"))
     life = lives.all["a"]
     assert (life.bound_ns, life.running_ns, life.ended_ns, life.ready_ns) == (3 * S, 4 * S, 9 * S, -1)
-    assert seconds(spans([life], "created_ns", "bound_ns")) == {"p50": 2, "p95": 2, "p99": 2, "max": 2, "mean": 2}
-    assert seconds(spans([life], "created_ns", "ready_ns")) == {}
+    told = waits([life], 10 * S)
+    assert told["pendingSeconds"] == {"p50": 2, "p95": 2, "p99": 2, "max": 2, "mean": 2}
+    assert told["startSeconds"]["mean"] == 3
+    assert waits([], 10 * S)["pendingSeconds"] == {}
 
 
 def test_what_never_came_counts_to_the_end_and_says_so() -> None:
@@ -194,8 +197,7 @@ def test_what_never_came_counts_to_the_end_and_says_so() -> None:
         if index < 8:
             lives.write((index + 2) * S, "Pod", "MODIFIED", pod(f"p{index}", "n"), pod(f"p{index}"))
     lives.write(20 * S, "Pod", "DELETED", pod("p8"), None)  # it was withdrawn after 12 s
-    waits = [*lives.all.values()]
-    told = seconds(spans(waits, "created_ns", "bound_ns"), censored(waits, "created_ns", "bound_ns", 100 * S))
+    told = waits([*lives.all.values()], 100 * S)["pendingSeconds"]
     assert told["mean"] == (8 * 2 + 12 + 91) / 10
     assert (told["p50"], told["p95"], told["max"]) == (2, 91, 91)
     assert told["censored"] == 2
