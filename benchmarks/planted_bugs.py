@@ -43,7 +43,7 @@ from harness.simulation.properties import (
 )
 
 Size: TypeAlias = tuple[int, int, int]
-"""Parts, a budget being one; pods; the sum of all numbers."""
+"""Parts, of which a budget is one; pods; the sum of all numbers."""
 
 
 # -- bugs of strategies ------------------------------------------------------------------------------------------------
@@ -347,7 +347,9 @@ def size(scenario: Scenario) -> Size:
         numbers += int(fault["at"][:-1]) - (0 if "apply" in fault else FIRST_FAULT_S)
         numbers += _which(fault)
     pods = sum(item["replicas"] for item in services) + len(tasks)
-    parts = len(spec["nodes"]) + len(workload) + len(planned) + sum("minAvailable" in item for item in services)
+    nodes = [node["group"]["cpu"] for node in spec["nodes"]]
+    parts = len(nodes) if nodes != [NODE_CPU] else 0  # one with room for everything needs no part
+    parts += len(workload) + len(planned) + sum("minAvailable" in item for item in services)
     return parts, pods, numbers
 
 
@@ -423,7 +425,7 @@ def measure(
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--seeds", type=int, default=10)
-    asked.add_argument("--examples", type=int, default=200)
+    asked.add_argument("--examples", type=int, default=400)
     asked.add_argument("--bug", choices=list(BUGS), action="append")
     asked.add_argument("--show", action="store_true", help="what was found, too")
     asked.add_argument("--sound", action="store_true", help="plant nothing: nothing is to be found")

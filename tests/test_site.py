@@ -31,7 +31,13 @@ PRINTED = {
     "how-to/gates.md": ("4 of 4 passed", "exit code 1"),
     "how-to/evaluate.md": ("tight.py: scored", "curious.py: contained", "reads '/etc/passwd' (line 3)", "exit code 1"),
     "how-to/datasets.md": ("split: by list, 2 of 3 for training", "split: by time", "candidates"),
-    "how-to/figures.md": ("allocation.svg", "run,seed,pod,wait_seconds,bound", "| strategy | variable", "run.json"),
+    "how-to/figures.md": (
+        "allocation.svg",
+        "run,seed,pod,wait_seconds,bound",
+        "| strategy | variable",
+        "comparison.pdf",
+        "run.json",
+    ),
     "how-to/import.md": (
         "was dumped: 1 Namespace, 4 Node, 9 Pod",
         "Recovery latency",

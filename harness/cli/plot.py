@@ -19,6 +19,7 @@ class Kind(StrEnum):
     replicas = "replicas"
     waterfall = "waterfall"
     sweep = "sweep"
+    comparison = "comparison"
     chrome_trace = "chrome-trace"
 
 
@@ -46,12 +47,21 @@ def plot(
         Path | None, typer.Option(help="The file; KIND.pdf and so on. Rows go to stdout without it.")
     ] = None,
     measure: Annotated[
-        str, typer.Option(help="Of a sweep: a path of `podyard measures`.")
-    ] = "placement.allocation.gpu",
+        str,
+        typer.Option(
+            help="A path of `podyard measures`. Of a sweep, else placement.allocation.gpu; of a comparison, else the "
+            "primary measures."
+        ),
+    ] = "",
     x: Annotated[str, typer.Option("--x", help="Of a sweep: the variable along the axis; else the first.")] = "",
+    base: Annotated[
+        str, typer.Option(help="Of a comparison: the strategy that the others are held against; else the first.")
+    ] = "",
+    width: Annotated[float, typer.Option(min=2, max=20, help="Inches; a column of most papers has 3.5.")] = 7.2,
 ) -> None:
-    """Draw allocation against its bound, waits, nodes over time, a Gantt chart, replicas against demand, waterfalls or
-    a sweep; or export a run for Perfetto (chrome-trace, JSON). Pictures need the extra `report`.
+    """Draw allocation against its bound, waits, nodes over time, a Gantt chart, replicas against demand, waterfalls, a
+    sweep or a comparison of strategies; or export a run for Perfetto (chrome-trace, JSON). Pictures need the extra
+    `report`.
     """
     from harness.cli.output import Output, write
     from harness.model.errors import UserError
@@ -67,12 +77,12 @@ def plot(
         path = out or Path("chrome-trace.json")
         _put(path, json.dumps(trace(runs[0])).encode())
         return
-    asked = Asked(measure, x)
+    asked = Asked(measure, x, base)
     frame = FRAMES[kind.value](runs, asked)
     if form in (PlotForm.pdf, PlotForm.svg, PlotForm.png):
         from harness.report.figures import draw, save
 
-        _put(out or Path(f"{kind.value}.{form.value}"), save(draw(kind.value, frame, runs, asked), form.value))
+        _put(out or Path(f"{kind.value}.{form.value}"), save(draw(kind.value, frame, runs, asked, width), form.value))
     elif out is not None:
         from harness.cli.output import text_of
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.experiment.compare import Row, compare, question
 from harness.experiment.record import read_journal, read_record, whole_record
 from harness.experiment.result import Result, from_record
 from harness.experiment.waterfalls import waterfalls
@@ -81,10 +82,17 @@ Runs = Sequence[RunData]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`measure`: a path of `podyard measures`, and `x`: a variable, both of sweeps."""
+    """`measure`: a path of `podyard measures`; '' for GPU allocation of a sweep, the primary measures of a comparison.
+    `x`: the variable of a sweep. `base`: the strategy that others are held against in a comparison, '' the first."""
 
-    measure: str = "placement.allocation.gpu"
+    measure: str = ""
     x: str = ""
+    base: str = ""
+
+    @property
+    def path(self) -> str:
+        """The measure of a sweep."""
+        return self.measure or "placement.allocation.gpu"
 
 
 def allocation(runs: Runs, asked: Asked) -> pl.DataFrame:
@@ -241,17 +249,17 @@ def sweep(runs: Runs, asked: Asked) -> pl.DataFrame:
         raise UserError(
             "the records do not vary it", found=x or "no variable", expected=", ".join(variables) or "runs with --vary"
         )
-    measure = catalogue([]).of(asked.measure)
+    measure = catalogue([]).of(asked.path)
     scale = 1.0 if measure is None else measure.scale
     cells: dict[tuple[str, str, str], list[float]] = {}
     for run in runs:
         known = {path: value for path, value, _ in number_paths(run.result.metrics)}
-        if asked.measure not in known:
-            hint = did_you_mean(asked.measure, sorted(known))
-            raise UserError("a run does not have this measure", file=run.folder, found=asked.measure, hint=hint)
+        if asked.path not in known:
+            hint = did_you_mean(asked.path, sorted(known))
+            raise UserError("a run does not have this measure", file=run.folder, found=asked.path, hint=hint)
         others = ", ".join(f"{name}={value}" for name, value in run.result.variables.items() if name != x)
         at = (run.result.scheduler, run.result.variables[x], others)
-        cells.setdefault(at, []).append(scale * float(known[asked.measure]))
+        cells.setdefault(at, []).append(scale * float(known[asked.path]))
     rows = []
     order = {scheduler: at for at, scheduler in enumerate(dict.fromkeys(scheduler for scheduler, _, _ in cells))}
     for (scheduler, value, others), values in sorted(cells.items(), key=lambda cell: _sweep_order(order, *cell[0])):
@@ -260,6 +268,53 @@ def sweep(runs: Runs, asked: Asked) -> pl.DataFrame:
         low, high = (None, None) if half is None else (mean - half, mean + half)
         rows.append((scheduler, x, value, others, mean, low, high, len(values)))
     return _frame(rows, ("strategy", "variable", "value", "others", "mean", "low", "high", "seeds"))
+
+
+def comparison(runs: Runs, asked: Asked) -> pl.DataFrame:
+    """path, measure, base, other, variables, seed, difference (other - base on that seed); mean, low, high (95 %, null
+    for too few seeds) and verdict as `podyard compare` has them: of the primary measures, or the one asked for."""
+    scenarios = sorted({run.result.scenario for run in runs})
+    if len(scenarios) > 1:
+        raise UserError("runs of one scenario are compared", found=", ".join(scenarios), expected="one of them")
+    arms: dict[str, list[Result]] = {}
+    for run in runs:
+        arms.setdefault(run.result.scheduler, []).append(run.result)
+    if asked.base and asked.base not in arms:
+        hint = did_you_mean(asked.base, arms)
+        raise UserError("no run of this strategy", found=asked.base, expected=", ".join(arms), hint=hint)
+    if len(arms) < 2:
+        raise UserError("there is nothing to compare with", found=", ".join(arms), expected="runs of two strategies")
+    base = asked.base or next(iter(arms))
+    ordered = {base: arms[base], **arms}
+    spec = runs[0].record["scenario"].get("spec", {})
+    known = catalogue(spec.get("measures", []))
+    results = [run.result for run in runs]
+    declared = spec.get("compare", {}).get("primary", [])
+    about = question(known, results, [asked.measure] if asked.measure else (), declared)
+    values = [set(result.variables.items()) for result in results]
+    varied = {name for name, _ in set.union(*values) - set.intersection(*values)}
+    rows: list[tuple[Any, ...]] = []
+    for row in compare(ordered, about):
+        if not row.primary:
+            continue
+        low, high = (None if math.isnan(edge) else edge for edge in (row.found.low, row.found.high))
+        seeds = [seed for seed in _seeds(arms[row.other], row) if seed in _seeds(arms[base], row)]
+        if len(seeds) != len(row.differences):
+            continue  # some have no number: the table says so
+        chosen = ", ".join(f"{name}={value}" for name, value in row.variables.items() if name in varied)
+        head = (row.path, row.measure.title.strip(), row.base, row.other, chosen)
+        told = (row.found.mean, low, high, row.verdict)
+        if row.found.equal:  # but for the last bits of sums in another order
+            told = (0.0, None if low is None else 0.0, None if high is None else 0.0, row.verdict)
+        differences = [0.0] * len(seeds) if row.found.equal else row.differences
+        rows += [(*head, seed, apart, *told) for seed, apart in zip(seeds, differences, strict=True)]
+    rows.sort(key=lambda row: by_number(row[4]))
+    columns = ("path", "measure", "base", "other", "variables", "seed", "difference")
+    return _frame(rows, (*columns, "mean", "low", "high", "verdict"))
+
+
+def _seeds(results: Sequence[Result], row: Row) -> list[int]:
+    return list(dict.fromkeys(result.seed for result in results if dict(result.variables) == row.variables))
 
 
 def _sweep_order(order: dict[str, int], scheduler: str, value: str, others: str) -> tuple[Any, ...]:
@@ -306,4 +361,5 @@ FRAMES: dict[str, Callable[[Runs, Asked], Any]] = {
     "replicas": replicas,
     "waterfall": waterfall,
     "sweep": sweep,
+    "comparison": comparison,
 }

@@ -49,7 +49,12 @@ STYLE = {
     "savefig.dpi": 160,
 }
 
-WIDTH = 7.2  # inches: a page's text
+WIDTH = 7.2
+"""Inches, where nothing is said: a page's text."""
+
+VERDICT_WIDTH = 5
+"""Inches; a narrower figure has no room for verdicts in words."""
+
 MOST_WATERFALLS = 4
 MOST_PANELS, PANELS_A_ROW = 24, 3
 LEGEND_ROW = 0.16  # inches
@@ -64,10 +69,15 @@ def matplotlib() -> Any:
     return package
 
 
+def _width() -> float:
+    """Of the figure that is drawn, in inches."""
+    return float(matplotlib().rcParams["figure.figsize"][0])
+
+
 def _figure(height: float, rows: int = 1) -> tuple[Figure, Sequence[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(_width(), height), layout="constrained")
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
     return figure, list(axes)
 
@@ -76,7 +86,7 @@ def _grid(height: float, rows: int, columns: int) -> tuple[Figure, Sequence[Axes
     """Panels that share their axes, row by row."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(_width(), height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     return figure, list(axes.flat)
 
@@ -115,7 +125,7 @@ def _legend_columns(labels: Sequence[str]) -> int:
     for columns in range(min(4, len(labels)), 1, -1):
         rows = math.ceil(len(labels) / columns)
         widths = [max(map(len, labels[at : at + rows])) for at in range(0, len(labels), rows)]
-        if sum(40 + 4.6 * width for width in widths) <= WIDTH * 72 * 0.9:
+        if sum(40 + 4.6 * width for width in widths) <= _width() * 72 * 0.9:
             return columns
     return 1
 
@@ -302,7 +312,7 @@ def sweep(frame: Any, runs: Runs, asked: Asked) -> Figure:
     for axes in grid[max(len(panels) - columns, 0) : len(panels)]:
         axes.tick_params(labelbottom=True)
     figure.supxlabel(frame["variable"][0], fontsize=9, color=SOFT)
-    figure.supylabel(_measure(asked.measure), fontsize=9, color=SOFT)
+    figure.supylabel(_measure(asked.path), fontsize=9, color=SOFT)
     seeds = sorted(set(frame["seeds"].to_list()))
     many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     figure.suptitle(f"mean and 95 % interval, {many} seeds", x=0.99, ha="right", fontsize=7, color=SOFT)
@@ -331,6 +341,46 @@ def _sweep_panel(axes: Axes, frame: Any, place: dict[str, Any], strategies: Sequ
             )
 
 
+def comparison(frame: Any, runs: Runs, asked: Asked) -> Figure:
+    """A panel for each measure, a line for each strategy: the difference on each seed, their mean and its interval."""
+    import polars as pl
+
+    measures = frame["path"].unique(maintain_order=True).to_list()
+    if len(measures) > MOST_PANELS:
+        what, hint = "too many measures for one figure", "--measure PATH, or draw the rows of -o csv"
+        raise UserError(what, found=len(measures), expected=f"{MOST_PANELS} at most", hint=hint)
+    others = frame.select("other", "variables").unique(maintain_order=True).rows()
+    figure, grid = _figure(0.35 + len(measures) * (0.62 + 0.26 * len(others)), len(measures))
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(frame["other"].unique(maintain_order=True))}
+    for axes, path in zip(grid, measures, strict=True):
+        mine = frame.filter(pl.col("path") == path)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        for at, (other, chosen) in enumerate(others):
+            seeds = mine.filter((pl.col("other") == other) & (pl.col("variables") == chosen))
+            if seeds.is_empty():
+                continue
+            mean, low, high, verdict = seeds.select("mean", "low", "high", "verdict").row(0)
+            axes.scatter(seeds["difference"], [at] * len(seeds), s=9, color=SOFT, alpha=0.45, linewidths=0)
+            if low is not None:
+                axes.plot([low, high], [at, at], color=colours[other], linewidth=2.2, solid_capstyle="butt")
+            axes.plot([mean], [at], color=colours[other], marker="D", markersize=4.5)
+            if _width() >= VERDICT_WIDTH:
+                place: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+                axes.annotate(
+                    verdict, (1, at), xytext=(6, -2.5), fontsize=7, color=SOFT, annotation_clip=False, **place
+                )
+        axes.set_yticks(range(len(others)), [f"{other} {chosen}".strip() for other, chosen in others])
+        axes.set_ylim(len(others) - 0.5, -0.5)
+        axes.set_title(mine["measure"][0], fontsize=8, color=INK)
+        if not any(mine["difference"]):
+            axes.set_xticks([0])
+    bounds = sorted(set(frame.group_by("path", "other", "variables").len()["len"].to_list()))
+    many = f"{bounds[0]}" if len(bounds) == 1 else f"{bounds[0]} to {bounds[-1]}"
+    text = f"minus {frame['base'][0]}, paired by seed: mean and 95 % interval, {many} seeds"
+    figure.supxlabel(text, fontsize=8 if _width() >= VERDICT_WIDTH else 6.5, color=SOFT)
+    return figure
+
+
 def _measure(path: str) -> str:
     from harness.measure.registry import catalogue
 
@@ -346,14 +396,15 @@ FIGURES: dict[str, Callable[[Any, Runs, Asked], Any]] = {
     "replicas": replicas,
     "waterfall": waterfall,
     "sweep": sweep,
+    "comparison": comparison,
 }
 
 
-def draw(kind: str, frame: Any, runs: Runs, asked: Asked) -> Any:
-    """A matplotlib Figure. Raises UserError for a frame without rows, and without matplotlib."""
+def draw(kind: str, frame: Any, runs: Runs, asked: Asked, width: float = WIDTH) -> Any:
+    """A matplotlib Figure, `width` inches wide. Raises UserError for a frame without rows, and without matplotlib."""
     if frame.is_empty():
         raise UserError("there is nothing to draw", file=runs[0].folder, found=f"no rows of {kind}")
-    with matplotlib().rc_context(STYLE):
+    with matplotlib().rc_context({**STYLE, "figure.figsize": (width, width / 2)}):
         return FIGURES[kind](frame, runs, asked)
 
 

@@ -164,12 +164,13 @@ def _compared(row: Row) -> list[str]:
     found = row.found
     marks = [">" if count else "" for count in row.censored]
     blank = math.isnan(found.mean)
+    low, high = (0.0, 0.0) if found.equal else (found.low, found.high)  # but for the last bits of a sum
     return [
         row.measure.title.strip(),
         "" if blank else marks[0] + _figure(found.base),
         "" if blank else marks[1] + _figure(found.other),
         "" if blank else f"{found.mean:+.4g}",
-        "" if math.isnan(found.low) else f"{found.low:+.4g} .. {found.high:+.4g}",
+        "" if math.isnan(found.low) else f"{low:+.4g} .. {high:+.4g}",
         "" if blank else f"{found.p:.2g}",
         row._verdict(),
     ]

@@ -17,11 +17,15 @@ from typer.testing import CliRunner
 from harness.cli.app import app
 from harness.cli.output import Output, text_of
 from harness.experiment.api import run as run_all
+from harness.experiment.compare import compare, question
+from harness.experiment.result import Result
 from harness.experiment.run import run_once
+from harness.measure.shipped import shipped
 from harness.model.errors import UserError
 from harness.report.figure_data import FRAMES, Asked, RunData, by_number
+from harness.report.figures import draw
 from harness.report.page import find, load, page
-from tests.experiment.scenarios import SERVICE, loaded
+from tests.experiment.scenarios import SERVICE, loaded, scenario
 
 ONE = ("nodes", "gantt", "replicas", "waterfall")
 
@@ -62,6 +66,32 @@ def test_each_kind_is_drawn_and_has_rows_and_one_in_each_form(kind: str, records
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert rows
     assert all(None not in row for row in rows)
+
+
+def test_a_comparison_is_drawn_as_the_command_decides(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the report extra is not installed")
+    data = scenario(duration="5m", workload=[{"openbLike": {"pods": 60, "longest": "3m", "load": 90}}])
+    run_all(data, ["least-allocated", "greedy", "random"], range(1, 7), out=tmp_path)
+    runs = [RunData(folder) for folder in find([tmp_path])]
+    path = "placement.nodesUsed"
+    asked = Asked(path, base="least-allocated")
+    frame = FRAMES["comparison"](runs, asked)
+    arms: dict[str, list[Result]] = {"least-allocated": [], "greedy": [], "random": []}
+    for run in runs:
+        arms[run.result.scheduler].append(run.result)
+    results = [result for each in arms.values() for result in each]
+    for row in compare(arms, question(shipped(), results, [path])):
+        mine = frame.filter(pl.col("other") == row.other)
+        assert mine["difference"].to_list() == list(row.differences)
+        assert mine["verdict"].unique().to_list() == [row.verdict]
+        assert (mine["low"][0], mine["high"][0]) == (row.found.low, row.found.high)
+    narrow = draw("comparison", frame, runs, asked, 3.5)
+    assert narrow.get_figwidth() == 3.5
+    assert [tick.get_text() for tick in narrow.axes[0].get_yticklabels()] == ["greedy", "random"]
+    with pytest.raises(UserError, match="no run of this strategy"):
+        FRAMES["comparison"](runs, Asked(base="greedi"))
+    with pytest.raises(UserError, match="nothing to compare with"):
+        FRAMES["comparison"](runs[:1], Asked())
 
 
 def test_rows_are_the_records_own_numbers(records: Path) -> None:
