@@ -291,8 +291,8 @@ def comparison(runs: Runs, asked: Asked) -> pl.DataFrame:
     results = [run.result for run in runs]
     declared = spec.get("compare", {}).get("primary", [])
     about = question(known, results, [asked.measure] if asked.measure else (), declared)
-    values = [set(result.variables.items()) for result in results]
-    varied = {name for name, _ in set.union(*values) - set.intersection(*values)}
+    names = dict.fromkeys(name for result in results for name in result.variables)
+    varied = {name for name in names if len({result.variables.get(name) for result in results}) > 1}
     rows: list[tuple[Any, ...]] = []
     for row in compare(ordered, about):
         if not row.primary:

@@ -15,12 +15,14 @@ from harness.model.errors import UserError
 from harness.report.figure_data import FRAMES, Asked, RunData
 
 CAPTIONS = {
+    "comparison": "What strategies differ by from the first, on the same seeds: each seed, the mean and its interval.",
     "allocation": "Allocation of the scarcest resource, and the most that any scheduler can reach on average.",
     "waits": "How many pods have a node after so long. A curve that ends below 100 % has pods that never got one.",
     "replicas": "Replicas that are ready and that the autoscaler wants, against the least that meet the SLO.",
     "nodes": "How full each node is over time.",
     "gantt": "Each pod on its node.",
 }
+OF_ALL = ("comparison", "waits")
 OF_FIRST = ("replicas", "nodes", "gantt")
 """Figures of one run: the page shows the first record's."""
 
@@ -101,10 +103,16 @@ def figures(records: Sequence[Shown]) -> list[str]:
     firsts = list({run.name: run for run in reversed(runs)}.values())[::-1]
     out = ["<h2>Figures</h2>"]
     for kind, caption in CAPTIONS.items():
-        of = firsts[:1] if kind in OF_FIRST else runs if kind == "waits" else firsts
+        of = firsts[:1] if kind in OF_FIRST else runs if kind in OF_ALL else firsts
         if kind == "gantt" and len(of[0].pods) > MOST_PODS:
             continue
-        asked = Asked(f"placement.allocation.{'gpu' if of[0].scarce[0] == 'gpu_milli' else 'cpu'}")
+        if kind == "comparison" and len({run.result.seed for run in runs}) < 2:
+            continue  # the tables say it all
+        asked = (
+            Asked()
+            if kind == "comparison"
+            else Asked(f"placement.allocation.{'gpu' if of[0].scarce[0] == 'gpu_milli' else 'cpu'}")
+        )
         try:
             frame = FRAMES[kind](of, asked)
             drawn = drawing.draw(kind, frame, of, asked)
