@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from harness.engine.component import ADDED, DELETED, MODIFIED
 from harness.model.objects import KINDS, Kind
 from harness.model.status import gone, not_found
+from harness.model.wire import Json
 from harness.store.interface import Change, Store
 
 
@@ -20,7 +21,7 @@ class WatchCache:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.by_kind: dict[str, dict[str, Any]] = {name: {} for name in KINDS}
+        self.by_kind: dict[str, Json] = {name: {} for name in KINDS}
 
     def rebuild(self) -> None:
         """Forget everything and read it from the store again."""
@@ -35,7 +36,7 @@ class WatchCache:
         for entry in self._store.range(prefix):
             held[entry.key[len(prefix) :]] = entry.value
 
-    def objects(self, kind: str) -> dict[str, Any]:
+    def objects(self, kind: str) -> Json:
         """All of a kind by key ('namespace/name' or 'name'), live: read, never write."""
         return self.by_kind[kind]
 

@@ -20,9 +20,7 @@ from harness.model.errors import UserError
 from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, Kind, Unstructured, from_wire
 from harness.model.status import ApiError
-from harness.model.wire import time_text
-
-Json = dict[str, Any]
+from harness.model.wire import Json, time_text
 
 LOOK_NS = SECOND
 """Between two looks at what has recovered."""

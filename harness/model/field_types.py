@@ -22,9 +22,7 @@ import msgspec
 from harness.model.field_table import json_fields, kind_messages
 from harness.model.objects import KINDS, Kind, Unstructured
 from harness.model.quantity import Quantity, parse_quantity
-from harness.model.wire import MicroTime, Time, Wire, parse_time
-
-Json = dict[str, Any]
+from harness.model.wire import Json, MicroTime, Time, Wire, parse_time
 
 
 class Findings:

@@ -11,11 +11,17 @@ import typing
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from harness.model.quantity import Quantity, parse_quantity
+
+Json: TypeAlias = dict[str, Any]
+"""An object of JSON, decoded: its fields by their names on the wire."""
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+"""Any value of JSON, decoded. Who reads one looks at what it is first."""
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):

@@ -9,14 +9,12 @@ import base64
 import http.client
 import json
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from harness.model.errors import UserError
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 TIMEOUT_S = 10.0
 """Of one call. Source: etcd's own request timeout is 5 s and two election timeouts (server/etcdserver ReqTimeout)."""

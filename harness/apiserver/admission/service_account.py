@@ -15,8 +15,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.model.core import Container, Pod, PodSpec
 from harness.model.status import forbidden
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 DEFAULT = "default"
 MOUNTED_AT = "/var/run/secrets/kubernetes.io/serviceaccount"

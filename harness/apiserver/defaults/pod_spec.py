@@ -10,8 +10,7 @@ from typing import Any
 from harness.apiserver.registry.identity_memo import IdentityMemo
 from harness.apiserver.registry.lifecycle import replaced
 from harness.model.core import Container, ContainerPort, PodSpec, PodTemplateSpec, Probe
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 _specs: IdentityMemo[PodSpec] = IdentityMemo()
 

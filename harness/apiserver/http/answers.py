@@ -16,8 +16,7 @@ from harness.apiserver.http.watch import Happened, at_revision
 from harness.apiserver.registry.table_cells import Moment
 from harness.engine.component import DELETED
 from harness.model.status import ApiError, bad_request
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 SHARED, SHARED_BYTES = 4096, 16 << 20
 """Objects that are kept as bytes, at most, for watchers that are behind the first and for who reads them next."""

@@ -31,6 +31,7 @@ from harness.apiserver.http.verbs import Result, perform, reads_memory
 from harness.apiserver.http.watch import Hub
 from harness.apiserver.server import ApiServer
 from harness.model.status import ApiError, not_allowed, unavailable
+from harness.model.wire import Json
 
 log = logging.getLogger("podyard.apiserver")
 
@@ -265,7 +266,7 @@ class Front:
         lines = logs.follow(lambda: self.ask(read), first, options, epoch)
         return StreamingResponse(lines, media_type="text/plain")
 
-    def _issue(self, server: ApiServer, call: Call) -> dict[str, Any]:
+    def _issue(self, server: ApiServer, call: Call) -> Json:
         """A TokenRequest answered."""
         if call.verb != "create":
             raise not_allowed()
@@ -351,7 +352,7 @@ def json_response(value: Any, code: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=code, media_type=JSON)
 
 
-def _response(value: dict[str, Any], form: ObjectForm, code: int = 200) -> Response:
+def _response(value: Json, form: ObjectForm, code: int = 200) -> Response:
     return Response(in_bytes(value, form), status_code=code, media_type=media_type(form))
 
 
@@ -380,7 +381,7 @@ def refusal(error: ApiError, form: ObjectForm = ObjectForm.OBJECT) -> Response:
     return response
 
 
-def _tagged(request: Request, document: dict[str, Any], media_type: str) -> Response:
+def _tagged(request: Request, document: Json, media_type: str) -> Response:
     """With an ETag; 304 without a Content-Type to who has it (one there would replace the cached type)."""
     tag = discovery.etag(document)
     if request.headers.get("if-none-match") == tag:

@@ -10,7 +10,6 @@ import os
 import time
 import uuid
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from starlette.requests import HTTPConnection
@@ -20,9 +19,7 @@ from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.resources import target_of
 from harness.model.errors import UserError
 from harness.model.status import ApiError
-from harness.model.wire import time_text
-
-Json = dict[str, Any]
+from harness.model.wire import Json, time_text
 
 _LASTING = frozenset({"log", "exec", "attach", "portforward"})
 """Subresources whose requests go on: told when they begin too, as watches are."""

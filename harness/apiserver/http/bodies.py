@@ -13,6 +13,7 @@ from harness.model.errors import UserError
 from harness.model.field_types import check_body
 from harness.model.loading import Limits, TooLarge, load_one
 from harness.model.status import ApiError, bad_request
+from harness.model.wire import Json
 
 LARGEST_BODY = 3 * 1024 * 1024
 """Bytes. Source: apiserver pkg/server/config.go MaxRequestBodyBytes."""
@@ -71,7 +72,7 @@ def parsed(body: bytes, content_type: str, duplicates: list[str] | None = None) 
     return value
 
 
-def checked(api_version: str, kind: str, body: Any) -> dict[str, Any]:
+def checked(api_version: str, kind: str, body: Any) -> Json:
     """The body of a request that is no stored object, an empty one where there is none. Raises ApiError BadRequest."""
     if body is None:
         return {}
@@ -154,7 +155,7 @@ def _fields(value: Any) -> int:
     return count
 
 
-class _Repeating(dict[str, Any]):
+class _Repeating(Json):
     """A JSON object in which fields stand more than once."""
 
     names: tuple[str, ...] = ()
@@ -163,7 +164,7 @@ class _Repeating(dict[str, Any]):
 def _with_duplicates(body: bytes, duplicates: list[str]) -> Any:
     seen = False
 
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def collect(pairs: list[tuple[str, Any]]) -> Json:
         nonlocal seen
         made = dict(pairs)
         if len(made) == len(pairs):

@@ -20,9 +20,7 @@ from harness.model.core import Pod, PodSpec
 from harness.model.field_types import check_fields, check_metadata
 from harness.model.objects import Unstructured, from_wire, to_wire
 from harness.model.status import ApiError, Cause, bad_request, invalid
-from harness.model.wire import DecodeError
-
-Json = dict[str, Any]
+from harness.model.wire import DecodeError, Json
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -78,7 +76,7 @@ class Call(msgspec.Struct, frozen=True):
             target.name if name is None else name,
         )
 
-    def wire(self, obj: Any) -> dict[str, Any]:
+    def wire(self, obj: Any) -> Json:
         return outward(self.resource, obj, self.epoch_unix_ns)
 
     def patched(self, before: Json) -> Json:
@@ -153,7 +151,7 @@ class Call(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """One object, a Status or any JSON."""
 
-    body: dict[str, Any]
+    body: Json
     code: int = 200
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -176,7 +174,7 @@ class One(msgspec.Struct, frozen=True):
     code: int = 200
 
 
-def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
+def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> Json:
     """The JSON of an object in the version of `resource`."""
     data = to_wire(obj, epoch_unix_ns=epoch_unix_ns, whole=True)
     data.setdefault("metadata", {})
@@ -205,7 +203,7 @@ def keep_shown(resource: Resource, obj: Any, data: Json) -> None:
 _NO_SPEC = PodSpec()
 
 
-def shown(resource: Resource, obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
+def shown(resource: Resource, obj: Any, epoch_unix_ns: int) -> Json:
     """`outward` for who changes nothing in it: pods that share a spec share its JSON."""
     made = _made.pop(id(obj), None)
     if made is not None and made[0] is obj and made[1] == resource.api_version:
@@ -275,9 +273,9 @@ def _not_handled(resource: Resource, why: str) -> ApiError:
     return bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {why}')
 
 
-def status_success(target: Target, name: str, uid: str) -> dict[str, Any]:
+def status_success(target: Target, name: str, uid: str) -> Json:
     """What a delete answers when the object is gone."""
-    details: dict[str, Any] = {"name": name, "kind": target.resource.plural, "uid": uid}
+    details: Json = {"name": name, "kind": target.resource.plural, "uid": uid}
     if target.resource.group:
         details["group"] = target.resource.group
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

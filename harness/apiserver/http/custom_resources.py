@@ -5,8 +5,6 @@ Source: apiextensions-apiserver pkg/controller/{status,establish,finalizer}.
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.server_listener import ServerListener
 from harness.apiserver.kinds import register, unregister
@@ -16,7 +14,7 @@ from harness.apiserver.server import ApiServer
 from harness.engine.component import DELETED
 from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, Kind, Unstructured
-from harness.model.wire import time_text
+from harness.model.wire import Json, time_text
 
 DEFINITION = "CustomResourceDefinition"
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
@@ -28,7 +26,7 @@ class CustomResources(ServerListener):
         super().__init__(driver)
         self._epoch = epoch_unix_ns
         self._served: dict[str, Defined] = {}  # by the definition's name
-        self._specs: dict[str, dict[str, Any]] = {}  # what each was made of
+        self._specs: dict[str, Json] = {}  # what each was made of
 
     def attach(self) -> None:
         server = self._driver.server

@@ -6,13 +6,11 @@ Source: kubernetes.io/docs/concepts/overview/kubernetes-api (discovery API).
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import msgspec
 
 from harness.apiserver.http.resources import Resource, resources
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 

@@ -6,8 +6,6 @@ read Endpoints, so they are made where clients are served, of the slices that th
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.server_listener import ServerListener
 from harness.apiserver.registry.lifecycle import replaced
@@ -15,6 +13,7 @@ from harness.apiserver.server import ApiServer
 from harness.engine.component import DELETED
 from harness.model.meta import ApiObject, ObjectMeta
 from harness.model.objects import Kind, Unstructured
+from harness.model.wire import Json
 from harness.model.workloads import Endpoint, EndpointSlice
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -65,7 +64,7 @@ class EndpointsMirror(ServerListener):
             for item in server.listed("EndpointSlice", namespace)
             if item.metadata.labels.get(SERVICE_NAME) == name and item.address_type != "FQDN"
         ]
-        body: dict[str, Any] = {"apiVersion": "v1", "kind": "Endpoints"}
+        body: Json = {"apiVersion": "v1", "kind": "Endpoints"}
         if subsets := subsets_of(slices):
             body["subsets"] = subsets
         if held is None:
@@ -78,20 +77,20 @@ class EndpointsMirror(ServerListener):
             server.update(replaced(held, extra=body))
 
 
-def subsets_of(slices: list[EndpointSlice]) -> list[dict[str, Any]]:
+def subsets_of(slices: list[EndpointSlice]) -> list[Json]:
     """A subset for each set of ports, its addresses in order."""
-    by_ports: dict[str, tuple[list[dict[str, Any]], list[Endpoint]]] = {}
+    by_ports: dict[str, tuple[list[Json], list[Endpoint]]] = {}
     for slice_ in slices:
-        ports: list[dict[str, Any]] = []
+        ports: list[Json] = []
         for port in slice_.ports:
             said = {"name": port.name or None, "port": port.port, "protocol": port.protocol or "TCP"}
             ports.append({field: value for field, value in said.items() if value is not None})
         by_ports.setdefault(repr(ports), (ports, []))[1].extend(slice_.endpoints)
-    out: list[dict[str, Any]] = []
+    out: list[Json] = []
     for ports, endpoints in by_ports.values():
         ready = [item for item in endpoints if item.conditions.ready is not False]
         waiting = [item for item in endpoints if item.conditions.ready is False]
-        subset: dict[str, Any] = {}
+        subset: Json = {}
         for field, chosen in (("addresses", ready), ("notReadyAddresses", waiting)):
             if addresses := [_address(item, text) for item in chosen for text in item.addresses]:
                 subset[field] = sorted(addresses, key=lambda item: item["ip"])[:MOST_ADDRESSES]
@@ -100,8 +99,8 @@ def subsets_of(slices: list[EndpointSlice]) -> list[dict[str, Any]]:
     return out
 
 
-def _address(endpoint: Endpoint, address: str) -> dict[str, Any]:
-    out: dict[str, Any] = {"ip": address}
+def _address(endpoint: Endpoint, address: str) -> Json:
+    out: Json = {"ip": address}
     if endpoint.node_name:
         out["nodeName"] = endpoint.node_name
     target = endpoint.target_ref

@@ -7,15 +7,13 @@ pkg/resource/query_param_verifier_v3.go looks for `fieldValidation` on a kind's 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import msgspec
 
 from harness.apiserver.http.bodies import JSON
 from harness.apiserver.http.resources import Resource, resources
 from harness.apiserver.http.schemas import REFERENCE, Schemas
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 V2_ANSWERED = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"

@@ -15,14 +15,12 @@ import msgspec
 
 from harness.model.field_table import Field, kind_messages, messages
 from harness.model.status import ApiError, bad_request
-from harness.model.wire import time_text
+from harness.model.wire import Json, time_text
 
 MAGIC = b"k8s\x00"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST = 64
-
-Json = dict[str, Any]
 
 
 def decode(body: bytes) -> Json:

@@ -16,9 +16,7 @@ import msgspec
 from harness.apiserver.http.protobuf import MAGIC, by_number, protobuf_message
 from harness.model.field_table import Field
 from harness.model.status import ApiError
-from harness.model.wire import parse_time
-
-Json = dict[str, Any]
+from harness.model.wire import Json, parse_time
 
 _INTEGERS = "bil"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from harness.apiserver import kinds
 from harness.apiserver.kinds import RULES
 from harness.model.objects import KINDS, Kind
+from harness.model.wire import Json
 
-Convert = Callable[[dict[str, Any]], dict[str, Any]]
+Convert = Callable[[Json], Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Resource:
     preferred: bool = True
     outward: Convert | None = None
     inward: Convert | None = None
-    schema: dict[str, Any] | None = None
+    schema: Json | None = None
 
     @property
     def group(self) -> str:

@@ -18,9 +18,7 @@ from harness.apiserver.http.resources import Resource
 from harness.model.field_table import SET, Marks, field_marks, kind_messages, messages
 from harness.model.objects import Unstructured
 from harness.model.quantity import Quantity
-from harness.model.wire import MicroTime, Time, Wire
-
-Json = dict[str, Any]
+from harness.model.wire import Json, MicroTime, Time, Wire
 
 REFERENCE = "#/components/schemas/"
 

@@ -10,7 +10,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import uvicorn
@@ -36,6 +35,7 @@ from harness.apiserver.http.watch import Hub
 from harness.apiserver.http.web import page as web_page
 from harness.apiserver.http.web.page import Web, WebPage
 from harness.model.errors import RunFailed, UserError
+from harness.model.wire import Json
 
 START_S, STOP_S = 10.0, 5.0
 """Seconds to wait for the thread, at most."""
@@ -109,7 +109,7 @@ class HttpServer:
         """The PEM certificate that clients trust."""
         return self.identity.authority.certificate.encode()
 
-    def kubeconfig(self, store: Path | None = None) -> dict[str, Any]:
+    def kubeconfig(self, store: Path | None = None) -> Json:
         """`store`: the file that the cluster is kept in."""
         return kubeconfig.kubeconfig(self.url, self.authority, self.token, store=store)
 

@@ -16,7 +16,7 @@ from harness.apiserver.server import ApiServer
 from harness.model.meta import LabelSelector
 from harness.model.objects import kind_of
 from harness.model.status import MODIFIED_MEANWHILE, ApiError, Cause, bad_request, conflict, invalid, not_allowed
-from harness.model.wire import time_text
+from harness.model.wire import Json, time_text
 
 Result = Answer | Objects | One
 
@@ -43,7 +43,7 @@ def _object(server: ApiServer, call: Call) -> Any:
 
 def _part(server: ApiServer, call: Call, door: str) -> One:
     old = _object(server, call)
-    before: dict[str, Any] | None = None
+    before: Json | None = None
     finish = None if call.verb == "get" else tracking.tracked(server, call)
     match call.verb:
         case "get":
@@ -112,7 +112,7 @@ def _scaled(obj: Any, replicas: int) -> Any:
     return replaced(obj, extra=body)
 
 
-def scale_of(obj: Any, epoch_unix_ns: int) -> dict[str, Any]:
+def scale_of(obj: Any, epoch_unix_ns: int) -> Json:
     """autoscaling/v1 Scale of something with replicas and a selector."""
     meta = obj.metadata
     paths = RULES[kind_of(obj)].scale_paths

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.kinds import RULES
-from harness.apiserver.registry.table_cells import Json, Moment
+from harness.apiserver.registry.table_cells import Moment
+from harness.model.wire import Json
 
 _TYPES = {"Restarts": "string", "Value": "integer", "Data": "integer", "Count": "integer", "MinPods": "string"}
 

@@ -18,6 +18,7 @@ from harness.apiserver.server import ApiServer
 from harness.apiserver.watch_cache import prefix_of
 from harness.model.status import ApiError, Cause, bad_request, gone, not_allowed, not_found
 from harness.model.whole_numbers import whole_number
+from harness.model.wire import Json
 from harness.store.interface import Compacted, FutureRevision, StoreEntry
 
 Result = Answer | Objects | One
@@ -137,7 +138,7 @@ def dry(call: Call) -> bool:
     return call.dry_run or checked("meta.k8s.io/v1", "DeleteOptions", call.body).get("dryRun") == ["All"]
 
 
-def delete_options(call: Call) -> dict[str, Any]:
+def delete_options(call: Call) -> Json:
     """From the body (DeleteOptions) or the query. Raises ApiError BadRequest, Invalid."""
     body = checked("meta.k8s.io/v1", "DeleteOptions", call.body)
     options.refuse("DeleteOptions", options.deletion_causes(body or _queried(call)))
@@ -161,7 +162,7 @@ def delete_options(call: Call) -> dict[str, Any]:
     }
 
 
-def _queried(call: Call) -> dict[str, Any]:
+def _queried(call: Call) -> Json:
     """DeleteOptions of a query: one that is not there is not set."""
     policy = call.query.get("propagationPolicy")
     return {"propagationPolicy": policy} if policy else {}

@@ -15,7 +15,6 @@ from harness.apiserver.registry.table_cells import (
     NONE,
     UNKNOWN,
     UNSET,
-    Json,
     Moment,
     created,
     name_of,
@@ -24,6 +23,7 @@ from harness.apiserver.registry.table_cells import (
 )
 from harness.apiserver.validation.autoscaling import autoscaler_problems
 from harness.model.objects import KINDS
+from harness.model.wire import Json
 from harness.model.workloads import (
     HorizontalPodAutoscaler,
     HorizontalPodAutoscalerBehavior,

@@ -9,11 +9,12 @@ from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.fields import untyped
-from harness.apiserver.registry.table_cells import NONE, Json, Moment, created, duration, name_of, part
+from harness.apiserver.registry.table_cells import NONE, Moment, created, duration, name_of, part
 from harness.apiserver.validation.causes import duplicate, forbidden, required, unsupported, wrong
 from harness.apiserver.validation.names import subdomain_problem
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
+from harness.model.wire import Json
 
 APPROVED, DENIED, FAILED = "Approved", "Denied", "Failed"
 

@@ -9,12 +9,13 @@ from typing import Any
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.fields import untyped
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of
+from harness.apiserver.registry.table_cells import Moment, created, name_of
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import forbidden, immutable, required, too_long, wrong
 from harness.model.core import ConfigMap
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
+from harness.model.wire import Json
 
 CONFIG_LIMIT = 1024 * 1024
 """Bytes of a ConfigMap's or Secret's data. Source: core/v1 MaxSecretSize."""

@@ -14,7 +14,6 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import (
     NONE,
     TEMPLATE_COLUMNS,
-    Json,
     Moment,
     created,
     name_of,
@@ -28,7 +27,7 @@ from harness.model.cron import parse_cron, time_zone
 from harness.model.cron_jobs import CronJob, CronJobSpec
 from harness.model.objects import KINDS
 from harness.model.status import Cause
-from harness.model.wire import encode
+from harness.model.wire import Json, encode
 
 LONGEST_NAME = 52
 """A Job's has 11 more: a dash and the minutes since 1970. Source: ValidateCronJobCreate (1.32)."""

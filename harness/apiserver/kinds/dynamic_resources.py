@@ -10,8 +10,9 @@ from typing import Any
 from harness.apiserver.kinds.rules import KindRules, OtherVersion, Table
 from harness.apiserver.registry.dynamic_resources import GROUP, from_beta1, to_beta1, versioned
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, part
+from harness.apiserver.registry.table_cells import Moment, created, name_of, part
 from harness.model.objects import KINDS, Unstructured
+from harness.model.wire import Json
 
 _VERSIONS = (
     OtherVersion(f"{GROUP}/v1beta2", versioned("v1beta2"), versioned("v1")),

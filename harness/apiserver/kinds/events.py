@@ -6,11 +6,12 @@ from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, OtherVersion, Table
 from harness.apiserver.registry.fields import attribute
-from harness.apiserver.registry.table_cells import Json, Moment, name_of
+from harness.apiserver.registry.table_cells import Moment, name_of
 from harness.apiserver.validation.causes import wrong
 from harness.model.core import Event
 from harness.model.objects import KINDS
 from harness.model.status import Cause
+from harness.model.wire import Json
 
 
 def _event_problems(new: Event, old: Event | None) -> list[Cause]:

@@ -9,7 +9,6 @@ from harness.apiserver.kinds.rules import ORPHAN_DEPENDENTS, KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import (
     TEMPLATE_COLUMNS,
-    Json,
     Moment,
     created,
     duration,
@@ -24,7 +23,7 @@ from harness.apiserver.validation.jobs import job_spec_problems
 from harness.model.meta import LabelSelector, ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import Cause
-from harness.model.wire import Wire, encode
+from harness.model.wire import Json, Wire, encode
 from harness.model.workloads import Job, JobSpec, JobStatus, PodFailurePolicy
 
 MANY_FAILURES = 2**31 - 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, number, part
+from harness.apiserver.registry.table_cells import Moment, created, name_of, number, part
 from harness.apiserver.validation.karpenter import node_claim_problems, node_pool_problems
 from harness.model.karpenter import (
     CAPACITY_TYPE,
@@ -20,6 +20,7 @@ from harness.model.karpenter import (
     NodePool,
 )
 from harness.model.objects import KINDS
+from harness.model.wire import Json
 
 EXPIRE_AFTER = "720h"
 

@@ -7,12 +7,13 @@ from typing import Any
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.fields import attribute
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, part
+from harness.apiserver.registry.table_cells import Moment, created, name_of, part
 from harness.apiserver.validation import names
 from harness.model.core import Namespace, NamespaceSpec, NamespaceStatus
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import forbidden as refused
+from harness.model.wire import Json
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 

@@ -10,7 +10,6 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import (
     NONE,
     UNKNOWN,
-    Json,
     Moment,
     created,
     name_of,
@@ -31,6 +30,7 @@ from harness.model.core import Node, Taint
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import Cause
+from harness.model.wire import Json
 from harness.model.workloads import Lease
 
 

@@ -19,7 +19,7 @@ from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.fields import attribute
 from harness.apiserver.registry.identity_memo import IdentityMemo
 from harness.apiserver.registry.lifecycle import qos_class, replaced
-from harness.apiserver.registry.table_cells import NONE, Json, Moment, created, name_of, part
+from harness.apiserver.registry.table_cells import NONE, Moment, created, name_of, part
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import wrong
 from harness.apiserver.validation.pods import pod_spec_problems, pod_update_problems
@@ -27,6 +27,7 @@ from harness.model.core import Pod, PodSpec, PodStatus
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import Cause
+from harness.model.wire import Json
 
 
 class PodSpecDefaults(PodSpecs):

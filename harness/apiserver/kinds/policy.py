@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, Table
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, number, part
+from harness.apiserver.registry.table_cells import Moment, created, name_of, number, part
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import unsupported, wrong
 from harness.apiserver.validation.limits import limit_range_problems, quota_problems
 from harness.apiserver.validation.templates import int_or_percent
 from harness.model.objects import KINDS
 from harness.model.status import Cause
-from harness.model.wire import encode
+from harness.model.wire import Json, encode
 from harness.model.workloads import PodDisruptionBudget
 
 _UNHEALTHY = ("AlwaysAllow", "IfHealthyBudget")

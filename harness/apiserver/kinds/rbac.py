@@ -6,11 +6,12 @@ from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of
+from harness.apiserver.registry.table_cells import Moment, created, name_of
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import required, unsupported, wrong
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
+from harness.model.wire import Json
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -38,7 +39,7 @@ def _default_binding(obj: Unstructured) -> Unstructured:
 
 def _binding_problems(new: Unstructured, old: Unstructured | None) -> list[Cause]:
     found: list[Cause] = []
-    reference: dict[str, Any] = (new.extra or {}).get("roleRef") or {}
+    reference: Json = (new.extra or {}).get("roleRef") or {}
     if reference.get("kind") not in ("Role", "ClusterRole"):
         found.append(unsupported("roleRef.kind", reference.get("kind", ""), ("Role", "ClusterRole")))
     if not reference.get("name"):

@@ -13,7 +13,6 @@ from harness.apiserver.kinds.rules import ORPHAN_DEPENDENTS, KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import (
     TEMPLATE_COLUMNS,
-    Json,
     Moment,
     containers,
     created,
@@ -28,6 +27,7 @@ from harness.model.core import PodTemplateSpec
 from harness.model.meta import LabelSelector
 from harness.model.objects import KINDS
 from harness.model.status import Cause
+from harness.model.wire import Json
 from harness.model.workloads import ReplicationController
 
 _NO_TEMPLATE = PodTemplateSpec()

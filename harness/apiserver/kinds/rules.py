@@ -14,12 +14,12 @@ from harness.apiserver.admission.plugin import Plugin
 from harness.apiserver.admission.quota import Usage
 from harness.apiserver.registry import lifecycle
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of
+from harness.apiserver.registry.table_cells import Moment, created, name_of
 from harness.apiserver.validation.names import meta_problems, part_problems, subdomain_problem
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Kind
 from harness.model.status import Cause
-from harness.model.wire import Time
+from harness.model.wire import Json, Time
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 """Finalizers. Source: metav1.FinalizerOrphanDependents, FinalizerDeleteDependents."""

@@ -6,10 +6,11 @@ from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, number
+from harness.apiserver.registry.table_cells import Moment, created, name_of, number
 from harness.apiserver.validation.causes import at_least, forbidden, immutable, unsupported
 from harness.model.objects import KINDS
 from harness.model.status import Cause
+from harness.model.wire import Json
 from harness.model.workloads import PodGroup, PriorityClass
 
 HIGHEST_USER_PRIORITY = 1_000_000_000

@@ -15,7 +15,6 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import (
     NONE,
     UNSET,
-    Json,
     Moment,
     created,
     labels,
@@ -27,6 +26,7 @@ from harness.apiserver.validation.causes import duplicate, immutable, required, 
 from harness.model.core import Service, ServicePort
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
+from harness.model.wire import Json
 from harness.model.workloads import EndpointSlice
 
 

@@ -7,14 +7,14 @@ from typing import Any
 from harness.apiserver.defaults.pod_spec import default_template
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, number, part, template_cells
+from harness.apiserver.registry.table_cells import Moment, created, name_of, number, part, template_cells
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import at_least, forbidden, immutable, required, unsupported, wrong
 from harness.apiserver.validation.templates import selected_template_problems
 from harness.model.core import PodTemplateSpec
 from harness.model.objects import KINDS
 from harness.model.status import Cause
-from harness.model.wire import encode
+from harness.model.wire import Json, encode
 from harness.model.workloads import (
     ControllerRevision,
     RollingUpdateStatefulSetStrategy,

@@ -12,7 +12,7 @@ from harness.apiserver.admission.default_storage_class import DefaultStorageClas
 from harness.apiserver.admission.quota import Usage
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, part
+from harness.apiserver.registry.table_cells import Moment, created, name_of, part
 from harness.apiserver.validation import names
 from harness.apiserver.validation.affinity import node_selector_problems
 from harness.apiserver.validation.causes import (
@@ -34,6 +34,7 @@ from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import Cause
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from harness.model.wire import Json
 
 _RECLAIM = ("Delete", "Recycle", "Retain")
 SOURCES = frozenset(

@@ -10,10 +10,11 @@ from typing import Any
 
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of, part
+from harness.apiserver.registry.table_cells import Moment, created, name_of, part
 from harness.apiserver.validation.vertical import vertical_problems
 from harness.model.objects import KINDS
 from harness.model.vertical import RECOMMENDATION_PROVIDED, RECREATE, PodUpdatePolicy, VerticalPodAutoscaler
+from harness.model.wire import Json
 
 
 def _defaults(obj: VerticalPodAutoscaler) -> VerticalPodAutoscaler:

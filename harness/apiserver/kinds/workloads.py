@@ -9,7 +9,6 @@ from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import (
     TEMPLATE_COLUMNS,
-    Json,
     Moment,
     created,
     labels,
@@ -29,7 +28,7 @@ from harness.apiserver.validation.causes import (
 from harness.apiserver.validation.templates import int_or_percent, selected_template_problems
 from harness.model.objects import KINDS
 from harness.model.status import Cause
-from harness.model.wire import encode
+from harness.model.wire import Json, encode
 from harness.model.workloads import (
     DaemonSet,
     Deployment,

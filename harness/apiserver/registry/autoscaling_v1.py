@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypeAlias
 
-Json: TypeAlias = dict[str, Any]
+from harness.model.wire import Json
 
 METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"

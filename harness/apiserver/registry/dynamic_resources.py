@@ -8,9 +8,8 @@ Source: staging/src/k8s.io/api/resource/{v1beta1,v1beta2,v1}/types.go; pkg/apis/
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 GROUP = "resource.k8s.io"
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import msgspec
 
-from harness.model.wire import ScaledEpoch, parse_time
-
-Json = dict[str, Any]
+from harness.model.wire import Json, ScaledEpoch, parse_time
 
 NONE, UNSET, UNKNOWN = "<none>", "<unset>", "<unknown>"
 

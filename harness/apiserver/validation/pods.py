@@ -25,7 +25,7 @@ from harness.model.core import Container, PodSpec, Probe, ResourceList, Tolerati
 from harness.model.meta import ObjectMeta
 from harness.model.status import Cause
 from harness.model.storage import PersistentVolumeClaimSpec
-from harness.model.wire import DecodeError, decode
+from harness.model.wire import DecodeError, Json, decode
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -159,7 +159,7 @@ def _container(
             found.append(wrong(f"{at}.env[{index}].valueFrom", "", "may not be specified when `value` is not empty"))
 
 
-def _list(value: Any) -> list[dict[str, Any]]:
+def _list(value: Any) -> list[Json]:
     """What is not modelled may have any shape."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
@@ -184,7 +184,7 @@ def _volumes(found: list[Cause], spec: PodSpec, path: str) -> set[str]:
     return seen
 
 
-def _ephemeral(found: list[Cause], volume: dict[str, Any], at: str) -> None:
+def _ephemeral(found: list[Cause], volume: Json, at: str) -> None:
     """A claim will be made of it, so it must be one. Source: validateEphemeralVolumeSource."""
     source = volume.get("ephemeral")
     if source is None:

@@ -21,7 +21,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.model.objects import Unstructured
 from harness.model.status import ApiError, Cause, invalid
-from harness.model.wire import time_text
+from harness.model.wire import Json, time_text
 
 KIND = "CertificateSigningRequest"
 
@@ -47,7 +47,7 @@ def read_request(text: Any) -> x509.CertificateSigningRequest:
 def requested(user: User, obj: Unstructured) -> Unstructured:
     """A new request says who has made it, whatever it said. Raises ApiError Forbidden, Invalid."""
     spec = dict((obj.extra or {}).get("spec") or {})
-    about: dict[str, Any] = {"username": user.name, "uid": user.uid, "groups": list(user.groups)}
+    about: Json = {"username": user.name, "uid": user.uid, "groups": list(user.groups)}
     about["extra"] = {key: list(values) for key, values in user.extra}
     for name in about:
         spec.pop(name, None)
@@ -81,7 +81,7 @@ def signed(server: ApiServer, user: User, old: Unstructured, new: Unstructured, 
     return _with(old, _dated(server, old, decided + others, epoch_unix_ns), certificate)
 
 
-def _with(old: Unstructured, conditions: list[dict[str, Any]], certificate: str | None) -> Unstructured:
+def _with(old: Unstructured, conditions: list[Json], certificate: str | None) -> Unstructured:
     status = dict((old.extra or {}).get("status") or {})
     status["conditions"] = conditions
     if certificate:
@@ -89,9 +89,7 @@ def _with(old: Unstructured, conditions: list[dict[str, Any]], certificate: str 
     return replaced(old, extra={**(old.extra or {}), "status": status})
 
 
-def _dated(
-    server: ApiServer, old: Unstructured, conditions: list[dict[str, Any]], epoch_unix_ns: int
-) -> list[dict[str, Any]]:
+def _dated(server: ApiServer, old: Unstructured, conditions: list[Json], epoch_unix_ns: int) -> list[Json]:
     """New ones get their times."""
     now = time_text(server.now, epoch_unix_ns)
     held = {item.get("type"): item for item in conditions_of(old)}

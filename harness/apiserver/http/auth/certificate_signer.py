@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -27,7 +26,7 @@ from harness.engine.component import DELETED
 from harness.model.meta import ApiObject
 from harness.model.objects import Kind, Unstructured
 from harness.model.status import ApiError
-from harness.model.wire import time_text
+from harness.model.wire import Json, time_text
 
 LONGEST_S = 365 * 24 * 3600
 """Source: kube-controller-manager --cluster-signing-duration, a year."""
@@ -91,7 +90,7 @@ def _waits(obj: Unstructured) -> bool:
     return has(obj, APPROVED) and not has(obj, DENIED) and not has(obj, FAILED)
 
 
-def signed(authority: Authority, spec: dict[str, Any]) -> bytes:
+def signed(authority: Authority, spec: Json) -> bytes:
     """The certificate in PEM that a request's spec asks for. Raises ValueError: its signer takes no such request."""
     signer, usages = spec.get("signerName") or "", set(spec.get("usages") or ())
     needed, taken = _TAKES[signer]

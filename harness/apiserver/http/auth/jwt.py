@@ -9,7 +9,6 @@ import base64
 import binascii
 import hashlib
 from collections import OrderedDict
-from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from harness.apiserver.http.auth import certs
+from harness.model.wire import Json
 
 ALGORITHM = "ES256"
 _WIDTH = 32  # bytes of each half of a signature on P-256: RFC 7518, section 3.4
@@ -34,14 +34,14 @@ class Signer:
         # As Kubernetes names its keys: pkg/serviceaccount/jwt.go, keyIDFromPublicKey.
         self.key_id = _text(hashlib.sha256(self._public.public_bytes(serialization.Encoding.DER, form)).digest())
         self._head = _text(msgspec.json.encode({"alg": ALGORITHM, "kid": self.key_id}))
-        self._seen: OrderedDict[str, dict[str, Any]] = OrderedDict()  # whose signature was right, oldest first
+        self._seen: OrderedDict[str, Json] = OrderedDict()  # whose signature was right, oldest first
 
-    def sign(self, claims: dict[str, Any]) -> str:
+    def sign(self, claims: Json) -> str:
         signed = f"{self._head}.{_text(msgspec.json.encode(claims))}"
         halves = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
         return f"{signed}.{_text(b''.join(half.to_bytes(_WIDTH, 'big') for half in halves))}"
 
-    def claims(self, token: str) -> dict[str, Any] | None:
+    def claims(self, token: str) -> Json | None:
         """What it says, when this key signed it; whether that is true now is for who asks."""
         found = self._seen.get(token)
         if found is None and len(token) <= _LONGEST:
@@ -52,7 +52,7 @@ class Signer:
                     self._seen.popitem(last=False)
         return found
 
-    def _verified(self, token: str) -> dict[str, Any] | None:
+    def _verified(self, token: str) -> Json | None:
         signed, _, signature = token.rpartition(".")
         head, _, body = signed.partition(".")
         # The head is compared, not obeyed: no other algorithm, none at all least, can be asked for.
@@ -64,11 +64,11 @@ class Signer:
                 return None
             halves = int.from_bytes(raw[:_WIDTH], "big"), int.from_bytes(raw[_WIDTH:], "big")
             self._public.verify(encode_dss_signature(*halves), signed.encode(), ec.ECDSA(hashes.SHA256()))
-            return msgspec.json.decode(_bytes(body), type=dict[str, Any])
+            return msgspec.json.decode(_bytes(body), type=Json)
         except (InvalidSignature, binascii.Error, ValueError, msgspec.MsgspecError):
             return None
 
-    def key_set(self) -> dict[str, Any]:
+    def key_set(self) -> Json:
         """RFC 7517, section 5."""
         at = self._public.public_numbers()
         where = {"x": _text(at.x.to_bytes(_WIDTH, "big")), "y": _text(at.y.to_bytes(_WIDTH, "big"))}

@@ -14,6 +14,7 @@ import yaml
 
 from harness.model.errors import UserError
 from harness.model.loading import BY_HAND, load_one, read_text
+from harness.model.wire import Json
 from harness.store.private_file import write_private
 
 _NAME, _ADMIN, _EXTENSION = "podyard", "kubernetes-admin", "podyard"
@@ -22,9 +23,7 @@ _PATIENCE_S = 2.0
 """Seconds to wait for a cluster that may be there."""
 
 
-def kubeconfig(
-    server: str, authority: bytes, token: str, *, name: str = _NAME, store: Path | None = None
-) -> dict[str, Any]:
+def kubeconfig(server: str, authority: bytes, token: str, *, name: str = _NAME, store: Path | None = None) -> Json:
     """`server`: https URL; `authority`: PEM; `token`: a bearer token of `kubernetes-admin`. `store`: the file that the
     cluster is kept in, noted as an extension."""
     kept = [] if store is None else [{"name": _EXTENSION, "extension": {"store": str(store.absolute())}}]
@@ -86,7 +85,7 @@ def check(path: Path, authority: bytes) -> None:
     _read(path, authority)
 
 
-def write(path: Path, config: dict[str, Any]) -> None:
+def write(path: Path, config: Json) -> None:
     """Readable by its owner alone. In place of an earlier one of the same cluster, whose further users and contexts
     stay, or of a cluster that is gone for good; never of another's. Raises UserError."""
     authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
@@ -105,11 +104,11 @@ def write(path: Path, config: dict[str, Any]) -> None:
         raise _not_ours(path, "a file that was written at the same time") from None
 
 
-def _merged(there: Any, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merged(there: Any, own: list[Json]) -> list[Json]:
     return own + [item for item in there or () if item.get("name") != own[0]["name"]]
 
 
-def _read(path: Path, authority: bytes) -> dict[str, Any] | None:
+def _read(path: Path, authority: bytes) -> Json | None:
     """The file, when it is of the cluster of `authority`; None when it may be replaced. Raises UserError."""
     if not path.exists():
         return None
@@ -141,7 +140,7 @@ def _read(path: Path, authority: bytes) -> dict[str, Any] | None:
     return None
 
 
-def _check_gone(path: Path, cluster: dict[str, Any]) -> None:
+def _check_gone(path: Path, cluster: Json) -> None:
     """Raises UserError when the file leads to a cluster that runs, or to one that can be started again."""
     server = str(cluster.get("server", ""))
     hint = "name another file: --kubeconfig FILE"
@@ -154,7 +153,7 @@ def _check_gone(path: Path, cluster: dict[str, Any]) -> None:
         raise UserError("the kubeconfig file is another cluster's, which runs", file=path, found=server, hint=hint)
 
 
-def kept_in(cluster: dict[str, Any]) -> str:
+def kept_in(cluster: Json) -> str:
     """The file that a cluster of a kubeconfig is kept in, as `kubeconfig` noted it; "" for one in memory."""
     for item in cluster.get("extensions") or ():
         if isinstance(item, dict) and item.get("name") == _EXTENSION and isinstance(item.get("extension"), dict):
@@ -162,7 +161,7 @@ def kept_in(cluster: dict[str, Any]) -> str:
     return ""
 
 
-def _answers(server: str, cluster: dict[str, Any]) -> bool:
+def _answers(server: str, cluster: Json) -> bool:
     """Whether who listens there is that very cluster: its authority signed what it shows."""
     try:
         address = urlsplit(server)

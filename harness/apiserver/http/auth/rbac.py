@@ -13,6 +13,7 @@ import msgspec
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Unstructured
 from harness.model.status import ApiError
+from harness.model.wire import Json
 
 if TYPE_CHECKING:
     from harness.apiserver.server import ApiServer
@@ -76,7 +77,7 @@ def refusal(user: User, action: Action) -> ApiError:
     return ApiError(403, "Forbidden", why, kind=action.resource, name=action.name, group=action.group)
 
 
-def rules_for(server: ApiServer, user: User, namespace: str) -> Iterator[dict[str, Any]]:
+def rules_for(server: ApiServer, user: User, namespace: str) -> Iterator[Json]:
     """Every rule that binds `user`: cluster-wide, and those of `namespace` unless it is empty."""
     cluster_roles = server.objects("ClusterRole")
     for binding in server.objects("ClusterRoleBinding").values():
@@ -98,11 +99,11 @@ def rules_for(server: ApiServer, user: User, namespace: str) -> Iterator[dict[st
                 yield from _rules(server.objects("Role").get(f"{namespace}/{name}"))
 
 
-def _rules(role: Any) -> list[dict[str, Any]]:
+def _rules(role: Any) -> list[Json]:
     return [] if role is None else (role.extra or {}).get("rules") or []
 
 
-def _names(binding: dict[str, Any], user: User, namespace: str) -> bool:
+def _names(binding: Json, user: User, namespace: str) -> bool:
     for subject in binding.get("subjects") or []:
         name = subject.get("name", "")
         match subject.get("kind"):
@@ -119,7 +120,7 @@ def _names(binding: dict[str, Any], user: User, namespace: str) -> bool:
     return False
 
 
-def rule_allows(rule: dict[str, Any], action: Action) -> bool:
+def rule_allows(rule: Json, action: Action) -> bool:
     verbs = rule.get("verbs") or []
     if action.verb not in verbs and "*" not in verbs:
         return False
@@ -177,7 +178,7 @@ def check_escalation(server: ApiServer, user: User, kind: str, obj: Any) -> None
                 raise ApiError(403, "Forbidden", text, kind=kind.lower() + "s", name=obj.metadata.name, group=group)
 
 
-def _actions(rule: dict[str, Any], namespace: str) -> Iterator[Action]:
+def _actions(rule: Json, namespace: str) -> Iterator[Action]:
     """A rule taken apart; a star stands for itself, so that only a star covers it."""
     for verb in rule.get("verbs") or []:
         for url in rule.get("nonResourceURLs") or []:
@@ -189,7 +190,7 @@ def _actions(rule: dict[str, Any], namespace: str) -> Iterator[Action]:
                     yield Action(verb, group, resource, subresource, namespace, name)
 
 
-def _rule(verbs: str, groups: str, resources: str) -> dict[str, Any]:
+def _rule(verbs: str, groups: str, resources: str) -> Json:
     return {"verbs": verbs.split(), "apiGroups": groups.split(","), "resources": resources.split()}
 
 
@@ -222,7 +223,7 @@ _REVIEWS = "selfsubjectaccessreviews selfsubjectrulesreviews"
 _DISCOVERY = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"]
 _PUBLIC = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
 
-CLUSTER_ROLES: dict[str, list[dict[str, Any]]] = {
+CLUSTER_ROLES: dict[str, list[Json]] = {
     "cluster-admin": [_rule("*", "*", "*"), {"verbs": ["*"], "nonResourceURLs": ["*"]}],
     "admin": [*_EDIT, _rule(f"{_READ} {_WRITE}", "rbac.authorization.k8s.io", "roles rolebindings")],
     "edit": _EDIT,
@@ -305,7 +306,7 @@ def bootstrap(server: ApiServer) -> None:
     _ensure(server, "RoleBinding", f"system::{READER}", labels, body, SYSTEM)
 
 
-def grant(server: ApiServer, user: str, rules: list[dict[str, Any]]) -> None:
+def grant(server: ApiServer, user: str, rules: list[Json]) -> None:
     """A ClusterRole and its binding named as the user, with these rules whatever stood there."""
     labels = {"kubernetes.io/bootstrapping": "rbac-defaults"}
     _ensure(server, "ClusterRole", user, labels, {"rules": rules})
@@ -319,9 +320,7 @@ def grant(server: ApiServer, user: str, rules: list[dict[str, Any]]) -> None:
     _ensure(server, "ClusterRoleBinding", user, labels, body)
 
 
-def _ensure(
-    server: ApiServer, kind: str, name: str, labels: dict[str, str], body: dict[str, Any], namespace: str = ""
-) -> None:
+def _ensure(server: ApiServer, kind: str, name: str, labels: dict[str, str], body: Json, namespace: str = "") -> None:
     if (f"{namespace}/{name}" if namespace else name) not in server.objects(kind):
         extra = {"apiVersion": f"{_GROUP}/v1", "kind": kind, **body}
         server.create(Unstructured(metadata=ObjectMeta(name=name, namespace=namespace, labels=labels), extra=extra))

@@ -15,8 +15,7 @@ from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.discovery import LOCAL, REVIEWS
 from harness.apiserver.server import ApiServer
 from harness.model.status import ApiError, bad_request
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 Whose = Callable[[ApiServer, str, tuple[str, ...]], tuple[User, tuple[str, ...]]]
 """(whose a token is, for which of the given audiences); raises ApiError Unauthorized."""

@@ -16,7 +16,7 @@ import msgspec
 from harness.apiserver.http.auth.jwt import ALGORITHM, Signer
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, MASTERS, User
 from harness.model.status import ApiError, Cause, bad_request, conflict, invalid
-from harness.model.wire import time_text
+from harness.model.wire import Json, time_text
 
 if TYPE_CHECKING:
     from harness.apiserver.server import ApiServer
@@ -93,7 +93,7 @@ class Tokens:
         account = server.get("ServiceAccount", namespace, name)
         bound = None if request.bound is None else _bound(server, namespace, name, *request.bound)
         begin = _seconds(server, epoch_unix_ns)
-        claims: dict[str, Any] = {
+        claims: Json = {
             "aud": list(request.audiences or AUDIENCES),
             "exp": begin + request.seconds,
             "iat": begin,
@@ -197,7 +197,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def issuer_document(address: str) -> dict[str, Any]:
+def issuer_document(address: str) -> Json:
     """What OpenID Connect's discovery says of the issuer. Source: pkg/serviceaccount/openidmetadata.go."""
     return {
         "issuer": ISSUER,
@@ -208,7 +208,7 @@ def issuer_document(address: str) -> dict[str, Any]:
     }
 
 
-def requested(spec: dict[str, Any]) -> TokenRequest:
+def requested(spec: Json) -> TokenRequest:
     """Raises ApiError Invalid. Source: pkg/apis/authentication/validation/validation.go (Kubernetes 1.32)."""
     seconds = spec.get("expirationSeconds")
     seconds = DEFAULT_S if seconds is None else seconds
@@ -229,9 +229,7 @@ def requested(spec: dict[str, Any]) -> TokenRequest:
     return TokenRequest(seconds, tuple(spec.get("audiences") or ()), bound_to)
 
 
-def answered(
-    known: Tokens, server: ApiServer, namespace: str, name: str, spec: dict[str, Any], epoch_unix_ns: int
-) -> dict[str, Any]:
+def answered(known: Tokens, server: ApiServer, namespace: str, name: str, spec: Json, epoch_unix_ns: int) -> Json:
     """A TokenRequest with its status. Raises ApiError NotFound, Conflict, Invalid (too short a life)."""
     request = requested(spec)
     token, end = known.issue(server, epoch_unix_ns, namespace, name, request)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -20,6 +19,7 @@ from harness.model import commands
 from harness.model.commands import NotKnownError, Outcome, Surroundings
 from harness.model.status import ApiError
 from harness.model.whole_numbers import whole_number
+from harness.model.wire import Json
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
 
@@ -65,7 +65,7 @@ class Channels:
         """Say how it ended, and end. Whoever is attached reads the exit code in the pod's status. Source: client-go
         tools/remotecommand/v4.go."""
         self.exit_code = exit_code
-        status: dict[str, Any] = {"metadata": {}, "status": "Success"}
+        status: Json = {"metadata": {}, "status": "Success"}
         if exit_code and not self._attached:
             status = {
                 "metadata": {},

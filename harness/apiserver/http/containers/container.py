@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any
 
 from harness.apiserver.server import ApiServer
 from harness.model.commands import Surroundings, reads_stdin
 from harness.model.core import Container, ContainerState, Pod
 from harness.model.shell_commands import Network
 from harness.model.status import ApiError, bad_request
-from harness.model.wire import time_text
-
-Json = dict[str, Any]
+from harness.model.wire import Json, time_text
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
@@ -201,7 +198,7 @@ def _mounted(server: ApiServer, known: Known) -> dict[str, str]:
     return files
 
 
-def _files_of(server: ApiServer, pod: Pod, source: dict[str, Any]) -> dict[str, str]:
+def _files_of(server: ApiServer, pod: Pod, source: Json) -> dict[str, str]:
     """Of a volume, or of one source of a projected volume, by path. Tokens are not made: none of the commands that a
     simulated container knows could use one."""
     files: dict[str, str] = {}

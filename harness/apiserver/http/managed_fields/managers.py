@@ -19,8 +19,7 @@ from harness.apiserver.http.managed_fields.sets import (
 )
 from harness.apiserver.http.managed_fields.structure import Structure
 from harness.model.status import ApiError, Cause
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 APPLY, UPDATE = "Apply", "Update"
 

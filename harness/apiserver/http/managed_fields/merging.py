@@ -15,8 +15,6 @@ from harness.apiserver.http.managed_fields.sets import (
 )
 from harness.apiserver.http.managed_fields.structure import MergeType, Structure
 
-Json = dict[str, Any]
-
 
 def merged(live: Any, wanted: Any, structure: Structure) -> Any:
     """`live` with everything that `wanted` says. Source: typed/merge.go."""

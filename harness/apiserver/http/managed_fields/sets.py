@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from harness.apiserver.http.managed_fields.structure import ANY, MergeType, Structure
+from harness.model.wire import Json
 
-Json = dict[str, Any]
 Path = tuple[str, ...]
 
 _SELF = "."

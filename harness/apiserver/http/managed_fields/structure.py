@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 
 class MergeType(Enum):

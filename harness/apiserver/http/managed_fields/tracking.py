@@ -18,9 +18,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer, Finish
 from harness.model.objects import KINDS, kind_of
 from harness.model.status import Cause, bad_request
-from harness.model.wire import time_text
-
-Json = dict[str, Any]
+from harness.model.wire import Json, time_text
 
 CONTROL_PLANE = "kube-controller-manager"
 """Whom components of this cluster are known as."""

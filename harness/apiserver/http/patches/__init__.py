@@ -8,6 +8,7 @@ from harness.apiserver.http.patches.json_patch import json_patch
 from harness.apiserver.http.patches.merge import merge_patch
 from harness.apiserver.http.patches.strategic import strategic_patch
 from harness.model.status import ApiError
+from harness.model.wire import Json
 
 JSON_PATCH = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
@@ -17,9 +18,7 @@ APPLY = "application/apply-patch+yaml"
 SUPPORTED = (JSON_PATCH, MERGE, STRATEGIC)
 
 
-def patched(
-    content_type: str, target: dict[str, Any], patch: Any, kind: str, *, strategic: bool = True
-) -> dict[str, Any]:
+def patched(content_type: str, target: Json, patch: Any, kind: str, *, strategic: bool = True) -> Json:
     """A new object. `strategic`: false for kinds that users define, whose lists have no keys to merge by. Raises
     ApiError UnsupportedMediaType (415), BadRequest, Invalid."""
     match content_type:

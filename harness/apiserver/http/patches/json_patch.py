@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from harness.model.status import ApiError, bad_request
+from harness.model.wire import Json
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
@@ -35,7 +36,7 @@ def json_patch(target: Any, operations: Any) -> Any:
     return document
 
 
-def _apply(document: Any, operation: dict[str, Any], copied: list[int]) -> Any:
+def _apply(document: Any, operation: Json, copied: list[int]) -> Any:
     """`copied`: bytes that copy operations have added so far."""
     path = _pointer(operation["path"])
     match operation["op"]:
@@ -70,7 +71,7 @@ def _apply(document: Any, operation: dict[str, Any], copied: list[int]) -> Any:
             raise _refused(f"Unexpected kind: {other}")
 
 
-def _source(operation: dict[str, Any]) -> list[str]:
+def _source(operation: Json) -> list[str]:
     source = operation.get("from")
     if not isinstance(source, str):
         raise bad_request(f"a JSON patch operation {operation['op']} needs from: {operation!r}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.apiserver.kinds import RULES
 from harness.model.status import bad_request
+from harness.model.wire import Json
 
 MERGE_KEYS: dict[str, str] = {
     "conditions": "type",
@@ -62,7 +63,7 @@ def merge_key(kind: str, path: tuple[str, ...]) -> str | None:
     return MERGE_KEYS.get(field)
 
 
-def _objects(target: dict[str, Any], patch: dict[str, Any], kind: str, path: tuple[str, ...]) -> dict[str, Any]:
+def _objects(target: Json, patch: Json, kind: str, path: tuple[str, ...]) -> Json:
     match patch.get("$patch"):
         case None | "merge":
             out = dict(target)

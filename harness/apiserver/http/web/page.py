@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -23,8 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, User
 from harness.model.whole_numbers import whole_number
-
-Json: TypeAlias = dict[str, Any]
+from harness.model.wire import Json
 
 USER = "podyard:web"
 """Whom the page's token belongs to, and the ClusterRole that says what it may."""
@@ -200,7 +199,7 @@ class WebPage:
         await lines.put(begin + b'"missing":%d}\n' % code if code in (403, 404) else None)
 
 
-def _like_api(scope: Scope) -> dict[str, Any]:
+def _like_api(scope: Scope) -> Json:
     """The scope for the API server's application: as JSON, without what a browser adds, and without the extensions of
     the browser's connection (its ChunkWriter): what the application says goes through the page."""
     kept = [item for item in scope["headers"] if item[0] in (b"authorization", b"content-type", b"content-length")]

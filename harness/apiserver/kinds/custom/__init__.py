@@ -10,8 +10,9 @@ from typing import Any
 
 from harness.apiserver.kinds.custom import definitions
 from harness.apiserver.kinds.rules import KindRules, Table
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of
+from harness.apiserver.registry.table_cells import Moment, created, name_of
 from harness.model.objects import KINDS
+from harness.model.wire import Json
 
 
 def _cells(obj: Json, moment: Moment) -> list[Any]:

@@ -11,7 +11,8 @@ import re
 from typing import Any
 
 from harness.apiserver.kinds.rules import Table
-from harness.apiserver.registry.table_cells import Json, Moment, created, name_of
+from harness.apiserver.registry.table_cells import Moment, created, name_of
+from harness.model.wire import Json
 
 _STEP = re.compile(
     r"""\.?(?:

@@ -12,11 +12,11 @@ from harness.apiserver.kinds.custom.columns import parsed, table
 from harness.apiserver.kinds.custom.structural import schema_problems
 from harness.apiserver.kinds.rules import KindRules, OtherVersion, ScalePaths
 from harness.apiserver.registry.lifecycle import replaced
-from harness.apiserver.registry.table_cells import Json
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import immutable, required, unsupported, wrong
 from harness.model.objects import Kind, Unstructured
 from harness.model.status import Cause
+from harness.model.wire import Json
 
 
 def spec_of(obj: Unstructured) -> Json:

@@ -12,8 +12,7 @@ from typing import Any
 
 from harness.apiserver.validation.causes import forbidden, required, too_long, unsupported, wrong
 from harness.model.status import Cause
-
-Json = dict[str, Any]
+from harness.model.wire import Json
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 EMBEDDED = "x-kubernetes-embedded-resource"
