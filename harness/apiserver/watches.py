@@ -258,5 +258,5 @@ class Watches:
             self._post(at, address, Watch(change, obj, old, obj.metadata.key))
 
 
-def _has_other_capacity(new: Any, old: Any) -> bool:
+def _has_other_capacity(new: ApiObject, old: ApiObject) -> bool:
     return old is not None and new.status.capacity != old.status.capacity

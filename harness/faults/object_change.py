@@ -49,7 +49,9 @@ class ObjectChange(FaultForm, frozen=True, kw_only=True):
         if old is None or old.metadata.deletion_timestamp is not None:
             return []
         try:
-            new = from_wire(merge_patch(to_wire(old), self.patch))
+            patched = merge_patch(to_wire(old), self.patch)
+            assert isinstance(patched, dict)
+            new = from_wire(patched)
         except (ValueError, KeyError) as error:
             raise ValueError(f"patch: {error}") from None
         meta = old.metadata

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from harness.engine.component import DELETED
+from harness.model.meta import ApiObject
 
 V = TypeVar("V")
 
@@ -13,7 +14,7 @@ class ByNamespace(Generic[V]):
     def __init__(self) -> None:
         self.held: dict[str, dict[str, V]] = {}
 
-    def put(self, change: str, obj: Any, value: V) -> None:
+    def put(self, change: str, obj: ApiObject, value: V) -> None:
         """`value` for `obj`; none any more when it was deleted."""
         meta = obj.metadata
         held = self.held.setdefault(meta.namespace, {})

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from harness.apiserver.admission.plugin import CREATE, UPDATE, AdmissionRequest, Plugin
 from harness.apiserver.watch_cache import WatchCache
 from harness.model.constants import Constants
+from harness.model.meta import ApiObject
 
 PluginFactory: TypeAlias = Callable[[WatchCache], Plugin]
 
@@ -92,7 +93,7 @@ class AdmissionChain:
             found = (*found, *plugin.validate(request))
         return found
 
-    def observe(self, kind: str, change: str, obj: Any, old: Any) -> None:
+    def observe(self, kind: str, change: str, obj: ApiObject, old: ApiObject) -> None:
         """An object of an observed kind was written."""
         for plugin in self._observers[kind]:
             idle = plugin.idle

@@ -15,6 +15,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import ADDED
 from harness.model.core import Container, Pod, PodSpec, ResourceList
+from harness.model.meta import ApiObject
 from harness.model.pod_amounts import pod_amounts, thousandths
 from harness.model.policy import LimitRange, LimitRangeItem
 from harness.model.quantity import Quantity
@@ -43,7 +44,7 @@ class LimitRanger(Plugin):
         check(request.obj, self._ranges.values(request.namespace))
         return ()
 
-    def observe(self, change: str, obj: Any, old: Any) -> None:
+    def observe(self, change: str, obj: ApiObject, old: ApiObject) -> None:
         self._ranges.put(change, obj, completed(obj))
         self.idle = not self._ranges.held
 

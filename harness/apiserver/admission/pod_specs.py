@@ -10,6 +10,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import Pod, PodSpec
+from harness.model.meta import ApiObject
 
 
 class PodSpecPlugin:
@@ -57,7 +58,7 @@ class PodSpecs(Plugin):
         made = known[1] if known is not None else self._completed.put(spec, self._complete(pod, None))
         return pod if made is spec else replaced(pod, spec=made)
 
-    def observe(self, change: str, obj: Any, old: Any) -> None:
+    def observe(self, change: str, obj: ApiObject, old: ApiObject) -> None:
         self._completed.clear()
 
     def rebuild(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from harness.apiserver.registry.lifecycle import qos_class, replaced
 from harness.model.core import Container, Pod, PodSpec, ResourceList
+from harness.model.meta import ApiObject
 from harness.model.objects import Kind
 from harness.model.pod_amounts import pod_amounts, thousandths
 from harness.model.policy import ResourceQuota, ScopedResourceSelectorRequirement
@@ -75,7 +76,7 @@ def has_ended(pod: Pod, now: int) -> bool:
 # -- which quota counts what -------------------------------------------------------------------------------------------
 
 
-def concerns(quota: ResourceQuota, obj: Any) -> bool:
+def concerns(quota: ResourceQuota, obj: ApiObject) -> bool:
     """Whether the quota's scopes take `obj` in. Source: generic.MatchesScope... and evaluator/core/pods.go."""
     spec = quota.spec
     asked = [ScopedResourceSelectorRequirement(scope_name=scope, operator="Exists") for scope in spec.scopes]
@@ -133,7 +134,7 @@ def _across_namespaces(spec: PodSpec) -> bool:
 
 
 def admitted(
-    quotas: Iterable[ResourceQuota], obj: Any, plural: str, usage_of: Callable[[Any], Usage]
+    quotas: Iterable[ResourceQuota], obj: ApiObject, plural: str, usage_of: Callable[[Any], Usage]
 ) -> list[ResourceQuota]:
     """The quotas with `obj` added to what they have used. Raises ApiError Forbidden when one has no room."""
     used: Usage | None = None

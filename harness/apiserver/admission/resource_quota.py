@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.apiserver.admission import quota
 from harness.apiserver.admission.by_namespace import ByNamespace
 from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import ADDED
+from harness.model.meta import ApiObject
 from harness.model.policy import ResourceQuota as Quota
 
 
 class UsageOf(Protocol):
     """What an object uses of its namespace's quotas at `now`; nothing, where quotas do not count it."""
 
-    def __call__(self, obj: Any, now: int) -> quota.Usage: ...
+    def __call__(self, obj: ApiObject, now: int) -> quota.Usage: ...
 
 
 class ResourceQuota(Plugin):
@@ -38,7 +39,7 @@ class ResourceQuota(Plugin):
             return ()
         return quota.admitted(quotas, request.obj, request.kind.plural, partial(self._usage_of, now=request.now))
 
-    def observe(self, change: str, obj: Any, old: Any) -> None:
+    def observe(self, change: str, obj: ApiObject, old: ApiObject) -> None:
         self._quotas.put(change, obj, obj)
         self.idle = not self._quotas.held
 

@@ -14,6 +14,7 @@ from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.model.core import Container, Pod, PodSpec
+from harness.model.meta import ApiObject
 from harness.model.status import forbidden
 from harness.model.wire import Json
 
@@ -52,7 +53,7 @@ class ServiceAccount(Plugin):
             known = self._completed[key] = (pod.spec, self._complete(pod, request.namespace))
         return replaced(pod, spec=known[1])
 
-    def observe(self, change: str, obj: Any, old: Any) -> None:
+    def observe(self, change: str, obj: ApiObject, old: ApiObject) -> None:
         self._completed.clear()
 
     def rebuild(self) -> None:

@@ -13,6 +13,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import DELETED
 from harness.model.core import Service
+from harness.model.meta import ApiObject
 from harness.model.status import ApiError, Cause, invalid
 from harness.model.whole_numbers import whole_number
 
@@ -44,7 +45,7 @@ class ServiceAddresses(Plugin):
         new = self._allocate(request.obj) if request.old is None else _kept(request.obj, request.old)
         return self._with_node_ports(new, request.old)
 
-    def observe(self, change: str, obj: Any, old: Any) -> None:
+    def observe(self, change: str, obj: ApiObject, old: ApiObject) -> None:
         if change == DELETED:
             self._release(obj)
         else:

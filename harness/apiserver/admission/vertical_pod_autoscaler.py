@@ -18,6 +18,7 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import ADDED, DELETED
 from harness.model.core import Pod, PodSpec
+from harness.model.meta import ApiObject
 from harness.model.policy import LimitRange
 from harness.model.status import ApiError
 from harness.model.vertical import (
@@ -65,7 +66,7 @@ class VerticalPodAutoscaling(Plugin):
             annotations[UPDATES] = patched.updates
         return replaced(pod, metadata=replaced(pod.metadata, annotations=annotations), spec=patched.spec)
 
-    def observe(self, change: str, obj: Any, old: Any) -> None:
+    def observe(self, change: str, obj: ApiObject, old: ApiObject) -> None:
         if isinstance(obj, LimitRange):
             self._ranges.put(change, obj, obj)
             self._patched.clear()

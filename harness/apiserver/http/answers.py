@@ -15,6 +15,7 @@ from harness.apiserver.http.negotiate import ObjectForm
 from harness.apiserver.http.watch import Happened, at_revision
 from harness.apiserver.registry.table_cells import Moment
 from harness.engine.component import DELETED
+from harness.model.meta import ApiObject
 from harness.model.status import ApiError, bad_request
 from harness.model.wire import Json
 
@@ -32,7 +33,7 @@ class SharedObjects:
         self._held: dict[tuple[int, str, ObjectForm], tuple[Any, bytes]] = {}
         self._bytes = 0
 
-    def get(self, obj: Any, api_version: str, form: ObjectForm, make: Callable[[], Json]) -> bytes:
+    def get(self, obj: ApiObject, api_version: str, form: ObjectForm, make: Callable[[], Json]) -> bytes:
         """`make` gives the JSON of `obj` in that version and form."""
         key = (id(obj), api_version, form)
         found = self._held.get(key)
@@ -46,7 +47,7 @@ class SharedObjects:
             self._held[key] = found
         return found[1]
 
-    def known(self, obj: Any, api_version: str, form: ObjectForm) -> bytes | None:
+    def known(self, obj: ApiObject, api_version: str, form: ObjectForm) -> bytes | None:
         """What somebody has been sent already."""
         found = self._held.get((id(obj), api_version, form))
         return None if found is None else found[1]
@@ -83,12 +84,12 @@ class Encoder:
             told = f"{self._wire} of {call.resource.api_version} has no form in {PROTOBUF} here: accept {JSON}"
             raise ApiError(406, "NotAcceptable", told)
 
-    def answer(self, obj: Any, now: int) -> bytes:
+    def answer(self, obj: ApiObject, now: int) -> bytes:
         if self._form is ObjectForm.TABLE:
             return in_bytes(self.one(obj, now), self._form)
         return self._shared.get(obj, self._resource.api_version, self._form, lambda: self.one(obj, now))
 
-    def one(self, obj: Any, now: int) -> Json:
+    def one(self, obj: ApiObject, now: int) -> Json:
         data = shown(self._resource, obj, self._epoch)
         match self._form:
             case ObjectForm.OBJECT | ObjectForm.PROTOBUF:

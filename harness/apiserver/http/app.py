@@ -139,9 +139,9 @@ class Front:
         if review is not None:
             if request.method != "POST":
                 raise not_allowed()
-            body = parsed(await _body(request), request.headers.get("content-type", ""))
+            asked_for = parsed(await _body(request), request.headers.get("content-type", ""))
             form = form_of(request.headers.get("accept", ""))
-            answer = await self.ask(lambda s: reviews.perform(s, user, self._whose, *review, body))
+            answer = await self.ask(lambda s: reviews.perform(s, user, self._whose, *review, asked_for))
             return _response(answer, form, 201)
         if rbac.MASTERS not in user.groups:
             url = path.rstrip("/") or "/"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -13,7 +13,7 @@ from harness.model.errors import UserError
 from harness.model.field_types import check_body
 from harness.model.loading import Limits, TooLarge, load_one
 from harness.model.status import ApiError, bad_request
-from harness.model.wire import Json
+from harness.model.wire import Json, JsonValue
 
 LARGEST_BODY = 3 * 1024 * 1024
 """Bytes. Source: apiserver pkg/server/config.go MaxRequestBodyBytes."""
@@ -32,7 +32,7 @@ def too_large(what: str) -> ApiError:
     return ApiError(413, "RequestEntityTooLarge", what)
 
 
-def parsed(body: bytes, content_type: str, duplicates: list[str] | None = None) -> Any:
+def parsed(body: bytes, content_type: str, duplicates: list[str] | None = None) -> JsonValue:
     """The value in a body; None when it is empty. Raises ApiError BadRequest, UnsupportedMediaType, 413.
 
     `duplicates`, where given, gets the path of each field that the JSON has more than once; the last one counts.
@@ -72,7 +72,7 @@ def parsed(body: bytes, content_type: str, duplicates: list[str] | None = None) 
     return value
 
 
-def checked(api_version: str, kind: str, body: Any) -> Json:
+def checked(api_version: str, kind: str, body: JsonValue) -> Json:
     """The body of a request that is no stored object, an empty one where there is none. Raises ApiError BadRequest."""
     if body is None:
         return {}
@@ -91,21 +91,21 @@ def _too_deep() -> ApiError:
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def _with_whole_characters(value: Any) -> Any:
+def _with_whole_characters(value: JsonValue) -> JsonValue:
     """Half of a surrogate pair is U+FFFD. Source: encoding/json decode.go unquoteBytes."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_with_whole_characters(name): _with_whole_characters(item) for name, item in value.items()}
+        return {str(_with_whole_characters(name)): _with_whole_characters(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_with_whole_characters(item) for item in value]
     return value
 
 
-def _is_within_depth(value: Any) -> bool:
+def _is_within_depth(value: JsonValue) -> bool:
     level = [value]
     for _ in range(DEEPEST + 1):
-        below: list[Any] = []
+        below: list[JsonValue] = []
         for item in level:
             if isinstance(item, dict):
                 below += [found for found in item.values() if isinstance(found, (dict, list))]
@@ -117,13 +117,14 @@ def _is_within_depth(value: Any) -> bool:
     return False
 
 
-def _from_yaml(body: bytes) -> Any:
+def _from_yaml(body: bytes) -> JsonValue:
     try:
-        return load_one(body.decode(), "the body", _LIMITS).data
+        value: JsonValue = load_one(body.decode(), "the body", _LIMITS).data
     except TooLarge as error:
         raise too_large(f"Request entity too large: {error}") from None
     except (UserError, UnicodeDecodeError) as error:
         raise bad_request(f"error decoding YAML: {error}") from None
+    return value
 
 
 _SPACED = re.compile(rb'"[ \t\r\n]+:')
@@ -141,7 +142,7 @@ def _without_duplicates(body: bytes) -> Any:
     return value if _fields(value) == body.count(b'":') else None
 
 
-def _fields(value: Any) -> int:
+def _fields(value: JsonValue) -> int:
     """In all objects within."""
     count = 0
     waiting = [value]
@@ -181,11 +182,11 @@ def _with_duplicates(body: bytes, duplicates: list[str]) -> Any:
     return value
 
 
-def _no_constant(word: str) -> Any:
+def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON")
 
 
-def _name_duplicates(value: Any, path: str, duplicates: list[str]) -> None:
+def _name_duplicates(value: JsonValue, path: str, duplicates: list[str]) -> None:
     if isinstance(value, dict):
         duplicates += [f"{path}.{name}".lstrip(".") for name in getattr(value, "names", ())]
         for name, item in value.items():

@@ -18,6 +18,7 @@ from harness.apiserver.registry.identity_memo import IdentityMemo
 from harness.apiserver.registry.lifecycle import replaced
 from harness.model.core import Pod, PodSpec
 from harness.model.field_types import check_fields, check_metadata
+from harness.model.meta import ApiObject
 from harness.model.objects import Unstructured, from_wire, to_wire
 from harness.model.status import ApiError, Cause, bad_request, invalid
 from harness.model.wire import DecodeError, Json
@@ -76,7 +77,7 @@ class Call(msgspec.Struct, frozen=True):
             target.name if name is None else name,
         )
 
-    def wire(self, obj: Any) -> Json:
+    def wire(self, obj: ApiObject) -> Json:
         return outward(self.resource, obj, self.epoch_unix_ns)
 
     def patched(self, before: Json) -> Json:
@@ -169,12 +170,12 @@ class Objects(msgspec.Struct, frozen=True):
 class One(msgspec.Struct, frozen=True):
     """One typed object."""
 
-    obj: Any
+    obj: ApiObject
     now: int
     code: int = 200
 
 
-def outward(resource: Resource, obj: Any, epoch_unix_ns: int) -> Json:
+def outward(resource: Resource, obj: ApiObject, epoch_unix_ns: int) -> Json:
     """The JSON of an object in the version of `resource`."""
     data = to_wire(obj, epoch_unix_ns=epoch_unix_ns, whole=True)
     data.setdefault("metadata", {})
@@ -193,7 +194,7 @@ _made: dict[int, tuple[Any, str, Json]] = {}
 _MOST_MADE = 256
 
 
-def keep_shown(resource: Resource, obj: Any, data: Json) -> None:
+def keep_shown(resource: Resource, obj: ApiObject, data: Json) -> None:
     """`data` is what `shown` would say of `obj`, which is about to be asked: who writes it needs it, and the answer."""
     if len(_made) >= _MOST_MADE:
         _made.clear()
@@ -203,7 +204,7 @@ def keep_shown(resource: Resource, obj: Any, data: Json) -> None:
 _NO_SPEC = PodSpec()
 
 
-def shown(resource: Resource, obj: Any, epoch_unix_ns: int) -> Json:
+def shown(resource: Resource, obj: ApiObject, epoch_unix_ns: int) -> Json:
     """`outward` for who changes nothing in it: pods that share a spec share its JSON."""
     made = _made.pop(id(obj), None)
     if made is not None and made[0] is obj and made[1] == resource.api_version:

@@ -15,7 +15,7 @@ import msgspec
 
 from harness.apiserver.kinds import RULES
 from harness.apiserver.registry.fields import attribute
-from harness.model.meta import LabelSelectorRequirement
+from harness.model.meta import ApiObject, LabelSelectorRequirement
 from harness.model.objects import Kind
 from harness.model.status import bad_request
 from harness.model.whole_numbers import whole_number
@@ -39,7 +39,7 @@ class Selector(msgspec.Struct, frozen=True):
                 return value
         return None
 
-    def matches(self, kind: Kind, obj: Any) -> bool:
+    def matches(self, kind: Kind, obj: ApiObject) -> bool:
         labels = obj.metadata.labels
         for requirement in self.labels:
             if not _label_matches(requirement, labels):

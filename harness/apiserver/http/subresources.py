@@ -13,7 +13,7 @@ from harness.apiserver.kinds import RULES
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import part
 from harness.apiserver.server import ApiServer
-from harness.model.meta import LabelSelector
+from harness.model.meta import ApiObject, LabelSelector
 from harness.model.objects import kind_of
 from harness.model.status import MODIFIED_MEANWHILE, ApiError, Cause, bad_request, conflict, invalid, not_allowed
 from harness.model.wire import Json, time_text
@@ -98,7 +98,7 @@ def _scale(server: ApiServer, call: Call) -> Answer:
     return Answer(scale_of(new, call.epoch_unix_ns))
 
 
-def _scaled(obj: Any, replicas: int) -> Any:
+def _scaled(obj: ApiObject, replicas: int) -> Any:
     paths = RULES[kind_of(obj)].scale_paths
     if paths is None:
         return replaced(obj, spec=replaced(obj.spec, replicas=replicas))
@@ -112,7 +112,7 @@ def _scaled(obj: Any, replicas: int) -> Any:
     return replaced(obj, extra=body)
 
 
-def scale_of(obj: Any, epoch_unix_ns: int) -> Json:
+def scale_of(obj: ApiObject, epoch_unix_ns: int) -> Json:
     """autoscaling/v1 Scale of something with replicas and a selector."""
     meta = obj.metadata
     paths = RULES[kind_of(obj)].scale_paths

@@ -17,6 +17,7 @@ from harness.apiserver.http.verbs import too_new
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
 from harness.engine.component import ADDED, DELETED, MODIFIED
+from harness.model.meta import ApiObject
 from harness.model.objects import Kind
 
 log = logging.getLogger("podyard.apiserver")
@@ -37,7 +38,7 @@ class Happened(msgspec.Struct, frozen=True):
     version and form, made for the first of them on the HTTP thread."""
 
     type: str
-    obj: Any
+    obj: ApiObject
     revision: int
     now: int
     lines: dict[Any, bytes] = msgspec.field(default_factory=dict)
@@ -61,7 +62,7 @@ class Feed:
         self.deliver: Callable[[Feed], bool] | None = None
         """Sends what waits at once, and says whether it could; on the loop's thread."""
 
-    def push(self, happened: Happened, old: Any) -> bool:
+    def push(self, happened: Happened, old: ApiObject) -> bool:
         """Whether the loop is to be told that something waits: `woken` does it."""
         if self._prefix and not happened.obj.metadata.key.startswith(self._prefix):
             return False
@@ -216,7 +217,7 @@ class Hub:
         staged, self._staged = self._staged, []
         self._push_events(staged)
 
-    def _written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
+    def _written(self, kind: Kind, change: str, obj: ApiObject, old: ApiObject, revision: int) -> None:
         if kind.kind in self._feeds:
             assert self._server is not None
             happened = Happened(change, obj, revision, self._server.now)
@@ -258,7 +259,7 @@ class Hub:
             self._woke = self._loop.time()
 
 
-def at_revision(obj: Any, revision: int) -> Any:
+def at_revision(obj: ApiObject, revision: int) -> Any:
     """What has left a view is told at the revision of its leaving."""
     if obj.metadata.resource_version == str(revision):
         return obj

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.apiserver.admission.quota import Usage, counted_name, kind_counted
 from harness.apiserver.kinds.rules import KindRules, OtherVersion, Table
+from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, Kind, kind_of, register_kind, unregister_kind
 from harness.model.status import Cause
 
@@ -70,13 +71,13 @@ def _read_files() -> None:
 _read_files()
 
 
-def defaulted(kind: Kind, obj: Any) -> Any:
+def defaulted(kind: Kind, obj: ApiObject) -> Any:
     """The object with the defaults of its kind; the same object when none were missing."""
     make = RULES[kind.kind].defaults
     return obj if make is None else make(obj)
 
 
-def problems(kind: Kind, obj: Any, old: Any, name: str) -> tuple[Cause, ...]:
+def problems(kind: Kind, obj: ApiObject, old: ApiObject, name: str) -> tuple[Cause, ...]:
     """What is wrong with an object. `old`: what it was, None for a new one; `name`: a generated one included."""
     return RULES[kind.kind].problems(obj, old, name)
 
@@ -99,7 +100,7 @@ def kind_of_quota(resource: str) -> str:
     return kind_counted(resource)
 
 
-def usage_of(obj: Any, now: int) -> Usage:
+def usage_of(obj: ApiObject, now: int) -> Usage:
     """What `obj` uses of its namespace's quotas at `now`, in thousandths; nothing where quotas do not count it."""
     rules = RULES[kind_of(obj)]
     if not rules.counted:

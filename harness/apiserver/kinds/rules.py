@@ -16,7 +16,7 @@ from harness.apiserver.registry import lifecycle
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import Moment, created, name_of
 from harness.apiserver.validation.names import meta_problems, part_problems, subdomain_problem
-from harness.model.meta import ObjectMeta
+from harness.model.meta import ApiObject, ObjectMeta
 from harness.model.objects import Kind
 from harness.model.status import Cause
 from harness.model.wire import Json, Time
@@ -137,17 +137,17 @@ class KindRules:
         if self.on_create is _unset:
             object.__setattr__(self, "on_create", self._on_create)
 
-    def _problems(self, new: Any, old: Any, name: str) -> tuple[Cause, ...]:
+    def _problems(self, new: ApiObject, old: ApiObject, name: str) -> tuple[Cause, ...]:
         meta = new.metadata
         found = meta_problems(meta, name, self.name_problem) if old is None else part_problems(meta)
         if self.validate is not None:
             found += self.validate(new, old)
         return tuple(found)
 
-    def _on_create(self, obj: Any, meta: ObjectMeta) -> Any:
+    def _on_create(self, obj: ApiObject, meta: ObjectMeta) -> Any:
         return replaced(lifecycle.without_status(obj) if self.kind.status else obj, metadata=meta)
 
-    def updated(self, old: Any, new: Any) -> Any:
+    def updated(self, old: ApiObject, new: ApiObject) -> Any:
         """`new` with what clients cannot change kept from `old`."""
         if self.kind.status:
             new = lifecycle.with_status(new, old)
@@ -156,7 +156,7 @@ class KindRules:
             new = replaced(new, extra={**(new.extra or {}), **kept})
         return lifecycle.updated(old, new, counts_generation=self.counts_generation)
 
-    def mark_deleting(self, old: Any, now: int, grace_s: int | None, propagation: str) -> Any:
+    def mark_deleting(self, old: ApiObject, now: int, grace_s: int | None, propagation: str) -> Any:
         """`old` with deletion asked for: it stays for its grace, and for its finalizers."""
         meta = old.metadata
         finalizers = meta.finalizers
@@ -183,7 +183,7 @@ class KindRules:
         )
         return new if self.on_delete is None else self.on_delete(new)
 
-    def is_deletable(self, obj: Any) -> bool:
+    def is_deletable(self, obj: ApiObject) -> bool:
         """Nothing holds it any more: deletion was asked for, and no finalizer, no grace is left."""
         meta = obj.metadata
         if meta.deletion_timestamp is None or meta.finalizers or meta.deletion_grace_period_seconds:

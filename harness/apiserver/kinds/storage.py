@@ -30,7 +30,7 @@ from harness.apiserver.validation.claims import (
     one_of,
     positive_storage,
 )
-from harness.model.meta import ObjectMeta
+from harness.model.meta import ApiObject, ObjectMeta
 from harness.model.objects import KINDS
 from harness.model.status import Cause
 from harness.model.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
@@ -93,7 +93,7 @@ def _volume_problems(new: PersistentVolume, old: PersistentVolume | None) -> lis
     return found
 
 
-def _on_create(obj: Any, meta: ObjectMeta) -> Any:
+def _on_create(obj: ApiObject, meta: ObjectMeta) -> Any:
     return replaced(obj, metadata=meta, status=type(obj.status)(phase="Pending"))
 
 

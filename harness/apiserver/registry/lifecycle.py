@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.model.core import PodSpec
-from harness.model.meta import Condition
+from harness.model.meta import ApiObject, Condition
 from harness.model.objects import Pod
 from harness.model.wire import Time
 
@@ -16,7 +16,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 replaced = msgspec.structs.replace
 
 
-def without_status(obj: Any) -> Any:
+def without_status(obj: ApiObject) -> Any:
     if hasattr(obj, "status"):
         return replaced(obj, status=type(obj.status)())
     extra = dict(obj.extra or {})
@@ -24,7 +24,7 @@ def without_status(obj: Any) -> Any:
     return replaced(obj, extra=extra)
 
 
-def patched_status(current: Any, base: Any, new: Any) -> Any:
+def patched_status(current: Any, base: Any, new: ApiObject) -> Any:
     """`current` with those fields of `new` that differ from `base`; of conditions, those that differ from its own."""
     changes = {}
     for name in new.__struct_fields__:
@@ -37,7 +37,7 @@ def patched_status(current: Any, base: Any, new: Any) -> Any:
     return replaced(current, **({"conditions": ()} | changes))
 
 
-def with_status(old: Any, new: Any) -> Any:
+def with_status(old: ApiObject, new: ApiObject) -> Any:
     """`old` with the status of `new`."""
     if hasattr(old, "status"):
         return replaced(old, status=new.status)
@@ -47,7 +47,7 @@ def with_status(old: Any, new: Any) -> Any:
     return replaced(old, extra=extra)
 
 
-def updated(old: Any, new: Any, *, counts_generation: bool) -> Any:
+def updated(old: ApiObject, new: ApiObject, *, counts_generation: bool) -> Any:
     """`new` with the metadata that clients cannot change kept from `old`."""
     was, meta = old.metadata, new.metadata
     changed = counts_generation and generation_part(new) != generation_part(old)
@@ -67,7 +67,7 @@ def updated(old: Any, new: Any, *, counts_generation: bool) -> Any:
     )
 
 
-def generation_part(obj: Any) -> Any:
+def generation_part(obj: ApiObject) -> Any:
     """Everything but metadata and status."""
     if hasattr(obj, "spec"):
         return obj.spec

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness.model.meta import ObjectMeta
+from harness.model.meta import ApiObject, ObjectMeta
 from harness.model.objects import Unstructured
 from harness.model.status import ApiError
 from harness.model.wire import Json
@@ -141,7 +141,7 @@ def _url_matches(pattern: str, url: str) -> bool:
     return pattern in ("*", url) or (pattern.endswith("*") and url.startswith(pattern[:-1]))
 
 
-def check_escalation(server: ApiServer, user: User, kind: str, obj: Any) -> None:
+def check_escalation(server: ApiServer, user: User, kind: str, obj: ApiObject) -> None:
     """Nobody grants what he does not have himself. Raises ApiError Forbidden.
 
     Source: pkg/registry/rbac/{role,rolebinding}/policybased/storage.go; the verbs escalate and bind lift it.

@@ -15,6 +15,7 @@ import msgspec
 
 from harness.apiserver.http.auth.jwt import ALGORITHM, Signer
 from harness.apiserver.http.auth.rbac import AUTHENTICATED, MASTERS, User
+from harness.model.meta import ApiObject
 from harness.model.status import ApiError, Cause, bad_request, conflict, invalid
 from harness.model.wire import Json, time_text
 
@@ -159,7 +160,7 @@ def confirm(server: ApiServer, bearer: Bearer, epoch_unix_ns: int, audiences: Co
     return User(f"system:serviceaccount:{bearer.namespace}:{bearer.name}", groups, bearer.uid)
 
 
-def _there(obj: Any, uid: str, now: int) -> bool:
+def _there(obj: ApiObject, uid: str, now: int) -> bool:
     """Present, the same, and not deleted for longer than a token outlives what it belongs to."""
     if obj is None or obj.metadata.uid != uid:
         return False

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from harness.apiserver.http.managed_fields.structure import ANY, MergeType, Structure
-from harness.model.wire import Json
+from harness.model.wire import Json, JsonValue
 
 Path = tuple[str, ...]
 
@@ -24,7 +24,7 @@ def key_step(structure: Structure, key: tuple[Any, ...]) -> str:
     return "k:" + _compact(dict(zip(structure.keys, key, strict=True)))
 
 
-def value_step(value: Any) -> str:
+def value_step(value: JsonValue) -> str:
     return "v:" + _compact(value)
 
 
@@ -178,14 +178,14 @@ def to_fields_v1(paths: frozenset[Path]) -> Json:
     return root
 
 
-def of_fields_v1(data: Any) -> set[Path]:
+def of_fields_v1(data: JsonValue) -> set[Path]:
     """Raises ValueError for what is none."""
     out: set[Path] = set()
     _read(data, (), out)
     return out
 
 
-def _read(data: Any, path: Path, out: set[Path]) -> None:
+def _read(data: JsonValue, path: Path, out: set[Path]) -> None:
     if not isinstance(data, dict):
         raise ValueError(f"fieldsV1: expected an object, found {data!r}")
     for step, item in data.items():

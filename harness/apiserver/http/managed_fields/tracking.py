@@ -16,6 +16,7 @@ from harness.apiserver.http.resources import Resource, resources
 from harness.apiserver.http.schemas import root_name
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer, Finish
+from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, kind_of
 from harness.model.status import Cause, bad_request
 from harness.model.wire import Json, time_text
@@ -60,7 +61,9 @@ def tracked(server: ApiServer, call: Call, before: Json | None = None) -> Finish
     return lambda new, old: _finished(new, old, resource, epoch, write, before)
 
 
-def _finished(new: Any, old: Any, resource: Resource, epoch: int, write: Write, before: Json | None = None) -> Any:
+def _finished(
+    new: ApiObject, old: ApiObject, resource: Resource, epoch: int, write: Write, before: Json | None = None
+) -> Any:
     if before is None:
         before = {} if old is None else shown(resource, old, epoch)
     held = managers.read(_entries(new, old))
@@ -72,7 +75,7 @@ def _finished(new: Any, old: Any, resource: Resource, epoch: int, write: Write, 
     return done
 
 
-def _entries(new: Any, old: Any) -> Any:
+def _entries(new: ApiObject, old: ApiObject) -> Any:
     """What the client sent, or what is there when it sent none. Source: managedfields/internal/managedfields.go."""
     sent = (new.metadata.extra or {}).get("managedFields")
     if sent is None and old is not None:
@@ -80,7 +83,7 @@ def _entries(new: Any, old: Any) -> Any:
     return sent
 
 
-def _with_entries(obj: Any, entries: list[Json]) -> Any:
+def _with_entries(obj: ApiObject, entries: list[Json]) -> Any:
     meta = obj.metadata
     extra = dict(meta.extra or {})
     held = extra.pop("managedFields", None)
@@ -94,7 +97,7 @@ def _with_entries(obj: Any, entries: list[Json]) -> Any:
 def of_components(epoch_unix_ns: int, now: Callable[[], int]) -> Finish:
     """For objects with managers that a component of the cluster updates: what it changes is its own from then on."""
 
-    def finish(new: Any, old: Any) -> Any:
+    def finish(new: ApiObject, old: ApiObject) -> Any:
         kind = KINDS[kind_of(new)]
         resource = resources()[kind.api_version][kind.plural]
         at = time_text(now(), epoch_unix_ns)
@@ -108,7 +111,7 @@ def of_components(epoch_unix_ns: int, now: Callable[[], int]) -> Finish:
 # -- apply -------------------------------------------------------------------------------------------------------------
 
 
-def apply(server: ApiServer, call: Call, old: Any) -> tuple[Json, Finish]:
+def apply(server: ApiServer, call: Call, old: ApiObject) -> tuple[Json, Finish]:
     """The JSON of the object with the body's fields, and who manages them then. `old`: None where there is none yet.
 
     Raises ApiError Conflict (fields of others, without force), BadRequest, Invalid.

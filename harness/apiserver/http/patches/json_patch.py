@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from harness.model.status import ApiError, bad_request
-from harness.model.wire import Json
+from harness.model.wire import Json, JsonValue
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
@@ -20,7 +20,7 @@ LIMIT = 10_000
 """Operations in one patch. Source: apiserver pkg/endpoints/handlers/patch.go maxJSONPatchOperations."""
 
 
-def json_patch(target: Any, operations: Any) -> Any:
+def json_patch(target: JsonValue, operations: JsonValue) -> JsonValue:
     """A new value. Raises ApiError BadRequest (no patch), Invalid (a path or a test that does not hold)."""
     if not isinstance(operations, list):
         raise bad_request(f"a JSON patch is a list of operations, found {type(operations).__name__}")
@@ -36,7 +36,7 @@ def json_patch(target: Any, operations: Any) -> Any:
     return document
 
 
-def _apply(document: Any, operation: Json, copied: list[int]) -> Any:
+def _apply(document: JsonValue, operation: Json, copied: list[int]) -> JsonValue:
     """`copied`: bytes that copy operations have added so far."""
     path = _pointer(operation["path"])
     match operation["op"]:
@@ -86,7 +86,7 @@ def _pointer(text: str) -> list[str]:
     return [part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/")]
 
 
-def _key(parent: Any, part: str) -> Any:
+def _key(parent: JsonValue, part: str) -> str | int:
     """The key or index that `part` names in `parent`, which must be there."""
     if isinstance(parent, dict):
         if part in parent:
@@ -104,7 +104,7 @@ def _read(document: Any, path: list[str], *, missing_is_none: bool = False) -> A
     return document
 
 
-def _add(document: Any, path: list[str], value: Any) -> Any:
+def _add(document: JsonValue, path: list[str], value: JsonValue) -> JsonValue:
     if not path:
         return value
     parent, part = _read(document, path[:-1]), path[-1]
@@ -119,7 +119,7 @@ def _add(document: Any, path: list[str], value: Any) -> Any:
     return document
 
 
-def _remove(document: Any, path: list[str]) -> Any:
+def _remove(document: JsonValue, path: list[str]) -> JsonValue:
     if not path:
         raise _refused("the whole document cannot be removed")
     parent = _read(document, path[:-1])

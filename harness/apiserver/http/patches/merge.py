@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from harness.model.wire import JsonValue
 
 
-def merge_patch(target: Any, patch: Any) -> Any:
+def merge_patch(target: JsonValue, patch: JsonValue) -> JsonValue:
     """A new value; `target` and `patch` stay as they are."""
     if not isinstance(patch, dict):
         return patch

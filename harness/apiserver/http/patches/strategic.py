@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.apiserver.kinds import RULES
 from harness.model.status import bad_request
-from harness.model.wire import Json
+from harness.model.wire import Json, JsonValue
 
 MERGE_KEYS: dict[str, str] = {
     "conditions": "type",
@@ -45,7 +45,7 @@ _DIRECTIVES = ("$patch", "$retainKeys")
 _ORDER, _DELETE = "$setElementOrder/", "$deleteFromPrimitiveList/"
 
 
-def strategic_patch(target: Any, patch: Any, kind: str) -> Any:
+def strategic_patch(target: object, patch: object, kind: str) -> Json:
     """A new object. `kind`: of the object, which decides how some lists merge. Raises ApiError BadRequest."""
     if not isinstance(patch, dict):
         raise bad_request(f"a strategic merge patch is an object, found {type(patch).__name__}")
@@ -105,7 +105,7 @@ def _objects(target: Json, patch: Json, kind: str, path: tuple[str, ...]) -> Jso
     return out
 
 
-def _lists(target: list[Any], patch: list[Any], kind: str, path: tuple[str, ...]) -> list[Any]:
+def _lists(target: list[JsonValue], patch: list[JsonValue], kind: str, path: tuple[str, ...]) -> list[JsonValue]:
     key = merge_key(kind, path)
     if key is None:
         if path[-1] in SETS:
@@ -131,12 +131,12 @@ def _lists(target: list[Any], patch: list[Any], kind: str, path: tuple[str, ...]
     return out
 
 
-def _ordered(items: list[Any], order: Any, key: str | None) -> list[Any]:
+def _ordered(items: list[JsonValue], order: JsonValue, key: str | None) -> list[JsonValue]:
     """What `order` names stands in its order; what only the server has keeps its place behind its predecessor."""
     if not isinstance(order, list):
         raise bad_request("setElementOrder is a list")
 
-    def name(item: Any) -> Any:
+    def name(item: JsonValue) -> JsonValue:
         return item.get(key) if key is not None and isinstance(item, dict) else item
 
     wanted = [name(item) for item in order]
@@ -144,7 +144,7 @@ def _ordered(items: list[Any], order: Any, key: str | None) -> list[Any]:
     listed = sorted(
         (item for item in items if _hashable(name(item)) in places), key=lambda item: places[_hashable(name(item))]
     )
-    out: list[Any] = []
+    out: list[JsonValue] = []
     for item in items:
         if _hashable(name(item)) in places:
             out.append(listed.pop(0))
@@ -153,11 +153,11 @@ def _ordered(items: list[Any], order: Any, key: str | None) -> list[Any]:
     return out
 
 
-def _hashable(value: Any) -> Any:
+def _hashable(value: JsonValue) -> str | int | float | None:
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
 
 
-def _stripped(value: Any) -> Any:
+def _stripped(value: JsonValue) -> JsonValue:
     """Without directives and nulls, as new content is."""
     if isinstance(value, dict):
         return {
