@@ -18,10 +18,11 @@ HORIZONTAL, CLUSTER = "horizontal-pod-autoscaler", "cluster-autoscaler"
 PRIMARY = (
     "autoscaling.*.cost",
     "autoscaling.*.nodeHours",
-    "autoscaling.*.responseSeconds.mean",
+    "autoscaling.*.underTimeshare",
     "requests.*.sloAttainment",
 )
-"""What autoscalers are held against: what they cost, and how well they serve. Decided about together."""
+"""What autoscalers are held against: what they cost, and how well they serve. Decided about together. Not the mean
+length of shortages: many short ones besides a long one would make it less."""
 
 
 def settings_of_autoscaler(loaded: LoadedScenario, spec: str) -> Mapping[str, str]:

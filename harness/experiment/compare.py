@@ -226,8 +226,7 @@ def rows_of(arms: Arms, asked: Question, within: Within) -> list[Row]:
             alone = len(by_arm[base].keys() ^ by_arm[other].keys())
             for path, measure in asked.measures:
                 pairs = [
-                    (values_of(by_arm[base][seed].metrics, measure), values_of(by_arm[other][seed].metrics, measure))
-                    for seed in seeds
+                    (_values(by_arm[base][seed], measure), _values(by_arm[other][seed], measure)) for seed in seeds
                 ]
                 row = _row(measure, path, pairs, within)
                 if row is not None:
@@ -249,6 +248,15 @@ def _by_seed(results: Sequence[Result], variables: Variables) -> dict[int, Resul
 Values: TypeAlias = dict[tuple[str, ...], Value]
 
 
+def _values(result: Result, measure: Measure) -> Values:
+    """Of a run. What a service's cluster has, as nodes and money, has its pools' in it."""
+    found = values_of(result.metrics, measure)
+    if not measure.path.startswith("autoscaling.*."):
+        return found
+    whole = {stars: value for stars, value in found.items() if not stars[0].startswith("pool ")}
+    return whole or found
+
+
 def _row(measure: Measure, path: str, pairs: Sequence[tuple[Values, Values]], within: Within) -> Row | None:
     """None where no run of either has it. What one run has and the other has not is no zero and no gap: it blocks."""
     there = [(ours, theirs) for ours, theirs in pairs if ours or theirs]
@@ -256,8 +264,11 @@ def _row(measure: Measure, path: str, pairs: Sequence[tuple[Values, Values]], wi
         return None
     both = [(_mean(ours), _mean(theirs)) for ours, theirs in pairs if ours and ours.keys() == theirs.keys()]
     whole = [pair for pair in both if all(usable(value.number) for value in pair)]
-    unlike = len(pairs) - len(both)
-    blocked = f"missing on one side in {unlike} of {len(pairs)} seeds" if unlike else ""
+    neither = len(pairs) - len(there)
+    unlike = len(pairs) - len(both) - neither
+    blocked = f"missing on both sides in {neither} of {len(pairs)} seeds" if neither else ""
+    if unlike:
+        blocked = f"missing on one side in {unlike} of {len(pairs)} seeds"
     if len(whole) < len(both):
         blocked = f"no usable number in {len(both) - len(whole)} of {len(pairs)} seeds"
     if not whole:

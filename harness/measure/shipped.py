@@ -371,7 +371,7 @@ def _requests() -> list[Measure]:
                 f"latency, {word}",
                 "ms",
                 "less",
-                "from sent to answered, of those that a pod let in",
+                "from sent to answered, of those let in; at least that, where more are lost than it leaves out",
                 QUEUE,
                 1000,
                 tables=("autoscaling", "requests") if key in ("p50", "p99") else (),

@@ -307,6 +307,10 @@ class Traffic:
                 **{key: quantile(model, tail / let_in, share) for key, share in shares.items()},
                 "mean": total / let_in,
             }
+            unanswered = (sum(by.values()) - late) / sent
+            unsure = [key for key, share in shares.items() if unanswered > 1 - share + 1e-9]
+            if unsure:  # who was never answered waited for longer than that
+                out["latencySeconds"]["atLeast"] = [*unsure, "mean"]
         return out
 
 

@@ -42,7 +42,7 @@ def test_they_are_compared_on_the_same_seeds_by_what_they_cost_and_how_they_serv
     assert {row["path"] for row in rows if row["primary"]} == {
         "autoscaling.*.cost",
         "autoscaling.*.nodeHours",
-        "autoscaling.*.responseSeconds.mean",
+        "autoscaling.*.underTimeshare",
         "requests.*.sloAttainment",
     }
     slo = next(row for row in rows if row["path"] == "requests.*.sloAttainment")

@@ -147,6 +147,35 @@ def test_seeds_that_one_arm_has_no_run_of_block_the_verdict() -> None:
     assert rows_of(partial)["gpu"].verdict == "no verdict: no run on one side in 2 of 10 seeds"
 
 
+def test_a_seed_in_which_neither_has_it_is_told_so() -> None:
+    """It read as missing on one side."""
+    results = [waited(name, seed, 200.0 + seed + (name == "b")) for seed in range(8) for name in "ab"]
+    results += [Result("s", name, 8, "", {"recovery": []}, [], [], {}) for name in "ab"]
+    (row,) = compare(arms(results), question(shipped(), results))
+    assert row.verdict == "no verdict: missing on both sides in 1 of 9 seeds"
+
+
+def test_what_the_cluster_costs_is_not_averaged_with_what_its_pools_do() -> None:
+    """Autoscalers with other pools, or without any, had no verdict about money."""
+
+    def costs(name: str, seed: int) -> Result:
+        pools = {f"pool {index}": {"cost": 0.01 * index} for index in range(3 if name == "a" else 0)}
+        found = {"default/web": {"cost": 5.0 + seed / 100 - (name == "b")}, **pools}
+        return Result("s", name, seed, "", {"autoscaling": found}, [], [], {})
+
+    results = [costs(name, seed) for seed in range(8) for name in "ab"]
+    (row,) = compare(arms(results), question(shipped(), results, ("autoscaling.*.cost",)))
+    assert row.verdict == "b is better"
+    assert row.found.mean == pytest.approx(-1.0)
+    own = [
+        Result("s", r.scheduler, r.seed, "", {"autoscaling": {"pool x": {"cost": r.seed + 1.0}}}, [], [], {})
+        for r in results
+    ]
+    assert [row.verdict for row in compare(arms(own), question(shipped(), own, ("autoscaling.*.cost",)))] == [
+        "equal on every seed"
+    ]
+
+
 @pytest.mark.parametrize("better", ["more", "neither"])
 def test_a_lower_bound_ranks_last_only_where_less_is_better(better: str) -> None:
     path = "jobs.goodputShare.gpu" if better == "more" else "jobs.count"

@@ -45,6 +45,16 @@ def test_latency_grows_with_load() -> None:
     assert found[-1] > 5 * found[0]
 
 
+@pytest.mark.parametrize(("rps", "least", "most"), [(200, 0, 0), (700, 2, 3), (1000, 3, 4), (8000, 5, 5)])
+def test_who_turns_requests_away_is_not_quick(rps: int, least: int, most: int) -> None:
+    """Latencies are of those that were let in: with nine of ten refused the median looked as good as with none."""
+    found = measured(web({"constant": {"rps": rps}}, queueLimit=5))["requests"]["default/web"]
+    unsure = found["latencySeconds"].get("atLeast", [])
+    shares = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "mean": 0.99}
+    assert unsure == [key for key, share in shares.items() if found["lostShare"] > 1 - share]
+    assert least <= len(unsure) <= most
+
+
 def test_many_requests_cost_no_more_than_few() -> None:
     def seconds(rps: int) -> float:
         began = time.process_time()
