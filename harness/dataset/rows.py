@@ -1,7 +1,7 @@
 """Records as a table to learn from: one row per decision, what the scheduler saw, what it did, and what came of it.
 
-Columns of the state are of the instant before the decision. What is known only later begins with `outcome_` or
-`regret_`; `known_ns` says from when on.
+Columns of the state describe the instant before the decision. Columns that are known only later begin with `outcome_`
+or `regret_`; `known_ns` says when.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _schema() -> dict[str, Any]:
 
 
 def list_of(folder: Path) -> str:
-    """What arrived when, whoever scheduled it."""
+    """A digest of the arrivals, the same for all strategies."""
     from workloads.readers.parquet import read_parquet
 
     specs = read_parquet(folder / "specs.parquet", expected="part of a record", hint="run the scenario again")

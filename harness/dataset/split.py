@@ -1,4 +1,4 @@
-"""Splits that leak nothing: by time or by list of pods, made and checked here and nowhere else."""
+"""Splits that leak nothing: by time or by list of pods, both made and checked here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`purged`: rows of neither part, since what came of them was not known where the training part ends."""
+    """`purged`: rows in neither part, as their outcome was not known when the training part ended."""
 
     train: pl.DataFrame
     test: pl.DataFrame
@@ -46,8 +46,8 @@ def by_time(table: pl.DataFrame, share: float = 0.7) -> Split:
 
 
 def by_list(table: pl.DataFrame, share: float = 0.7) -> Split:
-    """Whole lists of pods in one part: what arrives in the test part was never seen, under any strategy. Lists are
-    taken in the order of their digests, which is no order of time or seed. Raises UserError for a single list."""
+    """Each list of pods is in one part: arrivals of the test part were never seen, under any strategy. Lists are taken
+    in the order of their digests, which does not depend on time or seed. Raises UserError for a single list."""
     import polars as pl
 
     lists = sorted(table["list"].unique().to_list())

@@ -1,9 +1,10 @@
-"""Environments for Gymnasium: placement alone, fast, and the whole control plane. `pip install 'podyard[rl]'`.
+"""Environments for Gymnasium: a fast one with placement alone, and one with the whole control plane. `pip install
+'podyard[rl]'`.
 
     import gymnasium, harness.gym
     env = gymnasium.make("podyard/Placement-v1", scenario="batch", reward="placement.pendingSeconds.mean")
 
-Importing this registers both. Without Gymnasium, what a trained policy needs as a strategy is still here.
+Importing this package registers both. Without Gymnasium it still has what a trained policy needs to run as a strategy.
 """
 
 from harness.gym.observation import Encoder, Mask, Observation

@@ -1,7 +1,7 @@
-"""podyard/Cluster-v1: the whole control plane. The agent decides where the scheduler's strategy would.
+"""podyard/Cluster-v1: the whole control plane. The agent takes the place of the scheduler's strategy.
 
-The run has a thread of its own, which waits while the agent thinks: one of the two works at a time, so an episode with
-the same actions is the same to the last bit.
+The run has its own thread, which waits while the agent decides. Only one of the two works at a time, so episodes with
+the same actions are equal to the last bit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ENDED = None
 
 
 class _Agent:
-    """The strategy: hands each pod over to whoever steps the environment, and waits for the answer."""
+    """The strategy: hands each pod to the caller of `step`, and waits for the action."""
 
     def __init__(self) -> None:
         self.asked: SimpleQueue[tuple[PodView, ClusterView] | None] = SimpleQueue()
@@ -52,19 +52,19 @@ class _Agent:
 
 
 class _Closed(Exception):
-    """The environment was closed or reset; the run is played no further."""
+    """The environment was closed or reset; the run stops."""
 
 
 class ClusterEnv(gymnasium.Env[dict[str, Any], np.int64]):
-    """One step, one decision of the scheduler of a run: a pod that has a node, and the agent names it.
+    """Each step is one decision of a run's scheduler: for a pod that fits somewhere, the agent names the node.
 
-    `scenario`: any that `podyard run` plays, with services, pools and faults; no training jobs. `reward`, `seeds`,
-    `settings`: as of podyard/Placement-v1; the return is the measure in the run's record. `nodes`: room for so many in
-    the observation; None: the scenario's nodes and all that pools may add.
+    `scenario`: any that `podyard run` takes, with services, pools and faults; no training jobs. `reward`, `seeds`,
+    `settings`: as of podyard/Placement-v1; the return is the measure in the run's record. `nodes`: how many the
+    observation has room for; None: the scenario's nodes and all that pools may add.
 
-    Action: a node's column, or `nodes` to leave the pod waiting: legal where `may_wait`. What is not legal leaves it
-    waiting, and info["illegal"] is True. Raises UserError for what is wrong with the scenario or the reward, RunFailed
-    for a run whose components failed.
+    Action: a node's column, or `nodes` to leave the pod waiting, which is legal with `may_wait`. An illegal action
+    leaves the pod waiting, and info["illegal"] is True. Raises UserError for what is wrong with the scenario or the
+    reward, RunFailed for a run whose components failed.
     """
 
     metadata = {"render_modes": ["ansi"]}
@@ -149,7 +149,7 @@ class ClusterEnv(gymnasium.Env[dict[str, Any], np.int64]):
         return self._observation(), earned, self._over, False, info
 
     def action_masks(self) -> Mask:
-        """int8 [actions], 1 where the action is legal; the name that sb3-contrib's MaskablePPO asks for."""
+        """int8 [actions], 1 where the action is legal; sb3-contrib's MaskablePPO calls it by this name."""
         if self._offered is None:
             out = np.zeros(self._encoder.size + 1, np.int8)
             out[-1] = 1
@@ -158,7 +158,7 @@ class ClusterEnv(gymnasium.Env[dict[str, Any], np.int64]):
         return self._encoder.mask(cluster, (pod,), self._may_wait)
 
     def metrics(self) -> dict[str, Any]:
-        """Those of the run's record, once the episode is over."""
+        """The metrics of the run's record, once the episode is over."""
         return self._metrics
 
     def render(self) -> str:

@@ -19,12 +19,12 @@ Mask: TypeAlias = npt.NDArray[np.int8]
 Observation: TypeAlias = dict[str, Float32]
 
 DEVICES = 8
-"""GPUs of a node and of a pod are given as a share of so many."""
+"""GPUs of a node and of a pod are given as a share of this number."""
 
 HOUR_NS = 3_600_000_000_000
 
 FEW = 4
-"""Nodes that are cheaper filled in one by one than with numpy."""
+"""Up to this many nodes, filling them in one by one is cheaper than numpy."""
 
 UNKNOWN = -1.0
 """A lifetime that the workload does not declare."""
@@ -37,7 +37,7 @@ class Encoder:
     of the cluster; GPUs, idle GPU, wholly idle GPUs and the most idle one of the node, as shares of DEVICES (the last:
     of one); the GPU model and the zone, as (index + 1) / how many there are; 1 for a node that is there.
     `pods`: float32 [window, R + 5]: requests as shares of the same; GPUs over DEVICES, share of each; hours since it
-    was created; hours that it will run, UNKNOWN where nobody says; 1 for a pod that is there.
+    was created; hours that it will run, UNKNOWN where it is not declared; 1 for a pod that is there.
 
     `size`: nodes at most. `resources`: names, in the order of the columns; others are left out. Raises ValueError for a
     cluster that is larger or lacks one of them.
@@ -57,7 +57,7 @@ class Encoder:
         return {"nodes": self._nodes.shape, "pods": (self.window, self._rows + 5)}
 
     def encode(self, cluster: ClusterView, pods: Sequence[PodView]) -> Observation:
-        """New arrays: what was given before stays as it was. `pods`: those that are offered, up to `window`."""
+        """New arrays; those returned before do not change. `pods`: those that are offered, up to `window`."""
         self._sync(cluster)
         out = np.zeros((self.window, self._rows + 5), np.float32)
         now = cluster.now_ns
@@ -95,7 +95,7 @@ class Encoder:
         rows, largest = self._rows, self._largest
         if len(cluster.names) > self.size:
             self._check(cluster)
-        if changed.size <= FEW:  # what a placement, or some ends, change; numpy's cost would be the price of the step
+        if changed.size <= FEW:  # after a placement or some ends: numpy would cost more than the step itself
             for node in changed.tolist():
                 self._fill_one(cluster, node)
             return

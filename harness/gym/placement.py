@@ -1,7 +1,7 @@
 """podyard/Placement-v1: placement alone, without a control plane, for training at thousands of steps a second.
 
-A pod that was placed runs at once and is gone after its duration: no latencies, no kubelets, no retries. Where a pod
-may go is decided by the filters of the scheduler itself, and the measures are those of a run.
+A pod that was placed runs at once and is gone after its duration: no latencies, no kubelets, no retries. The
+scheduler's own filters decide where a pod may go, and the measures are those of a run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bind, PodView
 
 SEEDS = (1, 1_000_000)
-"""Scenario seeds, first and last, from which episodes are drawn unless told otherwise."""
+"""First and last scenario seed from which episodes are drawn by default."""
 
 _RUNNING, _SUCCEEDED = PodStatus(phase="Running"), PodStatus(phase="Succeeded")
 
@@ -52,16 +52,17 @@ def checked_seeds(seeds: tuple[int, int]) -> tuple[int, int]:
 
 
 class PlacementEnv(gymnasium.Env[dict[str, Any], np.int64]):
-    """One step, one pod: the agent names the node it goes to.
+    """Each step places one pod: the agent names its node.
 
-    `scenario`: nodes and pods that come and end; as of `podyard run` (a name, a YAML file, a mapping). `reward`: a path
-    of `podyard measures`; the return of an episode is that measure of it, negative where less is better. `window`: how
-    many pods the agent may choose among. `may_wait`: whether it may leave them waiting while a node would do. `seeds`:
-    first and last scenario seed of episodes; reset(options={"scenario_seed": n}) names one.
+    `scenario`: nodes, and pods that arrive and end; as for `podyard run` (a name, a YAML file, a mapping). `reward`: a
+    path of `podyard measures`; the return of an episode is this measure, negative where less is better. `window`: how
+    many pods the agent may choose from. `may_wait`: whether it may leave them waiting although a node has room.
+    `seeds`: first and last scenario seed of episodes; reset(options={"scenario_seed": n}) names one.
 
     Action: `pod * nodes + node`, or `window * nodes` to leave the pods that are offered waiting until something arrives
-    or ends. `action_masks()` (and info["action_mask"]) says which are legal. One that is not leaves them waiting, too,
-    and info["illegal"] is True. An episode ends when nothing is left to happen, or at the scenario's duration.
+    or ends. `action_masks()` (and info["action_mask"]) says which actions are legal. An illegal one leaves the pods
+    waiting, too, and info["illegal"] is True. An episode ends when nothing is left to happen, or at the scenario's
+    duration.
 
     Raises UserError for a scenario that needs more than nodes and pods, and for a reward that names no measure.
     """
@@ -120,7 +121,7 @@ class PlacementEnv(gymnasium.Env[dict[str, Any], np.int64]):
         return self._encoder.mask(self._snapshot, self._offered, self._may_wait)
 
     def metrics(self) -> dict[str, Any]:
-        """What a record says of placement, of the episode so far; the proven bound aside."""
+        """The placement measures of the episode so far, as in a record, without the proven bound."""
         return self._ended_with or {"placement": self._placement.metrics(self.now_ns, bound=False)}
 
     def render(self) -> str:
@@ -168,7 +169,7 @@ class PlacementEnv(gymnasium.Env[dict[str, Any], np.int64]):
         return self._tasks[-1].arrival_ns + max((task.duration_ns or 0 for task in self._tasks), default=0) - first
 
     def _act(self, action: int) -> bool:
-        """Whether it was legal; what is not leaves the pods that are offered waiting."""
+        """Whether the action was legal; an illegal one leaves the offered pods waiting."""
         size = self._encoder.size
         row, node = divmod(action, size)
         if row < len(self._offered) and action != self._encoder.window * size:
@@ -212,7 +213,7 @@ class PlacementEnv(gymnasium.Env[dict[str, Any], np.int64]):
                 return
 
     def _advance(self) -> bool:
-        """Play the next instant at which something ends or arrives; False where there is none."""
+        """Advances to the next instant at which something ends or arrives; False if there is none."""
         tasks, ends = self._tasks, self._ends
         arrival = tasks[self._next_task].arrival_ns if self._next_task < len(tasks) else None
         at = min((instant for instant in (arrival, ends[0][0] if ends else None) if instant is not None), default=None)

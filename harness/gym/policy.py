@@ -1,4 +1,4 @@
-"""A trained policy as a strategy, so that `podyard compare` holds it against any other."""
+"""A trained policy as a strategy, so that `podyard compare` can compare it with any other."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Act: TypeAlias = Callable[[Observation, Mask], int]
 
 
 class PolicyStrategy:
-    """`act` is asked for each pod in turn. `size`: nodes that the policy was trained for; None: as many as there are at
-    the first decision."""
+    """`act` decides about one pod after another. `size`: number of nodes that the policy was trained for; None: as many
+    as there are at the first decision."""
 
     def __init__(self, act: Act, size: int | None = None) -> None:
         self._act = act

@@ -1,8 +1,8 @@
 """Rewards by the name of a measure: the return of an episode is the measure of the run.
 
-What a step earns is the change of a level that is known at each instant; measures without such a level are paid at
-the end. The last step settles the difference, so that the return is the number of the record, negative where less is
-better.
+The reward of a step is the change of a level that is known at each instant; measures without such a level give a
+reward at the end only. The last step adds the difference, so that the return equals the number in the record, negative
+where less is better.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.model.errors import UserError
 
 
 class PodTotals:
-    """How many pods there are, wait and were placed, over time; a fold beside an Occupancy.
+    """How many pods exist, wait and were placed, over time; a fold beside an Occupancy.
 
     Sums over time are of levels times nanoseconds since `since_ns`, the first arrival.
     """
@@ -55,7 +55,7 @@ class PodTotals:
         pass
 
     def advance(self, at_ns: int) -> None:
-        """Up to `at_ns` everything is as it is now: to be called before what happens then."""
+        """Advances to `at_ns` with the present state; call it before what happens at that instant."""
         if self._until_ns is None or at_ns <= self._until_ns:
             return
         spent = at_ns - self._until_ns
@@ -72,14 +72,15 @@ class PodTotals:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The measure that the return is to be: `path` of its number in a run's metrics, `sign` 1 where more is better."""
+    """The measure that the return equals: `path` of its number in a run's metrics, `sign` 1 where more is better."""
 
     path: str
     sign: int
 
 
 def read_goal(text: str, known: Catalogue) -> Goal:
-    """A path of `podyard measures`. One that is better neither way has a sign before it: "-placement.nodesUsed".
+    """Reads a path of `podyard measures`. A measure of which neither more nor less is better needs a sign:
+    "-placement.nodesUsed".
 
     Raises UserError.
     """
@@ -105,14 +106,15 @@ class Reward:
         self._paid = 0.0
 
     def step(self) -> float:
-        """What has been earned since the last call."""
+        """The reward since the last call."""
         level = self.sign * self._level()
         earned = level - self._paid
         self._paid = level
         return earned
 
     def settle(self, metrics: dict[str, Any]) -> float:
-        """The rest, once the run's metrics are known. A run without such a number (nothing ever waited, say) has 0."""
+        """The rest of the return, once the run's metrics are known. A run without the number (as when nothing ever
+        waited) has 0."""
         found = {path: value for path, value, _ in number_paths(metrics)}
         level = self.sign * float(found.get(self.path, 0.0))
         earned = level - self._paid
@@ -137,4 +139,4 @@ class Reward:
             return tally.busy_ns / self._horizon_ns
         if self.path == "placement.fragmentation.gpus":
             return tally.fragments_ns / self._horizon_ns
-        return 0.0  # paid at the end
+        return 0.0  # given at the end

@@ -1,4 +1,4 @@
-"""The pods of a scenario as the placement environment plays them: bare pods and Jobs of one pod, by arrival."""
+"""The pods of a scenario as the placement environment simulates them: bare pods and Jobs of one pod, by arrival."""
 
 from __future__ import annotations
 

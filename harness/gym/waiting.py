@@ -1,4 +1,4 @@
-"""The pods that wait, by class, and which of them have a node: what is asked at each step of an episode."""
+"""The pods that wait, by class, and which of them fit on a node: looked up at each step of an episode."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from harness.scheduling.strategy import PodView
 
 
 class Waiting:
-    """Pods of one class fit alike, so one of them is looked at. A class without a node is looked at again when a pod
-    has left a node, and there alone; one whose constraints see other pods, after each change."""
+    """Pods of one class fit on the same nodes, so one of them is checked for all. A class that fits nowhere is checked
+    again when a pod has left a node, on that node only; a class whose constraints depend on other pods, after each
+    change."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -28,7 +29,7 @@ class Waiting:
         self._by_class.setdefault(cls, {})[index] = view
 
     def take(self, view: PodView) -> int:
-        """Its place; it waits no more."""
+        """Removes a pod, and returns its place in the order."""
         index = self._index.pop(view.key)
         cls = self._snapshot.classes.class_now(view).id
         pods = self._by_class.get(cls, {})
@@ -45,13 +46,13 @@ class Waiting:
         self.put_off.update(self._index[view.key] for view in views)
 
     def left(self, nodes: list[int]) -> None:
-        """Pods have left these nodes."""
+        """Notes that pods have left these nodes."""
         for since in self._closed.values():
             since += [node for node in nodes if node not in since]
         self._shut.clear()
 
     def offered(self, most: int) -> list[PodView]:
-        """The first `most` in order of arrival that have a node now."""
+        """The first `most` pods, in order of arrival, that fit on a node now."""
         self._regroup()
         found: list[dict[int, PodView]] = []
         shut = self._shut

@@ -1,4 +1,4 @@
-"""A run as a trace of Chrome's format: nodes as processes, pods as slices; opens in Perfetto and chrome://tracing.
+"""A run as a trace in Chrome's format: nodes as processes, pods as slices; opens in Perfetto and chrome://tracing.
 
 Source: "Trace Event Format" (Google, catapult project): complete events X, counters C, instants i, metadata M; times in
 microseconds.
@@ -14,7 +14,7 @@ from harness.report.lanes import lanes
 from harness.report.series import over_time
 
 _CLUSTER = 0
-"""Process number of what is not on one node."""
+"""Process number of whatever does not belong to one node."""
 
 _STAGES = (("starting", "bound_ns", "running_ns"), ("becoming ready", "running_ns", "ready_ns"))
 

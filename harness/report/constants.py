@@ -11,7 +11,7 @@ from harness.model.constants import DEFAULTS, TABLE, UNMODELLED, Constants
 
 
 def rows(constants: Constants = DEFAULTS, flags: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """A row a constant, those of the cluster autoscaler (with `flags` of its own) last."""
+    """One row per constant, those of the cluster autoscaler (with its `flags`) last."""
     known, given = defaults(), flags or {}
     return [
         {
@@ -39,7 +39,7 @@ def rows(constants: Constants = DEFAULTS, flags: Mapping[str, Any] | None = None
 
 
 def markdown() -> str:
-    """A row a constant."""
+    """One row per constant."""
     out = [
         "# Kubernetes' constants",
         "",

@@ -1,4 +1,4 @@
-"""What figures show, as tidy frames of polars: the same rows that `podyard plot -o csv` writes."""
+"""What figures show, as tidy Polars frames: the same rows that `podyard plot -o csv` writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class RunData:
-    """One record, read as far as it is asked for."""
+    """One record, whose files are read when they are needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,7 +83,7 @@ Runs = Sequence[RunData]
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`measure`: a path of `podyard measures`; '' for GPU allocation of a sweep, the primary measures of a comparison.
-    `x`: the variable of a sweep. `base`: the strategy that others are held against in a comparison, '' the first."""
+    `x`: the variable of a sweep. `base`: the strategy that others are compared with, '' for the first."""
 
     measure: str = ""
     x: str = ""
@@ -171,7 +171,7 @@ def _end(pod: dict[str, Any], until_s: float) -> float:
 
 
 def replicas(runs: Runs, asked: Asked) -> pl.DataFrame:
-    """run, seed, service, line (ready, desired, demand), seconds, replicas; demand: the least that meet the SLO."""
+    """run, seed, service, line (ready, desired, demand), seconds, replicas; demand: the fewest that meet the SLO."""
     rows: list[tuple[Any, ...]] = []
     for run in runs[:1]:
         ready: dict[str, dict[str, int]] = {}
@@ -227,7 +227,7 @@ def _demand(run: RunData) -> list[tuple[Any, ...]]:
 
 
 def waterfall(runs: Runs, asked: Asked) -> pl.DataFrame:
-    """run, seed, each recovery and scale-up (what), its hops with begin and end after it, and the timer."""
+    """run, seed, recovery or scale-up (what), and each of its hops with begin, end and timer."""
     rows = []
     for run in runs[:1]:
         found = waterfalls(run.folder)
@@ -304,7 +304,7 @@ def comparison(runs: Runs, asked: Asked) -> pl.DataFrame:
         chosen = ", ".join(f"{name}={value}" for name, value in row.variables.items() if name in varied)
         head = (row.path, row.measure.title.strip(), row.base, row.other, chosen)
         told = (row.found.mean, low, high, row.verdict)
-        if row.found.equal:  # but for the last bits of sums in another order
+        if row.found.equal:  # except for the last bits of sums in another order
             told = (0.0, None if low is None else 0.0, None if high is None else 0.0, row.verdict)
         differences = [0.0] * len(seeds) if row.found.equal else row.differences
         rows += [(*head, seed, apart, *told) for seed, apart in zip(seeds, differences, strict=True)]
@@ -329,7 +329,7 @@ def by_number(others: str) -> tuple[tuple[float, str], ...]:
 
 
 def number_of(text: str) -> float | None:
-    """A variable's value on an axis: a number, or a duration in seconds; None where it is neither."""
+    """A variable's value on an axis: a number, or a duration in seconds; None if it is neither."""
     for read in (float, lambda value: parse_duration(value) / 1e9):
         try:
             return float(read(text))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INK, SOFT, RULE = "#1c2430", "#5d6b7c", "#d9dfe6"
 COLOURS = ("#2563b0", "#d1690e", "#2b8a57", "#b3356a", "#6a51a8", "#0f8f9c", "#8a6d1f", "#5c6773")
-"""As the report's style sheet has them, so that it can put its own in a dark page."""
+"""The same as in the report's style sheet, which replaces them in dark mode."""
 
 STYLE = {
     "font.family": "sans-serif",
@@ -50,7 +50,7 @@ STYLE = {
 }
 
 WIDTH = 7.2
-"""Inches, where nothing is said: a page's text."""
+"""Default width in inches: the width of a page's text."""
 
 VERDICT_WIDTH = 5
 """Inches; a narrower figure has no room for verdicts in words."""

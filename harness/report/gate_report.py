@@ -9,7 +9,7 @@ from harness.experiment.gate_checks import Check
 
 
 def junit(checks: Sequence[Check]) -> str:
-    """A suite a record, a case a demand. Source: the schema that Jenkins' JUnit plugin reads."""
+    """One suite per record, one case per gate. Source: the schema that Jenkins' JUnit plugin reads."""
     root = ET.Element("testsuites", name="podyard gate", tests=str(len(checks)), failures=str(_failures(checks)))
     by_record: dict[str, list[Check]] = {}
     for check in checks:
@@ -25,7 +25,7 @@ def junit(checks: Sequence[Check]) -> str:
 
 
 def markdown(checks: Sequence[Check]) -> str:
-    """GitHub-flavoured."""
+    """GitHub-flavoured Markdown."""
     failed = _failures(checks)
     head = f"**podyard gate**: {len(checks) - failed} of {len(checks)} passed\n\n"
     rows = [

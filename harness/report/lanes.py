@@ -1,4 +1,4 @@
-"""Spans of time beside each other, each in the first lane that is free."""
+"""Spans of time in lanes: each takes the first lane that is free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Records as one HTML page that needs nothing else: a summary, tables, figures, stages, how to repeat it."""
+"""Records as one self-contained HTML page: a summary, tables, figures, stages, and the commands that repeat the
+runs."""
 
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ OVER_SEEDS = (
 )
 
 MOST_WATERFALLS = 12
-"""Of one record that a page has room for."""
+"""Most waterfalls of one record on a page."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +99,7 @@ def load(folder: Path) -> ReportedRun:
     with whole_record(folder):
         curves = over_time(pods, round(result.metrics.get("durationSeconds", 0) * 1e9))
     if "victims" not in data or not (folder / "journal.parquet").is_file():
-        return ReportedRun(result, data, curves, folder)  # of an earlier version, or without its journal
+        return ReportedRun(result, data, curves, folder)  # from an earlier version, or without its journal
     found = waterfalls(folder)
     return ReportedRun(result, data, curves, folder, [*found.recoveries, *found.scale_ups])
 
@@ -152,8 +153,8 @@ def _setting(result: Result) -> str:
 
 
 def _sweep(by_setting: dict[str, list[ReportedRun]], known: Catalogue) -> list[str]:
-    """A row and a figure of everything, and the tables of each setting of the variables by themselves: a mean over
-    several settings says nothing."""
+    """An overview with a row and a figure for everything, then the tables of each setting of the variables separately,
+    as a mean over several settings says nothing."""
     records = [record for group in by_setting.values() for record in group]
     results = [record.result for record in records]
     strategies = len({result.scheduler for result in results})
@@ -169,7 +170,7 @@ def _sweep(by_setting: dict[str, list[ReportedRun]], known: Catalogue) -> list[s
 
 
 def _tables(results: Sequence[Result], known: Catalogue) -> list[str]:
-    """What runs with the same variables come to, in a sentence and by family of measures."""
+    """The results of runs with the same variables: a sentence, then a table for each family of measures."""
     out = summary(results)
     for title, columns, rows in families(results, known):
         out.append(f"<h2>{escape(title)}</h2>{_table(columns, rows)}")
@@ -202,7 +203,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _curves(records: Sequence[ReportedRun]) -> list[str]:
-    """One chart a quantity, a curve a strategy: of its first seed, as several would hide each other."""
+    """One chart per quantity with one curve per strategy, of its first seed, as several would hide each other."""
     firsts: dict[str, ReportedRun] = {}
     for record in records:
         firsts.setdefault(record.result.scheduler, record)
@@ -239,7 +240,7 @@ def _recoveries(results: Sequence[Result]) -> list[str]:
 
 
 def _waterfalls(records: Sequence[ReportedRun]) -> list[str]:
-    """Of each strategy's first seed: the hops of each recovery and scale-up, to scale."""
+    """The hops of each recovery and scale-up, to scale, for the first seed of each strategy."""
     out: list[str] = []
     shown: set[str] = set()
     for record in records:

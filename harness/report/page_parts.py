@@ -27,7 +27,7 @@ OF_FIRST = ("replicas", "nodes", "gantt")
 """Figures of one run: the page shows the first record's."""
 
 MOST_PODS = 3000
-"""On a Gantt chart; more make a page that no browser likes."""
+"""Most pods on a Gantt chart; with more, browsers get slow."""
 
 
 class Shown(Protocol):
@@ -92,7 +92,7 @@ def _number(result: Result, path: str) -> float:
 
 
 def figures(records: Sequence[Shown]) -> list[str]:
-    """Inline SVG, drawn by matplotlib; none where it is not installed."""
+    """Inline SVG, drawn by matplotlib; none if it is not installed."""
     from harness.report import figures as drawing
 
     try:
@@ -107,7 +107,7 @@ def figures(records: Sequence[Shown]) -> list[str]:
         if kind == "gantt" and len(of[0].pods) > MOST_PODS:
             continue
         if kind == "comparison" and len({run.result.seed for run in runs}) < 2:
-            continue  # the tables say it all
+            continue  # the tables are enough
         asked = (
             Asked()
             if kind == "comparison"
@@ -125,8 +125,8 @@ def figures(records: Sequence[Shown]) -> list[str]:
 
 
 def sweep_figures(records: Sequence[Shown]) -> list[str]:
-    """Of the primary measure along each variable, inline; none without matplotlib, and none where too many other
-    settings would share a figure."""
+    """Figures of the primary measure along each variable, inline; none without matplotlib, and none where too many
+    other settings would share a figure."""
     from harness.report import figures as drawing
 
     try:

@@ -1,4 +1,4 @@
-"""The page of reference of a scenario, made from its schema: a table a form, a row a field."""
+"""The reference page of a scenario, generated from its schema: one table per form, one row per field."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _code(value: Any) -> str:
 
 
 def _type(field: Schema) -> str:
-    """In words, with the range."""
+    """The type in words, with its range."""
     if "$ref" in field:
         return _link(_target(field))
     if "const" in field:

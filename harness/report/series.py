@@ -1,4 +1,4 @@
-"""What a record's pods come to over time: pending, running, allocated; step curves ready to be drawn."""
+"""A record's pods over time: pending, running, allocated; as step curves ready to be drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 POINTS = 600
-"""Most points of a curve: more than a screen has columns for it is not seen."""
+"""Most points of a curve: more than a screen has columns cannot be seen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +40,7 @@ def over_time(pods: Any, until_ns: int) -> dict[str, Steps]:
 
 
 def _first(one: Int64, other: Int64) -> Int64:
-    """The earlier of two instants that both may never come (-1)."""
+    """The earlier of two instants, either of which may be -1 (never)."""
     never = np.iinfo(np.int64).max
     least: Int64 = np.minimum(np.where(one < 0, never, one), np.where(other < 0, never, other))
     return np.where(least == never, -1, least)
@@ -63,7 +63,7 @@ def _between(start: Int64, end: Int64, amounts: Int64 | None, unit: float, until
 
 
 def _thinned(x: Float64, y: Float64) -> tuple[Float64, Float64]:
-    """At most about POINTS points: of each stretch the first, the lowest and the highest."""
+    """At most about POINTS points: the first, the lowest and the highest of each stretch."""
     if len(x) <= POINTS:
         return x, y
     edges = np.linspace(0, len(x), POINTS // 3 + 1).astype(np.int64)

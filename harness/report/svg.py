@@ -15,7 +15,7 @@ COLOURS = 8
 
 
 def chart(curves: Sequence[Steps], label: str) -> str:
-    """Step curves over seconds; `curves` named after what they tell apart, in the order of the legend."""
+    """Step curves over seconds; `curves` by their names, in the order of the legend."""
     most_x = max((float(curve.x[-1]) for curve in curves), default=1.0) or 1.0
     most_y = max((float(curve.y.max()) for curve in curves), default=1.0) or 1.0
     steps_y = ticks(most_y)

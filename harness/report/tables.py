@@ -26,7 +26,7 @@ from harness.measure.statistics import ALPHA, interval, least_seeds
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], words: Collection[str] = ("verdict",)
 ) -> None:
-    """Numbers are set right; the first column left, and those of `words`."""
+    """Numbers are aligned right; the first column and those in `words` left."""
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
         left, whole = index == 0 or column in words, column == "verdict"
@@ -48,9 +48,9 @@ FAULT_MEANS = (
 
 
 def print_results(loaded: LoadedScenario, results: Sequence[Result]) -> None:
-    """The three families of measures, a column a strategy; then what went wrong, and where the records are.
+    """The three families of measures, one column per strategy; then what went wrong, and where the records are.
 
-    Over six seeds and more: the mean with its 95 % interval; over fewer, with the standard deviation behind it.
+    With six or more seeds: the mean with its 95 % interval; with fewer, the mean with the standard deviation.
     """
     console = _console()
     meta = loaded.scenario.metadata
@@ -73,7 +73,7 @@ def _unknown_energy(result: Result) -> list[str]:
 
 
 def print_failures(results: Sequence[Result], *, on_stderr: bool = False) -> None:
-    """What went wrong in runs that are compared: the first run of each strategy, and how many more there are."""
+    """What went wrong in the runs of a comparison: the first run of each strategy, and how many more there are."""
     console = Console(highlight=False, markup=False, stderr=True) if on_stderr else _console()
     bad: dict[str, list[Result]] = {}
     for result in results:
@@ -92,7 +92,7 @@ def print_failures(results: Sequence[Result], *, on_stderr: bool = False) -> Non
 
 
 def print_sweep(loaded: LoadedScenario, results: Sequence[Result]) -> None:
-    """A row a strategy and value of the variables: means over seeds, with intervals as `print_results`."""
+    """One row per strategy and value of the variables: means over seeds, with intervals as `print_results`."""
     meta = loaded.scenario.metadata
     _console().print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
     print_table("", *sweep_rows(results, catalogue(loaded.scenario.spec.measures)))
@@ -125,7 +125,7 @@ def sweep_rows(results: Sequence[Result], known: Catalogue) -> tuple[Sequence[st
 
 
 def print_comparison(loaded: LoadedScenario, rows: Sequence[Row]) -> None:
-    """A table an arm that was held against the base: what is decided about first, then what is exploratory."""
+    """One table per arm that was compared with the base: primary measures first, then exploratory ones."""
     console = _console()
     meta = loaded.scenario.metadata
     console.print(f"{meta.name}: {meta.description}" if meta.description else meta.name)
@@ -214,17 +214,17 @@ def _violations(console: Console, result: Result) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """A number that is no more than a lower bound: something had not come to its end when the run was over."""
+    """A number that is only a lower bound: something had not ended when the run was over."""
 
     value: float
 
 
 Read: TypeAlias = float | AtLeast | str | None
-"""A number of a run, or why there is none; None where it has nothing of the kind."""
+"""A number of a run, or why there is none; None if the measure does not apply to it."""
 
 
 def _read(result: Result, measure: Measure, about: str) -> Read:
-    """`about`: what stands for the star of the measure's path, as a service."""
+    """`about`: the value of the star in the measure's path, as a service."""
     found = values_of(result.metrics, measure)
     value = found.get((about,) if about else ())
     if value is not None:
@@ -243,7 +243,7 @@ Family: TypeAlias = tuple[str, tuple[str, ...], list[list[str]]]
 
 
 def families(results: Sequence[Result], known: Catalogue) -> list[Family]:
-    """The three families of measures, a column a strategy; over several seeds the mean with its interval, or the
+    """The three families of measures, one column per strategy; over several seeds the mean with its interval, or the
     standard deviation where there are too few for one."""
     by_strategy: dict[str, list[Result]] = {}
     for result in results:
@@ -296,11 +296,11 @@ def _family(title: str, by_strategy: dict[str, list[Result]], known: Catalogue, 
 
 
 MOST_ACCOUNTS = 12
-"""Users, queues or classes that a table has room for."""
+"""Most users, queues or classes in a table."""
 
 
 def _accounts(dimension: str, family: str, by_strategy: dict[str, list[Result]], known: Catalogue) -> Family:
-    """A row a value and strategy: those with the largest dominant shares."""
+    """One row per value and strategy: those with the largest dominant shares."""
     held: dict[str, float] = {}
     for results in by_strategy.values():
         for result in results:
@@ -346,7 +346,7 @@ def _cell(values: Sequence[Read], digits: int) -> str:
 
 
 def _recovery(by_strategy: dict[str, list[Result]]) -> Family:
-    """Seconds from the fault until the last victim was there, by phase."""
+    """Seconds from the fault until the last pod that it hit had passed each phase."""
     columns = ("fault", "at s", "strategy", "pods hit", "back", *PHASES, "requests lost")
     rows = []
     runs = [result for results in by_strategy.values() for result in results]
@@ -372,7 +372,7 @@ def _recovery(by_strategy: dict[str, list[Result]]) -> Family:
 
 
 def _back(fault: Mapping[str, Any]) -> int:
-    """Of a record made before it was a measure of its own."""
+    """For a record that was made before this was a measure."""
     return int(fault["replaced"] + fault["returned"] + fault["completed"] + fault.get("removed", 0))
 
 

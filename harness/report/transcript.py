@@ -1,7 +1,7 @@
 """What happened in a run, as lines that a person reads: a fold over the entries of a journal.
 
-Events keep kubectl's words (`kubectl get events`). Between them stand the changes of objects that nobody records an
-event for: a pod's node, phase and readiness, a node's conditions and taints, replicas, endpoints, faults.
+Events keep kubectl's words (`kubectl get events`). Between them are changes of objects for which no event is
+recorded: a pod's node, phase and readiness, a node's conditions and taints, replicas, endpoints, faults.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Found: TypeAlias = tuple[str, str, str]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """`node`: where the pod is that the line is about; empty for other objects."""
+    """`node`: of the pod that the line is about; empty for other objects."""
 
     at_ns: int
     type: str
@@ -51,7 +51,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transcript:
-    """Takes the entries in order; `lines` gives those of one of them. Keeps the last essence of each object."""
+    """Takes the entries in order; `lines` returns the lines of one entry. Keeps the last essential fields of each
+    object."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], tuple[Any, ...]] = {}
@@ -176,14 +177,14 @@ def _line(
 def transcript(entries: Iterable[JournalEntry]) -> list[Line]:
     """The lines of a whole journal by their instants; at one instant in the journal's order.
 
-    An observation may stand in the journal behind what was written before it was heard of.
+    An observation may come later in the journal than writes that were made before it arrived.
     """
     told = Transcript()
     return sorted((line for entry in entries for line in told.lines(entry)), key=lambda line: line.at_ns)
 
 
 def read_lines(folder: Path) -> list[Line]:
-    """Of a record. Raises UserError for what is no record, or one without a journal."""
+    """The lines of a record. Raises UserError for a folder that is no record, or a record without a journal."""
     read_record(folder)
     frame = read_journal(folder)
     decode = msgspec.json.Decoder(tuple[Any, ...]).decode
@@ -299,7 +300,7 @@ def seconds(at_ns: int) -> str:
 
 
 def text(lines: Iterable[Line]) -> str:
-    """In columns, as kubectl prints them; empty where there are no lines."""
+    """Text in columns, as kubectl prints them; empty if there are no lines."""
     rows = [(seconds(line.at_ns), line.type, line.reason, line.object, line.message) for line in lines]
     if not rows:
         return ""

@@ -1,4 +1,4 @@
-"""Waterfalls as a picture for the terminal: a row a hop, its bar where it lies in time, to scale."""
+"""Waterfalls as a picture for the terminal: one row per hop, with a bar that shows its time to scale."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.measure.waterfall.hops import Waterfall
 from harness.measure.waterfall.timers import is_constant
 
 WIDTH = 80
-"""Columns that a picture takes."""
+"""Width of a picture in columns."""
 _NAME, _TIME = 22, 10
 BAR, EDGE = "█", "▏"
 
@@ -51,7 +51,7 @@ def headline(fall: Waterfall) -> str:
 
 
 def _timers(fall: Waterfall, width: int) -> list[str]:
-    """What the time went to, the dominant timer first; the dominant constant in any case."""
+    """The timers by their share of the time, the dominant one first, and always the dominant constant."""
     total = fall.total_ns or 1
     out = []
     for index, (timer, ns) in enumerate(fall.timers.items()):
@@ -64,7 +64,7 @@ def _timers(fall: Waterfall, width: int) -> list[str]:
 
 
 def table(falls: Sequence[Waterfall]) -> list[tuple[str, str, str, str, str]]:
-    """A row a waterfall: what, when, in all, dominant timer, its share."""
+    """One row per waterfall: subject, instant, total, dominant timer, and its share."""
     out = []
     for fall in falls:
         timer, ns = fall.dominant
