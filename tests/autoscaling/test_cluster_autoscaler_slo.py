@@ -144,6 +144,16 @@ def test_loops_that_pods_start_serve_a_lone_pod_later_unless_its_scheduler_is_by
     assert max(waits_s(100, 20, **BYPASSED)) <= 0.2
 
 
+def test_lone_pods_wait_what_the_arithmetic_says() -> None:
+    """Uniform from 2 to 12 s: 10 s at most to the next scan, and another interval where that is within 2 s."""
+    waits = sorted(waits_s(200, 200))
+    assert mean(waits) == pytest.approx(7, abs=0.6)  # of 200: a standard error of 0.2
+    assert 2 <= waits[0] < 2.3
+    assert 11.7 < waits[-1] <= 12
+    quarters = [sum(start <= wait < start + 2.5 for wait in waits) for start in (2, 4.5, 7, 9.5)]
+    assert all(33 <= count <= 67 for count in quarters)
+
+
 def test_up_to_1000_nodes() -> None:
     waits = waits_s(1_000, 20)
     assert max(waits) <= 60

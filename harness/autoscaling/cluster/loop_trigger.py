@@ -1,7 +1,7 @@
 """When the next scan comes: at fixed intervals, or as soon as there is something to do (--frequent-loops-enabled).
 
-Source: cluster-autoscaler main.go run, loop/trigger.go (1.37, where frequent loops are the default; they are not up to
-1.34).
+Source: cluster-autoscaler main.go run, loop/trigger.go (1.37). Frequent loops are the default there from 1.35 on; here
+they are not, as up to 1.34.
 """
 
 from __future__ import annotations
