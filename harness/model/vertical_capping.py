@@ -42,7 +42,11 @@ Notes: TypeAlias = dict[str, list[str]]
 
 
 def scaled(resource: str, amount: Quantity, base: Quantity, result: Quantity, *, up: bool = False) -> Quantity | None:
-    """`amount` as `result` is to `base`; None where that is more than 64 bits hold. CPU by nothing is itself."""
+    """`amount` as `result` is to `base`; None where that is more than 64 bits hold. CPU by nothing is itself.
+
+    Not as in the source: of memory of which nothing is recommended it makes minus one byte where a pod's LimitRange
+    scales it down (scaleQuantityProportionallyMem takes 999 m off and rounds), with which no pod is valid.
+    """
     if resource == "cpu":
         if not base.milli:
             return amount

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 from harness.model.vertical import HistogramCheckpoint
@@ -74,7 +75,23 @@ class ExponentialBuckets:
         return min(found, self.count - 1)
 
     def start(self, bucket: int) -> float:
-        return self.first * (self.ratio**bucket - 1) / (self.ratio - 1) if bucket else 0.0
+        return self.first * (_power(self.ratio, bucket) - 1) / (self.ratio - 1) if bucket else 0.0
+
+
+@cache
+def _power(base: float, exponent: int) -> float:
+    """By squaring, as Go's math.Pow and equal to it to the last bit. The C library rounds better: bounds of buckets
+    that are whole numbers of bytes come out one less there."""
+    out, squared, shift, left = 1.0, *math.frexp(base), exponent
+    scale = 0
+    while left:
+        if left & 1:
+            out, scale = out * squared, scale + shift
+        squared, shift = squared * squared, shift * 2
+        if squared < 0.5:
+            squared, shift = squared * 2, shift - 1
+        left >>= 1
+    return math.ldexp(out, scale)
 
 
 @dataclass(slots=True)
