@@ -349,7 +349,9 @@ def size(scenario: Scenario) -> Size:
     pods = sum(item["replicas"] for item in services) + len(tasks)
     nodes = [node["group"]["cpu"] for node in spec["nodes"]]
     parts = len(nodes) if nodes != [NODE_CPU] else 0  # one with room for everything needs no part
-    parts += len(workload) + len(planned) + sum("minAvailable" in item for item in services)
+    budgets = sum("minAvailable" in item for item in services)
+    alone = [(item["replicas"], item["cpu"]) for item in services] == [(1, 1)] and not tasks and not budgets
+    parts += len(planned) + budgets + (0 if alone else len(workload))
     return parts, pods, numbers
 
 

@@ -31,12 +31,12 @@ STYLE = """
 @media screen and (prefers-color-scheme:dark){
 :root{--ink:#e4e9ef;--soft:#9aa7b5;--rule:#36404c;--page:#14191f;--panel:#1c232b;
 --c0:#6ea8ee;--c1:#f2a25c;--c2:#63c793;--c3:#ec84af;--c4:#b4a0ea;--c5:#57ccd8;--c6:#d6b968;--c7:#a5b0bc}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:60rem;margin:2rem auto;
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:72rem;margin:2rem auto;
 padding:0 1rem}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.2rem 0 .4rem}h3{font-size:.95rem;margin:1.2rem 0 .2rem}
 p{margin:.3rem 0}.soft{color:var(--soft)}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{padding:.15rem .8rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
+th,td{padding:.15rem .6rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
 th:first-child,td:first-child{text-align:left;padding-left:0;white-space:pre}
 pre{background:var(--panel);padding:.7rem 1rem;overflow-x:auto;border-radius:4px}
 svg{width:100%;height:auto;display:block}svg:not(.figure) text{font:11px system-ui,sans-serif;fill:var(--soft)}
@@ -45,7 +45,8 @@ svg{width:100%;height:auto;display:block}svg:not(.figure) text{font:11px system-
 height:.25em;margin-right:.4em;vertical-align:middle;background:currentColor}
 svg.figure{font-family:system-ui,sans-serif;max-width:100%}figure{margin:1rem 0}figcaption{color:var(--soft)}
 .summary{font-size:1.05rem;border-left:4px solid var(--c0);padding-left:.8rem;margin:1rem 0}
-@media(max-width:40rem){body{margin:1rem auto;padding:0 .6rem}th,td{padding:.15rem .5rem}
+@media(max-width:40rem){body{margin:1rem auto;padding:0 .6rem}th,td{padding:.15rem .4rem}
+th:first-child,td:first-child{position:sticky;left:0;background:var(--page);white-space:pre-wrap;min-width:6rem}
 figure{overflow-x:auto}svg.figure{min-width:34rem}}
 @media print{body{max-width:none;margin:0}figure,table{break-inside:avoid}.wide{overflow:visible}
 table{font-size:.8rem}}
