@@ -41,7 +41,7 @@ class Record:
         return frame([self.result])
 
     def table(self, name: str) -> pl.DataFrame:
-        """`pods`, `nodes`, `journal`, `measures`, `scheduling` or `specs`. Raises UserError where there is none."""
+        """`pods`, `measures` or another one of docs/reference/records.md. Raises UserError where there is none."""
         from harness.model.errors import UserError
 
         path = self.folder / f"{name}.parquet"

@@ -177,7 +177,7 @@ _KINDS = (
 )
 """Of steps, the simplest first. The first three make a part that is there already larger. Tasks and want of room come
 last: they break most claims together with something else only, where a fault would do alone. Small nodes come twice as
-often: one without the other has no effect where a node with room for everything is there."""
+often: a cluster is short of room only where it has no other."""
 
 
 def _parts(steps: Sequence[Part | str], most: dict[type, int]) -> list[Part]:
