@@ -13,6 +13,7 @@ from harness.experiment.gates import at, gate_misses
 from harness.experiment.record import read_record
 from harness.experiment.result import Result, from_record
 from harness.measure.catalogue import Catalogue, Measure, Value, values_of
+from harness.measure.statistics import usable
 from harness.model.errors import UserError
 
 
@@ -95,8 +96,12 @@ def not_worse(result: Result, reference: Result, measures: Sequence[Measure], ma
 def _worse(measure: Measure, was: Value | None, now: Value | None, margin: float) -> str:
     if was is None or now is None:
         return f"{'the reference' if was is None else 'the record'} has no such number"
-    if now.at_least and not was.at_least:
+    if not usable(now.number) or not usable(was.number):
+        return f"{'the reference' if usable(now.number) else 'the record'} has no usable number"
+    if now.at_least and not was.at_least and measure.sign <= 0:
         return "it came to no end, as it did in the reference"
+    if was.at_least and not now.at_least and measure.sign < 0:
+        return ""  # any end is better than none
     room = margin * abs(was.number) + 1e-9 * max(1.0, abs(was.number))
     change = now.number - was.number
     worse = abs(change) if not measure.sign else -change * measure.sign

@@ -9,6 +9,7 @@ from harness.experiment.forms import Gate
 from harness.experiment.scenario import LoadedScenario
 from harness.measure.catalogue import Measure, Value, number_paths
 from harness.measure.registry import catalogue, extras
+from harness.measure.statistics import usable
 
 
 def check_gates(loaded: LoadedScenario) -> None:
@@ -42,6 +43,9 @@ def gate_misses(gate: Gate, metrics: dict[str, Any]) -> Iterator[str]:
     if not values:
         yield f"{gate.metric} is not there: this run has no such number"
     for path, value in values.items():
+        if not usable(value.number):
+            yield f"{path} is {value.number:g}, which is no usable number"
+            continue
         mark = ">" if value.at_least else ""
         if gate.at_least is not None and value.number < gate.at_least:
             yield f"{path} is {mark}{value.number:g}, not at least {gate.at_least:g}"
