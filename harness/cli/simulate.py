@@ -26,11 +26,11 @@ def simulate(
     """Run random scenarios with overlapping faults; each must keep every rule and converge once all faults are over."""
     from harness.cli.parsing import seeds_of
     from harness.model.whole_numbers import whole_number
-    from harness.simulation.campaign import Total, campaign, write_scenario
+    from harness.simulation.campaign import CampaignSummary, campaign, write_scenario
 
     wanted = seeds_of(f"1-{seeds}" if (whole_number(seeds.strip()) or 0) > 1 else seeds)
     processes = min(parallel or os.cpu_count() or 1, len(wanted))
-    total = Total()
+    total = CampaignSummary()
     began = time.monotonic()
     files: dict[int, Path] = {}
     with Counter(len(wanted), quiet) as told, closing(campaign(wanted, parallel=processes, shrunk=shrink)) as found:

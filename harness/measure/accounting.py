@@ -1,4 +1,4 @@
-"""Whose a pod is: the user, the queue and the class that jobs and shares are told by."""
+"""Who owns a pod: its user, its queue and its priority class, by which jobs and shares are grouped."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from harness.model.meta import ObjectMeta
 from harness.model.times import parse_duration
 
 DIMENSIONS = {"user": "users", "queue": "queues", "class": "classes"}
-"""By which jobs are told apart, and the family of measures of each."""
+"""Dimensions by which jobs are grouped, and the family of measures of each."""
 
 USER = "podyard.dev/user"
 QUEUE = "kueue.x-k8s.io/queue-name"
 """Label of a workload that says which LocalQueue it was submitted to. Source: kubernetes-sigs/kueue, v1beta1."""
 
 DEADLINE = "podyard.dev/deadline"
-"""Annotation of a Job or pod: within so long of its arrival it is to be complete."""
+"""Annotation of a Job or pod: how long after its arrival it has to be complete."""
 
 NOBODY = "<none>"
-"""The value of what has none, as kubectl prints it."""
+"""The value of a job or pod that has none, as kubectl prints it."""
 
 LABEL, ANNOTATION, NAMESPACE, PRIORITY_CLASS = "label:", "annotation:", "namespace", "priorityClass"
 EXPECTED = "namespace, priorityClass, label:<key> or annotation:<key>"
@@ -33,8 +33,8 @@ Reader = Callable[[ObjectMeta, PodSpec], str]
 
 
 class Accounting(msgspec.Struct, frozen=True):
-    """Where the value of each dimension stands (`EXPECTED`), and within what time jobs that say nothing are to be
-    complete: `deadline_ns` of their arrival, or `deadline_times` what they take alone; 0: no time."""
+    """Where the value of each dimension is read from (`EXPECTED`), and the deadline of jobs that name none:
+    `deadline_ns` after their arrival, or `deadline_times` the time that they take alone; 0: no deadline."""
 
     user: str = LABEL + USER
     queue: str = LABEL + QUEUE
@@ -47,12 +47,12 @@ class Accounting(msgspec.Struct, frozen=True):
         return (self.user, self.queue, self.priority_class)
 
     def deadline(self, alone_ns: int) -> int:
-        """Of a job that says nothing, ns after its arrival; 0: it has none."""
+        """The deadline of a job that names none, ns after its arrival; 0: it has none."""
         return self.deadline_ns or max(0, round(self.deadline_times * alone_ns))
 
 
 def reader(source: str) -> Reader:
-    """Raises ValueError for what is no such source."""
+    """Raises ValueError for anything but `EXPECTED`."""
     if source == NAMESPACE:
         return lambda meta, spec: meta.namespace or "default"
     if source == PRIORITY_CLASS:
@@ -65,7 +65,7 @@ def reader(source: str) -> Reader:
 
 
 def deadline_ns(text: str) -> int | None:
-    """Of the annotation; None for what is no duration above 0."""
+    """The value of the annotation in ns; None if it is not a duration above 0."""
     try:
         return parse_duration(text) or None
     except ValueError:

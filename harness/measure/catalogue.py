@@ -1,7 +1,8 @@
-"""Each measure once: where it stands in a run's metrics, its name and unit, which way is better, and what it means.
+"""The catalogue of measures: the path of each in a run's metrics, its name and unit, which way is better, and its
+definition.
 
-Tables, comparisons, gates, the record's `measures.parquet` and MEASURES.md are made from this list. How a measure is
-computed stands where it is computed.
+Tables, comparisons, gates, the record's `measures.parquet` and MEASURES.md are made from this list. The code that
+computes a measure is elsewhere.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ NEAREST_RANK = "percentile by nearest rank"
 class Measure:
     """`path` leads to the number in a run's metrics; a part '*' stands for any one service, fault or resource.
 
-    A number times `scale` is in `unit`. `primary`: a comparison decides about it unless told otherwise; all others are
-    exploratory, those of a table that are `compared`. `tables`: where it has a row. `digits`: behind the point.
+    A number times `scale` is in `unit`. `primary`: a comparison tests it by default; the others are exploratory, and
+    shown if they are in a table and `compared`. `tables`: those where it has a row. `digits`: after the decimal point.
     `source`: of the definition, or ''.
     """
 
@@ -41,7 +42,7 @@ class Measure:
 
     @property
     def title(self) -> str:
-        """With its unit, where it is not a mere number."""
+        """The name with its unit, if it has one."""
         return f"{self.name}, {self.unit}" if self.unit else self.name
 
     @property
@@ -50,7 +51,7 @@ class Measure:
         return {"more": 1, "less": -1, "neither": 0}[self.better]
 
     def matches(self, path: str) -> bool:
-        """Whether `path`, of one number, is of this measure. Names may hold dots; parts of a pattern do not."""
+        """Whether the number at `path` is one of this measure. Names may contain dots; parts of a pattern do not."""
         return _matches(self.path.split("."), path.split("."))
 
 
@@ -59,21 +60,22 @@ def _matches(pattern: Sequence[str], parts: Sequence[str]) -> bool:
         return not pattern and not parts
     if pattern[0] != "*":
         return pattern[0] == parts[0] and _matches(pattern[1:], parts[1:])
-    # '*' takes one part, or several: the name of a service may hold dots
+    # '*' matches one part, or several: the name of a service may contain dots
     return any(_matches(pattern[1:], parts[taken:]) for taken in range(1, len(parts) + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A number of a run in its measure's unit. `at_least`: something had not come to its end when the run was over, so
-    it is a lower bound only."""
+    """A number of a run in its measure's unit. `at_least`: a lower bound only, as something had not ended when the run
+    was over."""
 
     number: float
     at_least: bool = False
 
 
 def values_of(metrics: Any, measure: Measure) -> dict[tuple[str, ...], Value]:
-    """By what its stars stand for, as (service,) or (index of the fault,); empty where a run has no such number."""
+    """Values by what the stars stand for, as (service,) or (index of the fault,); empty where a run has no such
+    number."""
     return {
         stars: Value(number * measure.scale, at_least)
         for stars, number, at_least in _walk(metrics, measure.path.split("."))
@@ -102,7 +104,7 @@ def is_number(value: Any) -> bool:
 
 
 def number_paths(metrics: Any, path: str = "") -> Iterator[tuple[str, float, bool]]:
-    """Of every number: its path, itself, and whether it is a lower bound only."""
+    """For every number: its path, the number, and whether it is a lower bound only."""
     items = metrics.items() if isinstance(metrics, dict) else enumerate(metrics) if isinstance(metrics, list) else ()
     for key, value in items:
         below = f"{path}.{key}" if path else str(key)
@@ -142,7 +144,7 @@ class Catalogue:
         return len(self._by_path)
 
     def of(self, path: str) -> Measure | None:
-        """The measure that a path leads to, or that is written like it; the one with the fewest stars, of several."""
+        """The measure whose pattern matches or equals `path`; of several, the one with the fewest stars."""
         if path in self._by_path:
             return self._by_path[path]
         parts = path.split(".")
@@ -150,7 +152,7 @@ class Catalogue:
         return min(found, key=lambda measure: measure.path.count("*"), default=None)
 
     def get(self, path: str) -> Measure:
-        """The same, with the path that was asked for. Error: UserError with the nearest ones."""
+        """The measure of `path`, with that path. Error: UserError with the nearest ones."""
         found = self.of(path)
         if found is None:
             raise UserError(
@@ -177,7 +179,8 @@ def spread(
     primary: str = "",
     rows: dict[str, tuple[str, ...]],
 ) -> list[Measure]:
-    """The five numbers that `pods.seconds` makes of spans, and how many had no end. `rows`: tables by number."""
+    """Measures for the five numbers that `pods.seconds` computes from spans, and how many had no end. `rows`: tables by
+    number."""
     words = {"p50": "median", "p95": "p95", "p99": "p99", "max": "longest", "mean": "mean"}
     out = [
         Measure(

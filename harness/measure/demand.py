@@ -1,4 +1,5 @@
-"""What a workload asks for, and when: the input of the proven bound. It is told by who creates it, not by a run."""
+"""What a workload asks for, and when: the input of the proven bound. It comes from the workload itself, not from a
+run."""
 
 from __future__ import annotations
 
@@ -21,26 +22,26 @@ from harness.model.workloads import Job
 Int64 = npt.NDArray[np.int64]
 
 POINTS = 8
-"""Instants at which prices are sought, for a run's bound."""
+"""Number of instants at which prices are sought for a run's bound."""
 
 MOST_CURVES = 8
 _CURVES: dict[bytes, tuple[Int64, Curve]] = {}
-"""The value of each pod, and the curve: found once for all strategies of a run. What is known changes no result."""
+"""The value of each pod, and the curve: computed once for all strategies of a run. This cache changes no result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Most:
+class AllocationBound:
     """The most of `resource` that can have been allocated on average over a window, in its unit (GPU milli, milli-CPU).
 
-    `says_nothing`: why there is no such number; then `most` is 0. `capacity`: of all nodes, those that pools may add
-    included; `fixed`: whether no pool adds any.
+    `why_none`: why there is no bound; then `most` is 0. `capacity`: of all nodes, including those that pools may add;
+    `fixed`: whether no pool can add any.
     """
 
     resource: int
     most: float = 0.0
     capacity: int = 0
     fixed: bool = True
-    says_nothing: str = ""
+    why_none: str = ""
 
     @property
     def name(self) -> str:
@@ -50,12 +51,13 @@ class Most:
 class Demand:
     """Pods with their arrivals and how long they run, and the nodes that are or may be there.
 
-    `first_ns`: the first arrival, -1 before there is one. What controllers make (Deployments and their like, Jobs of
-    several pods) has no number of pods of its own: a bound on a resource that such pods ask for says nothing.
+    `first_ns`: the first arrival, -1 before there is one. The number of pods that controllers create (for Deployments
+    and their like, and Jobs of several pods) is not the workload's: there is no bound on a resource that such pods ask
+    for.
     """
 
     def __init__(self, nodes: Sequence[Node] = (), pools: Sequence[tuple[Node, int]] = (), unknown: str = "") -> None:
-        """`pools`: a node of each, and the most that there can be of it. `unknown`: why nobody can tell what other
+        """`pools`: a node of each pool, and how many of it there can be. `unknown`: why it is not known which other
         nodes there may be; then there is no bound."""
         self._unknown = unknown
         self._nodes = [*nodes, *(node for node, most in pools for _ in range(most))]
@@ -65,7 +67,7 @@ class Demand:
         self._requests = Requests()
         self._kinds: dict[tuple[Any, ...], int] = {}
         self._open: dict[int, str] = {}  # resources that open-ended controllers ask for: who
-        self._answers: dict[tuple[int, int], Most] = {}
+        self._answers: dict[tuple[int, int], AllocationBound] = {}
         self.first_ns = -1
         self.kind: list[int] = []
         self.begin_ns: list[int] = []
@@ -101,11 +103,11 @@ class Demand:
 
     @property
     def capacity(self) -> tuple[int, int, int]:
-        """Milli-CPU, bytes and GPU milli of all nodes, those that pools may add included."""
+        """Milli-CPU, bytes and GPU milli of all nodes, including those that pools may add."""
         total = np.array([capacity_of(node) for node in self._nodes], np.int64).reshape(-1, 4).sum(axis=0)
         return int(total[CPU]), int(total[MEMORY]), int(total[GPU])
 
-    def most(self, until_ns: int) -> Most:
+    def most(self, until_ns: int) -> AllocationBound:
         """The bound on the average from the first arrival to `until_ns`: of GPUs where there are some and tasks ask
         for them, else of CPU."""
         since = self.first_ns
@@ -114,18 +116,18 @@ class Demand:
             self._answers[key] = self._most(since, until_ns)
         return self._answers[key]
 
-    def _most(self, since_ns: int, until_ns: int) -> Most:
+    def _most(self, since_ns: int, until_ns: int) -> AllocationBound:
         capacity = np.array([capacity_of(node) for node in self._nodes], np.int64).reshape(-1, 4).sum(axis=0)
         asks_gpu = any(key[2] for key in self._kinds) or GPU in self._open
         resource = GPU if capacity[GPU] and asks_gpu else CPU
-        nothing = Most(resource, capacity=int(capacity[resource]), fixed=not self._pooled[resource])
+        nothing = AllocationBound(resource, capacity=int(capacity[resource]), fixed=not self._pooled[resource])
         if self._unknown:
-            return replace(nothing, says_nothing=self._unknown)
+            return replace(nothing, why_none=self._unknown)
         if resource in self._open:
             why = f"{self._open[resource]} asks for {NAMES[resource]}, and how many pods it has is not the workload's"
-            return replace(nothing, says_nothing=why)
+            return replace(nothing, why_none=why)
         if not self.kind or not capacity[resource] or until_ns <= since_ns:
-            return replace(nothing, says_nothing="nothing asks for anything that is there")
+            return replace(nothing, why_none="nothing asks for anything that is there")
         begin, runs = np.array(self.begin_ns, np.int64), np.array(self.runs_ns, np.int64)
         name = self._name(resource, begin)
         if name not in _CURVES:
@@ -138,7 +140,7 @@ class Demand:
         return replace(nothing, most=most_over(curve, begin, runs, worth, since_ns, until_ns))
 
     def _name(self, resource: int, begin: Int64) -> bytes:
-        """By which the curve of the same pods and nodes is found again."""
+        """The key of the curve in the cache: the same for the same pods and nodes."""
         nodes = [(*capacity_of(node), node.metadata.labels.get(GPU_MODEL, "")) for node in self._nodes]
         text = repr((resource, list(self._kinds), nodes)).encode()
         return blake2b(text + begin.tobytes() + np.array(self.kind, np.int64).tobytes()).digest()
@@ -170,7 +172,7 @@ class Demand:
 
 
 def _template(obj: Any) -> PodTemplateSpec | None:
-    """Of whatever makes pods."""
+    """The pod template of any object that has one."""
     spec = getattr(obj, "spec", None)
     template = getattr(spec, "template", None)
     if template is None:

@@ -1,8 +1,8 @@
 """Autoscaling response: demand and supply of replicas over time, how long and how far they were apart, and why.
 
-Demand d is the least supply that meets the service's SLO under the load (`queueing`): it knows nothing of any
-autoscaler, and is the same for all. Supply s are the ready endpoints. Accuracy, timeshare, instability and jitter as in
-SPEC RG (Herbst et al., "Ready for Rain?", SPEC-RG-2016-01). Looked at once a second; as replicas come and go in jumps,
+Demand d is the smallest supply that meets the service's SLO under the load (`queueing`): it does not depend on the
+autoscaler. Supply s is the number of ready endpoints. Accuracy, timeshare, instability and jitter as in SPEC RG (Herbst
+et al., "Ready for Rain?", SPEC-RG-2016-01). Both are sampled once a second; as replicas come and go in jumps,
 instability compares how both moved over the last minute.
 """
 
@@ -27,12 +27,12 @@ Int64 = npt.NDArray[np.int64]
 SECOND_NS = 10**9
 
 TREND_S = 60
-"""Over so long supply and demand rise or fall, when it is asked whether they do the same."""
+"""Seconds over which the trends of supply and demand are compared."""
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A service, its load, and what one replica can do. `scaled`: whether an autoscaler is known to size it; else it
-    counts from when a HorizontalPodAutoscaler names its Deployment. `warm_up_ns`: as of `traffic`."""
+    """A service, its load, and what one replica can do. `scaled`: whether an autoscaler is known to size it; otherwise
+    it counts once a HorizontalPodAutoscaler names its Deployment. `warm_up_ns`: as in `traffic`."""
 
     service: str
     curve: LoadCurve
@@ -41,7 +41,8 @@ class Target(msgspec.Struct, frozen=True):
     warm_up_ns: int = WARM_UP_NS
 
     def demand(self, t_ns: int) -> int:
-        """Replicas, alike and with even shares of the load, of which the objective's share is answered in time."""
+        """The fewest replicas, alike and with even shares of the load, that answer the objective's share of requests in
+        time."""
         rate_rps = self.curve.rate_milli_rps(t_ns) / 1000
         return math.ceil(rate_rps / most_in_time(self.model) - 1e-9)
 
@@ -93,7 +94,7 @@ class Elasticity:
         """By service. Accuracy in percent of demand, shares in percent of time, times in seconds."""
         out = {target.service: self._of(target, until_ns) for target in self.targets if target.service in self._scaled}
         grid = np.arange(0, max(until_ns // SECOND_NS, 1), dtype=np.int64) * SECOND_NS
-        # Of these nobody says what load they are under, so there is supply and no demand.
+        # The load of these is not known, so there is supply and no demand.
         for target, log in sorted(self._scalers.items()):
             supply = _along(log, grid)
             out[target] = {
@@ -139,7 +140,7 @@ class Elasticity:
             "mean": sum(lengths) / len(lengths) if lengths else 0.0,
             "max": max(lengths, default=0),
         }
-        if episodes and episodes[-1][1] >= len(grid):  # it goes on when one stops looking
+        if episodes and episodes[-1][1] >= len(grid):  # it continues beyond the end of the run
             out["responseSeconds"]["atLeast"] = ["mean", "max"]
         if episodes:
             begin, end = max(episodes, key=lambda item: (item[1] - item[0], -item[0]))
@@ -162,7 +163,8 @@ class Elasticity:
 
 
 def _begin(demand: Int64, supply: Int64, warm_up_ns: int) -> int:
-    """The second from which both count: the first with a replica, at most the warm-up after the first with a demand."""
+    """The second from which both count: the first with a replica, or the end of the warm-up after the first with a
+    demand, whichever is earlier."""
     up, asked = (np.flatnonzero(values > 0)[:1].tolist() for values in (supply, demand))
     latest = [second + warm_up_ns // SECOND_NS for second in asked]
     return min([*up, *latest, len(demand) - 1]) if up or latest else 0

@@ -1,7 +1,7 @@
-"""Energy of the nodes over time, from power models by node: what they draw idle while they have power, and what the
-requests of running pods draw besides.
+"""Energy of the nodes over time, from a power model for each node: what it draws when idle, and what the requests of
+running pods add.
 
-Utilisation is what is requested: how much of it pods use is known of services alone. A node draws nothing while it has
+Utilisation is what is requested: actual usage is known only for services. A node draws nothing while it has
 no power (a crash that lasts), and nothing before it registers or after it is deleted.
 """
 
@@ -37,8 +37,8 @@ class _Node:
 
 
 class Energy:
-    """`powers`: of nodes by name, and of the nodes of pools by 'pool/<name>'. Those that are not among them, as
-    just-in-time nodes, go by their labels. `told`: whether there is to be a number at all. A fold."""
+    """A fold. `powers`: of nodes by name, and of the nodes of pools by 'pool/<name>'. Other nodes, such as just-in-time
+    ones, are looked up by their labels. `told`: whether there is to be a number at all."""
 
     def __init__(self, powers: Mapping[str, Power], *, told: bool = True) -> None:
         self._powers = powers
@@ -100,7 +100,7 @@ class Energy:
         }
 
     def _watts_at(self, lives: Mapping[str, PodTimes], at_ns: int) -> float:
-        """What is drawn at an instant, which goes on when nothing happens any more."""
+        """Watts at an instant, which stay the same until something happens."""
         second = 10**9
         idle = math.fsum(self._idle_joules(node, at_ns, at_ns + second) for node in self._nodes.values())
         return idle + math.fsum(
@@ -132,7 +132,7 @@ class Energy:
 
 
 def _covered(spans: list[tuple[int, int]]) -> int:
-    """How much time at least one of them takes."""
+    """The length of the union of the spans."""
     total, reached = 0, -FOREVER_NS
     for begin, end in sorted(spans):
         begin = max(begin, reached)
@@ -143,7 +143,7 @@ def _covered(spans: list[tuple[int, int]]) -> int:
 
 
 def _whose(name: str, pool: str, labels: Mapping[str, str]) -> str:
-    """What lacks a power model."""
+    """Which node, pool or instance type lacks a power model."""
     if POWER_MODEL in labels:
         return f"node {name}, of {POWER_MODEL} {labels[POWER_MODEL]},"
     kind = labels.get(INSTANCE_TYPE)

@@ -1,4 +1,4 @@
-"""A fault that befell the cluster, and the pods that it hit: what recovery is told in."""
+"""Faults that hit the cluster, and the pods that each of them hit: the terms of recovery."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUTAGES = ("Restart", "Restore", "Outage", "Watches")
 API_SERVER_TARGET = "apiserver"
 """What its outages call the API server."""
 
-SPELLS = ("Crash", "Freeze", "Partition")
+LASTING_FAULTS = ("Crash", "Freeze", "Partition")
 """Faults of nodes that last, and let go of them when they are over."""
 
 FOR_EVER = 1 << 62
@@ -37,7 +37,7 @@ class MeasuredFault(msgspec.Struct, eq=False):
     detected: dict[str, int] = {}  # by node
     noticed: list[str] = []  # nodes that were NotReady already, or became so by an earlier fault
     steps: list[Step] = []  # of an action
-    short: tuple[int, int] | None = None  # asked for so many targets, found so many, fewer
+    short: tuple[int, int] | None = None  # (targets asked for, targets found), where there were too few
     ended: str = ""  # an action's end: done, or failed
     why: str = ""  # it failed
 
@@ -47,7 +47,8 @@ class MeasuredFault(msgspec.Struct, eq=False):
 
 
 class Step(NamedTuple):
-    """Of an action: what was done, or came of it. `about`: a node, a pod (namespace/name), or 'Kind namespace/name'."""
+    """A step of an action: what was done, or its result. `about`: a node, a pod (namespace/name), or 'Kind
+    namespace/name'."""
 
     at_ns: int
     what: str
@@ -55,9 +56,9 @@ class Step(NamedTuple):
     detail: str
 
 
-class ToldFault(Protocol):
-    """`kind` and the instant are told anew with its first target; `targets`: what it hit; `steps`:
-    of an action. `lasts_ns`: until it is undone by itself."""
+class ObservedFault(Protocol):
+    """What `FaultList` fills in: `kind` and `at_ns` are set again with the first target; `targets`: what it hit;
+    `steps`: of an action; `lasts_ns`: until it ends by itself."""
 
     at_ns: int
     kind: str
@@ -66,20 +67,20 @@ class ToldFault(Protocol):
     steps: list[Step]
 
 
-F = TypeVar("F", bound=ToldFault)
+F = TypeVar("F", bound=ObservedFault)
 
 
 class FaultList(Generic[F]):
-    """The faults of a run, as its observations tell them: `listed` in order, planned ones and others."""
+    """The faults of a run, from its observations: `listed` in order, planned ones and others."""
 
     def __init__(self, make: Callable[[int, str], F]) -> None:
-        """`make`: from the instant and the kind."""
+        """`make`: creates one from its instant and kind."""
         self.listed: list[F] = []
         self._make = make
         self._by_cause: dict[int, F] = {}
 
     def plan(self, at_ns: int, kind: str, cause: int) -> F:
-        """One of the timeline begins: it disturbs its targets from now on."""
+        """A fault of the timeline begins: from now on it disturbs its targets."""
         fault = self._by_cause[cause] = self._make(at_ns, kind)
         self.listed.append(fault)
         return fault
@@ -88,8 +89,8 @@ class FaultList(Generic[F]):
         return self._by_cause.get(cause)
 
     def disturb(self, at_ns: int, target: str, kind: str, cause: int) -> F:
-        """The fault that disturbs `target`: the planned one of this cause, or else one that nobody planned, as when a
-        process is killed; such ones of one instant and kind are one fault."""
+        """The fault that disturbs `target`: the planned one with this cause, or else an unplanned one, as when a
+        process is killed. Unplanned disturbances of one instant and kind are one fault."""
         fault = self._by_cause.get(cause)
         if fault is None:
             last = self.listed[-1] if self.listed else None
@@ -104,7 +105,7 @@ class FaultList(Generic[F]):
         return fault
 
     def step(self, cause: int, step: Step) -> F:
-        """The action of this cause has come so far; a node that it is about is one of its targets."""
+        """Adds a step of the action with this cause; if the step is about a node, that is one of its targets."""
         fault = self._by_cause[cause]
         if step.about and "/" not in step.about and step.about not in fault.targets:
             fault.targets.append(step.about)

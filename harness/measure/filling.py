@@ -15,7 +15,7 @@ from harness.model.core import Pod
 class Filling:
     """Feed it after the Occupancy fold. An arrival is settled when the next one comes, or at the end.
 
-    An arrival is a pod, or a Job; a Job's pods are none, as one is made anew for each that is lost.
+    An arrival is a pod or a Job. The pods of a Job do not count as arrivals, as each lost one is recreated.
     """
 
     def __init__(self, occupancy: Occupancy) -> None:
@@ -49,7 +49,8 @@ class Filling:
         self._cells.setdefault(round(100 * self._arrived / total), []).append((allocated, fragmented))
 
     def metrics(self) -> dict[str, Any]:
-        """By percent of the GPUs that has arrived: GPU allocated, and idle GPU that is fragment, in percent."""
+        """By arrived load in percent of the GPUs: GPU allocated, and the share of idle GPU that is fragmented, in
+        percent."""
         self._settle()
         return {
             str(at): {

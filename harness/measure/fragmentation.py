@@ -12,7 +12,7 @@ from harness.model.fragmentation import Fragmentation
 
 
 class FragmentationMeter:
-    """Sum of the nodes' fragments, and of their idle GPU milli. A node not told of counts nothing."""
+    """Sum of the nodes' fragments, and of their idle GPU milli. A node that was never updated counts as nothing."""
 
     def __init__(self, tables: Fragmentation) -> None:
         self.tables = tables

@@ -1,4 +1,4 @@
-"""What must hold on every run: a fold that says what did not.
+"""What must hold on every run: a fold that reports what did not.
 
 No node over capacity (as the Occupancy fold sees it), no pod bound twice, none lost, disruption budgets respected by
 evictions, and at the end every watcher's view equal to the store.
@@ -13,7 +13,7 @@ from harness.measure.occupancy import Occupancy
 from harness.measure.pods import PodLives
 
 MOST = 100
-"""Violations told by name; more are only counted."""
+"""Violations that are named; more are only counted."""
 
 
 class Invariants:
@@ -42,7 +42,7 @@ class Invariants:
 
     def finish(self, pods: Mapping[str, Any], created: int, differences: Sequence[str]) -> None:
         """At the end. `pods`: the server's, by key. `created`: Pods that the workload asked for and was not refused.
-        `differences`: what watchers believe and is not so."""
+        `differences`: where watchers' views differ from the store."""
         alive = {life.key for life in self._lives.alive.values()}
         for key in sorted(alive ^ set(pods)):
             self._say(f"pod {key} is {'lost: the journal has it' if key in alive else 'there: the journal has it not'}")

@@ -1,8 +1,8 @@
-"""Each job's way in instants: arrived, started, complete; and whose every pod is. A fold over the journal.
+"""Each job's life in instants: arrived, started, complete; and the account of every pod. A fold over the journal.
 
-A job is a Job object, a bare pod that says how long it runs, or a gang (PodGroup) of such. The workload tells when it
-arrives, so that what an outage keeps from being created waits as well; those that controllers make arrive when they are
-made. A job is complete when all that it is made of has succeeded.
+A job is a Job object, a bare pod that declares how long it runs, or a gang (PodGroup) of such. The workload reports its
+arrival, so that time before its creation, as in an outage, counts as waiting; jobs that controllers create arrive when
+they are created. A job is complete when all its parts have succeeded.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _Job(msgspec.Struct):
 
 
 class JobLives:
-    """`problems`: deadlines that are none, in words."""
+    """`problems`: deadlines that cannot be read, in words."""
 
     kinds = ("Pod", "Job")
 
@@ -83,7 +83,7 @@ class JobLives:
     # -- told by the workload, and by the journal --------------------------------------------------------------------
 
     def arrives(self, at_ns: int, obj: Any) -> None:
-        """Somebody creates an object of the workload at `at_ns`."""
+        """The workload creates an object at `at_ns`."""
         if isinstance(obj, Job):
             self._job(at_ns, obj, _part("Job", obj.metadata))
         elif isinstance(obj, Pod) and limit_ns(obj.metadata.annotations, obj.spec) >= 0:
@@ -131,7 +131,7 @@ class JobLives:
             found[0].row.arrival_ns = max(found[0].row.arrival_ns, at_ns)
 
     def _named(self, part: str, uid: str) -> str:
-        """What an object is a job's part as: a second one of a name is another."""
+        """The name of a part of a job: a second object of one name is another part."""
         first = self._uid_of.setdefault(part, uid)
         return part if first == uid else f"{part} {uid}"
 
@@ -232,7 +232,8 @@ def _part(kind: str, meta: ObjectMeta) -> str:
 
 
 def _labelled(meta: ObjectMeta, of_job: ObjectMeta) -> ObjectMeta:
-    """What the pods of a Job are called by; what its template leaves open, the Job itself may say."""
+    """The labels and annotations of a Job's pods; the Job's own labels and annotations fill in what its template leaves
+    out."""
     labels, annotations = {**of_job.labels, **meta.labels}, {**of_job.annotations, **meta.annotations}
     return ObjectMeta(name=of_job.name, namespace=of_job.namespace, labels=labels, annotations=annotations)
 
@@ -250,8 +251,8 @@ def _count(job: _Job, part: str, limit_ns: int, life: PodTimes, until_ns: int) -
             job.parts[part] = life.ended_ns
         lost = life.undone_ns
         ran = life.ended_ns - life.running_ns - lost
-        work = min(ran, limit_ns) if limit_ns >= 0 else ran  # of a node that was cut off it is told late
-    else:  # or told to go, on a node that does not answer
+        work = min(ran, limit_ns) if limit_ns >= 0 else ran  # from a node that was cut off, this is reported late
+    else:  # or being deleted, on a node that does not answer
         ended = until_ns if life.ended_ns == NEVER else life.ended_ns
         lost = (ended if life.stopped_ns == NEVER else life.stopped_ns) - life.running_ns
         if limit_ns >= 0:
@@ -274,7 +275,7 @@ def job_columns(rows: Sequence[JobRow]) -> dict[str, list[Any]]:
 
 
 def job_rows(columns: dict[str, list[Any]]) -> list[JobRow]:
-    """The other way round."""
+    """The rows of a table that `job_columns` made."""
     names = [name for name in JobRow.__struct_fields__ if name != "account"]
     accounts = list(zip(columns["user"], columns["queue"], columns["class"], strict=True))
     return [

@@ -1,4 +1,4 @@
-"""Measures over the jobs of a run: of all, and of each user, queue and class.
+"""Measures over the jobs of a run: over all jobs, and by user, queue and priority class.
 
 What is not complete at the end counts to the end and marks a number as a lower bound; its deadline is not met.
 """

@@ -1,7 +1,8 @@
 """The ordered record of everything that happened, and its digest.
 
-Each write to the API server is an entry with the essence of its kind; each observation one with its data. Entries are
-encoded in chunks, so that a run of millions keeps bytes, not objects; the digest runs over the chunks' bytes.
+Each write to the API server is an entry with the essential fields of its kind; each observation is one with its data.
+Entries are encoded in chunks, so that a run of millions keeps bytes, not objects; the digest runs over the chunks'
+bytes.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class JournalEntry(msgspec.Struct, array_like=True, frozen=True):
 class Fold(Protocol):
     """A measure that grows with the journal. Objects are what the server wrote; keep nothing mutable of them.
 
-    A fold with an attribute `kinds` is told of writes of those kinds alone, others of all.
+    A fold with an attribute `kinds` gets only writes of those kinds; others get all.
     """
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None: ...
@@ -71,7 +72,7 @@ class Journal:
     def written(self, kind: Kind, change: str, obj: Any, old: Any, revision: int) -> None:
         name = kind.kind
         if name == "Lease":
-            return  # renewals on time are folded, and so must be nobody's business
+            return  # renewals on time are not simulated one by one, so no measure may depend on them
         now = self._clock()
         essence = _ESSENCE.get(name)
         self._add((now, revision, name, change, obj.metadata.key, () if essence is None else essence(obj)))

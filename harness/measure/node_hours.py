@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 POOL = "podyard.dev/pool"
-"""Label of a node that a pool was asked for."""
+"""Label of a node that was ordered for a pool."""
 
 CLIENTS = "node-role.kubernetes.io/gateway"
-"""Label of the node that clients sit on: nobody rents it."""
+"""Label of the node of the clients: it costs nothing."""
 
 HOUR_NS = 3600 * 10**9
 

@@ -1,8 +1,8 @@
 """What is allocated where, over time: allocation, stranding, nodes used; a fold over bindings and ends of pods.
 
 Averages are over one window, from the first arrival to an end that the caller names, whatever a strategy did in it. A
-task that says how long it runs counts as allocated for at most that long: what a dead node holds on to, a slow start
-or work that is done again is no allocation (`held_beyond`). All sums are integers; ratios are formed at the end.
+task that declares how long it runs counts as allocated for at most that long: what dead nodes, slow starts or repeated
+work hold beyond that is not allocation (`held_beyond`). All sums are integers; ratios are formed at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMES = ("cpu", "memory", "gpu", "pods")
 """Rows: milli-CPU, bytes, GPU milli, pods."""
 
 CLIENTS = "node-role.kubernetes.io/gateway"
-"""Label of the node that clients sit on, which offers nothing."""
+"""Label of the node of the clients, which offers no capacity."""
 
 _SHARE_PERCENT = 10
 """A node counts as exhausted in a resource when less than this share of it is free."""
@@ -183,7 +183,7 @@ class Occupancy:
             self.meter.remove(row)
 
     def _say(self, at_ns: int, row: int, what: str, used: int, capacity: int) -> None:
-        # Nobody is bound to a node that has left; a restored store may have pods of one, until they are collected.
+        # No pod is bound to a node that has left; a restored store may have pods of one, until they are collected.
         if len(self.overfull) < 100 and any(self.capacity[row]):
             self.overfull.append(f"{at_ns / 1e9:.3f}s {self.names[row]}: {what} {used} of {capacity}")
 

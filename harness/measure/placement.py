@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.measure.demand import Demand, Most
+from harness.measure.demand import AllocationBound, Demand
 from harness.measure.fragmentation import FragmentationMeter
 from harness.measure.occupancy import Occupancy
 from harness.measure.pods import NEVER, PodLives, PodTimes, Wait, seconds, waits_of
@@ -65,7 +65,7 @@ class Placement:
             if clock:
                 self.bound_seconds = clock() - begun
             reached = out["bound"].get("allocated", 0.0)
-            if not most.says_nothing and reached > most.most / 1000 * (1 + 1e-9):
+            if not most.why_none and reached > most.most / 1000 * (1 + 1e-9):
                 self.beaten = (
                     f"{most.name}: {reached} was allocated on average, and no schedule reaches over {most.most / 1000}"
                 )
@@ -90,11 +90,11 @@ def waits(lives: list[PodTimes], until_ns: int) -> dict[str, Any]:
     return out
 
 
-def against(most: Most, reached: float) -> dict[str, Any]:
+def against(most: AllocationBound, reached: float) -> dict[str, Any]:
     """What a run reached on average (GPU milli or milli-CPU) beside the most that there is; `share`: of all capacity,
     left out where a pool's nodes come and go."""
-    if most.says_nothing:
-        return {"resource": most.name, "saysNothing": most.says_nothing}
+    if most.why_none:
+        return {"resource": most.name, "saysNothing": most.why_none}
     out = {
         "resource": most.name,
         "allocated": reached / 1000,

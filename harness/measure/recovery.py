@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.fault import FOR_EVER, OUTAGES, SPELLS, FaultList, Hit, MeasuredFault, Step
+from harness.measure.fault import FOR_EVER, LASTING_FAULTS, OUTAGES, FaultList, Hit, MeasuredFault, Step
 from harness.measure.journal import node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
@@ -27,7 +27,7 @@ from harness.model.meta import is_ready
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
 
-BY_THE_NODE = ("DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet")
+NODE_DISRUPTION_REASONS = ("DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet")
 """Reasons of the condition DisruptionTarget that come from the state of a node. Source: core/v1 PodReason*."""
 
 
@@ -133,7 +133,7 @@ class Recovery:
             open_hit = self._open.get(life.uid)
             if open_hit is not None and open_hit.fault is not fault:
                 fault.before += 1
-                fault.prolonged += fault.until_ns > open_hit.fault.until_ns and open_hit.fault.kind in SPELLS
+                fault.prolonged += fault.until_ns > open_hit.fault.until_ns and open_hit.fault.kind in LASTING_FAULTS
             return  # the loss has its cause
         lost = self._traffic.lost_on(life.uid, fault.at_ns)
         if (last := self._last_hit.get(life.uid)) is not None:
@@ -204,7 +204,7 @@ class Recovery:
             hit.left_ns = at_ns
             hit.needed = vacant or not life.owner
             hit.evicted = hit.evicted or any(
-                item.type == "DisruptionTarget" and item.status == "True" and item.reason in BY_THE_NODE
+                item.type == "DisruptionTarget" and item.status == "True" and item.reason in NODE_DISRUPTION_REASONS
                 for item in pod.status.conditions
             )
 
@@ -272,7 +272,7 @@ class Recovery:
             "back": sum(counts[how] for how in ("replaced", "returned", "completed", "removed")) - not_run,
             **counts,
             **({"prolonged": fault.prolonged} if fault.prolonged else {}),
-            **({"hitNothing": nothing} if (nothing := _nothing(fault)) else {}),
+            **({"hitNothing": nothing} if (nothing := _why_nothing_hit(fault)) else {}),
             "phases": {phase: _phase(spent[phase], late[phase]) for phase in PHASES if spent[phase] or late[phase]},
             **(
                 {"outage": outage(fault, self._lives.all.values(), self._missing, until_ns)}
@@ -340,16 +340,16 @@ def _serving_again(hit: Hit, hits: Mapping[str, Hit], serving_since: Mapping[str
     return again
 
 
-def idle(recovery: Recovery) -> list[str]:
+def faults_without_effect(recovery: Recovery) -> list[str]:
     """The faults that hit nothing, in words."""
     return [
         f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s hit nothing: {why}"
         for fault in recovery.faults
-        if (why := _nothing(fault))
+        if (why := _why_nothing_hit(fault))
     ]
 
 
-def short(recovery: Recovery) -> list[str]:
+def faults_short_of_targets(recovery: Recovery) -> list[str]:
     """The faults that found fewer targets than they ask for, in words."""
     return [
         f"{fault.kind} at {fault.at_ns / 1e9:g} s asked for {asked}, hit {found}: no more match"
@@ -358,7 +358,7 @@ def short(recovery: Recovery) -> list[str]:
     ]
 
 
-def _nothing(fault: MeasuredFault) -> str:
+def _why_nothing_hit(fault: MeasuredFault) -> str:
     """Why it hit nothing; '' where it did something."""
     if fault.steps:
         return "" if fault.injected or fault.hits else "there was nothing to do"
@@ -376,7 +376,9 @@ def _nothing(fault: MeasuredFault) -> str:
         return ""
     if fault.kind == "ContainerCrash":
         return "its pod had been hit before"
-    return "its pods had been hit before" if fault.before and not fault.prolonged and fault.kind in SPELLS else ""
+    return (
+        "its pods had been hit before" if fault.before and not fault.prolonged and fault.kind in LASTING_FAULTS else ""
+    )
 
 
 def _action(fault: MeasuredFault, until_ns: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class _Hangs(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
+class SeedResult:
     """`smallest`: a scenario that shows what the first finding shows, where there is one and it was shrunk."""
 
     seed: int
@@ -43,13 +43,13 @@ class Seed:
 
 
 @dataclass(slots=True)
-class Total:
+class CampaignSummary:
     seeds: int = 0
     simulated_s: float = 0.0
     writes: int = 0
-    failed: list[Seed] = field(default_factory=list)
+    failed: list[SeedResult] = field(default_factory=list)
 
-    def add(self, item: Seed) -> None:
+    def add(self, item: SeedResult) -> None:
         self.seeds += 1
         self.simulated_s += item.outcome.simulated_s
         self.writes += item.outcome.writes
@@ -67,24 +67,24 @@ class Total:
         }
 
 
-def simulate(seed: int, *, shrunk: bool = True, attempts: int = ATTEMPTS) -> Seed:
+def simulate(seed: int, *, shrunk: bool = True, attempts: int = ATTEMPTS) -> SeedResult:
     """Raises nothing: what goes wrong is a finding."""
     data = random_scenario(seed)
     outcome = watched(data)
     if seed % AGAIN == 0 and not outcome.findings and watched(data).digest != outcome.digest:
-        return Seed(seed, replace(outcome, findings=(Finding("digest", "another one when it is played again"),)))
+        return SeedResult(seed, replace(outcome, findings=(Finding("digest", "another one when it is played again"),)))
     if not outcome.findings or not shrunk:
-        return Seed(seed, outcome)
+        return SeedResult(seed, outcome)
     about = outcome.findings[0].about
     smallest, tried = shrink(data, lambda candidate: shows(candidate, about), attempts)
-    return Seed(seed, outcome, smallest, tried)
+    return SeedResult(seed, outcome, smallest, tried)
 
 
 def shows(data: dict[str, Any], about: str) -> bool:
     return any(found.about == about for found in watched(data).findings)
 
 
-def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) -> Generator[Seed, None, None]:
+def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) -> Generator[SeedResult, None, None]:
     """Each as it is done, in the order of the seeds where `parallel` is 1."""
     if parallel <= 1:
         for seed in seeds:
@@ -92,7 +92,7 @@ def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) ->
         return
     rest = iter(seeds)
     pool = ProcessPoolExecutor(parallel, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    running: dict[Future[Seed], int] = {}
+    running: dict[Future[SeedResult], int] = {}
 
     def start() -> None:
         seed = next(rest, None)
@@ -158,7 +158,7 @@ def _alarm(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def write_scenario(folder: Path, item: Seed) -> Path:
+def write_scenario(folder: Path, item: SeedResult) -> Path:
     """The smallest scenario of a seed that failed, with what it shows, as a file that `podyard run` takes."""
     assert item.smallest is not None
     first = item.outcome.findings[0]

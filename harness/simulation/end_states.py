@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.simulation.campaign import Seed, watched, write_scenario
+from harness.simulation.campaign import SeedResult, watched, write_scenario
 from harness.simulation.shrink import shrink
 from harness.simulation.swarm import random_pods
 from harness.simulation.training import random_training
@@ -71,5 +71,5 @@ def _failed(seed: int, data: dict[str, Any], outcome: Outcome, scheduler: str, w
         return same and any(found.about == first.about for found in watched(candidate).findings)
 
     smallest, tried = shrink(data, fails, ATTEMPTS)
-    item = Seed(seed, outcome, smallest, tried)
+    item = SeedResult(seed, outcome, smallest, tried)
     return Verdict(NAME, False, reason, file=write_scenario(write_to, item))

@@ -78,13 +78,13 @@ class _Draw:
         obj = {"apiVersion": api, "kind": kind, "metadata": meta, **fields}
         if "late-arrivals" in self.on and self.rng.random() < 0.5 and kind not in ("Namespace", "PriorityClass"):
             meta["annotations"] = {"podyard.dev/arrival": f"{self.rng.randint(1, 240)}s"}
-        if kind in HELD and self.when("foreign-finalizers", 0.15):
+        if kind in HELD and self.chance("foreign-finalizers", 0.15):
             meta["finalizers"] = ["example.com/held"]
         self.out.append(obj)
         return obj
 
-    def when(self, feature: str, chance: float = 0.6) -> bool:
-        return feature in self.on and self.rng.random() < chance
+    def chance(self, feature: str, probability: float = 0.6) -> bool:
+        return feature in self.on and self.rng.random() < probability
 
     # -- pods ----------------------------------------------------------------------------------------------------------
 
@@ -95,42 +95,42 @@ class _Draw:
         requests = {"cpu": rng.choice(("50m", "250m", "1", "1500m")), "memory": rng.choice(("64Mi", "1Gi"))}
         if rng.random() < 0.9:
             container["resources"] = {"requests": requests}
-        if self.when("host-ports", 0.3):
+        if self.chance("host-ports", 0.3):
             container["ports"] = [{"containerPort": 80, "hostPort": 8080}]
         spec: dict[str, Any] = {"containers": [container]}
-        if self.when("node-selectors", 0.4):
+        if self.chance("node-selectors", 0.4):
             spec["nodeSelector"] = {"tier": rng.choice(("gold", "iron"))}
-        if self.when("init-containers", 0.4):
+        if self.chance("init-containers", 0.4):
             first: dict[str, Any] = {"name": "first", "image": f"i:{rng.randint(1, 3)}"}
             spec["initContainers"] = [first | ({"restartPolicy": "Always"} if rng.random() < 0.4 else {})]
-        if restart != "" and self.when("deadlines", 0.3):
+        if restart != "" and self.chance("deadlines", 0.3):
             spec["activeDeadlineSeconds"] = rng.choice((10, 200))
-        if self.when("other-schedulers", 0.2):
+        if self.chance("other-schedulers", 0.2):
             spec["schedulerName"] = "nobody"
-        if self.when("preferences", 0.5):
+        if self.chance("preferences", 0.5):
             spec["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [_prefers(rng)]}}
         if restart:
             spec["restartPolicy"] = restart
         annotations: dict[str, str] = {}
-        if restart != "" or self.when("crash-loops", 0.3):
+        if restart != "" or self.chance("crash-loops", 0.3):
             annotations["podyard.dev/duration"] = rng.choice(("3s", "40s", "2m"))
-            if self.when("crash-loops"):
+            if self.chance("crash-loops"):
                 annotations["podyard.dev/exit-code"] = "1"
-        if self.when("probes", 0.4):
+        if self.chance("probes", 0.4):
             probe: dict[str, Any] = {"httpGet": {"path": "/", "port": 80}, "periodSeconds": rng.choice((2, 10))}
             container |= rng.choice(({"readinessProbe": probe}, {"livenessProbe": probe}))
             if rng.random() < 0.4:
                 annotations["podyard.dev/unhealthy-after"] = rng.choice(("20s", "3m"))
-        if self.when("unready", 0.4):
+        if self.chance("unready", 0.4):
             annotations["podyard.dev/ready-after"] = rng.choice(("5s", "70s"))
-        if self.when("slow-stops", 0.4):
+        if self.chance("slow-stops", 0.4):
             annotations["podyard.dev/stop-after"] = rng.choice(("0s", "25s", "5m"))
             spec["terminationGracePeriodSeconds"] = rng.choice((0, 10, 45))
-        if self.when("priorities"):
+        if self.chance("priorities"):
             spec["priorityClassName"] = rng.choice(tuple(PRIORITIES))
-        if self.when("tolerations"):
+        if self.chance("tolerations"):
             spec["tolerations"] = self._tolerations()
-        if self.when("spread", 0.4):
+        if self.chance("spread", 0.4):
             spec["topologySpreadConstraints"] = [
                 {
                     "maxSkew": 1,
@@ -139,12 +139,12 @@ class _Draw:
                     "labelSelector": {"matchLabels": {"app": app}},
                 }
             ]
-        if self.when("affinity", 0.4):
+        if self.chance("affinity", 0.4):
             term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": app}}}
             kind = rng.choice(("podAntiAffinity", "podAffinity"))
             required = {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
             spec["affinity"] = {**spec.get("affinity", {}), **required}
-        if self.when("volumes", 0.3):
+        if self.chance("volumes", 0.3):
             spec["volumes"] = [self.volume(app, namespace)]
         template: dict[str, Any] = {"metadata": {"labels": {"app": app}}, "spec": spec}
         if annotations:
@@ -179,7 +179,7 @@ class _Draw:
 
     # -- objects -------------------------------------------------------------------------------------------------------
 
-    def surroundings(self) -> None:
+    def cluster_objects(self) -> None:
         if "namespaces" in self.on:
             self.put("v1", "Namespace", "team")
             self.namespaces.append("team")
@@ -195,16 +195,16 @@ class _Draw:
             if "more-volumes" in self.on:
                 self.local_volumes()
         for namespace in self.namespaces:
-            if self.when("quota-scopes", 0.5):
+            if self.chance("quota-scopes", 0.5):
                 scope = self.rng.choice(("BestEffort", "NotBestEffort", "Terminating", "NotTerminating"))
                 self.put("v1", "ResourceQuota", "scoped", namespace, spec={"hard": {"pods": "4"}, "scopes": [scope]})
                 counted = {"count/jobs.batch": "1", "count/replicasets.apps": "4", "services": "2"}
                 self.put("v1", "ResourceQuota", "objects", namespace, spec={"hard": counted})
-            if self.when("quota"):
+            if self.chance("quota"):
                 hard = {"pods": str(self.rng.randint(2, 12)), "requests.cpu": str(self.rng.randint(2, 12))}
                 self.put("v1", "ResourceQuota", "quota", namespace, spec={"hard": hard})
                 self.put("v1", "LimitRange", "limits", namespace, spec={"limits": [_limits()]})
-            elif self.when("limit-range"):
+            elif self.chance("limit-range"):
                 self.put("v1", "LimitRange", "limits", namespace, spec={"limits": [_limits()]})
 
     def local_volumes(self) -> None:
@@ -240,7 +240,7 @@ class _Draw:
             namespace = rng.choice(self.namespaces)
             of = {"replicas": rng.randint(0, 4), "selector": {"app": "rc"}, "template": self.pod("rc", namespace, "")}
             self.put("v1", "ReplicationController", "rc", namespace, spec=of)
-            self.guards("ReplicationController", "rc", namespace)
+            self.budget_service_autoscaler("ReplicationController", "rc", namespace)
         for index in range(rng.randint(1, 2) if "jobs" in self.on else 0):
             self.job(f"job{index}", rng.choice(self.namespaces))
         if "cron-jobs" in self.on:
@@ -275,7 +275,7 @@ class _Draw:
             spec["revisionHistoryLimit"] = rng.choice((0, 1, 3))
         if rng.random() < 0.3:
             spec["ordinals"] = {"start": rng.choice((1, 5))}
-        if self.when("claim-templates") and "volumes" in self.on:
+        if self.chance("claim-templates") and "volumes" in self.on:
             claim = {
                 "accessModes": ["ReadWriteOnce"],
                 "storageClassName": rng.choice(("now", "late")),
@@ -284,33 +284,33 @@ class _Draw:
             spec["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": claim}]
             mounts = [{"name": "data", "mountPath": "/data"}]
             spec["template"]["spec"]["containers"][0]["volumeMounts"] = mounts
-            if self.when("claim-retention", 0.7):
+            if self.chance("claim-retention", 0.7):
                 policy = {name: rng.choice(("Retain", "Delete")) for name in ("whenDeleted", "whenScaled")}
                 spec["persistentVolumeClaimRetentionPolicy"] = policy
         self.put("apps/v1", "StatefulSet", name, namespace, spec=spec)
-        self.guards("StatefulSet", name, namespace, headless=True)
+        self.budget_service_autoscaler("StatefulSet", name, namespace, headless=True)
 
-    def guards(self, kind: str, name: str, namespace: str, *, headless: bool = False) -> None:
+    def budget_service_autoscaler(self, kind: str, name: str, namespace: str, *, headless: bool = False) -> None:
         """A budget, a Service, an autoscaler."""
         rng = self.rng
-        if self.when("budgets"):
+        if self.chance("budgets"):
             bound: dict[str, Any] = rng.choice(({"minAvailable": 1}, {"maxUnavailable": 1}, {"minAvailable": "50%"}))
-            if self.when("unhealthy-evictions"):
+            if self.chance("unhealthy-evictions"):
                 bound = {**bound, "unhealthyPodEvictionPolicy": rng.choice(("AlwaysAllow", "IfHealthyBudget"))}
             selector = {"matchLabels": {"app": name}}
             self.put("policy/v1", "PodDisruptionBudget", name, namespace, spec={**bound, "selector": selector})
-        if headless or self.when("services"):
+        if headless or self.chance("services"):
             service = {"selector": {"app": name}, "ports": [{"port": 80}]}
             if headless:
                 service["clusterIP"] = "None"
             self.put("v1", "Service", name, namespace, spec=service)
-        if self.when("hpa"):
+        if self.chance("hpa"):
             group = "v1" if kind == "ReplicationController" else "apps/v1"
             target = {"apiVersion": group, "kind": kind, "name": name}
             spec: dict[str, Any] = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": rng.randint(1, 5)}
-            if self.when("hpa-metrics"):
+            if self.chance("hpa-metrics"):
                 spec["metrics"] = hpa_metrics(rng, name)
-            if self.when("hpa-behavior"):
+            if self.chance("hpa-behavior"):
                 spec["behavior"] = hpa_behavior(rng)
             self.put("autoscaling/v2", "HorizontalPodAutoscaler", name, namespace, spec=spec)
 
@@ -329,7 +329,7 @@ class _Draw:
         if rng.random() < 0.2:
             spec["progressDeadlineSeconds"] = 30
         self.put("apps/v1", "Deployment", name, namespace, spec=spec)
-        self.guards("Deployment", name, namespace)
+        self.budget_service_autoscaler("Deployment", name, namespace)
 
     def job(self, name: str, namespace: str) -> None:
         template = self.pod(name, namespace, self.rng.choice(("Never", "OnFailure")))
@@ -375,7 +375,7 @@ def _limits() -> dict[str, Any]:
 def objects(rng: Random, on: set[str]) -> list[dict[str, Any]]:
     """As a List of manifests, in the order in which they can be created."""
     draw = _Draw(rng, on)
-    draw.surroundings()
+    draw.cluster_objects()
     draw.controllers()
     first = (
         "Namespace",

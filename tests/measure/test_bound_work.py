@@ -102,7 +102,7 @@ def test_where_it_says_nothing_it_says_why() -> None:
     demand.arrives(
         0, Deployment(metadata=ObjectMeta(name="web", namespace="d"), spec=DeploymentSpec(template=template))
     )
-    assert "Deployment d/web asks for cpu" in demand.most(10 * S).says_nothing
+    assert "Deployment d/web asks for cpu" in demand.most(10 * S).why_none
     demand.arrives(0, pod(1000, runs=5, gpus=1))  # no Deployment asks for GPUs, so of those something can be said
     assert demand.most(10 * S).most == pytest.approx(500)
 
@@ -113,7 +113,7 @@ def test_a_job_of_one_pod_is_a_task_and_one_of_many_is_open_ended() -> None:
     demand.arrives(0, Job(metadata=ObjectMeta(name="j"), spec=JobSpec(template=template)))
     assert demand.most(10 * S).most == pytest.approx(500)
     demand.arrives(0, Job(metadata=ObjectMeta(name="k"), spec=JobSpec(template=template, completions=3)))
-    assert "Job k" in demand.most(10 * S).says_nothing
+    assert "Job k" in demand.most(10 * S).why_none
 
 
 def test_what_a_pool_may_add_is_part_of_the_nodes() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from harness.measure.fault import API_SERVER_TARGET, OUTAGES, SPELLS, ToldFault
+from harness.measure.fault import API_SERVER_TARGET, LASTING_FAULTS, OUTAGES, ObservedFault
 from harness.measure.waterfall.hops import Hop
 from harness.model.constants import API_SERVER, MANAGER, SCHEDULER
 
@@ -68,12 +68,12 @@ class Away(NamedTuple):
         return name in HOPS.get(self.process, ())
 
 
-def outages(faults: Iterable[ToldFault], until_ns: int) -> list[Away]:
+def outages(faults: Iterable[ObservedFault], until_ns: int) -> list[Away]:
     """Of the control plane and of nodes, in the order in which they began."""
     out = []
     for fault in faults:
         end = until_ns if fault.lasts_ns < 0 else min(until_ns, fault.at_ns + fault.lasts_ns)
-        if fault.kind in SPELLS:
+        if fault.kind in LASTING_FAULTS:
             out += [Away(node, fault.at_ns, end, f"{fault.kind} of its node") for node in fault.targets]
         if fault.kind not in OUTAGES:
             continue

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from harness.measure.fault import SPELLS
+from harness.measure.fault import LASTING_FAULTS
 from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, START, from_running, to_served
@@ -222,7 +222,7 @@ def _undone_ns(fault: FaultStory, node: str, story: Story, until_ns: int) -> tup
 
     undone, longer = end_ns(fault), []
     for other in story.faults:
-        begun = other is not fault and other.kind in SPELLS and node in other.targets
+        begun = other is not fault and other.kind in LASTING_FAULTS and node in other.targets
         if begun and fault.at_ns <= other.at_ns <= undone < end_ns(other):
             undone = end_ns(other)
             longer.append(other)
