@@ -13,7 +13,7 @@ from harness.measure.accounting import DEADLINE, deadline_ns
 from harness.model.core import Node, Pod, PodSpec, ResourceList
 from harness.model.cron_jobs import pod_template
 from harness.model.loading import Document
-from harness.model.objects import KINDS, Kind, kind_of
+from harness.model.objects import KINDS, LIVE_ONLY, Kind, kind_of
 from harness.model.quantity import too_much
 from harness.model.schema import Visit
 from harness.model.status import Cause
@@ -24,14 +24,20 @@ VERSIONS = {(kind, other.api_version): other.inward for kind, rules in RULES.ite
 """Other versions that are served, too."""
 
 
+def kinds_of_runs() -> dict[str, Kind]:
+    """Those that files are read for; the others are left out with a notice."""
+    return {name: kind for name, kind in KINDS.items() if name not in LIVE_ONLY}
+
+
 def read_checked_manifests(
-    paths: Sequence[Path], notices: Notices | None = None, kinds: Mapping[str, Kind] = KINDS
+    paths: Sequence[Path], notices: Notices | None = None, kinds: Mapping[str, Kind] | None = None
 ) -> tuple[Manifest, ...]:
     """As `read_manifests`. Raises UserError, also for what the API server would refuse of an object alone, and for a
     field that bears on what is simulated and is not modelled; `notices` takes what is only told. Where it is lenient,
     it takes both."""
     notices = Notices() if notices is None else notices
     repeated = notices.see_repeated if notices.lenient else None
+    kinds = kinds_of_runs() if kinds is None else kinds
     found = read_manifests(paths, Rules(refusals, notices.see, kinds, notices.see_skipped, repeated, VERSIONS))
     for manifest in found:
         notices.see_kind(manifest)
@@ -41,7 +47,9 @@ def read_checked_manifests(
 def checked_objects(loaded: LoadedScenario, items: Sequence[Any], where: str, notices: Notices) -> tuple[Manifest, ...]:
     """The same of objects that stand in the scenario itself."""
     documents = (loaded.document.part(f"{where}[{index}]", item) for index, item in enumerate(items))
-    found = manifests_of(documents, Rules(refusals, notices.see, skipped=notices.see_skipped, versions=VERSIONS))
+    found = manifests_of(
+        documents, Rules(refusals, notices.see, kinds_of_runs(), notices.see_skipped, versions=VERSIONS)
+    )
     for manifest in found:
         notices.see_kind(manifest)
     return found

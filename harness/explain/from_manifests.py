@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
 from harness.apiserver.kinds import defaulted
-from harness.experiment.manifests import Notices, read_checked_manifests
+from harness.experiment.manifests import Notices, kinds_of_runs, read_checked_manifests
 from harness.experiment.scheduler_notes import Resumed, resumable
 from harness.explain.explain import Explanation, explained
 from harness.explain.preemption import PreemptionAnswer, PreemptionDryRun
@@ -133,7 +133,7 @@ class FromManifests:
         self._terminating: list[Pod] = []  # and unbound
         self.astray = 0  # running pods on nodes that are not there
         self.notices = Notices(lenient=True)
-        read = read_checked_manifests(paths, self.notices, {**KINDS})
+        read = read_checked_manifests(paths, self.notices, kinds_of_runs())
         manifests = [self._known(manifest) for manifest in read]
         if not any(isinstance(obj, Node) for _, obj in manifests):
             raise UserError(
@@ -221,7 +221,7 @@ class FromManifests:
     def add(self, paths: Sequence[Path]) -> list[str]:
         """Keys of further pods that wait from now on: Pods, and one of each that makes pods. Raises UserError."""
         keys = []
-        for manifest, obj in map(self._known, read_checked_manifests(paths, self.notices, {**KINDS})):
+        for manifest, obj in map(self._known, read_checked_manifests(paths, self.notices, kinds_of_runs())):
             if isinstance(obj, PriorityClass | PodGroup):
                 self._surrounding(manifest, obj)
                 continue

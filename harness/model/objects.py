@@ -139,6 +139,7 @@ class Kind:
         return self.wire_singular or self.kind.lower()
 
 
+_EXTENSIONS = ("api-extensions",)
 _ALL = ("all",)
 _KINDS = (
     Kind("Namespace", "v1", "namespaces", Namespace, namespaced=False, short_names=("ns",), status=True),
@@ -271,7 +272,74 @@ _KINDS = (
     Kind("ResourceClaim", "resource.k8s.io/v1", "resourceclaims", Unstructured, status=True),
     Kind("ResourceClaimTemplate", "resource.k8s.io/v1", "resourceclaimtemplates", Unstructured),
     Kind("ResourceSlice", "resource.k8s.io/v1", "resourceslices", Unstructured, False),
+    # What an API server itself goes by: see LIVE_ONLY.
+    Kind(
+        "MutatingWebhookConfiguration",
+        "admissionregistration.k8s.io/v1",
+        "mutatingwebhookconfigurations",
+        Unstructured,
+        False,
+        categories=_EXTENSIONS,
+    ),
+    Kind(
+        "ValidatingWebhookConfiguration",
+        "admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+        Unstructured,
+        False,
+        categories=_EXTENSIONS,
+    ),
+    Kind(
+        "ValidatingAdmissionPolicy",
+        "admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicies",
+        Unstructured,
+        False,
+        categories=_EXTENSIONS,
+        status=True,
+    ),
+    Kind(
+        "ValidatingAdmissionPolicyBinding",
+        "admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicybindings",
+        Unstructured,
+        False,
+        categories=_EXTENSIONS,
+    ),
+    Kind(
+        "APIService",
+        "apiregistration.k8s.io/v1",
+        "apiservices",
+        Unstructured,
+        False,
+        categories=_EXTENSIONS,
+        status=True,
+        collected=False,
+    ),
+    Kind("FlowSchema", "flowcontrol.apiserver.k8s.io/v1", "flowschemas", Unstructured, False, status=True),
+    Kind(
+        "PriorityLevelConfiguration",
+        "flowcontrol.apiserver.k8s.io/v1",
+        "prioritylevelconfigurations",
+        Unstructured,
+        False,
+        status=True,
+    ),
 )
+LIVE_ONLY = frozenset(
+    {
+        "APIService",
+        "FlowSchema",
+        "MutatingWebhookConfiguration",
+        "PriorityLevelConfiguration",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+    }
+)
+"""Kinds about how an API server treats requests: a live cluster serves them, and refuses by name what it does not do;
+files of a run are read without them, as nobody asks there."""
+
 KINDS: dict[str, Kind] = {item.kind: item for item in _KINDS}
 BY_TYPE: dict[type[Any], Kind] = {item.type: item for item in _KINDS if item.type is not Unstructured}
 

@@ -94,6 +94,17 @@ def test_the_proxy_of_services_pods_and_nodes(kubectl: Kubectl) -> None:
     assert "forbidden" in kubectl("get", "--raw", f"{inside}/services/web/proxy/", "--as=eve", code=1)
 
 
+def test_the_token_in_a_pod_is_the_pods(kubectl: Kubectl) -> None:
+    """It says who asks, and is refused once its pod is gone."""
+    kubectl("run", "asks", "--image=busybox", "--restart=Never", "--", "sleep", "1000")
+    kubectl("wait", "pod/asks", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
+    token = kubectl("exec", "asks", "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token")
+    mine = ("auth", "whoami", f"--token={token}")
+    assert "system:serviceaccount:default:default" in kubectl(*mine)
+    kubectl("delete", "pod", "asks", "--grace-period=1")
+    assert "You must be logged in" in kubectl(*mine, code=1)
+
+
 def test_what_every_cluster_keeps(kubectl: Kubectl) -> None:
     assert "this namespace may not be deleted" in kubectl("delete", "ns", "kube-system", code=1)
     kubectl("delete", "svc", "kubernetes")

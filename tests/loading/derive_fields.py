@@ -37,6 +37,8 @@ HEAD = """\
 KINDS = """\
 v1 Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim
 v1 Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount
+admissionregistration.k8s.io/v1 MutatingWebhookConfiguration ValidatingWebhookConfiguration
+admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding
 apps/v1 ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet
 authentication.k8s.io/v1 SelfSubjectReview TokenRequest TokenReview
 authorization.k8s.io/v1 SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview LocalSubjectAccessReview
@@ -47,6 +49,7 @@ certificates.k8s.io/v1 CertificateSigningRequest
 coordination.k8s.io/v1 Lease
 discovery.k8s.io/v1 EndpointSlice
 events.k8s.io/v1 Event
+flowcontrol.apiserver.k8s.io/v1 FlowSchema PriorityLevelConfiguration
 meta.k8s.io/v1 DeleteOptions ListMeta Status
 networking.k8s.io/v1 Ingress IngressClass NetworkPolicy
 node.k8s.io/v1 RuntimeClass
@@ -60,7 +63,7 @@ storage.k8s.io/v1 CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttach
 """
 """Of the API server, and everyday ones that manifests have besides."""
 
-FIRST = ("meta/v1", "core/v1", "authentication/v1", "resource/v1")
+FIRST = ("meta/v1", "core/v1", "authentication/v1", "resource/v1", "rbac/v1")
 """Packages whose messages have their plain names where several packages have one of that name."""
 
 LETTERS = {"string": "s", "bool": "b", "int32": "i", "int": "i", "int64": "l", "byte": "B", "float64": "d"}
@@ -125,6 +128,7 @@ SCHEMA_OR = {"items": "JSONSchemaPropsOrArray"} | dict.fromkeys(
 
 CUSTOM = {
     "apiextensions.k8s.io/v1": "CustomResourceDefinition",
+    "apiregistration.k8s.io/v1": "APIService",
     "scheduling.x-k8s.io/v1alpha1": "PodGroup",
     "karpenter.sh/v1": "NodeClaim NodePool",
     "autoscaling.k8s.io/v1": "VerticalPodAutoscaler VerticalPodAutoscalerCheckpoint",
@@ -335,7 +339,7 @@ def client_rows(root: str) -> dict[str, str]:
         if plain not in out and plain != "ObjectMeta":
             fields = client_fields(model)
             out[plain] = ", ".join(f"{name} {prefix}{message_of(kind)}" for name, (prefix, kind) in fields.items())
-            todo += [kind for _, kind in fields.values() if kind.startswith(("V", "Apiextensions"))]
+            todo += [kind for _, kind in fields.values() if kind.startswith(("V", "Api"))]
     return out
 
 
@@ -378,13 +382,16 @@ def message_of(model: str) -> str:
     beta = re.match(r"V1beta[0-9](?=[A-Z])", model)
     if beta:
         return f"resource/{beta[0].lower()}.{model[beta.end() :]}"
+    if model.startswith("ApiregistrationV1"):
+        return f"apiregistration/v1.{model.removeprefix('ApiregistrationV1')}"
     return re.sub(r"^(Apiextensions)?V1(?=[A-Z])", "", model)
 
 
 def table(api: str, machinery: str) -> str:
     rows, marks, roots = go_rows(GoTypes(api, machinery))
     add_younger_fields(rows)
-    rows |= client_rows("V1CustomResourceDefinition")
+    for root in ("V1CustomResourceDefinition", "V1APIService"):
+        rows = client_rows(root) | rows
     for line in (PODGROUP + KARPENTER + VERTICAL).splitlines():
         name, _, fields = line.partition(": ")
         rows[name] = fields

@@ -80,7 +80,7 @@ class Front:
         self._audit = audit
         self._driver = driver
         self._hub = hub
-        self._tokens = known
+        self.tokens = known
         self._epoch = epoch_unix_ns
         self._address = address
         self._metrics = metrics
@@ -184,7 +184,7 @@ class Front:
         if peer is not None:
             return peer
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        found = self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
+        found = self.tokens.user(token.strip()) if scheme.lower() == "bearer" else None
         if found is None:
             raise tokens.unauthorized()
         if isinstance(found, Bearer):
@@ -198,7 +198,7 @@ class Front:
 
     def _whose(self, server: ApiServer, token: str, audiences: tuple[str, ...]) -> tuple[User, tuple[str, ...]]:
         """Raises ApiError Unauthorized."""
-        return self._tokens.whose(server, self._epoch, token, audiences)
+        return self.tokens.whose(server, self._epoch, token, audiences)
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
@@ -272,7 +272,7 @@ class Front:
             raise not_allowed()
         rbac.check(server, call.user, call.action())
         spec = checked("authentication.k8s.io/v1", "TokenRequest", call.body).get("spec") or {}
-        return tokens.answered(self._tokens, server, call.target.namespace, call.target.name, spec, self._epoch)
+        return tokens.answered(self.tokens, server, call.target.namespace, call.target.name, spec, self._epoch)
 
     # -- documents -----------------------------------------------------------------------------------------------------
 
@@ -302,7 +302,7 @@ class Front:
         if bare == tokens.ISSUER_PATH:
             return json_response(tokens.issuer_document(self._address))
         if bare == tokens.KEYS_PATH:
-            return Response(msgspec.json.encode(self._tokens.signer.key_set()), media_type="application/jwk-set+json")
+            return Response(msgspec.json.encode(self.tokens.signer.key_set()), media_type="application/jwk-set+json")
         if not bare:
             return json_response({"paths": ["/api", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"]})
         raise _not_found()

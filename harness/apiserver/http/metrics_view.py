@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.http.discovery import groups
+from harness.apiserver.http.resources import resources
 from harness.apiserver.server import ApiServer
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta, is_ready
@@ -22,6 +24,7 @@ from harness.model.workloads import NodeMetrics, PodMetrics
 def attach(server: ApiServer) -> None:
     server.views["PodMetrics"] = lambda: [_of_pod(server, pod) for pod in _running(server)]
     server.views["NodeMetrics"] = lambda: _of_nodes(server)
+    server.views["APIService"] = _api_services
     server.views["ComponentStatus"] = lambda: [_component(name) for name in _COMPONENTS]
 
 
@@ -72,6 +75,32 @@ def _of_nodes(server: ApiServer) -> list[NodeMetrics]:
             window = duration_text(server.scrapes.resolution_ns)
             out.append(NodeMetrics(metadata=meta, timestamp=Time(server.now), window=window, usage=usage))
     return out
+
+
+def _api_services() -> list[Any]:
+    """One for each group and version, all served here; the API's own groups come before those that users define.
+    Source: pkg/controlplane/apiserver/aggregator.go DefaultGenericAPIServicePriorities (1.34)."""
+    out = []
+    for group, version in ((group, version) for group, versions in groups().items() for version in versions):
+        served = resources().get(f"{group}/{version}" if group else version, {}).values()
+        custom = any(resource.schema is not None for resource in served)
+        priority = 18000 if not group else 1000 if custom else 17000
+        said = {
+            "type": "Available",
+            "status": "True",
+            "reason": "Local",
+            "message": "Local APIServices are always available",
+        }
+        spec = {"version": version, "groupPriorityMinimum": priority, "versionPriority": 15}
+        body = {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "spec": {**({"group": group} if group else {}), **spec},
+            "status": {"conditions": [said]},
+        }
+        labels = {"kube-aggregator.kubernetes.io/automanaged": "true" if custom else "onstart"}
+        out.append(Unstructured(metadata=ObjectMeta(name=f"{version}.{group}", labels=labels), extra=body))
+    return sorted(out, key=lambda item: item.metadata.name)
 
 
 _COMPONENTS = ("controller-manager", "etcd-0", "scheduler")

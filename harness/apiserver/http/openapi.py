@@ -67,8 +67,7 @@ def _made(key: tuple[str, tuple[Resource, ...]]) -> tuple[Json, str]:
     schemas = Schemas()
     for resource in served:
         name = schemas.add(resource)
-        if not resource.read_only:
-            paths |= _paths(resource, name)
+        paths |= _paths(resource, name)
     info = {"title": "Kubernetes", "version": "unversioned"}
     document: Json = {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas.named}}
     digest = hashlib.sha256(msgspec.json.encode(document)).hexdigest()[:16].upper()
@@ -106,6 +105,11 @@ def _paths(resource: Resource, schema: str) -> Json:
             },
         }
 
+    if resource.read_only:
+        return {
+            base: {"get": operation("list", writes=False)},
+            base + "/{name}": {"get": operation("get", writes=False)},
+        }
     return {
         base: {"get": operation("list", writes=False), "post": operation("post", writes=True)},
         base + "/{name}": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -15,10 +15,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.auth.rbac import User
+from harness.apiserver.http.auth.tokens import DEFAULT_S, TokenRequest, Tokens
 from harness.apiserver.http.call import Call
 from harness.apiserver.http.containers import channels, logs, port_forward
 from harness.apiserver.http.containers.channels import STDOUT, Channels, Place, execute
-from harness.apiserver.http.containers.container import Known, find, running, surroundings_of
+from harness.apiserver.http.containers.container import Known, find, running, surroundings_of, token_files
 from harness.apiserver.http.containers.disk import Disks
 from harness.apiserver.http.containers.logs import LogOptions
 from harness.apiserver.http.containers.network import NETWORK_COMMANDS, ClusterNetwork
@@ -52,6 +53,9 @@ class Door(Protocol):
     @property
     def disks(self) -> Disks: ...
 
+    @property
+    def tokens(self) -> Tokens: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -68,6 +72,7 @@ def check(
     query: Mapping[str, str],
     epoch_unix_ns: int,
     argv: Sequence[str] = (),
+    tokens: Tokens | None = None,
 ) -> Opening:
     """Raises ApiError where the request has no answer."""
     call = Call(user, "get", target, query, None, "", epoch_unix_ns)
@@ -86,7 +91,24 @@ def check(
     words = " ".join(argv or known.argv)
     calls = any(name in words for name in NETWORK_COMMANDS) or commands.reads_stdin(argv or known.argv)
     network = ClusterNetwork(server, target.namespace) if calls else None
-    return Opening(known, surroundings_of(server, known, epoch_unix_ns, network))
+    around = surroundings_of(server, known, epoch_unix_ns, network)
+    if tokens is not None:
+        files = {**around.files, **_tokens_of(server, known, epoch_unix_ns, tokens)}
+        around = replace(around, files=files)
+    return Opening(known, around)
+
+
+def _tokens_of(server: ApiServer, known: Known, epoch_unix_ns: int, tokens: Tokens) -> dict[str, str]:
+    """By path: those that the kubelet would have asked for, bound to the pod. Source: pkg/kubelet/token."""
+    meta, account = known.pod.metadata, known.pod.spec.service_account_name or "default"
+    out = {}
+    for path, wanted in token_files(known).items():
+        seconds = wanted.get("expirationSeconds") or DEFAULT_S
+        audiences = (wanted["audience"],) if wanted.get("audience") else ()
+        request = TokenRequest(seconds, audiences, ("Pod", meta.name, meta.uid))
+        with contextlib.suppress(ApiError):  # its account is gone: the file would be, too
+            out[path] = tokens.issue(server, epoch_unix_ns, meta.namespace, account, request)[0]
+    return out
 
 
 def not_upgraded() -> ApiError:
@@ -104,7 +126,7 @@ async def serve(door: Door, epoch_unix_ns: int, scope: Scope, receive: Receive, 
         user = await door.user(socket)
         query = dict(socket.query_params)
         argv = socket.query_params.getlist("command")
-        opening = await door.ask(lambda s: check(s, user, target, query, epoch_unix_ns, argv))
+        opening = await door.ask(lambda s: check(s, user, target, query, epoch_unix_ns, argv, door.tokens))
         protocol = _protocol(scope, target.subresource)
         if target.subresource == "exec" and not argv:
             raise bad_request("you must specify at least one command for the container")

@@ -72,6 +72,7 @@ def _get(server: ApiServer, call: Call) -> Any:
 
 def _create(server: ApiServer, call: Call) -> One:
     obj = call.typed(call.body)
+    _warn(call, obj)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
     if call.resource.kind.kind == certificate_requests.KIND:
         obj = certificate_requests.requested(call.user, obj)
@@ -82,8 +83,16 @@ def _create(server: ApiServer, call: Call) -> One:
     return One(server.create(obj, dry_run=call.dry_run, finish=finish), server.now, 201)
 
 
+def _warn(call: Call, obj: Any) -> None:
+    """Of what is kept and not heeded."""
+    told = RULES[call.resource.kind.kind].warnings
+    if told is not None:
+        call.warnings.extend(told(obj))
+
+
 def _update(server: ApiServer, call: Call) -> One:
     obj = call.typed(call.body, name=call.target.name)
+    _warn(call, obj)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
     return One(server.update(obj, dry_run=call.dry_run, finish=tracking.tracked(server, call)), server.now)
 
@@ -98,6 +107,7 @@ def _patch(server: ApiServer, call: Call) -> One:
     before = call.wire(old)
     body = call.patched(before)
     obj = call.typed(body, name=call.target.name, before=before)
+    _warn(call, obj)
     rbac.check_escalation(server, call.user, call.resource.kind.kind, obj)
     return One(server.update(obj, dry_run=call.dry_run, finish=tracking.tracked(server, call, before)), server.now)
 
@@ -111,6 +121,7 @@ def _apply(server: ApiServer, call: Call) -> One:
         rbac.check(server, call.user, call.action("create"))
     body, finish = tracking.apply(server, call, old)
     obj = call.typed(body, name=target.name, before={} if old is None else call.wire(old))
+    _warn(call, obj)
     rbac.check_escalation(server, call.user, kind.kind, obj)
     if old is None:
         if kind.kind == certificate_requests.KIND:

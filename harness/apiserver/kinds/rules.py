@@ -82,6 +82,8 @@ class KindRules:
     """(new, old) -> what is wrong with a write of the status."""
     from_client: Callable[[Any], Any] | None = None
     """What an object gets besides when a client creates it, and no component of the cluster."""
+    warnings: Callable[[Any], list[str]] | None = None
+    """What a client that writes it is told besides the answer."""
     fixed: tuple[str, ...] = ()
     """Fields beside metadata, of a kind that no type models, that an update leaves as they are."""
     counts_generation: bool = False

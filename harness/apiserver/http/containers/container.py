@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.apiserver.server import ApiServer
@@ -10,7 +11,7 @@ from harness.model.commands import Surroundings, reads_stdin
 from harness.model.core import Container, ContainerState, Pod
 from harness.model.shell_commands import Network
 from harness.model.status import ApiError, bad_request
-from harness.model.wire import Json, time_text
+from harness.model.wire import Json, encode, time_text
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
@@ -186,21 +187,33 @@ def _field(pod: Pod, path: str) -> str | None:
 
 
 def _mounted(server: ApiServer, known: Known) -> dict[str, str]:
-    from harness.model.wire import encode
+    return {
+        f"{folder}/{path}": text
+        for folder, source in _sources_of(known)
+        for path, text in _files_of(server, known.pod, source).items()
+    }
 
+
+def _sources_of(known: Known) -> Iterator[tuple[str, Json]]:
+    """(folder, volume or one source of a projected volume) of each mount."""
     volumes = {item["name"]: item for item in encode(known.pod.spec).get("volumes") or () if "name" in item}
-    files: dict[str, str] = {}
     for mount in known.spec.get("volumeMounts") or ():
         volume = volumes.get(mount.get("name", ""), {})
         for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
-            for path, text in _files_of(server, known.pod, source).items():
-                files[f"{mount['mountPath'].rstrip('/')}/{path}"] = text
-    return files
+            yield mount["mountPath"].rstrip("/"), source
+
+
+def token_files(known: Known) -> dict[str, Json]:
+    """By path: what the pod's spec says of each token that is mounted (core/v1 ServiceAccountTokenProjection)."""
+    return {
+        f"{folder}/{source['serviceAccountToken'].get('path', '')}": source["serviceAccountToken"]
+        for folder, source in _sources_of(known)
+        if "serviceAccountToken" in source
+    }
 
 
 def _files_of(server: ApiServer, pod: Pod, source: Json) -> dict[str, str]:
-    """Of a volume, or of one source of a projected volume, by path. Tokens are not made: none of the commands that a
-    simulated container knows could use one."""
+    """Of a volume, or of one source of a projected volume, by path; `token_files` are others."""
     files: dict[str, str] = {}
     for kind, part in (("ConfigMap", "configMap"), ("Secret", "secret")):
         if part in source:
