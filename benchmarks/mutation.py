@@ -68,7 +68,7 @@ KILLED, SURVIVED, HANGS, NOT_RUN = "killed", "survived", "killed: hangs", "survi
 WAITS = 20
 """Times its CPU time that a mutant may take by the clock, on a machine that has other work too."""
 MOST_BYTES = 6 << 30
-"""Of address space, for a mutant that never stops to allocate."""
+"""Of memory of its own, for a mutant that never stops to allocate. Not of address space: an etcd maps 10 GiB."""
 SOURCES = ("harness", "schedulers", "workloads", "tests", "benchmarks")
 
 
@@ -166,6 +166,7 @@ class Mutation:
                 for item, after in zip(chosen, [*chosen[1:], None], strict=True):
                     session.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
                     if failures.first:
+                        session._setupstate.teardown_exact(None)  # ends what tests share: an etcd
                         break
                 return failures.first
             _import_anew(path, code)
@@ -242,7 +243,8 @@ def _in_child(work: Any, limit_s: float) -> Any:
         os.dup2(silent, 1)
         os.dup2(silent, 2)
         try:
-            resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+            os.setpgid(0, 0)
+            resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
             resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit_s), math.ceil(limit_s)))
             said: Any = work()
         except BaseException as error:
@@ -253,15 +255,17 @@ def _in_child(work: Any, limit_s: float) -> Any:
     os.close(writing)
     out = b""
     end = time.monotonic() + WAITS * limit_s  # for one that waits for nothing
-    with os.fdopen(reading, "rb") as pipe:
-        while select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
-            part = os.read(pipe.fileno(), 1 << 20)
-            if not part:
-                break
-            out += part
-        else:
-            os.kill(child, 9)
-    os.waitpid(child, 0)
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            while select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
+                part = os.read(pipe.fileno(), 1 << 20)
+                if not part:
+                    break
+                out += part
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, 9)  # and what it started
+        os.waitpid(child, 0)
     said = pickle.loads(out) if out else None
     if isinstance(said, BaseException):
         raise said

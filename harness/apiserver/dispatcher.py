@@ -75,6 +75,7 @@ class Dispatcher:
         self._watches = watches = Watches(server, post, post_all or self._one_by_one, delay)
         self._next_compaction = COMPACTION_NS
         self._snapshots: dict[str, bytes] = {}
+        self._to_restore: tuple[str, int] | None = None  # a snapshot and the fault's cause
         self.restored: list[Callable[[int], None]] = []
         """Called when the store has been restored, before anybody lists what is there."""
         self.subscribe = watches.subscribe
@@ -198,9 +199,14 @@ class Dispatcher:
 
     def come_back(self, now: int, snapshot: str = "", cause: int = 0) -> None:
         """Recover from the store alone. Nothing was written while down, so every watch resumes without a gap; after a
-        restore each has expired, and lists again."""
-        self.server.now = now
+        restore each has expired, and lists again. Another outage may last longer: nobody hears of a restore before."""
         if snapshot:
+            self._to_restore = (snapshot, cause)
+        if now < self.down_until:
+            return
+        self.server.now = now
+        if self._to_restore is not None:
+            (snapshot, cause), self._to_restore = self._to_restore, None
             self._restore(now, self._snapshots[snapshot], cause)
         else:
             self.server.recover()

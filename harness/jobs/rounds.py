@@ -169,6 +169,10 @@ class RoundLoop:
         else:
             self.next_s = max(self.record.makespan_s, self._to_come[0].arrival_s) if self._to_come else None
 
+    def knows(self, job: int) -> bool:
+        """Whether `job` is active or to come."""
+        return job in self.book.active or any(each.id == job for each in self._to_come)
+
     def completes(self, job: int) -> bool:
         """Whether `job` runs in this round and is complete at its end."""
         starts = self.record.starts_s

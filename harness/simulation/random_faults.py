@@ -300,8 +300,8 @@ RESTORED = 0.12
 """How often the store is restored, by a stream of its own: scenarios without it stay as they were."""
 
 
-def random_restore(rng: Random, within_s: int) -> dict[str, Any] | None:
-    if rng.random() >= RESTORED:
+def random_restore(rng: Random, within_s: int, chance: float | None = None) -> dict[str, Any] | None:
+    if rng.random() >= (RESTORED if chance is None else chance):
         return None
     at_ms = rng.randint(2_000, within_s * 1000)
     age_ms = min(rng.choice((500, 8_000, 45_000, 120_000, 400_000)), at_ms)

@@ -19,6 +19,9 @@ WITHIN_S = 720
 SHARE = 0.1
 """Of all seeds: those whose scenario is one of training jobs, by a stream of its own, so that the others stay."""
 
+RESTORED = 0.5
+"""How often the store is restored: often, since the book of jobs goes on and the cluster goes back."""
+
 _INSTANT: dict[str, Any] = {
     **{hop: {"constant": "1ns"} for hop in ("apiCall", "watch", "network")},
     **{hop: {"constant": "0s"} for hop in ("scheduling", "containerStart", "imagePull")},
@@ -111,5 +114,5 @@ def _faults(rng: Random, seed: int, spec: dict[str, Any], zones: list[str]) -> l
     scene = Scene(apps, zones, nodes, [("Job", "default", name) for name in apps])
     chosen = rng.sample(DRAWN, rng.randint(0, 6))
     found = [fault for name in chosen if (fault := random_fault(name, rng, scene, WITHIN_S)) is not None]
-    restore = random_restore(stream(seed, "simulation/restore"), WITHIN_S)
+    restore = random_restore(stream(seed, "simulation/restore"), WITHIN_S, RESTORED)
     return found if restore is None else [*found, restore]

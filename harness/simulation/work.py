@@ -23,6 +23,7 @@ from harness.jobs.rounds import RoundLoop
 from harness.jobs.settled import SettledRound
 from harness.model.gpu import gpus_of
 from harness.model.meta import is_ready
+from harness.model.training import TrainingJob
 from harness.model.workloads import finished_condition
 
 EPSILON = 1e-6
@@ -37,6 +38,7 @@ class Account:
     """One job in one round, that ended at boundary `round`. Seconds since the trace's start; `gained`: steps, None
     where the batch size changed.
 
+    `life`: which time it was submitted: a Job that had failed begins anew where the store is set back.
     `warm`: it ran in the round before with as many GPUs, or this is one of the first two. `speed`: steps a second;
     `share`: of the speed of the gang that it asks for.
     """
@@ -52,6 +54,7 @@ class Account:
     settlement: Settlement
     rules: RoundRules
     share: float = 1.0
+    life: int = 1
 
     @property
     def until_s(self) -> float:
@@ -102,12 +105,19 @@ class Accounts:
     loop: RoundLoop
     accounts: list[Account] = field(default_factory=list)
     late: dict[int, int] = field(default_factory=dict)
+    lives: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
+        self._submit = self.loop.submit
+        self.loop.submit = self.submit  # type: ignore[method-assign]
         self._step, self._complete, self._revise = self.loop.step, self.loop.complete, self.loop.revise
         self.loop.step = self.step  # type: ignore[method-assign]
         self.loop.revise = self.revise  # type: ignore[method-assign]
         self.loop.complete = self.complete  # type: ignore[method-assign]
+
+    def submit(self, job: TrainingJob) -> None:
+        self.lives[job.id] += 1
+        self._submit(job)
 
     def complete(self, job: int, at_s: float) -> Settlement:
         self.late[job] = self.loop.book.active[job].left
@@ -151,6 +161,7 @@ class Accounts:
                     told,
                     loop.rules,
                     speeds[size] / of_gang,
+                    self.lives[job],
                 )
             )
         return going_on
@@ -164,9 +175,10 @@ class Accounts:
             what = account.wrong()
             if what:
                 yield f"job {account.job} in the round from {account.began_s} s: {what}"
-            gained[account.job] += account.gained or 0
             lost[account.job] += account.settlement.lost_s
-            ran[account.job] += account.settlement.elapsed_s * account.share
+            if account.life == self.lives[account.job]:
+                gained[account.job] += account.gained or 0
+                ran[account.job] += account.settlement.elapsed_s * account.share
         for number, job in record.jobs.items():
             if number not in record.completed_s or job.mode != "static":
                 continue
@@ -203,7 +215,9 @@ class TimeOnNodes:
             self._running[job].pop(obj.metadata.key, None)
         else:
             self._running[job][obj.metadata.key] = since
-        if obj.status.phase == "Succeeded":
+        if change == "DELETED" and self._server.restoring:
+            self._succeeded[job].discard(obj.metadata.uid)  # it has not ended
+        elif obj.status.phase == "Succeeded":
             self._succeeded[job].add(obj.metadata.uid)
         running = len(self._running[job])
         whole = running > 0 and running == self._gangs[job] - len(self._succeeded[job])

@@ -74,6 +74,10 @@ class GavelRounds:
         for job in boundary.arrived:
             self._accounts[job] = _Account()
             self._stale = True
+        gone = self._accounts.keys() - {job.id for job in boundary.active}  # somebody took them away
+        for job in gone:
+            del self._accounts[job]
+            self._stale = True
 
     def _recompute(self, boundary: Boundary) -> None:
         passed = boundary.now_s - self._computed_s

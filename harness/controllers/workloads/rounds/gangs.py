@@ -66,6 +66,7 @@ class Gangs:
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, Pod]] = {}
         self._on_node: Counter[str] = Counter()
+        self._assumed: dict[str, str] = {}  # by key of pod, the node of a binding that its watch has not told of
         self.whole: dict[str, WholeGang] = {}
         self.strangers: Counter[str] = Counter()
         self._heard: tuple[Instant, Instant] = (
@@ -75,6 +76,9 @@ class Gangs:
 
     def changed(self, old: Pod | None, new: Pod | None, now: Instant) -> str | None:
         """The key of the Job that the pod is of, or was, if any."""
+        told = old if new is None else new
+        if told is not None and (new is None or new.spec.node_name or not _lives(new)):
+            self.forget(told.metadata.key)
         if old is not None and _lives(old):
             self._count(old, -1)
         if new is not None and _lives(new):
@@ -90,6 +94,28 @@ class Gangs:
             if old.metadata.deletion_timestamp is None:  # gone, and it did not tell when
                 whole.lost_at(now, self._heard[0])
         return job
+
+    def listed(self, pods: Iterable[Pod], now: Instant) -> None:
+        """`pods` are all that there are: members that are not among them went when nobody watched."""
+        uids = {pod.metadata.uid for pod in pods}
+        before = self._heard[0] if self._heard[1] == now else self._heard[1]
+        for whole in self.whole.values():
+            if not whole.members.keys() <= uids:
+                whole.lost_at(now, before)
+
+    def assume(self, bindings: Iterable[BindPod]) -> None:
+        """The pods are about to be bound: their GPUs are taken, until `forget` or until a watch tells."""
+        for binding in bindings:
+            key = f"{binding.namespace}/{binding.name}"
+            self.forget(key)
+            self._assumed[key] = binding.node
+            self._on_node[binding.node] += 1
+
+    def forget(self, pod: str) -> None:
+        """The pod of this key is not assumed to be anywhere any more."""
+        node = self._assumed.pop(pod, None)
+        if node is not None:
+            self._on_node[node] -= 1
 
     def ran(self, job: str, since: Instant) -> None:
         """All of its gang runs since then."""
@@ -122,9 +148,11 @@ class Gangs:
         return list(self._pods.get(job, {}).values())
 
     def first_waiting(self, job: str) -> Pod | None:
-        """The first of them that is not bound, and is not being deleted."""
-        pods = self._pods.get(job, {}).values()
-        return next((pod for pod in pods if not pod.spec.node_name and pod.metadata.deletion_timestamp is None), None)
+        """The first of them that is not bound nor about to be, and is not being deleted."""
+        for key, pod in self._pods.get(job, {}).items():
+            if not pod.spec.node_name and key not in self._assumed and pod.metadata.deletion_timestamp is None:
+                return pod
+        return None
 
     def count_on(self, node: str) -> int:
         return self._on_node[node]
@@ -147,6 +175,7 @@ class Gangs:
     def clear(self) -> None:
         """What was seen to run is kept: pods tell whether it still does."""
         self._pods.clear()
+        self._assumed.clear()
         self._on_node.clear()
         self.strangers.clear()
 

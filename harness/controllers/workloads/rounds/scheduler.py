@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -27,7 +28,7 @@ from harness.controllers.workloads.rounds.gangs import (
     resumed,
 )
 from harness.controllers.workloads.rounds.nodes import GpuNodes, node_state
-from harness.engine.component import SECOND, Instant, Observe, Update
+from harness.engine.component import SECOND, BindPod, Instant, Observe, Outcome, Update
 from harness.jobs.book import RULES, RoundRules
 from harness.jobs.protocol import RoundStrategy
 from harness.jobs.rounds import REVISED, ROUND, SETTLED, RoundLoop
@@ -42,6 +43,19 @@ RESOLUTION_NS = 1000
 
 _BOUNDARY = "boundary "
 """The key of the boundary; a Job's has no space."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookTime:
+    """Instants of the cluster as seconds of the job book, and back."""
+
+    origin_ns: Instant
+
+    def seconds(self, at: Instant) -> float:
+        return (at - self.origin_ns) // RESOLUTION_NS / (SECOND // RESOLUTION_NS)
+
+    def instant(self, seconds: float) -> Instant:
+        return self.origin_ns + math.ceil(seconds * 1e9)
 
 
 class RoundScheduler(Reconciler):
@@ -62,7 +76,7 @@ class RoundScheduler(Reconciler):
         self.loop = RoundLoop(speeds, len(gpus), strategy, rules, revisable=True)
         self._rules = rules
         self._nodes = GpuNodes(self.informer, gpus)
-        self._origin_ns = origin_ns
+        self._seconds, self._instant = BookTime(origin_ns).seconds, BookTime(origin_ns).instant
         self._gangs = Gangs()
         self._ids: dict[str, int] = {}  # by key of Job
         self._keys: dict[int, str] = {}
@@ -70,13 +84,24 @@ class RoundScheduler(Reconciler):
         self._starting: dict[int, None] = {}  # wanted, and not all of the gang runs yet
         self._since: dict[int, Instant] = {}  # by wanted job, when all of its gang was running
         self._began_ns: Instant = 0
+        self._listed = False  # since its process started
 
     def forget_all(self) -> None:
         """Start: what it knew of the cluster is forgotten. The loop, the book of jobs, is kept; its next boundary is
         set again, since its timers went with the process."""
         super().forget_all()
         self._gangs.clear()
-        self._arm()
+        self._listed = False
+
+    def before_reconciling(self, now: Instant) -> None:
+        """The lists of all kinds come at one instant. Nothing is decided before, as behind client-go's
+        WaitForCacheSync; what went while nobody watched is in none of them."""
+        if not self._listed and self.informer.objects("Node"):
+            self._listed = True
+            for key in [key for key in self._ids if self.informer.get("Job", key) is None]:
+                self._withdraw(key)
+            self._gangs.listed(self.informer.objects("Pod").values(), now)
+            self._arm()
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
@@ -113,9 +138,7 @@ class RoundScheduler(Reconciler):
         self._ids.pop(key, None)
         if number >= 0:
             del self._keys[number]
-            self._wanted.pop(number, None)
-            self._starting.pop(number, None)
-            self._since.pop(number, None)
+            self._let_go(number)
             self.loop.withdraw(number)
             self._arm()
 
@@ -137,20 +160,14 @@ class RoundScheduler(Reconciler):
 
     # -- boundaries ----------------------------------------------------------------------------------------------------
 
-    def _seconds(self, at: Instant) -> float:
-        return (at - self._origin_ns) // RESOLUTION_NS / (SECOND // RESOLUTION_NS)
-
-    def _instant(self, seconds: float) -> Instant:
-        return self._origin_ns + math.ceil(seconds * 1e9)
-
     def _arm(self) -> None:
-        if self.loop.next_s is not None:
+        if self.loop.next_s is not None and self._listed:
             # What happens at this very instant has come in half a resolution later.
             self.queue.add_at(_BOUNDARY, max(self.now, self._instant(self.loop.next_s) + RESOLUTION_NS // 2))
 
     def _boundary(self, now: Instant) -> None:
         loop = self.loop
-        if loop.next_s is None or now < self._instant(loop.next_s) + RESOLUTION_NS // 2:
+        if not self._listed or loop.next_s is None or now < self._instant(loop.next_s) + RESOLUTION_NS // 2:
             self._arm()
             return
         patience_ns = self._began_ns + self._rules.round_s * SECOND
@@ -252,6 +269,10 @@ class RoundScheduler(Reconciler):
         if _over(job):
             self._handle_job_over(job, number, now)
             return
+        if not self.loop.knows(number):  # it had failed, and the store was set back
+            del self._ids[key], self._keys[number]
+            self._submit(key, job)
+            return
         wanted = self._wanted.get(number)
         pods = self._gangs.pods(key)
         if wanted is None:
@@ -261,10 +282,9 @@ class RoundScheduler(Reconciler):
         if number not in self._starting:
             there = sum(pod.spec.node_name in wanted for pod in live)
             broken = there < _members_left(job, wanted) or self._gangs.is_broken(key)
-            if broken and not self._has_ended(number, now):
+            if broken and not self._has_ended(number, self._gangs.heard_until(key, now)):
                 self._interrupt(number, self._seconds(self._gangs.whole_until(key, now)), now)
-                del self._wanted[number]
-                self._since.pop(number, None)
+                self._let_go(number)
                 self._suspend(key, job, True)
                 self._arm()
             else:
@@ -295,7 +315,16 @@ class RoundScheduler(Reconciler):
             if node is None:
                 self.queue.add_at(key, self.now + self._rules.round_s * SECOND)
             else:
-                self.write(key, bind(pod, node, key))
+                self._write_bindings(key, [bind(pod, node, key)])
+
+    def _write_bindings(self, key: str, bindings: Sequence[BindPod]) -> None:
+        self._gangs.assume(bindings)
+        self.write_all(key, bindings)
+
+    def failed(self, key: str, outcome: Outcome) -> bool:
+        if isinstance(outcome.effect, BindPod):
+            self._gangs.forget(f"{outcome.effect.namespace}/{outcome.effect.name}")
+        return super().failed(key, outcome)
 
     def _suspend(self, key: str, job: Job, suspend: bool) -> None:
         if bool(job.spec.suspend) != suspend:
@@ -303,7 +332,7 @@ class RoundScheduler(Reconciler):
 
     def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str], members: int) -> None:
         room = {node: self._nodes.gpus_of[node] - self._gangs.count_on(node) for node in set(wanted)}
-        self.write_all(key, binds(key, live, wanted, room))
+        self._write_bindings(key, binds(key, live, wanted, room))
         since = gang_since(live, members, {}) if members else None
         if since is None:
             return
@@ -323,9 +352,7 @@ class RoundScheduler(Reconciler):
             if not self._has_ended(number, now):  # its containers ended before their work was done
                 self._interrupt(number, self._seconds(now), now)
             return
-        self._wanted.pop(number, None)
-        self._starting.pop(number, None)
-        self._since.pop(number, None)
+        self._let_go(number)
         if _is_complete(job):
             at_s = self._seconds(now)
             told = self.loop.complete(number, at_s)
@@ -333,6 +360,10 @@ class RoundScheduler(Reconciler):
         else:
             self.loop.withdraw(number)
         self._arm()
+
+    def _let_go(self, number: int) -> None:
+        for held in (self._wanted, self._starting, self._since):
+            held.pop(number, None)
 
     def _has_ended(self, number: int, now: Instant) -> bool:
         """Whether its last step is done, so that its pods may go."""
