@@ -21,12 +21,13 @@ DURATION = "podyard.dev/duration"
 @dataclass(slots=True)
 class WholeGang:
     """A gang as it was seen to run. `members`: when each started, by uid. `broken`: when it lost one first, as far as
-    is known; `heard`: until when all of them were surely there."""
+    is known; `heard`: until when all of them were surely there. `unseen`: it broke while nobody watched."""
 
     since: Instant
     members: dict[str, Instant]
     broken: Instant | None = None
     heard: Instant | None = None
+    unseen: bool = False
 
     def see(self, pod: Pod, heard: Instant) -> None:
         """`heard`: when anything was heard before this."""
@@ -102,6 +103,7 @@ class Gangs:
         for whole in self.whole.values():
             if not whole.members.keys() <= uids:
                 whole.lost_at(now, before)
+            whole.unseen = whole.broken is not None
 
     def assume(self, bindings: Iterable[BindPod]) -> None:
         """The pods are about to be bound: their GPUs are taken, until `forget` or until a watch tells."""
@@ -166,6 +168,11 @@ class Gangs:
         """Until when the gang that was seen to run last is known to be whole: `now`, or the first loss of a member."""
         whole = self.whole.get(job)
         return now if whole is None or whole.broken is None else min(now, whole.broken)
+
+    def surely_until(self, job: str, now: Instant) -> Instant:
+        """Until when it may be taken to have run: where it broke while nobody watched, as long as it was heard of."""
+        whole = self.whole.get(job)
+        return self.heard_until(job, now) if whole is not None and whole.unseen else now
 
     def heard_until(self, job: str, now: Instant) -> Instant:
         """Until when all of its members were surely there."""

@@ -58,6 +58,7 @@ class BookTime:
         return self.origin_ns + math.ceil(seconds * 1e9)
 
 
+# size: one reconciler whose handlers share one state; what needs none of it is in gangs.py and nodes.py
 class RoundScheduler(Reconciler):
     """Keys are 'namespace/name' of Jobs, and _BOUNDARY. `gpus`: for each GPU the name of its node,
     or of the one that was there before it."""
@@ -209,6 +210,7 @@ class RoundScheduler(Reconciler):
                     self._starting[job] = None
                 else:
                     self._since[job] = since[job]
+                    self._delay(job)  # it came late to a round that is over, and later than this one begins
         for job in {**before, **self._wanted}:
             self.queue.add_at(self._keys[job], now + 1)  # the keys of this step have been taken
         self._arm()
@@ -282,7 +284,7 @@ class RoundScheduler(Reconciler):
         if number not in self._starting:
             there = sum(pod.spec.node_name in wanted for pod in live)
             broken = there < _members_left(job, wanted) or self._gangs.is_broken(key)
-            if broken and not self._has_ended(number, self._gangs.heard_until(key, now)):
+            if broken and not self._has_ended(number, self._gangs.surely_until(key, now)):
                 self._interrupt(number, self._seconds(self._gangs.whole_until(key, now)), now)
                 self._let_go(number)
                 self._suspend(key, job, True)
@@ -340,7 +342,7 @@ class RoundScheduler(Reconciler):
         self._since[number] = since
         self._gangs.ran(key, since)
         self.loop.confirm(number)
-        self.loop.delay(number, max(0, since - self._began_ns) // RESOLUTION_NS / (SECOND // RESOLUTION_NS))
+        self._delay(number)
         self._arm()
         self._end_in_time(key, number, live)
 
@@ -360,6 +362,11 @@ class RoundScheduler(Reconciler):
         else:
             self.loop.withdraw(number)
         self._arm()
+
+    def _delay(self, number: int) -> None:
+        late_ns = self._since[number] - self._began_ns
+        if late_ns >= RESOLUTION_NS:
+            self.loop.delay(number, late_ns // RESOLUTION_NS / (SECOND // RESOLUTION_NS))
 
     def _let_go(self, number: int) -> None:
         for held in (self._wanted, self._starting, self._since):
