@@ -36,7 +36,7 @@ def story(
 ) -> dict[str, Any]:
     training = {name: fields.pop(name) for name in ("round", "restart", "checkpoint") if name in fields}
     group = {"name": "n", "count": nodes, "cpu": 8, "memory": "32Gi", "gpus": gpus, "zones": ["a", "b"]}
-    spec = {
+    spec: dict[str, Any] = {
         "seed": 1,
         "nodes": [{"group": group}],
         "workload": [{"training": {"jobs": jobs, "speeds": SPEEDS, **training}}],
