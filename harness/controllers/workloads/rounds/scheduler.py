@@ -58,7 +58,7 @@ class BookTime:
         return self.origin_ns + math.ceil(seconds * 1e9)
 
 
-# size: one reconciler whose handlers share one state; what needs none of it is in gangs.py and nodes.py
+# size: one reconciler whose handlers share one state; what needs none of it is in gangs.py and nodes.py.
 class RoundScheduler(Reconciler):
     """Keys are 'namespace/name' of Jobs, and _BOUNDARY. `gpus`: for each GPU the name of its node,
     or of the one that was there before it."""
