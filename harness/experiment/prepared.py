@@ -280,6 +280,11 @@ def _check_plugins(loaded: LoadedScenario) -> None:
 
 def _pools(loaded: LoadedScenario, catalogue: Catalogue) -> tuple[NodePool, ...]:
     templates = [pool_template(loaded, pool, f"spec.pools[{at}]") for at, pool in enumerate(loaded.scenario.spec.pools)]
+    first: dict[str, int] = {}
+    for index, pool in enumerate(loaded.scenario.spec.pools):
+        if first.setdefault(pool.name, index) != index:
+            found = f"{pool.name}, as spec.pools[{first[pool.name]}]"
+            raise loaded.error(f"spec.pools[{index}].name", "two pools have one name", found=found, expected="another")
     return tuple(
         NodePool(
             name=pool.name,

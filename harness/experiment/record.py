@@ -93,8 +93,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 def check_writable(out: Path) -> None:
     """Before hours of running: whether results can be written there. Raises UserError."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        Path(tempfile.mkdtemp(prefix=".try-", dir=out)).rmdir()
+        there = next(each for each in (out, *out.parents) if each.exists())  # what is refused leaves no folder
+        Path(tempfile.mkdtemp(prefix=".try-", dir=there)).rmdir()
     except OSError as error:
         raise UserError(f"cannot write results: {error.strerror}", file=out, hint="--out DIR") from None
 

@@ -14,12 +14,21 @@ import msgspec
 
 from harness.engine.component import Effect
 from harness.faults.targets import Targets
+from harness.model.times import parse_duration
 
 GROUP = "podyard.faults"
 
 
 class FaultForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """Base of what the shipped faults are written as; a trailing underscore of a field (`for_`) is left out."""
+    """Base of what the shipped faults are written as; a trailing underscore of a field (`for_`) is left out.
+
+    With a `for` of 0s nothing would happen: an error, as a fault that hits nobody is. Raises ValueError.
+    """
+
+    def __post_init__(self) -> None:
+        text = getattr(self, "for_", None)
+        if text is not None and parse_duration(text) == 0:
+            raise ValueError(f"for: a fault that lasts, found {text}: nothing would happen")
 
 
 class Fault(Protocol):

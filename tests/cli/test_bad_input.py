@@ -68,6 +68,14 @@ def test_an_unknown_key_is_told_with_its_line_and_a_suggestion(cli: Cli, tmp_pat
     told(err, f"{path}:{line}", "unknown key 'durration'", "did you mean 'duration'?")
 
 
+def test_what_is_refused_leaves_no_folder(cli: Cli, tmp_path: Path) -> None:
+    path = written(tmp_path, faults=[{"at": "10s", "nodeCrsh": {}}])
+    code, out, err = cli("run", path, "--nodes", "inline", "--out", tmp_path / "new" / "results")
+    assert (code, out) == (2, "")
+    told(err, "nodeCrash")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_key_given_twice_is_told(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "twice.yaml"
     path.write_text("apiVersion: podyard.dev/v1\nkind: Scenario\nkind: Scenario\n")

@@ -196,3 +196,10 @@ def test_a_cron_job_goes_by_the_calendar_and_needs_an_end(tmp_path: Path) -> Non
     assert [row["key"].split("-")[1] for row in rows.iter_rows(named=True)] == ["29054910", "29054970", "29055030"]
     minutes = [round(row["at_ns"] / 6e10) for row in rows.iter_rows(named=True)]
     assert minutes == [20, 80, 140]  # 01:30, then 03:30 and 04:30 of the summer
+
+
+def test_two_pools_of_one_name_are_refused() -> None:
+    pools = [{"name": name, "max": 2, "cpu": 2} for name in ("p", "q", "p")]
+    with pytest.raises(UserError, match=r"spec.pools\[2\].name: two pools have one name") as refused:
+        prepare(loaded(duration="1m", workload=[SERVICE], pools=pools), 1)
+    assert "spec.pools[0]" in str(refused.value)

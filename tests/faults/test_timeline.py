@@ -135,3 +135,17 @@ def test_an_object_is_deleted_with_what_it_owns() -> None:
     assert str(gone.end_state) == "converged"
     with pytest.raises(UserError, match="'Deploy' is no kind"):
         parse([{"at": "1m", "objectDeletion": {"kind": "Deploy", "name": "web"}}])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"nodeFreeze": {"for": "0s"}},
+        {"zonePartition": {"zone": "a", "for": "0ms"}},
+        {"providerOutage": {"does": "quota", "for": "0h"}},
+    ],
+    ids=str,
+)
+def test_a_fault_that_lasts_no_time_is_refused(fault: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"found 0.*nothing would happen"):
+        parse([{"at": "1m", **fault}])

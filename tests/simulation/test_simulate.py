@@ -171,6 +171,7 @@ def test_training_jobs_keep_what_they_did_and_converge(seed: int) -> None:
 def test_work_that_nobody_did_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A round scheduler that never takes a gang for broken counts what it did not do."""
     monkeypatch.setattr(RoundLoop, "interrupt", lambda *_: None)
+    monkeypatch.setattr(RoundLoop, "revise", lambda *_: None)
     data = yaml.safe_load((SEEDS / "training-on-upgraded-nodes.yaml").read_text())
     data["spec"]["faults"] = [{"at": "30s", "podDeletion": {"app": "job-0"}}]
     assert "time on nodes" in {found.check for found in play(data).findings}
