@@ -106,7 +106,7 @@ class RoundLoop:
         `heard_s` (none: `at_s`) are not known to be written: nobody has heard of some node of the gang since then."""
         run = self.runs[job]
         if run.broken_s is None:
-            run.broken_s = min(at_s, run.finish_s)
+            run.broken_s = min(max(at_s, self.record.starts_s[-1]), run.finish_s)
             run.heard_s = at_s if heard_s is None else heard_s
             self._set_end()
 
@@ -139,8 +139,18 @@ class RoundLoop:
             self._corrections.append(told)
         self._broken[job] = (sum(each.settlement.lost_s for each in anew), gpus)
         if job in self.runs:
-            self.interrupt(job, self.record.starts_s[-1])
+            self._plan_again(job)
         return told, anew
+
+    def _plan_again(self, job: int) -> None:
+        """What `job` has left in this round is another amount than it was planned with."""
+        run, began_s = self.runs[job], self.record.starts_s[-1]
+        if len(run.gpus) not in self.book.active[job].speeds:
+            self.interrupt(job, began_s)
+        elif run.broken_s is None:
+            self.runs[job] = replace(self.book.plan(job, began_s, run.gpus), delay_s=run.delay_s)
+            self.runs[job].finish_s += run.delay_s
+            self._set_end()
 
     def confirm(self, job: int) -> None:
         """Nothing will become known about the rounds of `job` that are over."""

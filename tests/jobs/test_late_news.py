@@ -48,6 +48,7 @@ def test_rounds_after_the_loss_count_for_nothing(checkpoint_s: int, kept_s: floa
     assert rounds.record.busy_s == {0: 120.0 + kept_s}
     assert rounds.record.lost_s == {0: 30.0 - kept_s}
     assert rounds.revise(0, 150.0, 150.0, 401.0) is None, "the same news once more"
+    rounds.interrupt(0, 150.0)  # the gang does not run in this round either
     rounds.step()
     assert strategy.shown[-1].settlements[0] == told
     assert strategy.shown[-1].active[0].steps_left == 6000 - 1200 - 10 * kept_s

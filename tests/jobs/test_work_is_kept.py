@@ -221,6 +221,12 @@ def test_with_gangs_of_several_sizes(tmp_path: Path, family: str) -> None:
 @example([("scheduler deaf for rounds", 100), ("deletion", 150)], "gandiva-fair", "0s")
 # The scheduler was not told of newer versions, and could not tell a pod when to end: it ran on for ever.
 @example([("scheduler deaf for rounds", 100), ("partition", 150)], "gandiva-fair", "0s")
+# Late news of the gang before ended the round of the one that was just starting, and the next one began in the past.
+@example(
+    [("scheduler's watches", 319), ("API server", 119), ("scheduler deaf for rounds", 457), ("reclaim", 126)],
+    "optimus?every_s=0",
+    "0s",
+)
 # Listed anew, the old pod was gone without a trace: it counted until the other one was made.
 @example([("scheduler hears late", 143), ("scheduler deaf for rounds", 179), ("eviction", 232)], "fifo", "1s")
 @given(

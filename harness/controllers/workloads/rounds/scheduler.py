@@ -149,8 +149,10 @@ class RoundScheduler(Reconciler):
             return
         self.queue.add(key)
         if new is None or new.status.phase in ("Succeeded", "Failed"):
-            for job in self._starting:  # it may have waited for this GPU
-                self.queue.add(self._keys[job])
+            node = (new or old).spec.node_name  # type: ignore[union-attr]
+            for job in self._starting:
+                if node in self._wanted[job]:  # it may have waited for this GPU
+                    self.queue.add(self._keys[job])
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if old is not None and new is not None and node_state(old) == node_state(new):
