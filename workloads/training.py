@@ -115,7 +115,8 @@ def _job(row: Mapping[str, str], path: Path, line: int) -> TrainingJob:
         except (TypeError, ValueError):
             value = math.nan
         if not least <= value < 2**53:
-            raise UserError(f"{column} is no number", file=path, line=line, found=repr(row[column]))
+            expected = f"a number, {least:g} or more"
+            raise UserError(f"{column} is no number", file=path, line=line, found=repr(row[column]), expected=expected)
         return value
 
     def whole(column: str, least: int) -> int:
