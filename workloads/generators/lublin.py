@@ -5,7 +5,8 @@ Source: Lublin and Feitelson, The workload on parallel supercomputers: modeling 
 hyper-gamma log of run times whose mixing probability falls with the size. Parameters are those of all jobs.
 
 Own choices: arrivals are Poisson, at a rate that gives the load asked for (the model's daily cycle is left out); run
-times are cut off at `longest_s`; a user asks for the run time times a factor of 1 to `overestimate`, drawn evenly.
+times are cut off at `longest_s` (m_lublin99.c draws anew what is beyond its TOO_MUCH_TIME) and rounded (there cut to
+whole seconds); a user asks for the run time times a factor of 1 to `overestimate`, drawn evenly.
 
 python -m workloads.generators.lublin --jobs 1000 --processors 128 --load 80 --seed 1 > log.swf
 """

@@ -380,9 +380,8 @@ class RoundScheduler(Reconciler):
 
     def _end_in_time(self, key: str, number: int, live: Sequence[Pod]) -> None:
         """The containers of a job that is done in this round end when its last step is."""
-        if not self.loop.completes(number):
-            return
-        self.write_all(key, endings(key, live, self._instant(self.loop.runs[number].finish_s)))
+        if self.loop.completes(number):
+            self.write_all(key, endings(key, live, self._instant(self.loop.runs[number].finish_s)))
 
 
 def _members_left(job: Job, wanted: Sequence[str]) -> int:
