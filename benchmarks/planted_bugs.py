@@ -22,8 +22,7 @@ from harness.controllers.nodes.node_lifecycle import NodeLifecycleController
 from harness.controllers.policy import disruption
 from harness.controllers.services.endpointslice.controller import EndpointSliceController
 from harness.controllers.workloads.replicaset import ReplicaSetController
-from harness.model.core import Node, Pod
-from harness.model.quantity import Quantity
+from harness.model.core import Node
 from harness.node.kubelet import Kubelet
 from harness.scheduling.cycle.queue import SchedulingQueue
 from harness.scheduling.scoring import Scored
@@ -36,7 +35,9 @@ from harness.simulation.properties import (
     Scenario,
     a_node_is_down,
     always,
+    free,
     holds,
+    nothing_waits_beside_room,
     ready,
     scenarios,
     within,
@@ -186,37 +187,10 @@ def a_minute_and_it_failed() -> Iterator[None]:
 # -- what is claimed ---------------------------------------------------------------------------------------------------
 
 
-def _milli(amount: Quantity | None) -> int:
-    return 0 if amount is None else amount.milli
-
-
-def _cpu(pod: Pod) -> int:
-    return sum(_milli(item.resources.requests.get("cpu")) for item in pod.spec.containers)
-
-
-def _free(moment: Moment) -> dict[str, int]:
-    """Milli-CPU by node, of those that take pods."""
-    free = {
-        name: _milli(node.status.allocatable.get("cpu"))
-        for name, node in moment.nodes.items()
-        if not node.spec.taints and not node.spec.unschedulable
-    }
-    for pod in moment.pods.values():
-        if pod.spec.node_name in free and pod.status.phase not in ("Succeeded", "Failed"):
-            free[pod.spec.node_name] -= _cpu(pod)
-    return free
-
-
-def nothing_waits_beside_room(moment: Moment) -> bool:
-    """No pod waits that a node has the CPU for."""
-    waiting = [pod for pod in moment.pods.values() if not pod.spec.node_name]
-    return not waiting or not any(_cpu(pod) <= room for pod in waiting for room in _free(moment).values())
-
-
 def spread_out(moment: Moment) -> bool:
     """No two pods on one node while another has none."""
     used = [pod.spec.node_name for pod in moment.pods.values() if pod.spec.node_name]
-    return len(used) == len(set(used)) or set(_free(moment)) <= set(used)
+    return len(used) == len(set(used)) or set(free(moment)) <= set(used)
 
 
 def replicas_are_there(moment: Moment) -> bool:

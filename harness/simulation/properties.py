@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
 from harness.experiment.strategies import load_strategy
-from harness.model.core import Node, Pod
+from harness.model.core import Node, Pod, ResourceList
 from harness.model.meta import is_ready
 from harness.simulation.generated import Scenario, document, scenarios
 
@@ -30,6 +30,7 @@ __all__ = [
     "document",
     "eventually",
     "holds",
+    "nothing_waits_beside_room",
     "ready",
     "scenarios",
     "within",
@@ -176,3 +177,39 @@ def all_ready(moment: Moment) -> bool:
 def a_node_is_down(moment: Moment) -> bool:
     """A node is not Ready."""
     return any(not is_ready(node.status.conditions) for node in moment.nodes.values())
+
+
+def nothing_waits_beside_room(moment: Moment) -> bool:
+    """No pod is without a node while one has the CPU and memory for it. What pods ask for besides, as labels of nodes,
+    is not looked at; a node with any taint has no room."""
+    waiting = [pod for pod in moment.pods.values() if not pod.spec.node_name]
+    if not waiting:
+        return True
+    rooms = free(moment).values()
+    return not any(cpu <= idle[0] and memory <= idle[1] for cpu, memory in map(_asks, waiting) for idle in rooms)
+
+
+def free(moment: Moment) -> dict[str, tuple[int, int]]:
+    """Milli-CPU and bytes of memory that no pod has asked for, by node, of those that take pods."""
+    rooms = {
+        name: (_amount(node.status.allocatable, "cpu"), _amount(node.status.allocatable, "memory"))
+        for name, node in moment.nodes.items()
+        if not node.spec.taints and not node.spec.unschedulable
+    }
+    for pod in moment.pods.values():
+        if pod.spec.node_name in rooms and pod.status.phase not in ("Succeeded", "Failed"):
+            cpu, memory = _asks(pod)
+            had = rooms[pod.spec.node_name]
+            rooms[pod.spec.node_name] = (had[0] - cpu, had[1] - memory)
+    return rooms
+
+
+def _asks(pod: Pod) -> tuple[int, int]:
+    asked = [item.resources.requests for item in pod.spec.containers]
+    return sum(_amount(item, "cpu") for item in asked), sum(_amount(item, "memory") for item in asked)
+
+
+def _amount(amounts: ResourceList, name: str) -> int:
+    """Thousandths of a CPU, whole bytes."""
+    amount = amounts.get(name)
+    return 0 if amount is None else amount.milli if name == "cpu" else amount.value

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.planted_bugs import BUGS, LEAST, Search, sound
 from harness.model.errors import UserError
+from harness.scheduling.strategy import Bind, ClusterView, Decision, PodBatch, Wait
 from harness.simulation.generated import Fault, Node, Part, Service, Task
 from harness.simulation.properties import (
     Moment,
@@ -19,6 +22,7 @@ from harness.simulation.properties import (
     document,
     eventually,
     holds,
+    nothing_waits_beside_room,
     scenarios,
     within,
 )
@@ -81,6 +85,23 @@ def test_parts_read_as_calls_and_what_is_left_out_is_the_simplest() -> None:
 @given(scenarios(duration_s=90))
 def test_generated_scenarios_play_under_greedy(scenario: Scenario) -> None:
     holds(scenario, "greedy", always(lambda now: len(now.nodes) <= 5))
+
+
+def test_what_waits_beside_room() -> None:
+    holds(small(Node(1), Service(replicas=2)), "greedy", always(lambda now: not crowded(now)))
+    holds(small(Node(1), Service(replicas=2)), "greedy", within(5, nothing_waits_beside_room))
+    with pytest.raises(AssertionError, match="nothing_waits_beside_room was due 5 s after"):
+        holds(small(Node(2), Service(replicas=2)), OneForEver, within(5, nothing_waits_beside_room))
+
+
+class OneForEver:
+    """Places one pod and no more."""
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
+        placed = any(cluster.pods_on(node) for node in range(len(cluster.names)))
+        for number, pod in enumerate(pods):
+            fits = np.flatnonzero(cluster.feasible(pod)).tolist()
+            yield Wait(pod, "no") if placed or number or not fits else Bind(pod, fits[0])
 
 
 def test_what_a_check_may_see_of_other_kinds() -> None:
