@@ -187,6 +187,14 @@ def _items(document: Document, path: str, item: Any, version: str, kind: str, ru
     yield from _objects(document.part(path, item), rules)
 
 
+_SHOWN = {
+    "Table": "is a table, as the API server makes it for people",
+    "PartialObjectMetadata": "has the metadata alone",
+    "PartialObjectMetadataList": "has the metadata alone",
+}
+"""Kinds of meta.k8s.io in which the API server shows objects. Source: apimachinery pkg/apis/meta/v1/types.go."""
+
+
 def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
     data = document.data
     if not isinstance(data, dict):
@@ -199,9 +207,25 @@ def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
         return
     if not isinstance(kind, str) or not kind:
         found = "nothing" if kind is None else repr(kind)[:80]
+        if isinstance(data.get("object"), dict) and isinstance(data.get("type"), str):
+            what, hint = "an event of a watch, which is no object", "kubectl get .. -o json, without --watch"
+            raise document.error("type", what, found=data["type"][:80], expected="objects", hint=hint)
         raise document.error("kind", "kind is missing", found=found, expected="kind: Deployment, or another")
-    if kind == "List" or (kind.endswith("List") and isinstance(data.get("items"), list) and kind not in rules.kinds):
+    if kind in _SHOWN and str(data.get("apiVersion", "")).startswith("meta.k8s.io/"):
+        hint = "ask with Accept: application/json, or kubectl get .. -o json"
+        raise document.error("kind", f"this {_SHOWN[kind]}", found=kind, expected="whole objects", hint=hint)
+    # A client of Go writes a list without items as null.
+    listed = isinstance(data.get("items"), list) or (data.get("items", 0) is None and kind[:-4] in rules.kinds)
+    if kind == "List" or (kind.endswith("List") and listed and kind not in rules.kinds):
         items = data.get("items") or []
+        about = data.get("metadata")
+        if isinstance(about, dict) and about.get("continue"):
+            more = about.get("remainingItemCount")
+            found = "more follow" if more is None else f"{more} more follow"
+            hint = "kubectl get reads all pages; ask the API server without a limit"
+            raise document.error(
+                "metadata.continue", "one page of a list", found=found, expected="the whole list", hint=hint
+            )
         if not isinstance(items, list):
             raise document.error("items", "items is no list", found=type(items).__name__)
         version = str(data.get("apiVersion", ""))
