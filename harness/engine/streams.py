@@ -24,7 +24,7 @@ def array_stream(seed: int, name: str) -> np.random.Generator:
 
 def phase_of(seed: int, name: str, period_ns: int) -> int:
     """How long after each whole number of periods, in whole milliseconds, what is called `name` looks."""
-    return seed_of(seed, name) % (period_ns // 1_000_000) * 1_000_000
+    return seed_of(seed, name) % max(period_ns // 1_000_000, 1) * 1_000_000
 
 
 def seed_of(seed: int, name: str) -> int:

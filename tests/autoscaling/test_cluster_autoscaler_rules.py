@@ -254,6 +254,10 @@ def test_unneeded_nodes_are_marked_softly_until_they_go(play: Play) -> None:
         ("balance-similar-node-groups=maybe", "expected true or false"),
         ("max-drain-parallelism=-1", "expected a number from 0"),
         ("expander=cheapest", "cheapest"),
+        ("scan-interval=0s", "scan-interval: expected 1ms or more"),
+        ("scan-interval=10us", "scan-interval: expected 1ms or more"),
+        ("scale-down-utilization-threshold=nan", "expected a number from 0, found nan"),
+        ("max-total-unready-percentage=inf", "expected a number from 0, found inf"),
         ("cores-total=0:100", "not modelled"),
     ],
 )

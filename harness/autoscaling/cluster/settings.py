@@ -7,11 +7,12 @@ to 1.34, and true from 1.35 on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from harness.engine.component import MINUTE, SECOND
+from harness.engine.component import MINUTE, MS, SECOND
 from harness.model.times import parse_duration
 
 STARTUP_PREFIXES = ("ignore-taint.cluster-autoscaler.kubernetes.io/", "startup-taint.cluster-autoscaler.kubernetes.io/")
@@ -213,11 +214,18 @@ def _parse(name: str, default: Any, value: Any) -> Any:
             raise ValueError(f"expected text, found {value!r}")
         return value
     if name.endswith("_ns"):
-        return parse_duration(value if isinstance(value, str) else f"{value}s")
+        found = parse_duration(value if isinstance(value, str) else f"{value}s")
+        if name == "scan_interval_ns" and found < MS:
+            raise ValueError(f"expected 1ms or more, found {value!r}")
+        return found
     try:
         number = float(value) if isinstance(default, float) else int(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"expected a number, found {value!r}") from None
-    if isinstance(value, bool) or (number < 0 and name != "expendable_pods_priority_cutoff"):
+    if (
+        isinstance(value, bool)
+        or not math.isfinite(number)
+        or (number < 0 and name != "expendable_pods_priority_cutoff")
+    ):
         raise ValueError(f"expected a number from 0, found {value!r}")
     return number

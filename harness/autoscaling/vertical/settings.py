@@ -6,11 +6,12 @@ aggregations_config.go, pkg/updater/config/config.go (1.8).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from harness.engine.component import HOUR, MINUTE
+from harness.engine.component import HOUR, MINUTE, MS
 from harness.model.core import ResourceList
 from harness.model.errors import UserError, did_you_mean
 from harness.model.quantity import Quantity, parse_quantity
@@ -29,7 +30,7 @@ def _flag(name: str, default: Any, least: float = 0.0, most: float = float("inf"
 class RecommenderSettings:
     """Durations in ns, shares from 0 to 1, memory in bytes unless the name says MB."""
 
-    interval_ns: int = _flag("recommender-interval", MINUTE, least=1)
+    interval_ns: int = _flag("recommender-interval", MINUTE, least=MS)
     margin_fraction: float = _flag("recommendation-margin-fraction", 0.15)
     min_cpu_millicores: float = _flag("pod-recommendation-min-cpu-millicores", 25.0)
     min_memory_mb: float = _flag("pod-recommendation-min-memory-mb", 250.0)
@@ -66,7 +67,7 @@ class RecommenderSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpdaterSettings:
-    interval_ns: int = _flag("updater-interval", MINUTE, least=1)
+    interval_ns: int = _flag("updater-interval", MINUTE, least=MS)
     min_replicas: int = _flag("min-replicas", 2)
     eviction_tolerance: float = _flag("eviction-tolerance", 0.5, most=1)
     eviction_rate_limit: float = _flag("eviction-rate-limit", -1.0, least=-1)
@@ -133,6 +134,10 @@ def _parse(name: str, default: Any, value: Any, allowed: tuple[float, float]) ->
         number = parse_duration(value if isinstance(value, str) else f"{value}s")
     else:
         number = float(value) if isinstance(default, float) else int(value)
+    if not math.isfinite(number):
+        raise ValueError("expected a finite number")
+    if name == "interval_ns" and number < allowed[0]:
+        raise ValueError("expected 1ms or more")
     if not allowed[0] <= number <= allowed[1]:
         raise ValueError(f"expected {allowed[0]:g} or more" + (f", {allowed[1]:g} at most" if allowed[1] < 1e9 else ""))
     return number
