@@ -1,11 +1,11 @@
 """Recovery latency: from a fault to detected, evicted, recreated, bound, running and serving again; by fault.
 
-Each loss has one cause. A pod is hit by the first fault that befalls it, until it is back or told to go; what befalls
-it meanwhile is not charged again, and says how many pods it kept away for longer than the first alone. An eviction is
-what its DisruptionTarget condition says it is (taint manager, pod garbage collection); a pod that its own controller
-removes meanwhile is told as removed, and no other is expected in its place. Another pod replaces it where its owner had
-fewer than it wanted: the next that the owner makes. What never came back counts to the end of the run, as a lower
-bound. A fault that hit nothing says so.
+Each loss has one cause. A pod counts as hit by the first fault that affects it, until it is back or being deleted. A
+later fault is not charged for the same loss, but reports how many pods it kept away for longer than the first alone. An
+eviction is recognised by its DisruptionTarget condition (taint manager, pod garbage collection); a pod that its own
+controller removes meanwhile is reported as removed, and no replacement is expected. Otherwise the next pod that the
+owner creates replaces it, if the owner has fewer than it wants. What never came back counts to the end of the run, as a
+lower bound. A fault that hit nothing is reported as such.
 """
 
 from __future__ import annotations
@@ -111,14 +111,14 @@ class Recovery:
                 fault.noticed.append(target)
 
     def _deleted(self, namespace: str, name: str, cause: int) -> None:
-        """Somebody asks for the deletion of a pod."""
+        """A fault deletes a pod."""
         fault, life = self._faults.caused_by(cause), self._lives.alive.get(f"{namespace}/{name}")
         if fault is not None and life is not None and life.ended_ns == NEVER:
             fault.targets.append(life.key)
             self._hit(fault, life)
 
     def _asked(self, namespace: str, name: str, cause: int) -> None:
-        """An action asks for a pod to go, which may be refused: it is hit when it goes."""
+        """An action requests an eviction, which may be refused: the pod is hit when it is deleted."""
         fault, life = self._faults.caused_by(cause), self._lives.alive.get(f"{namespace}/{name}")
         if fault is not None and life is not None and life.ended_ns == NEVER:
             self._evicting.setdefault(life.uid, fault)
@@ -197,7 +197,7 @@ class Recovery:
             self._leave(at_ns, life, pod, hit)
 
     def _leave(self, at_ns: int, life: PodTimes, pod: Any, hit: Hit | None) -> None:
-        """It has ended, or has been told to go."""
+        """It has ended, or is being deleted."""
         vacant = self._replacements.pod_left(life, hit, done=pod.status.phase == "Succeeded")
         if hit is not None:
             self._open.pop(life.uid, None)
@@ -211,9 +211,9 @@ class Recovery:
     # -- what it says --------------------------------------------------------------------------------------------------
 
     def metrics(self, until_ns: int) -> list[dict[str, Any]]:
-        """One entry a fault; seconds since the fault, over the pods that it hit."""
+        """One entry per fault; seconds since the fault, over the pods that it hit."""
         for hit in self._open.values():
-            # It stood still, or was cut off, and nobody noticed: then it was back when that was over.
+            # Its node stood still or was cut off, and nobody noticed: then the pod was back when that was over.
             fault = hit.fault
             if fault.kind in ("Freeze", "Partition") and hit.unready_ns == NEVER and fault.until_ns <= until_ns:
                 hit.back_ns = fault.until_ns
@@ -284,8 +284,9 @@ class Recovery:
         }
 
     def _losses(self, until_ns: int) -> list[dict[str, float]]:
-        """By fault and service: requests on the way to pods that it hit, and those that found no endpoint at all while
-        pods of that service were hit and not yet served for again; these are the first such fault's."""
+        """Requests lost, by fault and service: those on the way to pods that it hit, and those that found no endpoint
+        at all while pods of the service were hit and not yet replaced in service; the latter count for the first such
+        fault."""
         out: list[dict[str, float]] = []
         spans: list[dict[str, tuple[int, int]]] = []
         for fault in self.faults:
@@ -315,8 +316,8 @@ class Recovery:
 
 
 def _replacement(hit: Hit, hits: Mapping[str, Hit]) -> PodTimes | None:
-    """The pod that came in its place; where that was hit before it ran, or served as its victim had, the one that came
-    in its place, and so on. `hits`: by uid, the last of each pod."""
+    """The pod that replaced it. Where that was hit before it ran (or before it served, if the first one had served),
+    the pod that replaced that one, and so on. `hits`: by uid, the last of each pod."""
     new, passed = hit.new, {hit.life.uid}
     while new is not None and (again := hits.get(new.uid)) is not None:
         if again.served or (not hit.served and new.running_ns != NEVER):
@@ -331,7 +332,7 @@ def _replacement(hit: Hit, hits: Mapping[str, Hit]) -> PodTimes | None:
 
 
 def _serving_again(hit: Hit, hits: Mapping[str, Hit], serving_since: Mapping[str, list[int]]) -> int:
-    """When requests got through again, to it or to what replaced it. `serving_since`: by uid, the instants at which it
+    """When requests were answered again, by it or by its replacement. `serving_since`: by uid, the instants at which it
     became a ready endpoint."""
     life = _replacement(hit, hits) or hit.life
     again = next((at for at in serving_since.get(life.uid, ()) if at > hit.fault.at_ns), NEVER)
@@ -341,7 +342,7 @@ def _serving_again(hit: Hit, hits: Mapping[str, Hit], serving_since: Mapping[str
 
 
 def faults_without_effect(recovery: Recovery) -> list[str]:
-    """The faults that hit nothing, in words."""
+    """A sentence for each fault that hit nothing."""
     return [
         f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s hit nothing: {why}"
         for fault in recovery.faults
@@ -350,7 +351,7 @@ def faults_without_effect(recovery: Recovery) -> list[str]:
 
 
 def faults_short_of_targets(recovery: Recovery) -> list[str]:
-    """The faults that found fewer targets than they ask for, in words."""
+    """A sentence for each fault that found fewer targets than it asks for."""
     return [
         f"{fault.kind} at {fault.at_ns / 1e9:g} s asked for {asked}, hit {found}: no more match"
         for fault in recovery.faults
@@ -359,7 +360,7 @@ def faults_short_of_targets(recovery: Recovery) -> list[str]:
 
 
 def _why_nothing_hit(fault: MeasuredFault) -> str:
-    """Why it hit nothing; '' where it did something."""
+    """Why the fault hit nothing; '' if it hit something."""
     if fault.steps:
         return "" if fault.injected or fault.hits else "there was nothing to do"
     if not fault.injected:
@@ -400,7 +401,7 @@ def _action(fault: MeasuredFault, until_ns: int) -> dict[str, Any]:
 
 
 def victims(recovery: Recovery) -> list[list[dict[str, Any]]]:
-    """By fault the pods that it hit: uid, pod, node, what became of them, and the uid of what replaced them. Ask after
+    """For each fault, the pods that it hit: uid, pod, node, outcome, and the uid of the replacement. Call it after
     `Recovery.metrics`."""
     return [
         [
@@ -418,7 +419,7 @@ def victims(recovery: Recovery) -> list[list[dict[str, Any]]]:
 
 
 def _outcome(hit: Hit) -> str:
-    """returned, completed, removed, replaced, lost; or waiting: for another pod in its place, or to be noticed."""
+    """returned, completed, removed, replaced, lost; or waiting: for a replacement, or to be noticed."""
     if hit.back_ns != NEVER:
         return "returned"
     if hit.life.phase == "Succeeded":

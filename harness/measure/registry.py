@@ -1,4 +1,4 @@
-"""Measures of others: the entry points of group `podyard.measures`, or `package.module:object`.
+"""Measures from other packages: entry points in the group `podyard.measures`, or `package.module:object`.
 
 The object is a `Measure` (a name for a number that runs have already) or an `Extra` (with a fold that computes it).
 """
@@ -19,14 +19,14 @@ PREFIX = "extra."
 
 
 class MeasuringFold(Protocol):
-    """A fold over the journal (harness.measure.journal.Fold) that comes to one number."""
+    """A fold over the journal (harness.measure.journal.Fold) that computes one number."""
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None: ...
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None: ...
 
     def value(self, until_ns: int) -> float | None:
-        """At the end of the run; None where it has none."""
+        """The number at the end of the run; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def extras(asked: Iterable[str] = ()) -> list[Measure | Extra]:
 
 
 def catalogue(asked: Iterable[str] = ()) -> Catalogue:
-    """Everything that runs can be asked for. Raises UserError for a name that is taken."""
+    """All measures, shipped and extra. Raises UserError for a name that is taken."""
     known = shipped()
     for item in extras(asked):
         known.add(item.measure if isinstance(item, Extra) else item)
@@ -70,7 +70,7 @@ def _checked(name: str) -> Measure | Extra:
 
 
 class Contained:
-    """A stranger's fold: what it raises ends it, not the run. `broken` says what happened."""
+    """A fold from another package: an exception stops the fold, not the run. `broken` says what happened."""
 
     def __init__(self, extra: Extra) -> None:
         self.path = extra.measure.path

@@ -1,4 +1,4 @@
-"""What a pod asks for, in the four numbers that measures count; read once for all pods of a template."""
+"""What a pod requests, in the four numbers that measures count; computed once for all pods of a template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The fold over a run of rounds: what the round scheduler said of boundaries and settlements, as a RoundsRecord."""
+"""The fold over a run of rounds: the round scheduler's observations of boundaries and settlements, as a
+RoundsRecord."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ WHOLE_GPU_MILLI = 1000
 
 
 class Rounds:
-    """`jobs`: those of the workload; the ones that never come to a boundary count as well."""
+    """`jobs`: all of the workload, including those that never reach a boundary."""
 
     kinds = ("Job",)
 

@@ -1,4 +1,4 @@
-"""What every autoscaling policy owes the harness, tried on small clusters under a step of load.
+"""What every autoscaling policy must guarantee, tested on small clusters with a step in the load.
 
 Replica policies size a service whose load jumps; node policies and expanders size two pools for a service that does not
 fit on the nodes that there are. Each example is a scenario; one that shows a fault is written as a file.
@@ -39,7 +39,7 @@ _NODE_POOL = {
     "metadata": {"name": "default"},
     "spec": {"template": {"spec": {"requirements": []}}},
 }
-"""For node policies that go by NodePools."""
+"""For node policies that read NodePools."""
 _MINUTES = 9  # of a run; the load jumps in the third, and a node comes within one
 
 
@@ -60,7 +60,7 @@ def check_autoscaler(
 
 
 def broken(spec: str, *, examples: int = EXAMPLES, deadline_s: float = DEADLINE_S) -> list[str]:
-    """What does not hold, in words: for a test, which asserts that it is empty."""
+    """The properties that do not hold, in words; a test asserts that the list is empty."""
     found = check_autoscaler(spec, examples=examples, deadline_s=deadline_s)
     return [f"{verdict.name}: {verdict.reason}" for verdict in found if verdict.ok is False]
 
@@ -145,7 +145,7 @@ def play(spec: str, form: dict[str, Any]) -> Played:
 
 
 def digest(spec: str, index: int) -> str:
-    """Of the run of an example: what another process compares."""
+    """The digest of the run of an example, which another process compares."""
     return play(spec, example(spec, index)).digest
 
 
@@ -155,7 +155,7 @@ def _loaded(spec: str, form: dict[str, Any]) -> LoadedScenario:
 
 
 def _short(run: Run) -> str:
-    """Whether there is capacity for what is asked for, at the end."""
+    """What capacity is missing at the end, in words; '' where none is."""
     pods = run.cluster.server.objects("Pod").values()
     waiting = [pod.metadata.key for pod in pods if not pod.spec.node_name]
     if run.prepared.pools:

@@ -1,7 +1,7 @@
-"""No eviction through the API that a PodDisruptionBudget forbids: by its status, and by a recount of what it is about.
+"""Checks that no eviction through the API violates a PodDisruptionBudget: by its status, and by a recount of its pods.
 
 Source: kubernetes.io/docs, "Disruptions", "API-initiated Eviction"; pkg/registry/core/pod/storage/eviction.go,
-pkg/controller/disruption/disruption.go (1.32). The rules are written down here a second time, on purpose.
+pkg/controller/disruption/disruption.go (1.32). The rules are implemented a second time here, on purpose.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.model.meta import is_ready
 from harness.model.objects import PodDisruptionBudget
 
 STALE_NS = 15 * MINUTE
-"""A status may be behind the pods for as long as its controller, or what it watches, is away; not longer."""
+"""How long a status may lag behind the pods: as long as its controller, or what it watches, is away."""
 
 SCALED = ("Deployment", "ReplicaSet", "StatefulSet", "ReplicationController")
 

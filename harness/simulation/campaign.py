@@ -1,4 +1,4 @@
-"""Many seeds, in processes of their own: what was found, and the smallest scenario that shows it."""
+"""Many seeds, each in its own process: what was found, and the smallest scenario that shows it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from harness.simulation.swarm import random_scenario
 from harness.simulation.trial import Finding, Outcome, play
 
 AGAIN = 10
-"""Every so many seeds one is played twice: the same inputs give the same bits."""
+"""One seed in so many is run twice: the same inputs give the same bits."""
 
 LONGEST_S = 120
 """Of CPU time, of one scenario; a cluster of this size takes some tenths of a second. More is a hang."""
 
 
 class _Hangs(BaseException):
-    """Not an Exception: nothing within the run may take it for a failure of its own."""
+    """Not an Exception, so that no code within the run catches it as a failure of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) ->
                 yield future.result()
         over = True
     finally:
-        if not over:  # interrupted: nobody waits for what is under way
+        if not over:  # interrupted: do not wait for running seeds
             for process in list(pool._processes.values()):
                 process.kill()
         # It waits for the pool's own thread, which ends at once where no process is left: one that still closes its
@@ -120,7 +120,7 @@ def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) ->
 
 
 def _end_with_parent() -> None:
-    """In a worker: Ctrl-C is the parent's affair, and so is when to end, however the parent itself ends."""
+    """In a worker: leaves Ctrl-C to the parent, and ends when the parent does, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
@@ -133,7 +133,7 @@ def _follow_parent() -> None:
 
 
 def watched(data: dict[str, Any]) -> Outcome:
-    """Played; one that takes too long is a finding, too."""
+    """Runs a scenario; taking too long is a finding, too."""
     try:
         with _alarm(LONGEST_S):
             return play(data)

@@ -1,4 +1,4 @@
-"""Whether clusters come to rest under a strategy: random scenarios with faults, each judged at its end."""
+"""Whether clusters converge under a strategy: random scenarios with faults, each checked at its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.testing.conformance import Verdict
 NAME = "end state"
 SEEDS = range(1, 13)
 ATTEMPTS = 60
-"""Scenarios tried at most to make one that fails small."""
+"""Most scenarios that are tried to shrink one that fails."""
 
 
 @dataclass(frozen=True, slots=True)

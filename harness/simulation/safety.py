@@ -1,4 +1,4 @@
-"""What must hold at every write, whatever goes wrong: an object's own history, and who may be where."""
+"""What must hold at every write, whatever goes wrong: each object's own history, and where pods may be."""
 
 from __future__ import annotations
 

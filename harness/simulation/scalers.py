@@ -1,4 +1,4 @@
-"""What random autoscalers are set to: metrics and behavior of the horizontal one, flags of the cluster autoscaler."""
+"""Random settings of autoscalers: metrics and behavior of the horizontal one, flags of the cluster autoscaler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A failing scenario made small: parts left out, numbers lowered, as long as the same check still finds something."""
+"""Shrinks a failing scenario: leaves out parts and lowers numbers as long as the same check still finds something."""
 
 from __future__ import annotations
 

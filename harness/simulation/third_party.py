@@ -1,4 +1,4 @@
-"""Strategies as third parties write them, without the shipped ones' fast paths: what the harness must cope with."""
+"""Strategies as third parties write them, without the fast paths of the shipped ones, which the harness must handle."""
 
 from __future__ import annotations
 

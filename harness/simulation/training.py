@@ -1,4 +1,4 @@
-"""Random scenarios of training jobs: gangs of GPUs that go on in rounds, under a round strategy and faults."""
+"""Random scenarios of training jobs: gangs that use GPUs in rounds, under a round strategy and faults."""
 
 from __future__ import annotations
 

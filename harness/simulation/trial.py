@@ -1,4 +1,4 @@
-"""One simulated scenario: played, watched at every write, judged at its end."""
+"""Runs one simulated scenario, with checks at every write and at the end."""
 
 from __future__ import annotations
 
