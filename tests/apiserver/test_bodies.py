@@ -157,8 +157,9 @@ def test_a_field_given_twice_is_told(cluster: Live) -> None:
     assert (code, made["spec"]["containers"][0]["image"]) == (201, "b")
 
 
-def test_field_validation_has_three_values(cluster: Live) -> None:
-    code, status = cluster.request("POST", PODS + "?fieldValidation=Loose", pod("loose", typo=1))
+@pytest.mark.parametrize("typos", [{"typo": 1}, {}], ids=["unknown field", "nothing unknown"])
+def test_field_validation_has_three_values(cluster: Live, typos: dict[str, int]) -> None:
+    code, status = cluster.request("POST", PODS + "?fieldValidation=Loose", pod("loose", **typos))
     assert (code, status["details"]["causes"][0]["field"]) == (422, "fieldValidation")
 
 

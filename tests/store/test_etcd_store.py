@@ -80,10 +80,15 @@ def test_a_restore_moves_revisions_forward_for_good(etcd: Etcd) -> None:
     store.restore(saved)
     assert store.get("/k/0") is not None
     assert store.revision > at + 2
+    restored = store.revision
+    store.put("/k/1", "anew")
+    changes = list(store.changes("", restored + 1))
+    assert [change.revision for change in changes] == [restored + 1]
     before = told(store)
     store.close()
     again = opened(etcd)
     assert told(again) == before
+    assert list(again.changes("", restored + 1)) == changes
     assert [entry.value for entry in again.range("/k/0")] == [0]
     with pytest.raises(Compacted):
         again.changes("", at + 1)

@@ -104,10 +104,11 @@ class Call(msgspec.Struct, frozen=True):
 
     def checked(self, data: Any, *, name: str = "", before: Json | None = None) -> Json:
         """The JSON of `typed`. Raises ApiError."""
+        validation = self.field_validation  # one that does not exist is refused, whatever the body is
         body = addressed(self.target, data, name)
         kind = self.resource.kind
         if self.resource.schema is not None:
-            return self._checked_custom(body, self.resource.schema, before)
+            return self._checked_custom(body, self.resource.schema, before, validation)
         body, findings = check_fields(kind, self.resource.api_version, body)
         if findings.wrong:
             path, message = findings.wrong[0]
@@ -116,20 +117,20 @@ class Call(msgspec.Struct, frozen=True):
         if unknown and before is not None:
             known = set(check_fields(kind, self.resource.api_version, before)[1].unknown)
             unknown = [path for path in unknown if path not in known]
-        self._warn_of_unknown(unknown)
+        self._warn_of_unknown(unknown, validation)
         return body
 
-    def _warn_of_unknown(self, unknown: list[str]) -> None:
+    def _warn_of_unknown(self, unknown: list[str], validation: str) -> None:
         """Raises ApiError BadRequest where the client wants none."""
         told = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{p}"' for p in self.duplicates]
         if told:
-            match self.field_validation:
+            match validation:
                 case "Strict":
                     raise _not_handled(self.resource, f"strict decoding error: {', '.join(told)}")
                 case "Warn":
                     self.warnings.extend(told)
 
-    def _checked_custom(self, body: Json, schema: Json, before: Json | None) -> Json:
+    def _checked_custom(self, body: Json, schema: Json, before: Json | None, validation: str) -> Json:
         """Pruned, defaulted and valid by its definition's schema. Raises ApiError BadRequest, Invalid."""
         kind = self.resource.kind
         unknown: list[str] = []
@@ -138,7 +139,7 @@ class Call(msgspec.Struct, frozen=True):
         if findings.wrong:
             path, message = findings.wrong[0]
             raise _not_handled(self.resource, f"metadata.{path}: {message}")
-        self._warn_of_unknown(unknown)
+        self._warn_of_unknown(unknown, validation)
         if self.content_type == APPLY and before is None:
             return out  # what is applied is what is said; defaults come when it is laid over what is there
         out = structural.defaulted(out, schema)
