@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.controllers.workloads.daemonset import NodesForTemplate, target_of
+from harness.controllers.workloads.daemonset import NodesForTemplate
 from harness.controllers.workloads.job.failure_policy import only_failed_are_replaced
 from harness.controllers.workloads.statefulset.identity import claims_for, ordinal_of, start_of
 from harness.convergence.cluster_state import ENDED, ClusterState, is_active, on_dead_node, wanted_replicas
@@ -18,6 +18,7 @@ from harness.convergence.refusals import (
 )
 from harness.engine.component import MINUTE
 from harness.model.core import Node, Pod
+from harness.model.daemon_sets import target_of
 from harness.model.gpu import WHOLE_GPU
 from harness.model.meta import is_ready
 from harness.model.node_labels import REPLACES

@@ -23,6 +23,7 @@ from harness.measure.owned_pods import OwnedPods
 from harness.measure.pods import NEVER, PodLives, PodTimes, seconds
 from harness.measure.replacements import Replacements
 from harness.measure.traffic import Traffic
+from harness.model.daemon_sets import target_of
 from harness.model.meta import is_ready
 
 PHASES = ("detected", "evicted", "recreated", "bound", "running", "serving")
@@ -64,6 +65,7 @@ class Recovery:
             self._pod(at_ns, change, obj, old, counted.active)
         elif kind == "Node":
             self._node(at_ns, obj)
+            self._replacements.write_node(change, obj.metadata.name)
         elif kind == "EndpointSlice":
             self._slice(at_ns, change, obj)
         elif kind in ("ReplicaSet", "Job", "StatefulSet", "DaemonSet", "ReplicationController"):
@@ -174,7 +176,7 @@ class Recovery:
         uid = pod.metadata.uid
         life = self._lives.all[uid]
         if active == 1:
-            self._replacements.pod_joined(life)
+            self._replacements.pod_joined(life, target_of(pod))
         if active == 1 or change == "ADDED":
             return
         hit = self._open.get(uid)

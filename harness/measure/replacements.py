@@ -1,4 +1,7 @@
-"""Which new pod replaces which lost one: the next that the owner creates takes the oldest place that is vacant."""
+"""Which new pod replaces which lost one: the next that the owner creates takes the oldest place that is vacant.
+
+Places of a DaemonSet are its nodes: a pod for another node replaces none, and a node that is gone for good needs none.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 from harness.measure.fault import Hit
 from harness.measure.owned_pods import OwnedPods, wanted_pods
 from harness.measure.pods import PodTimes
+from harness.model.workloads import DaemonSet
 
 
 class Replacements:
@@ -16,10 +20,15 @@ class Replacements:
     def __init__(self, pods: OwnedPods) -> None:
         self._pods = pods
         self._wanted: dict[str, int] = {}
-        self._vacant: dict[str, deque[Hit | None]] = {}  # places to be filled, oldest first
+        # Places to be filled, oldest first, by uid of the owner; of a DaemonSet by uid and node.
+        self._vacant: dict[str, deque[Hit | None]] = {}
+        self._daemon_sets: set[str] = set()
+        self._deleted_nodes: set[str] = set()
 
     def write_owner(self, change: str, owner: Any) -> None:
         """An owner was written. Where it wants fewer pods than before, places that became vacant last are given up."""
+        if isinstance(owner, DaemonSet):
+            self._daemon_sets.add(owner.metadata.uid)
         wanted = wanted_pods(change, owner)
         if wanted is None:
             return
@@ -32,9 +41,21 @@ class Replacements:
             if hit is not None:
                 hit.needed = False
 
-    def pod_joined(self, life: PodTimes) -> None:
-        """A pod became active: it takes the oldest vacant place of its owner, if there is one."""
-        vacant = self._vacant.get(life.owner)
+    def write_node(self, change: str, name: str) -> None:
+        """A node was written."""
+        if change != "DELETED":
+            self._deleted_nodes.discard(name)
+            return
+        self._deleted_nodes.add(name)
+        for uid in self._daemon_sets:
+            for hit in self._vacant.pop(f"{uid}/{name}", ()):
+                if hit is not None:
+                    hit.needed = False
+
+    def pod_joined(self, life: PodTimes, node: str) -> None:
+        """A pod became active: it takes the oldest vacant place of its owner, if there is one. `node`: that it is for,
+        where it says so."""
+        vacant = self._vacant.get(self._place(life.owner, node))
         hit = vacant.popleft() if vacant else None
         if hit is not None:
             hit.new = life
@@ -45,6 +66,11 @@ class Replacements:
         wanted = self._wanted.get(life.owner)
         active = self._pods.active.get(life.owner, 0)
         vacant = bool(life.owner) and not done and (wanted is None or active < wanted)
+        if life.owner in self._daemon_sets and life.node in self._deleted_nodes:
+            vacant = False
         if vacant:
-            self._vacant.setdefault(life.owner, deque()).append(hit)
+            self._vacant.setdefault(self._place(life.owner, life.node), deque()).append(hit)
         return vacant
+
+    def _place(self, owner: str, node: str) -> str:
+        return f"{owner}/{node}" if owner in self._daemon_sets else owner

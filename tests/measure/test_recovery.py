@@ -304,3 +304,28 @@ def test_a_scheduler_that_is_away_when_the_run_ends_breaks_nothing(of: str) -> N
     assert away["outage"]["seconds"] == away["outage"]["withoutDecisions"] == 120
     assert {"seconds", "withoutDecisions", "catchUp"} == set(away["outage"]["atLeast"])
     assert deletion["phases"]["bound"]["censored"] == 2
+
+
+def test_a_daemon_pod_is_replaced_on_its_node_alone() -> None:
+    """The pod on a node that joined later stood for the one on a node that was gone for good."""
+    daemon = {
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "d"}},
+            "template": {
+                "metadata": {"labels": {"app": "d"}},
+                "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}}]},
+            },
+        },
+    }  # fmt: skip
+    faults = [
+        {"at": "2m", "nodeLeave": {"select": {"names": ["n-0"]}}},
+        {"at": "3m", "nodeJoin": {"like": "n-1", "name": "later", "count": 1}},
+        {"at": "4m", "podDeletion": {"app": "d", "count": 2}},
+    ]
+    spec = loaded(duration="8m", workload=[{"objects": [daemon]}], faults=faults, bound=False)
+    left, joined, deleted = run_once(spec, "greedy", 1).metrics["recovery"]
+    assert (left["victims"], left["removed"], left["replaced"]) == (1, 1, 0)
+    assert joined["victims"] == 0
+    assert (deleted["victims"], deleted["replaced"], deleted["back"]) == (2, 2, 2)
+    assert deleted["phases"]["running"]["last"] < 60

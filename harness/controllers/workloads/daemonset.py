@@ -30,7 +30,7 @@ from harness.model.core import (
     PodTemplateSpec,
     Taint,
 )
-from harness.model.daemon_sets import with_tolerations
+from harness.model.daemon_sets import target_of, with_tolerations
 from harness.model.meta import ObjectMeta
 from harness.model.workloads import ControllerRevision, DaemonSet, DaemonSetStatus
 from harness.scheduling.state.node_selectors import NAME_FIELD, required_node_affinity
@@ -415,20 +415,6 @@ def on_node(spec: PodSpec, node: str) -> PodSpec:
     required = NodeSelector(node_selector_terms=(NodeSelectorTerm(match_fields=(only,)),))
     of_nodes = replace(of_nodes, required_during_scheduling_ignored_during_execution=required)
     return replace(spec, affinity=replace(affinity, node_affinity=of_nodes))
-
-
-def target_of(pod: Pod) -> str:
-    """The node that a pod is on or meant for; '' when it says none. Source: util.GetTargetNodeName."""
-    if pod.spec.node_name:
-        return pod.spec.node_name
-    affinity = pod.spec.affinity
-    of_nodes = affinity.node_affinity if affinity is not None else None
-    required = of_nodes.required_during_scheduling_ignored_during_execution if of_nodes is not None else None
-    for term in required.node_selector_terms if required is not None else ():
-        for field in term.match_fields:
-            if field.key == NAME_FIELD and field.operator == "In" and len(field.values) == 1:
-                return field.values[0]
-    return ""
 
 
 def _first_to_stay(pod: Pod) -> tuple[bool, int, str]:
