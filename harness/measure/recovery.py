@@ -298,6 +298,8 @@ class Recovery:
                 after = self._traffic.lost_on(hit.life.uid, until_ns) if hit.lost_after is None else hit.lost_after
                 again = _serving_again(hit, self._last_hit, self._serving_since)
                 end = until_ns if again == NEVER else again
+                if hit.left_ns != NEVER and not hit.needed:  # nobody waits for another
+                    end = min(end, hit.left_ns)
                 for service, area in after.items():
                     lost[service] += (area - hit.lost_before.get(service, 0)) / 1e12
                     open_for[service] = (fault.at_ns, max(end, open_for.get(service, (0, 0))[1]))

@@ -329,3 +329,22 @@ def test_a_daemon_pod_is_replaced_on_its_node_alone() -> None:
     assert joined["victims"] == 0
     assert (deleted["victims"], deleted["replaced"], deleted["back"]) == (2, 2, 2)
     assert deleted["phases"]["running"]["last"] < 60
+
+
+@pytest.mark.parametrize(
+    "removal",
+    [
+        {"objectDeletion": {"kind": "Deployment", "name": "web"}},
+        {"deploymentChange": {"name": "web", "replicas": 0}},
+    ],
+)
+def test_a_crash_is_not_charged_with_what_a_removal_of_its_service_costs(removal: dict[str, Any]) -> None:
+    """Whom it had hit was served for no more, so that all that found no endpoint from then on was the crash's."""
+    faults = [crash("2m", "n-0"), {"at": "4m", **removal}]
+    spec = loaded(duration="12m", workload=[SERVICE], faults=faults, bound=False)
+    metrics = run_once(spec, "least-allocated", 1).metrics
+    first, _ = metrics["recovery"]
+    assert first["removed"] == first["victims"] > 0
+    # Sent to the dead node's pods (a share of 40 a second) until its silence is noticed, after 55 s at most.
+    assert 0 < first["requestsLost"]["default/web"] < 55 * 40
+    assert metrics["requests"]["default/web"]["lostBy"]["noEndpoint"] > 400 * 40
