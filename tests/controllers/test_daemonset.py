@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from harness.cluster.assembly import ClusterPlan, assemble
-from harness.controllers.workloads.daemonset import HASH, DaemonSetController, target_of
+from harness.controllers.workloads.daemonset import HASH, DaemonSetController
 from harness.engine.component import SECOND, Delete, Update
 from harness.model.constants import DEFAULTS
 from harness.model.core import Node, NodeSpec, NodeStatus, Pod, Taint
+from harness.model.daemon_sets import target_of
 from harness.model.meta import ObjectMeta
 from harness.model.objects import from_wire, to_wire
 from harness.model.quantity import count_quantity, parse_quantity

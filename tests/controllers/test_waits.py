@@ -13,7 +13,7 @@ from harness.controllers.policy.resource_quota import ResourceQuotaController
 from harness.controllers.services.endpointslice.controller import EndpointSliceController
 from harness.controllers.storage.persistent_volume import PersistentVolumeController
 from harness.controllers.storage.provisioner import ProvisionerController
-from harness.controllers.workloads.daemonset import DaemonSetController, target_of
+from harness.controllers.workloads.daemonset import DaemonSetController
 from harness.controllers.workloads.job.pods import Backoff, finished_at
 from harness.controllers.workloads.replicaset import ReplicaSetController
 from harness.controllers.workloads.statefulset.controller import StatefulSetController
@@ -29,6 +29,7 @@ from harness.model.core import (
     Pod,
     PodStatus,
 )
+from harness.model.daemon_sets import target_of
 from harness.model.meta import Condition, ObjectMeta
 from harness.model.objects import from_wire
 from harness.model.quantity import count_quantity, parse_quantity
