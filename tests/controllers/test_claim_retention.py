@@ -88,3 +88,21 @@ def test_a_new_pod_waits_for_the_claim_of_the_one_before_it_to_be_gone() -> None
     story.run(60)
     assert story.ready() == ["db-0", "db-1"]
     assert owners_of_claims(story) == {"data-db-0": [], "data-db-1": []}
+
+
+def test_owners_that_control_nothing_stay_beside_the_set() -> None:
+    """They neither keep the controller off nor are replaced by it."""
+    story = with_claims("Retain", "Retain")
+    story.server.create(from_wire({"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "default"}}))
+    uid = story.server.get("ConfigMap", "default", "x").metadata.uid
+    beside = OwnerReference(api_version="v1", kind="ConfigMap", name="x", uid=uid)
+    before = story.server.get("PersistentVolumeClaim", "default", "data-db-0")
+    story.server.update(replace(before, metadata=replace(before.metadata, owner_references=(beside,))))
+    policy = story.get().spec.persistent_volume_claim_retention_policy
+    assert policy is not None
+    story.change(persistent_volume_claim_retention_policy=replace(policy, when_deleted="Delete"))
+    story.run(10)
+    assert owners_of_claims(story) == {"data-db-0": ["ConfigMap", "StatefulSet"], "data-db-1": ["StatefulSet"]}
+    story.change(persistent_volume_claim_retention_policy=policy)
+    story.run(10)
+    assert owners_of_claims(story) == {"data-db-0": ["ConfigMap"], "data-db-1": []}
