@@ -14,8 +14,10 @@ from harness.experiment.run import Home, Progress, Run
 from harness.experiment.scenario import LoadedScenario
 from harness.experiment.strategies import load_strategy
 from harness.measure.journal import node_ready
+from harness.model.core import Event, Node
 from harness.model.karpenter import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, ZONE
-from harness.model.meta import condition
+from harness.model.meta import ApiObject, condition
+from harness.model.workloads import HorizontalPodAutoscaler
 
 TOLD = (
     "ScaleDown",
@@ -93,7 +95,7 @@ class Scaling:
         self._seen: dict[str, int] = {}  # events by their key: how often
         self.refused: dict[str, tuple[int, str]] = {}  # pods: since when, in which words no pool grew for them
 
-    def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
+    def write(self, at_ns: int, kind: str, change: str, obj: ApiObject, old: ApiObject) -> None:
         if kind == "Node":
             self._node(at_ns, change, obj)
         elif kind == "HorizontalPodAutoscaler":
@@ -113,7 +115,7 @@ class Scaling:
             self._growing.setdefault(pool, []).append(growth)
             self._size[pool] += count
 
-    def _claim(self, at_ns: int, change: str, claim: Any) -> None:
+    def _claim(self, at_ns: int, change: str, claim: ApiObject) -> None:
         """NodeClaims that are made at one instant for one NodePool are one growth."""
         name, labels = claim.metadata.name, claim.metadata.labels
         if change == DELETED:
@@ -144,7 +146,7 @@ class Scaling:
             self.happened = [item for item in self.happened if item is not growth]
             self._growing[growth.pool] = [item for item in self._growing[growth.pool] if item is not growth]
 
-    def _node(self, at_ns: int, change: str, node: Any) -> None:
+    def _node(self, at_ns: int, change: str, node: Node) -> None:
         name, pool = node.metadata.name, pool_of(node)
         if change == DELETED:
             if self._pool_of.pop(name, None):
@@ -165,7 +167,7 @@ class Scaling:
     def _waiting(self, pool: str) -> Growth | None:
         return next((item for item in self._growing.get(pool, ()) if len(item.ready_ns) < item.count), None)
 
-    def _scaler(self, at_ns: int, scaler: Any) -> None:
+    def _scaler(self, at_ns: int, scaler: HorizontalPodAutoscaler) -> None:
         wanted, target = scaler.status.desired_replicas, scaler.spec.scale_target_ref
         key = f"{target.kind} {scaler.metadata.namespace}/{target.name}"
         if wanted is None:
@@ -176,7 +178,7 @@ class Scaling:
             said = {"workload": key, "from": before, "to": wanted}
             self.happened.append(Other(at_ns, "replicas", key, said))
 
-    def _event(self, at_ns: int, event: Any) -> None:
+    def _event(self, at_ns: int, event: Event) -> None:
         about = event.involved_object
         key = f"{about.namespace}/{about.name}"
         if event.reason == "TriggeredScaleUp":
@@ -198,7 +200,7 @@ class Scaling:
             self.happened.append(Other(at_ns, "event", about.name, said))
 
 
-def _is_refusal(event: Any) -> bool:
+def _is_refusal(event: Event) -> bool:
     """An autoscaler says that nothing it could make would help a pod."""
     if event.reason == "FailedScheduling":
         return str(event.message).startswith(NO_PLACE)
@@ -283,13 +285,13 @@ def dry_run(loaded: LoadedScenario, scheduler: str, seed: int, progress: Progres
         run.close()
 
 
-def pool_of(node: Any) -> str:
+def pool_of(node: Node) -> str:
     """The pool or the NodePool that it is of; empty where it is of none."""
     labels = node.metadata.labels
     return str(labels.get(POOL_LABEL) or labels.get(NODEPOOL, ""))
 
 
-def _members(nodes: Mapping[str, Any], pool: str) -> int:
+def _members(nodes: Mapping[str, Node], pool: str) -> int:
     return sum(pool_of(node) == pool for node in nodes.values())
 
 

@@ -13,6 +13,7 @@ from harness.measure.accounting import DEADLINE, deadline_ns
 from harness.model.core import Node, Pod, PodSpec, ResourceList
 from harness.model.cron_jobs import pod_template
 from harness.model.loading import Document
+from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, LIVE_ONLY, Kind, kind_of
 from harness.model.quantity import too_much
 from harness.model.schema import Visit
@@ -100,7 +101,7 @@ class Notices:
             yield text if count == 1 else f"{text} (and {count - 1} more)"
 
 
-def check_object(loaded: LoadedScenario, obj: Any, where: str) -> None:
+def check_object(loaded: LoadedScenario, obj: ApiObject, where: str) -> None:
     """Raises UserError for what the API server would refuse of an object that the scenario makes at `where`."""
     kind = KINDS[kind_of(obj)]
     for cause in refusals(kind, obj, obj.metadata.name or "made-00000"):
@@ -108,12 +109,12 @@ def check_object(loaded: LoadedScenario, obj: Any, where: str) -> None:
         raise loaded.error(f"{where}.{own}", f"{kind.kind}: {cause.field}: {cause.message}")
 
 
-def refusals(kind: Kind, obj: Any, name: str) -> tuple[Cause, ...]:
+def refusals(kind: Kind, obj: ApiObject, name: str) -> tuple[Cause, ...]:
     """What the API server would refuse of a new object, defaults filled in."""
     return (*problems(kind, defaulted(kind, obj), None, name), *_amounts(obj), *_annotations(obj), *_deadlines(obj))
 
 
-def _annotations(obj: Any) -> Iterator[Cause]:
+def _annotations(obj: ApiObject) -> Iterator[Cause]:
     """What kubelets read in annotations and cannot read in these."""
     template, at = pod_template(obj)
     for meta, path in (
@@ -125,7 +126,7 @@ def _annotations(obj: Any) -> Iterator[Cause]:
             yield Cause(reason="FieldValueInvalid", field=f"{path}.{name}", message=f"Invalid value: {expected}")
 
 
-def _deadlines(obj: Any) -> Iterator[Cause]:
+def _deadlines(obj: ApiObject) -> Iterator[Cause]:
     """By when a job is to be complete, of a pod, or of a Job or its template."""
     template, at = pod_template(obj)
     for meta, path in ((obj.metadata, ""), (getattr(template, "metadata", None), f"{at}.")):
@@ -135,7 +136,7 @@ def _deadlines(obj: Any) -> Iterator[Cause]:
             yield Cause(reason="FieldValueInvalid", field=f"{path}metadata.annotations.{DEADLINE}", message=message)
 
 
-def _amounts(obj: Any) -> Iterator[Cause]:
+def _amounts(obj: ApiObject) -> Iterator[Cause]:
     """Resources of nodes and pods that columns of 64 bits do not hold."""
     template, at = pod_template(obj)
     spec, path = (obj.spec, "spec") if isinstance(obj, Pod) else (getattr(template, "spec", None), f"{at}.spec")

@@ -13,6 +13,7 @@ from harness.experiment.result import versions
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
 from harness.experiment.strategies import load_strategy
+from harness.measure.journal import JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,11 @@ def first_difference(recorded: Any, run: Run) -> str:
     return ""
 
 
-def _differs(number: int, field: str, was: Any, now: Any, entry: Any) -> str:
+def _differs(number: int, field: str, was: object, now: object, entry: JournalEntry) -> str:
     return f"  entry {number} ({_entry_text(entry)}): {field}\n  recorded: {was}\n  replayed: {now}"
 
 
-def _entry_text(entry: Any) -> str:
+def _entry_text(entry: JournalEntry) -> str:
     return f"{entry.at_ns / 1e9:.6f}s {entry.kind} {entry.change} {entry.key}"
 
 
