@@ -377,8 +377,8 @@ def _training(loaded: LoadedScenario, form: TrainingTasks, where: str, made: Pla
     if restart_s >= round_s:
         about = {"found": form.restart, "expected": f"less than a round, {form.round}"}
         raise loaded.error(f"{where}.restart", "a restart leaves no time to work in a round", **about)
-    # As the published rounds of 120 s are charged from 115 s on; what is shorter than a restart is not charged for one.
-    charged_from_s = max(restart_s, min(RULES.charged_from_s, round_s - (RULES.round_s - RULES.charged_from_s)))
+    # Shockwave's simulator charges what lasts longer than a round less 5 s; a round shorter than a restart, nothing.
+    charged_from_s = max(restart_s, round_s - (RULES.round_s - RULES.charged_from_s))
     checkpoint_s = _whole_seconds(loaded, form.checkpoint, f"{where}.checkpoint", least=0)
     rules = RoundRules(round_s, restart_s, charged_from_s, checkpoint_s=checkpoint_s)
     return Training(jobs, speeds, rules)

@@ -59,7 +59,7 @@ class Boundary:
 
     `arrived`: ids of jobs that came since the boundary before, or that were told as complete and are not. `active`: all
     jobs that are not complete, by id; none where the next ones are still to come. `unusable`: GPUs that nothing can run
-    on now.
+    on now. `round_s`: how long a round lasts at most.
     """
 
     round: int
@@ -69,6 +69,7 @@ class Boundary:
     arrived: Sequence[int]
     active: Sequence[JobView]
     unusable: frozenset[int] = frozenset()
+    round_s: int = 120
 
 
 class RoundStrategy(Protocol):

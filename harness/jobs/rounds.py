@@ -221,7 +221,8 @@ class RoundLoop:
         settlements = [*self._corrections, *self.settlements]
         arrived = [*sorted(job for job in self._reopened if job in book.active), *arrived]
         self._corrections, self._reopened = [], {}
-        boundary = Boundary(number, now, record.gpus, settlements, arrived, views, unusable)
+        round_s = self.rules.round_s
+        boundary = Boundary(number, now, record.gpus, settlements, arrived, views, unusable, round_s)
         schedule = self._strategy.schedule(boundary)
         check_schedule(schedule, boundary)
         self.runs = {job: book.plan(job, now, tuple(gpus)) for job, gpus in schedule.items()}

@@ -15,7 +15,6 @@ from harness.jobs.protocol import Boundary, JobView, Schedule
 Shares: TypeAlias = Mapping[int, float]
 
 RECOMPUTE_AFTER_S = 1000
-FIRST_S = 60  # a job counts as having run for half a round when it comes, and after each computation of shares
 
 
 class SharePolicy(Protocol):
@@ -26,7 +25,7 @@ class SharePolicy(Protocol):
 
 @dataclass(slots=True)
 class _Account:
-    received_s: float = FIRST_S
+    received_s: float
     deficit_s: float = 0.0
     share: float | None = None  # none before the first computation after its arrival
 
@@ -58,7 +57,7 @@ class GavelRounds:
         return keep_gpus(chosen, boundary.gpus, boundary.unusable)
 
     def _account(self, boundary: Boundary) -> None:
-        usable = boundary.gpus - len(boundary.unusable)
+        usable, first_s = boundary.gpus - len(boundary.unusable), _first_s(boundary)
         self._stale |= usable != self._usable  # shares of fewer GPUs may leave out a gang that fits again
         self._usable = usable
         for settlement in boundary.settlements:
@@ -66,13 +65,13 @@ class GavelRounds:
             if not settlement.failed:
                 account, given_s = self._accounts[settlement.job], settlement.elapsed_s
                 if given_s < 0:  # a correction, of more perhaps than it received since the last computation
-                    given_s = max(given_s, FIRST_S - account.received_s)
+                    given_s = max(given_s, first_s - account.received_s)
                 account.received_s += given_s
                 self._received_s += given_s
             if settlement.completed:
                 del self._accounts[settlement.job]
         for job in boundary.arrived:
-            self._accounts[job] = _Account()
+            self._accounts[job] = _Account(first_s)
             self._stale = True
         gone = self._accounts.keys() - {job.id for job in boundary.active}  # somebody took them away
         for job in gone:
@@ -80,11 +79,11 @@ class GavelRounds:
             self._stale = True
 
     def _recompute(self, boundary: Boundary) -> None:
-        passed = boundary.now_s - self._computed_s
+        passed, first_s = boundary.now_s - self._computed_s, _first_s(boundary)
         for account in self._accounts.values():
-            account.deficit_s += (account.share or 0.0) * passed - (account.received_s - FIRST_S)
-            account.received_s = FIRST_S
-        self._received_s = FIRST_S * len(boundary.active)
+            account.deficit_s += (account.share or 0.0) * passed - (account.received_s - first_s)
+            account.received_s = first_s
+        self._received_s = first_s * len(boundary.active)
         self._computed_s = boundary.now_s
         self._stale = False
         last = {job: account.share for job, account in self._accounts.items() if account.share is not None}
@@ -118,6 +117,11 @@ class GavelRounds:
         if not account.share:
             return 0.0
         return account.share / (account.received_s / self._received_s)
+
+
+def _first_s(boundary: Boundary) -> float:
+    """A job counts as having run for half a round when it comes, and after each computation of shares."""
+    return boundary.round_s / 2
 
 
 def keep_gpus(

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from harness.jobs.book import RoundRules
 from harness.jobs.protocol import JobView
 from harness.jobs.registry import load
 from harness.jobs.rounds import RoundsRecord, run_rounds
@@ -72,6 +73,33 @@ def test_a_policy_without_a_solver_gives_every_published_round(
 ) -> None:
     record = run_rounds(published.jobs(size), published.speeds(size), GPUS[size], load(strategy)())
     assert_equal_rounds(record, published.result(name))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "size", "gpus", "round_s", "makespan_s", "mean_completion_s"),
+    [
+        ("gandiva-fair", 120, 16, 120, 53741.53007660012, 26974.68412330718),
+        ("gandiva-fair", 120, 32, 300, 31668.80326741033, 11658.803940223217),
+        ("allox", 120, 48, 120, 26588.795375007558, 6782.902500679978),
+        ("gandiva-fair", 220, 100, 120, 25172.66152863638, 6432.259006405286),
+    ],
+)
+def test_other_clusters_and_rounds_come_out_as_the_published_code_has_them(
+    published: Published,
+    strategy: str,
+    size: int,
+    gpus: int,
+    round_s: int,
+    makespan_s: float,
+    mean_completion_s: float,
+) -> None:
+    """Facts: what uw-mad-dash/shockwave 8a44f4a prints for its traces on clusters and with rounds that nothing was
+    published for. A round of 300 s is charged for a restart from 295 s on, and a job counts as having run for
+    half of it."""
+    rules = RoundRules(round_s=round_s, charged_from_s=round_s - 5)
+    record = run_rounds(published.jobs(size), published.speeds(size), gpus, load(strategy)(), rules)
+    assert record.makespan_s == makespan_s
+    assert summarize(record).mean_completion_s == pytest.approx(mean_completion_s, rel=1e-14)
 
 
 @pytest.mark.skipif(find_spec("ecos") is None or find_spec("cvxpy") is None, reason="cvxpy and ecos: extra [rounds]")
