@@ -120,5 +120,5 @@ def test_hypothesis_ends_at_the_least_scenario_that_shows_a_planted_bug(bug: str
     least = document(LEAST[bug], BUGS[bug].drawn.get("duration_s", 120))
     seeds = range(2) if bug in QUICK else range(3)
     search = Search(BUGS[bug], {})
-    assert [search.least(seed, examples=200)[0] for seed in seeds] == [least] * len(seeds)
+    assert [search.least(seed, examples=600)[0] for seed in seeds] == [least] * len(seeds)
     assert Search(sound(BUGS[bug]), {}).least(0, examples=20)[0] is None  # nothing planted, nothing found
