@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from harness.cli.app import app
@@ -58,6 +59,51 @@ def test_a_twin_runs_to_all_ready(tmp_path: Path, name: str) -> None:
     waiting = [key for key, pod in pods.items() if key not in _ready(pods) and pod.status.phase not in ("Succeeded",)]
     assert waiting == []
     assert len(_ready(pods)) == READY[name]
+
+
+def _scaled(workload: dict[str, Any]) -> list[dict[str, Any]]:
+    """A horizontal autoscaler of its own replicas, and a vertical one that recommends only."""
+    meta = {"name": workload["metadata"]["name"], "namespace": workload["metadata"].get("namespace", "default")}
+    of = {"apiVersion": workload["apiVersion"], "kind": workload["kind"], "name": meta["name"]}
+    least = workload["spec"].get("replicas", 1)
+    cpu = {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "1"}}
+    horizontal = {
+        "scaleTargetRef": of, "minReplicas": least, "maxReplicas": least + 2,
+        "metrics": [{"type": "Resource", "resource": cpu}],
+    }  # fmt: skip
+    vertical = {"targetRef": of, "updatePolicy": {"updateMode": "Off"}}
+    return [
+        {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": meta, "spec": horizontal},
+        {"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler", "metadata": meta, "spec": vertical},
+    ]
+
+
+@pytest.mark.parametrize("name", ["microservices", "monitoring", "stateful"])
+def test_a_twin_runs_with_autoscalers_of_all_of_its_workloads(tmp_path: Path, name: str) -> None:
+    """On one node and a pool: the cluster autoscaler brings what its pods need, and both others have their metrics."""
+    twin = TWINS / f"{name}.yaml"
+    objects = [item for item in yaml.safe_load_all(twin.read_text()) if item]
+    scalable = [item for item in objects if item["kind"] in ("Deployment", "StatefulSet")]
+    scalers = [scaler for item in scalable for scaler in _scaled(item)]
+    path = written(
+        tmp_path,
+        nodes=[{"group": {"name": "n", "count": 1, "cpu": 1, "memory": "4Gi", "zones": ["a"]}}],
+        pools=[{"name": "p", "min": 0, "max": 6, "cpu": 4, "memory": "16Gi", "zone": "a"}],
+        workload=[{"manifests": [str(twin)]}, {"objects": scalers}],
+        duration="12m",
+        bound=False,
+    )
+    run, pods = _played(path)
+    assert not run.cluster.component_faults
+    ready = _ready(pods)
+    assert [key for key, pod in pods.items() if key not in ready and pod.status.phase != "Succeeded"] == []
+    found = run.cluster.server.objects("HorizontalPodAutoscaler")
+    assert len(found) >= len(scalable) > 0
+    for key, scaler in found.items():
+        states = {item.type: item.status for item in scaler.status.conditions}
+        assert states["AbleToScale"] == states["ScalingActive"] == "True", key
+    for key, vpa in run.cluster.server.objects("VerticalPodAutoscaler").items():
+        assert vpa.status.recommendation is not None, key
 
 
 @pytest.mark.parametrize("name", sorted(READY))
