@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context, parent_process
@@ -17,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from harness.model.errors import RunFailed
 from harness.simulation.shrink import ATTEMPTS, shrink
 from harness.simulation.swarm import random_scenario
 from harness.simulation.trial import Finding, Outcome, play
@@ -110,6 +112,9 @@ def campaign(seeds: Iterable[int], *, parallel: int = 1, shrunk: bool = True) ->
                 start()
                 yield future.result()
         over = True
+    except BrokenProcessPool:
+        found = "one of its processes was killed, or had no memory left"
+        raise RunFailed("the simulation ended early", found=found, hint="--parallel 1 shows at which seed") from None
     finally:
         if not over:  # interrupted: do not wait for running seeds
             for process in list(pool._processes.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,7 @@ from harness.faults.fault import FaultForm
 from harness.faults.registry import FAULTS
 from harness.faults.targets import Targets
 from harness.jobs.rounds import RoundLoop
+from harness.model.errors import RunFailed
 from harness.model.faults import Crash
 from harness.simulation import random_faults
 from harness.simulation.campaign import campaign, simulate, watched, write_scenario
@@ -182,6 +184,16 @@ def test_seeds_converge(last: int) -> None:
     """A few of those that `podyard simulate` runs; make sim and CI run a hundred."""
     failed = {item.seed: [str(found) for found in item.outcome.findings] for item in campaign(range(1001, last + 1))}
     assert {seed: found for seed, found in failed.items() if found} == {}
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_told() -> None:
+    results = campaign(range(1001, 1009), parallel=2)
+    next(results)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(RunFailed, match="ended early"):
+        list(results)
 
 
 @pytest.mark.slow
