@@ -22,6 +22,7 @@ from harness.measure.waterfall.timers import (
     SYNC_PERIOD,
     Timers,
 )
+from harness.measure.waterfall.told_to_go import CONTROLLER
 from harness.model.constants import MANAGER
 
 
@@ -124,7 +125,8 @@ def _of_scaler(
         )
     for pod in new:
         chain = start.copy()
-        chain.to(pod.created_ns, "pod made", LATENCIES)
+        # Soon: a matter of messages; else its controller waited, as a rollout does for pods to be ready.
+        chain.to(pod.created_ns, "pod made", LATENCIES if pod.created_ns - chain.at_ns <= SOON_NS else CONTROLLER)
         to_served(chain, pod, story, timers, until_ns)
         chain.hops = split(chain.hops, story.away)
         chains.append((pod, chain))
