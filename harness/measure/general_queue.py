@@ -26,17 +26,21 @@ from harness.measure.simulated_queue import Simulated, simulate
 
 Complex128 = npt.NDArray[np.complex128]
 
-LOADS: Float64 = np.unique(
-    np.concatenate(
-        [
-            np.linspace(0.0, 0.7, 71),
-            np.linspace(0.7, 0.9, 41),
-            np.linspace(0.9, 0.97, 36),
-            np.linspace(0.97, 1.03, 121),
-            np.linspace(1.03, 1.3, 55),
-            np.geomspace(1.3, 20.0, 140),
-        ]
-    ).round(9)
+LOADS: Float64 = np.array(
+    sorted(
+        {
+            round(float(load), 9)
+            for part in (
+                np.linspace(0.0, 0.7, 71),
+                np.linspace(0.7, 0.9, 41),
+                np.linspace(0.9, 0.97, 36),
+                np.linspace(0.97, 1.03, 121),
+                np.linspace(1.03, 1.3, 55),
+                np.geomspace(1.3, 20.0, 140),
+            )
+            for load in part
+        }
+    )
 )
 """Offered load over capacity. Outcomes are computed here and interpolated between; beyond, the line is always full."""
 

@@ -81,7 +81,7 @@ def waits(lives: list[PodTimes], until_ns: int) -> dict[str, Any]:
                 life.owner or life.key,
                 life.created_ns,
                 getattr(life, end),
-                min((at for at in (life.ended_ns, life.gone_ns) if at != NEVER), default=until_ns),
+                life.gone_ns if life.ended_ns == NEVER else life.ended_ns,
                 life.evicted_ns,
             )
             for life in lives

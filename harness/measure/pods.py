@@ -167,8 +167,8 @@ def _last_ran_ns(status: ContainerStatus) -> int:
 
 
 class Wait(NamedTuple):
-    """Of one pod, in ns: since when it waits, until when (NEVER: it never came there), when it was gone, or the run was
-    over, and when the scheduler took it away (else NEVER). `who`: its owner, or itself where nobody owns it."""
+    """Of one pod, in ns: since when it waits, until when (NEVER: it never came there), when it was gone (NEVER: it
+    is there), and when the scheduler took it away (else NEVER). `who`: its owner, or itself where nobody owns it."""
 
     who: str
     since_ns: int
@@ -197,7 +197,8 @@ def waits_of(pods: Iterable[Wait], until_ns: int) -> tuple[Int64, Int64]:
         elif pod.end_ns != NEVER:
             came.append(waited + pod.end_ns - since)
         else:
-            late.append(waited + max(0, min(pod.left_ns, until_ns) - since))
+            left = until_ns if pod.left_ns == NEVER else min(pod.left_ns, until_ns)
+            late.append(waited + max(0, left - since))
     late += [waited + max(0, until_ns - since) for gone in taken.values() for since, waited in gone]
     return np.array(came, dtype=np.int64), np.array(late, dtype=np.int64)
 
