@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from harness.controllers.workloads.rounds.scheduler import RoundScheduler
@@ -109,6 +109,10 @@ BLINDING = {"schedulerOutage", "apiServerRestart", "etcdRestore"}
 """After which the round scheduler may list anew, and see pods no more that another fault has taken meanwhile."""
 
 
+DEAF = {"scheduler deaf for rounds", "scheduler lists anew after rounds", "scheduler hears late"}
+"""Families in which the scheduler hears of what happened rounds later."""
+
+
 def held(tmp_path: Path, faults: Sequence[dict[str, Any]], strategy: str, checkpoint: str = "0s") -> list[Account]:
     nodes = {"name": "gpu", "count": 4, "cpu": 8, "memory": "8Gi", "gpus": 1, "zones": ["a", "b"]}
     workload: list[dict[str, Any]] = [
@@ -203,6 +207,13 @@ def test_with_gangs_of_several_sizes(tmp_path: Path, family: str) -> None:
 
 
 @pytest.mark.slow
+def test_late_news_of_the_gang_before(tmp_path: Path) -> None:
+    """They ended the round of the one that was just starting, and the next one began in the past."""
+    once = {"scheduler's watches": 319, "API server": 119, "scheduler deaf for rounds": 457, "reclaim": 126}
+    held(tmp_path, [{"at": f"{at}s", **FAMILIES[family]} for family, at in once.items()], "optimus?every_s=0")
+
+
+@pytest.mark.slow
 # Nobody ran in the first round, which then ended at its own start: the next was over at once, and 120 s were credited.
 @example([("partition", 1)], "gandiva-fair", "0s")
 # The boundary came while the scheduler was away: who started after it was credited from before it.
@@ -221,12 +232,6 @@ def test_with_gangs_of_several_sizes(tmp_path: Path, family: str) -> None:
 @example([("scheduler deaf for rounds", 100), ("deletion", 150)], "gandiva-fair", "0s")
 # The scheduler was not told of newer versions, and could not tell a pod when to end: it ran on for ever.
 @example([("scheduler deaf for rounds", 100), ("partition", 150)], "gandiva-fair", "0s")
-# Late news of the gang before ended the round of the one that was just starting, and the next one began in the past.
-@example(
-    [("scheduler's watches", 319), ("API server", 119), ("scheduler deaf for rounds", 457), ("reclaim", 126)],
-    "optimus?every_s=0",
-    "0s",
-)
 # Listed anew, the old pod was gone without a trace: it counted until the other one was made.
 @example([("scheduler hears late", 143), ("scheduler deaf for rounds", 179), ("eviction", 232)], "fifo", "1s")
 @given(
@@ -237,4 +242,9 @@ def test_with_gangs_of_several_sizes(tmp_path: Path, family: str) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_in_a_cluster_with_many(tmp_path: Path, drawn: list[tuple[str, int]], strategy: str, checkpoint: str) -> None:
     once = dict(drawn)  # a node is drained, or taken away, once
+    if "store" in once:
+        once["store"] = max(once["store"], 61)  # its backup is from within the run
+    # A gang of several sizes that was told as complete too early, one of whose pods has succeeded, goes on as a smaller
+    # one; whether it does so by the rule is not shown (harness/jobs/README.md).
+    assume(not strategy.startswith("optimus") or not DEAF & once.keys())
     held(tmp_path, [{"at": f"{at}s", **FAMILIES[family]} for family, at in once.items()], strategy, checkpoint)

@@ -101,6 +101,7 @@ class Informer:
     replayed, and so tells older versions again, changes nothing.
 
     `keeps`: by kind, which objects matter at all; one that ceases to matter is deleted as far as this informer goes.
+    `answering`: whether handlers are called because of the answer to a write of one's own, not of a watch.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Informer:
         keeps: Mapping[str, Callable[[ApiObject], bool]] | None = None,
     ) -> None:
         keeps = keeps or {}
+        self.answering = False
         self._shelves = {kind: _Shelf(handler, keeps.get(kind)) for kind, handler in handlers.items()}
         self._by_type = {
             KINDS[kind].type: shelf for kind, shelf in self._shelves.items() if KINDS[kind].type is not Unstructured
@@ -205,7 +207,11 @@ class Informer:
             return  # older news on its way would only bring it back
         revision = int(obj.metadata.resource_version)
         if revision > int(held.metadata.resource_version):
-            self._put(shelf, key, held, obj)
+            self.answering = True
+            try:
+                self._put(shelf, key, held, obj)
+            finally:
+                self.answering = False
             shelf.ahead[key] = revision
 
     def clear(self) -> None:

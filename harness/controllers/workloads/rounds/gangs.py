@@ -70,13 +70,11 @@ class Gangs:
         self._assumed: dict[str, str] = {}  # by key of pod, the node of a binding that its watch has not told of
         self.whole: dict[str, WholeGang] = {}
         self.strangers: Counter[str] = Counter()
-        self._heard: tuple[Instant, Instant] = (
-            0,
-            0,
-        )  # when anything of a pod was heard, but for the last time; the last
+        self._heard: tuple[Instant, Instant] = (0, 0)  # when a watch told of any pod: the last time but one, the last
 
-    def changed(self, old: Pod | None, new: Pod | None, now: Instant) -> str | None:
-        """The key of the Job that the pod is of, or was, if any."""
+    def changed(self, old: Pod | None, new: Pod | None, now: Instant, *, watched: bool = True) -> str | None:
+        """The key of the Job that the pod is of, or was, if any. `watched`: a watch told of it, not the answer to a
+        write, which says nothing of what other pods did before."""
         told = old if new is None else new
         if told is not None and (new is None or new.spec.node_name or not _lives(new)):
             self.forget(told.metadata.key)
@@ -85,7 +83,7 @@ class Gangs:
         if new is not None and _lives(new):
             self._count(new, 1)
         job = _job_of(new) or _job_of(old)
-        if now > self._heard[1]:
+        if watched and now > self._heard[1]:
             self._heard = (self._heard[1], now)
         whole = None if job is None else self.whole.get(job)
         if whole is not None and new is not None:

@@ -144,7 +144,7 @@ class RoundScheduler(Reconciler):
             self._arm()
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        key = self._gangs.changed(old, new, self.now)
+        key = self._gangs.changed(old, new, self.now, watched=not self.informer.answering)
         if key is None or key not in self._ids:
             return
         self.queue.add(key)
