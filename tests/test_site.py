@@ -25,7 +25,7 @@ PRINTED = {
     "how-to/sweeps.md": (
         "fgd against greedy, 6 seeds, paired",
         "larger against as it is",
-        "decided after 8 of 30 seeds",
+        "decided after 15 of 30 seeds",
         "same digests",
     ),
     "how-to/gates.md": ("4 of 4 passed", "exit code 1"),
