@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -42,7 +43,7 @@ def _file(text: str) -> Path | None:
     if not colon:
         return None
     if module.endswith(".py"):
-        return Path(module) if Path(module).is_file() else None
+        return Path(module) if os.path.isfile(module) else None
     try:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):

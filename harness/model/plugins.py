@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import re
 import sys
 import tomllib
@@ -234,7 +235,7 @@ def import_named(module: str) -> ModuleType:
     if not module.endswith(".py"):
         return importlib.import_module(module)
     path = Path(module).resolve()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"there is no file {module}", expected="path/to/file.py:object from here")
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
@@ -273,7 +274,7 @@ def _in_a_file(name: str) -> str:
     """The paths of what a file of this name defines, with or without .py; '' where the working directory has none."""
     module = name.removesuffix(".py")
     file = Path(f"{module}.py")
-    if not module.isidentifier() or not file.is_file():
+    if not module.isidentifier() or not os.path.isfile(file):  # False, too, where the name is too long
         return ""
     try:
         body = ast.parse(file.read_bytes()).body

@@ -63,7 +63,13 @@ def test_a_strategy_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("absent.py:scheduler", "there is no file absent.py"), ("json.py:scheduler", "another module has its name")],
+    [
+        ("absent.py:scheduler", "there is no file absent.py"),
+        ("json.py:scheduler", "another module has its name"),
+        # A name that no file can have was a traceback.
+        (f"{'x' * 300}.py:scheduler", "there is no file xxx"),
+        ("x" * 300, "there is no scheduler 'xxx"),
+    ],
 )
 def test_a_file_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str) -> None:
     monkeypatch.chdir(tmp_path)
