@@ -19,7 +19,7 @@ from harness.experiment.forms import (
 )
 from harness.experiment.scenario import LoadedScenario, amount, curve, duration
 from harness.measure.queue_model import QueueModel
-from harness.measure.queueing import most_in_time
+from harness.measure.queueing import meets_objective
 from harness.measure.service_time import EXPONENTIAL, ServiceTime
 from harness.model.core import (
     Container,
@@ -284,7 +284,7 @@ def _queue(loaded: LoadedScenario, form: ServiceTasks, where: str, limit_milli: 
         objective=slo.objective / 100,
         service_time=_service_time(loaded, form, f"{where}.serviceTime"),
     )
-    if not most_in_time(model):
+    if not meets_objective(model):
         raise loaded.error(
             f"{where}.slo",
             "no number of replicas meets it",

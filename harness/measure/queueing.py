@@ -93,6 +93,12 @@ def most_in_time(model: QueueModel) -> float:
     return _most_in_time(model)
 
 
+def meets_objective(model: QueueModel) -> bool:
+    """Whether there is a rate at which the objective's share is answered in time: next to nothing, a millionth of the
+    capacity, is looked at. What that rate is at most takes seconds to reckon (`most_in_time`)."""
+    return outcome(model, model.capacity_rps * 1e-6).in_time >= model.objective
+
+
 @cache
 def _most_in_time(model: QueueModel) -> float:
     if _outcome(model, 0.0).in_time < model.objective:
