@@ -103,6 +103,8 @@ LATENCIES = st.sampled_from(
 )
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(seed=1, faults=[crash("60s", "n-0"), crash("60s", "n-1")], scaled=True, pools=True, latencies={}, events=True)
+# Its node went down while the image was pulled: what was pulled again was charged to messages.
+@example(seed=0, faults=[crash("1s", "n-0", downFor="20s")], scaled=False, pools=False, latencies={}, events=True)
 @example(seed=2528, faults=[], scaled=True, pools=False, latencies={}, events=False)  # scrapes and syncs coincide
 def test_hops_add_up_to_the_total(
     seed: int, faults: list[dict[str, Any]], scaled: bool, pools: bool, latencies: dict[str, Any], events: bool

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from harness.measure.fault import LASTING_FAULTS
 from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
-from harness.measure.waterfall.pod_way import LATENCIES, START, from_running, to_served
+from harness.measure.waterfall.pod_way import LATENCIES, PULL, START, from_running, to_served
 from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
 from harness.measure.waterfall.timers import (
     EVICTION_RATE,
@@ -379,6 +379,8 @@ def _again(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_n
     ready = pod.ready_ns(since)
     started = pod.event("Started", since, None if ready == NEVER else ready)
     if started != NEVER:  # its phase was Running all the time
-        chain.to(pod.event("Pulled", since, started), "image pulled", LATENCIES)
+        # One that is there takes no time. The Event that it is pulled may be from before, or lost.
+        pulled = pod.event("Pulled", since, started)
+        chain.to(pulled, "image pulled", LATENCIES if pulled - since < SOON_NS else PULL)
         chain.to(started, "container started", START)
     from_running(chain, pod, story, timers, since, until_ns)
