@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from harness.autoscaling.spells import Spell, Spells
+from harness.autoscaling.spells import NotesStays, Spell, Spells
 from harness.engine.component import DELETED
 from harness.model.workloads import HorizontalPodAutoscaler
 
@@ -18,12 +18,20 @@ _USUAL = ("DesiredWithinRange", "ReadyForNewScale", "ValidMetricFound", "Succeed
 
 
 class AutoscalerNotes:
-    """A fold over the journal: conditions of horizontal autoscalers in which something holds them back."""
+    """A fold over the journal: conditions of horizontal autoscalers in which something holds them back. And what node
+    autoscalers note from `attach` on; without it they note nothing."""
 
     kinds = ("HorizontalPodAutoscaler",)
 
     def __init__(self) -> None:
         self._conditions: dict[str, Spells] = {}  # by type of condition
+        self._nodes: list[Spells] = []
+
+    def attach(self, components: Iterable[Any]) -> None:
+        for component in components:
+            if isinstance(component, NotesStays):
+                component.stays = Spells()
+                self._nodes.append(component.stays)
 
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
         assert isinstance(obj, HorizontalPodAutoscaler), kind
@@ -39,13 +47,9 @@ class AutoscalerNotes:
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
         """Nothing."""
 
-    def columns(self, components: Iterable[Any]) -> dict[str, list[Any]]:
-        """With what node autoscalers among the components have noted; {} where there is nothing."""
-        found: list[tuple[str, Spell]] = []
-        for component in components:
-            stays = getattr(component, "stays", None)
-            if isinstance(stays, Spells):
-                found += [("Node", spell) for spell in stays.all()]
+    def columns(self) -> dict[str, list[Any]]:
+        """{} where nothing was noted."""
+        found: list[tuple[str, Spell]] = [("Node", spell) for spells in self._nodes for spell in spells.all()]
         for kind in sorted(self._conditions):
             found += [("HorizontalPodAutoscaler", spell) for spell in self._conditions[kind].all()]
         if not found:

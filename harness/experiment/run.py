@@ -125,7 +125,7 @@ def run_once(
                 "pods": run.measures.pod_columns(),
                 "nodes": run.measures.node_columns(),
                 "jobs": run.measures.job_columns(run.end_ns),
-                "autoscalers": run.autoscaler_notes.columns(run.cluster.components.values()),
+                "autoscalers": {} if run.autoscaler_notes is None else run.autoscaler_notes.columns(),
             },
             prometheus,
             run.notes,
@@ -149,7 +149,7 @@ class Run:
         """`notes`: takes down what the scheduler sees, for those who ask why afterwards."""
         self.loaded = loaded
         self.notes = notes
-        self.autoscaler_notes = AutoscalerNotes()
+        self.autoscaler_notes = None if notes is None else AutoscalerNotes()
         self.clock = clock or Clock()
         self.seed = seed
         self.prepared: Prepared = prepare(loaded, seed)
@@ -183,9 +183,10 @@ class Run:
         assembled = assemble(MemoryStore(ObjectCodec()), plan)
         self.cluster, self.scheduler, self.driver = assembled.cluster, assembled.scheduler, assembled.driver
         server = self.cluster.server
-        self.measures = Measures(
-            self.prepared, demand, jobs, lambda: server.now, () if notes is None else (notes, self.autoscaler_notes)
-        )
+        folds = tuple(each for each in (notes, self.autoscaler_notes) if each is not None)
+        self.measures = Measures(self.prepared, demand, jobs, lambda: server.now, folds)
+        if self.autoscaler_notes is not None:
+            self.autoscaler_notes.attach(self.cluster.components.values())
         for obj in adopted:  # as the store has them
             kind = kind_of(obj)
             there = server.objects(kind)[obj.metadata.key]

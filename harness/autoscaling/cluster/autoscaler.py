@@ -107,7 +107,7 @@ class ClusterAutoscaler:
             self.watches = (*ClusterAutoscaler.watches, "ConfigMap")
         self._filters: Sequence[FilterPlugin] = ()
         self._state = ClusterState(pools, self._settings)
-        self.stays = Spells()  # of nodes, and why; a new process goes on with them
+        self.stays: Spells | None = None  # of nodes, and why, for a record
         self._reset()
 
     def use_filter_plugins(self, plugins: Sequence[FilterPlugin]) -> None:
@@ -198,7 +198,8 @@ class ClusterAutoscaler:
         elif token == self._armed:
             self._armed = -1
             self._scan(now, effects)
-            note_stays(self.stays, now, self._state, self._planner, self._cooling)
+            if self.stays is not None:
+                note_stays(self.stays, now, self._state, self._planner, self._cooling)
             self._trigger.ran(now, productive=now in (self._last_scale_up_ns, self._last_delete_ns))
 
     def _on_outcome(self, now: int, event: Outcome) -> None:
@@ -233,7 +234,8 @@ class ClusterAutoscaler:
             if event.type == DELETED:
                 self._planner.forget(obj.metadata.name)
                 self._actuator.forget(obj.metadata.name)
-                self.stays.tell(now, obj.metadata.name, "")
+                if self.stays is not None:
+                    self.stays.tell(now, obj.metadata.name, "")
         elif isinstance(obj, Pod) and (event.type == DELETED or obj.spec.node_name or obj.status.phase in ENDED):
             self._scale_up.forget(obj.metadata.key)
 

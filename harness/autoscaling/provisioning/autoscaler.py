@@ -80,7 +80,7 @@ class JustInTimeNodes:
         self.catalogue = catalogue or shipped_catalogue()
         self._provider = MachineProvider()
         self._filters: Sequence[FilterPlugin] = ()
-        self.stays = Spells()  # of nodes, and why; a new process goes on with them
+        self.stays: Spells | None = None  # of nodes, and why, for a record
         self._reset()
 
     def use_filter_plugins(self, plugins: Sequence[FilterPlugin]) -> None:
@@ -131,13 +131,13 @@ class JustInTimeNodes:
         """For each node of a NodePool that the last look did not find disruptable, why."""
         return self._disruption.reasons
 
-    def _note_stays(self, now: int) -> None:
+    def _note_stays(self, now: int, stays: Spells) -> None:
         claims = self._state.claims
 
         def pool_of(name: str) -> str:
             return claims[name].metadata.labels.get(NODEPOOL, "") if name in claims else ""
 
-        self.stays.observe(now, dict(self._disruption.reasons), pool_of)
+        stays.observe(now, self._disruption.reasons, pool_of)
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -201,7 +201,8 @@ class JustInTimeNodes:
         for part in (self._lifecycle, self._termination, self._writes):
             part.forget(name)
         self._disruption.forget(claim)
-        self.stays.tell(now, claim.metadata.name, "")
+        if self.stays is not None:
+            self.stays.tell(now, name, "")
 
     def _on_timer(self, now: int, token: Any, touched: dict[str, None], effects: list[Effect]) -> None:
         match token:
@@ -219,7 +220,8 @@ class JustInTimeNodes:
                     self._launcher.reclaimed(now, claim)
             case ("disrupt", int(at)):
                 self._disruption.on_timer(now, at, effects)
-                self._note_stays(now)
+                if self.stays is not None:
+                    self._note_stays(now, self.stays)
             case ("validate",):
                 self._disruption.on_validation(now, effects)
             case ("command",):
