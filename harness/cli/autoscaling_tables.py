@@ -20,7 +20,12 @@ def print_autoscaling(found: Autoscaling) -> None:
     if rows:
         _table("What autoscalers decided", ("at", "by", "about", "what", "why"), rows)
     refused = [
-        (f"{clock(item.from_ns)}-{clock(item.until_ns)}", item.by, names(item.about), f"{item.reason}: {item.message}")
+        (
+            f"{clock(item.from_ns)}-{clock(item.until_ns)}",
+            item.by,
+            names(list(item.about)),
+            f"{item.reason}: {item.message}",
+        )
         for item in found.refusals
     ]
     if refused:
@@ -33,7 +38,7 @@ def print_autoscaling(found: Autoscaling) -> None:
         if stayed:
             _table(title, ("from-until", "about", of, "why"), stayed)
     if found.stays is None:
-        print("why nodes stayed is not in this record: there is no autoscaler of nodes, or another version wrote it")
+        print("why nodes stayed is not in this record: nothing was noted, or another version wrote it")
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

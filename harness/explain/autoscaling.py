@@ -7,7 +7,7 @@ no Events (`spec.events: false`), it is known what grew and shrank, and not for 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ SAME_ORDER_NS = 10**9
 """Events about an order follow it within."""
 NODE_REMOVED = "node removed by cluster autoscaler"
 DISRUPTING = "Disrupting Node: "
+NOT_NEEDED = (
+    *("NotUnneededLongEnough", "NotUnreadyLongEnough", "ScaleDownInCooldown", "BlockedByOnCompletionPod"),
+    *("max-scale-down-parallelism", "max-drain-parallelism"),
+)
+"""How reasons begin for which the cluster autoscaler keeps a node that it has found not needed."""
 _GROWN = re.compile(r"\{(\S+) (\d+)->(\d+) \(max: (\d+)\)\}")
 _CLAIM = re.compile(r"nodeclaim/([^,\s]+)")
 _SIZE = re.compile(r"New size: (\d+); reason: (.*)", re.DOTALL)
@@ -76,7 +81,7 @@ class Refusal:
     message: str
     from_ns: int
     until_ns: int
-    about: list[str]
+    about: dict[str, None]
     times: int = 0
 
     def to_data(self) -> dict[str, Any]:
@@ -86,7 +91,7 @@ class Refusal:
             "message": self.message,
             "fromSeconds": self.from_ns / 1e9,
             "untilSeconds": self.until_ns / 1e9,
-            "about": self.about,
+            "about": list(self.about),
             "times": self.times,
         }
 
@@ -121,7 +126,7 @@ class Autoscaling:
     def of_node(self, node: str) -> Autoscaling:
         """What was decided about one node. Raises UserError where nothing is known of it."""
         decisions = [item for item in self.decisions if item.about == node]
-        refusals = [item for item in self.refusals if item.about == [node]]
+        refusals = [item for item in self.refusals if list(item.about) == [node]]
         stays = [item for item in self.stays or () if (item.kind, item.name) == ("Node", node)]
         if not (decisions or refusals or stays):
             hint = "nodes of pools and NodePools are decided about; podyard explain RECORD lists what was"
@@ -161,7 +166,7 @@ def _entries(journal: Any) -> Iterator[tuple[int, str, str, str, Any]]:
 
 
 def _stays(folder: Path) -> list[Stay] | None:
-    """None of a record of before they were noted, and of a run without autoscalers."""
+    """None of a record of before they were noted, and of a run in which nothing was."""
     path = (folder if folder.is_dir() else folder.parent) / "autoscalers.parquet"
     if not path.exists():
         return None
@@ -177,7 +182,7 @@ class _Fold:
         self._claims: dict[str, Decision] = {}
         self._sizes: dict[str, int] = {}  # by horizontal autoscaler
         self._removed: list[Decision] = []  # of which the node is not known yet
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[tuple[str, str, str, int]] = set()
 
     def read(self, at_ns: int, kind: str, change: str, key: str, data: Any) -> None:
         if kind == "observed":
@@ -225,13 +230,18 @@ class _Fold:
         if waiting is not None:
             waiting.about, waiting.what = node, waiting.what.replace("a node", f"node {node}", 1)
 
-    def explain_removals(self, stays: tuple[Stay, ...] | list[Stay]) -> None:
+    def explain_removals(self, stays: Sequence[Stay]) -> None:
         """Since when the cluster autoscaler had not needed a node that it removed. What was observed twice is once."""
-        waited = {item.name: item for item in stays if item.kind == "Node" and item.reason.startswith("NotUn")}
+        not_needed: dict[str, tuple[int, int]] = {}  # from, until: spells without a break between them
+        for stay in stays:
+            if stay.kind != "Node":
+                continue
+            from_ns, until_ns = not_needed.pop(stay.name, (stay.from_ns, stay.from_ns))
+            if stay.reason.startswith(NOT_NEEDED):
+                not_needed[stay.name] = (from_ns if until_ns == stay.from_ns else stay.from_ns, stay.until_ns)
         for item in self.decisions:
-            if item.kind == "scaleDown" and not item.why and (spell := waited.get(item.about)) is not None:
-                words = "not ready" if spell.reason == "NotUnreadyLongEnough" else "not needed"
-                item.why = f"{words} since {spell.from_ns / 1e9:.0f} s"
+            if item.kind == "scaleDown" and not item.why and item.about in not_needed:
+                item.why = f"not needed since {not_needed[item.about][0] / 1e9:.0f} s"
         self.decisions = [item for item in self.decisions if item.kind != "scaleDown" or item.about]
 
     # -- Events --------------------------------------------------------------------------------------------------------
@@ -251,8 +261,8 @@ class _Fold:
             self._names_removed(at_ns, about, "")
         elif reason == "DisruptionTerminating":
             self._names_removed(at_ns, about, message.removeprefix(DISRUPTING))
-        elif reason in _TOLD and (reason, f"{about} {message} {count}") not in self._seen:
-            self._seen.add((reason, f"{about} {message} {count}"))
+        elif reason in _TOLD and (told := (reason, about, message, count)) not in self._seen:
+            self._seen.add(told)
             self.decisions.append(Decision(at_ns, _TOLD[reason], "event", about, reason, message))
         elif reason == "FailedScheduling":
             by = JUST_IN_TIME if message.startswith(NO_PLACE) else "scheduler"
@@ -312,8 +322,7 @@ class _Fold:
     def _refuse(self, at_ns: int, by: str, reason: str, about: str, message: str, *, owner: str) -> None:
         known = self.refusals.get((by, reason, owner or about, message))
         if known is None:
-            known = self.refusals[by, reason, owner or about, message] = Refusal(by, reason, message, at_ns, at_ns, [])
+            known = self.refusals[by, reason, owner or about, message] = Refusal(by, reason, message, at_ns, at_ns, {})
         known.until_ns = at_ns
         known.times += 1
-        if about not in known.about:
-            known.about.append(about)
+        known.about[about] = None

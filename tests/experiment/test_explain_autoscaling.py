@@ -76,6 +76,38 @@ def test_why_a_node_stayed_is_a_story_without_a_gap(burst: Path) -> None:
     assert [item.kind for item in found.decisions] == ["scaleDown"]
 
 
+def test_a_cooldown_is_no_break_in_the_time_that_a_node_was_not_needed(tmp_path: Path) -> None:
+    """It was told as not needed since the end of the cooldown that another pool's growth began."""
+    ends, grows = pod("ends", 4, **{"podyard.dev/duration": "30s"}), pod("grows", 8, **{"podyard.dev/arrival": "4m"})
+    ends["spec"]["restartPolicy"] = "Never"
+    flags = "cluster-autoscaler?scale-down-unneeded-time=6m&scale-down-delay-after-add=1m"
+    pools = [POOL, {**POOL, "name": "large", "cpu": 8, "memory": "32Gi"}]
+    found = autoscaling(record(tmp_path, pod("base", 4), ends, grows, pools=pools, autoscaler=flags)).of_node("burst-0")
+    reasons = [item.reason for item in found.stays or ()]
+    assert reasons.index("ScaleDownInCooldown: scale-down-delay-after-add") > 0
+    (removed,) = found.decisions
+    assert 360 <= removed.at_ns / 1e9 - int(removed.why.removeprefix("not needed since ").removesuffix(" s")) <= 380
+
+
+def test_a_node_that_waits_while_others_are_drained_says_so(tmp_path: Path) -> None:
+    """Two nodes that are not needed, each with a pod: they go one after the other."""
+    ends = [pod(f"ends-{index}", 3, **{"podyard.dev/duration": "3m"}) for index in range(3)]
+    for item in ends:
+        item["spec"]["restartPolicy"] = "Never"
+    labels = {"app": "web"}
+    small = {"metadata": {"labels": labels}, "spec": pod("small", 1)["spec"]}
+    web = {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": labels}, "template": small},
+    }  # fmt: skip
+    found = autoscaling(record(tmp_path, *ends, web, pools=[POOL], autoscaler=FAST))
+    first, second = [item for item in found.decisions if item.kind == "scaleDown"]
+    (waited,) = [item for item in found.stays or () if item.reason == "max-drain-parallelism=1"]
+    assert waited.name == second.about
+    assert first.at_ns < waited.until_ns < second.at_ns
+    assert first.why == second.why
+
+
 def test_what_held_the_horizontal_autoscaler_back(burst: Path) -> None:
     stays = autoscaling(burst).stays
     assert stays is not None
@@ -88,7 +120,7 @@ def test_what_no_pool_helps_is_refused_once_with_who_refused_it(tmp_path: Path) 
     found = autoscaling(record(tmp_path, pod("big", 64), pools=[POOL]))
     assert not found.decisions
     refused = {item.by: item for item in found.refusals}
-    assert refused["cluster-autoscaler"].about == ["default/big"]
+    assert list(refused["cluster-autoscaler"].about) == ["default/big"]
     assert refused["cluster-autoscaler"].reason == "NotTriggerScaleUp"
     assert "1 Insufficient cpu" in refused["cluster-autoscaler"].message
     assert refused["scheduler"].reason == "FailedScheduling"

@@ -181,7 +181,15 @@ class ScaleDownPlanner:
         left = settings.max_scale_down_parallelism - empty_going - drain_going
         empty = lists[False][: max(left, 0)]
         left -= len(empty)
-        return empty, lists[True][: max(min(left, settings.max_drain_parallelism - drain_going), 0)]
+        to_drain = settings.max_drain_parallelism - drain_going
+        drain = lists[True][: max(min(left, to_drain), 0)]
+        of_all, of_drained = (
+            f"max-scale-down-parallelism={settings.max_scale_down_parallelism}",
+            f"max-drain-parallelism={settings.max_drain_parallelism}",
+        )
+        self.reasons.update(dict.fromkeys(lists[False][len(empty) :], of_all))
+        self.reasons.update(dict.fromkeys(lists[True][len(drain) :], of_drained if to_drain <= left else of_all))
+        return empty, drain
 
     # -- within --------------------------------------------------------------------------------------------------------
 
