@@ -15,8 +15,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.demo
 	$(BIN)/podyard run
 
+# The same examples in every run; `pytest` alone draws new ones (tests/conftest.py).
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadgroup --hypothesis-profile ci
 
 test-slow: $(VENV)/.dev
 	PODYARD_EXAMPLES=full $(BIN)/python -m pytest -m "slow or hypothesis" -n auto
