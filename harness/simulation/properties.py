@@ -16,9 +16,12 @@ from typing import Any, Protocol, TypeAlias
 from harness.experiment.run import Home, Run
 from harness.experiment.scenario import from_data
 from harness.experiment.strategies import load_strategy
-from harness.model.core import Node, Pod, ResourceList
+from harness.model.core import Node, Pod
 from harness.model.meta import is_ready
+from harness.model.pod_amounts import resource_amounts
+from harness.scheduling.pods.requests import requests_of
 from harness.simulation.generated import Scenario, document, scenarios
+from harness.simulation.safety import ENDED
 
 __all__ = [
     "Claim",
@@ -171,7 +174,7 @@ def ready(pod: Pod) -> bool:
 
 def all_ready(moment: Moment) -> bool:
     """Each pod is ready, or has ended."""
-    return all(ready(pod) or pod.status.phase in ("Succeeded", "Failed") for pod in moment.pods.values())
+    return all(ready(pod) or pod.status.phase in ENDED for pod in moment.pods.values())
 
 
 def a_node_is_down(moment: Moment) -> bool:
@@ -182,7 +185,7 @@ def a_node_is_down(moment: Moment) -> bool:
 def nothing_waits_beside_room(moment: Moment) -> bool:
     """No pod is without a node while one has the CPU and memory for it. What pods ask for besides, as labels of nodes,
     is not looked at; a node with any taint has no room."""
-    waiting = [pod for pod in moment.pods.values() if not pod.spec.node_name]
+    waiting = [pod for pod in moment.pods.values() if not pod.spec.node_name and pod.status.phase not in ENDED]
     if not waiting:
         return True
     rooms = free(moment).values()
@@ -192,12 +195,12 @@ def nothing_waits_beside_room(moment: Moment) -> bool:
 def free(moment: Moment) -> dict[str, tuple[int, int]]:
     """Milli-CPU and bytes of memory that no pod has asked for, by node, of those that take pods."""
     rooms = {
-        name: (_amount(node.status.allocatable, "cpu"), _amount(node.status.allocatable, "memory"))
+        name: _cpu_and_memory(resource_amounts(node.status.allocatable))
         for name, node in moment.nodes.items()
         if not node.spec.taints and not node.spec.unschedulable
     }
     for pod in moment.pods.values():
-        if pod.spec.node_name in rooms and pod.status.phase not in ("Succeeded", "Failed"):
+        if pod.spec.node_name in rooms and pod.status.phase not in ENDED:
             cpu, memory = _asks(pod)
             had = rooms[pod.spec.node_name]
             rooms[pod.spec.node_name] = (had[0] - cpu, had[1] - memory)
@@ -205,11 +208,8 @@ def free(moment: Moment) -> dict[str, tuple[int, int]]:
 
 
 def _asks(pod: Pod) -> tuple[int, int]:
-    asked = [item.resources.requests for item in pod.spec.containers]
-    return sum(_amount(item, "cpu") for item in asked), sum(_amount(item, "memory") for item in asked)
+    return _cpu_and_memory(requests_of(pod.spec)[0])
 
 
-def _amount(amounts: ResourceList, name: str) -> int:
-    """Thousandths of a CPU, whole bytes."""
-    amount = amounts.get(name)
-    return 0 if amount is None else amount.milli if name == "cpu" else amount.value
+def _cpu_and_memory(amounts: Mapping[str, int]) -> tuple[int, int]:
+    return amounts.get("cpu", 0), amounts.get("memory", 0)

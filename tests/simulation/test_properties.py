@@ -94,6 +94,20 @@ def test_what_waits_beside_room() -> None:
         holds(small(Node(2), Service(replicas=2)), OneForEver, within(5, nothing_waits_beside_room))
 
 
+def test_an_init_container_asks_for_room_too() -> None:
+    """It was left out of the sum, and a pod that fits nowhere was told as one that waits for nothing."""
+    first, main = (
+        {"name": name, "image": "i", "resources": {"requests": {"cpu": cpu}}} for name, cpu in (("f", 3), ("m", 1))
+    )
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "two-steps"}}
+    pod["spec"] = {"containers": [main], "initContainers": [first]}
+    crowd = small(Node(4), Task(cpu=2, lasts=300))
+    crowd["spec"]["faults"] = [{"at": "5s", "apply": {"objects": [pod]}}]
+    holds(
+        crowd, "greedy", within(5, nothing_waits_beside_room), always(lambda now: now.seconds < 6 or len(now.pods) == 2)
+    )
+
+
 class OneForEver:
     """Places one pod and no more."""
 
