@@ -65,14 +65,6 @@ def _requirements(rng: Random) -> list[dict[str, Any]]:
     return out
 
 
-def has_instance_types(pool: dict[str, Any]) -> bool:
-    """Of a drawn NodePool: the smallest g4dn has four CPUs, those of the other families two or fewer."""
-    asked = {
-        item["key"].rpartition("/")[2]: item["values"] for item in pool["spec"]["template"]["spec"]["requirements"]
-    }
-    return not (asked.get("instance-family") == ["g4dn"] and asked.get("instance-cpu") == ["3"])
-
-
 def node_pool_change(rng: Random) -> dict[str, Any]:
     """A merge patch of its spec: what makes nodes drift, what holds them, what lets them go."""
     return rng.choice(

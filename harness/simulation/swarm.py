@@ -12,11 +12,14 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from harness.autoscaling.provisioning.catalogue import shipped_catalogue
+from harness.autoscaling.provisioning.templates import example_nodes
 from harness.convergence.checkers import HEAL_NS
 from harness.engine.component import MINUTE, SECOND
 from harness.engine.streams import stream
 from harness.faults.timeline import parse
-from harness.simulation.node_pools import SETTINGS, has_instance_types, node_pools
+from harness.model.objects import from_wire
+from harness.simulation.node_pools import SETTINGS, node_pools
 from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
 from harness.simulation.random_faults import DRAWN, Scene, random_fault, random_refusal, random_restore
@@ -170,9 +173,9 @@ def _scene(spec: dict[str, Any], workload: list[dict[str, Any]], zones: list[str
     groups = [source["group"] for source in spec["nodes"]]
     nodes = [f"{group['name']}-{index}" for group in groups for index in range(group["count"])]
     nodes += [f"{pool['name']}-0" for pool in spec.get("pools", ())]
-    made = [obj for source in workload for obj in source.get("objects", ()) if obj["kind"] == "NodePool"]
+    pools = [from_wire(obj) for source in workload for obj in source.get("objects", ()) if obj["kind"] == "NodePool"]
     names = [pool["name"] for pool in spec.get("pools", ())]
-    return Scene(apps(workload), zones, nodes, objects, names, any(map(has_instance_types, made)))
+    return Scene(apps(workload), zones, nodes, objects, names, bool(example_nodes(pools, shipped_catalogue())))
 
 
 def apps(workload: list[dict[str, Any]]) -> list[str]:
