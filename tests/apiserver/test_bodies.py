@@ -313,6 +313,14 @@ def test_half_of_a_surrogate_pair_is_a_replacement_character(cluster: Live) -> N
     assert "Foregrou\ufffdnd" in status["message"]
 
 
+@pytest.mark.parametrize("names_duplicates", [False, True])
+@pytest.mark.parametrize("body", [rb'{"a": "\ud800", "b": 1e999}', b'{"b": -1e999}', '{"a": 1}'.encode("utf-16")])
+def test_what_only_one_decoder_reads_is_no_json(body: bytes, names_duplicates: bool) -> None:
+    """The one that finds duplicate fields made 1e999 infinite, which no answer can say, and read UTF-16."""
+    with pytest.raises(ApiError, match="the object provided is unrecognized"):
+        parsed(body, "", [] if names_duplicates else None)
+
+
 @pytest.mark.parametrize("follow", ["", "&follow=true"])
 def test_a_time_that_is_none_is_told_before_a_log_begins(cluster: Live, follow: str) -> None:
     cluster.request("POST", PODS, pod("logged"))

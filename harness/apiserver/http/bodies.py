@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -176,7 +177,7 @@ def _with_duplicates(body: bytes, duplicates: list[str]) -> Any:
         repeating.names = tuple(name for name in made if names.count(name) > 1)
         return repeating
 
-    value = json.loads(body, object_pairs_hook=collect, parse_constant=_no_constant)
+    value = json.loads(body.decode(), object_pairs_hook=collect, parse_constant=_no_constant, parse_float=_finite)
     if seen:
         _name_duplicates(value, "", duplicates)
     return value
@@ -184,6 +185,13 @@ def _with_duplicates(body: bytes, duplicates: list[str]) -> Any:
 
 def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"number out of range: {text[:80]}")
+    return value
 
 
 def _name_duplicates(value: JsonValue, path: str, duplicates: list[str]) -> None:
