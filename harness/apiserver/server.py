@@ -32,7 +32,7 @@ from harness.model.status import (
     invalid,
     not_found,
 )
-from harness.model.wire import Json, Time
+from harness.model.wire import Time
 from harness.store.interface import Store
 
 Listener: TypeAlias = Callable[[Kind, str, Any, Any, int], None]
@@ -103,7 +103,7 @@ class ApiServer:
     def revision(self) -> int:
         return self.store.revision
 
-    def objects(self, kind: str) -> Json:
+    def objects(self, kind: str) -> dict[str, ApiObject]:
         """All of a kind by key ('namespace/name' or 'name'), live: read, never write."""
         return self._objects[kind]
 

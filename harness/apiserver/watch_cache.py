@@ -10,9 +10,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from harness.engine.component import ADDED, DELETED, MODIFIED
+from harness.model.meta import ApiObject
 from harness.model.objects import KINDS, Kind
 from harness.model.status import gone, not_found
-from harness.model.wire import Json
 from harness.store.interface import Change, Store
 
 
@@ -21,7 +21,7 @@ class WatchCache:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.by_kind: dict[str, Json] = {name: {} for name in KINDS}
+        self.by_kind: dict[str, dict[str, ApiObject]] = {name: {} for name in KINDS}
 
     def rebuild(self) -> None:
         """Forget everything and read it from the store again."""
@@ -36,7 +36,7 @@ class WatchCache:
         for entry in self._store.range(prefix):
             held[entry.key[len(prefix) :]] = entry.value
 
-    def objects(self, kind: str) -> Json:
+    def objects(self, kind: str) -> dict[str, ApiObject]:
         """All of a kind by key ('namespace/name' or 'name'), live: read, never write."""
         return self.by_kind[kind]
 
