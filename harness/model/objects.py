@@ -313,7 +313,6 @@ _KINDS = (
         Unstructured,
         False,
         categories=_EXTENSIONS,
-        status=True,
         collected=False,
     ),
     Kind("FlowSchema", "flowcontrol.apiserver.k8s.io/v1", "flowschemas", Unstructured, False, status=True),

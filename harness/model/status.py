@@ -78,8 +78,9 @@ def _rebuild(arguments: tuple[int, str, str], rest: tuple[Any, ...]) -> ApiError
     return ApiError(*arguments, kind=kind, name=name, group=group, causes=causes, retry_after_s=retry)
 
 
-def not_allowed() -> ApiError:
-    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+def not_allowed(why: str = "") -> ApiError:
+    told = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", f"{told}: {why}" if why else told)
 
 
 def not_found(plural: str, name: str, group: str = "") -> ApiError:

@@ -74,11 +74,6 @@ def test_a_wrong_webhook_is_told(cluster: Live, change: dict[str, Any], field: s
             {"policyName": "p", "validationActions": ["Deny"]},
             "admission policies are not modelled",
         ),
-        (
-            SERVICES,
-            {"group": "x.example.com", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1},
-            "extension API servers are not modelled",
-        ),
         (f"{FLOWS}/flowschemas", {"priorityLevelConfiguration": {"name": "x"}}, "Fairness is not modelled"),
         (f"{FLOWS}/prioritylevelconfigurations", {"type": "Limited"}, "Fairness is not modelled"),
     ],
@@ -104,3 +99,22 @@ def test_every_group_that_is_served_has_an_api_service(cluster: Live) -> None:
     assert {item["metadata"]["name"] for item in items} == served | {"v1."}
     one = cluster.request("GET", f"{SERVICES}/v1.apps")[1]
     assert (one["spec"]["group"], one["status"]["conditions"][0]["status"]) == ("apps", "True")
+
+
+@pytest.mark.parametrize("name", ["v1.apps", "v1.x.example.com"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_who_writes_an_api_service_is_told_that_none_is_modelled(cluster: Live, method: str, name: str) -> None:
+    """One that is there was said to be missing."""
+    body = {"metadata": {"name": name}, "spec": {"group": "x.example.com", "version": "v1"}}
+    path = SERVICES if method == "POST" else f"{SERVICES}/{name}"
+    headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
+    code, status = cluster.request(method, path, None if method == "DELETE" else body, headers=headers)
+    assert (code, status["reason"]) == (405, "MethodNotAllowed")
+    assert "extension API servers are not modelled" in status["message"]
+
+
+def test_a_watch_of_api_services_is_refused(cluster: Live) -> None:
+    """It began with none of them, and never told of any."""
+    assert cluster.request("GET", f"{SERVICES}?watch=true&timeoutSeconds=1")[0] == 405
+    (found,) = cluster.request("GET", "/apis/apiregistration.k8s.io/v1")[1]["resources"]
+    assert (found["name"], found["verbs"]) == ("apiservices", ["get", "list"])

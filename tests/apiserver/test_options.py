@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
 pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
+from harness.apiserver.http.options import is_true
 from tests.apiserver.live import Live, live
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -38,10 +40,23 @@ def cluster() -> Iterator[Live]:
         ),
         ("DELETE", f"{MAPS}/ghost", {"propagationPolicy": "foreground"}, 'Unsupported value: "foreground"'),
         ("DELETE", MAPS, {"propagationPolicy": "foreground"}, 'Unsupported value: "foreground"'),
+        ("DELETE", f"{MAPS}/ghost?propagationPolicy=Maybe", {"gracePeriodSeconds": 0}, 'Unsupported value: "Maybe"'),
+        (
+            "POST",
+            f"{PODS}/ghost/eviction",
+            {"deleteOptions": {"dryRun": ["Some"]}},
+            'dryRun: Unsupported value: ["Some"]: supported values: "All"',
+        ),
         (
             "DELETE",
             f"{MAPS}/ghost",
             {"propagationPolicy": "Orphan", "orphanDependents": False},
+            "orphanDependents and deletionPropagation cannot be both set",
+        ),
+        (
+            "DELETE",
+            f"{MAPS}/ghost?propagationPolicy=Orphan&orphanDependents=false",
+            None,
             "orphanDependents and deletionPropagation cannot be both set",
         ),
         ("GET", f"{PODS}?resourceVersion=0&resourceVersionMatch=Exact", None, "forbidden for resourceVersion"),
@@ -57,3 +72,27 @@ def test_a_wrong_option_is_refused_by_name(cluster: Live, method: str, path: str
     assert (code, status["reason"], status["details"]["group"]) == (422, "Invalid", "meta.k8s.io")
     assert told in status["message"]
     assert cluster.request("GET", f"{MAPS}/x")[0] == 404
+
+
+def test_a_deletion_that_says_dry_run_twice_deletes_nothing(cluster: Live) -> None:
+    cluster.request("POST", MAPS, {"metadata": {"name": "kept"}})
+    assert cluster.request("DELETE", f"{MAPS}/kept", {"dryRun": ["All", "All"]})[0] == 200
+    assert cluster.request("DELETE", MAPS, {"dryRun": ["All", "All"]})[0] == 200
+    assert cluster.request("GET", f"{MAPS}/kept")[0] == 200
+
+
+def test_dependents_are_orphaned_where_the_query_says_so(cluster: Live) -> None:
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    cluster.request("POST", path, {"metadata": {"name": "d"}, "spec": spec})
+    code, left = cluster.request("DELETE", f"{path}/d?orphanDependents=True")
+    assert (code, left["metadata"]["finalizers"]) == (200, ["orphan"])
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("", False), ("x=0", False), ("x=False", False), ("x=1", True), ("x=true", True), ("x=True", True), ("x=", True)],
+)
+def test_booleans_of_a_query(query: str, expected: bool) -> None:
+    assert is_true(dict(parse_qsl(query, keep_blank_values=True)), "x") is expected

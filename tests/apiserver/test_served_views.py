@@ -74,6 +74,8 @@ def test_what_is_only_read(cluster: Live) -> None:
     assert [item["metadata"]["name"] for item in found["items"]] == ["controller-manager", "etcd-0", "scheduler"]
     assert cluster.request("GET", "/api/v1/componentstatuses/nobody")[0] == 404
     assert cluster.request("POST", "/api/v1/componentstatuses", {"metadata": {"name": "x"}})[0] == 405
+    code, status = cluster.request("GET", "/apis/metrics.k8s.io/v1beta1/pods?watch=true&timeoutSeconds=1")
+    assert (code, "metrics are measured when somebody asks" in status["message"]) == (405, True)
     assert cluster.request("GET", "/apis/metrics.k8s.io/v1beta1/nodes")[1]["items"] == []
 
 

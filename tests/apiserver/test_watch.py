@@ -92,15 +92,23 @@ def test_a_revision_that_is_gone_or_not_there_yet(cluster: Live) -> None:
     assert (code, status["reason"]) == (504, "Timeout")
 
 
-def test_initial_events_end_with_a_bookmark(cluster: Live) -> None:
+@pytest.mark.parametrize("yes", ["true", "True"])
+def test_initial_events_end_with_a_bookmark(cluster: Live, yes: str) -> None:
+    """The Python client writes True, which was taken for false: no initial events came, and no bookmark."""
     cluster.request("POST", MAPS, config("x"))
-    query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    query = f"watch={yes}&sendInitialEvents={yes}&resourceVersionMatch=NotOlderThan&allowWatchBookmarks={yes}"
     events = list(cluster.watch(f"{MAPS}?{query}&timeoutSeconds=1&{OWN}"))
     assert [event["type"] for event in events] == ["ADDED", "BOOKMARK"]
     assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
     assert int(events[1]["object"]["metadata"]["resourceVersion"]) >= int(
         events[0]["object"]["metadata"]["resourceVersion"]
     )
+
+
+def test_a_watch_that_wants_no_initial_events_begins_now(cluster: Live) -> None:
+    cluster.request("POST", MAPS, config("x"))
+    query = "watch=true&sendInitialEvents=False&resourceVersionMatch=NotOlderThan&resourceVersion=0"
+    assert list(cluster.watch(f"{MAPS}?{query}&timeoutSeconds=1&{OWN}")) == []
 
 
 def test_tables_of_a_watch_name_their_columns_once(cluster: Live) -> None:

@@ -24,6 +24,7 @@ from harness.apiserver.http.containers import logs
 from harness.apiserver.http.containers.disk import Disks
 from harness.apiserver.http.driver_queue import AWAY, Busy, DriverQueue
 from harness.apiserver.http.negotiate import ObjectForm, form_of
+from harness.apiserver.http.options import is_true
 from harness.apiserver.http.proxy import proxied
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
@@ -205,7 +206,7 @@ class Front:
     async def _resource(self, request: Request, user: User, target: Target) -> Response:
         form = form_of(request.headers.get("accept", ""))
         query = dict(request.query_params)
-        watch = request.method == "GET" and query.get("watch", "") in ("1", "true", "True")
+        watch = request.method == "GET" and is_true(query, "watch")
         verb = "watch" if watch else _verb(request.method, target)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         duplicates: list[str] | None = None if query.get("fieldValidation") == "Ignore" else []

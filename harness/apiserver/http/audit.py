@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope, Send
 
 from harness.apiserver.http.auth.rbac import User
+from harness.apiserver.http.options import is_true
 from harness.apiserver.http.resources import target_of
 from harness.model.errors import UserError
 from harness.model.status import ApiError
@@ -123,7 +124,7 @@ def _about(request: HTTPConnection, method: str) -> Json:
     target = target_of(url.path)
     if target is None:
         return out
-    watch = request.query_params.get("watch", "") in ("1", "true", "True")
+    watch = is_true(request.query_params, "watch")
     verb = _VERBS.get(method, "watch" if watch else "get" if target.name else "list")
     out["verb"] = "deletecollection" if verb == "delete" and not target.name else verb
     ref = {

@@ -16,6 +16,7 @@ from harness.apiserver.kinds import RULES
 from harness.apiserver.kinds.custom import structural
 from harness.apiserver.registry.identity_memo import IdentityMemo
 from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.validation.causes import unsupported
 from harness.model.core import Pod, PodSpec
 from harness.model.field_types import check_fields, check_metadata
 from harness.model.meta import ApiObject
@@ -58,9 +59,8 @@ class Call(msgspec.Struct, frozen=True):
         """Ignore, Warn or Strict. Raises ApiError Invalid. Source: metav1.CreateOptions, FieldValidationDirective."""
         value = self.query.get("fieldValidation", "") or "Warn"
         if value not in ("Ignore", "Warn", "Strict"):
-            told = f'Unsupported value: "{value}": supported values: "Ignore", "Strict", "Warn"'
-            cause = Cause("fieldValidation", "FieldValueNotSupported", told)
-            raise invalid(f"{self.verb.title()}Options", "", (cause,), "meta.k8s.io")
+            known = ("Ignore", "Strict", "Warn")
+            options.refuse(options.OF_VERB[self.verb], [unsupported("fieldValidation", value, known)])
         return value
 
     def action(self, verb: str = "", *, name: str | None = None) -> Action:

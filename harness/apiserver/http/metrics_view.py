@@ -1,4 +1,4 @@
-"""metrics.k8s.io as clients read it, computed when somebody asks; and ComponentStatus.
+"""metrics.k8s.io as clients read it, computed when somebody asks; and ComponentStatus, APIService.
 
 Source: sigs.k8s.io/metrics-server; `kubectl top` and dashboards read it. What pods use: `harness.model.pod_usage`. What
 a node uses is the sum of its pods.
@@ -79,19 +79,20 @@ def _of_nodes(server: ApiServer) -> list[NodeMetrics]:
 
 def _api_services() -> list[Any]:
     """One for each group and version, all served here; the API's own groups come before those that users define.
-    Source: pkg/controlplane/apiserver/aggregator.go DefaultGenericAPIServicePriorities (1.34)."""
+    Source: pkg/controlplane/apiserver/aggregator.go DefaultGenericAPIServicePriorities, of which one stands for all
+    groups but the core's; pkg/controlplane/controller/crdregistration (1.34)."""
     out = []
-    for group, version in ((group, version) for group, versions in groups().items() for version in versions):
+    for group, version in [(group, version) for group, versions in groups().items() for version in versions]:
         served = resources().get(f"{group}/{version}" if group else version, {}).values()
         custom = any(resource.schema is not None for resource in served)
-        priority = 18000 if not group else 1000 if custom else 17000
+        of_group, of_version = (18000, 1) if not group else (1000, 100) if custom else (17000, 15)
         said = {
             "type": "Available",
             "status": "True",
             "reason": "Local",
             "message": "Local APIServices are always available",
         }
-        spec = {"version": version, "groupPriorityMinimum": priority, "versionPriority": 15}
+        spec = {"version": version, "groupPriorityMinimum": of_group, "versionPriority": of_version}
         body = {
             "apiVersion": "apiregistration.k8s.io/v1",
             "kind": "APIService",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.apiserver.validation.causes import forbidden, too_long, unsupported, wrong
 from harness.model.status import Cause, invalid
 
 LONGEST_MANAGER = 128
@@ -33,14 +34,19 @@ def refuse(options: str, causes: Iterable[Cause]) -> None:
         raise invalid(options, "", found, "meta.k8s.io")
 
 
+def is_true(query: Mapping[str, str], name: str) -> bool:
+    """A boolean of a query: one that is absent, `0` or `false` is false; any other is true (`True` of a Python client).
+    Source: apimachinery pkg/runtime/conversion.go Convert_Slice_string_To_bool."""
+    return query.get(name, "false").lower() not in ("0", "false")
+
+
 def manager_causes(name: str) -> list[Cause]:
     if len(name.encode()) > LONGEST_MANAGER:
-        told = f"Too long: may not be more than {LONGEST_MANAGER} bytes"
-        return [Cause("fieldManager", "FieldValueTooLong", told)]
+        return [too_long("fieldManager", LONGEST_MANAGER)]
     for position, letter in enumerate(name):
         if not letter.isprintable():
-            told = f'Invalid value: "{name}": invalid character U+{ord(letter):04X} (at position {position})'
-            return [Cause("fieldManager", "FieldValueInvalid", told)]
+            told = f"invalid character U+{ord(letter):04X} (at position {position})"
+            return [wrong("fieldManager", name, told)]
     return []
 
 
@@ -49,20 +55,17 @@ def deletion_causes(options: Mapping[str, Any]) -> list[Cause]:
     causes = []
     policy = options.get("propagationPolicy")
     if policy is not None and options.get("orphanDependents") is not None:
-        told = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
-        causes.append(Cause("propagationPolicy", "FieldValueInvalid", told))
+        told = "orphanDependents and deletionPropagation cannot be both set"
+        causes.append(wrong("propagationPolicy", policy, told))
     if policy is not None and policy not in POLICIES:
-        causes.append(_unsupported("propagationPolicy", f'"{policy}"', (*POLICIES, "nil")))
+        causes.append(_unsupported("propagationPolicy", policy, (*POLICIES, "nil")))
     causes += dry_run_causes(options.get("dryRun") or ())
     return causes
 
 
 def dry_run_causes(values: Iterable[str]) -> list[Cause]:
     held = list(values)
-    if all(value == "All" for value in held):
-        return []
-    shown = ",".join(f'"{value}"' for value in held)
-    return [_unsupported("dryRun", f"[{shown}]", ("All",))]
+    return [] if all(value == "All" for value in held) else [unsupported("dryRun", held, ("All",))]
 
 
 def list_causes(query: Mapping[str, str], *, watch: bool) -> list[Cause]:
@@ -75,36 +78,33 @@ def list_causes(query: Mapping[str, str], *, watch: bool) -> list[Cause]:
     if watch:
         if initial is not None and match != "NotOlderThan":
             told = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            causes.append(_forbidden(of_match, told))
+            causes.append(forbidden(of_match, told))
         if match:
             if initial is None:
                 told = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-                causes.append(_forbidden(of_match, told))
+                causes.append(forbidden(of_match, told))
             if match != "NotOlderThan":
-                causes.append(_unsupported(of_match, f'"{match}"', ("NotOlderThan",)))
+                causes.append(unsupported(of_match, match, ("NotOlderThan",)))
             if query.get("continue"):
-                causes.append(_forbidden(of_match, "resourceVersionMatch is forbidden when continue is provided"))
+                causes.append(forbidden(of_match, "resourceVersionMatch is forbidden when continue is provided"))
         return causes
     if match:
         version = query.get("resourceVersion", "")
         if not version:
-            causes.append(_forbidden(of_match, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+            causes.append(forbidden(of_match, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
         if query.get("continue"):
-            causes.append(_forbidden(of_match, "resourceVersionMatch is forbidden when continue is provided"))
+            causes.append(forbidden(of_match, "resourceVersionMatch is forbidden when continue is provided"))
         if match not in ("Exact", "NotOlderThan"):
-            causes.append(_unsupported(of_match, f'"{match}"', ("Exact", "NotOlderThan", "")))
+            causes.append(_unsupported(of_match, match, ("Exact", "NotOlderThan", "")))
         if match == "Exact" and version == "0":
             told = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-            causes.append(_forbidden(of_match, told))
+            causes.append(forbidden(of_match, told))
     if initial is not None:
-        causes.append(_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+        causes.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     return causes
 
 
-def _forbidden(field: str, why: str) -> Cause:
-    return Cause(field, "FieldValueForbidden", f"Forbidden: {why}")
-
-
 def _unsupported(field: str, value: str, known: Iterable[str]) -> Cause:
+    """With what is known in the order given, which is Kubernetes' and not the alphabet's."""
     names = ", ".join(f'"{name}"' for name in known)
-    return Cause(field, "FieldValueNotSupported", f"Unsupported value: {value}: supported values: {names}")
+    return Cause(field, "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {names}')

@@ -41,7 +41,8 @@ class Resource:
         return self.kind.plural
 
     @property
-    def read_only(self) -> bool:
+    def read_only(self) -> str:
+        """Why it is, if it is."""
         return RULES[self.kind.kind].read_only
 
     @property

@@ -16,7 +16,7 @@ from harness.apiserver.http.auth import rbac
 from harness.apiserver.http.call import Call
 from harness.apiserver.http.connections import WRITER, ChunkWriter
 from harness.apiserver.http.driver_queue import DriverQueue
-from harness.apiserver.http.verbs import number, selector
+from harness.apiserver.http.verbs import check_allowed, number, selector
 from harness.apiserver.http.watch import Feed, Happened, Hub
 from harness.apiserver.server import ApiServer
 from harness.model.status import ApiError, gone
@@ -42,19 +42,23 @@ class WatchSettings(msgspec.Struct, frozen=True):
     def of(cls, call: Call) -> WatchSettings:
         """Raises ApiError BadRequest, Invalid."""
         options.refuse("ListOptions", options.list_causes(call.query, watch=True))
-        asked = call.query.get("sendInitialEvents")
-        initial = asked in ("1", "true")
-        version = number(call, "resourceVersion")
+        initial = options.is_true(call.query, "sendInitialEvents")
+        since: int | None = number(call, "resourceVersion")
+        if initial:
+            since = 0
+        elif since == 0 and "sendInitialEvents" in call.query:
+            since = None  # a client that wants no initial events, and names no revision
         return cls(
-            since=0 if initial else version or (None if asked is not None else 0),
+            since=since,
             seconds=number(call, "timeoutSeconds") or LONGEST_S,
-            bookmarks=call.query.get("allowWatchBookmarks") in ("1", "true"),
+            bookmarks=options.is_true(call.query, "allowWatchBookmarks"),
             initial=initial,
         )
 
     def open(self, server: ApiServer, hub: Hub, call: Call) -> tuple[Feed | ApiError, list[Happened]]:
         """On the driver's thread. An expired revision is told in the stream, everything else is raised."""
         rbac.check(server, call.user, call.action())
+        check_allowed(call)
         chosen = selector(call)
         try:
             return hub.open(server, call.resource.kind, call.target.namespace, chosen, self.since)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.http import options
 from harness.apiserver.http.auth import certificate_requests
 from harness.apiserver.http.bodies import checked
 from harness.apiserver.http.call import Answer, Call, Objects, One
@@ -188,14 +189,15 @@ def _evict(server: ApiServer, call: Call) -> Answer:
     named = (body.get("metadata") or {}).get("name")
     if named and named != call.target.name:
         raise bad_request(f"name in URL does not match name in Eviction object: {named}")
-    options = body.get("deleteOptions") or {}
+    asked = body.get("deleteOptions") or {}
+    options.refuse("DeleteOptions", options.deletion_causes(asked))
     server.evict(
         call.target.namespace,
         call.target.name,
-        uid=(options.get("preconditions") or {}).get("uid") or "",
-        grace_s=options.get("gracePeriodSeconds"),
+        uid=(asked.get("preconditions") or {}).get("uid") or "",
+        grace_s=asked.get("gracePeriodSeconds"),
         reason="EvictionByEvictionAPI",
         message="Eviction API: evicting",
-        dry_run=call.dry_run or options.get("dryRun") == ["All"],
+        dry_run=call.dry_run or bool(asked.get("dryRun")),
     )
     return _succeeded()

@@ -24,6 +24,7 @@ from harness.apiserver.http.containers.disk import Disks
 from harness.apiserver.http.containers.logs import LogOptions
 from harness.apiserver.http.containers.network import NETWORK_COMMANDS, ClusterNetwork
 from harness.apiserver.http.containers.spdy import DamagedError
+from harness.apiserver.http.options import is_true
 from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.server import ApiServer
@@ -39,8 +40,6 @@ log = logging.getLogger("podyard.apiserver")
 T = TypeVar("T")
 
 PARTS = ("exec", "attach", "portforward")
-
-_TRUE = ("1", "true", "True")
 
 
 class Door(Protocol):
@@ -159,10 +158,10 @@ async def _run(
             ]
             await port_forward.forward(socket, protocol, opening.known, ports)
         case "exec":
-            stdin, tty = query.get("stdin", "") in _TRUE, query.get("tty", "") in _TRUE
+            stdin, tty = is_true(query, "stdin"), is_true(query, "tty")
             await execute(Channels(socket), query.getlist("command"), place, stdin=stdin, tty=tty)
-        case _ if known.interactive and query.get("stdin", "") in _TRUE:
-            tty = query.get("tty", "") in _TRUE
+        case _ if known.interactive and is_true(query, "stdin"):
+            tty = is_true(query, "tty")
             channels = Channels(socket, attached=True)
             await execute(channels, known.argv, place, stdin=True, tty=tty)
             code = channels.exit_code

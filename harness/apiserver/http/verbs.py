@@ -27,8 +27,7 @@ Result = Answer | Objects | One
 def perform(server: ApiServer, call: Call) -> Result:
     """Authorise and do. Raises ApiError."""
     rbac.check(server, call.user, call.action())
-    if call.resource.read_only and call.verb not in ("get", "list"):
-        raise not_allowed()
+    check_allowed(call)
     if call.target.subresource:
         return subresources.perform(server, call)
     match call.verb:
@@ -48,6 +47,12 @@ def perform(server: ApiServer, call: Call) -> Result:
             return _delete_collection(server, call)
         case _:
             raise not_allowed()
+
+
+def check_allowed(call: Call) -> None:
+    """Raises ApiError MethodNotAllowed: of what is made when somebody asks there is nothing to write or to watch."""
+    if call.resource.read_only and call.verb not in ("get", "list"):
+        raise not_allowed(call.resource.read_only)
 
 
 def reads_memory(call: Call) -> bool:
@@ -137,23 +142,20 @@ def _delete(server: ApiServer, call: Call) -> Result:
     target = call.target
     asked = delete_options(call)
     old = _get(server, call)
-    last = server.delete(target.resource.kind.kind, target.namespace, target.name, dry_run=dry(call), **asked)
     kind = target.resource.kind.kind
-    gone = dry(call) or old.metadata.key not in server.objects(kind)
+    last = server.delete(kind, target.namespace, target.name, **asked)
+    gone = asked["dry_run"] or old.metadata.key not in server.objects(kind)
     if gone and not RULES[kind].returned_when_deleted:
         return Answer(status_success(target, target.name, old.metadata.uid))
     return One(last, server.now)
 
 
-def dry(call: Call) -> bool:
-    return call.dry_run or checked("meta.k8s.io/v1", "DeleteOptions", call.body).get("dryRun") == ["All"]
-
-
 def delete_options(call: Call) -> Json:
-    """From the body (DeleteOptions) or the query. Raises ApiError BadRequest, Invalid."""
-    body = checked("meta.k8s.io/v1", "DeleteOptions", call.body)
-    options.refuse("DeleteOptions", options.deletion_causes(body or _queried(call)))
-    grace = body.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
+    """Arguments of ApiServer.delete from the query, and from the body (DeleteOptions), which counts where both say
+    something. Raises ApiError BadRequest, Invalid."""
+    asked = _queried(call) | checked("meta.k8s.io/v1", "DeleteOptions", call.body)
+    options.refuse("DeleteOptions", options.deletion_causes(asked))
+    grace = asked.get("gracePeriodSeconds")
     if grace is not None:
         try:
             grace = int(grace)
@@ -161,11 +163,10 @@ def delete_options(call: Call) -> Json:
             raise bad_request(f"gracePeriodSeconds: {grace!r} is not a number of seconds") from None
         if grace < 0:
             raise bad_request(f"gracePeriodSeconds: {grace} is less than 0")
-    policy = body.get("propagationPolicy") or call.query.get("propagationPolicy") or ""
-    if not policy and body.get("orphanDependents"):
-        policy = "Orphan"
-    preconditions = body.get("preconditions") or {}
+    policy = asked.get("propagationPolicy") or ("Orphan" if asked.get("orphanDependents") else "")
+    preconditions = asked.get("preconditions") or {}
     return {
+        "dry_run": call.dry_run or bool(asked.get("dryRun")),
         "grace_s": grace,
         "propagation": policy,
         "uid": preconditions.get("uid") or "",
@@ -174,18 +175,25 @@ def delete_options(call: Call) -> Json:
 
 
 def _queried(call: Call) -> Json:
-    """DeleteOptions of a query: one that is not there is not set."""
-    policy = call.query.get("propagationPolicy")
-    return {"propagationPolicy": policy} if policy else {}
+    """DeleteOptions of a query but dryRun, which `Call` reads: one that is not there is not set."""
+    query = call.query
+    found: Json = {}
+    if "gracePeriodSeconds" in query:
+        found["gracePeriodSeconds"] = query["gracePeriodSeconds"]
+    if policy := query.get("propagationPolicy"):
+        found["propagationPolicy"] = policy
+    if "orphanDependents" in query:
+        found["orphanDependents"] = options.is_true(query, "orphanDependents")
+    return found
 
 
 def _delete_collection(server: ApiServer, call: Call) -> Objects:
     kind = call.resource.kind
     chosen = selector(call)
-    options = {**delete_options(call), "uid": "", "resource_version": ""}
+    asked = {**delete_options(call), "uid": "", "resource_version": ""}
     victims = [obj for obj in server.listed(kind.kind, call.target.namespace) if chosen.matches(kind, obj)]
     for obj in victims:
-        server.delete(kind.kind, obj.metadata.namespace, obj.metadata.name, dry_run=dry(call), **options)
+        server.delete(kind.kind, obj.metadata.namespace, obj.metadata.name, **asked)
     return Objects(victims, server.revision, server.now)
 
 

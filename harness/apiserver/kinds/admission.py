@@ -13,7 +13,7 @@ from typing import Any
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import Moment, created, name_of, part
-from harness.apiserver.validation.causes import forbidden, required, wrong
+from harness.apiserver.validation.causes import duplicate, forbidden, required, wrong
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
 from harness.model.wire import Json
@@ -56,7 +56,7 @@ def _webhook_problems(new: Unstructured, old: Unstructured | None) -> list[Cause
         elif name.count(".") < 2:
             found.append(wrong(f"{at}.name", name, "should be a domain with at least three segments separated by dots"))
         if name in seen:
-            found.append(Cause(f"{at}.name", "FieldValueDuplicate", f'Duplicate value: "{name}"'))
+            found.append(duplicate(f"{at}.name", name))
         seen.add(name)
         config = webhook.get("clientConfig") or {}
         if ("url" in config) == ("service" in config):
@@ -162,7 +162,7 @@ RULES = (
     KindRules(
         kind=KINDS["APIService"],
         counted=False,
-        validate=_refused("spec.service", "extension API servers are not modelled: every group is served by this one"),
+        read_only="extension API servers are not modelled: every group is served by this one",
         table=Table(("Name", "Service", "Available", "Age"), _service_cells),
     ),
     KindRules(

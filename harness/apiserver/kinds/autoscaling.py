@@ -156,6 +156,8 @@ def _complete_wire(data: Json) -> None:
         data["status"].setdefault(name, 0)
 
 
+_MEASURED = "metrics are measured when somebody asks"
+
 RULES = (
     KindRules(
         kind=KINDS["HorizontalPodAutoscaler"],
@@ -166,6 +168,6 @@ RULES = (
         complete_wire=_complete_wire,
         versions=(OtherVersion("autoscaling/v1", to_v1, from_v1),),
     ),
-    KindRules(kind=KINDS["PodMetrics"], counted=False, read_only=True),
-    KindRules(kind=KINDS["NodeMetrics"], counted=False, read_only=True),
+    KindRules(kind=KINDS["PodMetrics"], counted=False, read_only=_MEASURED),
+    KindRules(kind=KINDS["NodeMetrics"], counted=False, read_only=_MEASURED),
 )

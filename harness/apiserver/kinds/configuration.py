@@ -135,7 +135,7 @@ RULES = (
     KindRules(
         kind=KINDS["ComponentStatus"],
         counted=False,
-        read_only=True,
+        read_only="statuses of components are found out when somebody asks",
         table=Table(("Name", "Status", "Message", "Error"), _component_cells),
     ),
     KindRules(

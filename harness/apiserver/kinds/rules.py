@@ -127,8 +127,8 @@ class KindRules:
     """By version: the OpenAPI schema of a kind that users define."""
     scale_paths: ScalePaths | None = None
     """Where the scale subresource finds its numbers, in a kind that no type models."""
-    read_only: bool = False
-    """Measured, not written by clients."""
+    read_only: str = ""
+    """Why clients read it, and neither write nor watch it; empty where they do."""
 
     # -- what the server asks ------------------------------------------------------------------------------------------
 

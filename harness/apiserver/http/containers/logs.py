@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from harness.apiserver.http.containers.container import Known, find, surroundings_of
+from harness.apiserver.http.options import is_true
 from harness.apiserver.server import ApiServer
 from harness.engine.component import SECOND
 from harness.model import commands
@@ -47,7 +48,7 @@ class LogOptions:
         """Raises ApiError Invalid, BadRequest."""
 
         def flag(name: str) -> bool:
-            return query.get(name, "") in ("1", "true", "True")
+            return is_true(query, name)
 
         def number(name: str, least: int) -> int:
             text = query.get(name, "")
@@ -64,10 +65,11 @@ class LogOptions:
             told = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
             raise invalid("PodLogOptions", "", (Cause("sinceTime", "FieldValueForbidden", told),))
         since_time = query.get("sinceTime", "")
-        try:
-            parse_time(since_time or "1970-01-01T00:00:00Z", 0)
-        except ValueError:
-            raise bad_request(f"sinceTime: {since_time[:80]!r} is not an RFC 3339 time") from None
+        if since_time:
+            try:
+                parse_time(since_time, 0)
+            except ValueError:
+                raise bad_request(f"sinceTime: {since_time[:80]!r} is not an RFC 3339 time") from None
         return cls(
             container=query.get("container", ""),
             follow=flag("follow"),

@@ -120,7 +120,7 @@ def apply(server: ApiServer, call: Call, old: ApiObject) -> tuple[Json, Finish]:
     wanted = call.checked(call.body)
     if (wanted.get("metadata") or {}).get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
-    force = call.query.get("force", "") in ("1", "true")
+    force = options.is_true(call.query, "force")
     if old is None:
         live: Json = {}
         held: list[Manager] = []
