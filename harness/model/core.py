@@ -74,6 +74,10 @@ class Taint(Wire, frozen=True, kw_only=True):
     time_added: Time | None = None
 
 
+NAME_FIELD = "metadata.name"
+"""The only field that matchFields knows."""
+
+
 class NodeSelectorRequirement(Wire, frozen=True, kw_only=True):
     key: str
     operator: str

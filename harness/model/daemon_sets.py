@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from harness.model.core import Pod, PodSpec, Toleration
+from harness.model.core import NAME_FIELD, Pod, PodSpec, Toleration
 
-_NAME_FIELD = "metadata.name"
 _NO_EXECUTE = ("not-ready", "unreachable")
 _NO_SCHEDULE = ("disk-pressure", "memory-pressure", "pid-pressure", "unschedulable")
 
@@ -33,6 +32,6 @@ def target_of(pod: Pod) -> str:
     required = of_nodes.required_during_scheduling_ignored_during_execution if of_nodes is not None else None
     for term in required.node_selector_terms if required is not None else ():
         for field in term.match_fields:
-            if field.key == _NAME_FIELD and field.operator == "In" and len(field.values) == 1:
+            if field.key == NAME_FIELD and field.operator == "In" and len(field.values) == 1:
                 return field.values[0]
     return ""

@@ -6,12 +6,11 @@ Every class of Ingress is answered alike: the cluster's own data path is the con
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 
-Json = Mapping[str, Any]
+from harness.model.wire import Json
 
 
 class Backend(msgspec.Struct, frozen=True):

@@ -8,7 +8,6 @@ Not modelled: reservations of what is no pod.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -18,7 +17,7 @@ from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, P
 from harness.model.core import Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import Unstructured
-from harness.model.wire import decode
+from harness.model.wire import Json, decode
 
 POD_CLAIM = "resource.kubernetes.io/pod-claim-name"
 """Annotation of a claim that was made for a pod: which one of the pod's. Source: podResourceClaimAnnotation."""
@@ -35,8 +34,6 @@ LONGEST_BASE = 57
 SURELY_GONE_NS = 5 * SECOND
 """For how long a pod that a claim names must not be known before it is gone: its creation may be on its way. The
 original asks the API server."""
-
-Json = dict[str, Any]
 
 
 class ResourceClaimController(Reconciler):

@@ -19,6 +19,7 @@ from harness.controllers.runtime.revisions import RevisionHistory
 from harness.controllers.runtime.template_hash import template_hash
 from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Subscribe, Update
 from harness.model.core import (
+    NAME_FIELD,
     Affinity,
     Node,
     NodeAffinity,
@@ -33,7 +34,7 @@ from harness.model.core import (
 from harness.model.daemon_sets import target_of, with_tolerations
 from harness.model.meta import ObjectMeta
 from harness.model.workloads import ControllerRevision, DaemonSet, DaemonSetStatus
-from harness.scheduling.state.node_selectors import NAME_FIELD, required_node_affinity
+from harness.scheduling.state.node_selectors import required_node_affinity
 
 BURST = 250
 """Pods created in one reconciliation at most. Source: daemon.BurstReplicas."""

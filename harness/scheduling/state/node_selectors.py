@@ -12,14 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.model.core import NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodSpec
+from harness.model.core import NAME_FIELD, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodSpec
 from harness.scheduling.matching.label_rules import integer, well_formed
 from harness.scheduling.state.columns import Nodes
 from harness.scheduling.state.node_table import NodeTable
 from harness.scheduling.strategy import Bool
-
-NAME_FIELD = "metadata.name"
-"""The only field that matchFields knows."""
 
 
 @dataclass(frozen=True, slots=True)
