@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from math import isclose
 from typing import Any
 
+from harness.controllers.workloads.job.indexes import is_indexed, valid_index
 from harness.controllers.workloads.rounds.gangs import running_since
 from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.experiment.run import Run
@@ -21,10 +22,11 @@ from harness.jobs.book import Run as Planned
 from harness.jobs.protocol import Settlement
 from harness.jobs.rounds import RoundLoop
 from harness.jobs.settled import SettledRound
+from harness.model.core import Pod
 from harness.model.gpu import gpus_of
 from harness.model.meta import is_ready
 from harness.model.training import TrainingJob
-from harness.model.workloads import finished_condition
+from harness.model.workloads import Job, finished_condition
 
 EPSILON = 1e-6
 """Of sums of doubles, in seconds or steps."""
@@ -200,13 +202,13 @@ class TimeOnNodes:
         self._gangs = dict(gangs)
         self._origin_ns = origin_ns
         self._running: dict[int, dict[str, int]] = {job: {} for job in gangs}  # pod: since when
-        self._succeeded: dict[int, set[str]] = {job: set() for job in gangs}
+        self._succeeded: dict[int, dict[str, Pod]] = {job: {} for job in gangs}  # by uid
         self._since: dict[int, int] = {}
         self.intervals: dict[int, list[tuple[float, float]]] = {job: [] for job in gangs}
 
     def written(self, kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
         if kind.kind == "Job" and not obj.spec.suspend:
-            self._gangs[int(obj.metadata.name.split("-")[1])] = obj.spec.parallelism  # an elastic one has many sizes
+            self._resize(int(obj.metadata.name.split("-")[1]), obj)
         if kind.kind != "Pod" or not obj.metadata.name.startswith("job-"):
             return
         job = int(obj.metadata.name.split("-")[1])
@@ -216,15 +218,23 @@ class TimeOnNodes:
         else:
             self._running[job][obj.metadata.key] = since
         if change == "DELETED" and self._server.restoring:
-            self._succeeded[job].discard(obj.metadata.uid)  # it has not ended
-        elif obj.status.phase == "Succeeded":
-            self._succeeded[job].add(obj.metadata.uid)
+            self._succeeded[job].pop(obj.metadata.uid, None)  # it has not ended
+        elif obj.status.phase == "Succeeded" and (old is None or old.status.phase != "Succeeded"):
+            self._succeeded[job][obj.metadata.uid] = obj
         running = len(self._running[job])
         whole = running > 0 and running == self._gangs[job] - len(self._succeeded[job])
         if whole and job not in self._since:
             self._since[job] = max(self._running[job].values())
         elif not whole and job in self._since:
             self._end(job)
+
+    def _resize(self, job: int, obj: Job) -> None:
+        """An elastic gang has many sizes. An index beyond the completions is done no longer, not even once there are as
+        many again. Source: pkg/controller/job/indexed_job_utils.go parseIndexesFromString (1.32)."""
+        self._gangs[job] = obj.spec.parallelism or 1
+        if is_indexed(obj):
+            ended = self._succeeded[job].items()
+            self._succeeded[job] = {uid: pod for uid, pod in ended if valid_index(obj, pod) is not None}
 
     def _end(self, job: int) -> None:
         began, end = ((at - self._origin_ns) / 1e9 for at in (self._since.pop(job), self._server.now))
