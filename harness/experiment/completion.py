@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.cluster.cluster import Cluster
 from harness.cluster.workload_driver import WorkloadDriver
 from harness.controllers.workloads.dependencies import DependencyController
+from harness.controllers.workloads.rounds.scheduler import RoundScheduler
 from harness.engine.component import SECOND
 from harness.experiment.workload import SETTLE_NS
 from harness.measure.pods import PodLives
@@ -34,6 +35,7 @@ class Completion:
         components = cluster.components.values()
         found = [item for item in components if isinstance(item, DependencyController)]
         self._dependencies = found[0] if found else None
+        self._rounds = next((item for item in components if isinstance(item, RoundScheduler)), None)
         self._state: tuple[int, ...] = ()
         self._since = 0  # instant at which something last came, was placed, ended, or went
 
@@ -59,7 +61,7 @@ class Completion:
                 on_its_way = on_its_way or self._scheduler.snapshot.where(key) is not None
             elif DURATION in pod.metadata.annotations or life.running_ns < 0:
                 return False
-        if self._jobs_between_pods():
+        if self._jobs_between_pods() or self._rounds_to_settle():
             return False
         if not pending or now - self._since >= QUIET_NS:
             return True
@@ -73,6 +75,10 @@ class Completion:
         others of its class, say, or a gang has room for some of its members."""
         queue, snapshot = self._scheduler.queue, self._scheduler.snapshot
         return any(snapshot.feasible(queue.waiting(cls)).any() for cls in queue.waiting_classes())
+
+    def _rounds_to_settle(self) -> bool:
+        """Whether the book of training jobs is behind the cluster: who keeps it was away when the last ones ended."""
+        return self._rounds is not None and self._rounds.loop.next_s is not None
 
     def _jobs_between_pods(self) -> bool:
         """Whether some Job is about to make a pod: its first, or one for a pod that it lost. A training job goes on in

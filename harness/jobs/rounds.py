@@ -168,7 +168,9 @@ class RoundLoop:
         return told
 
     def withdraw(self, job: int) -> None:
-        """Somebody took `job` away: it is never complete, and nobody waits for it."""
+        """Somebody took `job` away: it is never complete, and nobody waits for it. One of its id that is submitted
+        later begins anew."""
+        self.confirm(job)
         self._reopened.pop(job, None)
         self._corrections = [told for told in self._corrections if told.job != job]
         self._to_come = [each for each in self._to_come if each.id != job]

@@ -97,3 +97,16 @@ def test_what_a_gang_did_before_another_was_seen_to_run_is_certain() -> None:
     rounds.step()
     assert rounds.revise(0, 130.0, 130.0, 400.0) is not None
     assert rounds.book.active[0].done == 2400, "of the third round alone"
+
+
+def test_a_job_that_was_withdrawn_and_comes_again_begins_anew() -> None:
+    """News of its first life took the second one back to where the first one had been."""
+    rounds, _ = loop(6000)
+    for _ in range(3):
+        rounds.step()
+    rounds.withdraw(0)
+    rounds.submit(TrainingJob(0, "LM", 10, 1, "static", 600, 300.0))
+    assert rounds.revise(0, 130.0, 130.0, 300.0) is None
+    while rounds.step():
+        pass
+    assert rounds.record.completed_s.keys() == {0}

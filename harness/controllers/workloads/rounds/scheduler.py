@@ -86,6 +86,7 @@ class RoundScheduler(Reconciler):
         self._since: dict[int, Instant] = {}  # by wanted job, when all of its gang was running
         self._began_ns: Instant = 0
         self._listed = False  # since its process started
+        self._deleted: dict[str, None] = {}  # keys of Jobs that are gone, and are yet to be withdrawn
 
     def forget_all(self) -> None:
         """Start: what it knew of the cluster is forgotten. The loop, the book of jobs, is kept; its next boundary is
@@ -96,22 +97,26 @@ class RoundScheduler(Reconciler):
 
     def before_reconciling(self, now: Instant) -> None:
         """The lists of all kinds come at one instant. Nothing is decided before, as behind client-go's
-        WaitForCacheSync; what went while nobody watched is in none of them."""
+        WaitForCacheSync; what went while nobody watched is in none of them. Jobs that are gone are withdrawn when it is
+        known what became of their pods: that may be news of rounds that are over."""
         if not self._listed and self.informer.objects("Node"):
             self._listed = True
-            for key in [key for key in self._ids if self.informer.get("Job", key) is None]:
-                self._withdraw(key)
+            self._deleted.update(dict.fromkeys(key for key in self._ids if self.informer.get("Job", key) is None))
             self._gangs.listed(self.informer.objects("Pod").values(), now)
             self._arm()
+        for key in list(self._deleted):
+            self._withdraw(key)
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
     def _job_changed(self, old: Job | None, new: Job | None) -> None:
         if new is None:
             assert old is not None
-            self._withdraw(old.metadata.key)
+            self._deleted[old.metadata.key] = None
             return
         key = new.metadata.key
+        if key in self._deleted:
+            self._withdraw(key)
         if key not in self._ids:
             self._submit(key, new)
         self.queue.add(key)
@@ -133,11 +138,15 @@ class RoundScheduler(Reconciler):
 
     def _withdraw(self, key: str) -> None:
         """Its Job is gone. What is complete stays in the book; a new Job of the name is another one."""
+        self._deleted.pop(key, None)
         number = self._ids.get(key, -1)
         if number in self.loop.record.completed_s:
             return
         self._ids.pop(key, None)
         if number >= 0:
+            if self._gangs.is_broken(key):
+                self._revise(number, self.now)
+            self._gangs.whole.pop(key, None)
             del self._keys[number]
             self._let_go(number)
             self.loop.withdraw(number)
