@@ -105,6 +105,16 @@ LATENCIES = st.sampled_from(
 @example(seed=1, faults=[crash("60s", "n-0"), crash("60s", "n-1")], scaled=True, pools=True, latencies={}, events=True)
 # Its node went down while the image was pulled: what was pulled again was charged to messages.
 @example(seed=0, faults=[crash("1s", "n-0", downFor="20s")], scaled=False, pools=False, latencies={}, events=True)
+# The monitor would have looked while the API server was away: the wait for its look was charged to messages.
+@example(
+    seed=4152, faults=[crash("56s", "n-0", downFor="90s"), {"at": "106500ms", "apiServerRestart": {"downFor": "24s"}}],
+    scaled=False, pools=False, latencies={}, events=False,
+)  # fmt: skip
+# What kubelets told when the API server was back was charged to messages, and to the start of the container.
+@example(
+    seed=0, faults=[crash("60s", "n-0"), {"at": "412137ms", "apiServerRestart": {"downFor": "24s"}}],
+    scaled=False, pools=False, latencies={}, events=True,
+)  # fmt: skip
 @example(seed=2528, faults=[], scaled=True, pools=False, latencies={}, events=False)  # scrapes and syncs coincide
 def test_hops_add_up_to_the_total(
     seed: int, faults: list[dict[str, Any]], scaled: bool, pools: bool, latencies: dict[str, Any], events: bool
@@ -143,6 +153,33 @@ def test_a_crash_in_hops(tmp_path: Path) -> None:
     assert until["evicted"] == metrics["evicted"]["last"]
     assert until["replaced"] == metrics["recreated"]["last"]
     assert until["endpoint"] == metrics["serving"]["last"]
+
+
+@pytest.mark.parametrize(("at", "pull", "start"), [("412137ms", 0.001, None), ("412400ms", 0.01, 0.254)])
+def test_what_a_kubelet_could_not_tell_is_charged_to_the_api_server(
+    tmp_path: Path, at: str, pull: float, start: float | None
+) -> None:
+    """An image that was there took 25 s, or the start of a container did."""
+    outage = {"at": at, "apiServerRestart": {"downFor": "24s"}}
+    nodes = [{"group": {"name": "n", "count": 6, "cpu": 2, "memory": "16Gi", "zones": ["a", "b", "c"]}}]
+    falls = waterfalls(run(tmp_path, seed=0, faults=[crash("60s", "n-0"), outage], duration="12m", nodes=nodes))
+    check(falls)
+    hops = by_name(falls.recoveries[0])
+    assert (hops["image pulled"], hops.get("container started")) == (pull, start)
+    assert hops["kube-apiserver away"] == 24
+    assert hops["tried again"] < 10  # syncPeriod of the kubelet's status manager
+
+
+def test_an_outage_that_was_over_long_before_delays_no_kubelet(tmp_path: Path) -> None:
+    """All that came after it was said to be the back-off of what is tried again."""
+    slow = {**WEB, "readyAfter": "60s"}
+    outage = {"at": "420s", "apiServerRestart": {"downFor": "2s"}}
+    nodes = [{"group": {"name": "n", "count": 6, "cpu": 2, "memory": "16Gi", "zones": ["a", "b", "c"]}}]
+    faults = [crash("60s", "n-0"), outage]
+    falls = waterfalls(run(tmp_path, seed=0, service=slow, faults=faults, duration="12m", nodes=nodes))
+    check(falls)
+    assert "tried again" not in by_name(falls.recoveries[0])
+    assert falls.recoveries[0].timers["readiness of the container"] == pytest.approx(60 * 10**9, rel=0.02)
 
 
 def test_a_node_that_is_back_in_time_needs_no_other_pods(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ server."""
 TOLD = frozenset(
     {
         "told to go", "told to go by somebody", "preempted", "evicted to be resized", "its node given back",
-        "seen to run", "status told", "ready", "pulled and started", "node ready again",
+        "image pulled", "container started", "pulled and started", "seen to run", "status told", "ready",
+        "node ready again",
     }
 )  # fmt: skip
 
@@ -90,18 +91,21 @@ def away_at(known: Sequence[Away], process: str, at_ns: int) -> Away | None:
     return next((each for each in known if each.process in both and each.start_ns <= at_ns < each.end_ns), None)
 
 
-def split(hops: Sequence[Hop], known: Sequence[Away]) -> list[Hop]:
-    """The same way: a hop that a process was away in is what came before, the outage, and what came after it."""
+def split(hops: Sequence[Hop], known: Sequence[Away], told_again_ns: int) -> list[Hop]:
+    """The same way: a hop that a process was away in is what came before, the outage, and what came after it.
+    `told_again_ns`: when a kubelet tells again, at the latest, what it could not tell the API server."""
     out = list(hops)
     for away in known:
-        out = [part for hop in out for part in _parts(hop, away)]
+        out = [part for hop in out for part in _parts(hop, away, told_again_ns)]
     return out
 
 
-def _parts(hop: Hop, away: Away) -> list[Hop]:
+def _parts(hop: Hop, away: Away, told_again_ns: int) -> list[Hop]:
     start, end = max(hop.start_ns, away.start_ns), min(hop.end_ns, away.end_ns)
     if end <= start or not away.stops(hop):
         return [hop]
+    if hop.node and away.process == API_SERVER and hop.end_ns - end > told_again_ns + SOON_NS:
+        return [hop]  # its kubelet worked on meanwhile, and had more to do
     who = "its node" if away.process == hop.node else away.process
     missing = Hop(name=f"{who} away", start_ns=start, end_ns=end, timer=away.timer, rule="until")
     before = [replace(hop, end_ns=start, rule="fixed")] if start > hop.start_ns else []

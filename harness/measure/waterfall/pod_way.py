@@ -158,14 +158,11 @@ def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, un
     chain.node = pod.node
     running = pod.running_ns(since_ns)
     before = _end(pod, until_ns) if running == NEVER else running
-    pulling, pulled = pod.event("Pulling", since_ns, before), pod.event("Pulled", since_ns, before)
     started = pod.event("Started", since_ns, before)
-    if pulled != NEVER:
-        chain.to(pulled, "image pulled", PULL if pulling != NEVER else LATENCIES)
-    if started != NEVER:
-        chain.to(started, STARTED, START)
+    to_started(chain, pod, since_ns, before if started == NEVER else started)
     if running == NEVER:
-        chain.open(before, "running", PULL if pulling != NEVER and pulled == NEVER else START)
+        pulls = pod.event("Pulling", since_ns, before) != NEVER and pod.event("Pulled", since_ns, before) == NEVER
+        chain.open(before, "running", PULL if pulls else START)
     elif started == NEVER:
         chain.to(running, "pulled and started", START, note="without events they cannot be told apart")
     else:
@@ -176,6 +173,17 @@ def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, un
         else:
             chain.to(running, "seen to run", PLEG if timers.value_ns(PLEG) else LATENCIES)
     chain.node = ""
+
+
+def to_started(chain: HopChain, pod: PodStory, since_ns: int, until_ns: int) -> None:
+    """The first image and the first start that the Events of [since_ns, until_ns] tell of."""
+    pulled, started = pod.event("Pulled", since_ns, until_ns), pod.event("Started", since_ns, until_ns)
+    if pulled != NEVER:
+        # One that is there takes no time. The Event that it is pulled may be from before, or lost.
+        there = pod.event("Pulling", since_ns, pulled) == NEVER and pulled - chain.at_ns <= SOON_NS
+        chain.to(pulled, "image pulled", LATENCIES if there else PULL)
+    if started != NEVER:
+        chain.to(started, STARTED, START)
 
 
 def from_running(chain: HopChain, pod: PodStory, story: Story, timers: Timers, since_ns: int, until_ns: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from harness.measure.fault import LASTING_FAULTS
 from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
-from harness.measure.waterfall.pod_way import LATENCIES, PULL, START, from_running, to_served
+from harness.measure.waterfall.pod_way import LATENCIES, from_running, to_served, to_started
 from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
 from harness.measure.waterfall.timers import (
     EVICTION_RATE,
@@ -86,7 +86,7 @@ def _recovery(
         chain = HopChain(fault.at_ns)
         _way(chain, fault, victim, story, timers, until_ns)
         pod = _through(chain, fault, victim, struck, story, timers, until_ns)
-        chain.hops = split(chain.hops, story.away)
+        chain.hops = split(chain.hops, story.away, timers.constants.status_sync_period_ns)
         ways.append((bool(chain.unended), chain.at_ns, "" if pod is None else pod.key, chain))
     if ways:
         last = max(ways, key=lambda item: item[:3])
@@ -255,6 +255,7 @@ def _not_ready(chain: HopChain, node: str, undone_ns: int, story: Story, timers:
         if late is None:
             chain.to(look, "monitor looks", MONITOR_PERIOD, "tick", of=MONITOR)
         else:
+            chain.to(late.start_ns, "monitor looks", MONITOR_PERIOD)
             chain.to(late.end_ns, "NotReady written", LATENCIES)
             look = timers.next_tick(MONITOR, late.end_ns - 1)
             if 0 <= seen - look <= SOON_NS:
@@ -379,8 +380,5 @@ def _again(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_n
     ready = pod.ready_ns(since)
     started = pod.event("Started", since, None if ready == NEVER else ready)
     if started != NEVER:  # its phase was Running all the time
-        # One that is there takes no time. The Event that it is pulled may be from before, or lost.
-        pulled = pod.event("Pulled", since, started)
-        chain.to(pulled, "image pulled", LATENCIES if pulled - since < SOON_NS else PULL)
-        chain.to(started, "container started", START)
+        to_started(chain, pod, since, started)
     from_running(chain, pod, story, timers, since, until_ns)

@@ -75,12 +75,12 @@ def _ways(
     chains: list[tuple[PodStory, HopChain]],
     start: HopChain,
     story: Story,
-    unended: str = "its pods made",
+    timers: Timers,
 ) -> Waterfall:
     """The last pod's way; pods that were told to go before they were served count where none was."""
     if not chains:
-        hops = split(start.hops, story.away)
-        fall.hops, fall.unended, fall.ways = hops, unended, [hops]
+        hops = split(start.hops, story.away, timers.constants.status_sync_period_ns)
+        fall.hops, fall.unended, fall.ways = hops, "its pods made", [hops]
         return fall
     stayed = [(pod, chain) for pod, chain in chains if not chain.unended or pod.going_ns == NEVER] or chains
     last = max(stayed, key=lambda item: (bool(item[1].unended), item[1].at_ns, item[0].key))
@@ -128,9 +128,9 @@ def _of_scaler(
         # Soon: a matter of messages; else its controller waited, as a rollout does for pods to be ready.
         chain.to(pod.created_ns, "pod made", LATENCIES if pod.created_ns - chain.at_ns <= SOON_NS else CONTROLLER)
         to_served(chain, pod, story, timers, until_ns)
-        chain.hops = split(chain.hops, story.away)
+        chain.hops = split(chain.hops, story.away, timers.constants.status_sync_period_ns)
         chains.append((pod, chain))
-    return _ways(fall, chains, start, story)
+    return _ways(fall, chains, start, story, timers)
 
 
 def _load_change(rescale: Rescale, story: Story, timers: Timers, served: Served | None) -> int | None:
@@ -206,7 +206,7 @@ def _of_pool(pool: str, nodes: int, pods: list[PodStory], story: Story, timers: 
     for pod in pods:
         chain = HopChain(pod.created_ns)
         to_served(chain, pod, story, timers, until_ns)
-        chain.hops = split(chain.hops, story.away)
+        chain.hops = split(chain.hops, story.away, timers.constants.status_sync_period_ns)
         chains.append((pod, chain))
     last = max(chains, key=lambda item: (bool(item[1].unended), item[1].at_ns, item[0].key))
     fall = Waterfall(kind="scale-up", number=0, title=title, start_ns=last[0].created_ns)
