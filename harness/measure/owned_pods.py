@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from harness.model.meta import condition
-from harness.model.workloads import Deployment, Job, ReplicaSet
+from harness.model.workloads import Deployment, Job, ReplicaSet, ReplicationController, StatefulSet
 
 
 class CountChange(NamedTuple):
@@ -52,7 +52,7 @@ def wanted_pods(change: str, owner: Any) -> int | None:
     alone does not say so."""
     if change == "DELETED":
         return 0
-    if isinstance(owner, ReplicaSet | Deployment):
+    if isinstance(owner, ReplicaSet | Deployment | StatefulSet | ReplicationController):
         return 0 if owner.metadata.deletion_timestamp is not None else int(owner.spec.replicas or 0)
     if isinstance(owner, Job):
         complete = condition(owner.status.conditions, "Complete")

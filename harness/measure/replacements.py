@@ -20,8 +20,8 @@ class Replacements:
     def __init__(self, pods: OwnedPods) -> None:
         self._pods = pods
         self._wanted: dict[str, int] = {}
-        # Places to be filled, oldest first, by uid of the owner; of a DaemonSet by uid and node.
-        self._vacant: dict[str, deque[Hit | None]] = {}
+        # Places to be filled, oldest first, by uid of the owner and node of a DaemonSet's pod, '' of others.
+        self._vacant: dict[str, dict[str, deque[Hit | None]]] = {}
         self._daemon_sets: set[str] = set()
         self._deleted_nodes: set[str] = set()
 
@@ -34,12 +34,12 @@ class Replacements:
             return
         uid = owner.metadata.uid
         before, self._wanted[uid] = self._wanted.get(uid), wanted
-        vacant = self._vacant.get(uid)
-        fewer = before is None or wanted < before
-        while vacant and fewer and len(vacant) > max(0, wanted - self._pods.active.get(uid, 0)):
-            hit = vacant.pop()
-            if hit is not None:
-                hit.needed = False
+        if before is not None and wanted >= before:
+            return
+        missing = max(0, wanted - self._pods.active.get(uid, 0))
+        for vacant in self._vacant.get(uid, {}).values():
+            while len(vacant) > missing:
+                _give_up(vacant.pop())
 
     def write_node(self, change: str, name: str) -> None:
         """A node was written."""
@@ -48,14 +48,13 @@ class Replacements:
             return
         self._deleted_nodes.add(name)
         for uid in self._daemon_sets:
-            for hit in self._vacant.pop(f"{uid}/{name}", ()):
-                if hit is not None:
-                    hit.needed = False
+            for hit in self._vacant.get(uid, {}).pop(name, ()):
+                _give_up(hit)
 
     def pod_joined(self, life: PodTimes, node: str) -> None:
         """A pod became active: it takes the oldest vacant place of its owner, if there is one. `node`: that it is for,
         where it says so."""
-        vacant = self._vacant.get(self._place(life.owner, node))
+        vacant = self._vacant.get(life.owner, {}).get(self._place(life.owner, node))
         hit = vacant.popleft() if vacant else None
         if hit is not None:
             hit.new = life
@@ -69,8 +68,15 @@ class Replacements:
         if life.owner in self._daemon_sets and life.node in self._deleted_nodes:
             vacant = False
         if vacant:
-            self._vacant.setdefault(self._place(life.owner, life.node), deque()).append(hit)
+            places = self._vacant.setdefault(life.owner, {})
+            places.setdefault(self._place(life.owner, life.node), deque()).append(hit)
         return vacant
 
     def _place(self, owner: str, node: str) -> str:
-        return f"{owner}/{node}" if owner in self._daemon_sets else owner
+        return node if owner in self._daemon_sets else ""
+
+
+def _give_up(hit: Hit | None) -> None:
+    """Nobody has to create a pod in this place any more."""
+    if hit is not None:
+        hit.needed = False

@@ -306,24 +306,26 @@ def test_a_scheduler_that_is_away_when_the_run_ends_breaks_nothing(of: str) -> N
     assert deletion["phases"]["bound"]["censored"] == 2
 
 
+DAEMON_SET: dict[str, Any] = {
+    "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d", "namespace": "default"},
+    "spec": {
+        "selector": {"matchLabels": {"app": "d"}},
+        "template": {
+            "metadata": {"labels": {"app": "d"}},
+            "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}}]},
+        },
+    },
+}  # fmt: skip
+
+
 def test_a_daemon_pod_is_replaced_on_its_node_alone() -> None:
     """The pod on a node that joined later stood for the one on a node that was gone for good."""
-    daemon = {
-        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d", "namespace": "default"},
-        "spec": {
-            "selector": {"matchLabels": {"app": "d"}},
-            "template": {
-                "metadata": {"labels": {"app": "d"}},
-                "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}}]},
-            },
-        },
-    }  # fmt: skip
     faults = [
         {"at": "2m", "nodeLeave": {"select": {"names": ["n-0"]}}},
         {"at": "3m", "nodeJoin": {"like": "n-1", "name": "later", "count": 1}},
         {"at": "4m", "podDeletion": {"app": "d", "count": 2}},
     ]
-    spec = loaded(duration="8m", workload=[{"objects": [daemon]}], faults=faults, bound=False)
+    spec = loaded(duration="8m", workload=[{"objects": [DAEMON_SET]}], faults=faults, bound=False)
     left, joined, deleted = run_once(spec, "greedy", 1).metrics["recovery"]
     assert (left["victims"], left["removed"], left["replaced"]) == (1, 1, 0)
     assert joined["victims"] == 0
@@ -348,3 +350,38 @@ def test_a_crash_is_not_charged_with_what_a_removal_of_its_service_costs(removal
     # Sent to the dead node's pods (a share of 40 a second) until its silence is noticed, after 55 s at most.
     assert 0 < first["requestsLost"]["default/web"] < 55 * 40
     assert metrics["requests"]["default/web"]["lostBy"]["noEndpoint"] > 400 * 40
+
+
+def test_a_daemon_set_that_is_deleted_waits_for_no_pod() -> None:
+    """Its pods were gone and its controller away when it was deleted: they were waited for to the end of the run."""
+    faults = [
+        {"at": "2m", "controllerManagerOutage": {"downFor": "60s"}},
+        {"at": "125s", "podDeletion": {"app": "d", "count": 2}},
+        {"at": "150s", "objectDeletion": {"kind": "DaemonSet", "name": "d"}},
+    ]
+    spec = loaded(duration="8m", workload=[{"objects": [DAEMON_SET]}], faults=faults, bound=False)
+    _, deleted, _ = run_once(spec, "greedy", 1).metrics["recovery"]
+    assert (deleted["victims"], deleted["removed"]) == (2, 2)
+    assert "atLeast" not in str(deleted["phases"])
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "ReplicationController"])
+def test_a_victim_whose_owner_is_scaled_down_is_removed(kind: str) -> None:
+    """How many pods these want was not looked at: each that was scaled away was waited for to the end of the run."""
+    template = {**DAEMON_SET["spec"]["template"], "metadata": {"labels": {"app": "s"}}}
+    of_kind: dict[str, Any] = {"selector": {"app": "s"}}
+    if kind == "StatefulSet":
+        of_kind = {"selector": {"matchLabels": {"app": "s"}}, "serviceName": "s", "podManagementPolicy": "Parallel"}
+    owner = {
+        "apiVersion": "apps/v1" if kind == "StatefulSet" else "v1", "kind": kind,
+        "metadata": {"name": "s", "namespace": "default"},
+        "spec": {"replicas": 3, "template": template, **of_kind},
+    }  # fmt: skip
+    faults = [
+        crash("2m", *(f"n-{at}" for at in range(6))),
+        {"at": "4m", "objectChange": {"kind": kind, "name": "s", "patch": {"spec": {"replicas": 1}}}},
+    ]
+    spec = loaded(duration="8m", workload=[{"objects": [owner]}], faults=faults, bound=False)
+    fault = run_once(spec, "greedy", 1).metrics["recovery"][0]
+    assert (fault["victims"], fault["removed"]) == (3, 2)
+    assert fault["phases"]["running"]["censored"] == 1
