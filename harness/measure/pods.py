@@ -137,11 +137,14 @@ class PodLives:
                 life.restarts = restarts
         if life.ready_ns == NEVER and life.running_ns != NEVER and is_ready(status.conditions):
             life.ready_ns = at_ns
-        if meta.deletion_timestamp is not None and life.deleted_ns == NEVER:
-            life.deleted_ns = at_ns
+        deleted = meta.deletion_timestamp is not None
+        # A pod that has no grace period is gone at once, without a deletionTimestamp.
+        if (deleted or change == "DELETED") and life.deleted_ns == life.ended_ns == NEVER:
             why = condition(status.conditions, "DisruptionTarget")
-            if why is not None and why.status == "True" and why.reason == BY_SCHEDULER and life.ended_ns == NEVER:
+            if why is not None and why.status == "True" and why.reason == BY_SCHEDULER:
                 life.evicted_ns = at_ns
+        if deleted and life.deleted_ns == NEVER:
+            life.deleted_ns = at_ns
             self._stop_if_frozen(life, at_ns)
         if change == "DELETED":
             life.gone_ns = at_ns

@@ -37,7 +37,7 @@ from harness.model.core import (
     ResourceRequirements,
 )
 from harness.model.gpu import GPU_COUNT, GPU_INDEX, GPU_MILLI
-from harness.model.meta import ObjectMeta, OwnerReference
+from harness.model.meta import Condition, ObjectMeta, OwnerReference
 from harness.model.objects import KINDS
 from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.workloads import (
@@ -188,6 +188,28 @@ def test_a_pods_way_in_instants() -> None:
     assert told["pendingSeconds"] == {"p50": 2, "p95": 2, "p99": 2, "max": 2, "mean": 2}
     assert told["startSeconds"]["mean"] == 3
     assert waits([], 10 * S)["pendingSeconds"] == {}
+
+
+def test_a_pod_without_a_grace_period_that_is_preempted_waits_on_in_the_next_one() -> None:
+    """It is gone at once, without a deletionTimestamp: a scheduler that took such pods away made nobody wait."""
+    lives = PodLives()
+    told = Condition(type="DisruptionTarget", status="True", reason="PreemptionByScheduler")
+
+    def owned(name: str, on: str = "", *conditions: Condition) -> Pod:
+        made = pod(name, on)
+        owner = (OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="set", uid="set"),)
+        metadata = replace(made.metadata, owner_references=owner)
+        return replace(made, metadata=metadata, status=replace(made.status, conditions=conditions))
+
+    lives.write(0, "Pod", "ADDED", owned("a"), None)
+    lives.write(2 * S, "Pod", "MODIFIED", owned("a", "n"), owned("a"))
+    lives.write(9 * S, "Pod", "MODIFIED", owned("a", "n", told), owned("a", "n"))
+    lives.write(9 * S, "Pod", "DELETED", owned("a", "n", told), owned("a", "n", told))
+    lives.write(9 * S, "Pod", "ADDED", owned("b"), None)
+    lives.write(14 * S, "Pod", "MODIFIED", owned("b", "n"), owned("b"))
+    assert lives.all["a"].evicted_ns == 9 * S
+    pending = waits([*lives.all.values()], 20 * S)["pendingSeconds"]
+    assert pending["mean"] == pending["max"] == 7
 
 
 def test_what_never_came_counts_to_the_end_and_says_so() -> None:
