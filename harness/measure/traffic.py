@@ -64,9 +64,9 @@ class Traffic:
         self._served: dict[str, dict[tuple[int, int], int]] = {}
         # By uid of a pod that serves, by service: the same two rates, since when
         self._queues: dict[str, dict[str, tuple[int, int, int]]] = {}
-        # By uid and service of a pod whose line is not in the steady state: requests in line, or how likely each
+        # By uid of a pod whose line is not in the steady state, by service: requests in line, or how likely each
         # number; when
-        self._lines: dict[tuple[str, str], tuple[float | bytes, int]] = {}
+        self._lines: dict[str, dict[str, tuple[float | bytes, int]]] = {}
         # By service: how many pods had them; of what was sent then, the service's own share
         self._passages: dict[str, dict[tuple[Passage | Settling, float], int]] = {}
         self.services: dict[str, _Service] = {}
@@ -146,15 +146,13 @@ class Traffic:
         """What a pod is sent has changed, or whether it serves."""
         for name, (rate, together, since) in self._queues.pop(uid, {}).items():
             lasted = max(0, at_ns - since)
-            model = self._models.get(name)
-            if model is not None and lasted:
-                lasted -= self._pass(at_ns, (uid, name), model, rate, together, since)
+            if lasted and name in self._models:
+                lasted -= self._pass(at_ns, uid, name, rate, together, since)
             held = self._served.setdefault(name, {})
             held[rate, together] = held.get((rate, together), 0) + lasted
         to = self._to.get(uid, {})
         if not self._serving.get(uid, False):
-            for name in to:
-                self._lines.pop((uid, name), None)  # it dies with the pod
+            self._lines.pop(uid, None)  # it dies with the pod
         elif to:
             self._queues[uid] = {name: (rate, self._together(name, to), at_ns) for name, rate in to.items()}
             for name in to:
@@ -171,27 +169,27 @@ class Traffic:
         return to[name] + round(work * model.capacity_rps)
 
     # size: a pod's rates, and since when.
-    def _pass(
-        self, at_ns: int, key: tuple[str, str], model: QueueModel, rate: int, together: int, since_ns: int
-    ) -> int:
+    def _pass(self, at_ns: int, uid: str, name: str, rate: int, together: int, since_ns: int) -> int:
         """For how many ns of the time since then the pod's line has grown or shrunk."""
-        held = self._passages.setdefault(key[1], {})
-        line, then = self._lines.pop(key, (0.0, since_ns))
+        model = self._models[name]
+        held = self._passages.setdefault(name, {})
+        lines = self._lines.setdefault(uid, {})
+        line, then = lines.pop(name, (0.0, since_ns))
         seconds = (at_ns - since_ns) / 1e9
         share = rate / together if together else 0.0
         if together and near_capacity(model, together / 1000):
             if not settles(model, together / 1000, seconds):
-                self._lines[key] = (settled_line(model, together / 1000), at_ns)
+                lines[name] = (settled_line(model, together / 1000), at_ns)
                 return 0
             if isinstance(line, float) or then < since_ns:
                 line = distribution(model, self._left(model, line, since_ns - then))
             spreads = Settling(together / 1000, seconds, line)
-            self._lines[key] = (line_after(model, spreads), at_ns)
+            lines[name] = (line_after(model, spreads), at_ns)
             held[spreads, share] = held.get((spreads, share), 0) + 1
             return at_ns - since_ns
         found, rest = passage(model, self._left(model, line, since_ns - then), together / 1000, seconds)
         if rest:
-            self._lines[key] = (rest, at_ns)
+            lines[name] = (rest, at_ns)
         if found is None:
             return 0
         held[found, share] = held.get((found, share), 0) + 1

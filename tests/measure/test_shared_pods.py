@@ -50,3 +50,22 @@ def test_each_service_has_its_own_losses_on_a_pod_that_they_share() -> None:
     traffic.observe(10 * S, "n", "serving", ("d/a", "a", 0))
     traffic.observe(14 * S, "d/api", "route", ("d/api", (), 0))
     assert traffic.lost_on("a", 20 * S) == {"d/web": 10 * 1000 * S, "d/api": 4 * 3000 * S}
+
+
+def test_a_line_dies_with_its_container_though_nothing_is_sent_there_any_more() -> None:
+    """A container that was taken from its Service, and then restarted, began with the requests that had stood in line
+    before."""
+    model = QueueModel(0.02, 2, 100, 15.0, 0.25, 0.99)  # 100 requests a second at most
+
+    def measured(uid: str) -> dict[str, Any]:
+        traffic = Traffic({"d/web": model})
+        traffic.observe(0, "n", "serving", ("d/a", "a", 1))
+        for at, targets in ((0, (("a", 150_000),)), (60, ())):
+            traffic.observe(at * S, "d/web", "route", ("d/web", targets, 0))
+        traffic.observe(60 * S + S // 10, "n", "serving", ("d/a", "a", 0))
+        traffic.observe(60 * S + S // 5, "n", "serving", ("d/a", uid, 1))
+        traffic.observe(60 * S + S // 4, "d/web", "route", ("d/web", ((uid, 50_000),), 0))
+        found: dict[str, Any] = traffic.metrics(90 * S)["d/web"]
+        return found
+
+    assert measured("a") == measured("another")
