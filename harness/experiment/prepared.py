@@ -150,7 +150,7 @@ class Prepared:
         """What the nodes, and those that pools may add, are asked for: nothing yet."""
         more = [(pool.template, pool.most) for pool in self.pools]
         nodes = {node.metadata.name: node for node in self.machines.nodes}
-        unknown = ""
+        unknown = self.workload.requests_unknown
         if any(isinstance(obj, KarpenterNodePool) for obj in self.workload.objects()):
             unknown = "NodePools make nodes of many types, as many as are asked for"
         for planned in self.faults:

@@ -27,7 +27,7 @@ from harness.experiment.source import source_of
 from harness.experiment.strategies import full_name, load_strategy
 from harness.experiment.strategy_fit import fit_strategy, fitted_on, history_for, unfitted
 from harness.experiment.waterfalls import run_waterfalls
-from harness.experiment.workload import SETTLE_NS, noted
+from harness.experiment.workload import SETTLE_NS
 from harness.measure.job_lives import JobLives
 from harness.measure.outage import was_away
 from harness.measure.recovery import faults_short_of_targets, faults_without_effect, victims
@@ -163,9 +163,6 @@ class Run:
         self.strategy = strategy
         demand, jobs = self.prepared.demand(), JobLives(self.prepared.accounting)
         adopted = self.prepared.workload.adopted
-        for obj in adopted:
-            if obj.metadata.controller() is None:
-                demand.arrives(0, obj)
         self.auditor = Auditor()
         plan = self.prepared.cluster_plan(
             strategy if notes is None or self.prepared.workload.training is not None else Noted(strategy, notes),
@@ -176,7 +173,7 @@ class Run:
                 "folded": not self.clock.wall,
                 "wall": self.clock.wall,
             },
-            workload=noted(self.prepared.workload.stream(), demand, jobs),
+            workload=self.prepared.workload.noted_stream(demand, jobs),
             snapshot=None if notes is None else NotedSnapshot(notes, classes),
             components=(self.auditor,),
         )

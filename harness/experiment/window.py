@@ -16,7 +16,6 @@ from harness.experiment.prepared import prepare
 from harness.experiment.record import put_metrics, whole_record
 from harness.experiment.result import Result
 from harness.experiment.scenario import LoadedScenario
-from harness.experiment.workload import noted
 from harness.measure.accounting import DIMENSIONS
 from harness.measure.demand import Demand
 from harness.measure.energy import JOULES_PER_KWH
@@ -57,7 +56,7 @@ def demand_of(loaded: LoadedScenario, seed: int) -> Demand:
     """What a run of the scenario is asked for, without running it."""
     prepared = prepare(loaded, seed)
     demand = prepared.demand()
-    for _ in noted(prepared.workload.stream(), demand):
+    for _ in prepared.workload.noted_stream(demand):
         pass
     return demand
 

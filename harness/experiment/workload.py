@@ -11,6 +11,7 @@ from typing import Any, Literal, assert_never
 
 from harness.engine.component import SECOND, Instant
 from harness.engine.streams import seed_of
+from harness.experiment.as_stored import AsStored, bears_on_requests
 from harness.experiment.dump import Dump, read_dump
 from harness.experiment.forms import (
     DEFAULT_GAP,
@@ -99,6 +100,21 @@ class PlannedWorkload:
         yield from ((SETTLE_NS // 2, obj) for obj in self.at_once)
         yield from merge(*self.arrivals, key=lambda item: item[0])
 
+    def noted_stream(self, demand: Demand, jobs: JobLives | None = None) -> Iterator[tuple[Instant, Any]]:
+        """The same, told to `demand` and `jobs`; to `demand` what is there already, too."""
+        stored = AsStored(self.at_once)
+        for obj in self.adopted:
+            stored.see(obj)
+            if obj.metadata.controller() is None:
+                demand.arrives(0, obj)
+        return noted(self.stream(), demand, jobs, stored.of)
+
+    @property
+    def requests_unknown(self) -> str:
+        """Why it is not known before a run what its pods ask for; "" where it is."""
+        later = [obj for arrivals in self.arrivals if isinstance(arrivals, list) for _, obj in arrivals]
+        return bears_on_requests([*self.adopted, *self.at_once], later)
+
 
 def _labels_of_pods(obj: Any) -> dict[str, str] | None:
     """Of the pod that an object is, or of those that it makes."""
@@ -109,16 +125,24 @@ def _labels_of_pods(obj: Any) -> dict[str, str] | None:
 
 
 def noted(
-    items: Iterable[tuple[Instant, Any]], demand: Demand, jobs: JobLives | None = None
+    items: Iterable[tuple[Instant, Any]],
+    demand: Demand,
+    jobs: JobLives | None = None,
+    stored: Callable[[Any], Any] = lambda obj: obj,
 ) -> Iterator[tuple[Instant, Any]]:
-    """The same, told to `demand` and `jobs` as they are taken; up to the first arrival at once, as the window begins
-    with it."""
+    """The same, told to `demand` and `jobs` as they are taken, as they will be `stored`; up to the first arrival at
+    once, as the window begins with it."""
     rest = iter(items)
     ahead: list[tuple[Instant, Any]] = []
-    for item in rest:
-        demand.arrives(*item)
+
+    def tell(at: Instant, obj: Any) -> None:
+        kept = stored(obj)
+        demand.arrives(at, kept)
         if jobs is not None:
-            jobs.arrives(*item)
+            jobs.arrives(at, kept)
+
+    for item in rest:
+        tell(*item)
         ahead.append(item)
         if demand.first_ns >= 0:
             break
@@ -126,9 +150,7 @@ def noted(
     def told() -> Iterator[tuple[Instant, Any]]:
         yield from ahead
         for item in rest:
-            demand.arrives(*item)
-            if jobs is not None:
-                jobs.arrives(*item)
+            tell(*item)
             yield item
 
     return told()

@@ -10,7 +10,7 @@ from typing import Any
 from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.apiserver.admission.pod_specs import PodSpecPlugin
 from harness.apiserver.registry.lifecycle import replaced
-from harness.model.core import PodSpec, Toleration
+from harness.model.core import PodSpec, ResourceList, Toleration
 from harness.model.quantity import parse_quantity
 from harness.model.status import forbidden
 from harness.model.wire import decode
@@ -18,6 +18,12 @@ from harness.model.wire import decode
 
 def class_of(spec: PodSpec) -> str:
     return str((spec.extra or {}).get("runtimeClassName") or "")
+
+
+def fixed_overhead(found: Any) -> ResourceList:
+    """What a pod of a RuntimeClass takes besides its containers."""
+    fixed = ((found.extra or {}).get("overhead") or {}).get("podFixed") or {}
+    return {resource: parse_quantity(amount) for resource, amount in fixed.items()}
 
 
 class RuntimeClass(PodSpecPlugin):
@@ -30,9 +36,8 @@ class RuntimeClass(PodSpecPlugin):
         if found is None:
             return spec
         body = found.extra or {}
-        fixed = (body.get("overhead") or {}).get("podFixed")
-        if fixed:
-            overhead = {resource: parse_quantity(amount) for resource, amount in fixed.items()}
+        overhead = fixed_overhead(found)
+        if overhead:
             if spec.overhead and spec.overhead != overhead:
                 why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
                 raise forbidden("pods", name, why)
