@@ -52,13 +52,13 @@ SCHEDULER = (
     "--ignore=tests/scheduling/test_guard.py",  # a deadline may interrupt the tracer, which then keeps its lock
     "--deselect=tests/scheduling/test_what_if.py::test_a_call_that_is_broken_off_loses_nobody",
 )
-ROUNDS = ("tests/jobs/test_control_plane.py", "tests/jobs/test_rounds.py")
+JOBS = ("tests/jobs", "--ignore=tests/jobs/test_published.py")  # rounds, dependencies, progress
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "store": (
         ("harness/store",),
         ("tests/store", "--ignore=tests/store/test_crash.py", "--ignore=tests/store/test_etcd.py"),
     ),
-    "controllers": (("harness/controllers",), ("tests/controllers", *STORIES, *ROUNDS)),
+    "controllers": (("harness/controllers",), ("tests/controllers", *STORIES, *JOBS)),
     "filters": (("harness/scheduling/filters", "harness/scheduling/matching"), (*SCHEDULER, "tests/golden")),
     "queue": (("harness/scheduling/cycle",), (*SCHEDULER, *STORIES)),
 }
