@@ -74,7 +74,6 @@ class NodeLifecycleController(Reconciler):
         self._pods_on = self.informer.index("Pod", node_names, "spec")
         self._health: dict[str, _Health] = {}
         self._zones: dict[str, _Zone] = {}
-        self._waiting = 0  # nodes, of all zones
         self._all_down = False
         self._zones_changed = False
 
@@ -86,7 +85,6 @@ class NodeLifecycleController(Reconciler):
         super().forget_all()
         self._health.clear()
         self._zones.clear()
-        self._waiting = 0
         self._all_down = False
         self._zones_changed = False
 
@@ -96,6 +94,9 @@ class NodeLifecycleController(Reconciler):
         lease = new if new is not None else old
         assert lease is not None
         name = lease.metadata.name
+        if new is None and self.informer.get("Node", name) is None:
+            self._health.pop(name, None)
+            return
         health = self._health.get(name)
         if health is None:
             health = self._health[name] = _Health()
@@ -143,7 +144,6 @@ class NodeLifecycleController(Reconciler):
         zone.members -= 1
         if not zone.members:
             del self._zones[health.zone]
-        self.forget_events(node.metadata.uid)
 
     def _count(self, health: _Health, counted: bool) -> None:
         if health.counted is not counted:
@@ -166,12 +166,11 @@ class NodeLifecycleController(Reconciler):
             health.granted = False
         elif was not in _BAD and not health.granted and name not in zone.waiting:
             zone.waiting[name] = None
-            self._waiting += 1
 
     def _wait_no_longer(self, name: str, health: _Health) -> None:
         zone = self._zones.get(health.zone)
-        if zone is not None and zone.waiting.pop(name, name) is None:
-            self._waiting -= 1
+        if zone is not None:
+            zone.waiting.pop(name, None)
 
     # -- what to do ----------------------------------------------------------------------------------------------------
 
@@ -251,19 +250,19 @@ class NodeLifecycleController(Reconciler):
         if self._zones_changed:
             self._zones_changed = False
             self._master_disruption()
-        if not self._waiting or self._all_down:
+        waiting = [name for name, zone in self._zones.items() if zone.waiting]
+        if not waiting or self._all_down:
             return
-        for _, zone in sorted(self._zones.items()):
+        for zone in (self._zones[name] for name in sorted(waiting)):
             rate = constants.node_eviction_rate
             if zone.state(constants.unhealthy_zone_threshold) == "partial":
                 large = zone.nodes > constants.large_cluster_size_threshold
                 rate = constants.secondary_node_eviction_rate if large else 0.0
-            if not zone.waiting or not rate:
+            if not rate:
                 continue
             while zone.waiting and zone.next_turn_ns <= now:
                 name = next(iter(zone.waiting))
                 del zone.waiting[name]
-                self._waiting -= 1
                 self._health[name].granted = True
                 zone.next_turn_ns = now + round(SECOND / rate)
                 self.queue.add(name)
@@ -283,7 +282,6 @@ class NodeLifecycleController(Reconciler):
                 if health.granted and zone is not None:
                     health.granted = False
                     zone.waiting[name] = None
-                    self._waiting += 1
                     self.queue.add(name)
         self._all_down = all_down
 

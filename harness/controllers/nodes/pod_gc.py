@@ -8,7 +8,7 @@ again on the next round.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import nsmallest
 
 import msgspec
 
@@ -33,7 +33,6 @@ class PodGarbageCollector(Reconciler):
         super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed})
         self._pods_on = self.informer.index("Pod", node_names, "spec")
         self._ended = 0
-        self._oldest: list[tuple[int, str]] = []  # heap of (creation, key) of those, and of some that are gone since
         self._absent: dict[str, int] = {}  # node: since when
         self._unscheduled: dict[str, None] = {}  # keys of pods that are going, have not ended, and never had a node
 
@@ -44,7 +43,6 @@ class PodGarbageCollector(Reconciler):
     def forget_all(self) -> None:
         super().forget_all()
         self._ended = 0
-        self._oldest.clear()
         self._absent.clear()
         self._unscheduled.clear()
 
@@ -59,11 +57,7 @@ class PodGarbageCollector(Reconciler):
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         was = old is not None and old.status.phase in _ENDED
         now = new is not None and new.status.phase in _ENDED
-        if was is not now:
-            self._ended += now - was
-            if now:
-                assert new is not None
-                heappush(self._oldest, (new.metadata.creation_timestamp or 0, new.metadata.key))
+        self._ended += now - was
         if new is not None and not now and new.metadata.deletion_timestamp is not None and not new.spec.node_name:
             self._unscheduled[new.metadata.key] = None
         elif self._unscheduled:
@@ -94,17 +88,10 @@ class PodGarbageCollector(Reconciler):
         for unscheduled in sorted(self._unscheduled):
             self._collect_unscheduled(unscheduled)
         excess = self._ended - self.constants.terminated_pod_gc_threshold
-        taken: list[tuple[int, str]] = []
-        while len(taken) < excess:
-            entry = heappop(self._oldest)
-            found: Pod | None = self.informer.get("Pod", entry[1])
-            if found is None or found.status.phase not in _ENDED:
-                continue
-            if (found.metadata.creation_timestamp or 0) == entry[0]:
-                taken.append(entry)
-                self._delete(found)
-        for entry in taken:
-            heappush(self._oldest, entry)  # until it is seen to be gone
+        if excess > 0:
+            ended = (pod for pod in self.informer.objects("Pod").values() if pod.status.phase in _ENDED)
+            for pod in nsmallest(excess, ended, key=_age):
+                self._delete(pod)
 
     def settled(self, now: Instant, key: str, failures: Sequence[Outcome]) -> None:
         """What failed is done again on the next round, which comes as long as anything is left to collect."""
@@ -136,3 +123,7 @@ class PodGarbageCollector(Reconciler):
     def _delete(self, pod: Pod) -> None:
         meta = pod.metadata
         self.write(_ROUND, Delete("Pod", meta.namespace, meta.name, uid=meta.uid, grace_s=0, token=_ROUND))
+
+
+def _age(pod: Pod) -> tuple[int, str]:
+    return pod.metadata.creation_timestamp or 0, pod.metadata.key

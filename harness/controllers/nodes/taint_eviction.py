@@ -30,6 +30,7 @@ class TaintEvictionController(Reconciler):
         super().forget_all()
         self._taints.clear()
         self._since.clear()
+        self.informer.listen("Pod", None)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         node = new if new is not None else old
@@ -45,13 +46,12 @@ class TaintEvictionController(Reconciler):
         for key in self._pods_on[name]:
             self.queue.add(key)
         # Pods are of no interest as long as no node is tainted.
-        self.informer.listen("Pod", self._pod_changed if self._taints or self._since else None)
+        self.informer.listen("Pod", self._pod_changed if self._taints else None)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if new is None:
             assert old is not None
             self._since.pop(old.metadata.key, None)
-            self.forget_events(old.metadata.uid)
         elif new.spec.node_name in self._taints and (old is None or old.spec is not new.spec):
             self.queue.add(new.metadata.key)
 

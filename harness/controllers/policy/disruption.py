@@ -83,7 +83,6 @@ class DisruptionController(Reconciler):
             assert old is not None
             self._selectors.put(old.metadata.key, old.metadata.namespace, None)
             self._troubled.pop(old.metadata.key, None)
-            self.forget_events(old.metadata.uid)
             return
         meta = new.metadata
         self._selectors.put(meta.key, meta.namespace, new.spec.selector)

@@ -39,6 +39,9 @@ EVENT_BURST, EVENT_REFILL_NS = 25, 300 * SECOND
 
 Source: client-go tools/record/events_cache.go defaultSpamBurst, defaultSpamQPS."""
 
+RECORDED_ABOUT = 4096
+"""Objects whose events are counted, those that were recorded about last. Source: events_cache.go maxLruCacheEntries."""
+
 _ALL_LEFT = (EVENT_BURST, 0)
 
 
@@ -174,7 +177,7 @@ class Reconciler:
     def record(self, about: ApiObject, type_: str, reason: str, message: str) -> None:
         """A Kubernetes Event, unless too many were recorded about this object."""
         uid = about.metadata.uid
-        left, since = self._recorded.get(uid, (EVENT_BURST, self.now))
+        left, since = self._recorded.pop(uid, (EVENT_BURST, self.now))
         refilled = (self.now - since) // EVENT_REFILL_NS
         if refilled:
             left = min(EVENT_BURST, left + refilled)
@@ -183,10 +186,8 @@ class Reconciler:
             self._effects.append(Record(about, type_, reason, message))
             left -= 1
         self._recorded[uid] = (left, since)
-
-    def forget_events(self, uid: str) -> None:
-        """Nothing will be recorded about this object any more."""
-        self._recorded.pop(uid, None)
+        if len(self._recorded) > RECORDED_ABOUT:
+            del self._recorded[next(iter(self._recorded))]
 
     def _contain(self, now: Instant, key: str, begun: int, error: Exception) -> None:
         """One key raised: nothing of this attempt is written, it is told, and tried again after a backoff."""

@@ -84,6 +84,8 @@ class Groups:
                 del by_label[label][label_key]
                 if not by_label[label]:
                     del by_label[label]
+            if not by_label:
+                del self._by_label[namespace]
         return group
 
     def selected(self, namespace: str, selector: LabelSelector) -> Iterator[Group]:
@@ -127,6 +129,8 @@ class Selectors:
             del by_label[before[1]][name]
             if not by_label[before[1]]:
                 del by_label[before[1]]
+                if not by_label:
+                    del self._by_label[before[0]]
         elif selector is None:
             return
         self._version += 1

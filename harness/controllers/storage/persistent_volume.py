@@ -63,8 +63,6 @@ class PersistentVolumeController(Reconciler):
         key = claim.metadata.key
         if new is not None:
             self.queue.add(_CLAIM + key)
-        else:
-            self.forget_events(claim.metadata.uid)
         for volume in self._by_use[_for(key)]:  # also the one whose claim has gone
             self.queue.add(_VOLUME + volume)
         if claim.spec.volume_name and claim.spec.volume_name not in self._by_use[_for(key)]:

@@ -73,7 +73,6 @@ class ProvisionerController(Reconciler):
         if new is None:
             assert old is not None
             self._due.pop(old.metadata.uid, None)
-            self.forget_events(old.metadata.uid)
         elif STORAGE_PROVISIONER in new.metadata.annotations and not new.spec.volume_name:
             if not self._subscribed:
                 self._subscribed = True

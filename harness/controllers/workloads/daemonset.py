@@ -126,7 +126,6 @@ class DaemonSetController(PodControl):
             uid = old.metadata.uid
             del self._keys[uid]
             self.expected.forget(uid)
-            self.forget_events(uid)
             self._history.not_marked(uid)
             self._pods.orphans.adopter(old.metadata.key, old.metadata.namespace, None)
             return

@@ -57,7 +57,6 @@ class ReplicaSetController(PodControl):
             self.expected.forget(meta.uid)
             self._templates.pop(meta.uid, None)
             self._orphans.adopter(meta.key, meta.namespace, None)
-            self.forget_events(meta.uid)
             return
         meta = new.metadata
         key = meta.key

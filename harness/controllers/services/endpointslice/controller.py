@@ -94,10 +94,7 @@ class EndpointSliceController(Reconciler):
             meta = old.metadata
             self._selectors.put(meta.key, meta.namespace, None)
             self._expected.forget(meta.uid)
-            self.forget_events(meta.uid)
-            served = self._served.get(meta.key)
-            if served is not None and not served.slices:
-                del self._served[meta.key]
+            self.queue.add(meta.key)
             return
         meta, spec = new.metadata, new.spec
         selects = spec.selector and spec.type != "ExternalName"
@@ -199,6 +196,8 @@ class EndpointSliceController(Reconciler):
         service: Service | None = self.informer.get("Service", key)
         served = self._served.get(key)
         if service is None or served is None:
+            if served is not None and not served.slices:
+                del self._served[key]
             return
         meta, spec = service.metadata, service.spec
         if not spec.selector or spec.type == "ExternalName" or meta.deletion_timestamp is not None:

@@ -60,7 +60,6 @@ class CronJobController(Reconciler):
             assert old is not None
             self._keys.pop(old.metadata.uid, None)
             self._starts.pop(old.metadata.key, None)
-            self.forget_events(old.metadata.uid)
             return
         key = new.metadata.key
         self._keys[new.metadata.uid] = key

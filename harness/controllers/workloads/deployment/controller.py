@@ -84,7 +84,6 @@ class DeploymentController(Reconciler):
             self._pending.pop(meta.key, None)
             self._owed.pop(meta.key, None)
             self._orphans.adopter(meta.key, meta.namespace, None)
-            self.forget_events(meta.uid)
             return
         meta = new.metadata
         self._keys[meta.uid] = meta.key

@@ -81,7 +81,6 @@ class JobController(PodControl):
             self._new_pods.forget(meta.uid)
             self._orphans.adopter(meta.key, meta.namespace, None)
             self._before.pop(meta.key, None)
-            self.forget_events(meta.uid)
             self._let_all_go(meta.uid)
             return
         meta = new.metadata

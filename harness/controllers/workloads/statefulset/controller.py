@@ -72,7 +72,6 @@ class StatefulSetController(PodControl):
             meta = old.metadata
             del self._keys[meta.uid]
             self.expected.forget(meta.uid)
-            self.forget_events(meta.uid)
             self._collisions.pop(meta.uid, None)
             self._pods.orphans.adopter(meta.key, meta.namespace, None)
             self._revisions.orphans.adopter(meta.key, meta.namespace, None)
