@@ -44,7 +44,7 @@ def remembered(obj: Any, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("number", range(len(SCENARIOS)))
-@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.6, 0.8, 1.0])
 def test_a_process_that_starts_again_remembers_nothing(number: int, share: float) -> None:
     new, old = (controllers(SCENARIOS[number].cluster()) for _ in range(2))
     for name, tape in tapes(number).items():

@@ -59,7 +59,6 @@ class DeploymentController(Reconciler):
         self._pending: dict[str, DeploymentStatus] = {}  # to be written when the writes on their way are answered
         self._owed: dict[str, None] = {}  # retries, when a status has been written
         self._scalings: dict[str, str] = {}  # ReplicaSet's uid -> what to say when it is scaled
-        self._resting: dict[str, None] = {}  # those that are not looked at again before something changes
 
     def forget_all(self) -> None:
         super().forget_all()
@@ -71,7 +70,6 @@ class DeploymentController(Reconciler):
         self._pending.clear()
         self._owed.clear()
         self._scalings.clear()
-        self._resting.clear()
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
@@ -369,8 +367,7 @@ class DeploymentController(Reconciler):
                 self._pending[key] = replace(deployment.status, collision_count=collisions)
             return True
         if error.code == 403 and "being terminated" in error.message:
-            self._resting[key] = None  # the namespace goes, and its objects with it
-            return False
+            return False  # the namespace goes, and its objects with it
         message = f'Failed to create new replica set "{effect.obj.metadata.name}": {error}'
         self.record(deployment, "Warning", rollout_status.CREATE_ERROR, message)
         if rollout_status.deadline_ns(deployment) is not None:
@@ -385,14 +382,11 @@ class DeploymentController(Reconciler):
             self._owed[key] = None
         if status is not None and deployment is not None and self._write_status(key, deployment, status):
             return
-        rests = self._resting.pop(key, key) is None
         if key in self._owed:
             del self._owed[key]
             self.queue.retry(key, now)
         else:
             self.queue.forget(key)
-            if not rests:
-                self.queue.add(key)
 
 
 def _marked(status: DeploymentStatus, mark: Condition) -> DeploymentStatus:
