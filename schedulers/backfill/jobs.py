@@ -85,6 +85,10 @@ class WaitingJobs:
             handed.append(job)
         self._beyond = [job for _, job in self._queue[self._most :]]
 
+    def first(self) -> Sequence[Job]:
+        """As many as are remembered, in order."""
+        return [job for _, job in self._queue[: self._most]]
+
     @property
     def handed(self) -> Sequence[Job]:
         """In the last call, in its order."""

@@ -1,4 +1,4 @@
-"""What is promised to jobs that wait, and so kept from those behind them: EASY's one reservation, or one for each.
+"""What is promised to jobs that wait, and so kept from those behind them; EASY's one reservation.
 
 Forecasts go by amounts of resources and by what a node's spec admits. Host ports, affinity between pods, spreading and
 volumes are not forecast; what starts now is held against all of them by `feasible`.
@@ -6,7 +6,6 @@ volumes are not forecast; what starts now is held against all of them by `feasib
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -16,11 +15,6 @@ import numpy as np
 from harness.scheduling.strategy import Bool, ClusterView, Int64
 from schedulers.backfill.jobs import Job
 from schedulers.backfill.running import RunningPods, amounts_of, free_of, slots, take
-
-MOST_INSTANTS = 256
-"""Of a conservative plan; what ends later is taken to end with the last of all."""
-
-FOREVER = 1 << 62
 
 _NOTHING_FREE: Int64 = np.zeros((0, 0), dtype=np.int64)
 _NO_SLOTS: Int64 = np.zeros(0, dtype=np.int64)
@@ -178,107 +172,3 @@ class EasyPlan:
                 at[node] = slots(free[:, [node]], wanted)[0]
         spare = int(at.sum()) - job.wanted
         return Shadow(self._cluster.version, job.key, job.wanted, job.needs, shadow, free, at, admitted, spare)
-
-
-class ConservativePlan:
-    """A reservation for each of the first `most` jobs that wait: on nodes of its own, at the earliest instant at which
-    it delays nobody before it. They are made anew in each call, in the queue's order.
-    """
-
-    def __init__(self, cluster: ClusterView, running: RunningPods, admits: Admits, most: int) -> None:
-        self._cluster = cluster
-        self._admits = admits
-        self._most = most
-        now = cluster.now_ns
-        ends = [(max(end, now + 1), node, amounts) for end, node, amounts in running.ends()]
-        instants = sorted({end for end, _, _ in ends})
-        if len(instants) >= MOST_INSTANTS:
-            instants = [*instants[: MOST_INSTANTS - 2], instants[-1]]
-        self._times = [now, *instants]
-        base = free_of(cluster)
-        self._free = np.zeros((len(self._times), *base.shape), dtype=np.int64)  # [instants, rows, nodes]
-        self._free[0] = base
-        places = np.searchsorted(self._times, [end for end, _, _ in ends])
-        for (_, node, amounts), place in zip(ends, places.tolist(), strict=True):
-            take(self._free[place], node, amounts, 1)
-        np.cumsum(self._free, axis=0, out=self._free)
-        self._taken: list[tuple[int, tuple[int, ...]]] = []
-        self._until_ns = FOREVER
-
-    @property
-    def complete(self) -> bool:
-        return self._most <= 0
-
-    def begin(self, job: Job) -> None:
-        now = self._times[0]
-        self._until_ns = FOREVER if job.lifetime_ns is None else now + job.lifetime_ns
-
-    def penalty(self, job: Job) -> Int64 | None:
-        room = self._room(job, 0)
-        return np.where(room > 0, 0, -1)
-
-    def take(self, job: Job, member: int, node: int) -> None:
-        amounts = amounts_of(job.members[member])
-        self._subtract(0, self._until_ns, node, amounts)
-        self._taken.append((node, amounts))
-
-    def undo(self) -> None:
-        for node, amounts in self._taken:
-            self._subtract(0, self._until_ns, node, amounts, 1)
-        self._taken = []
-
-    def started(self) -> None:
-        self._taken = []
-
-    def wait(self, job: Job) -> None:
-        if self._most <= 0:
-            return
-        self._most -= 1
-        room = np.where(self._admits(job), slots(self._free, job.needs), 0)  # [instants, nodes]
-        enough = room.sum(axis=1) >= job.wanted
-        first = 0
-        while first < len(self._times):
-            last = self._last(job, first)
-            lacking = np.flatnonzero(~enough[first:last])
-            if len(lacking):  # until after that instant each start comes upon it
-                first += int(lacking[-1]) + 1
-                continue
-            lowest = room[first:last].min(axis=0)
-            if lowest.sum() >= job.wanted:
-                self._reserve(job, first, lowest)
-                return
-            first += 1
-
-    def _last(self, job: Job, first: int) -> int:
-        """The index of the instant at which the job is over if it starts at that of index `first`."""
-        if job.lifetime_ns is None:
-            return len(self._times)
-        return max(bisect_left(self._times, self._times[first] + job.lifetime_ns), first + 1)
-
-    def _room(self, job: Job, first: int) -> Int64:
-        """How many members fit on each node from the instant of that index on, for as long as they run."""
-        lowest = self._free[first : self._last(job, first)].min(axis=0)
-        return np.where(self._admits(job), slots(lowest, job.needs), 0)
-
-    def _reserve(self, job: Job, first: int, room: Int64) -> None:
-        """Nodes that have the least room now first: those that are free now are of use to others until then."""
-        until = FOREVER if job.lifetime_ns is None else self._times[first] + job.lifetime_ns
-        now = slots(self._free[0], job.needs)
-        needed = job.wanted
-        for node in np.lexsort((self._cluster.rank, now)).tolist():
-            members = min(needed, int(room[node]))
-            if members:
-                self._subtract(first, until, node, tuple((job.needs * members).tolist()))
-                needed -= members
-            if not needed:
-                return
-
-    def _subtract(self, first: int, until: int, node: int, amounts: tuple[int, ...], sign: int = -1) -> None:
-        last = len(self._times)
-        if until < FOREVER:
-            last = bisect_left(self._times, until)
-            if last == len(self._times) or self._times[last] != until:
-                self._times.insert(last, until)
-                self._free = np.insert(self._free, last, self._free[last - 1], axis=0)
-        n = min(len(amounts), self._free.shape[1])
-        self._free[first:last, :n, node] += sign * np.array(amounts[:n], dtype=np.int64)

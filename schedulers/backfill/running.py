@@ -20,6 +20,8 @@ class RunningPods:
         self._changed = ChangedNodes()
         self._on: list[dict[str, int | None]] = []  # by node: pod -> its end
         self._ends: list[tuple[int, str, int, tuple[int, ...]]] = []  # end, pod, node, amounts
+        self.gone = 0
+        """How many pods have left their nodes so far; and once more whenever all nodes are looked at."""
 
     def sync(self, cluster: ClusterView) -> None:
         changed = self._changed.since_last(cluster)
@@ -27,6 +29,7 @@ class RunningPods:
         if changed is None:
             known = {key: end for pods in self._on for key, end in pods.items()}
             self._on, self._ends = [], []
+            self.gone += 1
         for node in range(len(cluster.names)) if changed is None else changed.tolist():
             while node >= len(self._on):
                 self._on.append({})
@@ -38,6 +41,7 @@ class RunningPods:
         gone = before.keys() - {pod.key for pod in here}
         for key in sorted(gone):
             end = before.pop(key)
+            self.gone += 1
             if end is not None:
                 del self._ends[bisect_left(self._ends, (end, key))]
         for pod in here:

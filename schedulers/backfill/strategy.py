@@ -8,7 +8,8 @@ Workloads, and User Runtime Estimates in Scheduling the IBM SP2 with Backfilling
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -26,12 +27,17 @@ from harness.scheduling.strategy import (
     Wait,
 )
 from schedulers.backfill.jobs import Job, WaitingJobs
-from schedulers.backfill.plans import Admits, BackfillPlan, ConservativePlan, EasyPlan, Shadow
+from schedulers.backfill.plans import Admits, BackfillPlan, EasyPlan, Shadow
+from schedulers.backfill.promises import ConservativePlan, Promises
 from schedulers.backfill.running import RunningPods
 
 BATCH = 4096
 REMEMBERED = 64
 HELD_BACK = "it would delay one that waits longer"
+
+
+MakePlan: TypeAlias = Callable[[ClusterView, RunningPods, Admits, Sequence[Job]], BackfillPlan]
+"""Of the jobs that wait and are remembered, in the queue's order."""
 
 
 class Backfill:
@@ -40,10 +46,12 @@ class Backfill:
     """
 
     def __init__(
-        self, plan: Callable[[ClusterView, RunningPods, Admits], BackfillPlan], remembered: int, batch_size: int = BATCH
+        self, plan: MakePlan, remembered: int, batch_size: int = BATCH, promises: Promises | None = None
     ) -> None:
+        """`promises`: of the plan of the last call; while there are any, nobody is tried without a plan."""
         self.batch_size = batch_size
         self._plan = plan
+        self._promises = Promises() if promises is None else promises
         self._waiting = WaitingJobs(remembered)
         self._running = RunningPods()
 
@@ -56,7 +64,7 @@ class Backfill:
             for job in self._waiting.handed:
                 yield Wait(job.members[0], NOWHERE)
             return
-        plan: BackfillPlan | None = None  # made when the first job waits: until then nothing is promised to anybody
+        plan: BackfillPlan | None = None  # made when the first job waits, or promises are kept
         admitted: dict[int, Bool] = {}
 
         def admits(job: Job) -> Bool:
@@ -65,6 +73,8 @@ class Backfill:
         def only_handed() -> bool:
             return plan is not None and plan.complete
 
+        if self._promises.of:
+            plan = self._plan(cluster, self._running, admits, self._waiting.first())
         for job in self._waiting.in_order(only_handed):
             if job.handed:
                 binds, why = self._try(job, cluster, plan)
@@ -80,7 +90,7 @@ class Backfill:
                 for pod in job.members:
                     yield Wait(pod, why)
             if plan is None:
-                plan = self._plan(cluster, self._running, admits)
+                plan = self._plan(cluster, self._running, admits, self._waiting.first())
             if not plan.complete:
                 plan.wait(job)
 
@@ -157,7 +167,7 @@ def easy(batch_size: int = BATCH) -> Backfill:
     """EASY: the first job that waits has a reservation."""
     before: list[Shadow] = []
     return Backfill(
-        lambda cluster, running, admits: EasyPlan(cluster, running, admits, before), REMEMBERED, int(batch_size)
+        lambda cluster, running, admits, _: EasyPlan(cluster, running, admits, before), REMEMBERED, int(batch_size)
     )
 
 
@@ -166,6 +176,10 @@ def conservative(reservations: int = 256, batch_size: int = BATCH) -> Backfill:
     most = int(reservations)
     if most < 1:
         raise UserError("no such number of reservations", found=repr(reservations), expected="at least 1")
+    promises = Promises()
     return Backfill(
-        lambda cluster, running, admits: ConservativePlan(cluster, running, admits, most), most, int(batch_size)
+        lambda cluster, running, admits, waiting: ConservativePlan(cluster, running, admits, waiting, promises),
+        most,
+        int(batch_size),
+        promises,
     )
