@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.errors import UserError
 from harness.scheduling.registry import load
-from schedulers.backfill import conservative, easy
+from harness.scheduling.strategy import ClusterView
+from schedulers.backfill import Backfill, conservative, easy
+from schedulers.backfill.jobs import Job
+from schedulers.backfill.plans import Admits
+from schedulers.backfill.promises import ConservativePlan, Promises
+from schedulers.backfill.running import RunningPods
 from schedulers.greedy import greedy
 from tests.examples import examples
-from tests.schedulers.jobs_over_time import Machine
+from tests.schedulers.jobs_over_time import SECOND, Machine
 
 
 def test_easy_lets_one_go_before_that_ends_by_the_shadow_time() -> None:
@@ -48,6 +55,24 @@ def test_who_ends_early_lets_the_first_start_early() -> None:
     assert machine.starts(easy()) == {"a": 0, "c": 1, "b": 3}
 
 
+def test_conservative_compresses_the_schedule_and_keeps_its_promises() -> None:
+    """4 processors. X has 2, says 10 s and takes 4; Y has 2 until 6. B wants 3 for 5 s and is promised 10, C wants 2
+    for 4 s and is promised 6. When X ends at 4, B cannot come before 10, since C has 2 from 6 on; C moves to 4. When Y
+    ends at 6, B moves to 8, where C ends. Were all promised anew in the queue's order, B would have 6, and C 11.
+    """
+    machine = Machine(4).job("x", 2, 4, says_s=10).job("y", 2, 6).job("b", 3, 5, 1).job("c", 2, 4, 2)
+    assert machine.starts(conservative()) == {"x": 0, "y": 0, "c": 4, "b": 8}
+
+
+def test_conservative_changes_the_nodes_of_a_promise_for_another() -> None:
+    """2 processors. A has the first, says 13 s and takes 7; B has the second from 2 to 10. C, for 10 s, is promised the
+    second at 10, D, for 3 s, the first at 13. When A ends at 7, C would be in D's way on the first processor: D is
+    promised the second, at the same instant, and C starts. D moves to 10, where B ends.
+    """
+    machine = Machine(2).job("a", 1, 7, says_s=13).job("b", 1, 8, 2).job("c", 1, 10, 2).job("d", 1, 3, 4)
+    assert machine.starts(conservative()) == {"a": 0, "b": 2, "c": 7, "d": 10}
+
+
 def test_who_lasts_longer_than_it_says_counts_as_ending_now() -> None:
     """A says 2 s and takes 6. At 3 its end is overdue, and B is expected at any instant: C does not start."""
     machine = Machine(2).job("a", 1, 6, says_s=2).job("b", 2, 1, 1).job("c", 1, 5, 3)
@@ -75,6 +100,7 @@ def test_pods_share_nodes() -> None:
     assert machine.starts(easy()) == {"a": 0, "c": 1, "b": 4, "d": 6}
 
 
+MORE = st.integers(0, 5)
 JOBS = st.lists(
     st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(0, 12), st.integers(0, 5)), min_size=1, max_size=12
 )
@@ -105,6 +131,37 @@ def test_with_conservative_nobody_starts_later_than_promised_first(rows: list[tu
         ends.append((start + takes, pods))
         last = start
         assert found[name] <= start, (name, found)
+
+
+WIDE_AND_NARROW = st.lists(
+    st.tuples(st.integers(1, 4), st.sampled_from([500, 1000, 2000]), st.integers(1, 9), st.integers(0, 12), MORE),
+    min_size=1,
+    max_size=12,
+)  # members, CPU of each, how long they run, when they come, by how much they say more
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(WIDE_AND_NARROW)
+def test_conservative_never_makes_a_promise_later(rows: list[tuple[int, int, int, int, int]]) -> None:
+    """Jobs take as long as they say, or less; two may share a node of 2 CPUs. All start, by what they were promised."""
+    machine, promises = Machine(3, 2000), Promises()
+    for at, (pods, cpu, takes, arrival, more) in enumerate(rows):
+        machine.job(f"j{at}", min(pods, 3 * (2000 // cpu)), takes, arrival, says_s=takes + more, cpu=cpu)
+    promised: dict[str, int] = {}
+
+    def plan(cluster: ClusterView, running: RunningPods, admits: Admits, waiting: Sequence[Job]) -> ConservativePlan:
+        before = {key: kept.start_ns for key, kept in promises.of.items()}
+        made = ConservativePlan(cluster, running, admits, waiting, promises)
+        for key, kept in promises.of.items():
+            assert kept.start_ns <= max(before.get(key, kept.start_ns), cluster.now_ns)
+            promised.setdefault(key.removeprefix("default/").removeprefix("group default/"), kept.start_ns)
+        return made
+
+    found = machine.starts(Backfill(plan, 256, promises=promises))
+    assert len(found) == len(rows)
+    for key, start_ns in promised.items():
+        name = key if key in found else key.rpartition("-")[0]
+        assert found[name] * SECOND <= start_ns, (key, found)
 
 
 @settings(max_examples=examples(40), deadline=None)

@@ -3,8 +3,7 @@
 `pyss_starts.json` holds facts: drawn jobs (submit time, processors, run time, estimate) and the instants at which its
 EasyBackfillScheduler and ConservativeScheduler (commit 44a2423 of its mirror dinesh121991/pyss) started them. No two
 events of a case are at one instant: there pyss decides submission by submission, before it takes off who ends, and we
-decide once for all. Its conservative scheduler also keeps each first promise when somebody ends early; ours makes all
-promises anew in the queue's order (schedulers/README.md), so it is compared where everybody lasts as long as he says.
+decide once for all.
 """
 
 from __future__ import annotations
