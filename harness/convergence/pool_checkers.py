@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.autoscaling.cluster.resource_limits import above, left_of
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
 from harness.controllers.workloads.job.pods import finished_at
 from harness.convergence.cluster_state import ENDED, ClusterState
@@ -46,7 +47,8 @@ def pools(state: ClusterState) -> Iterator[tuple[str, str]]:
         return
     alone = [pod for pod in waiting if not pod.metadata.labels.get(GROUP_LABEL)]
     for name, pool in sorted(state.templates.items()):
-        if alone and len(of_pool[name]) < pool.most:
+        limits = left_of(state.listed("Node"), state.flags)
+        if alone and len(of_pool[name]) < pool.most and not limits.exceeded(pool.template):
             on = snapshot_of(state.objects, state.filters)
             index = add_new_node(state, on, pool.node(NEW))
             for pod in alone:
@@ -59,7 +61,7 @@ def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod
     filter_out_schedulable.go (1.32)."""
     if not state.flags.scale_down_enabled:
         return
-    on = snapshot_of(state.objects, state.filters)
+    on, limits = snapshot_of(state.objects, state.filters), above(state.listed("Node"), state.flags)
     fits = [on.feasible(on.classes.view(pod)) for pod in waiting]
     used: dict[str, int] = {}  # until when, by node
     for pod in state.listed("Pod"):
@@ -74,6 +76,7 @@ def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod
             since = max(used.get(node, 0), _noticed_ns(state.objects("Node")[node]))
             if (
                 since + idle_ns(state.flags) < state.now
+                and limits.nodes(state.objects("Node")[node], 1)
                 and not _is_busy(on, node, state.flags)
                 and not any(mask[on.node_table.index[node]] for mask in fits)
             ):

@@ -155,21 +155,29 @@ def config(text: str | None) -> ConfigMap:
         ("10: ['.*demand.*']\n50: [nothing]", ["on-demand"]),
         ("10: [^spot-a$]\n5: [on]", ["spot-a"]),
         ("10: [nothing]", ["spot-a", "on-demand", "spot-b"]),
-        ("", []),
-        (None, []),
-        ("10: [(]", []),
-        ("10: spot", []),
-        ("- spot", []),
-        ("high: [spot]", []),
+        ("-2: [spot]", ["spot-a", "on-demand", "spot-b"]),
+        ("-1: [spot]", ["spot-a", "spot-b"]),
+        ("", None),
+        (None, None),
+        ("10: [(]", None),
+        ("10: spot", None),
+        ("- spot", None),
+        ("high: [spot]", None),
     ],
 )
-def test_pools_by_priority(text: str | None, best: list[str]) -> None:
-    options = [ScaleUpOption(name, node({}), 1, (), None) for name in ("spot-a", "on-demand", "spot-b")]
+def test_pools_by_priority(text: str | None, best: list[str] | None) -> None:
+    """None: the ConfigMap cannot be read, all pass. priority_test.go
+    TestPriorityExpanderCorrecltySkipsBadChangeConfig."""
+    names = ["spot-a", "on-demand", "spot-b"]
+    options = [ScaleUpOption(name, node({}), 1, (), None) for name in names]
     expander = Priority()
-    assert list(expander.best(options, Random(1))) == []  # there is no ConfigMap yet
+    assert list(expander.best(options, Random(1))) == options  # there is no ConfigMap yet
     expander.learn(config(text))
-    assert [option.pool for option in expander.best(options, Random(1))] == best
-    assert bool(expander.problem) == (best == [])
+    assert [option.pool for option in expander.best(options, Random(1))] == (names if best is None else best)
+    told: list[Any] = []
+    expander.warn(told)
+    expander.warn(told)
+    assert [item.reason for item in told] == (["PriorityConfigMapInvalid"] if best is None else [])
 
 
 def test_the_config_map_is_followed() -> None:
@@ -178,8 +186,7 @@ def test_the_config_map_is_followed() -> None:
     waiting = Watch("ADDED", pod("x", "", 1000))
     assert scanned(made, waiting, Watch("ADDED", config("1: [a]\n2: [b]"))) == [("b", 1)]
     made = ClusterAutoscaling(expander="priority").component((pool("a"), pool("b")), Random(1))
-    assert scanned(made, waiting) == []
-    assert "not found" in str(made.reasons_against("d/x")["a"])
+    assert scanned(made, waiting) == [("a", 1)]  # there is none
 
 
 # -- scans of what has not changed -------------------------------------------------------------------------------------

@@ -377,10 +377,10 @@ def test_a_pool_in_backoff_says_so(play: Play) -> None:
 
 def test_too_many_nodes_that_are_not_ready(play: Play) -> None:
     """clusterstate_test.go TestTooManyUnready: more than 3 and more than 45 %: nothing is done until it is over."""
-    crash = {"at": "3m", "nodeCrash": {"select": {"names": [f"p-{i}" for i in range(4)]}, "downFor": "10m"}}
-    late = arrives(deployment("x", 7, cpu=3), "5m")
-    done = play(late, duration="25m", nodes=[], pools=[SMALL | {"min": 6}], faults=[crash])
-    assert done.came["p-6"] > 780
+    crash = {"at": "17m", "nodeCrash": {"select": {"names": [f"p-{i}" for i in range(4)]}, "downFor": "10m"}}
+    late = arrives(deployment("x", 7, cpu=3), "19m")
+    done = play(late, duration="40m", nodes=[], pools=[SMALL | {"min": 6}], faults=[crash])
+    assert done.came["p-6"] > 1620
     assert done.messages("ClusterUnhealthy")
     assert done.pods("x") == {"Running": 7}
 

@@ -258,7 +258,10 @@ def test_unneeded_nodes_are_marked_softly_until_they_go(play: Play) -> None:
         ("scan-interval=10us", "scan-interval: expected 1ms or more"),
         ("scale-down-utilization-threshold=nan", "expected a number from 0, found nan"),
         ("max-total-unready-percentage=inf", "expected a number from 0, found inf"),
-        ("cores-total=0:100", "not modelled"),
+        ("gpu-total=t4:0:1", "not modelled"),
+        ("cores-total=all", "cores-total: expected <min>:<max> in whole numbers"),
+        ("cores-total=-1:2", "cores-total: expected <min>:<max> in whole numbers"),
+        ("memory-total=8:4", "memory-total: its max is below its min"),
     ],
 )
 def test_wrong_flags_are_told(play: Play, flags: str, told: str) -> None:

@@ -78,8 +78,7 @@ class Actuator:
         """Nothing has happened to the node yet: it is planned anew."""
         deletion = self._going.get(name)
         if deletion is not None and not deletion.deleting:
-            del self._going[name]
-            self.last_failure_ns = now
+            self._failed(now, self._going.pop(name))
 
     def go_on(self, now: int, name: str, effects: list[Effect]) -> None:
         """The next step of a node that goes: called at its timers and at each scan."""
@@ -197,15 +196,18 @@ class Actuator:
     def _delete(self, now: int, node: Node, deletion: Deletion, effects: list[Effect]) -> None:
         name = node.metadata.name
         if not deletion.deleting:
+            self._state.pools[deletion.pool].shrank_ns = now
             effects.append(Observe("autoscaling", (deletion.pool, "down", 1)))
             effects.append(Record(node, "Normal", "ScaleDown", "node removed by cluster autoscaler"))
         deletion.deleting, deletion.tried_at = True, now
         effects.append(StopMachine(name))
         effects.append(Delete("Node", "", name, uid=node.metadata.uid))
 
+    def _failed(self, now: int, deletion: Deletion) -> None:
+        self.last_failure_ns = self._state.pools[deletion.pool].stayed_ns = now
+
     def _undo(self, now: int, node: Node, text: str, effects: list[Effect]) -> None:
-        del self._going[node.metadata.name]
-        self.last_failure_ns = now
+        self._failed(now, self._going.pop(node.metadata.name))
         effects.append(Record(node, "Warning", "ScaleDownFailed", text))
         kept = tuple(taint for taint in node.spec.taints if taint.key != TO_BE_DELETED)
         effects.append(Update(_tainted(node, kept)))

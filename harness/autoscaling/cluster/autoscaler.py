@@ -13,7 +13,8 @@ from typing import Any
 from harness.autoscaling.cluster.actuation import Actuator
 from harness.autoscaling.cluster.changes import ENDED, could_help, touched_nodes
 from harness.autoscaling.cluster.cluster_state import ClusterState, is_unschedulable
-from harness.autoscaling.cluster.estimator import add_template_node
+from harness.autoscaling.cluster.eligibility import cooldown
+from harness.autoscaling.cluster.estimator import add_template_node, empty_as_template
 from harness.autoscaling.cluster.expander import PRIORITY_CONFIG, contained, priority_expanders, take_faults
 from harness.autoscaling.cluster.expander import expander as make_expander
 from harness.autoscaling.cluster.fork import Fork
@@ -347,12 +348,12 @@ class ClusterAutoscaler:
         if self._settings.scale_down_enabled:
             self._planner.update(now, self._actuator.going)
             self._scale_down(now, effects, wait=wait)
-        return not wait
+        return not wait and not self._settings.scale_down_delay_type_local
 
     def _scale_down(self, now: int, effects: list[Effect], *, wait: bool = False) -> None:
-        self._cooling = cooldown(
-            now, self._settings, self._last_scale_up_ns, self._actuator.last_failure_ns, self._last_delete_ns
-        )
+        local = self._settings.scale_down_delay_type_local  # candidates are then passed over by their pool's delays
+        last = (self._last_scale_up_ns, self._actuator.last_failure_ns, self._last_delete_ns)
+        self._cooling = "" if local else cooldown(now, self._settings, *last)
         if not wait and not self._cooling:
             empty, drain = self._planner.to_delete(now, *self._actuator.counts, self._actuator.going)
             for name in (*empty, *drain):
@@ -367,6 +368,8 @@ class ClusterAutoscaler:
         for pool in state.pools.values():
             for name in pool.coming:
                 add_template_node(fork, pool.expected, name, state.daemon_pods)
+        for name in state.starting:
+            empty_as_template(fork, name, state.daemon_pods)
         self._pending.place_moving(fork, self._actuator.going)
 
     def _is_healthy(self, effects: list[Effect]) -> bool:
@@ -377,15 +380,3 @@ class ClusterAutoscaler:
             effects.append(Record(some, "Warning", "ClusterUnhealthy", "Cluster is unhealthy"))
         self._told_unhealthy = not healthy
         return healthy
-
-
-def cooldown(
-    now: int, settings: ClusterAutoscalerSettings, added: int | None, failed: int | None, deleted: int | None
-) -> str:
-    """The flag because of which no node goes now, '' for none. Source: static_autoscaler.go isScaleDownInCooldown."""
-    delays = (
-        ("scale-down-delay-after-add", added, settings.scale_down_delay_after_add_ns),
-        ("scale-down-delay-after-failure", failed, settings.scale_down_delay_after_failure_ns),
-        ("scale-down-delay-after-delete", deleted, settings.scale_down_delay_after_delete_ns),
-    )
-    return next((name for name, since, delay in delays if since is not None and since + delay > now), "")

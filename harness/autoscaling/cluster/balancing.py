@@ -24,7 +24,13 @@ IGNORED_LABELS = (
 )
 
 
-def are_similar(one: Node, other: Node, settings: ClusterAutoscalerSettings) -> bool:
+def are_similar(
+    one: Node,
+    other: Node,
+    settings: ClusterAutoscalerSettings,
+    taken: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> bool:
+    """`taken`: of each, thousandths of CPUs and bytes that DaemonSet pods take."""
     chosen = names_of(settings.balancing_label)
     if chosen:  # nothing else counts. Source: label_nodegroups.go
         mine, theirs = one.metadata.labels, other.metadata.labels
@@ -39,9 +45,14 @@ def are_similar(one: Node, other: Node, settings: ClusterAutoscalerSettings) -> 
     a, b = one.status.allocatable, other.status.allocatable
     if a.keys() != b.keys():
         return False
-    # Templates are empty but for DaemonSet pods, so what is free is within the tolerance if what is there is.
-    ratio = min(settings.max_allocatable_difference_ratio, settings.max_free_difference_ratio)
-    if not all(_within(amount.milli, b[name].milli, ratio) for name, amount in a.items()):
+    if not all(
+        _within(amount.milli, b[name].milli, settings.max_allocatable_difference_ratio) for name, amount in a.items()
+    ):
+        return False
+    free = settings.max_free_difference_ratio
+    if not all(
+        _within(mine, theirs, free) for mine, theirs in zip(_free(one, taken[0]), _free(other, taken[1]), strict=True)
+    ):
         return False
     ignored = {*IGNORED_LABELS, *names_of(settings.balancing_ignore_label)}
     return _compared_labels(one, ignored) == _compared_labels(other, ignored)
@@ -60,6 +71,13 @@ def balance(pools: Sequence[PoolState], nodes: int) -> list[tuple[PoolState, int
 
 def _within(a: int, b: int, ratio: float) -> bool:
     return max(a, b) - min(a, b) <= max(a, b) * ratio
+
+
+def _free(node: Node, taken: tuple[int, int]) -> list[int]:
+    """Of what a template has, what its DaemonSet pods leave, in thousandths; of devices nobody asks there."""
+    there = node.status.allocatable
+    used = {"cpu": taken[0], "memory": taken[1] * 1000}
+    return [there[name].milli - used.get(name, 0) for name in sorted(there) if name in ("cpu", "memory", "pods")]
 
 
 def _compared_labels(node: Node, ignored: set[str]) -> dict[str, str]:

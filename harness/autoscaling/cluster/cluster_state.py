@@ -144,7 +144,7 @@ class ClusterState:
     def settle_starting(self, now: int) -> None:
         """Nodes that were not ready in time are taken as they are."""
         for name, since in list(self.starting.items()):
-            if now - since > self.settings.max_node_startup_time_ns:
+            if now - since >= self.settings.max_node_startup_time_ns:
                 del self.starting[name]
                 self.unready[name] = None
                 self.snapshot.update_node(**node_columns(self.nodes[name]))

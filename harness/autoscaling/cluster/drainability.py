@@ -120,6 +120,9 @@ def fate_of(pod: Pod, now: int, budgets: RemainingBudgets, settings: ClusterAuto
     if controller is None or (kinds is not None and controller.kind not in kinds):
         return Blocked(pod, "NotReplicated", "is not replicated")
     if settings.skip_nodes_with_system_pods and meta.namespace == "kube-system" and not budgets.matching(pod):
+        # Nothing that comes after this rule is asked of one that is old enough. Source: rules/system/rule.go (1.33).
+        if (meta.creation_timestamp or 0) + settings.blocking_system_pod_distruption_timeout_ns < now:
+            return "move"
         return Blocked(pod, "UnmovableKubeSystemPod", "is a kube-system pod without a budget")
     if meta.annotations.get(SAFE_TO_EVICT) == "false":
         return Blocked(pod, "NotSafeToEvictAnnotation", "is annotated as not safe to evict")

@@ -10,12 +10,34 @@ import numpy as np
 from harness.autoscaling.cluster.cluster_state import TO_BE_DELETED, ClusterState
 from harness.autoscaling.cluster.drainability import MIRROR, is_daemon, long_terminating
 from harness.autoscaling.cluster.pool_state import PoolState
+from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
 from harness.model.core import Node, Pod
 
 SCALE_DOWN_DISABLED = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
 """Node annotation."""
 AT_MINIMUM = "NodeGroupMinSizeReached"
 """Nodes of such a pool are looked at no further. Source: processors/nodes/pre_filtering_processor.go."""
+
+
+def cooldown(
+    now: int, settings: ClusterAutoscalerSettings, added: int | None, failed: int | None, deleted: int | None
+) -> str:
+    """The flag because of which no node goes now, '' for none. Source: static_autoscaler.go isScaleDownInCooldown."""
+    delays = (
+        ("scale-down-delay-after-add", added, settings.scale_down_delay_after_add_ns),
+        ("scale-down-delay-after-failure", failed, settings.scale_down_delay_after_failure_ns),
+        ("scale-down-delay-after-delete", deleted, settings.scale_down_delay_after_delete_ns),
+    )
+    return next((name for name, since, delay in delays if since is not None and since + delay > now), "")
+
+
+def in_local_cooldown(now: int, pool: PoolState, settings: ClusterAutoscalerSettings) -> str:
+    """Why nodes of the pool are no candidates, where its delays are its own. Source: processors/scaledowncandidates
+    scale_down_candidates_delay_processor.go."""
+    if not settings.scale_down_delay_type_local:
+        return ""
+    flag = cooldown(now, settings, pool.grew_ns, pool.stayed_ns, pool.shrank_ns)
+    return f"ScaleDownInCooldown: {flag}" if flag else ""
 
 
 class Eligibility:
@@ -27,9 +49,12 @@ class Eligibility:
         none."""
         state = self._state
         used = self._usual_utilization()
-        at_minimum = {name for name, pool in state.pools.items() if pool.size <= pool.pool.least}
+        passed_over = {
+            name: AT_MINIMUM if pool.size <= pool.pool.least else in_local_cooldown(now, pool, state.settings)
+            for name, pool in state.pools.items()
+        }
         return {
-            name: AT_MINIMUM if pool.pool.name in at_minimum else self._against(now, pool, state.nodes[name], used)
+            name: passed_over[pool.pool.name] or self._against(now, pool, state.nodes[name], used)
             for pool in state.pools.values()
             for name in pool.members
             if name not in going and name not in state.starting

@@ -8,6 +8,7 @@ from random import Random
 
 from harness.autoscaling.policy import EXPANDERS, Expander, ScaleUpOption
 from harness.autoscaling.sandbox.expander import ContainedExpander, contain_expander
+from harness.engine.component import Effect, Record
 from harness.engine.guard import Misbehaved
 from harness.model.core import ConfigMap
 from harness.model.errors import UserError
@@ -73,11 +74,15 @@ PRIORITY_CONFIG = ("kube-system", "cluster-autoscaler-priority-expander")
 expander/priority/priority.go PriorityConfigMapName; the namespace is the autoscaler's own."""
 
 
+LOWEST = -1
+"""Lower priorities are as none. Source: priority.go BestOptions, where the search for the highest begins."""
+
+
 class Priority:
     """Pools whose names match a pattern of the highest priority in the ConfigMap cluster-autoscaler-priority-expander.
 
-    Where no pool's name matches any, all pass; without a ConfigMap that can be read, none does, and nothing grows.
-    Source: cluster-autoscaler/expander/priority/priority.go (1.32).
+    Where no pool's name matches any, all pass, and so they do without a ConfigMap that can be read; an Event says so.
+    Source: cluster-autoscaler/expander/priority/priority.go (1.32 to 1.37).
     """
 
     def __init__(self) -> None:
@@ -86,24 +91,29 @@ class Priority:
     def learn(self, config: ConfigMap | None) -> None:
         """The ConfigMap as it is now; None: it is gone."""
         self._patterns: dict[int, list[re.Pattern[str]]] = {}
-        self.problem = ""
+        self._config = config
+        self._untold = ""
+        if config is None:
+            return
         try:
-            if config is None:
-                raise ValueError(f"Priority expander config map {PRIORITY_CONFIG[1]} not found")
             self._patterns = _priorities(config)
         except (UserError, ValueError, re.error) as error:
-            self.problem = f"Wrong configuration for priority expander: {error}. Ignoring update."
+            self._untold = f"Wrong configuration for priority expander: {error}. Ignoring update."
+
+    def warn(self, effects: list[Effect]) -> None:
+        """Of a ConfigMap that cannot be read, once."""
+        if self._untold and self._config is not None:
+            effects.append(Record(self._config, "Warning", "PriorityConfigMapInvalid", self._untold))
+            self._untold = ""
 
     def best(self, options: Sequence[ScaleUpOption], rng: Random) -> Sequence[ScaleUpOption]:
-        if self.problem:
-            return ()
         found = {option.pool: self._priority(option.pool) for option in options}
         most = max((priority for priority in found.values() if priority is not None), default=None)
         return [option for option in options if found[option.pool] == most]
 
     def _priority(self, pool: str) -> int | None:
         matching = [at for at, patterns in self._patterns.items() if any(item.search(pool) for item in patterns)]
-        return max(matching, default=None)
+        return max((at for at in matching if at >= LOWEST), default=None)
 
 
 def _priorities(config: ConfigMap) -> dict[int, list[re.Pattern[str]]]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from harness.model.core import Node
+from harness.autoscaling.pool import replaced
+from harness.model.core import Node, Taint
 from harness.scheduling.feasibility import legality
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.state.from_node import node_columns
@@ -38,6 +39,13 @@ class Fork:
         index = self.snapshot.add_node(**node_columns(node))
         self._undo.append(lambda: self.snapshot.remove_node(name))
         return index
+
+    def taint(self, node: Node, taint: Taint) -> None:
+        """One more taint on a node that is there."""
+        columns = node_columns(node)
+        tainted = replaced(node, spec=replaced(node.spec, taints=(*node.spec.taints, taint)))
+        self.snapshot.update_node(**node_columns(tainted))
+        self._undo.append(lambda: self.snapshot.update_node(**columns))
 
     def remove_node(self, node: Node) -> None:
         """What runs there must have been taken off before."""

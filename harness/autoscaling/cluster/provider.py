@@ -72,6 +72,7 @@ class Provider:
             if not lost and (trouble is None or trouble.kind != "silent"):
                 effects.append(WakeAt(due, ("machine", pool.name, name)))
         state.increase += count
+        state.grew_ns = now
         effects.append(Observe("autoscaling", (pool.name, "up", count)))
         return True
 
@@ -127,13 +128,16 @@ class Provider:
             pool.failing.clear()
             for instance in [name for name, since in pool.requested.items() if name in pool.members and since <= now]:
                 del pool.requested[instance]  # its place was kept, and it never went
-            if pool.increase and not pool.coming:
+            slow = any(member in self._state.starting for member in pool.members)
+            if pool.increase and not pool.coming and not slow:
                 pool.increase = 0
                 self._reset_backoff(pool)
             late = {instance: since for instance, since in pool.requested.items() if now - since > limit}
-            if not late:
+            overdue = slow and pool.increase and pool.grew_ns is not None and now - pool.grew_ns > limit
+            if not late and not overdue:
                 continue
-            text = f"Nodes added to group {name} failed to register within {_in_go(now - min(late.values()))}"
+            since = min(late.values(), default=pool.grew_ns or 0)
+            text = f"Nodes added to group {name} failed to register within {_in_go(now - since)}"
             effects.append(Record(STATUS, "Warning", "ScaleUpTimedOut", text))
             pool.increase = 0
             for instance in late:

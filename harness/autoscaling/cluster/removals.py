@@ -1,8 +1,8 @@
 """Nodes that are taken out of the snapshot for the time being, with their pods on others: each can be put back alone,
 so that a scan begins with what the last one found.
 
-Source: cluster-autoscaler simulator/cluster.go SimulateNodeRemoval (1.32), which begins anew at each scan, with hints
-where pods fitted the last time (simulator/scheduling/hinting_simulator.go).
+Source: cluster-autoscaler simulator/cluster.go SimulateNodeRemoval, replaceWithTaintedGhostNode (1.32), which begins
+anew at each scan, with hints where pods fitted the last time (simulator/scheduling/hinting_simulator.go).
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.autoscaling.cluster.cluster_state import ClusterState
+from harness.autoscaling.cluster.cluster_state import TO_BE_DELETED, ClusterState
 from harness.autoscaling.cluster.drainability import Blocked, RemainingBudgets, fate_of
 from harness.autoscaling.cluster.fork import Fork
-from harness.model.core import Node, Pod
+from harness.model.core import Node, Pod, Taint
 from harness.scheduling.filters.pod_constraints import constraints_of
 from harness.scheduling.state.from_node import node_columns
 from harness.scheduling.strategy import Bool, PodView
+
+GONE = Taint(key=TO_BE_DELETED, effect="NoSchedule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +77,31 @@ class Removals:
         segment = Fork(snapshot)
         self._allowed[index] = False
         onto = set()
-        for pod in moved:
-            segment.forget(state.unbound_view(pod))
+        node = state.nodes[name]
+        if all(is_plain(state.unbound_view(pod)) for pod in moved):
+            for pod in moved:
+                segment.forget(state.unbound_view(pod))
+        else:  # it counts as a domain while its pods look for places, but is tainted and empty
+            for view in tuple(snapshot.pods_on(index)):
+                segment.forget(view)
+            segment.taint(node, GONE)
+            self._bound.add(name)
         for pod in moved:
             found = segment.place(state.unbound_view(pod), self._allowed)
             if found is None:
                 segment.revert()
+                self._bound.discard(name)
                 self._allowed[index] = True
                 return "NoPlaceToMovePods"
             onto.add(snapshot.node_table.names[found])
         for view in tuple(snapshot.pods_on(index)):
             segment.forget(view)
-        node = state.nodes[name]
         segment.remove_node(node)
         is_risky = not self._budgets.allow_together(moved)
         self._budgets.spend(moved)
         keys = [pod.metadata.key for pod in moved]
         movers = {key: self._mover[key] for key in keys if key in self._mover}
         self._mover.update(dict.fromkeys(keys, name))
-        if not all(is_plain(state.unbound_view(pod)) for pod in moved):
-            self._bound.add(name)
         made = Removal(node, segment, tuple(moved), frozenset(onto), movers, is_risky, waits)
         self._made[name] = made
         for other in onto:

@@ -11,6 +11,7 @@ from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.drainability import Blocked, RemainingBudgets, fate_of
 from harness.autoscaling.cluster.eligibility import AT_MINIMUM, Eligibility
 from harness.autoscaling.cluster.removals import Removal, Removals
+from harness.autoscaling.cluster.resource_limits import to_remove
 from harness.engine.component import SECOND
 from harness.model.core import Pod
 
@@ -163,6 +164,7 @@ class ScaleDownPlanner:
             name: pool.size - sum(member in going for member in pool.members) for name, pool in state.pools.items()
         }
         lists: tuple[list[str], list[str]] = ([], [])
+        limits = to_remove(state, going)
         for wanted in (False, True):
             # Risky ones last. Source: planner.go sortByRisk.
             for removable in sorted(self._unneeded.values(), key=lambda item: item.removal.is_risky):
@@ -173,6 +175,11 @@ class ScaleDownPlanner:
                 if sizes[pool.pool.name] <= pool.pool.least:
                     self.reasons[removable.name] = AT_MINIMUM
                     continue
+                node = state.nodes[removable.name]
+                if not limits.nodes(node, 1):
+                    self.reasons[removable.name] = "MinimalResourceLimitExceeded"
+                    continue
+                limits.take(node, 1)
                 sizes[pool.pool.name] -= 1
                 if removable.removal.waits:
                     self.reasons[removable.name] = "BlockedByOnCompletionPod"

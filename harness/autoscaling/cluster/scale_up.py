@@ -12,11 +12,12 @@ from random import Random
 
 from harness.autoscaling.cluster.balancing import are_similar, balance
 from harness.autoscaling.cluster.cluster_state import ClusterState
-from harness.autoscaling.cluster.estimator import Groups, estimate, reasons_against
+from harness.autoscaling.cluster.estimator import Groups, daemon_requests, estimate, reasons_against
 from harness.autoscaling.cluster.expander import priority_expanders
 from harness.autoscaling.cluster.fork import Fork
 from harness.autoscaling.cluster.pool_state import PoolState
 from harness.autoscaling.cluster.provider import STATUS
+from harness.autoscaling.cluster.resource_limits import ResourceLimits, to_add
 from harness.autoscaling.policy import Expander, ScaleUpOption
 from harness.autoscaling.pool import NodePool
 from harness.engine.component import MINUTE, SECOND, Effect, Record
@@ -36,6 +37,10 @@ MAX_SIZE, BACKOFF, NOT_READY = (
     "not ready for scale-up",
 )
 """Source: core/scaleup/orchestrator/skippedreasons.go."""
+OVER_LIMIT = "max cluster {} limit reached"
+"""Source: the same, NewMaxResourceLimitReached."""
+FILTERED_OUT = "expansion options filtered out and no longer considered"
+"""Source: core/scaleup/orchestrator/rejectedreasons.go."""
 FULL = "max total nodes in cluster reached"
 """Source: eventing_scale_up_processor.go ReasonsMessage."""
 
@@ -99,18 +104,24 @@ class ScaleUp:
             self._in_vain = groups, self._skip_reasons(now)
             return ""
         options = []
+        limits = to_add(self._state)
+        daemon_pods = self._state.daemon_pods
         for pool in self._state.pools.values():
-            skipped = self._skip_reason(now, pool)
-            if skipped:
-                against[pool.pool.name] = dict.fromkeys(groups, (skipped,))
-                continue
-            against[pool.pool.name] = rejected = reasons_against(fork, pool.expected, groups, self._state.daemon_pods)
+            skipped = self._skip_reason(now, pool, limits)
+            against[pool.pool.name] = (
+                dict.fromkeys(groups, (skipped,))
+                if skipped
+                else reasons_against(fork, pool.expected, groups, daemon_pods)
+            )
+        similar = self._similar(fork, groups, against)
+        for pool in self._state.pools.values():
+            rejected = against[pool.pool.name]
             fitting = {key: found for key, found in groups.items() if key not in rejected}
-            limit = self._limit(now, pool)
+            limit = self._limit(pool, similar[pool.pool.name])
             if fitting and limit <= 0:  # CA says nothing of it in its event
                 self._capped[pool.pool.name] = fitting
             if fitting and limit > 0:
-                count, placed = estimate(fork, pool.expected, fitting, limit, self._state.daemon_pods)
+                count, placed = estimate(fork, pool.expected, fitting, limit, daemon_pods)
                 if placed:
                     grown = pool.pool
                     options.append(ScaleUpOption(grown.name, grown.template, count, tuple(placed), grown.price))
@@ -120,14 +131,15 @@ class ScaleUp:
             return ""
         # CA draws among the best; here the pool that is named first grows, so that runs can be compared.
         best = self._expander.best(options, self._rng)
+        for item in priority_expanders(self._expander):
+            item.warn(effects)
         if not best:
-            problems = tuple(item.problem for item in priority_expanders(self._expander) if item.problem)
             for option in options:
-                against[option.pool] = dict.fromkeys(groups, problems)
+                against[option.pool] = dict.fromkeys(groups, (FILTERED_OUT,))
             self._tell_nothing_helps(now, groups, against, effects)
             return ""
         chosen = best[0]
-        return GREW if self._grow(now, chosen, groups, against, effects) else FAILED
+        return GREW if self._grow(now, chosen, similar[chosen.pool], limits, effects) else FAILED
 
     def repeat(self, now: int, effects: list[Effect]) -> bool:
         """Nothing has changed since a scan in which no pool would help: none would now. False where a pool may be asked
@@ -140,14 +152,18 @@ class ScaleUp:
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _skip_reasons(self, now: int) -> tuple[str, ...]:
-        return tuple(self._skip_reason(now, pool) for pool in self._state.pools.values())
+        limits = to_add(self._state)
+        return tuple(self._skip_reason(now, pool, limits) for pool in self._state.pools.values())
 
-    def _skip_reason(self, now: int, pool: PoolState) -> str:
+    def _skip_reason(self, now: int, pool: PoolState, limits: ResourceLimits) -> str:
         if not self._is_healthy(pool):
             return NOT_READY
         if now < pool.backoff_until_ns:
             return BACKOFF
-        return MAX_SIZE if pool.room <= 0 else ""
+        if pool.room <= 0:
+            return MAX_SIZE
+        over = limits.exceeded(pool.pool.template)
+        return OVER_LIMIT.format(over) if over else ""
 
     def _is_full(self, effects: list[Effect]) -> bool:
         """Whether the cluster has as many ready nodes as it may have. Source: static_autoscaler.go shouldScaleUp."""
@@ -163,51 +179,60 @@ class ScaleUp:
     def _is_healthy(self, pool: PoolState) -> bool:
         """Source: clusterstate.go IsNodeGroupHealthy."""
         state, settings = self._state, self._state.settings
-        unready = sum(name in state.unready for name in pool.members)
-        if unready <= settings.ok_total_unready_count:
+        ready = sum(name not in state.unready and name not in state.starting for name in pool.members)
+        missing = pool.size - pool.increase - ready  # but for those of a scale-up that is under way
+        if missing <= settings.ok_total_unready_count:
             return True
-        return unready <= settings.max_total_unready_percentage / 100 * len(pool.members)
+        return missing <= settings.max_total_unready_percentage / 100 * len(pool.members)
 
-    def _limit(self, now: int, pool: PoolState) -> int:
+    def _limit(self, pool: PoolState, similar: Sequence[PoolState]) -> int:
         """New nodes in one scale-up. Source: estimator/sng_capacity_threshold.go, cluster_capacity_threshold.go."""
         settings = self._state.settings
-        room = pool.room
-        if settings.balance_similar_node_groups:
-            room += sum(other.room for other in self._similar(now, pool))
+        room = pool.room + sum(other.room for other in similar)
         limit = min(room, settings.max_nodes_per_scaleup)
         if settings.max_nodes_total:
             there = len(self._state.nodes) + sum(len(other.requested) for other in self._state.pools.values())
             limit = min(limit, settings.max_nodes_total - there)
         return limit
 
-    def _similar(self, now: int, pool: PoolState) -> list[PoolState]:
-        template = pool.pool.template
-        return [
-            other
-            for other in self._state.pools.values()
-            if other is not pool
-            and not self._skip_reason(now, other)
-            and are_similar(template, other.pool.template, self._state.settings)
-        ]
+    def _similar(
+        self, fork: Fork, groups: Groups, against: dict[str, dict[int, tuple[str, ...]]]
+    ) -> dict[str, list[PoolState]]:
+        """By pool, others that are alike and could take the same pods. Source: orchestrator.go
+        ComputeSimilarNodeGroups, matchingSchedulablePodGroups."""
+        settings, pools = self._state.settings, self._state.pools
+        if not settings.balance_similar_node_groups:
+            return {name: [] for name in pools}
+        open_pools = {name: pool for name, pool in pools.items() if len(against[name]) < len(groups)}
+        taken = {
+            name: daemon_requests(fork, pool.expected, self._state.daemon_pods) for name, pool in open_pools.items()
+        }
+        out: dict[str, list[PoolState]] = {name: [] for name in pools}
+        for name, pool in open_pools.items():
+            fitting = set(groups) - set(against[name])
+            for other_name, other in open_pools.items():
+                sizes = (taken[name], taken[other_name])
+                may_take = other is not pool and not fitting & set(against[other_name])
+                if may_take and are_similar(pool.pool.template, other.pool.template, settings, sizes):
+                    out[name].append(other)
+        return out
 
     def _grow(
         self,
         now: int,
         chosen: ScaleUpOption,
-        groups: Groups,
-        against: dict[str, dict[int, tuple[str, ...]]],
+        similar: Sequence[PoolState],
+        limits: ResourceLimits,
         effects: list[Effect],
     ) -> bool:
         """Whether the provider takes the orders, one pool after the other; the first that it refuses ends it."""
-        state = self._state
-        pool = state.pools[chosen.pool]
-        targets = [pool]
-        if state.settings.balance_similar_node_groups:
-            # Only pools that could take the same pods. Source: orchestrator.go matchingSchedulablePodGroups.
-            fitting = set(groups) - set(against[chosen.pool])
-            targets += [other for other in self._similar(now, pool) if not fitting & set(against[other.pool.name])]
+        pool = self._state.pools[chosen.pool]
         told = []
-        for target, more in balance(targets, chosen.count):
+        for target, wanted in balance([pool, *similar], limits.nodes(chosen.template, chosen.count)):
+            more = limits.nodes(target.pool.template, wanted)
+            if not more:
+                continue
+            limits.take(target.pool.template, more)
             before = target.size
             if not self._request(now, target.pool, more, effects):
                 return False

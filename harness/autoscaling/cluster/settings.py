@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from harness.engine.component import MINUTE, MS, SECOND
+from harness.engine.component import HOUR, MINUTE, MS, SECOND
 from harness.model.times import parse_duration
+from harness.model.whole_numbers import whole_number
 
 STARTUP_PREFIXES = ("ignore-taint.cluster-autoscaler.kubernetes.io/", "startup-taint.cluster-autoscaler.kubernetes.io/")
 STATUS_PREFIX = "status-taint.cluster-autoscaler.kubernetes.io/"
@@ -59,6 +60,8 @@ class ClusterAutoscalerSettings:
     frequent_loops_enabled: bool = _flag("frequent-loops-enabled", False)
     bypassed_scheduler_names: str = _flag("bypassed-scheduler-names", "")
     max_nodes_total: int = _flag("max-nodes-total", 0)
+    cores_total: str = _flag("cores-total", "0:320000")
+    memory_total: str = _flag("memory-total", "0:6400000")
     max_node_provision_time_ns: int = _flag("max-node-provision-time", 15 * MINUTE)
     initial_node_group_backoff_duration_ns: int = _flag("initial-node-group-backoff-duration", 5 * MINUTE)
     max_node_group_backoff_duration_ns: int = _flag("max-node-group-backoff-duration", 30 * MINUTE)
@@ -85,6 +88,7 @@ class ClusterAutoscalerSettings:
     scale_down_delay_after_add_ns: int = _flag("scale-down-delay-after-add", 10 * MINUTE)
     scale_down_delay_after_delete_ns: int = _flag("scale-down-delay-after-delete", 0)
     scale_down_delay_after_failure_ns: int = _flag("scale-down-delay-after-failure", 3 * MINUTE)
+    scale_down_delay_type_local: bool = _flag("scale-down-delay-type-local", False)
     scale_down_unneeded_time_ns: int = _flag("scale-down-unneeded-time", 10 * MINUTE)
     scale_down_unready_time_ns: int = _flag("scale-down-unready-time", 20 * MINUTE)
     scale_down_utilization_threshold: float = _flag("scale-down-utilization-threshold", 0.5)
@@ -102,6 +106,7 @@ class ClusterAutoscalerSettings:
     daemonset_eviction_for_empty_nodes: bool = _flag("daemonset-eviction-for-empty-nodes", False)
     daemonset_eviction_for_occupied_nodes: bool = _flag("daemonset-eviction-for-occupied-nodes", True)
     skip_nodes_with_system_pods: bool = _flag("skip-nodes-with-system-pods", True)
+    blocking_system_pod_distruption_timeout_ns: int = _flag("blocking-system-pod-distruption-timeout", HOUR)
     skip_nodes_with_local_storage: bool = _flag("skip-nodes-with-local-storage", True)
     skip_nodes_with_custom_controller_pods: bool = _flag("skip-nodes-with-custom-controller-pods", True)
 
@@ -121,6 +126,17 @@ def names_of(text: str) -> tuple[str, ...]:
     return tuple(name for item in text.split(",") if (name := item.strip()))
 
 
+def least_and_most(text: str) -> tuple[int, int]:
+    """Of '<min>:<max>'. Raises ValueError. Source: config/flags/flags.go parseMinMaxFlag."""
+    first, _, second = text.partition(":")
+    least, most = whole_number(first), whole_number(second)
+    if least is None or most is None:
+        raise ValueError(f"expected <min>:<max> in whole numbers, found {text!r}")
+    if most < least:
+        raise ValueError(f"its max is below its min: {text!r}")
+    return least, most
+
+
 FLAGS = {item.metadata["flag"]: item for item in fields(ClusterAutoscalerSettings)}
 
 _BUFFERS = "CapacityBuffers are not modelled"
@@ -129,7 +145,6 @@ _NO_TIME = "a simulation takes no virtual time"
 REFUSED = {
     "allowed-scheduler-names": "pods of all schedulers are looked at",
     "async-node-groups": "pools are given, none is made",
-    "blocking-system-pod-distruption-timeout": "system pods keep their node, or skip-nodes-with-system-pods=false",
     "capacity-buffer-controller-enabled": _BUFFERS,
     "capacity-buffer-pod-dry-run-enabled": _BUFFERS,
     "capacity-buffer-pod-injection-enabled": _BUFFERS,
@@ -139,7 +154,6 @@ REFUSED = {
     "check-capacity-provisioning-request-batch-timebox": _REQUESTS,
     "check-capacity-provisioning-request-max-batch-size": _REQUESTS,
     "cordon-node-before-terminating": "the taint keeps pods away, as by default",
-    "cores-total": "limits of the whole cluster are by nodes: max-nodes-total",
     "drain-priority-config": "pods of all priorities are evicted together",
     "dynamic-node-delete-delay-after-taint-enabled": "node-delete-delay-after-taint is what it is",
     "enable-csi-node-aware-scheduling": "limits of CSINodes are respected where there are any",
@@ -153,14 +167,13 @@ REFUSED = {
     "force-delete-failed-nodes": "pools keep their min",
     "force-delete-unregistered-nodes": "machines that do not register are given up",
     "force-ds": "DaemonSet pods that do not fit a template are left out",
-    "gpu-total": "limits of the whole cluster are by nodes: max-nodes-total",
+    "gpu-total": "limits of the whole cluster are by nodes, cores and memory",
     "grpc-expander-cert": "expanders are Python: module:object",
     "grpc-expander-url": "expanders are Python: module:object",
     "max-binpacking-time": _NO_TIME,
     "max-bulk-soft-taint-time": _NO_TIME,
     "max-empty-bulk-delete": "it is called max-scale-down-parallelism",
     "max-nodegroup-binpacking-duration": _NO_TIME,
-    "memory-total": "limits of the whole cluster are by nodes: max-nodes-total",
     "min-replica-count": "deprecated there",
     "node-deletion-batcher-interval": "nodes are deleted one by one, as by default",
     "node-deletion-candidate-ttl": "taints of candidates do not expire, as by default",
@@ -172,7 +185,6 @@ REFUSED = {
     "provisioning-request-max-backoff-time": _REQUESTS,
     "scale-down-candidates-pool-min-count": "all nodes are candidates",
     "scale-down-candidates-pool-ratio": "all nodes are candidates",
-    "scale-down-delay-type-local": "delays are of the whole cluster, as by default",
     "scale-down-non-empty-candidates-count": "all nodes are candidates",
     "scale-down-simulation-timeout": _NO_TIME,
     "scale-from-unschedulable": "templates are schedulable",
@@ -196,6 +208,11 @@ def parse_flags(flags: Mapping[str, Any]) -> ClusterAutoscalerSettings:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     made = ClusterAutoscalerSettings(**values)
+    for flag, text in (("cores-total", made.cores_total), ("memory-total", made.memory_total)):
+        try:
+            least_and_most(text)
+        except ValueError as error:
+            raise ValueError(f"{flag}: {error}") from None
     if made.balancing_label and made.balancing_ignore_label:
         raise ValueError("balancing-label: cannot be combined with balancing-ignore-label")
     return made

@@ -121,7 +121,7 @@ BEFORE_NODES = frozenset(
         "max-allocatable-difference-ratio", "expendable-pods-priority-cutoff", "new-pod-scale-up-delay",
         "balancing-label", "balancing-ignore-label", "startup-taint", "startup-taint-prefix", "status-taint",
         "ignore-taint", "max-node-startup-time", "max-nodes-per-scaleup", "max-total-unready-percentage",
-        "ok-total-unready-count",
+        "ok-total-unready-count", "cores-total", "memory-total",
     }
 )  # fmt: skip
 """Flags of cluster-autoscaler that decide which pools grow, when and by how much, and from when on a pod counts."""
@@ -136,6 +136,7 @@ ELSEWHERE = frozenset(
         "node-delete-delay-after-taint", "node-deletion-delay-timeout", "max-graceful-termination-sec",
         "max-pod-eviction-time", "daemonset-eviction-for-empty-nodes", "daemonset-eviction-for-occupied-nodes",
         "skip-nodes-with-system-pods", "skip-nodes-with-local-storage", "skip-nodes-with-custom-controller-pods",
+        "blocking-system-pod-distruption-timeout", "scale-down-delay-type-local",
     }
 )  # fmt: skip
 """Its flags that bear on which nodes are taken away, and on Events: no hop of a chain waits for one of these."""
