@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,26 @@ def test_a_crash_long_after_a_node_is_back_is_not_in_its_way(tmp_path: Path) -> 
     falls = waterfalls(run(tmp_path, faults=faults))
     check(falls)
     assert falls.recoveries[0].total_ns == pytest.approx(120e9, abs=1e8)
+
+
+def test_a_crash_ends_a_freeze_and_what_is_down_does_not_stand_still(tmp_path: Path) -> None:
+    """The way was open to the end, though its pods had been served for minutes; starts were charged to a freeze."""
+    still, off = {"nodeFreeze": {"select": {"names": ["n-0"]}, "for": "300s"}}, {"downFor": "30s"}
+    for number, faults in enumerate(
+        (
+            [{"at": "300s", **still}, crash("320s", "n-0", **off)],
+            [crash("320s", "n-0", **off), {"at": "330s", **still}],
+        )
+    ):
+        record = run(tmp_path / str(number), faults=faults)
+        falls = waterfalls(record)
+        check(falls)
+        fall = falls.recoveries[0]
+        assert not fall.unended
+        assert not [hop for hop in fall.hops if hop.name == "its node away"]
+        assert sum(hop.ns for hop in fall.hops if hop.timer == "readiness of the container") == 2 * 10**9
+        measured = json.loads((record / "record.json").read_text())["metrics"]["recovery"][0]
+        serving = measured["phases"]["serving"]["last"]
+        ended = (fall.hops[-1].start_ns - fall.start_ns) / 1e9
+        assert ended == pytest.approx(serving, abs=0.01)
+        assert ended == pytest.approx(30 + 2.5 + 20 * (number == 0), abs=0.1)

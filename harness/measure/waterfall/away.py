@@ -4,13 +4,15 @@ timer's."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from harness.measure.fault import API_SERVER_TARGET, LASTING_FAULTS, OUTAGES, ObservedFault
+from harness.measure.fault import API_SERVER_TARGET, FOR_EVER, LASTING_FAULTS, OUTAGES, ObservedFault
 from harness.measure.waterfall.hops import Hop
 from harness.model.constants import API_SERVER, MANAGER, SCHEDULER
+
+F = TypeVar("F", bound=ObservedFault)
 
 _PROCESSES = {API_SERVER_TARGET: API_SERVER}
 """By the name that a fault tells its target with."""
@@ -69,13 +71,39 @@ class Away(NamedTuple):
         return name in HOPS.get(self.process, ())
 
 
+class Held(NamedTuple, Generic[F]):
+    """How long a fault holds one node."""
+
+    fault: F
+    end_ns: int
+
+
+def held(faults: Iterable[F], node: str) -> list[Held[F]]:
+    """The faults that hold a node, in order: who loses power stands still no longer, and what is down cannot."""
+    out: list[Held[F]] = []
+    down_ns = -1
+    for fault in sorted(faults, key=lambda each: each.at_ns):
+        if fault.kind not in LASTING_FAULTS or node not in fault.targets:
+            continue
+        end = FOR_EVER if fault.lasts_ns < 0 else fault.at_ns + fault.lasts_ns
+        if fault.kind == "Freeze" and fault.at_ns < down_ns:
+            continue
+        if fault.kind == "Crash":
+            down_ns = max(down_ns, end)
+            still = [span.fault.kind == "Freeze" for span in out]
+            out = [Held(of, min(to, fault.at_ns) if was else to) for (of, to), was in zip(out, still, strict=True)]
+        out.append(Held(fault, end))
+    return out
+
+
 def outages(faults: Iterable[ObservedFault], until_ns: int) -> list[Away]:
     """Of the control plane and of nodes, in the order in which they began."""
-    out = []
-    for fault in faults:
+    known, out = list(faults), []
+    for node in sorted({node for fault in known if fault.kind in LASTING_FAULTS for node in fault.targets}):
+        for fault, end in held(known, node):
+            out.append(Away(node, fault.at_ns, min(until_ns, end), f"{fault.kind} of its node"))
+    for fault in known:
         end = until_ns if fault.lasts_ns < 0 else min(until_ns, fault.at_ns + fault.lasts_ns)
-        if fault.kind in LASTING_FAULTS:
-            out += [Away(node, fault.at_ns, end, f"{fault.kind} of its node") for node in fault.targets]
         if fault.kind not in OUTAGES:
             continue
         what = "watches of" if fault.kind == "Watches" else "outage of"

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from harness.measure.fault import LASTING_FAULTS
-from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
+from harness.measure.waterfall.away import SOON_NS, Away, away_at, held, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, from_running, to_served, to_started
 from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
@@ -216,17 +215,16 @@ def _way(
 
 def _undone_ns(fault: FaultStory, node: str, story: Story, until_ns: int) -> tuple[int, list[FaultStory]]:
     """When a node that a fault disturbed is let go, and the faults that came meanwhile and kept it for longer."""
-
-    def end_ns(of: FaultStory) -> int:
-        return until_ns + 1 if of.lasts_ns < 0 else of.at_ns + of.lasts_ns
-
-    undone, longer = end_ns(fault), []
-    for other in story.faults:
-        begun = other is not fault and other.kind in LASTING_FAULTS and node in other.targets
-        if begun and fault.at_ns <= other.at_ns <= undone < end_ns(other):
-            undone = end_ns(other)
-            longer.append(other)
-    return undone, longer
+    spans = held(story.faults, node)
+    alone = until_ns + 1 if fault.lasts_ns < 0 else fault.at_ns + fault.lasts_ns
+    undone, longer = next((span.end_ns for span in spans if span.fault is fault), alone), []
+    for span in spans:
+        if fault.at_ns <= span.fault.at_ns <= undone < span.end_ns:
+            undone = span.end_ns
+            if undone > alone:
+                alone = undone
+                longer.append(span.fault)
+    return min(undone, until_ns + 1), longer
 
 
 def _not_ready(chain: HopChain, node: str, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
