@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -74,7 +75,9 @@ class Elasticity:
             self._scaled.add(service)
             if wanted is not None:
                 log = self._wanted.setdefault(service, [])
-                if not log or log[-1][1] != wanted:
+                if not log:  # what there was when it first looked: the status tells both
+                    log.append((at_ns, obj.status.current_replicas or 0))
+                if log[-1][1] != wanted:
                     log.append((at_ns, wanted))
             if service not in self._supply:
                 self._scalers.setdefault(service, [(0, 0)]).append((at_ns, obj.status.current_replicas or 0))
@@ -144,16 +147,20 @@ class Elasticity:
             out["responseSeconds"]["atLeast"] = ["mean", "max"]
         if episodes:
             begin, end = max(episodes, key=lambda item: (item[1] - item[0], -item[0]))
-            out["longest"] = self._waterfall(target, int(grid[begin]), int(grid[min(end, len(grid) - 1)]))
+            begin_ns = int(grid[begin])
+            out["longest"] = self._waterfall(target, begin_ns, begin_ns + (end - begin) * SECOND_NS)
+            if end >= len(grid):
+                out["longest"]["atLeast"] = ["readySeconds"]
         return out | self.machines.of_cluster(until_ns)
 
-    def _waterfall(self, target: Target, begin_ns: int, end_ns: int) -> dict[str, float]:
+    def _waterfall(self, target: Target, begin_ns: int, end_ns: int) -> dict[str, Any]:
         """Seconds from the beginning of the longest shortage to each step that ended it."""
-        out = {"atSeconds": begin_ns / 1e9, "readySeconds": (end_ns - begin_ns) / 1e9}
-        wanted = [at for at, _ in self._wanted[target.service] if begin_ns <= at <= end_ns]
+        out: dict[str, Any] = {"atSeconds": begin_ns / 1e9, "readySeconds": (end_ns - begin_ns) / 1e9}
+        steps = pairwise(self._wanted[target.service])
+        wanted = [at for (_, before), (at, after) in steps if begin_ns <= at <= end_ns and after > before]
         if wanted:
             out["decidedSeconds"] = (wanted[0] - begin_ns) / 1e9
-        asked = [at for at, what in self.asked if what[1] != "refused" and begin_ns <= at <= end_ns]
+        asked = [at for at, what in self.asked if what[1] == "up" and begin_ns <= at <= end_ns]
         if asked:
             out["nodesAskedSeconds"] = (asked[0] - begin_ns) / 1e9
         came = [at for at in self.machines.came if begin_ns <= at <= end_ns]

@@ -498,3 +498,28 @@ def test_instability_is_the_time_in_which_supply_runs_against_demand() -> None:
     seen.write(0, "EndpointSlice", "ADDED", endpoints(9), None)
     seen.write(120 * S, "EndpointSlice", "MODIFIED", endpoints(5), None)
     assert seen.metrics(200 * S)["d/web"]["instability"] == pytest.approx(100 * 40 / 200)
+
+
+def hpa(current: int, wanted: int) -> HorizontalPodAutoscaler:
+    target = CrossVersionObjectReference(kind="Deployment", name="web", api_version="apps/v1")
+    return HorizontalPodAutoscaler(
+        metadata=ObjectMeta(name="h", namespace="d"),
+        spec=HorizontalPodAutoscalerSpec(scale_target_ref=target, max_replicas=9),
+        status=HorizontalPodAutoscalerStatus(current_replicas=current, desired_replicas=wanted),
+    )
+
+
+def test_the_first_rescale_counts_and_only_more_of_something_ends_a_shortage() -> None:
+    """Whoever changed its mind at its first look had changed nothing; a smaller number was a decision for more, a node
+    that was given back one that was asked for."""
+    seen = Elasticity((Target("d/web", STEP_LOAD, QueueModel(0.1, 1, 10_000, 60.0, 0.4545, 0.9)),))
+    seen.write(0, "EndpointSlice", "ADDED", endpoints(3), None)
+    for at, current, wanted in ((10, 3, 4), (110, 4, 3), (120, 3, 5), (130, 5, 5)):
+        seen.write(at * S, "HorizontalPodAutoscaler", "MODIFIED", hpa(current, wanted), None)
+    seen.observe(105 * S, "cluster-autoscaler", "autoscaling", ("burst", "down", 1))
+    measured = seen.metrics(200 * S)["d/web"]
+    assert measured["rescales"] == 3
+    assert measured["longest"] == {
+        "atSeconds": 100.0, "decidedSeconds": 20.0, "readySeconds": 100.0, "atLeast": ["readySeconds"],
+    }  # fmt: skip
+    assert measured["responseSeconds"]["max"] == 100  # no longer, and no less, than the same shortage
