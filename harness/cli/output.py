@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+
+from harness.model.strict_json import strict_json
 
 
 class Output(StrEnum):
@@ -38,7 +39,7 @@ def write(data: Any, output: Output) -> None:
 def text_of(data: Any, output: Output) -> str:
     """csv, latex and markdown have a row for each item of a list, a column for each value, named by its path."""
     if output is Output.json:
-        return json.dumps(data, indent=2) + "\n"
+        return strict_json(data, indent=2) + "\n"
     if output is Output.yaml:
         import yaml
 

@@ -7,7 +7,6 @@ and moved into place, so that a folder is whole or not there.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from harness.measure.journal import JournalEntry
 from harness.measure.registry import catalogue
 from harness.model.errors import UserError
 from harness.model.loading import load_json, read_text
+from harness.model.strict_json import strict_json
 
 FORMAT = "podyard.dev/record/v1"
 FILES = (
@@ -64,7 +64,7 @@ def write_record(
     import polars as pl
 
     with _moved_into_place(folder) as beside:
-        (beside / "record.json").write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
+        (beside / "record.json").write_text(strict_json({"format": FORMAT, **record}, indent=2) + "\n")
         if journal is not None:
             _journal_frame(journal).write_parquet(beside / "journal.parquet")
         for name, columns in tables.items():
@@ -171,7 +171,7 @@ def put_metrics(folder: Path, metrics: Mapping[str, Any], missed: Sequence[str])
     path = folder / "record.json"
     beside = path.with_name(f".{path.name}")
     try:
-        beside.write_text(json.dumps(data, indent=2) + "\n")
+        beside.write_text(strict_json(data, indent=2) + "\n")
         beside.replace(path)
         pl.DataFrame(measure_rows(data), schema=measure_schema()).write_parquet(folder / "measures.parquet")
     except OSError as error:
