@@ -14,7 +14,7 @@ from harness.experiment.run import run_once
 from harness.experiment.scenario import CONSTANT, LoadedScenario, from_document
 from harness.experiment.waterfalls import timers_of, waterfalls
 from harness.measure.waterfall.hops import Hop, Waterfall
-from harness.measure.waterfall.prediction import depending, predict, refusal
+from harness.measure.waterfall.prediction import depending, follows, predict, refusal
 from harness.model.constants import UNMODELLED
 from harness.model.errors import UserError, did_you_mean
 from harness.model.loading import Document
@@ -114,7 +114,7 @@ def whatif(folder: Path, values: Mapping[str, str], out: Path | None = None) -> 
             if fall.hops:
                 ran = next((other for other in others if _same(fall, other)), None)
                 hops = predict(fall, before.timers, after)
-                refused = refusal(fall, hops, before.timers, after, values)
+                refused = refusal(fall, hops, before.timers, after, values) or follows(fall, mine, values)
                 answers.append(Answer(fall, hops, [] if refused else depending(fall, set(values)), ran, refused))
     return WhatIf(texts, answers, result.digest, result.folder if out is not None else None)
 

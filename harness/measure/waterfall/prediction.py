@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 
+from harness.measure.waterfall.away import SOON_NS
 from harness.measure.waterfall.hops import Hop, Rule, Waterfall
 from harness.measure.waterfall.timers import (
     FIRST_BACKOFF,
+    HOUSEKEEPING,
     LEASE,
     LONGEST_BACKOFF,
     PLEG,
@@ -16,6 +19,7 @@ from harness.measure.waterfall.timers import (
     RESOLUTION,
     SCALER,
     SCRAPE,
+    SECOND,
     SYNC_PERIOD,
     Timers,
 )
@@ -25,18 +29,35 @@ from harness.model.constants import doubts
 def predict(fall: Waterfall, before: Timers, after: Timers) -> list[Hop]:
     """The same hops with the timers of `after`. What happens is taken to be the same, only at other times: where other
     hops follow (a node that is back before its pods are evicted), a run shows it."""
-    at = fall.start_ns
+    return _predicted(fall.hops, fall.start_ns, before, after)
+
+
+def _predicted(hops: Sequence[Hop], start_ns: int, before: Timers, after: Timers) -> list[Hop]:
+    at = start_ns
     out: list[Hop] = []
     moved: dict[str, int] = {}  # the end of a hop by its name: how much later
-    for hop in fall.hops:
+    for hop in hops:
         if hop.rule == "since":
             end = max(at, hop.end_ns + moved[hop.of])
         else:
-            end = max(at, _end(hop, at, fall.start_ns, before, after))
+            end = max(at, _end(hop, at, start_ns, before, after))
         out.append(msgspec.structs.replace(hop, start_ns=at, end_ns=end))
         moved[hop.name] = end - hop.end_ns
         at = end
     return out
+
+
+def follows(fall: Waterfall, others: Sequence[Waterfall], changed: Iterable[str]) -> str:
+    """Why a scale-up is not predicted that comes while one before it goes on, '' where that does not matter: how many
+    replicas that one had made, and what they used when the autoscaler looked, decides about it."""
+    target = fall.title.partition(" ")[0]
+    for other in others:
+        if other.number >= fall.number or other.title.partition(" ")[0] != target or other.end_ns <= fall.start_ns:
+            continue
+        for name in changed:
+            if name in LOOKS:
+                return f"how {name} bears on the scale-ups before it is not predicted"
+    return ""
 
 
 def refusal(fall: Waterfall, hops: Sequence[Hop], before: Timers, after: Timers, changed: Iterable[str]) -> str:
@@ -60,7 +81,34 @@ def refusal(fall: Waterfall, hops: Sequence[Hop], before: Timers, after: Timers,
         at += after.value_ns(bound.timer) or 0
         if (at < bound.at_ns) != bound.before:
             return bound.why
+    return _other_order(fall, hops, before, after)
+
+
+def _other_order(fall: Waterfall, hops: Sequence[Hop], before: Timers, after: Timers) -> str:
+    """Of several pods another may become the last, and of several nodes another the first to be tainted."""
+    if fall.unended or not hops:
+        return ""
+    ways = [_predicted(way, fall.start_ns, before, after) for way in fall.ways if way]
+    if any(way[-1].end_ns > hops[-1].end_ns + SOON_NS for way in ways):
+        return "another of its pods would be the last to be served"
+    rate = before.constants.node_eviction_rate
+    turn_ns = round(SECOND / rate) if rate > 0 else 0
+    if _gaps(fall.ways, turn_ns) != _gaps(ways, turn_ns):
+        return "whose turn for the taint it is, in its zone, would be another"
     return ""
+
+
+def _gaps(ways: Iterable[Sequence[Hop]], turn_ns: int) -> list[tuple[str, int]]:
+    """Nodes in the order in which they are seen to be NotReady, and how long after the one before them, where that is
+    sooner than another may be tainted; in whole tenths of a second."""
+    seen: dict[str, int] = {}
+    for way in ways:
+        node = next((hop.of for hop in way if hop.rule == "grace"), "")
+        if node:
+            seen[node] = next((hop.end_ns for hop in way if hop.name == "NotReady written"), way[-1].end_ns)
+    order = sorted(seen.items(), key=lambda item: (item[1], item[0]))
+    apart = [(node, at - before) for (_, before), (node, at) in pairwise(order)]
+    return [(node, round(gap, -8)) for node, gap in apart if gap < turn_ns]
 
 
 def _end(hop: Hop, at: int, begun: int, before: Timers, after: Timers) -> int:
@@ -112,6 +160,9 @@ UNPREDICTED: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 """Constants whose bearing on a chain is more than when a hop of it ends: how many replicas there are, which node's turn
 it is, what is tried again. A run shows it."""
+
+LOOKS = frozenset({SYNC_PERIOD, RESOLUTION, HOUSEKEEPING})
+"""When an autoscaler looks, and how old what it sees is."""
 
 BEFORE_NODES = frozenset(
     {
