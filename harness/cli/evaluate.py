@@ -29,6 +29,7 @@ def evaluate(
     ],
     suite: Annotated[str, typer.Option(help="gpu-small or gpu.")] = "gpu-small",
     deadline: Annotated[float, typer.Option(min=0.01, help="Seconds of wall time that one call may take.")] = 2.0,
+    wait: Annotated[float, typer.Option(min=0.01, help="Seconds of wall time for all calls together.")] = 60.0,
     cpu: Annotated[float, typer.Option(min=1, help="Seconds of CPU time of a file's process.")] = 20.0,
     memory: Annotated[int, typer.Option(min=16, help="MiB that a file may take.")] = 512,
     containment: Annotated[Containment, typer.Option(help="What keeps files out.")] = Containment.auto,
@@ -47,7 +48,7 @@ def evaluate(
     judge = Judge(
         find_suite(suite),
         key=os.environ.get(KEY, ""),
-        limits=Limits(call_s=deadline, cpu_s=cpu, memory_mib=memory),
+        limits=Limits(call_s=deadline, wait_s=wait, cpu_s=cpu, memory_mib=memory),
         containment=containment.value,
     )
     found: list[Evaluation] = []
@@ -64,19 +65,23 @@ def evaluate(
 def _print_evaluation(found: Evaluation) -> None:
     contained = found.containment
     how = f" ({contained['files']}, {contained['systemCalls']}; seeds {contained['seeds']})" if contained else ""
-    print(f"{found.file}: {found.verdict}{how}, {found.seconds:.1f} s")
+    _say(f"{found.file}: {found.verdict}{how}, {found.seconds:.1f} s")
     if found.reason:
-        print(f"  {found.reason}")
+        _say(f"  {found.reason}")
     if found.found is not None:
         gain = found.found
-        print(f"  score {gain.mean:+.3f}, 95 % interval {gain.low:+.3f} .. {gain.high:+.3f}, {gain.n} seeds")
+        _say(f"  score {gain.mean:+.3f}, 95 % interval {gain.low:+.3f} .. {gain.high:+.3f}, {gain.n} seeds")
     for task in found.tasks:
-        print(f"  {task['name']}: {task['mean']:.2f}, baseline {task['baseline']:.2f} {task['unit']}")
+        _say(f"  {task['name']}: {task['mean']:.2f}, baseline {task['baseline']:.2f} {task['unit']}")
     for item in found.feedback.get("longerThanBaseline", []):
-        print(
-            f"  {item['pod']} waited {item['waitedSeconds']} s, baseline {item['baselineSeconds']} s: {item.get('why')}"
-        )
+        waited = f"waited {item['waitedSeconds']} s, baseline {item['baselineSeconds']} s"
+        _say(f"  {item['pod']} {waited}: {item.get('why')}")
     for item in found.feedback.get("bindingsThatKeptOthersOut", []):
-        print(f"  {item['why']}")
+        _say(f"  {item['why']}")
     for text in found.notes:
-        print(f"  note: {text}")
+        _say(f"  note: {text}")
+
+
+def _say(text: str) -> None:
+    """A line of the verdict: what a file said cannot move the cursor, change colours, or look like another line."""
+    print("".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text))

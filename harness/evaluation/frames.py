@@ -39,12 +39,15 @@ class Channel:
         self.read, self.write = read, write
         self._buffer = b""
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Raises Ended."""
+    def send(self, message: dict[str, Any], due: float | None = None) -> None:
+        """`due`: an instant of time.monotonic(), for a descriptor that does not block: who does not read makes the pipe
+        full. Raises Ended and Late."""
         body = _encode(message)
         data = memoryview(struct.pack("<I", len(body)) + body)
         try:
             while data:
+                if due is not None and not select.select([], [self.write], [], max(due - time.monotonic(), 0.0))[1]:
+                    raise Late
                 data = data[os.write(self.write, data) :]
         except OSError:
             raise Ended from None
@@ -57,7 +60,7 @@ class Channel:
             raise Malformed(f"a message of {size} bytes; {MOST_BYTES} at most")
         try:
             return _decode(self._take(size, due))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:  # of nesting, and of text that is not UTF-8
             raise Malformed(f"no message: {error}") from None
 
     def _take(self, size: int, due: float | None) -> bytes:

@@ -31,6 +31,9 @@ PROPERTIES = ("legality", "liveness", "gang atomicity", "input order")
 WORLDS = 10
 """On which each property is tried, from the smallest to the largest."""
 
+_MOST_SOURCE = 1 << 20
+"""Bytes. A file of a person or a model has some thousands; it is sent to two processes, and compiled in each."""
+
 _GUARD_S = 3600.0  # the process has its own limits, which come first; inside them the guard's would tear a message
 
 
@@ -105,7 +108,12 @@ class Judge:
         began = time.perf_counter()
         out = Evaluation(file.name, self.suite.name, "scored")
         try:
-            text = file.read_text(encoding="utf-8")
+            with file.open("rb") as opened:
+                source = opened.read(_MOST_SOURCE + 1)
+            if len(source) > _MOST_SOURCE:
+                out.verdict, out.reason = "faulty", f"loads: more than {_MOST_SOURCE} bytes of source"
+                return out
+            text = source.decode("utf-8-sig")
         except OSError as error:
             raise UserError("the strategy cannot be read", file=file, found=error.strerror) from None
         except UnicodeDecodeError as error:  # of a program that writes files, one of many

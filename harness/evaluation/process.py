@@ -24,10 +24,11 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`call_s`: wall time of one call; `cpu_s` of the process; `memory_mib` beyond the interpreter; `output_kib` of
-    what is printed. One process, one thread."""
+    """`call_s`: wall time of one call; `wait_s` of all calls of a process together; `cpu_s` of the process;
+    `memory_mib` beyond the interpreter; `output_kib` of what is printed. One process, one thread."""
 
     call_s: float = 2.0
+    wait_s: float = 60.0
     cpu_s: float = 20.0
     memory_mib: int = 512
     output_kib: int = 256
@@ -35,6 +36,7 @@ class Limits:
     def to_data(self) -> dict[str, Any]:
         return {
             "callSeconds": self.call_s,
+            "waitSeconds": self.wait_s,
             "cpuSeconds": self.cpu_s,
             "memoryMiB": self.memory_mib,
             "outputKiB": self.output_kib,
@@ -72,6 +74,7 @@ class StrategyProcess:
         self._scratch = tempfile.mkdtemp(prefix="podyard-")
         self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
         self._number = 0
+        self._waited_s = 0.0
         to_them, from_us = os.pipe()
         to_us, from_them = os.pipe()
         packages = [str(Path(harness.__file__).parents[1] / name) for name in ("harness", "schedulers")]
@@ -101,13 +104,14 @@ class StrategyProcess:
         )
         os.close(to_them)
         os.close(from_them)
+        os.set_blocking(from_us, False)
         self._channel = Channel(to_us, from_us)
         self._starting = (file.name, text)
         self.containment = ""
 
     def begin(self) -> None:
         """Wait for it to be contained, and hand it the file. Raises UserError where this machine cannot contain it."""
-        said = self._receive(60.0)  # of ours alone, on a machine that may be busy
+        said = self._receive(time.monotonic() + 60.0)  # of ours alone, on a machine that may be busy
         if "contained" not in said:
             self.close()
             why = said.get("notContained", "")
@@ -129,25 +133,43 @@ class StrategyProcess:
         """Raises Stopped."""
         if self.stopped is not None:
             raise self.stopped
+        began = time.monotonic()
         try:
-            self._channel.send(message)
+            self._channel.send(message, began + self._seconds_left())
+        except Late:
+            raise self._end(self._late("it reads no answer")) from None
         except Ended:
             raise self._end(None) from None
+        finally:
+            self._waited_s += time.monotonic() - began
 
     def receive(self) -> dict[str, Any]:
         """The next message of the call that is under way. Raises Stopped and Faulty."""
-        said = self._receive(self.limits.call_s)
+        began = time.monotonic()
+        try:
+            said = self._receive(began + self._seconds_left())
+        finally:
+            self._waited_s += time.monotonic() - began
         if "fault" in said:
             raise Faulty(*(str(said.get(name, ""))[:4000] for name in ("fault", "reason", "traceback")))
         return said
 
-    def _receive(self, seconds: float) -> dict[str, Any]:
+    def _seconds_left(self) -> float:
+        """For the call, of which each may be short while there is no end of them."""
+        return min(self.limits.call_s, self.limits.wait_s - self._waited_s)
+
+    def _late(self, what: str) -> Stopped:
+        if self.limits.wait_s - self._waited_s < self.limits.call_s:
+            return Stopped("time", f"all its calls together take more than {self.limits.wait_s:g} s")
+        return Stopped("time", f"{what} within {self.limits.call_s:g} s")
+
+    def _receive(self, due: float) -> dict[str, Any]:
         if self.stopped is not None:
             raise self.stopped
         try:
-            said = self._channel.receive(time.monotonic() + seconds)
+            said = self._channel.receive(due)
         except Late:
-            raise self._end(Stopped("time", f"no answer within {seconds:g} s")) from None
+            raise self._end(self._late("no answer")) from None
         except Malformed as error:
             raise self._end(Stopped("answer", str(error)[:500])) from None
         except Ended:

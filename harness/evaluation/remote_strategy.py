@@ -264,5 +264,5 @@ def _put(rng: np.random.Generator, told: Any) -> None:
             "has_uint32": int(told["has"]) & 1,
             "uinteger": int(told["uinteger"]) % 2**32,
         }
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise Faulty("no decision", "the state of rng is none") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -63,11 +63,10 @@ class _Host:
             self._code = compile(call["text"], self._name, "exec")
             return {"done": True}
         if do == "new":
-            strategy = self._contained(self._make)
+            strategy, size, learns = self._contained(self._make)
             self._strategies[call["number"]] = strategy
             self._views[call["number"]] = RemoteView(self._ask)
-            size = getattr(strategy, "batch_size", 64)
-            return {"done": True, "batch": size if isinstance(size, int) else 64, "fit": hasattr(strategy, "fit")}
+            return {"done": True, "batch": size if type(size) is int else 64, "fit": learns}
         if do == "drop":
             self._strategies.pop(call["number"], None)
             self._views.pop(call["number"], None)
@@ -81,7 +80,12 @@ class _Host:
         finally:
             self._attempts.watching = False
 
-    def _make(self) -> Any:
+    def _make(self) -> tuple[Any, Any, bool]:
+        """(a fresh strategy, its batch_size, whether it has a fit()). Attributes may be the file's code, too."""
+        strategy = self._run_file()
+        return strategy, getattr(strategy, "batch_size", 64), hasattr(strategy, "fit")
+
+    def _run_file(self) -> Any:
         """A fresh strategy: the file is run anew, so that nothing is left of an earlier one."""
         scope: dict[str, Any] = {"__name__": "strategy", "__file__": self._name}
         exec(self._code, scope)
@@ -106,16 +110,13 @@ class _Host:
         rng = np.random.Generator(np.random.PCG64())
         rng.bit_generator.state = decode_state(call["rng"])
         strategy = self._strategies[call["number"]]
-        made = self._contained(lambda: strategy.place(pods, view, rng))
-        if made is None:
-            raise TypeError("place() returned None, not decisions")
-        decisions: Iterable[Any] = iter(made)
+        decisions = self._contained(lambda: _decisions(strategy.place(pods, view, rng)))
         while True:
             try:
-                decision = self._contained(lambda: next(decisions))  # type: ignore[call-overload]
+                decision = self._contained(lambda: _encode_decision(next(decisions)))
             except StopIteration:
                 break
-            self._channel.send(_encode_decision(decision))
+            self._channel.send(decision)
             news = self._channel.receive()
             if news.get("stop"):
                 self._contained(getattr(decisions, "close", lambda: None))
@@ -145,7 +146,11 @@ class _Host:
             return {"fault": "raised", "reason": f"SyntaxError: {error.msg}{line}"}
         try:
             fault = raised(error)
-            return {"fault": fault.kind, "reason": fault.reason, "traceback": fault.traceback[-4000:]}
+            return {
+                "fault": fault.kind,
+                "reason": _sendable(fault.reason),
+                "traceback": _sendable(fault.traceback[-4000:]),
+            }
         except BaseException as worse:  # no memory, no stack: in as few words as possible
             return {"fault": "raised", "reason": f"{type(error).__name__}, and {type(worse).__name__} when told"}
 
@@ -156,8 +161,19 @@ class _Host:
                 line = frame.f_lineno
                 break
             frame = frame.f_back  # type: ignore[assignment]
-        self._channel.send({"attempt": kind, "what": what[:500], "line": line})
+        self._channel.send({"attempt": kind, "what": _sendable(what[:500]), "line": line})
         self._exit(77)
+
+
+def _decisions(made: Any) -> Iterator[Any]:
+    if made is None:
+        raise TypeError("place() returned None, not decisions")
+    return iter(made)
+
+
+def _sendable(text: str) -> str:
+    """Without halves of surrogate pairs, which UTF-8 has no bytes for."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _encode_decision(decision: Any) -> dict[str, Any]:
@@ -168,9 +184,9 @@ def _encode_decision(decision: Any) -> dict[str, Any]:
     if kind is BindTogether and isinstance(decision.binds, (tuple, list)):
         return {"together": [_bind(bind) if type(bind) is Bind else [repr(bind)[:100]] for bind in decision.binds]}
     if kind is Wait:
-        return {"wait": [getattr(decision.pod, "key", ""), str(decision.reason)[:500]]}
+        return {"wait": [getattr(decision.pod, "key", ""), _sendable(str(decision.reason)[:500])]}
     if kind is Evict:
-        return {"evict": [str(decision.pod), str(decision.reason)[:500]]}
+        return {"evict": [_sendable(str(decision.pod)), _sendable(str(decision.reason)[:500])]}
     return {"nothing": f"{type(decision).__name__}"}
 
 

@@ -10,10 +10,12 @@ from harness.evaluation.judge import Judge
 from harness.evaluation.process import Limits
 from harness.evaluation.suite import find_suite
 from tests.evaluation.hostile_files import HOSTILE
+from tests.evaluation.hostile_messages import MESSAGES
 from tests.evaluation.hostile_tricks import TRICKS
 
-ALL = {**HOSTILE, **TRICKS}
-ENDLESS = {"endless_import", "endless_place", "endless_in_c", "sleeps"}
+ALL = {**HOSTILE, **TRICKS, **MESSAGES}
+ENDLESS = {"endless_import", "endless_place", "endless_in_c", "sleeps", "reads_no_answer"}
+DRIBBLING = {"sleeps_in_each_call", "messages_without_end"}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,8 @@ def test_it_is_contained_and_named(name: str, judge: Judge, tmp_path: Path) -> N
     file.write_text(item.text)
     if name in ENDLESS:
         judge = Judge(find_suite("gpu-small"), limits=Limits(call_s=0.5))
+    if name in DRIBBLING:
+        judge = Judge(find_suite("gpu-small"), limits=Limits(call_s=30.0, wait_s=1.5))
     found = judge.evaluate(file)
     assert (found.verdict, found.score) == (item.verdict, None)
     assert item.words in found.reason

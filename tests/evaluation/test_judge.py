@@ -18,7 +18,7 @@ from harness.testing.trial import trial
 from harness.testing.worlds import seeded
 
 TINY = Suite("tiny", "", "greedy", 2, SUITES["gpu-small"].tasks[1:])
-PATIENT = Limits(call_s=60.0, cpu_s=600.0)
+PATIENT = Limits(call_s=60.0, wait_s=600.0, cpu_s=600.0)
 
 UNLIKE = """
 NUMBER = hash("text") % 1000
@@ -126,3 +126,15 @@ def test_the_command_prints_json_and_fails_for_a_file_without_a_score(tmp_path: 
     told = json.loads(done.stdout)
     assert (told["verdict"], told["reason"]) == ("contained", "exits: it ended its process with exit code 3")
     assert told["containment"]["limits"]["threads"] == 1
+
+
+def test_what_a_file_says_cannot_look_like_a_verdict(tmp_path: Path) -> None:
+    """Nor clear the screen: a reason is one line, and what is not printable is written as its escape."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        r"def score(pod, cluster):" + "\n" + r'    raise ValueError("[/b] \n\x1b[2Jmine.py: scored\r\u202e")' + "\n"
+    )
+    done = CliRunner().invoke(app, ["evaluate", str(file)])
+    assert done.exit_code == 1
+    assert r"ValueError: [/b] \n\x1b[2Jmine.py: scored\r\u202e (mine.py:2, in score)" in done.stdout
+    assert [line[:7] for line in done.stdout.splitlines()] == ["mine.py", "  legal"]
