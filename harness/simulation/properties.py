@@ -134,7 +134,8 @@ def within(seconds: float, check: Check, *, after: Check = lambda _: True) -> Cl
 def holds(scenario: Scenario, scheduler: Any, *claims: Claim, seed: int | None = None) -> None:
     """Plays the scenario, which needs a duration, on virtual time. `scheduler`: a name, module:object, or what makes a
     strategy. Claims remember what they saw: make them anew for each call. Raises AssertionError for the first claim
-    that is broken, UserError for a scenario that is wrong."""
+    that is broken, or for a strategy that misbehaves (raises, binds illegally, ..), UserError for a scenario that is
+    wrong."""
     loaded = from_data(scenario, "the scenario")
     strategy = load_strategy(loaded, scheduler)() if isinstance(scheduler, str) else scheduler()
     run = Run(loaded, strategy, loaded.scenario.spec.seed if seed is None else seed, Home())
@@ -155,9 +156,15 @@ def holds(scenario: Scenario, scheduler: Any, *claims: Claim, seed: int | None =
         if not broken:
             last = Moment(run.end_ns / 1e9, server.objects("Pod"), server.objects("Node"), server.objects)
             broken.extend(filter(None, (claim.end(last) for claim in claims)))
+            broken.extend(map(_misbehaviour, run.scheduler.tally.violations[:1]))
     finally:
         run.close()
     assert not broken, broken[0]
+
+
+def _misbehaviour(violation: tuple[int, str, str, str]) -> str:
+    at, kind, pod, reason = violation
+    return f"the strategy misbehaved at {at / 1e9:g} s: {kind} {pod}: {reason}"
 
 
 def _name(check: Check) -> str:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 from benchmarks.planted_bugs import BUGS, LEAST, Search, sound
 from harness.model.errors import UserError
-from harness.scheduling.strategy import Bind, ClusterView, Decision, PodBatch, Wait
+from harness.scheduling.scoring import Scored
+from harness.scheduling.strategy import Bind, ClusterView, Decision, PodBatch, PodView, Wait
 from harness.simulation.generated import Fault, Node, Part, Service, Task
 from harness.simulation.properties import (
     Moment,
@@ -116,6 +117,34 @@ class OneForEver:
         for number, pod in enumerate(pods):
             fits = np.flatnonzero(cluster.feasible(pod)).tolist()
             yield Wait(pod, "no") if placed or number or not fits else Bind(pod, fits[0])
+
+
+class OverTheTop:
+    """Binds to the first node, whether it has room or not."""
+
+    def place(self, pods: PodBatch, cluster: ClusterView, rng: np.random.Generator) -> Iterator[Decision]:
+        for pod in pods:
+            yield Bind(pod, 0)
+
+
+def raises(pod: PodView, cluster: ClusterView) -> np.ndarray:
+    raise ZeroDivisionError("no zones")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        (OverTheTop, r"the strategy misbehaved at .* s: illegal bind default/s-0-\S+: n-0-0: Insufficient cpu"),
+        (
+            lambda: Scored(raises),
+            r"the strategy misbehaved at .* s: raised default/s-0-\S+: ZeroDivisionError: no zones",
+        ),
+    ],
+)
+def test_a_strategy_that_misbehaves_holds_no_claim(strategy: Any, said: str) -> None:
+    """It did, where the claim was about something else: what was illegal was refused, and tried again."""
+    with pytest.raises(AssertionError, match=said):
+        holds(small(Node(1), Service(replicas=2)), strategy, always(lambda _: True))
 
 
 def test_what_a_check_may_see_of_other_kinds() -> None:
