@@ -33,8 +33,9 @@ LOOK_S = 0.02
 """So often the records are looked at: one that is written twice has two times of writing."""
 
 MACHINES = """
-import sys
+import pathlib, sys
 from ray.cluster_utils import Cluster
+pathlib.Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes the address, whatever temp_dir says
 quiet = dict(include_dashboard=False, include_log_monitor=False, no_monitor=True)
 cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, temp_dir=sys.argv[1], **quiet))
 nodes = [cluster.add_node(num_cpus=1, **quiet) for _ in range(2)]
@@ -131,7 +132,10 @@ def three_machines(env: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                yield process.stdout.readline().strip(), process
+                address = process.stdout.readline().strip()
+                if not address:
+                    raise RuntimeError("the machines did not start")
+                yield address, process
             finally:
                 process.stdin.close()
                 process.wait(60)
