@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.apiserver.http.auth.identity import Identity
     from harness.apiserver.http.web.page import Web
     from harness.cluster.assembly import ClusterPlan
+    from harness.cluster.live import LiveCluster
     from harness.model.core import Node
 
 _PLATFORM = {
@@ -30,6 +31,10 @@ _PLATFORM = {
     "beta.kubernetes.io/arch": "amd64",
 }
 """Labels that every kubelet gives its node. Source: core/v1 well_known_labels.go."""
+
+DISK = "100Gi"
+"""Ephemeral storage of each of --nodes: every kubelet tells of some, and manifests that ask for it find a place.
+Modelled: a disk of the size that clouds give to nodes by default."""
 
 NONE = "none"
 """As --scheduler: nobody here binds, a scheduler from outside does."""
@@ -102,7 +107,7 @@ def up(
     from harness.apiserver.http.auth import kubeconfig as file
     from harness.apiserver.http.auth.identity import save as keep
     from harness.apiserver.http.serve import HttpServer
-    from harness.cluster.live import LiveCluster
+    from harness.cluster.live import CLOCK_KEY, LiveCluster
 
     if scenario is None:
         if settings:
@@ -130,7 +135,10 @@ def up(
         identity = _identity(keys, port)
         file.check(kubeconfig, identity.authority.certificate.encode())
         audit = None if audit_log is None else AuditLog(audit_log)
+        fresh = scenario is None and opened.get(CLOCK_KEY) is None
         live = LiveCluster(opened, plan, time_scale=time_scale)
+        if fresh:
+            _furnish(live)
         undo.pop_all()
     try:
         http = HttpServer(
@@ -161,6 +169,18 @@ def up(
         live.close()
         if audit is not None:
             audit.close()
+
+
+def _furnish(live: LiveCluster) -> None:
+    """What a new cluster without a scenario has besides nodes: a default StorageClass, as kind's and minikube's."""
+    from harness.model.meta import ObjectMeta
+    from harness.model.storage import StorageClass
+    from harness.model.volumes import IS_DEFAULT_CLASS
+
+    server = live.cluster.server
+    if not server.objects("StorageClass"):
+        meta = ObjectMeta(name="standard", annotations={IS_DEFAULT_CLASS: "true"})
+        server.create(StorageClass(metadata=meta, provisioner="csi.podyard.dev"))
 
 
 def _page(plan: ClusterPlan, about: dict[str, Any], *, faults: bool, port: int) -> tuple[ClusterPlan, Web]:
@@ -262,6 +282,7 @@ def _nodes(count: int, cpu: str, memory: str, pods: int) -> list[Node]:
     amounts: dict[str, Any] = {
         "cpu": _amount("--cpu", cpu),
         "memory": _amount("--memory", memory),
+        "ephemeral-storage": _amount("--ephemeral-storage", DISK),
         "pods": count_quantity(pods),
     }
     out = []

@@ -60,6 +60,18 @@ RUNNING = [container("a", running={}), container("b", running={})]
             {"phase": "Pending", "initContainerStatuses": [container("i", waiting={"reason": "ErrImagePull"})]},
             ["0/2", "Init:ErrImagePull", "0"],
         ),
+        (
+            {  # an init container that ended badly after the pod had begun: a sidecar that was stopped last
+                "phase": "Succeeded",
+                "conditions": [{"type": "Initialized", "status": "True"}],
+                "initContainerStatuses": [
+                    {**container("i", terminated={"exitCode": 0, "reason": "Completed"}), "restartCount": 2},
+                    container("s", terminated={"exitCode": 143, "reason": "Error"}),
+                ],
+                "containerStatuses": [container("a", terminated={"reason": "Completed", "exitCode": 0})],
+            },
+            ["0/2", "Completed", "0"],
+        ),
         ({"phase": "Failed", "reason": "Evicted"}, ["0/2", "Evicted", "0"]),
         (
             {

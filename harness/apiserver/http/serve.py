@@ -23,6 +23,7 @@ from harness.apiserver.http.auth.certificate_signer import CertificateSigner
 from harness.apiserver.http.auth.identity import Identity
 from harness.apiserver.http.auth.jwt import Signer
 from harness.apiserver.http.auth.rbac import User
+from harness.apiserver.http.auth.role_aggregation import RoleAggregation
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
 from harness.apiserver.http.bootstrap import DefaultServiceAccounts, KubernetesService, ensure_authentication
 from harness.apiserver.http.connections import IDLE_S, BoundedHttp
@@ -82,6 +83,7 @@ class HttpServer:
         self._endpoints = EndpointsMirror(driver)
         self._custom = CustomResources(driver, epoch_unix_ns)
         self._ingresses = IngressAddresses(driver)
+        self._roles = RoleAggregation(driver)
         self._signer = CertificateSigner(driver, self.identity.authority, epoch_unix_ns)
         self._certificates = certs.make(self.identity.authority, tuple(dict.fromkeys((*certs.HOSTS, host))))
         self._server: uvicorn.Server | None = None
@@ -132,6 +134,7 @@ class HttpServer:
         self._endpoints.attach()
         self._custom.attach()
         self._signer.attach()
+        self._roles.attach()
         self._ingresses.attach()
         metrics_view.attach(server)
         self._hub.attach(self.driver.server)
@@ -211,6 +214,7 @@ class HttpServer:
         self._endpoints.detach()
         self._custom.detach()
         self._signer.detach()
+        self._roles.detach()
         self._ingresses.detach()
         metrics_view.detach(self.driver.server)
         self.driver.close()

@@ -164,14 +164,17 @@ def _state(spec: Json, status: Json, moment: Moment) -> tuple[str, str, int]:
     for item in status.get("conditions") or []:
         if item.get("type") == "PodScheduled" and item.get("reason") == "SchedulingGated":
             reason = "SchedulingGated"
-    restarts = ready = 0
-    last = ""
+    restarts = ready = of_sidecars = 0
+    last = of_sidecars_last = ""
     sidecars = {c["name"] for c in spec.get("initContainers") or [] if _sidecar(c)}
     starting = False
     inits = status.get("initContainerStatuses") or []
     for index, container in enumerate(inits):
         restarts += container.get("restartCount") or 0
         last = max(last, _ended(container))
+        if container.get("name") in sidecars:
+            of_sidecars += container.get("restartCount") or 0
+            of_sidecars_last = max(of_sidecars_last, _ended(container))
         state = container.get("state") or {}
         ended, waiting = state.get("terminated"), state.get("waiting") or {}
         if ended is not None and not ended.get("exitCode"):
@@ -187,7 +190,10 @@ def _state(spec: Json, status: Json, moment: Moment) -> tuple[str, str, int]:
             reason = f"Init:{index}/{len(spec.get('initContainers') or [])}"
         starting = True
         break
-    if not starting:
+    if not starting or _holds(status, "Initialized"):
+        # A sidecar that was stopped after all others is no failed start; of what came before it, sidecars' restarts
+        # alone count on. Source: printPod, isPodInitializedConditionTrue (1.34).
+        restarts, last = of_sidecars, of_sidecars_last
         running = False
         for container in reversed(status.get("containerStatuses") or []):
             restarts += container.get("restartCount") or 0
@@ -202,12 +208,15 @@ def _state(spec: Json, status: Json, moment: Moment) -> tuple[str, str, int]:
                 running = True
                 ready += 1
         if reason == "Completed" and running:
-            ready_now = any(
-                item.get("type") == "Ready" and item.get("status") == "True" for item in status.get("conditions") or []
-            )
-            reason = "Running" if ready_now else "NotReady"
+            reason = "Running" if _holds(status, "Ready") else "NotReady"
     shown = f"{restarts} ({moment.age(last)} ago)" if restarts and last else str(restarts)
     return reason, shown, ready
+
+
+def _holds(status: Json, condition: str) -> bool:
+    return any(
+        item.get("type") == condition and item.get("status") == "True" for item in status.get("conditions") or []
+    )
 
 
 def _exit(ended: Json) -> str:
@@ -230,6 +239,7 @@ def _complete_wire(data: Json) -> None:
     for one, many in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
         if status.get(one):
             status[many] = [{"ip": status[one]}]
+    _tell_sandbox(status)
     uid = data["metadata"].get("uid", "")
     for container in status.get("containerStatuses", ()):
         container.setdefault("ready", False)
@@ -240,6 +250,31 @@ def _complete_wire(data: Json) -> None:
         container.setdefault("imageID", f"{image.partition('@')[0]}@sha256:{_digest(image)}" if begun else "")
         if begun:
             container.setdefault("containerID", "containerd://" + _digest(f"{uid}/{container['name']}/{count}"))
+
+
+_SANDBOX = "PodReadyToStartContainers"
+
+
+def _tell_sandbox(status: Json) -> None:
+    """The condition PodReadyToStartContainers, where the kubelet's plain path leaves it out: a pod has its sandbox from
+    its start, and none once it has ended. Nothing for a pod that no kubelet has started.
+
+    Source: pkg/kubelet/status/generate.go GeneratePodReadyToStartContainersCondition (1.34).
+    """
+    conditions = [item for item in status.get("conditions", ()) if item.get("type") != _SANDBOX]
+    held = {item["type"]: item for item in conditions}
+    over = status.get("phase") in _TERMINAL
+    was = next((item["status"] for item in status.get("conditions", ()) if item.get("type") == _SANDBOX), "")
+    if "Initialized" not in held or was == "False" or (was and not over):
+        return
+    since = held.get("ContainersReady", held["Initialized"]) if over else held["Initialized"]
+    told = {
+        "lastTransitionTime": since.get("lastTransitionTime"),
+        "status": "False" if over else "True",
+        "type": _SANDBOX,
+    }
+    place = list(held).index("Initialized")
+    status["conditions"] = [*conditions[:place], told, *conditions[place:]]
 
 
 @lru_cache(maxsize=16384)

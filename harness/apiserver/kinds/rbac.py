@@ -9,9 +9,10 @@ from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import Moment, created, name_of
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import required, unsupported, wrong
+from harness.model.meta import LabelSelector
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
-from harness.model.wire import Json
+from harness.model.wire import Json, decode
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -69,6 +70,19 @@ def _role_problems(new: Unstructured, old: Unstructured | None) -> list[Cause]:
     return found
 
 
+def _cluster_role_problems(new: Unstructured, old: Unstructured | None) -> list[Cause]:
+    found = _role_problems(new, old)
+    aggregation = (new.extra or {}).get("aggregationRule")
+    if aggregation is not None:
+        at = "aggregationRule.clusterRoleSelectors"
+        selectors = aggregation.get("clusterRoleSelectors") or []
+        if not selectors:
+            found.append(required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
+        for index, item in enumerate(selectors):
+            found += names.selector_problems(decode(LabelSelector, item), f"{at}[{index}]")
+    return found
+
+
 def _role_cells(obj: Json, moment: Moment) -> list[Any]:
     """Roles show the date itself."""
     return [name_of(obj), created(obj) or ""]
@@ -100,7 +114,7 @@ _BINDING_TABLE = Table(("Name", "Role", "Age", "Users*", "Groups*", "ServiceAcco
 
 RULES = (
     _rules("Role", validate=_role_problems, table=_ROLE_TABLE),
-    _rules("ClusterRole", validate=_role_problems, table=_ROLE_TABLE),
+    _rules("ClusterRole", validate=_cluster_role_problems, table=_ROLE_TABLE),
     _rules("RoleBinding", defaults=_default_binding, validate=_binding_problems, table=_BINDING_TABLE),
     _rules("ClusterRoleBinding", defaults=_default_binding, validate=_binding_problems, table=_BINDING_TABLE),
 )

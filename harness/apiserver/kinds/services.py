@@ -105,7 +105,11 @@ def _service_problems(new: Service, old: Service | None) -> list[Cause]:
     if old is not None and "ExternalName" not in (old.spec.type, spec.type):
         was = old.spec.cluster_ip
         if was and spec.cluster_ip != was:
-            found.append(immutable("spec.clusterIPs[0]", spec.cluster_ip))
+            # Source: pkg/apis/core/validation/validation.go validateUpgradeDowngradeClusterIPs.
+            if spec.cluster_ip:
+                found.append(wrong("spec.clusterIPs[0]", [spec.cluster_ip], "may not change once set"))
+            else:
+                found.append(wrong("spec.clusterIPs[0]", None, "primary clusterIP can not be unset"))
     return found
 
 

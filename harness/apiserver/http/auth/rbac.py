@@ -165,12 +165,17 @@ def check_escalation(server: ApiServer, user: User, kind: str, obj: ApiObject) -
         lifted = Action("bind", group, plural, "", namespace, name)
     if allowed(server, user, lifted):
         return
+    aggregates = kind == "ClusterRole" and body.get("aggregationRule")
+    if aggregates:
+        granted = _ALL
     held = list(rules_for(server, user, namespace))
     for rule in granted:
         for action in _actions(rule, namespace):
             if not any(rule_allows(own, action) for own in held):
                 why = (
-                    f'user "{user.name}" (groups={list(user.groups)}) is attempting to grant RBAC permissions not '
+                    "must have cluster-admin privileges to use the aggregationRule"
+                    if aggregates
+                    else f'user "{user.name}" (groups={list(user.groups)}) is attempting to grant RBAC permissions not '
                     f"currently held: {rule}"
                 )
                 what = f"{kind.lower()}s.{group}"
@@ -194,6 +199,7 @@ def _rule(verbs: str, groups: str, resources: str) -> Json:
     return {"verbs": verbs.split(), "apiGroups": groups.split(","), "resources": resources.split()}
 
 
+_ALL: list[Json] = [_rule("*", "*", "*"), {"verbs": ["*"], "nonResourceURLs": ["*"]}]
 _READ, _WRITE = "get list watch", "create delete deletecollection patch update"
 _CORE = "configmaps endpoints persistentvolumeclaims pods serviceaccounts services"
 _APPS = "deployments replicasets statefulsets daemonsets"
@@ -208,7 +214,6 @@ _VIEW = [
     _rule("get list", "metrics.k8s.io", "pods nodes"),
 ]
 _EDIT = [
-    *_VIEW,
     _rule(_READ, "", "secrets"),
     _rule(_WRITE, "", f"{_CORE} secrets"),
     _rule("get", "", "pods/exec pods/attach pods/portforward"),
@@ -224,10 +229,10 @@ _DISCOVERY = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/
 _PUBLIC = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
 
 CLUSTER_ROLES: dict[str, list[Json]] = {
-    "cluster-admin": [_rule("*", "*", "*"), {"verbs": ["*"], "nonResourceURLs": ["*"]}],
-    "admin": [*_EDIT, _rule(f"{_READ} {_WRITE}", "rbac.authorization.k8s.io", "roles rolebindings")],
-    "edit": _EDIT,
-    "view": _VIEW,
+    "cluster-admin": _ALL,
+    "system:aggregate-to-admin": [_rule(f"{_READ} {_WRITE}", "rbac.authorization.k8s.io", "roles rolebindings")],
+    "system:aggregate-to-edit": _EDIT,
+    "system:aggregate-to-view": _VIEW,
     "system:basic-user": [
         _rule("create", "authorization.k8s.io", _REVIEWS),
         _rule("create", "authentication.k8s.io", "selfsubjectreviews"),
@@ -262,6 +267,14 @@ CLUSTER_ROLES: dict[str, list[Json]] = {
     ],
 }
 
+AGGREGATE_TO = "rbac.authorization.k8s.io/aggregate-to-"
+
+_PARTS = "system:aggregate-to-"
+"""Roles whose names begin so hold what those of AGGREGATED have of their own."""
+
+AGGREGATED = ("admin", "edit", "view")
+"""Roles for people, each with the rules of the next one; whoever serves a kind adds to them by a role with a label."""
+
 CLUSTER_ROLE_BINDINGS: dict[str, tuple[str, ...]] = {
     "cluster-admin": (MASTERS,),
     "system:basic-user": (AUTHENTICATED,),
@@ -284,7 +297,13 @@ def bootstrap(server: ApiServer) -> None:
     """Create the roles and bindings that are missing; what somebody has changed stays changed."""
     labels = {"kubernetes.io/bootstrapping": "rbac-defaults"}
     for name, rules in CLUSTER_ROLES.items():
-        _ensure(server, "ClusterRole", name, labels, {"rules": rules})
+        part = name.removeprefix(_PARTS)
+        to = {} if part == name else {AGGREGATE_TO + part: "true"}
+        _ensure(server, "ClusterRole", name, {**labels, **to}, {"rules": rules})
+    for above, name in zip(("", *AGGREGATED), AGGREGATED, strict=False):
+        to = {AGGREGATE_TO + above: "true"} if above else {}
+        selects = {"clusterRoleSelectors": [{"matchLabels": {AGGREGATE_TO + name: "true"}}]}
+        _ensure(server, "ClusterRole", name, {**labels, **to}, {"aggregationRule": selects, "rules": []})
     for name, groups in CLUSTER_ROLE_BINDINGS.items():
         body = {
             "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": name},
