@@ -39,7 +39,7 @@ def rules(cluster: Live, name: str) -> list[Any]:
         cluster.driver_queue.submit(lambda server: None).result(20)
     code, role = cluster.request("GET", f"{ROLES}/{name}")
     assert code == 200, role
-    return role["rules"]
+    return list(role["rules"])
 
 
 def create(cluster: Live, name: str, **body: Any) -> tuple[int, Any]:

@@ -327,50 +327,6 @@ spec:
 """
 
 
-CLAIM = """
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: data}
-spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: keeper}
-spec:
-  containers:
-  - name: keeper
-    image: busybox
-    command: [sh, -c, "sleep 2"]
-    resources: {requests: {ephemeral-storage: 1Gi}}
-    volumeMounts: [{name: data, mountPath: /data}]
-  restartPolicy: Never
-  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
-"""
-
-
-def test_a_claim_without_a_class_and_the_conditions_of_its_pod(kubectl: Kubectl) -> None:
-    assert "standard (default)" in kubectl("get", "sc")
-    kubectl("apply", "-f", "-", given=CLAIM)
-    kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "--timeout=60s")
-    assert kubectl("get", "pvc", "data", "-o", "jsonpath={.spec.storageClassName}") == "standard"
-    kubectl("wait", "--for=condition=PodReadyToStartContainers", "pod/keeper", "--timeout=60s")
-    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/keeper", "--timeout=60s")
-    kubectl("wait", "--for=condition=PodReadyToStartContainers=false", "pod/keeper", "--timeout=60s")
-    volume = kubectl("get", "pvc", "data", "-o", "jsonpath={.spec.volumeName}")
-    kubectl("delete", "pod/keeper", "pvc/data")
-    kubectl("wait", "--for=delete", f"pv/{volume}", "--timeout=60s")
-
-
-def test_a_role_that_adds_to_view(kubectl: Kubectl) -> None:
-    kubectl("create", "clusterrolebinding", "ann", "--clusterrole=view", "--user=ann")
-    asks = ("auth", "can-i", "list", "nodepools.karpenter.sh", "--as=ann")
-    assert "no" in kubectl(*asks, code=1)
-    kubectl("create", "clusterrole", "pools", "--verb=list", "--resource=nodepools.karpenter.sh")
-    kubectl("label", "clusterrole", "pools", "rbac.authorization.k8s.io/aggregate-to-view=true")
-    assert "yes" in kubectl(*asks)
-    kubectl("delete", "clusterrole/pools", "clusterrolebinding/ann")
-
-
 def test_a_replication_controller(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", given=REPLICATED)
     ready = ("get", "rc", "old", "-o", "jsonpath={.status.readyReplicas}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ pytest.importorskip("kubernetes", reason="the official client is not installed")
 
 from kubernetes import client, dynamic
 from kubernetes import config as kube_config
+from kubernetes.client.exceptions import NotFoundException
 from kubernetes.stream import portforward, stream
 
 from tests.apiserver.test_custom_resources import PARTS, definition
@@ -96,3 +98,44 @@ def test_custom_objects_and_server_side_apply(api: Any) -> None:
     applied = boxes.server_side_apply(body=body, **options)
     assert applied.spec.size == 7
     assert "me" in [item.manager for item in applied.metadata.managedFields]
+
+
+EVENTS_OF_KUBELETS = "list_event_for_all_namespaces"
+"""Of events.k8s.io: Kubernetes has no eventTime for those either, which this client refuses."""
+
+
+def test_every_list_of_a_cluster_in_use_decodes(api: Any, pod: str) -> None:
+    """The client insists on fields that Go always sends: of init and ephemeral containers, of a budget's conditions."""
+    core = client.CoreV1Api(api)
+    meta, selector = (
+        client.V1ObjectMeta(name="used", labels={"a": "b"}),
+        client.V1LabelSelector(match_labels={"a": "b"}),
+    )
+    first = client.V1Container(name="first", image="busybox", command=["sleep", "1"])
+    spec = client.V1PodSpec(init_containers=[first], containers=[client.V1Container(name="c", image="nginx")])
+    core.create_namespaced_pod("default", client.V1Pod(metadata=meta, spec=spec))
+    budget = client.V1PodDisruptionBudgetSpec(min_available=1, selector=selector)
+    client.PolicyV1Api(api).create_namespaced_pod_disruption_budget(
+        "default", client.V1PodDisruptionBudget(metadata=meta, spec=budget)
+    )
+
+    def status() -> Any:
+        return core.read_namespaced_pod("used", "default").status
+
+    eventually(lambda: status().phase == "Running", "it runs")
+    debugger = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": "busybox", "command": ["sleep", "9"]}]}}
+    core.patch_namespaced_pod_ephemeralcontainers("used", "default", debugger)
+    told = eventually(lambda: status().ephemeral_container_statuses, "it is told of")
+    assert told[0].name == "debugger"
+    begun = status().init_container_statuses[0]
+    assert begun.container_id.startswith("containerd://")
+    assert begun.image_id.startswith("busybox@sha256:")
+    decoded = 0
+    for group in (name for name in dir(client) if name.endswith(("V1Api", "V2Api"))):
+        of_group = getattr(client, group)(api)
+        for name in dir(of_group):
+            plain = not name.endswith(("_with_http_info", "_without_preload_content")) and "namespaced" not in name
+            if name.startswith("list_") and plain and (group, name) != ("EventsV1Api", EVENTS_OF_KUBELETS):
+                with contextlib.suppress(NotFoundException):  # a kind that is not served
+                    decoded += len(getattr(of_group, name)().items)
+    assert decoded > 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from harness.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
@@ -230,6 +231,9 @@ def _ended(container: Json) -> str:
 # -- on the wire -------------------------------------------------------------------------------------------------------
 
 
+_STATUSES = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+
+
 def _complete_wire(data: Json) -> None:
     """What a kubelet reports besides what is kept here: addresses as lists, the ids of containers and of their images.
 
@@ -241,7 +245,7 @@ def _complete_wire(data: Json) -> None:
             status[many] = [{"ip": status[one]}]
     _tell_sandbox(status)
     uid = data["metadata"].get("uid", "")
-    for container in status.get("containerStatuses", ()):
+    for container in chain.from_iterable(status.get(each, ()) for each in _STATUSES):
         container.setdefault("ready", False)
         count = container.setdefault("restartCount", 0)
         image = container.setdefault("image", "")

@@ -46,6 +46,8 @@ def _budget_cells(obj: Json, moment: Moment) -> list[Any]:
 def _complete_budget(data: Json) -> None:
     for name in ("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"):
         data["status"].setdefault(name, 0)
+    for item in data["status"].get("conditions", ()):
+        item.setdefault("message", "")  # a metav1.Condition always has one, unlike the conditions of older kinds
 
 
 def _quota_cells(obj: Json, moment: Moment) -> list[Any]:
