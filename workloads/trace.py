@@ -52,7 +52,7 @@ def read(
         frame = lazy.collect()
     lint.kept = frame.height
     if not frame.height:
-        raise UserError("no row of this trace can be used", file=path, found=_summary(lint), expected="at least one")
+        raise _nothing_left("no row of this trace can be used", path, lint)
     workload = to_workload(frame, _provenance(kind, path))
     if fill_gap_ns is not None:
         workload = workload.one_by_one(fill_gap_ns)
@@ -114,7 +114,7 @@ def convert(
     with checked(frames, lint) as lazy:
         lint.kept = int(lazy.select(pl.len()).collect(engine="streaming").item())
         if not lint.kept:
-            raise UserError("no row of this trace can be used", file=path, found=_summary(lint))
+            raise _nothing_left("no row of this trace can be used", path, lint)
         _written(lazy.drop("line"), out, header)
     return lint.report()
 
@@ -170,9 +170,17 @@ def _provenance(kind: Format, path: Path) -> Provenance:
     return provenance.and_then(inputs=(sha256(path),))
 
 
-def _summary(lint: Lint) -> str:
+def _nothing_left(what: str, path: Path, lint: Lint) -> UserError:
+    """With the line of the first row that was dropped, and why."""
     report = lint.report()
-    return ", ".join(f"{count} {rule}" for rule, count in report.counts if count) or "nothing"
+    counted = ", ".join(f"{count} {rule}" for rule, count in report.counts if count) or "nothing"
+    dropped = [each for each in report.findings if each.action == "dropped" and each.line is not None]
+    first = min(dropped, key=lambda each: each.line or 0, default=None)
+    if first is None:
+        return UserError(what, file=path, found=counted, expected="at least one")
+    where = f"{first.column} {first.found!r}" if first.column else repr(first.found)
+    found = f"{counted}; first {where}, where {first.expected} is expected"
+    return UserError(what, file=path, line=first.line, found=found, expected="at least one")
 
 
 def _nodes(kind: Format, path: Path, lint: Lint, options: Options) -> NodeTable:
@@ -191,7 +199,7 @@ def _nodes(kind: Format, path: Path, lint: Lint, options: Options) -> NodeTable:
     frame = frame.filter(~again)
     lint.kept = frame.height
     if not frame.height:
-        raise UserError("no node of this list can be used", file=path, found=_summary(lint), expected="at least one")
+        raise _nothing_left("no node of this list can be used", path, lint)
     provenance = kind.provenance.and_then(inputs=(sha256(path),))
     return node_table(frame, provenance)
 

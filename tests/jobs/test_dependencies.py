@@ -16,6 +16,7 @@ from harness.model.meta import Condition, ObjectMeta
 from harness.model.wire import Time
 from harness.model.workloads import Job, JobSpec, JobStatus
 from harness.scheduling.registry import load
+from workloads.trace import lint
 
 HEAD = "; Version: 2.2\n; UnixStartTime: 0\n; MaxProcs: 4\n; MaxNodes: {nodes}\n"
 
@@ -265,3 +266,14 @@ def test_who_waits_for_itself_is_told(tmp_path: Path) -> None:
     assert told, "of a circle at least the one that closed it"
     assert all(message.startswith("waits for itself: default/") for message in told.values())
     assert set(told) <= {"x", "y", "z"}
+
+
+def test_a_preceding_job_stands_above_its_line(tmp_path: Path) -> None:
+    """Of a job that names itself, or one below, nothing is waited for: the two of a circle never started, and whether
+    one below was known depended on how many lines were read at a time."""
+    rows = line(1, 0, 10, 4, preceding=2), line(2, 5, 10, 4, preceding=1), line(3, 6, 10, 4, preceding=3)
+    result = run_once(read_scenario(log(tmp_path, *rows)), "greedy", 1)
+    assert result.metrics["jobs"]["censored"] == 0
+    (report,) = lint(tmp_path / "log.swf", format="swf")
+    told = [(each.line, each.found) for each in report.findings if each.rule == "constraint-dropped"]
+    assert told == [(5, "2"), (7, "3")]

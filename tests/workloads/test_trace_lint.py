@@ -135,8 +135,10 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_only_bad_rows_is_an_error_even_with_repair(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no row of this trace can be used"):
+    with pytest.raises(UserError, match="no row of this trace can be used") as told:
         read(pods(tmp_path, "x,-1,1,0,0,,LS,Running,0,1,0"), repair=True)
+    assert told.value.line == 2
+    assert told.value.found == "1 negative-value; first cpu_milli '-1', where at least 0 is expected"
 
 
 def test_a_file_that_ends_within_a_line_is_told(tmp_path: Path) -> None:

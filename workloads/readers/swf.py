@@ -176,11 +176,14 @@ def _after(pods: pl.DataFrame, names: dict[str, str], lint: Lint) -> pl.DataFram
     """`after`: of the preceding job, which stands above the line (fields 17 and 18 of the format's definition)."""
     alone = pods["group"] == ""
     own = pods["namespace"] + "/" + pl.select(pl.when(alone).then(pods["name"]).otherwise(pods["group"])).to_series()
-    names.update(zip(pods["job"].str.strip_chars().to_list(), own.to_list(), strict=True))
-    asked = pods["preceding"].to_list()
-    rows = Rows(pods.with_columns(after=pl.Series([names.get(job, "") for job in asked], dtype=pl.String)), lint)
+    jobs = pods["job"].str.strip_chars().to_list()
+    after: list[str] = []
+    for job, name, asked in zip(jobs, own.to_list(), pods["preceding"].to_list(), strict=True):
+        after.append(names.get(asked, "") if asked != job else "")
+        names[job] = name
+    rows = Rows(pods.with_columns(after=pl.Series(after, dtype=pl.String)), lint)
     unknown = (rows["preceding"].cast(pl.Int64) > 0) & (rows["after"] == "")
-    rows.flag("constraint-dropped", unknown, "a job of the log", column="preceding")
+    rows.flag("constraint-dropped", unknown, "a job above this line", column="preceding")
     return rows.frame
 
 
