@@ -34,7 +34,7 @@ def node(name: str, *taints: Taint, **labels: str) -> Node:
     )
 
 
-def daemon_set(image: str = "agent:1", strategy: dict[str, Any] | None = None, **pod: Any) -> Any:
+def daemon_set(image: str = "agent:1", strategy: dict[str, Any] | None = None, min_ready_s: int = 0, **pod: Any) -> Any:
     container = {"name": "c", "image": image, "resources": {"requests": {"cpu": "100m"}}}
     return from_wire(
         {
@@ -42,6 +42,7 @@ def daemon_set(image: str = "agent:1", strategy: dict[str, Any] | None = None, *
             "metadata": {"name": "agent", "namespace": "default"},
             "spec": {
                 "selector": {"matchLabels": {"app": "agent"}},
+                "minReadySeconds": min_ready_s,
                 "updateStrategy": strategy or {},
                 "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [container], **pod}},
             },
