@@ -19,12 +19,18 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # Whoever read our output has seen enough (podyard .. | head).
+            sys.stderr.close()
+            raise SystemExit(0) from None
+        if error.filename is None:
+            raise
+        # Of a name or a place that a user gave: too long a name, no permission, a full disk.
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (podyard .. | head).
-        sys.stderr.close()
-        raise SystemExit(0) from None
 
 
 LEFTOVER_S = 5.0

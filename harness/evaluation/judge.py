@@ -22,6 +22,7 @@ from harness.experiment.strategies import load_strategy
 from harness.measure.catalogue import number_paths
 from harness.measure.statistics import Paired, paired
 from harness.model.errors import UserError
+from harness.model.loading import check_regular
 from harness.scheduling.strategy import Strategy
 from harness.testing import conformance
 from harness.testing.trial import trial
@@ -108,6 +109,7 @@ class Judge:
         began = time.perf_counter()
         out = Evaluation(file.name, self.suite.name, "scored")
         try:
+            check_regular(file)
             with file.open("rb") as opened:
                 source = opened.read(_MOST_SOURCE + 1)
             if len(source) > _MOST_SOURCE:

@@ -11,15 +11,18 @@ from msgspec.structs import replace
 from harness.autoscaling.policy import stands_alone
 from harness.autoscaling.pool import NodePool
 from harness.autoscaling.provisioning.catalogue import Catalogue
-from harness.engine.component import ADDED, Watch
+from harness.engine.component import ADDED, Effect, Watch
 from harness.experiment.manifests import read_checked_manifests
 from harness.experiment.scenario import LoadedScenario
 from harness.experiment.workload import PlannedWorkload
 from harness.faults.apply import Apply
-from harness.faults.fault import FaultForm
+from harness.faults.fault import Fault, FaultForm
 from harness.faults.node_join import NodeJoin
+from harness.faults.node_leave import NodeLeave, SpotReclaim
 from harness.faults.node_selection import NodeSelection
 from harness.faults.node_upgrade import NodeUpgrade
+from harness.faults.object_change import ObjectChange
+from harness.faults.object_deletion import ObjectDeletion
 from harness.faults.provider_outage import ProviderOutage
 from harness.faults.targets import Targets
 from harness.faults.timeline import WHEN, Planned
@@ -32,6 +35,13 @@ from harness.model.objects import KINDS, kind_of
 MOST_NAMES = 20
 
 _BRING_NODES = (Apply, NodeJoin, NodeUpgrade)
+_TAKE_NODES = (NodeLeave, SpotReclaim)
+
+OF_PEOPLE = (
+    "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "LimitRange", "PodDisruptionBudget",
+    "PriorityClass", "ReplicationController", "ResourceQuota", "Service", "StatefulSet", "StorageClass",
+)  # fmt: skip
+"""Kinds of which no controller makes an object: which there are can be told before the run."""
 
 
 def with_objects(loaded: LoadedScenario) -> list[Any]:
@@ -67,31 +77,66 @@ def check_faults(
     everything += [pool.node(f"{pool.name}-0") for pool in pools]
     targets = _targets(everything, workload)
     fixed = not _nodes_may_come(loaded, faults, targets, pools, workload)
-    beginning = targets
     for index, planned in enumerate(faults):
         if isinstance(planned.fault, NodeJoin):
-            if planned.fault.name in {pool.name for pool in pools}:
-                where = f"spec.faults[{index}].nodeJoin.name"
-                raise loaded.error(where, "the nodes of a pool are called so", found=planned.fault.name)
+            _check_join(loaded, planned.fault, f"spec.faults[{index}].nodeJoin", faults, targets, pools)
             everything += planned.fault.machines(targets)
             targets = _targets(everything, workload)
+    applied = any(isinstance(item.fault, Apply) or not isinstance(item.fault, FaultForm) for item in faults)
     for index, planned in enumerate(faults):
         where = f"spec.faults[{index}]"
         _check_names(loaded, planned, where, targets, pools)
         if isinstance(planned.fault, ProviderOutage):
             _check_outage(loaded, planned.fault, f"{where}.{_key(loaded, where)}", pools, everything, catalogue)
         try:
-            effects = planned.fault.effects(beginning if isinstance(planned.fault, NodeJoin) else targets, Random(0))
+            effects = () if isinstance(planned.fault, NodeJoin) else planned.fault.effects(targets, Random(0))
         except Exception as error:  # somebody else's code
             found = f"{type(error).__name__}: {error}"
             raise loaded.error(where, f"{type(planned.fault).__name__} fails", found=found) from error
-        if not effects:
+        if _known_nothing(planned.fault, effects, targets, applied):
             raise loaded.error(where, "this fault can hit nothing", **_about(planned, targets))
         if fixed:
             _check_number(loaded, planned, where, targets)
         if duration_ns is not None and planned.at_ns >= duration_ns and not planned.every_ns:
             found = f"at {planned.at_ns / 1e9:g} s, the run ends at {duration_ns / 1e9:g} s"
             raise loaded.error(where, "this fault comes after the end", found=found, expected="a longer duration")
+
+
+def _known_nothing(fault: Fault, effects: Sequence[Effect], targets: Targets, applied: bool) -> bool:
+    """Whether a fault can hit nothing. `applied`: other objects than the workload's may be there by then."""
+    if isinstance(fault, NodeJoin):
+        return False  # _check_join tells it
+    if isinstance(fault, ObjectDeletion):
+        there = targets.objects.get(fault.kind, {})
+        key = f"{fault.namespace}/{fault.name}" if KINDS[fault.kind].namespaced else fault.name
+        return fault.kind in OF_PEOPLE and not applied and key not in there
+    if isinstance(fault, ObjectChange) and (applied or fault.kind == "Pod"):
+        return False  # a pod's name is its controller's choice
+    return not effects
+
+
+def _check_join(
+    loaded: LoadedScenario,
+    join: NodeJoin,
+    where: str,
+    faults: Iterable[Planned],
+    targets: Targets,
+    pools: tuple[NodePool, ...],
+) -> None:
+    """Raises UserError for a node that it cannot be like, and for names that nodes have which nothing takes away."""
+    if join.name in {pool.name for pool in pools}:
+        raise loaded.error(f"{where}.name", "the nodes of a pool are called so", found=join.name)
+    if join.like not in targets.nodes:
+        known = sorted(targets.nodes)
+        found, hint = f"no node {join.like}", did_you_mean(join.like, known)
+        raise loaded.error(
+            f"{where}.like", "there is no node of this name", found=found, expected=_one_of(known), hint=hint
+        )
+    if any(isinstance(item.fault, _TAKE_NODES) or not isinstance(item.fault, FaultForm) for item in faults):
+        return
+    if all(name in targets.nodes for name in join.names()):
+        found = ", ".join(join.names()[:MOST_NAMES])
+        raise loaded.error(f"{where}.name", "there are nodes of these names", found=found, expected="another name")
 
 
 def _check_outage(
@@ -208,10 +253,7 @@ def _about(planned: Planned, targets: Targets) -> dict[str, Any]:
     if app:
         known = targets.apps()
         return {"found": f"app {app}", "expected": _one_of(known), "hint": did_you_mean(app, known)}
-    name, like = getattr(fault, "name", ""), getattr(fault, "like", "")
-    if like:
-        known = sorted(targets.nodes)
-        return {"found": f"no node {like}", "expected": _one_of(known), "hint": did_you_mean(like, known)}
+    name = getattr(fault, "name", "")
     kind = getattr(fault, "kind", "")
     if kind and name:
         held = targets.nodes if kind == "Node" else targets.objects.get(kind, {})

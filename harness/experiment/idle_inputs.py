@@ -15,7 +15,9 @@ from harness.cluster.controllers import controllers
 from harness.experiment.scenario import LoadedScenario
 from harness.faults.apply import Apply
 from harness.faults.timeline import Planned
+from harness.model.errors import UserError
 from harness.model.karpenter import NodePool as KarpenterNodePool
+from harness.model.loading import read_text
 from harness.model.objects import kind_of
 
 CLUSTER_AUTOSCALER, JUST_IN_TIME = "cluster-autoscaler", "just-in-time"
@@ -97,7 +99,10 @@ def _where_node_pools(loaded: LoadedScenario) -> Iterator[str]:
 
 
 def _text(loaded: LoadedScenario, path: str, where: str) -> str:
-    return loaded.find(path, where).read_text(errors="replace").replace('"', "")
+    try:
+        return read_text(loaded.find(path, where), any_form=True).replace('"', "")
+    except UserError:
+        return ""  # told by whoever reads the objects
 
 
 def _without_pools(loaded: LoadedScenario) -> list[str]:

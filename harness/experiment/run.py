@@ -30,7 +30,7 @@ from harness.experiment.waterfalls import run_waterfalls
 from harness.experiment.workload import SETTLE_NS
 from harness.measure.job_lives import JobLives
 from harness.measure.outage import was_away
-from harness.measure.recovery import faults_short_of_targets, faults_without_effect, victims
+from harness.measure.recovery import faults_refused, faults_short_of_targets, faults_without_effect, victims
 from harness.model.constants import SCHEDULER
 from harness.model.objects import KINDS, kind_of
 from harness.scheduling.pods.pod_classes import PodClasses
@@ -296,6 +296,7 @@ class Run:
                 *self.prepared.notices,
                 *unfitted(loaded, scheduler, self.strategy),
                 *faults_without_effect(measures.recovery),
+                *faults_refused(measures.recovery),
                 *faults_short_of_targets(measures.recovery),
                 *unfound(loaded, measures.jobs),
             ],

@@ -72,8 +72,10 @@ class NodeJoin(ActionForm, frozen=True, kw_only=True):
         # Source: cluster-autoscaler, FAQ.md (1.32): a node that no node group holds is none of its business.
         labels = {key: value for key, value in like.metadata.labels.items() if key != POOL_LABEL}
         like = replace(like, metadata=replace(like.metadata, labels=labels))
-        names = [f"{self.name}-{index}" for index in range(self.count)]
-        return [machine_like(like, name, self.zone) for name in names if name not in targets.nodes]
+        return [machine_like(like, name, self.zone) for name in self.names() if name not in targets.nodes]
+
+    def names(self) -> list[str]:
+        return [f"{self.name}-{index}" for index in range(self.count)]
 
     def lasts_ns(self) -> int | None:
         return parse_duration(self.boot)

@@ -46,7 +46,7 @@ class ObjectChange(FaultForm, frozen=True, kw_only=True):
                 hint = f", did you mean {found.hint}?" if found.hint else ""
                 raise ValueError(f"patch.{found.path}: {found.what}{hint}")
         old = self._found(targets, f"{self.namespace}/{self.name}" if known.namespaced else self.name)
-        if old is None or old.metadata.deletion_timestamp is not None:
+        if old is None:
             return []
         try:
             patched = merge_patch(to_wire(old), self.patch)

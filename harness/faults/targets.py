@@ -35,6 +35,7 @@ class Targets:
                 self.nodes.clear()
             elif event.kind == "Pod":
                 self.pods.clear()
+                self._bound.clear()
             else:
                 self.objects.pop(event.kind, None)
             for obj in event.objects:

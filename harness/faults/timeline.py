@@ -35,6 +35,7 @@ from harness.faults.registry import FAULTS
 from harness.faults.running_actions import ActionToken, RunningActions
 from harness.faults.targets import Targets
 from harness.model.errors import UserError, did_you_mean
+from harness.model.objects import kind_of
 from harness.model.times import parse_duration
 
 AGAIN_NS = 10 * MS
@@ -183,6 +184,17 @@ def told_short(targets: Targets, cause: int) -> list[Effect]:
     return [] if short is None else [Observe("faultShort", (cause, *short))]
 
 
+def _written(effect: Any) -> tuple[str, str, str] | None:
+    """Kind, namespace and name of what an effect writes."""
+    match effect:
+        case Delete(kind, namespace, name):
+            return (kind, namespace, name)
+        case Update(obj):
+            return (kind_of(obj), obj.metadata.namespace, obj.metadata.name)
+        case _:
+            return None
+
+
 class _Again(msgspec.Struct, frozen=True):
     """A change to be made from the newest version of its object; `index` of the entry."""
 
@@ -212,6 +224,7 @@ class Timeline:
         self._begun = False
         self._injected = 0
         self._turns: dict[int, int] = {}  # how often entries with a preparation have come, by index
+        self._causes: dict[tuple[str, str, str] | None, int] = {}  # by what was written last
         self._actions = RunningActions()
 
     def step(self, now: Instant, events: Sequence[Event]) -> list[Effect]:
@@ -247,6 +260,8 @@ class Timeline:
                     effects.append(WakeAt(now + SECOND, event.effect))  # whoever made it asks again; else it failed
                 elif event.error.reason == "Conflict" and isinstance(event.effect.token, _Again):
                     effects.append(WakeAt(now + AGAIN_NS, event.effect.token))
+                else:
+                    effects += self._refused(event)
         return effects
 
     def _wait(self, now: Instant, at: Instant, index: int, effects: list[Effect]) -> None:
@@ -258,6 +273,11 @@ class Timeline:
 
     def _name_of(self, index: int, turn: int) -> str:
         return f"{index}/{turn}"
+
+    def _refused(self, outcome: Outcome) -> list[Effect]:
+        """The fact that a write of a fault has failed for good."""
+        cause = self._causes.get(_written(outcome.effect), 0)
+        return [Observe("faultRefused", (cause, str(outcome.error)))] if cause else []
 
     def _effects(self, index: int) -> list[Effect]:
         """Of a change that was made from a version of its object: marked, so that it can be made again."""
@@ -285,7 +305,9 @@ class Timeline:
         if hasattr(planned.fault, "begin"):
             effects += self._actions.begin(now, planned.fault, about, cause, self._targets, self._rng)
         else:
-            effects += with_fault_events(self._effects(index), about, cause)
+            injected = self._effects(index)
+            self._causes.update((_written(item), cause) for item in injected if isinstance(item, (Delete, Update)))
+            effects += with_fault_events(injected, about, cause)
         effects += told_short(self._targets, cause)
         if planned.every_ns:
             self._draw(now, index, effects)

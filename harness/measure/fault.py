@@ -38,6 +38,7 @@ class MeasuredFault(msgspec.Struct, eq=False):
     noticed: list[str] = []  # nodes that were NotReady already, or became so by an earlier fault
     steps: list[Step] = []  # of an action
     short: tuple[int, int] | None = None  # (targets asked for, targets found), where there were too few
+    refused: list[str] = []  # what the API server said of its writes that failed for good
     ended: str = ""  # an action's end: done, or failed
     why: str = ""  # it failed
 

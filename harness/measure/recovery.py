@@ -89,6 +89,9 @@ class Recovery:
         elif topic == "faultShort":
             if (fault := self._faults.caused_by(data[0])) is not None:
                 fault.short = data[1:]
+        elif topic == "faultRefused":
+            if (fault := self._faults.caused_by(data[0])) is not None:
+                fault.refused.append(data[1])
         elif topic == "evictionAsked":
             self._asked(*data)
         elif topic == "actionStep":
@@ -351,6 +354,15 @@ def faults_without_effect(recovery: Recovery) -> list[str]:
         f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s hit nothing: {why}"
         for fault in recovery.faults
         if (why := _why_nothing_hit(fault))
+    ]
+
+
+def faults_refused(recovery: Recovery) -> list[str]:
+    """A sentence for each fault of which the API server refused a write."""
+    return [
+        f"{' '.join([fault.kind, *fault.targets])} at {fault.at_ns / 1e9:g} s failed: {'; '.join(fault.refused)}"
+        for fault in recovery.faults
+        if fault.refused
     ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model.errors import UserError
+from harness.model.loading import check_regular
 from harness.store.codec import ObjectCodec
 from harness.store.interface import Store
 from harness.store.private_file import sync_folder, write_private
@@ -55,6 +56,7 @@ def read_snapshot(path: Path) -> Saved:
     """Checked whole: its checksum, its numbers, and that each value is an object that this version knows. Raises
     UserError."""
     try:
+        check_regular(path)
         data = path.read_bytes()
     except OSError as error:
         raise UserError("the snapshot cannot be read", file=path, found=error.strerror or str(error)) from None

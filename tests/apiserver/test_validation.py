@@ -405,3 +405,21 @@ def test_an_immutable_config_map_stays(server: ApiServer) -> None:
     for path, value in (("data", {"a": "c"}), ("immutable", False)):
         with pytest.raises(ApiError, match="field is immutable when `immutable` is set"):
             server.update(from_wire(put(made, path, value)))
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet", "Job"])
+def test_more_pods_than_are_modelled_are_refused(server: ApiServer, kind: str) -> None:
+    """2147483647 replicas are sound to Kubernetes; here their pods were made until there was no memory left."""
+    path = "spec.parallelism" if kind == "Job" else "spec.replicas"
+    with pytest.raises(ApiError, match=f"{path}: Invalid value: 2147483647: more than 1000000 pods"):
+        server.create(from_wire(put(good(kind), path, 2**31 - 1)))
+    server.create(from_wire(put(good(kind), path, 1_000_000)))
+
+
+def test_a_grace_period_without_end_can_still_be_told(server: ApiServer) -> None:
+    """Its instant was beyond 64 bits, and no journal could be written."""
+    pod = put(put(good("Pod"), "spec.terminationGracePeriodSeconds", 2**63 - 1), "spec.nodeName", "n")
+    server.create(from_wire(pod))
+    server.delete("Pod", "default", "x")
+    going = to_wire(server.get("Pod", "default", "x"))
+    assert going["metadata"]["deletionTimestamp"].startswith("2056-09-0")

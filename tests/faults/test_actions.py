@@ -224,6 +224,15 @@ def test_a_node_that_joins_can_be_broken_like_any_other() -> None:
         played(join, {"at": "50s", "nodeCrash": {"select": {"names": ["more-1"]}}})
 
 
+def test_a_node_comes_back_under_the_name_of_one_that_left() -> None:
+    """It was refused: the check before the run knows the nodes of the beginning."""
+    leave = {"at": "30s", "nodeLeave": {"select": {"names": ["n-0"]}}}
+    server, *_ = played(leave, {"at": "90s", "nodeJoin": {"like": "n-1", "name": "n", "boot": "5s"}})
+    ready = condition(server.get("Node", "", "n-0").status.conditions, "Ready")
+    assert ready is not None
+    assert ready.status == "True"
+
+
 def test_nodes_leave_for_good_and_their_pods_are_replaced() -> None:
     server, (row,) = played({"at": "30s", "nodeLeave": {"select": {"names": ["n-0"]}}})
     assert "n-0" not in server.objects("Node")
@@ -398,6 +407,7 @@ def test_an_action_survives_an_api_server_that_restarts() -> None:
         ({"rolloutRestart": {"kind": "ReplicaSet", "name": "web"}}, "does not roll out"),
         ({"setImage": {"name": "web", "image": "x", "container": "mian"}}, "no container 'mian': main"),
         ({"nodeJoin": {"like": "n-77", "name": "x"}}, "no node n-77"),
+        ({"nodeJoin": {"like": "n-1", "name": "n"}}, "there are nodes of these names"),
         ({"nodeJoin": {"like": "n-0", "name": "a"}, "pools": [POOL]}, "the nodes of a pool are called so"),
         ({"nodeLeave": {"deletedAfter": "sometime"}}, "not a duration"),
         ({"apply": {"objects": [{"kind": "Pood"}]}}, "did you mean 'Pod'?"),

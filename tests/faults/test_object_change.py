@@ -92,3 +92,54 @@ def test_what_has_no_namespace_is_found_too() -> None:
     held = run.cluster.server.objects("StorageClass")
     assert held["quick"].metadata.labels == {"a": "b"}
     assert "slow" not in held
+
+
+POD = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "alone", "namespace": "default"},
+       "spec": {"containers": [{"name": "c", "image": "i"}]}}  # fmt: skip
+
+
+def _notices(*faults: dict[str, Any], objects: tuple[dict[str, Any], ...] = ()) -> tuple[Any, list[str]]:
+    given = loaded(duration="3m", workload=[SERVICE, {"objects": list(objects)}], faults=list(faults))
+    run = Run(given, load("greedy")(), 1, Home())
+    run.play()
+    return run.cluster.server, run.result("greedy").notices
+
+
+def test_what_is_being_deleted_can_be_patched() -> None:
+    """As by somebody who takes a finalizer away; it was passed over, and the object stayed for good."""
+    held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "finalizers": ["example.com/held"]}}
+    one = {"kind": "ConfigMap", "name": "c"}
+    free = {"at": "40s", "objectChange": {**one, "patch": {"metadata": {"finalizers": None}}}}
+    server, _ = _notices({"at": "20s", "objectDeletion": one}, free, objects=(held,))
+    assert "default/c" not in server.objects("ConfigMap")
+
+
+def test_a_pod_is_changed_by_its_name() -> None:
+    """The check before the run knew pods by their labels alone, and refused every name."""
+    change = {"kind": "Pod", "name": "alone", "patch": {"metadata": {"labels": {"a": "b"}}}}
+    server, notices = _notices({"at": "20s", "objectChange": change}, objects=(POD,))
+    assert server.get("Pod", "default", "alone").metadata.labels == {"a": "b"}
+    assert notices == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"objectDeletion": {"kind": "Pod", "name": "no-such"}}, 'pods "no-such" not found'),
+        ({"objectChange": {"kind": "Deployment", "name": "web", "patch": {"spec": {"replicas": -5}}}}, "spec.replicas"),
+        ({"deploymentChange": {"name": "web", "replicas": 2**31}}, "spec.replicas: Invalid value: 2147483648"),
+        ({"objectChange": {"kind": "Pod", "name": "no-such", "patch": {}}}, "hit nothing"),
+    ],
+)
+def test_what_the_api_server_refuses_is_told(fault: dict[str, Any], told: str) -> None:
+    """A write that failed for good was no word to anybody."""
+    server, (notice,) = _notices({"at": "20s", **fault})
+    assert told in notice
+    assert "at 20 s" in notice
+    assert server.get("Deployment", "default", "web").spec.replicas == SERVICE["service"]["replicas"]
+
+
+def test_a_misspelt_name_is_told_before_the_run() -> None:
+    with pytest.raises(UserError, match="no Deployment default/wob") as told:
+        _notices({"at": "20s", "objectDeletion": {"kind": "Deployment", "name": "wob"}})
+    assert told.value.hint == "did you mean 'default/web'?"

@@ -12,6 +12,7 @@ from typing import TypeVar
 import polars as pl
 
 from harness.model.errors import UserError
+from harness.model.loading import check_regular
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 def guarded(path: Path, read: Callable[[], T], *, expected: str = "a Parquet file", hint: str | None = None) -> T:
     """What `read` reads of the file. Raises UserError."""
     try:
+        check_regular(path)
         with _quiet():
             return read()
     except OSError as error:

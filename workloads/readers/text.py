@@ -15,6 +15,7 @@ from typing import IO
 import polars as pl
 
 from harness.model.errors import UserError, did_you_mean
+from harness.model.loading import check_regular
 from workloads.lint import Lint
 
 BLOCK_BYTES = 8 << 20
@@ -44,6 +45,7 @@ def empty(path: Path, expected: str) -> UserError:
 def reading(path: Path) -> Iterator[IO[bytes]]:
     """The file, decompressed when it is gzip by its first bytes. Raises UserError where it cannot be read."""
     try:
+        check_regular(path)
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
@@ -68,6 +70,7 @@ def sha256(path: Path) -> tuple[str, str]:
     """(file name, digest), as Provenance keeps its inputs."""
     digest = hashlib.sha256()
     try:
+        check_regular(path)
         with path.open("rb") as raw:
             while chunk := raw.read(BLOCK_BYTES):
                 digest.update(chunk)

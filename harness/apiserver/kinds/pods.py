@@ -96,6 +96,10 @@ def _pending(spec: PodSpec) -> PodStatus:
     return _PENDING_BY_QOS[qos_class(spec)]
 
 
+MOST_GRACE_S = 10**9
+"""31 years: so long is for ever, and an instant so far away can still be told in nanoseconds of 64 bits."""
+
+
 def _grace_s(pod: Pod, asked: int | None) -> int:
     """Source: pkg/registry/core/pod/strategy.go CheckGracefulDelete: none for what is bound nowhere or has ended."""
     grace = asked
@@ -103,7 +107,7 @@ def _grace_s(pod: Pod, asked: int | None) -> int:
         grace = 30 if pod.spec.termination_grace_period_seconds is None else pod.spec.termination_grace_period_seconds
     if not pod.spec.node_name or pod.status.phase in ("Succeeded", "Failed"):
         return 0
-    return max(grace, 0)
+    return min(max(grace, 0), MOST_GRACE_S)
 
 
 def _usage(pod: Pod, now: int) -> Usage:

@@ -9,7 +9,15 @@ from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import Moment, created, name_of, number, part, template_cells
 from harness.apiserver.validation import names
-from harness.apiserver.validation.causes import at_least, forbidden, immutable, required, unsupported, wrong
+from harness.apiserver.validation.causes import (
+    at_least,
+    forbidden,
+    immutable,
+    pods_at_once,
+    required,
+    unsupported,
+    wrong,
+)
 from harness.apiserver.validation.templates import selected_template_problems
 from harness.model.core import PodTemplateSpec
 from harness.model.objects import KINDS
@@ -60,7 +68,7 @@ def _problems(new: StatefulSet, old: StatefulSet | None) -> list[Cause]:
         at = f"spec.persistentVolumeClaimRetentionPolicy.{name.replace('_d', 'D').replace('_s', 'S')}"
         if getattr(kept, name) not in ("Delete", "Retain"):
             found.append(unsupported(at, getattr(kept, name), ("Delete", "Retain")))
-    at_least(found, "spec.replicas", spec.replicas)
+    pods_at_once(found, "spec.replicas", spec.replicas)
     at_least(found, "spec.minReadySeconds", spec.min_ready_seconds)
     at_least(found, "spec.revisionHistoryLimit", spec.revision_history_limit)
     if spec.ordinals is not None:

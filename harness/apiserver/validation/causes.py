@@ -47,6 +47,17 @@ def immutable(field: str, value: object) -> Cause:
     return wrong(field, value, "field is immutable")
 
 
+MOST_PODS = 1_000_000
+"""Of one workload, at once. Kubernetes takes every number of 32 bits, and is slow enough to live with it."""
+
+
+def pods_at_once(found: list[Cause], field: str, value: int | None) -> None:
+    """What a workload asks for: not negative, and no more than is modelled."""
+    at_least(found, field, value)
+    if value is not None and value > MOST_PODS:
+        found.append(wrong(field, value, f"more than {MOST_PODS} pods of one workload are not modelled"))
+
+
 def at_least(found: list[Cause], field: str, value: int | None, least: int = 0) -> None:
     if value is not None and value < least:
         found.append(wrong(field, value, f"must be greater than or equal to {least}"))

@@ -6,7 +6,15 @@ Source: pkg/apis/batch/validation/validation.go validateJobSpec (1.32).
 from __future__ import annotations
 
 from harness.apiserver.validation import names
-from harness.apiserver.validation.causes import at_least, duplicate, required, too_long, unsupported, wrong
+from harness.apiserver.validation.causes import (
+    at_least,
+    duplicate,
+    pods_at_once,
+    required,
+    too_long,
+    unsupported,
+    wrong,
+)
 from harness.apiserver.validation.templates import template_problems
 from harness.model.core import PodTemplateSpec
 from harness.model.status import Cause
@@ -32,7 +40,6 @@ _OPERATORS, _STATUSES = ("In", "NotIn"), ("False", "True", "Unknown")
 
 def job_spec_problems(found: list[Cause], spec: JobSpec, old: JobSpec | None, at: str) -> None:
     for field, value in (
-        ("parallelism", spec.parallelism),
         ("completions", spec.completions),
         ("activeDeadlineSeconds", spec.active_deadline_seconds),
         ("backoffLimit", spec.backoff_limit),
@@ -41,6 +48,7 @@ def job_spec_problems(found: list[Cause], spec: JobSpec, old: JobSpec | None, at
         ("maxFailedIndexes", spec.max_failed_indexes),
     ):
         at_least(found, f"{at}.{field}", value)
+    pods_at_once(found, f"{at}.parallelism", spec.parallelism)
     if spec.max_failed_indexes is not None and spec.backoff_limit_per_index is None:
         found.append(required(f"{at}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
     _manager(found, spec, at)

@@ -7,7 +7,7 @@ itself is an error with file and line, found before anything is built from it.
 
 from harness.model.loading.documents import Document, load_all, load_json, load_one, load_value
 from harness.model.loading.limits import BY_HAND, DUMP, Limits, TooLarge
-from harness.model.loading.text_file import STDIN, read_text
+from harness.model.loading.text_file import STDIN, check_regular, read_text
 
 __all__ = [
     "BY_HAND",
@@ -16,6 +16,7 @@ __all__ = [
     "Document",
     "Limits",
     "TooLarge",
+    "check_regular",
     "load_all",
     "load_json",
     "load_one",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
 import stat
 import sys
 import zlib
@@ -32,14 +34,7 @@ def read_text(
     """
     path = Path(path)
     try:
-        if path == STDIN:
-            raw = sys.stdin.buffer.read(most + 1)
-        else:
-            with path.open("rb") as file:
-                size = path.stat().st_size
-                raw = b"" if size > most and stat.S_ISREG(path.stat().st_mode) else file.read(most + 1)
-                if size > most and not raw:
-                    raise _too_large(path, size, most)
+        raw = sys.stdin.buffer.read(most + 1) if path == STDIN else _read(path, most)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         found = getattr(error, "strerror", None) or str(error)
         raise UserError(f"the {what} cannot be read", file=path, found=found, expected=expected) from None
@@ -66,6 +61,35 @@ def read_text(
         )
         what = "this is no UTF-8 text"
         raise UserError(what, file=path, line=line, found=found, expected=expected, hint=hint) from None
+
+
+def check_regular(path: Path) -> None:
+    """Raises OSError for a pipe, a device or a folder, which may be waited for or read without end."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "a pipe or a device, no regular file", str(path))
+
+
+def _read(path: Path, most: int) -> bytes:
+    """At most one byte more than `most`. A pipe is read where somebody writes to it, and nobody is waited for. Raises
+    OSError, TooLarge."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and found.st_size > most:
+            raise _too_large(path, found.st_size, most)
+        first = b""
+        if stat.S_ISFIFO(found.st_mode):
+            try:
+                first = os.read(descriptor, most + 1)
+                if not first:
+                    raise OSError(errno.EPIPE, "a pipe that nobody writes to", str(path))
+            except BlockingIOError:
+                pass  # somebody is about to write
+        os.set_blocking(descriptor, True)
+        return first + file.read(most + 1 - len(first))
 
 
 def _unpacked(path: Path, raw: bytes, most: int) -> bytes:

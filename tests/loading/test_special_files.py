@@ -1,0 +1,76 @@
+"""Names that are no files to read: pipes that nobody writes to, devices, names that no file can have."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.model.errors import UserError
+from harness.model.loading import read_text
+from harness.store.snapshot_files import read_snapshot
+from workloads import trace
+from workloads.readers.parquet import read_parquet
+from workloads.readers.text import reading, sha256
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "text": read_text,
+    "snapshot": read_snapshot,
+    "trace": lambda path: trace.read(path, format="philly"),
+    "parquet": read_parquet,
+    "rows": lambda path: reading(path).__enter__(),
+    "digest": sha256,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("special", ["pipe", "zero", "folder"])
+def test_nobody_is_waited_for(tmp_path: Path, reader: str, special: str) -> None:
+    """Opening a named pipe waits until somebody writes to it, and /dev/zero has no end."""
+    path = tmp_path / "in"
+    match special:
+        case "pipe":
+            os.mkfifo(path)
+        case "zero":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.mkdir()
+    with pytest.raises(UserError, match=r"cannot be read|too large|this is a folder") as told:
+        READERS[reader](path)
+    assert told.value.file == str(path)
+
+
+def test_a_pipe_is_read_where_somebody_writes(tmp_path: Path) -> None:
+    """As `podyard verdicts -f <(kubectl get ..)`; the writer may take its time."""
+    ours, theirs = os.pipe()
+
+    def write() -> None:
+        os.write(theirs, b"a: ")
+        os.write(theirs, b"1\n")
+        os.close(theirs)
+
+    threading.Timer(0.2, write).start()
+    try:
+        assert read_text(f"/dev/fd/{ours}") == "a: 1\n"
+    finally:
+        os.close(ours)
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["lint"], ["compact"], ["up"], ["replay"], ["verdicts", "-f"], ["import"]]
+)
+def test_a_name_that_no_file_can_have(command: list[str]) -> None:
+    name = "x" * 300 + ".yaml"
+    done = subprocess.run(
+        [sys.executable, "-c", "from harness.cli import main; main()", *command, name], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 4
+    assert name[:300] in done.stderr
