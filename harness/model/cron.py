@@ -188,6 +188,8 @@ def _number(text: str, names: tuple[str, ...] = (), first: int = 0) -> int:
     raise ValueError(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax')
 
 
+LONGEST_ZONE = 100
+"""Letters. The longest that there is has 32; of some hundred the system says that no file can have such a name."""
 _ZONE = re.compile(r"[A-Za-z0-9+_-]+(/[A-Za-z0-9+_-]+)*")
 
 
@@ -198,7 +200,7 @@ def time_zone(name: str) -> tzinfo:
     if name in ("", "UTC"):
         return UTC
     found = files("tzdata").joinpath("zoneinfo", *name.split("/"))
-    if not _ZONE.fullmatch(name) or not found.is_file():
+    if len(name) > LONGEST_ZONE or not _ZONE.fullmatch(name) or not found.is_file():
         raise ValueError(f"unknown time zone {name}")
     with found.open("rb") as data:
         try:
