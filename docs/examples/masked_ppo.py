@@ -2,7 +2,7 @@
 
 pip install 'podyard[rl]' sb3-contrib
 python docs/examples/masked_ppo.py            # trains on seeds 1 to 1000, writes masked_ppo.zip
-podyard compare batch --scheduler random,docs/examples/masked_ppo.py:scheduler --seeds 2001-2010
+podyard compare batch -s random,docs/examples/masked_ppo.py:scheduler --seeds 2001-2010 --metric placement.nodesUsed
 """
 
 import sys
@@ -50,7 +50,8 @@ def train(steps: int) -> None:
         seed=1,
     )
     network = {"features_extractor_class": NodeScores, "net_arch": {"pi": [], "vf": [64]}}
-    model = MaskablePPO("MultiInputPolicy", env, policy_kwargs=network, gamma=1.0, n_steps=800, batch_size=400, seed=1)
+    sizes = {"n_steps": 800, "batch_size": 400}
+    model = MaskablePPO("MultiInputPolicy", env, policy_kwargs=network, gamma=1.0, **sizes, seed=1, verbose=1)
     with torch.no_grad():  # the head passes the scores on
         model.policy.action_net.weight.copy_(torch.eye(model.policy.action_net.in_features))
     model.learn(steps)

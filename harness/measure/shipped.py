@@ -165,7 +165,7 @@ def _placement() -> list[Measure]:
             "wait for a node",
             "from the pod's creation to its binding; whom the scheduler evicts waits on, in the pod made anew",
             primary="mean",
-            rows={"p50": ("placement",), "p99": ("placement",), "mean": ("placement",)},
+            rows={"p50": ("placement",), "p99": ("placement",), "mean": ("placement", "sweep")},
         ),
         *spread(f"{at}.startSeconds", "start of a pod", "from the pod's creation to Running", rows={}),
     ]

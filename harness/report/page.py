@@ -37,18 +37,20 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.2rem 0 .4rem}h3{font-s
 p{margin:.3rem 0}.soft{color:var(--soft)}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.15rem .6rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
-th:first-child,td:first-child{text-align:left;padding-left:0;white-space:pre}
+th{white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left;padding-left:0;white-space:pre}
 pre{background:var(--panel);padding:.7rem 1rem;overflow-x:auto;border-radius:4px}
 svg{width:100%;height:auto;display:block}svg:not(.figure) text{font:11px system-ui,sans-serif;fill:var(--soft)}
 .end{text-anchor:end}.mid{text-anchor:middle}.grid{stroke:var(--rule);fill:none}
 .line{fill:none;stroke-width:1.6}.key{margin-right:1.2em}.key::before{content:"";display:inline-block;width:1.1em;
-height:.25em;margin-right:.4em;vertical-align:middle;background:currentColor}
+height:.25em;margin-right:.4em;vertical-align:middle;background:currentColor;
+print-color-adjust:exact;-webkit-print-color-adjust:exact}
 svg.figure{font-family:system-ui,sans-serif;max-width:100%}figure{margin:1rem 0}figcaption{color:var(--soft)}
 .summary{font-size:1.05rem;border-left:4px solid var(--c0);padding-left:.8rem;margin:1rem 0}
 @media(max-width:40rem){body{margin:1rem auto;padding:0 .6rem}th,td{padding:.15rem .4rem}
 th:first-child,td:first-child{position:sticky;left:0;background:var(--page);white-space:pre-wrap;min-width:6rem}
 figure{overflow-x:auto}svg.figure{min-width:34rem}}
-@media print{body{max-width:none;margin:0}figure,table{break-inside:avoid}.wide{overflow:visible}
+@media print{body{max-width:none;margin:0}figure,table,svg{break-inside:avoid}h2,h3,.legend,h2+p,h3+p{break-after:avoid}
+.wide{overflow:visible}
 table{font-size:.8rem}}
 details{margin:1rem 0}details>summary{cursor:pointer;font-weight:600}
 .bad{border-left:4px solid var(--c3);padding-left:.8rem}

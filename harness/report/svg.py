@@ -57,7 +57,7 @@ def legend(names: Sequence[str]) -> str:
 def stages(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> str:
     """Bars of stages that follow each other: (name, ((stage, seconds at which it ended), ..))."""
     most = max((end for _, ends in rows for _, end in ends), default=1.0) or 1.0
-    left, bar = 220, 20
+    left, bar = min(max(220, 16 + round(6.4 * max((len(name) for name, _ in rows), default=0))), WIDTH // 2), 20
     height = len(rows) * (bar + 8) + 26
     out = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="stages">']
 

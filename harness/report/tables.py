@@ -111,11 +111,13 @@ def _notes(console: Console, results: Sequence[Result], most: int = 8) -> None:
 
 
 def sweep_rows(results: Sequence[Result], known: Catalogue) -> tuple[Sequence[str], list[list[str]]]:
-    """Columns, and a row for each setting of the variables and strategy."""
+    """Columns, and a row for each setting of the variables and strategy. What nobody compares, as what is allocated at
+    the end, is left out where it is 0 in all runs: all tasks have ended."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         groups.setdefault((*result.variables.values(), result.scheduler), []).append(result)
-    measures = [m for m in known.in_table("sweep") if any(_read(r, m, "") is not None for r in results)]
+    nothing = {m.path: (None,) if m.compared else (None, 0) for m in known.in_table("sweep")}
+    measures = [m for m in known.in_table("sweep") if any(_read(r, m, "") not in nothing[m.path] for r in results)]
     columns = (*results[0].variables, "strategy", "runs", *(m.title.strip() for m in measures)) if results else ("",)
     rows = [
         [*key, str(len(runs)), *(_cell([_read(run, m, "") for run in runs], m.digits) for m in measures)]
@@ -338,11 +340,11 @@ def _cell(values: Sequence[Read], digits: int) -> str:
     mark = ">" if any(isinstance(value, AtLeast) for value in values) else ""
     mean = statistics.fmean(numbers)
     if len(numbers) < 2:
-        return f"{mark}{mean:.{digits}f}"
+        return f"{mark}{mean:z.{digits}f}"
     if len(numbers) >= least_seeds(ALPHA) and not mark:
         low, high = interval(np.array(numbers, dtype=np.float64), ALPHA)
-        return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-    return f"{mark}{mean:.{digits}f} ±{statistics.stdev(numbers):.{digits}f}"
+        return f"{mean:z.{digits}f} [{low:z.{digits}f}, {high:z.{digits}f}]"
+    return f"{mark}{mean:z.{digits}f} ±{statistics.stdev(numbers):.{digits}f}"
 
 
 def _recovery(by_strategy: dict[str, list[Result]]) -> Family:

@@ -9,7 +9,8 @@ import pytest
 
 from harness.experiment.result import from_record
 from harness.experiment.run import run_once
-from harness.report.tables import AtLeast, _cell, print_results
+from harness.measure.registry import catalogue
+from harness.report.tables import AtLeast, _cell, print_results, sweep_rows
 from tests.experiment.scenarios import loaded
 
 LAZY = {"podyard.dev/arrival": "1s"}
@@ -38,6 +39,19 @@ def test_what_went_wrong_is_told_by_its_kind(tmp_path: Path, capsys: pytest.Capt
 
 def test_six_seeds_have_an_interval_and_five_a_deviation() -> None:
     assert _cell([1.0], 1) == "1.0"
+    assert _cell([-0.001, -0.002], 1) == "0.0 ±0.0"
     assert _cell([1.0, 3.0], 1) == "2.0 ±1.4"
     assert _cell([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 1) == "3.5 [1.0, 6.0]"
     assert _cell([AtLeast(9.0), 2.0, 3.0, 4.0, 5.0, 6.0], 1).startswith(">4.8 ±")
+
+
+@pytest.mark.parametrize(("lasts", "left"), [("5s", set()), ("1h", {"CPU at end, %"})])
+def test_a_sweep_has_no_column_of_what_is_allocated_when_all_has_ended(lasts: str, left: set[str]) -> None:
+    metadata = {"name": "a", "namespace": "default", "annotations": {**LAZY, "podyard.dev/duration": lasts}}
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}
+    spec = {"restartPolicy": "Never", "containers": [container]}
+    one = loaded(duration="30s", workload=[{"objects": [{**POD, "metadata": metadata, "spec": spec}]}])
+    columns, rows = sweep_rows([run_once(one, "greedy", 1)], catalogue(()))
+    assert {column for column in columns if "at end" in column} == left
+    assert "wait for a node, mean, s" in columns
+    assert len(rows[0]) == len(columns)
