@@ -165,3 +165,57 @@ def test_a_crash_ends_a_freeze_and_what_is_down_does_not_stand_still(tmp_path: P
         ended = (fall.hops[-1].start_ns - fall.start_ns) / 1e9
         assert ended == pytest.approx(serving, abs=0.01)
         assert ended == pytest.approx(30 + 2.5 + 20 * (number == 0), abs=0.1)
+
+
+JOB = {
+    "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "default"},
+    "spec": {
+        "completions": 6, "parallelism": 3,
+        "template": {
+            "metadata": {"labels": {"app": "j"}, "annotations": {"podyard.dev/duration": "200s"}},
+            "spec": {
+                "restartPolicy": "Never",
+                "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "2"}}}],
+            },
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "names"),
+    [
+        (crash("100s", "n-0", downFor="60s"), ["NotReady written", "until it is undone", "seen to have failed"]),
+        (crash("100s", "n-0", downFor="20s"), ["until it is undone", "seen to have failed"]),
+        ({"at": "100s", "containerCrash": {"app": "j"}}, ["seen to have failed"]),
+    ],
+)
+def test_a_pod_that_failed_for_good_is_replaced_by_its_job(
+    tmp_path: Path, fault: dict[str, Any], names: list[str]
+) -> None:
+    """The way of a Job's pod waited to the end of the run for an eviction, or a restart, while another ran."""
+    nodes = [{"group": {"name": "n", "count": 3, "cpu": 4, "memory": "16Gi"}}]
+    record = run(tmp_path, workload=[{"objects": [JOB]}], faults=[fault], nodes=nodes)
+    falls = waterfalls(record)
+    check(falls)
+    (fall,) = falls.recoveries
+    assert not fall.unended
+    assert [
+        hop.name for hop in fall.hops if hop.name in ("NotReady written", "until it is undone", "seen to have failed")
+    ] == names
+    replaced = next(hop for hop in fall.hops if hop.name == "replaced")
+    assert 9e9 < replaced.ns < 10.1e9  # DefaultJobPodFailureBackOff, from when its container ended
+    measured = json.loads((record / "record.json").read_text())["metrics"]["recovery"][0]
+    running = next(hop.start_ns for hop in fall.hops if hop.name == "ready") / 1e9 - fall.start_ns / 1e9
+    assert running == pytest.approx(measured["phases"]["running"]["last"], abs=0.01)
+
+
+def test_an_outage_that_lasts_to_the_end_is_waited_for_to_the_end(tmp_path: Path) -> None:
+    """It ended with the last entry of the journal, after which nothing more happened; the rest was room's."""
+    faults = [{"at": "5m", "schedulerOutage": {"downFor": "11m"}}, {"at": "6m", "podDeletion": {"app": "web"}}]
+    falls = waterfalls(run(tmp_path, faults=faults))
+    check(falls)
+    fall = falls.recoveries[1]
+    assert fall.unended
+    assert fall.hops[-1].name == "kube-scheduler away"
+    assert fall.hops[-1].ns == pytest.approx(540e9, abs=1e8)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.experiment.whatif import whatif
-from tests.experiment.test_waterfalls import POOL, WEB, run
+from tests.experiment.test_waterfalls import POOL, WEB, crash, run
 
 CUT = {"at": "1m", "zonePartition": {"zone": "a", "for": "7m"}}
 SIX = [{"group": {"name": "n", "count": 6, "cpu": 4, "memory": "16Gi", "zones": ["a", "b", "c"]}}]
@@ -46,3 +46,9 @@ def test_what_follows_a_scale_up_depends_on_what_that_one_came_to(tmp_path: Path
     assert rest
     for answer in rest:
         assert "bears on the scale-ups before it" in answer.refused
+
+
+def test_two_crashes_are_no_scale_ups(tmp_path: Path) -> None:
+    record = run(tmp_path, faults=[crash("1m", "n-0"), crash("90s", "n-3")], nodes=SIX)
+    found = whatif(record, {"horizontal-pod-autoscaler-sync-period": "6s"})
+    assert [answer.refused for answer in found.answers] == ["", ""]

@@ -33,7 +33,7 @@ TOLD = frozenset(
     {
         "told to go", "told to go by somebody", "preempted", "evicted to be resized", "its node given back",
         "image pulled", "container started", "pulled and started", "seen to run", "status told", "ready",
-        "node ready again",
+        "node ready again", "seen to have failed",
     }
 )  # fmt: skip
 
@@ -96,16 +96,16 @@ def held(faults: Iterable[F], node: str) -> list[Held[F]]:
     return out
 
 
-def outages(faults: Iterable[ObservedFault], until_ns: int) -> list[Away]:
+def outages(faults: Iterable[ObservedFault]) -> list[Away]:
     """Of the control plane and of nodes, in the order in which they began."""
     known, out = list(faults), []
     for node in sorted({node for fault in known if fault.kind in LASTING_FAULTS for node in fault.targets}):
         for fault, end in held(known, node):
-            out.append(Away(node, fault.at_ns, min(until_ns, end), f"{fault.kind} of its node"))
+            out.append(Away(node, fault.at_ns, end, f"{fault.kind} of its node"))
     for fault in known:
-        end = until_ns if fault.lasts_ns < 0 else min(until_ns, fault.at_ns + fault.lasts_ns)
         if fault.kind not in OUTAGES:
             continue
+        end = FOR_EVER if fault.lasts_ns < 0 else fault.at_ns + fault.lasts_ns
         what = "watches of" if fault.kind == "Watches" else "outage of"
         for target in fault.targets:
             process = _PROCESSES.get(target, target)

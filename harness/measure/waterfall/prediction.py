@@ -50,6 +50,8 @@ def _predicted(hops: Sequence[Hop], start_ns: int, before: Timers, after: Timers
 def follows(fall: Waterfall, others: Sequence[Waterfall], changed: Iterable[str]) -> str:
     """Why a scale-up is not predicted that comes while one before it goes on, '' where that does not matter: how many
     replicas that one had made, and what they used when the autoscaler looked, decides about it."""
+    if fall.kind != "scale-up":
+        return ""
     target = fall.title.partition(" ")[0]
     for other in others:
         if other.number >= fall.number or other.title.partition(" ")[0] != target or other.end_ns <= fall.start_ns:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from harness.measure.fault import LASTING_FAULTS
 from harness.measure.waterfall.away import SOON_NS, Away, away_at, held, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, from_running, to_served, to_started
@@ -179,7 +180,8 @@ def _way(
     chain: HopChain, fault: FaultStory, victim: Mapping[str, Any], story: Story, timers: Timers, until_ns: int
 ) -> None:
     pod = story.pods[victim["uid"]]
-    if fault.kind == "ContainerCrash":
+    failed = pod.failed_ns(fault.at_ns)
+    if fault.kind == "ContainerCrash" and failed == NEVER:
         _restarted(chain, pod, story, timers, until_ns)
         return
     undone = _undone_ns(fault, pod.node, story, until_ns)[0]
@@ -189,6 +191,8 @@ def _way(
     seen = story.not_ready_ns(pod.node, fault.at_ns)
     if fault.steps:
         _acted(chain, fault, pod, until_ns)
+    elif failed != NEVER and undone <= failed:
+        _failed(chain, fault, pod, (undone, failed), story, timers, until_ns)
     elif pod.going_ns != NEVER and (seen == NEVER or pod.going_ns < seen):
         told_to_go(chain, fault, pod, story)
     else:
@@ -198,7 +202,7 @@ def _way(
         _evicted(chain, fault, pod, story, timers, until_ns)
     if chain.unended:
         return
-    if undone <= until_ns and chain.hops:
+    if undone <= until_ns and chain.hops and failed == NEVER:
         why = "its node would be back before its pods are evicted"
         chain.bounds.append(Bound(undone, why, hop=chain.hops[-1].name))
     if victim["outcome"] == "lost":
@@ -332,6 +336,32 @@ def _anew(tainted_ns: int, going_ns: int, stays_ns: int, story: Story) -> Away |
 
 def _returned(chain: HopChain, pod: PodStory, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> None:
     """The node comes back with the pod on it."""
+    noticed = _back(chain, pod, undone_ns, story, timers, until_ns)
+    ready = story.ready_ns(pod.node, chain.at_ns) if noticed else NEVER
+    if ready != NEVER:
+        chain.to(ready, "node ready again", LATENCIES)
+    _again(chain, pod, story, timers, until_ns)
+
+
+# size: a way, and what it goes through.
+def _failed(
+    chain: HopChain,
+    fault: FaultStory,
+    pod: PodStory,
+    undone_failed: tuple[int, int],
+    story: Story,
+    timers: Timers,
+    until_ns: int,
+) -> None:
+    """What ran in it is over and is not started again: it is told when its node is back, or its container crashed."""
+    undone_ns, failed_ns = undone_failed
+    if fault.kind in LASTING_FAULTS:
+        _back(chain, pod, undone_ns, story, timers, until_ns)
+    chain.to(failed_ns, "seen to have failed", PLEG if timers.value_ns(PLEG) else LATENCIES)
+
+
+def _back(chain: HopChain, pod: PodStory, undone_ns: int, story: Story, timers: Timers, until_ns: int) -> bool:
+    """Its node is let go; whether that it was away had been noticed."""
     _not_ready(chain, pod.node, undone_ns, story, timers, until_ns)
     noticed = bool(chain.hops)
     if not noticed:
@@ -343,10 +373,7 @@ def _returned(chain: HopChain, pod: PodStory, undone_ns: int, story: Story, time
         chain.bounds.append(Bound(undone_ns, why, before=False, hop=seen, timer=TOLERATION))
     if undone_ns <= until_ns:
         chain.to(undone_ns, "until it is undone", FAULT_LASTS, "until")
-    ready = story.ready_ns(pod.node, chain.at_ns) if noticed else NEVER
-    if ready != NEVER:
-        chain.to(ready, "node ready again", LATENCIES)
-    _again(chain, pod, story, timers, until_ns)
+    return noticed
 
 
 def _restarted(chain: HopChain, pod: PodStory, story: Story, timers: Timers, until_ns: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.measure.fault import FaultList, Step
-from harness.measure.waterfall.away import Away, outages
+from harness.measure.waterfall.away import SOON_NS, Away, outages
 
 KINDS = ("Pod", "Node", "EndpointSlice", "Event", "ReplicaSet", "Deployment", "observed")
 """Entries that are looked at."""
@@ -55,6 +55,11 @@ class PodStory(msgspec.Struct):
 
     def running_ns(self, since_ns: int = 0) -> int:
         return next((s.at_ns for s in self.states if s.at_ns >= since_ns and s.phase == "Running"), NEVER)
+
+    def failed_ns(self, since_ns: int) -> int:
+        """When it failed for good, unless it had been told to go by then."""
+        failed = next((s.at_ns for s in self.states if s.at_ns >= since_ns and s.phase == "Failed"), NEVER)
+        return NEVER if NEVER != self.going_ns <= failed + SOON_NS else failed
 
     def mean_rate(self, begin_ns: int, end_ns: int) -> float:
         """Milli-rps sent to it on average over a time; at an instant where it has no length."""
@@ -178,7 +183,7 @@ class Story:
                 if kind == "ReplicaSet":
                     self._set_uids[key] = data[0]
         self._match_rescales()
-        self.away = outages(self.faults, self.last_ns)
+        self.away = outages(self.faults)
         return self
 
     def _pod(self, at_ns: int, change: str, key: str, data: Any) -> None:
