@@ -264,14 +264,7 @@ class ProvisioningState:
         ]
 
     def _is_fully_blocked(self, pod: Pod) -> bool:
-        """By a budget that never lets any go. Source: pkg/utils/pdb isFullyBlocking."""
-        return any(
-            spec.max_unavailable in (0, "0%") or spec.min_available == "100%"
-            for budget in self.budgets.values()
-            if (spec := budget.spec).selector is not None
-            and budget.metadata.namespace == pod.metadata.namespace
-            and spec.selector.matches(pod.metadata.labels)
-        )
+        return is_fully_blocked(pod, [self.budgets[key] for key in self.remaining_budgets().matching(pod)])
 
     # -- within --------------------------------------------------------------------------------------------------------
 
@@ -409,6 +402,22 @@ def do_not_disrupt(pod: Pod, now: int) -> bool:
     except ValueError:
         return False
     return held > 0 and (pod.status.start_time is None or now - pod.status.start_time < held)
+
+
+def is_fully_blocked(pod: Pod, matching: Sequence[PodDisruptionBudget]) -> bool:
+    """By a budget that never lets any go, or by two, which the eviction API refuses. Source: pkg/utils/pdb isEvictable,
+    isFullyBlocking."""
+    if not is_active(pod) or tolerates_disruption(pod) or owned_by(pod, "Node"):
+        return False  # nobody evicts it
+    if len(matching) > 1:
+        return True
+    ready = condition(pod.status.conditions, "Ready")
+    unhealthy = ready is not None and ready.status == "False"
+    return any(
+        (spec.max_unavailable in (0, "0%") or spec.min_available == "100%")
+        and not (unhealthy and spec.unhealthy_pod_eviction_policy == "AlwaysAllow")
+        for spec in (item.spec for item in matching)
+    )
 
 
 def tolerates_disruption(pod: Pod) -> bool:
