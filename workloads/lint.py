@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -110,6 +111,14 @@ class LintReport:
     @property
     def warnings(self) -> int:
         return sum(count for rule, count in self.counts if not RULES[rule].error)
+
+    @property
+    def left_out(self) -> str:
+        """Of rows with errors, one line: how many, and where the first is."""
+        wrong = [f"{count} {rule}" for rule, count in self.counts if count and RULES[rule].error]
+        lines = [each.line for each in self.findings if RULES[each.rule].error and each.line is not None]
+        where = f", the first on line {min(lines)}" if lines else ""
+        return f"{Path(self.file).name}: rows are left out: {', '.join(wrong)}{where}"
 
     def count(self, rule: str) -> int:
         return dict(self.counts).get(rule, 0)

@@ -358,8 +358,9 @@ def _trace(
     every = duration(loaded, form.every, f"{where}.trace.every")
     fill = every if form.mode == "fill" else None
     options = {**form.options, "map": dict(form.map)} if form.map else form.options
-    workload = read(path, format=form.format, options=options, repair=True, fill_gap_ns=fill).workload
-    original = workload
+    trace = read(path, format=form.format, options=options, repair=True, fill_gap_ns=fill)
+    original = workload = trace.workload
+    made.notices.extend(report.left_out for report in trace.reports if report.errors)
     if form.order is not None:
         order: Path = loaded.find(form.order.replace("{seed}", str(seed)), f"{where}.trace.order")
         workload = arrive(workload, order, gap_ns=every)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.experiment.prepared import prepare
+from harness.experiment.scenario import read_scenario
 from harness.model.errors import UserError
 from tests.examples import examples
 from tests.workloads import small_traces as small
@@ -234,3 +236,16 @@ def test_damaged_files_give_a_report_or_a_clear_error(file: tuple[str, bytes]) -
             numbers = trace.workload.numbers()
             assert all((numbers[column] >= 0).all() for column in numbers if column not in ("duration_ns", "priority"))
             assert (numbers["duration_ns"] >= -1).all()
+
+
+def test_a_run_tells_which_rows_it_leaves_out(tmp_path: Path) -> None:
+    """It said nothing of them; rows that are odd and stay, or that never ran, it does not tell."""
+    rows = ["1 0 -1 10 4", "2 5 -1 ten 4", "3 6 -1 10 4", "4 7 -1 x 4"]
+    (tmp_path / "log.swf").write_text("".join(f"{row} -1 -1 4 10 -1 1 1 1 1 1 -1 -1 -1\n" for row in rows))
+    head = "apiVersion: podyard.dev/v1\nkind: Scenario\nmetadata: {name: odd}\nspec:\n"
+    nodes = "  nodes: [{group: {name: n, count: 1, cpu: 4, memory: 8Gi}}]\n"
+    workload = "  workload: [{trace: {path: log.swf, format: swf}}]\n  bound: false\n"
+    (tmp_path / "odd.yaml").write_text(head + nodes + workload)
+    loaded = read_scenario(tmp_path / "odd.yaml")
+    (notice,) = prepare(loaded, 0).notices
+    assert notice == "log.swf: rows are left out: 2 not-a-number, the first on line 2"
