@@ -23,6 +23,7 @@ from harness.apiserver.registry.table_cells import (
 )
 from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import duplicate, immutable, required, unsupported, wrong
+from harness.apiserver.validation.ingresses import ingress_problems, ingress_warnings
 from harness.model.core import Service, ServicePort
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
@@ -278,6 +279,8 @@ RULES = (
     ),
     KindRules(
         kind=KINDS["Ingress"],
+        validate=ingress_problems,
+        warnings=ingress_warnings,
         counts_generation=True,
         table=Table(("Name", "Class", "Hosts", "Address", "Ports", "Age"), _ingress_cells),
         complete_wire=_complete_load_balancer,

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from harness.apiserver.http.patches.json_words import json_name
 from harness.model.status import ApiError, bad_request
 from harness.model.wire import Json, JsonValue
 
@@ -23,7 +24,7 @@ LIMIT = 10_000
 def json_patch(target: JsonValue, operations: JsonValue) -> JsonValue:
     """A new value. Raises ApiError BadRequest (no patch), Invalid (a path or a test that does not hold)."""
     if not isinstance(operations, list):
-        raise bad_request(f"a JSON patch is a list of operations, found {type(operations).__name__}")
+        raise bad_request(f"json: cannot unmarshal {json_name(operations)} into Go value of type jsonpatch.Patch")
     if len(operations) > LIMIT:
         what = f"The allowed maximum operations in a JSON patch is {LIMIT}, got {len(operations)}"
         raise ApiError(413, "RequestEntityTooLarge", what)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.http.patches.json_words import json_name
 from harness.apiserver.kinds import RULES
 from harness.model.status import bad_request
 from harness.model.wire import Json, JsonValue
@@ -48,7 +49,7 @@ _ORDER, _DELETE = "$setElementOrder/", "$deleteFromPrimitiveList/"
 def strategic_patch(target: object, patch: object, kind: str) -> Json:
     """A new object. `kind`: of the object, which decides how some lists merge. Raises ApiError BadRequest."""
     if not isinstance(patch, dict):
-        raise bad_request(f"a strategic merge patch is an object, found {type(patch).__name__}")
+        raise bad_request(f"json: cannot unmarshal {json_name(patch)} into Go value of type map[string]interface {{}}")
     return _objects(target if isinstance(target, dict) else {}, patch, kind, ())
 
 
