@@ -225,27 +225,38 @@ def test_news_that_come_late(tmp_path: Path, drawn: list[tuple[str, int]], strat
     held(tmp_path, [{"at": f"{at}s", **FAMILIES[family]} for family, at in drawn], strategy)
 
 
+@pytest.mark.parametrize(
+    ("drawn", "strategy", "checkpoint"),
+    [
+        # Nobody ran in the first round, which then ended at its own start: 120 s were credited at once.
+        ([("partition", 1)], "gandiva-fair", "0s"),
+        # The boundary came while the scheduler was away: who started after it was credited from before it.
+        ([("scheduler", 100)], "gandiva-fair", "0s"),
+        # Evicted before its last step, in the round in which it was to be complete: its round told as lost.
+        ([("taint", 242)], "gandiva-fair", "0s"),
+        # Found silent at the boundary, a minute after its last step was to be done: that minute was told as lost.
+        ([("leave", 229)], "gandiva-fair", "0s"),
+        # Its node crashed a second after it was done, and was silent at the boundary: the round was told as lost.
+        ([("crash", 301)], "gandiva-fair", "0s"),
+        # The other jobs were done 20 s before the gang was found broken: the next round began in the past.
+        ([("crash", 362)], "tiresias", "0s"),
+        # One of two ended on a node that was cut off; the Job controller made one pod, a gang of two was waited for.
+        ([("partition", 273)], "fifo", "0s"),
+        # The gang was deleted while nobody told the scheduler: two rounds were credited that nobody ran.
+        ([("scheduler deaf for rounds", 100), ("deletion", 150)], "gandiva-fair", "0s"),
+        # The scheduler was not told of newer versions, and could not tell a pod when to end: it ran on for ever.
+        ([("scheduler deaf for rounds", 100), ("partition", 150)], "gandiva-fair", "0s"),
+        # Listed anew, the old pod was gone without a trace: it counted until the other one was made.
+        ([("scheduler hears late", 143), ("scheduler deaf for rounds", 179), ("eviction", 232)], "fifo", "1s"),
+    ],
+)
+def test_faults_that_were_found_stay_mended(
+    tmp_path: Path, drawn: list[tuple[str, int]], strategy: str, checkpoint: str
+) -> None:
+    held(tmp_path, [{"at": f"{at}s", **FAMILIES[family]} for family, at in drawn], strategy, checkpoint)
+
+
 @pytest.mark.slow
-# Nobody ran in the first round, which then ended at its own start: the next was over at once, and 120 s were credited.
-@example([("partition", 1)], "gandiva-fair", "0s")
-# The boundary came while the scheduler was away: who started after it was credited from before it.
-@example([("scheduler", 100)], "gandiva-fair", "0s")
-# Evicted before its last step, in the round in which it was to be complete: its round told as lost.
-@example([("taint", 242)], "gandiva-fair", "0s")
-# Found silent at the boundary, a minute after its last step was to be done: that minute was told as lost.
-@example([("leave", 229)], "gandiva-fair", "0s")
-# Its node crashed a second after it was done, and was silent at the boundary: the round was told as lost.
-@example([("crash", 301)], "gandiva-fair", "0s")
-# The other jobs were done 20 s before the gang was found broken: the next round began in the past.
-@example([("crash", 362)], "tiresias", "0s")
-# One of two ended on a node that was cut off; the Job controller made one pod, and a gang of two was waited for.
-@example([("partition", 273)], "fifo", "0s")
-# The gang was deleted while nobody told the scheduler: two rounds were credited that nobody ran.
-@example([("scheduler deaf for rounds", 100), ("deletion", 150)], "gandiva-fair", "0s")
-# The scheduler was not told of newer versions, and could not tell a pod when to end: it ran on for ever.
-@example([("scheduler deaf for rounds", 100), ("partition", 150)], "gandiva-fair", "0s")
-# Listed anew, the old pod was gone without a trace: it counted until the other one was made.
-@example([("scheduler hears late", 143), ("scheduler deaf for rounds", 179), ("eviction", 232)], "fifo", "1s")
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(FAMILIES)), st.integers(1, 600)), min_size=1, max_size=4),
     st.sampled_from(["gandiva-fair", "srtf", "tiresias", "fifo", "optimus?every_s=0"]),
