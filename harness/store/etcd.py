@@ -81,7 +81,7 @@ class EtcdStore(MemoryStore):
         self._etcd = EtcdClient(url)
         self._record = Record()
         self._record_at = 0  # etcd's revision of the record
-        self._at = 0  # etcd's revision
+        self._at: int  # etcd's revision
         self._kept_alive = 0.0
         self._opened_at = 0  # changes at this revision cannot be told whole
         try:

@@ -1,5 +1,5 @@
 """What controllers keep count of, held to a recount: pods of a set, expectations, groups of labels, selectors, orphans,
-revisions."""
+revisions, nodes of a zone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from harness.controllers.nodes.node_lifecycle import _Zone
 from harness.controllers.runtime.controller_refs import Orphans, adopted, released
 from harness.controllers.runtime.expectations import TIMEOUT_NS, Expectations
 from harness.controllers.runtime.pods import is_active, owner_reference, ready_since
@@ -334,3 +335,22 @@ def test_a_revision_of_nobody_is_adopted_where_it_holds_the_template() -> None:
         effect = RevisionHistory().mark(daemon_set(), "h", "t", {other.metadata.key: other})
         assert isinstance(effect, Create)
         assert effect.obj.metadata.name != other.metadata.name
+
+
+@pytest.mark.parametrize(
+    ("nodes", "bad", "threshold", "state"),
+    [
+        (0, 0, 0.55, "normal"),
+        (1, 1, 0.55, "full"),
+        (3, 2, 0.55, "normal"),
+        (4, 2, 0.1, "normal"),
+        (4, 3, 0.55, "partial"),
+        (4, 3, 0.75, "partial"),
+        (4, 3, 0.76, "normal"),
+        (5, 3, 0.6, "partial"),
+        (5, 5, 0.6, "full"),
+    ],
+)
+def test_the_state_of_a_zone(nodes: int, bad: int, threshold: float, state: str) -> None:
+    """Source: ComputeZoneState: three nodes at least, and the threshold's share of them."""
+    assert _Zone(nodes=nodes, bad=bad).state(threshold) == state

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from harness.controllers.workloads.statefulset.controller import StatefulSetController
 from harness.convergence.checkers import converged
-from harness.model.meta import OwnerReference
+from harness.engine.component import Update
+from harness.model.core import Pod
+from harness.model.meta import ObjectMeta, OwnerReference
 from harness.model.objects import from_wire
+from tests.controllers.rig import Rig
 from tests.controllers.test_statefulset import CLAIM, CLASS, Story, stateful_set
 
 
@@ -106,3 +110,61 @@ def test_owners_that_control_nothing_stay_beside_the_set() -> None:
     story.change(persistent_volume_claim_retention_policy=policy)
     story.run(10)
     assert owners_of_claims(story) == {"data-db-0": ["ConfigMap"], "data-db-1": []}
+
+
+def by_hand() -> Rig:
+    """A StatefulSet of one pod whose claim goes with it when it is scaled away."""
+    rig = Rig(StatefulSetController())
+    policy = {"whenDeleted": "Retain", "whenScaled": "Delete"}
+    rig.create(from_wire(CLASS))
+    rig.create(stateful_set(volumeClaimTemplates=[CLAIM], persistentVolumeClaimRetentionPolicy=policy, replicas=1))
+    rig.run(5)
+    rig.set_ready(rig.get("Pod", "db-0"))
+    rig.run(5)
+    return rig
+
+
+def test_a_new_pod_is_not_made_before_the_claim_of_the_one_before_is_gone() -> None:
+    rig = by_hand()
+    claim, pod = rig.get("PersistentVolumeClaim", "data-db-0"), rig.get("Pod", "db-0")
+    before = OwnerReference(api_version="v1", kind="Pod", name="db-0", uid="before")
+    rig.do(Update(replace(claim, metadata=replace(claim.metadata, owner_references=(before,)))))
+    rig.kubelet_kills(pod)
+    rig.run(30)
+    assert rig.pods() == []
+    rig.delete("PersistentVolumeClaim", "data-db-0")
+    rig.run(5)
+    assert [item.metadata.name for item in rig.pods()] == ["db-0"]
+    assert rig.get("PersistentVolumeClaim", "data-db-0").metadata.uid != claim.metadata.uid
+
+
+def test_only_pods_that_live_and_have_an_ordinal_are_adopted() -> None:
+    rig = by_hand()
+    member = rig.get("Pod", "db-0")
+    for name, phase in (("stray", ""), ("db-3", "Failed"), ("db-x", ""), ("db-2", "")):
+        meta = ObjectMeta(name=name, namespace="default", labels=member.metadata.labels)
+        made = rig.create(Pod(metadata=meta, spec=replace(member.spec, node_name="")))
+        if phase:
+            rig.finish(made, phase)
+    rig.run(5)
+    there = {item.metadata.name: item.metadata.controller() is not None for item in rig.pods()}
+    assert {name: owned for name, owned in there.items() if name != "db-2"} == {
+        "db-0": True,
+        "db-3": False,
+        "db-x": False,
+        "stray": False,
+    }
+    adopted = [e.obj.metadata.name for _, e in rig.sent if isinstance(e, Update) and isinstance(e.obj, Pod)]
+    assert adopted[0] == "db-2", "which is then scaled away"
+
+
+def test_a_pod_that_is_selected_no_more_or_not_by_its_name_is_let_go() -> None:
+    rig = by_hand()
+    pod = rig.get("Pod", "db-0")
+    owned = replace(pod.metadata, name="other-0", uid="", resource_version="", finalizers=("a/b",))
+    rig.create(Pod(metadata=owned, spec=replace(pod.spec, node_name="")))
+    rig.run(5)
+    assert rig.get("Pod", "other-0").metadata.controller() is None
+    rig.do(Update(replace(pod, metadata=replace(pod.metadata, labels={"app": "debugged"}))))
+    rig.run(5)
+    assert rig.get("Pod", "db-0").metadata.controller() is None

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from harness.controllers.policy.disruption import DisruptionController
+from harness.controllers.runtime.pods import owner_reference
 from harness.controllers.workloads.deployment.controller import DeploymentController
 from harness.controllers.workloads.job.controller import JobController
 from harness.controllers.workloads.replicaset import ReplicaSetController
+from harness.engine.component import Update
 from harness.model.core import Pod
 from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference, condition
 from harness.model.status import ApiError
@@ -251,3 +254,33 @@ def test_percentages_are_of_the_deployment_not_of_its_replica_set() -> None:
     town.run()
     found = town.get("PodDisruptionBudget", "pdb").status
     assert (found.desired_healthy, found.expected_pods) == (5, 10)
+
+
+def test_a_controller_counts_as_long_as_one_of_the_pods_is_its_own() -> None:
+    """And what it is asked for counts once, however many pods it has here."""
+    rig = Rig(DisruptionController())
+    spec = ReplicaSetSpec(replicas=5, selector=selector(app="web"), template=template(app="web"))
+    owner = rig.create(ReplicaSet(metadata=ObjectMeta(name="rs", namespace="default"), spec=spec))
+    mine = owner_reference(owner, "apps/v1", "ReplicaSet")
+    rig.create(budget(max_unavailable=1))
+    labels = {"app": "web"}
+    for name in ("a", "b", "c"):
+        refs = () if name == "c" else (mine,)
+        meta = ObjectMeta(name=name, namespace="default", labels=labels, owner_references=refs)
+        rig.create(Pod(metadata=meta, spec=template().spec))
+
+    def expected() -> tuple[int, int]:
+        rig.run(1)
+        status = rig.get("PodDisruptionBudget", "pdb").status
+        return status.expected_pods, status.desired_healthy
+
+    assert expected() == (5, 4)
+    for name, after in (("a", (5, 4)), ("b", (0, 0))):
+        pod = rig.get("Pod", name)
+        rig.do(Update(replace(pod, metadata=replace(pod.metadata, owner_references=()))))
+        assert expected() == after
+    pod = rig.get("Pod", "c")
+    rig.do(Update(replace(pod, metadata=replace(pod.metadata, owner_references=(mine,)))))
+    assert expected() == (5, 4)
+    rig.kubelet_kills(rig.get("Pod", "c"))
+    assert expected() == (0, 0)

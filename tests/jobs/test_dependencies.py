@@ -9,12 +9,14 @@ import pytest
 import yaml
 
 from harness.controllers.workloads import dependencies
+from harness.engine.component import ADDED, Watch
 from harness.experiment.run import Home, Run, run_once
 from harness.experiment.scenario import read_scenario
+from harness.model.core import ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus
 from harness.model.dependencies import read_dependency
 from harness.model.meta import Condition, ObjectMeta
 from harness.model.wire import Time
-from harness.model.workloads import Job, JobSpec, JobStatus
+from harness.model.workloads import Job, JobSpec, JobStatus, PodGroup, PodGroupSpec
 from harness.scheduling.registry import load
 from workloads.trace import lint
 
@@ -277,3 +279,61 @@ def test_a_preceding_job_stands_above_its_line(tmp_path: Path) -> None:
     (report,) = lint(tmp_path / "log.swf", format="swf")
     told = [(each.line, each.found) for each in report.findings if each.rule == "constraint-dropped"]
     assert told == [(5, "2"), (7, "3")]
+
+
+def member(name: str, group: str = "g", phase: str = "Running", ended: int | None = None, uid: str = "") -> Pod:
+    over = None if ended is None else ContainerStateTerminated(exit_code=0, finished_at=Time(ended))
+    labels = {"scheduling.x-k8s.io/pod-group": group} if group else {}
+    return Pod(
+        metadata=ObjectMeta(name=name, namespace="default", uid=uid or f"u-{name}", labels=labels),
+        status=PodStatus(
+            phase=phase, container_statuses=(ContainerStatus(name="c", state=ContainerState(terminated=over)),)
+        ),
+    )
+
+
+def test_a_group_has_ended_when_all_its_members_have() -> None:
+    controller = dependencies.DependencyController()
+    controller.now = 50
+    group = PodGroup(metadata=ObjectMeta(name="g", namespace="default", uid="g"), spec=PodGroupSpec(min_member=2))
+    controller.informer.take(Watch(ADDED, group))
+    first = member("a")
+    controller._pod_changed(None, first)
+    assert controller._end_of("default/g") is None
+    controller._pod_changed(first, member("a", phase="Succeeded", ended=9))
+    assert controller._end_of("default/g") is None, "it is to have two members"
+    assert controller._end_of("default/a") == (9, True), "a pod's name stands for itself"
+    controller._pod_changed(None, member("b", phase="Succeeded", ended=7))
+    assert controller._end_of("default/g") == (9, True)
+    controller._pod_changed(None, member("c"))
+    assert controller._end_of("default/g") is None
+    controller._pod_changed(member("c"), None)
+    assert controller._end_of("default/g") == (50, False), "one that is deleted has not succeeded"
+    controller._pod_changed(None, member("c", phase="Failed", uid="again"))
+    assert controller._end_of("default/g") == (50, False), "nobody says when it ended"
+    controller._pod_changed(None, member("c", uid="third"))
+    assert controller._end_of("default/g") is None, "another pod of the name has not ended"
+
+
+def test_pods_of_a_group_that_is_no_object_stand_for_it() -> None:
+    controller = dependencies.DependencyController()
+    controller._pod_changed(None, member("a", phase="Succeeded", ended=9))
+    assert controller._end_of("default/g") == (9, True)
+    assert controller._end_of("default/nobody") is None
+    controller._pod_changed(None, member("alone", "", "Failed", ended=4))
+    assert controller._end_of("default/alone") == (4, False)
+    controller._job_changed(None, finished("g"))
+    assert controller._end_of("default/g") == (7, True), "a Job of the name comes first"
+
+
+def test_who_waits_for_what_has_not_ended_is_looked_at_when_it_has() -> None:
+    controller = dependencies.DependencyController()
+    controller._waiters = {"default/a": {"Pod default/x": None}, "default/g": {"Pod default/y": None}}
+    controller._pod_changed(None, member("a"))
+    assert controller.queue.drain() == []
+    controller._pod_changed(member("a"), member("a", phase="Succeeded", ended=9))
+    assert controller.queue.drain() == ["Pod default/x", "Pod default/y"]
+    assert controller._waiters == {}
+    controller._waiters = {"default/j": {"Job default/z": None}}
+    controller._job_changed(None, finished("j"))
+    assert controller.queue.drain() == ["Job default/z"]

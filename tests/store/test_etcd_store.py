@@ -18,7 +18,7 @@ from harness.model.errors import RunFailed, UserError
 from harness.store import etcd as module
 from harness.store.codec import ObjectCodec
 from harness.store.etcd import EtcdStore
-from harness.store.etcd_client import put_of
+from harness.store.etcd_client import EtcdClient, put_of
 from harness.store.interface import Compacted, Put, Remove, Store
 from tests.store.etcd import Etcd, running_etcd
 
@@ -41,6 +41,15 @@ def etcd(shared: Etcd) -> Iterator[Etcd]:
 
 def opened(etcd: Etcd) -> EtcdStore:
     return EtcdStore(etcd.url, ObjectCodec())
+
+
+def is_free(etcd: Etcd) -> bool:
+    """Whether a store could be opened there at once."""
+    client = EtcdClient(etcd.url)
+    granted = client.grant(module.LOCK, module.LOCK_S)
+    client.revoke(module.LOCK)
+    client.close()
+    return granted
 
 
 def told(store: Store) -> tuple[object, ...]:
@@ -111,6 +120,7 @@ def test_an_interrupted_restore_is_told(etcd: Etcd, monkeypatch: pytest.MonkeyPa
     store.close()
     with pytest.raises(UserError, match="a restore of this store was interrupted"):
         opened(etcd)
+    assert is_free(etcd)
 
 
 def test_an_etcd_belongs_to_one_store_at_a_time(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +144,7 @@ def test_an_etcd_of_another_is_left_alone(etcd: Etcd) -> None:
     etcd.put("x", "another's")
     with pytest.raises(UserError, match="the etcd is another's"):
         opened(etcd)
+    assert is_free(etcd)
     assert [entry[0] for entry in etcd.range("")] == ["x"]
 
 
@@ -164,7 +175,7 @@ _WRITER = """
 import sys
 from harness.store.codec import ObjectCodec
 from harness.store.etcd import EtcdStore
-from harness.store.etcd_client import put_of
+from harness.store.etcd_client import EtcdClient, put_of
 from harness.store.interface import Put
 
 store = EtcdStore(sys.argv[1], ObjectCodec())
