@@ -219,3 +219,22 @@ def test_an_outage_that_lasts_to_the_end_is_waited_for_to_the_end(tmp_path: Path
     assert fall.unended
     assert fall.hops[-1].name == "kube-scheduler away"
     assert fall.hops[-1].ns == pytest.approx(540e9, abs=1e8)
+
+
+def test_who_is_deleted_before_it_is_ready_again_is_followed_to_what_came_in_its_place(tmp_path: Path) -> None:
+    """A container crashed, its node stood still, and its pod was deleted: the way was open to the end of the run."""
+    faults = [
+        {"at": "91s", "containerCrash": {"app": "web", "count": 6}},
+        {"at": "92600ms", "nodeFreeze": {"select": {"names": ["n-2"]}, "for": "160s"}},
+        {"at": "99s", "podDeletion": {"app": "web", "count": 6, "graceSeconds": 0}},
+    ]
+    record = run(tmp_path, faults=faults)
+    falls = waterfalls(record)
+    check(falls)
+    fall = falls.recoveries[0]
+    assert not fall.unended
+    (way,) = (way for way in fall.ways if any(hop.name.startswith("until PodDeletion") for hop in way))
+    measured = json.loads((record / "record.json").read_text())["metrics"]["recovery"][0]
+    ended = max(way[-1].start_ns for way in fall.ways) - fall.start_ns
+    assert ended / 1e9 == pytest.approx(measured["phases"]["serving"]["last"], abs=0.01)
+    assert way[0].name == "seen to have ended"

@@ -181,9 +181,13 @@ def _way(
 ) -> None:
     pod = story.pods[victim["uid"]]
     failed = pod.failed_ns(fault.at_ns)
-    if fault.kind == "ContainerCrash" and failed == NEVER:
+    restarts = fault.kind == "ContainerCrash" and failed == NEVER
+    if restarts:
         _restarted(chain, pod, story, timers, until_ns)
-        return
+        if not chain.unended or victim["outcome"] != "replaced" or pod.going_ns == NEVER:
+            return
+        begun = chain.hops[:-1]  # it was told to go before it was ready again
+        chain.hops, chain.at_ns, chain.unended = begun, begun[-1].end_ns if begun else fault.at_ns, ""
     undone = _undone_ns(fault, pod.node, story, until_ns)[0]
     if victim["outcome"] == "returned":
         _returned(chain, pod, undone, story, timers, until_ns)
@@ -193,7 +197,7 @@ def _way(
         _acted(chain, fault, pod, until_ns)
     elif failed != NEVER and undone <= failed:
         _failed(chain, fault, pod, (undone, failed), story, timers, until_ns)
-    elif pod.going_ns != NEVER and (seen == NEVER or pod.going_ns < seen):
+    elif pod.going_ns != NEVER and (restarts or seen == NEVER or pod.going_ns < seen):
         told_to_go(chain, fault, pod, story)
     else:
         _not_ready(chain, pod.node, min(undone, until_ns + 1), story, timers, until_ns)

@@ -24,14 +24,17 @@ _BY_EVENT = {
 
 
 def told_to_go(chain: HopChain, fault: FaultStory, pod: PodStory, story: Story) -> None:
-    """A hop until the pod was told to go, and before that one until an action that came to its node, or to it."""
+    """A hop until the pod was told to go, and before that one until the last that came to its node, or to it."""
     about = (pod.node, pod.key)
+    came: list[tuple[int, FaultStory]] = []
     for other in story.faults:
         asked = other.at_ns if set(about) & set(other.targets) else NEVER
         asked = next((at for at, _, what, _ in other.steps if what in about), asked)
         if other is not fault and fault.at_ns < asked <= pod.going_ns:
-            chain.to(asked, f"until {other.title}", ACTION if other.steps else OTHER_FAULT, "until")
-            break
+            came.append((asked, other))
+    if came:
+        asked, other = max(came, key=lambda item: item[0])
+        chain.to(asked, f"until {other.title}", ACTION if other.steps else OTHER_FAULT, "until")
     if pod.going_ns - chain.at_ns <= SOON_NS:
         chain.to(pod.going_ns, "told to go", LATENCIES, note="not by the taint of its node")
         return
