@@ -73,6 +73,8 @@ CASES: list[tuple[str, str | bytes, int | None, str]] = [
         "helm get manifest",
     ),
     ("list.yaml", "apiVersion: v1\nkind: List\nitems: 3\n", 3, "items is no list"),
+    ("emptyobject.yaml", "apiVersion: v1\nkind: List\nitems: {}\n", 3, "items is no list"),
+    ("typed.json", '{"apiVersion": "v1",\n"kind": "NodeList",\n"items": {"a": 1}}', 3, "items is no list"),
     ("item.yaml", "apiVersion: v1\nkind: List\nitems:\n- 3\n", 4, "not a Kubernetes object"),
     ("str.yaml", "just a text\n", 1, "just a text"),
     ("arr.json", "[1,2]", 1, "not a Kubernetes object"),

@@ -214,10 +214,9 @@ def _objects(document: Document, rules: Rules) -> Iterator[Manifest]:
     if kind in _SHOWN and str(data.get("apiVersion", "")).startswith("meta.k8s.io/"):
         hint = "ask with Accept: application/json, or kubectl get .. -o json"
         raise document.error("kind", f"this {_SHOWN[kind]}", found=kind, expected="whole objects", hint=hint)
-    # A client of Go writes a list without items as null.
-    listed = isinstance(data.get("items"), list) or (data.get("items", 0) is None and kind[:-4] in rules.kinds)
+    listed = isinstance(data.get("items"), list) or kind[:-4] in rules.kinds
     if kind == "List" or (kind.endswith("List") and listed and kind not in rules.kinds):
-        items = data.get("items") or []
+        items = [] if data.get("items") is None else data["items"]  # a client of Go writes one without items as null
         about = data.get("metadata")
         if isinstance(about, dict) and about.get("continue"):
             more = about.get("remainingItemCount")
