@@ -55,6 +55,8 @@ def test_a_new_controller_manager_counts_silence_and_toleration_anew(tmp_path: P
     assert hops["kube-controller-manager away"].ns == pytest.approx(180e9, abs=1e9)
     assert hops["taint tolerated anew"].ns == 300 * 10**9
     assert falls.recoveries[0].dominant[0] == "default-unreachable-toleration-seconds"
+    # An eviction waited for it, so it is not said that nothing did.
+    assert falls.recoveries[1].notes == ["at its end no pod was without a node, and no replica was missing"]
 
 
 def test_a_drain_of_a_node_that_crashed_is_in_the_way_of_its_pods(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def _outage(fall: Waterfall, fault: FaultStory, outage: Mapping[str, Any] | None
             else:
                 chain.to(last, "caught up with the backlog", BACKLOG)
     else:
-        fall.notes.append("nothing waited for it")
+        fall.notes.append("at its end no pod was without a node, and no replica was missing")
     fall.hops, fall.unended, fall.ways = chain.hops, chain.unended, [chain.hops]
 
 
