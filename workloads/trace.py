@@ -15,6 +15,7 @@ from harness.model.errors import UserError
 from workloads.gather import checked, coded, pairs_of, to_workload
 from workloads.lint import Lint, LintReport
 from workloads.readers import Format, by_name, detect, mapped, names, podyard
+from workloads.readers.parquet import disk_errors
 from workloads.readers.text import empty, head, sha256
 from workloads.table import DEVICE_MILLI, PODS_PER_NODE, Coded, Int64, NodeTable, Provenance, Workload, distinct
 
@@ -123,7 +124,8 @@ def _written(lazy: pl.LazyFrame, out: Path, header: str) -> None:
     """Whole or not at all: beside `out` first, then in its place."""
     part = out.with_name(f".{out.name}.part")
     try:
-        lazy.sink_parquet(part, metadata={podyard.METADATA: header})
+        with disk_errors(part):
+            lazy.sink_parquet(part, metadata={podyard.METADATA: header})
         part.replace(out)
     except OSError as error:
         hint = None if out.parent.is_dir() else f"make the folder {out.parent} first"

@@ -35,6 +35,7 @@ def dataset(
     from harness.dataset.split import by_list, by_time
     from harness.model.errors import UserError
     from harness.report.page import find
+    from workloads.readers.parquet import write_parquet
 
     table = polars.concat([rows(folder) for folder in find(records)])
     parts = {"all": table}
@@ -46,7 +47,7 @@ def dataset(
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, part in parts.items():
-            part.write_parquet(out / f"{name}.parquet")
+            write_parquet(part, out / f"{name}.parquet")
     except OSError as error:
         raise UserError(f"cannot write: {error.strerror}", file=out) from None
     told["files"] = [str(out / f"{name}.parquet") for name in parts]

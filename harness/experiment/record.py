@@ -63,17 +63,19 @@ def write_record(
     """
     import polars as pl
 
+    from workloads.readers.parquet import write_parquet
+
     with _moved_into_place(folder) as beside:
         (beside / "record.json").write_text(strict_json({"format": FORMAT, **record}, indent=2) + "\n")
         if journal is not None:
-            _journal_frame(journal).write_parquet(beside / "journal.parquet")
+            write_parquet(_journal_frame(journal), beside / "journal.parquet")
         for name, columns in tables.items():
             if columns:
-                pl.DataFrame(columns).write_parquet(beside / f"{name}.parquet")
+                write_parquet(pl.DataFrame(columns), beside / f"{name}.parquet")
         if notes is not None:
-            notes.scheduling().write_parquet(beside / "scheduling.parquet")
-            notes.specs().write_parquet(beside / "specs.parquet")
-        pl.DataFrame(measure_rows(record), schema=measure_schema()).write_parquet(beside / "measures.parquet")
+            write_parquet(notes.scheduling(), beside / "scheduling.parquet")
+            write_parquet(notes.specs(), beside / "specs.parquet")
+        write_parquet(pl.DataFrame(measure_rows(record), schema=measure_schema()), beside / "measures.parquet")
         if metrics:
             (beside / "metrics.prom").write_text(metrics)
 
@@ -166,6 +168,8 @@ def put_metrics(folder: Path, metrics: Mapping[str, Any], missed: Sequence[str])
     """Other measures, and the gates that they miss, into a record that is there. Raises UserError."""
     import polars as pl
 
+    from workloads.readers.parquet import write_parquet
+
     data = read_record(folder)
     data["metrics"], data["gatesMissed"] = metrics, list(missed)
     path = folder / "record.json"
@@ -173,7 +177,7 @@ def put_metrics(folder: Path, metrics: Mapping[str, Any], missed: Sequence[str])
     try:
         beside.write_text(strict_json(data, indent=2) + "\n")
         beside.replace(path)
-        pl.DataFrame(measure_rows(data), schema=measure_schema()).write_parquet(folder / "measures.parquet")
+        write_parquet(pl.DataFrame(measure_rows(data), schema=measure_schema()), folder / "measures.parquet")
     except OSError as error:
         raise UserError(f"cannot write results: {error.strerror}", file=path) from None
 

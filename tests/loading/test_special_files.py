@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from harness.model.errors import UserError
 from harness.model.loading import read_text
 from harness.store.snapshot_files import read_snapshot
 from workloads import trace
-from workloads.readers.parquet import read_parquet
+from workloads.readers.parquet import read_parquet, write_parquet
 from workloads.readers.text import reading, sha256
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -74,3 +75,10 @@ def test_a_name_that_no_file_can_have(command: list[str]) -> None:
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 4
     assert name[:300] in done.stderr
+
+
+def test_a_full_disk_is_told_in_its_own_words() -> None:
+    """polars said that the file was out of specification, and the run ended with a traceback."""
+    with pytest.raises(OSError, match="No space left on device") as told:
+        write_parquet(pl.DataFrame({"a": range(100_000)}), Path("/dev/full"))
+    assert told.value.filename == "/dev/full"

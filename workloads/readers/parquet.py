@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,22 @@ def guarded(path: Path, read: Callable[[], T], *, expected: str = "a Parquet fil
 def read_parquet(path: Path, *, expected: str = "a Parquet file", hint: str | None = None) -> pl.DataFrame:
     """Raises UserError for a file that is not there, or damaged."""
     return guarded(path, lambda: pl.read_parquet(path), expected=expected, hint=hint)
+
+
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """Raises OSError where it cannot be written."""
+    with disk_errors(path):
+        frame.write_parquet(path)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """polars says of a full disk that the Parquet file is out of specification. Raises OSError."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        found = str(error).rpartition("IO error: ")[2].partition(" (os error")[0]
+        raise OSError(errno.EIO, found, str(path)) from None
 
 
 def _damaged(path: Path, error: BaseException, expected: str, hint: str | None) -> UserError:

@@ -81,7 +81,7 @@ class Held(NamedTuple, Generic[F]):
 def held(faults: Iterable[F], node: str) -> list[Held[F]]:
     """The faults that hold a node, in order: who loses power stands still no longer, and what is down cannot."""
     out: list[Held[F]] = []
-    down_ns = -1
+    down_ns, frozen = -1, list[int]()
     for fault in sorted(faults, key=lambda each: each.at_ns):
         if fault.kind not in LASTING_FAULTS or node not in fault.targets:
             continue
@@ -90,8 +90,11 @@ def held(faults: Iterable[F], node: str) -> list[Held[F]]:
             continue
         if fault.kind == "Crash":
             down_ns = max(down_ns, end)
-            still = [span.fault.kind == "Freeze" for span in out]
-            out = [Held(of, min(to, fault.at_ns) if was else to) for (of, to), was in zip(out, still, strict=True)]
+            for at in frozen:
+                out[at] = Held(out[at].fault, min(out[at].end_ns, fault.at_ns))
+            frozen.clear()
+        elif fault.kind == "Freeze":
+            frozen.append(len(out))
         out.append(Held(fault, end))
     return out
 

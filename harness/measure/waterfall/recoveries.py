@@ -8,11 +8,12 @@ nodelifecycle and tainteviction (1.34); which pod replaced which is recovery's (
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from harness.measure.fault import LASTING_FAULTS
-from harness.measure.waterfall.away import SOON_NS, Away, away_at, held, split
+from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, from_running, to_served, to_started
 from harness.measure.waterfall.story import NEVER, FaultStory, PodStory, Story
@@ -112,7 +113,10 @@ def _recovery(
         longer = [
             other
             for other in story.faults
-            if any(fault in _undone_ns(other, node, story, until_ns)[1] for node in other.targets)
+            if other.at_ns <= fault.at_ns
+            and any(
+                fault in _undone_ns(other, node, story, until_ns)[1] for node in other.targets if node in fault.targets
+            )
         ]
         fall.notes += [f"it kept away for longer what {other.title} had hit: see there" for other in longer]
     else:
@@ -223,11 +227,14 @@ def _way(
 
 def _undone_ns(fault: FaultStory, node: str, story: Story, until_ns: int) -> tuple[int, list[FaultStory]]:
     """When a node that a fault disturbed is let go, and the faults that came meanwhile and kept it for longer."""
-    spans = held(story.faults, node)
+    spans = story.held(node)
+    spans = spans[bisect_left(spans, fault.at_ns, key=lambda span: span.fault.at_ns) :]
     alone = until_ns + 1 if fault.lasts_ns < 0 else fault.at_ns + fault.lasts_ns
     undone, longer = next((span.end_ns for span in spans if span.fault is fault), alone), []
     for span in spans:
-        if fault.at_ns <= span.fault.at_ns <= undone < span.end_ns:
+        if span.fault.at_ns > undone:
+            break
+        if undone < span.end_ns:
             undone = span.end_ns
             if undone > alone:
                 alone = undone

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.measure.fault import FaultList, Step
-from harness.measure.waterfall.away import SOON_NS, Away, outages
+from harness.measure.waterfall.away import SOON_NS, Away, Held, held, outages
 
 KINDS = ("Pod", "Node", "EndpointSlice", "Event", "ReplicaSet", "Deployment", "observed")
 """Entries that are looked at."""
@@ -155,6 +155,7 @@ class Story:
         self.scale_ups: list[tuple[int, str, int]] = []  # (instant, pool, nodes)
         self.refusals: list[int] = []  # instants at which the provider did not make a machine
         self.away: list[Away] = []  # of the control plane
+        self._held: dict[str, list[Held[FaultStory]]] = {}
         self.last_ns = 0
         self._uids: dict[str, str] = {}
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}  # (kind, key): (instant, replicas)
@@ -162,6 +163,12 @@ class Story:
         self._wanted: list[tuple[int, str, int]] = []  # (instant, namespace/name of the HPA, new size)
         self._slices: dict[str, frozenset[str]] = {}
         self._routes: dict[tuple[str, str], tuple[dict[str, int], int]] = {}
+
+    def held(self, node: str) -> list[Held[FaultStory]]:
+        """The faults that hold a node, in order; of a story that has been read."""
+        if node not in self._held:
+            self._held[node] = held(self.faults, node)
+        return self._held[node]
 
     def read(self, entries: Iterable[tuple[int, str, str, str, Any]]) -> Story:
         for at_ns, kind, change, key, data in entries:
