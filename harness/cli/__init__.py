@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -24,10 +25,10 @@ def main() -> None:
             # Whoever read our output has seen enough (podyard .. | head).
             sys.stderr.close()
             raise SystemExit(0) from None
-        if error.filename is None:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         # Of a name or a place that a user gave: too long a name, no permission, a full disk.
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print("error:", *filter(None, (error.filename and f"{error.filename}:", error.strerror)), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from harness.cli import main
 from harness.model.errors import UserError
 from harness.model.loading import read_text
 from harness.store.snapshot_files import read_snapshot
@@ -82,3 +84,15 @@ def test_a_full_disk_is_told_in_its_own_words() -> None:
     with pytest.raises(OSError, match="No space left on device") as told:
         write_parquet(pl.DataFrame({"a": range(100_000)}), Path("/dev/full"))
     assert told.value.filename == "/dev/full"
+
+
+def test_a_disk_that_is_full_midway_is_told_by_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of a write has no file's name, and was a traceback."""
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("harness.cli.app.app", lambda **_: full())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
