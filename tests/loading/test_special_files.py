@@ -81,9 +81,9 @@ def test_a_name_that_no_file_can_have(command: list[str]) -> None:
 
 def test_a_full_disk_is_told_in_its_own_words() -> None:
     """polars said that the file was out of specification, and the run ended with a traceback."""
-    with pytest.raises(OSError, match="No space left on device") as told:
-        write_parquet(pl.DataFrame({"a": range(100_000)}), Path("/dev/full"))
-    assert told.value.filename == "/dev/full"
+    for rows in (1, 100_000):
+        with pytest.raises(OSError, match="No space left on device"):
+            write_parquet(pl.DataFrame({"a": range(rows)}), Path("/dev/full"))
 
 
 def test_a_disk_that_is_full_midway_is_told_by_every_command(monkeypatch: pytest.MonkeyPatch) -> None:

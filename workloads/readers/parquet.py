@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -41,9 +42,12 @@ def read_parquet(path: Path, *, expected: str = "a Parquet file", hint: str | No
 
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """Raises OSError where it cannot be written."""
-    with disk_errors(path):
-        frame.write_parquet(path)
+    """Raises OSError where it cannot be written. Through memory: polars does not always tell that a disk was full when it
+    closed the file."""
+    held = io.BytesIO()
+    frame.write_parquet(held)
+    with path.open("wb") as file:
+        file.write(held.getbuffer())
 
 
 @contextmanager
