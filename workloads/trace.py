@@ -126,7 +126,7 @@ def _written(lazy: pl.LazyFrame, out: Path, header: str) -> None:
     try:
         with disk_errors(part):
             lazy.sink_parquet(part, metadata={podyard.METADATA: header})
-            pl.read_parquet_schema(part)  # what could not be written as it was closed is not told otherwise
+            pl.read_parquet_schema(part)  # whole?
         part.replace(out)
     except OSError as error:
         hint = None if out.parent.is_dir() else f"make the folder {out.parent} first"

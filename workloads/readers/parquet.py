@@ -42,8 +42,8 @@ def read_parquet(path: Path, *, expected: str = "a Parquet file", hint: str | No
 
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """Raises OSError where it cannot be written. Through memory: polars does not always tell that a disk was full when it
-    closed the file."""
+    """Raises OSError where it cannot be written. Through memory, so that what a disk says is told in its own
+    words."""
     held = io.BytesIO()
     frame.write_parquet(held)
     with path.open("wb") as file:
