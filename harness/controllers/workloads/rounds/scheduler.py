@@ -364,6 +364,8 @@ class RoundScheduler(Reconciler):
         if number in self._wanted and number not in self._starting:  # it is settled at the end of the round
             if not self._has_ended(number, now):  # its containers ended before their work was done
                 self._interrupt(number, self._seconds(now), now)
+                self._let_go(number)  # it is not taken to run on in the next round
+                self._arm()
             return
         self._let_go(number)
         if _is_complete(job):
