@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from harness.model.errors import UserError
+from harness.model.loading import check_regular
 from workloads.gather import checked, coded, pairs_of, to_workload
 from workloads.lint import Lint, LintReport
 from workloads.readers import Format, by_name, detect, mapped, names, podyard
@@ -124,6 +125,8 @@ def _written(lazy: pl.LazyFrame, out: Path, header: str) -> None:
     """Whole or not at all: beside `out` first, then in its place."""
     part = out.with_name(f".{out.name}.part")
     try:
+        if out.exists():
+            check_regular(out)  # as root, /dev/null became a file
         with disk_errors(part):
             lazy.sink_parquet(part, metadata={podyard.METADATA: header})
             pl.read_parquet_schema(part)  # whole?

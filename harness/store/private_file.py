@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from harness.model.errors import UserError
+from harness.model.loading import check_regular
 
 
 def write_private(path: Path, data: bytes, what: str, *, new: bool = False) -> None:
@@ -22,6 +23,8 @@ def write_private(path: Path, data: bytes, what: str, *, new: bool = False) -> N
             if new:
                 os.link(beside, path)
             else:
+                if path.exists():
+                    check_regular(path)  # as root, /dev/null became a file
                 os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)

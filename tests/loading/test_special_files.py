@@ -17,7 +17,9 @@ import pytest
 from harness.cli import main
 from harness.model.errors import UserError
 from harness.model.loading import read_text
+from harness.store.private_file import write_private
 from harness.store.snapshot_files import read_snapshot
+from tests.workloads.small_traces import SWF
 from workloads import trace
 from workloads.readers.parquet import read_parquet, write_parquet
 from workloads.readers.text import reading, sha256
@@ -96,3 +98,16 @@ def test_a_disk_that_is_full_midway_is_told_by_every_command(monkeypatch: pytest
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
+
+
+def test_a_device_stays_one(tmp_path: Path) -> None:
+    """What is written beside and moved into place took the place of /dev/null, where root said so."""
+    out, rows = tmp_path / "out", tmp_path / "swf.swf"
+    os.mkfifo(out)
+    rows.write_text(SWF)
+    with pytest.raises(UserError, match="no regular file"):
+        trace.convert(rows, out)
+    with pytest.raises(UserError, match="no regular file"):
+        write_private(out, b"", "the kubeconfig")
+    assert out.is_fifo()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["out", "swf.swf"]
