@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,10 @@ def identity_file(text: str, kubeconfig: Path) -> Path | None:
     file = file_of(text)
     if file is not None:
         return path_of(file)
-    return path_of(kubeconfig.resolve()) if text.startswith("etcd:") else None
+    return path_of(Path(os.path.realpath(kubeconfig))) if text.startswith("etcd:") else None
 
 
 def _resolved(rest: str) -> Path:
     """Links followed: what stands beside a store's file is found by its name."""
     path = Path(rest.partition("?accept-revision=")[0])
-    return path.resolve() if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if path.is_symlink() else path

@@ -111,3 +111,18 @@ def test_a_device_stays_one(tmp_path: Path) -> None:
         write_private(out, b"", "the kubeconfig")
     assert out.is_fifo()
     assert sorted(item.name for item in tmp_path.iterdir()) == ["out", "swf.swf"]
+
+
+@pytest.mark.parametrize("options", [["--store", "sqlite:loop"], ["--kubeconfig", "loop"]])
+def test_a_link_to_itself_is_told(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    done = subprocess.run(
+        [sys.executable, "-c", "from harness.cli import main; main()", "up", *options],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "loop" in done.stderr

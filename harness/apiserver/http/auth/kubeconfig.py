@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -96,7 +97,7 @@ def write(path: Path, config: Json) -> None:
         if all(one in (have or ()) for have, one in zip(own, (item[0] for item in wanted), strict=True)):
             return
         config = {**there, **{name: _merged(there.get(name), config[name]) for name in ("clusters", "users")}}
-    target = path.resolve()  # a link stays a link
+    target = Path(os.path.realpath(path))  # a link stays a link; unlike resolve, it lets a loop be
     data = yaml.safe_dump(config, sort_keys=False).encode()
     try:
         write_private(target, data, "the kubeconfig", new=not path.exists())
