@@ -22,17 +22,25 @@ from harness.measure.recovery import PHASES
 from harness.measure.registry import catalogue
 from harness.measure.statistics import ALPHA, interval, least_seeds
 
+LONGEST_VERDICT = 45
+"""Characters: of a strategy's name and `is better`, not of a file's and `is better, but equivalent within 1 %`."""
+
 
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], words: Collection[str] = ("verdict",)
 ) -> None:
-    """Numbers are aligned right; the first column and those in `words` left."""
+    """Numbers are aligned right; the first column and those in `words` left. Where room is short the verdict stays on
+    one line, unless it is a long one: then the first column does, which names what the row is about."""
+    rows = [list(map(str, row)) for row in rows]
+    whole = columns.index("verdict") if "verdict" in columns else None
+    if whole is not None and any(len(row[whole]) > LONGEST_VERDICT for row in rows):
+        whole = 0
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
-        left, whole = index == 0 or column in words, column == "verdict"
-        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=whole)
+        left = index == 0 or column in words
+        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=index == whole)
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*row)
     _console().print(table)
 
 

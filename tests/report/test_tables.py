@@ -10,7 +10,7 @@ import pytest
 from harness.experiment.result import from_record
 from harness.experiment.run import run_once
 from harness.measure.registry import catalogue
-from harness.report.tables import AtLeast, _cell, print_results, sweep_rows
+from harness.report.tables import AtLeast, _cell, print_results, print_table, sweep_rows
 from tests.experiment.scenarios import loaded
 
 LAZY = {"podyard.dev/arrival": "1s"}
@@ -55,3 +55,10 @@ def test_a_sweep_has_no_column_of_what_is_allocated_when_all_has_ended(lasts: st
     assert {column for column in columns if "at end" in column} == left
     assert "wait for a node, mean, s" in columns
     assert len(rows[0]) == len(columns)
+
+
+def test_a_long_verdict_leaves_the_name_of_its_measure_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    name, verdict = "completion time, mean, s", "masked_ppo.py:scheduler is better, but equivalent within 1 %"
+    row = (name, "398.13", "395.98", "-2.149", "-4.014 .. -0.6563", "0.002", verdict)
+    print_table("", ("", "random", "masked_ppo.py:scheduler", "difference", "95 % interval", "p", "verdict"), [row])
+    assert name in capsys.readouterr().out
