@@ -203,12 +203,13 @@ class TimeOnNodes:
         self._origin_ns = origin_ns
         self._running: dict[int, dict[str, int]] = {job: {} for job in gangs}  # pod: since when
         self._succeeded: dict[int, dict[str, Pod]] = {job: {} for job in gangs}  # by uid
+        self._deleted: dict[int, dict[str, Pod]] = {job: {} for job in gangs}  # of those that succeeded after that
         self._since: dict[int, int] = {}
         self.intervals: dict[int, list[tuple[float, float]]] = {job: [] for job in gangs}
 
     def written(self, kind: Any, change: str, obj: Any, old: Any, revision: int) -> None:
-        if kind.kind == "Job" and not obj.spec.suspend:
-            self._resize(int(obj.metadata.name.split("-")[1]), obj)
+        if kind.kind == "Job":
+            self._count(int(obj.metadata.name.split("-")[1]), obj)
         if kind.kind != "Pod" or not obj.metadata.name.startswith("job-"):
             return
         job = int(obj.metadata.name.split("-")[1])
@@ -219,14 +220,25 @@ class TimeOnNodes:
             self._running[job][obj.metadata.key] = since
         if change == "DELETED" and self._server.restoring:
             self._succeeded[job].pop(obj.metadata.uid, None)  # it has not ended
+            self._deleted[job].pop(obj.metadata.uid, None)
         elif obj.status.phase == "Succeeded" and (old is None or old.status.phase != "Succeeded"):
-            self._succeeded[job][obj.metadata.uid] = obj
+            ended = self._succeeded if obj.metadata.deletion_timestamp is None else self._deleted
+            ended[job][obj.metadata.uid] = obj
         running = len(self._running[job])
         whole = running > 0 and running == self._gangs[job] - len(self._succeeded[job])
         if whole and job not in self._since:
             self._since[job] = max(self._running[job].values())
         elif not whole and job in self._since:
             self._end(job)
+
+    def _count(self, job: int, obj: Job) -> None:
+        """What was being deleted when it succeeded has failed already for the Job controller, if it looked in between;
+        it has succeeded where the Job says so. Source: pkg/controller/job/job_controller.go isPodFailed (1.32)."""
+        deleted, succeeded = self._deleted[job], self._succeeded[job]
+        while deleted and (obj.status.succeeded or 0) > len(succeeded):
+            succeeded.update([deleted.popitem()])
+        if not obj.spec.suspend:
+            self._resize(job, obj)
 
     def _resize(self, job: int, obj: Job) -> None:
         """An elastic gang has many sizes. An index beyond the completions is done no longer, not even once there are as
