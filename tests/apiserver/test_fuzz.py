@@ -125,7 +125,7 @@ def test_no_object_ends_a_component(seed: int) -> None:
     survives(seed, 60)
 
 
-FOUND = (
+FOUND: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("Node", {"status": {"capacity": {"cpu": "9223372036854775807"}}}, "status.capacity[cpu]"),  # more milli than int64
     ("Node", {"status": {"allocatable": {"nvidia.com/gpu": "2147483647"}}}, "status.allocatable[nvidia.com/gpu]"),
     ("Node", {"status": {"capacity": {"alibaba.com/gpu-count": "7Ei"}}}, "status.capacity[alibaba.com/gpu-count]"),
@@ -149,6 +149,11 @@ FOUND = (
             }
         },
         "spec.volumes[0].ephemeral.volumeClaimTemplate.spec.selector.matchExpressions[0].key",
+    ),
+    (
+        "ClusterRole",
+        {"aggregationRule": {"clusterRoleSelectors": [{"matchExpressions": [{}]}]}},
+        "aggregationRule.clusterRoleSelectors[0].matchExpressions[0].key",
     ),
 )  # fmt: skip
 """Objects that once ended a component or a cluster, and the field that is at fault."""

@@ -12,7 +12,7 @@ from harness.apiserver.validation.causes import required, unsupported, wrong
 from harness.model.meta import LabelSelector
 from harness.model.objects import KINDS, Unstructured
 from harness.model.status import Cause
-from harness.model.wire import Json, decode
+from harness.model.wire import DecodeError, Json, decode
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -79,8 +79,17 @@ def _cluster_role_problems(new: Unstructured, old: Unstructured | None) -> list[
         if not selectors:
             found.append(required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
         for index, item in enumerate(selectors):
-            found += names.selector_problems(decode(LabelSelector, item), f"{at}[{index}]")
+            found += _selector_problems(item, f"{at}[{index}]")
     return found
+
+
+def _selector_problems(item: Json, at: str) -> list[Cause]:
+    try:
+        selector = decode(LabelSelector, item, path=at)
+    except DecodeError as error:
+        kind = "FieldValueRequired" if error.message == "Required value" else "FieldValueInvalid"
+        return [Cause(error.path, kind, error.message)]
+    return names.selector_problems(selector, at)
 
 
 def _role_cells(obj: Json, moment: Moment) -> list[Any]:

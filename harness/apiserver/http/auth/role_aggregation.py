@@ -13,7 +13,7 @@ from harness.apiserver.server import ApiServer
 from harness.model.meta import ApiObject, LabelSelector
 from harness.model.objects import Kind
 from harness.model.status import ApiError
-from harness.model.wire import Json, decode
+from harness.model.wire import DecodeError, Json, decode
 
 
 class RoleAggregation(ServerListener):
@@ -57,4 +57,8 @@ def _selected(server: ApiServer, role: ApiObject) -> list[Json]:
 
 def _selectors(role: ApiObject) -> Iterator[LabelSelector]:
     for item in (role.extra or {})["aggregationRule"].get("clusterRoleSelectors") or []:
-        yield decode(LabelSelector, item)
+        try:
+            selector = decode(LabelSelector, item)
+        except DecodeError:
+            continue  # of a store that an earlier version wrote, which did not look at it
+        yield selector
