@@ -64,7 +64,7 @@ def running_pod(cluster: Live, name: str, ready: bool, **labels: str) -> dict[st
         ),
         (
             "/apis/networking.k8s.io/v1/namespaces/default/ingresses",
-            {"metadata": {"name": "bare"}},
+            {"metadata": {"name": "bare"}, "spec": {"rules": [{"host": "bare.example"}]}},
             ["status.loadBalancer"],
         ),
     ],
