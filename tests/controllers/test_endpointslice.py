@@ -68,7 +68,9 @@ def test_a_ready_pod_is_listed_with_where_it_is(street: Street) -> None:
     assert only.metadata.name.startswith("web-")
     assert only.metadata.labels["kubernetes.io/service-name"] == "web"
     assert only.metadata.labels["endpointslice.kubernetes.io/managed-by"] == "endpointslice-controller.k8s.io"
-    assert only.metadata.owner_references[0].uid == made.metadata.uid
+    (owner,) = only.metadata.owner_references
+    assert (owner.kind, owner.uid) == ("Service", made.metadata.uid)
+    assert (owner.controller, owner.block_owner_deletion) == (True, True)
     assert [(port.name, port.port, port.protocol) for port in only.ports] == [("http", 8080, "TCP")]
     (endpoint,) = only.endpoints
     assert endpoint.addresses == (street.get("Pod", "a").status.pod_ip,)

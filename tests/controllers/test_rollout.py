@@ -176,6 +176,8 @@ def test_when_it_is_being_scaled_and_when_the_new_one_is_all_there() -> None:
     assert not is_scaling(found, [of("a", 0, desired="7"), of("b", 5), of("c", 5, desired="10")])
     assert is_scaling(found, [of("c", 5, desired="10"), of("a", 1, desired="7")])
     assert is_saturated(found, of("a", 10, 10, desired="10"))
+    assert is_saturated(deployment(0), of("a", 0, desired="0"))
+    assert not is_saturated(deployment(1), of("a", 1, 0, desired="1"))
     for other in (
         of("a", 9, 10, desired="10"),
         of("a", 10, 9, desired="10"),
