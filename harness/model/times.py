@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 _UNITS_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _PART = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ns|us|µs|ms|s|m|h)", re.ASCII)
@@ -22,6 +23,7 @@ def duration_text(duration_ns: int) -> str:
     return f"{whole}s" if not rest else f"{whole}.{rest:09d}".rstrip("0") + "s"
 
 
+@lru_cache(maxsize=4096)
 def parse_duration(text: str) -> int:
     """ns of '1h30m', '123.5s', '250ms' or '0'. Raises ValueError on anything else, and beyond int64."""
     if text == "0":

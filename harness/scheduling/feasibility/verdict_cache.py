@@ -51,14 +51,14 @@ class VerdictCache:
         state = self._state
         if constraints.refusal:
             return False
+        for item in constraints.node_usage:  # first: on a full cluster it is this that says no
+            if not item.holds(state, node):
+                return False
         if constraints.node_names is not None:  # one of a few nodes: no verdicts on all the others for its sake
             if not (state.node_table.alive[node] and all(item.holds(state, node) for item in constraints.node)):
                 return False
         elif not self.spec_verdicts(cls)[node]:
             return False
-        for item in constraints.node_usage:
-            if not item.holds(state, node):
-                return False
         if constraints.cluster and not self.cluster_scope_mask(cls).holds(node):
             return False
         return node not in self._nominations.by_node or self._nominations.leave_room(cls, node, except_pod)
