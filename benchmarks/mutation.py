@@ -56,7 +56,10 @@ JOBS = ("tests/jobs", "--ignore=tests/jobs/test_published.py")  # rounds, depend
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "store": (
         ("harness/store",),
-        ("tests/store", "--ignore=tests/store/test_crash.py", "--ignore=tests/store/test_etcd.py"),
+        (
+            *("tests/store", "--ignore=tests/store/test_crash.py", "--ignore=tests/store/test_etcd.py"),
+            *("tests/cli/test_snapshot.py", "tests/e2e/test_restore.py"),  # snapshots in files
+        ),
     ),
     "controllers": (("harness/controllers",), ("tests/controllers", *STORIES, *JOBS)),
     "filters": (("harness/scheduling/filters", "harness/scheduling/matching"), (*SCHEDULER, "tests/golden")),

@@ -140,7 +140,7 @@ class EtcdStore(MemoryStore):
             if entry.lease:
                 self._leased.setdefault(entry.lease, set()).add(entry.key)
         compacted = etcd.compacted()
-        if compacted:
+        if compacted + record.offset > 0:  # else it is of a time before this store
             self._compacted = self._opened_at = compacted + record.offset
         if compacted < self._at:
             self._log = [

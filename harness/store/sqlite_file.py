@@ -93,7 +93,7 @@ def open_file(
     try:
         db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
     except sqlite3.Error as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     try:
         with contextlib.ExitStack() as undo:
             undo.callback(db.close)
@@ -116,7 +116,7 @@ def open_file(
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             undo.pop_all()
     except sqlite3.Error as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     return db
 
 
@@ -257,7 +257,7 @@ def _check_rows(db: sqlite3.Connection) -> bool:
     return bool(closed)
 
 
-def _refusal(path: Path, error: sqlite3.Error) -> UserError:
+def refusal(path: Path, error: sqlite3.Error) -> UserError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return UserError(

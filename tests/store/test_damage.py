@@ -20,6 +20,7 @@ from harness.model.errors import RunFailed, UserError
 from harness.store.codec import ObjectCodec
 from harness.store.interface import Put, Remove
 from harness.store.sqlite import SqliteStore
+from harness.store.sqlite_file import refusal
 
 NAMES = ("store.db", "store.db-wal", "store.db-tail")
 
@@ -276,3 +277,22 @@ def test_a_value_changed_by_another_program_is_noticed(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(UserError, match="checksum of a row does not match"):
         opened(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        (sqlite3.OperationalError, sqlite3.SQLITE_CANTOPEN, "the store cannot be opened"),
+        (sqlite3.OperationalError, sqlite3.SQLITE_CORRUPT, "the store is damaged"),
+        (sqlite3.DatabaseError, sqlite3.SQLITE_CORRUPT, "the store is damaged"),
+        (sqlite3.DatabaseError, sqlite3.SQLITE_FORMAT, "the store is damaged"),
+        (sqlite3.DatabaseError, sqlite3.SQLITE_NOTADB, "not a store"),
+        (sqlite3.OperationalError, sqlite3.SQLITE_LOCKED, "the store is in use"),
+    ],
+)
+def test_what_sqlite_says_is_told_in_the_words_of_a_store(
+    tmp_path: Path, kind: type[sqlite3.DatabaseError], code: int, said: str
+) -> None:
+    error = kind("sqlite's own words")
+    error.sqlite_errorcode = code
+    assert str(refusal(tmp_path, error)).startswith(f"{tmp_path}: {said}")

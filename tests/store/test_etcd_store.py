@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from harness.model.errors import RunFailed, UserError
 from harness.store import etcd as module
 from harness.store.codec import ObjectCodec
 from harness.store.etcd import EtcdStore
-from harness.store.etcd_client import EtcdClient, put_of
+from harness.store.etcd_client import EtcdClient, Refused, put_of
 from harness.store.interface import Compacted, Put, Remove, Store
 from tests.store.etcd import Etcd, running_etcd
 
@@ -77,6 +78,37 @@ def test_what_was_closed_is_there_with_its_history(etcd: Etcd) -> None:
     assert again.expire(10) == [lease]
     assert again.get("/a") is None
     again.close()
+
+
+def test_more_keys_than_a_page_are_read(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE", 3)
+    store = opened(etcd)
+    for number in range(9):
+        store.put(f"/k/{number}", number)
+    before = told(store)
+    store.close()
+    again = opened(etcd)
+    assert told(again) == before
+    again.close()
+
+
+def test_what_etcd_refuses_for_good_is_asked_once(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(module, "AGAIN_S", 0.01)
+    store, asked = opened(etcd), []
+
+    def refused(words: str) -> None:
+        asked.append(words)
+        raise Refused(words)
+
+    for words, told_as in (("etcdserver: request is too large", ValueError), ("etcdserver: unknown", RunFailed)):
+        with pytest.raises(told_as):
+            store._asked(partial(refused, words))
+    assert len(asked) == 2
+    with pytest.raises(RunFailed, match="no leader"):
+        store._asked(lambda: refused("etcdserver: no leader"))
+    assert len(asked) > 3  # that may pass
+    store.close()
 
 
 def test_a_restore_moves_revisions_forward_for_good(etcd: Etcd) -> None:
@@ -175,7 +207,7 @@ _WRITER = """
 import sys
 from harness.store.codec import ObjectCodec
 from harness.store.etcd import EtcdStore
-from harness.store.etcd_client import EtcdClient, put_of
+from harness.store.etcd_client import EtcdClient, Refused, put_of
 from harness.store.interface import Put
 
 store = EtcdStore(sys.argv[1], ObjectCodec())

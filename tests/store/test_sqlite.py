@@ -280,7 +280,7 @@ def test_a_write_of_a_batch_that_is_interrupted_never_was(tmp_path: Path, monkey
     with store.batch():
         store.put("/b", 1)
         monkeypatch.setattr(store, "_remember", interrupted)
-        for key in ("/a", "/c"):
+        for key in ("/a", "/c", "/d"):
             with pytest.raises(KeyboardInterrupt):
                 store.put(key, 2)
         monkeypatch.undo()
@@ -295,6 +295,22 @@ def test_a_write_of_a_batch_that_is_interrupted_never_was(tmp_path: Path, monkey
         ("/a", 1, 2), ("/b", 1, 3), ("/c", 3, 4),
     ]  # fmt: skip
     again.close()
+    with closing(sqlite3.connect(tmp_path / "s.db")) as file:
+        assert file.execute("SELECT key FROM heads ORDER BY key").fetchall() == [("/a",), ("/b",), ("/c",)]
+
+
+def test_of_what_was_read_the_latest_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.store.sqlite._CACHED", 2)
+    store = opened(path)
+    for key in ("/a", "/b", "/c"):
+        store.put(key, [key])
+    kept = [store.get(key) for key in ("/b", "/c")]
+    assert [store.get(key) is entry for key, entry in zip(("/b", "/c"), kept, strict=True)] == [True, True]
+    first = store.get("/a")
+    assert first is not None
+    assert first.value == ["/a"]  # read again, in the place of the oldest
+    assert (store.get("/a") is first, store.get("/c") is kept[1]) == (True, True)
+    store.close()
 
 
 def test_leases_in_a_batch_go_with_their_keys(tmp_path: Path) -> None:
