@@ -58,7 +58,7 @@ def test_what_changes_nothing_leaves_the_revision(store: Store) -> None:
     assert store.revision == 3
 
 
-def test_compare_and_set(store: Store) -> None:
+def compare_and_set(store: Store) -> None:
     assert store.put("a", 1, expect=0) == 2
     assert store.put("a", 2, expect=0) == 0, "it is there already"
     assert store.put("a", 2, expect=2) == 3
@@ -68,6 +68,16 @@ def test_compare_and_set(store: Store) -> None:
     assert store.delete("a", expect=0) == 0, "nothing there to delete"
     assert store.put("a", 4, expect=3) == 0
     assert store.put("a", 4, expect=0) == 5
+
+
+def test_compare_and_set(store: Store) -> None:
+    compare_and_set(store)
+
+
+def test_compare_and_set_within_a_batch(store: Store) -> None:
+    with store.batch():
+        compare_and_set(store)
+    assert store.get("a") == StoreEntry("a", 4, create_revision=5, mod_revision=5, version=1)
 
 
 def test_api_objects_come_back_as_they_went(store: Store) -> None:
@@ -323,7 +333,7 @@ def test_a_transaction_may_remove_a_key_twice(store: Store) -> None:
 
 
 def test_a_transaction_with_an_unknown_lease_writes_nothing(store: Store) -> None:
-    with pytest.raises(LeaseNotFound):
+    with pytest.raises(LeaseNotFound, match="requested lease not found"):
         store.txn([], [Put("a", 1), Put("b", 2, lease=7)])
     assert (store.revision, store.range("")) == (1, [])
     assert store.put("a", 1) == 2

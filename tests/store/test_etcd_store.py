@@ -65,7 +65,8 @@ def test_what_was_closed_is_there_with_its_history(etcd: Etcd) -> None:
     store.delete("/k/3")
     lease = store.grant(5, now_ns=0)
     store.txn([], [Put("/a", 1, lease), Put("/b", "ä\U00010000"), Remove("/k/4")])
-    store.compact(store.revision - 6)
+    store.txn([], [Remove("/k/5")])  # without a write that makes something
+    store.compact(store.revision - 7)
     before, changes = told(store), list(store.changes("", store.compacted + 1))
     then = store.range("", revision=store.compacted)
     store.close()
