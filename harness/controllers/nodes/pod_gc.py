@@ -8,7 +8,7 @@ again on the next round.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import nsmallest
+from heapq import heapify, heappop, heappush
 
 import msgspec
 
@@ -33,6 +33,7 @@ class PodGarbageCollector(Reconciler):
         super().__init__(name, {"Node": self._node_changed, "Pod": self._pod_changed})
         self._pods_on = self.informer.index("Pod", node_names, "spec")
         self._ended = 0
+        self._oldest: list[tuple[int, str]] = []  # heap of `_age` of those, and of at most as many that are gone
         self._absent: dict[str, int] = {}  # node: since when
         self._unscheduled: dict[str, None] = {}  # keys of pods that are going, have not ended, and never had a node
 
@@ -43,6 +44,7 @@ class PodGarbageCollector(Reconciler):
     def forget_all(self) -> None:
         super().forget_all()
         self._ended = 0
+        self._oldest.clear()
         self._absent.clear()
         self._unscheduled.clear()
 
@@ -58,6 +60,11 @@ class PodGarbageCollector(Reconciler):
         was = old is not None and old.status.phase in _ENDED
         now = new is not None and new.status.phase in _ENDED
         self._ended += now - was
+        if new is not None and now and not was:
+            heappush(self._oldest, _age(new))
+        elif was and not now and len(self._oldest) > 2 * self._ended:
+            self._oldest = [each for each in set(self._oldest) if self._ended_of(each) is not None]
+            heapify(self._oldest)
         if new is not None and not now and new.metadata.deletion_timestamp is not None and not new.spec.node_name:
             self._unscheduled[new.metadata.key] = None
         elif self._unscheduled:
@@ -87,11 +94,24 @@ class PodGarbageCollector(Reconciler):
                 self._collect_orphan(now, pod)
         for unscheduled in sorted(self._unscheduled):
             self._collect_unscheduled(unscheduled)
-        excess = self._ended - self.constants.terminated_pod_gc_threshold
-        if excess > 0:
-            ended = (pod for pod in self.informer.objects("Pod").values() if pod.status.phase in _ENDED)
-            for pod in nsmallest(excess, ended, key=_age):
-                self._delete(pod)
+        self._collect_oldest(self._ended - self.constants.terminated_pod_gc_threshold)
+
+    def _collect_oldest(self, excess: int) -> None:
+        """Source: gcTerminated."""
+        taken: dict[tuple[int, str], Pod] = {}
+        while len(taken) < excess:
+            each = heappop(self._oldest)
+            found = self._ended_of(each)
+            if found is not None:
+                taken[each] = found
+        for each, pod in taken.items():
+            self._delete(pod)
+            heappush(self._oldest, each)  # until it is seen to be gone
+
+    def _ended_of(self, age: tuple[int, str]) -> Pod | None:
+        """Of an entry of `_oldest`; None where that pod is gone."""
+        found: Pod | None = self.informer.get("Pod", age[1])
+        return found if found is not None and found.status.phase in _ENDED and _age(found) == age else None
 
     def settled(self, now: Instant, key: str, failures: Sequence[Outcome]) -> None:
         """What failed is done again on the next round, which comes as long as anything is left to collect."""
