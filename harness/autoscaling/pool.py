@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import msgspec
 
 from harness.engine.latency import Constant, Latency
@@ -33,3 +36,22 @@ class NodePool(msgspec.Struct, frozen=True, kw_only=True):
         meta = self.template.metadata
         labels = with_node_labels(name, {**meta.labels, HOSTNAME: name})
         return replaced(self.template, metadata=replaced(meta, name=name, labels=labels))
+
+
+def cores_and_memory(node: Node) -> dict[str, int]:
+    """Whole cores, a part of one as one, and bytes; of the capacity. Source: cluster-autoscaler core/utils/utils.go
+    GetNodeCoresAndMemory (1.34)."""
+    capacity = node.status.capacity
+    cpu, memory = capacity.get("cpu"), capacity.get("memory")
+    return {
+        "cpu": 0 if cpu is None else -(-cpu.milli // 1000),
+        "memory": 0 if memory is None else memory.milli // 1000,
+    }
+
+
+def total_of(nodes: Iterable[Node]) -> Counter[str]:
+    """The sum of `cores_and_memory`."""
+    out: Counter[str] = Counter()
+    for node in nodes:
+        out.update(cores_and_memory(node))
+    return out

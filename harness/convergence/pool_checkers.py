@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.autoscaling.cluster.resource_limits import above, left_of
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings
+from harness.autoscaling.pool import total_of
 from harness.controllers.workloads.job.pods import finished_at
 from harness.convergence.cluster_state import ENDED, ClusterState
 from harness.convergence.fits import add_new_node, snapshot_of, waits_for_node
@@ -46,8 +47,8 @@ def pools(state: ClusterState) -> Iterator[tuple[str, str]]:
     if 0 < state.flags.max_nodes_total <= len(state.listed("Node")):
         return
     alone = [pod for pod in waiting if not pod.metadata.labels.get(GROUP_LABEL)]
+    limits = left_of(total_of(state.listed("Node")), state.flags)
     for name, pool in sorted(state.templates.items()):
-        limits = left_of(state.listed("Node"), state.flags)
         if alone and len(of_pool[name]) < pool.most and not limits.exceeded(pool.template):
             on = snapshot_of(state.objects, state.filters)
             index = add_new_node(state, on, pool.node(NEW))
@@ -61,7 +62,7 @@ def _empty(state: ClusterState, of_pool: dict[str, list[str]], waiting: list[Pod
     filter_out_schedulable.go (1.32)."""
     if not state.flags.scale_down_enabled:
         return
-    on, limits = snapshot_of(state.objects, state.filters), above(state.listed("Node"), state.flags)
+    on, limits = snapshot_of(state.objects, state.filters), above(total_of(state.listed("Node")), state.flags)
     fits = [on.feasible(on.classes.view(pod)) for pod in waiting]
     used: dict[str, int] = {}  # until when, by node
     for pod in state.listed("Pod"):

@@ -37,7 +37,7 @@ MOST_NAMES = 20
 _BRING_NODES = (Apply, NodeJoin, NodeUpgrade)
 _TAKE_NODES = (NodeLeave, SpotReclaim)
 
-OF_PEOPLE = (
+MADE_BY_USERS = (
     "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "LimitRange", "PodDisruptionBudget",
     "PriorityClass", "ReplicationController", "ResourceQuota", "Service", "StatefulSet", "StorageClass",
 )  # fmt: skip
@@ -109,7 +109,7 @@ def _known_nothing(fault: Fault, effects: Sequence[Effect], targets: Targets, ap
     if isinstance(fault, ObjectDeletion):
         there = targets.objects.get(fault.kind, {})
         key = f"{fault.namespace}/{fault.name}" if KINDS[fault.kind].namespaced else fault.name
-        return fault.kind in OF_PEOPLE and not applied and key not in there
+        return fault.kind in MADE_BY_USERS and not applied and key not in there
     if isinstance(fault, ObjectChange) and (applied or fault.kind == "Pod"):
         return False  # a pod's name is its controller's choice
     return not effects

@@ -21,7 +21,7 @@ from harness.apiserver.registry.table_cells import (
     number,
     part,
 )
-from harness.apiserver.validation.causes import at_least, pods_at_once, required
+from harness.apiserver.validation.causes import at_least, pod_count, required
 from harness.apiserver.validation.templates import selected_template_problems
 from harness.model.core import PodTemplateSpec
 from harness.model.meta import LabelSelector
@@ -52,7 +52,7 @@ def _problems(new: ReplicationController, old: ReplicationController | None) -> 
     found: list[Cause] = []
     spec = new.spec
     at_least(found, "spec.minReadySeconds", spec.min_ready_seconds)
-    pods_at_once(found, "spec.replicas", spec.replicas)
+    pod_count(found, "spec.replicas", spec.replicas)
     if spec.template == _NO_TEMPLATE:
         if not spec.selector:
             found.append(required("spec.selector"))

@@ -13,7 +13,7 @@ from harness.apiserver.validation.causes import (
     at_least,
     forbidden,
     immutable,
-    pods_at_once,
+    pod_count,
     required,
     unsupported,
     wrong,
@@ -68,7 +68,7 @@ def _problems(new: StatefulSet, old: StatefulSet | None) -> list[Cause]:
         at = f"spec.persistentVolumeClaimRetentionPolicy.{name.replace('_d', 'D').replace('_s', 'S')}"
         if getattr(kept, name) not in ("Delete", "Retain"):
             found.append(unsupported(at, getattr(kept, name), ("Delete", "Retain")))
-    pods_at_once(found, "spec.replicas", spec.replicas)
+    pod_count(found, "spec.replicas", spec.replicas)
     at_least(found, "spec.minReadySeconds", spec.min_ready_seconds)
     at_least(found, "spec.revisionHistoryLimit", spec.revision_history_limit)
     if spec.ordinals is not None:

@@ -21,7 +21,7 @@ from harness.apiserver.validation.causes import (
     at_least,
     forbidden,
     immutable,
-    pods_at_once,
+    pod_count,
     required,
     unsupported,
     wrong,
@@ -51,7 +51,7 @@ def _default_replica_set(obj: ReplicaSet) -> ReplicaSet:
 def _replica_set_problems(new: ReplicaSet, old: ReplicaSet | None) -> list[Cause]:
     found: list[Cause] = []
     spec = new.spec
-    pods_at_once(found, "spec.replicas", spec.replicas)
+    pod_count(found, "spec.replicas", spec.replicas)
     at_least(found, "spec.minReadySeconds", spec.min_ready_seconds)
     selected_template_problems(found, spec.selector, spec.template, None if old is None else old.spec.template)
     if old is not None and spec.selector != old.spec.selector:
@@ -103,7 +103,7 @@ def _default_deployment(obj: Deployment) -> Deployment:
 def _deployment_problems(new: Deployment, old: Deployment | None) -> list[Cause]:
     found: list[Cause] = []
     spec = new.spec
-    pods_at_once(found, "spec.replicas", spec.replicas)
+    pod_count(found, "spec.replicas", spec.replicas)
     at_least(found, "spec.minReadySeconds", spec.min_ready_seconds)
     at_least(found, "spec.revisionHistoryLimit", spec.revision_history_limit)
     at_least(found, "spec.progressDeadlineSeconds", spec.progress_deadline_seconds)

@@ -48,10 +48,10 @@ def immutable(field: str, value: object) -> Cause:
 
 
 MOST_PODS = 1_000_000
-"""Of one workload, at once. Kubernetes takes every number of 32 bits, and is slow enough to live with it."""
+"""Of one workload. Kubernetes takes any int32; a simulated cluster would make pods until there is no memory left."""
 
 
-def pods_at_once(found: list[Cause], field: str, value: int | None) -> None:
+def pod_count(found: list[Cause], field: str, value: int | None) -> None:
     """What a workload asks for: not negative, and no more than is modelled."""
     at_least(found, field, value)
     if value is not None and value > MOST_PODS:

@@ -5,7 +5,6 @@ Source: pkg/apis/networking/validation/validation.go ValidateIngressSpec (1.34).
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from harness.apiserver.validation import names
@@ -49,7 +48,7 @@ def ingress_warnings(obj: Unstructured) -> list[str]:
 
 def _rule(found: list[Cause], rule: Json, at: str) -> None:
     host = rule.get("host") or ""
-    if host and _is_address(host):
+    if host and names.is_ip_address(host):
         found.append(wrong(f"{at}.host", host, "must be a DNS name, not an IP address"))
     if host:
         _host(found, host, f"{at}.host")
@@ -119,11 +118,3 @@ _WILDCARD = (
     "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', "
     r"regex used for validation is '\*\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -9,7 +9,7 @@ from harness.apiserver.validation import names
 from harness.apiserver.validation.causes import (
     at_least,
     duplicate,
-    pods_at_once,
+    pod_count,
     required,
     too_long,
     unsupported,
@@ -48,7 +48,7 @@ def job_spec_problems(found: list[Cause], spec: JobSpec, old: JobSpec | None, at
         ("maxFailedIndexes", spec.max_failed_indexes),
     ):
         at_least(found, f"{at}.{field}", value)
-    pods_at_once(found, f"{at}.parallelism", spec.parallelism)
+    pod_count(found, f"{at}.parallelism", spec.parallelism)
     if spec.max_failed_indexes is not None and spec.backoff_limit_per_index is None:
         found.append(required(f"{at}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
     _manager(found, spec, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -225,3 +226,11 @@ def port_problems(found: list[Cause], field: str, port: int | None, *, least: in
 def protocol_problems(found: list[Cause], field: str, protocol: str) -> None:
     if protocol not in PROTOCOLS:
         found.append(unsupported(field, protocol, PROTOCOLS))
+
+
+def is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

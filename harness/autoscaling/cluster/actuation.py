@@ -196,7 +196,7 @@ class Actuator:
     def _delete(self, now: int, node: Node, deletion: Deletion, effects: list[Effect]) -> None:
         name = node.metadata.name
         if not deletion.deleting:
-            self._state.pools[deletion.pool].shrank_ns = now
+            self._state.pools[deletion.pool].last_delete_ns = now
             effects.append(Observe("autoscaling", (deletion.pool, "down", 1)))
             effects.append(Record(node, "Normal", "ScaleDown", "node removed by cluster autoscaler"))
         deletion.deleting, deletion.tried_at = True, now
@@ -204,7 +204,7 @@ class Actuator:
         effects.append(Delete("Node", "", name, uid=node.metadata.uid))
 
     def _failed(self, now: int, deletion: Deletion) -> None:
-        self.last_failure_ns = self._state.pools[deletion.pool].stayed_ns = now
+        self.last_failure_ns = self._state.pools[deletion.pool].last_failure_ns = now
 
     def _undo(self, now: int, node: Node, text: str, effects: list[Effect]) -> None:
         self._failed(now, self._going.pop(node.metadata.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from harness.autoscaling.cluster.daemon_pods import DaemonPods
 from harness.autoscaling.cluster.drainability import RemainingBudgets
 from harness.autoscaling.cluster.pool_state import PoolState
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings, names_of
-from harness.autoscaling.pool import POOL_LABEL, NodePool, replaced
+from harness.autoscaling.pool import POOL_LABEL, NodePool, cores_and_memory, replaced
 from harness.engine.component import DELETED, Relist, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition
@@ -43,6 +44,7 @@ class ClusterState:
         self.daemon_pods = DaemonPods(self.snapshot)
         self.pools = {pool.name: PoolState(pool, self._started(pool)) for pool in pools}
         self.nodes: dict[str, Node] = {}
+        self.size: Counter[str] = Counter()  # `cores_and_memory` of all of them
         self.pods: dict[str, Pod] = {}
         self.pending: dict[str, Pod] = {}
         self.budgets: dict[str, PodDisruptionBudget] = {}
@@ -153,7 +155,9 @@ class ClusterState:
 
     def _remove_node(self, node: Node) -> None:
         name = node.metadata.name
-        if self.nodes.pop(name, None) is not None:
+        known = self.nodes.pop(name, None)
+        if known is not None:
+            self.size.subtract(cores_and_memory(known))
             self.snapshot.remove_node(name)
         self.starting.pop(name, None)
         self.unready.pop(name, None)
@@ -163,7 +167,11 @@ class ClusterState:
 
     def _update_node(self, now: int, node: Node) -> None:
         name = node.metadata.name
-        new = name not in self.nodes
+        known = self.nodes.get(name)
+        new = known is None
+        if known is None or known.status.capacity is not node.status.capacity:
+            self.size.subtract({} if known is None else cores_and_memory(known))
+            self.size.update(cores_and_memory(node))
         pool = self.pool_of(node)
         ready = condition(node.status.conditions, "Ready")
         starting = any(self.settings.is_startup_taint(taint.key) for taint in node.spec.taints)

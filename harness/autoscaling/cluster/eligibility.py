@@ -36,7 +36,7 @@ def in_local_cooldown(now: int, pool: PoolState, settings: ClusterAutoscalerSett
     scale_down_candidates_delay_processor.go."""
     if not settings.scale_down_delay_type_local:
         return ""
-    flag = cooldown(now, settings, pool.grew_ns, pool.stayed_ns, pool.shrank_ns)
+    flag = cooldown(now, settings, pool.last_scale_up_ns, pool.last_failure_ns, pool.last_delete_ns)
     return f"ScaleDownInCooldown: {flag}" if flag else ""
 
 

@@ -31,9 +31,9 @@ class PoolState(msgspec.Struct):
     backoff_ns: int = 0
     backoff_until_ns: int = 0  # no scale-up before
     failed_ns: int | None = None  # the last scale-up that failed
-    grew_ns: int | None = None  # the last order
-    shrank_ns: int | None = None  # the last node that was deleted
-    stayed_ns: int | None = None  # the last node whose removal failed
+    last_scale_up_ns: int | None = None
+    last_delete_ns: int | None = None
+    last_failure_ns: int | None = None  # the last node whose removal failed
     increase: int = 0  # nodes of the scale-up that is under way, without those that could not be made
 
     def next_name(self) -> str:

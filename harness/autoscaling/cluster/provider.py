@@ -72,7 +72,7 @@ class Provider:
             if not lost and (trouble is None or trouble.kind != "silent"):
                 effects.append(WakeAt(due, ("machine", pool.name, name)))
         state.increase += count
-        state.grew_ns = now
+        state.last_scale_up_ns = now
         effects.append(Observe("autoscaling", (pool.name, "up", count)))
         return True
 
@@ -133,10 +133,12 @@ class Provider:
                 pool.increase = 0
                 self._reset_backoff(pool)
             late = {instance: since for instance, since in pool.requested.items() if now - since > limit}
-            overdue = slow and pool.increase and pool.grew_ns is not None and now - pool.grew_ns > limit
+            overdue = (
+                slow and pool.increase and pool.last_scale_up_ns is not None and now - pool.last_scale_up_ns > limit
+            )
             if not late and not overdue:
                 continue
-            since = min(late.values(), default=pool.grew_ns or 0)
+            since = min(late.values(), default=pool.last_scale_up_ns or 0)
             text = f"Nodes added to group {name} failed to register within {_in_go(now - since)}"
             effects.append(Record(STATUS, "Warning", "ScaleUpTimedOut", text))
             pool.increase = 0

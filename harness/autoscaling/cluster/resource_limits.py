@@ -7,11 +7,11 @@ filterValidScaleUpNodeGroups, capScaleUpsByQuota), core/scaledown/unneeded/nodes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from itertools import chain
+from collections.abc import Collection, Mapping
 
 from harness.autoscaling.cluster.cluster_state import ClusterState
 from harness.autoscaling.cluster.settings import ClusterAutoscalerSettings, least_and_most
+from harness.autoscaling.pool import cores_and_memory, total_of
 from harness.model.core import Node
 
 GIB = 1 << 30
@@ -26,55 +26,40 @@ class ResourceLimits:
 
     def nodes(self, node: Node, asked: int) -> int:
         """How many of `asked` nodes like this one are within all limits."""
-        sizes = size_of(node)
+        sizes = cores_and_memory(node)
         return min([asked, *(self._left[name] // size for name, size in sizes.items() if size)])
 
     def exceeded(self, node: Node) -> str:
         """The resources of which one more node is too much, '' for none."""
-        return ", ".join(name for name, size in size_of(node).items() if size > self._left[name])
+        return ", ".join(name for name, size in cores_and_memory(node).items() if size > self._left[name])
 
     def take(self, node: Node, count: int) -> None:
-        for name, size in size_of(node).items():
+        for name, size in cores_and_memory(node).items():
             self._left[name] = max(self._left[name] - size * count, 0)
 
 
 def to_add(state: ClusterState) -> ResourceLimits:
     """What all nodes, and those that are coming, leave of the maxima."""
-    coming = [pool.pool.template for pool in state.pools.values() for _ in pool.coming]
-    return left_of(chain(state.nodes.values(), coming), state.settings)
+    there = state.size.copy()
+    for pool in state.pools.values():
+        for name, size in cores_and_memory(pool.pool.template).items():
+            there[name] += size * len(pool.coming)
+    return left_of(there, state.settings)
 
 
 def to_remove(state: ClusterState, going: Collection[str]) -> ResourceLimits:
     """What the nodes that do not go have above the minima."""
-    return above((node for name, node in state.nodes.items() if name not in going), state.settings)
+    there = state.size.copy()
+    there.subtract(total_of(state.nodes[name] for name in going if name in state.nodes))
+    return above(there, state.settings)
 
 
-def left_of(nodes: Iterable[Node], settings: ClusterAutoscalerSettings) -> ResourceLimits:
-    there, limits = _total(nodes), _limits(settings)
-    return ResourceLimits({name: max(most - there[name], 0) for name, (_, most) in limits.items()})
+def left_of(there: Mapping[str, int], settings: ClusterAutoscalerSettings) -> ResourceLimits:
+    return ResourceLimits({name: max(most - there[name], 0) for name, (_, most) in _limits(settings).items()})
 
 
-def above(nodes: Iterable[Node], settings: ClusterAutoscalerSettings) -> ResourceLimits:
-    there, limits = _total(nodes), _limits(settings)
-    return ResourceLimits({name: max(there[name] - least, 0) for name, (least, _) in limits.items()})
-
-
-def size_of(node: Node) -> dict[str, int]:
-    """Whole cores, a part of one as one, and bytes; of the capacity. Source: core/utils GetNodeCoresAndMemory."""
-    capacity = node.status.capacity
-    cpu, memory = capacity.get("cpu"), capacity.get("memory")
-    return {
-        "cpu": 0 if cpu is None else -(-cpu.milli // 1000),
-        "memory": 0 if memory is None else memory.milli // 1000,
-    }
-
-
-def _total(nodes: Iterable[Node]) -> dict[str, int]:
-    there = {"cpu": 0, "memory": 0}
-    for node in nodes:
-        for name, size in size_of(node).items():
-            there[name] += size
-    return there
+def above(there: Mapping[str, int], settings: ClusterAutoscalerSettings) -> ResourceLimits:
+    return ResourceLimits({name: max(there[name] - least, 0) for name, (least, _) in _limits(settings).items()})
 
 
 def _limits(settings: ClusterAutoscalerSettings) -> dict[str, tuple[int, int]]:

@@ -6,6 +6,7 @@ blocking in its API calls. Source: k8s.io/client-go examples/workqueue.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -70,7 +71,7 @@ class Reconciler:
         self._unanswered: dict[str, int] = {}
         self._failures: dict[str, list[Outcome]] = {}
         self._again: dict[str, None] = {}
-        self._recorded: dict[str, tuple[int, Instant]] = {}
+        self._recorded: OrderedDict[str, tuple[int, Instant]] = OrderedDict()
         self._started = self._restarted = False
 
     @property
@@ -187,7 +188,7 @@ class Reconciler:
             left -= 1
         self._recorded[uid] = (left, since)
         if len(self._recorded) > RECORDED_ABOUT:
-            del self._recorded[next(iter(self._recorded))]
+            self._recorded.popitem(last=False)
 
     def _contain(self, now: Instant, key: str, begun: int, error: Exception) -> None:
         """One key raised: nothing of this attempt is written, it is told, and tried again after a backoff."""

@@ -6,11 +6,11 @@ Source of the names: kubernetes.io/docs/concepts/services-networking/dns-pod-ser
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from harness.apiserver.http.containers.container import listens
 from harness.apiserver.server import ApiServer
+from harness.apiserver.validation import names
 from harness.model.core import Pod, Service, ServicePort
 from harness.model.ingress import backend_of, host_matches, hosts_of, port_matches
 from harness.model.workloads import Endpoint, EndpointSlice
@@ -66,7 +66,7 @@ class ClusterNetwork:
         self._turn = server.revision
 
     def resolve(self, host: str) -> tuple[str, tuple[str, ...]] | None:
-        if _is_address(host):
+        if names.is_ip_address(host):
             return host, (host,)
         found = self._named(host)
         if found is None:
@@ -82,7 +82,7 @@ class ClusterNetwork:
 
     def get(self, host: str, port: int, path: str, asked_host: str = "") -> str | None:
         """`asked_host`: of the request's Host header, where that is not `host`."""
-        if self._ingresses and port == 80 and (host == INGRESS_ADDRESS or not _is_address(host)):
+        if self._ingresses and port == 80 and (host == INGRESS_ADDRESS or not names.is_ip_address(host)):
             resolved = self.resolve(host)
             if resolved is not None and resolved[1] == (INGRESS_ADDRESS,):
                 return self._through_ingress(asked_host or host, path)
@@ -132,7 +132,7 @@ class ClusterNetwork:
         return None
 
     def _services_at(self, host: str, port: int) -> Iterator[tuple[Service, str]]:
-        if not _is_address(host):
+        if not names.is_ip_address(host):
             found = self._named(host)
             if found is not None:
                 yield found
@@ -160,11 +160,3 @@ class ClusterNetwork:
 
 def _name(endpoint: Endpoint) -> str:
     return endpoint.target_ref.name if endpoint.target_ref is not None else ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
