@@ -47,8 +47,13 @@ GATEWAY = "gateway"
 LEFT_OUT = ("Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "Endpoints")
 """Made anew by those who write them."""
 
+EVERYTHING = "kubectl get nodes,pods,deployments,replicasets,daemonsets,statefulsets,jobs,pdb,hpa,services -A -o yaml"
+"""Dumps what a run goes on from."""
+
 _INSTANTS = ("creationTimestamp", "lastTransitionTime", "lastHeartbeatTime", "lastUpdateTime", "startedAt")
 _DONE = ("Succeeded", "Failed")
+_OF_REVISIONS = ("controller-revision-hash", "pod-template-generation")
+"""Labels that a DaemonSet's controller writes on its pods: in no selector and no template."""
 
 
 @dataclass(slots=True)
@@ -104,10 +109,12 @@ def dump_of(files: Sequence[Path], pools: Iterable[str] = ()) -> Dump:
     for node in nodes.values():
         ready = condition(node.status.conditions, "Ready")
         (out.nodes if ready is None or ready.status == "True" else out.off).append(node)
-    out.objects, astray = _settled(with_known_revisions(kept), nodes)
+    settled, astray = _settled(kept, nodes)
     if astray:
         out.notices.append(f"{astray} pods are left out: their nodes are not in the dump")
-    out.objects = [*_namespaces(kept), *_priorities(kept), *_owners(out.objects, out.notices), *out.objects]
+    objects = with_known_revisions([*_owners(settled, out.notices), *settled])
+    objects = _without_missing_owners(objects, nodes.values(), out.notices)
+    out.objects = [*_namespaces(kept), *_priorities(kept), *objects]
     out.notices.extend(told)
     return out
 
@@ -204,17 +211,35 @@ def _owners(objects: Sequence[Any], notices: list[str]) -> list[Any]:
                     wanted.setdefault(owner.uid, (owner, []))[1].append(obj)
     out = [_owner(owner, pods) for owner, pods in wanted.values()]
     if out:
+        notices.append(f"{len(out)} owners of pods are not in the dump and are made up from their pods: {EVERYTHING}")
+    return out
+
+
+def _without_missing_owners(objects: Sequence[Any], nodes: Iterable[Node], notices: list[str]) -> list[Any]:
+    """Nobody can say whether an owner that is not given was there: its dependents stay, and are no garbage."""
+    there = {obj.metadata.uid for obj in (*nodes, *objects)}
+    missing: dict[str, str] = {}
+    out = []
+    for obj in objects:
+        owners = obj.metadata.owner_references
+        kept = tuple(owner for owner in owners if owner.uid in there)
+        if len(kept) < len(owners):
+            missing |= {owner.uid: f"{owner.kind} {owner.name}" for owner in owners if owner.uid not in there}
+            obj = replace(obj, metadata=replace(obj.metadata, owner_references=kept))
+        out.append(obj)
+    if missing:
+        named = ", ".join(sorted(missing.values())[:3]) + (", .." if len(missing) > 3 else "")
         notices.append(
-            f"{len(out)} owners of pods are not in the dump and are made up from their pods: "
-            "kubectl get nodes,pods,deployments,replicasets,daemonsets,statefulsets,jobs,pdb,hpa,services -A -o yaml"
+            f"{len(missing)} owners are not in the dump ({named}): what they own stays, and nobody replaces it once it "
+            f"is gone; {EVERYTHING}"
         )
     return out
 
 
 def _owner(owner: OwnerReference, pods: Sequence[Pod]) -> Any:
     first = pods[0]
-    labels = dict(set.intersection(*(set(pod.metadata.labels.items()) for pod in pods)))
-    labels = dict(sorted(labels.items()))
+    shared = set.intersection(*(set(pod.metadata.labels.items()) for pod in pods))
+    labels = {name: value for name, value in sorted(shared) if name not in _OF_REVISIONS}
     meta = ObjectMeta(name=owner.name, namespace=first.metadata.namespace, uid=owner.uid, labels=labels, generation=1)
     spec = replace(first.spec, node_name="")
     if owner.kind == "DaemonSet":

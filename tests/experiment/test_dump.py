@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.experiment.run import Home, Run
 from harness.experiment.strategies import load_strategy
-from tests.experiment.dumps import dumped, of_kinds
+from harness.model.objects import to_wire
+from tests.experiment.dumps import controller, dumped, of_kinds
 from tests.experiment.scenarios import loaded
 
 
@@ -54,7 +57,45 @@ def test_without_their_owners_pods_are_no_garbage_and_are_replaced_when_evicted(
     run = gone_on(tmp_path, of_kinds("Node", "Pod"), faults=[{"at": "1m", "podDeletion": {"app": "web", "count": 1}}])
     pods = [pod for pod in run.cluster.server.objects("Pod").values() if pod.metadata.labels.get("app") == "web"]
     assert len(pods) == 3
+    agents = {name: at for name, at in places(of_kinds("Pod")).items() if name.startswith("agent") and at[1]}
+    assert len(agents) == 3
+    assert agents.items() <= now(run).items()  # their labels have a hash, which no selector and no template may have
     assert any("made up from their pods" in note for note in run.result("kube").notices)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "named"),
+    [
+        (("Node", "Pod"), "StatefulSet db, Workflow flow"),
+        (("Pod", "Node", "StatefulSet"), "owners are not in the dump (Workflow flow)"),
+    ],
+)
+def test_what_belongs_to_somebody_who_is_not_in_the_dump_is_no_garbage(
+    tmp_path: Path, kinds: tuple[str, ...], named: str
+) -> None:
+    """A StatefulSet or an operator's own kind cannot be made up. The garbage collector took their pods after 5 s."""
+    made = loaded(
+        duration="1m", nodes=[{"group": {"name": "np", "count": 2, "cpu": 4, "memory": "16Gi"}}],
+        workload=[{"objects": [controller("StatefulSet", "db", "100m", replicas=2)]}],
+    )  # fmt: skip
+    before = Run(made, load_strategy(made, "kube")(), 1, Home())
+    before.play()
+    items = [to_wire(obj) for kind in kinds for obj in before.cluster.server.objects(kind).values()]
+    own = next(item for item in items if item["metadata"]["name"] == "db-0")
+    flow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "flow", "uid": "f", "controller": True}
+    meta = {"name": "step", "namespace": "default", "uid": "step", "ownerReferences": [flow]}
+    items.append({**own, "metadata": meta})
+    run = gone_on(tmp_path, items)
+    pods = [item for item in items if item["kind"] == "Pod"]
+    assert places(pods) == now(run)
+    assert len(pods) == 3
+    assert [note for note in run.result("kube").notices if named in note]
+
+
+def test_a_replica_set_whose_deployment_is_not_in_the_dump_keeps_its_pods(tmp_path: Path) -> None:
+    run = gone_on(tmp_path, of_kinds("Node", "Pod", "ReplicaSet", "DaemonSet"))
+    left = places([item for item in of_kinds("Pod") if not item["metadata"]["name"].startswith("agent")])
+    assert left.keys() <= now(run).keys()
 
 
 def test_a_node_that_was_not_ready_stays_so_and_its_pods_are_evicted(tmp_path: Path) -> None:
