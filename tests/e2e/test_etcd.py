@@ -42,6 +42,7 @@ def names(config: Path) -> set[str]:
     return {item["metadata"]["name"] for item in json.loads(call(config, "GET", MAPS))["items"]}
 
 
+@pytest.mark.slow
 def test_a_cluster_in_etcd_stays_itself(tmp_path: Path) -> None:
     config, saved = tmp_path / "config", tmp_path / "saved"
     with running_etcd() as etcd:

@@ -38,7 +38,7 @@ WEB = {
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("up") / "config"
-    with podyard_up(path, "--nodes", "3", "--time-scale", "60"):
+    with podyard_up(path, "--nodes", "3", "--time-scale", "120"):
         call(path, "POST", "/apis/apps/v1/namespaces/default/deployments", WEB)
         eventually(lambda: len(running(path)) == 3, "the pods run")
         yield path

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.experiment.run import run_once
 from tests.experiment.scenarios import loaded, written
 
@@ -24,6 +26,7 @@ SPEC: dict[str, Any] = {
 PHASES = ["detected", "evicted", "recreated", "bound", "running", "serving"]
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_is_survived_by_the_control_plane_alone(tmp_path: Path) -> None:
     path = written(tmp_path, **SPEC)
     command = [

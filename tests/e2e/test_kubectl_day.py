@@ -426,7 +426,7 @@ def test_nodes_and_drains(kubectl: Kubectl) -> None:
     assert "SchedulingDisabled" in kubectl("get", "node", node)
     kubectl("create", "pdb", "moved", "--selector=app=moved", "--min-available=100%")
     eventually(lambda: kubectl("get", "pdb", "moved", "-o", "jsonpath={.status.expectedPods}") == "2", "the budget")
-    said = kubectl("drain", node, "--timeout=6s", code=1)
+    said = kubectl("drain", node, "--timeout=2s", code=1)
     assert "Cannot evict pod as it would violate the pod's disruption budget" in said
     kubectl("delete", "pdb", "moved")
     kubectl("run", "bare", "--image=x", "--overrides", json.dumps({"spec": {"nodeName": node}}))

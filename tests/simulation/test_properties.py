@@ -154,7 +154,7 @@ def test_what_a_check_may_see_of_other_kinds() -> None:
     holds(small(Service(budget=True)), "greedy", eventually(budgets))
 
 
-QUICK = ("two pods on one node", "ready on a dead node")
+QUICK = ("two pods on one node",)
 
 
 @pytest.mark.parametrize("bug", [pytest.param(bug, marks=() if bug in QUICK else pytest.mark.slow) for bug in LEAST])

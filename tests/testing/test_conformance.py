@@ -25,7 +25,9 @@ def verdict(name: str, property_: str, **how: Any) -> Verdict:
     return found
 
 
-@pytest.mark.parametrize("name", ["greedy", "random", pytest.param("least-allocated", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["greedy", *(pytest.param(name, marks=pytest.mark.slow) for name in ("random", "least-allocated"))]
+)
 def test_those_that_come_along_conform(name: str) -> None:
     found = check(load(name), spec=name, examples=examples(30))
     assert [(v.name, v.reason) for v in found if v.ok is False] == []
