@@ -16,15 +16,15 @@ from msgspec.structs import replace
 from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
 from harness.apiserver.kinds import defaulted
 from harness.autoscaling.pool import POOL_LABEL
+from harness.experiment.dump_owners import with_owners
 from harness.experiment.dump_revisions import with_known_revisions
 from harness.experiment.manifests import VERSIONS, Notices, read_checked_manifests
 from harness.experiment.scenario import LoadedScenario
-from harness.model.core import Node, Pod, PodStatus, PodTemplateSpec
+from harness.model.core import Node, Pod, PodStatus
 from harness.model.loading import STDIN
-from harness.model.meta import LabelSelector, ObjectMeta, OwnerReference, condition
-from harness.model.objects import KINDS, DaemonSet, Namespace, PriorityClass, ReplicaSet, from_wire
+from harness.model.meta import ObjectMeta, condition
+from harness.model.objects import KINDS, Namespace, PriorityClass, from_wire
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS, parse_time
-from harness.model.workloads import DaemonSetSpec, ReplicaSetSpec
 from workloads.readers.manifests import Manifest
 
 POOL_LABELS = (
@@ -47,13 +47,8 @@ GATEWAY = "gateway"
 LEFT_OUT = ("Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "Endpoints")
 """Made anew by those who write them."""
 
-EVERYTHING = "kubectl get nodes,pods,deployments,replicasets,daemonsets,statefulsets,jobs,pdb,hpa,services -A -o yaml"
-"""Dumps what a run goes on from."""
-
 _INSTANTS = ("creationTimestamp", "lastTransitionTime", "lastHeartbeatTime", "lastUpdateTime", "startedAt")
 _DONE = ("Succeeded", "Failed")
-_OF_REVISIONS = ("controller-revision-hash", "pod-template-generation")
-"""Labels that a DaemonSet's controller writes on its pods: in no selector and no template."""
 
 
 @dataclass(slots=True)
@@ -112,8 +107,7 @@ def dump_of(files: Sequence[Path], pools: Iterable[str] = ()) -> Dump:
     settled, astray = _settled(kept, nodes)
     if astray:
         out.notices.append(f"{astray} pods are left out: their nodes are not in the dump")
-    objects = with_known_revisions([*_owners(settled, out.notices), *settled])
-    objects = _without_missing_owners(objects, nodes.values(), out.notices)
+    objects = with_known_revisions(with_owners(settled, nodes.values(), out.notices))
     out.objects = [*_namespaces(kept), *_priorities(kept), *objects]
     out.notices.extend(told)
     return out
@@ -197,60 +191,6 @@ def _priorities(objects: Iterable[Any]) -> list[Any]:
         PriorityClass(metadata=ObjectMeta(name=name, uid=f"priority-{name}"), value=value)
         for name, value in found.items()
     ]
-
-
-def _owners(objects: Sequence[Any], notices: list[str]) -> list[Any]:
-    """ReplicaSets and DaemonSets that pods name as their controller and that are not given: without them an evicted pod
-    would be gone for good, and a pod whose owner is not there is garbage."""
-    there = {obj.metadata.uid for obj in objects}
-    wanted: dict[str, tuple[OwnerReference, list[Pod]]] = {}
-    for obj in objects:
-        if isinstance(obj, Pod):
-            for owner in obj.metadata.owner_references:
-                if owner.controller and owner.uid not in there and owner.kind in ("ReplicaSet", "DaemonSet"):
-                    wanted.setdefault(owner.uid, (owner, []))[1].append(obj)
-    out = [_owner(owner, pods) for owner, pods in wanted.values()]
-    if out:
-        notices.append(f"{len(out)} owners of pods are not in the dump and are made up from their pods: {EVERYTHING}")
-    return out
-
-
-def _without_missing_owners(objects: Sequence[Any], nodes: Iterable[Node], notices: list[str]) -> list[Any]:
-    """Nobody can say whether an owner that is not given was there: its dependents stay, and are no garbage."""
-    there = {obj.metadata.uid for obj in (*nodes, *objects)}
-    missing: dict[str, str] = {}
-    out = []
-    for obj in objects:
-        owners = obj.metadata.owner_references
-        kept = tuple(owner for owner in owners if owner.uid in there)
-        if len(kept) < len(owners):
-            missing |= {owner.uid: f"{owner.kind} {owner.name}" for owner in owners if owner.uid not in there}
-            obj = replace(obj, metadata=replace(obj.metadata, owner_references=kept))
-        out.append(obj)
-    if missing:
-        named = ", ".join(sorted(missing.values())[:3]) + (", .." if len(missing) > 3 else "")
-        notices.append(
-            f"{len(missing)} owners are not in the dump ({named}): what they own stays, and nobody replaces it once it "
-            f"is gone; {EVERYTHING}"
-        )
-    return out
-
-
-def _owner(owner: OwnerReference, pods: Sequence[Pod]) -> Any:
-    first = pods[0]
-    shared = set.intersection(*(set(pod.metadata.labels.items()) for pod in pods))
-    labels = {name: value for name, value in sorted(shared) if name not in _OF_REVISIONS}
-    meta = ObjectMeta(name=owner.name, namespace=first.metadata.namespace, uid=owner.uid, labels=labels, generation=1)
-    spec = replace(first.spec, node_name="")
-    if owner.kind == "DaemonSet":
-        spec = replace(spec, affinity=None)  # the controller pins each pod to its node
-    about = ObjectMeta(labels=labels, annotations=first.metadata.annotations)
-    template = PodTemplateSpec(metadata=about, spec=spec)
-    selector = LabelSelector(match_labels=labels)
-    if owner.kind == "DaemonSet":
-        return DaemonSet(metadata=meta, spec=DaemonSetSpec(selector=selector, template=template))
-    many = len(pods)
-    return ReplicaSet(metadata=meta, spec=ReplicaSetSpec(replicas=many, selector=selector, template=template))
 
 
 def check_nodes(loaded: LoadedScenario, dump: Dump, names: Iterable[str]) -> None:
