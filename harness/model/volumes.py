@@ -118,3 +118,15 @@ def bound_to(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Persiste
 def ephemeral_name(pod: Pod, volume: Mapping[str, Any]) -> str:
     """The claim that is made for one volume of one pod. Source: component-helpers/storage/ephemeral VolumeClaimName."""
     return f"{pod.metadata.name}-{volume.get('name', '')}"
+
+
+def claims_of(pod: Pod) -> tuple[str, ...]:
+    """The pod's claims, 'namespace/name', in the order of its volumes; once for each volume that names it."""
+    given: list[dict[str, Any]] = (pod.spec.extra or {}).get("volumes") or []
+    names: list[str] = []
+    for volume in given:
+        if isinstance(volume.get("persistentVolumeClaim"), dict):
+            names.append(str(volume["persistentVolumeClaim"].get("claimName", "")))
+        elif "ephemeral" in volume:
+            names.append(ephemeral_name(pod, volume))
+    return tuple(f"{pod.metadata.namespace}/{name}" for name in names)

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from harness.controllers.nodes.pod_gc import PodGarbageCollector
 from harness.controllers.workloads.job.controller import JobController
 from harness.engine.component import Delete, PatchStatus, Update
+from harness.model.attachments import OUT_OF_SERVICE
 from harness.model.constants import parse_constants
-from harness.model.core import Pod
-from harness.model.meta import ObjectMeta
+from harness.model.core import Node, NodeSpec, NodeStatus, Pod, Taint
+from harness.model.meta import Condition, ObjectMeta
 from harness.model.workloads import Job, JobSpec, PodFailurePolicy
 from tests.controllers.rig import Rig, template
 from tests.examples import examples
@@ -48,6 +49,31 @@ def test_a_job_that_replaces_what_has_failed_replaces_a_pod_that_never_had_a_nod
     (second,) = rig.server.objects("Pod")
     assert second != first
     assert rig.get("Job", "j").status.failed == 1
+
+
+def test_deleted_pods_of_a_node_that_is_out_of_service_go_and_no_others() -> None:
+    """Source: gc_controller_test.go TestGCTerminating (1.34): the node must not be ready, and have the taint."""
+    rig = Rig(PodGarbageCollector())
+    taint = Taint(key=OUT_OF_SERVICE, value="nodeshutdown", effect="NoExecute")
+    for name, taints, ready in (("out", (taint,), "False"), ("tainted", (taint,), "True"), ("down", (), "False")):
+        condition = Condition(type="Ready", status=ready)
+        rig.create(
+            Node(
+                metadata=ObjectMeta(name=name),
+                spec=NodeSpec(taints=taints),
+                status=NodeStatus(conditions=(condition,)),
+            )
+        )
+        for pod in (f"{name}-goes", f"{name}-stays"):
+            made = rig.create(Pod(metadata=ObjectMeta(name=pod, namespace="default"), spec=template().spec))
+            rig.set_ready(made, node=name)
+        rig.delete("Pod", f"{name}-goes")
+    rig.run(21)
+    left = {"default/out-stays", "default/tainted-goes", "default/tainted-stays", "default/down-goes"}
+    assert set(rig.server.objects("Pod")) == left | {"default/down-stays"}
+    (said,) = [effect.obj.status for _, effect in rig.sent if isinstance(effect, PatchStatus)]
+    assert said.phase == "Failed"
+    assert [item.type for item in said.conditions] == ["PodScheduled", "Ready"], "no DisruptionTarget"
 
 
 STORY = st.lists(

@@ -15,6 +15,7 @@ from harness.convergence.checkers import HEAL_NS, check, converged
 from harness.convergence.cluster_state import ClusterState
 from harness.engine.component import SECOND
 from harness.faults.timeline import parse
+from harness.model.attachments import OUT_OF_SERVICE
 from harness.model.core import Node, NodeStatus, Pod
 from harness.model.meta import ObjectMeta
 from harness.model.objects import KINDS, StatefulSet, from_wire, to_wire
@@ -270,6 +271,21 @@ def test_a_pod_on_a_lost_node_stays_and_is_not_replaced_until_it_is_gone() -> No
     story.server.delete("Pod", "default", "db-0", grace_s=0)
     story.run(30)
     assert story.pods()["db-0"].metadata.uid != lost.metadata.uid
+    assert "db-0" in story.ready()
+
+
+def test_a_pod_on_a_node_that_is_out_of_service_is_replaced() -> None:
+    taint = {"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute", "select": {"names": ["n0"]}}
+    crash = {"at": "40s", "nodeCrash": {"select": {"names": ["n0"]}}}
+    story = Story(faults=[crash, {"at": "2m", "nodeTaint": taint}])
+    story.server.create(stateful_set(replicas=2))
+    story.run(30)
+    lost = story.pods()["db-0"]
+    assert lost.spec.node_name == "n0"
+    story.run(120)
+    new = story.pods()["db-0"]
+    assert new.metadata.uid != lost.metadata.uid
+    assert new.spec.node_name == "n1"
     assert "db-0" in story.ready()
 
 

@@ -15,9 +15,9 @@ from harness.engine.component import DELETED, Relist, Watch
 from harness.model.core import Node, Pod
 from harness.model.meta import condition
 from harness.model.objects import DaemonSet, PodDisruptionBudget, kind_of
+from harness.model.volumes import claims_of
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filter_plugin import FilterPlugin
-from harness.scheduling.filters.volume_claims import claims_of
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns

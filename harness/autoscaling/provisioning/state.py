@@ -36,9 +36,9 @@ from harness.model.karpenter import (
 from harness.model.meta import ObjectMeta, condition
 from harness.model.objects import DaemonSet, PodDisruptionBudget
 from harness.model.times import parse_duration
+from harness.model.volumes import claims_of
 from harness.scheduling.feasibility.snapshot import Snapshot
 from harness.scheduling.filter_plugin import FilterPlugin
-from harness.scheduling.filters.volume_claims import claims_of
 from harness.scheduling.pods.pod_classes import PodClasses
 from harness.scheduling.pods.requests import bound_devices
 from harness.scheduling.state.from_node import node_columns

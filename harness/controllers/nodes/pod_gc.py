@@ -1,5 +1,5 @@
-"""Pod garbage collection: pods of nodes that are gone, those deleted before they had a node, and the oldest of too many
-that have ended.
+"""Pod garbage collection: pods of nodes that are gone, deleted ones of nodes that somebody says are out of service,
+those deleted before they had a node, and the oldest of too many that have ended.
 
 Source: pkg/controller/podgc (1.32): every 20 s; a node must have been gone for 40 s. What could not be deleted is seen
 again on the next round.
@@ -15,8 +15,9 @@ import msgspec
 from harness.controllers.runtime.pods import node_names
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import Delete, Instant, Outcome, PatchStatus, next_tick
+from harness.model.attachments import OUT_OF_SERVICE
 from harness.model.core import Node, Pod
-from harness.model.meta import Condition, with_condition
+from harness.model.meta import Condition, is_ready, with_condition
 from harness.model.wire import Time
 
 _ROUND = "/round"
@@ -35,6 +36,7 @@ class PodGarbageCollector(Reconciler):
         self._ended = 0
         self._oldest: list[tuple[int, str]] = []  # heap of `_age` of those, and of at most as many that are gone
         self._absent: dict[str, int] = {}  # node: since when
+        self._out_of_service: dict[str, None] = {}  # names of nodes that are not ready and have that taint
         self._unscheduled: dict[str, None] = {}  # keys of pods that are going, have not ended, and never had a node
 
     @property
@@ -46,15 +48,22 @@ class PodGarbageCollector(Reconciler):
         self._ended = 0
         self._oldest.clear()
         self._absent.clear()
+        self._out_of_service.clear()
         self._unscheduled.clear()
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is None:
             assert old is not None
+            self._out_of_service.pop(old.metadata.name, None)
             if old.metadata.name in self._pods_on:
                 self._absent[old.metadata.name] = self.now
-        elif old is None:
+            return
+        if old is None:
             self._absent.pop(new.metadata.name, None)
+        if any(taint.key == OUT_OF_SERVICE for taint in new.spec.taints) and not is_ready(new.status.conditions):
+            self._out_of_service[new.metadata.name] = None
+        elif self._out_of_service:
+            self._out_of_service.pop(new.metadata.name, None)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         was = old is not None and old.status.phase in _ENDED
@@ -81,12 +90,17 @@ class PodGarbageCollector(Reconciler):
                 self._absent[node] = self.now
 
     def before_reconciling(self, now: Instant) -> None:
-        if self._absent or self._unscheduled or self._ended > self.constants.terminated_pod_gc_threshold:
+        lost = self._absent or self._unscheduled or any(name in self._pods_on for name in self._out_of_service)
+        if lost or self._ended > self.constants.terminated_pod_gc_threshold:
             self.queue.add_at(_ROUND, next_tick(now, self.period_ns, self.phase_ns))
 
     def reconcile(self, now: Instant, key: str) -> None:
         if key != _ROUND or (now - self.phase_ns) % self.period_ns:
             return
+        for node in self._out_of_service:
+            for pod in self._pods_on[node].values():
+                if pod.metadata.deletion_timestamp is not None:
+                    self._collect_terminating(pod)
         for node in sorted(self._absent):
             if now - self._absent[node] < self.constants.quarantine_time_ns:
                 continue
@@ -129,6 +143,12 @@ class PodGarbageCollector(Reconciler):
             conditions = with_condition(pod.status.conditions, target)
             status = replaced(pod.status, phase="Failed", conditions=conditions)
             self.write(_ROUND, PatchStatus(replaced(pod, status=status), pod, _ROUND))
+        self._delete(pod)
+
+    def _collect_terminating(self, pod: Pod) -> None:
+        """No kubelet will say that it has ended. Source: gcTerminating, for nodes with the out-of-service taint."""
+        if pod.status.phase not in _ENDED:
+            self.write(_ROUND, PatchStatus(replaced(pod, status=replaced(pod.status, phase="Failed")), pod, _ROUND))
         self._delete(pod)
 
     def _collect_unscheduled(self, key: str) -> None:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.model.core import Pod
-from harness.model.volumes import claim_class
-from harness.scheduling.filters.volume_claims import claims_of
+from harness.model.volumes import claim_class, claims_of
 from harness.scheduling.filters.volume_mask import VolumeFilter
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes

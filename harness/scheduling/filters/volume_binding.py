@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.model.core import Pod
-from harness.scheduling.filters.volume_claims import OwnedClaim, claims_of, owned_claims
+from harness.model.volumes import claims_of
+from harness.scheduling.filters.volume_claims import OwnedClaim, owned_claims
 from harness.scheduling.filters.volume_fit import bindable_mask, choose_volumes, is_reachable, reachable_mask
 from harness.scheduling.filters.volume_mask import VolumeFilter
 from harness.scheduling.state.cluster_state import ClusterState

@@ -11,18 +11,6 @@ OwnedClaim: TypeAlias = tuple[str, str, str]
 """An ephemeral claim, made for one pod: its key, the pod's key, the pod's uid."""
 
 
-def claims_of(pod: Pod) -> tuple[str, ...]:
-    """The pod's claims, 'namespace/name', in the order of its volumes; once for each volume that names it."""
-    given: list[dict[str, Any]] = (pod.spec.extra or {}).get("volumes") or []
-    names: list[str] = []
-    for volume in given:
-        if isinstance(volume.get("persistentVolumeClaim"), dict):
-            names.append(str(volume["persistentVolumeClaim"].get("claimName", "")))
-        elif "ephemeral" in volume:
-            names.append(ephemeral_name(pod, volume))
-    return tuple(f"{pod.metadata.namespace}/{name}" for name in names)
-
-
 def owned_claims(pod: Pod) -> tuple[OwnedClaim, ...]:
     """Claims that are made for this pod alone."""
     given: list[dict[str, Any]] = (pod.spec.extra or {}).get("volumes") or []

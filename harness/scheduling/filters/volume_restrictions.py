@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.model.core import Pod
-from harness.scheduling.filters.volume_claims import claims_of, owned_claims
+from harness.model.volumes import claims_of
+from harness.scheduling.filters.volume_claims import owned_claims
 from harness.scheduling.filters.volume_mask import VolumeFilter
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes

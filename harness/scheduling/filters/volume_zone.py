@@ -12,8 +12,7 @@ import numpy as np
 
 from harness.model.core import Pod
 from harness.model.storage import PersistentVolume
-from harness.model.volumes import REGION, ZONE
-from harness.scheduling.filters.volume_claims import claims_of
+from harness.model.volumes import REGION, ZONE, claims_of
 from harness.scheduling.filters.volume_mask import VolumeFilter
 from harness.scheduling.state.cluster_state import ClusterState
 from harness.scheduling.state.columns import Nodes
