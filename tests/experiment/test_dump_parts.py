@@ -84,7 +84,7 @@ def everyday() -> tuple[dict[str, Any], ...]:
     for node in [item for item in items if item["kind"] == "Node" and item["metadata"]["name"] != "gateway"]:
         name, uid = node["metadata"]["name"], node["metadata"]["uid"]
         owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid, "controller": True}
-        meta = {
+        meta: dict[str, Any] = {
             "name": f"static-{name}",
             "namespace": "kube-system",
             "uid": f"static-{name}",
