@@ -81,6 +81,7 @@ class Dispatcher:
         self.subscribe = watches.subscribe
         self.subscribe_node = watches.subscribe_node
         self.unsubscribe_node = watches.unsubscribe_node
+        self.tell_references = watches.tell_references
         self.resume = watches.resume
         self.end_watches = watches.end
         self.flush = watches.flush

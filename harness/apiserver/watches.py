@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from harness.apiserver.node_references import NodeReferences
 from harness.apiserver.server import ApiServer
-from harness.engine.component import ADDED, MODIFIED, LazyWatch, Relist, Watch
+from harness.engine.component import ADDED, DELETED, MODIFIED, LazyWatch, Relist, Watch
 from harness.engine.messages import Delay, Post, PostAll
+from harness.model.core import Pod
 from harness.model.meta import ApiObject, is_ready
-from harness.model.objects import KINDS, Kind
+from harness.model.objects import KINDS, Kind, kind_of
+from harness.model.pod_references import REFERRED
 from harness.model.status import ApiError
 
 
@@ -31,6 +34,7 @@ class Watches:
         self._by_node: dict[str, int] = {}  # pods by spec.nodeName
         self._changed: dict[str, list[Watch]] = {}
         self._changed_on: dict[int, list[Watch]] = {}  # by address, of the pods of one node
+        self._references: NodeReferences | None = None
         server.listeners.append(self.enqueue_watch_event)
 
     def subscribe(self, address: int, kinds: tuple[str, ...], lazy: Sequence[LazyWatch] = ()) -> None:
@@ -80,8 +84,12 @@ class Watches:
             self.cut(address, now, expired=True)
         return addresses
 
+    def tell_references(self) -> None:
+        """Kubelets hear of ConfigMaps and Secrets that their pods name, from now on."""
+        self._references = NodeReferences(self._server)
+
     def list_on_nodes(self, now: int) -> None:
-        """Each kubelet lists its pods, and its node, again."""
+        """Each kubelet lists its pods, what they name, and its node, again."""
         bound: dict[str, list[Any]] = {name: [] for name in self._by_node}
         for pod in self._server.listed("Pod"):
             if pod.spec.node_name in bound:
@@ -90,6 +98,12 @@ class Watches:
             at = self._delay(now, address)
             node = self._server.objects("Node").get(name)
             self._post(at, address, Relist("Node", () if node is None else (node,)))
+            if self._references is not None:
+                self._references.end_node(address)
+                told = [event.obj for pod in bound[name] for event in self._references.begin(address, pod)]
+                for kind in REFERRED:
+                    named = {obj.metadata.key: obj for obj in told if kind_of(obj) == kind}
+                    self._post(at, address, Relist(kind, tuple(named.values())))
             self._post(at, address, Relist("Pod", tuple(bound[name])))
 
     def is_broken(self, address: int) -> bool:
@@ -173,7 +187,9 @@ class Watches:
         self._by_node[node] = address
 
     def unsubscribe_node(self, node: str) -> None:
-        self._by_node.pop(node, None)
+        address = self._by_node.pop(node, None)
+        if address is not None and self._references is not None:
+            self._references.end_node(address)
 
     def send_initial_list(self, now: int, address: int, node: str) -> None:
         """A kubelet lists its pods, and whatever else its node watches (a proxy: services and their endpoints)."""
@@ -184,7 +200,12 @@ class Watches:
                     self._post(at, address, Watch(ADDED, obj))
         for pod in self._server.listed("Pod"):
             if pod.spec.node_name == node:
+                for event in self._begin_references(address, pod):
+                    self._post(at, address, event)
                 self._post(at, address, Watch(ADDED, pod))
+
+    def _begin_references(self, address: int, pod: Pod) -> Iterator[Watch]:
+        return iter(()) if self._references is None else self._references.begin(address, pod)
 
     def enqueue_watch_event(
         self, kind: Kind, change: str, obj: ApiObject, old: ApiObject | None, revision: int
@@ -207,6 +228,8 @@ class Watches:
                     if old is not None and change == MODIFIED and not old.spec.node_name:
                         change, old = ADDED, None
                     event = Watch(change, obj, old)
+                    if self._references is not None and change != MODIFIED:
+                        self._follow_references(self._references, address, change, obj)
                     queued = self._changed_on.get(address)
                     if queued is None:
                         self._changed_on[address] = [event]
@@ -222,6 +245,16 @@ class Watches:
             address = self._by_node.get(obj.metadata.name)
             if address is not None:
                 self._changed_on.setdefault(address, []).append(Watch(change, obj, old))
+        elif self._references is not None:
+            for address in self._references.addresses(name, obj.metadata.key):
+                self._changed_on.setdefault(address, []).append(Watch(change, obj, old))
+
+    def _follow_references(self, references: NodeReferences, address: int, change: str, pod: Pod) -> None:
+        """What the pod names is told ahead of it."""
+        if change == DELETED:
+            references.end(address, pod)
+        elif told := list(references.begin(address, pod)):
+            self._changed_on.setdefault(address, []).extend(told)
 
     def flush(self, now: int) -> None:
         """Send what changed; called after each batch, and by whoever writes from outside the loop."""

@@ -213,7 +213,7 @@ def _plain_plan(machines: list[Node], scheduler: str, seed: int) -> ClusterPlan:
     from harness.scheduling.registry import load
 
     return ClusterPlan(
-        settings=ClusterSettings(seed=seed),
+        settings=ClusterSettings(seed=seed, references=True),
         nodes=machines,
         strategy=None if scheduler == NONE else load(scheduler)(),
         scheduling=SchedulerSettings(clock=time.perf_counter, preemption=True),

@@ -63,6 +63,7 @@ class ClusterSettings:
     the calendar, in ns since 1970 (UTC); schedules of CronJobs go by it.
 
     `nodes`: where machines live; `actors`: in how many Ray actors. `settings_for`: per node, where they differ.
+    `references`: ConfigMaps and Secrets that pods name must be there.
     """
 
     seed: int = 0
@@ -76,6 +77,7 @@ class ClusterSettings:
     record_events: bool = True
     node_settings: NodeSettings | None = None
     settings_for: Callable[[str, NodeSettings], NodeSettings] | None = None
+    references: bool = False
     epoch_unix_ns: int = VIRTUAL_EPOCH_UNIX_NS
 
 
@@ -97,6 +99,8 @@ class Cluster:
         if settings.wall:
             # People try things out there, and expect of `sh -c "exit 3"` what it says.
             self._node_settings = msgspec.structs.replace(self._node_settings, commands=True)
+        if settings.references:
+            self._node_settings = msgspec.structs.replace(self._node_settings, references=True)
         self._addresses: dict[str, int] = {}  # of machines, by name; never given to another
         self._running: dict[str, int] = {}
         self._claimed: set[str] = set()  # machines that were made for a NodeClaim of their name
@@ -106,6 +110,8 @@ class Cluster:
         self._post: Callable[[int, int, Any], None] = self.loop.post if settings.nodes == "inline" else self._post_apart
         post_all = self.loop.post_all if settings.nodes == "inline" else self._post_all_apart
         self.api = Dispatcher(self.server, self._post, self._watch_delay.at, post_all, records=True)
+        if self._node_settings.references:
+            self.api.tell_references()
         self.loop.handlers[API_ADDRESS] = self.api.handle
         self.api.reporter_of = self._reporter_of
         self.api.restored.append(self._reconcile_machines)

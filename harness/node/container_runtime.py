@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from zlib import crc32
 
 from harness.engine.component import SECOND, Effect, Instant, Record, WakeAt
+from harness.model.pod_references import variables_of
+from harness.node.containers.configuration import PATIENCE_NS, Configuration, Mounts
 from harness.node.containers.plan import Role, plans_of
 from harness.node.containers.run import CONTAINERS, ContainerRun, PodRun, State, new_run, terminated
 from harness.node.containers.timeline import What, timeline
@@ -25,6 +28,8 @@ KILLED, ASKED_TO_STOP = 137, 143
 MIN_GRACE_NS = 2 * SECOND
 """Left for SIGTERM when a preStop hook has taken all of the grace period. Source: minimumGracePeriodInSeconds."""
 
+RETRY_NS = 10 * SECOND
+
 _FAILURES = {
     What.STARTUP_FAILED: ("Startup probe failed", "Container {} failed startup probe, will be restarted"),
     What.LIVENESS_FAILED: ("Liveness probe failed", "Container {} failed liveness probe, will be restarted"),
@@ -34,11 +39,17 @@ _FAILURES = {
 class ContainerRuntime:
     """`next_relist`: when the kubelet looks at its containers next."""
 
-    __slots__ = ("_images", "_next_relist", "_rng", "_settings")
+    __slots__ = ("_configuration", "_images", "_next_relist", "_rng", "_settings")
 
     def __init__(
-        self, settings: NodeSettings, rng: Random, images: Images, next_relist: Callable[[Instant], Instant]
+        self,
+        settings: NodeSettings,
+        rng: Random,
+        images: Images,
+        next_relist: Callable[[Instant], Instant],
+        configuration: Configuration | None = None,
     ) -> None:
+        self._configuration = configuration
         self._settings = settings
         self._rng = rng
         self._images = images
@@ -54,8 +65,12 @@ class ContainerRuntime:
         if status.container_statuses:
             worker.admitted_ns = status.start_time or now
         worker.composed = new_run(worker.pod, plans, now)
-        if not worker.composed.lost_for_good(worker.pod):
-            self.advance(now, worker, effects)
+        if worker.composed.lost_for_good(worker.pod):
+            return
+        if self._configuration is not None and self._configuration.volume_problems(worker.pod):
+            volumes = tuple(name for name, _ in self._configuration.volume_problems(worker.pod))
+            worker.composed.mounts = Mounts(volumes, now, now + PATIENCE_NS)
+        self.advance(now, worker, effects)
 
     def replan(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
         """Annotations have changed: containers that run end at another time, or go on."""
@@ -75,6 +90,8 @@ class ContainerRuntime:
     def advance(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
         run = worker.composed
         assert run is not None
+        if run.mounts is not None and not run.is_ending:
+            self._mount(now, worker, run, run.mounts, effects)
         while True:
             due = run.next_due()
             if due is None or due[0] > now:
@@ -85,10 +102,40 @@ class ContainerRuntime:
             self._order(at, worker, run, effects)
         self._order(now, worker, run, effects)
         self._update_worker(worker, run)
-        due = run.next_due()
-        if due is not None and due[0] != run.wake_ns:
-            run.wake_ns = due[0]
-            effects.append(WakeAt(due[0], (worker.pod.metadata.uid, 0, CONTAINERS)))
+        due_ns = run.due_ns
+        if due_ns is not None and due_ns != run.wake_ns:
+            run.wake_ns = due_ns
+            effects.append(WakeAt(due_ns, (worker.pod.metadata.uid, 0, CONTAINERS)))
+
+    def _mount(self, now: Instant, worker: PodWorker, run: PodRun, mounts: Mounts, effects: list[Effect]) -> None:
+        """Volumes that wait for something are tried again. Source: pkg/kubelet/volumemanager,
+        operationexecutor/operation_generator.go GenerateMountVolumeFunc; kubelet.go SyncPod (1.32)."""
+        assert self._configuration is not None
+        if now >= mounts.next_ns:
+            problems = self._configuration.volume_problems(worker.pod, mounts.volumes)
+            mounts.volumes = tuple(name for name, _ in problems)
+            for name, why in problems:
+                text = f'MountVolume.SetUp failed for volume "{name}" : {why}'
+                effects.append(Record(worker.pod, "Warning", "FailedMount", text))
+            if not problems:
+                run.mounts = None
+                return
+            mounts.try_again(now)
+        if now >= mounts.told_ns:
+            waiting = f"unmounted volumes=[{' '.join(mounts.volumes)}], unattached volumes=[]"
+            text = (
+                f"Unable to attach or mount volumes: {waiting}, failed to process volumes=[]: context deadline exceeded"
+            )
+            effects.append(Record(worker.pod, "Warning", "FailedMount", text))
+            mounts.told_ns = now + self._retry_ns(worker) + PATIENCE_NS
+
+    def _retry_ns(self, worker: PodWorker) -> int:
+        """Until a pod that could not be brought to where it should be is looked at again: 10 to 15 s.
+
+        Source: pkg/kubelet/pod_workers.go completeWork: backOffPeriod, workerBackOffJitterFactor 0.5 (1.32). Which of
+        these goes by the pod.
+        """
+        return RETRY_NS + crc32(worker.pod.metadata.uid.encode()) * (RETRY_NS // 2) // (1 << 32)
 
     def stop(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
         """The pod is deleted; again, with less grace."""
@@ -124,6 +171,8 @@ class ContainerRuntime:
             case What.PULLED:
                 image = container.plan.container.image
                 self._say(worker, "Pulled", f'Successfully pulled image "{image}"', effects)
+            case What.CREATED:
+                self._create(at, worker, container, effects)
             case What.STARTED:
                 self._started(at, worker, container, effects)
             case What.PASSED:
@@ -234,6 +283,8 @@ class ContainerRuntime:
         run.over = True
 
     def _begin(self, now: Instant, worker: PodWorker, run: PodRun, effects: list[Effect]) -> None:
+        if run.mounts is not None:
+            return
         if not run.initialized:
             for container in run.containers:
                 if container.plan.role == Role.APP:
@@ -263,13 +314,30 @@ class ContainerRuntime:
             text = f'Container image "{image}" already present on machine'
             self._say(worker, "Pulled", text, effects)
         assert there is not None
-        at = max(not_before, there) + settings.latencies.container_start.draw(self._rng)
+        created = max(not_before, there)
+        container.start_ns = settings.latencies.container_start.draw(self._rng)
+        at = created + container.start_ns
         container.state = State.STARTING
         container.timeline = [(at, What.STARTED)]
+        if self._configuration is not None and variables_of(container.plan.container):
+            container.timeline = [(created, What.CREATED)]
         if pulled:
             container.add(there, What.PULLED)
         hook = container.plan.post_start
         return at + (hook.duration_ns if hook is not None else 0)
+
+    def _create(self, at: Instant, worker: PodWorker, container: ContainerRun, effects: list[Effect]) -> None:
+        """It is made, where its variables are known. Source: kuberuntime_container.go startContainer (1.32)."""
+        assert self._configuration is not None
+        problem = self._configuration.variable_problem(worker.pod, container.plan)
+        if not problem:
+            container.reason, container.message = "ContainerCreating", ""
+            container.timeline = [(at + container.start_ns, What.STARTED)]
+            return
+        effects.append(Record(worker.pod, "Warning", "Failed", f"Error: {problem}"))
+        container.state = State.WAITING
+        container.reason, container.message = "CreateContainerConfigError", problem
+        container.timeline = [(at + self._retry_ns(worker), What.AGAIN)]
 
     def _stop(
         self, now: Instant, worker: PodWorker, container: ContainerRun, deadline: Instant | None, effects: list[Effect]

@@ -13,6 +13,7 @@ from harness.model.core import Node, Pod, PodStatus, ResourceList
 from harness.node import pod_status
 from harness.node.container_runtime import ContainerRuntime
 from harness.node.container_statuses import composed, says_all
+from harness.node.containers.configuration import Configuration
 from harness.node.containers.run import CONTAINERS, terminated
 from harness.node.ephemeral import run_ephemeral
 from harness.node.images import Images
@@ -46,6 +47,7 @@ class Kubelet:
         "_relist_phase_ns",
         "_rng",
         "_settings",
+        "configuration",
         "host",
         "pods",
         "reachable",
@@ -69,7 +71,8 @@ class Kubelet:
         self._rng = rng
         self._allocator = NodeAllocator(node.status.allocatable)
         self._images = images
-        self._containers = ContainerRuntime(settings, rng, images, self._next_relist)
+        self.configuration = Configuration() if settings.references else None
+        self._containers = ContainerRuntime(settings, rng, images, self._next_relist, self.configuration)
 
     def set_allocatable(self, allocatable: ResourceList) -> None:
         """The node has more or less to give than before."""
@@ -150,7 +153,7 @@ class Kubelet:
         self._allocator.take(run_spec, annotations)
         worker.holds = True
         limit = pod.spec.active_deadline_seconds
-        if run_spec.composed:
+        if run_spec.composed or (self.configuration is not None and self.configuration.concerns(pod)):
             if limit is not None:
                 effects.append(WakeAt(worker.admitted_ns + limit * SECOND, (pod.metadata.uid, 0, DEADLINE)))
             self._containers.admit(now, worker, effects)

@@ -34,7 +34,8 @@ from harness.engine.guard import event_about, fault_of
 from harness.model.core import Node, Pod
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, Undo
 from harness.model.meta import condition
-from harness.model.objects import PodMetrics
+from harness.model.objects import PodMetrics, kind_of
+from harness.model.pod_references import REFERRED
 from harness.model.workloads import Lease
 from harness.node.extended_resources import with_extended_resources
 from harness.node.images import Images
@@ -179,6 +180,8 @@ class Machine:
                     self._kubelet.update_pod(now, obj, effects)
             elif type(obj) is Node:
                 self._see_node(now, obj, effects)
+            elif self._kubelet.configuration is not None and kind_of(obj) in REFERRED:
+                self._kubelet.configuration.hear(event)  # type: ignore[arg-type]
             elif self._proxy is not None:
                 self._proxy.hear(event)  # type: ignore[arg-type]
         elif kind is Timer:
@@ -207,6 +210,8 @@ class Machine:
             self._registered = bool(event.objects)
             self._lease_known = False
             self._connect(now, effects)
+        elif self._kubelet.configuration is not None and event.kind in REFERRED:
+            self._kubelet.configuration.set_all(event.kind, event.objects)
         elif self._proxy is not None:
             self._proxy.hear(event)
 

@@ -9,6 +9,7 @@ import msgspec
 from harness.engine.component import Instant
 from harness.model.core import ContainerState, ContainerStateTerminated, Pod
 from harness.model.wire import Time
+from harness.node.containers.configuration import Mounts
 from harness.node.containers.plan import ContainerPlan, Role
 from harness.node.containers.timeline import What
 
@@ -27,7 +28,8 @@ class State(IntEnum):
 
 class ContainerRun(msgspec.Struct):
     """`timeline`: what is to happen to it, in order. `shown`: the kubelet has seen it run. `passed`: it has started, as
-    the startup probe says. `ended`: its end, while it is over; `last`: that of the one before."""
+    the startup probe says. `start_ns`: what its start will take. `ended`: its end, while it is over; `last`: that of
+    the one before."""
 
     plan: ContainerPlan
     reason: str  # why it waits
@@ -43,6 +45,7 @@ class ContainerRun(msgspec.Struct):
     restarts: int = 0
     again: bool = False  # its next start is a restart
     backoff_ns: int = 0
+    start_ns: int = 0
     ended: ContainerState | None = None
     last: ContainerState = ContainerState()
 
@@ -79,7 +82,8 @@ class ContainerRun(msgspec.Struct):
 
 class PodRun(msgspec.Struct):
     """`deadline_ns`: when all must have stopped, as the pod is deleted; -1: it is not. `finishing`: its app containers
-    have ended for good, or an init container has failed. `wake_ns`: the last timer that was asked for."""
+    have ended for good, or an init container has failed. `wake_ns`: the last timer that was asked for. `mounts`: no
+    container starts before there are none."""
 
     containers: tuple[ContainerRun, ...]
     initialized: bool = False
@@ -87,6 +91,7 @@ class PodRun(msgspec.Struct):
     over: bool = False
     deadline_ns: Instant = -1
     wake_ns: Instant = -1
+    mounts: Mounts | None = None
 
     @property
     def is_ending(self) -> bool:
@@ -103,11 +108,22 @@ class PodRun(msgspec.Struct):
                 found = (container.timeline[0][0], container)
         return found
 
+    @property
+    def due_ns(self) -> Instant | None:
+        """When it is to be looked at."""
+        due = self.next_due()
+        if self.mounts is not None and not self.is_ending:
+            return self.mounts.due_ns if due is None else min(due[0], self.mounts.due_ns)
+        return None if due is None else due[0]
+
     def shift(self, for_ns: int) -> None:
         """The node has stood still for so long."""
         for container in self.containers:
             container.timeline = [(at + for_ns, what) for at, what in container.timeline]
         self.wake_ns = -1
+        if self.mounts is not None:
+            self.mounts.next_ns += for_ns
+            self.mounts.told_ns += for_ns
 
     def lost_for_good(self, pod: Pod) -> bool:
         """Whether it ran here before the node lost power, and is not to run again: nothing in it is ever restarted.

@@ -17,18 +17,19 @@ class What(IntEnum):
     """At one instant in this order."""
 
     PULLED = 0
-    STARTED = 1  # its process runs, and postStart has gone well
-    HOOK_FAILED = 2
-    PASSED = 3  # its startup probe has passed, or it has none
-    SICK = 4  # it answers nobody any more
-    READY = 5
-    UNREADY = 6
-    STARTUP_FAILED = 7
-    LIVENESS_FAILED = 8
-    ENDED = 9  # by itself
-    STOPPED = 10
-    SEEN = 11  # the kubelet looks at its containers
-    AGAIN = 12
+    CREATED = 1  # its image is there
+    STARTED = 2  # its process runs, and postStart has gone well
+    HOOK_FAILED = 3
+    PASSED = 4  # its startup probe has passed, or it has none
+    SICK = 5  # it answers nobody any more
+    READY = 6
+    UNREADY = 7
+    STARTUP_FAILED = 8
+    LIVENESS_FAILED = 9
+    ENDED = 10  # by itself
+    STOPPED = 11
+    SEEN = 12  # the kubelet looks at its containers
+    AGAIN = 13
 
 
 Timeline = list[tuple[Instant, What]]
