@@ -9,16 +9,12 @@ kuberuntime_container.go (1.32).
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
-from zlib import crc32
 
 from harness.engine.component import SECOND, Effect, Instant, Record, WakeAt
-from harness.model.pod_references import variables_of
-from harness.node.containers.configuration import PATIENCE_NS, Configuration, Mounts
+from harness.node.container_starter import ContainerStarter
 from harness.node.containers.plan import Role, plans_of
 from harness.node.containers.run import CONTAINERS, ContainerRun, PodRun, State, new_run, terminated
 from harness.node.containers.timeline import What, timeline
-from harness.node.images import Images
 from harness.node.pod_worker import PodWorker, Stage
 from harness.node.settings import NodeSettings
 
@@ -27,8 +23,6 @@ KILLED, ASKED_TO_STOP = 137, 143
 
 MIN_GRACE_NS = 2 * SECOND
 """Left for SIGTERM when a preStop hook has taken all of the grace period. Source: minimumGracePeriodInSeconds."""
-
-RETRY_NS = 10 * SECOND
 
 _FAILURES = {
     What.STARTUP_FAILED: ("Startup probe failed", "Container {} failed startup probe, will be restarted"),
@@ -39,20 +33,13 @@ _FAILURES = {
 class ContainerRuntime:
     """`next_relist`: when the kubelet looks at its containers next."""
 
-    __slots__ = ("_configuration", "_images", "_next_relist", "_rng", "_settings")
+    __slots__ = ("_next_relist", "_settings", "_starter")
 
     def __init__(
-        self,
-        settings: NodeSettings,
-        rng: Random,
-        images: Images,
-        next_relist: Callable[[Instant], Instant],
-        configuration: Configuration | None = None,
+        self, settings: NodeSettings, starter: ContainerStarter, next_relist: Callable[[Instant], Instant]
     ) -> None:
-        self._configuration = configuration
         self._settings = settings
-        self._rng = rng
-        self._images = images
+        self._starter = starter
         self._next_relist = next_relist
 
     def admit(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
@@ -67,9 +54,7 @@ class ContainerRuntime:
         worker.composed = new_run(worker.pod, plans, now)
         if worker.composed.lost_for_good(worker.pod):
             return
-        if self._configuration is not None and self._configuration.volume_problems(worker.pod):
-            volumes = tuple(name for name, _ in self._configuration.volume_problems(worker.pod))
-            worker.composed.mounts = Mounts(volumes, now, now + PATIENCE_NS)
+        self._starter.admit(now, worker, worker.composed)
         self.advance(now, worker, effects)
 
     def replan(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
@@ -91,7 +76,7 @@ class ContainerRuntime:
         run = worker.composed
         assert run is not None
         if run.mounts is not None and not run.is_ending:
-            self._mount(now, worker, run, run.mounts, effects)
+            self._starter.mount(now, worker, run, run.mounts, effects)
         while True:
             due = run.next_due()
             if due is None or due[0] > now:
@@ -106,36 +91,6 @@ class ContainerRuntime:
         if due_ns is not None and due_ns != run.wake_ns:
             run.wake_ns = due_ns
             effects.append(WakeAt(due_ns, (worker.pod.metadata.uid, 0, CONTAINERS)))
-
-    def _mount(self, now: Instant, worker: PodWorker, run: PodRun, mounts: Mounts, effects: list[Effect]) -> None:
-        """Volumes that wait for something are tried again. Source: pkg/kubelet/volumemanager,
-        operationexecutor/operation_generator.go GenerateMountVolumeFunc; kubelet.go SyncPod (1.32)."""
-        assert self._configuration is not None
-        if now >= mounts.next_ns:
-            problems = self._configuration.volume_problems(worker.pod, mounts.volumes)
-            mounts.volumes = tuple(name for name, _ in problems)
-            for name, why in problems:
-                text = f'MountVolume.SetUp failed for volume "{name}" : {why}'
-                effects.append(Record(worker.pod, "Warning", "FailedMount", text))
-            if not problems:
-                run.mounts = None
-                return
-            mounts.try_again(now)
-        if now >= mounts.told_ns:
-            waiting = f"unmounted volumes=[{' '.join(mounts.volumes)}], unattached volumes=[]"
-            text = (
-                f"Unable to attach or mount volumes: {waiting}, failed to process volumes=[]: context deadline exceeded"
-            )
-            effects.append(Record(worker.pod, "Warning", "FailedMount", text))
-            mounts.told_ns = now + self._retry_ns(worker) + PATIENCE_NS
-
-    def _retry_ns(self, worker: PodWorker) -> int:
-        """Until a pod that could not be brought to where it should be is looked at again: 10 to 15 s.
-
-        Source: pkg/kubelet/pod_workers.go completeWork: backOffPeriod, workerBackOffJitterFactor 0.5 (1.32). Which of
-        these goes by the pod.
-        """
-        return RETRY_NS + crc32(worker.pod.metadata.uid.encode()) * (RETRY_NS // 2) // (1 << 32)
 
     def stop(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
         """The pod is deleted; again, with less grace."""
@@ -172,7 +127,7 @@ class ContainerRuntime:
                 image = container.plan.container.image
                 self._say(worker, "Pulled", f'Successfully pulled image "{image}"', effects)
             case What.CREATED:
-                self._create(at, worker, container, effects)
+                self._starter.create(at, worker, container, effects)
             case What.STARTED:
                 self._started(at, worker, container, effects)
             case What.PASSED:
@@ -201,7 +156,7 @@ class ContainerRuntime:
             case What.SEEN:
                 self._seen(at, worker, run, container, effects)
             case What.AGAIN:
-                self._start(at, worker, container, at, effects)
+                self._starter.start(at, worker, container, at, effects)
 
     def _started(self, at: Instant, worker: PodWorker, container: ContainerRun, effects: list[Effect]) -> None:
         name = container.plan.name
@@ -248,7 +203,7 @@ class ContainerRuntime:
             container.backoff_ns = min(wait * 2, longest)
         container.state = State.WAITING
         if not wait:
-            self._start(at, worker, container, at, effects)
+            self._starter.start(at, worker, container, at, effects)
             return
         meta = worker.pod.metadata
         who = f"{container.plan.name} in pod {meta.name}_{meta.namespace}({meta.uid})"
@@ -290,54 +245,14 @@ class ContainerRuntime:
                 if container.plan.role == Role.APP:
                     break
                 if container.state == State.WAITING and not container.timeline:
-                    self._start(now, worker, container, now, effects)
+                    self._starter.start(now, worker, container, now, effects)
                 if not container.lets_next_start:
                     return
             run.initialized = True
         at = now
         for container in run.of(Role.APP):
             if container.state == State.WAITING and not container.timeline:
-                at = self._start(now, worker, container, at, effects)
-
-    def _start(
-        self, now: Instant, worker: PodWorker, container: ContainerRun, not_before: Instant, effects: list[Effect]
-    ) -> Instant:
-        """When the next one may be started: the kubelet starts one after the other, and waits for its hook."""
-        image, settings = container.plan.container.image, self._settings
-        there = self._images.there_at(image)
-        pulled = there is None or there > now
-        if pulled:
-            self._say(worker, "Pulling", f'Pulling image "{image}"', effects)
-            if there is None:
-                there = self._images.pull(now, image, settings.latencies, self._rng)
-        else:
-            text = f'Container image "{image}" already present on machine'
-            self._say(worker, "Pulled", text, effects)
-        assert there is not None
-        created = max(not_before, there)
-        container.start_ns = settings.latencies.container_start.draw(self._rng)
-        at = created + container.start_ns
-        container.state = State.STARTING
-        container.timeline = [(at, What.STARTED)]
-        if self._configuration is not None and variables_of(container.plan.container):
-            container.timeline = [(created, What.CREATED)]
-        if pulled:
-            container.add(there, What.PULLED)
-        hook = container.plan.post_start
-        return at + (hook.duration_ns if hook is not None else 0)
-
-    def _create(self, at: Instant, worker: PodWorker, container: ContainerRun, effects: list[Effect]) -> None:
-        """It is made, where its variables are known. Source: kuberuntime_container.go startContainer (1.32)."""
-        assert self._configuration is not None
-        problem = self._configuration.variable_problem(worker.pod, container.plan)
-        if not problem:
-            container.reason, container.message = "ContainerCreating", ""
-            container.timeline = [(at + container.start_ns, What.STARTED)]
-            return
-        effects.append(Record(worker.pod, "Warning", "Failed", f"Error: {problem}"))
-        container.state = State.WAITING
-        container.reason, container.message = "CreateContainerConfigError", problem
-        container.timeline = [(at + self._retry_ns(worker), What.AGAIN)]
+                at = self._starter.start(now, worker, container, at, effects)
 
     def _stop(
         self, now: Instant, worker: PodWorker, container: ContainerRun, deadline: Instant | None, effects: list[Effect]

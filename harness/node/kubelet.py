@@ -12,6 +12,7 @@ from harness.engine.component import SECOND, Effect, Observe, Record, WakeAt, ne
 from harness.model.core import Node, Pod, PodStatus, ResourceList
 from harness.node import pod_status
 from harness.node.container_runtime import ContainerRuntime
+from harness.node.container_starter import ContainerStarter
 from harness.node.container_statuses import composed, says_all
 from harness.node.containers.configuration import Configuration
 from harness.node.containers.run import CONTAINERS, terminated
@@ -72,7 +73,8 @@ class Kubelet:
         self._allocator = NodeAllocator(node.status.allocatable)
         self._images = images
         self.configuration = Configuration() if settings.references else None
-        self._containers = ContainerRuntime(settings, rng, images, self._next_relist, self.configuration)
+        starter = ContainerStarter(settings, rng, images, self.configuration)
+        self._containers = ContainerRuntime(settings, starter, self._next_relist)
 
     def set_allocatable(self, allocatable: ResourceList) -> None:
         """The node has more or less to give than before."""
