@@ -16,6 +16,7 @@ from harness.node.containers.plan import Role, plans_of
 from harness.node.containers.run import CONTAINERS, ContainerRun, PodRun, State, new_run, terminated
 from harness.node.containers.timeline import What, timeline
 from harness.node.pod_worker import PodWorker, Stage
+from harness.node.restart_backoff import next_wait, told
 from harness.node.settings import NodeSettings
 
 KILLED, ASKED_TO_STOP = 137, 143
@@ -192,24 +193,15 @@ class ContainerRuntime:
             return
         container.last, container.ended = container.ended, None
         container.again = True
-        settings = self._settings.constants
-        longest = settings.max_container_restart_period_ns
-        wait = 0
-        # Source: client-go util/flowcontrol/backoff.go hasExpired: twice the longest wait since the last start.
-        if at - container.started_ns > 2 * longest or not container.backoff_ns:
-            container.backoff_ns = min(settings.initial_crash_loop_backoff_ns, longest)  # the first comes at once
-        else:
-            wait = container.backoff_ns
-            container.backoff_ns = min(wait * 2, longest)
+        constants = self._settings.constants
+        wait, container.backoff_ns = next_wait(constants, at, container.started_ns, container.backoff_ns)
         container.state = State.WAITING
         if not wait:
             self._starter.start(at, worker, container, at, effects)
             return
-        meta = worker.pod.metadata
-        who = f"{container.plan.name} in pod {meta.name}_{meta.namespace}({meta.uid})"
-        effects.append(Record(worker.pod, "Warning", "BackOff", f"Back-off restarting failed container {who}"))
+        event, container.message = told(worker.pod, container.plan.name, wait)
         container.reason = "CrashLoopBackOff"
-        container.message = f"back-off {wait // SECOND}s restarting failed container={who.replace(' in pod ', ' pod=')}"
+        effects.append(Record(worker.pod, "Warning", "BackOff", event))
         container.timeline = [(at + wait, What.AGAIN)]
 
     # -- what to do ----------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from harness.node.pod_annotations import read_pod_annotations, unreadable_device
 from harness.node.pod_commands import said_of
 from harness.node.pod_duration import set_pod
 from harness.node.pod_worker import Host, PodWorker, Stage, gone
+from harness.node.restart_backoff import next_wait, told
 from harness.node.run_spec import run_spec_of, tick
 from harness.node.settings import NodeSettings
 from harness.node.status_manager import StatusManager
@@ -359,19 +360,10 @@ class Kubelet:
         self._serve(worker, effects)
         if worker.annotations.request_micro >= 0:
             self.usage.changed(now, worker, effects)
-        wait = 0
-        longest_ns = self._settings.constants.max_container_restart_period_ns
-        # Source: client-go util/flowcontrol/backoff.go hasExpired: twice the longest wait since the last start.
-        if now - worker.started_ns > 2 * longest_ns or not worker.backoff_ns:
-            worker.backoff_ns = min(self._settings.constants.initial_crash_loop_backoff_ns, longest_ns)
-            # the first restart comes at once
-        else:
-            wait = worker.backoff_ns
-            worker.backoff_ns = min(wait * 2, longest_ns)
+        wait, worker.backoff_ns = next_wait(self._settings.constants, now, worker.started_ns, worker.backoff_ns)
         if wait:
-            who = f"{worker.run_spec.keep[0].name} in pod {meta.name}_{meta.namespace}({meta.uid})"
-            effects.append(Record(pod, "Warning", "BackOff", f"Back-off restarting failed container {who}"))
-            text = f"back-off {wait // SECOND}s restarting failed container={who.replace(' in pod ', ' pod=')}"
+            event, text = told(pod, worker.run_spec.keep[0].name, wait)
+            effects.append(Record(pod, "Warning", "BackOff", event))
             self.statuses.set_status(
                 worker, pod_status.waiting(worker, now, self.host, "CrashLoopBackOff", text), effects
             )
