@@ -44,7 +44,7 @@ class PodTimes(msgspec.Struct, gc=False):
     gone_ns: int = NEVER
     phase: str = "Pending"
     reason: str = ""
-    restarts: int = 0
+    attempts: int = 0  # that have ended before the one that runs
     stopped_ns: int = NEVER
     undone_ns: int = 0
     evicted_ns: int = NEVER
@@ -130,11 +130,11 @@ class PodLives:
                 self.ended += life.ended_ns == NEVER
                 self._end(life, at_ns)
         if status.container_statuses:
-            restarts = sum(item.restart_count or 0 for item in status.container_statuses)
-            if restarts != life.restarts:
+            attempts = sum(map(_attempts, status.container_statuses))
+            if attempts != life.attempts:
                 life.undone_ns += max(_last_ran_ns(item) for item in status.container_statuses)
                 life.stopped_ns = NEVER  # power is back
-                life.restarts = restarts
+                life.attempts = attempts
         if life.ready_ns == NEVER and life.running_ns != NEVER and is_ready(status.conditions):
             life.ready_ns = at_ns
         deleted = meta.deletion_timestamp is not None
@@ -159,6 +159,12 @@ class PodLives:
         """A table, one row a pod, for Parquet."""
         lives = list(self.all.values())
         return {name: [getattr(life, name) for life in lives] for name in PodTimes.__struct_fields__}
+
+
+def _attempts(status: ContainerStatus) -> int:
+    """How many have ended before the one that runs, or is about to: a restart counts when it happens."""
+    waits = status.state.waiting is not None and status.last_state.terminated is not None
+    return (status.restart_count or 0) + waits
 
 
 def _last_ran_ns(status: ContainerStatus) -> int:

@@ -163,8 +163,6 @@ class ContainerRuntime:
         name = container.plan.name
         self._say(worker, "Created", f"Created container: {name}", effects)
         self._say(worker, "Started", f"Started container {name}", effects)
-        container.restarts += container.again
-        container.again = False
         container.state = State.RUNNING
         container.shown = False
         container.started_ns = at
@@ -182,6 +180,7 @@ class ContainerRuntime:
     def _seen(
         self, at: Instant, worker: PodWorker, run: PodRun, container: ContainerRun, effects: list[Effect]
     ) -> None:
+        container.count()
         if container.state != State.GONE:
             container.shown = True
             return

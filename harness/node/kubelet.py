@@ -179,13 +179,14 @@ class Kubelet:
         worker.restarts = was.restart_count or 0
         if was.state.running is None:
             worker.last = was.last_state
+            worker.again = worker.last.terminated is not None
             return True
         worker.started_ns = was.state.running.started_at or now
         lost = terminated(worker.started_ns, now, KILLED, "ContainerStatusUnknown")
         if worker.pod.spec.restart_policy == "Never":
             self._end(now, worker, pod_status.ended(worker, now, self.host, lost), effects)
             return False
-        worker.restarts += 1
+        worker.again = True
         worker.last = lost
         self.statuses.set_status(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
         return True
@@ -273,6 +274,8 @@ class Kubelet:
         run_spec, annotations, turn = worker.run_spec, worker.annotations, worker.turn
         uid = worker.pod.metadata.uid
         worker.stage = Stage.RUNNING
+        worker.restarts += worker.again
+        worker.again = False
         worker.started_ns = now
         worker.until_ns = -1
         if self._settings.record_events:
@@ -355,7 +358,7 @@ class Kubelet:
         worker.stage = Stage.WAITING
         worker.ready = False
         worker.last = state
-        worker.restarts += 1
+        worker.again = True
         worker.until_ns = -1
         self._serve(worker, effects)
         if worker.annotations.request_micro >= 0:

@@ -39,6 +39,7 @@ class PodWorker(msgspec.Struct):
     serving: bool = False
     holds: bool = False  # whether its resources are taken
     restarts: int = 0
+    again: bool = False  # its next start is a restart, and counts from then on
     backoff_ns: int = 0
     reported_milli: int = -1
     last: ContainerState = ContainerState()

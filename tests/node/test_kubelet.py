@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -192,6 +193,50 @@ def test_a_crashed_container_is_restarted_or_not_as_the_policy_says() -> None:
     terminated = never.status.container_statuses[0].state.terminated
     assert terminated is not None
     assert terminated.exit_code == 137
+
+
+def test_a_restart_counts_when_it_happens() -> None:
+    """While it waits its count is that of the container that has ended. Source: kuberuntime_container.go
+    startContainer: the new container's count is the last one's and 1 (1.32)."""
+    rig = Rig()
+    annotations = {"podyard.dev/duration": "20s", "podyard.dev/exit-code": "1"}
+    rig.pod(restart="Always", annotations=annotations)
+    rig.pod("b", restart="Always", annotations=annotations, startup_probe=Probe(extra=HANDLER))
+    seen: dict[str, list[tuple[str, int]]] = {"a": [], "b": []}
+    for second in range(3, 120):
+        rig.run(second)
+        for name, states in seen.items():
+            pod = rig.get(name)
+            assert pod is not None
+            status = pod.status.container_statuses[0]
+            waiting = status.state.waiting
+            state = "running" if waiting is None else waiting.reason
+            if states[-1:] != [(state, status.restart_count or 0)]:
+                states.append((state, status.restart_count or 0))
+    for states in seen.values():
+        assert [item for item in states if item[0] != "ContainerCreating"][:6] == [
+            ("running", 0),
+            ("running", 1),
+            ("CrashLoopBackOff", 1),
+            ("running", 2),
+            ("CrashLoopBackOff", 2),
+            ("running", 3),
+        ]
+
+
+@pytest.mark.parametrize("probe", [None, Probe(extra=HANDLER)])
+def test_a_restart_counts_once_where_the_node_lost_power_meanwhile(probe: Probe | None) -> None:
+    """A pod that waits in its backoff has ended once; its next start is one restart."""
+    rig = Rig()
+    annotations = {"podyard.dev/duration": "20s", "podyard.dev/exit-code": "1"}
+    rig.pod(restart="Always", startup_probe=probe, annotations=annotations)
+    until = next(second for second in range(3, 99) if rig.run(second) is None and "BackOff" in rig.events())
+    rig.disturb(Crash(down_ns=20 * SECOND))
+    rig.run(until + 30)
+    pod = rig.get()
+    assert pod is not None
+    assert pod.status.container_statuses[0].state.running is not None
+    assert pod.status.container_statuses[0].restart_count == 2
 
 
 def test_after_a_crash_the_node_is_silent_and_back_it_starts_its_pods_again() -> None:

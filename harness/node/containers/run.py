@@ -52,6 +52,11 @@ class ContainerRun(msgspec.Struct):
     def add(self, at: Instant, what: What) -> None:
         self.timeline = sorted([*self.timeline, (at, what)])
 
+    def count(self) -> None:
+        """The kubelet sees that it has started."""
+        self.restarts += self.again
+        self.again = False
+
     def give_up(self) -> None:
         """It will not start any more."""
         self.state = State.ENDED
@@ -136,7 +141,6 @@ class PodRun(msgspec.Struct):
         for container in self.containers:
             ended = container.last if container.last.terminated is not None else None
             container.state, container.ended, container.last = State.ENDED, ended, ContainerState()
-            container.restarts = max(container.restarts - 1, 0)
         self.over = self.initialized = True
         return True
 
@@ -144,6 +148,7 @@ class PodRun(msgspec.Struct):
         """All at once."""
         for container in self.containers:
             if container.is_live:
+                container.count()
                 container.ended = terminated(container.started_ns, now, code)
             container.give_up()
         self.over = True
@@ -177,6 +182,7 @@ def new_run(pod: Pod, plans: tuple[ContainerPlan, ...], now: Instant) -> PodRun:
         container.restarts = status.restart_count or 0
         running, ended = status.state.running, status.state.terminated
         container.last = status.last_state
+        container.again = container.last.terminated is not None and status.state.waiting is not None
         if running is not None:
             container.started_ns = running.started_at or now
             container.last = terminated(container.started_ns, now, 137, "ContainerStatusUnknown")
@@ -187,7 +193,7 @@ def new_run(pod: Pod, plans: tuple[ContainerPlan, ...], now: Instant) -> PodRun:
         elif ended is not None:
             container.last = status.state
         if running is not None or ended is not None:
-            container.restarts += 1
+            container.again = True
     return run
 
 
