@@ -11,13 +11,7 @@ from harness.measure.elasticity import Elasticity, Target
 from harness.measure.node_hours import Prices
 from harness.measure.queue_model import QueueModel
 from harness.measure.queueing import most_in_time
-from harness.model.core import (
-    Node,
-    NodeStatus,
-)
-from harness.model.gpu import GPU_COUNT
 from harness.model.meta import ObjectMeta
-from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
 from harness.model.workloads import (
     CrossVersionObjectReference,
     Endpoint,
@@ -28,16 +22,10 @@ from harness.model.workloads import (
     HorizontalPodAutoscalerStatus,
     TargetRef,
 )
+from tests.measure.nodes import node
 from workloads.generators.load import step
 
 S = 10**9
-
-
-def node(name: str, cpu: int = 4000, gpus: int = 0) -> Node:
-    allocatable = {"cpu": milli_quantity(cpu), "memory": bytes_quantity(1 << 34), "pods": count_quantity(10)}
-    if gpus:
-        allocatable[GPU_COUNT] = count_quantity(gpus)
-    return Node(metadata=ObjectMeta(name=name), status=NodeStatus(allocatable=allocatable))
 
 
 STEP_LOAD = step(100 * S, 10_000, 100_000)

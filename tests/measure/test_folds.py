@@ -26,7 +26,6 @@ from harness.measure.traffic import Traffic
 from harness.model.core import (
     Container,
     Node,
-    NodeStatus,
     Pod,
     PodSpec,
     PodStatus,
@@ -35,16 +34,10 @@ from harness.model.core import (
 from harness.model.gpu import GPU_COUNT, GPU_INDEX, GPU_MILLI
 from harness.model.meta import Condition, ObjectMeta, OwnerReference
 from harness.model.objects import KINDS
-from harness.model.quantity import bytes_quantity, count_quantity, milli_quantity
+from harness.model.quantity import milli_quantity
+from tests.measure.nodes import node
 
 S = 10**9
-
-
-def node(name: str, cpu: int = 4000, gpus: int = 0) -> Node:
-    allocatable = {"cpu": milli_quantity(cpu), "memory": bytes_quantity(1 << 34), "pods": count_quantity(10)}
-    if gpus:
-        allocatable[GPU_COUNT] = count_quantity(gpus)
-    return Node(metadata=ObjectMeta(name=name), status=NodeStatus(allocatable=allocatable))
 
 
 def pod(
