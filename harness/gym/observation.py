@@ -51,6 +51,7 @@ class Encoder:
         self._largest = np.ones(self._rows)
         self._names: tuple[str, ...] = ()  # the cluster's, with the row of each column in them
         self._at = np.arange(self._rows)
+        self._scales: list[tuple[int, float]] = []  # of each column: its row in the cluster, and its largest capacity
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
@@ -62,15 +63,11 @@ class Encoder:
         out = np.zeros((self.window, self._rows + 5), np.float32)
         now = cluster.now_ns
         for row, pod in enumerate(pods[: self.window]):
-            gpu, asked = pod.gpu, pod.requests
-            out[row, : self._rows] = asked[self._at] / self._largest
-            out[row, self._rows :] = (
-                gpu.count / DEVICES,
-                gpu.milli / 1000,
-                (now - pod.created_ns) / HOUR_NS,
-                UNKNOWN if pod.lifetime_ns is None else pod.lifetime_ns / HOUR_NS,
-                1.0,
-            )
+            gpu, asked = pod.gpu, pod.requests.tolist()
+            line = [asked[at] / most for at, most in self._scales]
+            line += (gpu.count / DEVICES, gpu.milli / 1000, (now - pod.created_ns) / HOUR_NS)
+            line += (UNKNOWN if pod.lifetime_ns is None else pod.lifetime_ns / HOUR_NS, 1.0)
+            out[row] = line
         return {"nodes": self._nodes.copy(), "pods": out}
 
     def mask(self, cluster: ClusterView, pods: Sequence[PodView], may_wait: bool) -> Mask:
@@ -80,7 +77,7 @@ class Encoder:
         for row, pod in enumerate(pods[: self.window]):
             fits = cluster.feasible(pod)
             out[row * self.size : row * self.size + len(fits)] = fits
-        out[-1] = may_wait or not out.any()
+        out[-1] = may_wait or not out[out.argmax()]
         return out
 
     def _sync(self, cluster: ClusterView) -> None:
@@ -90,14 +87,14 @@ class Encoder:
         if changed is None or len(changed) * 4 > self.size or len(cluster.resources) != len(self._names):
             self._check(cluster)
             self._largest = np.maximum(cluster.capacity.max(axis=1, initial=1)[self._at], 1).astype(np.float64)
+            self._scales = list(zip(self._at.tolist(), self._largest.tolist(), strict=True))
             self._nodes[:] = 0
             changed = np.arange(len(cluster.names))
         rows, largest = self._rows, self._largest
         if len(cluster.names) > self.size:
             self._check(cluster)
         if changed.size <= FEW:  # after a placement or some ends: numpy would cost more than the step itself
-            for node in changed.tolist():
-                self._fill_one(cluster, node)
+            self._fill_few(cluster, changed.tolist())
             return
         nodes = self._nodes
         nodes[changed, :rows] = cluster.capacity[self._at][:, changed].T / largest
@@ -113,20 +110,24 @@ class Encoder:
         nodes[changed, at + 5] = (cluster.zone[changed] + 1) / max(1, len(cluster.zones))
         nodes[changed, at + 6] = cluster.alive[changed]
 
-    def _fill_one(self, cluster: ClusterView, node: int) -> None:
-        """The same for one node."""
-        rows, line = self._rows, self._nodes[node]
-        line[:rows] = cluster.capacity[self._at, node] / self._largest
-        line[rows : 2 * rows] = cluster.free[self._at, node] / self._largest
-        at = 2 * rows
-        total, idle = cluster.gpu_capacity[node].tolist(), cluster.gpu_free[node].tolist()
-        devices = (0.0, 0.0, 0.0, 0.0)
-        if total:
-            whole, some = idle.count(1000) / DEVICES, sum(milli > 0 for milli in total) / DEVICES
-            devices = (some, sum(idle) / (1000 * DEVICES), whole, max(idle) / 1000)
-        model = (int(cluster.gpu_model[node]) + 1) / max(1, len(cluster.gpu_models))
-        zone = (int(cluster.zone[node]) + 1) / max(1, len(cluster.zones))
-        line[at : at + 7] = (*devices, model, zone, bool(cluster.alive[node]))
+    def _fill_few(self, cluster: ClusterView, nodes: list[int]) -> None:
+        """The same without numpy, a node at a time."""
+        capacity, free = cluster.capacity, cluster.free
+        gpu_capacity, gpu_free = cluster.gpu_capacity, cluster.gpu_free
+        models, zones = max(1, len(cluster.gpu_models)), max(1, len(cluster.zones))
+        scales = self._scales
+        for node in nodes:
+            total, idle = gpu_capacity[node].tolist(), gpu_free[node].tolist()
+            there, left = capacity[:, node].tolist(), free[:, node].tolist()
+            line = [there[at] / most for at, most in scales] + [left[at] / most for at, most in scales]
+            if total:
+                some = (len(total) - total.count(0)) / DEVICES
+                line += (some, sum(idle) / (1000 * DEVICES), idle.count(1000) / DEVICES, max(idle) / 1000)
+            else:
+                line += (0.0, 0.0, 0.0, 0.0)
+            line += ((int(cluster.gpu_model[node]) + 1) / models, (int(cluster.zone[node]) + 1) / zones)
+            line.append(bool(cluster.alive[node]))
+            self._nodes[node] = line
 
     def _check(self, cluster: ClusterView) -> None:
         if len(cluster.names) > self.size:

@@ -185,7 +185,7 @@ class PlacementEnv(gymnasium.Env[dict[str, Any], np.int64]):
         return legal
 
     def _place(self, view: PodView, bind: Bind) -> None:
-        index = self._waiting.take(view)
+        index = self._waiting.placed(view, bind.node)
         task = self._tasks[index]
         pod = task.pod
         name = self._snapshot.node_table.names[bind.node]

@@ -152,9 +152,10 @@ class Occupancy:
         if not used[PODS]:
             self.busy_nodes += 1
             self.peak_busy_nodes = max(self.peak_busy_nodes, self.busy_nodes)
-        for index in range(4):
-            used[index] += amounts[index]
-            self.allocated[index] += amounts[index]
+        allocated = self.allocated
+        for index, amount in enumerate(amounts):
+            used[index] += amount
+            allocated[index] += amount
             if used[index] > capacity[index]:
                 self._say(at_ns, row, NAMES[index], used[index], capacity[index])
         devices = self.devices[row]
@@ -200,10 +201,10 @@ class Occupancy:
             if task == uid:
                 del self._holding[task]
                 _add(self._beyond, holding, at_ns)
-        used = self.used[row]
-        for index in range(4):
-            used[index] -= amounts[index]
-            self.allocated[index] -= amounts[index]
+        used, allocated = self.used[row], self.allocated
+        for index, amount in enumerate(amounts):
+            used[index] -= amount
+            allocated[index] -= amount
         devices = self.devices[row]
         for device in chosen:
             if device < len(devices):

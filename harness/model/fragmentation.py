@@ -10,9 +10,11 @@ Amounts here are multiplied by the sum of the weights, so that they are integers
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeAlias
 
 import numpy as np
@@ -130,12 +132,7 @@ class Fragmentation:
 
     def of_node(self, cpu_milli: int, devices: Sequence[int], model: int) -> int:
         """The same for one node, without numpy; remembered."""
-        bucket = 0
-        for step in self._steps:
-            if step > cpu_milli:
-                break
-            bucket += 1
-        key = (bucket, model, tuple(sorted(devices)))
+        key = (bisect_right(self._steps, cpu_milli), model, tuple(sorted(devices)))
         known = self._known.get(key)
         if known is None:
             if len(self._known) > 1 << 18:
@@ -147,7 +144,9 @@ class Fragmentation:
         fragment = sum(devices) * self.total
         if model < 0:
             return fragment
+        idle_on = [*accumulate(reversed(devices), initial=0)]  # on the n most idle ones; they come least idle first
+        count = len(devices)
         for mark, weights in zip(self._marks, self._weight_lists[bucket][model], strict=True):
-            fitting = [idle for idle in devices if idle >= mark]
-            fragment -= weights[len(fitting)] * sum(fitting)
+            fitting = count - bisect_left(devices, mark)
+            fragment -= weights[fitting] * idle_on[fitting]
         return fragment

@@ -6,6 +6,7 @@ Source: NVIDIA's device plugin for whole devices; open-gpu-share (utils/const.go
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from harness.model.quantity import Quantity
 from harness.model.whole_numbers import whole_number
@@ -40,6 +41,7 @@ def devices_text(devices: Sequence[int]) -> str:
     return "-".join(map(str, devices))
 
 
+@lru_cache(maxsize=4096)
 def parse_devices(text: str) -> tuple[int, ...]:
     """Of an annotation value of GPU_INDEX; () when it is empty. Raises ValueError on anything but indices."""
     if not text:

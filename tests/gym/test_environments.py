@@ -18,6 +18,7 @@ import harness.gym  # noqa: E402
 from harness.experiment.run import Home, Run  # noqa: E402
 from harness.experiment.scenario import find_scenario, read_scenario  # noqa: E402
 from harness.gym.cluster import ClusterEnv  # noqa: E402
+from harness.gym.demands import Demands  # noqa: E402
 from harness.gym.placement import PlacementEnv  # noqa: E402
 
 FEW = {"spec.workload[0].openbLike.pods": "40", "spec.nodes[0].openbLike.count": "4"}
@@ -231,3 +232,41 @@ def test_strategies_need_no_gymnasium() -> None:
     code = "import sys; sys.modules['gymnasium'] = None\nimport harness.gym.policy, harness.gym.observation\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**16), window=st.sampled_from([1, 3]), may_wait=st.booleans())
+def test_offered_are_the_first_pods_in_order_of_arrival_that_fit_anywhere(
+    seed: int, window: int, may_wait: bool
+) -> None:
+    """As told by asking about each pod that waits; an environment remembers where classes of pods fit nowhere."""
+    env = PlacementEnv(window=window, may_wait=may_wait, settings=CROWDED)
+    rng = np.random.default_rng(seed)
+    _, info = env.reset(seed=seed)
+    over = False
+    while not over:
+        waiting = env._waiting
+        views = {index: view for pods in waiting._by_class.values() for index, view in pods.items()}
+        fit = [view for _, view in sorted(views.items()) if env._snapshot.feasible(view).any()]
+        aside = [index for index in waiting.put_off if index in views]
+        assert env._offered == [view for view in fit if view not in [views[index] for index in aside]][:window]
+        _, _, over, _, info = env.step(int(rng.choice(np.flatnonzero(info["action_mask"]))))
+
+
+def test_demands_are_met_where_the_filters_hold() -> None:
+    """The bit sets against the filters, class by class and node by node, through a whole episode."""
+    env = PlacementEnv(settings={**CROWDED, "spec.workload[0].openbLike.pods": "120"})
+    _, info = env.reset(seed=3)
+    snapshot, demands = env._snapshot, Demands(env._snapshot)
+    classes: dict[int, Any] = {}
+    over, compared = False, 0
+    while not over:
+        for view in env._offered:
+            classes[view.cls.id] = view.cls
+            demands.add(view.cls)
+        for node in range(len(snapshot)):
+            met = [cls for cls, asked in classes.items() if snapshot.verdicts.holds(asked, node)]
+            assert sorted(demands.met_on(node)) == sorted(met)
+            compared += 0 < len(met) < len(classes)
+        _, _, over, _, info = env.step(first_legal(info["action_mask"]))
+    assert compared > 100

@@ -94,7 +94,7 @@ class VerdictCache:
         found = self._verdicts[cls.id]
         self._verdicts.move_to_end(cls.id)
         changed = None if found.all is None else state.log.since(found.seen)
-        if changed is None:
+        if changed is None or len(changed) > max(n, _FEW):  # picking the nodes would cost more than all of them
             self._all_anew(found, cls)
         elif changed:
             self._refresh_all(found, cls, changed)
@@ -197,8 +197,9 @@ class VerdictCache:
         load = constraints_of(cls).node_usage
         nominations = self._nominations
         nominated = nominations.by_node if not constraints_of(cls).cluster else {}
-        if len(changed) <= _FEW:
-            for node in changed:
+        nodes_changed = set(changed)
+        if len(nodes_changed) <= _FEW:
+            for node in nodes_changed:
                 verdict = found.node[node] != 0
                 for item in load:
                     verdict = verdict and item.holds(state, node)
@@ -206,7 +207,7 @@ class VerdictCache:
                     verdict = nominations.leave_room(cls, node)
                 found.all[node] = verdict
             return
-        nodes = np.array(list(dict.fromkeys(changed)), dtype=np.int64)
+        nodes = np.array(list(nodes_changed), dtype=np.int64)
         mask: Bool = found.node_array[nodes]
         for item in load:
             mask &= item.mask(state, nodes)
