@@ -14,6 +14,7 @@ from harness.cluster.control_plane import ControlPlane, is_machine
 from harness.engine.component import (
     Component,
     DisturbProvider,
+    DisturbRegistry,
     DisturbWatches,
     Effect,
     FaultInjected,
@@ -39,7 +40,7 @@ from harness.engine.scrapes import scrapes_of
 from harness.engine.streams import stream
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import EventSource, Node
-from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, Undo
+from harness.model.faults import REGISTRY, ContainerCrash, Crash, Freeze, NodeFault, Partition, PullsFail, Undo
 from harness.model.karpenter import NODEPOOL
 from harness.model.wire import VIRTUAL_EPOCH_UNIX_NS
 from harness.node.backend import FIRST_NODE_ADDRESS, NodeBackend, PowerOff, PowerOn
@@ -103,6 +104,7 @@ class Cluster:
             self._node_settings = msgspec.structs.replace(self._node_settings, references=True)
         self._addresses: dict[str, int] = {}  # of machines, by name; never given to another
         self._running: dict[str, int] = {}
+        self._pulls_fail: list[PullsFail] = []  # outages of the registry
         self._claimed: set[str] = set()  # machines that were made for a NodeClaim of their name
         self._watch_delay = Delays(settings.latencies.watch, settings.seed, "watch")
         self._call_delay = Delays(settings.latencies.api_call, settings.seed, "call")
@@ -288,6 +290,10 @@ class Cluster:
                         component.disturb_provider(now, effect)  # type: ignore[attr-defined]
                         for target in [f"pool {pool}" for pool in pools] or ["every pool"]:
                             self._note(now, "disturbed", (target, "Provider", for_ns, kind, cause))
+            case DisturbRegistry(images, does, for_ns, cause):
+                self._disturb_registry(now, PullsFail(images, does, now + for_ns if for_ns else 0))
+                if for_ns:
+                    self._note(now, "disturbed", (REGISTRY, "Registry", for_ns, does, cause))
             case ReclaimMachine():
                 for component in self.components.values():
                     if getattr(component, "orders_machines", False):
@@ -298,6 +304,18 @@ class Cluster:
                         component.keep_place(effect)
             case ResumeProcess(process):
                 self._control_plane.resume(now, process)
+
+    def _disturb_registry(self, now: int, outage: PullsFail) -> None:
+        """All machines know of it, those that come later too."""
+        self._pulls_fail = [
+            known
+            for known in self._pulls_fail
+            if known.until_ns > now and (known.images, known.does) != (outage.images, outage.does)
+        ]
+        if outage.until_ns:
+            self._pulls_fail.append(outage)
+        for address in self._running.values():
+            self._post(now + self.latencies.window_ns, address, FaultInjected(outage))
 
     def _start_machine(self, now: int, node: Node) -> None:
         name = node.metadata.name
@@ -313,6 +331,8 @@ class Cluster:
             settings = self.settings.settings_for(name, settings)
         self.api.subscribe_node(address, name)
         self.backend.post(now + self.latencies.window_ns, address, PowerOn(node, settings, self.settings.seed))
+        for outage in self._pulls_fail:
+            self._post(now + self.latencies.window_ns, address, FaultInjected(outage))
         if settings.routes:
             through = any(route.ingress for route in settings.routes)
             self.api.subscribe(address, ("Service", "EndpointSlice", *(("Ingress",) if through else ())))
@@ -373,7 +393,7 @@ def _extent(fault: NodeFault) -> tuple[int, str]:
             return for_ns, ""
         case ContainerCrash(pod):
             return 0, pod
-        case Undo():
+        case Undo() | PullsFail():
             return 0, ""
         case _:
             assert_never(fault)

@@ -13,6 +13,7 @@ from harness.apiserver.dispatcher import Dispatcher
 from harness.engine.component import (
     Component,
     DisturbProvider,
+    DisturbRegistry,
     DisturbWatches,
     Effect,
     InjectFault,
@@ -162,6 +163,7 @@ _TO_THE_MACHINES = (
     RestartProcess,
     ResumeProcess,
     DisturbProvider,
+    DisturbRegistry,
     DisturbWatches,
     KeepPlace,
     ReclaimMachine,

@@ -314,6 +314,18 @@ class DisturbProvider(_Message, frozen=True, gc=False):
         return all(not values or labels.get(label) in values for values, label in named)
 
 
+class DisturbRegistry(_Message, frozen=True, gc=False):
+    """Pulls of images that match one of these patterns (none: of any image) fail for `for_ns`; 0: not any more.
+
+    `does`: what the registry answers (see harness.faults.registry_outage).
+    """
+
+    images: tuple[str, ...]
+    does: str
+    for_ns: int
+    cause: int = 0
+
+
 class ReclaimMachine(_Message, frozen=True, gc=False):
     """The provider has said that it takes the machine of `node` back: whoever made the node hears it."""
 
@@ -348,6 +360,7 @@ Effect: TypeAlias = (
     | RestartProcess
     | DisturbWatches
     | DisturbProvider
+    | DisturbRegistry
     | ReclaimMachine
     | KeepPlace
     | ResumeProcess

@@ -9,6 +9,7 @@ import msgspec
 
 from harness.engine.component import (
     SECOND,
+    DisturbRegistry,
     DisturbWatches,
     Effect,
     Event,
@@ -31,7 +32,7 @@ from harness.faults.fault import Fault
 from harness.faults.running_actions import ActionToken, RunningActions
 from harness.faults.targets import Targets
 from harness.faults.timeline import told_short, with_fault_events
-from harness.model.faults import Crash, Freeze, Partition, Undo
+from harness.model.faults import REGISTRY, Crash, Freeze, Partition, Undo
 
 FIRST_CAUSE = 1_000_001
 """Causes of a timeline are counted from 1."""
@@ -154,6 +155,8 @@ def _end_of(effect: Effect) -> Effect | None:
             return InjectFault(nodes, Undo("freeze"))
         case InjectFault(nodes, Partition()):
             return InjectFault(nodes, Undo("partition"))
+        case DisturbRegistry(images, does):
+            return DisturbRegistry(images, does, 0)
         case RestartProcess(process):
             return ResumeProcess(process)
         case _:
@@ -168,6 +171,8 @@ def _targets_of(effect: Effect) -> tuple[str, ...]:
             return (process,)
         case RestartApiServer():
             return ("apiserver",)
+        case DisturbRegistry():
+            return (REGISTRY,)
         case _:
             name = getattr(effect, "name", "") or getattr(getattr(effect, "obj", None), "metadata", None)
             return (name if isinstance(name, str) else name.name,) if name else ()

@@ -13,6 +13,7 @@ from harness.engine.component import (
     SECOND,
     Delete,
     DisturbProvider,
+    DisturbRegistry,
     DisturbWatches,
     Effect,
     Event,
@@ -159,7 +160,15 @@ def _fault(name: str, data: Any, where: str) -> Fault:
         raise UserError(f"{where}.{name}{path}: {what}", expected=expected) from None
 
 
-_CAUSED = (InjectFault, RestartApiServer, RestoreSnapshot, RestartProcess, DisturbWatches, DisturbProvider)
+_CAUSED = (
+    InjectFault,
+    RestartApiServer,
+    RestoreSnapshot,
+    RestartProcess,
+    DisturbWatches,
+    DisturbProvider,
+    DisturbRegistry,
+)
 """Effects that carry which fault they are of."""
 
 

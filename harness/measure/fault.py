@@ -9,8 +9,8 @@ import msgspec
 
 from harness.measure.pods import NEVER, PodTimes
 
-OUTAGES = ("Restart", "Restore", "Outage", "Watches")
-"""Faults of the control plane: they hit no pod."""
+OUTAGES = ("Restart", "Restore", "Outage", "Watches", "Registry")
+"""Faults of the control plane and of what it relies on: they hit no pod."""
 
 API_SERVER_TARGET = "apiserver"
 """What its outages call the API server."""

@@ -38,4 +38,16 @@ class Undo(msgspec.Struct, frozen=True, tag="undo"):
     what: str
 
 
-NodeFault: TypeAlias = Crash | Freeze | Partition | ContainerCrash | Undo
+class PullsFail(msgspec.Struct, frozen=True, tag="pulls-fail"):
+    """The registry answers pulls with `does` until an instant (0: no longer), of images that match one of these
+    patterns, or of all; this is no fault of the node, but every node has to know."""
+
+    images: tuple[str, ...]
+    does: str
+    until_ns: int
+
+
+REGISTRY = "registry"
+"""What an outage of it calls the registry of images."""
+
+NodeFault: TypeAlias = Crash | Freeze | Partition | ContainerCrash | Undo | PullsFail

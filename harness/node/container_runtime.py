@@ -58,6 +58,14 @@ class ContainerRuntime:
         self._starter.admit(now, worker, worker.composed)
         self.advance(now, worker, effects)
 
+    def take_over(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
+        """A pod of one container goes on here, since that has to wait for its image."""
+        worker.composed = new_run(worker.pod, plans_of(worker.pod, by_commands=self._settings.commands)[0], now)
+        (container,) = worker.composed.containers
+        container.restarts, container.again = worker.restarts, worker.again
+        container.last, container.backoff_ns = worker.last, worker.backoff_ns
+        self.advance(now, worker, effects)
+
     def replan(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
         """Annotations have changed: containers that run end at another time, or go on."""
         run = worker.composed
@@ -129,6 +137,10 @@ class ContainerRuntime:
                 self._say(worker, "Pulled", f'Successfully pulled image "{image}"', effects)
             case What.CREATED:
                 self._starter.create(at, worker, container, effects)
+            case What.NOT_PULLED:
+                self._starter.not_pulled(at, worker, container, effects)
+            case What.BACK_OFF:
+                self._starter.back_off(at, worker, container, effects)
             case What.STARTED:
                 self._started(at, worker, container, effects)
             case What.PASSED:
@@ -164,6 +176,7 @@ class ContainerRuntime:
         self._say(worker, "Created", f"Created container: {name}", effects)
         self._say(worker, "Started", f"Started container {name}", effects)
         container.state = State.RUNNING
+        container.pull_wait_ns = 0
         container.shown = False
         container.started_ns = at
         container.ready = container.passed = container.sick = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from zlib import crc32
 
@@ -10,21 +11,31 @@ from harness.model.pod_references import variables_of
 from harness.node.containers.configuration import PATIENCE_NS, Configuration, Mounts
 from harness.node.containers.run import ContainerRun, PodRun, State
 from harness.node.containers.timeline import What
-from harness.node.images import Images
+from harness.node.images import Images, Trouble
 from harness.node.pod_worker import PodWorker
 from harness.node.settings import NodeSettings
 
 RETRY_NS = 10 * SECOND
 
+FIRST_PULL_WAIT_NS, LONGEST_PULL_WAIT_NS = 10 * SECOND, 300 * SECOND
+"""Until an image is asked for again; it doubles. Source: pkg/kubelet/kubelet.go imageBackOff: backOffPeriod,
+MaxImageBackOff (1.32)."""
+
 
 class ContainerStarter:
     """`configuration`: None where pods need nothing of it."""
 
-    __slots__ = ("_configuration", "_images", "_rng", "_settings")
+    __slots__ = ("_configuration", "_images", "_next_relist", "_rng", "_settings")
 
     def __init__(
-        self, settings: NodeSettings, rng: Random, images: Images, configuration: Configuration | None
+        self,
+        settings: NodeSettings,
+        rng: Random,
+        images: Images,
+        configuration: Configuration | None,
+        next_relist: Callable[[Instant], Instant],
     ) -> None:
+        self._next_relist = next_relist
         self._settings = settings
         self._rng = rng
         self._images = images
@@ -57,11 +68,22 @@ class ContainerStarter:
             effects.append(Record(worker.pod, "Warning", "FailedMount", text))
             mounts.told_ns = now + _retry_ns(worker) + PATIENCE_NS
 
+    def must_wait(self, now: Instant, worker: PodWorker) -> bool:
+        """Whether an image cannot be had."""
+        return any(
+            self._images.trouble(now, container.image, container.image_pull_policy) is not None
+            for container in worker.pod.spec.containers
+        )
+
     def start(
         self, now: Instant, worker: PodWorker, container: ContainerRun, not_before: Instant, effects: list[Effect]
     ) -> Instant:
         """When the next one may be started: the kubelet starts one after the other, and waits for its hook."""
         image, settings = container.plan.container.image, self._settings
+        if self._images.careful:
+            trouble = self._images.trouble(now, image, container.plan.container.image_pull_policy)
+            if trouble is not None:
+                return self._cannot(now, worker, container, trouble, effects)
         there = self._images.there_at(image)
         pulled = there is None or there > now
         if pulled:
@@ -83,6 +105,48 @@ class ContainerStarter:
             container.add(there, What.PULLED)
         hook = container.plan.post_start
         return at + (hook.duration_ns if hook is not None else 0)
+
+    def _cannot(
+        self, now: Instant, worker: PodWorker, container: ContainerRun, trouble: Trouble, effects: list[Effect]
+    ) -> Instant:
+        """Its image is not to be had. Source: image_manager.go EnsureImageExists, kuberuntime_container.go
+        startContainer (1.32)."""
+        if trouble.after_pull:
+            self._say(worker, "Pulling", f'Pulling image "{container.plan.container.image}"', effects)
+            at = self._images.ask(now, self._settings.latencies, self._rng)
+            container.state, container.pull_error = State.STARTING, trouble.message
+            container.timeline = [(at, What.NOT_PULLED)]
+            return at
+        effects.append(Record(worker.pod, "Warning", trouble.event, trouble.message))
+        self._wait(worker, container, trouble.reason, trouble.message, effects)
+        container.timeline = [(now + _retry_ns(worker), What.AGAIN)]
+        return now
+
+    def not_pulled(self, at: Instant, worker: PodWorker, container: ContainerRun, effects: list[Effect]) -> None:
+        """The registry has said no: it is asked again after a wait that doubles."""
+        image = container.plan.container.image
+        text = f'Failed to pull image "{image}": {container.pull_error}'
+        effects.append(Record(worker.pod, "Warning", "Failed", text))
+        self._wait(worker, container, "ErrImagePull", container.pull_error, effects)
+        container.pull_wait_ns = min(2 * container.pull_wait_ns or FIRST_PULL_WAIT_NS, LONGEST_PULL_WAIT_NS)
+        container.pull_again_ns = at + container.pull_wait_ns
+        container.timeline = [(self._next_relist(at), What.BACK_OFF)]
+
+    def back_off(self, at: Instant, worker: PodWorker, container: ContainerRun, effects: list[Effect]) -> None:
+        """The pod is looked at while its image waits to be pulled again."""
+        if at >= container.pull_again_ns:
+            self.start(at, worker, container, at, effects)
+            return
+        text = f'Back-off pulling image "{container.plan.container.image}"'
+        self._say(worker, "BackOff", text, effects)
+        self._wait(worker, container, "ImagePullBackOff", f"{text}: ErrImagePull: {container.pull_error}", effects)
+        container.timeline = [(at + _retry_ns(worker), What.BACK_OFF)]
+
+    def _wait(
+        self, worker: PodWorker, container: ContainerRun, reason: str, message: str, effects: list[Effect]
+    ) -> None:
+        effects.append(Record(worker.pod, "Warning", "Failed", f"Error: {reason}"))
+        container.state, container.reason, container.message = State.WAITING, reason, message
 
     def create(self, at: Instant, worker: PodWorker, container: ContainerRun, effects: list[Effect]) -> None:
         """It is made, where its variables are known. Source: kuberuntime_container.go startContainer (1.32)."""

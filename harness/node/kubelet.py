@@ -49,6 +49,7 @@ class Kubelet:
         "_relist_phase_ns",
         "_rng",
         "_settings",
+        "_starter",
         "configuration",
         "host",
         "pods",
@@ -74,8 +75,8 @@ class Kubelet:
         self._allocator = NodeAllocator(node.status.allocatable)
         self._images = images
         self.configuration = Configuration() if settings.references else None
-        starter = ContainerStarter(settings, rng, images, self.configuration)
-        self._containers = ContainerRuntime(settings, starter, self._next_relist)
+        self._starter = ContainerStarter(settings, rng, images, self.configuration, self._next_relist)
+        self._containers = ContainerRuntime(settings, self._starter, self._next_relist)
 
     def set_allocatable(self, allocatable: ResourceList) -> None:
         """The node has more or less to give than before."""
@@ -116,8 +117,7 @@ class Kubelet:
 
     def remove_pod(self, pod: Pod, effects: list[Effect]) -> None:
         """It is gone from the API, or could not be handled: kill what is left of it."""
-        worker = self.pods.pop(pod.metadata.uid, None)
-        if worker is not None:
+        if (worker := self.pods.pop(pod.metadata.uid, None)) is not None:
             self._kill(worker, effects)
         self.usage.forget(pod.metadata.uid)
 
@@ -198,6 +198,10 @@ class Kubelet:
         latencies, uid = settings.latencies, worker.pod.metadata.uid
         self.turn += 1
         worker.turn = self.turn
+        if self._images.careful and self._starter.must_wait(now, worker):
+            self._containers.take_over(now, worker, effects)
+            self._report_composed(now, worker, effects)
+            return
         at = now
         for image in worker.run_spec.images:
             there = self._images.there_at(image)

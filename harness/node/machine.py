@@ -32,7 +32,7 @@ from harness.engine.component import (
 )
 from harness.engine.guard import event_about, fault_of
 from harness.model.core import Node, Pod
-from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, Undo
+from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, PullsFail, Undo
 from harness.model.meta import condition
 from harness.model.objects import PodMetrics, kind_of
 from harness.model.pod_references import REFERRED
@@ -95,7 +95,7 @@ class Machine:
         self._boots_until_ns = 0
         self._settings = settings
         self._rng = rng
-        self._images = Images(node)
+        self._images = Images(node, checked=settings.references)
         self._usage = Usage(settings.scrapes, requests=settings.reports_requests)
         self._kubelet = Kubelet(
             node, settings, rng, Host(internal_ip_of(node)), self._images, self._usage, lease_phase_ns
@@ -431,6 +431,8 @@ class Machine:
                     self._defer(said, effects)
                 else:
                     effects.extend(said)
+            case PullsFail():
+                self._images.disturb(fault)
             case Undo(what):
                 self._undo(now, what, effects)
             case _:

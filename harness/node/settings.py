@@ -29,7 +29,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`folded`: the lease stands instead of being renewed one by one. `record_events`: Normal events are told, too.
 
     `commands`: containers end when the commands of their specs do, where those are known (live clusters only).
-    `references`: a ConfigMap or Secret that a pod names must be there (live clusters without a scenario).
+    `references`: a ConfigMap, Secret or image that a pod names must be there (live clusters without a scenario).
     `traffic_step_ns`: how often clients look at a load that is changing. `reports_requests`: what pods are sent is told
     whenever it changes, and not only with their CPU usage: somebody scales by it. `scrapes`: when metrics-server asks.
     """

@@ -28,7 +28,8 @@ class State(IntEnum):
 
 class ContainerRun(msgspec.Struct):
     """`timeline`: what is to happen to it, in order. `shown`: the kubelet has seen it run. `passed`: it has started, as
-    the startup probe says. `start_ns`: what its start will take. `ended`: its end, while it is over; `last`: that of
+    the startup probe says. `start_ns`: what its start will take. `pull_error`: why its image could not be pulled last,
+    and when it is tried again. `ended`: its end, while it is over; `last`: that of
     the one before."""
 
     plan: ContainerPlan
@@ -46,6 +47,9 @@ class ContainerRun(msgspec.Struct):
     again: bool = False  # its next start is a restart
     backoff_ns: int = 0
     start_ns: int = 0
+    pull_error: str = ""
+    pull_wait_ns: int = 0
+    pull_again_ns: Instant = -1
     ended: ContainerState | None = None
     last: ContainerState = ContainerState()
 

@@ -30,6 +30,8 @@ class What(IntEnum):
     STOPPED = 11
     SEEN = 12  # the kubelet looks at its containers
     AGAIN = 13
+    NOT_PULLED = 14
+    BACK_OFF = 15  # the pod is looked at, as long as its image cannot be pulled
 
 
 Timeline = list[tuple[Instant, What]]
