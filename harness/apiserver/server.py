@@ -263,6 +263,10 @@ class ApiServer:
         if resource_version and resource_version != meta.resource_version:
             raise conflict(kind.plural, name, MODIFIED_MEANWHILE, kind.group)
         rules = RULES[kind_name]
+        if rules.goes_at_once(old, propagation):
+            if not dry_run:
+                self._remove(kind, meta.key, self._numbered(old))
+            return old
         deleting = rules.mark_deleting(old, self.now, grace_s, propagation)
         if dry_run:
             return old

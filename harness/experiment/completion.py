@@ -49,6 +49,8 @@ class Completion:
             self._state, self._since = state, now
         if not self._driver.done or now < SETTLE_NS or (dependencies is not None and dependencies.thinking):
             return False
+        if self._rounds_to_settle():
+            return False
         pending = on_its_way = False
         for key, life in lives.alive.items():
             if life.phase in ("Succeeded", "Failed"):
@@ -61,7 +63,7 @@ class Completion:
                 on_its_way = on_its_way or self._scheduler.snapshot.where(key) is not None
             elif DURATION in pod.metadata.annotations or life.running_ns < 0:
                 return False
-        if self._jobs_between_pods() or self._rounds_to_settle():
+        if self._jobs_between_pods():
             return False
         if not pending or now - self._since >= QUIET_NS:
             return True

@@ -18,8 +18,8 @@ from harness.measure.requests import Requests
 from harness.measure.tasks import ENDLESS, limit_ns
 from harness.model.core import Pod, PodSpec
 from harness.model.dependencies import DEPENDENCY
-from harness.model.meta import ObjectMeta
-from harness.model.workloads import Job
+from harness.model.meta import ObjectMeta, condition
+from harness.model.workloads import COMPLETE, Job
 
 GROUP = "scheduling.x-k8s.io/pod-group"
 """Pod label that names its PodGroup (kubernetes-sigs/scheduler-plugins, coscheduling)."""
@@ -103,8 +103,8 @@ class JobLives:
                 self._let_go(at_ns, obj.metadata.uid, old.spec.suspend and not obj.spec.suspend)
             if obj.status.conditions and obj.metadata.uid in self._of_uid:
                 job, part = self._of_uid[obj.metadata.uid]
-                complete = any(item.type == "Complete" and item.status == "True" for item in obj.status.conditions)
-                if complete and job.parts[part] == NEVER:
+                complete = condition(obj.status.conditions, COMPLETE) if job.parts[part] == NEVER else None
+                if complete is not None and complete.status == "True":
                     job.parts[part] = at_ns
 
     def observe(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:

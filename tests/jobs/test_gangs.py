@@ -121,7 +121,7 @@ def ran() -> Gangs:
     """The gang of default/j: a on n, b on m, whole since 10; heard of last at 20."""
     gangs = Gangs()
     for at, each in ((3, pod("a", "n", started=5)), (10, pod("b", "m", started=10))):
-        assert gangs.changed(None, each, at) == "default/j"
+        assert gangs.changed(None, each, at) == ("default/j", False)
     gangs.ran("default/j", 10)
     gangs.changed(pod("x", owner=None), pod("x", owner=None), 20)
     return gangs
@@ -134,7 +134,9 @@ def test_a_gang_is_whole_until_a_member_is_known_to_be_lost() -> None:
     for until in (gangs.whole_until, gangs.surely_until, gangs.heard_until):
         assert until("default/j", 99) == 99
         assert until("default/other", 99) == 99
-    gangs.changed(pod("a", "n", started=5), pod("a", "n", phase="Failed", ended=25), 30)
+    failed = pod("a", "n", phase="Failed", ended=25)
+    assert gangs.changed(pod("a", "n", started=5), failed, 30) == ("default/j", True), "that is news"
+    assert gangs.changed(failed, replace(failed), 31) == ("default/j", False)
     assert gangs.is_broken("default/j")
     assert gangs.whole_until("default/j", 99) == gangs.heard_until("default/j", 99) == 25
     assert gangs.whole_until("default/j", 24) == gangs.heard_until("default/j", 24) == 24
@@ -222,7 +224,7 @@ def test_a_binding_that_fails_or_whose_pod_goes_frees_the_gpu() -> None:
 
 def test_pods_whose_job_was_taken_from_them_are_strangers_on_their_gpu() -> None:
     gangs, alone = ran(), pod("a", "n", owner=None)
-    assert gangs.changed(pod("a", "n", started=5), alone, 30) == "default/j", "whose it was"
+    assert gangs.changed(pod("a", "n", started=5), alone, 30) == ("default/j", False), "whose it was"
     assert dict(+gangs.strangers) == {"n": 1}
     assert gangs.count_on("n") == 1
     other = replace(alone, spec=replace(alone.spec, scheduler_name="other"))

@@ -158,6 +158,13 @@ class KindRules:
             new = replaced(new, extra={**(new.extra or {}), **kept})
         return lifecycle.updated(old, new, counts_generation=self.counts_generation)
 
+    def goes_at_once(self, old: ApiObject, propagation: str) -> bool:
+        """Whether nothing can hold `old` when its deletion is asked for: what `mark_deleting` and `is_deletable` say of
+        most kinds, without an object that is made for it."""
+        if old.metadata.finalizers or self.grace_s is not None or self.is_held is not None:
+            return False
+        return (propagation or self.propagation) in ("", "Background")
+
     def mark_deleting(self, old: ApiObject, now: int, grace_s: int | None, propagation: str) -> Any:
         """`old` with deletion asked for: it stays for its grace, and for its finalizers."""
         meta = old.metadata

@@ -156,7 +156,7 @@ def meta_problems(
 
 def part_problems(meta: ObjectMeta, path: str = "metadata") -> list[Cause]:
     """Of everything but the name."""
-    found = label_problems(meta.labels, f"{path}.labels")
+    found = label_problems(meta.labels, f"{path}.labels") if meta.labels else []
     size = 0
     for key, value in meta.annotations.items():
         size += len(key) + len(value)
@@ -167,7 +167,8 @@ def part_problems(meta: ObjectMeta, path: str = "metadata") -> list[Cause]:
     for index, finalizer in enumerate(meta.finalizers):
         if why := qualified_problem(finalizer):
             found.append(wrong(f"{path}.finalizers[{index}]", finalizer, why))
-    found += owner_problems(meta.owner_references, f"{path}.ownerReferences")
+    if meta.owner_references:
+        found += owner_problems(meta.owner_references, f"{path}.ownerReferences")
     return found
 
 

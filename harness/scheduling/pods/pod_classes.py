@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
+from msgspec.structs import replace as model_replace
 
 from harness.model.core import Pod
 from harness.model.gpu import DEVICE_MILLI
@@ -17,6 +18,7 @@ from harness.scheduling.filter_plugin import FilterPlugin
 from harness.scheduling.filters.filter import Filter
 from harness.scheduling.filters.gpu_devices import GpuDevices, GpuModel
 from harness.scheduling.filters.inter_pod_affinity import ExistingAntiAffinity
+from harness.scheduling.filters.node_name import make_filters as make_node_name
 from harness.scheduling.filters.node_ports import NodePorts
 from harness.scheduling.filters.node_resources_fit import NodeResourcesFit
 from harness.scheduling.filters.order import filters_of, in_order
@@ -190,13 +192,23 @@ class PodClasses:
         if found is None:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
-            seen = visible_pod(pod)
-            # Holding the parts keeps their identities from being used again.
-            outside = self._outside.of_pod(with_metadata(seen, pod)) if self._asks_outside else ()
-            cls = self._read(seen, outside)
-            found = (cls, self.tables.affinity_terms.ids_of(seen), self._preferences.intern(seen), parts)
+            if spec.node_name and not self._asks_outside:
+                found = self._find_named(pod)
+            else:
+                seen = visible_pod(pod)
+                # Holding the parts keeps their identities from being used again.
+                outside = self._outside.of_pod(with_metadata(seen, pod)) if self._asks_outside else ()
+                cls = self._read(seen, outside)
+                found = (cls, self.tables.affinity_terms.ids_of(seen), self._preferences.intern(seen), parts)
             self._cache[key] = found
         return found
+
+    def _find_named(self, pod: Pod) -> _Read:
+        """Of a pod that names its node: NodeName alone looks at that, so the rest is read once for all nodes."""
+        found = self._find(model_replace(pod, spec=model_replace(pod.spec, node_name="")))
+        key = self._keys[found[0]]
+        filters = in_order((*make_node_name(pod), *key.filters))
+        return self._intern(replace(key, filters=filters)), *found[1:]
 
     def _read(self, pod: Pod, outside: tuple[Filter, ...]) -> PodClass:
         amounts, whole_gpus = requests_of(pod.spec)

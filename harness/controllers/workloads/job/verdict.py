@@ -78,6 +78,10 @@ class _Tally:
         for uid, pod in self.here.items():
             if uid not in known:
                 self._sort(pod)
+        self.all_failed = self.counted_failed + len(self.failed) + len(self.more_failed)
+        self.all_succeeded = self.counted_succeeded + len(self.succeeded) + len(self.more_succeeded)
+        if self.done is not None:
+            self.all_succeeded = len(self.done)
 
     def _sort(self, pod: Pod) -> None:
         index = None if self.done is None else valid_index(self.job, pod)
@@ -92,16 +96,6 @@ class _Tally:
             self.passed.append(pod)
         else:
             self.more_failed.append(pod)
-
-    @property
-    def all_succeeded(self) -> int:
-        if self.done is not None:
-            return len(self.done)
-        return self.counted_succeeded + len(self.succeeded) + len(self.more_succeeded)
-
-    @property
-    def all_failed(self) -> int:
-        return self.counted_failed + len(self.failed) + len(self.more_failed)
 
 
 def ended_pods(job: Job, pods: JobPods) -> Iterator[Pod]:
@@ -192,11 +186,14 @@ def _last_failed(job: Job, pods: JobPods, over: set[int]) -> dict[int, Pod]:
 
 def decided_before(job: Job) -> Condition | None:
     """What the status says already."""
-    for kind in (CRITERIA_MET, FAILURE_TARGET):
-        said = condition(job.status.conditions, kind)
-        if said is not None and said.status == "True":
-            return said
-    return None
+    failing = None
+    for item in job.status.conditions:
+        if item.status == "True":
+            if item.type == CRITERIA_MET:
+                return item
+            if item.type == FAILURE_TARGET:
+                failing = item
+    return failing
 
 
 def _condition(now: Instant, job: Job, pods: JobPods, tally: _Tally, lost: frozenset[int] | None) -> Condition | None:

@@ -72,9 +72,11 @@ class Gangs:
         self.strangers: Counter[str] = Counter()
         self._heard: tuple[Instant, Instant] = (0, 0)  # when a watch told of any pod: the last time but one, the last
 
-    def changed(self, old: Pod | None, new: Pod | None, now: Instant, *, watched: bool = True) -> str | None:
-        """The key of the Job that the pod is of, or was, if any. `watched`: a watch told of it, not the answer to a
-        write, which says nothing of what other pods did before."""
+    def changed(
+        self, old: Pod | None, new: Pod | None, now: Instant, *, watched: bool = True
+    ) -> tuple[str, bool] | None:
+        """The key of the Job that the pod is of, or was, if any, and whether more is known of when its gang broke.
+        `watched`: a watch told of it, not the answer to a write, which says nothing of what other pods did before."""
         told = old if new is None else new
         if told is not None and (new is None or new.spec.node_name or not _lives(new)):
             self.forget(told.metadata.key)
@@ -85,14 +87,19 @@ class Gangs:
         job = _job_of(new) or _job_of(old)
         if watched and now > self._heard[1]:
             self._heard = (self._heard[1], now)
-        whole = None if job is None else self.whole.get(job)
-        if whole is not None and new is not None:
+        if job is None:
+            return None
+        whole = self.whole.get(job)
+        if whole is None:
+            return job, False
+        known = whole.broken, whole.heard
+        if new is not None:
             whole.see(new, self._heard[0])
-        elif whole is not None and old is not None and old.metadata.uid in whole.members and _lives(old):
+        elif old is not None and old.metadata.uid in whole.members and _lives(old):
             whole.see(old, self._heard[0])
             if old.metadata.deletion_timestamp is None:  # gone, and it did not tell when
                 whole.lost_at(now, self._heard[0])
-        return job
+        return job, known != (whole.broken, whole.heard)
 
     def listed(self, pods: Iterable[Pod], now: Instant) -> None:
         """`pods` are all that there are: members that are not among them went when nobody watched."""
@@ -232,27 +239,24 @@ def resumed(job: Job, gang: int) -> Job:
 
 def misplaced(pods: Iterable[Pod], wanted: Iterable[str]) -> list[Pod]:
     """Those on nodes that are not wanted, or more than are wanted there."""
-    free = Counter(wanted)
+    free = list(wanted)
     out = []
     for pod in pods:
         node = pod.spec.node_name
-        if node and free[node] <= 0:
-            out.append(pod)
+        if node in free:
+            free.remove(node)
         elif node:
-            free[node] -= 1
+            out.append(pod)
     return out
 
 
 def missing_nodes(pods: Iterable[Pod], wanted: Iterable[str]) -> list[str]:
     """The wanted nodes that no pod is bound to yet, in order."""
-    taken = Counter(pod.spec.node_name for pod in pods if pod.spec.node_name)
-    out = []
-    for node in wanted:
-        if taken[node]:
-            taken[node] -= 1
-        else:
-            out.append(node)
-    return out
+    left = list(wanted)
+    for pod in pods:
+        if pod.spec.node_name in left:
+            left.remove(pod.spec.node_name)
+    return left
 
 
 def running_since(pod: Pod) -> Instant | None:

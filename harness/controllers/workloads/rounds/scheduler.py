@@ -119,7 +119,17 @@ class RoundScheduler(Reconciler):
             self._withdraw(key)
         if key not in self._ids:
             self._submit(key, new)
+        elif old is not None and self._rests(key, new) and _says_the_same(old, new):
+            return
         self.queue.add(key)
+
+    def _rests(self, key: str, job: Job | None) -> bool:
+        """Whether it is suspended and waits for a round: nothing is to be done about it but to hear that its gang had
+        been broken. Its key is added at the boundary at which it is to run."""
+        number = self._ids[key]
+        if job is None or not job.spec.suspend or number < 0 or number in self._wanted:
+            return False
+        return number not in self.loop.record.completed_s
 
     def _submit(self, key: str, job: Job) -> None:
         arrival_s = self._seconds(job.metadata.creation_timestamp or self.now)
@@ -153,10 +163,12 @@ class RoundScheduler(Reconciler):
             self._arm()
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        key = self._gangs.changed(old, new, self.now, watched=not self.informer.answering)
-        if key is None or key not in self._ids:
+        news = self._gangs.changed(old, new, self.now, watched=not self.informer.answering)
+        if news is None or news[0] not in self._ids:
             return
-        self.queue.add(key)
+        key, broken = news
+        if broken or not self._rests(key, self.informer.get("Job", key)):
+            self.queue.add(key)
         if new is None or new.status.phase in ("Succeeded", "Failed"):
             node = (new or old).spec.node_name  # type: ignore[union-attr]
             for job in self._starting:
@@ -344,8 +356,9 @@ class RoundScheduler(Reconciler):
             self.write(key, Update(replace(job, spec=replace(job.spec, suspend=suspend)), "", key))
 
     def _bind(self, key: str, number: int, live: Sequence[Pod], wanted: Sequence[str], members: int) -> None:
-        room = {node: self._nodes.gpus_of[node] - self._gangs.count_on(node) for node in set(wanted)}
-        self._write_bindings(key, binds(key, live, wanted, room))
+        if not all(pod.spec.node_name for pod in live):
+            room = {node: self._nodes.gpus_of[node] - self._gangs.count_on(node) for node in set(wanted)}
+            self._write_bindings(key, binds(key, live, wanted, room))
         since = gang_since(live, members, {}) if members else None
         if since is None:
             return
@@ -393,6 +406,11 @@ class RoundScheduler(Reconciler):
         """The containers of a job that is done in this round end when its last step is."""
         if self.loop.completes(number):
             self.write_all(key, endings(key, live, self._instant(self.loop.runs[number].finish_s)))
+
+
+def _says_the_same(old: Job, new: Job) -> bool:
+    """Of a Job that waits the counts of its pods, which are on their way out, are no news."""
+    return new.spec is old.spec and new.status.conditions == old.status.conditions
 
 
 def _members_left(job: Job, wanted: Sequence[str]) -> int:
