@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
@@ -111,7 +111,11 @@ def spec_of(kind: str, words: list[str]) -> dict[str, Any]:
         if field not in known and field == "for" and "downFor" in known:
             field = "downFor"
         if field in known:
-            spec[field] = _value(text)
+            value = _value(text)
+            if _takes_many(known[field].type) and not isinstance(value, list):
+                spec.setdefault(field, []).append(value)  # one by one, as --node
+            else:
+                spec[field] = value
         elif option in _BY_SELECTION and "select" in known:
             chosen = spec.setdefault("select", {})
             if option == "node":
@@ -148,6 +152,11 @@ def _pairs(words: list[str]) -> list[tuple[str, str]]:
             value = left.pop(0)
         out.append((option, value))
     return out
+
+
+def _takes_many(form: Any) -> bool:
+    plain = get_args(form)[0] if get_origin(form) is Annotated else form
+    return get_origin(plain) is list
 
 
 def _value(text: str) -> Any:

@@ -11,7 +11,7 @@ from random import Random
 from harness.engine.component import SECOND, Effect, Observe, Record, WakeAt, next_tick
 from harness.model.core import Node, Pod, PodStatus, ResourceList
 from harness.node import pod_status
-from harness.node.container_runtime import ContainerRuntime
+from harness.node.container_runtime import ASKED_TO_STOP, KILLED, ContainerRuntime
 from harness.node.container_starter import ContainerStarter
 from harness.node.container_statuses import composed, says_all
 from harness.node.containers.configuration import Configuration
@@ -28,9 +28,6 @@ from harness.node.run_spec import run_spec_of, tick
 from harness.node.settings import NodeSettings
 from harness.node.status_manager import StatusManager
 from harness.node.usage import Usage
-
-KILLED, ASKED_TO_STOP = 137, 143
-"""Exit codes of SIGKILL and of SIGTERM's default action: 128 and the signal's number."""
 
 STARTED, PULLED, READY, UNREADY, SICK, UNHEALTHY, ENDS, AGAIN, STOPPED, DEADLINE, SEEN_STARTED, SEEN_ENDED = range(12)
 EPHEMERAL = 12  # and harness.node.containers.run.CONTAINERS
@@ -162,8 +159,11 @@ class Kubelet:
             self._containers.admit(now, worker, effects)
             self._report_composed(now, worker, effects)
             return
-        if pod.status.container_statuses and not self._resume(now, worker, effects):
-            return
+        if pod.status.container_statuses:
+            if not self._resume(now, worker, effects):
+                return
+        elif self._settings.commands:  # people look on
+            self.statuses.set_status(worker, pod_status.pending(worker, now, self.host), effects)
         if limit is not None:
             effects.append(WakeAt(worker.admitted_ns + limit * SECOND, (pod.metadata.uid, 0, DEADLINE)))
         self._start(now, worker, effects)

@@ -33,6 +33,12 @@ def waiting(worker: PodWorker, now: int, host: Host, reason: str, message: str =
     return _status(worker, now, host, "Running", state, "ContainersNotReady")
 
 
+def pending(worker: PodWorker, now: int, host: Host) -> PodStatus:
+    """Its containers are being made. Source: pkg/kubelet/kubelet_pods.go convertToAPIContainerStatuses (1.32)."""
+    state = ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
+    return replace(_status(worker, now, host, "Pending", state, "ContainersNotReady"), pod_ip="")
+
+
 def ended(
     worker: PodWorker, now: int, host: Host, state: ContainerState, reason: str = "", message: str = ""
 ) -> PodStatus:

@@ -195,6 +195,22 @@ def test_a_crashed_container_is_restarted_or_not_as_the_policy_says() -> None:
     assert terminated.exit_code == 137
 
 
+def test_where_people_look_on_a_pod_is_told_to_be_begun() -> None:
+    """Live clusters: kubectl shows ContainerCreating from the kubelet's first look, as everywhere."""
+    rig = Rig(wall=True, cached=False)
+    rig.pod()
+    rig.run(2)
+    pod = rig.get()
+    assert pod is not None
+    assert (pod.status.phase, pod.status.pod_ip) == ("Pending", "")
+    assert pod.status.start_time is not None
+    waiting = pod.status.container_statuses[0].state.waiting
+    assert waiting is not None
+    assert waiting.reason == "ContainerCreating"
+    rig.run(5)
+    assert rig.ready()
+
+
 def test_a_restart_counts_when_it_happens() -> None:
     """While it waits its count is that of the container that has ended. Source: kuberuntime_container.go
     startContainer: the new container's count is the last one's and 1 (1.32)."""
