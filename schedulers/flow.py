@@ -4,7 +4,7 @@ Sources: Isard et al., Quincy: Fair Scheduling for Distributed Computing Cluster
 of flow for each task, to the sink over a machine or over the unscheduled aggregator of its job); Gog et al.,
 Firmament: Fast, Centralized Cluster Scheduling at Scale, OSDI 2016; and Firmament's code (camsas/firmament,
 src/scheduling/flow): `cpu-mem` is cpu_mem_cost_model.cc: tasks that ask for the same are one equivalence class, with
-an arc for the first, second, ... copy on each machine, whose cost is the machine's use ahead of that copy, in
+an arc for the first, second, ... copy on each machine, whose cost is the machine's use ahead of that copy, in whole
 thousandths of its capacity, summed over CPU and memory; `octopus` is octopus_cost_model.cc, a load balance: the pods
 that run there. Staying unscheduled costs more than any machine.
 
@@ -35,7 +35,6 @@ from harness.scheduling.strategy import (
     BindTogether,
     ClusterView,
     Decision,
-    Float64,
     Int64,
     PodBatch,
     PodView,
@@ -144,29 +143,33 @@ class MinCostFlow:
         there are pods: the others can keep no more than that from it, and none further on is better."""
         nodes = np.flatnonzero(room)
         if self._octopus:
-            base = np.array([OMEGA * len(cluster.pods_on(int(node))) for node in nodes], dtype=np.float64)
-            step = np.full(len(nodes), float(OMEGA))
+            there = np.array([len(cluster.pods_on(int(node))) for node in nodes], dtype=np.int64)
+            uses = [(there, 1, np.ones(len(nodes), dtype=np.int64))]
         else:
-            base, step = _use(pod, nodes, cluster)
+            uses = _uses(pod, nodes, cluster)
+        base = sum((OMEGA * used // capacity for used, _, capacity in uses), np.zeros(len(nodes), dtype=np.int64))
         order = np.lexsort((cluster.rank[nodes], base))[:pods]
         for at in order.tolist():
+            of_node = [(int(used[at]), wanted, int(capacity[at])) for used, wanted, capacity in uses]
             copies = range(int(room[nodes[at]]))
-            yield int(nodes[at]), [int(base[at] + copy * step[at]) for copy in copies]
+            # Each resource in whole thousandths, rounded down, as int64_t cpu_cost and ram_cost are.
+            costs = [
+                sum(OMEGA * (used + copy * more) // capacity for used, more, capacity in of_node) for copy in copies
+            ]
+            yield int(nodes[at]), costs
 
 
-def _use(pod: PodView, nodes: Int64, cluster: ClusterView) -> tuple[Float64, Float64]:
-    """Of each node, how much of it is in use, and how much more with each of the pod: OMEGA a whole resource."""
-    base, step = np.zeros(len(nodes)), np.zeros(len(nodes))
+def _uses(pod: PodView, nodes: Int64, cluster: ClusterView) -> list[tuple[Int64, int, Int64]]:
+    """Of each resource: how much of it is in use on each node, how much more with each of the pod, and of how much."""
+    out = []
     for row in (CPU, MEMORY):
-        capacity = np.maximum(cluster.capacity[row][nodes], 1)
-        base += OMEGA * (1 - cluster.free[row][nodes] / capacity)
-        step += OMEGA * (pod.cls.amounts[row] / capacity)
+        there = cluster.capacity[row][nodes]
+        out.append((there - cluster.free[row][nodes], int(pod.cls.amounts[row]), np.maximum(there, 1)))
     if cluster.gpu_free.shape[1]:
         there = cluster.gpu_capacity[nodes].sum(axis=1)
-        capacity = np.maximum(there, 1)
-        base += np.where(there > 0, OMEGA * (1 - cluster.gpu_free[nodes].sum(axis=1) / capacity), 0.0)
-        step += OMEGA * (pod.gpu.total_milli / capacity)
-    return base, step
+        free = cluster.gpu_free[nodes].sum(axis=1)
+        out.append((there - free, int(pod.gpu.total_milli), np.maximum(there, 1)))
+    return out
 
 
 def _flow(

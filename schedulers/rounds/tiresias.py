@@ -4,7 +4,8 @@ Source: Gu et al., NSDI 2019, section 3.2 (discretised 2D-LAS), and the authors'
 b0ef844 and 959f9b0, simulator/jobs.py line 104 and dlas_sim_jobs in run_sim.py, schedule dlas-gpu, with which the rules
 below were compared): three queues with limits of 3,250 and 7,200 GPU-seconds; its third limit, 18,000, is never read.
 A job moves to the next queue when its attained service, executed time times GPUs, reaches the limit. Queues are walked
-in order, and what does not fit is passed over. Within a queue, jobs that ran last go before those that waited.
+in order, and what does not fit is passed over. Within a queue, jobs that ran last go before those that waited; who comes
+goes before who is promoted.
 
 Not modelled: placement by a profile of the model's skew (section 3.3), the Gittins index (it needs a distribution of
 service), decisions between boundaries. Service is what the job book counts, without the time of a restart.
@@ -62,12 +63,13 @@ class Tiresias:
             given[each.job] = given.get(each.job, 0.0) + each.elapsed_s + each.lost_s
             if each.completed:
                 self._accounts.pop(each.job, None)
-        for job in boundary.active:
-            account = self._accounts.get(job.id)
-            if account is None:
-                account = self._accounts[job.id] = _Account()
-                self._to_the_end(account)
-            elif job.id in given:
+        known = [job for job in boundary.active if job.id in self._accounts]
+        for job in boundary.active:  # who comes is in the first queue ahead of those that go back to it now
+            if job.id not in self._accounts:
+                self._to_the_end(self._accounts.setdefault(job.id, _Account()))
+        for job in known:
+            account = self._accounts[job.id]
+            if job.id in given:
                 account.executed_s += given[job.id]
                 last = len(self._limits)
                 if account.queue < last and account.executed_s * job.gang >= self._limits[account.queue]:

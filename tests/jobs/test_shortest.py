@@ -45,6 +45,24 @@ def test_srtf_preempts_what_has_more_left() -> None:
     assert record.completed_s == {2: 180.0, 0: 320.0, 1: 460.0}
 
 
+def test_sjf_takes_a_gang_for_its_time_whatever_its_size() -> None:
+    """Two GPUs. 1 (100 s, two GPUs) is the shortest; then 2 (200 s) and 0 (300 s) start together at 100 s. Their first
+    round, to 220 s, is charged 20 s: 100 s are done. 2 has 100 left and is done at 320; 0 goes on at 340 with 80 left.
+    """
+    record = run("sjf", 2, job(0, 300), job(1, 100, gang=2), job(2, 200))
+    assert rounds(record) == [[1], [0, 2], [0, 2], [0]]
+    assert record.completed_s == {1: 100.0, 2: 320.0, 0: 420.0}
+
+
+def test_srtf_preempts_at_the_boundary_after_an_arrival() -> None:
+    """One GPU. 1 comes at 130 s, within 0's second round, and runs from 240 to 340 s (100 s are never charged). 0 had
+    360 s left and does 100 of its next 120: 260 left at 460, 140 at 580, 20 at 700.
+    """
+    record = run("srtf", 1, job(0, 600), job(1, 100, arrival_s=130))
+    assert rounds(record) == [[0], [0], [1], [0], [0], [0], [0]]
+    assert record.completed_s == {1: 340.0, 0: 720.0}
+
+
 def test_srsf_counts_gpus() -> None:
     """Two GPUs. 0 has 60 s for two GPUs (120), 1 has 100 s for one (100): srtf takes 0 first, srsf takes 1."""
     jobs = (job(0, 60, gang=2), job(1, 100))
@@ -102,6 +120,24 @@ def test_who_was_demoted_and_has_waited_long_is_promoted() -> None:
     strategy.schedule(boundary(2, 1500.0, {1: 500.0}, view(0), view(1)))
     # 0 has waited 2,000 s, twice what it ran: it is first again when 1 is demoted at the same boundary.
     assert set(strategy.schedule(boundary(3, 3000.0, {1: 1500.0}, view(0), view(1)))) == {0}
+
+
+def test_who_comes_is_ahead_of_who_is_promoted_at_the_same_boundary() -> None:
+    """One GPU, rounds of 1,000 s, limit 1,000, knob 1. 0 runs and leaves the first queue at 1,000; 1 has come and runs.
+    At 2,000 job 1 leaves it, 0 has waited as long as it ran and is back in it, and 2 comes: the simulator takes those
+    that start into the first queue before it looks at who has waited, so 2 runs. At 3,000 it is demoted: 0 runs. Its
+    second waiting began at 2,000 with nothing attained, and 1 has waited 1,000 s: it is back behind 0.
+
+    3,000 random cases of an event loop written from run_sim.py found the order of the two wrong.
+    """
+    strategy = load("tiresias?limits=1000&promote_after=1")()
+    found = [
+        strategy.schedule(boundary(0, 0.0, {}, view(0))),
+        strategy.schedule(boundary(1, 1000.0, {0: 1000.0}, view(0), view(1))),
+        strategy.schedule(boundary(2, 2000.0, {1: 1000.0}, view(0), view(1), view(2))),
+        strategy.schedule(boundary(3, 3000.0, {2: 1000.0}, view(0), view(1), view(2))),
+    ]
+    assert [sorted(each) for each in found] == [[0], [1], [2], [0]]
 
 
 @pytest.mark.parametrize("wrong", ["limits=7200/3250", "limits=0", "limits=many", "promote_after=-1"])

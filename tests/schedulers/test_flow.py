@@ -35,6 +35,26 @@ def test_copies_on_a_machine_cost_its_use_ahead_of_each() -> None:
     assert sorted(text.partition(" -> ")[2] for text in found) == ["n0", "n0", "n1"]
 
 
+def test_each_resource_costs_whole_thousandths() -> None:
+    """n0 has 3 CPUs and 3 GiB, of which x has 2 each: 666 + 666 = 1332, not int(666.7 + 666.7). n1 has 1000 CPUs and
+    GiB, of which y has 333 CPUs and 1000 GiB less one: 333 + 999 = 1332, too. Cost is alike, and the rank decides.
+    """
+    on = cluster((3, 3), (1000, 1000))
+    on.assume(pod(on, "x", 2, 2), 0)
+    on.assume(pod(on, "y", 333, 999), 1)
+    assert placed(min_cost_flow(), on, [pod(on, "p", 1, 1)]) == ["p -> n0"]
+
+
+def test_a_class_is_spread_as_far_as_its_use_says() -> None:
+    """n0 has 10 CPUs and GiB, of which 5 are in use, n1 4 and none. Copies of (1, 1) cost 1000, 1200, 1400, .. on n0
+    and 0, 500, 1000, 1500 on n1. The least sum of four is 0 + 500 + 1000 + 1000; a fifth costs 1200 on n0.
+    """
+    on = cluster((10, 10), (4, 4))
+    on.assume(pod(on, "x", 5, 5), 0)
+    found = placed(min_cost_flow(), on, [pod(on, f"p{at}", 1, 1) for at in range(5)])
+    assert sorted(text.partition(" -> ")[2] for text in found) == ["n0"] * 2 + ["n1"] * 3
+
+
 def test_octopus_balances_the_number_of_pods() -> None:
     """The same, by pods: copies cost 0, 1, 2, 3 on n0 and 0, 1 on n1. Four pods: two each, 2 in all, where cpu-mem
     would have 0 + 500 + 1000 + 0 or 0 + 500 + 0 + 1000, the same sum."""

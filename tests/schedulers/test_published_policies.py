@@ -59,6 +59,26 @@ def test_drf_shares_as_in_the_paper() -> None:
     assert found == ["a0 -> n0", "b0 -> n0", "a1 -> n0", "b1 -> n0", "a2 -> n0"]
 
 
+def test_drf_walks_by_dominant_shares_of_unlike_steps() -> None:
+    """12 CPUs, 24 GiB. A's pods are 4/24 = 1/6 each (memory), B's 3/12 = 1/4 (CPU). Shares before each turn, A and B:
+    0 0 a0, 1/6 0 b0, 1/6 1/4 a1, 2/6 1/4 b1, 2/6 1/2 a2, 1/2 1/2 a3 (A came first), 4/6 1/2: b2 would make 13 CPUs.
+    Algorithm 1 ends here; B is passed over, and a4 makes 11 CPUs and 22 GiB.
+    """
+    on = cluster((12, 24))
+    pods = [pod(on, f"a{at}", 1, 4, "A") for at in range(6)] + [pod(on, f"b{at}", 3, 1, "B") for at in range(3)]
+    found = [text.removesuffix(" -> n0") for text in placed(DRF(), on, pods)]
+    assert found == ["a0", "b0", "a1", "b1", "a2", "a3", "a4"]
+
+
+def test_drf_shares_are_of_the_whole_cluster() -> None:
+    """Two nodes of 6 CPUs and 6 GiB. A's pods are 3 of 12 CPUs (1/4), B's 4 of 12 GiB (1/3): a0 b0 a1 b1, and A at
+    1/2 has a2 before B at 2/3: 3 + 1 + 3 CPUs are more than 6, so each node has an A or two with a B beside.
+    """
+    on = cluster((6, 6), (6, 6))
+    pods = [pod(on, f"a{at}", 3, 1, "A") for at in range(3)] + [pod(on, f"b{at}", 1, 4, "B") for at in range(3)]
+    assert [text.partition(" -> ")[0] for text in placed(DRF(), on, pods)] == ["a0", "b0", "a1", "b1"]
+
+
 def test_drf_counts_what_users_hold_already() -> None:
     """A runs two tasks (8/18) from before: B goes first, up to 6/9."""
     on = cluster((9, 18))
@@ -117,6 +137,50 @@ def test_tetris_weighs_the_work_that_a_job_has_left() -> None:
     assert placed(Tetris(), on, pods) == ["six -> n0"]
     on = cluster((10, 10))
     assert placed(Tetris(weight=0), on, pods) == ["eight -> n0"]
+
+
+def test_tetris_counts_the_work_of_all_pods_of_a_job() -> None:
+    """Node of 10 and 10. Job J has two pods of (4, 4) for 10 min: 2 * 10 * 0.8 = 16. K has one of (6, 6) for 100 min:
+    100 * 1.2 = 120. Alignments 0.8, 0.8, 1.2, mean 0.933; mean work (16 + 16 + 120) / 3 = 50.7; epsilon = 0.01842.
+    J's score 0.8 - 0.295 = 0.505, K's 1.2 - 2.21 = -1.01: j0. With 6 and 6 left: 0.48 and 0.72, mean 0.6, over
+    (16 + 120) / 2 = 68: epsilon = 0.00882, j1 has 0.339, K -0.339. Then K does not fit. By alignment alone K is first.
+    """
+
+    def pods(on: Snapshot) -> list[PodView]:
+        of_j = [pod(on, f"j{at}", 4, 4, minutes=10, owner=("Job", "j")) for at in range(2)]
+        return [*of_j, pod(on, "k", 6, 6, minutes=100)]
+
+    on = cluster((10, 10))
+    assert placed(Tetris(), on, pods(on)) == ["j0 -> n0", "j1 -> n0"]
+    on = cluster((10, 10))
+    assert placed(Tetris(weight=0), on, pods(on)) == ["k -> n0", "j0 -> n0"]
+
+
+def test_tetris_looks_at_what_is_left_after_each_placement() -> None:
+    """Node of 10 and 10: (5, 1) and (1, 5) have 0.6, (4, 4) and (7, 1) 0.8, and `even` came first. Then 6 and 6 are
+    left, too little for `long`: `wide` and `tall` have 0.36, and `wide` came first. 1 and 5 are left, as `tall` asks.
+    """
+    on = cluster((10, 10))
+    pods = [pod(on, "wide", 5, 1), pod(on, "tall", 1, 5), pod(on, "even", 4, 4), pod(on, "long", 7, 1)]
+    assert placed(Tetris(), on, pods) == ["even -> n0", "wide -> n0", "tall -> n0"]
+
+
+def test_nilas_packs_within_a_bucket() -> None:
+    """n0 is empty in 8 min, n1, which is fuller, in 8.5. A pod of 12 min prolongs their lives by 4 and 3.5: both cost
+    bucket 3 (up to four minutes), and the fuller one has it. One of 12.5 min: 4.5 (bucket 4) and 4 (bucket 3); one of
+    10.25: 2.25 (3) and 1.75 (2). An empty node costs the whole 12 (bucket 5).
+    """
+    for minutes, wanted in ((12, "n1"), (12.5, "n1"), (10.25, "n1"), (8, "n1"), (11.5, "n1")):
+        on = cluster((10, 10), (10, 10), (10, 10))
+        on.assume(pod(on, "x", 1, 1, minutes=8), 0)
+        on.assume(pod(on, "y", 5, 1, minutes=8.5), 1)
+        assert placed(NILAS(), on, [pod(on, "a", 1, 1, minutes=minutes)]) == [f"a -> {wanted}"]
+    on = cluster((10, 10), (10, 10), (10, 10))
+    on.assume(pod(on, "x", 1, 1, minutes=8.5), 0)
+    on.assume(pod(on, "y", 5, 1, minutes=8), 1)
+    found = placed(NILAS(), on, [pod(on, "a", 1, 1, minutes=12), pod(on, "b", 1, 1, minutes=12.5)])
+    # a: buckets 3 (3.5 min) and 3 (4): the fuller n1, which now lasts 12. b: 4 min on n0, half a minute on n1.
+    assert found == ["a -> n1", "b -> n1"]
 
 
 def test_nilas_puts_pods_where_they_do_not_prolong_a_nodes_life() -> None:
