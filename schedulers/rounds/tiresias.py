@@ -4,8 +4,8 @@ Source: Gu et al., NSDI 2019, section 3.2 (discretised 2D-LAS), and the authors'
 b0ef844 and 959f9b0, simulator/jobs.py line 104 and dlas_sim_jobs in run_sim.py, schedule dlas-gpu, with which the rules
 below were compared): three queues with limits of 3,250 and 7,200 GPU-seconds; its third limit, 18,000, is never read.
 A job moves to the next queue when its attained service, executed time times GPUs, reaches the limit. Queues are walked
-in order, and what does not fit is passed over. Within a queue, jobs that ran last go before those that waited; who comes
-goes before who is promoted.
+in order, and what does not fit is passed over. Within a queue, jobs that ran last go before those that waited; who
+comes goes before who is promoted.
 
 Not modelled: placement by a profile of the model's skew (section 3.3), the Gittins index (it needs a distribution of
 service), decisions between boundaries. Service is what the job book counts, without the time of a restart.
