@@ -9,11 +9,13 @@ from harness.apiserver.node_references import NodeReferences
 from harness.apiserver.server import ApiServer
 from harness.engine.component import ADDED, DELETED, MODIFIED, LazyWatch, Relist, Watch
 from harness.engine.messages import Delay, Post, PostAll
+from harness.model.attachments import volumes_to_attach
 from harness.model.core import Pod
 from harness.model.meta import ApiObject, is_ready
 from harness.model.objects import KINDS, Kind, kind_of
 from harness.model.pod_references import REFERRED
 from harness.model.status import ApiError
+from harness.model.volumes import claims_of
 
 
 class Watches:
@@ -104,6 +106,9 @@ class Watches:
                 for kind in REFERRED:
                     named = {obj.metadata.key: obj for obj in told if kind_of(obj) == kind}
                     self._post(at, address, Relist(kind, tuple(named.values())))
+            for pod in bound[name]:
+                for event in self._volumes_of(pod):
+                    self._post(at, address, event)
             self._post(at, address, Relist("Pod", tuple(bound[name])))
 
     def is_broken(self, address: int) -> bool:
@@ -198,14 +203,28 @@ class Watches:
             if address in addresses:
                 for obj in self._server.listed(kind):
                     self._post(at, address, Watch(ADDED, obj))
+        known: Any = self._server.objects("Node").get(node)
+        if known is not None and known.status.volumes_attached:
+            self._post(at, address, Watch(ADDED, known))  # before its kubelet was there
         for pod in self._server.listed("Pod"):
             if pod.spec.node_name == node:
-                for event in self._begin_references(address, pod):
+                for event in (*self._begin_references(address, pod), *self._volumes_of(pod)):
                     self._post(at, address, event)
                 self._post(at, address, Watch(ADDED, pod))
 
     def _begin_references(self, address: int, pod: Pod) -> Iterator[Watch]:
         return iter(()) if self._references is None else self._references.begin(address, pod)
+
+    def _volumes_of(self, pod: Any) -> list[Watch]:
+        """What a kubelet reads of the volumes that its pod uses, where they must be attached: told ahead of the pod.
+        Source: pkg/kubelet/volumemanager/populator getPVCExtractPV, getPVSpec: it asks for claim and volume."""
+        if not claims_of(pod):
+            return []
+        objects = self._server.objects
+        found = volumes_to_attach(
+            pod, objects("PersistentVolumeClaim"), objects("PersistentVolume"), objects("CSIDriver")
+        )
+        return [Watch(ADDED, volume) for volume in found]
 
     def enqueue_watch_event(
         self, kind: Kind, change: str, obj: ApiObject, old: ApiObject | None, revision: int
@@ -230,18 +249,20 @@ class Watches:
                     event = Watch(change, obj, old)
                     if self._references is not None and change != MODIFIED:
                         self._follow_references(self._references, address, change, obj)
+                    events = [*self._volumes_of(obj), event] if change == ADDED else [event]
                     queued = self._changed_on.get(address)
                     if queued is None:
-                        self._changed_on[address] = [event]
+                        self._changed_on[address] = events
                     else:
-                        queued.append(event)
+                        queued += events
 
         elif (
             name == "Node"
             and change == MODIFIED
-            and (not is_ready(obj.status.conditions) or _has_other_capacity(obj, old))
+            and (not is_ready(obj.status.conditions) or _differs_for_its_kubelet(obj, old))
         ):
-            # A kubelet watches its node; what concerns it there is being called not ready, and what it is said to have.
+            # A kubelet watches its node; what concerns it there is being called not ready, what it is said to have, and
+            # which volumes are attached.
             address = self._by_node.get(obj.metadata.name)
             if address is not None:
                 self._changed_on.setdefault(address, []).append(Watch(change, obj, old))
@@ -291,5 +312,7 @@ class Watches:
             self._post(at, address, Watch(change, obj, old, obj.metadata.key))
 
 
-def _has_other_capacity(new: ApiObject, old: ApiObject) -> bool:
-    return old is not None and new.status.capacity != old.status.capacity
+def _differs_for_its_kubelet(new: ApiObject, old: ApiObject) -> bool:
+    return old is not None and (
+        new.status.capacity != old.status.capacity or new.status.volumes_attached != old.status.volumes_attached
+    )

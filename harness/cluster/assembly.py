@@ -19,8 +19,9 @@ from harness.autoscaling.sandbox.node_policy import contain_node_policy
 from harness.autoscaling.sizing import pools_of, sized
 from harness.autoscaling.vertical.recommender import VerticalRecommender
 from harness.cluster.cluster import Cluster, ClusterSettings
-from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, controllers
+from harness.cluster.controllers import DEFAULT, NOT_THE_MANAGERS, STARTED_LAST, controllers
 from harness.cluster.workload_driver import WorkloadDriver
+from harness.controllers.storage.attacher import AttacherController
 from harness.engine.component import Calendared, Component, Configured, Instant, Periodic
 from harness.engine.scrapes import scrapes_of
 from harness.engine.streams import array_stream, phase_of, stream
@@ -119,14 +120,18 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
     """A cluster whose clock stands at `start`; nothing has happened in it yet. Raises UserError for names of plug-ins.
 
     What the workload and the timeline of faults had before `start` has happened. The order of components is part of a
-    run's digest: nodes, controllers, autoscaler, faults, scheduler, workload, the others.
+    run's digest: nodes, controllers, autoscaler, faults, scheduler, workload, the others, and STARTED_LAST.
     """
     seed, constants = plan.settings.seed, plan.settings.constants
     adopt(store, plan.adopted)
     cluster = Cluster(store, plan.settings)
     cluster.loop.now = cluster.server.now = start
     cluster.start_nodes(plan.nodes)
+    last: list[Component] = []
     for component in controllers(plan.controllers):
+        if component.name in STARTED_LAST:
+            last.append(component)
+            continue
         if isinstance(component, HorizontalController):
             component.adapter = plan.metrics
             component.scrapes = scrapes_of(seed, constants)
@@ -169,4 +174,10 @@ def assemble(store: Store, plan: ClusterPlan, start: Instant = 0) -> Assembled:
         cluster.add(driver)
     for component in plan.components:
         cluster.add(component, SCHEDULER if component.name == ROUND_SCHEDULER else "")
+    for component in last:
+        if isinstance(component, AttacherController):
+            hops = plan.settings.latencies
+            component.take_time(hops.volume_attach, hops.volume_detach, stream(seed, component.name))
+        set_up(component, seed, constants)
+        cluster.add(component, "" if component.name in NOT_THE_MANAGERS else MANAGER)
     return Assembled(cluster, (scheduler, driver))

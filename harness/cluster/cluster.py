@@ -404,6 +404,7 @@ _REPORTERS = {
     "disruption-controller": "controllermanager",
     "node-lifecycle-controller": "node-controller",
     "persistentvolume-binder": "persistentvolume-controller",
+    "persistentvolume-attach-detach-controller": "attachdetach-controller",
     "endpointslice-controller": "endpoint-slice-controller",
 }
 """Components that call themselves something else in their events."""

@@ -34,12 +34,18 @@ DEFAULT = (
     "cronjob-controller",
     "vpa-recommender",
     "vpa-updater",
+    "persistentvolume-attach-detach-controller",
+    "external-attacher",
 )
 """What `*` stands for. The order is the order of their steps at one instant, and so part of every digest."""
 
 
-NOT_THE_MANAGERS = ("external-provisioner", "vpa-recommender", "vpa-updater")
-"""Of the default ones, what runs in a process of its own: a CSI driver's sidecar, vertical pod autoscaling."""
+NOT_THE_MANAGERS = ("external-provisioner", "external-attacher", "vpa-recommender", "vpa-updater")
+"""Of the default ones, what runs in a process of its own: a CSI driver's sidecars, vertical pod autoscaling."""
+
+STARTED_LAST = ("persistentvolume-attach-detach-controller", "external-attacher")
+"""Of the default ones, those that come behind all other components: the latencies of each component are drawn from a
+stream by its place, and runs without volumes keep theirs."""
 
 RESERVED = ("scheduler", "workload", "faults", "auditor", "cluster-autoscaler")
 """Names of components that are no controllers."""

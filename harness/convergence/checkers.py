@@ -133,4 +133,5 @@ CHECKERS: dict[str, Checker] = {
     "terminating": leftovers.terminating,
     "orphans": leftovers.orphans,
     "volumes": leftovers.volumes,
+    "attachments": leftovers.attachments,
 }

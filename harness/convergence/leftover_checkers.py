@@ -8,9 +8,11 @@ from typing import Any
 from harness.convergence.cluster_state import KNOWN_FINALIZERS, ClusterState, on_dead_node
 from harness.convergence.refusals import next_of_index_refused
 from harness.engine.component import MINUTE, SECOND
+from harness.model.attachments import may_be_shared, place_of
 from harness.model.core import Pod
-from harness.model.meta import OwnerReference
+from harness.model.meta import OwnerReference, is_ready
 from harness.model.objects import KINDS
+from harness.model.volumes import claims_of
 
 GRACE_SLACK_NS = MINUTE
 """Beyond its grace period an object may take so long to be gone: kubelet, API calls, retries."""
@@ -60,6 +62,7 @@ def orphans(state: ClusterState) -> Iterator[tuple[str, str]]:
 def volumes(state: ClusterState) -> Iterator[tuple[str, str]]:
     """Claims and volumes agree on who belongs to whom; what was provisioned for a claim goes with it."""
     claims, there = state.objects("PersistentVolumeClaim"), state.objects("PersistentVolume")
+    attached = {place_of(each)[0] for each in state.listed("VolumeAttachment")}
     for claim in state.listed("PersistentVolumeClaim"):
         name = claim.spec.volume_name
         volume = there.get(name) if name else None
@@ -76,7 +79,27 @@ def volumes(state: ClusterState) -> Iterator[tuple[str, str]]:
         claim = claims.get(f"{ref.namespace}/{ref.name}")
         if claim is None or claim.metadata.uid != ref.uid:
             delete = volume.spec.persistent_volume_reclaim_policy == "Delete"
+            if volume.metadata.name in attached:
+                continue  # it goes when it is detached
             if delete and "pv.kubernetes.io/provisioned-by" in volume.metadata.annotations:
                 yield f"PersistentVolume {volume.metadata.name}", "its claim is gone, it should be deleted"
             elif volume.status.phase not in ("Released", "Failed"):
                 yield f"PersistentVolume {volume.metadata.name}", f"{volume.status.phase}, its claim is gone"
+
+
+def attachments(state: ClusterState) -> Iterator[tuple[str, str]]:
+    """A volume is attached where a pod uses it, and to one node alone unless it may be shared. One that is unused stays
+    on a node that is not ready until it is detached by force."""
+    there, nodes = state.objects("PersistentVolume"), state.objects("Node")
+    used = {(key, pod.spec.node_name) for pod in state.listed("Pod") for key in claims_of(pod)}
+    seen: dict[str, str] = {}
+    for attachment in state.listed("VolumeAttachment"):
+        name, node, _ = place_of(attachment)
+        volume, host = there.get(name), nodes.get(node)
+        if volume is None or volume.spec.claim_ref is None:
+            continue
+        if not may_be_shared(volume) and seen.setdefault(name, node) != node:
+            yield f"PersistentVolume {name}", f"attached to {seen[name]} and to {node}"
+        claim = f"{volume.spec.claim_ref.namespace}/{volume.spec.claim_ref.name}"
+        if host is not None and is_ready(host.status.conditions) and (claim, node) not in used:
+            yield f"PersistentVolume {name}", f"attached to {node}, where no pod uses it"

@@ -83,6 +83,8 @@ class Latencies:
     container_start: Latency = Constant(500 * MS)
     image_pull_base: Latency = Constant(500 * MS)  # of one image, besides its bytes
     image_pull_bytes_per_s: int = 100 * 10**6
+    volume_attach: Latency = Constant(0)  # a volume to a node, by its CSI driver
+    volume_detach: Latency = Constant(0)
     image_bytes: int = 150 * 10**6  # of an image that nobody gave a size
     node_provisioning: Latency = field(default_factory=lambda: Constant(45 * SECOND))
 

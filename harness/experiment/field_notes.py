@@ -291,6 +291,8 @@ _OF: dict[type[forms.Form], dict[str, FieldNote]] = {
         "scheduling": _note("of one decision of the scheduler", {"constant": "1ms"}),
         "containerStart": _note("of a container whose image is there", {"median": "400ms", "p99": "2s"}),
         "imagePull": _note("of pulling an image, besides its bytes", {"constant": "1s"}),
+        "volumeAttach": _note("of attaching a volume to a node, by its CSI driver", {"constant": "2s"}),
+        "volumeDetach": _note("of detaching a volume from a node, by its CSI driver", {"constant": "2s"}),
         "imageBytes": _note("of an image that nobody gave a size", "150M", QUANTITY),
     },
     forms.SchedulingForm: {

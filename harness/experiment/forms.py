@@ -324,6 +324,8 @@ class LatenciesForm(Form, frozen=True, kw_only=True):
     scheduling: LatencyForm | None = None
     container_start: LatencyForm | None = None
     image_pull: LatencyForm | None = None  # besides its bytes
+    volume_attach: LatencyForm | None = None  # a volume to a node, by its CSI driver; 0s
+    volume_detach: LatencyForm | None = None  # likewise; 0s
     image_bytes: Amount | None = None  # of an image that nobody gave a size; 150M
 
 

@@ -32,6 +32,8 @@ def latencies(loaded: LoadedScenario) -> Latencies:
         ("scheduling", "scheduling", form.scheduling),
         ("container_start", "containerStart", form.container_start),
         ("image_pull_base", "imagePull", form.image_pull),
+        ("volume_attach", "volumeAttach", form.volume_attach),
+        ("volume_detach", "volumeDetach", form.volume_detach),
     ):
         if theirs is not None:
             where = f"spec.latencies.{name}"

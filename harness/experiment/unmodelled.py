@@ -57,7 +57,6 @@ TOLD: Mapping[str, Rule] = {
 
 UNINTERPRETED: Mapping[str, str] = {
     "NetworkPolicy": "no traffic is held back",
-    "VolumeAttachment": "volumes are there when their pod starts, and nobody attaches or detaches one",
     "Ingress": "it routes the requests of clients that name it alone",
     "IngressClass": "Ingresses are answered alike, whatever their class",
 }
@@ -76,8 +75,6 @@ WITHOUT_EFFECT = frozenset(
         "NodeStatus.features",
         "NodeStatus.nodeInfo",
         "NodeStatus.runtimeHandlers",
-        "NodeStatus.volumesAttached",
-        "NodeStatus.volumesInUse",
         "PodSpec.automountServiceAccountToken",
         "PodSpec.dnsConfig",
         "PodSpec.dnsPolicy",

@@ -128,6 +128,11 @@ class Constants:
         "terminated-pod-gc-threshold", MANAGER, "count", 12_500,
         "pods that have ended and are kept", "--terminated-pod-gc-threshold", positive=False,
     )  # fmt: skip
+    max_wait_for_unmount_ns: int = _of(
+        "maxWaitForUnmountDuration", MANAGER, "duration", 6 * MINUTE,
+        "how long a volume that nobody uses stays attached to a node that is not ready and has it mounted",
+        "pkg/controller/volume/attachdetach DefaultTimerConfig", positive=False,
+    )  # fmt: skip
     hpa_sync_period_ns: int = _of(
         "horizontal-pod-autoscaler-sync-period", MANAGER, "duration", 15 * SECOND,
         "how often replicas are reckoned", "--horizontal-pod-autoscaler-sync-period",

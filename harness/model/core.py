@@ -240,6 +240,11 @@ class NodeAddress(Wire, frozen=True, kw_only=True):
     address: str
 
 
+class AttachedVolume(Wire, frozen=True, kw_only=True):
+    name: str
+    device_path: str = ""
+
+
 class NodeStatus(Wire, frozen=True, kw_only=True):
     capacity: ResourceList = {}
     allocatable: ResourceList = {}
@@ -247,6 +252,8 @@ class NodeStatus(Wire, frozen=True, kw_only=True):
     addresses: tuple[NodeAddress, ...] = ()
     images: tuple[ContainerImage, ...] = ()
     phase: str = ""
+    volumes_attached: tuple[AttachedVolume, ...] = ()
+    volumes_in_use: tuple[str, ...] = ()
 
 
 class Node(Wire, frozen=True, kw_only=True):

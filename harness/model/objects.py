@@ -263,7 +263,8 @@ _KINDS = (
     Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", Unstructured),
     Kind("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles", Unstructured, False),
     Kind("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings", Unstructured, False),
-    # What a scheduler or a chart from outside lists, and nothing here acts on; of CSINodes the limits are respected.
+    # What a scheduler or a chart from outside lists. Of CSINodes the limits are respected, of CSIDrivers whether they
+    # attach, and VolumeAttachments are made and carried out (harness/controllers/storage); nothing acts on the others.
     Kind("CSINode", "storage.k8s.io/v1", "csinodes", Unstructured, False),
     Kind("CSIDriver", "storage.k8s.io/v1", "csidrivers", Unstructured, False),
     Kind("CSIStorageCapacity", "storage.k8s.io/v1", "csistoragecapacities", Unstructured),

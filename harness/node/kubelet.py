@@ -11,6 +11,7 @@ from random import Random
 from harness.engine.component import SECOND, Effect, Observe, Record, WakeAt, next_tick
 from harness.model.core import Node, Pod, PodStatus, ResourceList
 from harness.node import pod_status
+from harness.node import pod_timers as on
 from harness.node.container_runtime import ASKED_TO_STOP, KILLED, ContainerRuntime
 from harness.node.container_starter import ContainerStarter
 from harness.node.container_statuses import composed, says_all
@@ -24,14 +25,11 @@ from harness.node.pod_commands import said_of
 from harness.node.pod_duration import set_pod
 from harness.node.pod_worker import Host, PodWorker, Stage, gone
 from harness.node.restart_backoff import next_wait, told
-from harness.node.run_spec import run_spec_of, tick
+from harness.node.run_spec import RunSpec, run_spec_of, tick
 from harness.node.settings import NodeSettings
 from harness.node.status_manager import StatusManager
 from harness.node.usage import Usage
-
-STARTED, PULLED, READY, UNREADY, SICK, UNHEALTHY, ENDS, AGAIN, STOPPED, DEADLINE, SEEN_STARTED, SEEN_ENDED = range(12)
-EPHEMERAL = 12  # and harness.node.containers.run.CONTAINERS
-"""What a timer of a pod is about; its token is (uid, turn, one of these)."""
+from harness.node.volume_manager import VolumeManager
 
 
 # size: one pod from admission to its end, a short method a step; all of them change the same few fields of a node.
@@ -54,6 +52,7 @@ class Kubelet:
         "statuses",
         "turn",
         "usage",
+        "volumes",
     )
 
     def __init__(
@@ -65,6 +64,7 @@ class Kubelet:
         self.host = host
         self.usage = usage
         self.turn = 0
+        self.volumes: VolumeManager | None = None  # from the first that must be attached
         self._relist_phase_ns = phase_ns
         self.reachable = True  # over the network
         self._settings = settings
@@ -96,7 +96,7 @@ class Kubelet:
                 self._admit(now, pod, effects)
             return
         before = worker.pod
-        set_pod(now, worker, pod, ENDS, effects)
+        set_pod(now, worker, pod, on.ENDS, effects)
         if worker.composed is not None and before.metadata.annotations != meta.annotations:
             self._containers.replan(now, worker, effects)
         reported = self.statuses.compare(worker, effects)
@@ -152,21 +152,30 @@ class Kubelet:
             return
         self._allocator.take(run_spec, annotations)
         worker.holds = True
+        again = bool(pod.status.container_statuses)
+        parts = self._has_parts(pod, run_spec)
+        if again and not parts and not self._resume(now, worker, effects):
+            return
         limit = pod.spec.active_deadline_seconds
-        if run_spec.composed or (self.configuration is not None and self.configuration.concerns(pod)):
-            if limit is not None:
-                effects.append(WakeAt(worker.admitted_ns + limit * SECOND, (pod.metadata.uid, 0, DEADLINE)))
+        if limit is not None:
+            effects.append(WakeAt(worker.admitted_ns + limit * SECOND, (pod.metadata.uid, 0, on.DEADLINE)))
+        waits = self.volumes is not None and self.volumes.hold(now, pod)
+        if not again and (waits or (self._settings.commands and not parts)):  # people look on
+            self.statuses.set_status(worker, pod_status.pending(worker, now, self.host), effects)
+        if not waits:
+            self.begin(now, worker, effects)
+
+    def _has_parts(self, pod: Pod, run_spec: RunSpec) -> bool:
+        """Whether its containers have starts and ends of their own."""
+        return run_spec.composed or (self.configuration is not None and self.configuration.concerns(pod))
+
+    def begin(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
+        """Its volumes are there."""
+        if self._has_parts(worker.pod, worker.run_spec):
             self._containers.admit(now, worker, effects)
             self._report_composed(now, worker, effects)
-            return
-        if pod.status.container_statuses:
-            if not self._resume(now, worker, effects):
-                return
-        elif self._settings.commands:  # people look on
-            self.statuses.set_status(worker, pod_status.pending(worker, now, self.host), effects)
-        if limit is not None:
-            effects.append(WakeAt(worker.admitted_ns + limit * SECOND, (pod.metadata.uid, 0, DEADLINE)))
-        self._start(now, worker, effects)
+        else:
+            self._start(now, worker, effects)
 
     def _resume(self, now: int, worker: PodWorker, effects: list[Effect]) -> bool:
         """It ran here before the node lost power. Whether it is to run again.
@@ -214,64 +223,64 @@ class Kubelet:
             else:
                 self._say(worker, "Pulled", f'Container image "{image}" already present on machine', effects)
         if at > now and settings.record_events:
-            effects.append(WakeAt(at, (uid, worker.turn, PULLED)))
+            effects.append(WakeAt(at, (uid, worker.turn, on.PULLED)))
         for _ in range(worker.run_spec.inits + 1):
             at += latencies.container_start.draw(self._rng)
         worker.stage = Stage.STARTING
         worker.until_ns = at
         worker.sick = False
-        effects.append(WakeAt(at, (uid, worker.turn, STARTED)))
+        effects.append(WakeAt(at, (uid, worker.turn, on.STARTED)))
 
     def due(self, now: int, uid: str, turn: int, what: int, effects: list[Effect]) -> None:
         """A timer of a pod's container came due."""
         worker = self.pods.get(uid)
         if worker is None or worker.stage == Stage.ENDED:
             return
-        if what in (DEADLINE, EPHEMERAL, CONTAINERS):
+        if what in (on.DEADLINE, on.EPHEMERAL, CONTAINERS):
             if what == CONTAINERS:
                 self._containers.advance(now, worker, effects)
                 self._report_composed(now, worker, effects)
             else:
-                (self._deadline if what == DEADLINE else self._debug)(now, worker, effects)
+                (self._deadline if what == on.DEADLINE else self._debug)(now, worker, effects)
             return
         if worker.turn != turn:
             return
-        if what in (STARTED, ENDS, STOPPED):
-            if what == ENDS and worker.until_ns < 0:
+        if what in (on.STARTED, on.ENDS, on.STOPPED):
+            if what == on.ENDS and worker.until_ns < 0:
                 return  # it was said otherwise
             if now < worker.until_ns:  # the node stood still meanwhile, or it was said otherwise
                 effects.append(WakeAt(worker.until_ns, (uid, turn, what)))
-            elif what == STARTED:
+            elif what == on.STARTED:
                 self._started(now, worker, effects)
-            elif what == ENDS:
+            elif what == on.ENDS:
                 self._ended(now, worker, worker.annotations.exit_code, effects)
             else:
                 self._stopped(now, worker, effects)
-        elif what == READY:
+        elif what == on.READY:
             if not worker.sick:
                 worker.ready = True
                 self.statuses.set_status(worker, pod_status.running(worker, now, self.host), effects)
-        elif what == UNREADY:
+        elif what == on.UNREADY:
             worker.ready = False
             effects.append(Record(worker.pod, "Warning", "Unhealthy", "Readiness probe failed"))
             self.statuses.set_status(worker, pod_status.running(worker, now, self.host), effects)
-        elif what == SICK:
+        elif what == on.SICK:
             worker.sick = True
             self._serve(worker, effects)
-        elif what == UNHEALTHY:
+        elif what == on.UNHEALTHY:
             name = worker.run_spec.keep[0].name
             effects.append(Record(worker.pod, "Warning", "Unhealthy", "Liveness probe failed"))
             self._say(worker, "Killing", f"Container {name} failed liveness probe, will be restarted", effects)
             self.exit(now, worker, KILLED, effects)
-        elif what == SEEN_STARTED:
+        elif what == on.SEEN_STARTED:
             self.statuses.report(worker, effects)
-        elif what == SEEN_ENDED:
+        elif what == on.SEEN_ENDED:
             self.exit(now, worker, worker.ended[1], effects, worker.ended[0])
-        elif what == PULLED:
+        elif what == on.PULLED:
             for image in worker.run_spec.images:
                 self._say(worker, "Pulled", f'Successfully pulled image "{image}"', effects)
         else:
-            assert what == AGAIN, what
+            assert what == on.AGAIN, what
             self._start(now, worker, effects)
 
     def _started(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
@@ -288,7 +297,7 @@ class Kubelet:
                 self._say(worker, "Started", f"Started container {container.name}", effects)
         if annotations.duration_ns >= 0:
             worker.until_ns = now + annotations.duration_ns
-            effects.append(WakeAt(worker.until_ns, (uid, turn, ENDS)))
+            effects.append(WakeAt(worker.until_ns, (uid, turn, on.ENDS)))
         wait = run_spec.begin_ns
         if annotations.ready_after_ns:
             after = annotations.ready_after_ns
@@ -298,15 +307,15 @@ class Kubelet:
             wait = max(wait, after)
         worker.ready = not wait
         if wait:
-            effects.append(WakeAt(now + wait, (uid, turn, READY)))
+            effects.append(WakeAt(now + wait, (uid, turn, on.READY)))
         if annotations.unhealthy_after_ns >= 0:
-            self._will_fail(now, worker, now + annotations.unhealthy_after_ns, effects)
+            effects += on.will_fail(now, worker, now + annotations.unhealthy_after_ns)
         worker.status = pod_status.running(worker, now, self.host)
         seen_ns = self._next_relist(now)
         if seen_ns == now:
             self.statuses.report(worker, effects)
         else:
-            effects.append(WakeAt(seen_ns, (uid, turn, SEEN_STARTED)))
+            effects.append(WakeAt(seen_ns, (uid, turn, on.SEEN_STARTED)))
         if annotations.request_micro >= 0:
             self._serve(worker, effects)
             self.usage.changed(now, worker, effects)
@@ -325,18 +334,7 @@ class Kubelet:
         self.turn += 1
         worker.turn, worker.stage, worker.until_ns, worker.ended = self.turn, Stage.WAITING, -1, (now, code)
         self._serve(worker, effects)
-        effects.append(WakeAt(seen_ns, (worker.pod.metadata.uid, worker.turn, SEEN_ENDED)))
-
-    def _will_fail(self, now: int, worker: PodWorker, sick_ns: int, effects: list[Effect]) -> None:
-        """From `sick_ns` on the container answers no probe: the next probes fail, and enough of them have effects."""
-        uid, turn, run_spec = worker.pod.metadata.uid, worker.turn, worker.run_spec
-        effects.append(WakeAt(sick_ns, (uid, turn, SICK)))
-        if run_spec.ready_fail_ns:
-            first = tick(sick_ns, now + run_spec.ready_delay_ns, run_spec.ready_period_ns)
-            effects.append(WakeAt(first + run_spec.ready_fail_ns, (uid, turn, UNREADY)))
-        if run_spec.live_fail_ns:
-            first = tick(sick_ns, now + run_spec.live_delay_ns, run_spec.live_period_ns)
-            effects.append(WakeAt(first + run_spec.live_fail_ns, (uid, turn, UNHEALTHY)))
+        effects.append(WakeAt(seen_ns, (worker.pod.metadata.uid, worker.turn, on.SEEN_ENDED)))
 
     def crash(self, now: int, key: str, exit_code: int, effects: list[Effect]) -> None:
         """The container of the pod `key`, or of the first that runs, ends although nobody asked it to."""
@@ -376,7 +374,7 @@ class Kubelet:
             )
         else:
             self.statuses.set_status(worker, pod_status.waiting(worker, now, self.host, "ContainerCreating"), effects)
-        effects.append(WakeAt(now + wait, (meta.uid, worker.turn, AGAIN)))
+        effects.append(WakeAt(now + wait, (meta.uid, worker.turn, on.AGAIN)))
 
     def _stop(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """SIGTERM; the container takes its time, at most the grace period, which a second deletion can shorten."""
@@ -390,7 +388,7 @@ class Kubelet:
         if worker.stage == Stage.STOPPING:
             if latest < worker.until_ns:
                 worker.until_ns = latest
-                effects.append(WakeAt(latest, (meta.uid, worker.turn, STOPPED)))
+                effects.append(WakeAt(latest, (meta.uid, worker.turn, on.STOPPED)))
             return
         self._say(worker, "Killing", f"Stopping container {worker.run_spec.keep[0].name}", effects)
         runs = worker.stage == Stage.RUNNING
@@ -402,7 +400,7 @@ class Kubelet:
             return
         stopped = min(now + worker.annotations.stop_after_ns, latest)
         worker.until_ns = stopped if worker.until_ns < 0 else min(stopped, worker.until_ns)
-        effects.append(WakeAt(worker.until_ns, (meta.uid, worker.turn, STOPPED)))
+        effects.append(WakeAt(worker.until_ns, (meta.uid, worker.turn, on.STOPPED)))
 
     def _stopped(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         pod = worker.pod
@@ -421,7 +419,7 @@ class Kubelet:
 
     def _debug(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
         """Ephemeral containers, which somebody adds to a pod that runs."""
-        if run_ephemeral(now, worker, EPHEMERAL, effects) and worker.status is not None:
+        if run_ephemeral(now, worker, on.EPHEMERAL, effects) and worker.status is not None:
             self.statuses.set_status(worker, pod_status.with_ephemeral(worker), effects)
 
     def _deadline(self, now: int, worker: PodWorker, effects: list[Effect]) -> None:
@@ -465,6 +463,8 @@ class Kubelet:
             self.usage.changed(now, worker, effects)
 
     def _release(self, worker: PodWorker) -> None:
+        if self.volumes is not None:
+            self.volumes.release(worker.pod)
         if worker.holds:
             worker.holds = False
             self._allocator.give_back(worker.run_spec, worker.annotations)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from harness.engine.component import (
     DELETED,
     Create,
@@ -31,11 +33,12 @@ from harness.engine.component import (
     next_tick,
 )
 from harness.engine.guard import event_about, fault_of
-from harness.model.core import Node, Pod
+from harness.model.core import Node, NodeStatus, Pod
 from harness.model.faults import ContainerCrash, Crash, Freeze, NodeFault, Partition, PullsFail, Undo
 from harness.model.meta import condition
 from harness.model.objects import PodMetrics, kind_of
 from harness.model.pod_references import REFERRED
+from harness.model.storage import PersistentVolume
 from harness.model.workloads import Lease
 from harness.node.extended_resources import with_extended_resources
 from harness.node.images import Images
@@ -47,6 +50,7 @@ from harness.node.pod_worker import Host, Stage
 from harness.node.proxy import Network, Proxy
 from harness.node.settings import NodeSettings
 from harness.node.usage import Flow, Usage
+from harness.node.volume_manager import VolumeManager
 
 _DOWN, _FROZEN, _CUT = 1, 2, 4
 _NEVER = 1 << 62
@@ -136,6 +140,9 @@ class Machine:
                 self._contain(event, error, effects)
         if self._proxy is not None:
             self._proxy.route(now, effects)
+        volumes = self._kubelet.volumes
+        if volumes is not None and volumes.changed and not self._state & (_DOWN | _FROZEN):
+            self._sync_volumes(now, volumes, effects)
         if self._outbox is not None:
             self._outbox.superseded_by(effects)
         return effects
@@ -180,6 +187,8 @@ class Machine:
                     self._kubelet.update_pod(now, obj, effects)
             elif type(obj) is Node:
                 self._see_node(now, obj, effects)
+            elif type(obj) is PersistentVolume:
+                self._volumes().learn(obj)
             elif self._kubelet.configuration is not None and kind_of(obj) in REFERRED:
                 self._kubelet.configuration.hear(event)  # type: ignore[arg-type]
             elif self._proxy is not None:
@@ -208,6 +217,8 @@ class Machine:
             # (kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd, "Restoring an etcd cluster"): one
             # registers again where its node is not known, says how it is, and renews its lease from now on.
             self._registered = bool(event.objects)
+            for node in event.objects:
+                self._see_volumes(node)
             self._lease_known = False
             self._connect(now, effects)
         elif self._kubelet.configuration is not None and event.kind in REFERRED:
@@ -218,6 +229,9 @@ class Machine:
     def _timer(self, now: int, token: tuple[Any, ...], effects: list[Effect]) -> None:
         if len(token) == 3:
             self._kubelet.due(now, *token, effects)
+            return
+        if token[0] == "volumes":
+            self._volumes().changed = True  # they are looked at after every step
             return
         what, mark = token
         if what == "scrape":
@@ -235,7 +249,7 @@ class Machine:
         elif what == "status":
             self._status_due = False
             if not self._state & _CUT and now >= self._boots_until_ns:  # else it is reported when the network is back
-                effects.append(PatchStatus(ready_node(self._node, self._kubelet.host.ip, now)))
+                effects.append(self._report(ready_node(self._node, self._kubelet.host.ip, now)))
         elif what == "return":
             self._return(now, effects)
         else:
@@ -260,7 +274,7 @@ class Machine:
         if not self._registered and (boot_ns := boot_ns_of(node)):
             self._boots_until_ns, node = now + boot_ns, booting_node(node, now)
             effects.append(WakeAt(self._boots_until_ns, ("status", 0)))
-        effects.append(PatchStatus(node) if self._registered else Create(node))
+        effects.append(self._report(node) if self._registered else Create(self._with_volumes(node)))
         self._registered = True
         self._stand(now, effects)
         kubelet.reachable = True
@@ -277,6 +291,7 @@ class Machine:
 
     def _see_node(self, now: int, node: Node, effects: list[Effect]) -> None:
         """The next report sets right what somebody else says. Source: kubelet_node_status.go tryUpdateNodeStatus."""
+        self._see_volumes(node)
         if now < self._boots_until_ns:
             return  # it is not, and says so itself when it is
         if other := node.status.capacity != self._node.status.capacity:
@@ -311,6 +326,45 @@ class Machine:
         """Renewed now."""
         return lease(self.name, now, self._settings.constants.node_lease_duration_s)
 
+    # -- volumes -------------------------------------------------------------------------------------------------------
+
+    def _volumes(self) -> VolumeManager:
+        if self._kubelet.volumes is None:
+            period_ns = self._settings.constants.node_status_update_frequency_ns
+            self._kubelet.volumes = VolumeManager(period_ns, self._lease_phase_ns % period_ns)
+        return self._kubelet.volumes
+
+    def _see_volumes(self, node: Node) -> None:
+        if self._kubelet.volumes is not None or node.status.volumes_attached:
+            self._volumes().see(node.status.volumes_attached)
+
+    def _sync_volumes(self, now: int, volumes: VolumeManager, effects: list[Effect]) -> None:
+        """Tell which are in use, and start the pods whose volumes have come."""
+        said: list[Effect] = []
+        is_up = not self._state & _CUT and self._registered and now >= self._boots_until_ns
+        tells, begins = volumes.sync(now, is_up, said)
+        if tells:
+            said.append(self._report(ready_node(self._node, self._kubelet.host.ip, now)))
+        for uid in begins:
+            if (worker := self._kubelet.pods.get(uid)) is not None:
+                self._kubelet.begin(now, worker, said)
+        if self._state & _CUT:
+            self._defer(said, effects)
+        else:
+            effects.extend(said)
+
+    def _with_volumes(self, node: Node) -> Node:
+        volumes = self._kubelet.volumes
+        if volumes is None or not volumes.reported:
+            return node
+        return replace(node, status=replace(node.status, volumes_in_use=volumes.reported))
+
+    def _report(self, node: Node) -> PatchStatus:
+        """The node's whole status, but for which volumes are attached: that is another's to say."""
+        if self._kubelet.volumes is None:
+            return PatchStatus(node)
+        return PatchStatus(self._with_volumes(node), replace(node, status=NodeStatus(volumes_in_use=("",))))
+
     # -- what the server did not take ----------------------------------------------------------------------------------
 
     def _refused(self, now: int, outcome: Outcome, effects: list[Effect]) -> None:
@@ -326,7 +380,8 @@ class Machine:
                 self._retry_later(now, effects)  # in case the watch does not bring it
         elif error.reason == "AlreadyExists":
             if kind is Node:
-                effects.append(PatchStatus(obj))
+                assert obj is not None
+                effects.append(self._report(obj))
             elif kind is Lease:
                 effects.append(Update(self._lease(now)))
             elif kind is PodMetrics:

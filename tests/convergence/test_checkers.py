@@ -303,6 +303,8 @@ def test_the_status_of_a_daemon_set_that_is_being_deleted_is_left_alone(at_rest:
 
 def test_every_checker_is_shown_to_find_something() -> None:
     # The wrong states of the others stand in test_pool_checkers.py, test_node_claim_checkers.py,
-    # test_training_checker.py, test_revision_checkers.py and tests/controllers/test_statefulset.py, test_cronjob.py.
-    elsewhere = {"volumes", "pools", "node-claims", "training", "stateful-sets", "revisions", "cron-jobs"}
+    # test_training_checker.py, test_revision_checkers.py, tests/controllers/test_statefulset.py, test_cronjob.py and
+    # tests/experiment/test_attachments.py.
+    found = {"volumes", "pools", "node-claims", "training", "stateful-sets", "revisions", "cron-jobs"}
+    elsewhere = {*found, "attachments"}
     assert {name for name, _, _ in WRONG} | elsewhere == set(CHECKERS)

@@ -44,7 +44,8 @@ def test_every_controller_has_a_write_that_goes_wrong(points: list[Point]) -> No
         "garbage-collector", "horizontal-pod-autoscaler", "job-controller", "kubelet n0", "namespace-controller",
         "node-lifecycle-controller", "persistentvolume-binder", "pod-garbage-collector", "replicaset-controller",
         "cronjob-controller", "replicationcontroller-controller", "resourcequota-controller",
-        "statefulset-controller", "taint-eviction-controller",
+        "statefulset-controller", "taint-eviction-controller", "persistentvolume-attach-detach-controller",
+        "external-attacher",
     }  # fmt: skip
     assert {point.outage for point in points} == set(OUTAGES)
     assert len(points) > 4000

@@ -258,6 +258,8 @@ def test_claims_of_a_set_go_round_the_zones_when_bound_at_once_and_their_volumes
     story.delete("Pod", "db-0")
     story.delete("PersistentVolumeClaim", "data-db-0")
     story.run(5)
+    assert made in story.server.objects("PersistentVolume"), "its kubelet has not told that it is unmounted"
+    story.run(10)
     assert made not in story.server.objects("PersistentVolume"), "reclaimPolicy Delete"
 
 

@@ -1,7 +1,7 @@
 """A NodeClaim that is being deleted: its node is tainted and drained over the eviction API, then the machine goes.
 
 Source: kubernetes-sigs/karpenter pkg/controllers/node/termination/controller.go, terminator/{terminator,eviction}.go,
-pkg/utils/pod/scheduling.go (1.14). Volumes are not waited for: VolumeAttachments are not modelled.
+pkg/utils/pod/scheduling.go (1.14). Volumes are not waited for until they are detached.
 """
 
 from __future__ import annotations

@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.engine.component import SECOND, Create, Delete, Instant, Outcome, Subscribe, Update
 from harness.engine.latency import Constant, Latency
+from harness.model.attachments import place_of
 from harness.model.core import Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from harness.model.meta import ObjectMeta
+from harness.model.objects import Unstructured
 from harness.model.storage import (
     PersistentVolume,
     PersistentVolumeClaim,
@@ -56,9 +58,11 @@ class ProvisionerController(Reconciler):
                 "PersistentVolume": self._volume_changed,
                 "StorageClass": None,
                 "Node": None,
+                "VolumeAttachment": self._attachment_changed,
             },
         )
-        self.watches = ("PersistentVolumeClaim", "PersistentVolume", "StorageClass")
+        self.watches = ("PersistentVolumeClaim", "PersistentVolume", "StorageClass", "VolumeAttachment")
+        self._attachments = self.informer.index("VolumeAttachment", lambda attachment: (place_of(attachment)[0],))
         self._latency = latency if latency is not None else Constant(PROVISIONING_NS)
         self._rng = rng if rng is not None else Random(0)
         self._subscribed = False
@@ -83,10 +87,19 @@ class ProvisionerController(Reconciler):
         if new is not None and new.status.phase == "Released":
             self.queue.add(f"volume/{new.metadata.name}")
 
+    def _attachment_changed(self, old: Unstructured | None, new: Unstructured | None) -> None:
+        if new is None and old is not None:
+            self.queue.add(f"volume/{place_of(old)[0]}")
+
     def reconcile(self, now: Instant, key: str) -> None:
         if key.startswith("volume/"):
             volume: PersistentVolume | None = self.informer.get("PersistentVolume", key.removeprefix("volume/"))
             if volume is not None and _to_delete(volume):
+                # Source: external-provisioner pkg/controller/controller.go canDeleteVolume, Delete.
+                for attachment in self._attachments[volume.metadata.name].values():
+                    why = f"persistentvolume {volume.metadata.name} is still attached to node {place_of(attachment)[1]}"
+                    self.record(volume, "Warning", "VolumeFailedDelete", why)
+                    return
                 self.write(key, Delete("PersistentVolume", "", volume.metadata.name, volume.metadata.uid, token=key))
             return
         claim: PersistentVolumeClaim | None = self.informer.get("PersistentVolumeClaim", key)

@@ -1,8 +1,9 @@
 """NodeVolumeLimits: a node takes as many volumes of a CSI driver as its CSINode says.
 
 Source of the semantics: kube-scheduler 1.32 plugins/nodevolumelimits/csi.go. Volumes are counted once, however many
-pods use them; a claim that is not bound yet counts by its storage class's provisioner. VolumeAttachments and in-tree
-volumes that migrate to CSI are not modelled.
+pods use them; a claim that is not bound yet counts by its storage class's provisioner. Volumes that
+are attached, but used by no pod on the node any more, do not count. In-tree volumes that migrate to CSI are not
+modelled.
 """
 
 from __future__ import annotations
