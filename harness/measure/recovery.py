@@ -48,6 +48,8 @@ class Recovery:
         self.faults = self._faults.listed
         self._ready: dict[str, str] = {}
         self._power: dict[str, int] = {}  # node: without power until
+        self._still: dict[str, int] = {}  # node: standing still until
+        self._cut: dict[str, int] = {}  # node: cut off from the network until
         self._trouble: dict[str, list[MeasuredFault]] = {}  # by node, in order
         self._open: dict[str, Hit] = {}  # by uid: neither back nor gone
         self._last_hit: dict[str, Hit] = {}
@@ -85,7 +87,8 @@ class Recovery:
                 if undone is not None and undone.until_ns > at_ns:
                     undone.lasts_ns = at_ns - undone.at_ns
                     for target in undone.targets:
-                        self._power[target] = min(self._power.get(target, at_ns), at_ns)
+                        for held in (self._power, self._still, self._cut):
+                            held[target] = min(held.get(target, at_ns), at_ns)
         elif topic == "faultShort":
             if (fault := self._faults.caused_by(data[0])) is not None:
                 fault.short = data[1:]
@@ -110,6 +113,11 @@ class Recovery:
                     self._hit(fault, life)
         if kind == "Crash":
             self._power[target] = max(self._power.get(target, 0), fault.until_ns)
+            self._still.pop(target, None)
+        elif kind == "Freeze" and self._power.get(target, 0) <= at_ns:
+            self._still[target] = max(self._still.get(target, 0), fault.until_ns)
+        elif kind == "Partition":
+            self._cut[target] = max(self._cut.get(target, 0), fault.until_ns)
         if kind != "ContainerCrash":
             self._trouble.setdefault(target, []).append(fault)
             if self._ready.get(target) != "True":
@@ -136,10 +144,13 @@ class Recovery:
     def _hit(self, fault: MeasuredFault, life: PodTimes, *, going: bool = False) -> None:
         if life.uid in self._open or (life.deleted_ns != NEVER and not going):
             open_hit = self._open.get(life.uid)
-            if open_hit is not None and open_hit.fault is not fault:
+            if open_hit is None or open_hit.fault is fault:
+                return
+            if open_hit.fault.kind not in ("Freeze", "Partition") or self._is_held(life.node, fault.at_ns):
                 fault.before += 1
                 fault.prolonged += fault.until_ns > open_hit.fault.until_ns and open_hit.fault.kind in LASTING_FAULTS
-            return  # the loss has its cause
+                return  # the loss has its cause
+            open_hit.back_ns = open_hit.fault.until_ns  # that was over, and the news of it is still on the way
         lost = self._traffic.lost_on(life.uid, fault.at_ns)
         if (last := self._last_hit.get(life.uid)) is not None:
             last.lost_after = lost
@@ -147,6 +158,10 @@ class Recovery:
         hit = Hit(life, fault, served, lost)
         fault.hits.append(hit)
         self._open[life.uid] = self._last_hit[life.uid] = hit
+
+    def _is_held(self, node: str, at_ns: int) -> bool:
+        """By a fault that lasts: news of its pods is from before that."""
+        return any(held.get(node, 0) > at_ns for held in (self._power, self._still, self._cut))
 
     def _node(self, at_ns: int, node: Any) -> None:
         name, ready = node.metadata.name, node_ready(node)
@@ -194,7 +209,7 @@ class Recovery:
             was, now = is_ready(old.status.conditions), is_ready(pod.status.conditions)
             if was and not now and hit.unready_ns == NEVER:
                 hit.unready_ns = at_ns
-            elif now and not was and pod.metadata.deletion_timestamp is None:
+            elif now and not was and pod.metadata.deletion_timestamp is None and not self._is_held(life.node, at_ns):
                 hit.back_ns = at_ns
                 del self._open[uid]
                 hit = None

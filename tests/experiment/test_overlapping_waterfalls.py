@@ -240,3 +240,26 @@ def test_who_is_deleted_before_it_is_ready_again_is_followed_to_what_came_in_its
     ended = max(way[-1].start_ns for way in fall.ways) - fall.start_ns
     assert ended / 1e9 == pytest.approx(measured["phases"]["serving"]["last"], abs=0.01)
     assert way[0].name == "seen to have ended"
+
+
+@pytest.mark.parametrize("after_ms", [0, 3, 30])
+def test_a_crash_right_after_a_partition_has_victims_of_its_own(tmp_path: Path, after_ms: int) -> None:
+    """The news that the node was ready again arrived after the crash: the pods were said to be back, the crash to have
+    hit nothing, and nobody waited for the five minutes that followed."""
+    faults = [
+        {"at": "3m", "zonePartition": {"zone": "a", "for": "83s"}},
+        {"at": f"{263_000 + after_ms}ms", "nodeCrash": {"select": {"zone": "a"}}},
+    ]
+    nodes = [{"group": {"name": "n", "count": 6, "cpu": 2, "memory": "16Gi", "zones": ["a", "b", "c"]}}]
+    record = run(tmp_path, faults=faults, nodes=nodes)
+    falls = waterfalls(record)
+    check(falls)
+    partition, crashed = json.loads((record / "record.json").read_text())["metrics"]["recovery"]
+    assert partition["victims"] == partition["returned"] == crashed["victims"] == crashed["replaced"] == 2
+    assert partition["phases"]["running"]["last"] == pytest.approx(83, abs=0.1)
+    assert crashed["phases"]["running"]["first"] > 340
+    assert crashed["phases"]["detected"]["first"] > 40
+    assert [fall.total_ns // 10**9 for fall in falls.recoveries] == [
+        pytest.approx(83, abs=1),
+        pytest.approx(355, abs=12),
+    ]

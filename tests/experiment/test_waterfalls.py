@@ -115,6 +115,11 @@ LATENCIES = st.sampled_from(
     seed=0, faults=[crash("60s", "n-0"), {"at": "412137ms", "apiServerRestart": {"downFor": "24s"}}],
     scaled=False, pools=False, latencies={}, events=True,
 )  # fmt: skip
+# A node crashed at the instant at which its partition ended: the news that it was back was still on the way.
+@example(
+    seed=364, faults=[crash("255s", "n-0"), {"at": "172s", "zonePartition": {"zone": "a", "for": "83s"}}],
+    scaled=True, pools=False, latencies={}, events=True,
+)  # fmt: skip
 @example(seed=2528, faults=[], scaled=True, pools=False, latencies={}, events=False)  # scrapes and syncs coincide
 def test_hops_add_up_to_the_total(
     seed: int, faults: list[dict[str, Any]], scaled: bool, pools: bool, latencies: dict[str, Any], events: bool

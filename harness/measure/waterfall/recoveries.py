@@ -229,10 +229,10 @@ def _undone_ns(fault: FaultStory, node: str, story: Story, until_ns: int) -> tup
     """When a node that a fault disturbed is let go, and the faults that came meanwhile and kept it for longer."""
     spans = story.held(node)
     spans = spans[bisect_left(spans, fault.at_ns, key=lambda span: span.fault.at_ns) :]
-    alone = until_ns + 1 if fault.lasts_ns < 0 else fault.at_ns + fault.lasts_ns
+    alone = ends = until_ns + 1 if fault.lasts_ns < 0 else fault.at_ns + fault.lasts_ns
     undone, longer = next((span.end_ns for span in spans if span.fault is fault), alone), []
     for span in spans:
-        if span.fault.at_ns > undone:
+        if span.fault.at_ns > undone or span.fault.at_ns == undone == ends:
             break
         if undone < span.end_ns:
             undone = span.end_ns
