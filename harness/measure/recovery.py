@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.measure.fault import FOR_EVER, LASTING_FAULTS, OUTAGES, FaultList, Hit, MeasuredFault, Step
+from harness.measure.held_nodes import HeldNodes
 from harness.measure.journal import node_ready
 from harness.measure.missing_replicas import MissingReplicas
 from harness.measure.outage import outage
@@ -47,9 +48,7 @@ class Recovery:
         self._faults = FaultList(MeasuredFault)
         self.faults = self._faults.listed
         self._ready: dict[str, str] = {}
-        self._power: dict[str, int] = {}  # node: without power until
-        self._still: dict[str, int] = {}  # node: standing still until
-        self._cut: dict[str, int] = {}  # node: cut off from the network until
+        self._held = HeldNodes()
         self._trouble: dict[str, list[MeasuredFault]] = {}  # by node, in order
         self._open: dict[str, Hit] = {}  # by uid: neither back nor gone
         self._last_hit: dict[str, Hit] = {}
@@ -86,9 +85,7 @@ class Recovery:
                 undone = self._faults.caused_by(cause)
                 if undone is not None and undone.until_ns > at_ns:
                     undone.lasts_ns = at_ns - undone.at_ns
-                    for target in undone.targets:
-                        for held in (self._power, self._still, self._cut):
-                            held[target] = min(held.get(target, at_ns), at_ns)
+                    self._held.release(undone.targets, at_ns)
         elif topic == "faultShort":
             if (fault := self._faults.caused_by(data[0])) is not None:
                 fault.short = data[1:]
@@ -105,19 +102,13 @@ class Recovery:
         fault.lasts_ns = FOR_EVER if lasts_ns < 0 else lasts_ns
         if kind in OUTAGES:
             return
-        if self._power.get(target, 0) > at_ns:
+        if self._held.is_off(target, at_ns):
             fault.spared.append(target)
         else:
             for life in list(self._lives.on(target)):
                 if life.ended_ns == NEVER and (not pod or life.key == pod):
                     self._hit(fault, life)
-        if kind == "Crash":
-            self._power[target] = max(self._power.get(target, 0), fault.until_ns)
-            self._still.pop(target, None)
-        elif kind == "Freeze" and self._power.get(target, 0) <= at_ns:
-            self._still[target] = max(self._still.get(target, 0), fault.until_ns)
-        elif kind == "Partition":
-            self._cut[target] = max(self._cut.get(target, 0), fault.until_ns)
+        self._held.hold(target, kind, at_ns, fault.until_ns)
         if kind != "ContainerCrash":
             self._trouble.setdefault(target, []).append(fault)
             if self._ready.get(target) != "True":
@@ -146,7 +137,7 @@ class Recovery:
             open_hit = self._open.get(life.uid)
             if open_hit is None or open_hit.fault is fault:
                 return
-            if open_hit.fault.kind not in ("Freeze", "Partition") or self._is_held(life.node, fault.at_ns):
+            if open_hit.fault.kind not in ("Freeze", "Partition") or self._held.is_held(life.node, fault.at_ns):
                 fault.before += 1
                 fault.prolonged += fault.until_ns > open_hit.fault.until_ns and open_hit.fault.kind in LASTING_FAULTS
                 return  # the loss has its cause
@@ -158,10 +149,6 @@ class Recovery:
         hit = Hit(life, fault, served, lost)
         fault.hits.append(hit)
         self._open[life.uid] = self._last_hit[life.uid] = hit
-
-    def _is_held(self, node: str, at_ns: int) -> bool:
-        """By a fault that lasts: news of its pods is from before that."""
-        return any(held.get(node, 0) > at_ns for held in (self._power, self._still, self._cut))
 
     def _node(self, at_ns: int, node: Any) -> None:
         name, ready = node.metadata.name, node_ready(node)
@@ -207,9 +194,12 @@ class Recovery:
             hit.evicted = True
         if hit is not None and old is not None and old.status.conditions is not pod.status.conditions:
             was, now = is_ready(old.status.conditions), is_ready(pod.status.conditions)
+            stays = pod.metadata.deletion_timestamp is None
             if was and not now and hit.unready_ns == NEVER:
                 hit.unready_ns = at_ns
-            elif now and not was and pod.metadata.deletion_timestamp is None and not self._is_held(life.node, at_ns):
+            elif (
+                now and not was and pod.metadata.deletion_timestamp is None and not self._held.is_held(life.node, at_ns)
+            ):
                 hit.back_ns = at_ns
                 del self._open[uid]
                 hit = None
