@@ -27,7 +27,8 @@ class PodTimes(msgspec.Struct, gc=False):
 
     `stopped_ns`: its node lost power, or stood still, from then on until it ended. `undone_ns`: its containers ran for
     so long in attempts that ended and were begun again in place. `evicted_ns`: the scheduler took it away, for a
-    preemption or because its strategy asked for that.
+    preemption or because its strategy asked for that. `attempts`: of its containers that have ended and were begun
+    again, or are about to be; `restarts` are those that have begun.
     """
 
     key: str
@@ -44,7 +45,8 @@ class PodTimes(msgspec.Struct, gc=False):
     gone_ns: int = NEVER
     phase: str = "Pending"
     reason: str = ""
-    attempts: int = 0  # that have ended before the one that runs
+    restarts: int = 0
+    attempts: int = 0
     stopped_ns: int = NEVER
     undone_ns: int = 0
     evicted_ns: int = NEVER
@@ -135,6 +137,7 @@ class PodLives:
                 life.undone_ns += max(_last_ran_ns(item) for item in status.container_statuses)
                 life.stopped_ns = NEVER  # power is back
                 life.attempts = attempts
+            life.restarts = sum(item.restart_count or 0 for item in status.container_statuses)
         if life.ready_ns == NEVER and life.running_ns != NEVER and is_ready(status.conditions):
             life.ready_ns = at_ns
         deleted = meta.deletion_timestamp is not None
@@ -158,7 +161,8 @@ class PodLives:
     def columns(self) -> dict[str, list[Any]]:
         """A table, one row a pod, for Parquet."""
         lives = list(self.all.values())
-        return {name: [getattr(life, name) for life in lives] for name in PodTimes.__struct_fields__}
+        names = [name for name in PodTimes.__struct_fields__ if name != "attempts"]
+        return {name: [getattr(life, name) for life in lives] for name in names}
 
 
 def _attempts(status: ContainerStatus) -> int:
