@@ -197,9 +197,7 @@ class Recovery:
             stays = pod.metadata.deletion_timestamp is None
             if was and not now and hit.unready_ns == NEVER:
                 hit.unready_ns = at_ns
-            elif (
-                now and not was and pod.metadata.deletion_timestamp is None and not self._held.is_held(life.node, at_ns)
-            ):
+            elif now and not was and stays and not self._held.is_held(life.node, at_ns):
                 hit.back_ns = at_ns
                 del self._open[uid]
                 hit = None
