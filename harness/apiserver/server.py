@@ -198,9 +198,9 @@ class ApiServer:
             return old
         if finish is None and self.finish_update is not None and "managedFields" in (was.extra or ()):
             new = self.finish_update(new, old)
+        if dry_run:  # nothing was written, so it has no other revision
+            return replaced(new, metadata=replaced(new.metadata, resource_version=was.resource_version))
         new = self._numbered(new)
-        if dry_run:
-            return new
         if rules.is_deletable(new):
             self._remove(kind, was.key, new)
         else:

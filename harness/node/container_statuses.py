@@ -36,7 +36,7 @@ def composed(worker: PodWorker, now: Instant, host: Host, reason: str = "", mess
         message=message,
         qos_class=status.qos_class,
         host_ip=host.ip,
-        pod_ip=pod_ip(worker.pod.metadata.uid),
+        pod_ip=pod_ip(worker.pod.metadata.uid) if run.mounts is None else "",
         start_time=Time(worker.admitted_ns),
         init_container_statuses=tuple(_status(c) for c in run.containers if c.plan.role != Role.APP),
         container_statuses=tuple(_status(c) for c in run.of(Role.APP)),

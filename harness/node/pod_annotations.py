@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -150,7 +150,7 @@ def _positive(number: int) -> int:
     return number
 
 
-_READERS = {
+_READERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     DURATION: ("duration_ns", _span),
     EXIT_CODE: ("exit_code", _code),
     READY_AFTER: ("ready_after_ns", _span),

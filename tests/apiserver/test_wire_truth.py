@@ -193,3 +193,39 @@ def test_every_namespace_has_a_default_account(cluster: Live) -> None:
     assert cluster.request("GET", account("fresh"))[0] == 200
     assert cluster.request("DELETE", account("fresh"))[0] == 200
     assert cluster.request("GET", account("fresh"))[0] == 200, "it comes back"
+
+
+def test_the_two_priority_classes_of_every_cluster(cluster: Live) -> None:
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    found = {item["metadata"]["name"]: item["value"] for item in cluster.request("GET", path)[1]["items"]}
+    assert found == {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+    for name, value, code in (("system-node-critical", 5, 422), ("system-mine", 5, 422)):
+        assert cluster.request("DELETE", f"{path}/{name}")[0] in (200, 404)
+        assert cluster.request("POST", path, {"metadata": {"name": name}, "value": value})[0] == code
+    right = {"metadata": {"name": "system-node-critical"}, "value": 2_000_001_000}
+    assert cluster.request("POST", path, right)[0] == 201, "as a dump of another cluster has it"
+
+
+def test_a_dry_run_has_the_revision_that_there_is(cluster: Live) -> None:
+    """kubectl diff shows nothing but what would change."""
+    path = f"{DEFAULT}/configmaps"
+    made = cluster.request("POST", path, {"metadata": {"name": "dry"}, "data": {"a": "1"}})[1]
+    headers = {"Content-Type": "application/merge-patch+json"}
+    code, tried = cluster.request("PATCH", f"{path}/dry?dryRun=All", {"data": {"a": "2"}}, headers=headers)
+    assert (code, tried["data"]) == (200, {"a": "2"})
+    assert tried["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert cluster.request("GET", f"{path}/dry")[1]["data"] == {"a": "1"}
+
+
+def test_a_refusal_says_the_prefix_of_a_name_that_is_still_to_be_made(cluster: Live) -> None:
+    """Source: apiserver pkg/admission/errors.go extractResourceName (1.32)."""
+    spec = {"serviceAccountName": "nobody", "containers": [{"name": "a", "image": "b"}]}
+    code, told = cluster.request("POST", f"{DEFAULT}/pods", {"metadata": {"generateName": "web-"}, "spec": spec})
+    assert code == 403
+    why = 'error looking up service account default/nobody: serviceaccount "nobody" not found'
+    assert told["message"] == f'pods "web-" is forbidden: {why}'
+
+
+def test_who_asks_for_component_statuses_is_warned(cluster: Live) -> None:
+    code, _, headers = cluster.exchange("GET", "/api/v1/componentstatuses")
+    assert (code, headers["warning"]) == (200, '299 - "v1 ComponentStatus is deprecated in v1.19+"')

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.apiserver.admission.by_namespace import ByNamespace
 from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
-from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.lifecycle import replaced, spoken_name
 from harness.apiserver.watch_cache import WatchCache
 from harness.engine.component import ADDED
 from harness.model.core import Container, Pod, PodSpec, ResourceList
@@ -117,7 +117,7 @@ def check(pod: Pod, ranges: Iterable[LimitRange]) -> None:
             elif item.type == "Pod":
                 wrong += _out_of_range(item, _sum(pod.spec, _requests), _sum(pod.spec, _limits))
     if wrong:
-        raise forbidden("pods", pod.metadata.name, wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
+        raise forbidden("pods", spoken_name(pod.metadata), wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
 
 
 def _out_of_range(item: LimitRangeItem, requests: ResourceList, limits: ResourceList) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
+from harness.apiserver.registry.lifecycle import spoken_name
 from harness.model.status import forbidden, not_found
 
 
@@ -20,5 +21,5 @@ class NamespaceLifecycle(Plugin):
                 raise not_found("namespaces", namespace)
             if space.metadata.deletion_timestamp is not None:
                 why = f"unable to create new content in namespace {namespace} because it is being terminated"
-                raise forbidden(request.kind.plural, request.obj.metadata.name, why)
+                raise forbidden(request.kind.plural, spoken_name(request.obj.metadata), why)
         return request.obj

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from harness.apiserver.admission.plugin import CREATE, UPDATE, AdmissionRequest, Plugin
 from harness.apiserver.registry.identity_memo import IdentityMemo
-from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.lifecycle import replaced, spoken_name
 from harness.apiserver.watch_cache import WatchCache
 from harness.model.constants import DEFAULTS, Constants
 from harness.model.core import Pod, PodSpec
@@ -67,5 +67,5 @@ class PodSpecs(Plugin):
     def _complete(self, pod: Pod, old: PodSpec | None) -> PodSpec:
         spec = pod.spec
         for plugin in self._plugins:
-            spec = plugin.complete(spec, old, pod.metadata.name)
+            spec = plugin.complete(spec, old, spoken_name(pod.metadata))
         return spec

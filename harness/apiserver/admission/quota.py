@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from harness.apiserver.registry.lifecycle import qos_class, replaced
+from harness.apiserver.registry.lifecycle import qos_class, replaced, spoken_name
 from harness.model.core import Container, Pod, PodSpec, ResourceList
 from harness.model.meta import ApiObject
 from harness.model.objects import Kind
@@ -154,7 +154,7 @@ def admitted(
         unknown = sorted(resource for resource in mine if resource not in quota.status.used)
         if unknown:  # the quota controller has not counted yet
             why = f"status unknown for quota: {name}, resources: {','.join(unknown)}"
-            raise forbidden(plural, obj.metadata.name, why)
+            raise forbidden(plural, spoken_name(obj.metadata), why)
         was = quota.status.used
         over = sorted(r for r, milli in mine.items() if was[r].milli + milli > counted[r].milli)
         if over:
@@ -163,7 +163,7 @@ def admitted(
                 f"exceeded quota: {name}, requested: {_shown(asked, over)}, used: {_shown(was, over)}, "
                 f"limited: {_shown(counted, over)}"
             )
-            raise forbidden(plural, obj.metadata.name, why)
+            raise forbidden(plural, spoken_name(obj.metadata), why)
         new = {**was, **{r: Quantity(was[r].milli + milli, counted[r].form) for r, milli in mine.items()}}
         changed.append(replaced(quota, status=replaced(quota.status, used=new)))
     return changed
@@ -182,7 +182,7 @@ def _all_said(quota: ResourceQuota, pod: Pod, plural: str) -> None:
                 missing.setdefault(name, []).append(container.name)
     if missing:
         told = "; ".join(f"{name} for: {','.join(sorted(missing[name]))}" for name in sorted(missing))
-        raise forbidden(plural, pod.metadata.name, f"failed quota: {quota.metadata.name}: must specify {told}")
+        raise forbidden(plural, spoken_name(pod.metadata), f"failed quota: {quota.metadata.name}: must specify {told}")
 
 
 def _said(container: Container) -> set[str]:

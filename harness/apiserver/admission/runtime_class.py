@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
 from harness.apiserver.admission.pod_specs import PodSpecPlugin
-from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.lifecycle import replaced, spoken_name
 from harness.model.core import PodSpec, ResourceList, Toleration
 from harness.model.quantity import parse_quantity
 from harness.model.status import forbidden
@@ -73,5 +73,5 @@ class RuntimeClassExists(Plugin):
         pod = request.obj
         name = class_of(pod.spec)
         if name and name not in self.cache.objects("RuntimeClass"):
-            raise forbidden("pods", pod.metadata.name, f'pod rejected: RuntimeClass "{name}" not found')
+            raise forbidden("pods", spoken_name(pod.metadata), f'pod rejected: RuntimeClass "{name}" not found')
         return pod

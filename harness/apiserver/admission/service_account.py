@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from harness.apiserver.admission.plugin import AdmissionRequest, Plugin
-from harness.apiserver.registry.lifecycle import replaced
+from harness.apiserver.registry.lifecycle import replaced, spoken_name
 from harness.apiserver.watch_cache import WatchCache
 from harness.model.core import Container, Pod, PodSpec
 from harness.model.meta import ApiObject
@@ -65,7 +65,7 @@ class ServiceAccount(Plugin):
         account: Any = self.cache.objects("ServiceAccount").get(f"{namespace}/{name}")
         if account is None:
             why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-            raise forbidden("pods", pod.metadata.name, why)
+            raise forbidden("pods", spoken_name(pod.metadata), why)
         extra = {**(spec.extra or {})}
         extra.setdefault("enableServiceLinks", True)  # Source: core/v1 SetDefaults_Pod
         extra["serviceAccount"] = name

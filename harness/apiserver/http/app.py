@@ -30,6 +30,7 @@ from harness.apiserver.http.resources import Target, target_of
 from harness.apiserver.http.streams import WatchResponse, WatchSettings
 from harness.apiserver.http.verbs import Result, perform, reads_memory
 from harness.apiserver.http.watch import Hub
+from harness.apiserver.kinds import RULES
 from harness.apiserver.server import ApiServer
 from harness.model.status import ApiError, not_allowed, unavailable
 from harness.model.wire import Json
@@ -237,6 +238,8 @@ class Front:
                 response = _response(await encoder.page(page), form)
         if call.verb in ("create", "update", "patch") and not target.subresource:
             call.warnings.extend(await self._unheeded(call))
+        if told := RULES[call.resource.kind.kind].deprecated:
+            call.warnings.append(told)
         for warning in call.warnings:
             response.headers.append("Warning", warning_header(warning))
         return response

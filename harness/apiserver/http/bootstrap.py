@@ -6,6 +6,7 @@ pkg/controller/serviceaccount/serviceaccounts_controller.go.
 
 from __future__ import annotations
 
+from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
 from harness.apiserver.http.auth import certs
 from harness.apiserver.http.driver_queue import DriverQueue
 from harness.apiserver.http.server_listener import ServerListener
@@ -15,7 +16,7 @@ from harness.engine.component import ADDED, DELETED
 from harness.model.core import ConfigMap, Service, ServicePort, ServiceSpec
 from harness.model.meta import ApiObject, ObjectMeta
 from harness.model.objects import Kind, Unstructured
-from harness.model.workloads import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
+from harness.model.workloads import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, PriorityClass
 
 KUBERNETES = "kubernetes"
 SERVICE_IP, SERVICE_PORT = "10.96.0.1", 443
@@ -107,6 +108,20 @@ def ensure_authentication(server: ApiServer, authority: str) -> None:
         data[PROXY_AUTHORITY] = certs.make_authority(PROXY_NAME).certificate
     if data != held.data:
         server.update(replaced(held, data=data))
+
+
+def ensure_priority_classes(server: ApiServer) -> None:
+    """Source: pkg/registry/scheduling/rest/storage_scheduling.go AddSystemPriorityClasses (1.32)."""
+    for name, value in SYSTEM_PRIORITIES.items():
+        if name not in server.objects("PriorityClass"):
+            about = f"For pods that {_CRITICAL[name]}."
+            server.create(PriorityClass(metadata=ObjectMeta(name=name), value=value, description=about))
+
+
+_CRITICAL = {
+    "system-cluster-critical": "the cluster cannot do without, wherever they run",
+    "system-node-critical": "their node cannot do without: above all others",
+}
 
 
 class DefaultServiceAccounts(ServerListener):

@@ -25,7 +25,12 @@ from harness.apiserver.http.auth.jwt import Signer
 from harness.apiserver.http.auth.rbac import User
 from harness.apiserver.http.auth.role_aggregation import RoleAggregation
 from harness.apiserver.http.auth.tokens import ADMIN, Tokens
-from harness.apiserver.http.bootstrap import DefaultServiceAccounts, KubernetesService, ensure_authentication
+from harness.apiserver.http.bootstrap import (
+    DefaultServiceAccounts,
+    KubernetesService,
+    ensure_authentication,
+    ensure_priority_classes,
+)
 from harness.apiserver.http.connections import IDLE_S, BoundedHttp
 from harness.apiserver.http.custom_resources import CustomResources
 from harness.apiserver.http.driver_queue import DriverQueue
@@ -127,6 +132,7 @@ class HttpServer:
             rbac.grant(self.driver.server, web_page.USER, web_page.rules(faults=self._web.faults is not None))
         self._service.attach(host, port)
         ensure_authentication(self.driver.server, self.authority.decode())
+        ensure_priority_classes(self.driver.server)
         server = self.driver.server
         server.finish_update = tracking.of_components(self._epoch, lambda: server.now)
         self._accounts.attach()

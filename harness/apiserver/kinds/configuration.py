@@ -134,6 +134,7 @@ def _component_cells(obj: Json, moment: Moment) -> list[Any]:
 RULES = (
     KindRules(
         kind=KINDS["ComponentStatus"],
+        deprecated="v1 ComponentStatus is deprecated in v1.19+",
         counted=False,
         read_only="statuses of components are found out when somebody asks",
         table=Table(("Name", "Status", "Message", "Error"), _component_cells),

@@ -82,6 +82,8 @@ class KindRules:
     """(new, old) -> what is wrong with a write of the status."""
     from_client: Callable[[Any], Any] | None = None
     """What an object gets besides when a client creates it, and no component of the cluster."""
+    deprecated: str = ""
+    """What a client that asks for it in any way is told besides the answer."""
     warnings: Callable[[Any], list[str]] | None = None
     """What a client that writes it is told besides the answer."""
     fixed: tuple[str, ...] = ()

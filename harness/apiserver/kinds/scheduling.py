@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.apiserver.admission.priority import SYSTEM_PRIORITIES
 from harness.apiserver.kinds.rules import KindRules, Table
 from harness.apiserver.registry.lifecycle import replaced
 from harness.apiserver.registry.table_cells import Moment, created, name_of, number
@@ -23,7 +24,13 @@ def _defaults(obj: PriorityClass) -> PriorityClass:
 
 def _problems(new: PriorityClass, old: PriorityClass | None) -> list[Cause]:
     found: list[Cause] = []
-    if new.metadata.name.startswith("system-"):
+    system = SYSTEM_PRIORITIES.get(new.metadata.name)
+    if system is not None:
+        # Source: pkg/apis/scheduling/helpers.go IsKnownSystemPriorityClass.
+        if new.value != system or new.global_default:
+            why = f"value of {new.metadata.name} PriorityClass must be {system}, and it is no global default"
+            found.append(forbidden("value", why))
+    elif new.metadata.name.startswith("system-"):
         why = "priority class names with 'system-' prefix are reserved for system use only"
         found.append(forbidden("metadata.name", why))
     elif new.value > HIGHEST_USER_PRIORITY:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.model.core import PodSpec
-from harness.model.meta import ApiObject, Condition
+from harness.model.meta import ApiObject, Condition, ObjectMeta
 from harness.model.objects import Pod
 from harness.model.wire import Time
 
@@ -91,6 +91,15 @@ def bound(pod: Pod, node: str, annotations: dict[str, str], now: int, revision: 
         spec=replaced(spec, node_name=node),
         status=replaced(status, conditions=conditions),
     )
+
+
+def spoken_name(meta: ObjectMeta) -> str:
+    """What an object is called in a refusal, also where its name is still to be made.
+
+    Source: apiserver pkg/admission/errors.go extractResourceName (1.32). There quotas and limits are looked at after
+    the name was made; here its prefix is told for these, too.
+    """
+    return meta.name or meta.generate_name
 
 
 def qos_class(spec: PodSpec) -> str:
