@@ -12,7 +12,10 @@ from msgspec.structs import replace
 from harness.convergence.checkers import check, converged
 from harness.convergence.cluster_state import ClusterState
 from harness.engine.component import SECOND, InjectFault, RestartApiServer
-from harness.experiment.run import Home, Run
+from harness.experiment.run import Home, Run, run_once
+from harness.experiment.scenario import LoadedScenario
+from harness.experiment.waterfalls import waterfalls
+from harness.measure.waterfall.hops import Hop
 from harness.model.attachments import OUT_OF_SERVICE, attachment_of, may_be_shared, place_of
 from harness.model.core import Taint
 from harness.model.faults import Crash, Partition
@@ -26,18 +29,22 @@ from tests.experiment.scenarios import loaded
 CRASH = {"at": "2m", "nodeCrash": {"select": {"app": "db"}}}
 
 
-def recovered(*faults: dict[str, Any], disk: bool = True, **spec: Any) -> float:
-    """Seconds from the crash to when the pod runs again, on two nodes."""
+def scenario_of(faults: list[dict[str, Any]], *, disk: bool = True, **spec: Any) -> LoadedScenario:
+    """A StatefulSet of one pod on two nodes."""
     claims: dict[str, Any] = {"volumeClaimTemplates": [CLAIM]} if disk else {}
-    made = to_wire(stateful_set(replicas=1, **claims))
     given = {
         "duration": "30m",
         "bound": False,
         "nodes": [{"group": {"name": "n", "count": 2, "cpu": 4, "memory": "8Gi"}}],
-        "workload": [{"objects": [CLASS, made]}],
+        "workload": [{"objects": [CLASS, to_wire(stateful_set(replicas=1, **claims))]}],
         **spec,
     }
-    run = Run(loaded(faults=[CRASH, *faults], **given), load("least-allocated")(), 1, Home())
+    return loaded(faults=faults, **given)
+
+
+def recovered(*faults: dict[str, Any], disk: bool = True, **spec: Any) -> float:
+    """Seconds from the crash to when the pod runs again."""
+    run = Run(scenario_of([CRASH, *faults], disk=disk, **spec), load("least-allocated")(), 1, Home())
     run.play()
     result = run.result("least-allocated")
     assert not any(result.wrong()), list(result.wrong())
@@ -175,3 +182,23 @@ def test_whatever_goes_wrong_no_disk_is_in_two_places_and_none_is_left_attached(
     assert all(node.status.volumes_attached == () for node in story.server.listed("Node"))
     assert all(node.status.volumes_in_use == () for node in story.server.listed("Node"))
     assert wrong == []
+
+
+def test_a_waterfall_says_what_the_disk_waited_for(tmp_path: Any) -> None:
+    def hops(name: str, *faults: dict[str, Any]) -> dict[str, Hop]:
+        plan = scenario_of([CRASH, *faults])
+        result = run_once(plan, "least-allocated", 1, out=tmp_path / name)
+        assert result.folder is not None
+        fall = waterfalls(result.folder).recoveries[0]
+        assert sum(hop.ns for hop in fall.hops) == fall.total_ns
+        return {hop.name: hop for hop in fall.hops}
+
+    gone = hops("gone", GONE)
+    left = gone["volume leaves another node"]
+    assert left.timer == "maxWaitForUnmountDuration"
+    assert 359 < left.ns / SECOND < 361
+    assert gone["volume found"].timer == "the kubelet's looks for a volume"
+    out = hops("out", OUT)
+    assert out["volume attached"].timer == "spec.latencies.volumeAttach"
+    assert out["volume found"].timer == "nodeStatusUpdateFrequency"
+    assert out["image pulled"].ns == 2 * SECOND

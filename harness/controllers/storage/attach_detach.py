@@ -8,7 +8,7 @@ between two looks of its loop, and drivers that fail to attach.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -176,8 +176,8 @@ class AttachDetachController(Reconciler):
     def _volume(self, now: Instant, key: str, name: str) -> None:
         """Source: reconciler.go reconcile: what is to be detached goes first."""
         volume: PersistentVolume | None = self.informer.get("PersistentVolume", name)
-        wanted = self._users(volume)
         there = self._there(name)
+        wanted = self._users(volume, there)
         for node, attachment in there.items():
             if node in wanted:
                 self._unused_since.pop((name, node), None)
@@ -214,9 +214,10 @@ class AttachDetachController(Reconciler):
             found[place_of(attachment)[1]] = attachment
         return dict(sorted(found.items()))
 
-    def _users(self, volume: PersistentVolume | None) -> dict[str, list[Pod]]:
-        """Pods that a volume is to be attached for, by node, first those that were bound first. Source: util.go
-        ProcessPodVolumes, DetermineVolumeAction."""
+    def _users(self, volume: PersistentVolume | None, there: Collection[str]) -> dict[str, list[Pod]]:
+        """Pods that a volume is to be attached for, by node, first those that were bound first: on nodes that there
+        are, and on those where it is attached (`there`), though they be gone. Source: util.go ProcessPodVolumes,
+        DetermineVolumeAction; cache/desired_state_of_world.go DeleteNode, which keeps a node that has volumes."""
         drivers: Mapping[str, object] = self.informer.objects("CSIDriver")
         if volume is None or not needs_attaching(volume, drivers):
             return {}
@@ -231,7 +232,7 @@ class AttachDetachController(Reconciler):
         for pod in self._pods_of[key].values():
             assert isinstance(pod, Pod)
             node = pod.spec.node_name
-            if _holds(pod) and self.informer.get("Node", node) is not None:
+            if _holds(pod) and (node in there or self.informer.get("Node", node) is not None):
                 found.setdefault(node, []).append(pod)
         return found
 
@@ -264,7 +265,7 @@ class AttachDetachController(Reconciler):
             return
         self._told[name, node] = None
         volume: PersistentVolume | None = self.informer.get("PersistentVolume", name)
-        users = [pod for other, held in self._users(volume).items() if other in there for pod in held]
+        users = [pod for other, held in self._users(volume, there).items() if other in there for pod in held]
         for pod in pods:
             self._say([pod], "Warning", "FailedAttachVolume", "Multi-Attach error", name, _used_by(pod, users))
 

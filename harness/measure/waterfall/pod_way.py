@@ -18,6 +18,7 @@ from harness.measure.waterfall.timers import (
     SCAN_INTERVAL,
     Timers,
 )
+from harness.measure.waterfall.volumes import to_volumes, waits
 
 LATENCIES, PULL, START = "spec.latencies", "spec.latencies.imagePull", "spec.latencies.containerStart"
 JUST_IN_TIME, BATCH_WINDOW = "just-in-time provisioning", "batch-idle-duration"
@@ -159,8 +160,11 @@ def to_running(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, un
     running = pod.running_ns(since_ns)
     before = _end(pod, until_ns) if running == NEVER else running
     started = pod.event("Started", since_ns, before)
+    begun = to_volumes(chain, pod, timers, since_ns, before)
     to_started(chain, pod, since_ns, before if started == NEVER else started)
-    if running == NEVER:
+    if running == NEVER and begun == NEVER and (what := waits(pod, since_ns, before)):
+        chain.open(before, "running", what)
+    elif running == NEVER:
         pulls = pod.event("Pulling", since_ns, before) != NEVER and pod.event("Pulled", since_ns, before) == NEVER
         chain.open(before, "running", PULL if pulls else START)
     elif started == NEVER:

@@ -22,6 +22,7 @@ SYNC_PERIOD, RESOLUTION, SCAN_INTERVAL = "horizontal-pod-autoscaler-sync-period"
 FIRST_BACKOFF, LONGEST_BACKOFF = "podInitialBackoffSeconds", "podMaxBackoffSeconds"
 HOUSEKEEPING = "housekeeping-interval"
 PLEG, PROXY_SYNC = "genericPlegRelistPeriod", "minSyncPeriod"
+NODE_STATUS, UNMOUNT_WAIT = "nodeStatusUpdateFrequency", "maxWaitForUnmountDuration"
 BATCH = "endpointslice-updates-batch-period"
 TOLERATION, EVICTION_RATE = "default-unreachable-toleration-seconds", "node-eviction-rate"
 
@@ -96,6 +97,12 @@ class Timers:
         period = self.constants.lease_renewal_ns
         phase = self.phase(f"lease/{node}", period)
         return (before_ns - 1 - phase) // period * period + phase
+
+    def next_status(self, node: str, after_ns: int) -> int:
+        """When a kubelet tells the status of its node next."""
+        period = self.constants.node_status_update_frequency_ns
+        phase = self.phase(f"lease/{node}", self.constants.lease_renewal_ns) % period
+        return ((after_ns - phase) // period + 1) * period + phase
 
     def backoff_ns(self, attempts: int) -> int:
         """How long a pod rests after so many attempts."""
