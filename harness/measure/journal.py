@@ -75,7 +75,10 @@ class Journal:
             return  # renewals on time are not simulated one by one, so no measure may depend on them
         now = self._clock()
         essence = _ESSENCE.get(name)
-        self._add((now, revision, name, change, obj.metadata.key, () if essence is None else essence(obj)))
+        self._open.append((now, revision, name, change, obj.metadata.key, () if essence is None else essence(obj)))
+        self.entries += 1
+        if len(self._open) >= CHUNK:
+            self._close_chunk()
         interested = self._interested.get(name)
         if interested is None:
             interested = tuple(fold for fold in self._folds if name in getattr(fold, "kinds", (name,)))
@@ -84,15 +87,12 @@ class Journal:
             fold.write(now, name, change, obj, old)
 
     def observed(self, at_ns: int, source: str, topic: str, data: tuple[Any, ...]) -> None:
-        self._add((at_ns, 0, "observed", topic, source, data))
-        for fold in self._folds:
-            fold.observe(at_ns, source, topic, data)
-
-    def _add(self, entry: tuple[Any, ...]) -> None:
-        self._open.append(entry)
+        self._open.append((at_ns, 0, "observed", topic, source, data))
         self.entries += 1
         if len(self._open) >= CHUNK:
             self._close_chunk()
+        for fold in self._folds:
+            fold.observe(at_ns, source, topic, data)
 
     def _close_chunk(self) -> None:
         if self._open:

@@ -84,9 +84,9 @@ class JobController(PodControl):
             self._let_all_go(meta.uid)
             return
         meta = new.metadata
-        self._keys[meta.uid] = meta.key
-        self._orphans.adopter(meta.key, meta.namespace, None if finished_condition(new) else new.spec.selector)
-        self.queue.add(meta.key)
+        key = self._keys[meta.uid] = meta.key
+        self._orphans.adopter(key, meta.namespace, None if finished_condition(new) else new.spec.selector)
+        self.queue.add(key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         was = None if old is None else controller_of(old, "Job")

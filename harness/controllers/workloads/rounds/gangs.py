@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -58,6 +59,10 @@ class WholeGang:
         if now_since is not None and now_since > started:  # its container was started again
             found.append(now_since)
         return min(found, default=None)
+
+
+Loss: TypeAlias = tuple[Instant | None, Instant | None]
+"""When a gang lost a member first, and until when all of them were surely there; None where it is whole."""
 
 
 class Gangs:
@@ -169,6 +174,11 @@ class Gangs:
         whole = self.whole.get(job)
         return whole is not None and whole.broken is not None
 
+    def loss(self, job: str) -> Loss:
+        """What is known of the gang that was seen to run last."""
+        whole = self.whole.get(job)
+        return (None, None) if whole is None else (whole.broken, whole.heard)
+
     def whole_until(self, job: str, now: Instant) -> Instant:
         """Until when the gang that was seen to run last is known to be whole: `now`, or the first loss of a member."""
         whole = self.whole.get(job)
@@ -269,10 +279,14 @@ def running_since(pod: Pod) -> Instant | None:
 
 def gang_since(pods: Iterable[Pod], gang: int, lost: Mapping[str, object]) -> Instant | None:
     """When the last of a whole gang started, None where not all of it runs. `lost`: nodes that say nothing."""
-    since = [running_since(pod) for pod in pods if pod.spec.node_name not in lost]
-    if len(since) < gang or any(at is None for at in since):
-        return None
-    return max(at for at in since if at is not None)
+    since = []
+    for pod in pods:
+        if pod.spec.node_name not in lost:
+            started = running_since(pod)
+            if started is None:
+                return None
+            since.append(started)
+    return max(since) if len(since) >= gang else None
 
 
 def _job_of(pod: Pod | None) -> str | None:

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from harness.controllers.runtime.reconciler import Reconciler
 from harness.controllers.workloads.rounds.gangs import (
     Gangs,
+    Loss,
     bind,
     binds,
     endings,
@@ -36,7 +37,7 @@ from harness.model.core import Node, Pod
 from harness.model.errors import UserError
 from harness.model.meta import condition
 from harness.model.training import ROUND_SCHEDULER, TRAINING, Speeds, TrainingJob, read_training
-from harness.model.workloads import Job, Lease
+from harness.model.workloads import Job, Lease, finished_condition
 
 RESOLUTION_NS = 1000
 """Hops of a nanosecond, which order what happens at one instant, add up to less than this."""
@@ -84,6 +85,7 @@ class RoundScheduler(Reconciler):
         self._wanted: dict[int, tuple[str, ...]] = {}  # by job, the nodes of its GPUs in this round
         self._starting: dict[int, None] = {}  # wanted, and not all of the gang runs yet
         self._since: dict[int, Instant] = {}  # by wanted job, when all of its gang was running
+        self._judged: dict[int, Loss] = {}  # by job that waits: with what is known its rounds that are over hold
         self._began_ns: Instant = 0
         self._listed = False  # since its process started
         self._deleted: dict[str, None] = {}  # keys of Jobs that are gone, and are yet to be withdrawn
@@ -158,6 +160,7 @@ class RoundScheduler(Reconciler):
                 self._revise(number, self.now)
             self._gangs.whole.pop(key, None)
             del self._keys[number]
+            self._judged.pop(number, None)
             self._let_go(number)
             self.loop.withdraw(number)
             self._arm()
@@ -235,6 +238,7 @@ class RoundScheduler(Reconciler):
                     self._since[job] = since[job]
                     self._delay(job)  # it came late to a round that is over, and later than this one begins
         for job in {**before, **self._wanted}:
+            self._judged.pop(job, None)
             self.queue.add_at(self._keys[job], now + 1)  # the keys of this step have been taken
         self._arm()
 
@@ -256,11 +260,17 @@ class RoundScheduler(Reconciler):
 
     def _revise(self, number: int, now: Instant) -> bool:
         """Late news: whether rounds that are over are settled anew, since its gang was broken in them."""
-        at = self._gangs.whole_until(self._keys[number], now)
+        key = self._keys[number]
+        loss = None if number in self._wanted else self._gangs.loss(key)
+        if loss is not None and self._judged.get(number) == loss:
+            return False
+        at = self._gangs.whole_until(key, now)
         found = self.loop.revise(
             number, self._seconds(at), self._seconds(self._heard_until(number, now)), self._seconds(now)
         )
         if found is None:
+            if loss is not None and at < now:
+                self._judged[number] = loss
             return False
         told, _ = found
         self._effects.append(Observe(REVISED, (number, told.elapsed_s, told.lost_s)))
@@ -288,10 +298,10 @@ class RoundScheduler(Reconciler):
             self._withdraw(key)
             return
         if number in self.loop.record.completed_s:
-            if not _over(job):
+            if finished_condition(job) is None:
                 self._end_again(key, job, number)
             return
-        if _over(job):
+        if finished_condition(job) is not None:
             self._handle_job_over(job, number, now)
             return
         if not self.loop.knows(number):  # it had failed, and the store was set back
@@ -438,7 +448,3 @@ def _is_of_node(lease: Lease) -> bool:
 def _is_complete(job: Job) -> bool:
     complete = condition(job.status.conditions, "Complete")
     return complete is not None and complete.status == "True"
-
-
-def _over(job: Job) -> bool:
-    return any(item.type in ("Complete", "Failed") and item.status == "True" for item in job.status.conditions)
