@@ -39,6 +39,21 @@ def test_each_part_has_its_part_of_the_gpus() -> None:
     assert shares(jobs, 4, 2) == pytest.approx({0: 2 / 3, 2: 2 / 3, 4: 2 / 3, 1: 1.0, 3: 1.0})
 
 
+def test_parts_lose_what_another_part_would_have_done_better() -> None:
+    """Max-sum of speed times share, 4 GPUs. By steps a second and GPU: 2 (30), 4 (20), 0 (10), 3 (6), 1 (5 over two GPUs:
+    2.5). All together: a GPU each for 2, 4, 0 and 3, which is 66. In two parts of 2 GPUs: 2 and 4 have theirs and 0 has
+    none; 3 has one, and what is left is half of the gang of 1. 30 + 20 + 6 + 2.5 = 58.5.
+    """
+    speeds = {0: 10.0, 1: 5.0, 2: 30.0, 3: 6.0, 4: 20.0}
+    jobs = [JobView(at, 2 if at == 1 else 1, 0.0, 10**6, speed) for at, speed in speeds.items()]
+
+    def shares(parts: int) -> Shares:
+        return ByThree(lambda: policy_of("max-sum-throughput", "ortools"), parts, 0).shares(0.0, jobs, 4, {})
+
+    assert shares(1) == pytest.approx({0: 1.0, 1: 0.0, 2: 1.0, 3: 1.0, 4: 1.0})
+    assert shares(2) == pytest.approx({0: 0.0, 1: 0.5, 2: 1.0, 3: 1.0, 4: 1.0})
+
+
 def test_gpus_are_divided_rounded_down() -> None:
     """Five GPUs in two parts: two each, as in the authors' code, and one is in no part."""
     assert shares([view(0), view(2), view(4), view(6)], 5, 2) == pytest.approx(dict.fromkeys((0, 2, 4, 6), 0.5))
