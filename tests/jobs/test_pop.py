@@ -40,8 +40,8 @@ def test_each_part_has_its_part_of_the_gpus() -> None:
 
 
 def test_parts_lose_what_another_part_would_have_done_better() -> None:
-    """Max-sum of speed times share, 4 GPUs. By steps a second and GPU: 2 (30), 4 (20), 0 (10), 3 (6), 1 (5 over two GPUs:
-    2.5). All together: a GPU each for 2, 4, 0 and 3, which is 66. In two parts of 2 GPUs: 2 and 4 have theirs and 0 has
+    """Max-sum of speed times share, 4 GPUs. Steps a second and GPU: 2 has 30, 4 20, 0 10, 3 6, and 1 2.5 (5 with two).
+    All together: a GPU each for 2, 4, 0 and 3, which is 66. In two parts of 2 GPUs: 2 and 4 have theirs and 0 has
     none; 3 has one, and what is left is half of the gang of 1. 30 + 20 + 6 + 2.5 = 58.5.
     """
     speeds = {0: 10.0, 1: 5.0, 2: 30.0, 3: 6.0, 4: 20.0}
