@@ -66,15 +66,29 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind`: podDeletion or containerCrash, of a pod of the service `which`; nodeCrash, of the node `which`, for 300
-    s. `which` counts from 0, and begins again at the end of the list. `at`: seconds since t=0."""
+    """`kind`: one of FAULTS. Those of SERVICE_FAULTS hit the service `which`, the others the node `which`; it counts
+    from 0, and begins again at the end of the list. `at`: seconds since t=0. `lasts`: seconds until a node that crashed
+    is back. `to`: replicas that a service is scaled to."""
 
     kind: str
     which: int = 0
     at: int = FIRST_FAULT_S
+    lasts: int = 300
+    to: int = 0
 
     __repr__ = brief
 
+
+SERVICE_FAULTS = ("podDeletion", "containerCrash", "rolloutRestart", "scale")
+FAULTS = ("podDeletion", "containerCrash", "nodeCrash", "rolloutRestart", "scale", "drain", "nodeLeave")
+"""The simplest first. A node that is drained stays cordoned, one that leaves is gone for good."""
+
+CRASH_LASTS_S = (300, 900, 900, 20)
+"""Pods tolerate a node that is down for 300 s, which begin some 45 s after the crash: 300 s of it are over before, 900
+s are not, and they are drawn most. After 20 s nobody has noticed."""
+
+EVICTED_S = 400
+"""So long before the end a node may crash for what is evicted, and made anew, to be seen."""
 
 Part: TypeAlias = Node | Service | Task | Fault
 
@@ -102,12 +116,9 @@ def document(parts: Sequence[Part], duration_s: int = 600) -> Scenario:
         else:  # a scenario begins with something
             workload.append({"objects": [_pod(index, task)]})
     for fault in (part for part in parts if isinstance(part, Fault)):
-        at = f"{fault.at}s"
-        if fault.kind == "nodeCrash":
-            select = {"names": [f"n-{fault.which % len(nodes)}-0"]}
-            planned.append({"at": at, fault.kind: {"select": select, "downFor": "300s"}})
-        elif services:
-            planned.append({"at": at, fault.kind: {"app": f"s-{fault.which % len(services)}", "count": 1}})
+        form = _form(fault, len(nodes), len(services))
+        if form is not None:
+            planned.append({"at": f"{fault.at}s", fault.kind: form})
     spec = {"duration": f"{duration_s}s", "nodes": groups, "workload": workload, "faults": planned}
     return {
         "apiVersion": "podyard.dev/v1",
@@ -115,6 +126,29 @@ def document(parts: Sequence[Part], duration_s: int = 600) -> Scenario:
         "metadata": {"name": "generated"},
         "spec": {name: value for name, value in spec.items() if value},
     }
+
+
+def _form(fault: Fault, nodes: int, services: int) -> dict[str, Any] | None:
+    """As it stands in YAML; None for a fault of a service where there is none."""
+    if fault.kind in SERVICE_FAULTS:
+        if not services:
+            return None
+        name = f"s-{fault.which % services}"
+        match fault.kind:
+            case "scale":
+                return {"name": name, "replicas": fault.to}
+            case "rolloutRestart":
+                return {"name": name}
+            case _:
+                return {"app": name, "count": 1}
+    select = {"names": [f"n-{fault.which % nodes}-0"]}
+    match fault.kind:
+        case "nodeCrash":
+            return {"select": select, "downFor": f"{fault.lasts}s"}
+        case "drain":
+            return {"select": select, "force": True}
+        case _:
+            return {"select": select}
 
 
 def _pod(index: int, task: Task) -> dict[str, Any]:
@@ -135,20 +169,27 @@ def scenarios(
     most_nodes: int = 4,
     most_services: int = 2,
     most_tasks: int = 4,
-    most_faults: int = 2,
+    most_faults: int = 3,
     small_nodes: bool = True,
+    faults: Sequence[str] = FAULTS,
     duration_s: int = 600,
 ) -> st.SearchStrategy[Scenario]:
     """Clusters with services (replicas, budgets), tasks that end, and faults: crashes of nodes and containers, pods
-    that are deleted. They shrink to the fewest parts, then to the fewest replicas and the smallest numbers.
-    `small_nodes`: whether there are nodes without room for all pods together."""
+    that are deleted, rollouts, services that are scaled, nodes that are drained or leave for good. They shrink to the
+    fewest parts, then to the fewest replicas and the smallest numbers. `small_nodes`: whether there are nodes without
+    room for all pods together. `faults`: the kinds of faults, of FAULTS. Raises ValueError for another."""
     from hypothesis import strategies as st
 
+    unknown = [kind for kind in faults if kind not in FAULTS]
+    if unknown:
+        raise ValueError(f"faults: {', '.join(map(repr, unknown))}; expected some of {', '.join(FAULTS)}")
     most = {Node: most_nodes, Service: most_services, Task: most_tasks, Fault: most_faults}
     latest = max(duration_s // 2, FIRST_FAULT_S + 1)
+    if duration_s - EVICTED_S > FIRST_FAULT_S:
+        latest = min(latest, duration_s - EVICTED_S)
 
     @st.composite
-    def step(draw: Callable[[Any], Any], kinds: Sequence[str]) -> Part | str:
+    def step(draw: Callable[[Any], Any], kinds: Sequence[str]) -> Part | _Again | str:
         # One number for each kind, 0 for 'this one': from any kind every simpler one is one number lowered away.
         kind = next((k for i, k in enumerate(kinds[:-1]) if not draw(st.integers(0, len(kinds) - 1 - i))), kinds[-1])
         match kind:
@@ -160,31 +201,57 @@ def scenarios(
                 return Node()
             case "small node":
                 return Node(draw(st.integers(1, MOST_CPU)))
-            case "podDeletion" | "containerCrash" | "nodeCrash":
-                which = draw(st.integers(0, most_nodes - 1))
-                return Fault(kind, which, draw(st.integers(FIRST_FAULT_S, latest)))
-            case _:
+            case "replica" | "cpu" | "budget":
                 return kind
+            case "again":
+                return _Again(draw(st.integers(FIRST_FAULT_S, latest)))
+            case _:
+                which = draw(st.integers(0, most_nodes - 1))
+                fault = Fault(kind, which, draw(st.integers(FIRST_FAULT_S, latest)))
+                if kind == "nodeCrash":
+                    return replace(fault, lasts=draw(st.sampled_from(CRASH_LASTS_S)))
+                return replace(fault, to=draw(st.integers(0, MOST_REPLICAS))) if kind == "scale" else fault
 
-    chosen = [kind for kind in _KINDS if small_nodes or kind != "small node"]
-    steps = st.lists(step(chosen), max_size=2 * sum(most.values()))
+    if not faults:
+        most[Fault] = 0
+    left_out = {kind for kind in FAULTS if kind not in faults} | (set() if small_nodes else {"small node"})
+    chosen = [kind for kind in _KINDS if kind not in left_out]
+    some = st.lists(step(chosen), max_size=sum(most.values()))
+    steps = st.tuples(*[some] * _LISTS).map(lambda drawn: [item for part in drawn for item in part])
     return st.builds(document, steps.map(lambda drawn: _parts(drawn, most)), duration_s=st.just(duration_s))
+
+
+_LISTS = 3
+"""A list that Hypothesis draws has five items on average, whatever its bound: with one alone, three of four clusters
+were a single node, and four of ten scenarios had been drawn before."""
 
 
 _KINDS = (
     *("replica", "cpu", "budget", "service", "node"),
-    *("podDeletion", "containerCrash", "nodeCrash", "task", "small node", "small node"),
+    *(*FAULTS, "again", "task", "small node", "small node"),
 )
 """Of steps, the simplest first. The first three make a part that is there already larger. Tasks and want of room come
 last: they break most claims together with something else only, where a fault would do alone. Small nodes come twice as
 often: a cluster is short of room only where it has no other."""
 
 
-def _parts(steps: Sequence[Part | str], most: dict[type, int]) -> list[Part]:
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """The last fault once more, to the same pod or node: what goes well once may not go well twice."""
+
+    at: int
+
+
+def _parts(steps: Sequence[Part | _Again | str], most: dict[type, int]) -> list[Part]:
     """What would be too many, or too large, changes nothing. A replica or a budget is of the last service, a CPU of the
     last pod; the first begins a service where there is none."""
     parts: list[Part] = []
     for step in steps:
+        if isinstance(step, _Again):
+            last_fault = next((part for part in reversed(parts) if isinstance(part, Fault)), None)
+            if last_fault is None:
+                continue
+            step = replace(last_fault, at=step.at)
         if not isinstance(step, str):
             if sum(isinstance(part, type(step)) for part in parts) < most[type(step)]:
                 parts.append(step)
