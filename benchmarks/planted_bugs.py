@@ -144,7 +144,7 @@ def restarts_once() -> Iterator[None]:
 
     def planted(self: Any, now: int, worker: Any, code: int, effects: Any, ended_ns: int = -1) -> None:
         leave(self, now, worker, code, effects, ended_ns)
-        if worker.restarts > 1:
+        if worker.restarts > 0:
             worker.turn = -1
 
     with patch.object(Kubelet, "exit", planted):

@@ -169,7 +169,7 @@ def scenarios(
     most_nodes: int = 4,
     most_services: int = 2,
     most_tasks: int = 4,
-    most_faults: int = 3,
+    most_faults: int = 2,
     small_nodes: bool = True,
     faults: Sequence[str] = FAULTS,
     duration_s: int = 600,
@@ -204,7 +204,7 @@ def scenarios(
             case "replica" | "cpu" | "budget":
                 return kind
             case "again":
-                return _Again(draw(st.integers(FIRST_FAULT_S, latest)))
+                return _Again(draw(st.integers(1, 60)))
             case _:
                 which = draw(st.integers(0, most_nodes - 1))
                 fault = Fault(kind, which, draw(st.integers(FIRST_FAULT_S, latest)))
@@ -228,7 +228,7 @@ were a single node, and four of ten scenarios had been drawn before."""
 
 _KINDS = (
     *("replica", "cpu", "budget", "service", "node"),
-    *(*FAULTS, "again", "task", "small node", "small node"),
+    *(*FAULTS, "again", "again", "again", "task", "small node", "small node"),
 )
 """Of steps, the simplest first. The first three make a part that is there already larger. Tasks and want of room come
 last: they break most claims together with something else only, where a fault would do alone. Small nodes come twice as
@@ -237,9 +237,9 @@ often: a cluster is short of room only where it has no other."""
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """The last fault once more, to the same pod or node: what goes well once may not go well twice."""
+    """The last fault once more, to the same service or node: what goes well once may not go well twice."""
 
-    at: int
+    after_s: int
 
 
 def _parts(steps: Sequence[Part | _Again | str], most: dict[type, int]) -> list[Part]:
@@ -251,7 +251,7 @@ def _parts(steps: Sequence[Part | _Again | str], most: dict[type, int]) -> list[
             last_fault = next((part for part in reversed(parts) if isinstance(part, Fault)), None)
             if last_fault is None:
                 continue
-            step = replace(last_fault, at=step.at)
+            step = replace(last_fault, at=last_fault.at + step.after_s)
         if not isinstance(step, str):
             if sum(isinstance(part, type(step)) for part in parts) < most[type(step)]:
                 parts.append(step)
