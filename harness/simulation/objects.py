@@ -190,7 +190,7 @@ class _Draw:
         if "volumes" in self.on:
             for name, mode in (("now", "Immediate"), ("late", "WaitForFirstConsumer")):
                 self.put(
-                    "storage.k8s.io/v1", "StorageClass", name, provisioner="podyard.dev/disk", volumeBindingMode=mode
+                    "storage.k8s.io/v1", "StorageClass", name, provisioner="csi.podyard.dev", volumeBindingMode=mode
                 )
             if "more-volumes" in self.on:
                 self.local_volumes()
