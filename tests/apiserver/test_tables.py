@@ -122,3 +122,13 @@ def test_every_kind_has_a_cell_for_each_column_even_when_it_is_empty() -> None:
     for kind in RULES:
         empty = {"metadata": {"name": "x"}}
         assert len(cells(kind, empty, NOW)) == len(columns(kind)), kind
+
+
+def test_attachments_tell_what_is_attached_where() -> None:
+    """Source: printers.go printVolumeAttachment (1.34)."""
+    spec = {"attacher": "disk.example.com", "nodeName": "n-0", "source": {"persistentVolumeName": "vol"}}
+    meta = {"name": "csi-1", "creationTimestamp": THEN}
+    obj = {"metadata": meta, "spec": spec, "status": {"attached": True}}
+    shown = [column["name"] for column in columns("VolumeAttachment")]
+    assert shown == ["Name", "Attacher", "PV", "Node", "Attached", "Age"]
+    assert cells("VolumeAttachment", obj, NOW) == ["csi-1", "disk.example.com", "vol", "n-0", True, "5m"]

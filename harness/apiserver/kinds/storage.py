@@ -227,6 +227,19 @@ def _class_cells(obj: Json, moment: Moment) -> list[Any]:
     ]
 
 
+def _attachment_cells(obj: Json, moment: Moment) -> list[Any]:
+    """Source: pkg/printers/internalversion/printers.go printVolumeAttachment."""
+    spec = obj.get("spec") or {}
+    return [
+        name_of(obj),
+        spec.get("attacher") or "",
+        part(spec, "source", "persistentVolumeName") or "",
+        spec.get("nodeName") or "",
+        part(obj, "status", "attached") or False,
+        moment.age(created(obj)),
+    ]
+
+
 _CLAIM_COLUMNS = (
     "Name", "Status", "Volume", "Capacity", "Access Modes", "StorageClass", "VolumeAttributesClass", "Age",
     "VolumeMode*",
@@ -236,6 +249,7 @@ _VOLUME_COLUMNS = (
     "Reason", "Age", "VolumeMode*",
 )  # fmt: skip
 _CLASS_COLUMNS = ("Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion", "Age")
+_ATTACHMENT_COLUMNS = ("Name", "Attacher", "PV", "Node", "Attached", "Age")
 
 RULES = (
     KindRules(
@@ -264,4 +278,5 @@ RULES = (
         returned_when_deleted=True,
         table=Table(_CLASS_COLUMNS, _class_cells),
     ),
+    KindRules(kind=KINDS["VolumeAttachment"], table=Table(_ATTACHMENT_COLUMNS, _attachment_cells)),
 )
