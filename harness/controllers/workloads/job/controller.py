@@ -111,10 +111,7 @@ class JobController(PodControl):
     def _pod_added(self, old: Pod | None, pod: Pod, owner: OwnerReference) -> None:
         meta, uid = pod.metadata, owner.uid
         key = f"{meta.namespace}/{meta.name}"
-        pods = self._pods.get(uid)
-        if pods is None:
-            pods = self._pods[uid] = JobPods()
-        pods.put(key, pod)
+        self._pods_of(uid).put(key, pod)
         if meta.deletion_timestamp is not None:
             self.expected.deleted(uid, key)
         elif old is None:
@@ -124,6 +121,12 @@ class JobController(PodControl):
             self.queue.add(found)
         if FINALIZER in meta.finalizers and (found is None or finished_condition(self.informer.get("Job", found))):
             self.queue.add(_LOOSE + key)
+
+    def _pods_of(self, uid: str) -> JobPods:
+        pods = self._pods.get(uid)
+        if pods is None:
+            pods = self._pods[uid] = JobPods()
+        return pods
 
     def _pod_removed(self, pod: Pod, owner: OwnerReference) -> None:
         uid, key = owner.uid, pod.metadata.key
@@ -162,8 +165,12 @@ class JobController(PodControl):
             self._backoffs.pop(uid, None)
             self._new_pods.forget(uid)
             return
-        pods = self._pods.setdefault(uid, JobPods())
-        self._backoffs.setdefault(uid, Backoff()).see(ended_pods(job, pods))
+        pods = self._pods_of(uid)
+        backoff = self._backoffs.get(uid)
+        if backoff is None:
+            backoff = self._backoffs[uid] = Backoff()
+        if pods.uncounted:
+            backoff.see(ended_pods(job, pods))
         if self._claim(key, job):
             return
         verdict = judge(now, job, pods)
@@ -277,7 +284,7 @@ class JobController(PodControl):
 
     def conclude(self, now: Instant, key: str, managed: Managing | None) -> bool:
         job: Job = self.informer.get("Job", key)
-        pods = self._pods.setdefault(job.metadata.uid, JobPods())
+        pods = self._pods_of(job.metadata.uid)
         return self._conclude(now, key, job, pods, judge(now, job, pods))
 
     def _conclude(self, now: Instant, key: str, job: Job, pods: JobPods, verdict: JobOutcome) -> bool:

@@ -132,7 +132,11 @@ def judge(now: Instant, job: Job, pods: JobPods) -> JobOutcome:
         last_failed=last_failed,
         counted_succeeded=tally.counted_succeeded if tally.done is None else len(tally.done),
         counted_failed=tally.counted_failed,
-        waiting=UncountedTerminatedPods(succeeded=tuple(succeeded), failed=tuple(failed)),
+        waiting=(
+            UncountedTerminatedPods(succeeded=tuple(succeeded), failed=tuple(failed))
+            if succeeded or failed
+            else _NOTHING
+        ),
         released=tuple(islice(_released(job, pods, tally, kept), MAX_UNCOUNTED)),
         condition=said,
     )
@@ -140,6 +144,8 @@ def judge(now: Instant, job: Job, pods: JobPods) -> JobOutcome:
 
 def _released(job: Job, pods: JobPods, tally: _Tally, kept: set[str]) -> Iterator[Pod]:
     """Of whom the status, as it was written last, says all that there is to say. Source: canRemoveFinalizer."""
+    if not tally.here and job.metadata.deletion_timestamp is None:
+        return  # nothing has ended
     for uid in (*tally.succeeded, *tally.failed):
         yield tally.here[uid]
     if tally.done is not None:
