@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.experiment.record import whole_record
 from harness.explain.recorded_decision import Decided, RecordNotes
 from harness.explain.regret import regrets
 from harness.model.errors import UserError
@@ -69,30 +70,8 @@ def rows(folder: Path) -> pl.DataFrame:
     """One row per decision of one record, COLUMNS. Raises UserError for what is no record, or has no notes."""
     import polars as pl
 
-    from workloads.readers.parquet import read_parquet
-
-    recorded = RecordNotes(folder)
-    record = recorded.record
-    lives = read_parquet(recorded.folder / "pods.parquet", expected="the pods of a record", hint="run it again")
-    outcomes = {row["key"]: row for row in lives.iter_rows(named=True)}
-    end_ns = round(float(record["metrics"]["durationSeconds"]) * 1e9)
-    bad = {item.pod: item for item in regrets(recorded, len(outcomes))}
-    same = {
-        "record": str(folder),
-        "scenario": record["scenario"]["metadata"]["name"],
-        "scheduler": record["scheduler"],
-        "seed": record["seed"],
-        "list": list_of(recorded.folder),
-    }
-    out: list[dict[str, Any]] = []
-    for number, decided in enumerate(recorded.decisions()):
-        row = {**same, "decision": number, **_state(decided), **_outcome(decided, outcomes.get(decided.view.key))}
-        regret = bad.get(decided.view.key) if decided.node >= 0 else None
-        row["regret_gpu_milli"] = 0 if regret is None else regret.gpu_milli
-        row["regret_cpu_milli"] = 0 if regret is None else regret.cpu_milli
-        row["regret_kept_out"] = None if regret is None else regret.kept_out
-        row["end_ns"] = end_ns
-        out.append(row)
+    with whole_record(folder):
+        out = _rows(folder)
     if not out:
         raise UserError("nothing was decided in this run", file=folder)
     return pl.DataFrame(out, schema=_schema())
@@ -127,6 +106,34 @@ def list_of(folder: Path) -> str:
     for row in arrived.iter_rows():
         digest.update(repr(row).encode())
     return digest.hexdigest()
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    from workloads.readers.parquet import read_parquet
+
+    recorded = RecordNotes(folder)
+    record = recorded.record
+    lives = read_parquet(recorded.folder / "pods.parquet", expected="the pods of a record", hint="run it again")
+    outcomes = {row["key"]: row for row in lives.iter_rows(named=True)}
+    end_ns = round(float(record["metrics"]["durationSeconds"]) * 1e9)
+    bad = {item.pod: item for item in regrets(recorded, len(outcomes))}
+    same = {
+        "record": str(folder),
+        "scenario": record["scenario"]["metadata"]["name"],
+        "scheduler": record["scheduler"],
+        "seed": record["seed"],
+        "list": list_of(recorded.folder),
+    }
+    out: list[dict[str, Any]] = []
+    for number, decided in enumerate(recorded.decisions()):
+        row = {**same, "decision": number, **_state(decided), **_outcome(decided, outcomes.get(decided.view.key))}
+        regret = bad.get(decided.view.key) if decided.node >= 0 else None
+        row["regret_gpu_milli"] = 0 if regret is None else regret.gpu_milli
+        row["regret_cpu_milli"] = 0 if regret is None else regret.cpu_milli
+        row["regret_kept_out"] = None if regret is None else regret.kept_out
+        row["end_ns"] = end_ns
+        out.append(row)
+    return out
 
 
 def _state(decided: Decided) -> dict[str, Any]:

@@ -210,6 +210,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     """Raises UserError for what is no record, or a damaged one."""
     path = folder / "record.json" if folder.is_dir() else folder
     expected = "a folder that `podyard run` wrote"
+    if path.is_file() and path.suffix != ".json":
+        raise UserError(
+            "this is no record", file=path, found=f"a file {path.suffix or 'without suffix'}", expected=expected
+        )
     data = load_json(read_text(path, expected=expected, what="record"), path, expected=expected).data
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__

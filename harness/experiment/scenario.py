@@ -109,6 +109,9 @@ def find_scenario(name: str) -> Path:
     if name in known:
         return known[name]
     path = Path(name)
+    if path.suffix == ".py" and path.is_file():
+        hint = f"a strategy's file goes with a scenario: podyard run quickstart --scheduler {name}:NAME"
+        raise UserError("this is no scenario", file=path, found="Python", expected="a scenario in YAML", hint=hint)
     if path.is_file():
         return path
     looks_like_file = "/" in name or name.endswith((".yaml", ".yml"))

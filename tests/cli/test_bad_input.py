@@ -52,6 +52,28 @@ def test_an_unknown_scenario_is_told_with_a_suggestion(cli: Cli) -> None:
     told(err, "quickstrat", "did you mean 'quickstart'?")
 
 
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        ("run", "goes with a scenario: podyard run quickstart --scheduler"),
+        ("lint", "expected: a scenario in YAML"),
+        ("journal", "expected: a folder that `podyard run` wrote"),
+        ("dataset", "expected: a folder that `podyard run` wrote"),
+        ("report", "expected: a folder that `podyard run` wrote"),
+    ],
+)
+def test_a_strategys_file_in_the_place_of_another_is_told_as_that(
+    cli: Cli, tmp_path: Path, command: str, part: str
+) -> None:
+    """It was malformed YAML or JSON, of which YAML or JSON was expected."""
+    path = tmp_path / "zones.py"
+    path.write_text('"""A strategy."""\n\n\ndef zones(pod: int) -> int:\n    return pod\n')
+    code, _, err = cli(command, path)
+    assert code == 2
+    told(err, str(path), part)
+    assert "malformed" not in err
+
+
 def test_malformed_yaml_is_told_with_its_line(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("apiVersion: podyard.dev/v1\nkind: Scenario\nspec: {nodes: [}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,17 @@ def table(records: Path) -> pl.DataFrame:
 
 def test_columns_are_the_documented_ones(table: pl.DataFrame) -> None:
     assert table.columns == list(COLUMNS)
+
+
+def test_a_record_of_another_version_is_told(records: Path, tmp_path: Path) -> None:
+    """It was a KeyError."""
+    folder = tmp_path / "old"
+    shutil.copytree(next(records.rglob("record.json")).parent, folder)
+    pods = pl.read_parquet(folder / "pods.parquet")
+    pods.drop("restarts").write_parquet(folder / "pods.parquet")
+    with pytest.raises(UserError, match="damaged, or of another version") as told:
+        rows(folder)
+    assert "restarts" in str(told.value)
 
 
 def test_the_page_has_every_column() -> None:
