@@ -149,7 +149,7 @@ def calm(story: Story) -> None:
 PROCESSES = {"manager": "kube-controller-manager", "attacher": "external-attacher", "scheduler": "kube-scheduler"}
 
 STEP = st.tuples(
-    st.sampled_from(("kill", "force", "scale", "crash", "cut", *PROCESSES, "api", "taint")),
+    st.sampled_from(("kill", "force", "force", "scale", "crash", "crash", "cut", *PROCESSES, "api", "taint")),
     st.integers(0, 1 << 16),
     st.sampled_from((0, 1, 12, 60, 400)),
 )
@@ -157,6 +157,8 @@ STEP = st.tuples(
 
 @settings(max_examples=examples(60), deadline=None)
 @example(steps=[("kill", 0, 0)])  # its successor came before it was told that the disk was unmounted: never looked for
+@example(steps=[("crash", 0, 60), ("force", 0, 12)])  # the disk is on a node that is lost, and the next pod elsewhere
+@example(steps=[("crash", 0, 60), ("force", 0, 12), ("manager", 0, 400)])  # who waits to detach it starts again
 @given(steps=st.lists(STEP, min_size=1, max_size=8))
 def test_whatever_goes_wrong_no_disk_is_in_two_places_and_none_is_left_attached(
     steps: list[tuple[str, int, int]],
