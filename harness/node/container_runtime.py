@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.engine.component import SECOND, Effect, Instant, Record, WakeAt
+from harness.model.core import Pod
 from harness.node.container_starter import ContainerStarter
-from harness.node.containers.plan import Role, plans_of
+from harness.node.containers.plan import ContainerPlan, Role, plans_of
 from harness.node.containers.run import CONTAINERS, ContainerRun, PodRun, State, new_run, terminated
 from harness.node.containers.timeline import What, timeline
 from harness.node.pod_worker import PodWorker, Stage
@@ -81,6 +82,36 @@ class ContainerRuntime:
                     container.add(max(now, container.started_ns + plan.duration_ns), What.ENDED)
         self.advance(now, worker, effects)
 
+    def change_images(self, now: Instant, worker: PodWorker, before: Pod, effects: list[Effect]) -> None:
+        """Containers that have another image than `before` are begun anew, whatever the restart policy says.
+
+        Source: kuberuntime_manager.go computePodActions, containerChanged (1.32).
+        """
+        pod = worker.pod
+        if before.spec is pod.spec or _images(before) == _images(pod) or worker.stage in (Stage.STOPPING, Stage.ENDED):
+            return
+        if worker.composed is None:
+            if worker.stage != Stage.RUNNING:
+                worker.turn = -1  # what was to happen to its container does not
+                self.take_over(now, worker, effects)
+                return
+            worker.composed = _running(now, worker, plans_of(before, by_commands=self._settings.commands)[0], before)
+        plans = {plan.name: plan for plan in plans_of(pod, by_commands=self._settings.commands)[0]}
+        for container in worker.composed.containers:
+            plan = plans[container.plan.name]
+            if plan.container.image == container.plan.container.image:
+                continue
+            container.plan = plan
+            if container.state == State.RUNNING:
+                text = f"Container {plan.name} definition changed, will be restarted"
+                self._say(worker, "Killing", text, effects)
+                container.changed = True
+                self._kill(now, worker, container, None)
+            elif container.state in (State.WAITING, State.STARTING) and container.timeline:
+                container.state, container.timeline = State.WAITING, [(now, What.AGAIN)]
+                container.pull_wait_ns = container.backoff_ns = 0
+        self.advance(now, worker, effects)
+
     def advance(self, now: Instant, worker: PodWorker, effects: list[Effect]) -> None:
         run = worker.composed
         assert run is not None
@@ -95,7 +126,7 @@ class ContainerRuntime:
             self._happens(at, worker, run, container, what, effects)
             self._order(at, worker, run, effects)
         self._order(now, worker, run, effects)
-        self._update_worker(worker, run)
+        _update_worker(worker, run)
         due_ns = run.due_ns
         if due_ns is not None and due_ns != run.wake_ns:
             run.wake_ns = due_ns
@@ -201,7 +232,10 @@ class ContainerRuntime:
         assert container.ended.terminated is not None
         container.ready = container.passed = False
         container.state = State.ENDED
-        if run.is_ending or not _restarts(worker, container, container.ended.terminated.exit_code):
+        changed, container.changed = container.changed, False
+        if changed:
+            container.backoff_ns = 0
+        if run.is_ending or not (changed or _restarts(worker, container, container.ended.terminated.exit_code)):
             return
         container.last, container.ended = container.ended, None
         container.again = True
@@ -289,23 +323,41 @@ class ContainerRuntime:
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
-    def _update_worker(self, worker: PodWorker, run: PodRun) -> None:
-        """What others ask of the pod as a whole."""
-        apps = run.of(Role.APP)
-        worker.ready = run.ready
-        worker.sick = any(container.sick for container in apps)
-        if worker.stage in (Stage.STOPPING, Stage.ENDED):
-            return
-        if all(container.state == State.RUNNING for container in apps):
-            if worker.stage != Stage.RUNNING:
-                worker.started_ns = max(container.started_ns for container in apps)
-            worker.stage = Stage.RUNNING
-        elif worker.stage == Stage.RUNNING:
-            worker.stage = Stage.WAITING
-
     def _say(self, worker: PodWorker, reason: str, message: str, effects: list[Effect]) -> None:
         if self._settings.record_events:
             effects.append(Record(worker.pod, "Normal", reason, message))
+
+
+def _running(now: Instant, worker: PodWorker, plans: tuple[ContainerPlan, ...], pod: Pod) -> PodRun:
+    """The state of a pod of one container that has run outside of this until now."""
+    worker.turn = -1
+    run = new_run(pod, plans, now)
+    (container,) = run.containers
+    container.state, container.shown, container.passed = State.RUNNING, True, True
+    container.ready, container.again = worker.ready, False
+    container.started_ns, container.restarts, container.last = worker.started_ns, worker.restarts, worker.last
+    container.timeline = [item for item in timeline(container.plan, worker.started_ns) if item[0] > now]
+    run.initialized = True
+    return run
+
+
+def _update_worker(worker: PodWorker, run: PodRun) -> None:
+    """What others ask of the pod as a whole."""
+    apps = run.of(Role.APP)
+    worker.ready = run.ready
+    worker.sick = any(container.sick for container in apps)
+    if worker.stage in (Stage.STOPPING, Stage.ENDED):
+        return
+    if all(container.state == State.RUNNING for container in apps):
+        if worker.stage != Stage.RUNNING:
+            worker.started_ns = max(container.started_ns for container in apps)
+        worker.stage = Stage.RUNNING
+    elif worker.stage == Stage.RUNNING:
+        worker.stage = Stage.WAITING
+
+
+def _images(pod: Pod) -> list[str]:
+    return [container.image for container in (*pod.spec.init_containers, *pod.spec.containers)]
 
 
 def _restarts(worker: PodWorker, container: ContainerRun, code: int) -> bool:

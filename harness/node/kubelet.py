@@ -1,7 +1,6 @@
 """The kubelet: admits pods, runs their containers, and tells the API server; it knows only what its watch brought.
 
-Source: pkg/kubelet (admission, status manager, backoff, termination). Containers are modelled by when they start,
-become ready, fail, and end; images by their bytes and the node's cache.
+Source: pkg/kubelet. Containers are modelled by when they start, become ready, fail and end; images by their bytes.
 """
 
 from __future__ import annotations
@@ -101,6 +100,7 @@ class Kubelet:
             self._containers.replan(now, worker, effects)
         reported = self.statuses.compare(worker, effects)
         if self._settings.commands:
+            self._containers.change_images(now, worker, before, effects)
             self._debug(now, worker, effects)
         if worker.stage == Stage.ENDED:
             # It stays known until it is deleted, and is deleted when the API server has its last status.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from harness.apiserver.http.containers.logs import LogOptions, read
 from harness.engine.component import SECOND, DisturbRegistry
 from harness.model.core import Container, Node, Pod, PodSpec
 from harness.model.faults import ContainerCrash, Crash, PullsFail
 from harness.model.meta import ObjectMeta
+from harness.model.status import ApiError
 from harness.node.images import Images, malformed, refused, registry_of
 from tests.node.rig import IMAGE, Rig
 
@@ -82,6 +85,19 @@ def test_the_message_of_a_back_off() -> None:
     assert waiting(rig) == ("ImagePullBackOff", f'Back-off pulling image "{OTHER}": ErrImagePull: {why}')
 
 
+def test_logs_of_a_container_that_waits_for_its_image() -> None:
+    """Source: pkg/kubelet/kubelet_pods.go validateContainerLogStatus (1.32)."""
+    rig = Rig()
+    outage(rig, 200)
+    rig.run(2)
+    start(rig)
+    for until_s, why in ((2.7, "image can't be pulled"), (5, "trying and failing to pull image")):
+        rig.run(until_s)
+        with pytest.raises(ApiError) as told:
+            read(rig.server, "default", "a", LogOptions(), 0)
+        assert str(told.value).endswith(f'container "main" in pod "a" is waiting to start: {why}')
+
+
 def test_what_is_on_the_disk_is_there_unless_it_is_always_pulled() -> None:
     rig = Rig()
     start(rig, IMAGE, name="first", policy="Always")
@@ -151,6 +167,57 @@ def test_a_pod_that_waits_for_its_image_can_be_deleted_and_survives_its_node() -
     assert rig.get("b") is None
     rig.run(300)
     assert rig.ready()
+
+
+def set_image(rig: Rig, image: str, name: str = "a") -> None:
+    pod = rig.get(name)
+    assert pod is not None
+    first, *others = pod.spec.containers
+    spec = replace(pod.spec, containers=(replace(first, image=image), *others))
+    rig.server.update(replace(pod, spec=spec))
+    rig.cluster.api.flush(rig.server.now)
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_a_container_with_another_image_is_begun_anew(probe: bool) -> None:
+    """kubectl set image pod/a, where it runs, where it waits in its backoff, and where its image cannot be had."""
+    rig = Rig(references=True, wall=True)
+    start(rig, probe=probe)
+    start(rig, "r.invalid/x", name="b", probe=probe)
+    rig.run(6)
+    assert rig.ready()
+    set_image(rig, "nginx:2")
+    set_image(rig, "nginx:2", "b")
+    rig.run(12)
+    for name, restarts in (("a", 1), ("b", 0)):
+        pod = rig.get(name)
+        assert pod is not None
+        status = pod.status.container_statuses[0]
+        assert rig.ready(name)
+        assert (status.image, status.restart_count) == ("nginx:2", restarts)
+    assert told(rig, "Killing") == {"Container main definition changed, will be restarted": 1}
+    set_image(rig, "r.invalid/y")
+    rig.run(20)
+    assert waiting(rig)[0] == "ImagePullBackOff"
+    set_image(rig, IMAGE)
+    rig.run(24)
+    assert rig.ready()
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_a_container_that_crashes_gets_its_new_image_at_once(probe: bool) -> None:
+    rig = Rig(wall=True)
+    start(rig, probe=probe)
+    for until_s in (6, 12, 40):
+        rig.run(until_s)
+        rig.hit(ContainerCrash("default/a"))
+    rig.run(43)
+    assert waiting(rig)[0] == "CrashLoopBackOff"
+    set_image(rig, IMAGE)
+    rig.run(46)
+    pod = rig.get()
+    assert pod is not None
+    assert (pod.status.container_statuses[0].image, waiting(rig)) == (IMAGE, ("", ""))
 
 
 # -- names, in live clusters -------------------------------------------------------------------------------------------

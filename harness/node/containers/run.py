@@ -45,6 +45,7 @@ class ContainerRun(msgspec.Struct):
     stop_code: int = 0
     restarts: int = 0
     again: bool = False  # its next start is a restart
+    changed: bool = False  # it stops since its image is to be another
     backoff_ns: int = 0
     start_ns: int = 0
     pull_error: str = ""

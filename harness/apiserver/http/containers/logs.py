@@ -91,6 +91,10 @@ class Log:
     now: int
 
 
+_TOLD = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+"""Source: pkg/kubelet/kubelet_pods.go validateContainerLogStatus (1.32)."""
+
+
 def read(server: ApiServer, namespace: str, pod: str, options: LogOptions, epoch_unix_ns: int) -> Log:
     """Everything that the container has written. Raises ApiError NotFound, BadRequest."""
     known = find(server, namespace, pod, options.container)
@@ -105,7 +109,7 @@ def read(server: ApiServer, namespace: str, pod: str, options: LogOptions, epoch
     elif state.running is None and state.terminated is None:
         if known.last_state.terminated is None:
             reason = state.waiting.reason if state.waiting is not None else ""
-            waiting = reason or "ContainerCreating"
+            waiting = _TOLD.get(reason, reason) or "ContainerCreating"
             raise bad_request(f'container "{known.name}" in pod "{pod}" is waiting to start: {waiting}')
         state = known.last_state
     lines = _lines(server, known, state, epoch_unix_ns, previous=options.previous)
