@@ -9,6 +9,12 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
+from harness.apiserver.server import ApiServer
+from harness.model.meta import ObjectMeta
+from harness.model.status import ApiError
+from harness.model.workloads import PriorityClass
+from harness.store.codec import ObjectCodec
+from harness.store.memory import MemoryStore
 from tests.apiserver.live import Live, live
 
 pytestmark = pytest.mark.live
@@ -199,11 +205,22 @@ def test_the_two_priority_classes_of_every_cluster(cluster: Live) -> None:
     path = "/apis/scheduling.k8s.io/v1/priorityclasses"
     found = {item["metadata"]["name"]: item["value"] for item in cluster.request("GET", path)[1]["items"]}
     assert found == {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-    for name, value, code in (("system-node-critical", 5, 422), ("system-mine", 5, 422)):
-        assert cluster.request("DELETE", f"{path}/{name}")[0] in (200, 404)
-        assert cluster.request("POST", path, {"metadata": {"name": name}, "value": value})[0] == code
-    right = {"metadata": {"name": "system-node-critical"}, "value": 2_000_001_000}
-    assert cluster.request("POST", path, right)[0] == 201, "as a dump of another cluster has it"
+    assert cluster.request("POST", path, {"metadata": {"name": "system-mine"}, "value": 5})[0] == 422
+    code, told = cluster.request("DELETE", f"{path}/system-node-critical")
+    why = "this is a system priority class and cannot be deleted"
+    assert (code, told["message"]) == (
+        403,
+        f'priorityclasses.scheduling.k8s.io "system-node-critical" is forbidden: {why}',
+    )
+
+
+def test_a_system_priority_class_has_its_value() -> None:
+    """As a dump of another cluster has it, and in no other way."""
+    server = ApiServer(MemoryStore(ObjectCodec()))
+    meta = ObjectMeta(name="system-node-critical")
+    with pytest.raises(ApiError, match="must be 2000001000"):
+        server.create(PriorityClass(metadata=meta, value=5))
+    server.create(PriorityClass(metadata=meta, value=2_000_001_000))
 
 
 def test_a_dry_run_has_the_revision_that_there_is(cluster: Live) -> None:

@@ -163,7 +163,12 @@ class KindRules:
     def goes_at_once(self, old: ApiObject, propagation: str) -> bool:
         """Whether nothing can hold `old` when its deletion is asked for: what `mark_deleting` and `is_deletable` say of
         most kinds, without an object that is made for it."""
-        if old.metadata.finalizers or self.grace_s is not None or self.is_held is not None:
+        if (
+            old.metadata.finalizers
+            or self.grace_s is not None
+            or self.is_held is not None
+            or self.on_delete is not None
+        ):
             return False
         return (propagation or self.propagation) in ("", "Background")
 

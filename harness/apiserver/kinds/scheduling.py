@@ -11,6 +11,7 @@ from harness.apiserver.registry.table_cells import Moment, created, name_of, num
 from harness.apiserver.validation.causes import at_least, forbidden, immutable, unsupported
 from harness.model.objects import KINDS
 from harness.model.status import Cause
+from harness.model.status import forbidden as refused
 from harness.model.wire import Json
 from harness.model.workloads import PodGroup, PriorityClass
 
@@ -46,6 +47,14 @@ def _problems(new: PriorityClass, old: PriorityClass | None) -> list[Cause]:
     return found
 
 
+def _on_delete(obj: PriorityClass) -> PriorityClass:
+    """Source: pkg/registry/scheduling/priorityclass/storage/storage.go Delete. Raises ApiError Forbidden."""
+    if obj.metadata.name in SYSTEM_PRIORITIES:
+        why = "this is a system priority class and cannot be deleted"
+        raise refused("priorityclasses.scheduling.k8s.io", obj.metadata.name, why)
+    return obj
+
+
 def _cells(obj: Json, moment: Moment) -> list[Any]:
     return [
         name_of(obj),
@@ -73,6 +82,7 @@ RULES = (
         defaults=_defaults,
         validate=_problems,
         counts_generation=True,
+        on_delete=_on_delete,
         table=Table(("Name", "Value", "Global-Default", "Age", "PreemptionPolicy"), _cells),
         complete_wire=_complete_wire,
     ),
