@@ -179,6 +179,9 @@ def test_a_claim_without_a_class_and_the_conditions_of_its_pod(kubectl: Kubectl)
     kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/keeper", "--timeout=60s")
     kubectl("wait", "--for=condition=PodReadyToStartContainers=false", "pod/keeper", "--timeout=60s")
     volume = kubectl("get", "pvc", "data", "-o", "jsonpath={.spec.volumeName}")
+    attached = f'AttachVolume.Attach succeeded for volume "{volume}"'
+    assert attached in kubectl("describe", "pod", "keeper"), "from the attachdetach-controller"
+    kubectl("wait", "--for=delete", "volumeattachments", "--all", "--timeout=60s")
     kubectl("delete", "pod/keeper", "pvc/data")
     kubectl("wait", "--for=delete", f"pv/{volume}", "--timeout=60s")
 
