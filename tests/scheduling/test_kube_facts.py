@@ -106,6 +106,47 @@ def test_a_malformed_requirement_makes_its_term_match_nothing(
     assert fits(cluster("a", "a", "b"), pod("p", affinity=wants)) == expected
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "well_formed"),
+    [
+        ("k" * 63, "v" * 63, True),
+        ("k" * 64, "v", False),
+        ("k", "v" * 64, False),
+        (f"{'p' * 253}/{'k' * 63}", "v", True),
+        (f"{'p' * 254}/k", "v", False),
+    ],
+)
+def test_names_and_values_of_labels_have_a_longest(key: str, value: str, well_formed: bool) -> None:
+    """Source: util/validation LabelValueMaxLength, qualifiedNameMaxLength, DNS1123SubdomainMaxLength (1.32)."""
+    on = cluster("a")
+    on.add_node("it", {"cpu": 4000, "memory": 8 * GIB, "pods": 110}, labels={HOST: "it", key: value})
+    term = NodeSelectorTerm(match_expressions=(NodeSelectorRequirement(key=key, operator="In", values=(value,)),))
+    required = NodeSelector(node_selector_terms=(term,))
+    wants = Affinity(node_affinity=NodeAffinity(required_during_scheduling_ignored_during_execution=required))
+    assert fits(on, pod("p", affinity=wants)) == (["it"] if well_formed else [])
+
+
+def test_affinity_to_a_zone_and_a_node_follows_the_pods() -> None:
+    """Both terms must hold, after each pod that comes and goes: what was known of two terms together is told anew."""
+    on = cluster("a", "a", "b")
+    selector = LabelSelector(match_labels={"app": "x"})
+    near = PodAffinity(
+        required_during_scheduling_ignored_during_execution=tuple(
+            PodAffinityTerm(topology_key=key, label_selector=selector) for key in ("zone", HOST)
+        )
+    )
+    wants = pod("p", affinity=Affinity(pod_affinity=near))
+    assert fits(on, wants) == []
+    bind(on, pod("first", {"app": "x"}), "node1")
+    assert fits(on, wants) == ["node1"]
+    bind(on, pod("second", {"app": "x"}), "node3")
+    assert fits(on, wants) == ["node1", "node3"]
+    on.forget("d/first-0")
+    assert fits(on, wants) == ["node3"]
+    bind(on, pod("third", {"app": "x"}), "node2")
+    assert fits(on, wants) == ["node2", "node3"]
+
+
 def test_a_selector_that_does_not_parse_keeps_the_pod_from_every_node() -> None:
     odd = LabelSelector(match_expressions=(LabelSelectorRequirement(key="app", operator="Exists", values=("x",)),))
     away = PodAffinity(
