@@ -30,7 +30,7 @@ import select
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -159,14 +159,14 @@ class Mutation:
         if not tests:
             return NOT_RUN, ""
         order = sorted(tests, key=lambda test: (runs.seconds[test], test))
-        limit = 10 + 5 * sum(runs.seconds[test] for test in tests)
-        by = _in_child(lambda: self._run(mutant, [items[test] for test in order]), limit)
+        at_most = limit(sum(runs.seconds[test] for test in tests))
+        by = _in_child(lambda: self._run(mutant, [items[test] for test in order], runs.seconds), at_most)
         if by is None:
             return HANGS, ""
         return (KILLED, by) if by else (SURVIVED, "")
 
-    def _run(self, mutant: Mutant, chosen: list[pytest.Item]) -> str:
-        """Name of the first test that fails, or nothing."""
+    def _run(self, mutant: Mutant, chosen: list[pytest.Item], seconds: Mapping[str, float]) -> str:
+        """Name of the first test that fails, or nothing. `seconds`: what each takes."""
         path = str(Path(mutant.path).resolve())
         code = compile(mutated(mutant), path, "exec")
         failures = _Failures()
@@ -175,6 +175,7 @@ class Mutation:
                 session = chosen[0].session
                 session.config.pluginmanager.register(failures)
                 for item, after in zip(chosen, [*chosen[1:], None], strict=True):
+                    _end_at(time.process_time() + limit(seconds[item.nodeid]))
                     session.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
                     if failures.first:
                         session._setupstate.teardown_exact(None)  # ends what tests share: an etcd
@@ -185,6 +186,17 @@ class Mutation:
             return failures.first or ("" if status == pytest.ExitCode.OK else f"pytest: {status}")
         except BaseException as error:
             return failures.first or f"{type(error).__name__}: {error}"
+
+
+def limit(seconds: float) -> float:
+    """The CPU time after which tests that take so long without a mutant hang."""
+    return 10 + 5 * seconds
+
+
+def _end_at(cpu_s: float) -> None:
+    """The process ends when it has taken so much CPU time."""
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (min(math.ceil(cpu_s), hard), hard))
 
 
 class _Failures:
