@@ -30,11 +30,13 @@ def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], words: Collection[str] = ("verdict",)
 ) -> None:
     """Numbers are aligned right; the first column and those in `words` left. Where room is short the verdict stays on
-    one line, unless it is a long one: then the first column does, which names what the row is about."""
+    one line, unless it is a long one: then the first column does, which names what the row is about. Without verdicts
+    the strategy's name does."""
     rows = [list(map(str, row)) for row in rows]
-    whole = columns.index("verdict") if "verdict" in columns else None
+    kept = next((name for name in ("verdict", "strategy") if name in columns), None)
+    whole = None if kept is None else columns.index(kept)
     if whole is not None and any(len(row[whole]) > LONGEST_VERDICT for row in rows):
-        whole = 0
+        whole = 0 if kept == "verdict" else None
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
         left = index == 0 or column in words

@@ -57,6 +57,13 @@ def test_a_sweep_has_no_column_of_what_is_allocated_when_all_has_ended(lasts: st
     assert len(rows[0]) == len(columns)
 
 
+def test_the_name_of_a_strategy_stays_whole_in_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was `least-allocat` and, in the next line, `ed`, as if by another name."""
+    columns = ("rps", "nodes", "strategy", *(f"measure {index}, mean, s" for index in range(9)))
+    print_table("", columns, [("200", "3", "least-allocated", *["100.25 ±12.00"] * 9)])
+    assert "least-allocated" in capsys.readouterr().out
+
+
 def test_a_long_verdict_leaves_the_name_of_its_measure_whole(capsys: pytest.CaptureFixture[str]) -> None:
     name, verdict = "completion time, mean, s", "masked_ppo.py:scheduler is better, but equivalent within 1 %"
     row = (name, "398.13", "395.98", "-2.149", "-4.014 .. -0.6563", "0.002", verdict)
