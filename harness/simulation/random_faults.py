@@ -294,7 +294,7 @@ _DRAWS: dict[str, Draw] = {
 DRAWN = tuple(_DRAWS)
 """Each is in half of the scenarios."""
 
-FAULTS = (*DRAWN, "etcdRestore")
+FAULTS = (*DRAWN, "etcdRestore", "registryOutage")
 
 RESTORED = 0.12
 """How often the store is restored, by a stream of its own: scenarios without it stay as they were."""
@@ -319,6 +319,18 @@ def random_refusal(rng: Random, scene: Scene, within_s: int) -> dict[str, Any] |
     does = rng.choice(("quota", "outOfStock", "error", "silent", "late"))
     lasts = {"for": rng.choice(("30s", "3m")), "lateBy": "2m"}
     return {"at": f"{rng.randint(0, within_s * 1000)}ms", "providerOutage": {"does": does, **lasts}}
+
+
+UNPULLED = 0.15
+"""Of scenarios in which images cannot be pulled for a while. By a stream of its own, too."""
+
+
+def random_registry_outage(rng: Random, within_s: int) -> dict[str, Any] | None:
+    if rng.random() >= UNPULLED:
+        return None
+    does = rng.choice(("unavailable", "notFound", "denied", "rateLimit"))
+    lasts = {"for": rng.choice(("20s", "2m", "6m"))}
+    return {"at": f"{rng.randint(0, within_s * 1000)}ms", "registryOutage": {"does": does, **lasts}}
 
 
 def random_fault(name: str, rng: Random, scene: Scene, within_s: int) -> dict[str, Any] | None:

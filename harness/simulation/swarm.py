@@ -22,7 +22,14 @@ from harness.model.objects import from_wire
 from harness.simulation.node_pools import SETTINGS, node_pools
 from harness.simulation.objects import FEATURES as OBJECT_FEATURES
 from harness.simulation.objects import objects
-from harness.simulation.random_faults import DRAWN, Scene, random_fault, random_refusal, random_restore
+from harness.simulation.random_faults import (
+    DRAWN,
+    Scene,
+    random_fault,
+    random_refusal,
+    random_registry_outage,
+    random_restore,
+)
 from harness.simulation.scalers import autoscaler_flags, declared_metrics
 from harness.simulation.training import is_training, random_training
 
@@ -136,6 +143,9 @@ def random_pods(seed: int) -> dict[str, Any]:
     refusal = random_refusal(stream(seed, "simulation/refusal"), scene, round(STRIKES_NS / SECOND))
     if refusal is not None:
         spec["faults"].append(refusal)
+    unpulled = random_registry_outage(stream(seed, "simulation/registry"), round(STRIKES_NS / SECOND))
+    if unpulled is not None:
+        spec["faults"].append(unpulled)
     quiet = max((planned.quiet_from_ns or 0 for planned in parse(spec["faults"])), default=0)
     spec["duration"] = f"{(quiet + HEAL_NS) // MINUTE + 3}m"
     return {
