@@ -147,6 +147,25 @@ def test_affinity_to_a_zone_and_a_node_follows_the_pods() -> None:
     assert fits(on, wants) == ["node2", "node3"]
 
 
+def test_spread_follows_the_least_loaded_zone() -> None:
+    """A pod in the emptiest zone makes room in the others, of which nothing has changed."""
+    on = cluster("a", "b", "c")
+    wants = spread("zone")
+    assert fits(on, wants) == ["node1", "node2", "node3"]
+    for index, (node, left) in enumerate(
+        (
+            ("node1", ["node2", "node3"]),
+            ("node2", ["node3"]),
+            ("node3", ["node1", "node2", "node3"]),
+            ("node3", ["node1", "node2"]),
+        )
+    ):
+        bind(on, pod(f"x{index}", {"foo": "bar"}), node)
+        assert fits(on, wants) == left
+    on.forget("d/x0-0")  # zone a is the emptiest now
+    assert fits(on, wants) == ["node1"]
+
+
 def test_a_selector_that_does_not_parse_keeps_the_pod_from_every_node() -> None:
     odd = LabelSelector(match_expressions=(LabelSelectorRequirement(key="app", operator="Exists", values=("x",)),))
     away = PodAffinity(
