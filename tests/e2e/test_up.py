@@ -117,6 +117,9 @@ def test_the_life_of_a_deployment(kubectl: Kubectl, config: Path) -> None:
     eventually(lambda: kubectl("get", "nodes", "--no-headers").count(" Ready ") == 3, "three nodes ready")
 
     kubectl("apply", "-f", "-", given=WEB)
+    told = "MountVolume.SetUp failed for volume"
+    eventually(lambda: told in kubectl("events"), "its ConfigMap is missing")
+    kubectl("create", "configmap", "web", "--from-literal=a=1")
     assert "successfully rolled out" in kubectl("rollout", "status", "deploy/web", f"--timeout={SETTLE_S}s")
     pods = running(kubectl)
     assert len(pods) == 3
@@ -276,6 +279,7 @@ def test_a_durable_cluster_is_found_as_it_was_left(tmp_path: Path) -> None:
     options = ("--nodes", "2", "--store", f"sqlite:{tmp_path / 'cluster.db'}", "--time-scale", "4")
     kubectl = runner(config, tmp_path)
     with podyard_up(config, *options):
+        kubectl("create", "configmap", "web", "--from-literal=a=1")
         kubectl("apply", "-f", "-", given=WEB)
         eventually(lambda: len(running(kubectl)) == 3, "three pods")
         before = json.loads(kubectl("get", "deploy", "web", "-o", "json"))
