@@ -121,10 +121,13 @@ def ephemeral_name(pod: Pod, volume: Mapping[str, Any]) -> str:
 
 
 def claims_of(pod: Pod) -> tuple[str, ...]:
-    """The pod's claims, 'namespace/name', in the order of its volumes; once for each volume that names it."""
-    given: list[dict[str, Any]] = (pod.spec.extra or {}).get("volumes") or []
+    """The pod's claims, 'namespace/name', in the order of its volumes; once for each volume that names it. Pods from
+    files need not have been validated."""
+    given = (pod.spec.extra or {}).get("volumes") or ()
     names: list[str] = []
-    for volume in given:
+    for volume in given if isinstance(given, list) else ():
+        if not isinstance(volume, dict):
+            continue
         if isinstance(volume.get("persistentVolumeClaim"), dict):
             names.append(str(volume["persistentVolumeClaim"].get("claimName", "")))
         elif "ephemeral" in volume:

@@ -31,8 +31,10 @@ def to_volumes(chain: HopChain, pod: PodStory, timers: Timers, since_ns: int, un
         chain.to(attached, "volume attached", ATTACH)
     if begun != NEVER and begun - chain.at_ns > SOON_NS:
         # It looks from the next status of its node on, and waits longer after each look that was in vain.
-        first = timers.next_status(pod.node, since_ns)
-        chain.to(begun, "volume found", NODE_STATUS if begun - first <= SOON_NS else LOOKS)
+        first_look = 0 <= begun - timers.next_status(pod.node, since_ns) <= SOON_NS and begun in begins[:2]
+        # Where no volume came, and it did not begin with a status, it was something else that it waited for.
+        if first_look or attached != NEVER or elsewhere != NEVER or _waited(pod, since_ns, begun):
+            chain.to(begun, "volume found", NODE_STATUS if first_look else LOOKS)
     return begun
 
 
@@ -40,7 +42,14 @@ def waits(pod: PodStory, since_ns: int, until_ns: int) -> str:
     """What a pod that has not begun waits for, where that is a volume."""
     if pod.event("FailedAttachVolume", since_ns, until_ns) != NEVER:
         return UNMOUNT_WAIT if pod.event("SuccessfulAttachVolume", since_ns, until_ns) == NEVER else LOOKS
-    for at, reason, message in pod.events:
-        if since_ns <= at <= until_ns and reason == "FailedMount" and message.startswith("Unable to attach"):
-            return ATTACH
+    if _waited(pod, since_ns, until_ns):
+        return ATTACH
     return LOOKS if pod.event("SuccessfulAttachVolume", since_ns, until_ns) != NEVER else ""
+
+
+def _waited(pod: PodStory, since_ns: int, until_ns: int) -> bool:
+    """Whether its kubelet said that a volume had not come."""
+    return any(
+        since_ns <= at <= until_ns and reason == "FailedMount" and message.startswith("Unable to attach")
+        for at, reason, message in pod.events
+    )
