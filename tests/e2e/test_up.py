@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 pytest.importorskip("uvicorn", reason="the live extra is not installed")
 
 from harness.cli.app import app
+from harness.cli.remote import call
 from harness.model.errors import UserError
 from tests.e2e.test_kubectl import WEB, Kubectl, runner
 
@@ -29,6 +30,10 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("up")]
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 START_S, STOP_S, SETTLE_S = 180, 60, 180
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+CONFIGURATION = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": "1"}}
+"""What the pods of WEB mount."""
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -93,6 +98,7 @@ def eventually(what: Callable[[], Any], why: str) -> Any:
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("up") / "kubeconfig"
     with podyard_up(path, "--nodes", "3", "--time-scale", "4"):
+        call(path, "POST", CONFIG_MAPS, CONFIGURATION)
         yield path
 
 
@@ -116,6 +122,7 @@ def test_the_life_of_a_deployment(kubectl: Kubectl, config: Path) -> None:
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     eventually(lambda: kubectl("get", "nodes", "--no-headers").count(" Ready ") == 3, "three nodes ready")
 
+    kubectl("delete", "configmap", "web")
     kubectl("apply", "-f", "-", given=WEB)
     told = "MountVolume.SetUp failed for volume"
     eventually(lambda: told in kubectl("events"), "its ConfigMap is missing")
