@@ -265,6 +265,8 @@ class Bug:
         return scenarios(**{"duration_s": 120, **self.drawn})
 
 
+LOSSES = ("podDeletion", "containerCrash", "nodeCrash")
+
 BUGS: dict[str, Bug] = {
     "two pods on one node": Bug(
         lambda: always(spread_out),
@@ -282,18 +284,23 @@ BUGS: dict[str, Bug] = {
         lambda: within(10, nothing_serves_from_a_dead_node, after=a_node_is_down),
         planted=pods_of_a_dead_node_stay_ready,
     ),
-    "taints stay": Bug(lambda: within(60, no_taint_on_a_sound_node), planted=taints_stay, drawn={"duration_s": 600}),
+    "taints stay": Bug(
+        lambda: within(60, no_taint_on_a_sound_node), planted=taints_stay, drawn={"duration_s": 600, "faults": LOSSES}
+    ),
     # No more than these faults: a service that is scaled up shows it, too, and neither form is a step from the other.
     "not made again": Bug(
         lambda: within(20, replicas_are_there),
         planted=one_of_several_is_not_made_again,
-        drawn={"faults": ("podDeletion", "containerCrash", "nodeCrash")},
+        drawn={"faults": LOSSES},
     ),
     "the second restart": Bug(lambda: within(60, what_has_a_node_is_ready), planted=restarts_once),
     "endpoints stay": Bug(lambda: within(20, endpoints_exist), planted=endpoints_stay),
     "nobody is woken": Bug(lambda: within(30, nothing_waits_beside_room), planted=the_end_of_a_pod_wakes_nobody),
     "healthy without being ready": Bug(lambda: within(20, budgets_count_right), planted=every_pod_counts_as_healthy),
-    "fails after a minute": Bug(lambda: always(none_failed), planted=a_minute_and_it_failed, drawn={"duration_s": 200}),
+    # No more than these faults: pods of a node that leaves have failed.
+    "fails after a minute": Bug(
+        lambda: always(none_failed), planted=a_minute_and_it_failed, drawn={"duration_s": 200, "faults": LOSSES}
+    ),
 }
 
 
@@ -308,7 +315,7 @@ LEAST: dict[str, list[Part]] = {
     "endpoints stay": [Fault("podDeletion")],
     "fails after a minute": [generated.Task(lasts=61)],
     "ready on a dead node": [Fault("nodeCrash")],
-    "taints stay": [Fault("nodeCrash")],
+    "taints stay": [generated.Node(), generated.Node(), Fault("nodeCrash")],  # where all are down, none is tainted
     "not made again": [Service(replicas=2), Fault("podDeletion")],
     "one node for ever": [generated.Node(1), generated.Node(), Service(replicas=2)],
 }
