@@ -117,7 +117,9 @@ class Judge:
                 return out
             text = source.decode("utf-8-sig")
         except OSError as error:
-            raise UserError("the strategy cannot be read", file=file, found=error.strerror) from None
+            alone = Path(str(file).rpartition(":")[0])
+            hint = f"podyard evaluate {alone}: the file, without what is in it" if alone.is_file() else None
+            raise UserError("the strategy cannot be read", file=file, found=error.strerror, hint=hint) from None
         except UnicodeDecodeError as error:  # of a program that writes files, one of many
             out.verdict, out.reason = "faulty", f"loads: not text in UTF-8 at byte {error.start}"
             return out

@@ -13,6 +13,7 @@ from harness.evaluation.judge import Judge
 from harness.evaluation.process import Limits, StrategyProcess
 from harness.evaluation.remote_strategy import RemoteStrategy
 from harness.evaluation.suite import SUITES, Suite, fingerprint, hidden_seeds
+from harness.model.errors import UserError
 from harness.scheduling.registry import load
 from harness.testing.trial import trial
 from harness.testing.worlds import seeded
@@ -107,6 +108,13 @@ def test_a_file_that_is_no_text_is_one_verdict_among_many(tmp_path: Path) -> Non
     found = Judge(TINY, key="k", limits=PATIENT).evaluate(file)
     assert (found.verdict, found.score) == ("faulty", None)
     assert found.reason == "loads: not text in UTF-8 at byte 9"
+
+
+def test_a_name_behind_the_file_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("")
+    with pytest.raises(UserError) as told:
+        Judge(TINY).evaluate(tmp_path / "mine.py:scheduler")
+    assert f"podyard evaluate {tmp_path / 'mine.py'}" in str(told.value)
 
 
 def test_seeds_follow_from_the_key_alone_and_are_not_told() -> None:
