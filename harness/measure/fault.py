@@ -9,8 +9,11 @@ import msgspec
 
 from harness.measure.pods import NEVER, PodTimes
 
-OUTAGES = ("Restart", "Restore", "Outage", "Watches", "Registry")
-"""Faults of the control plane and of what it relies on: they hit no pod."""
+OUTAGES = ("Restart", "Restore", "Outage", "Watches")
+"""Faults of the control plane: they hit no pod."""
+
+REGISTRY_OUTAGE = "Registry"
+"""It hits no pod that runs, and everything is decided as ever: pods wait for their images."""
 
 API_SERVER_TARGET = "apiserver"
 """What its outages call the API server."""
@@ -36,6 +39,7 @@ class MeasuredFault(msgspec.Struct, eq=False):
     prolonged: int = 0  # of those, which the earlier one alone would have let go sooner
     detected: dict[str, int] = {}  # by node
     noticed: list[str] = []  # nodes that were NotReady already, or became so by an earlier fault
+    unpulled: dict[str, None] = {}  # uids of pods whose images could not be pulled
     steps: list[Step] = []  # of an action
     short: tuple[int, int] | None = None  # (targets asked for, targets found), where there were too few
     refused: list[str] = []  # what the API server said of its writes that failed for good

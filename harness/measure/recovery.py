@@ -15,7 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.fault import FOR_EVER, LASTING_FAULTS, OUTAGES, FaultList, Hit, MeasuredFault, Step
+from harness.measure.failed_pulls import FailedPulls
+from harness.measure.fault import (
+    FOR_EVER,
+    LASTING_FAULTS,
+    OUTAGES,
+    REGISTRY_OUTAGE,
+    FaultList,
+    Hit,
+    MeasuredFault,
+    Step,
+)
 from harness.measure.held_nodes import HeldNodes
 from harness.measure.journal import node_ready
 from harness.measure.missing_replicas import MissingReplicas
@@ -49,6 +59,7 @@ class Recovery:
         self.faults = self._faults.listed
         self._ready: dict[str, str] = {}
         self._held = HeldNodes()
+        self._failed_pulls = FailedPulls()
         self._trouble: dict[str, list[MeasuredFault]] = {}  # by node, in order
         self._open: dict[str, Hit] = {}  # by uid: neither back nor gone
         self._last_hit: dict[str, Hit] = {}
@@ -61,6 +72,7 @@ class Recovery:
     def write(self, at_ns: int, kind: str, change: str, obj: Any, old: Any) -> None:
         self._missing.write(at_ns, kind, change, obj, old)
         if kind == "Pod":
+            self._failed_pulls.write(at_ns, obj)
             counted = self._owned.write(change, obj)
             self._missing.pods_changed(at_ns, counted.owners)
             self._pod(at_ns, change, obj, old, counted.active)
@@ -100,7 +112,9 @@ class Recovery:
     def _disturbed(self, at_ns: int, target: str, kind: str, lasts_ns: int, pod: str, cause: int) -> None:
         fault = self._faults.disturb(at_ns, target, kind, cause)
         fault.lasts_ns = FOR_EVER if lasts_ns < 0 else lasts_ns
-        if kind in OUTAGES:
+        if kind == REGISTRY_OUTAGE:
+            self._failed_pulls.begin(fault)
+        if kind in (*OUTAGES, REGISTRY_OUTAGE):
             return
         if self._held.is_off(target, at_ns):
             fault.spared.append(target)
@@ -235,7 +249,7 @@ class Recovery:
         counts = dict.fromkeys(("replaced", "returned", "completed", "removed", "lost"), 0)
         not_run = 0  # of those that were replaced, by what has never run
         spent["detected"] += [instant - at for instant in fault.detected.values()]
-        of_nodes = fault.kind not in OUTAGES
+        of_nodes = fault.kind not in (*OUTAGES, REGISTRY_OUTAGE)
         if of_nodes and fault.until_ns > until_ns and not any(step.what == "node deleted" for step in fault.steps):
             known = (*fault.detected, *fault.spared, *fault.noticed)
             silent = [name for name in fault.targets if name not in known]
@@ -280,6 +294,7 @@ class Recovery:
             "back": sum(counts[how] for how in ("replaced", "returned", "completed", "removed")) - not_run,
             **counts,
             **({"prolonged": fault.prolonged} if fault.prolonged else {}),
+            **({"pullsFailed": len(fault.unpulled)} if fault.unpulled else {}),
             **({"hitNothing": nothing} if (nothing := _why_nothing_hit(fault)) else {}),
             "phases": {phase: _phase(spent[phase], late[phase]) for phase in PHASES if spent[phase] or late[phase]},
             **(
@@ -388,6 +403,8 @@ def _why_nothing_hit(fault: MeasuredFault) -> str:
         return "no such process runs"
     if fault.kind in ("NodeCrash", "NodeFreeze") and not fault.targets:
         return "no such machine runs"
+    if fault.kind == REGISTRY_OUTAGE:
+        return "" if fault.unpulled else "no pod asked it for an image that it did not give"
     if fault.kind in OUTAGES or not fault.targets:
         return ""
     if len(fault.spared) == len(fault.targets):

@@ -9,7 +9,6 @@ from harness.measure.vertical_measures import vertical_measures
 
 HOP_NUMBERS = {"p50": "median", "max": "longest", "mean": "mean"}
 QUEUE = "M/G/c/K in its steady state: Kleinrock, Queueing Systems I, 1975; Tijms, Stochastic Models, 2003"
-
 RESOURCES = {"cpu": "CPU", "memory": "memory", "gpu": "GPU", "pods": "pod places"}
 
 
@@ -393,6 +392,7 @@ def _recovery() -> list[Measure]:
         _count(f"{at}.completed", "pods completed", "neither", "victims that ended by themselves"),
         _count(f"{at}.removed", "pods removed meanwhile", "neither", "victims that their controller wanted no longer"),
         _count(f"{at}.lost", "pods lost", "less", "victims that nobody makes anew"),
+        _count(f"{at}.pullsFailed", "pods whose images were not pulled", "less", "while the registry was away"),
         _count(f"{at}.prolonged", "pods kept away longer", "neither", "hit by an earlier fault, which it outlasts"),
         Measure(f"{at}.outage.seconds", "process away", "s", "neither", "how long the fault lasted, within the run"),
         Measure(

@@ -385,3 +385,21 @@ def test_a_victim_whose_owner_is_scaled_down_is_removed(kind: str) -> None:
     fault = run_once(spec, "greedy", 1).metrics["recovery"][0]
     assert (fault["victims"], fault["removed"]) == (3, 2)
     assert fault["phases"]["running"]["censored"] == 1
+
+
+def test_an_outage_of_the_registry_stops_no_decision_and_says_whose_images_failed(tmp_path: Path) -> None:
+    """It read as 120 s without decisions, though a pod was bound, and nothing told that no pull had failed."""
+    faults = [
+        {"at": "2m", "registryOutage": {"for": "1m", "images": ["nothing/*"]}},
+        {"at": "4m", "registryOutage": {"for": "2m", "does": "notFound"}},
+        {"at": "4m30s", "scale": {"name": "shop", "replicas": 3}},
+    ]
+    spec = scenario_of(faults, [{"service": {**SHOP, "replicas": 1}}], "12m")
+    result = run_once(spec, "least-allocated", 1, out=tmp_path)
+    idle, refusing = result.metrics["recovery"][:2]
+    assert "outage" not in idle
+    assert "outage" not in refusing
+    assert idle["hitNothing"] == "no pod asked it for an image that it did not give"
+    assert "pullsFailed" not in idle
+    assert refusing["pullsFailed"] > 0
+    assert "hitNothing" not in refusing

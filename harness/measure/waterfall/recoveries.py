@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from harness.measure.fault import LASTING_FAULTS
+from harness.measure.fault import LASTING_FAULTS, REGISTRY_OUTAGE
 from harness.measure.waterfall.away import SOON_NS, Away, away_at, split
 from harness.measure.waterfall.hops import Bound, HopChain, Waterfall
 from harness.measure.waterfall.pod_way import LATENCIES, from_running, to_served, to_started
@@ -158,7 +158,8 @@ def _through(
 def _outage(fall: Waterfall, fault: FaultStory, outage: Mapping[str, Any] | None, until_ns: int) -> None:
     """An outage of the control plane hits no pod: what waited for it is decided first, and then all of it."""
     if outage is None:
-        fall.notes.append("it hit no pod")
+        registry = fault.kind == REGISTRY_OUTAGE
+        fall.notes.append("it hit no pod" + (": those whose images it refused wait in ways of their own" * registry))
         return
     chain = HopChain(fault.at_ns)
     back = min(fault.at_ns + fault.lasts_ns, until_ns)
