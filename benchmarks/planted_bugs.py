@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -418,14 +418,19 @@ def measure(
     return [(None if scenario is None else size(scenario), scenario, runs) for scenario, runs in found]
 
 
-def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
+def options(about: str | None, bugs: Iterable[str], examples: int) -> argparse.Namespace:
+    """Of the command line: `seeds`, `examples`, `bug` (names, or None for all), `show`, `sound`."""
+    asked = argparse.ArgumentParser(description=about)
     asked.add_argument("--seeds", type=int, default=10)
-    asked.add_argument("--examples", type=int, default=400)
-    asked.add_argument("--bug", choices=list(BUGS), action="append")
+    asked.add_argument("--examples", type=int, default=examples)
+    asked.add_argument("--bug", choices=list(bugs), action="append")
     asked.add_argument("--show", action="store_true", help="what was found, too")
     asked.add_argument("--sound", action="store_true", help="plant nothing: nothing is to be found")
-    given_ = asked.parse_args()
+    return asked.parse_args()
+
+
+def main() -> None:
+    given_ = options(__doc__, BUGS, examples=400)
     right = total = 0
     for name in given_.bug or BUGS:
         begun = time.process_time()

@@ -6,7 +6,6 @@ Nobody tuned the generator for them. Each is looked for with 100 examples, Hypot
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.planted_bugs import Bug, Search, sound
+from benchmarks.planted_bugs import Bug, Search, options, sound
 from harness.apiserver.registry import eviction
 from harness.controllers.nodes import taint_eviction
 from harness.controllers.nodes.pod_gc import PodGarbageCollector
@@ -171,13 +170,7 @@ BUGS: dict[str, Bug] = {
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--seeds", type=int, default=10)
-    asked.add_argument("--examples", type=int, default=100)
-    asked.add_argument("--bug", choices=list(BUGS), action="append")
-    asked.add_argument("--show", action="store_true", help="what was found, too")
-    asked.add_argument("--sound", action="store_true", help="plant nothing: nothing is to be found")
-    given = asked.parse_args()
+    given = options(__doc__, BUGS, examples=100)
     for name in given.bug or BUGS:
         begun = time.process_time()
         search = Search(sound(BUGS[name]) if given.sound else BUGS[name], {})
